@@ -1,0 +1,60 @@
+"""All errors of the tool, in one tree.
+
+    DistributeError                 anything this tool says "no" with
+     ├── InputError                 a file, name or option of the user's is wrong      (exit code 2)
+     ├── Unreachable                no broker answers where one was expected           (exit code 3)
+     ├── Refused                    the cluster says no: name taken, unknown name, …   (exit code 4)
+     ├── Conflict                   a guarded append lost: its scope moved on
+     ├── UnreadableEvent            bytes that this version can't read as an event
+     ├── IntegrityError             stored bytes are not what their digest says
+     └── StorageFull                the broker or this computer has no room left
+
+Each message names the thing, what was tried, and the cause.
+"""
+
+from __future__ import annotations
+
+
+class DistributeError(Exception):
+    """Base of all errors this tool raises on purpose."""
+
+
+class InputError(DistributeError):
+    """Something the user wrote is wrong. `problems` holds one line each, all of them at once."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Unreachable(DistributeError):
+    """No broker could be reached."""
+
+
+class Refused(DistributeError):
+    """The cluster refused what was asked for."""
+
+
+class Conflict(DistributeError):
+    """A guarded append was refused: another event of the scope came first.
+
+    `last_seq` is the sequence of the scope's last event (0: none).
+    """
+
+    def __init__(self, scope: object, expected_seq: int, last_seq: int) -> None:
+        super().__init__(f"{scope}: expected its last event at {expected_seq}, found {last_seq}")
+        self.scope = scope
+        self.expected_seq = expected_seq
+        self.last_seq = last_seq
+
+
+class UnreadableEvent(DistributeError):
+    """An event of an unknown type or a newer version, or bytes that are no event. Never skipped."""
+
+
+class IntegrityError(DistributeError):
+    """Stored content is missing, cut short, or differs from its digest."""
+
+
+class StorageFull(DistributeError):
+    """There is no room for what was to be stored."""

@@ -1,0 +1,392 @@
+"""Every fact there is, as one documented union.
+
+An event is about one scope: a batch, a job or a node. It says who wrote it (`author`), when by that
+author's clock (`time`), and which event made it happen (`causation`). The stream adds a sequence and
+its own time; those, not the author's clock, are what the fold uses (see `Recorded`).
+
+Adding a type: a class here, a line in `Event`, and mypy then names every place that must learn of it.
+Changing one: raise its `v` and teach `codec` to read the old form; `tests/compat` holds samples.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field, TypeAdapter
+
+from distribute.core.ids import BatchId, JobId, NodeId
+from distribute.core.manifest import Outputs
+from distribute.core.specs import BatchSpec, Frozen
+
+SCHEDULER = "scheduler"
+ARCHIVER = "archiver"
+
+
+class EventBase(Frozen):
+    """What every event carries."""
+
+    id: str
+    time: datetime
+    author: str
+    causation: str | None = None
+
+
+class BatchEvent(EventBase):
+    """Something happened to a batch."""
+
+    namespace: str
+    batch: str
+
+    @property
+    def scope(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+
+class JobEvent(EventBase):
+    """Something happened to an attempt of a job. `node` is its node, whoever writes the event."""
+
+    namespace: str
+    batch: str
+    job: str
+    attempt: int
+    node: str
+
+    @property
+    def scope(self) -> JobId:
+        return JobId(self.namespace, self.batch, self.job)
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+
+class NodeEvent(EventBase):
+    """Something happened to a node."""
+
+    node: str
+
+    @property
+    def scope(self) -> NodeId:
+        return NodeId(self.node)
+
+
+# --- batches ---------------------------------------------------------------------------------------
+
+
+class Submitted(BatchEvent):
+    """A person handed in a batch: the whole of it."""
+
+    type: Literal["submitted"] = "submitted"
+    v: Literal[1] = 1
+    user: str
+    spec: BatchSpec
+
+
+class KillRequested(BatchEvent):
+    """A person wants the batch, or one `job` of it, stopped. What is queued ends at once as killed."""
+
+    type: Literal["kill_requested"] = "kill_requested"
+    v: Literal[1] = 1
+    job: str | None = None
+
+
+class RetryRequested(BatchEvent):
+    """A person wants what failed (and, unless `failed_only`, what was killed) to run again."""
+
+    type: Literal["retry_requested"] = "retry_requested"
+    v: Literal[1] = 1
+    failed_only: bool = False
+
+
+class Reprioritized(BatchEvent):
+    """A person changed the batch's priority."""
+
+    type: Literal["reprioritized"] = "reprioritized"
+    v: Literal[1] = 1
+    priority: int = Field(ge=-100, le=100)
+
+
+class Completed(BatchEvent):
+    """The scheduler saw the batch's end. With a `reason`, jobs still queued failed with it."""
+
+    type: Literal["completed"] = "completed"
+    v: Literal[1] = 1
+    state: Literal["completed", "failed", "killed"]
+    reason: str | None = None
+
+
+class BatchArchived(BatchEvent):
+    """The results of every job of a batch that is over are in the archive."""
+
+    type: Literal["batch_archived"] = "batch_archived"
+    v: Literal[1] = 1
+
+
+class Deleted(BatchEvent):
+    """A person deleted a batch that is over. Its name is free again."""
+
+    type: Literal["deleted"] = "deleted"
+    v: Literal[1] = 1
+
+
+# --- jobs ------------------------------------------------------------------------------------------
+
+ReleaseReason = Literal["node_lost", "node_left", "node_restarted", "killed", "build_failed", "quarantined", "owner"]
+
+
+class Assigned(JobEvent):
+    """The scheduler gives the job to `node`, with these resources. `gpus` are the node's own indices."""
+
+    type: Literal["assigned"] = "assigned"
+    v: Literal[1] = 1
+    cpus: int
+    memory_bytes: int = 0
+    gpus: tuple[int, ...] = ()
+
+
+class Claimed(JobEvent):
+    """The node took the job: it is this node's, and no other's, until it is finished or released."""
+
+    type: Literal["claimed"] = "claimed"
+    v: Literal[1] = 1
+
+
+class Started(JobEvent):
+    """The job's process runs."""
+
+    type: Literal["started"] = "started"
+    v: Literal[1] = 1
+
+
+class Finished(JobEvent):
+    """The job's process ended, and its outputs are in the results bucket, not yet checked.
+
+    `exit_code` and `signal` are of the job's own process; `reason` says in words why a failure is one.
+    `wall_s` counts no pauses. `outputs` None: nothing was left, not even a line of output.
+    """
+
+    type: Literal["finished"] = "finished"
+    v: Literal[1] = 1
+    succeeded: bool
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    paused_s: float = 0.0
+    max_rss_bytes: int = 0
+    outputs: Outputs | None = None
+
+
+class Released(JobEvent):
+    """The scheduler took the job from `node`. What the node still says of this attempt is fenced."""
+
+    type: Literal["released"] = "released"
+    v: Literal[1] = 1
+    reason: ReleaseReason
+
+
+class JobArchived(JobEvent):
+    """The archiver checked the outputs of this attempt: they are whole and can be pulled."""
+
+    type: Literal["job_archived"] = "job_archived"
+    v: Literal[1] = 1
+
+
+# --- nodes -----------------------------------------------------------------------------------------
+
+
+class Joined(NodeEvent):
+    """A node-runner started, or came back. What it was doing before, it does no longer.
+
+    `incarnation` is new with every start of the runner. `gpus` names each GPU, in order of index.
+    """
+
+    type: Literal["joined"] = "joined"
+    v: Literal[1] = 1
+    incarnation: str
+    capabilities: frozenset[str]
+    cpus: int = Field(ge=1)
+    memory_bytes: int = Field(ge=0)
+    gpus: tuple[str, ...] = ()
+    version: str
+
+
+class Left(NodeEvent):
+    """A node-runner ended in good order."""
+
+    type: Literal["left"] = "left"
+    v: Literal[1] = 1
+
+
+class Lost(NodeEvent):
+    """The scheduler gave the node up: it was silent for longer than its lease."""
+
+    type: Literal["lost"] = "lost"
+    v: Literal[1] = 1
+    silent_s: float
+
+
+class PauseRequested(NodeEvent):
+    """A person wants the node to lend nothing until `until`."""
+
+    type: Literal["pause_requested"] = "pause_requested"
+    v: Literal[1] = 1
+    until: datetime
+
+
+class Paused(NodeEvent):
+    """The node stands still until `until` at the latest."""
+
+    type: Literal["paused"] = "paused"
+    v: Literal[1] = 1
+    until: datetime
+    reason: str
+
+
+class Resumed(NodeEvent):
+    """The node lends again."""
+
+    type: Literal["resumed"] = "resumed"
+    v: Literal[1] = 1
+
+
+class DrainRequested(NodeEvent):
+    """A person wants the node to take no new jobs."""
+
+    type: Literal["drain_requested"] = "drain_requested"
+    v: Literal[1] = 1
+    reason: str = ""
+
+
+class Undrained(NodeEvent):
+    """A person lets the node take jobs again. Lifts a quarantine, too."""
+
+    type: Literal["undrained"] = "undrained"
+    v: Literal[1] = 1
+
+
+class BuildStarted(NodeEvent):
+    """The node builds a batch, before its first job there."""
+
+    type: Literal["build_started"] = "build_started"
+    v: Literal[1] = 1
+    namespace: str
+    batch: str
+
+
+class BuildFinished(NodeEvent):
+    """The build ended. `outputs` holds its output, `<batch>_build_output-<node>.txt`."""
+
+    type: Literal["build_finished"] = "build_finished"
+    v: Literal[1] = 1
+    namespace: str
+    batch: str
+    succeeded: bool
+    reason: str | None = None
+    wall_s: float = 0.0
+    outputs: Outputs | None = None
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+
+class Quarantined(NodeEvent):
+    """The scheduler gives the node no more jobs: it failed several fast, one after another."""
+
+    type: Literal["quarantined"] = "quarantined"
+    v: Literal[1] = 1
+    reason: str
+
+
+Event = Annotated[
+    Submitted
+    | KillRequested
+    | RetryRequested
+    | Reprioritized
+    | Completed
+    | BatchArchived
+    | Deleted
+    | Assigned
+    | Claimed
+    | Started
+    | Finished
+    | Released
+    | JobArchived
+    | Joined
+    | Left
+    | Lost
+    | PauseRequested
+    | Paused
+    | Resumed
+    | DrainRequested
+    | Undrained
+    | BuildStarted
+    | BuildFinished
+    | Quarantined,
+    Field(discriminator="type"),
+]
+
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+class Guard(NamedTuple):
+    """The condition of an append: the scope's last event is at `last_seq` (0: it has none).
+
+    `since` is the sequence the scope's story begins after: events of the scope at or before it belong
+    to a deleted batch of the same name, and count as none.
+    """
+
+    last_seq: int
+    since: int = 0
+
+    def holds(self, found_seq: int) -> bool:
+        """Does the guard let an event pass, where the scope's last event is at `found_seq`?"""
+        return found_seq == self.last_seq or (self.last_seq <= self.since and found_seq <= self.since)
+
+
+class Recorded(NamedTuple):
+    """An event in the log: its sequence, and the log's own time, in seconds since 1970."""
+
+    seq: int
+    time: float
+    event: Event
+
+
+class Append(NamedTuple):
+    """An event to be appended, under a guard. What pure code returns instead of writing."""
+
+    event: Event
+    guard: Guard
+
+
+class Beat(Frozen):
+    """A node's heartbeat: what it is doing. Not history: only the last one of a node is kept.
+
+    `load` is the one-minute load average, `owner_idle_s` the seconds since a person touched the
+    machine (None: can't be told), `running` the attempts that run, as `NAMESPACE/BATCH/JOB`.
+    """
+
+    node: str
+    incarnation: str
+    load: float
+    cpu_percent: float = 0.0
+    memory_available_bytes: int = 0
+    disk_free_bytes: int = 0
+    gpu_percent: tuple[float, ...] = ()
+    owner_idle_s: float | None = None
+    running: tuple[str, ...] = ()
+
+
+def subject_author(event: Event) -> str:
+    """Whose name ends the event's subject: for the scheduler's words to a node, the node; else the author."""
+    if isinstance(event, Assigned | Released):
+        return event.node
+    return event.author
+
+
+def subject_type(event_type: str) -> str:
+    """The type as a subject spells it: there the kind of scope stands already, so `archived` is enough."""
+    return event_type.removeprefix("batch_").removeprefix("job_")

@@ -1,0 +1,89 @@
+"""Names of things, and the ids of events.
+
+A batch is named by its namespace and batch name, a job by those and its own name, a node by its
+name. Names are the user's own: they become subjects in the stream and folders in the archive, so
+what no folder could be called is refused here, once, by name.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from pydantic import AfterValidator
+
+MAX_NAME_BYTES = 128
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class BatchId(NamedTuple):
+    """A batch: `NAMESPACE/BATCH`."""
+
+    namespace: str
+    batch: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.batch}"
+
+
+class JobId(NamedTuple):
+    """A job of a batch: `NAMESPACE/BATCH/JOB`."""
+
+    namespace: str
+    batch: str
+    job: str
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.batch}/{self.job}"
+
+
+class NodeId(NamedTuple):
+    """A node-runner's computer, by the name it joined with."""
+
+    node: str
+
+    def __str__(self) -> str:
+        return self.node
+
+
+Scope = BatchId | JobId | NodeId
+"""What an event is about. Guards count events by scope: one scope, one order of events."""
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it can name a namespace, batch, job or node.
+
+    Raises:
+        ValueError: if no folder could carry it (empty, `.`, `..`, a `/` or NUL, not valid Unicode),
+            or if it is longer than `MAX_NAME_BYTES` bytes of UTF-8.
+    """
+    if not name:
+        raise ValueError("a name can't be empty")
+    if name in {".", ".."}:
+        raise ValueError(f"{name!r} can't be a name: it means a folder of its own")
+    if "/" in name or "\0" in name:
+        raise ValueError(f"{name!r} can't be a name: names become folders, so '/' and NUL are out")
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{name!r} can't be a name: it is not valid Unicode") from None
+    if size > MAX_NAME_BYTES:
+        raise ValueError(f"{name[:24]!r}… has {size} bytes; a name may have {MAX_NAME_BYTES}")
+    return name
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+"""A checked name, for pydantic models."""
+
+
+def ulid(time_ms: int, entropy: bytes) -> str:
+    """The ULID of a moment (milliseconds since 1970) and ten random bytes: 26 characters that sort by time.
+
+    Source: https://github.com/ulid/spec
+    """
+    value = (time_ms << 80) | int.from_bytes(entropy, "big")
+    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))

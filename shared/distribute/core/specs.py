@@ -1,0 +1,129 @@
+"""What a batch is: its jobs, what they need, and the files they come with.
+
+A `BatchSpec` is complete: with it and the contents of its files (by digest) a job can be run
+anywhere. It is carried whole by the `submitted` event.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from distribute.core.ids import BatchId, Name
+
+MAX_JOBS = 100_000
+
+
+class Frozen(BaseModel):
+    """A value: immutable, and with no room for unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputFile(Frozen):
+    """A file that comes with a batch. `alias` is the name under which a job sees it."""
+
+    alias: Name
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    size_bytes: int = Field(ge=0)
+    executable: bool = False
+
+
+class Resources(Frozen):
+    """A job's share of a node. `memory_bytes` 0: none reserved."""
+
+    cpus: int = Field(default=1, ge=1)
+    memory_bytes: int = Field(default=0, ge=0)
+    gpus: int = Field(default=0, ge=0)
+
+
+class Job(Frozen):
+    """What every kind of job has. `None` means: as the batch says."""
+
+    name: Name
+    files: tuple[InputFile, ...] = ()
+    resources: Resources | None = None
+    timeout_s: float | None = Field(default=None, gt=0)
+    retries: int | None = Field(default=None, ge=0, le=100)
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class PythonJob(Job):
+    """`script` is run as `python3 job.py <cores>` in the built folder."""
+
+    script: InputFile
+
+
+class CommandJob(Job):
+    """`command` is an argument list, or one string for `sh -c`."""
+
+    command: str | tuple[str, ...] = Field(min_length=1)
+
+
+class ApptainerJob(Job):
+    """The image's app `distribute` is run, with the number of cores as its argument."""
+
+
+class PythonWork(Frozen):
+    """Python scripts. `build` is run once a node, before its first job, as `python3 build.py`."""
+
+    kind: Literal["python"] = "python"
+    build: InputFile
+    jobs: tuple[PythonJob, ...] = Field(min_length=1, max_length=MAX_JOBS)
+
+
+class CommandWork(Frozen):
+    """Commands of programs that are there. `build` is one string for `sh -c`, run once a node."""
+
+    kind: Literal["command"] = "command"
+    build: str | None = None
+    jobs: tuple[CommandJob, ...] = Field(min_length=1, max_length=MAX_JOBS)
+
+
+class ApptainerWork(Frozen):
+    """One image, run once a job. `mounts` are container paths, each a fresh writable folder a job."""
+
+    kind: Literal["apptainer"] = "apptainer"
+    image: InputFile
+    mounts: tuple[str, ...] = ()
+    jobs: tuple[ApptainerJob, ...] = Field(min_length=1, max_length=MAX_JOBS)
+
+
+Work = Annotated[PythonWork | CommandWork | ApptainerWork, Field(discriminator="kind")]
+
+
+class BatchSpec(Frozen):
+    """A whole batch. `files` are seen by the build and by every job; `resources` None: a whole node."""
+
+    namespace: Name
+    batch: Name
+    matrix_user: str | None = None
+    capabilities: frozenset[str] = frozenset()
+    priority: int = Field(default=0, ge=-100, le=100)
+    resources: Resources | None = None
+    timeout_s: float | None = Field(default=None, gt=0)
+    retries: int = Field(default=0, ge=0, le=100)
+    env: dict[str, str] = Field(default_factory=dict)
+    files: tuple[InputFile, ...] = ()
+    work: Work
+
+    @model_validator(mode="after")
+    def _job_names_are_unique(self) -> BatchSpec:
+        seen: set[str] = set()
+        for job in self.work.jobs:
+            if job.name in seen:
+                raise ValueError(f"two jobs are called {job.name!r}")
+            seen.add(job.name)
+        return self
+
+    @property
+    def id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+    @property
+    def required_capabilities(self) -> frozenset[str]:
+        """What a node must have: as written, and `apptainer` for its own kind."""
+        if self.work.kind == "apptainer":
+            return self.capabilities | {"apptainer"}
+        return self.capabilities

@@ -1,0 +1,96 @@
+"""What the services need of the world, and nothing more: a log of events, a store of bytes, beats.
+
+`distribute.nats` implements these on JetStream, `distribute.testing` in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from distribute.core.events import Beat, Event, Guard, Recorded
+from distribute.core.ids import BatchId, JobId, Scope
+from distribute.core.manifest import StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class Only:
+    """Which events a reader wants: all, or those that match every field given."""
+
+    types: frozenset[str] | None = None
+    batch: BatchId | None = None
+    node: str | None = None
+    """Job events written to or by this node, and events about it."""
+
+
+class EventLog(Protocol):
+    """The one stream of events."""
+
+    def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
+        """Append `event` if `guard` holds; the future gives its sequence.
+
+        Never blocks, and survives outages for as long as they last: sent again until it is answered.
+        An event already in the log (a lost answer) gives the sequence it has there.
+        The future raises `Conflict` where the guard does not hold. Events appended in one order
+        are sent in that order.
+        """
+
+    def follow(self, *, after: int, only: Only = Only(), until: int | None = None) -> AsyncIterator[Sequence[Recorded]]:
+        """Events with a sequence above `after`, in order, each once, as they come, several at a time.
+
+        Ends behind sequence `until`, or never. Survives outages. Raises `UnreadableEvent`.
+        """
+
+    async def last(self, scope: Scope) -> Recorded | None:
+        """The last event of a scope."""
+
+    async def get(self, seq: int) -> Recorded:
+        """The event at a sequence. Raises `KeyError` where there is none."""
+
+    async def last_seq(self) -> int:
+        """The sequence of the last event in the log (0: none)."""
+
+
+class Beats(Protocol):
+    """Heartbeats: the last of each node, kept for a short time."""
+
+    async def send(self, beat: Beat) -> None: ...
+
+    def follow(self) -> AsyncIterator[Beat]: ...
+
+
+class LiveOutput(Protocol):
+    """What running jobs print, for following live. Bounded: the whole output is archived with the results."""
+
+    async def send(self, job: JobId, attempt: int, text: bytes) -> None: ...
+
+    def follow(self, job: JobId, attempt: int) -> AsyncIterator[bytes]:
+        """What is there already, then what comes."""
+
+
+class ArtifactStore(Protocol):
+    """Files: inputs by digest, results by name. Bounded memory whatever the size."""
+
+    async def put_input(self, path: Path, sha256: str) -> None:
+        """Store an input under its digest, unless it is there already. Raises `IntegrityError`, `StorageFull`."""
+
+    async def get_input(self, sha256: str, path: Path) -> None:
+        """Write an input to `path`, which gets its name only once the digest is right."""
+
+    async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
+        """Send a result's chunks on the node's subject. They count only once `commit_result` was called.
+
+        `name` is `NAMESPACE/BATCH/JOB/ATTEMPT/N`, or `NAMESPACE/BATCH//NODE/N` for a build's output.
+        """
+
+    async def commit_result(self, stored: StoredObject) -> None:
+        """Check that every chunk is there and give the object its name. Raises `IntegrityError`."""
+
+    def get_result(self, stored: StoredObject) -> AsyncIterator[bytes]:
+        """The bytes of a result. Raises `IntegrityError` at the end where they differ from the digest."""
+
+    async def delete_results(self, batch: BatchId) -> None:
+        """Remove every result of a batch, committed or not."""
