@@ -81,11 +81,9 @@ def _why_unreadable(data: bytes, error: ValidationError) -> str:
     kind, version = found.get("type"), found.get("v")
     known = _VERSIONS.get(kind) if isinstance(kind, str) else None
     if known is None:
-        return f"an event of the unknown type {kind!r}: written by a newer version of distribute; upgrade this one"
+        return f"an event of the unknown type {kind!r}, from a newer distribute: upgrade this one"
     if isinstance(version, int) and version > known:
-        return (
-            f"an event {kind!r} of version {version}; this distribute reads it up to {known}: upgrade this one"
-        )
+        return f"a {kind!r} event of version {version}; this distribute reads up to {known}: upgrade it"
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     return f"not a valid {kind!r} event: {where}: {first['msg']}"

@@ -38,14 +38,16 @@ class EventLog(Protocol):
         are sent in that order.
         """
 
-    def follow(self, *, after: int, only: Only = Only(), until: int | None = None) -> AsyncIterator[Sequence[Recorded]]:
+    def follow(
+        self, *, after: int, only: Only = Only(), until: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded]]:
         """Events with a sequence above `after`, in order, each once, as they come, several at a time.
 
         Ends behind sequence `until`, or never. Survives outages. Raises `UnreadableEvent`.
         """
 
-    async def last(self, scope: Scope) -> Recorded | None:
-        """The last event of a scope."""
+    async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
+        """The last event of a scope (of this type, where one is given)."""
 
     async def get(self, seq: int) -> Recorded:
         """The event at a sequence. Raises `KeyError` where there is none."""
@@ -75,7 +77,7 @@ class ArtifactStore(Protocol):
     """Files: inputs by digest, results by name. Bounded memory whatever the size."""
 
     async def put_input(self, path: Path, sha256: str) -> None:
-        """Store an input under its digest, unless it is there already. Raises `IntegrityError`, `StorageFull`."""
+        """Store an input under its digest, unless it is there. Raises `IntegrityError`, `StorageFull`."""
 
     async def get_input(self, sha256: str, path: Path) -> None:
         """Write an input to `path`, which gets its name only once the digest is right."""

@@ -132,7 +132,9 @@ class Deleted(BatchEvent):
 
 # --- jobs ------------------------------------------------------------------------------------------
 
-ReleaseReason = Literal["node_lost", "node_left", "node_restarted", "killed", "build_failed", "quarantined", "owner"]
+ReleaseReason = Literal[
+    "node_lost", "node_left", "node_restarted", "killed", "build_failed", "quarantined", "owner"
+]
 
 
 class Assigned(JobEvent):

@@ -21,7 +21,7 @@ STDOUT_NAME = "stdout.txt"
 
 
 class StoredObject(Frozen):
-    """An object of the results bucket: its name, the subject token of its chunks, and what it must add up to."""
+    """An object of the results bucket: its name, where its chunks lie, and what they must add up to."""
 
     name: str
     nuid: str

@@ -1,0 +1,467 @@
+"""What the node-runner does, with no I/O: stimuli in, instructions out.
+
+The runner's shell (`runner`) carries instructions out and reports what came of them by calling the
+next method; the simulator does the same with simulated hands. An attempt goes through these phases:
+
+    WAITING ─room─▶ CLAIMING ─ack─▶ CLAIMED ─built─▶ LAUNCHING ─▶ RUNNING ─exit─▶ COLLECTING ─▶ REPORTING ─▶ .
+       └───── released, fenced, or the node given up for lost: from any phase ─────▶ STOPPING ─▶ .
+
+Only an acknowledged claim makes a job this node's: nothing is started before. An attempt's events are
+appended one after another, each guarded by the sequence of the one before, so a node that was given up
+for lost is fenced at its next word.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, auto
+from typing import TypedDict
+
+from distribute.core import events as ev
+from distribute.core.events import Append, Guard, Recorded
+from distribute.core.ids import BatchId, JobId
+from distribute.core.manifest import Outputs
+
+
+class Phase(Enum):
+    WAITING = auto()
+    CLAIMING = auto()
+    CLAIMED = auto()
+    LAUNCHING = auto()
+    RUNNING = auto()
+    COLLECTING = auto()
+    REPORTING = auto()
+    STOPPING = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """An attempt at this node. `last_seq` is its scope's last event; None while one is on its way."""
+
+    job: JobId
+    attempt: int
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[int, ...]
+    assigned_seq: int
+    last_seq: int | None
+    phase: Phase = Phase.WAITING
+    unsent: deque[ev.Event] = field(default_factory=deque)
+
+
+class BuildPhase(Enum):
+    LOADING = auto()
+    BUILDING = auto()
+    READY = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ended. `reason` says in words why a failure is one."""
+
+    succeeded: bool
+    exit_code: int | None = None
+    signal: int | None = None
+    reason: str | None = None
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    paused_s: float = 0.0
+    max_rss_bytes: int = 0
+
+
+# --- instructions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Append this event of a run; then call `reported`, or `fenced` where the guard did not hold."""
+
+    run: Run
+    append: Append
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Append this event about the node, after whatever is its last one; then, for `joined`, call `joined`."""
+
+    event: ev.NodeEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Learn what the batch is; then call `loaded`."""
+
+    batch: BatchId
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Build the batch; then call `built`."""
+
+    batch: BatchId
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Make the run's workspace and start its process; then call `launched`, and `exited` at its end."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Upload what the run left; then call `collected`."""
+
+    run: Run
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Kill whatever the run still has going and remove its workspace; then call `stopped`."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Tidy:
+    """Remove the workspace of a run that is over. Nothing to call."""
+
+    run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Remove what was built for a batch that is over. Nothing to call."""
+
+    batch: BatchId
+
+
+Instruction = Report | Announce | Load | Build | Launch | Collect | Stop | Tidy | Forget
+
+
+class _Stamp(TypedDict):
+    id: str
+    time: datetime
+    author: str
+
+
+class _Names(TypedDict):
+    namespace: str
+    batch: str
+    job: str
+    attempt: int
+    node: str
+
+
+class RunnerMachine:
+    """The node-runner's whole behaviour. `clock` gives seconds since 1970."""
+
+    def __init__(
+        self,
+        node: str,
+        *,
+        incarnation: str,
+        cpus: int,
+        memory_bytes: int,
+        gpus: tuple[str, ...],
+        capabilities: frozenset[str],
+        version: str,
+        new_id: Callable[[], str],
+        clock: Callable[[], float],
+    ) -> None:
+        self.node = node
+        self.incarnation = incarnation
+        self.cpus = cpus
+        self.memory_bytes = memory_bytes
+        self.gpus = gpus
+        self.capabilities = capabilities
+        self.version = version
+        self._new_id = new_id
+        self._clock = clock
+        self.joined_seq: int | None = None
+        self.leaving = False
+        self.runs: dict[JobId, Run] = {}
+        self.builds: dict[BatchId, BuildPhase] = {}
+        self._stopping: list[Run] = []
+
+    # --- joining and leaving -----------------------------------------------------------------------
+
+    def join(self) -> list[Instruction]:
+        """Say what this node is. Called at the start, and where the node was given up for lost."""
+        self.joined_seq = None
+        return [
+            Announce(
+                ev.Joined(
+                    **self._stamp(),
+                    node=self.node,
+                    incarnation=self.incarnation,
+                    capabilities=self.capabilities,
+                    cpus=self.cpus,
+                    memory_bytes=self.memory_bytes,
+                    gpus=self.gpus,
+                    version=self.version,
+                )
+            )
+        ]
+
+    def joined(self, seq: int) -> list[Instruction]:
+        """The join is in the log: assignments behind it are for this node as it is now."""
+        self.joined_seq = seq
+        return []
+
+    def leave(self) -> list[Instruction]:
+        """Take no more, stop what has not ended yet; what has ended is still collected and reported."""
+        self.leaving = True
+        unfinished = [
+            run for run in self.runs.values() if run.phase not in {Phase.COLLECTING, Phase.REPORTING}
+        ]
+        return [instruction for run in unfinished for instruction in self._stop(run)]
+
+    def left(self) -> list[Instruction]:
+        """Say goodbye. Called when nothing runs any more."""
+        return [Announce(ev.Left(**self._stamp(), node=self.node))]
+
+    @property
+    def idle(self) -> bool:
+        return not self.runs and not self._stopping
+
+    # --- what the log says -------------------------------------------------------------------------
+
+    def deliver(self, recorded: Recorded) -> list[Instruction]:
+        """An event for this node, or one that ends a batch."""
+        event = recorded.event
+        if isinstance(event, ev.Completed | ev.Deleted):
+            return self._batch_over(event.scope)
+        if event.author == self.node or self.leaving:
+            return []  # its own words
+        match event:
+            case ev.Assigned():
+                return self._assigned(recorded.seq, event)
+            case ev.Released():
+                run = self.runs.get(event.scope)
+                if run is not None and run.attempt == event.attempt and run.assigned_seq < recorded.seq:
+                    return self._stop(run)
+            case ev.Lost() if self.joined_seq is not None and recorded.seq > self.joined_seq:
+                stops = [instruction for run in list(self.runs.values()) for instruction in self._stop(run)]
+                return [*stops, *self.join()]
+            case _:
+                pass
+        return []
+
+    def _assigned(self, seq: int, event: ev.Assigned) -> list[Instruction]:
+        if self.joined_seq is None or seq < self.joined_seq:
+            return []  # said to an earlier incarnation; the scheduler releases it
+        known = self.runs.get(event.scope)
+        if known is not None and known.assigned_seq >= seq:
+            return []  # delivered again
+        instructions = self._stop(known) if known is not None else []
+        self.runs[event.scope] = Run(
+            event.scope, event.attempt, event.cpus, event.memory_bytes, event.gpus, seq, seq
+        )
+        if event.batch_id not in self.builds:
+            self.builds[event.batch_id] = BuildPhase.LOADING
+            instructions.append(Load(event.batch_id))
+        return [*instructions, *self._claim_what_fits()]
+
+    def _batch_over(self, batch: BatchId) -> list[Instruction]:
+        if self.builds.pop(batch, None) is None:
+            return []
+        stops = [
+            instruction
+            for run in list(self.runs.values())
+            if run.job.batch_id == batch and run.phase is not Phase.REPORTING
+            for instruction in self._stop(run)
+        ]
+        return [*stops, Forget(batch)]
+
+    # --- claiming ----------------------------------------------------------------------------------
+
+    def _claim_what_fits(self) -> list[Instruction]:
+        """Claim waiting runs in their order while there is room: two schedulers may promise the same room."""
+        instructions: list[Instruction] = []
+        for run in self.runs.values():
+            if run.phase is not Phase.WAITING:
+                continue
+            if not self._has_room_for(run):
+                break
+            run.phase = Phase.CLAIMING
+            instructions += self._say(run, ev.Claimed(**self._stamp(), **self._names(run)))
+        return instructions
+
+    def _has_room_for(self, wanted: Run) -> bool:
+        busy = [
+            run
+            for run in [*self.runs.values(), *self._stopping]
+            if run.phase not in {Phase.WAITING, Phase.REPORTING}
+        ]
+        gpus = {gpu for run in busy for gpu in run.gpus}
+        return (
+            sum(run.cpus for run in busy) + wanted.cpus <= self.cpus
+            and sum(run.memory_bytes for run in busy) + wanted.memory_bytes <= self.memory_bytes
+            and gpus.isdisjoint(wanted.gpus)
+        )
+
+    def reported(self, run: Run, seq: int) -> list[Instruction]:
+        """An event of the run is in the log."""
+        if run.phase is Phase.STOPPING:
+            return []
+        run.last_seq = seq
+        if run.unsent:
+            return self._say_next(run)
+        if run.phase is Phase.CLAIMING:
+            run.phase = Phase.CLAIMED
+            return self._launch_if_ready(run)
+        if run.phase is Phase.REPORTING:
+            del self.runs[run.job]
+            return [Tidy(run), *self._claim_what_fits()]
+        return []
+
+    def fenced(self, run: Run) -> list[Instruction]:
+        """The job moved on without this node: whatever it did for it counts for nothing."""
+        return self._stop(run)
+
+    # --- building and running ----------------------------------------------------------------------
+
+    def loaded(self, batch: BatchId, needs_build: bool) -> list[Instruction]:
+        """What the batch is, is known."""
+        if self.builds.get(batch) is not BuildPhase.LOADING:
+            return []
+        if needs_build:
+            self.builds[batch] = BuildPhase.BUILDING
+            names = {"namespace": batch.namespace, "batch": batch.batch}
+            return [
+                Announce(ev.BuildStarted(**self._stamp(), node=self.node, **names)),
+                Build(batch),
+            ]
+        self.builds[batch] = BuildPhase.READY
+        return self._launch_all(batch)
+
+    def load_failed(self, batch: BatchId, reason: str) -> list[Instruction]:
+        """What the batch is can't be learnt: its runs here end with the reason."""
+        if self.builds.pop(batch, None) is not BuildPhase.LOADING:
+            return []
+        ending = Ending(succeeded=False, reason=reason)
+        instructions: list[Instruction] = []
+        for run in list(self.runs.values()):
+            if run.job.batch_id == batch and run.phase is Phase.CLAIMED:
+                run.phase = Phase.COLLECTING
+                instructions.append(Collect(run, ending))
+            elif run.job.batch_id == batch:
+                instructions += self._stop(run)
+        return instructions
+
+    def built(
+        self, batch: BatchId, *, succeeded: bool, reason: str | None, wall_s: float, outputs: Outputs | None
+    ) -> list[Instruction]:
+        """The batch's build ended. Where it failed, the scheduler takes the batch's jobs back."""
+        if self.builds.get(batch) is not BuildPhase.BUILDING:
+            return []
+        self.builds[batch] = BuildPhase.READY if succeeded else BuildPhase.FAILED
+        finished = ev.BuildFinished(
+            **self._stamp(),
+            node=self.node,
+            namespace=batch.namespace,
+            batch=batch.batch,
+            succeeded=succeeded,
+            reason=reason,
+            wall_s=wall_s,
+            outputs=outputs,
+        )
+        return [Announce(finished), *(self._launch_all(batch) if succeeded else [])]
+
+    def _launch_all(self, batch: BatchId) -> list[Instruction]:
+        return [
+            instruction
+            for run in self.runs.values()
+            if run.job.batch_id == batch and run.phase is Phase.CLAIMED
+            for instruction in self._launch_if_ready(run)
+        ]
+
+    def _launch_if_ready(self, run: Run) -> list[Instruction]:
+        if self.builds.get(run.job.batch_id) is not BuildPhase.READY:
+            return []
+        run.phase = Phase.LAUNCHING
+        return [Launch(run)]
+
+    def launched(self, run: Run) -> list[Instruction]:
+        """The run's process runs."""
+        if run.phase is not Phase.LAUNCHING:
+            return []
+        run.phase = Phase.RUNNING
+        return self._say(run, ev.Started(**self._stamp(), **self._names(run)))
+
+    def exited(self, run: Run, ending: Ending) -> list[Instruction]:
+        """The run's process ended, or could not be started."""
+        if run.phase not in {Phase.LAUNCHING, Phase.RUNNING}:
+            return []
+        run.phase = Phase.COLLECTING
+        return [Collect(run, ending)]
+
+    def collected(self, run: Run, ending: Ending, outputs: Outputs | None) -> list[Instruction]:
+        """What the run left is in the results bucket."""
+        if run.phase is not Phase.COLLECTING:
+            return []
+        run.phase = Phase.REPORTING
+        finished = ev.Finished(
+            **self._stamp(),
+            **self._names(run),
+            succeeded=ending.succeeded,
+            exit_code=ending.exit_code,
+            signal=ending.signal,
+            reason=ending.reason,
+            wall_s=ending.wall_s,
+            cpu_s=ending.cpu_s,
+            paused_s=ending.paused_s,
+            max_rss_bytes=ending.max_rss_bytes,
+            outputs=outputs,
+        )
+        return self._say(run, finished)
+
+    # --- stopping ----------------------------------------------------------------------------------
+
+    def _stop(self, run: Run) -> list[Instruction]:
+        if run.phase is Phase.STOPPING:
+            return []
+        self.runs.pop(run.job, None)
+        run.phase = Phase.STOPPING
+        run.unsent.clear()
+        self._stopping.append(run)
+        return [Stop(run)]
+
+    def stopped(self, run: Run) -> list[Instruction]:
+        """Nothing of the run is left: what it held is free."""
+        self._stopping.remove(run)
+        return self._claim_what_fits()
+
+    # --- saying ------------------------------------------------------------------------------------
+
+    def _say(self, run: Run, event: ev.Event) -> list[Instruction]:
+        run.unsent.append(event)
+        return self._say_next(run) if run.last_seq is not None else []
+
+    def _say_next(self, run: Run) -> list[Instruction]:
+        assert run.last_seq is not None, "the event before must be answered first"
+        guard = Guard(run.last_seq)
+        run.last_seq = None
+        return [Report(run, Append(run.unsent.popleft(), guard))]
+
+    def _stamp(self) -> _Stamp:
+        return {
+            "id": self._new_id(),
+            "time": datetime.fromtimestamp(self._clock(), UTC),
+            "author": self.node,
+        }
+
+    def _names(self, run: Run) -> _Names:
+        return {
+            "namespace": run.job.namespace,
+            "batch": run.job.batch,
+            "job": run.job.job,
+            "attempt": run.attempt,
+            "node": self.node,
+        }

@@ -1,0 +1,1 @@
+"""The scheduler: consumes every event, calls `decide`, appends what it says."""

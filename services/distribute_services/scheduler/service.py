@@ -1,0 +1,133 @@
+"""The scheduler's process: `logic` between the event log and the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from functools import partial
+
+from distribute.core.errors import Conflict, IntegrityError
+from distribute.core.events import Append
+from distribute.core.liveness import Lease
+from distribute.core.state import State
+from distribute.nats.cluster import Cluster
+from distribute.runtime import draining, new_id, supervise
+from distribute.snapshot import dump, load
+
+from distribute_services.scheduler.logic import Scheduler
+from distribute_services.scheduler.queries import answer_queries
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT = "scheduler"
+SNAPSHOT_EVERY_EVENTS = 20_000
+LOOK_EVERY_S = 1.0
+PATIENCE_S = 5.0
+
+
+class SchedulerService:
+    """Follows the log, decides, appends; answers queries; keeps a snapshot for its next start."""
+
+    def __init__(self, cluster: Cluster, lease: Lease) -> None:
+        self._cluster = cluster
+        self._lease = lease
+        self._appending: set[asyncio.Future[int]] = set()
+        self._snapshot_seq = 0
+        self._saving: asyncio.Task[None] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then save a snapshot and end."""
+        state = await self._restore()
+        self._scheduler = Scheduler(
+            state,
+            lease=self._lease,
+            new_id=new_id,
+            monotonic=time.monotonic(),
+            catch_up_to=await self._cluster.log.last_seq(),
+        )
+        self._cluster.on_return(lambda: self._scheduler.was_deaf(time.monotonic()))
+        async with draining(self._appending, PATIENCE_S), answer_queries(self._cluster, self._scheduler):
+            await supervise(
+                stop,
+                {"events": self._follow(), "beats": self._listen(), "clock": self._look()},
+            )
+        await self._save()
+
+    async def _restore(self) -> State:
+        data = await self._cluster.store.get_snapshot(SNAPSHOT)
+        if data is None:
+            return State()
+        try:
+            state = load(data)
+        except IntegrityError as error:
+            log.warning("the snapshot can't be used, the whole log is folded instead: %s", error)
+            return State()
+        if state.seq > await self._cluster.log.last_seq():
+            log.warning("the snapshot is of another log; the whole log is folded instead")
+            return State()
+        self._snapshot_seq = state.seq
+        log.info("restored the state at event %d", state.seq)
+        return state
+
+    async def _follow(self) -> None:
+        scheduler = self._scheduler
+        misfits = scheduler.state.misfits
+        async for records in self._cluster.log.follow(after=scheduler.state.seq):
+            scheduler.deliver(records, time.monotonic())
+            if scheduler.state.misfits != misfits:
+                misfits = scheduler.state.misfits
+                log.warning("an event did not fit: %s", scheduler.state.last_misfit)
+            self._decide()
+            if scheduler.state.seq - self._snapshot_seq >= self._snapshot_interval():
+                self._begin_save()
+
+    async def _listen(self) -> None:
+        async for beat in self._cluster.beats.follow():
+            self._scheduler.hear(beat, time.monotonic())
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            if self._cluster.connected:
+                self._scheduler.look(time.monotonic())
+                self._decide()
+
+    def _decide(self) -> None:
+        for append in self._scheduler.decide(time.time()):
+            future = self._cluster.log.append(append.event, append.guard)
+            self._appending.add(future)
+            future.add_done_callback(partial(self._appended, append))
+
+    def _appended(self, append: Append, future: asyncio.Future[int]) -> None:
+        self._appending.discard(future)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if isinstance(error, Conflict):
+            self._scheduler.refused(append)
+            self._decide()
+        elif error is not None:
+            raise error
+
+    # --- snapshots ---------------------------------------------------------------------------------
+
+    def _snapshot_interval(self) -> int:
+        """A snapshot costs in proportion to the jobs in it: taken so often that it stays a small part."""
+        return max(
+            SNAPSHOT_EVERY_EVENTS, sum(len(batch.names) for batch in self._scheduler.state.batches.values())
+        )
+
+    def _begin_save(self) -> None:
+        if self._saving is None or self._saving.done():
+            if self._saving is not None:
+                self._saving.result()
+            self._saving = asyncio.create_task(self._save(), name="snapshot")
+
+    async def _save(self) -> None:
+        state = self._scheduler.state
+        if state.seq == self._snapshot_seq:
+            return
+        self._snapshot_seq = state.seq
+        await self._cluster.store.put_snapshot(SNAPSHOT, dump(state))
+        log.info("saved the state at event %d", self._snapshot_seq)

@@ -1,0 +1,102 @@
+"""Why a job waits: the same predicates that `decide` uses, put into words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from distribute.core.agenda import Agenda
+from distribute.core.decide import keeps_for_gpu_work
+from distribute.core.matching import Obstacle, busy, never, unavailable
+from distribute.core.state import BatchState, NodeState, Shape, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one node has to do with a job that waits. `obstacle` None: it could take the job now."""
+
+    node: str
+    obstacle: Obstacle | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Where a job stands, in one sentence, and node by node where it waits for one."""
+
+    summary: str
+    nodes: tuple[Verdict, ...] = ()
+
+
+def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
+    """Why the job in this row is where it is."""
+    status = Status(batch.status[row])
+    match status:
+        case Status.ASSIGNED | Status.CLAIMED | Status.RUNNING:
+            attempt = batch.active[row]
+            return Explanation(f"{status.name.lower()}: attempt {attempt.number} at {attempt.node}")
+        case Status.RETRYING:
+            return Explanation("failed, and runs again once the archiver has what it left")
+        case Status.SUCCEEDED:
+            return Explanation("succeeded" + (", not archived yet" if row in batch.unarchived else ""))
+        case Status.FAILED:
+            return Explanation(
+                f"failed: {batch.reasons.get(row) or batch.end_reason or 'no reason was given'}"
+            )
+        case Status.KILLED:
+            return Explanation("killed on request")
+        case Status.QUEUED:
+            return _explain_queued(agenda, batch, batch.group_of(row).shape)
+
+
+def _explain_queued(agenda: Agenda, batch: BatchState, shape: Shape) -> Explanation:
+    verdicts = tuple(
+        Verdict(node.name, obstacle, _put(node, shape, batch, obstacle))
+        for node, obstacle in ((node, obstacle_at(agenda, batch, shape, node)) for node in _nodes(agenda))
+    )
+    able = sum(never(node, shape) is None for node in _nodes(agenda))
+    if not verdicts:
+        return Explanation("waits: no node has joined yet")
+    if not able:
+        return Explanation("waits: no node could ever run it", verdicts)
+    if any(verdict.obstacle is None for verdict in verdicts):
+        return Explanation("waits for its turn: jobs before it take the free nodes first", verdicts)
+    return Explanation(f"waits: {able} of {len(verdicts)} nodes could run it, none can now", verdicts)
+
+
+def obstacle_at(agenda: Agenda, batch: BatchState, shape: Shape, node: NodeState) -> Obstacle | None:
+    """The first thing that keeps this node from a job of this batch and shape now."""
+    return (
+        never(node, shape)
+        or unavailable(node, node.name in agenda.out_of_touch)
+        or (Obstacle.BUILD_FAILED if node.name in batch.build_failed else None)
+        or busy(node, shape, agenda.held_of(node.name))
+        or (Obstacle.KEPT_FOR_GPU_WORK if keeps_for_gpu_work(agenda, shape, node) else None)
+    )
+
+
+def _nodes(agenda: Agenda) -> Iterator[NodeState]:
+    for name in sorted(agenda.state.nodes):
+        yield agenda.state.nodes[name]
+
+
+def _put(node: NodeState, shape: Shape, batch: BatchState, obstacle: Obstacle | None) -> str:
+    """The obstacle in words, with the figures behind it."""
+    if obstacle is None:
+        return "could take it now"
+    free_cpus = node.cpus - node.used_cpus
+    wanted = "the whole node" if shape.whole_node else f"{shape.cpus} cpus, {shape.gpus} GPUs"
+    details = {
+        Obstacle.CAPABILITIES: ", ".join(sorted(shape.capabilities - node.capabilities)),
+        Obstacle.CPUS: f"{node.cpus}, of {shape.cpus} needed",
+        Obstacle.MEMORY: f"{node.memory_bytes} bytes, of {shape.memory_bytes} needed",
+        Obstacle.GPUS: f"{len(node.gpus)}, of {shape.gpus} needed",
+        Obstacle.GONE: f"it {node.presence}" if node.presence == "left" else "it was lost",
+        Obstacle.PAUSED: node.pause_reason or "",
+        Obstacle.DRAINING: node.draining or "",
+        Obstacle.QUARANTINED: node.quarantined or "",
+        Obstacle.BUSY: f"{len(node.attempts)} jobs, {free_cpus} of {node.cpus} cpus free, {wanted} needed",
+        Obstacle.BUILD_FAILED: batch.build_failed.get(node.name, ""),
+    }
+    detail = details.get(obstacle)
+    return f"{obstacle.value}: {detail}" if detail else obstacle.value

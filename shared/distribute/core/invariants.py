@@ -1,0 +1,69 @@
+"""What must hold of every state, whatever happened. Run after every test and every simulated step."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from distribute.core.agenda import Agenda
+from distribute.core.state import ENDED, IN_FLIGHT, BatchState, JobKey, State, Status
+
+
+def check(state: State) -> None:
+    """Raise `AssertionError`, naming the batch or node, where the state contradicts itself."""
+    held: dict[str, set[JobKey]] = {name: set() for name in state.nodes}
+    cores: Counter[str] = Counter()
+    for batch in state.batches.values():
+        _check_batch(batch)
+        for row, attempt in batch.active.items():
+            held[attempt.node].add(JobKey(batch.id, row))
+            cores[batch.user] += attempt.cpus
+    for name, node in state.nodes.items():
+        assert node.attempts == held[name], f"{name}: attempts {node.attempts} against {held[name]}"
+        attempts = [state.batches[key.batch].active[key.row] for key in node.attempts]
+        assert node.used_cpus == sum(attempt.cpus for attempt in attempts), f"{name}: cpus in use"
+        used_memory = sum(attempt.memory_bytes for attempt in attempts)
+        assert node.used_memory_bytes == used_memory, f"{name}: memory in use"
+    for user, usage in state.usage.items():
+        assert usage.cores == cores[user], f"{user}: holds {usage.cores} cores, attempts say {cores[user]}"
+        assert usage.core_s >= 0, f"{user}: used {usage.core_s} core seconds"
+
+
+def _check_batch(batch: BatchState) -> None:
+    statuses = Counter(batch.status)
+    total = len(batch.names)
+    for status in Status:
+        assert batch.counts[status] == statuses[status], f"{batch.id}: count of {status.name}"
+    assert len(batch.status) == len(batch.job_seq) == len(batch.attempts) == total, f"{batch.id}: columns"
+    assert [group.start for group in batch.groups] == [0, *(group.stop for group in batch.groups[:-1])], (
+        f"{batch.id}: groups leave gaps"
+    )
+    assert batch.groups[-1].stop == total, f"{batch.id}: groups leave jobs out"
+    in_flight = {row for row in range(total) if batch.status[row] in IN_FLIGHT}
+    assert set(batch.active) == in_flight, f"{batch.id}: attempts {set(batch.active)}, in flight {in_flight}"
+    for row, attempt in batch.active.items():
+        assert attempt.number == batch.attempts[row], f"{batch.job_id(row)}: number of its attempt"
+    for row in batch.unarchived:
+        status = Status(batch.status[row])
+        assert status in ENDED | {Status.RETRYING}, f"{batch.job_id(row)}: {status.name}, to be archived"
+    if batch.end is not None:
+        waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
+        assert waiting == 0, f"{batch.id} is over, and {waiting} jobs wait"
+    if batch.end == "completed":
+        assert batch.counts[Status.SUCCEEDED] == total, f"{batch.id} completed with jobs that did not succeed"
+
+
+def check_agenda(agenda: Agenda) -> None:
+    """The indexes say what an agenda built afresh from the same state and pending events would say."""
+    fresh = Agenda(agenda.state)
+    fresh.observe(agenda.out_of_touch)
+    for event in agenda.pending.values():
+        fresh.plan(event)
+    assert fresh.held == agenda.held, f"held: {agenda.held} against {fresh.held}"
+    assert fresh.held_cores == agenda.held_cores, "held cores"
+    assert fresh.pending_jobs == agenda.pending_jobs, "pending jobs"
+    assert fresh.queues == agenda.queues, f"queues: {agenda.queues} against {fresh.queues}"
+    assert fresh.shapes == agenda.shapes, f"shapes: {agenda.shapes} against {fresh.shapes}"
+    for batch_id, groups in agenda.waiting.items():
+        firsts = [waiting.first() for waiting in groups]
+        fresh_firsts = [waiting.first() for waiting in fresh.waiting[batch_id]]
+        assert firsts == fresh_firsts, f"{batch_id}: next jobs {firsts} against {fresh_firsts}"

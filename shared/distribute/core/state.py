@@ -1,0 +1,229 @@
+"""What the events add up to. Changed by `fold.apply` alone.
+
+A lab submits a hundred thousand jobs at a time, so a job that waits costs bytes, not objects: a batch
+holds its jobs as columns, in rows sorted by group (jobs that need the same), and only jobs in flight
+are objects. Times are the log's own, in seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Literal, NamedTuple
+
+from distribute.core.ids import BatchId, JobId
+from distribute.core.specs import Resources
+
+BatchEnd = Literal["completed", "failed", "killed"]
+Presence = Literal["here", "left", "lost"]
+
+NO_EXIT_CODE = -1
+
+
+class Status(IntEnum):
+    """Where a job is on its way. One byte a job."""
+
+    QUEUED = 0
+    ASSIGNED = 1
+    CLAIMED = 2
+    RUNNING = 3
+    RETRYING = 4
+    """Failed, and is to run again once what this attempt left is archived."""
+    SUCCEEDED = 5
+    FAILED = 6
+    KILLED = 7
+
+
+IN_FLIGHT = frozenset({Status.ASSIGNED, Status.CLAIMED, Status.RUNNING})
+ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.KILLED})
+
+
+class Shape(NamedTuple):
+    """What a job needs of a node. `cpus` 0: the whole node."""
+
+    capabilities: frozenset[str]
+    cpus: int = 0
+    memory_bytes: int = 0
+    gpus: int = 0
+
+    @property
+    def whole_node(self) -> bool:
+        return self.cpus == 0
+
+    @classmethod
+    def of(cls, capabilities: frozenset[str], resources: Resources | None) -> Shape:
+        if resources is None:
+            return cls(capabilities)
+        return cls(capabilities, resources.cpus, resources.memory_bytes, resources.gpus)
+
+
+class Group(NamedTuple):
+    """Rows `start` to `stop` of a batch: jobs of one shape and one number of retries."""
+
+    shape: Shape
+    retries: int
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class Attempt:
+    """A job in flight: what it was given, and since when."""
+
+    number: int
+    node: str
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[int, ...]
+    seq: int
+    assigned_at: float
+    started_at: float | None = None
+
+
+def _doubles() -> array[float]:
+    return array("d")
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """How attempts ended, a column each, by row; empty until the batch's first attempt ends.
+
+    `node` indexes `BatchState.node_names`; times in seconds since 1970, durations in seconds.
+    """
+
+    node: array[int] = field(default_factory=lambda: array("H"))
+    exit_code: array[int] = field(default_factory=lambda: array("h"))
+    signal: array[int] = field(default_factory=lambda: array("B"))
+    started_at: array[float] = field(default_factory=_doubles)
+    finished_at: array[float] = field(default_factory=_doubles)
+    wall_s: array[float] = field(default_factory=_doubles)
+    cpu_s: array[float] = field(default_factory=_doubles)
+    paused_s: array[float] = field(default_factory=_doubles)
+    max_rss_bytes: array[int] = field(default_factory=lambda: array("Q"))
+
+    def allocate(self, rows: int) -> None:
+        """Make room for every row of the batch, once."""
+        if len(self.node) == rows:
+            return
+        for name in self.__slots__:
+            column = getattr(self, name)
+            column.frombytes(bytes(rows * column.itemsize))
+
+
+@dataclass(slots=True)
+class BatchState:
+    """A batch: `seq` is its submission's, `last_seq` its scope's last; both are what guards are made of."""
+
+    id: BatchId
+    seq: int
+    last_seq: int
+    user: str
+    kind: str
+    priority: int
+    matrix_user: str | None
+    submitted_at: float
+    needs_build: bool
+    groups: tuple[Group, ...]
+    names: list[str]
+    file_order: array[int] | None
+    """The rows in the order of the user's file, where that differs."""
+    rows: dict[str, int]
+    status: bytearray
+    job_seq: array[int]
+    """The last sequence of each job's scope; 0: no event yet."""
+    attempts: array[int]
+    counts: list[int]
+    """How many jobs have each `Status`."""
+    active: dict[int, Attempt] = field(default_factory=dict)
+    outcomes: Outcomes = field(default_factory=Outcomes)
+    node_names: list[str] = field(default_factory=list)
+    failures: dict[int, int] = field(default_factory=dict)
+    deaths: dict[int, int] = field(default_factory=dict)
+    """How often a node went down while the job ran on it."""
+    reasons: dict[int, str] = field(default_factory=dict)
+    unarchived: set[int] = field(default_factory=set)
+    """Rows that ended and whose outputs the archiver has still to check."""
+    kill_all: bool = False
+    kill_rows: set[int] = field(default_factory=set)
+    built_on: set[str] = field(default_factory=set)
+    build_failed: dict[str, str] = field(default_factory=dict)
+    succeeded_on: set[str] = field(default_factory=set)
+    end: BatchEnd | None = None
+    end_reason: str | None = None
+    finished_at: float | None = None
+    archived: bool = False
+
+    def group_of(self, row: int) -> Group:
+        for group in self.groups:
+            if row < group.stop:
+                return group
+        raise IndexError(f"{self.id} has no row {row}")
+
+    def job_id(self, row: int) -> JobId:
+        return JobId(self.id.namespace, self.id.batch, self.names[row])
+
+    def kill_wanted(self, row: int) -> bool:
+        return self.kill_all or row in self.kill_rows
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs have not ended."""
+        return len(self.names) - sum(self.counts[status] for status in ENDED)
+
+
+class JobKey(NamedTuple):
+    """A job by its batch and row: cheaper than its name."""
+
+    batch: BatchId
+    row: int
+
+
+@dataclass(slots=True)
+class NodeState:
+    """A node, what it has, and what of it is free."""
+
+    name: str
+    last_seq: int
+    joined_seq: int
+    incarnation: str
+    capabilities: frozenset[str]
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[str, ...]
+    version: str
+    presence: Presence = "here"
+    paused_until: float | None = None
+    pause_reason: str | None = None
+    draining: str | None = None
+    quarantined: str | None = None
+    used_cpus: int = 0
+    used_memory_bytes: int = 0
+    used_gpus: set[int] = field(default_factory=set)
+    attempts: set[JobKey] = field(default_factory=set)
+    builds: set[BatchId] = field(default_factory=set)
+    building: set[BatchId] = field(default_factory=set)
+    fast_failures: list[JobKey] = field(default_factory=list)
+    """Jobs that failed fast here, one after another, since the last that did not."""
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a person used: decayed core seconds as of a time, and the cores held now."""
+
+    core_s: float = 0.0
+    as_of: float = 0.0
+    cores: int = 0
+
+
+@dataclass(slots=True)
+class State:
+    """Everything. `seq` and `time` are the last event's; `misfits` counts events that fitted no state."""
+
+    seq: int = 0
+    time: float = 0.0
+    batches: dict[BatchId, BatchState] = field(default_factory=dict)
+    nodes: dict[str, NodeState] = field(default_factory=dict)
+    usage: dict[str, Usage] = field(default_factory=dict)
+    misfits: int = 0
+    last_misfit: str = ""

@@ -1,0 +1,214 @@
+"""The state as people and scripts read it: the JSON of `status`, `nodes` and `why`. Its keys are a contract.
+
+Times become RFC 3339 in UTC, durations are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from distribute.core.agenda import Agenda
+from distribute.core.events import Beat
+from distribute.core.explain import explain
+from distribute.core.ids import BatchId
+from distribute.core.matching import never
+from distribute.core.specs import Resources
+from distribute.core.state import NO_EXIT_CODE, BatchState, NodeState, Shape, State, Status
+
+Json = dict[str, Any]
+
+_JOB_STATES = {
+    Status.QUEUED: "queued",
+    Status.RETRYING: "queued",
+    Status.ASSIGNED: "assigned",
+    Status.CLAIMED: "assigned",
+    Status.RUNNING: "running",
+    Status.SUCCEEDED: "succeeded",
+    Status.FAILED: "failed",
+    Status.KILLED: "killed",
+}
+
+
+def rfc3339(time: float | None) -> str | None:
+    """Seconds since 1970 as text, to the millisecond; None and 0 (never) as None."""
+    if not time:
+        return None
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def batches_view(state: State) -> Json:
+    """`{"batches": [B]}`, in order of submission."""
+    return {"batches": [_batch(batch) for batch in sorted(state.batches.values(), key=lambda b: b.seq)]}
+
+
+def batch_view(state: State, batch_id: BatchId) -> Json:
+    """B and its `job_list`, in the order of the user's file. Raises `KeyError` for an unknown batch."""
+    batch = state.batches[batch_id]
+    rows = batch.file_order if batch.file_order is not None else range(len(batch.names))
+    return {**_batch(batch), "job_list": [_job(state, batch, row) for row in rows]}
+
+
+def nodes_view(state: State, beats: Mapping[str, Beat], out_of_touch: frozenset[str]) -> Json:
+    """`{"nodes": [...]}`, by name, with the figures of each node's last beat."""
+    return {
+        "nodes": [
+            _node(state.nodes[name], beats.get(name), name in out_of_touch) for name in sorted(state.nodes)
+        ]
+    }
+
+
+def why_view(agenda: Agenda, batch_id: BatchId, job: str) -> Json:
+    """What a job waits for, node by node. Raises `KeyError` for an unknown batch or job."""
+    batch = agenda.state.batches[batch_id]
+    row = batch.rows[job]
+    explanation = explain(agenda, batch, row)
+    return {
+        "namespace": batch_id.namespace,
+        "batch": batch_id.batch,
+        "job": job,
+        "state": _JOB_STATES[Status(batch.status[row])],
+        "summary": explanation.summary,
+        "nodes": [
+            {
+                "node": verdict.node,
+                "obstacle": verdict.obstacle.name.lower() if verdict.obstacle else None,
+                "text": verdict.text,
+            }
+            for verdict in explanation.nodes
+        ],
+    }
+
+
+def match_view(state: State, capabilities: frozenset[str], shapes: Sequence[Resources | None]) -> Json:
+    """How many of the nodes could ever run jobs of these shapes, and which capabilities there are.
+
+    `problem` says, where a shape fits no node at all, why.
+    """
+    nodes = [node for node in state.nodes.values() if node.presence == "here"]
+    wanted = [Shape.of(capabilities, resources) for resources in shapes]
+    offered = Counter(capability for node in nodes for capability in node.capabilities)
+    fit = [sum(never(node, shape) is None for node in nodes) for shape in wanted]
+    problem = next(
+        (_why_none(nodes, shape) for shape, count in zip(wanted, fit, strict=True) if not count), None
+    )
+    return {"nodes": len(nodes), "fit": fit, "capabilities": dict(sorted(offered.items())), "problem": problem}
+
+
+def _why_none(nodes: Sequence[NodeState], shape: Shape) -> str:
+    if not nodes:
+        return "no node has joined yet"
+    offered = frozenset[str]().union(*(node.capabilities for node in nodes))
+    missing = sorted(shape.capabilities - offered)
+    if missing:
+        names = ", ".join(missing)
+        return f"no node has the capability {names}; there are: {', '.join(sorted(offered)) or 'none'}"
+    able = [node for node in nodes if shape.capabilities <= node.capabilities]
+    if not able:
+        return f"no single node has all of: {', '.join(sorted(shape.capabilities))}"
+    return (
+        f"no node with these capabilities is large enough for {shape.cpus} cpus, {shape.memory_bytes} bytes of"
+        f" memory and {shape.gpus} GPUs; the largest have {max(node.cpus for node in able)} cpus,"
+        f" {max(node.memory_bytes for node in able)} bytes and {max(len(node.gpus) for node in able)} GPUs"
+    )
+
+
+def _batch(batch: BatchState) -> Json:
+    jobs = {"total": len(batch.names)} | {
+        state: sum(batch.counts[status] for status, name in _JOB_STATES.items() if name == state)
+        for state in dict.fromkeys(_JOB_STATES.values())
+    }
+    ran = batch.active or len(batch.outcomes.node) or jobs["queued"] < jobs["total"]
+    return {
+        "namespace": batch.id.namespace,
+        "batch": batch.id.batch,
+        "user": batch.user,
+        "kind": batch.kind,
+        "state": batch.end or ("running" if ran else "queued"),
+        "priority": batch.priority,
+        "submitted_at": rfc3339(batch.submitted_at),
+        "finished_at": rfc3339(batch.finished_at),
+        "reason": batch.end_reason,
+        "jobs": jobs,
+        "archived": batch.archived,
+        "build_failed": dict(batch.build_failed),
+    }
+
+
+def _job(state: State, batch: BatchState, row: int) -> Json:
+    status = Status(batch.status[row])
+    attempt = batch.active.get(row)
+    view: Json = {
+        "job": batch.names[row],
+        "state": _JOB_STATES[status],
+        "attempt": batch.attempts[row],
+        "node": attempt.node if attempt else None,
+        "exit_code": None,
+        "signal": None,
+        "reason": batch.reasons.get(row),
+        "submitted_at": rfc3339(batch.submitted_at),
+        "started_at": rfc3339(attempt.started_at) if attempt else None,
+        "finished_at": None,
+        "wall_s": None,
+        "cpu_s": None,
+        "paused_s": None,
+        "max_rss_bytes": None,
+        "archived": False,
+    }
+    if attempt is not None:
+        if status is Status.RUNNING and state.nodes[attempt.node].paused_until is not None:
+            view["state"] = "paused"
+        return view
+    outcomes = batch.outcomes
+    if not len(outcomes.node) or not outcomes.finished_at[row]:
+        if status is Status.FAILED and view["reason"] is None:
+            view["reason"] = batch.end_reason
+        return view
+    exit_code = outcomes.exit_code[row]
+    view |= {
+        "node": batch.node_names[outcomes.node[row]],
+        "exit_code": None if exit_code == NO_EXIT_CODE else exit_code,
+        "signal": outcomes.signal[row] or None,
+        "started_at": rfc3339(outcomes.started_at[row]),
+        "finished_at": rfc3339(outcomes.finished_at[row]),
+        "wall_s": outcomes.wall_s[row],
+        "cpu_s": outcomes.cpu_s[row],
+        "paused_s": outcomes.paused_s[row],
+        "max_rss_bytes": outcomes.max_rss_bytes[row],
+        "archived": row not in batch.unarchived,
+    }
+    return view
+
+
+def _node(node: NodeState, beat: Beat | None, out_of_touch: bool) -> Json:
+    return {
+        "node": node.name,
+        "state": _node_state(node, out_of_touch),
+        "capabilities": sorted(node.capabilities),
+        "cpus": node.cpus,
+        "cpus_free": max(0, node.cpus - node.used_cpus),
+        "memory_bytes": node.memory_bytes,
+        "gpus": list(node.gpus),
+        "running": len(node.attempts),
+        "load": beat.load if beat else None,
+        "owner_idle_s": beat.owner_idle_s if beat else None,
+        "version": node.version,
+        "paused_until": rfc3339(node.paused_until),
+        "reason": node.quarantined or node.draining or node.pause_reason,
+    }
+
+
+def _node_state(node: NodeState, out_of_touch: bool) -> str:
+    if node.presence != "here":
+        return node.presence
+    if out_of_touch:
+        return "out_of_touch"
+    if node.paused_until is not None:
+        return "paused"
+    if node.quarantined is not None:
+        return "quarantined"
+    if node.draining is not None:
+        return "draining"
+    return "busy" if node.attempts else "idle"

@@ -1,0 +1,89 @@
+"""What every service's process is made of: a stop signal, named tasks that are watched, facts in order.
+
+Knows the ports, never NATS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from distribute.core.errors import Conflict
+from distribute.core.events import Event, Guard
+from distribute.core.ids import ulid
+from distribute.ports import EventLog
+
+log = logging.getLogger(__name__)
+
+
+def new_id() -> str:
+    """The id of an event that happens now."""
+    return ulid(time.time_ns() // 1_000_000, os.urandom(10))
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, for a service to end in good order."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def supervise(stop: asyncio.Event, tasks: dict[str, Coroutine[Any, Any, None]]) -> None:
+    """Run named tasks until `stop` is set, then cancel them.
+
+    A service's tasks never end by themselves: one that does takes the others down with it, and its
+    error, or the fact that it ended, is raised.
+    """
+    running = {asyncio.create_task(task, name=name) for name, task in tasks.items()}
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        done, _ = await asyncio.wait({*running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            task.result()
+            raise RuntimeError(f"the task {task.get_name()!r} ended by itself")
+    finally:
+        for task in (*running, stopping):
+            task.cancel()
+        await asyncio.gather(*running, stopping, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def draining(pending: set[asyncio.Future[int]], patience_s: float) -> AsyncIterator[None]:
+    """On the way out, wait for appends that are under way, but not for ever."""
+    try:
+        yield
+    finally:
+        if pending:
+            _, late = await asyncio.wait(pending, timeout=patience_s)
+            if late:
+                log.warning("%d events were not acknowledged within %s s", len(late), patience_s)
+
+
+class Facts:
+    """Appends one scope's facts, one after another, each behind whatever is the scope's last event.
+
+    For facts that are true whatever else was said of the scope, as a node's about itself. What must
+    not happen after something else is appended with its own guard instead.
+    """
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._one_at_a_time = asyncio.Lock()
+
+    async def append(self, event: Event) -> int:
+        """The event's sequence, once it is in the log."""
+        async with self._one_at_a_time:
+            while True:
+                last = await self._log.last(event.scope)
+                try:
+                    return await self._log.append(event, Guard(last.seq if last is not None else 0))
+                except Conflict:
+                    continue  # somebody spoke between the two; the fact stands all the same
