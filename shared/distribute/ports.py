@@ -56,6 +56,30 @@ class EventLog(Protocol):
         """The sequence of the last event in the log (0: none)."""
 
 
+class Delivery(Protocol):
+    """An event that is delivered again, to whoever reads under the same name, until it is acknowledged."""
+
+    @property
+    def recorded(self) -> Recorded: ...
+
+    def ack(self) -> None:
+        """It is done with. A lost acknowledgement means one delivery more."""
+
+    def in_progress(self) -> None:
+        """It is being worked on: to be said every few seconds by work that takes longer than that."""
+
+
+class DurableLog(Protocol):
+    """A log that remembers what each of its named readers has done."""
+
+    def durable(self, name: str, only: Only = Only()) -> AsyncIterator[Delivery]:
+        """Events not acknowledged under `name` yet, in order, and those that come.
+
+        What a reader took and left unacknowledged, as by a crash, comes again after some ten seconds.
+        Survives outages. Raises `UnreadableEvent`.
+        """
+
+
 class Beats(Protocol):
     """Heartbeats: the last of each node, kept for a short time."""
 

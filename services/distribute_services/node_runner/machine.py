@@ -86,9 +86,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Append this event about the node, after whatever is its last one; then, for `joined`, call `joined`."""
+    """Append this event about the node, behind whatever is its last one. Nothing to call."""
 
-    event: ev.NodeEvent
+    event: ev.Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +184,7 @@ class RunnerMachine:
         self._new_id = new_id
         self._clock = clock
         self.joined_seq: int | None = None
+        self._join_id = ""
         self.leaving = False
         self.runs: dict[JobId, Run] = {}
         self.builds: dict[BatchId, BuildPhase] = {}
@@ -192,27 +193,24 @@ class RunnerMachine:
     # --- joining and leaving -----------------------------------------------------------------------
 
     def join(self) -> list[Instruction]:
-        """Say what this node is. Called at the start, and where the node was given up for lost."""
-        self.joined_seq = None
-        return [
-            Announce(
-                ev.Joined(
-                    **self._stamp(),
-                    node=self.node,
-                    incarnation=self.incarnation,
-                    capabilities=self.capabilities,
-                    cpus=self.cpus,
-                    memory_bytes=self.memory_bytes,
-                    gpus=self.gpus,
-                    version=self.version,
-                )
-            )
-        ]
+        """Say what this node is. Called at the start, and where the node was given up for lost.
 
-    def joined(self, seq: int) -> list[Instruction]:
-        """The join is in the log: assignments behind it are for this node as it is now."""
-        self.joined_seq = seq
-        return []
+        Events are followed from before this on: the join counts once it comes back by the log, for
+        only then is it certain which assignments are behind it.
+        """
+        self.joined_seq = None
+        joined = ev.Joined(
+            **self._stamp(),
+            node=self.node,
+            incarnation=self.incarnation,
+            capabilities=self.capabilities,
+            cpus=self.cpus,
+            memory_bytes=self.memory_bytes,
+            gpus=self.gpus,
+            version=self.version,
+        )
+        self._join_id = joined.id
+        return [Announce(joined)]
 
     def leave(self) -> list[Instruction]:
         """Take no more, stop what has not ended yet; what has ended is still collected and reported."""
@@ -237,6 +235,8 @@ class RunnerMachine:
         event = recorded.event
         if isinstance(event, ev.Completed | ev.Deleted):
             return self._batch_over(event.scope)
+        if event.id == self._join_id:
+            self.joined_seq = recorded.seq
         if event.author == self.node or self.leaving:
             return []  # its own words
         match event:

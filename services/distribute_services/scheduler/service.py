@@ -7,14 +7,14 @@ import logging
 import time
 from functools import partial
 
+from distribute.nats.cluster import Cluster
+
 from distribute.core.errors import Conflict, IntegrityError
 from distribute.core.events import Append
 from distribute.core.liveness import Lease
 from distribute.core.state import State
-from distribute.nats.cluster import Cluster
 from distribute.runtime import draining, new_id, supervise
 from distribute.snapshot import dump, load
-
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.queries import answer_queries
 
@@ -35,6 +35,7 @@ class SchedulerService:
         self._appending: set[asyncio.Future[int]] = set()
         self._snapshot_seq = 0
         self._saving: asyncio.Task[None] | None = None
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then save a snapshot and end."""
@@ -50,7 +51,12 @@ class SchedulerService:
         async with draining(self._appending, PATIENCE_S), answer_queries(self._cluster, self._scheduler):
             await supervise(
                 stop,
-                {"events": self._follow(), "beats": self._listen(), "clock": self._look()},
+                {
+                    "events": self._follow(),
+                    "beats": self._listen(),
+                    "clock": self._look(),
+                    "appends": self._watch(),
+                },
             )
         await self._save()
 
@@ -93,6 +99,9 @@ class SchedulerService:
                 self._scheduler.look(time.monotonic())
                 self._decide()
 
+    async def _watch(self) -> None:
+        await self._failed
+
     def _decide(self) -> None:
         for append in self._scheduler.decide(time.time()):
             future = self._cluster.log.append(append.event, append.guard)
@@ -107,8 +116,8 @@ class SchedulerService:
         if isinstance(error, Conflict):
             self._scheduler.refused(append)
             self._decide()
-        elif error is not None:
-            raise error
+        elif error is not None and not self._failed.done():
+            self._failed.set_exception(error)
 
     # --- snapshots ---------------------------------------------------------------------------------
 

@@ -348,6 +348,11 @@ class Guard(NamedTuple):
         """Does the guard let an event pass, where the scope's last event is at `found_seq`?"""
         return found_seq == self.last_seq or (self.last_seq <= self.since and found_seq <= self.since)
 
+    @property
+    def behind(self) -> int:
+        """An event that passed the guard is the first of its scope behind this sequence."""
+        return max(self.last_seq, self.since)
+
 
 class Recorded(NamedTuple):
     """An event in the log: its sequence, and the log's own time, in seconds since 1970."""

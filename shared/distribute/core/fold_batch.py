@@ -31,7 +31,7 @@ def submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         priority=spec.priority,
         matrix_user=spec.matrix_user,
         submitted_at=time,
-        needs_build=_needs_build(spec),
+        needs_build=spec.needs_build,
         groups=groups,
         names=names,
         file_order=_inverse(order) if len(groups) > 1 else None,
@@ -41,10 +41,6 @@ def submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         attempts=array("H", bytes(2 * total)),
         counts=counts,
     )
-
-
-def _needs_build(spec: BatchSpec) -> bool:
-    return spec.work.kind == "python" or (spec.work.kind == "command" and spec.work.build is not None)
 
 
 def needs(spec: BatchSpec, job: Job) -> tuple[Shape, int]:

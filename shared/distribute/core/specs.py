@@ -122,6 +122,11 @@ class BatchSpec(Frozen):
         return BatchId(self.namespace, self.batch)
 
     @property
+    def needs_build(self) -> bool:
+        """Is there something to run once a node, before its first job?"""
+        return self.work.kind == "python" or (self.work.kind == "command" and self.work.build is not None)
+
+    @property
     def required_capabilities(self) -> frozenset[str]:
         """What a node must have: as written, and `apptainer` for its own kind."""
         if self.work.kind == "apptainer":

@@ -1,58 +1,19 @@
-/* Steady flow in a square cavity whose lid slides: the incompressible Navier-Stokes equations in two dimensions.
- *
- * The unknown is the streamfunction psi on the nodes of N x N square cells (u = dpsi/dy, v = -dpsi/dx). With the
- * vorticity w = -laplace(psi), the steady momentum equations become
- *
- *     u dw/dx + v dw/dy = laplace(w) / Re,      psi = 0 and no slip on the walls, u = 1 on the lid.
- *
- * All derivatives are central differences of second order; a mirrored node behind each wall carries its speed.
- * Newton's method solves for all nodes at once, each step by Gaussian elimination of a banded matrix.
- *
- *     cavity --re RE --n N [--table ghia1982.csv] [--save FOLDER]
- *
- * FOLDER (default $DISTRIBUTE_SAVE, else .) receives profile_u.csv, profile_v.csv and summary.json.
- * Exit status: 0 converged, 1 not converged or a file trouble, 2 wrong usage.
- */
+/* The equations of cavity.h, and Newton's method for them. */
 #define _POSIX_C_SOURCE 200809L
-#include <errno.h>
+#include "cavity.h"
+
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { MAX_STEPS = 60, MAX_HALVINGS = 12 };
-static const double TOLERANCE = 1e-10; /* of the largest residual, in units of lid speed and cavity width */
+enum { FIRST_RE = 300, MAX_STEPS = 30 };
+static const double COARSE = 1e-2, FINE = 1e-9; /* of a step's largest change of psi: on the way, at the end */
 
 typedef struct {
-    int n;       /* cells along a side; nodes are 0..n */
-    double h;    /* width of a cell */
-    double re;   /* Reynolds number */
-    double *psi; /* streamfunction, node (i, j) at [j * (n + 1) + i], i along x, j along y */
-    double *w;   /* vorticity, likewise */
-} Cavity;
-
-typedef struct {
-    int rows, reach;       /* row r holds columns r - reach .. r + reach */
+    int rows, reach; /* row r holds columns r - reach .. r + reach */
     double *band;
 } Matrix;
-
-static void fail(int status, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("cavity: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(status);
-}
-
-static double *zeros(size_t count) {
-    double *memory = calloc(count, sizeof *memory);
-    if (!memory) fail(1, "no memory for %zu numbers; take a coarser grid", count);
-    return memory;
-}
 
 static double seconds(void) {
     struct timespec now;
@@ -62,17 +23,17 @@ static double seconds(void) {
 
 /* --- the equations ------------------------------------------------------------------------------ */
 
-static double psi_at(const Cavity *c, int i, int j) { return c->psi[j * (c->n + 1) + i]; }
+double psi_at(const Cavity *c, int i, int j) { return c->psi[j * (c->n + 1) + i]; }
 static double w_at(const Cavity *c, int i, int j) { return c->w[j * (c->n + 1) + i]; }
 
 /* Velocities at a node: differences inside, the given speeds on the walls. */
-static double u_at(const Cavity *c, int i, int j) {
+double u_at(const Cavity *c, int i, int j) {
     if (j == c->n) return 1.0;
     if (i == 0 || i == c->n || j == 0) return 0.0;
     return (psi_at(c, i, j + 1) - psi_at(c, i, j - 1)) / (2 * c->h);
 }
 
-static double v_at(const Cavity *c, int i, int j) {
+double v_at(const Cavity *c, int i, int j) {
     if (i == 0 || i == c->n || j == 0 || j == c->n) return 0.0;
     return (psi_at(c, i - 1, j) - psi_at(c, i + 1, j)) / (2 * c->h);
 }
@@ -136,26 +97,26 @@ static void add_vorticity(Matrix *m, const Cavity *c, int row, int i, int j, dou
 }
 
 static void assemble(Matrix *m, const Cavity *c) {
-    const double h2 = 2 * c->h, diffusion = 1 / (c->h * c->h * c->re);
+    const double two_h = 2 * c->h, diffusion = 1 / (c->h * c->h * c->re);
     memset(m->band, 0, (size_t)m->rows * (2 * m->reach + 1) * sizeof *m->band);
     for (int j = 1, row = 0; j < c->n; j++)
         for (int i = 1; i < c->n; i++, row++) {
-            const double u = u_at(c, i, j) / h2, v = v_at(c, i, j) / h2;
+            const double u = u_at(c, i, j) / two_h, v = v_at(c, i, j) / two_h;
             add_vorticity(m, c, row, i, j, 4 * diffusion);
             add_vorticity(m, c, row, i + 1, j, u - diffusion);
             add_vorticity(m, c, row, i - 1, j, -u - diffusion);
             add_vorticity(m, c, row, i, j + 1, v - diffusion);
             add_vorticity(m, c, row, i, j - 1, -v - diffusion);
-            const double dw_dx = (w_at(c, i + 1, j) - w_at(c, i - 1, j)) / h2;
-            const double dw_dy = (w_at(c, i, j + 1) - w_at(c, i, j - 1)) / h2;
-            add(m, c, row, i, j + 1, dw_dx / h2);
-            add(m, c, row, i, j - 1, -dw_dx / h2);
-            add(m, c, row, i + 1, j, -dw_dy / h2);
-            add(m, c, row, i - 1, j, dw_dy / h2);
+            const double dw_dx = (w_at(c, i + 1, j) - w_at(c, i - 1, j)) / two_h;
+            const double dw_dy = (w_at(c, i, j + 1) - w_at(c, i, j - 1)) / two_h;
+            add(m, c, row, i, j + 1, dw_dx / two_h);
+            add(m, c, row, i, j - 1, -dw_dx / two_h);
+            add(m, c, row, i + 1, j, -dw_dy / two_h);
+            add(m, c, row, i - 1, j, dw_dy / two_h);
         }
 }
 
-/* Gaussian elimination in place; `x` is the right side, then the solution. The matrix needs no pivoting:
+/* Gaussian elimination in place; `x` is the right side, then the solution. There is no pivoting:
  * what that costs in accuracy, the next step of Newton's method makes good. */
 static void solve(Matrix *m, double *x) {
     const int rows = m->rows, reach = m->reach;
@@ -179,37 +140,43 @@ static void solve(Matrix *m, double *x) {
     }
 }
 
-/* psi at the inner nodes += scale * step, which is ordered as the residual is. */
-static void advance(Cavity *c, const double *step, double scale) {
-    for (int j = 1; j < c->n; j++)
-        for (int i = 1; i < c->n; i++) c->psi[j * (c->n + 1) + i] += scale * *step++;
+/* Newton's method for one Reynolds number, until a step changes no psi by `tolerance`. Returns the steps taken,
+ * 0 if they did not settle. */
+static int newton(Cavity *c, Matrix *m, double *step, double tolerance) {
+    for (int steps = 1; steps <= MAX_STEPS; steps++) {
+        double largest = 0;
+        residual(c, step);
+        assemble(m, c);
+        solve(m, step);
+        for (int j = 1, row = 0; j < c->n; j++)
+            for (int i = 1; i < c->n; i++, row++) {
+                if (!isfinite(step[row])) return 0;
+                c->psi[j * (c->n + 1) + i] -= step[row];
+                largest = fmax(largest, fabs(step[row]));
+            }
+        if (largest < tolerance) return steps;
+    }
+    return 0;
 }
 
-/* Newton's method from rest: a step is halved until the residual shrinks. Returns the steps taken. */
-static int newton(Cavity *c, double *largest) {
+/* Each flow on the way is the first guess of the next, at twice its Reynolds number. */
+Effort settle(Cavity *c) {
+    const double re = c->re, start = seconds();
     const int inner = c->n - 1;
     Matrix m = {.rows = inner * inner, .reach = 2 * inner};
     m.band = zeros((size_t)m.rows * (2 * m.reach + 1));
     double *step = zeros(m.rows);
-    int steps = 0;
-    *largest = residual(c, step);
-    while (*largest > TOLERANCE && steps++ < MAX_STEPS) {
-        assemble(&m, c);
-        solve(&m, step);
-        double scale = 1, now = INFINITY;
-        advance(c, step, -1);
-        double *trial = zeros(m.rows);
-        for (int halvings = 0; (now = residual(c, trial)) >= *largest && halvings < MAX_HALVINGS; halvings++) {
-            scale /= 2;
-            advance(c, step, scale);
-        }
-        memcpy(step, trial, (size_t)m.rows * sizeof *step);
-        free(trial);
-        *largest = now;
-        fprintf(stderr,"step %d residual %.3e scale %g\n", steps, now, scale);
+    Effort effort = {0};
+    int halvings = re > FIRST_RE ? (int)ceil(log2(re / FIRST_RE)) : 0;
+    for (; halvings >= 0; halvings--) {
+        c->re = ldexp(re, -halvings);
+        const int taken = newton(c, &m, step, halvings ? COARSE : FINE);
+        if (!taken) fail(1, "no steady flow found at Re %g on %d cells; take a finer grid", c->re, c->n);
+        effort.newton_steps += taken;
     }
+    effort.residual = residual(c, step);
+    effort.wall_s = seconds() - start;
     free(m.band);
     free(step);
-    return steps;
+    return effort;
 }
-int main(int argc,char**argv){ Cavity c={.n=atoi(argv[2]),.re=atof(argv[1])}; c.h=1.0/c.n; size_t k=(c.n+1)*(c.n+1); c.psi=zeros(k); c.w=zeros(k); double l; double t=seconds(); newton(&c,&l); printf("%g s\n", seconds()-t); double m=0; for(size_t i=0;i<k;i++) m=fmin(m,c.psi[i]); printf("psi min %g\n",m); for(int j=c.n;j>=0;j-=c.n/16) printf("%g %g\n", j*c.h,u_at(&c,c.n/2,j)); (void)fail;(void)errno;}

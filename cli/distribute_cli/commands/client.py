@@ -1,0 +1,54 @@
+"""`distribute client [BASE]`: makes this computer a node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distribute_cli.session import Session
+from distribute_cli.verbs import verb
+
+
+async def client(
+    session: Session,
+    base: Annotated[
+        Path | None, typer.Argument(metavar="BASE", help="The folder it works in. Fast and roomy is good.")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Settings of the node, in place of node.yaml's.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(metavar="N", help="Its name; else the computer's.")] = None,
+    cpus: Annotated[int | None, typer.Option(min=1, metavar="C", help="Cpus it lends; else all.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory it lends, as 16G; else all.")
+    ] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(metavar="X", help="What it can do, beside what is detected.")
+    ] = None,
+) -> None:
+    """Make this computer a node: it takes jobs of the cluster and runs them until it is ended."""
+    from distribute.config.settings import load_node_settings, state_dir
+    from distribute.config.units import parse_size
+    from distribute.core.errors import InputError
+    from distribute_cli.services import become_service, node_options
+
+    written = load_node_settings(settings)
+    try:
+        memory_bytes = None if memory is None else parse_size(memory)
+    except ValueError as error:
+        raise InputError(f"--memory: {error}") from error
+    given = {
+        "work_dir": base and base.absolute(),
+        "name": name,
+        "cpus": cpus,
+        "memory_bytes": memory_bytes,
+        "capabilities": capability and [*written.capabilities, *capability],
+    }
+    node = written.model_copy(update={key: value for key, value in given.items() if value is not None})
+    address = session.address(otherwise=written)
+    become_service("node-runner", address, *node_options(node, state_dir() / "node"))
+
+
+app = verb(client)

@@ -1,0 +1,82 @@
+"""`distribute demo`: the example batch on a throw-away cluster, from submit to pulled results."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from distribute_cli.session import Session
+from distribute_cli.verbs import verb
+
+if TYPE_CHECKING:
+    from distribute.nats.cluster import Cluster
+    from distribute_cli.output import Output
+
+EXAMPLE = Path(__file__).parent.parent / "example"
+
+
+async def demo(
+    session: Session,
+    save_dir: Annotated[
+        Path, typer.Option("--save-dir", "-s", metavar="D", help="Results go to D/NAMESPACE/BATCH/JOB/…")
+    ] = Path("distribute-demo"),
+) -> int:
+    """Run the example batch on a throw-away cluster of three nodes, from submit to pulled results."""
+    from distribute.nats.cluster import open_cluster
+    from distribute.nats.connect import Address
+    from distribute_cli.local_cluster import NodePlan, Plan, local_cluster
+
+    this = asyncio.current_task()
+    assert this is not None, "a coroutine that runs has a task"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    output = session.output
+    with tempfile.TemporaryDirectory(prefix="distribute-demo-", ignore_cleanup_errors=True) as folder:
+        nodes = (
+            NodePlan("bigger", 2, ("compiler",)),
+            NodePlan("smaller", 1, ("compiler",)),
+            NodePlan("no-compiler", 1),
+        )
+        output.hint("starting a cluster of three nodes: two with a C compiler, one without")
+        async with (
+            local_cluster(Plan(Path(folder), nodes)) as server,
+            open_cluster(Address.of(server), "distribute demo") as cluster,
+        ):
+            code = await _run_example(cluster, output, save_dir)
+    if code == 0:
+        output.hint(f"the cluster is gone; the results stay in {save_dir}")
+    return code
+
+
+async def _run_example(cluster: Cluster, output: Output, save_dir: Path) -> int:
+    """Submit, watch, pull, and print what came out. Returns the exit code."""
+    from distribute.config.loading import load
+    from distribute_cli.ending import watch_through
+    from distribute_cli.filters import Filter
+    from distribute_cli.pulling import pull_batch
+    from distribute_cli.reads import Reads
+    from distribute_cli.submitting import check, hand_in
+
+    batch = load(EXAMPLE / "distribute-jobs.yaml")
+    reads = Reads(cluster, output)
+    output.nodes(await reads.nodes())
+    await check(cluster, reads, output, batch.spec, replace=False, anyway=False)
+    await hand_in(cluster, output, batch.spec, batch.sources)
+    ended = await watch_through(cluster, reads, output, batch.spec.id)
+    pulled = await pull_batch(cluster, output, batch.spec.id, Filter(), save_dir, dry=False, folders=True)
+    if ended or pulled:
+        output.batch(await reads.batch(batch.spec.id))
+        return ended or pulled
+    results = save_dir / batch.spec.namespace / batch.spec.batch
+    summary = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLE / "summarize.py"), str(results)
+    )
+    return await summary.wait()
+
+
+app = verb(demo, needs_cluster=False, answers=False)

@@ -1,0 +1,56 @@
+"""`distribute logs JOB`: what it printed, or prints; with a batch, what its build printed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from distribute_cli.session import Session
+from distribute_cli.verbs import verb
+
+
+async def logs(
+    session: Session,
+    target: Annotated[
+        str, typer.Argument(metavar="JOB|BATCH", help="NAMESPACE/BATCH/JOB; a batch, for its build's output.")
+    ],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on while it runs.")] = False,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Which attempt; else the last.")
+    ] = None,
+) -> None:
+    """Show what a job printed, live or archived; with a batch, what its build printed."""
+    from distribute.core.errors import Refused
+    from distribute.core.ids import BatchId
+    from distribute_cli.output import printable
+    from distribute_cli.printed import print_build, print_finished, print_live
+    from distribute_cli.reads import Reads
+    from distribute_cli.targets import find_target
+
+    async with session.cluster() as cluster:
+        reads = Reads(cluster, session.output)
+        found = await find_target(reads, target)
+        if isinstance(found, BatchId):
+            await print_build(cluster, found, _write)
+            return
+        last = (await reads.job(found))["attempt"]
+        name = printable(str(found))
+        if not last:
+            raise Refused(
+                f"{name} has not run yet; `distribute watch {found.namespace}/{found.batch}` shows progress"
+            )
+        if attempt is not None and attempt > last:
+            raise Refused(f"{name} has had {last} attempts: there is no attempt {attempt}")
+        number = attempt or last
+        if not await print_finished(cluster, found, number, _write):
+            await print_live(cluster, found, number, _write, follow=follow)
+
+
+def _write(text: bytes | memoryview) -> None:
+    sys.stdout.buffer.write(text)
+    sys.stdout.buffer.flush()
+
+
+app = verb(logs, answers=False)

@@ -1,0 +1,51 @@
+"""`distribute up`: a whole cluster on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distribute_cli.session import Session
+from distribute_cli.verbs import verb
+
+
+async def up(
+    session: Session,
+    directory: Annotated[
+        Path | None, typer.Option("--dir", metavar="D", help="Where it keeps its data, and finds it again.")
+    ] = None,
+    nodes: Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="How many node-runners.")] = 1,
+    cpus: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="C", help="Cpus of each node. By default they share this machine's."),
+    ] = None,
+    capability: Annotated[
+        list[str] | None, typer.Option(metavar="X", help="What every node can do, beside what is detected.")
+    ] = None,
+    port: Annotated[
+        int,
+        typer.Option("--port", "-p", min=0, max=65535, metavar="P", help="The broker's port; 0: a free one."),
+    ] = 0,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
+    ready_fd: Annotated[
+        int | None, typer.Option(hidden=True, help="Tells --detach that it is ready.")
+    ] = None,
+) -> int:
+    """Run a whole cluster on this machine: broker, services and nodes. Ctrl-C or `down` ends it."""
+    from distribute_cli.here import default_directory
+    from distribute_cli.local_cluster import Plan, plan_nodes
+    from distribute_cli.running import run_detached, run_here
+
+    folder = (directory or default_directory()).absolute()
+    capabilities = tuple(capability or ())
+    if detach:
+        arguments = ["up", "--dir", str(folder), "--nodes", str(nodes), "--port", str(port)]
+        arguments += [] if cpus is None else ["--cpus", str(cpus)]
+        arguments += [word for name in capabilities for word in ("--capability", name)]
+        return await run_detached(session.output, folder, arguments)
+    return await run_here(session.output, Plan(folder, plan_nodes(nodes, cpus, capabilities), port), ready_fd)
+
+
+app = verb(up, needs_cluster=False)

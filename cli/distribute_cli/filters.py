@@ -1,0 +1,46 @@
+"""Which of a batch's files are wanted: regular expressions, looked for in `JOB/path`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from distribute.core.errors import InputError
+
+
+class Filter(NamedTuple):
+    """Files that match any of `include` (or all, where it is empty) and none of `exclude`."""
+
+    include: tuple[re.Pattern[str], ...] = ()
+    exclude: tuple[re.Pattern[str], ...] = ()
+
+    def wants(self, path: str) -> bool:
+        if self.include and not any(pattern.search(path) for pattern in self.include):
+            return False
+        return not any(pattern.search(path) for pattern in self.exclude)
+
+
+def make_filter(include: Sequence[str], exclude: Sequence[str]) -> Filter:
+    """A filter of regular expressions.
+
+    Raises:
+        InputError: those that are none, each with the place and the cause.
+    """
+    problems: list[str] = []
+    made = Filter(tuple(_compiled(include, problems)), tuple(_compiled(exclude, problems)))
+    if problems:
+        raise InputError(*problems)
+    return made
+
+
+def _compiled(texts: Iterable[str], problems: list[str]) -> Iterable[re.Pattern[str]]:
+    for text in texts:
+        try:
+            yield re.compile(text)
+        except re.error as error:
+            where = f" at character {error.pos + 1}" if error.pos is not None else ""
+            problems.append(
+                f"{text!r} is no regular expression: {error.msg}{where}; "
+                f"for the plain text write {re.escape(text)!r}"
+            )

@@ -1,0 +1,184 @@
+"""A whole cluster on this machine: broker, scheduler, archiver and node-runners, kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from distribute.core.errors import InputError, Refused, Unreachable
+from distribute.core.events import Joined
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.embedded import Broker
+from distribute.ports import Only
+from distribute_cli.reads import ask
+from distribute_cli.services import service_command
+from distribute_cli.supervisor import StartFailed, Supervisor, gone, run_process
+
+READY_WITHIN_S = 60.0
+_ASK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """A node-runner to be started. `cpus` None: as many as there are."""
+
+    name: str
+    cpus: int | None = None
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A cluster to be started. `port` 0: a free one."""
+
+    directory: Path
+    nodes: tuple[NodePlan, ...]
+    port: int = 0
+    everywhere: bool = False
+    """Listen on all of the machine's addresses, not on loopback alone."""
+
+
+def plan_nodes(count: int, cpus: int | None, capabilities: tuple[str, ...] = ()) -> tuple[NodePlan, ...]:
+    """`count` alike nodes on this machine. Unless told, they share its cpus, so that none are lent twice."""
+    host = socket.gethostname()
+    if count == 1:
+        return (NodePlan(host, cpus, capabilities),)
+    share = cpus or max(1, len(os.sched_getaffinity(0)) // max(1, count))
+    return tuple(NodePlan(f"{host}-{number}", share, capabilities) for number in range(1, count + 1))
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Hold a cluster's folder for this process alone.
+
+    Raises:
+        Refused: a cluster runs in it.
+        InputError: it can't be made or written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("a")
+    except OSError as error:
+        raise InputError(
+            f"{directory}: can't hold a cluster: {error.strerror}; name another folder with --dir"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(
+                f"a cluster runs in {directory} already: use it, end it with `distribute down`, "
+                "or name another folder with --dir"
+            ) from None
+        yield
+
+
+@asynccontextmanager
+async def local_cluster(plan: Plan) -> AsyncIterator[str]:
+    """Run a cluster for as long as the block lasts, which begins when every node has joined. Gives its URL.
+
+    Raises:
+        Refused: one runs in its folder already.
+        StartFailed: a part of it does not come up.
+    """
+    with locked(plan.directory):
+        logs = plan.directory / "logs"
+        logs.mkdir(exist_ok=True)
+        listen = f"listen: 0.0.0.0:{plan.port}" if plan.everywhere else ""
+        broker = Broker(plan.directory / "broker", port=plan.port, die_with_parent=True, extra=listen)
+        await broker.start()
+        supervisor = Supervisor()
+        server = broker.address.urls[0]
+        services = _services(server, plan)
+        supervisor.keep("broker", partial(_run_broker, broker))
+        try:
+            async with open_cluster(broker.address, "distribute up", provisioning=True) as cluster:
+                before = await cluster.log.last_seq()
+                for name, argv in services.items():
+                    supervisor.keep(name, partial(run_process, argv, logs / f"{name}.log"))
+                await _ready_or_failed(cluster, plan, before, supervisor)
+            yield server
+        finally:
+            nodes = {_process_name(node) for node in plan.nodes}
+            await supervisor.stop(*nodes)  # while the others still listen: what they end with is recorded
+            await supervisor.stop(*(services.keys() - nodes))
+            await supervisor.stop("broker")
+
+
+async def _run_broker(broker: Broker) -> str:
+    await broker.start()
+    try:
+        assert broker.pid is not None
+        await gone(broker.pid)
+    finally:
+        await broker.stop()
+    return f"see {broker.log_path}"
+
+
+def _services(server: str, plan: Plan) -> dict[str, list[str]]:
+    """The command lines of the services, by the names they are logged under."""
+    common = ["--server", server]
+    services = {name: service_command(name, *common) for name in ("scheduler", "archiver")}
+    for node in plan.nodes:
+        options = ["--name", node.name, "--work-dir", str(plan.directory / "nodes" / node.name)]
+        if node.cpus is not None:
+            options += ["--cpus", str(node.cpus)]
+        for capability in node.capabilities:
+            options += ["--capability", capability]
+        services[_process_name(node)] = service_command("node-runner", *common, *options)
+    return services
+
+
+def _process_name(node: NodePlan) -> str:
+    return f"node-{node.name}"
+
+
+async def _ready_or_failed(cluster: Cluster, plan: Plan, before: int, supervisor: Supervisor) -> None:
+    """Wait until the cluster is ready.
+
+    Raises:
+        StartFailed: a process does not stay up, or it takes too long.
+    """
+    ready = asyncio.create_task(_ready(cluster, plan, before))
+    await asyncio.wait(
+        [ready, supervisor.failed], timeout=READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
+    )
+    try:
+        if supervisor.failed.done():
+            supervisor.failed.result()
+        if not ready.done():
+            raise StartFailed(
+                f"the cluster is not ready after {READY_WITHIN_S:g} s; "
+                f"the logs in {plan.directory / 'logs'} tell more"
+            )
+        ready.result()
+    finally:
+        ready.cancel()
+
+
+async def _ready(cluster: Cluster, plan: Plan, before: int) -> None:
+    """Return when every node has joined, and the scheduler answers and knows it."""
+    missing = {node.name for node in plan.nodes}
+    if missing:
+        async for events in cluster.log.follow(after=before, only=Only(types=frozenset({"joined"}))):
+            missing -= {recorded.event.node for recorded in events if isinstance(recorded.event, Joined)}
+            if not missing:
+                break
+    # A service that has come up tells nobody: it can only be asked.
+    while not await _scheduler_knows(cluster, {node.name for node in plan.nodes}):  # noqa: ASYNC110
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+async def _scheduler_knows(cluster: Cluster, nodes: set[str]) -> bool:
+    try:
+        answer = await ask(cluster, "nodes", {})
+    except Unreachable:
+        return False
+    return nodes <= {node["node"] for node in answer["nodes"] if node["state"] in {"idle", "busy"}}

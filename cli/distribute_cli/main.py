@@ -1,0 +1,67 @@
+"""The entry point: runs a verb, and turns errors into exit codes and lines on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from distribute.core.errors import DistributeError, InputError, Refused, Unreachable
+from distribute_cli.verbs import VerbGroup
+
+ENDED_BADLY, WRONG_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
+
+app = typer.Typer(
+    cls=VerbGroup,
+    name="distribute",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"distribute {version('distribute-lab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Run batches of jobs on the computers of a lab."""
+
+
+def main() -> None:
+    """Run the verb that the command line names. Exit codes are those of the interface."""
+    try:
+        app()
+    except DistributeError as error:
+        for line in str(error).splitlines():
+            print(f"distribute: {line}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except BrokenPipeError:
+        # The reader went away (`distribute status | head`). What is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(ENDED_BADLY)
+
+
+def exit_code(error: DistributeError) -> int:
+    """The exit code of the interface for an error."""
+    match error:
+        case InputError():
+            return WRONG_INPUT
+        case Unreachable():
+            return UNREACHABLE
+        case Refused():
+            return REFUSED
+        case _:
+            return ENDED_BADLY

@@ -1,0 +1,232 @@
+"""How verbs answer: as tables for people, as JSON for programs, or as bare names (`--quiet`).
+
+Answers go to standard output, everything else (hints, progress, warnings) to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Document = dict[str, Any]
+"""A JSON object with the keys that the interface names."""
+
+WIDE = 10_000
+"""The width of a table that goes to no terminal, in columns: nothing is cut there."""
+
+
+class Bar(Protocol):
+    """Progress of one thing towards a total."""
+
+    def update(self, done: float, total: float, note: str = "") -> None:
+        """Show how far it is; `note` stands behind the bar."""
+
+
+class Output(ABC):
+    """Where a verb's answer goes. One method a kind of answer; each takes the answer's JSON document."""
+
+    @abstractmethod
+    def batches(self, document: Document) -> None:
+        """All batches."""
+
+    @abstractmethod
+    def batch(self, document: Document) -> None:
+        """One batch and its jobs."""
+
+    @abstractmethod
+    def nodes(self, document: Document) -> None:
+        """All nodes."""
+
+    @abstractmethod
+    def capabilities(self, document: Document) -> None:
+        """What each node can do: by the way, for people."""
+
+    @abstractmethod
+    def files(self, document: Document) -> None:
+        """The files that `pull --dry` lists."""
+
+    @abstractmethod
+    def done(self, line: str, document: Document) -> None:
+        """What was done: a line for people, the same as a document for programs."""
+
+    @abstractmethod
+    def hint(self, line: str) -> None:
+        """Something that a person may want to know by the way."""
+
+    @abstractmethod
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        """Show the progress of what the block does, in bytes or in pieces."""
+
+    def warn(self, line: str) -> None:
+        """Tell of something that is not as it should be, whatever the form of the answer."""
+        print(f"distribute: {line}", file=sys.stderr, flush=True)
+
+
+class TableOutput(Output):
+    """For people."""
+
+    def batches(self, document: Document) -> None:
+        from distribute_cli import tables
+
+        self._print(tables.batches(document))
+
+    def batch(self, document: Document) -> None:
+        from distribute_cli import tables
+
+        self._print(tables.batch(document))
+
+    def nodes(self, document: Document) -> None:
+        from distribute_cli import tables
+
+        self._print(tables.nodes(document))
+
+    def capabilities(self, document: Document) -> None:
+        from distribute_cli import tables
+
+        self._print(tables.capabilities(document))
+
+    def files(self, document: Document) -> None:
+        from distribute_cli import tables
+
+        self._print(tables.files(document))
+
+    def done(self, line: str, document: Document) -> None:
+        print(line, flush=True)
+
+    def hint(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        if not sys.stderr.isatty():
+            yield _LineBar(title)
+            return
+        from distribute_cli.progress import terminal_bar
+
+        with terminal_bar(_console(stderr=True), title, of_bytes=of_bytes) as bar:
+            yield bar
+
+    def _print(self, parts: Iterable[RenderableType]) -> None:
+        console = _console(stderr=False)
+        for part in parts:
+            console.print(part)
+
+
+class JsonOutput(Output):
+    """For programs: one JSON document on standard output."""
+
+    def batches(self, document: Document) -> None:
+        self._write(document)
+
+    def batch(self, document: Document) -> None:
+        self._write(document)
+
+    def nodes(self, document: Document) -> None:
+        self._write(document)
+
+    def capabilities(self, document: Document) -> None:
+        """The answer proper holds them."""
+
+    def files(self, document: Document) -> None:
+        self._write(document)
+
+    def done(self, line: str, document: Document) -> None:
+        self._write(document)
+
+    def hint(self, line: str) -> None:
+        """Programs need none."""
+
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        yield _NoBar()
+
+    def _write(self, document: Document) -> None:
+        import orjson
+
+        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
+        sys.stdout.flush()
+
+
+class QuietOutput(Output):
+    """For shell scripts: names and states, one a line, and silence where what was asked for was done."""
+
+    def batches(self, document: Document) -> None:
+        for batch in document["batches"]:
+            print(printable(f"{batch['namespace']}/{batch['batch']}"), batch["state"])
+
+    def batch(self, document: Document) -> None:
+        for job in document["job_list"]:
+            print(printable(job["job"]), job["state"])
+
+    def nodes(self, document: Document) -> None:
+        for node in document["nodes"]:
+            print(printable(node["node"]), node["state"])
+
+    def capabilities(self, document: Document) -> None:
+        """Nobody wants them here."""
+
+    def files(self, document: Document) -> None:
+        for file in document["files"]:
+            print(printable(file["path"]))
+
+    def done(self, line: str, document: Document) -> None:
+        """Silence is the answer."""
+
+    def hint(self, line: str) -> None:
+        """Nobody wants one here."""
+
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        yield _NoBar()
+
+
+def make_output(*, as_json: bool, quiet: bool) -> Output:
+    """The output that the options ask for. JSON wins over quiet."""
+    if as_json:
+        return JsonOutput()
+    return QuietOutput() if quiet else TableOutput()
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without what a terminal would take for a command: names may hold any character."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)
+
+
+class _NoBar:
+    def update(self, done: float, total: float, note: str = "") -> None:
+        """Nobody looks."""
+
+
+class _LineBar:
+    """Progress where there is no terminal: a line at every tenth of the way."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._tenth = -1
+
+    def update(self, done: float, total: float, note: str = "") -> None:
+        tenth = int(10 * done / total) if total else 10
+        if tenth > self._tenth:
+            self._tenth = tenth
+            behind = f" ({note})" if note else ""
+            print(f"{self._title}: {10 * tenth} %{behind}", file=sys.stderr, flush=True)

@@ -1,0 +1,109 @@
+"""What jobs and builds printed: live while they run, from what they left afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from distribute.core.errors import Refused
+from distribute.core.events import Finished, Released
+from distribute.core.manifest import STDOUT_NAME, Outputs, StoredFile
+from distribute.ports import Only
+from distribute_cli.ending import course_so_far
+from distribute_cli.object_stream import ObjectStream
+from distribute_cli.output import printable
+from distribute_cli.reads import no_such_batch
+from distribute_cli.results import archived_results, manifest_of
+
+if TYPE_CHECKING:
+    from distribute.core.ids import BatchId, JobId
+    from distribute.nats.cluster import Cluster
+
+QUIET_S = 0.5
+"""Live output that is to end ends when nothing came for this long: what was sent is then here."""
+
+Write = Callable[[bytes | memoryview], object]
+
+
+async def print_build(cluster: Cluster, batch: BatchId, write: Write) -> None:
+    """Write what a batch's build printed, node by node.
+
+    Raises:
+        Refused: there is no such batch, or it has not been built.
+    """
+    archived = await archived_results(cluster, batch)
+    if not archived.course.seq:
+        raise no_such_batch(batch)
+    if not archived.builds:
+        name = printable(str(batch))
+        raise Refused(
+            f"{name} has not been built on any node; `distribute logs {name}/JOB` shows a job's output"
+        )
+    for node, build in sorted(archived.builds.items()):
+        how = "built" if build.succeeded else f"failed: {build.reason or 'no reason was given'}"
+        write(f"==> {printable(node)} ({printable(how)}) <==\n".encode())
+        await _copy(cluster, build.outputs, f"{batch.batch}_build_output-{node}.txt", write)
+
+
+async def print_finished(cluster: Cluster, job: JobId, attempt: int, write: Write) -> bool:
+    """Write all that an attempt printed. False, and nothing written, where it has not finished."""
+    followed = await course_so_far(cluster, job.batch_id)
+    if not followed.course.seq:
+        raise no_such_batch(job.batch_id)
+    only = Only(types=frozenset({"finished"}), batch=job.batch_id)
+    async for events in cluster.log.follow(after=followed.course.seq, only=only, until=followed.seq):
+        for recorded in events:
+            event = recorded.event
+            if isinstance(event, Finished) and (event.job, event.attempt) == (job.job, attempt):
+                await _copy(cluster, event.outputs, STDOUT_NAME, write)
+                return True
+    return False
+
+
+async def print_live(cluster: Cluster, job: JobId, attempt: int, write: Write, *, follow: bool) -> None:
+    """Write what an attempt printed up to now; with `follow`, until the attempt is over."""
+    over = asyncio.ensure_future(_over(cluster, job, attempt) if follow else asyncio.sleep(0))
+    async with aclosing(cluster.live.follow(job, attempt)) as chunks:
+        coming = asyncio.ensure_future(anext(chunks))
+        try:
+            while True:
+                waited_for = {coming} if over.done() else {coming, over}
+                done, _ = await asyncio.wait(
+                    waited_for, timeout=QUIET_S if over.done() else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                if coming in done:
+                    write(coming.result())
+                    coming = asyncio.ensure_future(anext(chunks))
+                elif not done:
+                    return
+        finally:
+            over.cancel()
+            coming.cancel()
+            await asyncio.wait({over, coming})
+
+
+async def _over(cluster: Cluster, job: JobId, attempt: int) -> None:
+    """Return when an attempt has finished, or was taken from its node."""
+    only = Only(types=frozenset({"finished", "released"}), batch=job.batch_id)
+    async for events in cluster.log.follow(after=0, only=only):
+        for recorded in events:
+            event = recorded.event
+            if isinstance(event, Finished | Released) and (event.job, event.attempt) == (job.job, attempt):
+                return
+
+
+async def _copy(cluster: Cluster, outputs: Outputs | None, name: str, write: Write) -> None:
+    """Write one file of what a job or build left."""
+    if outputs is None:
+        return
+    manifest = await manifest_of(cluster, outputs)
+    for entry in manifest.entries:
+        if not isinstance(entry, StoredFile) or entry.path != name or entry.object is None:
+            continue
+        async with aclosing(cluster.store.get_result(manifest.objects[entry.object])) as chunks:
+            stream = ObjectStream(chunks, printable(name))
+            await stream.skip_to(entry.offset)
+            async for piece in stream.take(entry.size_bytes):
+                write(piece)

@@ -1,0 +1,63 @@
+"""Which results of a batch are in the archive, read from the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from distribute.core.events import BuildFinished, Finished, JobArchived
+from distribute.core.manifest import Manifest, Outputs
+from distribute.ports import Only
+from distribute_cli.ending import Course, course_so_far
+
+if TYPE_CHECKING:
+    from distribute.core.ids import BatchId
+    from distribute.nats.cluster import Cluster
+
+
+@dataclass(slots=True)
+class Archived:
+    """What of a batch can be pulled: the outputs of each job's accepted attempt, and of each node's build."""
+
+    course: Course
+    jobs: dict[str, Finished] = field(default_factory=dict)
+    builds: dict[str, BuildFinished] = field(default_factory=dict)
+
+
+async def archived_results(cluster: Cluster, batch: BatchId) -> Archived:
+    """The results of a batch that the archiver has checked up to now.
+
+    A job's outputs are those of the last attempt that was archived; what an attempt before it left, or
+    a deleted batch of the same name, does not count.
+    """
+    course, until = await course_so_far(cluster, batch)
+    found = Archived(course)
+    if not course.seq:
+        return found
+    ended: dict[str, Finished] = {}
+    jobs_only = Only(types=frozenset({"finished", "job_archived"}), batch=batch)
+    async for events in cluster.log.follow(after=course.seq, only=jobs_only, until=until):
+        for recorded in events:
+            event = recorded.event
+            if isinstance(event, Finished):
+                ended[event.job] = event
+            elif isinstance(event, JobArchived) and ended[event.job].attempt == event.attempt:
+                found.jobs[event.job] = ended[event.job]
+    async for events in cluster.log.follow(
+        after=course.seq, only=Only(types=frozenset({"build_finished"})), until=until
+    ):
+        for recorded in events:
+            event = recorded.event
+            if isinstance(event, BuildFinished) and event.batch_id == batch:
+                found.builds[event.node] = event
+    return found
+
+
+async def manifest_of(cluster: Cluster, outputs: Outputs) -> Manifest:
+    """The manifest of some outputs, fetched where the event only points to it."""
+    if outputs.inline is not None:
+        return outputs.inline
+    if outputs.stored is None:
+        return Manifest()
+    parts = [part async for part in cluster.store.get_result(outputs.stored)]
+    return Manifest.model_validate_json(b"".join(parts))

@@ -1,0 +1,113 @@
+"""Running a local cluster until it is told to end: in this terminal, or on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from distribute.core.errors import DistributeError, InputError, Refused
+from distribute_cli.here import Note, note_in, running, written_down
+from distribute_cli.local_cluster import Plan, local_cluster
+from distribute_cli.output import Output, printable
+
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> int:
+    """Run a cluster until a signal ends it. When it is ready, say so, and close `ready_fd`."""
+    serving = asyncio.create_task(_serve(output, plan, ready_fd))
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        for number in END_SIGNALS:
+            loop.remove_signal_handler(number)  # a second Ctrl-C does not wait for good order
+        serving.cancel()
+
+    for number in END_SIGNALS:
+        loop.add_signal_handler(number, end)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        output.hint("the cluster has ended; what it stores stays")
+    return 0
+
+
+async def _serve(output: Output, plan: Plan, ready_fd: int | None) -> None:
+    async with local_cluster(plan) as server:
+        with written_down(server, plan.directory, [node.name for node in plan.nodes]) as note:
+            _tell_ready(output, note)
+            if ready_fd is not None:
+                os.write(ready_fd, b"ready\n")
+                os.close(ready_fd)
+            else:
+                output.hint("Ctrl-C, or `distribute down` elsewhere, ends it")
+            await asyncio.Event().wait()
+
+
+async def run_detached(output: Output, directory: Path, arguments: Sequence[str]) -> int:
+    """Run `distribute` with these arguments as a process of its own, and return when its cluster is ready.
+
+    Raises:
+        DistributeError, InputError, Refused: it did not become ready; the cause is what it said itself.
+    """
+    logs = directory / "logs"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{logs}: can't be made: {error.strerror}; name another folder with --dir"
+        ) from error
+    log_path = logs / "up.log"
+    process, pipe = _launch(arguments, log_path)
+    with pipe:
+        try:
+            ready = await asyncio.to_thread(pipe.readline)
+        except asyncio.CancelledError:
+            process.terminate()
+            process.wait()
+            raise
+    if not ready:
+        raise _failure(process.wait(), log_path)
+    note = running(note_in(directory))
+    if note is None:
+        raise DistributeError(
+            f"the cluster in {directory} ended as soon as it was ready; {log_path} tells why"
+        )
+    _tell_ready(output, note)
+    output.hint("`distribute down` ends it")
+    return 0
+
+
+def _launch(arguments: Sequence[str], log_path: Path) -> tuple[subprocess.Popen[bytes], BinaryIO]:
+    """Start `distribute` in a session of its own. What it says goes to a log; the pipe tells it is ready."""
+    reading, writing = os.pipe()
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "distribute_cli", *arguments, "--ready-fd", str(writing)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=[writing],
+        )
+    os.close(writing)
+    return process, os.fdopen(reading, "rb")
+
+
+def _failure(code: int, log_path: Path) -> DistributeError:
+    """The error that the other process ended with, in its own words."""
+    lines = log_path.read_text(errors="replace").strip().splitlines()
+    said = [line.removeprefix("distribute: ") for line in lines if line.startswith("distribute: ")]
+    text = "\n".join(said) or f"the cluster did not start (exit code {code}); {log_path} tells more"
+    return {2: InputError, 4: Refused}.get(code, DistributeError)(text)
+
+
+def _tell_ready(output: Output, note: Note) -> None:
+    nodes = f"nodes: {', '.join(printable(name) for name in note['nodes'])}" if note["nodes"] else "no nodes"
+    output.done(f"the cluster is ready at {note['server']}; {nodes}; its data is in {note['dir']}", note)

@@ -1,0 +1,39 @@
+"""The services' command lines, and becoming one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from distribute.config.settings import NodeSettings, ServerAddress
+
+
+def service_command(name: str, *options: str) -> list[str]:
+    """The command line of a service."""
+    return [sys.executable, "-m", "distribute_services", name, *options]
+
+
+def become_service(name: str, address: ServerAddress, *options: str) -> NoReturn:
+    """Let this process become a service: whoever supervises it has the service itself at hand."""
+    creds = ["--creds", str(address.creds)] if address.creds is not None else []
+    command = service_command(name, "--server", address.server, *creds, *options)
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
+    """A node's settings as options of its service."""
+    options = ["--name", settings.name, "--work-dir", str(settings.work_dir or default_work_dir)]
+    options += ["--niceness", str(settings.nice), "--cache-bytes", str(settings.max_cache_bytes)]
+    if settings.cpus is not None:
+        options += ["--cpus", str(settings.cpus)]
+    if settings.memory_bytes is not None:
+        options += ["--memory-bytes", str(settings.memory_bytes)]
+    for number in range(settings.gpus or 0):
+        options += ["--gpu", f"gpu{number}"]
+    for capability in settings.capabilities:
+        options += ["--capability", capability]
+    return options

@@ -1,0 +1,149 @@
+"""How a verb of the command line is made: one file a verb, loaded only when it is asked for.
+
+A verb is an async function whose first argument is the `Session`; its other arguments are options
+and arguments in typer's own notation. `verb` adds the options that all verbs share, and runs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import importlib
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from distribute.core.errors import DistributeError
+from distribute_cli.output import make_output
+from distribute_cli.session import Session, Where
+
+VERBS = (
+    "up",
+    "down",
+    "server",
+    "client",
+    "service",
+    "add",
+    "status",
+    "nodes",
+    "watch",
+    "wait",
+    "logs",
+    "pull",
+    "kill",
+    "delete",
+    "template",
+    "demo",
+)
+ALIASES = {"server-status": "status", "node-status": "nodes"}
+"""The names that the first `distribute` had for these verbs."""
+
+INTERRUPTED = 130
+
+logger = logging.getLogger(__name__)
+
+Verb = Callable[..., Awaitable[int | None]]
+
+ServerOption = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="The cluster, such as nats://head:4222; else DISTRIBUTE_SERVER says."),
+]
+CredsOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Your key for the cluster; else DISTRIBUTE_CREDS says.")
+]
+IpOption = Annotated[str | None, typer.Option(metavar="HOST", help="The cluster's host, in place of a URL.")]
+PortOption = Annotated[
+    int | None,
+    typer.Option("--port", "-p", metavar="N", min=1, max=65535, help="The cluster's port, with --ip."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but names and states.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Log what is done; show where errors come from.")]
+
+
+def _of_a_cluster(
+    server: ServerOption = None, creds: CredsOption = None, ip: IpOption = None, port: PortOption = None
+) -> None:
+    """A signature: the options of a verb that talks to a cluster."""
+
+
+def _of_an_answer(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """A signature: the options of a verb that answers."""
+
+
+def _of_all(debug: DebugOption = False) -> None:
+    """A signature: the options of every verb."""
+
+
+def verb(function: Verb, *, needs_cluster: bool = True, answers: bool = True) -> typer.Typer:
+    """The verb as a typer app, with the shared options that concern it behind its own."""
+    concerned = ((_of_a_cluster, needs_cluster), (_of_an_answer, answers), (_of_all, True))
+    shared = [parameter for group, concerns in concerned if concerns for parameter in _parameters(group)]
+    names = {parameter.name for parameter in shared}
+    parameters = [*_parameters(function)[1:], *shared]
+
+    def command(**values: Any) -> None:
+        common = {name: values.pop(name) for name in names}
+        raise typer.Exit(_run(function, common, values))
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    command.__doc__ = function.__doc__
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    app.command(context_settings={"help_option_names": ["-h", "--help"]})(command)
+    return app
+
+
+def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function, eval_str=True).parameters.values())
+
+
+def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
+    debug = common["debug"]
+    logging.basicConfig(
+        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    where = Where(common.get("server"), common.get("creds"), common.get("ip"), common.get("port"))
+    session = Session(
+        where, make_output(as_json=common.get("as_json", False), quiet=common.get("quiet", False))
+    )
+    try:
+        return asyncio.run(_awaited(function(session, **values))) or 0
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return INTERRUPTED
+    except DistributeError:
+        logger.debug("where the error came from", exc_info=True)
+        raise
+
+
+async def _awaited(verb_run: Awaitable[int | None]) -> int | None:
+    return await verb_run
+
+
+class VerbGroup(TyperGroup):
+    """Loads a verb's module when the verb is asked for, so that each costs only its own imports."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in VERBS:
+            return None
+        module = importlib.import_module(f"distribute_cli.commands.{name}")
+        command = typer.main.get_command(module.app)
+        command.name = name
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """As typer's, which knows only loaded verbs and so can't tell which one is near a misspelt one."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = difflib.get_close_matches(name, [*VERBS, *ALIASES], n=1)
+            ctx.fail(f"there is no verb {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)

@@ -1,0 +1,97 @@
+"""`python -m distribute_services SERVICE …`: one service as a process of its own.
+
+Uses argparse: a node-runner stays small on somebody's workstation, and typer alone costs it 8 MB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from distribute.core.errors import DistributeError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the service named first. Returns its exit code: 0 when it was asked to stop, 1 on an error."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.DEBUG if options.debug else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    try:
+        asyncio.run(_run(options))
+    except DistributeError as error:
+        if options.debug:
+            raise
+        print(f"distribute {options.service}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="distribute_services", description=__doc__)
+    services = parser.add_subparsers(dest="service", required=True)
+    for name in ("scheduler", "archiver", "node-runner"):
+        service = services.add_parser(name)
+        service.add_argument("--server", required=True, help="URL of the broker")
+        service.add_argument("--creds", type=Path, default=None)
+        service.add_argument("--debug", action="store_true")
+        if name == "scheduler":
+            service.add_argument("--out-of-touch-s", type=float, default=15.0)
+            service.add_argument("--lost-s", type=float, default=60.0)
+        if name == "node-runner":
+            _add_node_options(service)
+    return parser
+
+
+def _add_node_options(service: argparse.ArgumentParser) -> None:
+    service.add_argument("--name", default=None, help="default: the computer's host name")
+    service.add_argument("--work-dir", type=Path, required=True)
+    service.add_argument("--cpus", type=int, default=None)
+    service.add_argument("--memory-bytes", type=int, default=None)
+    service.add_argument(
+        "--gpu", action="append", default=None, metavar="NAME", help="once a GPU; detected else"
+    )
+    service.add_argument("--capability", action="append", default=[])
+    service.add_argument("--cache-bytes", type=int, default=None)
+    service.add_argument("--niceness", type=int, default=None)
+    service.add_argument("--beat-s", type=float, default=5.0)
+    service.add_argument("--grace-s", type=float, default=5.0, help="from SIGTERM to SIGKILL")
+
+
+async def _run(options: argparse.Namespace) -> None:
+    # Imported here: a runner needs none of the scheduler's modules, nor the archiver the runner's.
+    from distribute.nats.cluster import open_cluster
+
+    from distribute.nats.connect import Address
+    from distribute.runtime import stop_on_signals
+
+    stop = stop_on_signals()
+    address = Address.of(options.server, options.creds)
+    name = options.name if options.service == "node-runner" and options.name else options.service
+    # The head's services make what the cluster lacks; a node only uses it.
+    provisioning = options.service != "node-runner"
+    async with open_cluster(address, name, timeout_s=None, provisioning=provisioning) as cluster:
+        match options.service:
+            case "scheduler":
+                from distribute.core.liveness import Lease
+                from distribute_services.scheduler.service import SchedulerService
+
+                await SchedulerService(cluster, Lease(options.out_of_touch_s, options.lost_s)).run(stop)
+            case "archiver":
+                from distribute_services.archiver.service import ArchiverService
+
+                await ArchiverService(cluster).run(stop)
+            case "node-runner":
+                from distribute_services.node_runner.options import Options
+                from distribute_services.node_runner.runner import run_node
+
+                await run_node(cluster, Options.of(options), stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The archiver's process: `logic` between the event log and the store.
+
+Deliveries are acknowledged once their whole task is done; one cut short by a crash comes again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from functools import partial
+
+from distribute.nats.cluster import Cluster
+
+from distribute.core import events as ev
+from distribute.core.errors import Conflict, IntegrityError
+from distribute.core.ids import BatchId
+from distribute.core.manifest import Manifest
+from distribute.ports import Delivery, Only
+from distribute.runtime import draining, new_id, supervise
+from distribute_services.archiver.logic import CONSUMED, Task, task_of
+
+log = logging.getLogger(__name__)
+
+CONSUMER = "archiver"
+MAX_TASKS = 256
+PATIENCE_S = 5.0
+
+
+class ArchiverService:
+    """Consumes what finished, commits its outputs, and says that they can be pulled."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._appending: set[asyncio.Future[int]] = set()
+        self._room = asyncio.Semaphore(MAX_TASKS)
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; what was begun and not done by then is done after the next start."""
+        async with draining(self._appending, PATIENCE_S), asyncio.TaskGroup() as self._tasks:
+            await supervise(stop, {"events": self._consume(), "appends": self._watch()})
+
+    async def _consume(self) -> None:
+        async for delivery in self._cluster.log.durable(CONSUMER, Only(types=CONSUMED)):
+            task = task_of(delivery.recorded, time.time(), new_id)
+            if task.objects or task.manifest or task.delete:
+                await self._room.acquire()
+                working = self._tasks.create_task(self._work(delivery, task))
+                working.add_done_callback(lambda _: self._room.release())
+            else:
+                self._append(delivery, task)
+
+    async def _watch(self) -> None:
+        await self._failed
+
+    async def _work(self, delivery: Delivery, task: Task) -> None:
+        try:
+            await self._commit(task)
+        except IntegrityError as error:
+            if not await self._is_deleted(delivery.recorded.event):
+                # Not acknowledged, so tried again: chunks that are late may still come.
+                log.warning("%s can't be archived: %s", delivery.recorded.event.scope, error)
+                return
+        if task.delete is not None:
+            await self._delete(task.delete)
+        self._append(delivery, task)
+
+    async def _commit(self, task: Task) -> None:
+        store = self._cluster.store
+        for stored in task.objects:
+            await store.commit_result(stored)
+        if task.manifest is None:
+            return
+        text = b"".join([chunk async for chunk in store.get_result(task.manifest)])
+        for stored in Manifest.model_validate_json(text).objects:
+            await store.commit_result(stored)
+        await store.commit_result(task.manifest)
+
+    async def _delete(self, batch: BatchId) -> None:
+        await self._cluster.store.delete_results(batch)
+        log.info("deleted the results of %s", batch)
+
+    async def _is_deleted(self, event: ev.Event) -> bool:
+        if not isinstance(event, ev.Finished | ev.BuildFinished):
+            return False
+        last = await self._cluster.log.last(event.batch_id)
+        return last is not None and isinstance(last.event, ev.Deleted)
+
+    def _append(self, delivery: Delivery, task: Task) -> None:
+        if task.append is None:
+            delivery.ack()
+            return
+        future = self._cluster.log.append(task.append.event, task.append.guard)
+        self._appending.add(future)
+        future.add_done_callback(partial(self._appended, delivery))
+
+    def _appended(self, delivery: Delivery, future: asyncio.Future[int]) -> None:
+        self._appending.discard(future)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None or isinstance(error, Conflict):
+            delivery.ack()  # a conflict: said already, by this archiver before it was restarted
+        elif not self._failed.done():
+            self._failed.set_exception(error)

@@ -1,0 +1,45 @@
+"""The batches that a node has jobs of: read from the log once, kept while they last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distribute.core.events import Submitted
+from distribute.core.ids import BatchId
+from distribute.core.specs import BatchSpec, Job
+from distribute.ports import EventLog
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch's specification, with its jobs by name."""
+
+    spec: BatchSpec
+    jobs: dict[str, Job]
+
+    @property
+    def needs_build(self) -> bool:
+        return self.spec.needs_build
+
+
+class Batches:
+    """The specifications in use."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self._batches: dict[BatchId, Batch] = {}
+
+    def __getitem__(self, batch_id: BatchId) -> Batch:
+        return self._batches[batch_id]
+
+    async def load(self, batch_id: BatchId) -> Batch:
+        """What was submitted last under this name. Raises `KeyError` where nothing was."""
+        recorded = await self._log.last(batch_id, "submitted")
+        if recorded is None or not isinstance(recorded.event, Submitted):
+            raise KeyError(batch_id)
+        spec = recorded.event.spec
+        batch = self._batches[batch_id] = Batch(spec, {job.name: job for job in spec.work.jobs})
+        return batch
+
+    def forget(self, batch_id: BatchId) -> None:
+        self._batches.pop(batch_id, None)

@@ -1,0 +1,194 @@
+"""Inputs on this computer's disk, by digest: what a hundred batches share is fetched once.
+
+`<folder>/<first two digits>/<sha256>`. The files themselves are the cache's whole memory, so it
+survives a restart; the time of last access is the time of last use. One process uses a folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from distribute.core.errors import IntegrityError, StorageFull
+from distribute.core.specs import InputFile
+from distribute.ports import ArtifactStore
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MAX_BYTES = 20 * 2**30
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(slots=True)
+class _Entry:
+    """`checked`: how the file looked when this process last knew its digest to be right (None: never)."""
+
+    size_bytes: int
+    used_at: float
+    checked: tuple[int, int, int] | None = None
+
+
+class InputCache:
+    """A bounded folder of inputs, filled from a store on demand."""
+
+    def __init__(self, folder: Path, store: ArtifactStore, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self._folder = folder
+        self._store = store
+        self._max_bytes = max_bytes
+        self._entries: dict[str, _Entry] = {}
+        self._leases: Counter[str] = Counter()
+        self._fetches: dict[str, asyncio.Task[Path]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._load()
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(entry.size_bytes for entry in self._entries.values())
+
+    async def get(self, sha256: str, size_bytes: int) -> Path:
+        """The file with this digest, fetched if it isn't here. Read-only; evicted in its turn, unless leased.
+
+        A file from an earlier run, or one that looks different since, is trusted after its digest
+        was checked. Callers at the same time share one fetch.
+
+        Raises:
+            IntegrityError: the store's content is missing or damaged.
+            StorageFull: there is no room for it on this computer.
+        """
+        path = self._path(sha256)
+        if self._is_trusted(sha256, path, size_bytes):
+            self._touch(sha256, path)
+            return path
+        fetch = self._fetches.get(sha256)
+        if fetch is None:
+            fetch = asyncio.create_task(
+                self._fetch(sha256, size_bytes, path), name=f"fetch input {sha256[:12]}"
+            )
+            self._fetches[sha256] = fetch
+            fetch.add_done_callback(lambda done: self._fetched(sha256, done))
+        return await asyncio.shield(fetch)  # a caller that gives up doesn't take it from the others
+
+    @contextlib.asynccontextmanager
+    async def lease(self, files: Iterable[InputFile]) -> AsyncIterator[dict[str, Path]]:
+        """Where these files are, by digest. None of them is evicted until the lease is over. See `get`."""
+        wanted = {file.sha256: file.size_bytes for file in files}
+        self._leases.update(wanted.keys())
+        try:
+            yield {sha256: await self.get(sha256, size) for sha256, size in wanted.items()}
+        finally:
+            self._leases.subtract(wanted.keys())
+            self._leases += Counter()  # drops the zeros
+            self._make_room(0)
+
+    def _path(self, sha256: str) -> Path:
+        if not _DIGEST.fullmatch(sha256):
+            raise ValueError(f"{sha256!r} is no SHA-256 digest")
+        return self._folder / sha256[:2] / sha256
+
+    def _load(self) -> None:
+        """Take up what an earlier run left, oldest use first; remove its half-fetched files."""
+        for path in self._folder.glob("*/*"):
+            if _DIGEST.fullmatch(path.name) and path.parent.name == path.name[:2]:
+                stat = path.stat()
+                self._entries[path.name] = _Entry(stat.st_size, stat.st_atime)
+            else:
+                path.unlink()
+        self._make_room(0)
+
+    def _is_trusted(self, sha256: str, path: Path, size_bytes: int) -> bool:
+        entry = self._entries.get(sha256)
+        if entry is None or entry.checked is None or entry.size_bytes != size_bytes:
+            return False
+        return entry.checked == _looks(path)
+
+    def _touch(self, sha256: str, path: Path) -> None:
+        now = time.time()
+        self._entries[sha256].used_at = now
+        os.utime(path, ns=(int(now * 1e9), path.stat().st_mtime_ns))
+
+    async def _fetch(self, sha256: str, size_bytes: int, path: Path) -> Path:
+        if sha256 in self._entries and not await asyncio.to_thread(_is_whole, path, sha256):
+            log.warning("the cached input %s is gone or damaged: fetching it again", path)
+            self._remove(sha256)
+        if sha256 not in self._entries:
+            self._make_room(size_bytes)
+            await self._fetch_from_store(sha256, path)
+        found_bytes = self._enter(sha256, path)
+        if found_bytes != size_bytes:
+            raise IntegrityError(f"input {sha256}: it has {found_bytes} bytes, its batch says {size_bytes}")
+        return path
+
+    async def _fetch_from_store(self, sha256: str, path: Path) -> None:
+        path.parent.mkdir(exist_ok=True)
+        try:
+            await self._store.get_input(sha256, path)
+        except StorageFull:
+            if not self._evict_unused():
+                raise
+            log.warning("the disk is full: emptied the cache %s to make room", self._folder)
+            await self._store.get_input(sha256, path)
+
+    def _enter(self, sha256: str, path: Path) -> int:
+        """Take up a file whose digest is right; its size in bytes."""
+        path.chmod(0o444)
+        size_bytes = path.stat().st_size
+        self._entries[sha256] = _Entry(size_bytes, time.time(), _looks(path))
+        return size_bytes
+
+    def _fetched(self, sha256: str, done: asyncio.Task[Path]) -> None:
+        del self._fetches[sha256]
+        if not done.cancelled() and done.exception() is not None:
+            log.debug("input %s could not be fetched", sha256, exc_info=done.exception())
+
+    def _make_room(self, needed_bytes: int) -> None:
+        """Evict what was not used for longest, until `needed_bytes` more fit or the rest is in use."""
+        excess = self.size_bytes + needed_bytes - self._max_bytes
+        if excess <= 0:
+            return
+        for sha256, entry in sorted(self._entries.items(), key=lambda item: item[1].used_at):
+            if excess <= 0:
+                return
+            if self._evict(sha256):
+                excess -= entry.size_bytes
+
+    def _evict_unused(self) -> bool:
+        """Evict all that is not in use; False where there was nothing."""
+        evicted = [sha256 for sha256 in list(self._entries) if self._evict(sha256)]
+        return bool(evicted)
+
+    def _evict(self, sha256: str) -> bool:
+        """Remove a file, unless someone has a lease of it."""
+        if self._leases[sha256]:
+            return False
+        self._remove(sha256)
+        return True
+
+    def _remove(self, sha256: str) -> None:
+        self._path(sha256).unlink(missing_ok=True)
+        del self._entries[sha256]
+
+
+def _looks(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return None
+    return stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _is_whole(path: Path, sha256: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False

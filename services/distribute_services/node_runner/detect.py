@@ -1,0 +1,229 @@
+"""What this computer is, for `joined`, and what it is doing, for heartbeats."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import shutil
+import socket
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from distribute.core.ids import MAX_NAME_BYTES
+
+log = logging.getLogger(__name__)
+
+ASK_TIMEOUT_S = 10.0
+"""A program asked about this computer that takes longer counts as broken. `nvidia-smi` can take 3 s."""
+
+GPU_FIGURES_EVERY_S = 30.0
+"""`nvidia-smi` costs 20 ms to 1 s of a core: too much for every beat."""
+
+_CGROUP = Path("/sys/fs/cgroup")
+_SESSIONS = Path("/run/systemd/sessions")
+_UNLIMITED_BYTES = 1 << 60
+"""cgroup v1 writes "no limit" as a number near 2**63."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a node has to lend. `gpus` names each GPU, in order of its index."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[str, ...]
+    capabilities: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a node is doing. The fields of `core.events.Beat` that are measured, under the same names."""
+
+    load: float
+    cpu_percent: float
+    memory_available_bytes: int
+    disk_free_bytes: int
+    gpu_percent: tuple[float, ...]
+    owner_idle_s: float | None
+
+
+async def detect(
+    *,
+    cpus: int | None = None,
+    memory_bytes: int | None = None,
+    gpus: tuple[str, ...] | None = None,
+    capabilities: frozenset[str] = frozenset(),
+) -> Capacity:
+    """What this process may use of this computer. What is given is taken as given.
+
+    To `capabilities` are added `apptainer`, `gpu`, and `python3.N` (the `python3` that jobs would get),
+    each where it is there.
+    """
+    if gpus is None:
+        gpus = tuple(await _nvidia("name"))
+    found = set(capabilities)
+    if gpus:
+        found.add("gpu")
+    if shutil.which("apptainer"):
+        found.add("apptainer")
+    if version := await _ask("python3", "--version"):
+        found.add(".".join(version.strip().lower().replace(" ", "").split(".")[:2]))
+    return Capacity(
+        cpus=cpus if cpus is not None else _cpus(),
+        memory_bytes=memory_bytes if memory_bytes is not None else _memory_bytes(),
+        gpus=gpus,
+        capabilities=frozenset(found),
+    )
+
+
+def default_node_name() -> str:
+    """The first part of the computer's host name."""
+    name = socket.gethostname().split(".")[0]
+    return name.replace("/", "_")[:MAX_NAME_BYTES] or "node"
+
+
+class Sampler:
+    """Takes the figures of heartbeats. `has_gpus`: ask about GPUs, too."""
+
+    def __init__(self, work_dir: Path, *, has_gpus: bool) -> None:
+        self._work_dir = work_dir
+        self._has_gpus = has_gpus
+        self._gpu_percent: tuple[float, ...] = ()
+        self._gpus_asked_at = -math.inf
+        psutil.cpu_percent(None)  # the first call only sets the mark from which the next one counts
+
+    async def sample(self) -> Figures:
+        """The figures now; `cpu_percent` since the last call. About 100 µs, GPUs not counted."""
+        now = time.monotonic()
+        if self._has_gpus and now - self._gpus_asked_at >= GPU_FIGURES_EVERY_S:
+            self._gpus_asked_at = now
+            self._gpu_percent = tuple(map(_percent, await _nvidia("utilization.gpu")))
+            if not self._gpu_percent:
+                self._has_gpus = False  # broken, and logged: don't run into its timeout again
+        return Figures(
+            load=os.getloadavg()[0],
+            cpu_percent=psutil.cpu_percent(None),
+            memory_available_bytes=psutil.virtual_memory().available,
+            disk_free_bytes=shutil.disk_usage(self._work_dir).free,
+            gpu_percent=self._gpu_percent,
+            owner_idle_s=_owner_idle_s(),
+        )
+
+
+def _cpus() -> int:
+    allowed = len(os.sched_getaffinity(0))
+    return max(1, min([allowed, *(math.ceil(quota) for quota in _cpu_quotas())]))
+
+
+def _cpu_quotas() -> Iterator[float]:
+    """The limits in cores that cgroups set, v2 (`QUOTA PERIOD`, or `max PERIOD`) and v1."""
+    for folder in _cgroup_folders("", _CGROUP, _CGROUP / "unified"):
+        match _words(folder / "cpu.max"):
+            case [quota, period] if quota != "max":
+                yield int(quota) / int(period)
+    for folder in _cgroup_folders("cpu", _CGROUP / "cpu", _CGROUP / "cpu,cpuacct"):
+        match _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"):
+            case [quota, period] if int(quota) > 0:
+                yield int(quota) / int(period)
+
+
+def _memory_bytes() -> int:
+    limits = [psutil.virtual_memory().total]
+    for folder in _cgroup_folders("", _CGROUP, _CGROUP / "unified"):
+        limits += [int(word) for word in _words(folder / "memory.max") if word != "max"]
+    for folder in _cgroup_folders("memory", _CGROUP / "memory"):
+        limits += [
+            int(word) for word in _words(folder / "memory.limit_in_bytes") if int(word) < _UNLIMITED_BYTES
+        ]
+    return min(limits)
+
+
+def _cgroup_folders(controller: str, *mounts: Path) -> Iterator[Path]:
+    """This process's cgroup under a controller (`""`: version 2), and all above it: each may limit it.
+
+    In a container the path may be the host's, which is not to be seen there: the mount's root counts.
+    """
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _number, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            for mount in mounts:
+                own = mount / path.lstrip("/")
+                yield from (folder for folder in (own, *own.parents) if folder.is_relative_to(mount))
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_text().split() if path.exists() else []
+
+
+async def _nvidia(figure: str) -> list[str]:
+    """One figure of every GPU, in order of index; empty where there is none or the driver is broken."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    answer = await _ask("nvidia-smi", f"--query-gpu={figure}", "--format=csv,noheader,nounits")
+    return answer.splitlines() if answer is not None else []
+
+
+def _percent(text: str) -> float:
+    """A GPU's use; 0 where the driver says `[N/A]`, as it does of a GPU in partitions (MIG)."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+async def _ask(program: str, *arguments: str) -> str | None:
+    """What a program prints, or None: it is not there, fails (logged), or does not answer (logged)."""
+    if shutil.which(program) is None:
+        return None
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), ASK_TIMEOUT_S)
+    except TimeoutError:
+        # A program that hangs in a broken driver can't even be killed: it is not waited for.
+        process.kill()
+        log.warning("%s did not answer within %g s: this node does without it", program, ASK_TIMEOUT_S)
+        return None
+    if process.returncode != 0:
+        said = (err or out).decode(errors="replace").strip()
+        log.warning("%s failed with exit code %s: %s", program, process.returncode, said)
+        return None
+    return out.decode(errors="replace").strip()
+
+
+def _owner_idle_s() -> float | None:
+    """Seconds since someone typed at a terminal of this computer, local or by ssh.
+
+    None where it can't be told: nobody is logged in, or someone is at a graphical session, whose
+    keystrokes no terminal sees.
+    """
+    if _graphical_session():
+        return None
+    idle = []
+    for user in psutil.users():
+        try:
+            idle.append(time.time() - os.stat(f"/dev/{user.terminal}").st_atime)  # noqa: PTH116
+        except OSError:
+            continue  # an entry that a crashed session left behind
+    return max(0.0, min(idle)) if idle else None
+
+
+def _graphical_session() -> bool:
+    if not _SESSIONS.is_dir():
+        return any((user.terminal or "").startswith(":") for user in psutil.users())
+    for session in _SESSIONS.iterdir():
+        try:
+            lines = session.read_text(errors="replace").splitlines()
+        except OSError:
+            continue  # it ended meanwhile
+        if "TYPE=x11" in lines or "TYPE=wayland" in lines:
+            return True
+    return False

@@ -1,0 +1,102 @@
+"""Copies and removals of files and folders, for workspaces."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import shutil
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Iterator
+from pathlib import Path
+
+from distribute.core.errors import DistributeError, StorageFull
+
+log = logging.getLogger(__name__)
+
+_NO_COPY_FILE_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+@contextlib.contextmanager
+def disk_errors(what: object) -> Iterator[None]:
+    """Turns what the disk says no with inside the block into this tool's errors, naming `what`.
+
+    Raises:
+        StorageFull: no space left, or over quota.
+        DistributeError: anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise StorageFull(f"{what}: no room on this computer: {error.strerror}") from error
+        raise DistributeError(f"{what}: could not be made: {error}") from error
+
+
+def copy_file(source: Path, target: Path, *, executable: bool) -> None:
+    """Make `target`, which must not exist, a copy of a file. Shares the disk's blocks where it can.
+
+    Never a hard link: who changes the copy in place must not change the source.
+
+    Raises:
+        StorageFull, DistributeError: as in `disk_errors`.
+    """
+    with disk_errors(target), source.open("rb") as cached, target.open("xb") as copy:
+        left = os.fstat(cached.fileno()).st_size
+        try:
+            # The kernel shares blocks instead of copying them on btrfs and XFS.
+            while left > 0 and (copied := os.copy_file_range(cached.fileno(), copy.fileno(), left)):
+                left -= copied
+        except OSError as error:
+            if error.errno not in _NO_COPY_FILE_RANGE:
+                raise
+        if left > 0:
+            cached.seek(0)
+            copy.seek(0)
+            shutil.copyfileobj(cached, copy, 1 << 20)
+    target.chmod(0o755 if executable else 0o644)
+
+
+async def clone_folder(source: Path, target: Path) -> None:
+    """Copy all that is in `source` into the folder `target`. Links stay links, modes and times are kept.
+
+    Blocks of the disk are shared where they can be. By GNU cp, which knows sparse files, pipes, and
+    names in any encoding.
+
+    Raises:
+        StorageFull: there is no room for it.
+        DistributeError: for another reason.
+    """
+    command = ["cp", "-a", "--reflink=auto", "--", f"{source}/.", f"{target}/"]
+    problem = await _run(*command)
+    if problem is None:
+        return
+    if os.strerror(errno.ENOSPC) in problem or os.strerror(errno.EDQUOT) in problem:
+        raise StorageFull(f"{target}: no room on this computer for a copy of {source}")
+    raise DistributeError(f"{source} could not be copied to {target}: {problem}")
+
+
+async def remove_folder(folder: Path) -> None:
+    """Remove a folder, whatever its names, depth and modes. What resists is logged and stays."""
+    try:
+        await asyncio.to_thread(shutil.rmtree, folder)
+    except (OSError, RecursionError) as error:
+        log.debug("%s is left to chmod and rm, which do more and cost two processes: %s", folder, error)
+    else:
+        return
+    await _run("chmod", "-R", "u+rwX", "--", str(folder))
+    if problem := await _run("rm", "-rf", "--one-file-system", "--", str(folder)):
+        log.warning("the folder %s could not be removed: %s", folder, problem)
+
+
+async def _run(*command: str) -> str | None:
+    """Run a command; what it complained about, or None where it succeeded."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env={**os.environ, "LC_ALL": "C"}
+    )
+    _, complaint = await process.communicate()
+    if process.returncode == 0:
+        return None
+    return complaint.decode(errors="replace").strip() or f"exit code {process.returncode}"

@@ -1,0 +1,247 @@
+"""Brings what a job left to the results bucket, and says what that is: its manifest.
+
+Small files share objects (packs), a large file has its own. Everything is read as a stream, whatever
+its size. The captured output is always in the manifest, as `stdout.txt`; a file of that name in the
+job's own results is archived as `distribute_save/stdout.txt`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from distribute.core.manifest import (
+    INLINE_ENTRIES,
+    STDOUT_NAME,
+    Entry,
+    Manifest,
+    Outputs,
+    StoredFile,
+    StoredObject,
+)
+from distribute.ports import ArtifactStore
+from distribute_services.node_runner.leavings import Leavings, Source, look_through, shown
+
+SMALL_BYTES = 1 << 20
+"""A file of this size or more has an object of its own."""
+
+PACK_BYTES = 8 << 20
+
+_PIECE_BYTES = 1 << 20
+_AT_ONCE_BYTES = 64 << 10
+"""So much is read faster than a thread is asked to read it."""
+
+_EMPTY_SHA256 = hashlib.sha256().hexdigest()
+
+NOTHING = Outputs(
+    inline=Manifest(entries=(StoredFile(path=STDOUT_NAME, size_bytes=0, sha256=_EMPTY_SHA256),)), files=1
+)
+"""The outputs of a job that left no file and printed nothing."""
+
+
+async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: str, node: str) -> Outputs:
+    """Send what lies in `save`, and the captured output, as objects `<name_prefix>/<n>` of `node`.
+
+    What can't be archived (sockets, links that lead out, files that change meanwhile) is named in
+    the manifest's `left_out`, with the reason. To be called when the job's processes are gone. With
+    nothing to send it returns `NOTHING`, itself, in 10 µs.
+
+    Raises:
+        DistributeError: the store gives up.
+    """
+    if not any(save.iterdir()):
+        if not _size(stdout):
+            return NOTHING
+        return await _send(Leavings(), STDOUT_NAME, stdout, store, name_prefix, node)
+    found = await asyncio.to_thread(look_through, os.fsencode(save))
+    return await _send(found, STDOUT_NAME, stdout, store, name_prefix, node)
+
+
+async def collect_build(
+    stdout: Path, name: str, store: ArtifactStore, name_prefix: str, node: str
+) -> Outputs:
+    """Send the output of a build, as the file `name`. Raises as `collect`."""
+    return await _send(Leavings(), name, stdout, store, name_prefix, node)
+
+
+async def _send(
+    found: Leavings, stdout_name: str, stdout: Path, store: ArtifactStore, name_prefix: str, node: str
+) -> Outputs:
+    sender = _Sender(store, name_prefix, node, found)
+    await sender.send([Source(stdout_name.encode(), os.fsencode(stdout), _size(stdout)), *found.files])
+    return await sender.outputs()
+
+
+def _size(stdout: Path) -> int:
+    """A job that could not be started may have no output file at all."""
+    return stdout.stat().st_size if stdout.exists() else 0
+
+
+class _LeftOutError(Exception):
+    """A file can't be archived; the message says why."""
+
+
+class _Sender:
+    """Sends files as objects and writes the manifest on the way."""
+
+    def __init__(self, store: ArtifactStore, name_prefix: str, node: str, found: Leavings) -> None:
+        self._store = store
+        self._prefix = name_prefix
+        self._node = node
+        self._entries: list[Entry] = list(found.entries)
+        self._left_out = list(found.left_out)
+        self._objects: list[StoredObject] = []
+        self._sent = 0
+
+    async def send(self, files: list[Source]) -> None:
+        pack: list[Source] = []
+        for file in files:
+            if file.size_bytes >= SMALL_BYTES:
+                await self._send_alone(file)
+            elif file.size_bytes == 0:
+                self._add(file, 0, _EMPTY_SHA256, None)
+            else:
+                if sum(packed.size_bytes for packed in pack) + file.size_bytes > PACK_BYTES:
+                    await self._send_pack(pack)
+                    pack = []
+                pack.append(file)
+        if pack:
+            await self._send_pack(pack)
+
+    async def outputs(self) -> Outputs:
+        """The manifest, inline or, where it is long, as one more object."""
+        manifest = Manifest(
+            entries=tuple(self._entries), objects=tuple(self._objects), left_out=tuple(self._left_out)
+        )
+        stored = None
+        if len(self._entries) + len(self._left_out) > INLINE_ENTRIES:
+            stored = await self._put(_pieces_of(manifest.model_dump_json().encode()))
+        files = [entry for entry in self._entries if isinstance(entry, StoredFile)]
+        return Outputs(
+            inline=manifest if stored is None else None,
+            stored=stored,
+            objects=len(self._objects),
+            files=len(files),
+            size_bytes=sum(file.size_bytes for file in files),
+        )
+
+    async def _put(self, source: AsyncIterator[bytes]) -> StoredObject:
+        number = self._sent
+        self._sent += 1
+        return await self._store.put_result(f"{self._prefix}/{number}", self._node, source)
+
+    async def _send_alone(self, file: Source) -> None:
+        try:
+            stored = await self._put(_read_large(file))
+        except _LeftOutError as why:
+            self._left_out.append(f"{shown(file.name)[0]}: {why}")
+        else:
+            self._objects.append(stored)
+            self._add(file, 0, stored.sha256, len(self._objects) - 1)
+
+    async def _send_pack(self, files: list[Source]) -> None:
+        pack = _Pack(files)
+        self._objects.append(await self._put(pack.pieces()))
+        for file, offset, sha256 in pack.read:
+            self._add(file, offset, sha256, len(self._objects) - 1)
+        self._left_out += pack.left_out
+
+    def _add(self, file: Source, offset: int, sha256: str, number: int | None) -> None:
+        path, raw = shown(file.name)
+        entry = StoredFile(
+            path=path,
+            raw_path=raw,
+            size_bytes=file.size_bytes,
+            sha256=sha256,
+            executable=file.executable,
+            object=number,
+            offset=offset,
+        )
+        self._entries.append(entry)
+
+
+class _Pack:
+    """Several small files as one stream of bytes. `read` tells where in it each begins, and its digest."""
+
+    def __init__(self, files: list[Source]) -> None:
+        self._todo = iter(files)
+        self._at_once = sum(file.size_bytes for file in files) <= _AT_ONCE_BYTES
+        self._end = 0
+        self.read: list[tuple[Source, int, str]] = []
+        self.left_out: list[str] = []
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        while piece := self._next() if self._at_once else await asyncio.to_thread(self._next):
+            yield piece
+
+    def _next(self) -> bytes:
+        """The next files' bytes, about `_PIECE_BYTES` together; none behind the last."""
+        parts: list[bytes] = []
+        size = 0
+        for file in self._todo:
+            try:
+                content = _read_small(file)
+            except _LeftOutError as why:
+                self.left_out.append(f"{shown(file.name)[0]}: {why}")
+                continue
+            self.read.append((file, self._end, hashlib.sha256(content).hexdigest()))
+            self._end += len(content)
+            parts.append(content)
+            size += len(content)
+            if size >= _PIECE_BYTES:
+                break
+        return b"".join(parts)
+
+
+def _read_small(file: Source) -> bytes:
+    with _opened(file) as fd:
+        content = os.read(fd, file.size_bytes + 1)
+        _check_unchanged(file, fd, len(content))
+    return content
+
+
+async def _read_large(file: Source) -> AsyncIterator[bytes]:
+    with _opened(file) as fd:
+        size = 0
+        while size <= file.size_bytes and (piece := await asyncio.to_thread(os.read, fd, _PIECE_BYTES)):
+            size += len(piece)
+            yield piece
+        _check_unchanged(file, fd, size)
+
+
+async def _pieces_of(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _PIECE_BYTES):
+        yield content[start : start + _PIECE_BYTES]
+
+
+@contextlib.contextmanager
+def _opened(file: Source) -> Iterator[int]:
+    """The file, open for reading; what the disk says no with comes as `_LeftOutError`."""
+    try:
+        fd = _open(file.path)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise _LeftOutError(f"can't be read: {error.strerror}") from error
+
+
+def _open(path: bytes) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # it may have become a link or a pipe
+    try:
+        return os.open(path, flags)
+    except PermissionError:
+        os.chmod(path, 0o600, follow_symlinks=False)  # noqa: PTH101
+        return os.open(path, flags)
+
+
+def _check_unchanged(file: Source, fd: int, read_bytes: int) -> None:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or not read_bytes == status.st_size == file.size_bytes:
+        raise _LeftOutError("changed while it was read")

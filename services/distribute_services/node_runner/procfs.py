@@ -1,0 +1,97 @@
+"""What /proc says of processes. None or nothing where a process is gone, or is not ours to ask about."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+MARKER = "DISTRIBUTE_ATTEMPT_ID"
+"""The environment variable by which a process of an attempt is known. Children inherit it."""
+
+_MARKER_PREFIX = MARKER.encode() + b"="
+
+
+class Stat(NamedTuple):
+    """A process: is it alive (no zombie), its parent and its session."""
+
+    alive: bool
+    parent: int
+    session: int
+
+
+def stat(pid: int) -> Stat | None:
+    text = _read(f"/proc/{pid}/stat")
+    if not text:
+        return None
+    # The second field is the program's name in brackets, and may itself hold blanks and brackets.
+    fields = text[text.rindex(b")") + 2 :].split()
+    # The first thread of a living process may be a zombie: then others are counted.
+    alive = fields[0] not in {b"Z", b"X"} or int(fields[17]) > 1
+    return Stat(alive, parent=int(fields[1]), session=int(fields[3]))
+
+
+def marker(pid: int) -> str | None:
+    """The attempt a process says it belongs to. Zombies have no environment left to say it."""
+    environment = _read(f"/proc/{pid}/environ")
+    if _MARKER_PREFIX not in environment:
+        return None
+    for variable in environment.split(b"\0"):
+        if variable.startswith(_MARKER_PREFIX):
+            return os.fsdecode(variable[len(_MARKER_PREFIX) :])
+    return None
+
+
+def own_children() -> list[int]:
+    """The children of this process's main thread, to which the kernel gives the orphans, too. 7 µs for 16."""
+    return [int(child) for child in _read(f"/proc/self/task/{os.getpid()}/children").split()]
+
+
+def can_list_children() -> bool:
+    """Was this kernel built with CONFIG_PROC_CHILDREN? (Those of the distributions are.)"""
+    return Path(f"/proc/self/task/{os.getpid()}/children").exists()
+
+
+def with_descendants(pids: list[int]) -> Iterator[int]:
+    """`pids`, and every process below them."""
+    todo = list(pids)
+    while todo:
+        pid = todo.pop()
+        yield pid
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 (thousands of Paths are slow)
+        except OSError:
+            continue  # gone: what it left behind is the runner's child now
+        for thread in threads:
+            todo.extend(int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split())
+
+
+def processes_of(uid: int) -> Iterator[int]:
+    """Every process of a user, except this one."""
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if not name.isdecimal() or int(name) == os.getpid():
+            continue
+        try:
+            owner = os.stat(f"/proc/{name}").st_uid  # noqa: PTH116
+        except OSError:
+            continue
+        if owner == uid:
+            yield int(name)
+
+
+def _read(path: str) -> bytes:
+    """A file of /proc, whole; empty where the process is gone or may not be asked."""
+    try:
+        fd = os.open(path, os.O_RDONLY)
+    except OSError:
+        return b""
+    parts = []
+    try:
+        while part := os.read(fd, 1 << 16):
+            parts.append(part)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+    return b"".join(parts)

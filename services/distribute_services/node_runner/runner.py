@@ -1,0 +1,244 @@
+"""The node-runner's process: `machine` between the event log and the hands that do the `work`.
+
+The machine is called from the event loop alone, so nothing here needs a lock. What takes time is a
+task of its own, and calls the machine when it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Coroutine, Iterable
+from functools import partial
+from typing import Any
+
+from distribute.nats.cluster import Cluster
+
+import distribute
+from distribute.core import events as ev
+from distribute.core.errors import Conflict
+from distribute.core.events import Beat
+from distribute.core.ids import BatchId
+from distribute.core.specs import BatchSpec
+from distribute.ports import Only
+from distribute.runtime import Facts, draining, new_id, supervise
+from distribute_services.node_runner import machine as m
+from distribute_services.node_runner.batches import Batch, Batches
+from distribute_services.node_runner.detect import Capacity, Sampler, detect
+from distribute_services.node_runner.options import Options, OwnFolder
+from distribute_services.node_runner.work import Work
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0
+MAX_NAMED_RUNS = 1000
+ENDS_OF_BATCHES = Only(types=frozenset({"completed", "deleted"}))
+
+
+class NodeRunner:
+    """One computer's part in the cluster."""
+
+    def __init__(self, cluster: Cluster, options: Options, folder: OwnFolder, capacity: Capacity) -> None:
+        self._cluster = cluster
+        self._options = options
+        self._capacity = capacity
+        self._batches = Batches(cluster.log)
+        self._work = Work(options, folder, cluster, capacity)
+        self._facts = Facts(cluster.log)
+        self._announcements: deque[ev.Event] = deque()
+        self._appending: set[asyncio.Future[int]] = set()
+        self._steps: set[asyncio.Task[None]] = set()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._machine = m.RunnerMachine(
+            options.name,
+            incarnation=new_id(),
+            cpus=capacity.cpus,
+            memory_bytes=capacity.memory_bytes,
+            gpus=capacity.gpus,
+            capabilities=capacity.capabilities,
+            version=distribute.__version__,
+            new_id=new_id,
+            clock=time.time,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Join, work until `stop` is set, then end what runs, and leave."""
+        await self._work.clear()
+        start = await self._cluster.log.last_seq()
+        self._do(self._machine.join())
+        async with draining(self._appending, PATIENCE_S):
+            await supervise(
+                stop,
+                {
+                    "events": self._follow(start, Only(node=self._options.name)),
+                    "ends of batches": self._follow(start, ENDS_OF_BATCHES),
+                    "beats": self._beat(),
+                    "failures": self._watch(),
+                },
+            )
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Stop what has not ended; let what has ended be collected and reported; say goodbye."""
+        self._do(self._machine.leave())
+        try:
+            async with asyncio.timeout(self._options.grace_s + PATIENCE_S):
+                while not self._machine.idle:
+                    under_way: set[asyncio.Future[Any]] = {*self._steps, *self._appending}
+                    await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                self._do(self._machine.left())
+                while self._steps:
+                    await asyncio.wait(self._steps)
+        except TimeoutError:
+            log.warning("left without a word: the broker did not answer, or jobs did not end in time")
+        finally:
+            await self._work.close()
+
+    # --- what comes in -----------------------------------------------------------------------------
+
+    async def _follow(self, after: int, only: Only) -> None:
+        async for records in self._cluster.log.follow(after=after, only=only):
+            for recorded in records:
+                self._do(self._machine.deliver(recorded))
+
+    async def _beat(self) -> None:
+        sampler = Sampler(self._options.work_dir, has_gpus=bool(self._capacity.gpus))
+        while True:
+            figures = await sampler.sample()
+            running = sorted(str(job) for job in self._machine.runs)
+            await self._cluster.beats.send(
+                Beat(
+                    node=self._options.name,
+                    incarnation=self._machine.incarnation,
+                    load=figures.load,
+                    cpu_percent=figures.cpu_percent,
+                    memory_available_bytes=figures.memory_available_bytes,
+                    disk_free_bytes=figures.disk_free_bytes,
+                    gpu_percent=figures.gpu_percent,
+                    owner_idle_s=figures.owner_idle_s,
+                    running=tuple(running[:MAX_NAMED_RUNS]),
+                )
+            )
+            await asyncio.sleep(self._options.beat_s)
+
+    async def _watch(self) -> None:
+        await self._failed
+
+    # --- what the machine wants done ---------------------------------------------------------------
+
+    def _do(self, instructions: Iterable[m.Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case m.Report():
+                    self._report(instruction)
+                case m.Launch():
+                    batch = self._batches[instruction.run.job.batch_id]
+                    self._work.begin(instruction.run, self._step(self._launch(instruction.run, batch)))
+                case m.Collect():
+                    collecting = self._step(self._collect(instruction.run, instruction.ending))
+                    self._work.begin(instruction.run, collecting)
+                case m.Tidy():
+                    self._step(self._work.tidy(instruction.run))
+                case m.Stop():
+                    self._step(self._stop(instruction.run))
+                case m.Announce():
+                    self._announcements.append(instruction.event)
+                    if len(self._announcements) == 1:
+                        self._step(self._announce())
+                case m.Load():
+                    self._step(self._load(instruction.batch))
+                case m.Build():
+                    self._step(self._build(self._batches[instruction.batch].spec))
+                case m.Forget():
+                    self._batches.forget(instruction.batch)
+                    self._step(self._work.forget(instruction.batch))
+
+    def _step(self, step: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(step)
+        self._steps.add(task)
+        task.add_done_callback(self._step_done)
+        return task
+
+    def _step_done(self, task: asyncio.Task[None]) -> None:
+        self._steps.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    def _report(self, report: m.Report) -> None:
+        future = self._cluster.log.append(report.append.event, report.append.guard)
+        self._appending.add(future)
+        future.add_done_callback(partial(self._reported, report.run))
+
+    def _reported(self, run: m.Run, future: asyncio.Future[int]) -> None:
+        self._appending.discard(future)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._do(self._machine.reported(run, future.result()))
+        elif isinstance(error, Conflict):
+            log.info("%s, attempt %d: given away meanwhile, stopped here", run.job, run.attempt)
+            self._do(self._machine.fenced(run))
+        else:
+            self._fail(error)
+
+    async def _announce(self) -> None:
+        while self._announcements:
+            await self._facts.append(self._announcements[0])
+            self._announcements.popleft()
+
+    # --- the steps of an attempt -------------------------------------------------------------------
+
+    async def _load(self, batch: BatchId) -> None:
+        try:
+            spec = await self._batches.load(batch)
+        except KeyError:
+            self._do(self._machine.load_failed(batch, "the batch is not in the log any more"))
+        else:
+            self._do(self._machine.loaded(batch, spec.needs_build))
+
+    async def _build(self, spec: BatchSpec) -> None:
+        built = await self._work.build(spec)
+        self._do(
+            self._machine.built(
+                spec.id,
+                succeeded=built.ending.succeeded,
+                reason=built.ending.reason,
+                wall_s=built.ending.wall_s,
+                outputs=built.outputs,
+            )
+        )
+
+    async def _launch(self, run: m.Run, batch: Batch) -> None:
+        ending = await self._work.run(run, batch, on_start=lambda: self._do(self._machine.launched(run)))
+        self._do(self._machine.exited(run, ending))
+
+    async def _collect(self, run: m.Run, ending: m.Ending) -> None:
+        ending, outputs = await self._work.collect(run, ending)
+        self._do(self._machine.collected(run, ending, outputs))
+
+    async def _stop(self, run: m.Run) -> None:
+        await self._work.stop(run)
+        self._do(self._machine.stopped(run))
+
+
+async def run_node(cluster: Cluster, options: Options, stop: asyncio.Event) -> None:
+    """Be a node of the cluster until `stop` is set.
+
+    Raises:
+        InputError: another runner works in the same folder.
+    """
+    with OwnFolder(options.work_dir) as folder:
+        capacity = await detect(
+            cpus=options.cpus,
+            memory_bytes=options.memory_bytes,
+            gpus=options.gpus,
+            capabilities=options.capabilities,
+        )
+        await NodeRunner(cluster, options, folder, capacity).run(stop)

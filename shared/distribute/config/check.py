@@ -1,0 +1,162 @@
+"""Everything that is wrong with a `distribute-jobs.yaml`, all at once.
+
+The models see to one value at a time. What concerns several (names and files that clash, the kinds)
+is looked for here, in the values as they were read, so that it is found whatever else is wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from distribute.config.input_files import InputFiles
+from distribute.config.jobs_file import KINDS, JobsFile, own_name
+from distribute.config.problems import nearest, shown, validate
+from distribute.config.yaml_source import Document, Loc, Value
+from distribute.config.yaml_syntax import Problem
+from distribute.core.errors import InputError
+from distribute.core.ids import check_name
+
+
+def check(document: Document, files: InputFiles) -> JobsFile:
+    """The document as a jobs file whose every file is there.
+
+    Raises:
+        InputError: something is wrong. It holds all that is wrong, one line each, in order of the lines.
+    """
+    jobs_file, problems = validate(document, JobsFile)
+    problems = [*document.problems, *problems, *_kind_problems(document)]
+    for kind, value in _mapping(document.value).items():
+        if kind in KINDS:
+            references = list(_references(kind, _mapping(value)))
+            problems += _double_names(document, kind, _items(_mapping(value).get("jobs")))
+            problems += _bad_files(document, references, files)
+            problems += _clashes(document, references)
+    if problems or jobs_file is None:
+        raise InputError(*document.lines(problems))
+    return jobs_file
+
+
+def _kind_problems(document: Document) -> Iterator[Problem]:
+    if document.value is not None and not isinstance(document.value, dict):
+        return
+    keys = _mapping(document.value)
+    kinds = [key for key in keys if key in KINDS]
+    if len(kinds) > 1:
+        first, second = kinds[:2]
+        yield Problem(
+            document.offset((second,), of_key=True),
+            f"a batch has one kind, and this one has {second!r} here and {first!r} on line "
+            f"{document.line_of((first,), of_key=True)}; put them into two files",
+        )
+    elif not kinds and not any(nearest(key, KINDS) for key in keys):
+        yield Problem(
+            0, f"the batch has no kind; write one of {', '.join(KINDS)}, as `distribute template` shows"
+        )
+
+
+class _Reference(NamedTuple):
+    """A file that is named somewhere. `job` is the index of the job it is for; None: all of them.
+
+    `is_input`: the jobs see it in ./input, under its name.
+    """
+
+    loc: Loc
+    path: str
+    name: str
+    has_alias: bool
+    job: int | None
+    is_input: bool
+
+
+def _references(kind: str, batch: dict[str, Value]) -> Iterator[_Reference]:
+    initialize = _mapping(batch.get("initialize"))
+    for key in ("build_file", "sif"):
+        yield from _reference(initialize.get(key), (kind, "initialize", key), None, is_input=False)
+    for index, file in enumerate(_items(initialize.get("required_files"))):
+        yield from _reference(file, (kind, "initialize", "required_files", index), None, is_input=True)
+    for number, job in enumerate(_items(batch.get("jobs"))):
+        entry = _mapping(job)
+        yield from _reference(entry.get("file"), (kind, "jobs", number, "file"), number, is_input=False)
+        for index, file in enumerate(_items(entry.get("required_files"))):
+            loc = (kind, "jobs", number, "required_files", index)
+            yield from _reference(file, loc, number, is_input=True)
+
+
+def _reference(value: Value, loc: Loc, job: int | None, *, is_input: bool) -> Iterator[_Reference]:
+    path = value.get("path") if isinstance(value, dict) else value
+    alias = value.get("alias") if isinstance(value, dict) else None
+    if isinstance(path, str) and path:
+        has_alias = isinstance(alias, str)
+        name = alias if isinstance(alias, str) else own_name(path)
+        yield _Reference(loc, path, name, has_alias, job, is_input)
+
+
+def _double_names(document: Document, kind: str, jobs: list[Value]) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for number, job in enumerate(jobs):
+        name = _mapping(job).get("name")
+        if isinstance(name, str):
+            first = seen.setdefault(name, number)
+            if first != number:
+                line = document.line_of((kind, "jobs", first, "name"))
+                yield Problem(
+                    document.offset((kind, "jobs", number, "name")),
+                    f"two jobs are called {shown(name)}, here and on line {line}; write another name",
+                )
+
+
+def _bad_files(document: Document, references: list[_Reference], files: InputFiles) -> Iterator[Problem]:
+    # What is wrong with a file that a thousand jobs use is told once.
+    uses = Counter(reference.path for reference in references)
+    first = {reference.path: reference for reference in reversed(references)}
+    for path, times in uses.items():
+        problem = files.problem_with(path)
+        if problem is not None:
+            more = f" (used {times} times)" if times > 1 else ""
+            yield Problem(_path_offset(document, first[path]), f"{problem}{more}")
+    for reference in {each.path: each for each in reversed(references) if not each.has_alias}.values():
+        try:
+            check_name(reference.name)
+        except ValueError as error:
+            text = f"{error}; write an alias, as in {{path: PATH, alias: data}}"
+            yield Problem(_path_offset(document, reference), text)
+
+
+def _clashes(document: Document, references: list[_Reference]) -> Iterator[Problem]:
+    of_batch: dict[str, _Reference] = {}
+    of_job: dict[str, _Reference] = {}
+    job = None
+    for reference in references:
+        if not reference.is_input:
+            continue
+        if reference.job != job:
+            job, of_job = reference.job, {}
+        mine = of_batch if job is None else of_job
+        other = of_batch.get(reference.name) or mine.get(reference.name)
+        if other is None:
+            mine[reference.name] = reference
+            continue
+        line = document.line_of(other.loc)
+        advice = (
+            "take one of the two out"
+            if other.path == reference.path
+            else f"write an alias, as in {{path: {reference.path!r}, alias: {'other-' + reference.name!r}}}"
+        )
+        yield Problem(
+            _path_offset(document, reference),
+            f"two files would be {'./input/' + reference.name!r}, here and on line {line}; {advice}",
+        )
+
+
+def _path_offset(document: Document, reference: _Reference) -> int:
+    return document.offset((*reference.loc, "path"))
+
+
+def _mapping(value: Value) -> dict[str, Value]:
+    return value if isinstance(value, dict) else {}
+
+
+def _items(value: Value) -> list[Value]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,156 @@
+"""What pydantic found wrong with a document, in the user's words: where, what, and what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from typing import Any, NamedTuple, TypeVar, get_args
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from distribute.config.section import Section
+from distribute.config.yaml_source import Document, Loc
+from distribute.config.yaml_syntax import Problem
+
+S = TypeVar("S", bound=Section)
+
+_LONGEST_SHOWN = 60
+_ITEM_NAMES = {"jobs": "a job", "required_files": "a file"}
+_EXPECTED = {
+    "dict_type": "keys with values",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number, and not so long a one",
+    "float_type": "a number",
+    "path_type": "a path",
+}
+_LIMITS = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+}
+
+
+def validate(document: Document, model: type[S]) -> tuple[S | None, list[Problem]]:
+    """The document as `model`, or None and why it is none."""
+    try:
+        # An empty document lacks every key, which says more than that it is no mapping.
+        return model.model_validate({} if document.value is None else document.value), []
+    except ValidationError as error:
+        return None, list(_problems(document, model, error.errors(include_url=False)))
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that `word` was probably meant to be."""
+    return next(iter(get_close_matches(word.lower().replace("-", "_"), known, n=1)), None)
+
+
+def shown(value: object) -> str:
+    """A value in a message: quoted, on one line, and not too long."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, list | tuple | dict):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…'"
+
+
+class _Place(NamedTuple):
+    """What a loc leads to. `field` is None where the model knows no such key."""
+
+    key: str
+    is_item: bool
+    field: FieldInfo | None
+    section: type[Section] | None
+
+    @property
+    def called(self) -> str:
+        if not self.key:
+            return "the top level"
+        return _ITEM_NAMES.get(self.key, f"an item of {self.key}") if self.is_item else self.key
+
+    @property
+    def advice(self) -> str:
+        if self.field is None or not self.field.examples:
+            return ""
+        return f"; write {self.key}: {self.field.examples[0]}"
+
+
+def _follow(model: type[Section], loc: Loc) -> _Place:
+    """Follow a loc through the models. Parts that are no key of theirs, as a union's tag, are passed over."""
+    place = _Place("", is_item=False, field=None, section=model)
+    for part in loc:
+        if isinstance(part, int):
+            place = place._replace(is_item=True)
+        elif place.section is not None and part in place.section.known_keys():
+            field = place.section.known_keys()[part]
+            place = _Place(part, is_item=False, field=field, section=_section_in(field.annotation))
+    return place
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next(filter(None, map(_section_in, get_args(annotation))), None)
+
+
+def _problems(document: Document, model: type[Section], errors: list[ErrorDetails]) -> Iterator[Problem]:
+    meant: set[Loc] = set()
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            holder, key = error["loc"][:-1], str(error["loc"][-1])
+            place = _follow(model, holder)
+            keys = place.section.known_keys() if place.section else {}
+            guess = nearest(key, keys)
+            if guess is not None:
+                meant.add((*holder, guess))
+            advice = f"write {guess!r}" if guess else f"it may have {', '.join(keys)}"
+            yield Problem(
+                document.offset(error["loc"], of_key=True),
+                f"{place.called} has no key {shown(key)}; {advice}",
+            )
+    for error in errors:
+        loc, is_about_key = error["loc"], False
+        if loc[-1:] == ("[key]",):
+            loc, is_about_key = loc[:-1], True
+        told_already = (
+            error["type"] == "extra_forbidden"
+            or (error["type"] == "missing" and loc in meant)  # it was misspelt
+            or (
+                error["type"] == "too_short" and len(error["input"]) > 0
+            )  # pydantic counts only what is right
+        )
+        if not told_already:
+            yield Problem(document.offset(loc, of_key=is_about_key), _told(model, loc, error))
+
+
+def _told(model: type[Section], loc: Loc, error: ErrorDetails) -> str:
+    place = _follow(model, loc)
+    kind, found, context = error["type"], shown(error["input"]), error.get("ctx", {})
+    if kind == "missing":
+        return f"{_follow(model, loc[:-1]).called} needs the key {place.key!r}{place.advice}"
+    if kind == "value_error":
+        return f"{place.called}: {context['error']}"
+    if kind in _LIMITS:
+        return f"{place.called}: {error['input']} is out of range; write {_LIMITS[kind].format(**context)}"
+    if kind == "too_short" or kind == "string_too_short":
+        return f"{place.called} has nothing in it{place.advice}"
+    if kind == "too_long":
+        most = context["max_length"]
+        return f"{place.called}: {context['actual_length']} are more than {most}; write files of {most} each"
+    if kind == "model_type" and place.section is not None:
+        return f"{place.called} takes {place.section.takes}, not {found}{place.advice}"
+    if kind in {"list_type", "tuple_type"} and isinstance(error["input"], str):
+        return f"{place.called} takes a list, not {found}; write {place.key}: [{found}]"
+    if kind == "string_type" and error["input"] is None:
+        return f'{place.called} takes a text, not nothing; write "" for an empty one'
+    if kind in _EXPECTED:
+        return f"{place.called} takes {_EXPECTED[kind]}, not {found}{place.advice}"
+    return f"{place.called}: {error['msg']}{place.advice}"

@@ -1,0 +1,50 @@
+"""What every mapping of a configuration file has in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic.fields import FieldInfo
+
+
+class Section(BaseModel):
+    """A mapping in a file. Unknown keys are errors; a known key with nothing behind it counts as not written.
+
+    A field's first example says what to write, where something wrong was written.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    takes: ClassVar[str] = "keys with values"
+    """What is to be written where this section is wanted."""
+
+    @classmethod
+    def known_keys(cls) -> dict[str, FieldInfo]:
+        """The fields, by the key they have in the file."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_empty_keys(cls, data: object) -> object:
+        if not isinstance(data, dict) or None not in data.values():
+            return data
+        known = cls.known_keys()
+        return {key: value for key, value in data.items() if value is not None or key not in known}
+
+
+def _check_text(text: str) -> str:
+    if "\0" in text:
+        raise ValueError(f"{text!r} holds a NUL, which no program can be given; take it out")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"{text!r} is not valid Unicode; write the characters themselves") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_check_text)]
+"""Text that can be passed to a program."""
+
+NonEmpty = Annotated[Text, Field(min_length=1)]

@@ -1,0 +1,100 @@
+"""Durations and sizes, as people write and read them.
+
+Durations are seconds in code and `1h30m10s` in text. Sizes are bytes in code and `8G` in text; their
+units are binary, as in SLURM, `ls -h` and the kernel: K = 1024, M = 1024 K, and so on, whether
+written `8G`, `8GB` or `8GiB`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+_NUMBER = r"\d{1,15}(?:\.\d{1,9})?"
+_DURATION = re.compile(
+    rf"(?:(?P<d>{_NUMBER})d)? ?(?:(?P<h>{_NUMBER})h)? ?(?:(?P<m>{_NUMBER})m)? ?(?:(?P<s>{_NUMBER})s)?",
+    re.ASCII,
+)
+_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+_SIZE = re.compile(rf"({_NUMBER}) ?([KMGTP]?)(?:I?B)?", re.ASCII | re.IGNORECASE)
+_PREFIXES = ("", "K", "M", "G", "T", "P")
+
+
+def parse_duration(text: str) -> float:
+    """The seconds in `text`: `90s`, `45m`, `2h`, `1d`, `1h30m10s`, or a plain number of seconds.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    text = text.strip()
+    if re.fullmatch(_NUMBER, text, re.ASCII):
+        return float(text)
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        raise ValueError(
+            f"{text!r} is no duration; write 90s, 45m, 2h or 1h30m10s; a plain number is seconds"
+        )
+    return sum(float(number) * _SECONDS[unit] for unit, number in match.groupdict("0").items())
+
+
+def format_duration(seconds: float) -> str:
+    """`seconds` for people: `1h30m10s`; under a minute with three digits, as `0.532s` or `12.3s`."""
+    if seconds < 0:
+        return f"-{format_duration(-seconds)}"
+    if round(seconds, 1) < 60:
+        return f"{_three_digits(seconds)}s"
+    left = round(seconds)
+    parts = []
+    for unit, size in _SECONDS.items():
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
+def parse_size(text: str) -> int:
+    """The bytes in `text`: `8G`, `512M`, `1.5T`, or a plain number of bytes. Units are binary, 1K = 1024.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no size; write 8G, 512M or 10K; a plain number is bytes")
+    number, prefix = match.groups()
+    factor: int = 1024 ** _PREFIXES.index(prefix.upper())
+    return int(number) * factor if "." not in number else round(float(number) * factor)
+
+
+def format_size(size_bytes: int) -> str:
+    """`size_bytes` for people, with three digits and a binary unit: `8G`, `1.5M`, `17B`."""
+    if size_bytes < 1024:
+        return f"{size_bytes}B"
+    value, power = float(size_bytes), 0
+    while value >= 999.5 and power < len(_PREFIXES) - 1:  # what three digits would show as 1000
+        value, power = value / 1024, power + 1
+    return f"{_three_digits(value)}{_PREFIXES[power]}"
+
+
+def _three_digits(number: float) -> str:
+    digits_after_point = 3 if number < 1 else 2 if number < 10 else 1 if number < 100 else 0
+    text = f"{number:.{digits_after_point}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _bytes(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds)]
+"""Seconds, for pydantic models: also takes what `parse_duration` does."""
+
+Size = Annotated[int, BeforeValidator(_bytes)]
+"""Bytes, for pydantic models: also takes what `parse_size` does."""

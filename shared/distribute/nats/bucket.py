@@ -1,0 +1,209 @@
+"""One bucket of JetStream's object store: names, metas, and what lies on its subjects.
+
+An object's bytes are *chunks*, messages on `$O.<bucket>.C.<nuid>` in order; its *meta*, on
+`$O.<bucket>.M.<name in base64>`, says what they must add up to. This is the layout of the standard
+clients, so theirs can read every object here. A `nuid` may have several tokens: they let a node be
+confined to its own subjects, and let one wildcard name all chunks of a batch.
+
+Layout: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-20.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+
+from distribute.core.errors import IntegrityError, Refused, Unreachable
+from distribute.nats import jetstream
+from distribute.nats.connection import Connection
+from distribute.nats.jetstream import ApiError
+from distribute.nats.publisher import Publisher
+
+STALLED_AFTER_S = 60.0
+"""A broker that is there, and yet has made no progress for this long, is given up."""
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+_LISTING_TIMEOUT_S = 30.0
+_DIGEST_PREFIX = "SHA-256="
+_TEMPORARY = 503
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What an object is called, where its chunks lie, and what they add up to."""
+
+    name: str
+    nuid: str
+    size_bytes: int
+    chunks: int
+    sha256: str
+    chunk_bytes: int
+
+    def to_json(self, bucket: str) -> bytes:
+        digest = base64.urlsafe_b64encode(bytes.fromhex(self.sha256)).decode()
+        return orjson.dumps(
+            {
+                "name": self.name,
+                "options": {"max_chunk_size": self.chunk_bytes},
+                "bucket": bucket,
+                "nuid": self.nuid,
+                "size": self.size_bytes,
+                "chunks": self.chunks,
+                "digest": _DIGEST_PREFIX + digest,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Meta | None:
+        """The meta stored as `data`; None for the mark of a deleted object.
+
+        Raises:
+            IntegrityError: it is none.
+        """
+        try:
+            found: dict[str, Any] = orjson.loads(data)
+            if found.get("deleted"):
+                return None
+            digest = str(found["digest"]).partition("=")[2]
+            return cls(
+                name=str(found["name"]),
+                nuid=str(found["nuid"]),
+                size_bytes=int(found["size"]),
+                chunks=int(found["chunks"]),
+                sha256=base64.urlsafe_b64decode(digest).hex(),
+                chunk_bytes=int((found.get("options") or {}).get("max_chunk_size", 0)),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise IntegrityError(f"not the meta of an object: {error!r} in {data[:200]!r}") from error
+
+
+class Superseded(Exception):
+    """A guarded meta was refused: another writer gave the name to an object of its own."""
+
+
+class Bucket:
+    """The subjects of one bucket, and what can be asked about them. Outages are outlived."""
+
+    def __init__(self, connection: Connection, publisher: Publisher, name: str) -> None:
+        self.name = name
+        self.stream = f"OBJ_{name}"
+        self._connection = connection
+        self._publisher = publisher
+
+    def chunk_subject(self, nuid: str) -> str:
+        return f"$O.{self.name}.C.{nuid}"
+
+    def meta_subject(self, name: str) -> str:
+        return f"$O.{self.name}.M.{base64.urlsafe_b64encode(name.encode()).decode()}"
+
+    async def meta(self, name: str, *, latest: bool) -> tuple[Meta, int] | None:
+        """An object's meta and its sequence; None if there is no such object.
+
+        `latest`: ask the leader. Otherwise any replica answers, and one that lags may not have it yet.
+        """
+        wanted = {"last_by_subj": self.meta_subject(name)}
+        get = jetstream.leader_get if latest else jetstream.direct_get
+        stored = await patiently(self._connection, lambda: get(self._connection, self.stream, wanted))
+        meta = Meta.from_json(stored.payload) if stored is not None else None
+        return (meta, stored.seq) if stored is not None and meta is not None else None
+
+    async def put_meta(self, meta: Meta, *, replacing: int | None = None, wait_for_room: bool = True) -> None:
+        """Give an object its name. The meta takes the place of an older one of the name.
+
+        `replacing`: only if the name's last meta is still at this sequence (0: there is none).
+
+        Raises:
+            Superseded: it is not.
+            StorageFull: the broker has no room, and `wait_for_room` is False.
+        """
+        fields = {"Nats-Rollup": "sub"}
+        if replacing is not None:
+            fields["Nats-Expected-Last-Subject-Sequence"] = str(replacing)
+        subject = self.meta_subject(meta.name)
+        try:
+            await self._publisher.publish(
+                subject,
+                meta.to_json(self.name),
+                message_id=f"{meta.nuid}.meta",
+                fields=fields,
+                patient=wait_for_room,
+            )
+        except Refused as error:
+            found = await self.meta(meta.name, latest=True)
+            if replacing is None or found is None or found[1] == replacing:
+                raise
+            # Where the answer to an earlier try was lost, it is our own meta that stands in the way.
+            if found[0] != meta:
+                raise Superseded(meta.name) from error
+
+    async def count(self, nuid: str) -> int:
+        """How many chunks of an object there are, says the leader."""
+        subject = self.chunk_subject(nuid)
+        found: dict[str, int] = (await self._page(subject, 0))["state"].get("subjects") or {}
+        return found.get(subject, 0)
+
+    async def last_seq(self, nuid: str) -> int:
+        """The sequence of an object's last chunk (0: it has none)."""
+        wanted = {"last_by_subj": self.chunk_subject(nuid)}
+        last = await patiently(
+            self._connection, lambda: jetstream.direct_get(self._connection, self.stream, wanted)
+        )
+        return last.seq if last is not None else 0
+
+    async def subjects(self, pattern: str) -> list[str]:
+        """Every subject that matches and has messages."""
+        found: list[str] = []
+        while True:
+            answer = await self._page(pattern, len(found))
+            page: dict[str, int] = answer["state"].get("subjects") or {}
+            found += page
+            if not page or len(found) >= answer["total"]:
+                return found
+
+    async def purge(self, pattern: str) -> None:
+        """Remove every message on the subjects that match."""
+        await self._api(f"STREAM.PURGE.{self.stream}", {"filter": pattern})
+
+    async def _page(self, pattern: str, offset: int) -> dict[str, Any]:
+        return await self._api(f"STREAM.INFO.{self.stream}", {"subjects_filter": pattern, "offset": offset})
+
+    async def _api(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        return await patiently(
+            self._connection,
+            lambda: jetstream.call(self._connection, verb, body, timeout_s=_LISTING_TIMEOUT_S),
+        )
+
+
+async def patiently(connection: Connection, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until there is an answer, over outages that last as long as they last.
+
+    Raises:
+        Unreachable: the broker is there, yet does not answer for `STALLED_AFTER_S` seconds.
+        ApiError: it refused.
+    """
+    pause_s, silent_s = _FIRST_PAUSE_S, 0.0
+    while True:
+        await connection.returned()
+        asked_at = time.monotonic()
+        try:
+            return await ask()
+        except ApiError as error:
+            if error.code != _TEMPORARY or silent_s >= STALLED_AFTER_S:
+                raise
+        except Unreachable:
+            if connection.connected and silent_s >= STALLED_AFTER_S:
+                raise
+        # Nothing tells when a broker that is only just starting is ready: hence the pause.
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        if connection.connected:
+            silent_s += time.monotonic() - asked_at

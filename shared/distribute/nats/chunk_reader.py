@@ -1,0 +1,197 @@
+"""Reading an object's chunks, fast and in bounded memory.
+
+By batched direct gets: one request brings chunks by the megabyte, any replica answers, and the broker
+keeps no state for it. So nothing has to be made or cleaned up, and going on after an outage is asking
+for what comes next. The next window is asked for while the last one is still being worked on.
+
+Direct get: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+
+import orjson
+
+from distribute.core.errors import IntegrityError, Unreachable
+from distribute.nats.bucket import STALLED_AFTER_S, Bucket
+from distribute.nats.connection import Connection
+from distribute.nats.jetstream import ApiError
+from distribute.nats.protocol import header_fields, status
+
+WINDOW_BYTES = 8 << 20
+"""What one request asks for. Twice this can be in memory: one window at work, one arriving."""
+
+_ASK_AGAIN_AFTER_S = 10.0
+_PAUSE_S = 0.1
+_END_OF_BATCH = 204
+_NOT_FOUND = 404
+_NO_RESPONDER = 503
+
+
+class Chunk(NamedTuple):
+    """A chunk, its sequence in the stream, and how many of the object's chunks come after it."""
+
+    seq: int
+    following: int
+    data: bytes
+
+
+class ChunkReader:
+    """Reads chunks of any bucket over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._inbox = connection.new_inbox()
+        self._numbers = itertools.count(1)
+        self._reads: dict[bytes, _Read] = {}
+        self._undo = (
+            connection.tap(f"{self._inbox}.*", self._answered),
+            connection.on_return(self._ask_all_again),
+        )
+
+    def close(self) -> None:
+        for undo in self._undo:
+            undo()
+
+    async def read(
+        self, bucket: Bucket, nuid: str, total: int, *, first_seq: int = 1, count: int | None = None
+    ) -> AsyncGenerator[list[Chunk], None]:
+        """The next `count` (None: all) chunks of an object of `total` chunks, in order, from `first_seq` on.
+
+        Those that have arrived together come at once.
+
+        Raises:
+            IntegrityError: chunks are missing.
+            Unreachable: the broker is there, yet nothing came for `STALLED_AFTER_S` seconds.
+        """
+        wanted = total if count is None else count
+        reading = _Read(bucket.stream, bucket.chunk_subject(nuid), wanted, first_seq)
+        self._register(reading)
+        try:
+            while reading.wanted or reading.arrived:
+                chunks = await self._take(reading)
+                if chunks:
+                    yield chunks
+                    continue
+                # This replica has no more. It may lag behind the leader, which knows.
+                found = await bucket.count(nuid)
+                if found < total:
+                    raise IntegrityError(
+                        f"bucket {bucket.name}: of the {total} chunks of {nuid}, {total - found} are missing"
+                    )
+                await asyncio.sleep(_PAUSE_S)
+        finally:
+            self._reads.pop(reading.number, None)
+
+    async def _take(self, reading: _Read) -> list[Chunk]:
+        """What has arrived, once something has; empty where there is no more."""
+        while not reading.arrived:
+            if reading.error is not None:
+                raise reading.error
+            if reading.exhausted:
+                reading.exhausted = False
+                break
+            if not reading.asked:
+                self._ask(reading)
+            reading.changed.clear()
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(_ASK_AGAIN_AFTER_S):
+                    await reading.changed.wait()
+            except TimeoutError:
+                reading.asked = False
+            if self._connection.connected:
+                reading.silent_s += time.monotonic() - began
+            if reading.silent_s >= STALLED_AFTER_S:
+                raise Unreachable(
+                    f"{self._connection.address}: no chunk of {reading.subject} for {reading.silent_s:.0f} s"
+                )
+        chunks, reading.arrived = reading.arrived, []
+        if reading.wanted and not reading.asked and not reading.exhausted:
+            self._ask(reading)
+        return chunks
+
+    def _register(self, reading: _Read) -> None:
+        reading.number = str(next(self._numbers)).encode()
+        self._reads[reading.number] = reading
+
+    def _ask(self, reading: _Read) -> None:
+        request = {
+            "seq": reading.next_seq,
+            "next_by_subj": reading.subject,
+            "batch": reading.wanted,
+            "max_bytes": WINDOW_BYTES,
+        }
+        reading.asked = self._connection.send(
+            f"$JS.API.DIRECT.GET.{reading.stream}",
+            orjson.dumps(request),
+            reply=f"{self._inbox}.{reading.number.decode()}",
+        )
+
+    def _ask_all_again(self) -> None:
+        """After a reconnect. An answer to a request of the old connection has lost its beginning: a new
+        number each, and it counts no more."""
+        readings = list(self._reads.values())
+        self._reads.clear()
+        for reading in readings:
+            self._register(reading)
+            reading.asked = False
+            reading.changed.set()
+
+    def _answered(self, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
+        reading = self._reads.get(subject[len(self._inbox) + 1 :])
+        if reading is None or not reading.wanted:
+            return
+        code = status(header)
+        if code == 0:
+            reading.add(header_fields(header), payload)
+            return
+        reading.asked = False
+        if code == _NO_RESPONDER:
+            # A broker that is only just starting, and nothing tells when it is ready.
+            asyncio.get_running_loop().call_later(_PAUSE_S, reading.changed.set)
+            return
+        if code == _NOT_FOUND or (code == _END_OF_BATCH and not _pending(header)):
+            reading.exhausted = True
+        elif code != _END_OF_BATCH:
+            text = header[13:].partition(b"\r\n")[0].decode("utf-8", "replace")
+            reading.error = ApiError(f"reading {reading.subject}", {"code": code, "description": text})
+        elif not reading.arrived:
+            self._ask(reading)
+        reading.changed.set()
+
+
+class _Read:
+    """How far one reading is."""
+
+    def __init__(self, stream: str, subject: str, wanted: int, first_seq: int) -> None:
+        self.stream = stream
+        self.subject = subject
+        self.wanted = wanted
+        self.next_seq = first_seq
+        self.number = b""
+        self.asked = False
+        self.exhausted = False
+        self.error: Exception | None = None
+        self.arrived: list[Chunk] = []
+        self.changed = asyncio.Event()
+        self.silent_s = 0.0
+
+    def add(self, fields: dict[str, str], data: bytes) -> None:
+        seq = int(fields["Nats-Sequence"])
+        if seq < self.next_seq:
+            return  # asked for twice, since the first answer was late
+        self.arrived.append(Chunk(seq, int(fields["Nats-Num-Pending"]), data))
+        self.next_seq = seq + 1
+        self.wanted -= 1
+        self.silent_s = 0.0
+        self.changed.set()
+
+
+def _pending(header: bytes) -> int:
+    return int(header_fields(header).get("Nats-Num-Pending", "0"))

@@ -1,0 +1,108 @@
+"""A cluster, as the services and the command line use it: one connection, and everything on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from distribute.nats.connect import Address, connect
+from distribute.nats.connection import Connection
+from distribute.nats.provision import LAYOUT, check_layout, provision
+from distribute.nats.queries import Queries
+
+if TYPE_CHECKING:
+    from distribute.nats.beats import JetStreamBeats
+    from distribute.nats.live import JetStreamLiveOutput
+    from distribute.nats.log import JetStreamLog
+    from distribute.nats.store import JetStreamStore
+
+
+class Cluster:
+    """What `open_cluster` gives. Parts are imported when first used: a query needs no event classes."""
+
+    layout = LAYOUT
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def connection(self) -> Connection:
+        """The connection all parts share."""
+        return self._connection
+
+    @property
+    def connected(self) -> bool:
+        """Is the broker there, as far as one can tell?"""
+        return self._connection.connected
+
+    def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have `callback` called after each reconnect. Returns what takes it off again."""
+        return self._connection.on_return(callback)
+
+    @cached_property
+    def log(self) -> JetStreamLog:
+        """The events."""
+        from distribute.nats.log import JetStreamLog
+        from distribute.nats.publisher import Publisher
+
+        return JetStreamLog(self._connection, Publisher(self._connection))
+
+    @cached_property
+    def beats(self) -> JetStreamBeats:
+        """The heartbeats."""
+        from distribute.nats.beats import JetStreamBeats
+
+        return JetStreamBeats(self._connection)
+
+    @cached_property
+    def live(self) -> JetStreamLiveOutput:
+        """What running jobs print."""
+        from distribute.nats.live import JetStreamLiveOutput
+
+        return JetStreamLiveOutput(self._connection)
+
+    @cached_property
+    def queries(self) -> Queries:
+        """Questions to the services."""
+        return Queries(self._connection)
+
+    @cached_property
+    def store(self) -> JetStreamStore:
+        """The files."""
+        from distribute.nats.store import JetStreamStore
+
+        return JetStreamStore(self._connection)
+
+    async def close(self) -> None:
+        """Give up what is under way, and disconnect."""
+        # What was never used was never made.
+        if "log" in self.__dict__:
+            await self.log.close()
+        if "store" in self.__dict__:
+            await self.store.close()
+        await self._connection.close()
+
+
+@asynccontextmanager
+async def open_cluster(
+    address: Address, name: str, *, timeout_s: float | None = 5.0, provisioning: bool = False
+) -> AsyncIterator[Cluster]:
+    """The cluster at an address, for as long as the context lasts. `name` is shown by the broker.
+
+    `provisioning`: make what the cluster lacks, instead of refusing to work without.
+
+    Raises:
+        Unreachable: no broker answers within `timeout_s` seconds (None: wait for one).
+        Refused: the broker does not let us in, is no cluster, or one of another layout version.
+        InputError: the credentials can't be read.
+        StorageFull: there is no room to provision it.
+    """
+    connection = await connect(address, name, timeout_s=timeout_s)
+    cluster = Cluster(connection)
+    try:
+        await (provision(connection) if provisioning else check_layout(connection))
+        yield cluster
+    finally:
+        await cluster.close()

@@ -1,0 +1,154 @@
+"""Finding a cluster: its address, and the first connect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from nats.errors import Error as NatsError
+
+from distribute.core.errors import InputError, Refused, Unreachable
+from distribute.nats.connection import Connection
+from distribute.nats.wire import Wire
+
+_log = logging.getLogger(__name__)
+
+_RECONNECT_WAIT_S = 0.5
+_PING_INTERVAL_S = 10
+_MAX_UNANSWERED_PINGS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a cluster is: the URLs of its brokers (one is enough), and the file that lets one in."""
+
+    urls: tuple[str, ...]
+    creds: Path | None = None
+
+    @classmethod
+    def of(cls, servers: str, creds: Path | None = None) -> Address:
+        """The address written as `nats://host:port[,nats://host:port...]`.
+
+        Raises:
+            InputError: it is none.
+        """
+        urls = tuple(url.strip() for url in servers.split(",") if url.strip())
+        if not urls:
+            raise InputError("no server is named: write one as nats://HOST:PORT")
+        for url in urls:
+            try:
+                parts = urlsplit(url if "://" in url else f"nats://{url}")
+                known = parts.scheme in {"nats", "tls"} and bool(parts.hostname) and (parts.port or 1) > 0
+            except ValueError:
+                known = False
+            if not known:
+                raise InputError(f"{_without_password(url)!r} is no server: write it as nats://HOST:PORT")
+        return cls(urls, creds)
+
+    def __str__(self) -> str:
+        return ", ".join(_without_password(url) for url in self.urls)
+
+
+async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0) -> Connection:
+    """Connect to a cluster. Later losses are outlived; only this first connect can fail.
+
+    `name` is shown by the broker. `timeout_s` None: wait until there is a broker.
+
+    Raises:
+        Unreachable: no broker answers in time.
+        Refused: the broker does not let us in.
+        InputError: the credentials can't be read.
+    """
+    opener = _Opener(address)
+    try:
+        return await opener.open(name, timeout_s)
+    except BaseException:
+        await opener.wire.close()
+        raise
+
+
+class _Opener:
+    """The first connect, and what nats-py reports from then on."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._last_error: Exception | None = None
+        self._refusal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.wire = Wire(self._denied)
+        self._connection: Connection | None = None
+
+    async def open(self, name: str, timeout_s: float | None) -> Connection:
+        creds = self._address.creds
+        if creds is not None and not creds.is_file():
+            raise InputError(f"{creds}: no such file of credentials")
+        connecting = asyncio.ensure_future(
+            self.wire.connect(
+                list(self._address.urls),
+                name=name,
+                error_cb=self._error,
+                disconnected_cb=self._disconnected,
+                reconnected_cb=self._reconnected,
+                reconnect_time_wait=_RECONNECT_WAIT_S,  # type: ignore[arg-type]
+                max_reconnect_attempts=-1,
+                ping_interval=_PING_INTERVAL_S,
+                max_outstanding_pings=_MAX_UNANSWERED_PINGS,
+                pending_size=0,
+                user_credentials=str(creds) if creds is not None else None,
+            )
+        )
+        try:
+            await asyncio.wait(
+                (connecting, self._refusal), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if self._refusal.done():
+                raise Refused(f"{self._address}: the broker does not let us in: {self._refusal.result()}")
+            if not connecting.done():
+                cause = f": {self._last_error}" if self._last_error else ""
+                raise Unreachable(
+                    f"no broker answers at {self._address} within {timeout_s:g} s{cause}; "
+                    "is the cluster up, and is this its address?"
+                )
+            connecting.result()
+        finally:
+            connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                await connecting
+        self._connection = Connection(self.wire, str(self._address))
+        return self._connection
+
+    async def _error(self, error: Exception) -> None:
+        if (
+            isinstance(error, NatsError)
+            and "authorization" in str(error).lower()
+            and not self._refusal.done()
+        ):
+            self._refusal.set_result(str(error))
+        self._last_error = error
+        is_news = self._connection is not None and self._connection.connected
+        _log.log(logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._address, error)
+
+    async def _disconnected(self) -> None:
+        if self._connection is None:
+            return
+        if not self.wire.is_closed:
+            _log.warning("%s: the broker is lost: trying again until it is back", self._address)
+        self._connection.went_down()
+
+    async def _reconnected(self) -> None:
+        _log.info("%s: the broker is back", self._address)
+        if self._connection is not None:
+            self._connection.came_up()
+
+    def _denied(self, action: str, subject: str) -> None:
+        _log.error("%s: the broker forbids: %s %s", self._address, action, subject)
+        if self._connection is not None:
+            self._connection.denied(action, subject)
+
+
+def _without_password(url: str) -> str:
+    head, at, host = url.rpartition("@")
+    return f"{head.partition('://')[0]}://{host}" if at else url

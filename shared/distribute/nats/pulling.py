@@ -1,0 +1,130 @@
+"""Pulling messages from a consumer, several requests ahead, as they come and no faster than they are taken.
+
+nats-py's `fetch` waits for each request to be filled. Here requests overlap: the broker always has leave
+to send some more, so a message comes the moment it is stored, and a long replay never waits for a round
+trip. What was granted and not yet taken is bounded, and so is the memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+
+from distribute.core.errors import DistributeError
+from distribute.nats.connection import Connection
+from distribute.nats.protocol import header_fields, status
+
+_EXPIRES_S = 60
+_HEARTBEAT_S = 10
+_SILENCE_S = 25.0
+"""With heartbeats every ten seconds, a consumer that is silent for longer is no more."""
+_NANOSECONDS = 1_000_000_000
+_IDLE_HEARTBEAT, _BAD_REQUEST, _TIMEOUT, _CONFLICT = 100, 400, 408, 409
+
+Arrival = tuple[bytes, bytes]
+"""The reply subject, which holds the message's place in stream and consumer, and the payload."""
+
+
+class ConsumerLost(Exception):
+    """The consumer is gone, or the connection was: make it again, from where one was."""
+
+
+class Puller:
+    """Pulls from one consumer that exists already. Use `take` in one task at a time."""
+
+    def __init__(self, connection: Connection, stream: str, consumer: str, *, ahead: int) -> None:
+        """`ahead` messages at most are under way or not yet taken."""
+        self._connection = connection
+        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._ahead = ahead
+        self._max_bytes = 2 * connection.max_payload
+        self._granted = 0
+        self.arrived: list[Arrival] = []
+        """What has come, and was not taken yet."""
+        self._wake = asyncio.Event()
+        self._lost: str | None = None
+        self._error: DistributeError | None = None
+        self._heard = True
+        self._inbox = connection.new_inbox()
+        self._undo = [connection.tap(self._inbox, self._receive), connection.on_loss(self._connection_lost)]
+        self._loop = asyncio.get_running_loop()
+        self._watch = self._loop.call_later(_SILENCE_S, self._check_silence)
+        self._pull()
+
+    async def take(self) -> list[Arrival]:
+        """Everything that has come since the last call, at least one message.
+
+        Raises:
+            ConsumerLost: nothing more will come.
+            DistributeError: the broker calls the requests wrong.
+        """
+        while not self.arrived:
+            if self._error is not None:
+                raise self._error
+            if self._lost is not None:
+                raise ConsumerLost(self._lost)
+            self._wake.clear()
+            await self._wake.wait()
+        arrived, self.arrived = self.arrived, []
+        self._pull()
+        return arrived
+
+    def close(self) -> None:
+        """Pull no more."""
+        self._watch.cancel()
+        for undo in self._undo:
+            undo()
+        self._undo.clear()
+
+    def _pull(self) -> None:
+        if self._granted > self._ahead // 2 or self.arrived:
+            return
+        count = self._ahead - self._granted
+        request = {
+            "batch": count,
+            "max_bytes": self._max_bytes,
+            "expires": _EXPIRES_S * _NANOSECONDS,
+            "idle_heartbeat": _HEARTBEAT_S * _NANOSECONDS,
+        }
+        if self._connection.send(self._next_subject, orjson.dumps(request), reply=self._inbox):
+            self._granted += count
+
+    def _receive(self, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
+        self._heard = True
+        if reply:
+            self._granted -= 1
+            self.arrived.append((reply, payload))
+            self._wake.set()
+        else:
+            self._told(status(header), header)
+
+    def _told(self, code: int, header: bytes) -> None:
+        """The broker says how a request stands."""
+        if code == _IDLE_HEARTBEAT:
+            return
+        unfilled = header_fields(header).get("Nats-Pending-Messages", "")
+        words = header[13:].partition(b"\r\n")[0].decode("utf-8", "replace")
+        if code in (_TIMEOUT, _CONFLICT) and unfilled.isdecimal():
+            self._granted -= int(unfilled)
+            self._pull()
+        elif code == _BAD_REQUEST:
+            self._error = DistributeError(f"{self._next_subject}: the broker refuses the request: {words}")
+            self._wake.set()
+        else:
+            self._give_up(f"{code} {words}")
+
+    def _connection_lost(self) -> None:
+        self._give_up("the connection was lost")
+
+    def _check_silence(self) -> None:
+        if not self._heard:
+            self._give_up("it is silent")
+            return
+        # A reader that takes its time has nothing granted, and nothing to hear.
+        self._heard = self._granted <= 0
+        self._watch = self._loop.call_later(_SILENCE_S, self._check_silence)
+
+    def _give_up(self, why: str) -> None:
+        self._lost = why
+        self._wake.set()

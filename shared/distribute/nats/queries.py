@@ -1,0 +1,103 @@
+"""Asking a service for what it knows: request and reply, for reads that need no record.
+
+An answer is compressed when large, and sent in several messages where it exceeds the broker's limit. The
+first byte of each tells: `+` more follows, `.` the last one, `z` the last one of a compressed answer, `!` the
+last one, and the answer is an error's message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+
+from distribute.core.errors import DistributeError, Refused
+from distribute.nats.connection import Connection
+
+_log = logging.getLogger(__name__)
+
+_COMPRESS_OVER_BYTES = 32 * 1024
+_MORE, _PLAIN, _COMPRESSED, _ERROR = b"+", b".", b"z", b"!"
+
+Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
+
+
+class Queries:
+    """Questions of this cluster, by verb. A verb is a lower-case word."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @contextlib.asynccontextmanager
+    async def serving(self, verb: str, handler: Handler) -> AsyncIterator[None]:
+        """Answer questions of a verb for as long as the context lasts, each in a task of its own.
+
+        A `DistributeError` of the handler's is the asker's `Refused`, with its message.
+        """
+        tasks: set[asyncio.Task[bytes]] = set()
+
+        def asked(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
+            task = asyncio.create_task(handler(payload), name=f"query {verb}")
+            tasks.add(task)
+            task.add_done_callback(lambda done: self._answer(verb, reply.decode(), done))
+            task.add_done_callback(tasks.discard)
+
+        end = self._connection.tap(_subject(verb), asked)
+        try:
+            yield
+        finally:
+            end()
+            for task in tasks:
+                task.cancel()
+            if tasks:
+                await asyncio.wait(tasks)
+
+    async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
+        """Put a question to the service that answers this verb.
+
+        Raises:
+            NoResponder: no service is there that does.
+            Refused: it refuses the question, or the broker forbids to ask.
+            Unreachable: no answer in time.
+        """
+        messages = await self._connection.collect(
+            _subject(verb),
+            payload,
+            is_last=lambda message: message.payload[:1] != _MORE,
+            timeout_s=timeout_s,
+        )
+        kind = messages[-1].payload[:1]
+        body = b"".join(message.payload[1:] for message in messages)
+        if kind == _COMPRESSED:
+            return zlib.decompress(body)
+        if kind == _ERROR:
+            raise Refused(body.decode("utf-8", "replace"))
+        return body
+
+    def _answer(self, verb: str, reply: str, task: asyncio.Task[bytes]) -> None:
+        if task.cancelled() or not reply:
+            return
+        error = task.exception()
+        if error is None:
+            self._send(reply, _PLAIN, task.result())
+        elif isinstance(error, DistributeError):
+            self._send(reply, _ERROR, str(error).encode())
+        else:
+            _log.error("the query %r failed", verb, exc_info=error)
+            self._send(reply, _ERROR, f"the query {verb!r} failed: the service's log says why".encode())
+
+    def _send(self, reply: str, kind: bytes, body: bytes) -> None:
+        if kind == _PLAIN and len(body) > _COMPRESS_OVER_BYTES:
+            kind, body = _COMPRESSED, zlib.compress(body, 1)
+        share = self._connection.max_payload - 1
+        while len(body) > share:
+            self._connection.send(reply, _MORE + body[:share])
+            body = body[share:]
+        self._connection.send(reply, kind + body)
+
+
+def _subject(verb: str) -> str:
+    return f"query.{verb}"

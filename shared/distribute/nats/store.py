@@ -1,0 +1,273 @@
+"""Files in JetStream's object store: inputs by digest, results by name, and snapshots.
+
+| bucket | name of an object | its chunks, behind `$O.<bucket>.C.` |
+|---|---|---|
+| inputs | the sha256 | `<sha256>.<ulid>` |
+| results | `NAMESPACE/BATCH/JOB/ATTEMPT/N` | `<node>.<namespace>.<batch>.<job>.<attempt>.<n>.<ulid>` |
+| snapshots | any | `<name>.<ulid>` |
+
+So a node can be confined to its own subjects, one wildcard names all chunks of a batch, and a chunk's
+subject tells the name of its object, whether that was ever committed or not. Outages of the broker are
+waited out, however long they last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from distribute.core.errors import IntegrityError, Refused, StorageFull
+from distribute.core.ids import BatchId
+from distribute.core.manifest import StoredObject
+from distribute.nats.bucket import Bucket, Meta, Superseded
+from distribute.nats.chunk_reader import ChunkReader
+from distribute.nats.chunk_sender import ChunkSender, Sent
+from distribute.nats.connection import Connection
+from distribute.nats.fetch import Wanted, fetch
+from distribute.nats.publisher import Publisher
+from distribute.nats.result_names import check_nuid, chunks_of_batch, name_of, place_of
+from distribute.nats.subjects import escape
+
+_SMALL_AT_ONCE = 64
+"""Files of one chunk that are under way at once: enough to hide what each waits for."""
+_LARGE_AT_ONCE = 3
+"""Larger ones: each fills the connection by itself, and holds a window of memory."""
+_PURGES_AT_ONCE = 32
+
+
+class JetStreamStore:
+    """`ports.ArtifactStore` on JetStream, and the place of snapshots."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._publisher = Publisher(connection)
+        self._reader = ChunkReader(connection)
+        self._sender = ChunkSender(connection, self._publisher, self._reader)
+        self._inputs = Bucket(connection, self._publisher, "inputs")
+        self._results = Bucket(connection, self._publisher, "results")
+        self._snapshots = Bucket(connection, self._publisher, "snapshots")
+        self._small = asyncio.Semaphore(_SMALL_AT_ONCE)
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._input_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def close(self) -> None:
+        """Give up what is under way. What was awaited before is stored."""
+        await self._publisher.close()
+        self._sender.close()
+        self._reader.close()
+
+    # --- inputs ---
+
+    async def put_input(self, path: Path, sha256: str) -> None:
+        """Store a file under its digest, unless it is there already.
+
+        Any number may be put at once: as many as make sense are sent at a time, each digest once.
+
+        Raises:
+            IntegrityError: the file's content has another digest.
+            StorageFull: the broker has no room.
+            OSError: the file can't be read.
+        """
+        lock = self._input_locks.setdefault(sha256, asyncio.Lock())
+        size_bytes = (await asyncio.to_thread(path.stat)).st_size
+        async with lock, self._slot(size_bytes > self._sender.chunk_bytes):
+            if await self._inputs.meta(sha256, latest=False) is None:
+                await self._send_input(path, sha256)
+
+    async def _send_input(self, path: Path, sha256: str) -> None:
+        async with aclosing(_pieces_of(path, self._sender.chunk_bytes)) as pieces:
+            sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False)
+        if sent.sha256 != sha256:
+            await self._inputs.purge(self._inputs.chunk_subject(sent.nuid))
+            raise IntegrityError(
+                f"{path}: its content has the digest {sent.sha256}, not {sha256}: "
+                "it was changed after it was listed; submit again"
+            )
+        # Superseded: somebody else stored the same content meanwhile.
+        with suppress(Superseded):
+            await self._give_name(self._inputs, sha256, sent, replacing=0)
+
+    async def get_input(self, sha256: str, path: Path) -> None:
+        """Write an input to `path`, which gets its name only once the digest is right.
+
+        Raises:
+            IntegrityError: it is not there, or damaged.
+            StorageFull: this computer's disk is full.
+            OSError: `path` can't be written.
+        """
+        found = await self._inputs.meta(sha256, latest=False) or await self._inputs.meta(sha256, latest=True)
+        if found is None:
+            raise IntegrityError(
+                f"input {sha256}: the cluster's store does not have it; submit the batch again"
+            )
+        meta, _ = found
+        wanted = Wanted(self._inputs, f"input {sha256}", meta.nuid, meta.chunks, sha256)
+        async with self._slot(meta.chunks > 1):
+            await fetch(self._reader, wanted, path)
+
+    # --- results ---
+
+    async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
+        """Send a result's chunks. They count only once `commit_result` was called.
+
+        A broker that has no room is waited for: results are not to be lost.
+        """
+        sent = await self._sender.send(self._results, place_of(name, node), source, wait_for_room=True)
+        return StoredObject(
+            name=name, nuid=sent.nuid, size_bytes=sent.size_bytes, chunks=sent.chunks, sha256=sent.sha256
+        )
+
+    async def commit_result(self, stored: StoredObject) -> None:
+        """Check that every chunk is there and give the object its name. May be repeated.
+
+        Raises:
+            IntegrityError: chunks are missing, or there are too many; or they lie where this object's can't.
+        """
+        check_nuid(stored)
+        found = await self._results.count(stored.nuid)
+        if found != stored.chunks:
+            raise IntegrityError(f"result {stored.name}: {found} chunks are stored, not {stored.chunks}")
+        meta = Meta(
+            name=stored.name,
+            nuid=stored.nuid,
+            size_bytes=stored.size_bytes,
+            chunks=stored.chunks,
+            sha256=stored.sha256,
+            chunk_bytes=self._sender.chunk_bytes,
+        )
+        await self._results.put_meta(meta)
+
+    async def get_result(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
+        """The bytes of a result.
+
+        Raises:
+            IntegrityError: chunks are missing; or, at the end, the bytes differ from the digest.
+        """
+        check_nuid(stored)
+        async with aclosing(self._verified(self._results, f"result {stored.name}", stored)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def fetch_result(self, stored: StoredObject, path: Path) -> None:
+        """Write a result to `path`, which gets its name only once the digest is right. One that was cut off
+        goes on where it was.
+
+        Raises:
+            IntegrityError: it is not there, or damaged.
+            StorageFull: this computer's disk is full.
+            OSError: `path` can't be written.
+        """
+        check_nuid(stored)
+        wanted = Wanted(self._results, f"result {stored.name}", stored.nuid, stored.chunks, stored.sha256)
+        async with self._slot(stored.chunks > 1):
+            await fetch(self._reader, wanted, path)
+
+    async def delete_results(self, batch: BatchId) -> None:
+        """Remove every result of a batch, committed or not."""
+        chunks = self._results.chunk_subject(chunks_of_batch(batch))
+        prefix = self._results.chunk_subject("")
+        names = {name_of(subject.removeprefix(prefix)) for subject in await self._results.subjects(chunks)}
+        at_once = asyncio.Semaphore(_PURGES_AT_ONCE)
+
+        async def forget(name: str) -> None:
+            async with at_once:
+                await self._results.purge(self._results.meta_subject(name))
+
+        # The chunks, which tell the names, go last: so what is cut off can be repeated.
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(forget(name))
+        await self._results.purge(chunks)
+
+    # --- snapshots ---
+
+    async def put_snapshot(self, name: str, data: bytes) -> None:
+        """Replace a snapshot. Who reads it gets the old or the new one, whole.
+
+        Raises:
+            Refused: another process replaced it meanwhile; that one stands.
+            StorageFull: the broker has no room.
+        """
+        old = await self._snapshots.meta(name, latest=True)
+        source = _whole(data)
+        sent = await self._sender.send(self._snapshots, escape(name), source, wait_for_room=False)
+        try:
+            await self._give_name(self._snapshots, name, sent, replacing=old[1] if old is not None else 0)
+        except Superseded:
+            raise Refused(
+                f"snapshot {name}: another process replaced it meanwhile, and its own stands"
+            ) from None
+
+    async def get_snapshot(self, name: str) -> bytes | None:
+        """The last snapshot of a name; None if there is none.
+
+        Raises:
+            IntegrityError: it is damaged.
+        """
+        found = await self._snapshots.meta(name, latest=True)
+        while found is not None:
+            meta = found[0]
+            try:
+                async with aclosing(self._verified(self._snapshots, f"snapshot {name}", meta)) as pieces:
+                    return b"".join([piece async for piece in pieces])
+            except IntegrityError:
+                # If it was replaced while it was read, its chunks are gone, and that is no damage.
+                found = await self._snapshots.meta(name, latest=True)
+                if found is not None and found[0].nuid == meta.nuid:
+                    raise
+        return None
+
+    # --- all of them ---
+
+    def _slot(self, large: bool) -> asyncio.Semaphore:
+        return self._large if large else self._small
+
+    async def _give_name(self, bucket: Bucket, name: str, sent: Sent, *, replacing: int) -> None:
+        """Name what was sent, unless somebody else did first, and remove the chunks it makes useless.
+
+        Those are: of the object it replaces, of writers that died, and of writers still at it. These
+        last began before the name was given, so their guard fails, whatever they do now.
+        """
+        own = bucket.chunk_subject(sent.nuid)
+        place = sent.nuid.rpartition(".")[0]
+        useless = [
+            other for other in await bucket.subjects(bucket.chunk_subject(f"{place}.*")) if other != own
+        ]
+        meta = Meta(name, sent.nuid, sent.size_bytes, sent.chunks, sent.sha256, sent.chunk_bytes)
+        try:
+            await bucket.put_meta(meta, replacing=replacing, wait_for_room=False)
+        except (Superseded, StorageFull):
+            await bucket.purge(own)
+            raise
+        for subject in useless:
+            await bucket.purge(subject)
+
+    async def _verified(
+        self, bucket: Bucket, label: str, stored: StoredObject | Meta
+    ) -> AsyncGenerator[bytes, None]:
+        """An object's bytes, hashed in a thread while they are used."""
+        hasher = hashlib.sha256()
+        loop = asyncio.get_running_loop()
+        async with aclosing(self._reader.read(bucket, stored.nuid, stored.chunks)) as arrivals:
+            async for chunks in arrivals:
+                pieces = [chunk.data for chunk in chunks]
+                hashing = loop.run_in_executor(None, lambda pieces: [*map(hasher.update, pieces)], pieces)
+                for piece in pieces:
+                    yield piece
+                await hashing
+        if hasher.hexdigest() != stored.sha256:
+            raise IntegrityError(f"{label}: the bytes stored do not have the digest {stored.sha256}")
+
+
+async def _pieces_of(path: Path, piece_bytes: int) -> AsyncGenerator[bytes, None]:
+    """A file's bytes, read in a thread."""
+    with await asyncio.to_thread(path.open, "rb", 0) as file:
+        while piece := await asyncio.to_thread(file.read, piece_bytes):
+            yield piece
+
+
+async def _whole(data: bytes) -> AsyncIterator[bytes]:
+    yield data

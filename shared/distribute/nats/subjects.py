@@ -1,0 +1,110 @@
+"""Names and events as subjects, and back.
+
+    ev.batch.<namespace>.<batch>.<type>.<author>
+    ev.job.<namespace>.<batch>.<job>.<type>.<node>
+    ev.node.<node>.<type>.<author>
+
+A name is one token: letters, digits, `_` and `-` stand as they are, every other byte of its UTF-8 is
+percent-encoded. So no name can be a wildcard, split into two tokens, or end a line of the protocol.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import get_args
+from urllib.parse import quote, unquote
+
+from distribute.core.events import BatchEvent, Event, JobEvent, subject_author, subject_type
+from distribute.core.ids import BatchId, JobId, Scope
+from distribute.ports import Only
+
+ALL_EVENTS = "ev.>"
+ALL_BEATS = "beat.*"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+
+
+@lru_cache(maxsize=1 << 16)
+def escape(name: str) -> str:
+    """A name as one token of a subject."""
+    if _PLAIN.fullmatch(name):
+        return name
+    # `quote` leaves `.` and `~` as they are, whatever it is told.
+    return quote(name, safe="-_").replace(".", "%2E").replace("~", "%7E")
+
+
+def unescape(token: str) -> str:
+    """The name that `escape` made the token of."""
+    return unquote(token, errors="strict")
+
+
+def scope_prefix(scope: Scope) -> str:
+    """What all subjects of a scope's events begin with."""
+    if isinstance(scope, JobId):
+        return f"ev.job.{escape(scope.namespace)}.{escape(scope.batch)}.{escape(scope.job)}"
+    if isinstance(scope, BatchId):
+        return f"ev.batch.{escape(scope.namespace)}.{escape(scope.batch)}"
+    return f"ev.node.{escape(scope.node)}"
+
+
+def scope_filter(scope: Scope, event_type: str | None = None) -> str:
+    """The filter that matches the events of a scope (of one type, if it is given), and no others."""
+    return f"{scope_prefix(scope)}.{subject_type(event_type)}.*" if event_type else f"{scope_prefix(scope)}.>"
+
+
+def event_subject(event: Event) -> str:
+    """The subject an event is stored on."""
+    return f"{scope_prefix(event.scope)}.{subject_type(event.type)}.{escape(subject_author(event))}"
+
+
+def filters(only: Only) -> list[str]:
+    """The filters that together match exactly the events wanted; empty where none can match.
+
+    A batch's events are those of its own scope and of its jobs. What a node says of a batch (its build)
+    is of the node's scope, and its subject does not name the batch.
+    """
+    if only == Only():
+        return [ALL_EVENTS]
+    namespace, batch = (escape(only.batch.namespace), escape(only.batch.batch)) if only.batch else ("*", "*")
+    node = escape(only.node) if only.node is not None else "*"
+    found: list[str] = []
+    if only.node is None:
+        found += [f"ev.batch.{namespace}.{batch}.{kind}.*" for kind in _types("batch", only.types)]
+    found += [f"ev.job.{namespace}.{batch}.*.{kind}.{node}" for kind in _types("job", only.types)]
+    if only.batch is None:
+        found += [f"ev.node.{node}.{kind}.*" for kind in _types("node", only.types)]
+    return found
+
+
+def log_subject(job: JobId, attempt: int) -> str:
+    """Where the output of an attempt goes, live."""
+    return f"log.{escape(job.namespace)}.{escape(job.batch)}.{escape(job.job)}.{attempt}"
+
+
+def beat_subject(node: str) -> str:
+    """Where a node's heartbeats go."""
+    return f"beat.{escape(node)}"
+
+
+def _types(scope_kind: str, wanted: frozenset[str] | None) -> Iterable[str]:
+    """The type tokens of one kind of scope that are wanted; `*` for all of them."""
+    if wanted is None:
+        return ["*"]
+    unknown = wanted - _SCOPE_KIND.keys()
+    if unknown:
+        raise ValueError(f"no event is of the type {min(unknown)!r}")
+    return sorted(subject_type(name) for name in wanted if _SCOPE_KIND[name] == scope_kind)
+
+
+def _scope_kind(event_class: type) -> str:
+    if issubclass(event_class, BatchEvent):
+        return "batch"
+    return "job" if issubclass(event_class, JobEvent) else "node"
+
+
+_SCOPE_KIND: dict[str, str] = {
+    event_class.model_fields["type"].default: _scope_kind(event_class)
+    for event_class in get_args(get_args(Event)[0])
+}

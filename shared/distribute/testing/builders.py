@@ -1,0 +1,203 @@
+"""Specifications and events for tests, of which a test says only what it is about.
+
+Events get ids and times of their own; any field can be given by name. `happen` folds them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from distribute.core import events as ev
+from distribute.core.events import Event, Recorded
+from distribute.core.fold import apply
+from distribute.core.ids import BatchId, JobId, ulid
+from distribute.core.invariants import check
+from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.state import State
+
+GIB = 1 << 30
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+"""When the first event of every test happens."""
+
+_numbers = count(1)
+
+
+def new_id() -> str:
+    """An id that no other event of this process has."""
+    return ulid(0, next(_numbers).to_bytes(10, "big"))
+
+
+# --- specifications --------------------------------------------------------------------------------
+
+
+def job(name: str = "job1", **fields: Any) -> CommandJob:
+    """A job of the kind `command`."""
+    return CommandJob(**{"name": name, "command": ("true",)} | fields)
+
+
+def batch(jobs: int | Sequence[CommandJob] = 1, *, build: str | None = None, **fields: Any) -> BatchSpec:
+    """The batch `lab/sweep`, of so many jobs `job1`, `job2`, … of one cpu each, or of the jobs given.
+
+    Jobs want a whole node where `resources=None` is given.
+    """
+    if isinstance(jobs, int):
+        jobs = [job(f"job{number}") for number in range(1, jobs + 1)]
+    defaults = {"namespace": "lab", "batch": "sweep", "resources": Resources(cpus=1)}
+    return BatchSpec(**defaults | fields, work=CommandWork(build=build, jobs=tuple(jobs)))
+
+
+# --- events about batches --------------------------------------------------------------------------
+
+
+def submitted(spec: BatchSpec | None = None, user: str = "jane", **fields: Any) -> ev.Submitted:
+    spec = spec if spec is not None else batch()
+    return ev.Submitted(**_stamp(user), **spec.id._asdict(), **{"user": user, "spec": spec} | fields)
+
+
+def kill_requested(of: BatchSpec | BatchId | None = None, job: str | None = None) -> ev.KillRequested:
+    return ev.KillRequested(**_stamp("jane"), **_batch_names(of), job=job)
+
+
+def retry_requested(of: BatchSpec | BatchId | None = None, *, failed_only: bool = False) -> ev.RetryRequested:
+    return ev.RetryRequested(**_stamp("jane"), **_batch_names(of), failed_only=failed_only)
+
+
+def reprioritized(priority: int, of: BatchSpec | BatchId | None = None) -> ev.Reprioritized:
+    return ev.Reprioritized(**_stamp("jane"), **_batch_names(of), priority=priority)
+
+
+def completed(of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Completed:
+    return ev.Completed(**_stamp(ev.SCHEDULER), **_batch_names(of), **{"state": "completed"} | fields)
+
+
+def batch_archived(of: BatchSpec | BatchId | None = None) -> ev.BatchArchived:
+    return ev.BatchArchived(**_stamp(ev.SCHEDULER), **_batch_names(of))
+
+
+def deleted(of: BatchSpec | BatchId | None = None) -> ev.Deleted:
+    return ev.Deleted(**_stamp("jane"), **_batch_names(of))
+
+
+# --- events about jobs -----------------------------------------------------------------------------
+
+
+def assigned(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **fields: Any) -> ev.Assigned:
+    return ev.Assigned(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), **{"cpus": 1} | fields)
+
+
+def claimed(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.Claimed:
+    return ev.Claimed(**_stamp(node), **_attempt(job, node, attempt))
+
+
+def started(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.Started:
+    return ev.Started(**_stamp(node), **_attempt(job, node, attempt))
+
+
+def finished(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **fields: Any) -> ev.Finished:
+    """A job that ended after a minute: well, unless `succeeded=False` is given."""
+    ending: dict[str, Any] = {"succeeded": True, "exit_code": 0, "wall_s": 60.0}
+    if not fields.get("succeeded", True):
+        ending |= {"exit_code": 1, "reason": "exit code 1"}
+    return ev.Finished(**_stamp(node), **_attempt(job, node, attempt), **ending | fields)
+
+
+def released(
+    job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, reason: ev.ReleaseReason = "node_lost"
+) -> ev.Released:
+    return ev.Released(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), reason=reason)
+
+
+def job_archived(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.JobArchived:
+    return ev.JobArchived(**_stamp(ev.ARCHIVER), **_attempt(job, node, attempt))
+
+
+# --- events about nodes ----------------------------------------------------------------------------
+
+
+def joined(node: str = "ws1", **fields: Any) -> ev.Joined:
+    """A node of four cpus and 8 GiB with no GPU."""
+    defaults = {
+        "incarnation": new_id(),
+        "capabilities": frozenset(),
+        "cpus": 4,
+        "memory_bytes": 8 * GIB,
+        "version": "1",
+    }
+    return ev.Joined(**_stamp(node), node=node, **defaults | fields)
+
+
+def left(node: str = "ws1") -> ev.Left:
+    return ev.Left(**_stamp(node), node=node)
+
+
+def lost(node: str = "ws1") -> ev.Lost:
+    return ev.Lost(**_stamp(ev.SCHEDULER), node=node, silent_s=61.0)
+
+
+def paused(node: str = "ws1", until: datetime = EPOCH + timedelta(days=1)) -> ev.Paused:
+    return ev.Paused(**_stamp(node), node=node, until=until, reason="its owner works")
+
+
+def resumed(node: str = "ws1") -> ev.Resumed:
+    return ev.Resumed(**_stamp(node), node=node)
+
+
+def drain_requested(node: str = "ws1", reason: str = "for repair") -> ev.DrainRequested:
+    return ev.DrainRequested(**_stamp("jane"), node=node, reason=reason)
+
+
+def undrained(node: str = "ws1") -> ev.Undrained:
+    return ev.Undrained(**_stamp("jane"), node=node)
+
+
+def quarantined(node: str = "ws1") -> ev.Quarantined:
+    return ev.Quarantined(**_stamp(ev.SCHEDULER), node=node, reason="failed 5 jobs within seconds")
+
+
+def build_started(node: str = "ws1", of: BatchSpec | BatchId | None = None) -> ev.BuildStarted:
+    return ev.BuildStarted(**_stamp(node), node=node, **_batch_names(of))
+
+
+def build_finished(
+    node: str = "ws1", of: BatchSpec | BatchId | None = None, *, succeeded: bool = True
+) -> ev.BuildFinished:
+    reason = None if succeeded else "exit code 2"
+    return ev.BuildFinished(**_stamp(node), node=node, **_batch_names(of), succeeded=succeeded, reason=reason)
+
+
+# --- what they add up to ---------------------------------------------------------------------------
+
+
+def record(events: Iterable[Event], *, after: State | None = None, apart_s: float = 1.0) -> list[Recorded]:
+    """The events as a log behind `after` would have them, `apart_s` seconds apart."""
+    seq, time = (after.seq, after.time) if after is not None else (0, 0.0)
+    time = max(time, EPOCH.timestamp())
+    return [
+        Recorded(seq + number, time + number * apart_s, event) for number, event in enumerate(events, start=1)
+    ]
+
+
+def happen(*events: Event, state: State | None = None, apart_s: float = 1.0) -> State:
+    """Fold the events, `apart_s` seconds apart, into `state` or a new one; its invariants hold after each."""
+    state = state if state is not None else State()
+    for recorded in record(events, after=state, apart_s=apart_s):
+        apply(state, recorded)
+        check(state)
+    return state
+
+
+def _stamp(author: str) -> dict[str, Any]:
+    return {"id": new_id(), "time": EPOCH, "author": author}
+
+
+def _batch_names(of: BatchSpec | BatchId | None) -> dict[str, str]:
+    id_ = BatchId("lab", "sweep") if of is None else of if isinstance(of, BatchId) else of.id
+    return id_._asdict()
+
+
+def _attempt(job: str | JobId, node: str, attempt: int) -> dict[str, Any]:
+    id_ = job if isinstance(job, JobId) else JobId("lab", "sweep", job)
+    return {**id_._asdict(), "node": node, "attempt": attempt}

@@ -1,0 +1,71 @@
+"""What a broker keeps of the log: bytes in, events out, every one of them through the codec."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from distribute.codec import decode
+from distribute.core import events as ev
+from distribute.core.events import Event, Recorded, subject_author
+from distribute.core.ids import Scope
+from distribute.ports import Only
+
+
+class StoredEvents:
+    """Events by sequence (from 1 on), and the sequences of each scope."""
+
+    def __init__(self) -> None:
+        self._records: list[Recorded] = []
+        self._of_scope: dict[Scope, list[int]] = {}
+
+    def store(self, body: bytes, time: float) -> Recorded:
+        """Keep an encoded event. `time` is the log's, in seconds since 1970."""
+        recorded = Recorded(self.last_seq + 1, time, decode(body))
+        self._records.append(recorded)
+        self._of_scope.setdefault(recorded.event.scope, []).append(recorded.seq)
+        return recorded
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence of the last event; 0: there is none."""
+        return len(self._records)
+
+    def get(self, seq: int) -> Recorded:
+        """The event at a sequence. Raises `KeyError` where there is none."""
+        if not 0 < seq <= len(self._records):
+            raise KeyError(seq)
+        return self._records[seq - 1]
+
+    def between(self, after: int, until: int) -> Sequence[Recorded]:
+        """The events behind sequence `after`, up to and with `until`."""
+        return self._records[after:until]
+
+    def last_seq_of(self, scope: Scope) -> int:
+        """The sequence of a scope's last event; 0: it has none."""
+        sequences = self._of_scope.get(scope)
+        return sequences[-1] if sequences else 0
+
+    def last_of(self, scope: Scope) -> Recorded | None:
+        """A scope's last event."""
+        seq = self.last_seq_of(scope)
+        return self.get(seq) if seq else None
+
+    def first_of(self, scope: Scope, behind: int) -> Recorded | None:
+        """A scope's first event behind a sequence."""
+        sequences = self._of_scope.get(scope, [])
+        position = bisect_right(sequences, behind)
+        return self.get(sequences[position]) if position < len(sequences) else None
+
+
+def wanted(only: Only, event: Event) -> bool:
+    """Is the event one of those that a reader asked for?"""
+    if only.types is not None and event.type not in only.types:
+        return False
+    match event:
+        case ev.BatchEvent():
+            return only.node is None and only.batch in {None, event.scope}
+        case ev.JobEvent():
+            return only.batch in {None, event.batch_id} and only.node in {None, subject_author(event)}
+        case _:
+            return only.batch is None and only.node in {None, event.node}

@@ -1,0 +1,70 @@
+"""Events folded a second: decoded before, decoded on the way, and with the scheduler's indexes.
+
+The stream is 200,000 jobs of five events each; the floors are what any reader of JSON events pays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import orjson
+from distribute.codec import decode, encode
+from distribute.core.agenda import Agenda
+from distribute.core.events import Recorded
+from distribute.core.fold import apply
+from distribute.core.state import State
+
+from tests.bench.figure import Figure, Floor
+from tests.bench.streams import lab
+from tests.bench.timing import Stopwatch, no_garbage_collection
+
+BATCHES = 200
+JOBS = 1000
+REPLAY_TARGET = 100_000
+"""Events a second of a replay, of which decoding and folding may take half the time."""
+
+
+def run() -> Iterator[Figure]:
+    """Fold the same stream in each way."""
+    folding, replaying, indexing, parsing, counting = (Stopwatch() for _ in range(5))
+    folded, replayed, agenda = State(), State(), Agenda(State())
+    events = 0
+    with no_garbage_collection():
+        for piece in lab(BATCHES, JOBS):
+            events += len(piece)
+            with folding:
+                for recorded in piece:
+                    apply(folded, recorded)
+            with indexing:
+                for recorded in piece:
+                    agenda.fold(recorded)
+            with counting:
+                _count(piece)
+            encoded = [(recorded.seq, recorded.time, encode(recorded.event)) for recorded in piece]
+            with replaying:
+                for seq, time, data in encoded:
+                    apply(replayed, Recorded(seq, time, decode(data)))
+            with parsing:
+                for _, _, data in encoded:
+                    if data[:1] == b"{":
+                        orjson.loads(data)
+    if folded.misfits or not events == folded.seq == replayed.seq == agenda.state.seq:
+        raise AssertionError(f"the stream does not fit: {folded.last_misfit}")
+    dictionary = Floor("a dict of the last event by job", counting.rate(events))
+    yield Figure("fold, decoded before", folding.rate(events), "events/s", 400_000, dictionary)
+    yield Figure("fold with the scheduler's indexes", indexing.rate(events), "events/s", None, dictionary)
+    yield Figure(
+        "decode and fold",
+        replaying.rate(events),
+        "events/s",
+        2 * REPLAY_TARGET,
+        Floor("orjson alone", parsing.rate(events)),
+    )
+
+
+def _count(piece: list[Recorded]) -> None:
+    """The least that a reader does who wants to know where each job is."""
+    last: dict[tuple[str, str], str] = {}
+    for recorded in piece:
+        event = recorded.event
+        last[event.id, event.author] = event.type

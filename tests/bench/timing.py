@@ -1,0 +1,46 @@
+"""Taking the time of things."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter_ns
+
+
+class Stopwatch:
+    """Adds up the time spent in `with` blocks."""
+
+    def __init__(self) -> None:
+        self.total_ns = 0
+
+    def __enter__(self) -> None:
+        self._since = perf_counter_ns()
+
+    def __exit__(self, *_: object) -> None:
+        self.total_ns += perf_counter_ns() - self._since
+
+    def rate(self, count: int) -> float:
+        """How many a second, of `count` in all."""
+        return count * 1e9 / self.total_ns
+
+    @property
+    def seconds(self) -> float:
+        return self.total_ns / 1e9
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """What is being prepared outside the measured parts must not be collected within them."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def median_and_p99(samples: Sequence[float]) -> tuple[float, float]:
+    """The middle of the samples, and what 99 of 100 stay below."""
+    return statistics.median(samples), statistics.quantiles(samples, n=100, method="inclusive")[98]

@@ -1,0 +1,44 @@
+"""A store, a cache and workspaces on a real disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import pytest
+from distribute.core.specs import InputFile
+from distribute.testing.file_store import FileStore
+from distribute_services.node_runner.cache import InputCache
+from distribute_services.node_runner.workspace import Workspaces
+
+AddInput = Callable[..., Coroutine[None, None, InputFile]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    return FileStore(tmp_path / "store")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, store: FileStore) -> InputCache:
+    return InputCache(tmp_path / "cache", store)
+
+
+@pytest.fixture
+def workspaces(tmp_path: Path, cache: InputCache) -> Workspaces:
+    return Workspaces(tmp_path / "work", cache)
+
+
+@pytest.fixture
+def add_input(tmp_path: Path, store: FileStore) -> AddInput:
+    """Puts content into the store, and gives the specification's words for it."""
+
+    async def add(content: bytes, alias: str = "data", *, executable: bool = False) -> InputFile:
+        sha256 = hashlib.sha256(content).hexdigest()
+        path = tmp_path / f"to_add_{sha256[:16]}"
+        path.write_bytes(content)
+        await store.put_input(path, sha256)
+        return InputFile(alias=alias, sha256=sha256, size_bytes=len(content), executable=executable)
+
+    return add

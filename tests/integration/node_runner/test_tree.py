@@ -1,0 +1,231 @@
+"""Whole trees of processes end, and nothing else does."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from distribute_services.node_runner import procfs
+from distribute_services.node_runner.tree import Tree, Trees, kill_leftovers
+
+ENV = {"PATH": "/usr/bin:/bin"}
+
+DAEMON = """
+import os, signal, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if "stubborn" in sys.argv else signal.SIG_DFL)
+        if "hidden" in sys.argv:
+            os.execve("/bin/sleep", ["sleep", "60"], {})
+        open("daemon.pid", "w").write(str(os.getpid()))
+        time.sleep(60)
+    os._exit(0)
+os.wait()
+while not os.path.exists("daemon.pid") and "hidden" not in sys.argv:
+    time.sleep(0.01)
+if "stay" in sys.argv:
+    time.sleep(60)
+"""
+
+
+def begin(trees: Trees, folder: Path, *argv: str, marker: str = "node/lab/sweep/job/1") -> Tree:
+    tree = trees.start(marker, argv, cwd=folder, env=ENV, stdout=folder / f"out-{marker.replace('/', '-')}")
+    assert isinstance(tree, Tree), tree
+    return tree
+
+
+def begin_daemon(trees: Trees, folder: Path, *how: str, marker: str = "node/lab/sweep/job/1") -> Tree:
+    return begin(trees, folder, sys.executable, "-c", DAEMON, *how, marker=marker)
+
+
+async def appearance(path: Path) -> str:
+    """The content of a file that a process is going to write."""
+    async with asyncio.timeout(10):
+        while not path.exists() or not path.read_text():
+            await asyncio.sleep(0.01)
+    return path.read_text()
+
+
+def alive(pid: int) -> bool:
+    stat = procfs.stat(pid)
+    return stat is not None and stat.alive
+
+
+async def test_daemon_left_behind_is_ended_before_its_job_is_over(tmp_path: Path) -> None:
+    trees = Trees()
+    tree = begin_daemon(trees, tmp_path)
+    ended = await asyncio.wait_for(trees.wait(tree), 10)
+    assert ended.exit_code == 0
+    assert not alive(int((tmp_path / "daemon.pid").read_text()))
+
+
+async def test_stubborn_daemon_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distribute_services.node_runner.tree.LEFTOVER_GRACE_S", 0.1)
+    trees = Trees()
+    await asyncio.wait_for(trees.wait(begin_daemon(trees, tmp_path, "stubborn")), 10)
+    assert not alive(int((tmp_path / "daemon.pid").read_text()))
+
+
+async def test_daemon_without_environment_is_ended_with_the_last_attempt(tmp_path: Path) -> None:
+    trees = Trees()
+    before = set(procfs.own_children())
+    other = begin(trees, tmp_path, "sleep", "60", marker="other")
+    await trees.wait(begin_daemon(trees, tmp_path, "hidden", marker="hider"))
+    hidden = set(procfs.own_children()) - before - {other.process.pid}
+    assert len(hidden) == 1
+    await trees.kill(other, grace_s=5)
+    assert not any(alive(pid) for pid in hidden)
+
+
+async def test_kill_ends_the_whole_tree_and_only_that(tmp_path: Path) -> None:
+    trees = Trees()
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    killed = begin_daemon(trees, one, "stay", marker="one")
+    spared = begin_daemon(trees, two, "stay", marker="two")
+    pids = [int(await appearance(folder / "daemon.pid")) for folder in (one, two)]
+    await trees.kill(killed, grace_s=5)
+    assert [alive(pid) for pid in pids] == [False, True]
+    assert (await trees.wait(killed)).signal == signal.SIGTERM
+    assert not spared.process.ended
+    await trees.kill(spared, grace_s=5)
+    assert not alive(pids[1])
+
+
+async def test_sigkill_after_the_grace_period(tmp_path: Path) -> None:
+    trees = Trees()
+    tree = begin(trees, tmp_path, "sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done")
+    ready = tmp_path / "ready"
+    async with asyncio.timeout(10):
+        while not ready.exists():
+            await asyncio.sleep(0.01)
+    begun = time.monotonic()
+    await trees.kill(tree, grace_s=0.5)
+    assert 0.5 <= time.monotonic() - begun < 3
+    assert (await trees.wait(tree)).signal == signal.SIGKILL
+
+
+async def test_a_job_may_clean_up_within_its_grace_period(tmp_path: Path) -> None:
+    trees = Trees()
+    script = "trap 'sleep 0.3; echo cleaned; exit 5' TERM; touch ready; while :; do sleep 0.05; done"
+    tree = begin(trees, tmp_path, "sh", "-c", script)
+    async with asyncio.timeout(10):
+        while not (tmp_path / "ready").exists():
+            await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(trees.wait(tree))
+    await trees.kill(tree, grace_s=10)
+    assert (await waiting).exit_code == 5
+    assert "cleaned" in next(tmp_path.glob("out-*")).read_text()
+
+
+async def test_stopped_processes_are_ended(tmp_path: Path) -> None:
+    trees = Trees()
+    tree = begin(trees, tmp_path, "sleep", "60")
+    os.kill(tree.process.pid, signal.SIGSTOP)
+    await asyncio.wait_for(trees.kill(tree, grace_s=10), 5)
+    assert (await trees.wait(tree)).signal == signal.SIGTERM
+
+
+async def test_nothing_is_left_when_children_are_born_all_the_time(tmp_path: Path) -> None:
+    trees = Trees()
+    tree = begin(trees, tmp_path, "sh", "-c", "trap '' TERM; while :; do sleep 0.01 & sleep 0.02; done")
+    await asyncio.sleep(0.2)  # some generations
+    await asyncio.wait_for(trees.kill(tree, grace_s=0.1), 10)
+    ended = await trees.wait(tree)
+    assert ended.signal == signal.SIGKILL
+    assert not [pid for pid in procfs.processes_of(os.getuid()) if procfs.marker(pid) == tree.marker]
+
+
+async def test_zombies_are_reaped(tmp_path: Path) -> None:
+    trees = Trees()
+    before = set(procfs.own_children())
+    tree = begin(trees, tmp_path, "sh", "-c", "for i in 1 2 3; do (setsid sleep 0.1 &) ; done; exec sleep 60")
+    async with asyncio.timeout(10):
+        while len(set(procfs.own_children()) - before) < 4:
+            await asyncio.sleep(0.01)
+        while set(procfs.own_children()) - before != {tree.process.pid}:
+            await trees.sweep()
+            await asyncio.sleep(0.01)
+    await trees.kill(tree, grace_s=5)
+
+
+async def test_the_runners_own_children_are_left_alone(tmp_path: Path) -> None:
+    older = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    trees = Trees()
+    helper = subprocess.Popen(["sleep", "60"])
+    try:
+        await trees.wait(begin(trees, tmp_path, "true"))
+        await trees.sweep()
+        assert alive(helper.pid)
+        assert alive(older.pid)
+    finally:
+        for process in (helper, older):
+            process.kill()
+            process.wait()
+
+
+async def test_open_files_are_not_inherited(tmp_path: Path) -> None:
+    inherited = os.dup(0)
+    os.set_inheritable(inherited, True)  # as one that was open when this process was started
+    try:
+        trees = Trees()
+        await trees.wait(begin(trees, tmp_path, "ls", "/proc/self/fd", marker="files"))
+    finally:
+        os.close(inherited)
+    assert (tmp_path / "out-files").read_text().split() == ["0", "1", "2", "3"]  # 3: the listing itself
+
+
+async def test_one_marker_one_attempt(tmp_path: Path) -> None:
+    trees = Trees()
+    tree = begin(trees, tmp_path, "sleep", "60")
+    with pytest.raises(ValueError, match="runs already"):
+        begin(trees, tmp_path, "true")
+    await trees.kill(tree, grace_s=5)
+    await trees.wait(begin(trees, tmp_path, "true"))
+
+
+async def test_leftovers_of_a_killed_runner(tmp_path: Path) -> None:
+    runner = (
+        "import asyncio, pathlib, sys\n"
+        "from distribute_services.node_runner.tree import Trees\n"
+        "async def main():\n"
+        "    trees = Trees()\n"
+        "    for marker in ('old/1', 'foreign/1'):\n"
+        "        folder = pathlib.Path(sys.argv[1]) / marker.split('/')[0]\n"
+        "        folder.mkdir()\n"
+        "        argv = [sys.executable, '-c', sys.argv[2], 'stay']\n"
+        "        trees.start(marker, argv, cwd=folder, env={}, stdout=folder / 'out')\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", runner, str(tmp_path), DAEMON])
+    pids = [int(await appearance(tmp_path / who / "daemon.pid")) for who in ("old", "foreign")]
+    process.kill()
+    process.wait()
+    try:
+        assert all(map(alive, pids))
+        assert await kill_leftovers(lambda marker: marker.startswith("old/"), grace_s=5) == 2
+        assert [alive(pid) for pid in pids] == [False, True]
+        assert await kill_leftovers(lambda marker: marker.startswith("old/")) == 0
+    finally:
+        await kill_leftovers(lambda marker: marker.startswith("foreign/"), grace_s=5)
+    assert not alive(pids[1])
+
+
+async def test_cost_of_a_start_and_an_end(tmp_path: Path) -> None:
+    """Bounds twenty times what was measured: they catch a scan of all processes, or a sleep."""
+    trees = Trees()
+    argv, count = ("/bin/true",), 100
+    cpu = time.process_time()
+    for number in range(count):
+        await trees.wait(begin(trees, tmp_path, *argv, marker=str(number)))
+    a_job_us = (time.process_time() - cpu) / count * 1e6
+    assert a_job_us < 4000

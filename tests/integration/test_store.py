@@ -1,0 +1,241 @@
+"""The object store on a real broker: what goes in comes out, and what is damaged does not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import nats
+import pytest
+from integration.store_kit import (
+    CHUNK,
+    Stores,
+    content,
+    digest,
+    remove_one_chunk,
+    stores,
+    stream_of,
+    subjects,
+)
+
+from distribute.core.errors import IntegrityError, Refused
+from distribute.core.ids import BatchId
+from distribute.core.manifest import StoredObject
+from distribute.nats import jetstream
+from distribute.nats.store import JetStreamStore
+
+SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 40 * CHUNK + 17]
+
+
+@pytest.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[Stores]:
+    async with stores(tmp_path / "broker", sync_always=False) as made:
+        yield made
+
+
+@pytest.fixture
+async def store(cluster: Stores) -> JetStreamStore:
+    return await cluster.store()
+
+
+def write(path: Path, data: bytes) -> str:
+    """Write a file and return its digest."""
+    path.write_bytes(data)
+    return digest(data)
+
+
+async def read_all(store: JetStreamStore, stored: StoredObject) -> bytes:
+    return b"".join([piece async for piece in store.get_result(stored)])
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+async def test_an_input_comes_back_as_it_was(store: JetStreamStore, tmp_path: Path, size_bytes: int) -> None:
+    data = content(size_bytes)
+    sha256 = write(tmp_path / "in", data)
+    await store.put_input(tmp_path / "in", sha256)
+    await store.get_input(sha256, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broker", "in", "out"]
+
+
+@pytest.mark.parametrize("size_bytes", SIZES)
+async def test_a_result_comes_back_as_it_was(store: JetStreamStore, tmp_path: Path, size_bytes: int) -> None:
+    data = content(size_bytes)
+    stored = await store.put_result("jane/sweep/re100/1/0", "ws07", stream_of(data))
+    assert (stored.size_bytes, stored.sha256) == (size_bytes, digest(data))
+    assert stored.chunks == max(1, -(-size_bytes // CHUNK))
+    await store.commit_result(stored)
+    await store.commit_result(stored)
+    assert await read_all(store, stored) == data
+    await store.fetch_result(stored, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == data
+
+
+async def test_a_fetched_file_replaces_an_older_one(store: JetStreamStore, tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old and longer")
+    stored = await store.put_result("a/b/c/1/0", "n", stream_of(b"new"))
+    await store.fetch_result(stored, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("size_bytes", [0, 5, 2 * CHUNK + 1])
+async def test_a_standard_client_reads_it(cluster: Stores, store: JetStreamStore, size_bytes: int) -> None:
+    data = content(size_bytes)
+    name = "jane/sw.eep/re*100/1/0"
+    await store.commit_result(await store.put_result(name, "ws.07", stream_of(data)))
+    client = await nats.connect(cluster.broker.address.urls[0])
+    try:
+        bucket = await client.jetstream().object_store("results")
+        found = await bucket.get(name)
+        assert (found.data, found.info.size) == (data, size_bytes)
+        assert [info.name for info in await bucket.list()] == [name]
+    finally:
+        await client.close()
+
+
+async def test_an_input_is_stored_once_whoever_sends_it(cluster: Stores, tmp_path: Path) -> None:
+    sha256 = write(tmp_path / "in", content(3 * CHUNK))
+    several = [await cluster.store() for _ in range(3)]
+    await asyncio.gather(*(store.put_input(tmp_path / "in", sha256) for store in several * 4))
+    found = await subjects(await cluster.connection(), "inputs", ">")
+    assert sorted(found.values()) == [1, 3], "one meta, and the chunks of one upload"
+    await several[0].get_input(sha256, tmp_path / "out")
+    assert digest((tmp_path / "out").read_bytes()) == sha256
+
+
+async def test_many_small_inputs_at_once(store: JetStreamStore, tmp_path: Path) -> None:
+    files = {write(tmp_path / f"{number}", b"%d" % number): number for number in range(500)}
+    await asyncio.gather(*(store.put_input(tmp_path / f"{n}", sha256) for sha256, n in files.items()))
+    await asyncio.gather(*(store.get_input(sha256, tmp_path / f"{n}.out") for sha256, n in files.items()))
+    assert all((tmp_path / f"{number}.out").read_bytes() == b"%d" % number for number in range(500))
+
+
+@pytest.mark.parametrize("size_bytes", [10, 20 * CHUNK])
+async def test_an_input_changed_since_it_was_listed_is_refused(
+    cluster: Stores, store: JetStreamStore, tmp_path: Path, size_bytes: int
+) -> None:
+    write(tmp_path / "in", content(size_bytes, seed=1))
+    listed = digest(content(size_bytes, seed=2))
+    with pytest.raises(IntegrityError, match=f"not {listed}"):
+        await store.put_input(tmp_path / "in", listed)
+    assert await subjects(await cluster.connection(), "inputs", ">") == {}
+    with pytest.raises(IntegrityError, match="does not have it"):
+        await store.get_input(listed, tmp_path / "out")
+
+
+async def test_a_missing_chunk_is_told_at_once(
+    cluster: Stores, store: JetStreamStore, tmp_path: Path
+) -> None:
+    sha256 = write(tmp_path / "in", content(4 * CHUNK))
+    await store.put_input(tmp_path / "in", sha256)
+    stored = await store.put_result("a/b/c/1/0", "n", stream_of(content(4 * CHUNK)))
+    connection = await cluster.connection()
+    for bucket in ("inputs", "results"):
+        [subject] = await subjects(connection, bucket, "C.>")
+        await remove_one_chunk(connection, bucket, subject)
+    async with asyncio.timeout(5):
+        with pytest.raises(IntegrityError, match="1 are missing"):
+            await store.get_input(sha256, tmp_path / "out")
+        with pytest.raises(IntegrityError, match="1 are missing"):
+            await read_all(store, stored)
+        with pytest.raises(IntegrityError, match="3 chunks are stored, not 4"):
+            await store.commit_result(stored)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broker", "in"]
+
+
+async def test_changed_bytes_get_no_name(store: JetStreamStore, tmp_path: Path) -> None:
+    stored = await store.put_result("a/b/c/1/0", "n", stream_of(content(2 * CHUNK)))
+    wrong = stored.model_copy(update={"sha256": digest(b"something else")})
+    with pytest.raises(IntegrityError, match="digest"):
+        await store.fetch_result(wrong, tmp_path / "out")
+    with pytest.raises(IntegrityError, match="digest"):
+        await read_all(store, wrong)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "nuid",
+    [
+        "*.a.b.c.1.0.{ulid}",
+        "n.a.b.c.1.>",
+        "n.a.other.c.1.0.{ulid}",
+        "n.a.b.c.1.0.{ulid}\r\nPUB x 0",
+        "{ulid}",
+        "",
+    ],
+)
+async def test_chunks_that_are_not_the_names_own_are_not_believed(store: JetStreamStore, nuid: str) -> None:
+    stored = await store.put_result("a/b/c/1/0", "n", stream_of(b"x"))
+    forged = stored.model_copy(update={"nuid": nuid.format(ulid=stored.nuid.rpartition(".")[2])})
+    with pytest.raises(IntegrityError, match="can't lie"):
+        await store.commit_result(forged)
+    with pytest.raises(IntegrityError, match="can't lie"):
+        await read_all(store, forged)
+
+
+async def test_deleting_a_batch_leaves_others_alone(cluster: Stores, store: JetStreamStore) -> None:
+    gone, uncommitted = "n.s/a/j*b/1/0", "n.s/a/j.c/2/1"
+    build, empty = "n.s/a//ws 07/0", "n.s/a/%build/1/0"
+    kept = ["n.s/ab/j/1/0", "n.s/*/j/1/0", "n.s/a.b/j/1/0", "n/a/j/1/0", "n.s/>//ws/0", "a/n.s/j/1/0"]
+    for name in (gone, build, *kept):
+        await store.commit_result(await store.put_result(name, "ws 07", stream_of(name.encode())))
+    await store.put_result(uncommitted, "ws*", stream_of(content(2 * CHUNK)))
+    await store.commit_result(await store.put_result(empty, "ws", stream_of(b"")))
+    await store.delete_results(BatchId("n.s", "a"))
+    await store.delete_results(BatchId("n.s", "a"))
+    found = await subjects(await cluster.connection(), "results", ">")
+    assert len(found) == 2 * len(kept)
+    client = await nats.connect(cluster.broker.address.urls[0])
+    try:
+        bucket = await client.jetstream().object_store("results")
+        assert {info.name: (await bucket.get(info.name)).data for info in await bucket.list()} == {
+            name: name.encode() for name in kept
+        }
+    finally:
+        await client.close()
+
+
+async def test_a_snapshot_is_replaced_whole(cluster: Stores, store: JetStreamStore) -> None:
+    assert await store.get_snapshot("state") is None
+    await store.put_snapshot("state", b"")
+    assert await store.get_snapshot("state") == b""
+    versions = [content(3 * CHUNK + number, seed=number) for number in range(6)]
+    await store.put_snapshot("state", versions[0])
+    reader, seen = await cluster.store(), set[bytes | None]()
+
+    async def read_on() -> None:
+        while versions[-1] not in seen:
+            seen.add(await reader.get_snapshot("state"))
+
+    reading = asyncio.create_task(read_on())
+    for version in versions[1:]:
+        await store.put_snapshot("state", version)
+    async with asyncio.timeout(10):
+        await reading
+    assert seen <= set(versions)
+    assert sorted((await subjects(await cluster.connection(), "snapshots", ">")).values()) == [1, 4]
+
+
+async def test_of_two_writers_of_a_snapshot_one_stands_whole(cluster: Stores) -> None:
+    writers = [await cluster.store() for _ in range(3)]
+    texts = [content(2 * CHUNK, seed=number) for number in range(3)]
+    for _ in range(4):
+        outcomes = await asyncio.gather(
+            *(store.put_snapshot("state", text) for store, text in zip(writers, texts, strict=True)),
+            return_exceptions=True,
+        )
+        stood = {text for text, outcome in zip(texts, outcomes, strict=True) if outcome is None}
+        assert stood
+        assert all(outcome is None or isinstance(outcome, Refused) for outcome in outcomes)
+        assert await writers[0].get_snapshot("state") in stood
+    assert sorted((await subjects(await cluster.connection(), "snapshots", ">")).values()) == [1, 2]
+
+
+async def test_a_damaged_snapshot_is_told(cluster: Stores, store: JetStreamStore) -> None:
+    await store.put_snapshot("state", content(2 * CHUNK))
+    connection = await cluster.connection()
+    [subject] = await subjects(connection, "snapshots", "C.>")
+    await jetstream.call(connection, "STREAM.PURGE.OBJ_snapshots", {"filter": subject})
+    with pytest.raises(IntegrityError, match="2 are missing"):
+        await store.get_snapshot("state")

@@ -1,0 +1,378 @@
+"""A jobs file that is wrong: every problem is told, with its place and what to write instead."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from distribute.config.loading import load
+from distribute.core.errors import InputError
+
+META = "meta: {namespace: n, batch_name: b}\n"
+RANGE = "write 90s, 45m, 2h or 1h30m10s; a plain number is seconds"
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("run.py", "mesh.dat"):
+        Path(name).write_text(name)
+
+
+def problems_of(text: str) -> list[str]:
+    """What is said of a file with this text, without the file's name."""
+    Path("jobs.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        load(Path("jobs.yaml"))
+    assert all("\n" not in problem for problem in caught.value.problems)
+    return [problem.removeprefix("jobs.yaml:") for problem in caught.value.problems]
+
+
+def job(keys: str) -> str:
+    return f"{META}command:\n  jobs:\n    - {{name: ab, command: [x], {keys}}}\n"
+
+
+def test_a_tab_and_an_unquoted_at() -> None:
+    assert problems_of("meta:\n\tnamespace: n\n\tmatrix: @jane:lab.org\n") == [
+        "2:1: a tab in the indentation, here and on 1 more lines; write spaces instead",
+        "3:10: '@' can't start a text without quotes; write \"@jane:lab.org\"",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "meta: {name_space: n, batch_name: b}\ncommand: {jobs: [{name: a, command: x}]}\n",
+            "1:8: meta has no key 'name_space'; write 'namespace'",
+        ),
+        (job("requred_files: []"), "4:32: a job has no key 'requred_files'; write 'required_files'"),
+        (job("required-files: []"), "4:32: a job has no key 'required-files'; write 'required_files'"),
+        (
+            job("required_files: [{pth: mesh.dat}]"),
+            "4:50: a file has no key 'pth'; write 'path'",
+        ),
+        (
+            job("resources: {walltime: 3}"),
+            "4:44: resources has no key 'walltime'; it may have cpus, memory, gpus",
+        ),
+        (job("slurm: {cpus-per-task: 3}"), "4:40: slurm has no key 'cpus-per-task'; write 'cpus_per_task'"),
+        (
+            META + "comand: {jobs: [{name: a, command: x}]}\n",
+            "2:1: the top level has no key 'comand'; write 'command'",
+        ),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_right_one(text: str, expected: str) -> None:
+    assert problems_of(text) == [expected]
+
+
+def test_two_kinds() -> None:
+    text = META + "python: {initialize: {build_file: run.py}, jobs: [{name: a, file: run.py}]}\n"
+    assert problems_of(text + "command: {jobs: [{name: a, command: x}]}\n") == [
+        (
+            "3:1: a batch has one kind, and this one has 'command' here and 'python' on line 2; "
+            "put them into two files"
+        )
+    ]
+
+
+def test_no_kind_and_nothing_at_all() -> None:
+    no_kind = (
+        "1:1: the batch has no kind; write one of python, command, apptainer, as `distribute template` shows"
+    )
+    no_meta = "1:1: the top level needs the key 'meta'; write meta: {namespace: jane, batch_name: sweep3}"
+    assert problems_of(META) == [no_kind]
+    for nothing in ("", "---\n", "# only a comment\n", "null\n"):
+        assert problems_of(nothing) == [no_kind, no_meta]
+    for other, found in (("- meta\n", "a list"), ("hello\n", "'hello'")):
+        assert problems_of(other) == [f"1:1: the top level takes keys with values, not {found}"]
+
+
+def test_no_jobs() -> None:
+    assert problems_of(META + "command:\n  jobs: []\n") == [
+        "3:9: jobs has nothing in it; write jobs: [{name: re100, command: ./solver --re 100}]"
+    ]
+    assert problems_of(META + "command:\n  jobs:\n") == [
+        "3:8: command needs the key 'jobs'; write jobs: [{name: re100, command: ./solver --re 100}]"
+    ]
+
+
+def test_more_jobs_than_a_batch_may_have() -> None:
+    jobs = "".join(f"    - {{name: j{n}, command: x}}\n" for n in range(100_001))
+    assert problems_of(f"{META}command:\n  jobs:\n{jobs}") == [
+        "4:5: jobs: 100001 are more than 100000; write files of 100000 each"
+    ]
+
+
+def test_duplicate_names_of_jobs_and_keys() -> None:
+    text = META + "command:\n  jobs:\n    - {name: a, command: x}\n    - {name: b, command: x, command: y}\n"
+    assert problems_of(text + "    - {name: a, command: x}\n    - {command: x, name: 'a'}\n") == [
+        "5:29: the key 'command' is on line 5 already; take one of the two out",
+        "6:14: two jobs are called 'a', here and on line 4; write another name",
+        "7:26: two jobs are called 'a', here and on line 4; write another name",
+    ]
+
+
+def test_duplicate_aliases_in_one_input_folder() -> None:
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Path(folder, "mesh.dat").write_text(folder)
+    text = """\
+meta: {namespace: n, batch_name: b}
+python:
+  initialize:
+    build_file: run.py
+    required_files: [mesh.dat, run.py]
+  jobs:
+    - name: one
+      file: {path: run.py, alias: mesh.dat}
+      required_files: [a/mesh.dat]
+    - name: two
+      file: run.py
+      required_files:
+        - {path: a/mesh.dat, alias: own.dat}
+        - {path: b/mesh.dat, alias: own.dat}
+        - mesh.dat
+    - name: three
+      file: run.py
+      required_files: [{path: a/mesh.dat, alias: own.dat}]
+"""
+    assert problems_of(text) == [
+        (
+            "9:24: two files would be './input/mesh.dat', here and on line 5; "
+            "write an alias, as in {path: 'a/mesh.dat', alias: 'other-mesh.dat'}"
+        ),
+        (
+            "14:18: two files would be './input/own.dat', here and on line 13; "
+            "write an alias, as in {path: 'b/mesh.dat', alias: 'other-own.dat'}"
+        ),
+        "15:11: two files would be './input/mesh.dat', here and on line 5; take one of the two out",
+    ]
+
+
+def test_a_missing_file_is_told_once() -> None:
+    jobs = "".join(f"    - {{name: j{n}, command: x, required_files: [gone/x.dat]}}\n" for n in range(3))
+    folder = Path.cwd()
+    advice = "write a path relative to the folder of this file, or an absolute one"
+    assert problems_of(f"{META}command:\n  jobs:\n{jobs}") == [
+        f"4:47: there is no file 'gone/x.dat' (looked for '{folder}/gone/x.dat'); {advice} (used 3 times)"
+    ]
+    assert problems_of(job("required_files: [run.py/x, {path: link}]")) == [
+        f"4:49: there is no file 'run.py/x' (looked for '{folder}/run.py/x'); {advice}",
+        f"4:66: there is no file 'link' (looked for '{folder}/link'); {advice}",
+    ]
+
+
+def test_a_folder_or_a_device_for_a_file() -> None:
+    Path("data").mkdir()
+    assert problems_of(job("required_files: [data, /dev/null]")) == [
+        "4:49: 'data' is a folder; list its files one by one, or write the path of an archive of it",
+        "4:55: '/dev/null' is a device, pipe or socket; write the path of a regular file",
+    ]
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read everything, so what may not be read is tried by somebody else."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.fixture
+def folder_of_all() -> Iterator[Path]:
+    """A folder that everybody may enter, as pytest's own may not be."""
+    with TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_an_unreadable_file(folder_of_all: Path) -> None:
+    path = folder_of_all / "jobs.yaml"
+    secret = folder_of_all / "secret.dat"
+    path.write_text(job("required_files: [secret.dat]"))
+    secret.write_text("x")
+    assert load(path).spec.work.jobs[0].files[0].alias == "secret.dat"
+    secret.chmod(0)
+    with as_nobody(), pytest.raises(InputError) as caught:
+        load(path)
+    assert caught.value.problems == (
+        f"{path}:4:49: the file 'secret.dat' may not be read by you; make it readable: chmod u+r '{secret}'",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("a/b", "'a/b' can't be a name: names become folders, so '/' and NUL are out"),
+        ("a\\0b", "'a\\x00b' can't be a name: names become folders, so '/' and NUL are out"),
+        ("..", "'..' can't be a name: it means a folder of its own"),
+        (".", "'.' can't be a name: it means a folder of its own"),
+        ("", "a name can't be empty"),
+        ("x" * 300, f"'{'x' * 24}'… has 300 bytes; a name may have 128"),
+        ("é" * 65, f"'{'é' * 24}'… has 130 bytes; a name may have 128"),
+    ],
+)
+def test_names_that_no_folder_can_have_are_refused_by_name(name: str, why: str) -> None:
+    text = (
+        f'meta:\n  namespace: "{name}"\n  batch_name: "{name}"\ncommand:\n  jobs:\n    - command: x\n'
+        f'      name: "{name}"\n      required_files: [{{path: mesh.dat, alias: "{name}"}}]\n'
+    )
+    assert problems_of(text) == [
+        f"2:14: namespace: {why}",
+        f"3:15: batch_name: {why}",
+        f"7:13: name: {why}",
+        f"8:48: alias: {why}",
+    ]
+
+
+def test_a_file_with_a_name_too_long_needs_an_alias() -> None:
+    name = "x" * 255
+    advice = "a name may have 128; write an alias, as in {path: PATH, alias: data}"
+    Path(name).write_text("x")
+    assert problems_of(job(f"required_files: [{name}, {'y' * 300}]")) == [
+        f"4:49: '{'x' * 24}'… has 255 bytes; {advice}",
+        f"4:306: '{'y' * 24}'… has 300 bytes; {advice}",
+        f"4:306: the file '{'y' * 300}' can't be looked at: File name too long; write the path of another",
+    ]
+    Path("jobs.yaml").write_text(job(f"required_files: [{{path: {name}, alias: data}}]"))
+    assert load(Path("jobs.yaml")).spec.work.jobs[0].files[0].alias == "data"
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("timeout: 2 hors", f"4:41: timeout: '2 hors' is no duration; {RANGE}"),
+        ("timeout: 0", "4:41: timeout: 0 is out of range; write more than 0"),
+        ("retries: 101", "4:41: retries: 101 is out of range; write 100 or less"),
+        ("retries: -1", "4:41: retries: -1 is out of range; write 0 or more"),
+        ("retries: many", "4:41: retries takes a whole number, not 'many'; write retries: 1"),
+        ("retries: 1.5", "4:41: retries takes a whole number, not '1.5'; write retries: 1"),
+        (
+            "resources: 4",
+            "4:43: resources takes keys with values, not '4'; write resources: {cpus: 4, memory: 8G}",
+        ),
+        (
+            "resources: {memory: 8 gigs}",
+            "4:52: memory: '8 gigs' is no size; write 8G, 512M or 10K; a plain number is bytes",
+        ),
+        ("resources: {cpus: 0}", "4:50: cpus: 0 is out of range; write 1 or more"),
+        (
+            "required_files: mesh.dat",
+            "4:48: required_files takes a list, not 'mesh.dat'; write required_files: ['mesh.dat']",
+        ),
+        (
+            "required_files: [[mesh.dat]]",
+            "4:49: a file takes a path, or {path: PATH, alias: NAME}, not a list; write required_files: [data/mesh.dat]",
+        ),
+        ("env: {A: }", '4:41: env takes a text, not nothing; write "" for an empty one'),
+        ("env: [A]", "4:37: env takes keys with values, not a list; write env: {MY_SETTING: fast}"),
+        (
+            "env: {1A: x}",
+            "4:38: env: '1A' can't name a variable; write letters, digits and '_', as in MY_SETTING",
+        ),
+        (
+            "env: {DISTRIBUTE_CPUS: 3}",
+            "4:38: env: 'DISTRIBUTE_CPUS' is set by distribute itself; take DISTRIBUTE_ off it",
+        ),
+        ('env: {A: "x\\0"}', "4:41: env: 'x\\x00' holds a NUL, which no program can be given; take it out"),
+    ],
+)
+def test_a_value_that_is_wrong_is_told_with_a_right_one(keys: str, expected: str) -> None:
+    assert problems_of(job(keys)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("[]", '2:37: command has nothing in it; write command: ["./solver", "--re", "100"]'),
+        ('""', '2:37: command has nothing in it; write command: ["./solver", "--re", "100"]'),
+        ("{a: b}", '2:37: command takes a list, not a mapping; write command: ["./solver", "--re", "100"]'),
+        (
+            "[x, [y]]",
+            '2:41: an item of command takes a text, not a list; write command: ["./solver", "--re", "100"]',
+        ),
+    ],
+)
+def test_a_command_that_is_none(command: str, expected: str) -> None:
+    assert problems_of(META + f"command: {{jobs: [{{name: a, command: {command}}}]}}\n") == [expected]
+
+
+def test_matrix_capabilities_and_priority() -> None:
+    text = """\
+meta: {namespace: n, batch_name: b, matrix: "jane:lab.org", capabilities: gpu, priority: 1000}
+command: {jobs: [{name: a, command: x}]}
+"""
+    assert problems_of(text) == [
+        "1:45: matrix: 'jane:lab.org' is no Matrix user; write \"@jane:example.org\", with the quotes",
+        "1:75: capabilities takes a list, not 'gpu'; write capabilities: ['gpu']",
+        "1:90: priority: 1000 is out of range; write 100 or less",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mounts", "why"),
+    [
+        ("[relative]", "'relative' can't be mounted; write a path in the container, as in /solver/cases"),
+        ("['/a:/b']", "'/a:/b' can't be mounted; write a path in the container, as in /solver/cases"),
+        ("[/a/../b]", "'/a/../b' can't be mounted; write a path in the container, as in /solver/cases"),
+        ("[/input/]", "'/input/' can't be mounted: it has its own use; write another path"),
+        ("[/a, /a]", "'/a' is listed twice; take one of the two out"),
+    ],
+)
+def test_mounts_that_can_not_be(mounts: str, why: str) -> None:
+    text = (
+        f"{META}apptainer:\n  initialize: {{sif: run.py, required_mounts: {mounts}}}\n  jobs: [{{name: a}}]\n"
+    )
+    (problem,) = problems_of(text)
+    assert problem.endswith((f" required_mounts: {why}", f" an item of required_mounts: {why}"))
+
+
+def test_a_python_batch_needs_its_build_file_and_scripts() -> None:
+    assert problems_of(
+        META + "python:\n  initialize: {required_files: []}\n  jobs: [{name: a}, {file: run.py}]\n"
+    ) == [
+        "3:15: initialize needs the key 'build_file'; write build_file: build.py",
+        "4:10: a job needs the key 'file'; write file: run.py",
+        "4:21: a job needs the key 'name'; write name: re100",
+    ]
+
+
+def test_all_problems_of_a_file_are_told_at_once_in_order() -> None:
+    text = """\
+meta:
+  namespace: n
+  batchname: b
+  timeout: soon
+python:
+  initialize: {build_file: run.py}
+  jobs:
+    - {name: a, file: gone.py}
+    - {name: a, file: run.py, command: x}
+    - nonsense
+slrm: {}
+"""
+    places = [problem.split(": ")[0] for problem in problems_of(text)]
+    assert places == ["3:3", "4:12", "8:23", "9:14", "9:31", "10:7", "11:1"]
+
+
+def test_a_jobs_file_that_is_not_there() -> None:
+    with pytest.raises(InputError) as caught:
+        load(Path("distribute-jobs.yaml"))
+    assert caught.value.problems == (
+        (
+            "distribute-jobs.yaml: there is no such file; write the path of a batch's YAML file, "
+            "or make one with `distribute template command --output distribute-jobs.yaml`"
+        ),
+    )

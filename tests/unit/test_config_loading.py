@@ -1,0 +1,369 @@
+"""A jobs file that is right, and the batch it becomes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from distribute.config.loading import batch_named_in, load
+from distribute.config.templates import TEMPLATES
+from distribute.core.errors import InputError
+from distribute.core.ids import BatchId
+from distribute.core.specs import (
+    ApptainerWork,
+    BatchSpec,
+    CommandJob,
+    CommandWork,
+    InputFile,
+    PythonJob,
+    PythonWork,
+    Resources,
+)
+
+ORIGINAL_PYTHON = """\
+---
+meta:
+  batch_name: your_jobset_name
+  namespace: your_namespace
+  matrix: "@your-username:matrix.org"
+  capabilities:
+    - gfortran
+    - python3
+python:
+  initialize:
+    build_file: execute/build.py
+    required_files:
+      - path: execute/geometry.dat
+        alias: null
+  jobs:
+    - name: job_1
+      file: { path: execute/run.py }
+      required_files:
+        - path: execute/job1.dat
+          alias: input.dat
+      slurm: null
+    - name: job_2
+      file: execute/run.py
+      required_files:
+        - execute/job2.dat
+      slurm: {time: 01:30:00}
+slurm:
+  job_name: sweep
+  output: out.txt
+  nodes: 1
+  ntasks: 4
+  cpus_per_task: 1
+  mem_per_cpu: 10M
+  hint: nomultithread
+  time: "00:30:00"
+  partition: cpu-core-0
+  account: fluids
+  mail_user: jane@example.org
+  mail_type: ALL
+"""
+
+ORIGINAL_APPTAINER = """\
+meta:
+  batch_name: b
+  namespace: n
+  matrix: ~
+  capabilities: [apptainer]
+apptainer:
+  initialize:
+    sif: {path: image.sif, alias: null}
+    required_files: []
+    required_mounts:
+      - /solver/extracted_cases
+  jobs:
+    - name: one
+      required_files: []
+    - name: two
+"""
+
+
+def write(folder: Path, text: str, **files: bytes) -> Path:
+    for name, content in files.items():
+        path = folder / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    path = folder / "distribute-jobs.yaml"
+    path.write_text(text)
+    return path
+
+
+def entry(alias: str, content: bytes) -> InputFile:
+    return InputFile(alias=alias, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+
+
+def test_the_original_python_file_is_read_whole(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        ORIGINAL_PYTHON,
+        execute__build_DOT_py=b"build",
+        execute__geometry_DOT_dat=b"geometry",
+        execute__run_DOT_py=b"run",
+        execute__job1_DOT_dat=b"1",
+        execute__job2_DOT_dat=b"2",
+    )
+    loaded = load(path)
+    assert loaded.spec == BatchSpec(
+        namespace="your_namespace",
+        batch="your_jobset_name",
+        matrix_user="@your-username:matrix.org",
+        capabilities=frozenset({"gfortran", "python3"}),
+        files=(entry("geometry.dat", b"geometry"),),
+        work=PythonWork(
+            build=entry("build.py", b"build"),
+            jobs=(
+                PythonJob(name="job_1", script=entry("run.py", b"run"), files=(entry("input.dat", b"1"),)),
+                PythonJob(name="job_2", script=entry("run.py", b"run"), files=(entry("job2.dat", b"2"),)),
+            ),
+        ),
+    )
+    assert {sha256: source.read_bytes() for sha256, source in loaded.sources.items()} == {
+        hashlib.sha256(content).hexdigest(): content
+        for content in (b"build", b"geometry", b"run", b"1", b"2")
+    }
+    assert all(source.is_absolute() for source in loaded.sources.values())
+    assert loaded.file.slurm is not None
+    assert loaded.file.slurm.model_dump() == {
+        "job_name": "sweep",
+        "output": "out.txt",
+        "nodes": 1,
+        "ntasks": 4,
+        "cpus_per_task": 1,
+        "mem_per_cpu": "10M",
+        "hint": "nomultithread",
+        "time": "00:30:00",
+        "partition": "cpu-core-0",
+        "account": "fluids",
+        "mail_user": "jane@example.org",
+        "mail_type": "ALL",
+    }
+    of_job = loaded.file.work.jobs[1].slurm
+    assert of_job is not None
+    assert of_job.time == "01:30:00"
+    assert loaded.file.work.jobs[0].slurm is None
+
+
+def test_the_original_apptainer_file_is_read_whole(tmp_path: Path) -> None:
+    spec = load(write(tmp_path, ORIGINAL_APPTAINER, image_DOT_sif=b"image")).spec
+    assert isinstance(spec.work, ApptainerWork)
+    assert spec.work.image == entry("image.sif", b"image")
+    assert spec.work.mounts == ("/solver/extracted_cases",)
+    assert [job.name for job in spec.work.jobs] == ["one", "two"]
+    assert spec.matrix_user is None
+    assert spec.resources is None
+
+
+def test_everything_beyond_the_original_reaches_the_batch(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+meta:
+  namespace: jane
+  batch_name: sweep
+  priority: -7
+  resources: {cpus: 4, memory: 8G, gpus: 1}
+  timeout: 1h30m10s
+  retries: 2
+command:
+  initialize: {required_files: [mesh.dat], build: "make -j$DISTRIBUTE_CPUS"}
+  env: {LEVEL: 3, ON: yes, EMPTY: ""}
+  jobs:
+    - name: re100
+      command: [./solver, --re, 100, --dt, 1e-3, ""]
+    - name: 1.10
+      command: ./solver --re 400 | tail
+      required_files: [{path: sub/../mesh.dat, alias: other mesh.dat}]
+      resources: {memory: 512M}
+      timeout: 90
+      retries: 0
+      env: {LEVEL: 4}
+""",
+        mesh_DOT_dat=b"mesh",
+        sub__keep=b"",
+    )
+    loaded = load(path)
+    assert loaded.spec == BatchSpec(
+        namespace="jane",
+        batch="sweep",
+        priority=-7,
+        resources=Resources(cpus=4, memory_bytes=8 * 1024**3, gpus=1),
+        timeout_s=5410,
+        retries=2,
+        env={"LEVEL": "3", "ON": "yes", "EMPTY": ""},
+        files=(entry("mesh.dat", b"mesh"),),
+        work=CommandWork(
+            build="make -j$DISTRIBUTE_CPUS",
+            jobs=(
+                CommandJob(name="re100", command=("./solver", "--re", "100", "--dt", "1e-3", "")),
+                CommandJob(
+                    name="1.10",
+                    command="./solver --re 400 | tail",
+                    files=(entry("other mesh.dat", b"mesh"),),
+                    resources=Resources(memory_bytes=512 * 1024**2),
+                    timeout_s=90,
+                    retries=0,
+                    env={"LEVEL": "4"},
+                ),
+            ),
+        ),
+    )
+    assert list(loaded.sources.values()) == [tmp_path / "mesh.dat"]
+
+
+def test_keys_with_nothing_behind_them_count_as_not_written(tmp_path: Path) -> None:
+    text = """\
+meta: {namespace: n, batch_name: b, capabilities: , priority: , resources: ~, timeout: null}
+command:
+  initialize:
+  env:
+  jobs:
+    - {name: a, command: [x], required_files: , env: , slurm: , retries: }
+slurm:
+"""
+    spec = load(write(tmp_path, text)).spec
+    assert spec == BatchSpec(
+        namespace="n", batch="b", work=CommandWork(jobs=(CommandJob(name="a", command=("x",)),))
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "no",
+        "100",
+        "1e3",
+        "a b",
+        "*",
+        ">",
+        "a>b*c",
+        "é",
+        "日本",
+        "-",
+        "x" * 128,
+        "a\nb",
+        "~x",
+        ".hidden",
+        "%2F",
+    ],
+)
+def test_names_that_a_folder_can_have_work(name: str, tmp_path: Path) -> None:
+    quoted = '"' + name.replace("\n", "\\n") + '"'
+    text = (
+        f"meta: {{namespace: {quoted}, batch_name: {quoted}}}\n"
+        f"command: {{jobs: [{{name: {quoted}, command: [x]}}]}}\n"
+    )
+    spec = load(write(tmp_path, text)).spec
+    assert (spec.namespace, spec.batch, spec.work.jobs[0].name) == (name, name, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["no", "100", "1e3", "0123", "1.10", "12:30:00", "2024-01-01", "true", "0x1F"]
+)
+def test_a_name_without_quotes_is_what_was_written(name: str, tmp_path: Path) -> None:
+    text = (
+        f"meta: {{namespace: {name}, batch_name: b}}\n"
+        f"command: {{jobs: [{{name: {name}, command: [{name}]}}]}}\n"
+    )
+    spec = load(write(tmp_path, text)).spec
+    assert spec.namespace == name
+    assert spec.work.jobs == (CommandJob(name=name, command=(name,)),)
+
+
+@pytest.mark.parametrize("name", ["a b.dat", "*.dat", "é.dat", "a\nb", "-rf", "x" * 128])
+def test_files_are_found_whatever_they_are_called(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"x")
+    quoted = '"' + name.replace("\n", "\\n") + '"'
+    text = (
+        "meta: {namespace: n, batch_name: b}\n"
+        f"command: {{jobs: [{{name: j, command: [x], required_files: [{quoted}]}}]}}\n"
+    )
+    assert load(write(tmp_path, text)).spec.work.jobs[0].files == (entry(name, b"x"),)
+
+
+def test_paths_start_at_the_file_or_at_home_or_at_the_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("project", "home", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.dat").write_text(folder)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    text = (
+        "meta: {namespace: n, batch_name: b}\ncommand:\n  jobs:\n    - name: j\n      command: [x]\n"
+        f"      required_files: [project.dat, ~/home.dat, {tmp_path}/elsewhere/elsewhere.dat, ./link]\n"
+    )
+    (tmp_path / "project" / "link").symlink_to(tmp_path / "elsewhere" / "elsewhere.dat")
+    (tmp_path / "project" / "distribute-jobs.yaml").write_text(text)
+    loaded = load(Path("project/distribute-jobs.yaml"))
+    assert loaded.spec.work.jobs[0].files == (
+        entry("project.dat", b"project"),
+        entry("home.dat", b"home"),
+        entry("elsewhere.dat", b"elsewhere"),
+        entry("link", b"elsewhere"),
+    )
+    assert len(loaded.sources) == 3
+
+
+def test_an_executable_stays_one(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, TEMPLATES["command"], solver_DOT_c=b"c", data__mesh_DOT_dat=b"m", data__re400_DOT_json=b"r"
+    )
+    (tmp_path / "solver.c").chmod(0o755)
+    assert [(file.alias, file.executable) for file in load(path).spec.files] == [
+        ("solver.c", True),
+        ("mesh.dat", False),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["python", "command", "apptainer"])
+def test_the_templates_are_valid(kind: str, tmp_path: Path) -> None:
+    assert set(TEMPLATES) == {"python", "command", "apptainer"}
+    text = next(text for name, text in TEMPLATES.items() if name == kind)
+    files = [
+        "build.py",
+        "run.py",
+        "solver.c",
+        "solver.sif",
+        "data/mesh.dat",
+        "data/re100.json",
+        "data/re400.json",
+    ]
+    (tmp_path / "data").mkdir()
+    for file in files:
+        (tmp_path / file).write_text(file)
+    spec = load(write(tmp_path, text)).spec
+    assert spec.work.kind == kind
+    assert [job.name for job in spec.work.jobs] == ["re100", "re400"]
+    assert spec.resources == Resources(cpus=4, memory_bytes=2 * 1024**3)
+    assert spec.env == {"SOLVER_LOG": "brief"}
+    assert spec.work.jobs[1].timeout_s == 6 * 3600
+
+
+def test_a_batch_is_named_by_its_file_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, ORIGINAL_PYTHON + "frobnicate: 3\n")
+    assert batch_named_in(path) == BatchId("your_namespace", "your_jobset_name")
+    path.write_text("meta: {namespace: a/b, batch_name: c}\n")
+    with pytest.raises(InputError) as caught:
+        batch_named_in(path)
+    assert caught.value.problems == (
+        f"{path}:1:19: namespace: 'a/b' can't be a name: names become folders, so '/' and NUL are out",
+    )
+
+
+def test_jobs_that_share_a_file_share_what_is_known_of_it(tmp_path: Path) -> None:
+    jobs = "".join(f"    - {{name: j{n}, file: run.py, required_files: [mesh.dat]}}\n" for n in range(1000))
+    text = (
+        "meta: {namespace: n, batch_name: b}\n"
+        f"python:\n  initialize: {{build_file: run.py}}\n  jobs:\n{jobs}"
+    )
+    loaded = load(write(tmp_path, text, run_DOT_py=b"run", mesh_DOT_dat=b"mesh"))
+    assert len(loaded.sources) == 2
+    work = loaded.spec.work
+    assert isinstance(work, PythonWork)
+    assert len({id(job.files[0]) for job in work.jobs}) == 1
+    assert len({id(job.script) for job in work.jobs}) == 1

@@ -1,0 +1,205 @@
+"""YAML: what is read, where it was, and what is said of what can't be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distribute.config.yaml_source import Document
+from distribute.core.errors import InputError
+
+LOADERS = [yaml.CBaseLoader, yaml.BaseLoader]
+
+
+@pytest.fixture(params=LOADERS, ids=["libyaml", "pure Python"])
+def loader(request: pytest.FixtureRequest) -> type[yaml.BaseLoader]:
+    chosen: type[yaml.BaseLoader] = request.param
+    return chosen
+
+
+def problems_of(text: str, loader: type[yaml.BaseLoader]) -> list[str]:
+    try:
+        document = Document(text, "f", loader)
+    except InputError as error:
+        return list(error.problems)
+    return document.lines(document.problems)
+
+
+def test_scalars_are_the_text_that_was_written(loader: type[yaml.BaseLoader]) -> None:
+    written = ["no", "1e3", "0123", "1.10", "12:30:00", "2024-01-01", "true", "0x10", "1_000", "=", ".inf"]
+    text = "\n".join(f"- {scalar}" for scalar in written)
+    assert Document(text, "f", loader).value == written
+
+
+def test_only_a_plain_null_is_nothing(loader: type[yaml.BaseLoader]) -> None:
+    text = "[null, ~, Null, NULL, 'null', \"\", !!str null, nUll]"
+    assert Document(text, "f", loader).value == [None, None, None, None, "null", "", "null", "nUll"]
+    assert Document("a:\nb: ''\n", "f", loader).value == {"a": None, "b": ""}
+
+
+def test_leading_dashes_comments_and_windows_line_ends_are_fine(loader: type[yaml.BaseLoader]) -> None:
+    document = Document("---\r\n# hello\r\na:\r\n  - x\r\n  - y\r\n", "f", loader)
+    assert document.value == {"a": ["x", "y"]}
+    assert document.line_of(("a", 1)) == 5
+
+
+def test_every_value_has_its_line_and_column(loader: type[yaml.BaseLoader]) -> None:
+    document = Document(
+        "é: x\na:\n  - b: {c: 1, d: [ü, 2]}\n    'e': |\n      long\n      text\n", "f", loader
+    )
+
+    def place(*loc: str | int, of_key: bool = False) -> str:
+        from distribute.config.yaml_syntax import Problem
+
+        return document.lines([Problem(document.offset(loc, of_key=of_key), "")])[0]
+
+    assert place("é") == "f:1:4: "
+    assert place("a") == "f:3:3: "
+    assert place("a", of_key=True) == "f:2:1: "
+    assert place("a", 0, "b", "c") == "f:3:12: "
+    assert place("a", 0, "b", "d", 1) == "f:3:22: "
+    assert place("a", 0, "e", of_key=True) == "f:4:5: "
+    assert place("a", 0, "e") == "f:4:10: "
+    assert place("a", 0, "not there", "nor this") == "f:3:5: "
+    assert place() == "f:1:1: "
+
+
+def test_aliases_and_merges_keep_the_place_of_what_they_stand_for(loader: type[yaml.BaseLoader]) -> None:
+    text = "one: &one {a: 1, b: 2}\ntwo:\n  <<: *one\n  b: 3\nthree: *one\nfour:\n  <<: [*one, {c: 4}]\n"
+    document = Document(text, "f", loader)
+    assert document.value == {
+        "one": {"a": "1", "b": "2"},
+        "two": {"b": "3", "a": "1"},
+        "three": {"a": "1", "b": "2"},
+        "four": {"a": "1", "b": "2", "c": "4"},
+    }
+    assert document.line_of(("two", "a")) == 1
+    assert document.line_of(("two", "b")) == 4
+    assert document.line_of(("three", "b")) == 1
+    assert document.line_of(("four", "c")) == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a:\n\tb: c\n", "f:2:1: a tab in the indentation; write spaces instead"),
+        (
+            "a:\n  b: x\n\tc: d\n",
+            "f:3:1: a tab in the indentation; write spaces instead",
+        ),
+        (
+            "a:\n  b: x\n  \tc: d\n",
+            "f:3:3: a tab in the indentation; write spaces instead",
+        ),
+        ("- \tname: x\n", "f:1:3: a tab in the indentation; write spaces instead"),
+        ("a: @u:s # x\n", "f:1:4: '@' can't start a text without quotes; write \"@u:s\""),
+        ("a: [@u]\n", "f:1:5: '@' can't start a text without quotes; put quotes around it"),
+        ("a: `x`\n", "f:1:4: '`' can't start a text without quotes; put quotes around it"),
+        (
+            "a: *\n",
+            "f:1:4: '*' starts a reference to an anchor; if it is meant as text, put quotes around it",
+        ),
+        (
+            "a: *.dat\n",
+            "f:1:4: '*' starts a reference to an anchor; if it is meant as text, put quotes around it",
+        ),
+        (
+            "a: *foo\n",
+            (
+                "f:1:4: *foo refers to an anchor that is not above it; "
+                'if it is meant as text, put quotes around it: "*foo"'
+            ),
+        ),
+        (
+            "a: b: c\n",
+            (
+                "f:1:5: no key can end here; indent the line like its neighbours or, "
+                "if this ':' is part of a text, put quotes around the text"
+            ),
+        ),
+        ("a: 1\n---\nb: 2\n", "f:2:1: a second document starts here; write one batch a file"),
+        ("a: 'x\n", "f:1:4: this quote is never closed; write the closing quote"),
+        (
+            "a:\n   b: 1\n  c: 2\n",
+            "f:3:3: does not line up with what begins on line 1; indent it like that, or deeper",
+        ),
+        ("a: 1\nb: 2\na: 3\n", "f:3:1: the key 'a' is on line 1 already; take one of the two out"),
+        ("a: !x 3\n", "f:1:4: the tag !x means nothing here; take it out, or quote the text"),
+        (
+            "a: !!python/object:os.system 3\n",
+            "f:1:4: the tag !!python/object:os.system means nothing here; take it out, or quote the text",
+        ),
+        (
+            "a: {{x}}\n",
+            "f:1:5: a key must be text, and this is a mapping in {…}; put quotes around what is text",
+        ),
+        ("a: \0\n", 'f:1:4: the character U+0000 can\'t stand in YAML; write it as "\\x00", or take it out'),
+        ("a: 1\n<<: 3\n", "f:2:1: '<<' merges mappings; write <<: *NAME, where &NAME marks a mapping above"),
+        ("[" * 60 + "]" * 60, "f:1:52: nested more than 50 deep; close the brackets before"),
+        (
+            "- &a [*a]\n",
+            (
+                "f:1:7: *a refers to an anchor that is not above it; if it is meant as text, "
+                'put quotes around it: "*a"'
+            ),
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_place_and_remedy(
+    text: str, expected: str, loader: type[yaml.BaseLoader]
+) -> None:
+    assert problems_of(text, loader) == [expected]
+
+
+@pytest.mark.parametrize("text", ["a: [b, c\nd: e\n", "a: {b: 1\nd: e\n", "[1, 2"])
+def test_a_bracket_left_open_is_told_with_its_line(text: str, loader: type[yaml.BaseLoader]) -> None:
+    (problem,) = problems_of(text, loader)
+    bracket = "'}'" if "{" in text else "']'"
+    assert problem.endswith(
+        f"what opens on line 1 has no end; write ',' between items, {bracket} behind them"
+    )
+
+
+def test_tabs_and_unquoted_users_come_in_company_and_are_told_together(loader: type[yaml.BaseLoader]) -> None:
+    text = "---\nmeta:\n\tnamespace: jane\n\tmatrix: @jane:lab.org\npython:\n\tjobs:\n"
+    assert problems_of(text, loader) == [
+        "f:3:1: a tab in the indentation, here and on 2 more lines; write spaces instead",
+        "f:4:10: '@' can't start a text without quotes; write \"@jane:lab.org\"",
+    ]
+
+
+def test_tabs_that_are_no_indentation_are_fine(loader: type[yaml.BaseLoader]) -> None:
+    text = "build: |\n  all:\n  \tcc x.c\nc: 1 # \tx\n"
+    assert Document(text, "f", loader).value == {"build": "all:\n\tcc x.c\n", "c": "1"}
+
+
+def test_a_tab_behind_a_colon_is_fine_where_the_parser_takes_it() -> None:
+    assert Document("a:\tb\n", "f", yaml.CBaseLoader).value == {"a": "b"}
+    assert problems_of("a:\tb\n", yaml.BaseLoader) == [
+        "f:1:3: a tab, where YAML takes spaces only; write spaces"
+    ]
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "image.sif").write_bytes(b"abc\xff\xfe")
+    (tmp_path / "bom.yaml").write_bytes("\ufeffa: 1\n".encode())
+    assert Document.read(tmp_path / "bom.yaml").value == {"a": "1"}
+    for name, why in [
+        ("image.sif", "byte 4 is not UTF-8 (invalid start byte); write a text file in UTF-8"),
+        ("", "this is a folder; write the path of a YAML file"),
+        ("gone.yaml", "there is no such file; write the path of one"),
+    ]:
+        with pytest.raises(InputError) as caught:
+            Document.read(tmp_path / name)
+        assert caught.value.problems == (f"{tmp_path / name}: {why}",)
+
+
+def test_a_problem_is_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
+    path = tmp_path / "two\nlines.yaml"
+    path.write_text("a: @x\n")
+    with pytest.raises(InputError) as caught:
+        Document.read(path)
+    assert str(caught.value).startswith(f"{str(path)!r}:1:4: ")
+    assert "\n" not in str(caught.value)
