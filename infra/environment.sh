@@ -13,7 +13,7 @@ may_install() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }
 
 apt_install() {
     say "installing with apt-get: $*"
-    apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >&2
+    apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
 }
 
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }

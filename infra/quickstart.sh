@@ -15,11 +15,15 @@ distribute demo "$@"
 
 cat <<'NEXT'
 
-What to try next:
-  . .venv/bin/activate                   so that `distribute` is a command of this shell
-  distribute up --detach --nodes 2       a cluster on this computer that stays; `distribute down` ends it
-  distribute template python --output distribute-jobs.yaml
-  distribute add --wait                  submits distribute-jobs.yaml, once its files are there
-  distribute status; distribute nodes    what runs where
+What to try next, here in the checkout:
+  . .venv/bin/activate                                    `distribute` is now a command of this shell
+  distribute up --detach --nodes 2 --capability compiler  a cluster on this computer that stays
+  distribute add cli/distribute_cli/example/distribute-jobs.yaml
+  distribute watch demo/cavity                            its progress, until it ends
+  distribute status demo/cavity                           its jobs; `distribute nodes` shows the nodes
+  distribute logs demo/cavity/re1000-n128                 what a job printed
+  distribute pull demo/cavity --save-dir results          everything; or by name: … include --include summary
+  distribute down                                         ends the cluster
+  distribute template python                              a batch of your own begins like this
 README.md says how a lab sets up several computers.
 NEXT

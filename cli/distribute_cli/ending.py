@@ -173,8 +173,13 @@ async def tell_end(output: Output, reads: Reads, batch: BatchId, course: Course)
         figures = ": " + ", ".join([f"{jobs['succeeded']} of {jobs['total']} jobs succeeded", *badly])
     why = f" ({printable(course.reason)})" if course.reason else ""
     output.done(f"{name} {course.end}{figures}{why}", found)
-    output.hint(f"`distribute pull {name}` brings its results; `distribute status {name}` lists its jobs")
     return 0 if course.end == "completed" else 1
+
+
+def hint_results(output: Output, batch: BatchId) -> None:
+    """Tell a person what to do with a batch that is over."""
+    name = printable(str(batch))
+    output.hint(f"`distribute pull {name}` brings its results; `distribute status {name}` lists its jobs")
 
 
 def _over(course: Course, *, archived: bool) -> bool:

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distribute.core.errors import IntegrityError
-from distribute.core.manifest import StoredObject
+from distribute.core.manifest import StoredFile, StoredObject
 from distribute_cli.object_stream import ObjectStream
 from distribute_cli.output import Bar, Document
 from distribute_cli.safe_files import TargetFolder, shown
 from distribute_cli.wanted import Wanted, WantedFile
 
 if TYPE_CHECKING:
-    from distribute.nats.cluster import Cluster
+    from distribute.nats.store import JetStreamStore
 
 PARALLEL_OBJECTS = 8
+
+RESUMED_FROM_BYTES = 8 << 20
+"""Files of this size that are cut off are gone on with; smaller ones begin again."""
 
 
 @dataclass(slots=True)
@@ -41,14 +44,14 @@ class Pulled:
         }
 
 
-async def fetch(cluster: Cluster, wanted: Wanted, folder: Path, bar: Bar) -> Pulled:
+async def fetch(store: JetStreamStore, wanted: Wanted, folder: Path, bar: Bar) -> Pulled:
     """Bring what is wanted below `folder`. What is there with the right digest stays.
 
     Raises:
         StorageFull: there is no room in the folder.
         InputError: something in the folder is in the way.
     """
-    run = _Run(cluster, TargetFolder(folder), bar, wanted.size_bytes)
+    run = _Run(store, TargetFolder(folder), bar, wanted.size_bytes)
     for parts in wanted.folders:
         run.target.make_folder(parts)
     missing = await run.find_missing(wanted)
@@ -64,10 +67,10 @@ Missing = dict[StoredObject, list[WantedFile]]
 class _Run:
     """One pull, under way."""
 
-    def __init__(self, cluster: Cluster, target: TargetFolder, bar: Bar, total_bytes: int) -> None:
+    def __init__(self, store: JetStreamStore, target: TargetFolder, bar: Bar, total_bytes: int) -> None:
         self.target = target
         self.pulled = Pulled()
-        self._cluster = cluster
+        self._store = store
         self._bar = bar
         self._total_bytes = total_bytes
         self._done_bytes = 0
@@ -84,7 +87,7 @@ class _Run:
             else:
                 with self.target.new_file(file.parts, file.file):
                     pass
-                self.pulled.fetched += 1
+                self._count(file)
         return missing
 
     async def fetch(self, missing: Missing) -> None:
@@ -95,15 +98,27 @@ class _Run:
 
     async def _work(self, queue: Iterator[tuple[StoredObject, list[WantedFile]]]) -> None:
         for stored, files in queue:
-            for lane in _lanes(files):
-                try:
-                    await self._unpack(stored, lane)
-                except IntegrityError as error:
-                    self.pulled.problems.append(str(error))
+            try:
+                if len(files) == 1 and _is_whole(stored, files[0].file):
+                    await self._download(stored, files[0])
+                else:
+                    for lane in _lanes(files):
+                        await self._unpack(stored, lane)
+            except IntegrityError as error:
+                self.pulled.problems.append(f"{shown(files[0].parts)}: {error}")
+
+    async def _download(self, stored: StoredObject, file: WantedFile) -> None:
+        """Fetch a large file, from where an earlier pull was cut off."""
+        with self.target.place(file.parts) as path:
+            await self._store.fetch_result(stored, path)
+        if file.file.executable:
+            await asyncio.to_thread(self.target.make_executable, file.parts)
+        self._count(file)
+        self._advance(file.file.size_bytes)
 
     async def _unpack(self, stored: StoredObject, files: list[WantedFile]) -> None:
         """Cut an object, as it comes, into the files that are wanted of it."""
-        async with aclosing(self._cluster.store.get_result(stored)) as chunks:
+        async with aclosing(self._store.get_result(stored)) as chunks:
             stream = ObjectStream(chunks, shown(files[0].parts))
             for file in files:
                 await stream.skip_to(file.file.offset)
@@ -111,12 +126,21 @@ class _Run:
                     async for piece in stream.take(file.file.size_bytes):
                         new.write(piece)
                         self._advance(len(piece))
-                self.pulled.fetched += 1
-                self.pulled.size_bytes += file.file.size_bytes
+                self._count(file)
+
+    def _count(self, file: WantedFile) -> None:
+        self.pulled.fetched += 1
+        self.pulled.size_bytes += file.file.size_bytes
 
     def _advance(self, size_bytes: int) -> None:
         self._done_bytes += size_bytes
         self._bar.update(self._done_bytes, self._total_bytes)
+
+
+def _is_whole(stored: StoredObject, file: StoredFile) -> bool:
+    """Is the file all of the object, and worth going on with where it is cut off?"""
+    same = (stored.size_bytes, stored.sha256) == (file.size_bytes, file.sha256)
+    return same and file.size_bytes >= RESUMED_FROM_BYTES
 
 
 def _lanes(files: list[WantedFile]) -> Iterator[list[WantedFile]]:

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 import psutil
 
-from distribute.config.settings import embedded_cluster_file, state_dir
+from distribute.config.where import embedded_cluster_file, state_dir
 from distribute.core.errors import DistributeError, Refused
 from distribute_cli.supervisor import gone
 

@@ -6,6 +6,7 @@ Answers go to standard output, everything else (hints, progress, warnings) to st
 from __future__ import annotations
 
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,10 @@ Document = dict[str, Any]
 
 WIDE = 10_000
 """The width of a table that goes to no terminal, in columns: nothing is cut there."""
+
+
+LINE_EVERY_S = 2.0
+"""How often progress is told where there is no terminal."""
 
 
 class Bar(Protocol):
@@ -218,15 +223,15 @@ class _NoBar:
 
 
 class _LineBar:
-    """Progress where there is no terminal: a line at every tenth of the way."""
+    """Progress where there is no terminal: a line now and then, none where all is done before."""
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._tenth = -1
+        self._last = time.monotonic()
 
     def update(self, done: float, total: float, note: str = "") -> None:
-        tenth = int(10 * done / total) if total else 10
-        if tenth > self._tenth:
-            self._tenth = tenth
+        now = time.monotonic()
+        if now - self._last >= LINE_EVERY_S:
+            self._last = now
             behind = f" ({note})" if note else ""
-            print(f"{self._title}: {10 * tenth} %{behind}", file=sys.stderr, flush=True)
+            print(f"{self._title}: {100 * done / (total or 1):.0f} %{behind}", file=sys.stderr, flush=True)

@@ -41,13 +41,11 @@ async def pull_batch(
         output.files(document | wanted.document())
     else:
         with output.bar(f"pulling {printable(str(batch))}", of_bytes=True) as bar:
-            pulled = await fetch(cluster, wanted, folder, bar)
+            pulled = await fetch(cluster.store, wanted, folder, bar)
         where = folder / batch.namespace / batch.batch
-        kept = f"; {pulled.kept} were there already" if pulled.kept else ""
-        output.done(
-            f"{pulled.fetched} files, {format_size(pulled.size_bytes)}, are in {printable(str(where))}{kept}",
-            document | pulled.document(where),
-        )
+        kept = f"; {pulled.kept} more were there already" if pulled.kept else ""
+        brought = f"{pulled.fetched} files, {format_size(pulled.size_bytes)}"
+        output.done(f"{brought}, are in {printable(str(where))}{kept}", document | pulled.document(where))
     if not archived.course.archived:
         output.warn(
             f"{printable(str(batch))} is not over: this is what is archived of it so far, "

@@ -75,29 +75,41 @@ class TargetFolder:
     def holds(self, parts: Parts, file: StoredFile) -> bool:
         """Is this very file there already? If so, it is made executable where it should be."""
         try:
-            with self.opened(parts[:-1], make=False) as folder:
+            with self.opened(parts[:-1], make=False) as folder, self._told(parts, "read"):
+                status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+                if not stat.S_ISREG(status.st_mode) or status.st_size != file.size_bytes:
+                    return False
                 descriptor = os.open(parts[-1], _READ, dir_fd=folder)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        except OSError as error:
-            if error.errno in {errno.ELOOP, errno.ENXIO}:  # a link, or a socket
-                return False
-            raise InputError(f"{self._at(parts)}: can't be read: {error.strerror}") from error
         with os.fdopen(descriptor, "rb", buffering=0) as there:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_size != file.size_bytes:
-                return False
             if hashlib.file_digest(there, "sha256").hexdigest() != file.sha256:
                 return False
-            if file.executable and not status.st_mode & stat.S_IXUSR:
-                os.fchmod(descriptor, stat.S_IMODE(status.st_mode) | 0o111)
-            return True
+        if file.executable and not status.st_mode & stat.S_IXUSR:
+            self.make_executable(parts)
+        return True
+
+    def make_executable(self, parts: Parts) -> None:
+        """Make a file executable for those who may read it."""
+        with self.opened(parts[:-1], make=False) as folder, self._told(parts):
+            descriptor = os.open(parts[-1], _READ, dir_fd=folder)
+            try:
+                mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+                os.fchmod(descriptor, mode | (mode & 0o444) >> 2)
+            finally:
+                os.close(descriptor)
 
     @contextmanager
     def new_file(self, parts: Parts, file: StoredFile) -> Iterator[NewFile]:
         """A file to be written, which gets its name at the end of the block, if its digest is right."""
         with self.opened(parts[:-1]) as folder, self._told(parts), NewFile(folder, parts, file) as new:
             yield new
+
+    @contextmanager
+    def place(self, parts: Parts) -> Iterator[Path]:
+        """A file's path through its folder's descriptor: whoever writes it there is not led elsewhere."""
+        with self.opened(parts[:-1]) as folder, self._told(parts):
+            yield Path(f"/proc/self/fd/{folder}") / os.fsdecode(parts[-1])
 
     @contextmanager
     def opened(self, parts: Parts, *, make: bool = True) -> Iterator[int]:
@@ -134,11 +146,11 @@ class TargetFolder:
         return f"{self.path}/{shown(parts)}"
 
     @contextmanager
-    def _told(self, parts: Parts) -> Iterator[None]:
-        """Tell of failed writes by path and cause."""
+    def _told(self, parts: Parts, action: str = "written") -> Iterator[None]:
+        """Tell of what could not be done by path and cause. What is not there yet is for the caller."""
         try:
             yield
-        except FileExistsError:
+        except (FileExistsError, FileNotFoundError):
             raise
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -146,7 +158,7 @@ class TargetFolder:
                     f"{self._at(parts)}: no room left here; make room, or pull elsewhere with --save-dir, "
                     "then pull again: it goes on where it stopped"
                 ) from error
-            raise InputError(f"{self._at(parts)}: can't be written: {error.strerror}") from error
+            raise InputError(f"{self._at(parts)}: can't be {action}: {error.strerror}") from error
 
 
 class NewFile:

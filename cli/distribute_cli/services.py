@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from distribute.config.settings import NodeSettings, ServerAddress
+    from distribute.config.settings import NodeSettings
+    from distribute.config.where import ServerAddress
 
 
 def service_command(name: str, *options: str) -> list[str]:

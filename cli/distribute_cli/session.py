@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from distribute.core.ids import ulid
-
 if TYPE_CHECKING:
-    from distribute.config.settings import ClientSettings, ServerAddress
+    from distribute.config.settings import ClientSettings
+    from distribute.config.where import ServerAddress
     from distribute.nats.cluster import Cluster
     from distribute_cli.output import Output
 
@@ -52,7 +49,7 @@ class Session:
             InputError: an address, or the file of credentials, can't be one.
             Unreachable: nobody says.
         """
-        from distribute.config.settings import resolve_server
+        from distribute.config.where import resolve_server
 
         where = self.where
         server, creds = where.server, where.creds
@@ -86,7 +83,6 @@ def author() -> str:
 
 def stamp() -> Stamp:
     """The mark of a new event of this person's."""
-    now = time.time()
-    return Stamp(
-        id=ulid(int(now * 1000), os.urandom(10)), time=datetime.fromtimestamp(now, UTC), author=author()
-    )
+    from distribute.runtime import new_id
+
+    return Stamp(id=new_id(), time=datetime.now(UTC), author=author())

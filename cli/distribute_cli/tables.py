@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from rich.console import RenderableType
@@ -30,10 +30,26 @@ STATE_STYLES = {
 }
 
 
-def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+JOB_COUNTS = ("jobs", "succeeded", "running", "assigned", "queued", "failed", "killed")
+
+Cell = str | Text
+
+
+Row = Mapping[str, Cell]
+
+
+def _table(rows: Sequence[Row], *, right: Collection[str] = (), optional: Collection[str] = ()) -> Table:
+    """A table of rows that all have the same columns. An optional column that says nothing is left out."""
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    columns = [
+        column
+        for column in (rows[0] if rows else ())
+        if column not in optional or any(str(row[column]) not in {NOTHING, ""} for row in rows)
+    ]
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[column] for column in columns))
     return table
 
 
@@ -43,73 +59,57 @@ def batches(document: Document) -> Iterator[RenderableType]:
     if not found:
         yield "No batches yet. `distribute template command` writes a first one; `distribute add` submits it."
         return
-    figures = ("jobs", "done", "running", "queued", "failed", "killed")
-    table = _table("batch", "user", "state", *figures, "submitted", "took", right=(*figures, "took"))
-    for batch in found:
-        jobs = batch["jobs"]
-        table.add_row(
-            printable(f"{batch['namespace']}/{batch['batch']}"),
-            printable(batch["user"]),
-            batch_state(batch),
-            str(jobs["total"]),
-            _count(jobs["succeeded"]),
-            _count(jobs["running"] + jobs["assigned"]),
-            _count(jobs["queued"]),
-            _count(jobs["failed"], "red"),
-            _count(jobs["killed"], "yellow"),
-            ago(batch["submitted_at"]),
-            span(batch["submitted_at"], batch["finished_at"]),
-        )
-    yield table
+    rows = [_batch_row(batch) for batch in found]
+    yield _table(rows, right={*JOB_COUNTS, "took"}, optional={"assigned", "queued", "failed", "killed"})
 
 
-def batch_state(batch: Document) -> Text:
-    """A batch's state; of one that is over, whether its results are still on their way to the archive."""
+def _batch_row(batch: Document) -> dict[str, Cell]:
+    jobs = batch["jobs"]
     state = state_text(batch["state"])
     if batch["finished_at"] is not None and not batch["archived"]:
         state.append(", archiving", style="dim")
-    return state
+    return {
+        "batch": printable(f"{batch['namespace']}/{batch['batch']}"),
+        "user": printable(batch["user"]),
+        "state": state,
+        "jobs": str(jobs["total"]),
+        **{name: _count(jobs[name], STATE_STYLES.get(name, "")) for name in JOB_COUNTS[1:]},
+        "submitted": f"{span(batch['submitted_at'], None)} ago",
+        "took": span(batch["submitted_at"], batch["finished_at"]),
+    }
 
 
 def batch(document: Document) -> Iterator[RenderableType]:
     """One batch and its jobs."""
-    counts = {"batches": [document]}
-    yield from batches(counts)
-    if document.get("reason"):
+    yield from batches({"batches": [document]})
+    if document["reason"]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
+    for node, reason in sorted(document["build_failed"].items()):
+        yield Text(f"\nthe build failed at {printable(node)}: {printable(reason)}", style="red")
     yield ""
-    table = _table(
-        "job",
-        "state",
-        "try",
-        "node",
-        "exit",
-        "took",
-        "cpu",
-        "memory",
-        "why",
-        right=("try", "took", "cpu", "memory"),
+    yield _table(
+        [_job_row(job) for job in document["job_list"]],
+        right={"attempt", "took", "cpu", "memory"},
+        optional={"node", "attempt", "exit", "took", "cpu", "memory", "why"},
     )
-    for job in document["job_list"]:
-        table.add_row(
-            printable(job["job"]),
-            job_state(job),
-            _count(job["attempt"]),
-            printable(job["node"] or NOTHING),
-            exit_text(job),
-            _duration(job["wall_s"]) if job["finished_at"] else since(job["started_at"]),
-            _duration(job["cpu_s"]),
-            format_size(job["max_rss_bytes"]) if job["max_rss_bytes"] else NOTHING,
-            printable(job["reason"] or ""),
-        )
-    yield table
 
 
-def job_state(job: Document) -> Text:
+def _job_row(job: Document) -> dict[str, Cell]:
     state = state_text(job["state"])
     if job["finished_at"] is not None and not job["archived"]:
         state.append(", archiving", style="dim")
-    return state
+    running = job["started_at"] is not None and job["finished_at"] is None
+    return {
+        "job": printable(job["job"]),
+        "state": state,
+        "attempt": _count(job["attempt"]),
+        "node": printable(job["node"] or NOTHING),
+        "exit": exit_text(job),
+        "took": span(job["started_at"], None) if running else _duration(job["wall_s"]),
+        "cpu": _duration(job["cpu_s"]),
+        "memory": format_size(job["max_rss_bytes"]) if job["max_rss_bytes"] else NOTHING,
+        "why": printable(job["reason"] or ""),
+    }
 
 
 def exit_text(job: Document) -> str:
@@ -130,48 +130,43 @@ def nodes(document: Document) -> Iterator[RenderableType]:
     if not found:
         yield "No node has joined yet. `distribute client` makes a computer one."
         return
-    figures = ("cpus", "free", "memory", "gpus", "jobs", "load")
-    table = _table(
-        "node", "state", *figures, "owner away", "capabilities", "why", right=(*figures, "owner away")
-    )
-    for node in found:
-        gone = node["state"] in {"lost", "left"}
-        table.add_row(
-            printable(node["node"]),
-            state_text(node["state"]),
-            str(node["cpus"]),
-            NOTHING if gone else str(node["cpus_free"]),
-            format_size(node["memory_bytes"]),
-            _count(len(node["gpus"])),
-            _count(node["running"]),
-            NOTHING if gone or node["load"] is None else f"{node['load']:.1f}",
-            NOTHING if node["owner_idle_s"] is None else format_duration(node["owner_idle_s"]),
-            printable(", ".join(sorted(node["capabilities"])) or NOTHING),
-            printable(_why(node)),
-        )
-    yield table
+    figures = {"cpus", "free", "memory", "gpus", "jobs", "load", "owner away"}
+    yield _table([_node_row(node) for node in found], right=figures, optional={"gpus", "owner away", "why"})
+
+
+def _node_row(node: Document) -> dict[str, Cell]:
+    gone = node["state"] in {"lost", "left"}
+    idle_s = node["owner_idle_s"]
+    return {
+        "node": printable(node["node"]),
+        "state": state_text(node["state"]),
+        "cpus": str(node["cpus"]),
+        "free": NOTHING if gone else str(node["cpus_free"]),
+        "memory": format_size(node["memory_bytes"]),
+        "gpus": _count(len(node["gpus"])),
+        "jobs": _count(node["running"]),
+        "load": NOTHING if gone or node["load"] is None else f"{node['load']:.1f}",
+        "owner away": NOTHING if gone else _duration(idle_s),
+        "capabilities": printable(", ".join(sorted(node["capabilities"])) or NOTHING),
+        "why": printable(_why(node)),
+    }
 
 
 def capabilities(document: Document) -> Iterator[RenderableType]:
     """What each node can do (`add --show-caps`)."""
-    table = _table("node", "capabilities")
-    for node in document["nodes"]:
-        table.add_row(printable(node["node"]), printable(", ".join(sorted(node["capabilities"])) or NOTHING))
-    yield table
+    yield _table(
+        [
+            {
+                "node": printable(node["node"]),
+                "capabilities": printable(", ".join(sorted(node["capabilities"])) or NOTHING),
+            }
+            for node in document["nodes"]
+        ],
+    )
 
 
 def state_text(state: str) -> Text:
     return Text(state.replace("_", " "), style=STATE_STYLES.get(state, ""))
-
-
-def ago(time: str | None) -> str:
-    """How long ago a time was."""
-    return f"{since(time)} ago" if time else NOTHING
-
-
-def since(time: str | None) -> str:
-    """The time from then to now."""
-    return span(time, None) if time else NOTHING
 
 
 def span(begin: str, end: str | None) -> str:
@@ -188,6 +183,8 @@ def _duration(seconds: float | None) -> str:
         seconds -= seconds % 3600
     elif seconds >= 3600:
         seconds -= seconds % 60
+    elif seconds >= 1:
+        seconds = round(seconds, 1)
     return format_duration(seconds)
 
 
@@ -206,9 +203,10 @@ def _why(node: Document) -> str:
 
 def files(document: Document) -> Iterator[RenderableType]:
     """What `pull --dry` would bring."""
-    table = _table("size", "file", right=("size",))
-    for file in document["files"]:
-        table.add_row(format_size(file["size_bytes"]), printable(file["path"]))
-    yield table
-    total = format_size(sum(file["size_bytes"] for file in document["files"]))
-    yield f"\n{len(document['files'])} files, {total}; {len(document['filtered'])} more are filtered out"
+    found = document["files"]
+    if found:
+        rows = [{"size": format_size(file["size_bytes"]), "file": printable(file["path"])} for file in found]
+        yield _table(rows, right={"size"})
+        yield ""
+    total = format_size(sum(file["size_bytes"] for file in found))
+    yield f"{len(found)} files, {total}; {len(document['filtered'])} more are filtered out"

@@ -33,18 +33,6 @@ async def find_batch(reads: Reads, text: str) -> BatchId:
     return target
 
 
-async def find_job(reads: Reads, text: str) -> JobId:
-    """The job that `text`, `NAMESPACE/BATCH/JOB`, names.
-
-    Raises:
-        InputError: no job's name looks like this.
-    """
-    target = await find_target(reads, text)
-    if isinstance(target, BatchId):
-        raise InputError(f"{printable(text)!r} names a batch; a job is NAMESPACE/BATCH/JOB")
-    return target
-
-
 async def find_target(reads: Reads, text: str) -> BatchId | JobId:
     """The batch or job that `text` names; see `find_batch`."""
     if _means_file(text):

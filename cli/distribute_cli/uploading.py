@@ -12,7 +12,8 @@ from distribute_cli.output import Bar
 if TYPE_CHECKING:
     from distribute.nats.cluster import Cluster
 
-PARALLEL_FILES = 32
+PARALLEL_FILES = 128
+"""Asked for at once; the store itself knows how many to send at a time."""
 
 
 async def upload(cluster: Cluster, sources: Mapping[str, Path], bar: Bar) -> None:

@@ -23,6 +23,9 @@ _VERSIONS: dict[str, int] = {
     kind.model_fields["type"].default: kind.model_fields["v"].default for kind in get_args(get_args(Event)[0])
 }
 
+_VALIDATOR = EVENT.validator
+"""`EVENT.validate_json` costs a tenth more, and a replay decodes millions."""
+
 
 def encode(event: Event) -> bytes:
     """The stored form of an event."""
@@ -39,9 +42,10 @@ def decode(data: bytes) -> Event:
     if data[:1] == b"\x78":
         data = _inflate(data)
     try:
-        return EVENT.validate_json(data)
+        event: Event = _VALIDATOR.validate_json(data)
     except ValidationError as error:
         raise UnreadableEvent(_why_unreadable(data, error)) from error
+    return event
 
 
 def encode_beat(beat: Beat) -> bytes:
@@ -66,8 +70,8 @@ def _inflate(data: bytes) -> bytes:
         body = inflater.decompress(data, _MAX_EVENT_BYTES)
     except zlib.error as error:
         raise UnreadableEvent(f"a compressed event is damaged: {error}") from error
-    if not inflater.eof:
-        raise UnreadableEvent("a compressed event is cut short, or larger than any event may be")
+    if not inflater.eof or inflater.unused_data:
+        raise UnreadableEvent("a compressed event is cut short, runs on, or is larger than any event may be")
     return body
 
 

@@ -18,12 +18,14 @@ from distribute.core.manifest import StoredObject
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """Which events a reader wants: all, or those that match every field given."""
+    """Which events a reader wants: all, or those that match each of `types`, `batch` and `node` given."""
 
     types: frozenset[str] | None = None
     batch: BatchId | None = None
     node: str | None = None
     """Job events written to or by this node, and events about it."""
+    also: frozenset[str] = frozenset()
+    """Besides, all events of these types, in one order with the others, which must not include them."""
 
 
 class EventLog(Protocol):

@@ -113,7 +113,7 @@ _NODE_PLAIN = (
 
 def _dump_batch(batch: BatchState) -> Json:
     return {
-        "id": batch.id,
+        "id": list(batch.id),
         "groups": [[[sorted(g.shape[0]), *g.shape[1:]], *g[1:]] for g in batch.groups],
         "file_order": None if batch.file_order is None else _column(batch.file_order),
         "status": _column(batch.status),
@@ -146,11 +146,12 @@ def _load_batch(found: Json) -> BatchState:
         groups=tuple(
             Group(Shape(frozenset(shape[0]), *shape[1:]), *rest) for shape, *rest in found["groups"]
         ),
-        file_order=None if order is None else _load_column("L", order),
+        file_order=None if order is None else _load_column("I", order),
         rows={name: row for row, name in enumerate(found["names"])},
+        node_numbers={name: number for number, name in enumerate(found["node_names"])},
         status=bytearray(base64.b64decode(found["status"])),
         job_seq=_load_column("Q", found["job_seq"]),
-        attempts=_load_column("H", found["attempts"]),
+        attempts=_load_column("I", found["attempts"]),
         active={
             row: Attempt(number, node, cpus, memory, tuple(gpus), *rest)
             for row, number, node, cpus, memory, gpus, *rest in found["active"]
@@ -175,8 +176,8 @@ def _dump_node(node: NodeState) -> Json:
         "used_gpus": sorted(node.used_gpus),
         "attempts": _dump_keys(node.attempts, sorted),
         "fast_failures": _dump_keys(node.fast_failures, list),
-        "builds": sorted(node.builds),
-        "building": sorted(node.building),
+        "builds": sorted(map(list, node.builds)),
+        "building": sorted(map(list, node.building)),
         **{name: getattr(node, name) for name in _NODE_PLAIN},
     }
 

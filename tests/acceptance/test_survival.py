@@ -40,7 +40,7 @@ def write_batch(path: Path) -> None:
 
 def distribute(server: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "distribute_cli", "--server", server, *arguments],
+        [sys.executable, "-m", "distribute_cli", *arguments, "--server", server],
         capture_output=True,
         text=True,
         check=False,

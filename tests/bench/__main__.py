@@ -8,8 +8,8 @@ import platform
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.figure import Figure
-from tests.bench.running import names, run
+from .figure import Figure
+from .running import names, run
 
 
 def main() -> None:

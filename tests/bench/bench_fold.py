@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import orjson
+
 from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.events import Recorded
 from distribute.core.fold import apply
 from distribute.core.state import State
 
-from tests.bench.figure import Figure, Floor
-from tests.bench.streams import lab
-from tests.bench.timing import Stopwatch, no_garbage_collection
+from .figure import Figure, Floor
+from .streams import lab
+from .timing import Stopwatch, no_garbage_collection
 
 BATCHES = 200
 JOBS = 1000

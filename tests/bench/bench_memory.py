@@ -9,13 +9,14 @@ import gc
 from collections.abc import Iterator
 
 import psutil
+
 from distribute.codec import decode, encode
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.state import State
 
-from tests.bench.figure import Figure, Floor
-from tests.bench.streams import Writer, sweep
+from .figure import Figure, Floor
+from .streams import Writer, sweep
 
 BATCHES = 1000
 JOBS = 1000
@@ -31,7 +32,7 @@ def run() -> Iterator[Figure]:
         _submit(agenda, writer, number)
     grown = _rss_bytes() - before
     before = _rss_bytes()
-    names = [[bytes(name, "ascii").decode() for name in batch.names] for batch in agenda.state.batches.values()]
+    names = [[name.encode().decode() for name in batch.names] for batch in agenda.state.batches.values()]
     floor = Floor("their names in lists", (_rss_bytes() - before) / sum(map(len, names)))
     yield Figure("a queued job", grown / (BATCHES * JOBS), "bytes", 200, floor)
 

@@ -13,9 +13,9 @@ from distribute.core.fold import apply
 from distribute.core.state import State
 from distribute.snapshot import dump, load
 
-from tests.bench.figure import Figure, Floor
-from tests.bench.streams import lab
-from tests.bench.timing import Stopwatch, no_garbage_collection
+from .figure import Figure, Floor
+from .streams import lab
+from .timing import Stopwatch, no_garbage_collection
 
 BATCHES = 200
 JOBS = 1000

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
 import tests.bench
-from tests.bench.figure import Figure
+
+from .figure import Figure
 
 PREFIX = "bench_"
 

@@ -43,7 +43,9 @@ class Writer:
 def sweep(number: int, jobs: int, **fields: object) -> BatchSpec:
     """A batch of one-cpu commands."""
     work = CommandWork(
-        jobs=tuple(CommandJob(name=f"re{job:05}", command=("./solver", f"{job}")) for job in range(jobs))
+        jobs=tuple(
+            CommandJob(name=f"s{number}-re{job:05}", command=("./solver", f"{job}")) for job in range(jobs)
+        )
     )
     defaults: dict[str, object] = {
         "namespace": f"group{number % 5}",
@@ -105,9 +107,7 @@ def _run_of_a_batch(writer: Writer, spec: BatchSpec) -> Iterator[Recorded]:
             yield writer.record(_finished(writer, job))
         for job in wave:
             yield writer.record(ev.JobArchived(**writer.stamp(ev.ARCHIVER), **job))
-    yield writer.record(
-        ev.Completed(**writer.stamp(ev.SCHEDULER), **spec.id._asdict(), state="completed")
-    )
+    yield writer.record(ev.Completed(**writer.stamp(ev.SCHEDULER), **spec.id._asdict(), state="completed"))
     yield writer.record(ev.BatchArchived(**writer.stamp(ev.SCHEDULER), **spec.id._asdict()))
 
 

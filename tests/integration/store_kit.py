@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
+from distribute.core.manifest import StoredObject
 from distribute.nats import jetstream
 from distribute.nats.connect import connect
 from distribute.nats.connection import Connection
@@ -22,7 +22,7 @@ CHUNK = 512 << 10
 
 @dataclass
 class Stores:
-    """A broker of this test's own, and as many stores on it as are asked for, each over its own connection."""
+    """A broker, and as many stores on it as a test wants, each on a connection of its own."""
 
     broker: Broker
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -39,17 +39,16 @@ class Stores:
 
 
 @asynccontextmanager
-async def stores(folder: Path, **broker_options: Any) -> AsyncIterator[Stores]:
+async def stores(broker: Broker) -> AsyncIterator[Stores]:
     """A provisioned cluster, empty."""
-    async with Broker(folder, **broker_options) as broker:
-        made = Stores(broker)
-        async with made.stack:
-            await provision(await made.connection(), logs_max_bytes=1 << 20)
-            yield made
+    made = Stores(broker)
+    async with made.stack:
+        await provision(await made.connection(), logs_max_bytes=1 << 20)
+        yield made
 
 
 def content(size_bytes: int, seed: int = 0) -> bytes:
-    """Bytes that no chunk of which is like another."""
+    """Bytes of which no chunk is like another."""
     return random.Random(seed).randbytes(size_bytes)
 
 
@@ -64,7 +63,7 @@ async def stream_of(data: bytes, piece_bytes: int = 100_000) -> AsyncIterator[by
 
 
 async def subjects(connection: Connection, bucket: str, pattern: str) -> dict[str, int]:
-    """How many messages lie on each subject of a bucket that matches, `C.>` say."""
+    """How many messages lie on each of a bucket's subjects that matches, `C.>` say."""
     body = {"subjects_filter": f"$O.{bucket}.{pattern}"}
     answer = await jetstream.call(connection, f"STREAM.INFO.OBJ_{bucket}", body)
     found: dict[str, int] = answer["state"].get("subjects") or {}
@@ -76,3 +75,38 @@ async def remove_one_chunk(connection: Connection, bucket: str, subject: str) ->
     stored = await jetstream.direct_get(connection, f"OBJ_{bucket}", {"seq": 1, "next_by_subj": subject})
     assert stored is not None
     await jetstream.call(connection, f"STREAM.MSG.DELETE.OBJ_{bucket}", {"seq": stored.seq})
+
+
+async def broken_off(
+    data: bytes, after_bytes: int, breaking: asyncio.Event, go_on: asyncio.Event
+) -> AsyncIterator[bytes]:
+    """`data`, with a pause in the middle during which a test can break something."""
+    async for piece in stream_of(data[:after_bytes]):
+        yield piece
+    breaking.set()
+    await go_on.wait()
+    async for piece in stream_of(data[after_bytes:]):
+        yield piece
+
+
+async def put_with_trouble(
+    cluster: Stores, data: bytes, trouble: Callable[[], Awaitable[None]]
+) -> StoredObject:
+    """Put a result, and have `trouble()` happen when half of it is under way."""
+    store = await cluster.store()
+    breaking, go_on = asyncio.Event(), asyncio.Event()
+    source = broken_off(data, len(data) // 2, breaking, go_on)
+    putting = asyncio.create_task(store.put_result("a/b/c/1/0", "n", source))
+    await breaking.wait()
+    await trouble()
+    go_on.set()
+    return await putting
+
+
+async def assert_stored(cluster: Stores, stored: StoredObject, data: bytes) -> None:
+    """It can be committed and read, and nothing else lies there."""
+    store = await cluster.store()
+    await store.commit_result(stored)
+    assert b"".join([piece async for piece in store.get_result(stored)]) == data
+    found = await subjects(await cluster.connection(), "results", ">")
+    assert sorted(found.values()) == [1, stored.chunks]

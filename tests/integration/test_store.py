@@ -8,6 +8,13 @@ from pathlib import Path
 
 import nats
 import pytest
+
+from distribute.core.errors import IntegrityError, Refused
+from distribute.core.ids import BatchId
+from distribute.core.manifest import StoredObject
+from distribute.nats import jetstream
+from distribute.nats.embedded import Broker
+from distribute.nats.store import JetStreamStore
 from integration.store_kit import (
     CHUNK,
     Stores,
@@ -19,18 +26,12 @@ from integration.store_kit import (
     subjects,
 )
 
-from distribute.core.errors import IntegrityError, Refused
-from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
-from distribute.nats import jetstream
-from distribute.nats.store import JetStreamStore
-
 SIZES = [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK, 40 * CHUNK + 17]
 
 
 @pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[Stores]:
-    async with stores(tmp_path / "broker", sync_always=False) as made:
+async def cluster(broker: Broker) -> AsyncIterator[Stores]:
+    async with stores(broker) as made:
         yield made
 
 
@@ -70,6 +71,17 @@ async def test_a_result_comes_back_as_it_was(store: JetStreamStore, tmp_path: Pa
     assert await read_all(store, stored) == data
     await store.fetch_result(stored, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == data
+
+
+@pytest.mark.parametrize("letter", ["*", "ü", ".", " ", "\n", ">", "%", "\\"])
+async def test_the_longest_names_of_any_letter(store: JetStreamStore, letter: str) -> None:
+    longest = letter * (128 // len(letter.encode()))
+    stored = await store.put_result(f"{longest}/{longest}/{longest}/1/0", longest, stream_of(b"x"))
+    await store.commit_result(stored)
+    assert await read_all(store, stored) == b"x"
+    await store.delete_results(BatchId(longest, longest))
+    with pytest.raises(IntegrityError, match="missing"):
+        await read_all(store, stored)
 
 
 async def test_a_fetched_file_replaces_an_older_one(store: JetStreamStore, tmp_path: Path) -> None:

@@ -22,65 +22,8 @@ from distribute.core.specs import (
     Resources,
 )
 
-ORIGINAL_PYTHON = """\
----
-meta:
-  batch_name: your_jobset_name
-  namespace: your_namespace
-  matrix: "@your-username:matrix.org"
-  capabilities:
-    - gfortran
-    - python3
-python:
-  initialize:
-    build_file: execute/build.py
-    required_files:
-      - path: execute/geometry.dat
-        alias: null
-  jobs:
-    - name: job_1
-      file: { path: execute/run.py }
-      required_files:
-        - path: execute/job1.dat
-          alias: input.dat
-      slurm: null
-    - name: job_2
-      file: execute/run.py
-      required_files:
-        - execute/job2.dat
-      slurm: {time: 01:30:00}
-slurm:
-  job_name: sweep
-  output: out.txt
-  nodes: 1
-  ntasks: 4
-  cpus_per_task: 1
-  mem_per_cpu: 10M
-  hint: nomultithread
-  time: "00:30:00"
-  partition: cpu-core-0
-  account: fluids
-  mail_user: jane@example.org
-  mail_type: ALL
-"""
-
-ORIGINAL_APPTAINER = """\
-meta:
-  batch_name: b
-  namespace: n
-  matrix: ~
-  capabilities: [apptainer]
-apptainer:
-  initialize:
-    sif: {path: image.sif, alias: null}
-    required_files: []
-    required_mounts:
-      - /solver/extracted_cases
-  jobs:
-    - name: one
-      required_files: []
-    - name: two
-"""
+ORIGINAL_PYTHON = Path(__file__).with_name("data").joinpath("original-python.yaml").read_text()
+ORIGINAL_APPTAINER = Path(__file__).with_name("data").joinpath("original-apptainer.yaml").read_text()
 
 
 def write(folder: Path, text: str, **files: bytes) -> Path:

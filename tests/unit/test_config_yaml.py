@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,15 @@ def test_aliases_and_merges_keep_the_place_of_what_they_stand_for(loader: type[y
             "f:1:5: a key must be text, and this is a mapping in {…}; put quotes around what is text",
         ),
         ("a: \0\n", 'f:1:4: the character U+0000 can\'t stand in YAML; write it as "\\x00", or take it out'),
+        (
+            "a: \ufffe\n",
+            'f:1:4: the character U+FFFE can\'t stand in YAML; write it as "\\ufffe", or take it out',
+        ),
+        ("a: 1\n  b\nc\n", "f:3:1: a key without ':'; write KEY: VALUE"),
+        (
+            " a: 1\nb: 2\n",
+            "f:2:1: belongs to nothing above; start top-level keys at the beginning of their lines",
+        ),
         ("a: 1\n<<: 3\n", "f:2:1: '<<' merges mappings; write <<: *NAME, where &NAME marks a mapping above"),
         ("[" * 60 + "]" * 60, "f:1:52: nested more than 50 deep; close the brackets before"),
         (
@@ -159,6 +169,13 @@ def test_a_bracket_left_open_is_told_with_its_line(text: str, loader: type[yaml.
     bracket = "'}'" if "{" in text else "']'"
     assert problem.endswith(
         f"what opens on line 1 has no end; write ',' between items, {bracket} behind them"
+    )
+
+
+def test_a_backslash_in_double_quotes_is_told(loader: type[yaml.BaseLoader]) -> None:
+    (problem,) = problems_of('a: "C:\\data"\n', loader)  # the two parsers differ by a column
+    assert re.fullmatch(
+        r"f:1:[78]: in double quotes '\\' starts an escape; write '\\\\', or use single quotes", problem
     )
 
 

@@ -31,7 +31,7 @@ async def add(
 ) -> int:
     """Submit a batch: check it, store its inputs, and hand it in, whole or not at all."""
     from distribute.config.loading import load
-    from distribute_cli.ending import watch_through
+    from distribute_cli.ending import hint_results, watch_through
     from distribute_cli.output import printable
     from distribute_cli.reads import Reads
     from distribute_cli.submitting import check, hand_in
@@ -50,7 +50,9 @@ async def add(
             return 0
         await hand_in(cluster, output, spec, loaded.sources, replace=replace)
         if wait:
-            return await watch_through(cluster, reads, output, spec.id)
+            code = await watch_through(cluster, reads, output, spec.id)
+            hint_results(output, spec.id)
+            return code
         output.done(f"{name} is submitted: {len(spec.work.jobs)} jobs", document)
         output.hint(f"`distribute watch {name}` shows its progress")
         return 0

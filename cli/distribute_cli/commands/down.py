@@ -19,7 +19,7 @@ async def down(
     ] = None,
 ) -> None:
     """End the cluster that runs on this machine, and its running jobs. What it stores stays."""
-    from distribute.config.settings import embedded_cluster_file
+    from distribute.config.where import embedded_cluster_file
     from distribute_cli.here import end, note_in
 
     place = embedded_cluster_file() if directory is None else note_in(directory.absolute())

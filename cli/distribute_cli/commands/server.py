@@ -28,7 +28,7 @@ async def server(
     port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, metavar="P")] = 4222,
 ) -> int:
     """Run the head of a cluster: broker, scheduler and archiver. Each computer then runs `client`."""
-    from distribute.config.settings import state_dir
+    from distribute.config.where import state_dir
     from distribute_cli.local_cluster import Plan
     from distribute_cli.running import run_here
 

@@ -9,7 +9,7 @@ from distribute_cli.verbs import verb
 
 async def wait(session: Session, batch: BatchArgument = DEFAULT_FILE) -> int:
     """Wait until a batch is over and its results can be pulled. Exit code 1: it did not end well."""
-    from distribute_cli.ending import follow_to_end, tell_end
+    from distribute_cli.ending import follow_to_end, hint_results, tell_end
     from distribute_cli.reads import Reads
     from distribute_cli.targets import find_batch
 
@@ -17,7 +17,9 @@ async def wait(session: Session, batch: BatchArgument = DEFAULT_FILE) -> int:
         reads = Reads(cluster, session.output)
         found = await find_batch(reads, batch)
         course = await follow_to_end(cluster, found)
-        return await tell_end(session.output, reads, found, course)
+        code = await tell_end(session.output, reads, found, course)
+    hint_results(session.output, found)
+    return code
 
 
 app = verb(wait)

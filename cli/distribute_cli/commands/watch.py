@@ -9,13 +9,16 @@ from distribute_cli.verbs import verb
 
 async def watch(session: Session, batch: BatchArgument = DEFAULT_FILE) -> int:
     """Show a batch's progress until it is over. Exit code 1: it did not end well."""
-    from distribute_cli.ending import watch_through
+    from distribute_cli.ending import hint_results, watch_through
     from distribute_cli.reads import Reads
     from distribute_cli.targets import find_batch
 
     async with session.cluster() as cluster:
         reads = Reads(cluster, session.output)
-        return await watch_through(cluster, reads, session.output, await find_batch(reads, batch))
+        found = await find_batch(reads, batch)
+        code = await watch_through(cluster, reads, session.output, found)
+    hint_results(session.output, found)
+    return code
 
 
 app = verb(watch)

@@ -20,12 +20,14 @@ class Task:
     """What one event asks of the archiver, in this order.
 
     Commit `objects` (and those of the manifest that `manifest` holds, where it is stored); delete the
-    results of `delete`; append `append`. All of it may be done twice.
+    results of `delete` that were sent before `delete_before`, in seconds since 1970 by the log's clock;
+    append `append`. All of it may be done twice, or when a batch of the same name has results already.
     """
 
     objects: tuple[StoredObject, ...] = ()
     manifest: StoredObject | None = None
     delete: BatchId | None = None
+    delete_before: float = 0.0
     append: Append | None = None
 
 
@@ -49,7 +51,7 @@ def task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
         case ev.BuildFinished():
             return _task(event.outputs, None)
         case ev.Deleted():
-            return Task(delete=event.scope)
+            return Task(delete=event.scope, delete_before=recorded.time)
         case _:
             return Task()
 

@@ -27,6 +27,7 @@ GPU_FIGURES_EVERY_S = 30.0
 """`nvidia-smi` costs 20 ms to 1 s of a core: too much for every beat."""
 
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_CGROUPS = Path("/proc/self/cgroup")
 _SESSIONS = Path("/run/systemd/sessions")
 _UNLIMITED_BYTES = 1 << 60
 """cgroup v1 writes "no limit" as a number near 2**63."""
@@ -150,7 +151,7 @@ def _cgroup_folders(controller: str, *mounts: Path) -> Iterator[Path]:
 
     In a container the path may be the host's, which is not to be seen there: the mount's root counts.
     """
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in _OWN_CGROUPS.read_text().splitlines():
         _number, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
             for mount in mounts:
@@ -188,9 +189,10 @@ async def _ask(program: str, *arguments: str) -> str | None:
     try:
         out, err = await asyncio.wait_for(process.communicate(), ASK_TIMEOUT_S)
     except TimeoutError:
-        # A program that hangs in a broken driver can't even be killed: it is not waited for.
-        process.kill()
         log.warning("%s did not answer within %g s: this node does without it", program, ASK_TIMEOUT_S)
+        process.kill()
+        # One that hangs in a broken driver can't even be killed, so it is not waited for for ever.
+        await asyncio.wait({asyncio.create_task(process.wait())}, timeout=1)
         return None
     if process.returncode != 0:
         said = (err or out).decode(errors="replace").strip()

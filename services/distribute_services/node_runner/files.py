@@ -79,15 +79,15 @@ async def clone_folder(source: Path, target: Path) -> None:
 
 
 async def remove_folder(folder: Path) -> None:
-    """Remove a folder, whatever its names, depth and modes. What resists is logged and stays."""
-    try:
-        await asyncio.to_thread(shutil.rmtree, folder)
-    except (OSError, RecursionError) as error:
-        log.debug("%s is left to chmod and rm, which do more and cost two processes: %s", folder, error)
-    else:
+    """Remove a folder, whatever its names, depth and modes. What resists is logged and stays.
+
+    By rm, which goes down any depth; shutil.rmtree holds a descriptor open for each level.
+    """
+    command = ("rm", "-rf", "--one-file-system", "--", str(folder))
+    if await _run(*command) is None:
         return
     await _run("chmod", "-R", "u+rwX", "--", str(folder))
-    if problem := await _run("rm", "-rf", "--one-file-system", "--", str(folder)):
+    if problem := await _run(*command):
         log.warning("the folder %s could not be removed: %s", folder, problem)
 
 

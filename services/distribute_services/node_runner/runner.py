@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
 MAX_NAMED_RUNS = 1000
-ENDS_OF_BATCHES = Only(types=frozenset({"completed", "deleted"}))
+ENDS_OF_BATCHES = frozenset({"completed", "deleted"})
 
 
 class NodeRunner:
@@ -72,8 +72,7 @@ class NodeRunner:
             await supervise(
                 stop,
                 {
-                    "events": self._follow(start, Only(node=self._options.name)),
-                    "ends of batches": self._follow(start, ENDS_OF_BATCHES),
+                    "events": self._follow(start, Only(node=self._options.name, also=ENDS_OF_BATCHES)),
                     "beats": self._beat(),
                     "failures": self._watch(),
                 },

@@ -230,7 +230,7 @@ async def _gone(pid: int) -> None:
 
 
 def _keep_files_private() -> None:
-    """Jobs must not inherit what this process itself inherited open. (What Python opens is private already.)"""
+    """Jobs must not inherit what this process itself inherited open. (What Python opens is private.)"""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
             os.set_inheritable(int(name), int(name) <= 2)

@@ -103,6 +103,8 @@ class Workspaces:
             return workspace
         try:
             if built is not None:
+                workspace.input.rmdir()  # the build may have left something else under these names
+                workspace.save.rmdir()
                 await clone_folder(built.folder, workspace.folder)
                 await remove_folder(workspace.save)
             async with self._cache.lease(copy.file for copy in copies) as cached:
@@ -197,22 +199,21 @@ def _clear(path: Path) -> None:
 
 def _is_untouched(workspace: Workspace) -> bool:
     """Is the workspace as it was handed out for a job with no files? Its output goes, if it had any."""
-    folders: tuple[tuple[Path, set[str]], ...] = (
-        (workspace.slot, {"job", "stdout"}),
-        (workspace.folder, {INPUT, SAVE}),
-        (workspace.input, set()),
-        (workspace.save, set()),
-    )
+    slot = str(workspace.slot)  # text from here on: twenty Paths a job would be felt
+    folders = {
+        slot: {"job", "stdout"},
+        f"{slot}/job": {INPUT, SAVE},
+        f"{slot}/job/{INPUT}": set(),
+        f"{slot}/job/{SAVE}": set(),
+    }
     try:
-        for path, names in folders:
+        for path, names in folders.items():
             mode = os.lstat(path).st_mode
-            if (
-                not stat.S_ISDIR(mode)
-                or mode & 0o7777 != _FOLDER_MODE
-                or not names.issuperset(os.listdir(path))  # noqa: PTH208 (speed)
-            ):
+            if not stat.S_ISDIR(mode) or mode & 0o7777 != _FOLDER_MODE:
                 return False
-        output = os.lstat(workspace.stdout)
+            if not names.issuperset(os.listdir(path)):  # noqa: PTH208
+                return False
+        output = os.lstat(f"{slot}/stdout")
         if output.st_size or not stat.S_ISREG(output.st_mode) or output.st_nlink > 1:
             workspace.stdout.unlink()
     except OSError:

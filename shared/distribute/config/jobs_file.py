@@ -12,8 +12,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from distribute.config.section import NonEmpty, Section, Text
-from distribute.config.units import Duration, Size
+from distribute.config.section import Duration, NonEmpty, Section, Size, Text
 from distribute.core.ids import Name
 from distribute.core.specs import MAX_JOBS
 

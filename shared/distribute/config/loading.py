@@ -83,12 +83,11 @@ def batch_named_in(path: Path) -> BatchId:
 
 
 def _document(path: Path) -> Document:
-    if not path.exists():
-        raise InputError(
-            f"{path}: there is no such file; write the path of a batch's YAML file, "
-            f"or make one with `distribute template command --output {path}`"
-        )
-    return Document.read(path)
+    return Document.read(
+        path,
+        if_missing="write the path of a batch's YAML file, "
+        f"or make one with `distribute template command --output {path}`",
+    )
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def _section_in(annotation: Any) -> type[Section] | None:
 
 
 def _problems(document: Document, model: type[Section], errors: list[ErrorDetails]) -> Iterator[Problem]:
-    meant: set[Loc] = set()
+    misspelt: set[Loc] = set()
     for error in errors:
         if error["type"] == "extra_forbidden":
             holder, key = error["loc"][:-1], str(error["loc"][-1])
@@ -110,25 +110,19 @@ def _problems(document: Document, model: type[Section], errors: list[ErrorDetail
             keys = place.section.known_keys() if place.section else {}
             guess = nearest(key, keys)
             if guess is not None:
-                meant.add((*holder, guess))
+                misspelt.add((*holder, guess))
             advice = f"write {guess!r}" if guess else f"it may have {', '.join(keys)}"
-            yield Problem(
-                document.offset(error["loc"], of_key=True),
-                f"{place.called} has no key {shown(key)}; {advice}",
-            )
+            text = f"{place.called} has no key {shown(key)}; {advice}"
+            yield Problem(document.offset(error["loc"], of_key=True), text)
     for error in errors:
-        loc, is_about_key = error["loc"], False
-        if loc[-1:] == ("[key]",):
-            loc, is_about_key = loc[:-1], True
-        told_already = (
-            error["type"] == "extra_forbidden"
-            or (error["type"] == "missing" and loc in meant)  # it was misspelt
-            or (
-                error["type"] == "too_short" and len(error["input"]) > 0
-            )  # pydantic counts only what is right
-        )
-        if not told_already:
-            yield Problem(document.offset(loc, of_key=is_about_key), _told(model, loc, error))
+        kind, loc = error["type"], error["loc"]
+        if kind == "extra_forbidden" or (kind == "missing" and loc in misspelt):
+            continue
+        if kind == "too_short" and len(error["input"]) > 0:
+            continue  # pydantic counts only the entries that are right, and has told of the others
+        is_about_key = loc[-1:] == ("[key]",)
+        loc = loc[:-1] if is_about_key else loc
+        yield Problem(document.offset(loc, of_key=is_about_key), _told(model, loc, error))
 
 
 def _told(model: type[Section], loc: Loc, error: ErrorDetails) -> str:

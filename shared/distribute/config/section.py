@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
+
+from distribute.config.units import parse_duration, parse_size
 
 
 class Section(BaseModel):
@@ -48,3 +50,18 @@ Text = Annotated[str, AfterValidator(_check_text)]
 """Text that can be passed to a program."""
 
 NonEmpty = Annotated[Text, Field(min_length=1)]
+
+
+def _seconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+def _bytes(value: object) -> object:
+    return parse_size(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[float, BeforeValidator(_seconds)]
+"""Seconds: also takes what `parse_duration` does."""
+
+Size = Annotated[int, BeforeValidator(_bytes)]
+"""Bytes: also takes what `parse_size` does."""

@@ -8,9 +8,6 @@ written `8G`, `8GB` or `8GiB`.
 from __future__ import annotations
 
 import re
-from typing import Annotated
-
-from pydantic import BeforeValidator
 
 _NUMBER = r"\d{1,15}(?:\.\d{1,9})?"
 _DURATION = re.compile(
@@ -83,18 +80,3 @@ def _three_digits(number: float) -> str:
     digits_after_point = 3 if number < 1 else 2 if number < 10 else 1 if number < 100 else 0
     text = f"{number:.{digits_after_point}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _seconds(value: object) -> object:
-    return parse_duration(value) if isinstance(value, str) else value
-
-
-def _bytes(value: object) -> object:
-    return parse_size(value) if isinstance(value, str) else value
-
-
-Duration = Annotated[float, BeforeValidator(_seconds)]
-"""Seconds, for pydantic models: also takes what `parse_duration` does."""
-
-Size = Annotated[int, BeforeValidator(_bytes)]
-"""Bytes, for pydantic models: also takes what `parse_size` does."""

@@ -54,8 +54,8 @@ class Document:
         """What is wrong with the YAML itself, although all of it could be read."""
 
     @classmethod
-    def read(cls, path: Path) -> Document:
-        """The YAML file at `path`.
+    def read(cls, path: Path, *, if_missing: str = "write the path of one") -> Document:
+        """The YAML file at `path`. `if_missing` is what to tell of a file that is not there.
 
         Raises:
             InputError: it can't be read, or is no YAML.
@@ -64,7 +64,7 @@ class Document:
         try:
             return cls(path.read_bytes().decode("utf-8-sig"), name)
         except FileNotFoundError:
-            raise InputError(f"{name}: there is no such file; write the path of one") from None
+            raise InputError(f"{name}: there is no such file; {if_missing}") from None
         except IsADirectoryError:
             raise InputError(f"{name}: this is a folder; write the path of a YAML file") from None
         except OSError as error:

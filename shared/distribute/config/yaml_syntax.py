@@ -54,7 +54,7 @@ def explain(text: str, error: yaml.YAMLError) -> list[Problem]:
     if isinstance(error, ReaderError):
         return [_forbidden_character(text, error)]
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return [Problem(0, f"not YAML: {error}")]
+        return [Problem(0, f"not YAML: {error}; write a YAML file")]
     offset = error.problem_mark.index
     line_start = text.rfind("\n", 0, offset) + 1
     tab = _TAB_IN_INDENTATION.match(text, line_start)
@@ -68,7 +68,8 @@ def explain(text: str, error: yaml.YAMLError) -> list[Problem]:
 def _tabs(text: str) -> Iterator[Problem]:
     tabs = [match.start(1) for match in _TAB_IN_INDENTATION.finditer(text)]
     if tabs:
-        more = f", here and on {len(tabs) - 1} more lines" if len(tabs) > 1 else ""
+        others = len(tabs) - 1
+        more = f", here and on {others} more line{'s' if others > 1 else ''}" if others else ""
         yield Problem(tabs[0], f"a tab in the indentation{more}; write spaces instead")
 
 
@@ -80,11 +81,12 @@ def _unquoted_ats(text: str) -> Iterator[Problem]:
 def _forbidden_character(text: str, error: ReaderError) -> Problem:
     match = Reader.NON_PRINTABLE.search(text)
     if match is None:
-        return Problem(0, f"not YAML: {error}")
+        return Problem(0, f"not YAML: {error}; write a text file in UTF-8")
     code = ord(match.group())
+    escape = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return Problem(
         match.start(),
-        f'the character U+{code:04X} can\'t stand in YAML; write it as "\\x{code:02x}", or take it out',
+        f'the character U+{code:04X} can\'t stand in YAML; write it as "{escape}", or take it out',
     )
 
 
@@ -126,4 +128,11 @@ def _other(text: str, error: yaml.MarkedYAMLError, offset: int) -> Problem:
             offset,
             f"does not line up with what begins on line {begin_line}; indent it like that, or deeper",
         )
-    return Problem(offset, f"not YAML: {' '.join(filter(None, (context, problem)))}")
+    if "<document start>" in problem:
+        return Problem(
+            offset, "belongs to nothing above; start top-level keys at the beginning of their lines"
+        )
+    said = " ".join(filter(None, (context, problem)))
+    return Problem(
+        offset, f"not YAML: {said}; put quotes around what is text, and close every quote and bracket"
+    )

@@ -2,56 +2,27 @@
 
 In order: nodes given up for lost; jobs taken back (from lost or restarted nodes, of killed batches,
 where the build failed); broken nodes put in quarantine; batches seen to their end; and then jobs
-given to nodes: by priority, then to whom has least of the lab, then by submission. The first job that
-could run on a node that is now too busy reserves one, so that small jobs can't starve a large one.
+given to nodes (`placing`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import TypedDict
 
 from distribute.core import events as ev
-from distribute.core.agenda import Agenda, Lane
+from distribute.core.agenda import QUARANTINE_AFTER, Agenda
+from distribute.core.decisions import Decisions
 from distribute.core.events import Append, Guard
-from distribute.core.ids import BatchId, NodeId
-from distribute.core.matching import grant, never, shortfall
-from distribute.core.state import BatchEnd, BatchState, JobKey, NodeState, Shape, Status
-
-QUARANTINE_AFTER = 5
-"""This many fast failures, one after another, make a node suspect."""
+from distribute.core.fold_job import MAX_NODE_DEATHS
+from distribute.core.ids import NodeId
+from distribute.core.matching import never
+from distribute.core.placing import place_jobs
+from distribute.core.state import BatchEnd, BatchState, JobKey, NodeState, Status
 
 QUARANTINE_BATCHES = 3
 """A suspect that failed jobs of this many batches is broken, whether or not they succeeded elsewhere."""
 
 BUILD_FAILED = "the build failed on every node that could run it"
-
-
-class Stamp(TypedDict):
-    """The fields of an event that say who wrote it and when."""
-
-    id: str
-    time: datetime
-    author: str
-
-
-class Decisions:
-    """What was decided so far in one call, each planned in the agenda at once."""
-
-    def __init__(self, agenda: Agenda, now: float, new_id: Callable[[], str]) -> None:
-        self.agenda = agenda
-        self.now = now
-        self.made: list[Append] = []
-        self._new_id = new_id
-        self._time = datetime.fromtimestamp(now, UTC)
-
-    def stamp(self) -> Stamp:
-        return {"id": self._new_id(), "time": self._time, "author": ev.SCHEDULER}
-
-    def add(self, event: ev.Event, guard: Guard) -> None:
-        self.agenda.plan(event)
-        self.made.append(Append(event, guard))
 
 
 def decide(
@@ -70,8 +41,7 @@ def decide(
     _quarantine(decisions)
     _release(decisions)
     _end_batches(decisions)
-    while agenda.has_room() and _assign_next(decisions):
-        pass
+    place_jobs(decisions)
     return decisions.made
 
 
@@ -139,6 +109,8 @@ def _failure_to_take_back(
     """A failure on a node that turned out to be broken: not the job's own."""
     if batch.end is not None or batch.status[key.row] not in {Status.FAILED, Status.RETRYING}:
         return None
+    if key.row not in batch.failures or batch.deaths.get(key.row, 0) >= MAX_NODE_DEATHS:
+        return None
     node = agenda.state.nodes[batch.node_names[batch.outcomes.node[key.row]]]
     if node.quarantined is None or key not in node.fast_failures:
         return None
@@ -197,113 +169,36 @@ def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | 
     """How the batch ended, and why jobs that still wait can't run; None while it goes on."""
     if batch.active:
         return None
-    if batch.counts[Status.QUEUED] or batch.counts[Status.RETRYING]:
+    if batch.counts[Status.RETRYING] or _in_doubt(agenda, batch):
+        return None
+    if batch.counts[Status.QUEUED]:
         return ("failed", BUILD_FAILED) if _build_failed_everywhere(agenda, batch) else None
     if batch.kill_all:
         return "killed", None
     return ("failed" if batch.counts[Status.FAILED] or batch.counts[Status.KILLED] else "completed"), None
 
 
+def _in_doubt(agenda: Agenda, batch: BatchState) -> bool:
+    """Is a node about to be put in quarantine, so that failures of the batch there will not count?"""
+    return any(
+        isinstance(agenda.pending.get(NodeId(name)), ev.Quarantined)
+        and any(key.batch == batch.id for key in agenda.state.nodes[name].fast_failures)
+        for name in batch.node_names
+    )
+
+
 def _build_failed_everywhere(agenda: Agenda, batch: BatchState) -> bool:
+    """Did the build fail on all nodes there are for the jobs that wait?"""
     if not batch.build_failed:
         return False
-    capable = [
-        node.name
-        for node in agenda.state.nodes.values()
-        if node.presence == "here" and any(never(node, group.shape) is None for group in batch.groups)
-    ]
-    return bool(capable) and all(name in batch.build_failed for name in capable)
-
-
-# --- giving jobs to nodes --------------------------------------------------------------------------
-
-
-def _assign_next(decisions: Decisions) -> bool:
-    """Give the first job that can run now to the best node for it; False where there is none."""
-    agenda = decisions.agenda
-    reserved: tuple[Shape, str] | None = None
-    for queue in agenda.ranked(decisions.now):
-        for shape, lane in sorted(queue.items(), key=lambda item: item[1][0]):
-            index = agenda.shapes[shape]
-            choice = _choose(agenda, shape, lane, index.fits, reserved) if index.fits else None
-            if choice is not None:
-                _assign(decisions, *choice)
-                return True
-            if reserved is None and index.capable:
-                reserved = shape, _reserve(agenda, shape, index.capable)
-    return False
-
-
-def _reserve(agenda: Agenda, shape: Shape, capable: set[str]) -> str:
-    """The node that will fit the shape soonest, as far as can be told: the one that lacks least."""
-    nodes = agenda.state.nodes
-    return min(capable, key=lambda name: (*shortfall(nodes[name], shape, agenda.held_of(name)), name))
-
-
-def _choose(
-    agenda: Agenda, shape: Shape, lane: Lane, fits: set[str], reserved: tuple[Shape, str] | None
-) -> tuple[BatchId, int, str] | None:
-    """The batch of the lane, its group, and the node for its next job.
-
-    A node that has built a batch takes that batch; else the first batch takes the best node.
-    """
-    usable = [name for name in fits if _may_use(agenda, shape, name, reserved)]
-    if not usable:
-        return None
-    nodes = agenda.state.nodes
-
-    def order(name: str) -> tuple[bool, int, str]:
-        node = nodes[name]
-        spare_cpus = node.cpus - node.used_cpus - agenda.held_of(name).cpus
-        return (not shape.gpus and bool(node.gpus), spare_cpus, name)
-
-    for _, batch_id, group in lane:
-        batch = agenda.state.batches[batch_id]
-        allowed = [name for name in usable if name not in batch.build_failed]
-        if not allowed:
+    for waiting in agenda.waiting[batch.id]:
+        if waiting.first() is None:
             continue
-        built = [name for name in allowed if name in batch.built_on]
-        name = min(built or allowed, key=order)
-        if not built and batch.needs_build:
-            for _, other_id, other_group in lane:
-                if other_id in nodes[name].builds:
-                    return other_id, other_group, name
-        return batch_id, group, name
-    return None
-
-
-def _may_use(agenda: Agenda, shape: Shape, name: str, reserved: tuple[Shape, str] | None) -> bool:
-    """A reserved node is kept for its job, and a GPU for GPU work that waits and could use it."""
-    if reserved is not None and reserved[1] == name and reserved[0] != shape:
-        return False
-    return not keeps_for_gpu_work(agenda, shape, agenda.state.nodes[name])
-
-
-def keeps_for_gpu_work(agenda: Agenda, shape: Shape, node: NodeState) -> bool:
-    """Does GPU work wait that this node could run, and that a job without GPUs would be in the way of?"""
-    if shape.gpus or not node.gpus:
-        return False
-    return any(other.gpus and node.name in index.capable for other, index in agenda.shapes.items())
-
-
-def _assign(decisions: Decisions, batch_id: BatchId, group_number: int, name: str) -> None:
-    agenda = decisions.agenda
-    waiting = agenda.waiting[batch_id][group_number]
-    row = waiting.first()
-    assert row is not None, "a batch stands in a lane only while a job of it waits"
-    batch = waiting.batch
-    cpus, memory_bytes, gpus = grant(agenda.state.nodes[name], waiting.group.shape, agenda.held_of(name))
-    decisions.add(
-        ev.Assigned(
-            **decisions.stamp(),
-            namespace=batch_id.namespace,
-            batch=batch_id.batch,
-            job=batch.names[row],
-            attempt=batch.attempts[row] + 1,
-            node=name,
-            cpus=cpus,
-            memory_bytes=memory_bytes,
-            gpus=gpus,
-        ),
-        Guard(batch.job_seq[row], batch.seq),
-    )
+        capable = [
+            node.name
+            for node in agenda.state.nodes.values()
+            if node.presence == "here" and never(node, waiting.group.shape) is None
+        ]
+        if not capable or any(name not in batch.build_failed for name in capable):
+            return False
+    return True

@@ -13,14 +13,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, TypeAdapter
+from pydantic import AwareDatetime, Field, TypeAdapter
 
 from distribute.core.ids import BatchId, JobId, NodeId
 from distribute.core.manifest import Outputs
-from distribute.core.specs import BatchSpec, Frozen
+from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabilities, Frozen
 
 SCHEDULER = "scheduler"
 ARCHIVER = "archiver"
+
+MAX_ATTEMPTS = 2**31 - 1
 
 
 class EventBase(Frozen):
@@ -49,7 +51,7 @@ class JobEvent(EventBase):
     namespace: str
     batch: str
     job: str
-    attempt: int
+    attempt: int = Field(ge=1, le=MAX_ATTEMPTS)
     node: str
 
     @property
@@ -142,9 +144,9 @@ class Assigned(JobEvent):
 
     type: Literal["assigned"] = "assigned"
     v: Literal[1] = 1
-    cpus: int
-    memory_bytes: int = 0
-    gpus: tuple[int, ...] = ()
+    cpus: int = Field(ge=1, le=MAX_CPUS)
+    memory_bytes: Bytes = 0
+    gpus: tuple[Annotated[int, Field(ge=0, lt=MAX_GPUS)], ...] = ()
 
 
 class Claimed(JobEvent):
@@ -171,13 +173,13 @@ class Finished(JobEvent):
     type: Literal["finished"] = "finished"
     v: Literal[1] = 1
     succeeded: bool
-    exit_code: int | None = None
-    signal: int | None = None
+    exit_code: int | None = Field(default=None, ge=0, le=255)
+    signal: int | None = Field(default=None, ge=1, le=255)
     reason: str | None = None
     wall_s: float = 0.0
     cpu_s: float = 0.0
     paused_s: float = 0.0
-    max_rss_bytes: int = 0
+    max_rss_bytes: Bytes = 0
     outputs: Outputs | None = None
 
 
@@ -208,10 +210,10 @@ class Joined(NodeEvent):
     type: Literal["joined"] = "joined"
     v: Literal[1] = 1
     incarnation: str
-    capabilities: frozenset[str]
-    cpus: int = Field(ge=1)
-    memory_bytes: int = Field(ge=0)
-    gpus: tuple[str, ...] = ()
+    capabilities: Capabilities
+    cpus: int = Field(ge=1, le=MAX_CPUS)
+    memory_bytes: Bytes
+    gpus: tuple[str, ...] = Field(default=(), max_length=MAX_GPUS)
     version: str
 
 
@@ -235,7 +237,7 @@ class PauseRequested(NodeEvent):
 
     type: Literal["pause_requested"] = "pause_requested"
     v: Literal[1] = 1
-    until: datetime
+    until: AwareDatetime
 
 
 class Paused(NodeEvent):
@@ -243,7 +245,7 @@ class Paused(NodeEvent):
 
     type: Literal["paused"] = "paused"
     v: Literal[1] = 1
-    until: datetime
+    until: AwareDatetime
     reason: str
 
 

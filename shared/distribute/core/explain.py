@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distribute.core.agenda import Agenda
-from distribute.core.decide import keeps_for_gpu_work
 from distribute.core.matching import Obstacle, busy, never, unavailable
 from distribute.core.state import BatchState, NodeState, Shape, Status
 
@@ -71,7 +70,7 @@ def obstacle_at(agenda: Agenda, batch: BatchState, shape: Shape, node: NodeState
         or unavailable(node, node.name in agenda.out_of_touch)
         or (Obstacle.BUILD_FAILED if node.name in batch.build_failed else None)
         or busy(node, shape, agenda.held_of(node.name))
-        or (Obstacle.KEPT_FOR_GPU_WORK if keeps_for_gpu_work(agenda, shape, node) else None)
+        or (None if shape.gpus or node.name not in agenda.kept_for_gpu_work() else Obstacle.KEPT_FOR_GPU_WORK)
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 
 from distribute.core import events as ev
+from distribute.core.fold_job import set_status
 from distribute.core.specs import BatchSpec, Job
 from distribute.core.state import BatchState, Group, Shape, State, Status
 
@@ -38,7 +39,7 @@ def submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         rows={name: row for row, name in enumerate(names)},
         status=bytearray(total),
         job_seq=array("Q", bytes(8 * total)),
-        attempts=array("H", bytes(2 * total)),
+        attempts=array("I", bytes(4 * total)),
         counts=counts,
     )
 
@@ -64,7 +65,7 @@ def _group(spec: BatchSpec) -> tuple[tuple[Group, ...], list[int]]:
 
 
 def _inverse(order: list[int]) -> array[int]:
-    rows = array("L", bytes(array("L").itemsize * len(order)))
+    rows = array("I", bytes(4 * len(order)))
     for row, position in enumerate(order):
         rows[position] = row
     return rows
@@ -91,9 +92,7 @@ def request_kill(batch: BatchState, job: str | None) -> str | None:
         return f"there is no job {job!r}"
     status = Status(batch.status[row])
     if status in {Status.QUEUED, Status.RETRYING}:
-        batch.counts[status] -= 1
-        batch.counts[Status.KILLED] += 1
-        batch.status[row] = Status.KILLED
+        set_status(batch, row, Status.KILLED)
     elif row not in batch.active:
         return f"the job {job!r} is over"
     batch.kill_rows.add(row)  # also of one that waited: its assignment may be under way
@@ -107,14 +106,12 @@ def request_retry(batch: BatchState, failed_only: bool) -> str | None:
     for status in (Status.FAILED,) if failed_only else (Status.FAILED, Status.KILLED):
         row = batch.status.find(status)
         while row != NO_ROW:
-            batch.status[row] = Status.RETRYING if row in batch.unarchived else Status.QUEUED
-            batch.counts[status] -= 1
-            batch.counts[batch.status[row]] += 1
+            set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
+            batch.kill_rows.discard(row)
             for forgotten in (batch.failures, batch.deaths, batch.reasons):
                 forgotten.pop(row, None)
             row = batch.status.find(status, row + 1)
     batch.kill_all = False
-    batch.kill_rows.clear()
     batch.build_failed.clear()
     batch.end = batch.end_reason = batch.finished_at = None
     batch.archived = False
@@ -127,6 +124,8 @@ def complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
         return "the batch is over"
     if batch.active:
         return "jobs of the batch are in flight"
+    if event.state == "completed" and batch.counts[Status.SUCCEEDED] != len(batch.names):
+        return "not every job of the batch succeeded"
     _move_all(batch, Status.QUEUED, Status.FAILED)
     _move_all(batch, Status.RETRYING, Status.FAILED)
     batch.end = event.state
@@ -135,10 +134,20 @@ def complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
     return None
 
 
+def archive(batch: BatchState) -> str | None:
+    """Everything the batch left is safe."""
+    if batch.end is None:
+        return "the batch is not over"
+    batch.archived = True
+    return None
+
+
 def delete(state: State, batch: BatchState) -> str | None:
     """Forget the batch. What the log says of it stays; its name is free."""
     if batch.end is None:
         return "the batch is not over"
+    if batch.active:
+        return "jobs of the batch are in flight"
     del state.batches[batch.id]
     for node in state.nodes.values():
         node.builds.discard(batch.id)

@@ -5,6 +5,8 @@ Each function returns why the event does not fit, or None once it is done.
 
 from __future__ import annotations
 
+from math import exp2
+
 from distribute.core import events as ev
 from distribute.core.state import (
     IN_FLIGHT,
@@ -36,8 +38,7 @@ def set_status(batch: BatchState, row: int, status: Status) -> None:
 
 def decayed_core_s(usage: Usage, now: float) -> float:
     """Past use in core seconds, halved with every `USAGE_HALF_LIFE_S` since."""
-    age_s = max(0.0, now - usage.as_of)
-    return usage.core_s * float(0.5 ** (age_s / USAGE_HALF_LIFE_S))
+    return usage.core_s * exp2((usage.as_of - now) / USAGE_HALF_LIFE_S)
 
 
 def assign(state: State, batch: BatchState, row: int, time: float, event: ev.Assigned) -> str | None:
@@ -127,7 +128,8 @@ def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished
         outcomes.allocate(len(batch.names))
     number = batch.node_numbers.get(attempt.node)
     if number is None:
-        number = batch.node_numbers[attempt.node] = len(batch.node_numbers)
+        number = batch.node_numbers[attempt.node] = len(batch.node_names)
+        batch.node_names.append(attempt.node)
     outcomes.node[row] = number
     outcomes.exit_code[row] = NO_EXIT_CODE if event.exit_code is None else event.exit_code
     outcomes.signal[row] = event.signal or 0
@@ -172,11 +174,13 @@ def _take_back_failure(state: State, batch: BatchState, row: int, event: ev.Rele
     if batch.end is not None:
         return "the batch is over"
     node = state.nodes.get(event.node)
+    if node is None:
+        return "there is no such node"
     key = JobKey(batch.id, row)
-    if node is None or key not in node.fast_failures:
-        return "it did not fail fast at that node"
-    node.fast_failures.remove(key)
-    batch.failures[row] -= 1
+    if key in node.fast_failures:
+        node.fast_failures.remove(key)
+    batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
     batch.reasons.pop(row, None)
-    set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
+    batch.unarchived.discard(row)  # the archiver's word on it is fenced
+    set_status(batch, row, Status.QUEUED)
     return None

@@ -7,13 +7,13 @@ from distribute.core.ids import BatchId
 from distribute.core.state import NodeState, State
 
 
-def join(state: State, seq: int, event: ev.Joined) -> None:
+def join(state: State, event: ev.Joined) -> None:
     """A node begins anew: what it was given before this event, it no longer does."""
     before = state.nodes.get(event.node)
     node = state.nodes[event.node] = NodeState(
         name=event.node,
-        last_seq=seq,
-        joined_seq=seq,
+        last_seq=state.seq,
+        joined_seq=state.seq,
         incarnation=event.incarnation,
         capabilities=event.capabilities,
         cpus=event.cpus,

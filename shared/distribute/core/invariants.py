@@ -62,7 +62,7 @@ def check_agenda(agenda: Agenda) -> None:
     assert fresh.held_cores == agenda.held_cores, "held cores"
     assert fresh.pending_jobs == agenda.pending_jobs, "pending jobs"
     assert fresh.queues == agenda.queues, f"queues: {agenda.queues} against {fresh.queues}"
-    assert fresh.shapes == agenda.shapes, f"shapes: {agenda.shapes} against {fresh.shapes}"
+    assert fresh.nodes_for == agenda.nodes_for, f"nodes: {agenda.nodes_for} against {fresh.nodes_for}"
     for batch_id, groups in agenda.waiting.items():
         firsts = [waiting.first() for waiting in groups]
         fresh_firsts = [waiting.first() for waiting in fresh.waiting[batch_id]]

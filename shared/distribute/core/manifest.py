@@ -7,7 +7,6 @@ Small files share an object (a pack), a large file has its own. An object is nam
 from __future__ import annotations
 
 import base64
-from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -107,5 +106,5 @@ def is_inside(path: str) -> bool:
 
 def link_stays_inside(path: str, target: str) -> bool:
     """True where the link at `path`, pointing to `target`, can't lead out of the job's folder."""
-    parent = PurePosixPath(path).parent
-    return not target.startswith("/") and is_inside(f"{parent}/{target}")
+    folder, slash, _ = path.rpartition("/")
+    return not target.startswith("/") and is_inside(f"{folder}{slash}{target}")

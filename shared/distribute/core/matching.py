@@ -37,6 +37,11 @@ class Held:
 
 NOTHING_HELD = Held()
 
+Lack = tuple[int, int, int]
+"""GPUs, cpus and bytes of memory that are missing."""
+
+NOTHING: Lack = (0, 0, 0)
+
 
 def never(node: NodeState, shape: Shape) -> Obstacle | None:
     """What keeps this node from ever running such a job, whatever it does now."""
@@ -66,17 +71,24 @@ def unavailable(node: NodeState, out_of_touch: bool) -> Obstacle | None:
     return None
 
 
+def lack(node: NodeState, shape: Shape, held: Held) -> Lack:
+    """How far what the node has free is from fitting such a job."""
+    if shape.whole_node:
+        return (
+            len(node.used_gpus) + len(held.gpus),
+            node.used_cpus + held.cpus,
+            node.used_memory_bytes + held.memory_bytes,
+        )
+    return (
+        max(0, shape.gpus - (len(node.gpus) - len(node.used_gpus) - len(held.gpus))),
+        max(0, shape.cpus - (node.cpus - node.used_cpus - held.cpus)),
+        max(0, shape.memory_bytes - (node.memory_bytes - node.used_memory_bytes - held.memory_bytes)),
+    )
+
+
 def busy(node: NodeState, shape: Shape, held: Held) -> Obstacle | None:
     """Whether what the node does already leaves too little for such a job."""
-    if shape.whole_node:
-        return Obstacle.BUSY if node.attempts or held.jobs else None
-    if (
-        node.cpus - node.used_cpus - held.cpus < shape.cpus
-        or node.memory_bytes - node.used_memory_bytes - held.memory_bytes < shape.memory_bytes
-        or len(node.gpus) - len(node.used_gpus) - len(held.gpus) < shape.gpus
-    ):
-        return Obstacle.BUSY
-    return None
+    return None if lack(node, shape, held) == NOTHING else Obstacle.BUSY
 
 
 def grant(node: NodeState, shape: Shape, held: Held) -> tuple[int, int, tuple[int, ...]]:
@@ -86,14 +98,3 @@ def grant(node: NodeState, shape: Shape, held: Held) -> tuple[int, int, tuple[in
     taken = node.used_gpus | held.gpus
     free = [gpu for gpu in range(len(node.gpus)) if gpu not in taken]
     return shape.cpus, shape.memory_bytes, tuple(free[: shape.gpus])
-
-
-def shortfall(node: NodeState, shape: Shape, held: Held) -> tuple[int, int, int]:
-    """How far a busy node is from fitting such a job: GPUs, cpus and bytes of memory still missing."""
-    if shape.whole_node:
-        return (len(node.used_gpus), node.used_cpus + held.cpus, node.used_memory_bytes)
-    return (
-        max(0, shape.gpus - (len(node.gpus) - len(node.used_gpus) - len(held.gpus))),
-        max(0, shape.cpus - (node.cpus - node.used_cpus - held.cpus)),
-        max(0, shape.memory_bytes - (node.memory_bytes - node.used_memory_bytes - held.memory_bytes)),
-    )

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 from distribute.core.ids import BatchId, Name
 
 MAX_JOBS = 100_000
+MAX_CPUS = 2**16
+MAX_GPUS = 2**10
+
+Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""A size. No more than stores and columns of 64 bits take."""
+
+Capabilities = Annotated[frozenset[str], PlainSerializer(sorted, return_type=list[str], when_used="json")]
+"""What nodes have and jobs need, by name. Stored in order, so that equal events are equal bytes."""
 
 
 class Frozen(BaseModel):
@@ -26,16 +34,16 @@ class InputFile(Frozen):
 
     alias: Name
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size_bytes: int = Field(ge=0)
+    size_bytes: Bytes
     executable: bool = False
 
 
 class Resources(Frozen):
     """A job's share of a node. `memory_bytes` 0: none reserved."""
 
-    cpus: int = Field(default=1, ge=1)
-    memory_bytes: int = Field(default=0, ge=0)
-    gpus: int = Field(default=0, ge=0)
+    cpus: int = Field(default=1, ge=1, le=MAX_CPUS)
+    memory_bytes: Bytes = 0
+    gpus: int = Field(default=0, ge=0, le=MAX_GPUS)
 
 
 class Job(Frozen):
@@ -99,7 +107,7 @@ class BatchSpec(Frozen):
     namespace: Name
     batch: Name
     matrix_user: str | None = None
-    capabilities: frozenset[str] = frozenset()
+    capabilities: Capabilities = frozenset()
     priority: int = Field(default=0, ge=-100, le=100)
     resources: Resources | None = None
     timeout_s: float | None = Field(default=None, gt=0)

@@ -103,9 +103,7 @@ class Outcomes:
     max_rss_bytes: array[int] = field(default_factory=lambda: array("Q"))
 
     def allocate(self, rows: int) -> None:
-        """Make room for every row of the batch, once."""
-        if len(self.node) == rows:
-            return
+        """Make room for every row of the batch. Called once."""
         for name in self.__slots__:
             column = getattr(self, name)
             column.frombytes(bytes(rows * column.itemsize))
@@ -138,6 +136,8 @@ class BatchState:
     active: dict[int, Attempt] = field(default_factory=dict)
     outcomes: Outcomes = field(default_factory=Outcomes)
     node_names: list[str] = field(default_factory=list)
+    node_numbers: dict[str, int] = field(default_factory=dict)
+    """The place of each name in `node_names`, as `rows` has that of each job in `names`."""
     failures: dict[int, int] = field(default_factory=dict)
     deaths: dict[int, int] = field(default_factory=dict)
     """How often a node went down while the job ran on it."""

@@ -26,6 +26,7 @@ from distribute.nats.protocol import header_fields, status
 WINDOW_BYTES = 8 << 20
 """What one request asks for. Twice this can be in memory: one window at work, one arriving."""
 
+_MAX_BATCH = 1000
 _ASK_AGAIN_AFTER_S = 10.0
 _PAUSE_S = 0.1
 _END_OF_BATCH = 204
@@ -55,8 +56,12 @@ class ChunkReader:
         )
 
     def close(self) -> None:
+        """Give up what is being read: its readers get `Unreachable`."""
         for undo in self._undo:
             undo()
+        for reading in self._reads.values():
+            reading.error = Unreachable(f"closed before all chunks of {reading.subject} had come")
+            reading.changed.set()
 
     async def read(
         self, bucket: Bucket, nuid: str, total: int, *, first_seq: int = 1, count: int | None = None
@@ -124,7 +129,7 @@ class ChunkReader:
         request = {
             "seq": reading.next_seq,
             "next_by_subj": reading.subject,
-            "batch": reading.wanted,
+            "batch": min(reading.wanted, _MAX_BATCH),
             "max_bytes": WINDOW_BYTES,
         }
         reading.asked = self._connection.send(

@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import NamedTuple
 
-from distribute.core.errors import IntegrityError
+from distribute.core.errors import DistributeError, IntegrityError, Unreachable
 from distribute.core.ids import ulid
 from distribute.nats.bucket import Bucket
 from distribute.nats.chunk_reader import ChunkReader
@@ -87,12 +87,13 @@ class ChunkSender:
         returns, began = self._returns, time.monotonic()
         try:
             await sending.send_all(source, self.chunk_bytes)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Unreachable):
+            # Cut off from here: nothing can be cleaned up now.
             sending.forget()
             raise
         except Exception:
             await sending.settle()
-            await bucket.purge(bucket.chunk_subject(nuid))
+            await _remove(bucket, nuid)
             raise
         sent = Sent(nuid, sending.size_bytes, len(sending.seqs), sending.hasher.hexdigest(), self.chunk_bytes)
         suspicious = returns != self._returns or time.monotonic() - began > _SUSPICIOUS_AFTER_S
@@ -139,9 +140,7 @@ class _Sending:
 
     async def send_all(self, source: AsyncIterator[bytes], chunk_bytes: int) -> None:
         async for chunk in _cut(source, chunk_bytes):
-            # A broker that is full refuses whole chunks, and may have room for the short last one.
-            window = WINDOW_BYTES if len(chunk) == chunk_bytes else 0
-            while self._unanswered and self._unanswered_bytes + len(chunk) > window:
+            while self._unanswered_bytes + len(chunk) > WINDOW_BYTES:
                 await self._next_answer()
             await self._publish(chunk)
         if not self._published:
@@ -187,6 +186,14 @@ class _Sending:
         if self.seqs and seq <= self.seqs[-1]:
             self.in_order = False
         self.seqs.append(seq)
+
+
+async def _remove(bucket: Bucket, nuid: str) -> None:
+    """Remove chunks that nobody needs. Where that is not allowed, they stay until their batch is deleted."""
+    try:
+        await bucket.purge(bucket.chunk_subject(nuid))
+    except DistributeError as error:
+        _log.warning("bucket %s: useless chunks of %s are left behind: %s", bucket.name, nuid, error)
 
 
 async def _cut(source: AsyncIterator[bytes], chunk_bytes: int) -> AsyncIterator[bytes]:

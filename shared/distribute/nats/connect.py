@@ -63,6 +63,8 @@ async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0)
         Refused: the broker does not let us in.
         InputError: the credentials can't be read.
     """
+    if address.creds is not None and not address.creds.is_file():
+        raise InputError(f"{address.creds}: no such file of credentials")
     opener = _Opener(address)
     try:
         return await opener.open(name, timeout_s)
@@ -83,8 +85,6 @@ class _Opener:
 
     async def open(self, name: str, timeout_s: float | None) -> Connection:
         creds = self._address.creds
-        if creds is not None and not creds.is_file():
-            raise InputError(f"{creds}: no such file of credentials")
         connecting = asyncio.ensure_future(
             self.wire.connect(
                 list(self._address.urls),

@@ -15,6 +15,7 @@ import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from shutil import which
+from typing import BinaryIO
 
 from distribute.core.errors import DistributeError, InputError, StorageFull
 from distribute.nats.connect import Address
@@ -22,6 +23,7 @@ from distribute.nats.connect import Address
 _log = logging.getLogger(__name__)
 
 MAX_PAYLOAD_BYTES = 8 << 20
+_LOG_BYTES = 16 << 20
 _LOOPBACK = "127.0.0.1"
 _TRY_AGAIN_S = 0.01
 _PR_SET_PDEATHSIG = 1
@@ -53,6 +55,7 @@ class Broker:
         self._die_with_parent = die_with_parent
         self._extra = extra
         self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     @property
     def address(self) -> Address:
@@ -86,9 +89,9 @@ class Broker:
             self.port = _free_port()
         config = self.folder / "nats-server.conf"
         config.write_text(self._config())
-        # Its log begins anew with each start: what is read there, if it ends at once, is of this start.
-        self.log_path.write_bytes(b"")
-        self._spawn(config)
+        with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
+            self._spawn(config, log)
         try:
             await self._ready()
         except BaseException:
@@ -114,12 +117,12 @@ class Broker:
     async def __aexit__(self, *error: object) -> None:
         await self.stop()
 
-    def _spawn(self, config: Path) -> None:
+    def _spawn(self, config: Path, log: BinaryIO) -> None:
         self._process = subprocess.Popen(
             [_executable(), "-c", str(config)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
             start_new_session=True,
             preexec_fn=_end_with_parent() if self._die_with_parent else None,
         )
@@ -137,7 +140,9 @@ class Broker:
             exited.cancel()
 
     def _failure(self) -> DistributeError:
-        lines = self.log_path.read_text(errors="replace").splitlines()
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            lines = log.read().decode("utf-8", "replace").splitlines()
         fatal = next((line.partition("[FTL]")[2].strip() for line in reversed(lines) if "[FTL]" in line), "")
         if "address already in use" in fatal:
             return _port_taken(self.port)
@@ -158,6 +163,8 @@ class Broker:
                 "server_name: distribute",
                 f"max_payload: {MAX_PAYLOAD_BYTES}",
                 f"log_file: {json.dumps(str(self.log_path))}",
+                f"logfile_size_limit: {_LOG_BYTES}",
+                "logfile_max_num: 2",
                 "jetstream {",
                 *(f"  {line}" for line in lines),
                 "}",

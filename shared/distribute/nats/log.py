@@ -14,7 +14,7 @@ from distribute.nats import parts
 from distribute.nats.connection import Connection
 from distribute.nats.durable import DurableReader, JetStreamDelivery
 from distribute.nats.guards import ScopeGuard
-from distribute.nats.jetstream import direct_get, last_seq, leader_get
+from distribute.nats.jetstream import Stored, direct_get, last_seq, leader_get
 from distribute.nats.provision import EVENTS
 from distribute.nats.publisher import Publisher
 from distribute.nats.reader import Entry, read
@@ -91,11 +91,12 @@ class JetStreamLog:
         """As `ports.EventLog.last`."""
         wanted = scope_filter(scope, event_type)
         stored = await leader_get(self._connection, EVENTS, {"last_by_subj": wanted})
-        return await self.recorded(Entry(stored.seq, stored.time, stored.payload)) if stored else None
+        return await self.recorded(_entry(stored)) if stored else None
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""
-        recorded = await self.recorded(await self._entry(seq))
+        stored = await self._stored(seq) if seq > 0 else None
+        recorded = await self.recorded(_entry(stored)) if stored else None
         if recorded is None:
             raise KeyError(seq)
         return recorded
@@ -111,25 +112,37 @@ class JetStreamLog:
             UnreadableEvent: it is none.
         """
         seq, time, payload = entry
-        if parts.is_part(payload):
-            index, count = parts.place(payload)
-            if index < count - 1:
-                return None
-            before = [await self._entry(number) for number in range(seq - count + 1, seq)]
-            payload = b"".join(parts.content(part) for part in (*(part.payload for part in before), payload))
         try:
+            if parts.is_part(payload):
+                index, count = parts.place(payload)
+                if index < count - 1:
+                    return None
+                payload = await self._joined(entry, count)
             return Recorded(seq, time, decode(payload))
         except UnreadableEvent as error:
             raise UnreadableEvent(f"sequence {seq} of the log: {error}") from error
 
-    async def _entry(self, seq: int) -> Entry:
+    async def _joined(self, last: Entry, count: int) -> bytes:
+        """The payload whose last part this is."""
+        if not 0 < count <= min(last.seq, parts.MAX_PARTS):
+            raise UnreadableEvent(f"the last of {count} parts: there can't be as many")
+        pieces: list[bytes] = []
+        for seq in range(last.seq - count + 1, last.seq):
+            stored = await self._stored(seq)
+            part = stored.payload if stored is not None else b""
+            if not parts.is_part(part) or parts.place(part) != (len(pieces), count):
+                raise UnreadableEvent(f"the last of {count} parts: others are missing")
+            pieces.append(parts.content(part))
+        return b"".join((*pieces, parts.content(last.payload)))
+
+    async def _stored(self, seq: int) -> Stored | None:
         stored = await direct_get(self._connection, EVENTS, {"seq": seq})
-        if stored is None:
-            # A replica may lag behind what its leader has acknowledged.
-            stored = await leader_get(self._connection, EVENTS, {"seq": seq})
-        if stored is None:
-            raise KeyError(seq)
-        return Entry(stored.seq, stored.time, stored.payload)
+        # A replica may lag behind what its leader has acknowledged.
+        return stored or await leader_get(self._connection, EVENTS, {"seq": seq})
+
+
+def _entry(stored: Stored) -> Entry:
+    return Entry(stored.seq, stored.time, stored.payload)
 
 
 def _filters(only: Only) -> list[str]:

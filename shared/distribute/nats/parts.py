@@ -21,7 +21,7 @@ MAX_PARTS = 1000
 
 def is_part(payload: bytes) -> bool:
     """Is this a part of a payload?"""
-    return payload[:1] == b"\0"
+    return payload[:1] == b"\0" and len(payload) >= _HEAD.size
 
 
 def place(part: bytes) -> tuple[int, int]:

@@ -72,14 +72,16 @@ class JetStreamStore:
             OSError: the file can't be read.
         """
         lock = self._input_locks.setdefault(sha256, asyncio.Lock())
-        size_bytes = (await asyncio.to_thread(path.stat)).st_size
-        async with lock, self._slot(size_bytes > self._sender.chunk_bytes):
-            if await self._inputs.meta(sha256, latest=False) is None:
-                await self._send_input(path, sha256)
+        large = _size_of(path) > self._sender.chunk_bytes
+        async with lock, self._slot(large):
+            if await self._inputs.meta(sha256, latest=False) is not None:
+                return
+            content = _pieces_of(path, self._sender.chunk_bytes) if large else _all_of(path)
+            async with aclosing(content) as pieces:
+                await self._send_input(path, sha256, pieces)
 
-    async def _send_input(self, path: Path, sha256: str) -> None:
-        async with aclosing(_pieces_of(path, self._sender.chunk_bytes)) as pieces:
-            sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False)
+    async def _send_input(self, path: Path, sha256: str, pieces: AsyncIterator[bytes]) -> None:
+        sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False)
         if sent.sha256 != sha256:
             await self._inputs.purge(self._inputs.chunk_subject(sent.nuid))
             raise IntegrityError(
@@ -232,18 +234,18 @@ class JetStreamStore:
         last began before the name was given, so their guard fails, whatever they do now.
         """
         own = bucket.chunk_subject(sent.nuid)
-        place = sent.nuid.rpartition(".")[0]
-        useless = [
-            other for other in await bucket.subjects(bucket.chunk_subject(f"{place}.*")) if other != own
-        ]
+        siblings = bucket.chunk_subject(f"{sent.nuid.rpartition('.')[0]}.*")
+        # For a small new object the question would cost more than the little it might find.
+        found = await bucket.subjects(siblings) if sent.chunks > 1 or replacing else []
         meta = Meta(name, sent.nuid, sent.size_bytes, sent.chunks, sent.sha256, sent.chunk_bytes)
         try:
             await bucket.put_meta(meta, replacing=replacing, wait_for_room=False)
         except (Superseded, StorageFull):
             await bucket.purge(own)
             raise
-        for subject in useless:
-            await bucket.purge(subject)
+        for useless in found:
+            if useless != own:
+                await bucket.purge(useless)
 
     async def _verified(
         self, bucket: Bucket, label: str, stored: StoredObject | Meta
@@ -262,11 +264,20 @@ class JetStreamStore:
             raise IntegrityError(f"{label}: the bytes stored do not have the digest {stored.sha256}")
 
 
+def _size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
 async def _pieces_of(path: Path, piece_bytes: int) -> AsyncGenerator[bytes, None]:
     """A file's bytes, read in a thread."""
     with await asyncio.to_thread(path.open, "rb", 0) as file:
         while piece := await asyncio.to_thread(file.read, piece_bytes):
             yield piece
+
+
+async def _all_of(path: Path) -> AsyncGenerator[bytes, None]:
+    """A small file's bytes, read in a thread."""
+    yield await asyncio.to_thread(path.read_bytes)
 
 
 async def _whole(data: bytes) -> AsyncIterator[bytes]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import get_args
 from urllib.parse import quote, unquote
@@ -65,6 +66,8 @@ def filters(only: Only) -> list[str]:
     A batch's events are those of its own scope and of its jobs. What a node says of a batch (its build)
     is of the node's scope, and its subject does not name the batch.
     """
+    if only.also:
+        return [*filters(replace(only, also=frozenset())), *filters(Only(types=only.also))]
     if only == Only():
         return [ALL_EVENTS]
     namespace, batch = (escape(only.batch.namespace), escape(only.batch.batch)) if only.batch else ("*", "*")

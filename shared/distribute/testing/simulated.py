@@ -17,7 +17,8 @@ from typing import TypeVar
 from distribute.codec import encode
 from distribute.core.events import Event, Guard, Recorded
 from distribute.core.ids import Scope, ulid
-from distribute.testing.stored_events import StoredEvents
+from distribute.ports import Only
+from distribute.testing.stored_events import StoredEvents, wanted
 
 T = TypeVar("T")
 
@@ -288,12 +289,12 @@ class Follower:
         self,
         link: Link,
         after: int,
-        wants: Callable[[Event], bool],
+        only: Only,
         deliver: Callable[[Sequence[Recorded]], None],
     ) -> None:
         self._link = link
         self._after = after
-        self._wants = wants
+        self._only = only
         self._deliver = deliver
         self._under_way = False
         link.on_return.append(self.wake)
@@ -322,7 +323,7 @@ class Follower:
         if timeline.chance(self._link.weather().repeat):
             after = max(0, after - timeline.random.randint(1, 5))
         records = [
-            recorded for recorded in broker.stored.between(after, until) if self._wants(recorded.event)
+            recorded for recorded in broker.stored.between(after, until) if wanted(self._only, recorded.event)
         ]
         self._after = until
         if records:
@@ -333,9 +334,9 @@ class Follower:
 class Durable:
     """A durable consumer: what is not acknowledged comes again, to whoever reads then."""
 
-    def __init__(self, broker: Broker, wants: Callable[[Event], bool]) -> None:
+    def __init__(self, broker: Broker, only: Only) -> None:
         self._broker = broker
-        self._wants = wants
+        self._only = only
         self._position = 0
         self._unacked: set[int] = set()
         self._link: Link | None = None
@@ -359,7 +360,7 @@ class Durable:
         until = self._broker.stored.last_seq
         news = self._broker.stored.between(self._position, until)
         self._position = until
-        self._push(recorded for recorded in news if self._wants(recorded.event))
+        self._push(recorded for recorded in news if wanted(self._only, recorded.event))
 
     def _push(self, records: Iterable[Recorded]) -> None:
         for recorded in records:

@@ -51,6 +51,10 @@ class StoredEvents:
         seq = self.last_seq_of(scope)
         return self.get(seq) if seq else None
 
+    def of_scope(self, scope: Scope) -> list[Recorded]:
+        """All events of a scope."""
+        return [self.get(seq) for seq in self._of_scope.get(scope, ())]
+
     def first_of(self, scope: Scope, behind: int) -> Recorded | None:
         """A scope's first event behind a sequence."""
         sequences = self._of_scope.get(scope, [])
@@ -60,6 +64,8 @@ class StoredEvents:
 
 def wanted(only: Only, event: Event) -> bool:
     """Is the event one of those that a reader asked for?"""
+    if event.type in only.also:
+        return True
     if only.types is not None and event.type not in only.types:
         return False
     match event:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
+
 from distribute.core.specs import InputFile
 from distribute.testing.file_store import FileStore
 from distribute_services.node_runner.cache import InputCache

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from distribute_services.node_runner import launch
 from distribute_services.node_runner.launch import CannotStart, Exit, Process, start
 

@@ -8,9 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from distribute_services.node_runner import procfs
 from distribute_services.node_runner.tree import Tree, Trees, kill_leftovers
 
@@ -18,38 +21,51 @@ ENV = {"PATH": "/usr/bin:/bin"}
 
 DAEMON = """
 import os, signal, sys, time
+ready, begun = os.pipe()  # closed once the daemon runs, or runs another program
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_IGN if "stubborn" in sys.argv else signal.SIG_DFL)
         if "hidden" in sys.argv:
             os.execve("/bin/sleep", ["sleep", "60"], {})
-        open("daemon.pid", "w").write(str(os.getpid()))
+        with open("daemon.pid", "w") as file:
+            file.write(str(os.getpid()))
+        os.close(begun)
         time.sleep(60)
     os._exit(0)
 os.wait()
-while not os.path.exists("daemon.pid") and "hidden" not in sys.argv:
-    time.sleep(0.01)
+os.close(begun)
+os.read(ready, 1)
 if "stay" in sys.argv:
     time.sleep(60)
 """
 
 
-def begin(trees: Trees, folder: Path, *argv: str, marker: str = "node/lab/sweep/job/1") -> Tree:
-    tree = trees.start(marker, argv, cwd=folder, env=ENV, stdout=folder / f"out-{marker.replace('/', '-')}")
+def begin(trees: Trees, folder: Path, *argv: str, marker: str | None = None) -> Tree:
+    marker = marker or uuid.uuid4().hex  # tests may run beside each other
+    tree = trees.start(marker, argv, cwd=folder, env=ENV, stdout=folder / f"out-{marker}")
     assert isinstance(tree, Tree), tree
     return tree
 
 
-def begin_daemon(trees: Trees, folder: Path, *how: str, marker: str = "node/lab/sweep/job/1") -> Tree:
+def begin_daemon(trees: Trees, folder: Path, *how: str, marker: str | None = None) -> Tree:
     return begin(trees, folder, sys.executable, "-c", DAEMON, *how, marker=marker)
+
+
+def popen(*argv: str, start_new_session: bool = False) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(argv, start_new_session=start_new_session)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """For what other processes do there is nothing to wait on."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def appearance(path: Path) -> str:
     """The content of a file that a process is going to write."""
-    async with asyncio.timeout(10):
-        while not path.exists() or not path.read_text():
-            await asyncio.sleep(0.01)
+    await until(lambda: path.exists() and path.read_text() != "")
     return path.read_text()
 
 
@@ -103,10 +119,7 @@ async def test_kill_ends_the_whole_tree_and_only_that(tmp_path: Path) -> None:
 async def test_sigkill_after_the_grace_period(tmp_path: Path) -> None:
     trees = Trees()
     tree = begin(trees, tmp_path, "sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done")
-    ready = tmp_path / "ready"
-    async with asyncio.timeout(10):
-        while not ready.exists():
-            await asyncio.sleep(0.01)
+    await until((tmp_path / "ready").exists)
     begun = time.monotonic()
     await trees.kill(tree, grace_s=0.5)
     assert 0.5 <= time.monotonic() - begun < 3
@@ -117,9 +130,7 @@ async def test_a_job_may_clean_up_within_its_grace_period(tmp_path: Path) -> Non
     trees = Trees()
     script = "trap 'sleep 0.3; echo cleaned; exit 5' TERM; touch ready; while :; do sleep 0.05; done"
     tree = begin(trees, tmp_path, "sh", "-c", script)
-    async with asyncio.timeout(10):
-        while not (tmp_path / "ready").exists():
-            await asyncio.sleep(0.01)
+    await until((tmp_path / "ready").exists)
     waiting = asyncio.create_task(trees.wait(tree))
     await trees.kill(tree, grace_s=10)
     assert (await waiting).exit_code == 5
@@ -149,8 +160,7 @@ async def test_zombies_are_reaped(tmp_path: Path) -> None:
     before = set(procfs.own_children())
     tree = begin(trees, tmp_path, "sh", "-c", "for i in 1 2 3; do (setsid sleep 0.1 &) ; done; exec sleep 60")
     async with asyncio.timeout(10):
-        while len(set(procfs.own_children()) - before) < 4:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(set(procfs.own_children()) - before) == 4)
         while set(procfs.own_children()) - before != {tree.process.pid}:
             await trees.sweep()
             await asyncio.sleep(0.01)
@@ -158,9 +168,9 @@ async def test_zombies_are_reaped(tmp_path: Path) -> None:
 
 
 async def test_the_runners_own_children_are_left_alone(tmp_path: Path) -> None:
-    older = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    older = popen("sleep", "60", start_new_session=True)
     trees = Trees()
-    helper = subprocess.Popen(["sleep", "60"])
+    helper = popen("sleep", "60")
     try:
         await trees.wait(begin(trees, tmp_path, "true"))
         await trees.sweep()
@@ -185,38 +195,43 @@ async def test_open_files_are_not_inherited(tmp_path: Path) -> None:
 
 async def test_one_marker_one_attempt(tmp_path: Path) -> None:
     trees = Trees()
-    tree = begin(trees, tmp_path, "sleep", "60")
+    tree = begin(trees, tmp_path, "sleep", "60", marker="same")
     with pytest.raises(ValueError, match="runs already"):
-        begin(trees, tmp_path, "true")
+        begin(trees, tmp_path, "true", marker="same")
     await trees.kill(tree, grace_s=5)
-    await trees.wait(begin(trees, tmp_path, "true"))
+    await trees.wait(begin(trees, tmp_path, "true", marker="same"))
+
+
+RUNNER = """
+import asyncio, pathlib, sys
+from distribute_services.node_runner.tree import Trees
+
+async def main(folder, daemon, *owners):
+    trees = Trees()
+    for owner in owners:
+        own = pathlib.Path(folder) / owner
+        own.mkdir()
+        argv = [sys.executable, "-c", daemon, "stay"]
+        trees.start(f"{owner}/1", argv, cwd=own, env={}, stdout=own / "out")
+    await asyncio.sleep(60)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
 
 
 async def test_leftovers_of_a_killed_runner(tmp_path: Path) -> None:
-    runner = (
-        "import asyncio, pathlib, sys\n"
-        "from distribute_services.node_runner.tree import Trees\n"
-        "async def main():\n"
-        "    trees = Trees()\n"
-        "    for marker in ('old/1', 'foreign/1'):\n"
-        "        folder = pathlib.Path(sys.argv[1]) / marker.split('/')[0]\n"
-        "        folder.mkdir()\n"
-        "        argv = [sys.executable, '-c', sys.argv[2], 'stay']\n"
-        "        trees.start(marker, argv, cwd=folder, env={}, stdout=folder / 'out')\n"
-        "    await asyncio.sleep(60)\n"
-        "asyncio.run(main())\n"
-    )
-    process = subprocess.Popen([sys.executable, "-c", runner, str(tmp_path), DAEMON])
-    pids = [int(await appearance(tmp_path / who / "daemon.pid")) for who in ("old", "foreign")]
-    process.kill()
-    process.wait()
+    ours, foreign = uuid.uuid4().hex, uuid.uuid4().hex
+    runner = popen(sys.executable, "-c", RUNNER, str(tmp_path), DAEMON, ours, foreign)
+    pids = [int(await appearance(tmp_path / owner / "daemon.pid")) for owner in (ours, foreign)]
+    runner.kill()
+    runner.wait()
     try:
         assert all(map(alive, pids))
-        assert await kill_leftovers(lambda marker: marker.startswith("old/"), grace_s=5) == 2
+        assert await kill_leftovers(lambda marker: marker.startswith(ours), grace_s=5) == 2
         assert [alive(pid) for pid in pids] == [False, True]
-        assert await kill_leftovers(lambda marker: marker.startswith("old/")) == 0
+        assert await kill_leftovers(lambda marker: marker.startswith(ours)) == 0
     finally:
-        await kill_leftovers(lambda marker: marker.startswith("foreign/"), grace_s=5)
+        await kill_leftovers(lambda marker: marker.startswith(foreign), grace_s=5)
     assert not alive(pids[1])
 
 

@@ -1,0 +1,73 @@
+"""The nodes in order of how well each fits jobs of one shape."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator, KeysView
+
+from distribute.core.matching import NOTHING, Held, Lack, lack
+from distribute.core.state import NodeState, Shape
+
+Standing = tuple[Lack, bool, int, str]
+"""What a node lacks for the shape, whether its GPUs would lie idle, the cpus it has free, and its name.
+
+The least comes first: a node that lacks nothing, without GPUs where none are wanted, and the fullest, so
+that large gaps stay whole. Behind those that fit comes first the one that will fit soonest, as far as can be
+told.
+"""
+
+
+class NodeOrder:
+    """The nodes that could run jobs of a shape, if not now."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self._standings: dict[str, Standing] = {}
+        self._order: list[Standing] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._standings
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NodeOrder) and (self.shape, self._order) == (other.shape, other._order)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def __repr__(self) -> str:
+        return f"NodeOrder({self.shape}, {self._order})"
+
+    @property
+    def names(self) -> KeysView[str]:
+        """All of them, in no order."""
+        return self._standings.keys()
+
+    def put(self, node: NodeState, held: Held) -> None:
+        """Give a node its place: a new one, or another since it took or gave back something."""
+        free_cpus = node.cpus - node.used_cpus - held.cpus
+        idle_gpus = not self.shape.gpus and bool(node.gpus)
+        standing = (lack(node, self.shape, held), idle_gpus, free_cpus, node.name)
+        before = self._standings.get(node.name)
+        if standing == before:
+            return
+        if before is not None:
+            del self._order[bisect_left(self._order, before)]
+        self._standings[node.name] = standing
+        insort(self._order, standing)
+
+    def remove(self, name: str) -> None:
+        """Leave out a node that takes no such jobs."""
+        before = self._standings.pop(name, None)
+        if before is not None:
+            del self._order[bisect_left(self._order, before)]
+
+    def fitting(self) -> Iterator[str]:
+        """The nodes that fit now, the best first."""
+        for missing, _, _, name in self._order:
+            if missing != NOTHING:
+                return
+            yield name
+
+    def nearest(self) -> Iterator[str]:
+        """All the nodes, the one that lacks least first."""
+        for *_, name in self._order:
+            yield name

@@ -1,0 +1,136 @@
+"""The jobs that wait: a queue for each priority and person, with a lane for each shape.
+
+Only what stands first in a lane is looked at, so that a decision costs the same however much waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_left, insort
+from dataclasses import dataclass, field
+
+from distribute.core.fold_batch import NO_ROW
+from distribute.core.ids import BatchId
+from distribute.core.state import BatchState, Group, Shape, Status
+
+LaneEntry = tuple[int, BatchId, int]
+"""The sequence of a batch's submission, the batch, and the number of its group that waits."""
+
+Lane = list[LaneEntry]
+"""What waits of one person, priority and shape, by submission."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """The jobs of one group that wait: the lowest row first.
+
+    Rows from `cursor` on were not looked at yet; those before it that came back are in `returned`.
+    """
+
+    batch: BatchState
+    number: int
+    group: Group
+    cursor: int
+    returned: list[int] = field(default_factory=list)
+    taken: set[int] = field(default_factory=set)
+    """Rows whose assignment is pending."""
+    listed_at: int | None = None
+    """The priority at which the group stands in a lane; None: it does not."""
+
+    @property
+    def entry(self) -> LaneEntry:
+        return self.batch.seq, self.batch.id, self.number
+
+    def first(self) -> int | None:
+        """The lowest row that waits, or None."""
+        status = self.batch.status
+        while self.returned:
+            row = self.returned[0]
+            if status[row] == Status.QUEUED and row not in self.taken:
+                return row
+            heapq.heappop(self.returned)
+        row = status.find(Status.QUEUED, self.cursor, self.group.stop)
+        while row != NO_ROW and row in self.taken:
+            row = status.find(Status.QUEUED, row + 1, self.group.stop)
+        self.cursor = self.group.stop if row == NO_ROW else row
+        return None if row == NO_ROW else row
+
+    def came_back(self, row: int) -> None:
+        """A row behind the cursor waits again."""
+        if row < self.cursor:
+            heapq.heappush(self.returned, row)
+
+    def look_again(self) -> None:
+        """Any row may wait now."""
+        self.cursor = self.group.start
+        self.returned.clear()
+
+
+@dataclass(slots=True)
+class Queue:
+    """What waits of one person at one priority. `first` is the earliest submission's sequence."""
+
+    user: str
+    lanes: dict[Shape, Lane] = field(default_factory=dict)
+    first: int = 0
+
+    def in_order(self) -> list[tuple[Shape, Lane]]:
+        """The lanes, by submission of what stands first in each."""
+        return sorted(self.lanes.items(), key=lambda item: item[1][0])
+
+    def add(self, shape: Shape, entry: LaneEntry) -> None:
+        """Put a group into its lane."""
+        insort(self.lanes.setdefault(shape, []), entry)
+        self._note_first()
+
+    def remove(self, shape: Shape, entry: LaneEntry) -> None:
+        """Take a group out of its lane."""
+        lane = self.lanes[shape]
+        del lane[bisect_left(lane, entry)]
+        if not lane:
+            del self.lanes[shape]
+        self._note_first()
+
+    def _note_first(self) -> None:
+        self.first = min((lane[0][0] for lane in self.lanes.values()), default=0)
+
+
+@dataclass(slots=True)
+class Queues:
+    """All queues, by priority and person, and how many groups wait with each shape."""
+
+    by_priority: dict[int, dict[str, Queue]] = field(default_factory=dict)
+    shapes: dict[Shape, int] = field(default_factory=dict)
+
+    def keep(self, waiting: Waiting) -> bool:
+        """Have the group in its lane while a job of it waits, and in no other. True where that changed."""
+        batch = waiting.batch
+        wanted = batch.priority if batch.end is None and waiting.first() is not None else None
+        if waiting.listed_at == wanted:
+            return False
+        self.remove(waiting)
+        if wanted is not None:
+            people = self.by_priority.setdefault(wanted, {})
+            queue = people.setdefault(batch.user, Queue(batch.user))
+            shape = waiting.group.shape
+            queue.add(shape, waiting.entry)
+            self.shapes[shape] = self.shapes.get(shape, 0) + 1
+            waiting.listed_at = wanted
+        return True
+
+    def remove(self, waiting: Waiting) -> None:
+        """Take the group out of its lane, if it stands in one."""
+        if waiting.listed_at is None:
+            return
+        shape = waiting.group.shape
+        people = self.by_priority[waiting.listed_at]
+        queue = people[waiting.batch.user]
+        queue.remove(shape, waiting.entry)
+        if not queue.lanes:
+            del people[queue.user]
+            if not people:
+                del self.by_priority[waiting.listed_at]
+        self.shapes[shape] -= 1
+        if not self.shapes[shape]:
+            del self.shapes[shape]
+        waiting.listed_at = None

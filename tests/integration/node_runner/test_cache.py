@@ -1,0 +1,161 @@
+"""Inputs come from the store once, stay within bounds, and are what their digest says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import IntegrityError, StorageFull
+from distribute.core.specs import InputFile
+from distribute.testing.file_store import FileStore
+from distribute_services.node_runner.cache import InputCache
+
+from .conftest import AddInput
+from .small_disk import small_disk
+
+KIB = 1 << 10
+
+
+class CountingStore(FileStore):
+    """Counts fetches, and lets other tasks run meanwhile, as a network would."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.fetched: list[str] = []
+
+    async def get_input(self, sha256: str, path: Path) -> None:
+        self.fetched.append(sha256)
+        await asyncio.sleep(0.01)
+        await super().get_input(sha256, path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CountingStore:
+    return CountingStore(tmp_path / "store")
+
+
+async def get(cache: InputCache, file: InputFile) -> bytes:
+    return (await cache.get(file.sha256, file.size_bytes)).read_bytes()
+
+
+def in_cache(tmp_path: Path) -> set[str]:
+    return {path.name for path in (tmp_path / "cache").glob("*/*")}
+
+
+async def test_concurrent_requests_fetch_once(
+    cache: InputCache, store: CountingStore, add_input: AddInput
+) -> None:
+    file = await add_input(b"shared")
+    contents = await asyncio.gather(*(get(cache, file) for _ in range(20)))
+    assert set(contents) == {b"shared"}
+    assert await get(cache, file) == b"shared"
+    assert store.fetched == [file.sha256]
+
+
+async def test_a_caller_that_gives_up_does_not_take_it_from_the_others(
+    cache: InputCache, store: CountingStore, add_input: AddInput
+) -> None:
+    file = await add_input(b"shared")
+    first, second = (asyncio.create_task(get(cache, file)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == b"shared"
+    assert store.fetched == [file.sha256]
+
+
+async def test_survives_a_restart(
+    tmp_path: Path, cache: InputCache, store: CountingStore, add_input: AddInput
+) -> None:
+    file = await add_input(b"kept")
+    await get(cache, file)
+    (tmp_path / "cache" / file.sha256[:2] / f"{file.sha256}.half").write_bytes(b"ke")
+    restarted = InputCache(tmp_path / "cache", store)
+    assert await get(restarted, file) == b"kept"
+    assert store.fetched == [file.sha256]
+    assert in_cache(tmp_path) == {file.sha256}
+
+
+@pytest.mark.parametrize("damage", [b"tampere", b"short", None])
+@pytest.mark.parametrize("restart", [True, False])
+async def test_damage_is_found_and_mended(
+    tmp_path: Path,
+    cache: InputCache,
+    store: CountingStore,
+    add_input: AddInput,
+    damage: bytes | None,
+    restart: bool,
+) -> None:
+    file = await add_input(b"content")
+    path = await cache.get(file.sha256, file.size_bytes)
+    path.chmod(0o644)
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    if restart:
+        cache = InputCache(tmp_path / "cache", store)
+    assert await get(cache, file) == b"content"
+    assert store.fetched == [file.sha256, file.sha256]
+
+
+async def test_what_was_not_used_for_longest_goes_first(
+    tmp_path: Path, store: CountingStore, add_input: AddInput
+) -> None:
+    cache = InputCache(tmp_path / "cache", store, max_bytes=100 * KIB)
+    files = [await add_input(os.urandom(30 * KIB)) for _ in range(4)]
+    for file in files[:3]:
+        await get(cache, file)
+    await get(cache, files[0])
+    await get(cache, files[3])
+    assert in_cache(tmp_path) == {files[n].sha256 for n in (0, 2, 3)}
+    assert cache.size_bytes == 90 * KIB
+
+
+async def test_order_of_use_survives_a_restart(
+    tmp_path: Path, store: CountingStore, add_input: AddInput
+) -> None:
+    cache = InputCache(tmp_path / "cache", store)
+    files = [await add_input(os.urandom(30 * KIB)) for _ in range(3)]
+    for file in [*files, files[0]]:
+        await get(cache, file)
+    InputCache(tmp_path / "cache", store, max_bytes=70 * KIB)
+    assert in_cache(tmp_path) == {files[n].sha256 for n in (0, 2)}
+
+
+async def test_what_is_leased_stays(tmp_path: Path, store: CountingStore, add_input: AddInput) -> None:
+    cache = InputCache(tmp_path / "cache", store, max_bytes=50 * KIB)
+    used, wanted = [await add_input(os.urandom(40 * KIB)) for _ in range(2)]
+    async with cache.lease([used]) as paths:
+        await get(cache, wanted)
+        assert paths[used.sha256].exists()
+    assert cache.size_bytes <= 50 * KIB
+
+
+async def test_what_the_store_does_not_have(cache: InputCache, add_input: AddInput) -> None:
+    with pytest.raises(IntegrityError, match="not in the store"):
+        await cache.get("0" * 64, 1)
+    file = await add_input(b"content")
+    with pytest.raises(IntegrityError, match="has 7 bytes, its batch says 8"):
+        await cache.get(file.sha256, 8)
+    assert await get(cache, file) == b"content"
+
+
+async def test_what_is_no_digest_never_becomes_a_path(cache: InputCache) -> None:
+    with pytest.raises(ValueError, match="no SHA-256 digest"):
+        await cache.get("../" * 20 + "etc/passwd", 1)
+
+
+async def test_a_full_disk_takes_the_room_of_what_is_not_used(
+    tmp_path: Path, store: CountingStore, add_input: AddInput
+) -> None:
+    old, new, huge = [await add_input(os.urandom(size << 20)) for size in (3, 2, 5)]
+    with small_disk(tmp_path / "disk", 4) as disk:
+        cache = InputCache(disk / "cache", store)
+        await get(cache, old)
+        assert len(await get(cache, new)) == 2 << 20
+        assert cache.size_bytes == 2 << 20
+        with pytest.raises(StorageFull):
+            await get(cache, huge)

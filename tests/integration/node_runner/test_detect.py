@@ -1,0 +1,143 @@
+"""What a computer is and does. GPUs are played by a script where there are none."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from distribute.core.ids import check_name
+from distribute_services.node_runner import detect as detect_module
+from distribute_services.node_runner.detect import Sampler, default_node_name, detect
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that is the whole PATH."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def write_program(folder: Path, name: str, script: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+
+
+NVIDIA = """
+case "$1" in
+--query-gpu=name) printf 'NVIDIA A100-SXM4-40GB\\nNVIDIA A100-SXM4-40GB\\n' ;;
+--query-gpu=utilization.gpu) printf '37\\n[N/A]\\n' ;;
+esac
+"""
+
+
+async def test_this_computer() -> None:
+    found = await detect()
+    assert 1 <= found.cpus <= len(os.sched_getaffinity(0))
+    assert 0 < found.memory_bytes <= psutil.virtual_memory().total
+    assert check_name(default_node_name())
+
+
+async def test_affinity_counts() -> None:
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert (await detect()).cpus == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+async def test_what_is_given_is_taken(programs: Path) -> None:
+    found = await detect(cpus=64, memory_bytes=1 << 40, gpus=("A100",), capabilities=frozenset({"matlab"}))
+    assert (found.cpus, found.memory_bytes, found.gpus) == (64, 1 << 40, ("A100",))
+    assert found.capabilities == {"matlab", "gpu"}
+
+
+async def test_programs(programs: Path) -> None:
+    assert (await detect()).capabilities == set()
+    write_program(programs, "nvidia-smi", NVIDIA)
+    write_program(programs, "apptainer", "")
+    (programs / "python3").symlink_to(sys.executable)
+    found = await detect()
+    assert found.gpus == ("NVIDIA A100-SXM4-40GB",) * 2
+    version = f"python3.{sys.version_info.minor}"
+    assert found.capabilities == {"gpu", "apptainer", version}
+
+
+@pytest.mark.parametrize("script", ["echo no devices were found >&2; exit 9", "exec /bin/sleep 60"])
+async def test_a_broken_driver_is_said(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, script: str
+) -> None:
+    monkeypatch.setattr(detect_module, "ASK_TIMEOUT_S", 0.2)
+    write_program(programs, "nvidia-smi", script)
+    found = await detect()
+    assert found.gpus == ()
+    assert "nvidia-smi" in caplog.text
+
+
+CGROUPS = [
+    ("0::/user/job", {"user/job/cpu.max": "150000 100000", "user/cpu.max": "max 100000"}, 2, None),
+    ("0::/user/job", {"user/job/cpu.max": "max 100000", "cpu.max": "50000 100000"}, 1, None),
+    ("0::/user/job", {"user/memory.max": "1048576", "user/job/memory.max": "max"}, None, 1 << 20),
+    ("4:memory:/job", {"memory/job/memory.limit_in_bytes": "2097152"}, None, 2 << 20),
+    ("4:memory:/job", {"memory/job/memory.limit_in_bytes": "9223372036854771712"}, None, None),
+    (
+        "2:cpu,cpuacct:/host/path",
+        {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"},
+        1,
+        None,
+    ),
+    ("2:cpu,cpuacct:/", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None, None),
+]
+
+
+@pytest.mark.parametrize(("own", "files", "cpus", "memory"), CGROUPS)
+async def test_limits_of_cgroups(
+    tmp_path: Path,
+    programs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    own: str,
+    files: dict[str, str],
+    cpus: int | None,
+    memory: int | None,
+) -> None:
+    """With cgroup files of our own: to set real limits takes root, and one kind of cgroup or the other."""
+    (tmp_path / "own").write_text(f"{own}\n")
+    for name, content in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(f"{content}\n")
+    monkeypatch.setattr(detect_module, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(detect_module, "_OWN_CGROUPS", tmp_path / "own")
+    found = await detect()
+    allowed = len(os.sched_getaffinity(0))
+    assert found.cpus == min(allowed, math.inf if cpus is None else cpus)
+    assert found.memory_bytes == (psutil.virtual_memory().total if memory is None else memory)
+
+
+async def test_figures(tmp_path: Path) -> None:
+    sampler = Sampler(tmp_path, has_gpus=False)
+    busy_until = time.process_time() + 0.1
+    while time.process_time() < busy_until:
+        pass
+    figures = await sampler.sample()
+    assert 0 < figures.cpu_percent <= 100
+    assert figures.load >= 0
+    assert 0 < figures.memory_available_bytes < psutil.virtual_memory().total
+    assert figures.disk_free_bytes > 0
+    assert figures.gpu_percent == ()
+    assert figures.owner_idle_s is None or figures.owner_idle_s >= 0
+
+
+async def test_gpus_are_asked_now_and_then(programs: Path, tmp_path: Path) -> None:
+    write_program(programs, "nvidia-smi", NVIDIA + f"echo asked >> {tmp_path}/asked")
+    sampler = Sampler(tmp_path, has_gpus=True)
+    for _ in range(5):
+        assert (await sampler.sample()).gpu_percent == (37.0, 0.0)
+    assert (tmp_path / "asked").read_text() == "asked\n"

@@ -1,0 +1,128 @@
+"""What jobs print is sent while they print it, within bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import Unreachable
+from distribute.core.ids import JobId
+from distribute_services.node_runner import tail as tail_module
+from distribute_services.node_runner.tail import MAX_BYTES, Tail
+
+JOB = JobId("lab", "sweep", "job")
+
+
+class Recorder:
+    """A `LiveOutput` that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.something = asyncio.Event()
+
+    async def send(self, job: JobId, attempt: int, text: bytes) -> None:
+        assert (job, attempt) == (JOB, 1)
+        self.sent.append(text)
+        self.something.set()
+
+    def follow(self, job: JobId, attempt: int) -> AsyncIterator[bytes]:
+        raise AssertionError("nobody reads here")
+
+    async def called(self) -> None:
+        await asyncio.wait_for(self.something.wait(), 5)
+        self.something.clear()
+
+    async def next(self) -> bytes:
+        await self.called()
+        return self.sent[-1]
+
+
+@pytest.fixture
+def stdout(tmp_path: Path) -> Path:
+    path = tmp_path / "stdout"
+    path.touch()
+    return path
+
+
+def print_to(stdout: Path, text: bytes) -> None:
+    with stdout.open("ab") as file:
+        file.write(text)
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+async def test_follows_and_finishes(stdout: Path) -> None:
+    live = Recorder()
+    tail = Tail(live, interval_s=0.02)
+    tail.add(JOB, 1, stdout)
+    for text in (b"first\n", b"second, unfinished", b" line\n"):
+        print_to(stdout, text)
+        assert await live.next() == text
+    print_to(stdout, b"last words")
+    stdout.unlink()
+    await tail.finish(JOB, 1)
+    assert b"".join(live.sent) == b"first\nsecond, unfinished line\nlast words"
+
+
+async def test_nothing_happens_when_nothing_runs(stdout: Path) -> None:
+    live = Recorder()
+    tail = Tail(live, interval_s=0.01)
+    tasks = asyncio.all_tasks()
+    files = open_files()
+    tail.add(JOB, 1, stdout)
+    await tail.finish(JOB, 1)
+    await asyncio.sleep(0.05)
+    assert live.sent == []
+    assert asyncio.all_tasks() == tasks
+    assert open_files() == files
+    tail.add(JOB, 1, stdout)
+    print_to(stdout, b"again")
+    assert await live.next() == b"again"
+    await tail.close()
+    assert open_files() == files
+
+
+async def test_a_flood_is_cut_short_and_that_is_said(stdout: Path) -> None:
+    live = Recorder()
+    tail = Tail(live, interval_s=10)
+    tail.add(JOB, 1, stdout)
+    lines = b"".join(b"line %d\n" % number for number in range(100_000))
+    print_to(stdout, lines)
+    await tail.finish(JOB, 1)
+    await tail.close()
+    (text,) = live.sent
+    assert len(text) < MAX_BYTES + 200
+    marker, kept = text.lstrip(b"\n").split(b"\n", 1)
+    assert lines.endswith(b"\n" + kept)
+    assert marker == b"[%d bytes skipped here: the whole output comes with the results]" % (
+        len(lines) - len(kept)
+    )
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_a_broker_that_is_away_does_not_hold_up_a_job(
+    stdout: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(tail_module, "SEND_TIMEOUT_S", 0.05)
+
+    class Away(Recorder):
+        async def send(self, job: JobId, attempt: int, text: bytes) -> None:
+            self.something.set()
+            if how == "refuses":
+                raise Unreachable("no broker")
+            await asyncio.Event().wait()
+
+    live = Away()
+    tail = Tail(live, interval_s=0.01)
+    tail.add(JOB, 1, stdout)
+    print_to(stdout, b"one")
+    await live.called()
+    print_to(stdout, b"two")
+    await asyncio.wait_for(tail.finish(JOB, 1), 2)
+    await tail.close()

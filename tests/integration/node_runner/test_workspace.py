@@ -1,0 +1,255 @@
+"""A job finds what it was promised, alone, and leaves nothing to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import DistributeError, StorageFull
+from distribute.core.specs import (
+    ApptainerJob,
+    ApptainerWork,
+    BatchSpec,
+    CommandJob,
+    CommandWork,
+    InputFile,
+    PythonJob,
+    PythonWork,
+)
+from distribute.testing.file_store import FileStore
+from distribute_services.node_runner.cache import InputCache
+from distribute_services.node_runner.workspace import Workspace, Workspaces
+
+from .conftest import AddInput
+from .small_disk import small_disk
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """The files below a folder, and the empty folders, as their path with a `/` at its end."""
+    found = {}
+    for path in folder.rglob("*"):
+        name = str(path.relative_to(folder))
+        if path.is_file():
+            found[name] = path.read_text()
+        elif not any(path.iterdir()):
+            found[f"{name}/"] = ""
+    return found
+
+
+async def python_batch(add_input: AddInput) -> BatchSpec:
+    mesh = await add_input(b"mesh", "mesh.dat")
+    jobs = []
+    for number in (1, 2):
+        own = await add_input(f"own {number}".encode(), "own.dat")
+        script = await add_input(f"script {number}".encode(), "re100.py")
+        jobs.append(PythonJob(name=f"job{number}", script=script, files=(own,)))
+    build = await add_input(b"build script", "compile.py")
+    work = PythonWork(build=build, jobs=tuple(jobs))
+    return BatchSpec(namespace="lab", batch="sweep", files=(mesh,), work=work)
+
+
+def do(workspace: Workspace, *argv: str) -> None:
+    """What a job does in its folder."""
+    subprocess.run(argv, cwd=workspace.folder, check=True)
+
+
+def command_batch(*jobs: CommandJob, files: tuple[InputFile, ...] = ()) -> BatchSpec:
+    return BatchSpec(namespace="lab", batch="sweep", files=files, work=CommandWork(jobs=jobs or (TRUE,)))
+
+
+TRUE = CommandJob(name="true", command=("true",))
+
+
+async def test_what_a_python_build_finds(workspaces: Workspaces, add_input: AddInput) -> None:
+    built = await workspaces.for_build(await python_batch(add_input))
+    assert contents(built.folder) == {
+        "build.py": "build script",
+        "input/mesh.dat": "mesh",
+        "initial_files/mesh.dat": "mesh",
+        "distribute_save/": "",
+    }
+
+
+async def test_what_a_python_job_finds(workspaces: Workspaces, add_input: AddInput) -> None:
+    spec = await python_batch(add_input)
+    built = await workspaces.for_build(spec)
+    (built.folder / "solver").write_text("compiled")
+    (built.folder / "solver").chmod(0o755)
+    (built.folder / "current").symlink_to("solver")
+    (built.folder / "distribute_save" / "log").write_text("of the build")
+    (built.folder / "input" / "mesh.dat").write_text("mesh, refined")
+    (built.folder / "initial_files" / "mesh.dat").unlink()
+    (built.folder / "job.py").write_text("none of the build's business")
+    job = await workspaces.for_job(spec, spec.work.jobs[1], built)
+    assert contents(job.folder) == {
+        "build.py": "build script",
+        "job.py": "script 2",
+        "input/mesh.dat": "mesh, refined",
+        "input/own.dat": "own 2",
+        "initial_files/mesh.dat": "mesh",
+        "distribute_save/": "",
+        "solver": "compiled",
+        "current": "compiled",
+    }
+    assert (job.folder / "current").readlink() == Path("solver")
+    assert os.access(job.folder / "solver", os.X_OK)
+
+
+async def test_jobs_never_see_each_others_changes(workspaces: Workspaces, add_input: AddInput) -> None:
+    spec = await python_batch(add_input)
+    built = await workspaces.for_build(spec)
+    (built.folder / "table").write_text("as built")
+    first = await workspaces.for_job(spec, spec.work.jobs[0], built)
+    for name in ("table", "input/mesh.dat", "initial_files/mesh.dat", "job.py", "build.py"):
+        with (first.folder / name).open("r+") as file:
+            file.write("XXXX")
+    (first.folder / "left by the first").touch()
+    before = await workspaces.for_job(spec, spec.work.jobs[0], built)
+    await workspaces.remove(first)
+    for job in (before, await workspaces.for_job(spec, spec.work.jobs[0], built)):
+        found = contents(job.folder)
+        assert not [name for name, content in found.items() if "XXXX" in content or "left" in name]
+        assert found["table"] == "as built"
+
+
+async def test_files_of_a_command_batch(workspaces: Workspaces, add_input: AddInput) -> None:
+    shared = await add_input(b"#!/bin/sh\n", "tool", executable=True)
+    odd = await add_input(b"odd", "name with\nnewline")
+    spec = command_batch(CommandJob(name="job", command="./input/tool", files=(odd,)), files=(shared,))
+    job = await workspaces.for_job(spec, spec.work.jobs[0], None)
+    found = {"input/tool": "#!/bin/sh\n", "input/name with\nnewline": "odd", "distribute_save/": ""}
+    assert contents(job.folder) == found
+    assert os.access(job.input / "tool", os.X_OK)
+    assert (job.input / "name with\nnewline").stat().st_mode & 0o777 == 0o644
+
+
+async def test_an_apptainer_job_has_fresh_mounts(workspaces: Workspaces, add_input: AddInput) -> None:
+    image = await add_input(b"image", "image.sif")
+    job = ApptainerJob(name="job")
+    work = ApptainerWork(image=image, mounts=("/scratch", "/tmp/cache"), jobs=(job,))
+    spec = BatchSpec(namespace="lab", batch="sweep", work=work)
+    workspace = await workspaces.for_job(spec, job, None)
+    assert contents(workspace.folder) == {
+        "input/": "",
+        "distribute_save/": "",
+        "mounts/0/": "",
+        "mounts/1/": "",
+    }
+
+
+async def test_a_build_can_not_lead_a_jobs_files_elsewhere(
+    tmp_path: Path, workspaces: Workspaces, add_input: AddInput
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "own.dat").write_text("precious")
+    (home / "job.py").write_text("precious")
+    spec = await python_batch(add_input)
+    built = await workspaces.for_build(spec)
+    await workspaces.remove(Workspace(built.input, built.input, built.input, built.input, built.input))
+    built.input.symlink_to(home)
+    (built.folder / "job.py").symlink_to(home / "job.py")
+    job = await workspaces.for_job(spec, spec.work.jobs[0], built)
+    assert contents(job.input) == {"mesh.dat": "mesh", "own.dat": "own 1"}
+    assert contents(home) == {"own.dat": "precious", "job.py": "precious"}
+
+
+async def test_an_untouched_workspace_is_used_again_and_a_touched_one_is_not(workspaces: Workspaces) -> None:
+    spec = command_batch()
+    first = await workspaces.for_job(spec, TRUE, None)
+    first.stdout.write_text("printed")
+    await workspaces.remove(first)
+    again = await workspaces.for_job(spec, TRUE, None)
+    assert again == first
+    assert not again.stdout.exists()
+
+
+@pytest.mark.parametrize(
+    "touch",
+    [
+        "touch file",
+        "touch input/file",
+        "touch distribute_save/file",
+        "mkdir distribute_save/folder",
+        "touch ../file",
+        "chmod 700 input",
+        "rmdir input && ln -s / input",
+        "rmdir distribute_save",
+        "rm -r ../job",
+        "mkfifo 'odd\nname'",
+        "ln ../stdout file",
+        "mkdir -p deep/read-only && chmod 0 deep/read-only deep",
+    ],
+)
+async def test_what_a_job_leaves_is_gone_for_the_next(workspaces: Workspaces, touch: str) -> None:
+    spec = command_batch()
+    first = await workspaces.for_job(spec, TRUE, None)
+    first.stdout.touch()
+    do(first, "sh", "-c", touch)
+    await workspaces.remove(first)
+    assert not first.slot.exists()
+    second = await workspaces.for_job(spec, TRUE, None)
+    assert contents(second.slot) == {"job/input/": "", "job/distribute_save/": ""}
+
+
+async def test_folders_too_deep_for_any_path_are_removed(workspaces: Workspaces) -> None:
+    job = await workspaces.for_job(command_batch(), TRUE, None)
+    do(job, "python3", "-c", "import os\nfor _ in range(1500):\n    os.mkdir('deep'); os.chdir('deep')")
+    await workspaces.remove(job)
+    assert not job.slot.exists()
+
+
+async def test_clear_removes_what_an_earlier_run_left(tmp_path: Path, cache: InputCache) -> None:
+    workspaces = Workspaces(tmp_path / "work", cache)
+    old = await workspaces.for_job(command_batch(), TRUE, None)
+    restarted = Workspaces(tmp_path / "work", cache)
+    await restarted.clear()
+    assert not old.slot.exists()
+    assert (await restarted.for_job(command_batch(), TRUE, None)).save.is_dir()
+
+
+async def test_a_missing_input_leaves_no_half_made_workspace(tmp_path: Path, workspaces: Workspaces) -> None:
+    missing = InputFile(alias="missing", sha256="0" * 64, size_bytes=1)
+    with pytest.raises(DistributeError, match="not in the store"):
+        await workspaces.for_job(command_batch(files=(missing,)), TRUE, None)
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+async def test_a_full_disk_is_said_and_gives_its_room_back(
+    tmp_path: Path, store: FileStore, add_input: AddInput
+) -> None:
+    spec = command_batch(files=(await add_input(os.urandom(3 << 20)),))
+    with small_disk(tmp_path / "disk", 4) as disk:
+        workspaces = Workspaces(disk / "work", InputCache(tmp_path / "cache", store))
+        first = await workspaces.for_job(spec, TRUE, None)
+        with pytest.raises(StorageFull, match="no room on this computer"):
+            await workspaces.for_job(spec, TRUE, None)
+        with pytest.raises(StorageFull, match="no room on this computer"):
+            await workspaces.for_job(spec, TRUE, first)
+        await workspaces.remove(first)
+        assert (await workspaces.for_job(spec, TRUE, None)).input.is_dir()
+
+
+async def test_cost_of_a_workspace_without_files(workspaces: Workspaces) -> None:
+    """Twenty times what was measured: catches folders made anew, and threads."""
+    spec = command_batch()
+    for workspace in [await workspaces.for_job(spec, TRUE, None) for _ in range(16)]:
+        workspace.stdout.touch()
+        await workspaces.remove(workspace)
+    begun, count = time.process_time(), 300
+    for _ in range(count):
+        await workspaces.remove(await workspaces.for_job(spec, TRUE, None))
+    assert (time.process_time() - begun) / count < 0.5e-3
+
+
+async def test_many_at_once(workspaces: Workspaces, add_input: AddInput) -> None:
+    spec = await python_batch(add_input)
+    built = await workspaces.for_build(spec)
+    jobs = await asyncio.gather(*(workspaces.for_job(spec, spec.work.jobs[n % 2], built) for n in range(8)))
+    assert len({job.slot for job in jobs}) == 8
+    assert [(job.folder / "job.py").read_text()[-1] for job in jobs] == ["1", "2"] * 4

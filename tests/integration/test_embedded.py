@@ -1,0 +1,168 @@
+"""The broker that comes with the install."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import DistributeError, InputError, Refused, Unreachable
+from distribute.core.events import Guard
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.connect import Address, connect
+from distribute.nats.embedded import MAX_PAYLOAD_BYTES, Broker
+from distribute.testing import builders
+
+
+@contextmanager
+def taken_port() -> Iterator[int]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+async def test_keeps_its_port_and_its_data_over_a_restart(broker: Broker, cluster: Cluster) -> None:
+    address = broker.address
+    seq = await cluster.log.append(builders.claimed(), Guard(0))
+    await broker.stop()
+    assert broker.pid is None
+    await broker.start()
+    assert broker.address == address
+    await asyncio.wait_for(cluster.connection.returned(), 10)
+    assert await cluster.log.last_seq() == seq
+    assert cluster.connection.max_payload == MAX_PAYLOAD_BYTES
+
+
+async def test_starting_and_stopping_twice_is_once(broker: Broker) -> None:
+    pid = broker.pid
+    await broker.start()
+    assert broker.pid == pid
+    await broker.stop()
+    await broker.stop()
+
+
+async def test_a_taken_port_is_said(tmp_path: Path) -> None:
+    with taken_port() as port:
+        broker = Broker(tmp_path, port=port)
+        with pytest.raises(InputError, match=f"port {port} on 127.0.0.1 is taken by another program: choose"):
+            await broker.start()
+        assert broker.pid is None
+
+
+async def test_a_port_taken_behind_our_back_is_said(tmp_path: Path) -> None:
+    with taken_port() as port:
+        # The last word of a configuration counts: it listens elsewhere than was checked.
+        broker = Broker(tmp_path, extra=f'listen: "127.0.0.1:{port}"')
+        with pytest.raises(InputError, match="is taken by another program"):
+            await broker.start()
+        assert broker.pid is None
+
+
+async def test_a_broker_that_ends_at_once_says_why(tmp_path: Path) -> None:
+    broker = Broker(tmp_path, extra="max_payload: a_lot")
+    with pytest.raises(DistributeError, match=r"as soon as it is started: .*max_payload.*; its log"):
+        await broker.start()
+    assert broker.pid is None
+
+
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from distribute.nats.embedded import Broker
+
+async def main() -> None:
+    broker = Broker(Path(sys.argv[1]), die_with_parent=sys.argv[2] == "True")
+    await broker.start()
+    print(broker.pid, broker.port, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("dies", [True, False])
+async def test_dies_with_its_parent_only_if_asked(tmp_path: Path, dies: bool) -> None:
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OWNER, str(tmp_path), str(dies), stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    pid, port = map(int, (await owner.stdout.readline()).split())
+    descriptor = os.pidfd_open(pid)
+    try:
+        owner.kill()
+        await owner.wait()
+        if not dies:
+            connection = await connect(Address.of(f"127.0.0.1:{port}"), "still there")
+            await connection.close()
+            os.kill(pid, signal.SIGTERM)
+        async with asyncio.timeout(10):
+            gone = asyncio.Event()
+            asyncio.get_running_loop().add_reader(descriptor, gone.set)
+            await gone.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def test_nobody_there_is_said(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    await broker.start()
+    await broker.stop()
+    with pytest.raises(
+        Unreachable, match=rf"no broker answers at nats://127\.0\.0\.1:{broker.port} within 0\.3 s"
+    ):
+        await connect(broker.address, "nobody", timeout_s=0.3)
+
+
+async def test_a_first_connect_can_wait_for_the_broker(tmp_path: Path) -> None:
+    broker = Broker(tmp_path)
+    await broker.start()
+    await broker.stop()
+    connecting = asyncio.create_task(connect(broker.address, "early", timeout_s=None))
+    await broker.start()
+    connection = await asyncio.wait_for(connecting, 10)
+    assert connection.connected
+    await connection.close()
+    await broker.stop()
+
+
+async def test_a_wrong_password_is_refused_at_once_and_not_shown(tmp_path: Path) -> None:
+    users = "authorization { user: head, password: secret }"
+    async with Broker(tmp_path, extra=users, die_with_parent=True) as broker:
+        wrong = Address.of(f"nats://head:mistyped@127.0.0.1:{broker.port}")
+        with pytest.raises(Refused, match="does not let us in") as refusal:
+            await connect(wrong, "wrong", timeout_s=10)
+        assert "mistyped" not in str(refusal.value)
+
+
+async def test_a_broker_without_a_cluster_is_refused(broker: Broker) -> None:
+    with pytest.raises(Refused, match="a broker, but no cluster"):
+        async with open_cluster(broker.address, "cli"):
+            pass
+
+
+@pytest.mark.parametrize(
+    "servers", ["", "http://host:1", "nats://", "nats://host:99999", "nats://u:p@host:x"]
+)
+def test_an_address_that_is_none_is_said(servers: str) -> None:
+    with pytest.raises(InputError) as problem:
+        Address.of(servers)
+    assert "u:p" not in str(problem.value)
+
+
+def test_addresses() -> None:
+    assert Address.of("nats://a:1, b:2").urls == ("nats://a:1", "b:2")
+    assert str(Address.of("nats://jane:secret@a:1,b")) == "nats://a:1, b"
+
+
+async def test_missing_credentials_are_said(broker: Broker, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nobody\.creds: no such file"):
+        await connect(Address(broker.address.urls, tmp_path / "nobody.creds"), "nobody")

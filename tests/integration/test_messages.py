@@ -1,0 +1,177 @@
+"""What is not history: heartbeats, live output, questions."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from distribute.core.errors import InputError, Refused, Unreachable
+from distribute.core.events import Beat
+from distribute.core.ids import JobId
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.connection import NoResponder
+from distribute.nats.embedded import Broker
+from integration.relay import Relay
+
+JOB = JobId("lab", "a.b", "job 1")
+WITHIN_S = 20.0
+
+
+def beat(node: str, load: float) -> Beat:
+    return Beat(node=node, incarnation="i", load=load)
+
+
+async def test_the_last_beat_of_each_node_then_each_new_one(broker: Broker, cluster: Cluster) -> None:
+    for load in (1.0, 2.0):
+        for node in ("ws1", "w.*"):
+            await cluster.beats.send(beat(node, load))
+    async with asyncio.timeout(WITHIN_S), aclosing(cluster.beats.follow()) as beats:
+        assert {(b.node, b.load) for b in [await anext(beats), await anext(beats)]} == {
+            ("ws1", 2.0),
+            ("w.*", 2.0),
+        }
+        await cluster.beats.send(beat("ws1", 3.0))
+        assert await anext(beats) == beat("ws1", 3.0)
+        await broker.stop(kill=True)
+        await cluster.beats.send(beat("ws1", 4.0))  # nobody hears it, and nothing goes wrong
+        await broker.start()
+        await cluster.connection.returned()
+        await cluster.beats.send(beat("ws1", 5.0))
+        while (await anext(beats)).load != 5.0:
+            pass
+
+
+async def test_a_beat_of_another_version_is_left_out(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    await cluster.connection.request("beat.ws9", b'{"node":"ws9","mood":"fine"}')
+    await cluster.beats.send(beat("ws1", 1.0))
+    async with asyncio.timeout(WITHIN_S), aclosing(cluster.beats.follow()) as beats:
+        assert (await anext(beats)).node == "ws1"
+    assert "a heartbeat that can't be read" in caplog.text
+
+
+async def read_until(live: AsyncIterator[bytes], end: bytes) -> bytes:
+    text = b""
+    async with asyncio.timeout(WITHIN_S):
+        async for piece in live:
+            text += piece
+            if text.endswith(end):
+                break
+    return text
+
+
+async def test_live_output_from_the_beginning(cluster: Cluster) -> None:
+    await cluster.live.send(JOB, 1, b"one\n")
+    await cluster.live.send(JOB, 2, b"of another attempt\n")
+    async with aclosing(cluster.live.follow(JOB, 1)) as live:
+        assert await read_until(live, b"one\n") == b"one\n"
+        await cluster.live.send(JOB, 1, b"two\n")
+        assert await read_until(live, b"two\n") == b"two\n"
+
+
+async def test_much_live_output_at_once_is_held_back_not_lost(cluster: Cluster) -> None:
+    text = os.urandom(20 << 20) + b"END"
+    sending = asyncio.create_task(cluster.live.send(JOB, 1, text))
+    most = 0
+    while not sending.done():
+        most = max(most, cluster.connection.unsent_bytes)
+        await asyncio.sleep(0)
+    assert most < 4 << 20
+    async with aclosing(cluster.live.follow(JOB, 1)) as live:
+        assert await read_until(live, b"END") == text
+
+
+async def test_sending_output_ends_when_the_broker_is_lost(broker: Broker, cluster: Cluster) -> None:
+    async with Relay(broker.port) as relay, open_cluster(relay.address, "node") as node:
+        relay.stall()
+        sending = asyncio.create_task(node.live.send(JOB, 1, bytes(64 << 20)))
+        await asyncio.sleep(0.2)  # time enough to get stuck
+        assert not sending.done()
+        relay.cut()
+        await asyncio.wait_for(sending, WITHIN_S)
+
+
+async def test_questions_and_answers(broker: Broker, cluster: Cluster) -> None:
+    async def double(payload: bytes) -> bytes:
+        return payload * 2
+
+    async with open_cluster(broker.address, "asker") as asker, cluster.queries.serving("double", double):
+        assert await asker.queries.ask("double", b"ab") == b"abab"
+        assert await asker.queries.ask("double") == b""
+        noise = os.urandom(7 << 20)  # the answer is larger than any message may be
+        assert await asker.queries.ask("double", noise) == noise * 2
+        text = b"jane/sweep3 " * 100_000  # the answer is compressed
+        assert await asker.queries.ask("double", text) == text * 2
+    with pytest.raises(NoResponder, match=r"nobody answers to query\.double"):
+        await cluster.queries.ask("double")
+
+
+async def test_a_slow_question_does_not_block_the_next(cluster: Cluster) -> None:
+    release = asyncio.Event()
+
+    async def slow(payload: bytes) -> bytes:
+        if payload == b"slow":
+            await release.wait()
+        return payload
+
+    async with cluster.queries.serving("slow", slow):
+        waiting = asyncio.create_task(cluster.queries.ask("slow", b"slow"))
+        assert await cluster.queries.ask("slow", b"fast") == b"fast"
+        assert not waiting.done()
+        release.set()
+        assert await waiting == b"slow"
+        release.clear()
+        with pytest.raises(Unreachable, match=r"no answer to query\.slow within 0\.1 s"):
+            await cluster.queries.ask("slow", b"slow", timeout_s=0.1)
+
+
+async def test_errors_of_a_service_are_told(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(payload: bytes) -> bytes:
+        if payload:
+            raise InputError("no such größe")
+        raise ZeroDivisionError("a bug")
+
+    async with cluster.queries.serving("fail", fail):
+        with pytest.raises(Refused, match="no such größe"):
+            await cluster.queries.ask("fail", b"x")
+        with pytest.raises(Refused, match="the service's log says why"):
+            await cluster.queries.ask("fail")
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_question_is_put_again_after_a_lost_connection(broker: Broker, cluster: Cluster) -> None:
+    asked = asyncio.Event()
+
+    async def echo(payload: bytes) -> bytes:
+        asked.set()
+        return payload
+
+    async with (
+        Relay(broker.port) as relay,
+        open_cluster(relay.address, "asker") as asker,
+        cluster.queries.serving("echo", echo),
+    ):
+        relay.mute()
+        question = asyncio.create_task(asker.queries.ask("echo", b"hello", timeout_s=WITHIN_S))
+        await asked.wait()
+        relay.cut()
+        assert await question == b"hello"
+
+
+async def test_hooks_tell_of_loss_and_return(broker: Broker, cluster: Cluster) -> None:
+    told: list[str] = []
+    returned = asyncio.Event()
+    cluster.connection.on_loss(lambda: told.append("lost"))
+    end = cluster.on_return(lambda: told.append("never"))
+    end()
+    cluster.on_return(returned.set)
+    await broker.stop()
+    await broker.start()
+    await asyncio.wait_for(returned.wait(), WITHIN_S)
+    assert told == ["lost"]
+    assert cluster.connected

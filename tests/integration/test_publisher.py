@@ -1,0 +1,297 @@
+"""Appending: every event once, whatever happens to the broker, the network and the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import Conflict, Refused, StorageFull, Unreachable
+from distribute.core.events import Event, Guard
+from distribute.core.ids import BatchId, JobId
+from distribute.core.specs import BatchSpec
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.connect import Address, connect
+from distribute.nats.embedded import Broker
+from distribute.nats.jetstream import call
+from distribute.nats.log import JetStreamLog
+from distribute.nats.provision import EVENTS, bucket_stream, provision
+from distribute.nats.publisher import Publisher
+from distribute.testing import builders
+from integration.relay import Relay
+
+ANSWERED_WITHIN_S = 30.0
+
+
+def claims(jobs: int) -> list[Event]:
+    return [builders.claimed(f"job{number}") for number in range(jobs)]
+
+
+async def stored(cluster: Cluster) -> list[Event]:
+    last = await cluster.log.last_seq()
+    return [record.event async for records in cluster.log.follow(after=0, until=last) for record in records]
+
+
+async def answers(futures: Iterable[asyncio.Future[int]]) -> list[int]:
+    return await asyncio.wait_for(asyncio.gather(*futures), ANSWERED_WITHIN_S)
+
+
+async def test_pipelined_appends_get_their_own_sequences(cluster: Cluster) -> None:
+    events = claims(2000)
+    seqs = await answers([cluster.log.append(event, Guard(0)) for event in events])
+    assert seqs == list(range(1, 2001))
+    assert await stored(cluster) == events
+    assert cluster.log.unanswered == 0
+
+
+async def test_a_second_writer_of_a_scope_gets_a_conflict(cluster: Cluster) -> None:
+    first = await cluster.log.append(builders.assigned(), Guard(0))
+    with pytest.raises(Conflict) as conflict:
+        await cluster.log.append(builders.assigned(), Guard(0))
+    assert conflict.value.last_seq == first
+    assert await cluster.log.append(builders.claimed(), Guard(first)) == first + 1
+
+
+async def test_of_twenty_racing_writers_one_wins(broker: Broker, cluster: Cluster) -> None:
+    async with AsyncExitStack() as stack:
+        writers = [
+            await stack.enter_async_context(open_cluster(broker.address, f"writer {number}"))
+            for number in range(20)
+        ]
+        results = await asyncio.gather(
+            *(
+                writer.log.append(builders.assigned(node=f"ws{n}"), Guard(0))
+                for n, writer in enumerate(writers)
+            ),
+            return_exceptions=True,
+        )
+    kinds = Counter(type(result) for result in results)
+    assert kinds == {int: 1, Conflict: 19}
+    assert len(await stored(cluster)) == 1
+
+
+async def test_events_of_a_deleted_namesake_count_as_none(cluster: Cluster) -> None:
+    old = await cluster.log.append(builders.assigned(), Guard(0))
+    since = await cluster.log.append(builders.deleted(), Guard(0))
+    event = builders.assigned()
+    new = await cluster.log.append(event, Guard(0, since=since))
+    assert new > since > old
+    with pytest.raises(Conflict):
+        await cluster.log.append(builders.assigned(), Guard(0, since=since))
+    assert await cluster.log.append(event, Guard(0, since=since)) == new
+
+
+async def test_an_event_appended_again_gives_the_sequence_it_has(cluster: Cluster) -> None:
+    event = builders.assigned()
+    seq = await cluster.log.append(event, Guard(0))
+    later = await cluster.log.append(builders.claimed(), Guard(seq))
+    await cluster.log.append(builders.started(), Guard(later))
+    # Others have spoken since: the answer is still what it would have been.
+    assert await cluster.log.append(event, Guard(0)) == seq
+
+
+async def test_answers_that_are_lost_do_not_matter(broker: Broker, cluster: Cluster) -> None:
+    async with Relay(broker.port) as relay, open_cluster(relay.address, "behind the relay") as writer:
+        events = claims(300)
+        relay.mute()
+        futures = [writer.log.append(event, Guard(0)) for event in events]
+        seen = 0
+        async for records in cluster.log.follow(after=0, until=300):
+            seen += len(records)
+        assert seen == 300
+        # One of them is not even its scope's last event any more.
+        await cluster.log.append(builders.released("job7"), Guard(8))
+        assert not any(future.done() for future in futures)
+        relay.cut()
+        assert await answers(futures) == list(range(1, 301))
+    assert await cluster.log.last_seq() == 301
+
+
+async def test_appends_outlive_brokers_that_are_killed(broker: Broker, cluster: Cluster) -> None:
+    events = claims(6000)
+    futures = [cluster.log.append(event, Guard(0)) for event in events]
+    for part in (0.1, 0.4, 0.7):
+        await asyncio.wait_for(futures[int(part * len(futures))], ANSWERED_WITHIN_S)
+        await broker.stop(kill=True)
+        await broker.start()
+    seqs = await answers(futures)
+    assert len(set(seqs)) == len(events)
+    assert [event.id for event in await stored(cluster)] == [
+        event.id for _, event in sorted(zip(seqs, events, strict=True), key=lambda pair: pair[0])
+    ]
+
+
+async def test_appends_outlive_a_broker_that_stands_still(broker: Broker, cluster: Cluster) -> None:
+    events = claims(3000)
+    futures = [cluster.log.append(event, Guard(0)) for event in events]
+    await futures[10]
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGSTOP)
+    late = cluster.log.append(builders.claimed("late"), Guard(0))
+    await asyncio.sleep(0.5)  # it stands still for a while: that is what is tested
+    assert not late.done()
+    os.kill(broker.pid, signal.SIGCONT)
+    await answers([*futures, late])
+    assert [event.id for event in await stored(cluster)][:-1] == [event.id for event in events]
+
+
+async def test_appends_wait_for_a_broker_that_is_away(broker: Broker, cluster: Cluster) -> None:
+    await broker.stop()
+    futures = [cluster.log.append(event, Guard(0)) for event in claims(50)]
+    drained = asyncio.create_task(cluster.log.drained())
+    await broker.start()
+    assert await answers(futures) == list(range(1, 51))
+    await asyncio.wait_for(drained, ANSWERED_WITHIN_S)
+
+
+async def test_appends_wait_for_the_stream(broker: Broker) -> None:
+    connection = await connect(broker.address, "early")
+    publisher = Publisher(connection)
+    future = JetStreamLog(connection, publisher).append(builders.claimed(), Guard(0))
+    await connection.request("$JS.API.INFO")  # the append was answered before this was
+    assert not future.done()
+    await provision(connection)
+    assert await answers([future]) == [1]
+    await publisher.close()
+    await connection.close()
+
+
+async def test_closing_gives_up_what_is_unanswered(broker: Broker) -> None:
+    async with open_cluster(broker.address, "closing", provisioning=True) as cluster:
+        await broker.stop()
+        future = cluster.log.append(builders.claimed(), Guard(0))
+    with pytest.raises(Unreachable, match="closed before"):
+        await future
+    with pytest.raises(Unreachable, match="closed before"):
+        await cluster.log.append(builders.claimed(), Guard(0))
+
+
+def incompressible(megabytes: int) -> BatchSpec:
+    """A batch whose specification no compression makes smaller than this."""
+    return builders.batch(1, env={"NOISE": base64.b64encode(os.urandom(megabytes << 20)).decode()})
+
+
+async def test_an_event_too_large_for_one_message_is_stored_whole(cluster: Cluster) -> None:
+    before = await cluster.log.append(builders.claimed("other"), Guard(0))
+    big = builders.submitted(incompressible(17))
+    seq = await cluster.log.append(big, Guard(0))
+    assert seq - before > 2  # several messages
+    after = await cluster.log.append(builders.kill_requested(), Guard(seq))
+    assert await stored(cluster) == [
+        (await cluster.log.get(before)).event,
+        big,
+        (await cluster.log.get(after)).event,
+    ]
+    assert (await cluster.log.get(seq)).event == big
+    last_submission = await cluster.log.last(big.scope, "submitted")
+    assert last_submission is not None
+    assert last_submission.seq == seq
+    # And it is an event like any other: one story a scope, its own repetition known.
+    assert await cluster.log.append(big, Guard(0)) == seq
+    with pytest.raises(Conflict):
+        await cluster.log.append(builders.submitted(incompressible(9)), Guard(0))
+
+
+async def test_a_large_event_outlives_a_broker_that_is_killed(broker: Broker, cluster: Cluster) -> None:
+    big = builders.submitted(incompressible(9))
+    small = claims(100)
+    futures = [cluster.log.append(event, Guard(0)) for event in (*small, big)]
+    await futures[50]
+    await broker.stop(kill=True)
+    await broker.start()
+    await answers(futures)
+    assert await stored(cluster) == [*small, big]
+
+
+async def test_what_permissions_forbid_is_refused_at_once(tmp_path: Path) -> None:
+    permissions = """
+        authorization { users: [
+            { user: head, password: secret }
+            { user: jane, password: secret, permissions: { publish: { deny: ["ev.node.>"] } } }
+        ] }"""
+    async with Broker(
+        tmp_path / "broker", sync_always=False, die_with_parent=True, extra=permissions
+    ) as broker:
+
+        def address(user: str) -> Address:
+            return Address.of(f"nats://{user}:secret@127.0.0.1:{broker.port}")
+
+        async with (
+            open_cluster(address("head"), "head", provisioning=True) as head,
+            open_cluster(address("jane"), "jane") as jane,
+        ):
+            fine = jane.log.append(builders.claimed(), Guard(0))
+            with pytest.raises(Refused, match=r"ev\.node\.ws1\.joined\.ws1"):
+                await asyncio.wait_for(jane.log.append(builders.joined(), Guard(0)), ANSWERED_WITHIN_S)
+            assert await fine == 1
+            assert await head.log.last_seq() == 1
+            assert jane.connected
+
+
+@pytest.fixture
+async def small_broker(tmp_path: Path) -> AsyncIterator[Broker]:
+    """A broker with room for 8 MiB."""
+    small = Broker(tmp_path / "small", sync_always=False, max_file_store_bytes=8 << 20, die_with_parent=True)
+    async with small as running:
+        yield running
+
+
+async def fill(publisher: Publisher) -> None:
+    """Store chunks for ever."""
+    for number in count():
+        await publisher.publish(
+            "$O.results.C.ws1.x", bytes(256 << 10), message_id=f"chunk {number}", patient=False
+        )
+
+
+async def test_a_full_broker_is_waited_for(small_broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    connection = await connect(small_broker.address, "filling")
+    await provision(connection, logs_max_bytes=1 << 20)
+    publisher = Publisher(connection)
+    log = JetStreamLog(connection, publisher)
+    accepted = await log.append(builders.claimed("first"), Guard(0))
+    with pytest.raises(StorageFull, match="no room"):
+        await fill(publisher)
+    futures = [
+        log.append(builders.submitted(incompressible(2)), Guard(0)),
+        *(log.append(e, Guard(0)) for e in claims(5)),
+    ]
+    await asyncio.sleep(0.3)  # time enough to be refused more than once
+    assert not futures[0].done()
+    await call(connection, f"STREAM.PURGE.{bucket_stream('results')}")
+    await answers(futures)
+    assert (await log.get(accepted)).event.scope == JobId("lab", "sweep", "first")
+    assert len([r for r in caplog.records if "does not take" in r.getMessage()]) == 1
+    await publisher.close()
+    await connection.close()
+
+
+async def test_a_message_no_stream_wants_is_refused(cluster: Cluster) -> None:
+    await call(cluster.connection, f"STREAM.UPDATE.{EVENTS}", await _config(cluster) | {"max_msg_size": 100})
+    with pytest.raises(Refused, match="size"):
+        await cluster.log.append(builders.claimed(), Guard(0))
+
+
+async def _config(cluster: Cluster) -> dict[str, object]:
+    return dict((await call(cluster.connection, f"STREAM.INFO.{EVENTS}"))["config"])
+
+
+async def test_names_of_all_kinds_are_scopes_of_their_own(cluster: Cluster) -> None:
+    names = ["a.b", "a", "*", ">", "a b", "a\nb", "größe", "%2A", "a" * 128, "\N{GRINNING FACE}" * 32]
+    scopes = [JobId("lab", "s.*", name) for name in names]
+    for scope in scopes:
+        assert await cluster.log.last(scope) is None
+        await cluster.log.append(builders.claimed(scope), Guard(0))
+    for scope in scopes:
+        last = await cluster.log.last(scope)
+        assert last is not None
+        assert last.event.scope == scope
+    assert await cluster.log.last(BatchId("lab", "s.*")) is None

@@ -1,0 +1,317 @@
+"""Following the log: every event once and in order, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+
+import pytest
+
+from distribute.core.errors import UnreadableEvent
+from distribute.core.events import Guard, Recorded
+from distribute.core.ids import BatchId, JobId
+from distribute.nats import durable, pulling
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.embedded import Broker
+from distribute.nats.jetstream import call
+from distribute.nats.provision import EVENTS
+from distribute.ports import Only
+from distribute.testing import builders
+from integration.relay import Relay
+
+WITHIN_S = 30.0
+
+
+class Following:
+    """A follower in a task of its own, and what it has seen."""
+
+    def __init__(self, log: AsyncIterator[Sequence[Recorded]]) -> None:
+        self.records: list[Recorded] = []
+        self._more = asyncio.Event()
+        self._task = asyncio.create_task(self._follow(log))
+
+    @property
+    def seqs(self) -> list[int]:
+        return [record.seq for record in self.records]
+
+    async def reaches(self, seq: int) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while not self.records or self.records[-1].seq < seq:
+                self._more.clear()
+                await self._more.wait()
+
+    async def stop(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def _follow(self, log: AsyncIterator[Sequence[Recorded]]) -> None:
+        async for records in log:
+            self.records += records
+            self._more.set()
+
+
+async def claim(cluster: Cluster, first: int, count: int) -> list[int]:
+    futures = [cluster.log.append(builders.claimed(f"job{n}"), Guard(0)) for n in range(first, first + count)]
+    return await asyncio.wait_for(asyncio.gather(*futures), WITHIN_S)
+
+
+async def read(log: AsyncIterator[Sequence[Recorded]]) -> list[Recorded]:
+    async with asyncio.timeout(WITHIN_S):
+        return [record async for records in log for record in records]
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for what the broker tells nobody about."""
+    async with asyncio.timeout(WITHIN_S):
+        while not await holds():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def consumer_is(cluster: Cluster, name: str, **expected: int) -> bool:
+    info = await call(cluster.connection, f"CONSUMER.INFO.{EVENTS}.{name}")
+    return expected.items() <= info.items()
+
+
+async def test_replays_and_follows(cluster: Cluster) -> None:
+    await claim(cluster, 0, 5000)
+    following = Following(cluster.log.follow(after=1234))
+    await following.reaches(5000)
+    await claim(cluster, 5000, 10)
+    await following.reaches(5010)
+    await following.stop()
+    assert following.seqs == list(range(1235, 5011))
+    times = [record.time for record in following.records]
+    assert times == sorted(times)
+
+
+async def test_ends_at_until(cluster: Cluster) -> None:
+    await claim(cluster, 0, 20)
+    await cluster.log.append(builders.joined(), Guard(0))
+    claimed = Only(types=frozenset({"claimed"}))
+    assert [r.seq for r in await read(cluster.log.follow(after=3, until=7))] == [4, 5, 6, 7]
+    assert await read(cluster.log.follow(after=7, until=7)) == []
+    assert await read(cluster.log.follow(after=20, until=21, only=claimed)) == []
+    # The last one that matches lies before the end.
+    assert len(await read(cluster.log.follow(after=0, until=21, only=claimed))) == 20
+
+
+async def test_waits_for_an_end_still_to_come(cluster: Cluster) -> None:
+    reading = asyncio.create_task(read(cluster.log.follow(after=0, until=3)))
+    await claim(cluster, 0, 5)
+    assert [record.seq for record in await reading] == [1, 2, 3]
+
+
+async def test_gives_only_what_is_wanted(cluster: Cluster) -> None:
+    append = cluster.log.append
+    spec = builders.batch(2, namespace="größe", batch="a.*")
+    job = JobId("größe", "a.*", "job1")
+    await append(builders.submitted(spec), Guard(0))
+    await append(builders.joined("ws1"), Guard(0))
+    await append(builders.assigned(job, node="ws1"), Guard(0))
+    await append(builders.claimed(job, node="ws1"), Guard(3))
+    await append(builders.assigned("job1", node="ws2"), Guard(0))
+
+    async def seqs(only: Only) -> list[int]:
+        return [record.seq for record in await read(cluster.log.follow(after=0, until=5, only=only))]
+
+    assert await seqs(Only(batch=spec.id)) == [1, 3, 4]
+    assert await seqs(Only(node="ws1")) == [2, 3, 4]
+    assert await seqs(Only(node="ws2")) == [5]
+    assert await seqs(Only(types=frozenset({"assigned", "joined"}))) == [2, 3, 5]
+    assert await seqs(Only(types=frozenset({"assigned"}), batch=spec.id, node="ws1")) == [3]
+    with pytest.raises(ValueError, match="no event can match"):
+        await seqs(Only(types=frozenset({"joined"}), batch=spec.id))
+    with pytest.raises(ValueError, match="of the type 'no such'"):
+        await seqs(Only(types=frozenset({"no such"})))
+
+
+async def test_a_broker_that_is_killed_costs_no_event_and_repeats_none(
+    broker: Broker, cluster: Cluster
+) -> None:
+    following = Following(cluster.log.follow(after=0))
+    for number in range(3):
+        await claim(cluster, 1000 * number, 1000)
+        if number == 1:
+            await following.reaches(1500)  # else it is killed in the midst of a replay
+        await broker.stop(kill=True)
+        await broker.start()
+    await claim(cluster, 3000, 1)
+    await following.reaches(3001)
+    await following.stop()
+    assert following.seqs == list(range(1, 3002))
+
+
+async def test_a_connection_that_is_cut_costs_no_event_and_repeats_none(
+    broker: Broker, cluster: Cluster
+) -> None:
+    async with Relay(broker.port) as relay, open_cluster(relay.address, "behind the relay") as reader:
+        following = Following(reader.log.follow(after=0))
+        for number in range(5):
+            await claim(cluster, 400 * number, 200)
+            if number % 2:
+                relay.mute()  # what is under way now never arrives
+            await claim(cluster, 400 * number + 200, 200)
+            relay.cut()
+        await following.reaches(2000)
+        await following.stop()
+    assert following.seqs == list(range(1, 2001))
+
+
+async def test_a_consumer_that_vanishes_is_made_again(cluster: Cluster) -> None:
+    following = Following(cluster.log.follow(after=0))
+    await claim(cluster, 0, 10)
+    await following.reaches(10)
+    (name,) = (await call(cluster.connection, f"CONSUMER.NAMES.{EVENTS}"))["consumers"]
+    await call(cluster.connection, f"CONSUMER.DELETE.{EVENTS}.{name}")
+    await claim(cluster, 10, 10)
+    await following.reaches(20)
+    await following.stop()
+    assert following.seqs == list(range(1, 21))
+
+
+async def test_a_silent_consumer_is_made_again(
+    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "_SILENCE_S", 0.2)
+    following = Following(cluster.log.follow(after=0))
+    await claim(cluster, 0, 10)
+    await following.reaches(10)
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGSTOP)
+    await asyncio.sleep(0.7)  # silence is what is tested
+    os.kill(broker.pid, signal.SIGCONT)
+    await claim(cluster, 10, 10)
+    await following.reaches(20)
+    await following.stop()
+    assert following.seqs == list(range(1, 21))
+
+
+async def test_leaves_no_consumer_behind(cluster: Cluster) -> None:
+    await claim(cluster, 0, 10)
+    async with aclosing(cluster.log.follow(after=0)) as log:
+        async for _ in log:
+            break
+
+    async def none_is_left() -> bool:
+        info = await call(cluster.connection, f"STREAM.INFO.{EVENTS}")
+        return bool(info["state"]["consumer_count"] == 0)
+
+    await eventually(none_is_left)
+
+
+async def test_a_reader_that_takes_its_time_is_not_flooded(cluster: Cluster) -> None:
+    await claim(cluster, 0, 6000)
+    async with aclosing(cluster.log.follow(after=0)) as log:
+        first = await anext(log)
+        await claim(cluster, 6000, 100)  # time enough to be flooded
+        (consumer,) = (await call(cluster.connection, f"CONSUMER.LIST.{EVENTS}"))["consumers"]
+        assert consumer["delivered"]["stream_seq"] < 5000
+        rest = [record.seq async for record in up_to(6100, log)]
+    assert [record.seq for record in first] + rest == list(range(1, 6101))
+
+
+async def up_to(seq: int, log: AsyncIterator[Sequence[Recorded]]) -> AsyncIterator[Recorded]:
+    async for records in log:
+        for record in records:
+            yield record
+        if records[-1].seq >= seq:
+            return
+
+
+async def test_large_events_are_replayed_however_many_there_are(cluster: Cluster) -> None:
+    noise = {"NOISE": base64.b64encode(os.urandom(3 << 20)).decode()}
+    events = [builders.submitted(builders.batch(1, batch=f"b{number}", env=noise)) for number in range(12)]
+    for event in events:
+        await cluster.log.append(event, Guard(0))
+    assert [record.event for record in await read(cluster.log.follow(after=0, until=12))] == events
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"type":"teleported","v":1}',
+        b'{"type":"claimed","v":2}',
+        b"\x78\x9cnot zlib",
+        b"",
+        b"\0",
+        b"\0" * 9,  # a part, of none
+        b"\0\0\0\0\3\0\0\0\4",  # the last part of four, but what lies before are no parts
+        b"\0\0\0\0\7\0\0\0\x08",  # the last part of more than there are
+        b"\0\xff\xff\xff\xfe\xff\xff\xff\xff",
+    ],
+)
+async def test_an_unreadable_event_stops_the_reader_behind_the_last_readable(
+    cluster: Cluster, body: bytes
+) -> None:
+    await claim(cluster, 0, 3)
+    await cluster.connection.request("ev.job.lab.sweep.job9.teleported.ws1", body)
+    await claim(cluster, 3, 3)
+    seen: list[int] = []
+    with pytest.raises(UnreadableEvent, match="sequence 4 of the log"):
+        await collect(cluster.log.follow(after=0, until=7), seen)
+    assert seen == [1, 2, 3]
+    assert [record.seq for record in await read(cluster.log.follow(after=4, until=7))] == [5, 6, 7]
+
+
+async def collect(log: AsyncIterator[Sequence[Recorded]], seen: list[int]) -> None:
+    async for records in log:
+        seen += [record.seq for record in records]
+
+
+async def test_gets_one_event(cluster: Cluster) -> None:
+    await claim(cluster, 0, 3)
+    assert (await cluster.log.get(2)).event.scope == JobId("lab", "sweep", "job1")
+    assert await cluster.log.last_seq() == 3
+    for seq in (0, 4):
+        with pytest.raises(KeyError):
+            await cluster.log.get(seq)
+    assert await cluster.log.last(BatchId("lab", "sweep")) is None
+
+
+async def test_what_was_not_acknowledged_comes_again(
+    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "ACK_WAIT_S", 1)
+    await claim(cluster, 0, 4)
+    async with (
+        open_cluster(broker.address, "an archiver that crashes") as first,
+        aclosing(first.log.durable("archiver")) as deliveries,
+    ):
+        taken = [await anext(deliveries) for _ in range(3)]
+        assert [delivery.recorded.seq for delivery in taken] == [1, 2, 3]
+        taken[0].ack()
+        taken[2].ack()
+    # The broker writes down what was acknowledged a moment later; a restart after that loses none of it.
+    await eventually(lambda: consumer_is(cluster, "archiver", num_ack_pending=2))
+    await broker.stop()
+    await broker.start()
+    async with aclosing(cluster.log.durable("archiver")) as deliveries, asyncio.timeout(WITHIN_S):
+        again = {(await anext(deliveries)).recorded.seq for _ in range(2)}
+    assert again == {2, 4}
+
+
+async def test_deliveries_that_wait_here_or_are_worked_on_do_not_come_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "ACK_WAIT_S", 1)
+    await claim(cluster, 0, 10)
+    seen: list[int] = []
+    async with aclosing(cluster.log.durable("slow", Only(types=frozenset({"claimed"})))) as deliveries:
+        async for delivery in deliveries:
+            seen.append(delivery.recorded.seq)
+            if len(seen) == 1:
+                for _ in range(5):
+                    await asyncio.sleep(0.5)  # the work
+                    delivery.in_progress()
+            delivery.ack()
+            if len(seen) == 10:
+                break
+
+        await eventually(lambda: consumer_is(cluster, "slow", num_ack_pending=0, num_pending=0))
+    assert seen == list(range(1, 11))
+    info = await call(cluster.connection, f"CONSUMER.INFO.{EVENTS}.slow")
+    assert info["num_redelivered"] == 0

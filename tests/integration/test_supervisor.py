@@ -1,0 +1,140 @@
+"""Processes are kept running, ended in good order, and never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import DistributeError, Refused
+from distribute_cli import here, supervisor
+from distribute_cli.local_cluster import locked
+from distribute_cli.supervisor import StartFailed, Supervisor, gone, run_process
+
+SAYS_PID_AND_STAYS = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
+IGNORES_SIGTERM = "import signal; signal.signal(15, signal.SIG_IGN); " + SAYS_PID_AND_STAYS
+
+
+def python(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+def start(code: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(python(code), stdout=subprocess.DEVNULL)
+
+
+async def lines_of(log: Path, count: int) -> list[str]:
+    """The first lines of a log, as soon as there are so many."""
+    async with asyncio.timeout(20):
+        while not log.exists() or log.read_text().count("\n") < count:  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.01)
+    return log.read_text().splitlines()
+
+
+async def test_a_process_that_dies_is_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = tmp_path / "log"
+    kept = Supervisor()
+    kept.keep("scheduler", partial(run_process, python(SAYS_PID_AND_STAYS), log))
+    (first,) = await lines_of(log, 1)
+    with caplog.at_level(logging.WARNING):
+        os.kill(int(first), signal.SIGKILL)
+        _, second = await lines_of(log, 2)
+    assert "the scheduler ended and is started again in 0.1 s: SIGKILL" in caplog.text
+    assert second != first
+    await kept.stop("scheduler")
+    assert not Path("/proc", second).exists()
+
+
+async def test_a_process_that_does_not_come_up_is_told_with_its_last_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.001)
+    kept = Supervisor()
+    failing = python("print('a line'); raise SystemExit('no room')")
+    kept.keep("archiver", partial(run_process, failing, tmp_path / "log"))
+    with pytest.raises(StartFailed, match=r"the archiver does not stay up: exit code 1; .*log ends with: .*"):
+        async with asyncio.timeout(20):
+            await kept.failed
+    await kept.stop("archiver", "one that was never started")
+
+
+async def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PATIENCE_S", 0.2)
+    kept = Supervisor()
+    kept.keep("node", partial(run_process, python(IGNORES_SIGTERM), tmp_path / "log"))
+    (pid,) = await lines_of(tmp_path / "log", 1)
+    await kept.stop("node")
+    assert not Path("/proc", pid).exists()
+
+
+async def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    code = (
+        "import asyncio, sys; from pathlib import Path; from distribute_cli.supervisor import run_process; "
+        f"asyncio.run(run_process([sys.executable, '-c', {SAYS_PID_AND_STAYS!r}], Path({str(log)!r})))"
+    )
+    parent = start(code)
+    (child,) = await lines_of(log, 1)
+    parent.kill()
+    parent.wait()
+    async with asyncio.timeout(10):
+        await gone(int(child))
+
+
+async def test_gone_knows_processes_that_were_never_there() -> None:
+    ended = start("pass")
+    ended.wait()
+    async with asyncio.timeout(1):
+        await gone(ended.pid)
+
+
+def test_a_folder_holds_one_cluster(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(Refused, match=r"a cluster runs in .* already"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path / "distribute"
+
+
+def test_a_cluster_is_written_down_while_it_runs(home: Path) -> None:
+    first, second = home / "a", home / "b"
+    with here.written_down("nats://127.0.0.1:1", first, ["ws1"]) as note:
+        assert here.running(home / "up.json") == here.running(first / "up.json") == note
+        with here.written_down("nats://127.0.0.1:2", second, []) as other:
+            assert here.running(second / "up.json") == other
+            assert here.running(home / "up.json") == note
+    assert not (home / "up.json").exists()
+    assert not (first / "up.json").exists()
+
+
+async def test_another_process_with_the_number_of_an_ended_one_is_not_touched(home: Path) -> None:
+    bystander = start(SAYS_PID_AND_STAYS)
+    try:
+        with here.written_down("nats://127.0.0.1:1", home / "a", []) as note:
+            pass
+        here._write(home / "up.json", note | {"pid": bystander.pid})
+        with pytest.raises(Refused, match="no cluster runs here"):
+            await here.end(home / "up.json")
+        assert bystander.poll() is None
+    finally:
+        bystander.kill()
+        bystander.wait()
+
+
+async def test_a_note_that_is_damaged_is_told(home: Path) -> None:
+    home.mkdir(parents=True)
+    (home / "up.json").write_text("{")
+    with pytest.raises(DistributeError, match=r"up\.json does not say which cluster runs"):
+        await here.end(home / "up.json")

@@ -1,0 +1,243 @@
+"""A node-runner's process in the simulated world: `runner` and `work`, with simulated hands."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from distribute.core import events as ev
+from distribute.core.events import Beat, Guard, Recorded
+from distribute.core.ids import BatchId
+from distribute.core.manifest import Manifest, Outputs, StoredObject
+from distribute.core.specs import BatchSpec
+from distribute.ports import Only
+from distribute.testing.simulated import EPOCH_S
+from distribute.testing.stored_events import StoredEvents
+from distribute_services.node_runner import machine as m
+
+from .process import SimulatedProcess
+from .scenario import Computer
+from .truth import Process
+
+if TYPE_CHECKING:
+    from .world import World
+
+BEAT_EVERY_S = 5.0
+LAUNCH_WITHIN_S = 0.3
+COLLECT_WITHIN_S = 1.0
+STOP_WITHIN_S = 3.0
+BUILD_WITHIN_S = 10.0
+CANNOT_START = 0.01
+"""The probability that a process can't be started."""
+FAILS_AT_ONCE_S = 0.2
+DIES_AFTER_S = 1.0
+
+
+class RunnerProcess(SimulatedProcess):
+    """A node-runner, from its start, at which it kills what an earlier one left running, to its death."""
+
+    def __init__(self, world: World, computer: Computer) -> None:
+        super().__init__(
+            world, computer.name, clock_offset_s=computer.clock_offset_s, clock_rate=computer.clock_rate
+        )
+        self.computer = computer
+        self.gone = False
+        self._processes: dict[m.Run, Process] = {}
+        self._facts: deque[ev.Event] = deque()
+        self._leaving = False
+        for process in list(world.truth.processes.get(computer.name, ())):
+            world.truth.ended(process)
+        self.machine = world.machine(
+            computer.name,
+            incarnation=world.timeline.new_id(),
+            cpus=computer.cpus,
+            memory_bytes=computer.memory_bytes,
+            gpus=computer.gpus,
+            capabilities=computer.capabilities,
+            version="1",
+            new_id=world.timeline.new_id,
+            clock=self.wall,
+        )
+        self.log.ask(lambda stored: stored.last_seq, self._begin)
+
+    def _begin(self, last_seq: int) -> None:
+        if not self.alive:
+            return
+        self._do(self.machine.join())
+        self.follow(last_seq, Only(node=self.name, also=frozenset({"completed", "deleted"})), self._deliver)
+        self.every(BEAT_EVERY_S, self._beat)
+
+    def _deliver(self, records: Sequence[Recorded]) -> None:
+        for recorded in records:
+            self._do(self.machine.deliver(recorded))
+
+    def _beat(self) -> None:
+        running = tuple(sorted(str(job) for job in self.machine.runs))
+        beat = Beat(node=self.name, incarnation=self.machine.incarnation, load=0.0, running=running)
+        self.world.beat(self.link, beat)
+
+    def leave(self) -> None:
+        """End in good order."""
+        if not self._leaving:
+            self.note("is to leave")
+            self._leaving = True
+            self._do(self.machine.leave())
+            self._say_goodbye()
+
+    def _say_goodbye(self) -> None:
+        """Once nothing runs any more, and nobody else is to know more of it."""
+        if self._leaving and self.machine.idle:
+            self._leaving = False
+            self._do(self.machine.left())
+
+    # --- what the machine wants done ---------------------------------------------------------------
+
+    def _do(self, instructions: Iterable[m.Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case m.Report():
+                    self._report(instruction)
+                case m.Announce():
+                    self._facts.append(instruction.event)
+                    if len(self._facts) == 1:
+                        self._announce()
+                case m.Load():
+                    self._load(instruction.batch)
+                case m.Build():
+                    self._build(instruction.batch)
+                case m.Launch():
+                    self._launch(instruction.run)
+                case m.Collect():
+                    self._collect(instruction.run, instruction.ending)
+                case m.Stop():
+                    self._stop(instruction.run)
+                case m.Tidy() | m.Forget():
+                    pass
+        self._say_goodbye()
+
+    def _report(self, report: m.Report) -> None:
+        def answered(seq: int | None) -> None:
+            if self.alive:
+                run = report.run
+                self._do(self.machine.fenced(run) if seq is None else self.machine.reported(run, seq))
+
+        self.log.append(report.append.event, report.append.guard, answered)
+
+    def _announce(self) -> None:
+        """Append the first of the announcements, and then the next; see `runtime.Facts`."""
+        event = self._facts[0]
+
+        def answered(seq: int | None) -> None:
+            if not self.alive:
+                return
+            if seq is not None:
+                self._facts.popleft()
+                if isinstance(event, ev.Left):
+                    self.kill()
+            if self._facts:
+                self._announce()
+
+        self.log.ask(
+            lambda stored: stored.last_seq_of(event.scope),
+            lambda last_seq: self.log.append(event, Guard(last_seq), answered) if self.alive else None,
+        )
+
+    # --- batches -----------------------------------------------------------------------------------
+
+    def _load(self, batch: BatchId) -> None:
+        def loaded(spec: BatchSpec | None) -> None:
+            if not self.alive:
+                return
+            if spec is None:
+                self._do(self.machine.load_failed(batch, "the batch is not in the log any more"))
+            else:
+                self._do(self.machine.loaded(batch, spec.needs_build))
+
+        self.soon(LAUNCH_WITHIN_S, lambda: self.log.ask(lambda stored: _submitted(stored, batch), loaded))
+
+    def _build(self, batch: BatchId) -> None:
+        succeeded = (batch, self.name) not in self.world.scenario.failing_builds
+        reason = None if succeeded else "the compiler says no"
+
+        def built() -> None:
+            self._do(self.machine.built(batch, succeeded=succeeded, reason=reason, wall_s=1.0, outputs=None))
+
+        self.soon(BUILD_WITHIN_S, built)
+
+    # --- runs --------------------------------------------------------------------------------------
+
+    def _launch(self, run: m.Run) -> None:
+        def start() -> None:
+            if run.phase is not m.Phase.LAUNCHING:
+                return  # stopped meanwhile
+            if self.world.timeline.chance(CANNOT_START):
+                self._do(self.machine.exited(run, m.Ending(succeeded=False, reason="it can't be started")))
+                return
+            process = self._processes[run] = Process(run, self.computer)
+            self.world.truth.launched(process)
+            duration_s, ending = self._fate(run)
+            self.world.timeline.after(duration_s, lambda: self._exited(process, ending))
+            if self.world.fate(run.job).deadly:
+                self.after(DIES_AFTER_S, lambda: self._die(process))
+            self._do(self.machine.launched(run))
+
+        self.soon(LAUNCH_WITHIN_S, start)
+
+    def _die(self, process: Process) -> None:
+        if self._runs(process):
+            self.world.crash_runner(self)
+
+    def _runs(self, process: Process) -> bool:
+        return process in self.world.truth.processes[self.name]
+
+    def _fate(self, run: m.Run) -> tuple[float, m.Ending]:
+        if self.computer.broken:
+            return FAILS_AT_ONCE_S, m.Ending(succeeded=False, exit_code=127, wall_s=FAILS_AT_ONCE_S)
+        fate = self.world.fate(run.job)
+        exit_code = int(run.attempt <= fate.failures)
+        ending = m.Ending(succeeded=not exit_code, exit_code=exit_code, wall_s=fate.duration_s)
+        return fate.duration_s + (DIES_AFTER_S * 2 if fate.deadly else 0.0), ending
+
+    def _exited(self, process: Process, ending: m.Ending) -> None:
+        """A process ends by itself, whether or not the runner that started it still lives."""
+        if self._runs(process):
+            self.world.truth.ended(process)
+            if self.alive:
+                self._do(self.machine.exited(process.run, ending))
+
+    def _collect(self, run: m.Run, ending: m.Ending) -> None:
+        name = f"{run.job}/{run.attempt}"
+
+        def collected() -> None:
+            if not self.link.connected:
+                self.soon(COLLECT_WITHIN_S, collected)
+                return
+            if run.phase is m.Phase.COLLECTING:
+                self.world.truth.results.upload(name, EPOCH_S + self.world.timeline.now)
+                self._do(self.machine.collected(run, ending, _outputs(name)))
+
+        self.soon(COLLECT_WITHIN_S, collected)
+
+    def _stop(self, run: m.Run) -> None:
+        def stopped() -> None:
+            process = self._processes.get(run)
+            if process is not None and self._runs(process):
+                self.world.truth.ended(process)
+            self._do(self.machine.stopped(run))
+
+        self.soon(STOP_WITHIN_S, stopped)
+
+
+def _submitted(stored: StoredEvents, batch: BatchId) -> BatchSpec | None:
+    """What was submitted last under this name."""
+    for recorded in reversed(stored.of_scope(batch)):
+        if isinstance(recorded.event, ev.Submitted):
+            return recorded.event.spec
+    return None
+
+
+def _outputs(name: str) -> Outputs:
+    stored = StoredObject(name=name, nuid="n", size_bytes=1, chunks=1, sha256=sha256(b"x").hexdigest())
+    return Outputs(inline=Manifest(objects=(stored,)), objects=1, files=1, size_bytes=1)

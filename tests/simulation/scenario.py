@@ -1,0 +1,166 @@
+"""What a seed makes of the world: its computers, what people do there, and what goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from distribute.core.ids import BatchId, JobId
+from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.testing.builders import GIB
+from distribute.testing.simulated import Weather
+
+USERS = ("ann", "bob", "eve")
+CAPABILITIES = ("gcc", "fenics")
+NOWHERE = "quantum"
+"""A capability that no computer has."""
+
+CLEAR = Weather()
+WEATHERS = (
+    CLEAR,
+    Weather(loss=0.01, delay_s=0.05, stall=0.01, stall_s=5.0, repeat=0.05),
+    Weather(loss=0.08, delay_s=0.3, stall=0.05, stall_s=20.0, repeat=0.2),
+)
+
+Verb = Literal["kill", "kill_job", "retry", "delete", "replace", "reprioritize", "drain", "undrain", "leave"]
+VERBS: tuple[Verb, ...] = (
+    "kill", "kill_job", "kill_job", "retry", "retry", "delete", "replace", "reprioritize", "drain", "undrain",
+    "leave",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Computer:
+    """What a node-runner runs on. It outlives the runner, and so does what runs on it."""
+
+    name: str
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[str, ...]
+    capabilities: frozenset[str]
+    broken: bool
+    """Every job fails there, at once."""
+    clock_offset_s: float
+    clock_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of a job, wherever it runs."""
+
+    duration_s: float
+    failures: int = 0
+    """So many of its attempts fail."""
+    deadly: bool = False
+    """It takes its node's runner down."""
+
+
+@dataclass(slots=True)
+class Scenario:
+    """Everything that is settled before the world begins."""
+
+    computers: list[Computer]
+    schedulers: int
+    replicated: bool
+    weather: Weather
+    trouble_every_s: float
+    """Seconds between two crashes or cuts, on average; 0: there are none."""
+    calm_at: float
+    """Nothing goes wrong from this time on."""
+    submissions: list[tuple[float, BatchSpec, str]] = field(default_factory=list)
+    requests: list[tuple[float, Verb]] = field(default_factory=list)
+    fates: dict[JobId, Fate] = field(default_factory=dict)
+    failing_builds: set[tuple[BatchId, str]] = field(default_factory=set)
+
+    @property
+    def work_s(self) -> float:
+        """How long all jobs would take one after another, each as often as it may run."""
+        return sum(
+            self.fates[JobId(*spec.id, job.name)].duration_s * (spec.retries + 2)
+            for _, spec, _ in self.submissions
+            for job in spec.work.jobs
+        )
+
+
+def scenario(random: Random) -> Scenario:
+    """Draw one."""
+    calm_at = random.uniform(60, 180)
+    made = Scenario(
+        computers=[_computer(random, number) for number in range(1, random.randint(2, 6) + 1)],
+        schedulers=random.choice((1, 1, 2)),
+        replicated=random.random() < 0.3,
+        weather=random.choice(WEATHERS),
+        trouble_every_s=random.choice((0.0, 8.0, 20.0, 60.0)),
+        calm_at=calm_at,
+    )
+    for number in range(1, random.randint(1, 6) + 1):
+        spec = _batch(random, made, f"b{number}")
+        made.submissions.append((random.uniform(0, calm_at * 0.7), spec, random.choice(USERS)))
+        _decide_fates(random, made, spec)
+    if random.random() < 0.7:
+        moments = sorted(random.uniform(1, calm_at) for _ in range(random.randint(1, 8)))
+        made.requests = [(moment, random.choice(VERBS)) for moment in moments]
+    return made
+
+
+def _computer(random: Random, number: int) -> Computer:
+    gpus = random.choice((0, 0, 0, 1, 2))
+    return Computer(
+        name=f"ws{number}",
+        cpus=random.choice((1, 2, 4, 8)),
+        memory_bytes=random.choice((4, 16)) * GIB,
+        gpus=tuple(f"gpu{index}" for index in range(gpus)),
+        capabilities=frozenset(name for name in CAPABILITIES if random.random() < 0.8),
+        broken=random.random() < 0.1,
+        clock_offset_s=random.choice((0.0, random.uniform(-300, 300))),
+        clock_rate=random.choice((1.0, random.uniform(0.99, 1.01))),
+    )
+
+
+def _batch(random: Random, made: Scenario, name: str) -> BatchSpec:
+    size = random.choice((1, 2, 5, 12, 25))
+    shapes = [_resources(random, made) for _ in range(random.choice((1, 1, 2, 3)))]
+    jobs = tuple(CommandJob(name=f"j{n}", command="x", resources=random.choice(shapes)) for n in range(size))
+    return BatchSpec(
+        namespace="lab",
+        batch=name,
+        capabilities=_needed_capabilities(random, made),
+        priority=random.choice((0, 0, 0, 5, -5)),
+        retries=random.choice((0, 0, 1, 3)),
+        work=CommandWork(build=random.choice((None, "make")), jobs=jobs),
+    )
+
+
+def _needed_capabilities(random: Random, made: Scenario) -> frozenset[str]:
+    if random.random() < 0.04:
+        return frozenset({NOWHERE})
+    offered = sorted(random.choice(made.computers).capabilities)
+    return frozenset(random.sample(offered, random.randint(0, min(1, len(offered)))))
+
+
+def _resources(random: Random, made: Scenario) -> Resources | None:
+    """Something that at least one computer has; None, which is a whole node, now and then."""
+    if random.random() < 0.25:
+        return None
+    computer = random.choice(made.computers)
+    gpus = random.randint(0, len(computer.gpus))
+    return Resources(
+        cpus=random.choice((1, 1, random.randint(1, computer.cpus))),
+        memory_bytes=random.choice((0, GIB, computer.memory_bytes)),
+        gpus=gpus,
+    )
+
+
+def _decide_fates(random: Random, made: Scenario, spec: BatchSpec) -> None:
+    duration_s = random.choice((0.0, 0.1, 2.0, 15.0, 40.0))
+    bad_share = random.choice((0.0, 0.0, 0.1, 0.5, 1.0))
+    for job in spec.work.jobs:
+        failures = random.choice((1, 1, 2, 1000)) if random.random() < bad_share else 0
+        made.fates[JobId(spec.namespace, spec.batch, job.name)] = Fate(
+            duration_s * random.uniform(0.5, 1.5), failures, deadly=random.random() < 0.005
+        )
+    failing_share = random.choice((0.0, 0.0, 0.0, 0.5, 1.0))
+    made.failing_builds.update(
+        (spec.id, computer.name) for computer in made.computers if random.random() < failing_share
+    )

@@ -1,0 +1,302 @@
+"""What must hold, whoever crashes: checked after every event, and whenever a job's process starts.
+
+A job's story is kept here a second time, straight from the events and without the fold, so that a
+fold that is wrong in the same way everywhere is found out, too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from distribute.core import events as ev
+from distribute.core.events import Recorded
+from distribute.core.fold import apply
+from distribute.core.fold_job import MAX_NODE_DEATHS
+from distribute.core.ids import BatchId, JobId
+from distribute.core.invariants import check
+from distribute.core.matching import never
+from distribute.core.specs import BatchSpec
+from distribute.core.state import State, Status
+from distribute.snapshot import digest, dump, load
+from distribute_services.node_runner.machine import Run
+
+from .scenario import Computer
+
+DIGEST_EVERY = 16
+TRACE_LENGTH = 400
+
+
+class Broken(AssertionError):
+    """Something that must hold does not."""
+
+
+@dataclass(slots=True)
+class Story:
+    """A job since its batch was submitted, by its events alone."""
+
+    retries: int
+    attempt: int = 0
+    holder: str | None = None
+    claimed_seq: int = 0
+    failures: int = 0
+    succeeded: bool = False
+    to_archive: bool = False
+    """An attempt ended, and the archiver has not said that its outputs are there."""
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A job's process on a computer."""
+
+    run: Run
+    computer: Computer
+
+
+@dataclass(slots=True)
+class Results:
+    """The results bucket: objects by name (`NAMESPACE/BATCH/JOB/ATTEMPT`), each with the time it was sent."""
+
+    uploaded: dict[str, float] = field(default_factory=dict)
+    committed: set[str] = field(default_factory=set)
+
+    def upload(self, name: str, sent_at: float) -> None:
+        self.uploaded[name] = sent_at
+
+    def commit(self, name: str) -> bool:
+        """Give an object its name. False: it is not there."""
+        if name not in self.uploaded:
+            return False
+        self.committed.add(name)
+        return True
+
+    def delete(self, batch: BatchId, before: float) -> None:
+        for name in [
+            name
+            for name, sent_at in self.uploaded.items()
+            if name.startswith(f"{batch}/") and sent_at < before
+        ]:
+            del self.uploaded[name]
+            self.committed.discard(name)
+
+
+class Truth:
+    """The log folded as it grows, each job's story, and what really runs."""
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.log: list[Recorded] = []
+        self.stories: dict[JobId, Story] = {}
+        self.digests: dict[int, str] = {}
+        self.processes: dict[str, list[Process]] = {}
+        self.results = Results()
+        self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
+        self.now = 0.0
+
+    def note(self, who: str, what: object) -> None:
+        """Remember what happened, for the story of a failure."""
+        self._trace.append((self.now, who, what))
+
+    @property
+    def trace(self) -> str:
+        """What happened last."""
+        return "\n".join(f"{now:9.3f}  {who:<12} {_told(what)}" for now, who, what in self._trace)
+
+    # --- events ------------------------------------------------------------------------------------
+
+    def appended(self, recorded: Recorded) -> None:
+        """An event came into the log."""
+        event = recorded.event
+        self.note("log", recorded)
+        self.log.append(recorded)
+        try:
+            self._tell(recorded.seq, event)
+        except Broken as error:
+            raise Broken(f"{_told(recorded)}: {error}") from None
+        apply(self.state, recorded)
+        check(self.state)
+        if self.state.misfits:
+            raise Broken(self.state.last_misfit)
+        if recorded.seq % DIGEST_EVERY == 0:
+            self.digests[recorded.seq] = digest(self.state)
+
+    def _tell(self, seq: int, event: ev.Event) -> None:
+        match event:
+            case ev.Submitted():
+                self._submitted(event.spec)
+            case ev.RetryRequested():
+                for _, story in self.stories_of(event.scope):
+                    story.failures = 0
+            case ev.Completed():
+                held = [job for job, story in self.stories_of(event.scope) if story.holder]
+                require(not held, f"{event.scope} completed while nodes hold {held}")
+            case ev.BatchArchived():
+                missing = [job for job, story in self.stories_of(event.scope) if story.to_archive]
+                require(not missing, f"{event.scope} archived without {missing}")
+            case ev.Deleted():
+                for job, _ in list(self.stories_of(event.scope)):
+                    del self.stories[job]
+            case ev.JobEvent():
+                told = self.stories.get(event.scope)
+                if told is not None:
+                    self._tell_of_job(seq, told, event)
+                else:
+                    require(isinstance(event, ev.JobArchived), "there is no such job")
+            case _:
+                pass
+
+    def _submitted(self, spec: BatchSpec) -> None:
+        for job in spec.work.jobs:
+            retries = spec.retries if job.retries is None else job.retries
+            id_ = JobId(spec.namespace, spec.batch, job.name)
+            require(id_ not in self.stories, f"{id_} is submitted twice")
+            self.stories[id_] = Story(retries)
+
+    def _tell_of_job(self, seq: int, story: Story, event: ev.JobEvent) -> None:
+        if isinstance(event, ev.Assigned):
+            require(story.holder is None, f"{story.holder} has it")
+            require(not story.succeeded, "it has succeeded already")
+            require(story.failures <= story.retries, f"it has failed {story.failures} times")
+            require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
+            story.attempt, story.holder, story.claimed_seq = event.attempt, event.node, 0
+            return
+        if isinstance(event, ev.JobArchived):
+            # One that is about a deleted batch of the same name says nothing of this one.
+            if event.attempt == story.attempt:
+                require(story.to_archive, "nothing was to be archived")
+                require(f"{event.scope}/{event.attempt}" in self.results.committed, "it is not")
+                story.to_archive = False
+            return
+        taken_back = isinstance(event, ev.Released) and event.reason == "quarantined"
+        if taken_back and story.holder is None:
+            require(not story.succeeded, "it has succeeded")
+            story.failures -= 1
+            story.to_archive = False
+            return
+        require((story.holder, story.attempt) == (event.node, event.attempt), f"{story} has it")
+        match event:
+            case ev.Claimed():
+                story.claimed_seq = seq
+            case ev.Finished():
+                require(bool(story.claimed_seq), "it was not claimed")
+                story.holder, story.to_archive = None, True
+                story.succeeded = event.succeeded
+                story.failures += not event.succeeded
+            case ev.Released():
+                story.holder = None
+            case _:
+                pass
+
+    def stories_of(self, batch: BatchId) -> list[tuple[JobId, Story]]:
+        return [(job, story) for job, story in self.stories.items() if job.batch_id == batch]
+
+    def agrees(self, state: State) -> None:
+        """A scheduler's state is what the log adds up to: however it was restarted, whatever came twice."""
+        expected = self.digests.get(state.seq)
+        if expected is not None and digest(state) != expected:
+            raise Broken(f"a scheduler's state at event {state.seq} is not what the log adds up to")
+
+    # --- what really runs --------------------------------------------------------------------------
+
+    def launched(self, process: Process) -> None:
+        """A job's process was started."""
+        run, computer = process.run, process.computer
+        self.note(computer.name, f"runs {run.job}, attempt {run.attempt}")
+        running = self.processes.setdefault(computer.name, [])
+        running.append(process)
+        claims = [
+            recorded
+            for recorded in reversed(self.log)
+            if recorded.seq > run.assigned_seq
+            and isinstance(recorded.event, ev.Claimed)
+            and (recorded.event.scope, recorded.event.attempt, recorded.event.node)
+            == (run.job, run.attempt, computer.name)
+        ]
+        require(bool(claims), f"{computer.name} runs {run.job} without a claim in the log")
+        cpus = sum(other.run.cpus for other in running)
+        require(cpus <= computer.cpus, f"{computer.name} runs jobs for {cpus} of {computer.cpus} cpus")
+        memory = sum(other.run.memory_bytes for other in running)
+        require(memory <= computer.memory_bytes, f"{computer.name} runs jobs for {memory} bytes")
+        gpus = [gpu for other in running for gpu in other.run.gpus]
+        require(len(gpus) == len(set(gpus)), f"{computer.name} gives a GPU to two jobs: {gpus}")
+        require(set(gpus) <= set(range(len(computer.gpus))), f"{computer.name} has no such GPUs: {gpus}")
+
+    def ended(self, process: Process) -> None:
+        """A job's process is gone, by itself or killed."""
+        self.note(process.computer.name, f"{process.run.job}, attempt {process.run.attempt} is gone")
+        self.processes[process.computer.name].remove(process)
+
+    # --- results -----------------------------------------------------------------------------------
+
+    def results_are_there(self) -> None:
+        """What was archived can be pulled."""
+        for job, story in self.stories.items():
+            if story.succeeded and not story.to_archive:
+                name = f"{job}/{story.attempt}"
+                require(name in self.results.committed, f"the results of {job} are archived, and gone")
+
+    # --- the end -----------------------------------------------------------------------------------
+
+    def unfinished(self) -> list[str]:
+        """What is still to come, of batches that can end at all."""
+        found = []
+        for batch in self.state.batches.values():
+            nodes = self.state.nodes.values()
+            if any(all(never(node, group.shape) for node in nodes) for group in batch.groups):
+                continue
+            if batch.end is None:
+                counts = {status.name: batch.counts[status] for status in Status if batch.counts[status]}
+                found.append(f"{batch.id} is not over: {counts}")
+            elif not batch.archived:
+                found.append(f"{batch.id} is over, and not archived: {sorted(batch.unarchived)}")
+        return found
+
+    def finish(self) -> None:
+        """The last check: of every job, and of replay."""
+        for batch in self.state.batches.values():
+            for row, name in enumerate(batch.names):
+                self._compare(batch.job_id(row), Status(batch.status[row]), batch.deaths.get(row, 0))
+                require(bool(name), "a job has no name")
+        for usage in self.state.usage.values():
+            require(usage.cores == 0 or bool(self.unended()), f"cores are held by nobody: {usage}")
+        self.results_are_there()
+        self._replay()
+
+    def unended(self) -> list[BatchId]:
+        return [batch.id for batch in self.state.batches.values() if batch.end is None]
+
+    def _compare(self, job: JobId, status: Status, deaths: int) -> None:
+        story = self.stories[job]
+        require((status is Status.SUCCEEDED) == story.succeeded, f"{job} is {status.name}: {story}")
+        if status is Status.FAILED and deaths < MAX_NODE_DEATHS:
+            batch = self.state.batches[job.batch_id]
+            gave_up = batch.end_reason is not None
+            require(story.failures > story.retries or gave_up, f"{job} failed without a failure: {story}")
+
+    def _replay(self) -> None:
+        """The whole log from the start, and a snapshot with the tail behind it, add up to the same."""
+        whole = digest(self.state)
+        middle = self.log[len(self.log) // 2].seq if self.log else 0
+        replayed, state = State(), State()
+        for recorded in self.log:
+            apply(replayed, recorded)
+            apply(state, recorded)
+            if recorded.seq == middle:
+                state = load(dump(state))
+        require(digest(replayed) == whole, "a replay of the log adds up to something else")
+        require(digest(state) == whole, "a snapshot and the tail of the log add up to something else")
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raises `Broken`."""
+    if not holds:
+        raise Broken(otherwise)
+
+
+def _told(what: object) -> str:
+    if not isinstance(what, Recorded):
+        return str(what)
+    told = what.event.model_dump(
+        exclude={"id", "time", "v", "spec", "outputs", "causation"}, exclude_none=True
+    )
+    return f"{what.seq} {told.pop('type')} {' '.join(f'{key}={value}' for key, value in told.items())}"

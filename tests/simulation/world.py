@@ -1,0 +1,236 @@
+"""The simulated world: a broker, services, computers and people, and trouble until calm sets in.
+
+Everything that happens follows from the seed. The world ends when all that was asked for is done; it is
+`Broken` where something does not hold, or where it takes longer than it may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from distribute.core.events import Beat, Recorded
+from distribute.core.ids import JobId
+from distribute.ports import Only
+from distribute.testing.simulated import Broker, Durable, Link, Timeline
+from distribute_services.archiver.logic import CONSUMED, Task, task_of
+from distribute_services.node_runner.machine import RunnerMachine
+
+from .archiving import ArchiverProcess
+from .node import RunnerProcess
+from .people import Person
+from .scenario import CLEAR, Computer, Fate, scenario
+from .scheduling import SchedulerProcess
+from .truth import Broken, Truth, require
+
+LONGEST_DOWN_S = 90.0
+LONGEST_CUT_S = 120.0
+LONGEST_BEAT_DELAY_S = 3.0
+ADMIN_EVERY_S = 20.0
+LOOK_EVERY_S = 5.0
+PATIENCE_S = 900.0
+"""So long after the last trouble everything that takes no time must be done."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a world is built of. Tests break one, and see that it is noticed."""
+
+    broker: type[Broker] = Broker
+    machine: type[RunnerMachine] = RunnerMachine
+    task_of: Callable[[Recorded, float, Callable[[], str]], Task] = task_of
+
+
+class World:
+    """One simulated world."""
+
+    def __init__(self, seed: int, parts: Parts = Parts()) -> None:
+        self.seed = seed
+        self.timeline = Timeline(seed)
+        self.scenario = scenario(self.timeline.random)
+        self.machine, self.task_of = parts.machine, parts.task_of
+        self.weather = self.scenario.weather
+        self.truth = Truth()
+        self.broker = parts.broker(self.timeline, replicated=self.scenario.replicated)
+        self.broker.on_append.append(self.truth.appended)
+        self.consumer = Durable(self.broker, Only(types=CONSUMED))
+        self.snapshot = b""
+        self.calm = False
+        self._over = False
+        self.people = Person(self, "people")
+        self.archiver = ArchiverProcess(self)
+        self.schedulers = [self._new_scheduler(number) for number in range(self.scenario.schedulers)]
+        self.runners: dict[str, RunnerProcess] = {}
+        for computer in self.scenario.computers:
+            self.timeline.after(self._uniform(20.0), partial(self.start_runner, computer))
+        self._plan()
+
+    def run(self) -> None:
+        """Let everything happen. Raises `Broken`, or what a process raised."""
+        while not self._over:
+            self.timeline.step()
+            self.truth.now = self.timeline.now
+        self.truth.finish()
+
+    # --- what processes ask of the world -----------------------------------------------------------
+
+    def fate(self, job: JobId) -> Fate:
+        return self.scenario.fates[job]
+
+    def beat(self, link: Link, beat: Beat) -> None:
+        """A heartbeat: lost, or heard by every scheduler, later than what was said after it, perhaps."""
+        if not link.connected or not self.broker.up or self.timeline.chance(self.weather.loss):
+            return
+        for scheduler in self.schedulers:
+            self.timeline.after(self._uniform(LONGEST_BEAT_DELAY_S), partial(scheduler.hear, beat))
+
+    def start_runner(self, computer: Computer) -> None:
+        """Start a computer's node-runner, unless it runs."""
+        runner = self.runners.get(computer.name)
+        if runner is None or not runner.alive:
+            self.runners[computer.name] = RunnerProcess(self, computer)
+
+    def crash_runner(self, runner: RunnerProcess) -> None:
+        """Kill a node-runner; it is started again some time."""
+        if runner.alive:
+            runner.kill()
+            self._later(lambda: self.start_runner(runner.computer))
+
+    # --- what happens ------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        plan, timeline = self.scenario, self.timeline
+        for moment, spec, user in plan.submissions:
+            timeline.at(moment, partial(self.people.submit, spec, user))
+        for moment, verb in plan.requests:
+            request = self._leave if verb == "leave" else partial(self.people.request, verb)
+            timeline.at(moment, request)
+        if plan.trouble_every_s:
+            self._plan_trouble()
+        timeline.at(plan.calm_at, self._calm_down)
+
+    def _plan_trouble(self) -> None:
+        def happen() -> None:
+            if not self.calm:
+                self._trouble()
+                self._plan_trouble()
+
+        self.timeline.after(self.timeline.random.expovariate(1 / self.scenario.trouble_every_s), happen)
+
+    def _trouble(self) -> None:
+        random = self.timeline.random
+        runner = random.choice([self.runners[name] for name in sorted(self.runners)] or [None])
+        number = random.randrange(len(self.schedulers))
+        match random.choice(("scheduler", "archiver", "runner", "runner", "cut", "cut", "deaf", "broker")):
+            case "scheduler":
+                self.schedulers[number].kill()
+                self._later(lambda: self._start_scheduler(number))
+            case "archiver":
+                self.archiver.kill()
+                self._later(self._start_archiver)
+            case "runner" if runner is not None:
+                self.crash_runner(runner)
+            case "cut" if runner is not None:
+                self._cut(runner.link)
+            case "deaf":
+                self._cut(random.choice([self.schedulers[number], self.archiver]).link)
+            case "broker":
+                self.broker.up = False
+                self.truth.note("broker", "is down")
+                self._later(self.broker.come_up)
+            case _:
+                pass
+
+    def _later(self, action: Callable[[], None]) -> None:
+        longest = 10.0 if self.calm else self.timeline.random.choice((2.0, 10.0, LONGEST_DOWN_S))
+        self.timeline.after(self._uniform(longest), action)
+
+    def _cut(self, link: Link) -> None:
+        self.truth.note("network", "is cut")
+        link.cut()
+        self.timeline.after(self._uniform(LONGEST_CUT_S), link.heal)
+
+    def _leave(self) -> None:
+        runners = [self.runners[name] for name in sorted(self.runners) if self.runners[name].alive]
+        if runners:
+            self.timeline.random.choice(runners).leave()
+
+    def _new_scheduler(self, number: int) -> SchedulerProcess:
+        if self.timeline.chance(0.3):
+            self.snapshot = b""
+        return SchedulerProcess(self, f"scheduler{number + 1}", clock_offset_s=self._uniform(600.0) - 300.0)
+
+    def _start_scheduler(self, number: int) -> None:
+        if not self.schedulers[number].alive:
+            self.schedulers[number] = self._new_scheduler(number)
+
+    def _start_archiver(self) -> None:
+        if not self.archiver.alive:
+            self.archiver = ArchiverProcess(self)
+
+    def _uniform(self, longest_s: float) -> float:
+        return self.timeline.random.uniform(0, longest_s)
+
+    # --- calm --------------------------------------------------------------------------------------
+
+    def _calm_down(self) -> None:
+        """Whatever is broken is mended, and stays so."""
+        self.truth.note("world", "calms down")
+        self.calm = True
+        self.weather = CLEAR
+        self.broker.come_up()
+        for number in range(len(self.schedulers)):
+            self._start_scheduler(number)
+        self._start_archiver()
+        for computer in self.scenario.computers:
+            computer.broken = False
+            self.start_runner(computer)
+        for process in (*self.schedulers, self.archiver, *self.runners.values()):
+            process.link.heal()
+        self.timeline.after(ADMIN_EVERY_S, self._administer)
+        self.timeline.after(LOOK_EVERY_S, self._look)
+
+    def _administer(self) -> None:
+        """An admin starts what left, and lets nodes take jobs that were told not to."""
+        for computer in self.scenario.computers:
+            self.start_runner(computer)
+            node = self.truth.state.nodes.get(computer.name)
+            if node is not None and (node.draining is not None or node.quarantined is not None):
+                self.people.undrain(node.name)
+        self.timeline.after(ADMIN_EVERY_S, self._administer)
+
+    def _look(self) -> None:
+        """Is everything done?"""
+        undone = self.truth.unfinished() or self._restless()
+        if not undone:
+            self._over = True
+            return
+        late = self.timeline.now > self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
+        require(not late, f"still not done: {undone}")
+        self.timeline.after(LOOK_EVERY_S, self._look)
+
+    def _restless(self) -> list[str]:
+        """Who is not at rest: has something under way, or has not read all of the log."""
+        last_seq = self.broker.stored.last_seq
+        found = []
+        for process in self.schedulers:
+            scheduler = process.scheduler
+            if scheduler is None or scheduler.state.seq < last_seq or scheduler.agenda.pending:
+                found.append(f"{process.name} has something under way")
+            else:
+                process.check()
+        found += [f"{name} is not idle" for name, runner in self.runners.items() if not runner.machine.idle]
+        found += [f"{name} runs {len(running)}" for name, running in self.truth.processes.items() if running]
+        return found
+
+
+def simulate(seed: int, parts: Parts = Parts()) -> World:
+    """Run one world. A failure names the seed, the command that replays it, and what happened before."""
+    world = World(seed, parts)
+    try:
+        world.run()
+    except Exception as error:
+        told = f"seed {seed}: {error!r}\nreplay it with: python -m tests.simulation {seed}"
+        raise Broken(f"{world.truth.trace}\n{told}") from error
+    return world

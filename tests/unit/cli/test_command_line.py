@@ -1,0 +1,171 @@
+"""Parsing, exit codes and the words of errors, without a cluster."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from distribute.core.errors import (
+    DistributeError,
+    InputError,
+    IntegrityError,
+    Refused,
+    StorageFull,
+    Unreachable,
+)
+from distribute_cli import commands
+from distribute_cli.commands.pull import split_words
+from distribute_cli.filters import make_filter
+from distribute_cli.main import app, exit_code
+from distribute_cli.verbs import ALIASES, VERBS
+
+
+@pytest.fixture(autouse=True)
+def nobody_says_where_the_cluster_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("DISTRIBUTE_SERVER", raising=False)
+    monkeypatch.delenv("DISTRIBUTE_CREDS", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def program(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "distribute_cli", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_every_verb_has_its_file_and_every_file_is_a_verb() -> None:
+    assert {module.name for module in pkgutil.iter_modules(commands.__path__)} == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *ALIASES])
+def test_every_verb_explains_itself(verb: str) -> None:
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Usage: ")
+
+
+def test_help_lists_the_verbs() -> None:
+    shown = run("--help").stdout
+    assert [verb for verb in VERBS if f"\n  {verb} " not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("stats", "status"), ("nodes-status", "node-status"), ("pul", "pull")]
+)
+def test_a_misspelt_verb_is_named_with_the_nearest_one(written: str, meant: str) -> None:
+    result = run(written)
+    assert result.exit_code == 2
+    assert f"there is no verb {written!r}; did you mean {meant!r}?" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DistributeError("x"), 1),
+        (IntegrityError("x"), 1),
+        (StorageFull("x"), 1),
+        (InputError("x"), 2),
+        (Unreachable("x"), 3),
+        (Refused("x"), 4),
+    ],
+)
+def test_exit_codes_are_those_of_the_interface(error: DistributeError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_no_cluster_is_one_line_that_says_what_to_do_and_code_3() -> None:
+    ended = program("status")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(
+        "distribute: nobody says where the cluster is; start one here with `distribute up`"
+    )
+
+
+def test_debug_shows_where_an_error_came_from() -> None:
+    ended = program("status", "--debug")
+    assert ended.returncode == 3
+    assert "Traceback" in ended.stderr
+    assert "Traceback" not in program("status").stderr
+
+
+def test_all_problems_of_a_file_are_told_a_line_each(tmp_path: Path) -> None:
+    (tmp_path / "distribute-jobs.yaml").write_text(
+        "meta: {namespace: jane, batch_name: a/b, capabilites: []}\ncommand: {jobs: [{name: x, command: 'true'}]}\n"
+    )
+    ended = program("add")
+    assert ended.returncode == 2
+    assert len(ended.stderr.splitlines()) == 2
+    assert all(line.startswith("distribute: distribute-jobs.yaml:1:") for line in ended.stderr.splitlines())
+    assert "capabilities" in ended.stderr
+
+
+@pytest.mark.parametrize("kind", ["python", "apptainer", "command"])
+def test_a_template_is_written_once(kind: str, tmp_path: Path) -> None:
+    assert program("template", kind).returncode == 0
+    before = (tmp_path / "distribute-jobs.yaml").read_text()
+    assert f"\n{kind}:" in before
+    again = program("template", kind)
+    assert again.returncode == 4
+    assert "distribute-jobs.yaml is there already: name another file with --output" in again.stderr
+    assert (tmp_path / "distribute-jobs.yaml").read_text() == before
+
+
+def test_a_template_can_go_to_standard_output() -> None:
+    assert run("template", "command", "--output", "-").stdout.startswith("meta:")
+
+
+def test_what_was_done_is_told_in_the_form_asked_for() -> None:
+    assert json.loads(run("template", "command", "--json").stdout) == {
+        "file": "distribute-jobs.yaml",
+        "kind": "command",
+    }
+    assert run("template", "command", "--output", "other.yaml", "--quiet").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], ("distribute-jobs.yaml", [], [])),
+        (["jane/sweep"], ("jane/sweep", [], [])),
+        (["include"], ("distribute-jobs.yaml", [], [])),
+        (["jobs.yaml", "include", "b", "c"], ("jobs.yaml", ["b", "c"], [])),
+        (["jobs.yaml", "exclude", "b"], ("jobs.yaml", [], ["b"])),
+    ],
+)
+def test_filters_are_read_as_the_first_distribute_did(words: list[str], expected: object) -> None:
+    assert split_words(words) == expected
+
+
+def test_a_second_batch_to_pull_is_wrong_usage() -> None:
+    with pytest.raises(InputError, match="one batch is pulled at a time"):
+        split_words(["jane/a", "jane/b"])
+
+
+def test_filters_are_ored_and_exclusion_wins() -> None:
+    wanted = make_filter(["^a/", r"\.csv$"], ["tmp"])
+    paths = ["a/x", "b/y.csv", "b/y.txt", "a/tmp/x"]
+    assert [path for path in paths if wanted.wants(path)] == ["a/x", "b/y.csv"]
+    assert all(make_filter([], []).wants(path) for path in paths)
+
+
+def test_every_wrong_expression_is_named_with_place_and_cause() -> None:
+    with pytest.raises(InputError) as caught:
+        make_filter(["a(b", "fine"], ["*"])
+    assert caught.value.problems == (
+        r"'a(b' is no regular expression: missing ), unterminated subpattern at character 2; "
+        r"for the plain text write 'a\\(b'",
+        r"'*' is no regular expression: nothing to repeat at character 1; for the plain text write '\\*'",
+    )

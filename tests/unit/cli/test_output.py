@@ -1,0 +1,201 @@
+"""Tables, JSON and bare names say the same of the same document."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from distribute.core.views import batch_view, batches_view, nodes_view
+from distribute.testing.builders import (
+    assigned,
+    batch,
+    batch_archived,
+    claimed,
+    completed,
+    finished,
+    happen,
+    job,
+    job_archived,
+    joined,
+    left,
+    quarantined,
+    started,
+    submitted,
+)
+from distribute_cli import output as outputs
+from distribute_cli import tables
+from distribute_cli.output import (
+    Document,
+    JsonOutput,
+    Output,
+    QuietOutput,
+    TableOutput,
+    make_output,
+    printable,
+)
+
+SPEC = batch([job("job1"), job("job2"), job("job3")])
+STATE = happen(
+    joined("ws1"),
+    joined("ws2", capabilities=frozenset({"gpu", "matlab"})),
+    joined("ws3"),
+    submitted(SPEC),
+    assigned("job1", "ws1"),
+    claimed("job1", "ws1"),
+    started("job1", "ws1"),
+    finished("job1", "ws1", succeeded=False, signal=9, reason="killed by the kernel", wall_s=75.4),
+    job_archived("job1", "ws1"),
+    assigned("job2", "ws2"),
+    claimed("job2", "ws2"),
+    started("job2", "ws2"),
+    left("ws3"),
+)
+BATCHES, BATCH = batches_view(STATE), batch_view(STATE, SPEC.id)
+NODES = nodes_view(STATE, {}, frozenset())
+
+
+def drawn(table: Callable[[Document], object], document: Document, width: int = 200) -> list[str]:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+    for part in table(document):  # type: ignore[attr-defined]
+        console.print(part)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def test_batches_as_a_table() -> None:
+    heading, row = drawn(tables.batches, BATCHES)
+    assert heading.split() == [
+        "batch",
+        "user",
+        "state",
+        "jobs",
+        "succeeded",
+        "running",
+        "queued",
+        "failed",
+        "submitted",
+        "took",
+    ]
+    assert row.split()[:8] == [f"{SPEC.namespace}/{SPEC.batch}", "jane", "running", "3", "-", "1", "1", "1"]
+
+
+def test_one_batch_as_a_table() -> None:
+    lines = drawn(tables.batch, BATCH)
+    assert lines[3].split() == ["job", "state", "attempt", "node", "exit", "took", "cpu", "why"]
+    assert lines[4].split(maxsplit=7)[:6] == ["job1", "failed", "1", "ws1", "SIGKILL", "1m15s"]
+    assert lines[4].endswith("killed by the kernel")
+    assert lines[5].split()[:4] == ["job2", "running", "1", "ws2"]
+    assert lines[6].split() == ["job3", "queued", "-", "-", "-", "-", "-"]
+
+
+def test_a_batch_tells_why_it_failed_and_where_its_build_did() -> None:
+    document = BATCH | {"reason": "no node could build it", "build_failed": {"ws1": "no compiler"}}
+    text = "\n".join(drawn(tables.batch, document))
+    assert "no node could build it" in text
+    assert "the build failed at ws1: no compiler" in text
+
+
+def test_results_on_their_way_to_the_archive_are_told() -> None:
+    state = happen(
+        joined("ws1"), submitted(batch(1)), assigned(), claimed(), started(), finished(), completed(batch(1))
+    )
+    assert "completed, archiving" in drawn(tables.batches, batches_view(state))[1]
+    state = happen(job_archived(), batch_archived(batch(1)), state=state)
+    assert "archiving" not in drawn(tables.batches, batches_view(state))[1]
+
+
+def test_nodes_as_a_table() -> None:
+    heading, *rows = drawn(tables.nodes, NODES)
+    assert heading.split() == ["node", "state", "cpus", "free", "memory", "jobs", "load", "capabilities"]
+    assert [row.split()[:2] for row in rows] == [["ws1", "idle"], ["ws2", "busy"], ["ws3", "left"]]
+    assert rows[1].endswith("gpu, matlab")
+    assert rows[2].split()[3] == "-"
+
+
+def test_a_node_in_quarantine_tells_why() -> None:
+    document = nodes_view(happen(joined("ws1"), quarantined("ws1")), {}, frozenset())
+    heading, row = drawn(tables.nodes, document)
+    assert heading.split()[-1] == "why"
+    assert document["nodes"][0]["reason"] in row
+
+
+def test_an_empty_cluster_says_what_to_do() -> None:
+    assert "`distribute add`" in drawn(tables.batches, {"batches": []})[0]
+    assert "`distribute client`" in drawn(tables.nodes, {"nodes": []})[0]
+
+
+def test_nothing_is_cut_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "n" * 120
+    wide = batch([job(name)])
+    TableOutput().batch(batch_view(happen(submitted(wide)), wide.id))
+    assert name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("answer", ["batches", "batch", "nodes"])
+def test_json_is_the_document_itself(answer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"batches": BATCHES, "batch": BATCH, "nodes": NODES}[answer]
+    getattr(JsonOutput(), answer)(document)
+    assert json.loads(capsys.readouterr().out) == document
+
+
+def test_quiet_is_names_and_states(capsys: pytest.CaptureFixture[str]) -> None:
+    quiet = QuietOutput()
+    quiet.batches(BATCHES)
+    quiet.batch(BATCH)
+    quiet.nodes(NODES)
+    quiet.done("done", {})
+    quiet.hint("hint")
+    assert capsys.readouterr().out.splitlines() == [
+        f"{SPEC.namespace}/{SPEC.batch} running",
+        "job1 failed",
+        "job2 running",
+        "job3 queued",
+        "ws1 idle",
+        "ws2 busy",
+        "ws3 left",
+    ]
+
+
+@pytest.mark.parametrize("output", [TableOutput(), JsonOutput(), QuietOutput()])
+def test_warnings_are_always_told_and_never_in_the_answer(
+    output: Output, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.warn("the disk is full")
+    assert capsys.readouterr() == ("", "distribute: the disk is full\n")
+
+
+def test_json_wins_over_quiet() -> None:
+    assert isinstance(make_output(as_json=True, quiet=True), JsonOutput)
+    assert isinstance(make_output(as_json=False, quiet=True), QuietOutput)
+
+
+def test_progress_without_a_terminal_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(outputs.time, "monotonic", lambda: now)
+    with TableOutput().bar("jane/sweep") as bar:
+        for _ in range(5):
+            bar.update(1, 4, "3 running")
+        now += outputs.LINE_EVERY_S
+        bar.update(2, 4, "2 running")
+        bar.update(3, 4)
+    assert capsys.readouterr().err == "jane/sweep: 50 % (2 running)\n"
+
+
+@given(st.text() | st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl"])))
+def test_no_name_can_command_a_terminal_or_begin_a_line(name: str) -> None:
+    shown = printable(name)
+    assert shown.isprintable()
+    assert shown == name or not name.isprintable()
+
+
+def test_markup_in_a_name_is_text() -> None:
+    odd = batch([job("[red]x")])
+    assert any("[red]x" in line for line in drawn(tables.batch, batch_view(happen(submitted(odd)), odd.id)))

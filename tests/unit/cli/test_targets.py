@@ -1,0 +1,79 @@
+"""What a BATCH or JOB on the command line means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distribute.core.errors import InputError, Refused
+from distribute.core.ids import BatchId, JobId
+from distribute_cli.targets import find_batch, find_target
+
+
+class Batches:
+    """A cluster that has these batches."""
+
+    def __init__(self, *names: str) -> None:
+        self._names = names
+
+    async def status(self) -> dict[str, Any]:
+        pairs = (name.split("/") for name in self._names)
+        return {"batches": [{"namespace": namespace, "batch": batch} for namespace, batch in pairs]}
+
+
+NONE: Any = Batches()
+SOME: Any = Batches("jane/sweep", "joe/sweep", "joe/mesh")
+
+
+async def test_a_name_means_itself() -> None:
+    assert await find_target(NONE, "jane/sweep") == BatchId("jane", "sweep")
+    assert await find_target(NONE, "jane/sweep/re100") == JobId("jane", "sweep", "re100")
+    assert await find_target(NONE, "jäne/a b*c") == BatchId("jäne", "a b*c")
+
+
+async def test_a_file_means_its_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "---\nmeta:\n  namespace: jane\n  batch_name: 0100\nand: the rest need not be right\n"
+    (tmp_path / "distribute-jobs.yaml").write_text(text)
+    (tmp_path / "jobs").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    for written in ("distribute-jobs.yaml", "./jobs", str(tmp_path / "jobs"), "jobs"):
+        assert await find_target(NONE, written) == BatchId("jane", "0100")
+
+
+@pytest.mark.parametrize(
+    "text", ["meta: {namespace: jane}", "[1, 2]", "", "meta: {namespace: [], batch_name: x}"]
+)
+async def test_a_file_that_names_no_batch_is_told(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "jobs.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        await find_target(NONE, str(path))
+    assert str(caught.value) == f"{path}: it names no batch; write meta.namespace and meta.batch_name"
+
+
+async def test_a_file_that_is_not_there_is_told() -> None:
+    with pytest.raises(InputError, match=r"none\.yaml: there is no such file"):
+        await find_target(NONE, "none.yaml")
+
+
+async def test_a_bare_name_will_do_where_it_is_unique() -> None:
+    assert await find_batch(SOME, "mesh") == BatchId("joe", "mesh")
+    with pytest.raises(Refused, match="2 batches are called 'sweep': name one of jane/sweep, joe/sweep"):
+        await find_batch(SOME, "sweep")
+    with pytest.raises(Refused, match="there is no batch 'gone'; `distribute status` lists those there are"):
+        await find_batch(SOME, "gone")
+
+
+@pytest.mark.parametrize("text", ["", "a//b", "a/..", "a/b/c/d", "a/" + "x" * 129, "a/b\0"])
+async def test_what_can_name_nothing_is_wrong_input(text: str) -> None:
+    with pytest.raises(InputError):
+        await find_target(NONE, text)
+
+
+async def test_a_job_is_no_batch() -> None:
+    with pytest.raises(
+        InputError, match="'jane/sweep/x' names a job; a batch is NAMESPACE/BATCH: jane/sweep"
+    ):
+        await find_batch(NONE, "jane/sweep/x")

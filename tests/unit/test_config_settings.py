@@ -1,0 +1,200 @@
+"""Settings files, and where the cluster is."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distribute.config.settings import load_client_settings, load_node_settings
+from distribute.config.where import ServerAddress, embedded_cluster_file, resolve_server, state_dir
+from distribute.core.errors import InputError, Unreachable
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"HOME": str(tmp_path / "home"), "XDG_STATE_HOME": str(tmp_path / "state")}
+
+
+def write_client_settings(environ: dict[str, str], text: str) -> Path:
+    path = Path(environ["HOME"], ".config", "distribute", "client.yaml")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def write_embedded(environ: dict[str, str], pid: int, server: str = "nats://127.0.0.1:4321") -> Path:
+    path = embedded_cluster_file(environ)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"server": server, "pid": pid, "dir": str(path.parent)}))
+    return path
+
+
+def test_the_first_who_says_where_the_cluster_is_counts(environ: dict[str, str]) -> None:
+    write_embedded(environ, os.getpid())
+    assert resolve_server(environ=environ) == ServerAddress("nats://127.0.0.1:4321", None, "`distribute up`")
+    path = write_client_settings(environ, "server: nats://settings:1\n")
+    assert resolve_server(environ=environ) == ServerAddress("nats://settings:1", None, str(path))
+    environ["DISTRIBUTE_SERVER"] = "nats://environment:2"
+    assert resolve_server(environ=environ) == ServerAddress("nats://environment:2", None, "DISTRIBUTE_SERVER")
+    assert resolve_server("nats://option:3", environ=environ) == ServerAddress(
+        "nats://option:3", None, "--server"
+    )
+    assert resolve_server(ip="10.0.0.1", port=5, environ=environ) == ServerAddress(
+        "nats://10.0.0.1:5", None, "--ip"
+    )
+
+
+def test_credentials_come_from_the_same_places(environ: dict[str, str], tmp_path: Path) -> None:
+    path = write_client_settings(environ, "server: head\ncreds: of-settings.creds\n")
+    of_settings = path.parent / "of-settings.creds"
+    for creds in (of_settings, tmp_path / "of-environment.creds", tmp_path / "of-option.creds"):
+        creds.write_text("")
+    assert resolve_server(environ=environ).creds == of_settings
+    environ["DISTRIBUTE_CREDS"] = str(tmp_path / "of-environment.creds")
+    assert resolve_server(environ=environ).creds == tmp_path / "of-environment.creds"
+    assert (
+        resolve_server(creds=tmp_path / "of-option.creds", environ=environ).creds
+        == tmp_path / "of-option.creds"
+    )
+    with pytest.raises(InputError) as caught:
+        resolve_server(creds=tmp_path / "gone.creds", environ=environ)
+    assert str(caught.value) == (
+        f"no credentials can be read at {tmp_path}/gone.creds; write the path of the file you were given"
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("head", "nats://head:4222"),
+        ("head:5", "nats://head:5"),
+        ("tls://head.example.org", "tls://head.example.org:4222"),
+        ("nats://head/", "nats://head:4222"),
+        ("[::1]:5", "nats://[::1]:5"),
+        ("wss://head/path", "wss://head/path"),
+        ("nats://u:p@head:5", "nats://u:p@head:5"),
+        ("a:1, b ,tls://c", "nats://a:1,nats://b:4222,tls://c:4222"),
+    ],
+)
+def test_addresses_are_completed(written: str, url: str, environ: dict[str, str]) -> None:
+    assert resolve_server(written, environ=environ).server == url
+
+
+def test_the_originals_ip_and_port(environ: dict[str, str]) -> None:
+    assert resolve_server(ip="head", environ=environ).server == "nats://head:4222"
+    assert resolve_server(ip="::1", port=7, environ=environ).server == "nats://[::1]:7"
+    for server, ip, port in ((None, None, 7), ("nats://x", "y", None), ("nats://x", None, 7)):
+        with pytest.raises(InputError) as caught:
+            resolve_server(server, ip=ip, port=port, environ=environ)
+        assert str(caught.value) == (
+            "--port goes with --ip, and --server with neither; write --server nats://HOST:PORT"
+        )
+
+
+@pytest.mark.parametrize(
+    "address", ["http://head", "nats://", "head:port", "head:99999", "a b", "nats://[::1", "a,,b"]
+)
+def test_what_is_no_address_is_refused_by_name(address: str, environ: dict[str, str]) -> None:
+    environ["DISTRIBUTE_SERVER"] = address
+    with pytest.raises(InputError) as caught:
+        resolve_server(environ=environ)
+    assert str(caught.value).startswith("DISTRIBUTE_SERVER: ")
+    assert " is no address" in str(caught.value)
+    assert str(caught.value).endswith("; write nats://HOST:PORT")
+
+
+def test_nobody_says_where_the_cluster_is(environ: dict[str, str]) -> None:
+    with pytest.raises(Unreachable) as caught:
+        resolve_server(environ=environ)
+    assert str(caught.value) == (
+        "nobody says where the cluster is; start one here with `distribute up`, or name one with "
+        "--server nats://HOST:PORT, DISTRIBUTE_SERVER, or 'server: …' in "
+        f"{environ['HOME']}/.config/distribute/client.yaml"
+    )
+
+
+def test_an_embedded_cluster_that_is_gone(environ: dict[str, str]) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    path = write_embedded(environ, ended.pid)
+    with pytest.raises(Unreachable) as caught:
+        resolve_server(environ=environ)
+    assert str(caught.value) == (
+        f"the cluster that ran here (process {ended.pid}) is gone; start it again with `distribute up`"
+    )
+    path.write_text('{"server": "nats://127.0.0.1:4321"}')
+    with pytest.raises(Unreachable) as caught:
+        resolve_server(environ=environ)
+    assert str(caught.value) == (
+        f"{path} does not say where the cluster is (KeyError('pid')); run `distribute up` again"
+    )
+    path.write_text("not JSON")
+    with pytest.raises(Unreachable) as caught:
+        resolve_server(environ=environ)
+    assert str(caught.value).startswith(f"{path} does not say where the cluster is (JSONDecodeError(")
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_follow_the_xdg_rules(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    assert state_dir(home) == tmp_path / ".local/state/distribute"
+    assert state_dir(home | {"XDG_STATE_HOME": ""}) == tmp_path / ".local/state/distribute"
+    assert state_dir(home | {"XDG_STATE_HOME": "relative"}) == tmp_path / ".local/state/distribute"
+    assert state_dir(home | {"XDG_STATE_HOME": "/x"}) == Path("/x/distribute")
+    assert embedded_cluster_file(home) == tmp_path / ".local/state/distribute/up.json"
+
+
+def test_a_node_lends_what_its_settings_say(tmp_path: Path, environ: dict[str, str]) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text(
+        "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"
+        "cpus: 8\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nmax_cache: 1.5T\nmax_log: 64M\n"
+    )
+    settings = load_node_settings(path, environ)
+    assert settings.model_dump() == {
+        "name": "ws07",
+        "server": "nats://head",
+        "creds": tmp_path / "ws07.creds",
+        "capabilities": ("gpu", "python3"),
+        "cpus": 8,
+        "memory_bytes": 16 * 1024**3,
+        "gpus": 1,
+        "work_dir": tmp_path / "scratch",
+        "nice": 5,
+        "max_cache_bytes": 3 * 1024**4 // 2,
+        "max_log_bytes": 64 * 1024**2,
+    }
+
+
+def test_a_node_without_settings_is_called_like_its_computer(environ: dict[str, str]) -> None:
+    settings = load_node_settings(environ=environ)
+    assert settings.name == socket.gethostname()
+    assert (settings.cpus, settings.memory_bytes, settings.gpus, settings.work_dir) == (
+        None,
+        None,
+        None,
+        None,
+    )
+
+
+def test_settings_that_are_wrong_are_told_like_any_file(tmp_path: Path, environ: dict[str, str]) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text("nam: ws07\nmemory: lots\ncapabilities: gpu\nnice: 20\nnice: 1\n")
+    with pytest.raises(InputError) as caught:
+        load_node_settings(path, environ)
+    assert caught.value.problems == (
+        f"{path}:1:1: the top level has no key 'nam'; write 'name'",
+        f"{path}:2:9: memory: 'lots' is no size; write 8G, 512M or 10K; a plain number is bytes",
+        f"{path}:3:15: capabilities takes a list, not 'gpu'; write capabilities: ['gpu']",
+        f"{path}:4:7: nice: 20 is out of range; write 19 or less",
+        f"{path}:5:1: the key 'nice' is on line 4 already; take one of the two out",
+    )
+    with pytest.raises(InputError) as caught:
+        load_client_settings(tmp_path / "gone.yaml", environ)
+    assert str(caught.value) == f"{tmp_path}/gone.yaml: there is no such file; write the path of one"

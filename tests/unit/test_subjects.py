@@ -1,0 +1,137 @@
+"""Names as tokens of subjects."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distribute.core.events import Assigned, BuildStarted, Claimed, JobArchived, Submitted
+from distribute.core.ids import BatchId, JobId, NodeId, check_name
+from distribute.nats.subjects import escape, event_subject, filters, scope_filter, unescape
+from distribute.ports import Only
+from distribute.testing import builders
+
+AWKWARD = [
+    "*",
+    ">",
+    "a.b",
+    ".",
+    " ",
+    "\n",
+    "\t",
+    "größe",
+    "%",
+    "%2E",
+    "~",
+    "\x7f",
+    "日本",
+    "a" * 128,
+    "$JS",
+    "-",
+    "_",
+]
+
+
+def is_name(text: str) -> bool:
+    try:
+        check_name(text)
+    except ValueError:
+        return False
+    return True
+
+
+names = st.text(min_size=1, max_size=40).filter(is_name) | st.sampled_from(AWKWARD).filter(is_name)
+
+
+@given(names)
+def test_a_token_is_plain_and_reads_back(name: str) -> None:
+    token = escape(name)
+    assert re.fullmatch(r"([A-Za-z0-9_-]|%[0-9A-F]{2})+", token)
+    assert unescape(token) == name
+
+
+@given(names, names)
+def test_two_names_are_two_tokens(one: str, other: str) -> None:
+    assert (escape(one) == escape(other)) == (one == other)
+
+
+@pytest.mark.parametrize("name", ["jane", "re100", "sweep-3_b", "A"])
+def test_plain_names_read_well(name: str) -> None:
+    assert escape(name) == name
+
+
+def test_subjects_of_events() -> None:
+    job = JobId("jane", "sweep.3", "re 100")
+    assert event_subject(builders.claimed(job, node="ws7")) == "ev.job.jane.sweep%2E3.re%20100.claimed.ws7"
+    # The scheduler's words to a node end with the node's name.
+    assert event_subject(builders.assigned(job, node="ws7")) == "ev.job.jane.sweep%2E3.re%20100.assigned.ws7"
+    archived = event_subject(builders.job_archived(job, node="ws7"))
+    assert archived == "ev.job.jane.sweep%2E3.re%20100.archived.archiver"
+    assert event_subject(builders.submitted()) == "ev.batch.lab.sweep.submitted.jane"
+    assert event_subject(builders.joined("ws*")) == "ev.node.ws%2A.joined.ws%2A"
+
+
+def test_filters_of_scopes() -> None:
+    assert scope_filter(BatchId("a", "b")) == "ev.batch.a.b.>"
+    assert scope_filter(JobId("a", "b", "*")) == "ev.job.a.b.%2A.>"
+    assert scope_filter(NodeId("ws7")) == "ev.node.ws7.>"
+    assert scope_filter(JobId("a", "b", "c"), "job_archived") == "ev.job.a.b.c.archived.*"
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """NATS's rule, written down again."""
+    wanted, found = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        return len(found) >= len(wanted) and all(
+            w in {"*", f} for w, f in zip(wanted[:-1], found, strict=False)
+        )
+    return len(wanted) == len(found) and all(w in {"*", f} for w, f in zip(wanted, found, strict=True))
+
+
+EVENTS = [
+    builders.submitted(),
+    builders.submitted(builders.batch(batch="other")),
+    builders.batch_archived(),
+    *(
+        make(JobId("lab", batch, "job1"), node=node)
+        for make in (builders.assigned, builders.claimed, builders.job_archived)
+        for batch in ("sweep", "other")
+        for node in ("ws1", "ws2")
+    ),
+    builders.joined("ws1"),
+    builders.joined("ws2"),
+    BuildStarted(id="x", time=datetime.now(UTC), author="ws1", node="ws1", namespace="lab", batch="sweep"),
+]
+
+
+@given(
+    types=st.none() | st.frozensets(st.sampled_from(sorted({event.type for event in EVENTS})), min_size=1),
+    batch=st.none() | st.just(BatchId("lab", "sweep")),
+    node=st.none() | st.just("ws1"),
+)
+def test_filters_match_what_is_wanted_and_never_twice(
+    types: frozenset[str] | None, batch: BatchId | None, node: str | None
+) -> None:
+    patterns = filters(Only(types=types, batch=batch, node=node))
+    for event in EVENTS:
+        wanted = types is None or event.type in types
+        if batch is not None:
+            of_batch = (
+                isinstance(event, Submitted | Assigned | Claimed | JobArchived)
+                or event.type == "batch_archived"
+            )
+            wanted &= of_batch and (event.namespace, event.batch) == batch
+        if node is not None:
+            by_or_to = isinstance(event, Assigned | Claimed) and event.node == node
+            about = event.scope == NodeId(node)
+            wanted &= by_or_to or about
+        assert sum(matches(pattern, event_subject(event)) for pattern in patterns) == int(wanted)
+
+
+def test_a_type_that_is_none_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="no event is of the type 'klaimed'"):
+        filters(Only(types=frozenset({"klaimed", "claimed"})))
