@@ -66,7 +66,6 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
 async def _run(options: argparse.Namespace) -> None:
     # Imported here: a runner needs none of the scheduler's modules, nor the archiver the runner's.
     from distribute.nats.cluster import open_cluster
-
     from distribute.nats.connect import Address
     from distribute.runtime import stop_on_signals
 

@@ -12,14 +12,13 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from distribute.nats.cluster import Cluster, open_cluster
-
 from acceptance.processes import Processes
 from distribute.core import events as ev
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId
 from distribute.core.invariants import check
 from distribute.core.state import State, Status
+from distribute.nats.cluster import Cluster, open_cluster
 from distribute.ports import Only
 
 JOBS = int(os.environ.get("DISTRIBUTE_SURVIVAL_JOBS", "400"))
@@ -29,7 +28,7 @@ BATCH = BatchId("lab", "survivors")
 
 def write_batch(path: Path) -> None:
     jobs = "\n".join(
-        f'    - {{name: j{number}, command: "echo {number} > distribute_save/number.txt; echo told {number}"}}'
+        f'    - {{name: j{number}, command: "echo {number} >distribute_save/number.txt; echo told {number}"}}'
         for number in range(JOBS)
     )
     path.write_text(

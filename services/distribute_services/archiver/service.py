@@ -10,12 +10,11 @@ import logging
 import time
 from functools import partial
 
-from distribute.nats.cluster import Cluster
-
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, IntegrityError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Manifest
+from distribute.nats.cluster import Cluster
 from distribute.ports import Delivery, Only
 from distribute.runtime import draining, new_id, supervise
 from distribute_services.archiver.logic import CONSUMED, Task, task_of

@@ -14,14 +14,13 @@ from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any
 
-from distribute.nats.cluster import Cluster
-
 import distribute
 from distribute.core import events as ev
 from distribute.core.errors import Conflict
 from distribute.core.events import Beat
 from distribute.core.ids import BatchId
 from distribute.core.specs import BatchSpec
+from distribute.nats.cluster import Cluster
 from distribute.ports import Only
 from distribute.runtime import Facts, draining, new_id, supervise
 from distribute_services.node_runner import machine as m

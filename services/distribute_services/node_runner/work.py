@@ -12,12 +12,11 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from distribute.nats.cluster import Cluster
-
 from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.specs import BatchSpec, Job
+from distribute.nats.cluster import Cluster
 from distribute_services.node_runner.batches import Batch
 from distribute_services.node_runner.cache import InputCache
 from distribute_services.node_runner.detect import Capacity
@@ -181,7 +180,7 @@ class Work:
         return _ending(await ended, f"ran for longer than its timeout of {timeout_s:g} s")
 
     async def collect(self, run: Run, ending: Ending) -> tuple[Ending, Outputs | None]:
-        """Upload what the attempt left. Where that can't be had, the attempt failed, and the ending says so."""
+        """Upload what the attempt left. Where that fails, so did the attempt, and its ending says so."""
         workspace = self._going[run].workspace
         if workspace is None:
             return ending, None

@@ -94,7 +94,8 @@ def match_view(state: State, capabilities: frozenset[str], shapes: Sequence[Reso
     problem = next(
         (_why_none(nodes, shape) for shape, count in zip(wanted, fit, strict=True) if not count), None
     )
-    return {"nodes": len(nodes), "fit": fit, "capabilities": dict(sorted(offered.items())), "problem": problem}
+    counted = dict(sorted(offered.items()))
+    return {"nodes": len(nodes), "fit": fit, "capabilities": counted, "problem": problem}
 
 
 def _why_none(nodes: Sequence[NodeState], shape: Shape) -> str:
@@ -109,8 +110,8 @@ def _why_none(nodes: Sequence[NodeState], shape: Shape) -> str:
     if not able:
         return f"no single node has all of: {', '.join(sorted(shape.capabilities))}"
     return (
-        f"no node with these capabilities is large enough for {shape.cpus} cpus, {shape.memory_bytes} bytes of"
-        f" memory and {shape.gpus} GPUs; the largest have {max(node.cpus for node in able)} cpus,"
+        f"no node with these capabilities is large enough for {shape.cpus} cpus, {shape.memory_bytes} bytes"
+        f" of memory and {shape.gpus} GPUs; the largest have {max(node.cpus for node in able)} cpus,"
         f" {max(node.memory_bytes for node in able)} bytes and {max(len(node.gpus) for node in able)} GPUs"
     )
 

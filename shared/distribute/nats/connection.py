@@ -16,6 +16,7 @@ from distribute.nats.protocol import NO_HEADER, Message, publish_command, status
 from distribute.nats.wire import Tap, Wire
 
 _NO_RESPONDERS = 503
+_OURSELVES = ""
 
 
 class NoResponder(Unreachable):
@@ -98,6 +99,10 @@ class Connection:
         while self.connected and self.unsent_bytes >= limit_bytes:
             await asyncio.wait((self._wire.flushed(), self._loss), return_when=asyncio.FIRST_COMPLETED)
 
+    async def round_trip(self) -> None:
+        """Wait until the broker has taken in all that was sent until now, subscriptions included."""
+        await self.collect(_OURSELVES, b"", is_last=lambda _: True, timeout_s=None)
+
     async def request(
         self, subject: str, payload: bytes = b"", *, header: bytes = NO_HEADER, timeout_s: float = 5.0
     ) -> Message:
@@ -114,14 +119,14 @@ class Connection:
         *,
         is_last: Callable[[Message], bool],
         header: bytes = NO_HEADER,
-        timeout_s: float = 5.0,
+        timeout_s: float | None = 5.0,
     ) -> list[Message]:
         """Ask and wait for the messages of the answer. If the connection is lost meanwhile, ask again.
 
         Raises:
             NoResponder: nobody is there to answer.
             Refused: the broker's permissions forbid to ask.
-            Unreachable: no answer in `timeout_s` seconds.
+            Unreachable: no answer in `timeout_s` seconds (None: wait for ever).
         """
         try:
             async with asyncio.timeout(timeout_s):
@@ -174,7 +179,8 @@ class Connection:
         question = _Question(subject, is_last, [], asyncio.get_running_loop().create_future())
         self._questions[number.encode()] = question
         try:
-            if self.send(subject, payload, reply=f"{self._inbox}.{number}", header=header):
+            reply = f"{self._inbox}.{number}"
+            if self.send(subject or reply, payload, reply=reply, header=header):
                 await question.answered
                 return question.messages
         except _Lost:

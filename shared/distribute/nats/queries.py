@@ -47,6 +47,7 @@ class Queries:
 
         end = self._connection.tap(_subject(verb), asked)
         try:
+            await self._connection.round_trip()
             yield
         finally:
             end()
