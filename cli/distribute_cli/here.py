@@ -66,11 +66,12 @@ def running(place: Path) -> Note | None:
     if note is None:
         return None
     try:
-        started = psutil.Process(note["pid"]).create_time()
+        process = psutil.Process(note["pid"])
+        started, ended = process.create_time(), process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
     # The system gives a number out again: another process that has it now is none of ours.
-    return note if abs(started - note["started"]) < _SAME_START_S else None
+    return note if not ended and abs(started - note["started"]) < _SAME_START_S else None
 
 
 async def end(place: Path) -> Note:

@@ -35,7 +35,7 @@ class TerminalBar:
 def terminal_bar(console: Console, title: str, *, of_bytes: bool) -> Iterator[TerminalBar]:
     """A bar that stays on the screen when it is done."""
     figures: list[ProgressColumn] = (
-        [DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+        [DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn()]
         if of_bytes
         else [MofNCompleteColumn(), TimeElapsedColumn()]
     )

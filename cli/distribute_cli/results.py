@@ -41,8 +41,10 @@ async def archived_results(cluster: Cluster, batch: BatchId) -> Archived:
             event = recorded.event
             if isinstance(event, Finished):
                 ended[event.job] = event
-            elif isinstance(event, JobArchived) and ended[event.job].attempt == event.attempt:
-                found.jobs[event.job] = ended[event.job]
+            elif isinstance(event, JobArchived):
+                finished = ended.get(event.job)
+                if finished is not None and finished.attempt == event.attempt:
+                    found.jobs[event.job] = finished
     async for events in cluster.log.follow(
         after=course.seq, only=Only(types=frozenset({"build_finished"})), until=until
     ):

@@ -64,6 +64,7 @@ async def run_detached(output: Output, directory: Path, arguments: Sequence[str]
             f"{logs}: can't be made: {error.strerror}; name another folder with --dir"
         ) from error
     log_path = logs / "up.log"
+    already_bytes = log_path.stat().st_size if log_path.exists() else 0
     process, pipe = _launch(arguments, log_path)
     with pipe:
         try:
@@ -73,7 +74,7 @@ async def run_detached(output: Output, directory: Path, arguments: Sequence[str]
             process.wait()
             raise
     if not ready:
-        raise _failure(process.wait(), log_path)
+        raise _failure(process.wait(), log_path, already_bytes)
     note = running(note_in(directory))
     if note is None:
         raise DistributeError(
@@ -87,7 +88,7 @@ async def run_detached(output: Output, directory: Path, arguments: Sequence[str]
 def _launch(arguments: Sequence[str], log_path: Path) -> tuple[subprocess.Popen[bytes], BinaryIO]:
     """Start `distribute` in a session of its own. What it says goes to a log; the pipe tells it is ready."""
     reading, writing = os.pipe()
-    with log_path.open("wb") as log:
+    with log_path.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "distribute_cli", *arguments, "--ready-fd", str(writing)],
             stdin=subprocess.DEVNULL,
@@ -100,9 +101,9 @@ def _launch(arguments: Sequence[str], log_path: Path) -> tuple[subprocess.Popen[
     return process, os.fdopen(reading, "rb")
 
 
-def _failure(code: int, log_path: Path) -> DistributeError:
-    """The error that the other process ended with, in its own words."""
-    lines = log_path.read_text(errors="replace").strip().splitlines()
+def _failure(code: int, log_path: Path, already_bytes: int) -> DistributeError:
+    """The error that the other process ended with, in its own words: those behind what was in the log."""
+    lines = log_path.read_bytes()[already_bytes:].decode(errors="replace").strip().splitlines()
     said = [line.removeprefix("distribute: ") for line in lines if line.startswith("distribute: ")]
     text = "\n".join(said) or f"the cluster did not start (exit code {code}); {log_path} tells more"
     return {2: InputError, 4: Refused}.get(code, DistributeError)(text)

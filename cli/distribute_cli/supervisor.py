@@ -44,6 +44,8 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Gets a `StartFailed` when a process ends at once, several times. It is tried on even so."""
+        # Once the start is over nobody waits for it, and the log has told already.
+        self.failed.add_done_callback(asyncio.Future.exception)
 
     def keep(self, name: str, run: Run) -> None:
         """Run a process from now on."""

@@ -119,6 +119,7 @@ class NodeRunner:
                     running=tuple(running[:MAX_NAMED_RUNS]),
                 )
             )
+            await self._work.sweep()
             await asyncio.sleep(self._options.beat_s)
 
     async def _watch(self) -> None:

@@ -11,6 +11,7 @@ import logging
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId
@@ -134,14 +135,26 @@ class Work:
         """Run an attempt to its end; `on_start` is called once its process runs."""
         going = self._going[run]
         spec, job = batch.spec, batch.jobs[run.job.job]
+        images = [spec.work.image] if spec.work.kind == "apptainer" else []
         try:
-            workspace = await self._workspaces.for_job(spec, job, self._built.get(spec.id))
-            going.workspace = workspace
-            image = None
-            if spec.work.kind == "apptainer":
-                image = await self._cache.get(spec.work.image.sha256, spec.work.image.size_bytes)
+            # The lease keeps an image that runs from being evicted.
+            async with self._cache.lease(images) as cached:
+                going.workspace = await self._workspaces.for_job(spec, job, self._built.get(spec.id))
+                image = cached[images[0].sha256] if images else None
+                return await self._run_in(going, going.workspace, run, batch, image, on_start)
         except DistributeError as error:
             return Ending(succeeded=False, reason=str(error))
+
+    async def _run_in(
+        self,
+        going: _Going,
+        workspace: Workspace,
+        run: Run,
+        batch: Batch,
+        image: Path | None,
+        on_start: Callable[[], None],
+    ) -> Ending:
+        spec, job = batch.spec, batch.jobs[run.job.job]
         share = Share(run.cpus, run.memory_bytes, run.gpus)
         tree = self._trees.start(
             f"{self._identity}/{run.job}/{run.attempt}",
@@ -178,6 +191,10 @@ class Work:
             return _ending(ended.result())
         await self._trees.kill(tree, self._options.grace_s)
         return _ending(await ended, f"ran for longer than its timeout of {timeout_s:g} s")
+
+    async def sweep(self) -> None:
+        """Reap what long jobs left, and end what escaped. To be called now and then."""
+        await self._trees.sweep()
 
     async def collect(self, run: Run, ending: Ending) -> tuple[Ending, Outputs | None]:
         """Upload what the attempt left. Where that fails, so did the attempt, and its ending says so."""

@@ -213,9 +213,12 @@ def _is_untouched(workspace: Workspace) -> bool:
                 return False
             if not names.issuperset(os.listdir(path)):  # noqa: PTH208
                 return False
-        output = os.lstat(f"{slot}/stdout")
-        if output.st_size or not stat.S_ISREG(output.st_mode) or output.st_nlink > 1:
+        if os.path.lexists(f"{slot}/stdout") and _is_used(os.lstat(f"{slot}/stdout")):
             workspace.stdout.unlink()
     except OSError:
         return False
     return True
+
+
+def _is_used(output: os.stat_result) -> bool:
+    return output.st_size > 0 or output.st_nlink > 1 or not stat.S_ISREG(output.st_mode)

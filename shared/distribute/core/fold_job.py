@@ -85,8 +85,10 @@ def _end_attempt(state: State, batch: BatchState, row: int, time: float) -> tupl
     node = state.nodes[attempt.node]
     node.used_cpus -= attempt.cpus
     node.used_memory_bytes -= attempt.memory_bytes
-    node.used_gpus.difference_update(attempt.gpus)
     node.attempts.discard(JobKey(batch.id, row))
+    if attempt.gpus:  # another attempt may hold the same: two schedulers may have given one away at once
+        others = (state.batches[key.batch].active[key.row] for key in node.attempts)
+        node.used_gpus = {gpu for other in others for gpu in other.gpus}
     usage = state.usage[batch.user]
     usage.cores -= attempt.cpus
     usage.core_s = decayed_core_s(usage, time) + attempt.cpus * max(0.0, time - attempt.assigned_at)

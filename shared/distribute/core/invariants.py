@@ -23,6 +23,7 @@ def check(state: State) -> None:
         assert node.used_cpus == sum(attempt.cpus for attempt in attempts), f"{name}: cpus in use"
         used_memory = sum(attempt.memory_bytes for attempt in attempts)
         assert node.used_memory_bytes == used_memory, f"{name}: memory in use"
+        assert node.used_gpus == {gpu for attempt in attempts for gpu in attempt.gpus}, f"{name}: GPUs in use"
     for user, usage in state.usage.items():
         assert usage.cores == cores[user], f"{user}: holds {usage.cores} cores, attempts say {cores[user]}"
         assert usage.core_s >= 0, f"{user}: used {usage.core_s} core seconds"

@@ -105,6 +105,14 @@ def is_inside(path: str) -> bool:
 
 
 def link_stays_inside(path: str, target: str) -> bool:
-    """True where the link at `path`, pointing to `target`, can't lead out of the job's folder."""
-    folder, slash, _ = path.rpartition("/")
-    return not target.startswith("/") and is_inside(f"{folder}{slash}{target}")
+    """True where the link at `path`, pointing to `target`, can't lead out of the job's folder.
+
+    `..` may only begin a target: further on it would be taken of whatever a link before it leads to,
+    and names alone don't tell where that is.
+    """
+    parts = [part for part in target.split("/") if part not in {"", "."}]
+    climbs = 0
+    while climbs < len(parts) and parts[climbs] == "..":
+        climbs += 1
+    inside = climbs <= path.count("/") and ".." not in parts[climbs:]
+    return inside and bool(target) and not target.startswith("/") and "\0" not in target

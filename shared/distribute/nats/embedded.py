@@ -142,7 +142,7 @@ class Broker:
     def _failure(self) -> DistributeError:
         with self.log_path.open("rb") as log:
             log.seek(self._log_start)
-            lines = log.read().decode("utf-8", "replace").splitlines()
+            lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line]
         fatal = next((line.partition("[FTL]")[2].strip() for line in reversed(lines) if "[FTL]" in line), "")
         if "address already in use" in fatal:
             return _port_taken(self.port)

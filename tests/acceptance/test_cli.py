@@ -1,0 +1,261 @@
+"""The verbs, as a person uses them: a cluster of this user's own, and every verb a process."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+
+class Person:
+    """Somebody with a home folder, in which `distribute` is run."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTRIBUTE_")}
+        self._environment = inherited | {
+            "HOME": str(home),
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+        }
+
+    def starts(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "distribute_cli", *arguments],
+            cwd=self.home,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def runs(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run a verb to its end, which must be of this exit code."""
+        process = self.starts(*arguments)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == code, f"distribute {' '.join(arguments)}: {out}{err}"
+        assert "Traceback" not in err
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    def asks(self, *arguments: str) -> Any:
+        return json.loads(self.runs(*arguments, "--json").stdout)
+
+    def writes(self, batch: str, jobs: dict[str, str], **meta: Any) -> str:
+        """Write a batch of shell commands, by job; the path of its file."""
+        written = {"namespace": "jane", "batch_name": batch, "resources": {"cpus": 1}} | meta
+        work = {"jobs": [{"name": name, "command": command} for name, command in jobs.items()]}
+        path = self.home / f"{batch}.yaml"
+        path.write_text(json.dumps({"meta": written, "command": work}))
+        return path.name
+
+
+def runs(process: psutil.Process) -> bool:
+    """Does it run still? One that ended may lie about until somebody asks how."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def cluster_process(person: Person) -> psutil.Process:
+    return psutil.Process(json.loads((person.home / "state/distribute/up.json").read_text())["pid"])
+
+
+@pytest.fixture(scope="module")
+def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """Somebody whose cluster runs."""
+    person = Person(tmp_path_factory.mktemp("home"))
+    up = person.runs("up", "--nodes", "2", "--cpus", "2", "--capability", "fast", "--detach")
+    assert up.stdout.startswith("the cluster is ready at nats://127.0.0.1:")
+    processes = [cluster_process(person), *cluster_process(person).children(recursive=True)]
+    yield person
+    assert "has ended" in person.runs("down").stdout
+    assert [process for process in processes if runs(process)] == []
+    assert "no cluster runs here" in person.runs("down", code=4).stderr
+
+
+def test_what_up_starts_is_there_when_it_returns(jane: Person) -> None:
+    nodes = jane.asks("nodes")["nodes"]
+    assert [(node["state"], node["cpus"], "fast" in node["capabilities"]) for node in nodes] == [
+        ("idle", 2, True)
+    ] * 2
+    assert jane.asks("node-status")["nodes"][0]["node"] == nodes[0]["node"]
+    assert "runs in" in jane.runs("up", "--detach", code=4).stderr
+
+
+def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> None:
+    (jane.home / "in.txt").write_text("what goes in\n")
+    file = jane.writes(
+        "sweep",
+        {
+            "a": "cat input/in.txt built.txt; mkdir -p distribute_save/deep/er distribute_save/empty; "
+            "echo 1 > distribute_save/deep/er/one.csv; ln -s deep/er/one.csv distribute_save/one; "
+            "printf '#!/bin/sh' > distribute_save/run; chmod +x distribute_save/run",
+            "b": 'echo 2 > "distribute_save/two\nlines"; ln -s /etc distribute_save/out; exit 3',
+        },
+    )
+    batch = json.loads((jane.home / file).read_text())
+    batch["command"]["initialize"] = {
+        "required_files": ["in.txt"],
+        "build": "echo built it; echo built > built.txt",
+    }
+    (jane.home / file).write_text(json.dumps(batch))
+
+    added = jane.runs("add", file)
+    assert added.stderr.startswith("runs on 2/2 of the nodes\n")
+    assert added.stdout == "jane/sweep is submitted: 2 jobs\n"
+    assert "there is a batch jane/sweep already" in jane.runs("add", file, code=4).stderr
+    waited = jane.runs("wait", "jane/sweep", code=1)
+    assert waited.stdout == "jane/sweep failed: 1 of 2 jobs succeeded, 1 failed\n"
+    assert jane.runs("watch", file, "--quiet", code=1).stdout == ""
+
+    (of_all,) = jane.asks("status")["batches"]
+    of_one = jane.asks("status", "jane/sweep")
+    jobs = of_one.pop("job_list")
+    assert of_one == of_all
+    assert (of_all["state"], of_all["archived"], of_all["user"]) == ("failed", True, of_one["user"])
+    assert [(job["job"], job["state"], job["exit_code"], job["archived"]) for job in jobs] == [
+        ("a", "succeeded", 0, True),
+        ("b", "failed", 3, True),
+    ]
+    assert jane.runs("logs", "jane/sweep/a").stdout == "what goes in\nbuilt\n"
+    assert "built it\n" in jane.runs("logs", "jane/sweep").stdout
+
+    listed = jane.asks("pull", "jane/sweep", "--dry", "include", "--include", r"\.csv$", "^b/")
+    assert {file["path"] for file in listed["files"]} == {
+        "jane/sweep/a/deep/er/one.csv",
+        "jane/sweep/b/stdout.txt",
+        "jane/sweep/b/two\\nlines",
+    }
+    assert not (jane.home / "jane").exists()
+    pulled = jane.runs("pull", file)
+    assert "not archived: jane/sweep/b: out: " in pulled.stderr
+    results = jane.home / "jane/sweep"
+    assert (results / "a/stdout.txt").read_text() == "what goes in\nbuilt\n"
+    assert (results / "a/one").read_text() == "1\n"
+    assert (results / "a/one").is_symlink()
+    assert (results / "a/empty").is_dir()
+    assert os.access(results / "a/run", os.X_OK)
+    assert (results / "b/two\nlines").read_text() == "2\n"
+    assert not (results / "b/out").is_symlink()
+    assert {path.read_text() for path in results.glob("sweep_build_output-*.txt")} == {"built it\n"}
+    assert jane.asks("pull", file)["fetched"] == 0
+
+    jane.runs("delete", file, "--yes")
+    assert jane.asks("status")["batches"] == []
+    assert "there is no batch jane/sweep" in jane.runs("pull", file, code=4).stderr
+
+
+def test_a_large_result_comes_whole_and_is_gone_on_with(jane: Person) -> None:
+    size = 48 << 20
+    file = jane.writes(
+        "large", {"big": f"head -c {size} /dev/urandom | tee distribute_save/big.bin | sha256sum"}
+    )
+    jane.runs("add", file, "--wait")
+    digest = jane.runs("logs", "jane/large/big").stdout.split()[0]
+    pull = jane.starts("pull", "jane/large", "--save-dir", "large")
+    while pull.poll() is None and not list(jane.home.glob("large/jane/large/big/.*.part")):
+        pass
+    pull.kill()
+    pull.communicate()
+    jane.runs("pull", "jane/large", "--save-dir", "large")
+    content = (jane.home / "large/jane/large/big/big.bin").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == digest
+    assert len(content) == size
+
+
+def test_output_is_followed_live_to_its_end(jane: Person) -> None:
+    go = jane.home / "go"
+    jane.runs(
+        "add", jane.writes("talk", {"slow": f"echo one; while [ ! -e {go} ]; do sleep 0.1; done; echo two"})
+    )
+    while jane.asks("status", "jane/talk")["job_list"][0]["state"] != "running":
+        pass
+    following = jane.starts("logs", "-f", "jane/talk/slow")
+    assert following.stdout is not None
+    assert following.stdout.readline() == "one\n"
+    assert jane.runs("logs", "jane/talk/slow").stdout == "one\n"
+    go.touch()
+    assert following.communicate(timeout=30) == ("two\n", "")
+    assert following.returncode == 0
+    jane.runs("wait", "jane/talk")
+    assert jane.runs("logs", "jane/talk/slow").stdout == "one\ntwo\n"
+    assert "there is no attempt 9" in jane.runs("logs", "jane/talk/slow", "--attempt", "9", code=4).stderr
+
+
+def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:
+    file = jane.writes("long", {"one": "sleep 100", "two": "sleep 100"})
+    jane.runs("add", file)
+    jane.runs("kill", "jane/long/one")
+    assert "jane/long has no job 'three'" in jane.runs("kill", "jane/long/three", code=4).stderr
+    jane.runs("kill", "long")
+    ended = jane.runs("wait", "long", code=1)
+    assert ended.stdout == "jane/long killed: 0 of 2 jobs succeeded, 2 killed\n"
+    assert "jane/long is over: there is nothing to kill" in jane.runs("kill", "jane/long", code=4).stderr
+
+
+def test_replace_puts_a_batch_in_the_place_of_one_that_runs(jane: Person) -> None:
+    jane.runs("add", jane.writes("again", {"old": "sleep 100"}))
+    jane.runs("add", jane.writes("again", {"new": "true"}), "--replace", "--wait")
+    assert [job["job"] for job in jane.asks("status", "jane/again")["job_list"]] == ["new"]
+
+
+def test_what_no_node_could_run_is_refused_unless_told(jane: Person) -> None:
+    odd = jane.writes("odd", {"x": "true"}, capabilities=["quantum"])
+    assert "no node has the capability quantum" in jane.runs("add", odd, code=4).stderr
+    huge = jane.writes("huge", {"x": "true"}, resources={"cpus": 1000})
+    assert "1000 cpus" in jane.runs("add", huge, code=4).stderr
+    assert "jane/odd" not in jane.runs("status").stdout
+    jane.runs("add", odd, "--anyway")
+    assert jane.asks("status", "jane/odd")["state"] == "queued"
+    jane.runs("delete", "jane/odd", "--yes")
+
+
+def test_a_dry_run_submits_nothing(jane: Person) -> None:
+    file = jane.writes("dry", {"x": "true"})
+    assert "jane/dry would be submitted: 1 jobs" in jane.runs("add", file, "--dry").stdout
+    assert "there is no batch jane/dry" in jane.runs("status", "jane/dry", code=4).stderr
+
+
+def test_delete_asks_first(jane: Person) -> None:
+    jane.runs("add", jane.writes("kept", {"x": "true"}), "--wait")
+    jane.runs("delete", "jane/kept", code=1)
+    assert jane.asks("status", "jane/kept")["state"] == "completed"
+
+
+def test_the_log_itself_answers_while_the_scheduler_does_not(jane: Person) -> None:
+    jane.runs("add", jane.writes("told", {"x": "true"}), "--wait")
+    expected = jane.asks("status", "jane/told")
+    (scheduler,) = [
+        process
+        for process in cluster_process(jane).children()
+        if "scheduler" in process.cmdline() and process.is_running()
+    ]
+    scheduler.suspend()
+    try:
+        answer = jane.runs("status", "jane/told", "--json")
+    finally:
+        scheduler.resume()
+    assert json.loads(answer.stdout) == expected
+    assert "the scheduler is not answering" in answer.stderr
+
+
+def test_up_in_the_foreground_ends_with_ctrl_c(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    up = person.starts("up", "--dir", "cluster")
+    assert up.stdout is not None
+    assert up.stdout.readline().startswith("the cluster is ready at ")
+    children = psutil.Process(up.pid).children()
+    assert person.asks("nodes")["nodes"][0]["state"] == "idle"
+    up.send_signal(signal.SIGINT)
+    _, err = up.communicate(timeout=30)
+    assert up.returncode == 0
+    assert "the cluster has ended" in err
+    assert [child for child in children if runs(child)] == []
