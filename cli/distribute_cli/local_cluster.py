@@ -41,8 +41,8 @@ class Plan:
     directory: Path
     nodes: tuple[NodePlan, ...]
     port: int = 0
-    everywhere: bool = False
-    """Listen on all of the machine's addresses, not on loopback alone."""
+    host: str = "127.0.0.1"
+    """Where the broker listens: this machine alone, or `0.0.0.0` for all of its addresses."""
 
 
 def plan_nodes(count: int, cpus: int | None, capabilities: tuple[str, ...] = ()) -> tuple[NodePlan, ...]:
@@ -91,8 +91,7 @@ async def local_cluster(plan: Plan) -> AsyncIterator[str]:
     with locked(plan.directory):
         logs = plan.directory / "logs"
         logs.mkdir(exist_ok=True)
-        listen = f"listen: 0.0.0.0:{plan.port}" if plan.everywhere else ""
-        broker = Broker(plan.directory / "broker", port=plan.port, die_with_parent=True, extra=listen)
+        broker = Broker(plan.directory / "broker", host=plan.host, port=plan.port, die_with_parent=True)
         await broker.start()
         supervisor = Supervisor()
         server = broker.address.urls[0]

@@ -29,6 +29,10 @@ class Relay:
         """From now on, on the connections there are, nothing of the broker's reaches the client."""
         self._muted = True
 
+    def unmute(self) -> None:
+        """What the broker says from now on arrives again."""
+        self._muted = False
+
     def stall(self) -> None:
         """From now on nothing gets through, and nothing is read: buffers fill up."""
         self._flowing.clear()

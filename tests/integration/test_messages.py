@@ -163,6 +163,23 @@ async def test_a_question_is_put_again_after_a_lost_connection(broker: Broker, c
         assert await question == b"hello"
 
 
+async def test_a_question_put_at_the_moment_of_the_loss_is_answered_after_it(
+    broker: Broker, cluster: Cluster
+) -> None:
+    """The client sees a loss some turns of the event loop before it says so: here each turn has a question."""
+    lost = asyncio.Event()
+    cluster.connection.on_loss(lost.set)
+    questions: list[asyncio.Task[int]] = []
+    async with asyncio.timeout(WITHIN_S):
+        stopping = asyncio.create_task(broker.stop(kill=True))
+        while not lost.is_set():
+            questions.append(asyncio.create_task(cluster.log.last_seq()))
+            await asyncio.sleep(0)
+        await stopping
+        await broker.start()
+        assert set(await asyncio.gather(*questions)) == {0}
+
+
 async def test_hooks_tell_of_loss_and_return(broker: Broker, cluster: Cluster) -> None:
     told: list[str] = []
     returned = asyncio.Event()

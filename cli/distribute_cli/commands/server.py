@@ -38,7 +38,7 @@ async def server(
             "computers; keep it behind a firewall"
         )
     folder = (directory or state_dir() / "server").absolute()
-    return await run_here(session.output, Plan(folder, (), port, everywhere=host is Host.ALL))
+    return await run_here(session.output, Plan(folder, (), port, host.value))
 
 
 app = verb(server, needs_cluster=False)

@@ -132,6 +132,10 @@ class Connection:
             async with asyncio.timeout(timeout_s):
                 while True:
                     await self._up.wait()
+                    if not self._wire.is_connected:
+                        # The client knows already, and says so a little later; or it was closed.
+                        self.went_down()
+                        continue
                     messages = await self._ask(subject, payload, header, is_last)
                     if messages:
                         break
@@ -162,10 +166,11 @@ class Connection:
             hook()
 
     def went_down(self) -> None:
-        """The broker is lost."""
+        """The broker is lost. Said again of the same loss, it changes nothing."""
+        if not self._up.is_set():
+            return
         self._up.clear()
-        if not self._loss.done():
-            self._loss.set_result(None)
+        self._loss.set_result(None)
         self._wire.drop_unsent()
         self._fail_answers(_Lost())
         for hook in list(self._loss_hooks):

@@ -30,9 +30,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Broker:
-    """A nats-server with JetStream on 127.0.0.1, its data in a folder.
+    """A nats-server with JetStream, its data in a folder.
 
-    `port` 0 picks a free one, and keeps it over restarts. `sync_always`: an acknowledged event survives a
+    `host` is where it listens: this machine alone, or `0.0.0.0` for all of its addresses. `port` 0 picks a
+    free one, and keeps it over restarts. `sync_always`: an acknowledged event survives a
     power cut. `max_file_store_bytes` bounds what it stores (None: three quarters of the free disk, its own
     default). `die_with_parent`: the kernel ends it with the thread that started it, however that ends.
     `extra` is more configuration, as a nats-server reads it.
@@ -42,6 +43,7 @@ class Broker:
         self,
         folder: Path,
         *,
+        host: str = _LOOPBACK,
         port: int = 0,
         sync_always: bool = True,
         max_file_store_bytes: int | None = None,
@@ -50,6 +52,7 @@ class Broker:
     ) -> None:
         self.folder = folder.absolute()
         self.port = port
+        self._host = host
         self._sync_always = sync_always
         self._max_file_store_bytes = max_file_store_bytes
         self._die_with_parent = die_with_parent
@@ -59,7 +62,7 @@ class Broker:
 
     @property
     def address(self) -> Address:
-        """Where it listens."""
+        """Where it is reached from this machine."""
         return Address.of(f"nats://{_LOOPBACK}:{self.port}")
 
     @property
@@ -84,9 +87,9 @@ class Broker:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.port:
-            _check_free(self.port)
+            _check_free(self._host, self.port)
         else:
-            self.port = _free_port()
+            self.port = _free_port(self._host)
         config = self.folder / "nats-server.conf"
         config.write_text(self._config())
         with self.log_path.open("ab") as log:
@@ -145,7 +148,7 @@ class Broker:
             lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line]
         fatal = next((line.partition("[FTL]")[2].strip() for line in reversed(lines) if "[FTL]" in line), "")
         if "address already in use" in fatal:
-            return _port_taken(self.port)
+            return _port_taken(self._host, self.port)
         if "no space left" in fatal:
             return StorageFull(f"{self.folder}: the broker can't start: {fatal}")
         why = fatal or (lines[-1] if lines else "it says nothing")
@@ -159,7 +162,7 @@ class Broker:
             lines.append(f"max_file_store: {self._max_file_store_bytes}")
         return "\n".join(
             (
-                f"listen: {_LOOPBACK}:{self.port}",
+                f"listen: {json.dumps(f'{self._host}:{self.port}')}",
                 "server_name: distribute",
                 f"max_payload: {MAX_PAYLOAD_BYTES}",
                 f"log_file: {json.dumps(str(self.log_path))}",
@@ -188,28 +191,28 @@ def _executable() -> str:
     return found
 
 
-def _check_free(port: int) -> None:
+def _check_free(host: str, port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((_LOOPBACK, port))
+            probe.bind((host, port))
         except PermissionError:
             raise InputError(
                 f"port {port} is reserved for the administrator: choose one above 1023"
             ) from None
         except OSError:
-            raise _port_taken(port) from None
+            raise _port_taken(host, port) from None
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind((_LOOPBACK, 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 
-def _port_taken(port: int) -> InputError:
+def _port_taken(host: str, port: int) -> InputError:
     return InputError(
-        f"port {port} on {_LOOPBACK} is taken by another program: choose another port, or end that program"
+        f"port {port} on {host} is taken by another program: choose another port, or end that program"
     )
 
 

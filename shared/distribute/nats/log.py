@@ -45,10 +45,6 @@ class JetStreamLog:
         """How many appends have no answer yet."""
         return self._publisher.unanswered
 
-    async def drained(self) -> None:
-        """Wait until every append is answered."""
-        await self._publisher.drained()
-
     async def close(self) -> None:
         """Give up the appends that have no answer yet: their futures raise `Unreachable`."""
         await self._publisher.close()

@@ -9,6 +9,9 @@ from distribute.nats import parts
 from distribute.nats.guards import ScopeGuard
 from distribute.nats.protocol import header_block, publish_command
 
+ANSWER_TIMEOUT_S = 10.0
+"""So long the broker may take at first. On a connection that is up it takes milliseconds."""
+
 _OVERHEAD_BYTES = 300
 
 
@@ -55,7 +58,7 @@ class Outgoing:
         self.reply = ""
         self.tries = 0
         self.sent_at = 0.0
-        self.answer_timeout_s = 10.0
+        self.answer_timeout_s = ANSWER_TIMEOUT_S
         self.settling = False
         """The broker said that the guard does not hold, and it is being found out what that means."""
         self.postponed = False

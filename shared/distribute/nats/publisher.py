@@ -18,7 +18,7 @@ from distribute.core.errors import Refused, StorageFull, Unreachable
 from distribute.nats.connection import Connection
 from distribute.nats.guards import ScopeGuard, Settled, settle
 from distribute.nats.jetstream import ApiError, json_object
-from distribute.nats.outgoing import Outgoing
+from distribute.nats.outgoing import ANSWER_TIMEOUT_S, Outgoing
 from distribute.nats.protocol import status
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,6 @@ MAX_IN_FLIGHT = 4000
 """The broker queues 10,000 messages a stream by default, and refuses those above."""
 MAX_IN_FLIGHT_BYTES = 32 << 20
 
-_ANSWER_TIMEOUT_S = 10.0
 _MAX_ANSWER_TIMEOUT_S = 120.0
 _FIRST_RETRY_S = 0.1
 _MAX_RETRY_S = 5.0
@@ -50,14 +49,12 @@ class Publisher:
         self._in_flight: dict[bytes, Outgoing] = {}
         self._bytes_in_flight = 0
         self._waiting: deque[Outgoing] = deque()
-        self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._retry_timer: asyncio.TimerHandle | None = None
         self._retry_delay_s = _FIRST_RETRY_S
         self._complained = False
         self._closed = False
         self._tasks: set[asyncio.Task[Settled]] = set()
-        self._progress = asyncio.Event()
         self._undo = [
             connection.tap(f"{self._inbox}.*", self._answered),
             connection.on_return(self._send_all_again),
@@ -92,22 +89,11 @@ class Publisher:
             return future
         entry = Outgoing(subject, payload, message_id, guard, fields, patient, future)
         self._waiting.append(entry)
-        self._waiting_bytes += entry.size
         self._fill_window()
         return future
 
-    async def room(self) -> None:
-        """Wait until what is published next would be sent at once. For who sends a lot: bounds memory."""
-        while self._waiting and not self._closed:
-            await self._wait_for_progress()
-
-    async def drained(self) -> None:
-        """Wait until everything published so far is answered."""
-        while self.unanswered:
-            await self._wait_for_progress()
-
     async def close(self) -> None:
-        """Give up what has no answer: its futures raise `Unreachable`. `drained` first, where it matters."""
+        """Give up what has no answer: its futures raise `Unreachable`. Where it matters, await them first."""
         if self._closed:
             return
         self._closed = True
@@ -124,7 +110,6 @@ class Publisher:
             entry.fail(Unreachable(f"closed before the broker acknowledged a message on {entry.subject}"))
         self._in_flight.clear()
         self._waiting.clear()
-        self._progress.set()
 
     # --- sending ---
 
@@ -135,7 +120,6 @@ class Publisher:
             if self._in_flight and (too_big or len(self._in_flight) >= MAX_IN_FLIGHT):
                 return
             self._waiting.popleft()
-            self._waiting_bytes -= entry.size
             number = str(self._next_number)
             self._next_number += 1
             entry.reply = f"{self._inbox}.{number}"
@@ -150,7 +134,7 @@ class Publisher:
         for command in entry.commands(self._connection.max_payload):
             self._connection.send_command(command)
         if self._timer is None:
-            self._timer = loop.call_later(_ANSWER_TIMEOUT_S, self._look_for_overdue)
+            self._timer = loop.call_later(entry.answer_timeout_s, self._look_for_overdue)
 
     def _send_all_again(self) -> None:
         for entry in list(self._in_flight.values()):
@@ -171,7 +155,7 @@ class Publisher:
                     entry.answer_timeout_s = min(2 * entry.answer_timeout_s, _MAX_ANSWER_TIMEOUT_S)
                     self._send(entry)
         if self._timer is None:
-            self._timer = loop.call_later(_ANSWER_TIMEOUT_S / 2, self._look_for_overdue)
+            self._timer = loop.call_later(ANSWER_TIMEOUT_S / 2, self._look_for_overdue)
 
     # --- answers ---
 
@@ -278,11 +262,6 @@ class Publisher:
     def _leave_window(self, number: bytes) -> Outgoing:
         entry = self._in_flight.pop(number)
         self._bytes_in_flight -= entry.size
-        self._progress.set()
         if self._waiting:
             self._fill_window()
         return entry
-
-    async def _wait_for_progress(self) -> None:
-        self._progress.clear()
-        await self._progress.wait()

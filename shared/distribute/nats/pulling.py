@@ -103,9 +103,17 @@ class Puller:
         """The broker says how a request stands."""
         if code == _IDLE_HEARTBEAT:
             return
-        unfilled = header_fields(header).get("Nats-Pending-Messages", "")
+        fields = header_fields(header)
+        unfilled = fields.get("Nats-Pending-Messages", "")
         words = header[13:].partition(b"\r\n")[0].decode("utf-8", "replace")
-        if code in (_TIMEOUT, _CONFLICT) and unfilled.isdecimal():
+        if "MaxBytes" in words and fields.get("Nats-Pending-Bytes") == str(self._max_bytes):
+            # The request had all its room still: no request would do.
+            self._error = DistributeError(
+                f"{self._next_subject}: a message is larger than the broker's max_payload is now: "
+                "raise it again"
+            )
+            self._wake.set()
+        elif code in (_TIMEOUT, _CONFLICT) and unfilled.isdecimal():
             self._granted -= int(unfilled)
             self._pull()
         elif code == _BAD_REQUEST:

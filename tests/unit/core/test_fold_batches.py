@@ -1,0 +1,225 @@
+"""What people and the scheduler do to whole batches: kill, retry, complete, delete."""
+
+import pytest
+
+from core_kit import status_of
+from distribute.core.fold_batch import needs
+from distribute.core.ids import BatchId
+from distribute.core.specs import Resources
+from distribute.core.state import Group, Shape, State, Status
+from distribute.testing import builders as make
+
+SWEEP = BatchId("lab", "sweep")
+RUNNING = (make.assigned(), make.claimed(), make.started())
+
+
+def of_three(**fields: object) -> State:
+    """Three jobs, of which the first runs."""
+    return make.happen(make.joined(), make.submitted(make.batch(3, **fields)), *RUNNING)
+
+
+def statuses(state: State) -> list[Status]:
+    return [status_of(state, job) for job in state.batches[SWEEP].rows]
+
+
+def test_jobs_alike_share_a_group_and_keep_the_order_of_the_file() -> None:
+    large = Resources(cpus=2)
+    jobs = [
+        make.job("a"),
+        make.job("b", resources=large),
+        make.job("c", retries=3),
+        make.job("d"),
+        make.job("e", resources=large, retries=0),
+        make.job("f", resources=Resources(cpus=1)),
+    ]
+    batch = make.happen(make.submitted(make.batch(jobs))).batches[SWEEP]
+    one, two = Shape(frozenset(), cpus=1), Shape(frozenset(), cpus=2)
+    assert batch.groups == (Group(one, 0, 0, 3), Group(two, 0, 3, 5), Group(one, 3, 5, 6))
+    assert batch.names == ["a", "d", "f", "b", "e", "c"]
+    assert batch.file_order is not None
+    assert [batch.names[row] for row in batch.file_order] == ["a", "b", "c", "d", "e", "f"]
+    assert [batch.group_of(row) for row in (0, 2, 3, 4, 5)] == [batch.groups[n] for n in (0, 0, 1, 1, 2)]
+
+
+def test_a_job_says_what_it_needs_or_else_its_batch_does() -> None:
+    spec = make.batch([make.job("a"), make.job("b", resources=Resources(gpus=1), retries=2)], retries=1)
+    assert needs(spec, spec.work.jobs[0]) == (Shape(frozenset(), cpus=1), 1)
+    assert needs(spec, spec.work.jobs[1]) == (Shape(frozenset(), cpus=1, gpus=1), 2)
+    assert needs(make.batch(resources=None), make.job("a"))[0].whole_node
+
+
+def test_a_kill_ends_what_waits_and_marks_what_runs() -> None:
+    state = of_three()
+    make.happen(make.kill_requested(), state=state)
+    assert statuses(state) == [Status.RUNNING, Status.KILLED, Status.KILLED]
+    make.happen(make.released(reason="killed"), state=state)
+    assert statuses(state) == [Status.KILLED] * 3
+
+
+def test_a_kill_ends_what_waits_for_another_try() -> None:
+    state = of_three(retries=1)
+    make.happen(make.finished(succeeded=False), make.kill_requested(), state=state)
+    assert statuses(state) == [Status.KILLED] * 3
+    make.happen(make.job_archived(), state=state)
+    assert statuses(state) == [Status.KILLED] * 3
+
+
+def test_a_job_that_is_to_be_killed_and_fails_is_killed() -> None:
+    state = of_three(retries=1)
+    make.happen(make.kill_requested(), make.finished(succeeded=False), state=state)
+    assert status_of(state) is Status.KILLED
+
+
+def test_a_job_that_is_to_be_killed_and_succeeds_has_succeeded() -> None:
+    state = of_three()
+    make.happen(make.kill_requested(), make.finished(), state=state)
+    assert status_of(state) is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("job", "becomes"),
+    [
+        ("job1", [Status.RUNNING, Status.QUEUED, Status.QUEUED]),
+        ("job2", [Status.RUNNING, Status.KILLED, Status.QUEUED]),
+    ],
+)
+def test_one_job_is_killed(job: str, becomes: list[Status]) -> None:
+    state = of_three()
+    make.happen(make.kill_requested(job=job), state=state)
+    assert statuses(state) == becomes
+    assert state.batches[SWEEP].kill_wanted(state.batches[SWEEP].rows[job])
+    assert not state.batches[SWEEP].kill_wanted(2)
+
+
+def test_a_job_that_is_over_is_not_killed() -> None:
+    state = of_three()
+    make.happen(make.finished(), make.kill_requested(job="job1"), state=state)
+    assert state.last_misfit.endswith("the job 'job1' is over")
+
+
+@pytest.mark.parametrize("kill", [make.kill_requested(), make.kill_requested(job="job2")])
+def test_an_assignment_under_way_when_the_kill_came_is_taken_so_that_it_can_be_released(kill: object) -> None:
+    state = of_three()
+    make.happen(kill, make.assigned("job2"), state=state)  # type: ignore[arg-type]
+    assert status_of(state, "job2") is Status.ASSIGNED
+    assert state.nodes["ws1"].used_cpus == 2
+    make.happen(make.released("job2", reason="killed"), state=state)
+    assert status_of(state, "job2") is Status.KILLED
+    assert state.nodes["ws1"].used_cpus == 1
+    assert state.misfits == 0
+
+
+def test_a_completion_with_a_reason_fails_what_waits() -> None:
+    state = make.happen(make.submitted(make.batch(3)))
+    make.happen(make.completed(state="failed", reason="the build failed"), state=state)
+    batch = state.batches[SWEEP]
+    assert statuses(state) == [Status.FAILED] * 3
+    assert (batch.end, batch.end_reason, batch.finished_at) == ("failed", "the build failed", state.time)
+
+
+def test_a_job_assigned_just_when_its_batch_failed_can_only_end() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(2, retries=5)))
+    make.happen(make.completed(state="failed", reason="the build failed"), *RUNNING, state=state)
+    assert status_of(state) is Status.RUNNING
+    make.happen(make.finished(succeeded=False), state=state)
+    assert statuses(state) == [Status.FAILED, Status.FAILED]
+    assert state.misfits == 0
+
+
+def test_a_batch_ends_once() -> None:
+    state = make.happen(make.submitted(), make.completed(state="failed"), make.completed(state="killed"))
+    assert state.batches[SWEEP].end == "failed"
+    assert state.last_misfit.endswith("the batch is over")
+
+
+@pytest.mark.parametrize(
+    ("failed_only", "becomes"),
+    [
+        (True, [Status.RETRYING, Status.QUEUED, Status.KILLED, Status.SUCCEEDED]),
+        (False, [Status.RETRYING, Status.QUEUED, Status.QUEUED, Status.SUCCEEDED]),
+    ],
+)
+def test_a_retry_runs_again_what_failed_and_what_was_killed(failed_only: bool, becomes: list[Status]) -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(4)))
+    for job, succeeded in (("job1", False), ("job2", False), ("job4", True)):
+        make.happen(make.assigned(job), make.claimed(job), state=state)
+        make.happen(make.finished(job, succeeded=succeeded, wall_s=60), state=state)
+    make.happen(make.job_archived("job2"), make.kill_requested(job="job3"), state=state)
+    make.happen(make.completed(state="failed"), make.retry_requested(failed_only=failed_only), state=state)
+    batch = state.batches[SWEEP]
+    assert statuses(state) == becomes
+    assert (batch.end, batch.finished_at, batch.failures, batch.reasons) == (None, None, {}, {})
+    assert batch.kill_wanted(2) is failed_only
+
+
+def test_a_retry_forgets_failed_builds() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(build="make")))
+    make.happen(make.build_finished(succeeded=False), make.completed(state="failed"), state=state)
+    make.happen(make.retry_requested(), state=state)
+    assert state.batches[SWEEP].build_failed == {}
+
+
+def test_a_retry_does_not_save_a_job_that_is_being_killed() -> None:
+    state = of_three()
+    make.happen(make.kill_requested(job="job1"), make.retry_requested(), state=state)
+    make.happen(make.released(reason="node_lost"), state=state)
+    assert status_of(state) is Status.KILLED
+
+
+def test_no_retry_while_the_batch_is_being_killed() -> None:
+    state = of_three()
+    make.happen(make.kill_requested(), make.retry_requested(), state=state)
+    assert state.last_misfit.endswith("the batch is still being killed")
+    assert statuses(state) == [Status.RUNNING, Status.KILLED, Status.KILLED]
+
+
+def test_a_killed_batch_can_run_again() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(2)), make.kill_requested())
+    make.happen(make.completed(state="killed"), make.retry_requested(), *RUNNING, state=state)
+    assert statuses(state) == [Status.RUNNING, Status.QUEUED]
+
+
+def test_a_deleted_batch_is_forgotten_and_its_name_free() -> None:
+    state = of_three(build="make")
+    make.happen(make.build_started(), make.build_finished(), state=state)
+    make.happen(make.finished(succeeded=False, wall_s=1.0), make.kill_requested(), state=state)
+    make.happen(make.completed(state="killed"), make.deleted(), state=state)
+    node = state.nodes["ws1"]
+    assert state.batches == {}
+    assert (node.builds, node.building, node.fast_failures) == (set(), set(), [])
+    make.happen(make.submitted(make.batch(1)), state=state)
+    batch = state.batches[SWEEP]
+    assert (batch.seq, batch.last_seq, list(batch.job_seq), list(batch.attempts)) == (
+        state.seq,
+        state.seq,
+        [0],
+        [0],
+    )
+    make.happen(*RUNNING, state=state)
+    assert state.misfits == 0
+
+
+def test_a_batch_with_jobs_in_flight_is_not_deleted() -> None:
+    state = make.happen(make.joined(), make.submitted(), make.completed(state="failed", reason="x"))
+    make.happen(make.assigned(), make.deleted(), state=state)
+    assert state.last_misfit.endswith("jobs of the batch are in flight")
+    assert SWEEP in state.batches
+
+
+def test_an_archiver_that_was_at_it_when_the_batch_was_deleted_made_no_mistake() -> None:
+    state = make.happen(make.joined(), make.submitted(), *RUNNING, make.finished())
+    make.happen(make.completed(), make.deleted(), make.job_archived(), state=state)
+    make.happen(make.submitted(), make.job_archived(), state=state)
+    assert state.misfits == 0
+    assert status_of(state) is Status.QUEUED
+
+
+def test_a_submission_that_was_refused_still_counts_in_the_scope() -> None:
+    """Or no guard of the batch would ever hold again."""
+    state = make.happen(make.submitted(), make.submitted())
+    assert state.batches[SWEEP].last_seq == 2
+
+
+def test_a_priority_can_change() -> None:
+    state = make.happen(make.submitted(), make.reprioritized(7))
+    assert state.batches[SWEEP].priority == 7

@@ -1,0 +1,92 @@
+"""What happens to nodes: joining again, pauses, drains, builds."""
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from distribute.core.ids import BatchId
+from distribute.core.state import NodeState, State
+from distribute.testing import builders as make
+
+SWEEP = BatchId("lab", "sweep")
+
+
+def node_after(*events: object) -> NodeState:
+    state = make.happen(make.joined(), *events)  # type: ignore[arg-type]
+    return state.nodes["ws1"]
+
+
+def test_a_node_says_what_it_has() -> None:
+    node = node_after(make.joined(cpus=8, memory_bytes=64, gpus=("a",), capabilities=frozenset({"gcc"})))
+    assert (node.cpus, node.memory_bytes, node.gpus, node.capabilities) == (8, 64, ("a",), {"gcc"})
+    assert (node.joined_seq, node.last_seq, node.presence) == (2, 2, "here")
+
+
+@pytest.mark.parametrize(("event", "presence"), [(make.left(), "left"), (make.lost(), "lost")])
+def test_a_node_that_went_is_here_again_once_it_joins(event: object, presence: str) -> None:
+    assert node_after(event).presence == presence
+    assert node_after(event, make.joined()).presence == "here"
+
+
+def test_what_a_node_held_is_held_until_each_job_is_released() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(2)), make.assigned(cpus=3))
+    make.happen(make.joined(), state=state)
+    assert state.nodes["ws1"].used_cpus == 3
+    make.happen(make.released(reason="node_restarted"), state=state)
+    assert (state.nodes["ws1"].used_cpus, state.nodes["ws1"].attempts) == (0, set())
+
+
+def test_what_people_said_of_a_node_outlives_its_runner() -> None:
+    node = node_after(make.paused(), make.drain_requested(reason="disk"), make.quarantined(), make.joined())
+    assert (node.pause_reason, node.draining) == ("its owner works", "disk")
+    assert node.quarantined is not None
+    assert node.paused_until is not None
+
+
+def test_a_pause_carries_its_end_and_ends() -> None:
+    until = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    assert node_after(make.paused(until=until)).paused_until == until.timestamp()
+    assert node_after(make.paused(), make.resumed()).paused_until is None
+
+
+def test_the_end_of_a_pause_names_its_time_zone() -> None:
+    """Or it would mean another moment on every machine."""
+    with pytest.raises(ValidationError, match="timezone"):
+        make.paused(until=datetime(2026, 1, 2))  # noqa: DTZ001
+
+
+def test_undrained_lifts_a_quarantine_too() -> None:
+    node = node_after(make.drain_requested(), make.quarantined(), make.undrained())
+    assert (node.draining, node.quarantined) == (None, None)
+
+
+def built() -> State:
+    return make.happen(
+        make.joined(), make.submitted(make.batch(build="make")), make.build_started(), make.build_finished()
+    )
+
+
+def test_a_build_is_known_to_its_batch_and_its_node() -> None:
+    state = built()
+    assert state.nodes["ws1"].builds == {SWEEP}
+    assert state.nodes["ws1"].building == set()
+    assert state.batches[SWEEP].built_on == {"ws1"}
+
+
+def test_a_runner_that_starts_anew_has_built_nothing() -> None:
+    state = make.happen(make.joined(), state=built())
+    assert state.nodes["ws1"].builds == set()
+    assert state.batches[SWEEP].built_on == set()
+
+
+def test_a_build_that_failed_can_succeed_later() -> None:
+    state = make.happen(make.joined(), make.submitted(), make.build_finished(succeeded=False))
+    assert state.batches[SWEEP].build_failed == {"ws1": "exit code 2"}
+    make.happen(make.build_finished(), state=state)
+    assert state.batches[SWEEP].build_failed == {}
+
+
+def test_the_build_of_a_deleted_batch_is_nobodys() -> None:
+    state = make.happen(make.joined(), make.build_started(), make.build_finished())
+    assert (state.nodes["ws1"].builds, state.nodes["ws1"].building, state.misfits) == (set(), set(), 0)
