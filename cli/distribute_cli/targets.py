@@ -36,7 +36,9 @@ async def find_batch(reads: Reads, text: str) -> BatchId:
 async def find_target(reads: Reads, text: str) -> BatchId | JobId:
     """The batch or job that `text` names; see `find_batch`."""
     if _means_file(text):
-        return _batch_of_file(Path(text).expanduser())
+        from distribute.config.loading import batch_named_in  # YAML costs a query by name 20 ms
+
+        return batch_named_in(Path(text).expanduser())
     match text.split("/"):
         case [batch]:
             return await _find_bare(reads, _checked(text, batch))
@@ -48,17 +50,6 @@ async def find_target(reads: Reads, text: str) -> BatchId | JobId:
             raise InputError(
                 f"{printable(text)!r} has too many parts; write NAMESPACE/BATCH or NAMESPACE/BATCH/JOB"
             )
-
-
-def _batch_of_file(path: Path) -> BatchId:
-    """The batch that a YAML file describes. Nothing else of the file need be right."""
-    from distribute.config.yaml_source import Document
-
-    document = Document.read(path)
-    match document.value:
-        case {"meta": {"namespace": str(namespace), "batch_name": str(batch)}}:
-            return BatchId(_checked(str(path), namespace), _checked(str(path), batch))
-    raise InputError(f"{path}: it names no batch; write meta.namespace and meta.batch_name")
 
 
 def _checked(where: str, name: str) -> str:

@@ -43,14 +43,23 @@ async def test_a_file_means_its_batch(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "text", ["meta: {namespace: jane}", "[1, 2]", "", "meta: {namespace: [], batch_name: x}"]
+    ("text", "told"),
+    [
+        ("meta: {namespace: jane}", "1:7: meta needs the key 'batch_name'; write batch_name: sweep3"),
+        ("[1, 2]", "1:1: the top level takes keys with values, not a list"),
+        ("", "1:1: the top level needs the key 'meta'"),
+        (
+            "meta: {namespace: [], batch_name: x}",
+            "1:19: namespace takes a text, not a list; write namespace: jane",
+        ),
+    ],
 )
-async def test_a_file_that_names_no_batch_is_told(text: str, tmp_path: Path) -> None:
+async def test_a_file_that_names_no_batch_is_told(text: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "jobs.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
         await find_target(NONE, str(path))
-    assert str(caught.value) == f"{path}: it names no batch; write meta.namespace and meta.batch_name"
+    assert str(caught.value) == f"{path}:{told}"
 
 
 async def test_a_file_that_is_not_there_is_told() -> None:
