@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from distribute.core.errors import DistributeError, InputError, Refused, Unreachable
+from distribute.core.errors import DistributeError, exit_code
 from distribute_cli.verbs import VerbGroup
 
-ENDED_BADLY, WRONG_INPUT, UNREACHABLE, REFUSED = 1, 2, 3, 4
+ENDED_BADLY = 1
 
 app = typer.Typer(
     cls=VerbGroup,
@@ -52,16 +52,3 @@ def main() -> None:
         # The reader went away (`distribute status | head`). What is still buffered has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ENDED_BADLY)
-
-
-def exit_code(error: DistributeError) -> int:
-    """The exit code of the interface for an error."""
-    match error:
-        case InputError():
-            return WRONG_INPUT
-        case Unreachable():
-            return UNREACHABLE
-        case Refused():
-            return REFUSED
-        case _:
-            return ENDED_BADLY

@@ -7,15 +7,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from distribute.core.errors import DistributeError
+from distribute.core.errors import DistributeError, exit_code
+
+if TYPE_CHECKING:
+    from distribute.nats.cluster import Cluster
+
+    Serve = Callable[[Cluster, asyncio.Event], Coroutine[Any, Any, None]]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the service named first. Returns its exit code: 0 when it was asked to stop, 1 on an error."""
+    """Run the service named first. Returns its exit code: 0 when it was asked to stop, else the error's."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.INFO,
@@ -28,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.debug:
             raise
         print(f"distribute {options.service}: {error}", file=sys.stderr)
-        return 1
+        return exit_code(error)
     return 0
 
 
@@ -67,29 +75,43 @@ async def _run(options: argparse.Namespace) -> None:
     # Imported here: a runner needs none of the scheduler's modules, nor the archiver the runner's.
     from distribute.nats.cluster import open_cluster
     from distribute.nats.connect import Address
-    from distribute.runtime import stop_on_signals
+    from distribute.runtime import stop_on_signals, unless_stopped
 
-    stop = stop_on_signals()
+    name, serve = _service(options)
     address = Address.of(options.server, options.creds)
-    name = options.name if options.service == "node-runner" and options.name else options.service
     # The head's services make what the cluster lacks; a node only uses it.
     provisioning = options.service != "node-runner"
-    async with open_cluster(address, name, timeout_s=None, provisioning=provisioning) as cluster:
-        match options.service:
-            case "scheduler":
-                from distribute.core.liveness import Lease
-                from distribute_services.scheduler.service import SchedulerService
+    stop = stop_on_signals()
+    opened = open_cluster(address, name, timeout_s=None, provisioning=provisioning)
+    async with contextlib.AsyncExitStack() as stack:
+        cluster = await unless_stopped(stop, stack.enter_async_context(opened))
+        if cluster is not None:
+            await serve(cluster, stop)
 
-                await SchedulerService(cluster, Lease(options.out_of_touch_s, options.lost_s)).run(stop)
-            case "archiver":
-                from distribute_services.archiver.service import ArchiverService
 
-                await ArchiverService(cluster).run(stop)
-            case "node-runner":
-                from distribute_services.node_runner.options import Options
-                from distribute_services.node_runner.runner import run_node
+def _service(options: argparse.Namespace) -> tuple[str, Serve]:
+    """The service's name, and what does its work once there is a cluster.
 
-                await run_node(cluster, Options.of(options), stop)
+    Raises:
+        InputError: its options are wrong.
+    """
+    match options.service:
+        case "scheduler":
+            from distribute.core.liveness import Lease
+            from distribute_services.scheduler.service import SchedulerService
+
+            lease = Lease(options.out_of_touch_s, options.lost_s)
+            return "scheduler", lambda cluster, stop: SchedulerService(cluster, lease).run(stop)
+        case "archiver":
+            from distribute_services.archiver.service import ArchiverService
+
+            return "archiver", lambda cluster, stop: ArchiverService(cluster).run(stop)
+        case _:
+            from distribute_services.node_runner.options import Options
+            from distribute_services.node_runner.runner import run_node
+
+            node = Options.of(options)
+            return node.name, lambda cluster, stop: run_node(cluster, node, stop)
 
 
 if __name__ == "__main__":

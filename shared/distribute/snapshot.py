@@ -1,7 +1,8 @@
 """The state as bytes, and back: so that a restart folds the tail of the log and not all of it.
 
-A snapshot is JSON; columns are the base64 of their little-endian bytes. Its encoding is canonical: two
-states are equal exactly if their snapshots are, which is what `digest` and `replay --verify` rest on.
+A snapshot is the SHA-256 of its second part and that part, JSON; columns are the base64 of their
+little-endian bytes. Its encoding is canonical: two states are equal exactly if their snapshots are, which
+is what `digest` and `replay --verify` rest on.
 """
 
 from __future__ import annotations
@@ -34,8 +35,16 @@ VERSION = 1
 Json = dict[str, Any]
 
 
+_DIGEST_LENGTH = 64
+
+
 def dump(state: State) -> bytes:
     """The snapshot of a state."""
+    body = _dump_state(state)
+    return hashlib.sha256(body).hexdigest().encode() + body
+
+
+def _dump_state(state: State) -> bytes:
     return orjson.dumps(
         {
             "version": VERSION,
@@ -58,10 +67,13 @@ def load(data: bytes) -> State:
     Raises:
         IntegrityError: it is damaged, or of another version. The log has everything: fold it anew.
     """
+    stored, body = data[:_DIGEST_LENGTH], data[_DIGEST_LENGTH:]
+    if stored != hashlib.sha256(body).hexdigest().encode():
+        raise IntegrityError("a snapshot is damaged: its bytes do not have its digest")
+    found = orjson.loads(body)
+    if found["version"] != VERSION:
+        raise IntegrityError(f"a snapshot of version {found['version']}; this distribute reads {VERSION}")
     try:
-        found = orjson.loads(data)
-        if found["version"] != VERSION:
-            raise IntegrityError(f"a snapshot of version {found['version']}; this distribute reads {VERSION}")
         return State(
             seq=found["seq"],
             time=found["time"],
@@ -71,13 +83,13 @@ def load(data: bytes) -> State:
             misfits=found["misfits"],
             last_misfit=found["last_misfit"],
         )
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise IntegrityError(f"a snapshot is damaged: {error!r}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"a snapshot of another make of version {VERSION}: {error!r}") from error
 
 
 def digest(state: State) -> str:
     """SHA-256 of the snapshot, in hex."""
-    return hashlib.sha256(dump(state)).hexdigest()
+    return dump(state)[:_DIGEST_LENGTH].decode()
 
 
 def _column(values: array[Any] | bytearray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -16,21 +17,36 @@ from distribute.nats.embedded import Broker
 class Processes:
     """Broker, scheduler, archiver and node-runners, each a process of its own, by name."""
 
-    def __init__(self, folder: Path, nodes: dict[str, Sequence[str]], lost_s: float = 8.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        nodes: dict[str, Sequence[str]],
+        lost_s: float = 8.0,
+        broker: Broker | None = None,
+    ) -> None:
         self.folder = folder
-        self.broker = Broker(folder / "broker", die_with_parent=True)
+        self.broker = broker or Broker(folder / "broker", die_with_parent=True)
         lease = ["--out-of-touch-s", str(lost_s / 2), "--lost-s", str(lost_s)]
         self._arguments: dict[str, list[str]] = {"scheduler": ["scheduler", *lease], "archiver": ["archiver"]}
-        for name, options in nodes.items():
-            work_dir = str(folder / name)
-            self._arguments[name] = [
-                "node-runner", "--name", name, "--work-dir", work_dir, "--beat-s", "1", *options
-            ]  # fmt: skip
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        for name, options in nodes.items():
+            self.add_node(name, options)
+
+    def add_node(self, name: str, options: Sequence[str]) -> None:
+        """Add a node-runner, to be started by `start`."""
+        self._arguments[name] = [
+            "node-runner", f"--name={name}", "--work-dir", str(self.folder / name), "--beat-s", "1", *options
+        ]  # fmt: skip
 
     @property
     def server(self) -> str:
         return self.broker.address.urls[0]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Of all that runs, the broker included."""
+        pids = {name: process.pid for name, process in self._running.items()}
+        return pids | ({"broker": self.broker.pid} if self.broker.pid is not None else {})
 
     async def __aenter__(self) -> Processes:
         await self.broker.start()
@@ -68,6 +84,12 @@ class Processes:
             process.kill()
             process.wait()
             raise AssertionError(f"{name} did not end within 30 s of {how.name}") from None
+
+    async def ended(self, name: str) -> int:
+        """Wait until a service has ended by itself; its exit code."""
+        code = await asyncio.to_thread(self._running[name].wait, 30)
+        del self._running[name]
+        return code
 
     def log_of(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")

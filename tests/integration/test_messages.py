@@ -166,7 +166,7 @@ async def test_a_question_is_put_again_after_a_lost_connection(broker: Broker, c
 async def test_a_question_put_at_the_moment_of_the_loss_is_answered_after_it(
     broker: Broker, cluster: Cluster
 ) -> None:
-    """The client sees a loss some turns of the event loop before it says so: here each turn has a question."""
+    """The client sees a loss some turns of the event loop before it says so: here each has a question."""
     lost = asyncio.Event()
     cluster.connection.on_loss(lost.set)
     questions: list[asyncio.Task[int]] = []

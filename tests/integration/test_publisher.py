@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
@@ -28,6 +27,7 @@ from distribute.nats.provision import EVENTS, bucket_stream, provision
 from distribute.nats.publisher import Publisher
 from distribute.testing import builders
 from integration.relay import Relay
+from integration.standstill import standing_still
 
 ANSWERED_WITHIN_S = 30.0
 
@@ -147,12 +147,10 @@ async def test_appends_outlive_a_broker_that_stands_still(broker: Broker, cluste
     events = claims(3000)
     futures = [cluster.log.append(event, Guard(0)) for event in events]
     await futures[10]
-    assert broker.pid is not None
-    os.kill(broker.pid, signal.SIGSTOP)
-    late = cluster.log.append(builders.claimed("late"), Guard(0))
-    await asyncio.sleep(0.5)  # it stands still for a while: that is what is tested
-    assert not late.done()
-    os.kill(broker.pid, signal.SIGCONT)
+    with standing_still(broker):
+        late = cluster.log.append(builders.claimed("late"), Guard(0))
+        await asyncio.sleep(0.5)  # it stands still for a while: that is what is tested
+        assert not late.done()
     await answers([*futures, late])
     assert [event.id for event in await stored(cluster)][:-1] == [event.id for event in events]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
@@ -22,6 +21,7 @@ from distribute.nats.provision import EVENTS
 from distribute.ports import Only
 from distribute.testing import builders
 from integration.relay import Relay
+from integration.standstill import standing_still
 
 WITHIN_S = 30.0
 
@@ -180,10 +180,8 @@ async def test_a_silent_consumer_is_made_again(
     following = Following(cluster.log.follow(after=0))
     await claim(cluster, 0, 10)
     await following.reaches(10)
-    assert broker.pid is not None
-    os.kill(broker.pid, signal.SIGSTOP)
-    await asyncio.sleep(0.7)  # silence is what is tested
-    os.kill(broker.pid, signal.SIGCONT)
+    with standing_still(broker):
+        await asyncio.sleep(0.7)  # silence is what is tested
     await claim(cluster, 10, 10)
     await following.reaches(20)
     await following.stop()

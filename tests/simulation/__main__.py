@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .truth import Broken
+from .stories import Broken
 from .world import simulate
 
 

@@ -43,9 +43,9 @@ class RunnerProcess(SimulatedProcess):
             world, computer.name, clock_offset_s=computer.clock_offset_s, clock_rate=computer.clock_rate
         )
         self.computer = computer
-        self.gone = False
         self._processes: dict[m.Run, Process] = {}
         self._facts: deque[ev.Event] = deque()
+        self._begun = False
         self._leaving = False
         for process in list(world.truth.processes.get(computer.name, ())):
             world.truth.ended(process)
@@ -65,8 +65,9 @@ class RunnerProcess(SimulatedProcess):
     def _begin(self, last_seq: int) -> None:
         if not self.alive:
             return
+        self._begun = True
         self._do(self.machine.join())
-        self.follow(last_seq, Only(node=self.name, also=frozenset({"completed", "deleted"})), self._deliver)
+        self.follow(last_seq, Only(node=self.name, also=m.BATCH_EVENTS), self._deliver)
         self.every(BEAT_EVERY_S, self._beat)
 
     def _deliver(self, records: Sequence[Recorded]) -> None:
@@ -80,7 +81,9 @@ class RunnerProcess(SimulatedProcess):
 
     def leave(self) -> None:
         """End in good order."""
-        if not self._leaving:
+        if not self._begun:
+            self.kill()
+        elif not self._leaving:
             self.note("is to leave")
             self._leaving = True
             self._do(self.machine.leave())

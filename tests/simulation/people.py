@@ -93,12 +93,13 @@ class Person(SimulatedProcess):
         def words(batch: BatchState) -> ev.Event | None:
             if batch.end is not None:
                 return ev.Deleted(**self._stamp(), **batch_id._asdict())
-            self.after(ASK_AGAIN_S, lambda: self._delete(batch_id, then))
             return None if batch.kill_all else self._kill(batch)
 
-        def said(event: ev.Event) -> None:
+        def said(event: ev.Event | None) -> None:
             if isinstance(event, ev.Deleted):
                 then()
+            else:
+                self.after(ASK_AGAIN_S, lambda: self._delete(batch_id, then))
 
         self._say(batch_id, words, said)
 
@@ -116,12 +117,22 @@ class Person(SimulatedProcess):
         self.log.ask(lambda stored: (stored.last_seq_of(batch_id), state.batches.get(batch_id)), then)
 
     def _say(
-        self, batch_id: BatchId, words: Words, then: Callable[[ev.Event], None] = lambda _: None
+        self, batch_id: BatchId, words: Words, then: Callable[[ev.Event | None], None] = lambda _: None
     ) -> None:
-        def standing(found: tuple[int, ev.Event | None]) -> None:
-            last_seq, event = found
+        """Say something of a batch, as it stands at the moment of reading: by the time the answer is here,
+        things may have moved on. `then` learns what was said; where there is no such batch, it does not."""
+        state = self.world.truth.state
+
+        def look(last_seq: int) -> tuple[int, bool, ev.Event | None]:
+            batch = state.batches.get(batch_id)
+            return last_seq, batch is not None, words(batch) if batch is not None else None
+
+        def speak(found: tuple[int, bool, ev.Event | None]) -> None:
+            last_seq, there, event = found
             if event is not None:
                 self.log.append(event, Guard(last_seq), lambda seq: answered(event, seq))
+            elif there:
+                then(None)
 
         def answered(event: ev.Event, seq: int | None) -> None:
             if seq is None:
@@ -129,19 +140,7 @@ class Person(SimulatedProcess):
             else:
                 then(event)
 
-        self._standing(batch_id, words, standing)
-
-    def _standing(
-        self, batch_id: BatchId, words: Words, then: Callable[[tuple[int, ev.Event | None]], None]
-    ) -> None:
-        """Decide at the moment of reading: by the time the answer is here, things may have moved on."""
-        state = self.world.truth.state
-
-        def look(last_seq: int) -> tuple[int, ev.Event | None]:
-            batch = state.batches.get(batch_id)
-            return last_seq, words(batch) if batch is not None else None
-
-        self.log.ask(lambda stored: look(stored.last_seq_of(batch_id)), then)
+        self.log.ask(lambda stored: look(stored.last_seq_of(batch_id)), speak)
 
     def _say_of_node(self, verb: Verb, node: str) -> None:
         event: ev.Event = (

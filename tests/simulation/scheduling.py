@@ -16,7 +16,7 @@ from distribute.snapshot import dump, load
 from distribute_services.scheduler.logic import Scheduler
 
 from .process import SimulatedProcess
-from .truth import Broken
+from .stories import Broken
 
 if TYPE_CHECKING:
     from .world import World

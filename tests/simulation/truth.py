@@ -1,8 +1,4 @@
-"""What must hold, whoever crashes: checked after every event, and whenever a job's process starts.
-
-A job's story is kept here a second time, straight from the events and without the fold, so that a
-fold that is wrong in the same way everywhere is found out, too.
-"""
+"""What must hold, whoever crashes: checked after every event, and whenever a job's process starts."""
 
 from __future__ import annotations
 
@@ -12,37 +8,18 @@ from dataclasses import dataclass, field
 from distribute.core import events as ev
 from distribute.core.events import Recorded
 from distribute.core.fold import apply
-from distribute.core.fold_job import MAX_NODE_DEATHS
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId
 from distribute.core.invariants import check
 from distribute.core.matching import never
-from distribute.core.specs import BatchSpec
 from distribute.core.state import State, Status
 from distribute.snapshot import digest, dump, load
 from distribute_services.node_runner.machine import Run
 
 from .scenario import Computer
+from .stories import Broken, Stories, require
 
 DIGEST_EVERY = 16
 TRACE_LENGTH = 400
-
-
-class Broken(AssertionError):
-    """Something that must hold does not."""
-
-
-@dataclass(slots=True)
-class Story:
-    """A job since its batch was submitted, by its events alone."""
-
-    retries: int
-    attempt: int = 0
-    holder: str | None = None
-    claimed_seq: int = 0
-    failures: int = 0
-    succeeded: bool = False
-    to_archive: bool = False
-    """An attempt ended, and the archiver has not said that its outputs are there."""
 
 
 @dataclass(slots=True, eq=False)
@@ -86,10 +63,10 @@ class Truth:
     def __init__(self) -> None:
         self.state = State()
         self.log: list[Recorded] = []
-        self.stories: dict[JobId, Story] = {}
         self.digests: dict[int, str] = {}
         self.processes: dict[str, list[Process]] = {}
         self.results = Results()
+        self.stories = Stories(self.results.committed)
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
         self.now = 0.0
 
@@ -109,86 +86,17 @@ class Truth:
         event = recorded.event
         self.note("log", recorded)
         self.log.append(recorded)
+        misfits = self.state.misfits
         try:
-            self._tell(recorded.seq, event)
+            counts = self.stories.tell(event, self.state)
         except Broken as error:
             raise Broken(f"{_told(recorded)}: {error}") from None
         apply(self.state, recorded)
         check(self.state)
-        if self.state.misfits:
-            raise Broken(self.state.last_misfit)
+        if counts:
+            require(self.state.misfits == misfits, self.state.last_misfit)
         if recorded.seq % DIGEST_EVERY == 0:
             self.digests[recorded.seq] = digest(self.state)
-
-    def _tell(self, seq: int, event: ev.Event) -> None:
-        match event:
-            case ev.Submitted():
-                self._submitted(event.spec)
-            case ev.RetryRequested():
-                for _, story in self.stories_of(event.scope):
-                    story.failures = 0
-            case ev.Completed():
-                held = [job for job, story in self.stories_of(event.scope) if story.holder]
-                require(not held, f"{event.scope} completed while nodes hold {held}")
-            case ev.BatchArchived():
-                missing = [job for job, story in self.stories_of(event.scope) if story.to_archive]
-                require(not missing, f"{event.scope} archived without {missing}")
-            case ev.Deleted():
-                for job, _ in list(self.stories_of(event.scope)):
-                    del self.stories[job]
-            case ev.JobEvent():
-                told = self.stories.get(event.scope)
-                if told is not None:
-                    self._tell_of_job(seq, told, event)
-                else:
-                    require(isinstance(event, ev.JobArchived), "there is no such job")
-            case _:
-                pass
-
-    def _submitted(self, spec: BatchSpec) -> None:
-        for job in spec.work.jobs:
-            retries = spec.retries if job.retries is None else job.retries
-            id_ = JobId(spec.namespace, spec.batch, job.name)
-            require(id_ not in self.stories, f"{id_} is submitted twice")
-            self.stories[id_] = Story(retries)
-
-    def _tell_of_job(self, seq: int, story: Story, event: ev.JobEvent) -> None:
-        if isinstance(event, ev.Assigned):
-            require(story.holder is None, f"{story.holder} has it")
-            require(not story.succeeded, "it has succeeded already")
-            require(story.failures <= story.retries, f"it has failed {story.failures} times")
-            require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
-            story.attempt, story.holder, story.claimed_seq = event.attempt, event.node, 0
-            return
-        if isinstance(event, ev.JobArchived):
-            # One that is about a deleted batch of the same name says nothing of this one.
-            if event.attempt == story.attempt:
-                require(story.to_archive, "nothing was to be archived")
-                require(f"{event.scope}/{event.attempt}" in self.results.committed, "it is not")
-                story.to_archive = False
-            return
-        taken_back = isinstance(event, ev.Released) and event.reason == "quarantined"
-        if taken_back and story.holder is None:
-            require(not story.succeeded, "it has succeeded")
-            story.failures -= 1
-            story.to_archive = False
-            return
-        require((story.holder, story.attempt) == (event.node, event.attempt), f"{story} has it")
-        match event:
-            case ev.Claimed():
-                story.claimed_seq = seq
-            case ev.Finished():
-                require(bool(story.claimed_seq), "it was not claimed")
-                story.holder, story.to_archive = None, True
-                story.succeeded = event.succeeded
-                story.failures += not event.succeeded
-            case ev.Released():
-                story.holder = None
-            case _:
-                pass
-
-    def stories_of(self, batch: BatchId) -> list[tuple[JobId, Story]]:
-        return [(job, story) for job, story in self.stories.items() if job.batch_id == batch]
 
     def agrees(self, state: State) -> None:
         """A scheduler's state is what the log adds up to: however it was restarted, whatever came twice."""
@@ -230,7 +138,7 @@ class Truth:
 
     def results_are_there(self) -> None:
         """What was archived can be pulled."""
-        for job, story in self.stories.items():
+        for job, story in self.stories.of.items():
             if story.succeeded and not story.to_archive:
                 name = f"{job}/{story.attempt}"
                 require(name in self.results.committed, f"the results of {job} are archived, and gone")
@@ -254,9 +162,7 @@ class Truth:
     def finish(self) -> None:
         """The last check: of every job, and of replay."""
         for batch in self.state.batches.values():
-            for row, name in enumerate(batch.names):
-                self._compare(batch.job_id(row), Status(batch.status[row]), batch.deaths.get(row, 0))
-                require(bool(name), "a job has no name")
+            self.stories.compare(batch)
         for usage in self.state.usage.values():
             require(usage.cores == 0 or bool(self.unended()), f"cores are held by nobody: {usage}")
         self.results_are_there()
@@ -264,14 +170,6 @@ class Truth:
 
     def unended(self) -> list[BatchId]:
         return [batch.id for batch in self.state.batches.values() if batch.end is None]
-
-    def _compare(self, job: JobId, status: Status, deaths: int) -> None:
-        story = self.stories[job]
-        require((status is Status.SUCCEEDED) == story.succeeded, f"{job} is {status.name}: {story}")
-        if status is Status.FAILED and deaths < MAX_NODE_DEATHS:
-            batch = self.state.batches[job.batch_id]
-            gave_up = batch.end_reason is not None
-            require(story.failures > story.retries or gave_up, f"{job} failed without a failure: {story}")
 
     def _replay(self) -> None:
         """The whole log from the start, and a snapshot with the tail behind it, add up to the same."""
@@ -285,12 +183,6 @@ class Truth:
                 state = load(dump(state))
         require(digest(replayed) == whole, "a replay of the log adds up to something else")
         require(digest(state) == whole, "a snapshot and the tail of the log add up to something else")
-
-
-def require(holds: bool, otherwise: str) -> None:
-    """Raises `Broken`."""
-    if not holds:
-        raise Broken(otherwise)
 
 
 def _told(what: object) -> str:

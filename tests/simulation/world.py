@@ -22,7 +22,8 @@ from .node import RunnerProcess
 from .people import Person
 from .scenario import CLEAR, Computer, Fate, scenario
 from .scheduling import SchedulerProcess
-from .truth import Broken, Truth, require
+from .stories import Broken, require
+from .truth import Truth
 
 LONGEST_DOWN_S = 90.0
 LONGEST_CUT_S = 120.0

@@ -60,7 +60,7 @@ def look_through(save: bytes) -> Leavings:
         try:
             children = list(_children(save, folder))
         except OSError as error:
-            found.left_out.append(f"{shown(folder)[0]}: this folder can't be read: {error.strerror}")
+            found.left_out.append(f"{shown(folder or _SAVE)[0]}: this folder can't be read: {error.strerror}")
             continue
         if folder and not children:
             path, raw = shown(folder)

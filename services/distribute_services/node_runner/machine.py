@@ -25,6 +25,9 @@ from distribute.core.events import Append, Guard, Recorded
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
 
+BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
+"""The types of event about batches that a runner wants, in one order with those for its node."""
+
 
 class Phase(Enum):
     WAITING = auto()
@@ -185,6 +188,7 @@ class RunnerMachine:
         self._clock = clock
         self.joined_seq: int | None = None
         self._join_id = ""
+        self._delivered_seq = 0
         self.leaving = False
         self.runs: dict[JobId, Run] = {}
         self.builds: dict[BatchId, BuildPhase] = {}
@@ -231,10 +235,15 @@ class RunnerMachine:
     # --- what the log says -------------------------------------------------------------------------
 
     def deliver(self, recorded: Recorded) -> list[Instruction]:
-        """An event for this node, or one that ends a batch."""
+        """An event for this node, or about a batch. One that comes again says nothing new."""
+        if recorded.seq <= self._delivered_seq:
+            return []
+        self._delivered_seq = recorded.seq
         event = recorded.event
         if isinstance(event, ev.Completed | ev.Deleted):
             return self._batch_over(event.scope)
+        if isinstance(event, ev.RetryRequested):
+            return self._retry_build(event.scope)
         if event.id == self._join_id:
             self.joined_seq = recorded.seq
         if event.author == self.node or self.leaving:
@@ -244,9 +253,9 @@ class RunnerMachine:
                 return self._assigned(recorded.seq, event)
             case ev.Released():
                 run = self.runs.get(event.scope)
-                if run is not None and run.attempt == event.attempt and run.assigned_seq < recorded.seq:
+                if run is not None and run.attempt == event.attempt:
                     return self._stop(run)
-            case ev.Lost() if self.joined_seq is not None and recorded.seq > self.joined_seq:
+            case ev.Lost() if self.joined_seq is not None:
                 stops = [instruction for run in list(self.runs.values()) for instruction in self._stop(run)]
                 return [*stops, *self.join()]
             case _:
@@ -257,8 +266,6 @@ class RunnerMachine:
         if self.joined_seq is None or seq < self.joined_seq:
             return []  # said to an earlier incarnation; the scheduler releases it
         known = self.runs.get(event.scope)
-        if known is not None and known.assigned_seq >= seq:
-            return []  # delivered again
         instructions = self._stop(known) if known is not None else []
         self.runs[event.scope] = Run(
             event.scope, event.attempt, event.cpus, event.memory_bytes, event.gpus, seq, seq
@@ -278,6 +285,16 @@ class RunnerMachine:
             for instruction in self._stop(run)
         ]
         return [*stops, Forget(batch)]
+
+    def _retry_build(self, batch: BatchId) -> list[Instruction]:
+        """Where the batch's build failed, it is to be tried again, too: now, if runs still wait for it."""
+        if self.builds.get(batch) is not BuildPhase.FAILED:
+            return []
+        del self.builds[batch]
+        if not any(run.job.batch_id == batch for run in self.runs.values()):
+            return []
+        self.builds[batch] = BuildPhase.LOADING
+        return [Load(batch)]
 
     # --- claiming ----------------------------------------------------------------------------------
 

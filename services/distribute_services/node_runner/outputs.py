@@ -54,7 +54,7 @@ async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: s
     Raises:
         DistributeError: the store gives up.
     """
-    if not any(save.iterdir()):
+    if _is_empty(save):
         if not _size(stdout):
             return NOTHING
         return await _send(Leavings(), STDOUT_NAME, stdout, store, name_prefix, node)
@@ -75,6 +75,13 @@ async def _send(
     sender = _Sender(store, name_prefix, node, found)
     await sender.send([Source(stdout_name.encode(), os.fsencode(stdout), _size(stdout)), *found.files])
     return await sender.outputs()
+
+
+def _is_empty(save: Path) -> bool:
+    try:
+        return not any(save.iterdir())
+    except OSError:
+        return False  # the job removed or locked it: `look_through` says so, or opens it
 
 
 def _size(stdout: Path) -> int:

@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
 MAX_NAMED_RUNS = 1000
-ENDS_OF_BATCHES = frozenset({"completed", "deleted"})
 
 
 class NodeRunner:
@@ -71,7 +70,7 @@ class NodeRunner:
             await supervise(
                 stop,
                 {
-                    "events": self._follow(start, Only(node=self._options.name, also=ENDS_OF_BATCHES)),
+                    "events": self._follow(start, Only(node=self._options.name, also=m.BATCH_EVENTS)),
                     "beats": self._beat(),
                     "failures": self._watch(),
                 },

@@ -168,8 +168,16 @@ class Agenda:
         return cores + usage.cores + decayed_core_s(usage, now) / USAGE_WINDOW_S
 
     def kept_for_gpu_work(self) -> set[str]:
-        """The nodes whose GPUs work waits for: a job without GPUs would be in its way."""
-        return set[str]().union(*(order.names for shape, order in self.nodes_for.items() if shape.gpus))
+        """The nodes whose GPUs work waits for that could be built there: others would be in its way."""
+        kept: set[str] = set()
+        for shape, groups in self.queues.shapes.items():
+            names = self.nodes_for[shape].names if shape.gpus else set()
+            for _, batch_id, _ in groups if names else ():
+                build_failed = self.state.batches[batch_id].build_failed
+                kept |= names - build_failed.keys()
+                if not build_failed:
+                    break  # the others can't add to it
+        return kept
 
     # --- indexes -----------------------------------------------------------------------------------
 

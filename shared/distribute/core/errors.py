@@ -58,3 +58,16 @@ class IntegrityError(DistributeError):
 
 class StorageFull(DistributeError):
     """There is no room for what was to be stored."""
+
+
+def exit_code(error: DistributeError) -> int:
+    """The exit code, of every program of this tool, for an error that ended it."""
+    match error:
+        case InputError():
+            return 2
+        case Unreachable():
+            return 3
+        case Refused():
+            return 4
+        case _:
+            return 1

@@ -65,6 +65,8 @@ def _apply_batch_event(
     if batch is None:
         if event.type != "submitted":
             return "there is no such batch"
+        if event.spec.id != event.scope:
+            return f"its specification is of {event.spec.id}"
         state.batches[event.scope] = fold_batch.submit(event, state.seq, time)
         return None
     batch.last_seq = state.seq

@@ -94,7 +94,7 @@ def request_kill(batch: BatchState, job: str | None) -> str | None:
     if status in {Status.QUEUED, Status.RETRYING}:
         set_status(batch, row, Status.KILLED)
     elif row not in batch.active:
-        return f"the job {job!r} is over"
+        return None  # it ended while the request was on its way
     batch.kill_rows.add(row)  # also of one that waited: its assignment may be under way
     return None
 

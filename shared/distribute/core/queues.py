@@ -97,10 +97,10 @@ class Queue:
 
 @dataclass(slots=True)
 class Queues:
-    """All queues, by priority and person, and how many groups wait with each shape."""
+    """All queues, by priority and person, and the groups that wait with each shape."""
 
     by_priority: dict[int, dict[str, Queue]] = field(default_factory=dict)
-    shapes: dict[Shape, int] = field(default_factory=dict)
+    shapes: dict[Shape, set[LaneEntry]] = field(default_factory=dict)
 
     def keep(self, waiting: Waiting) -> bool:
         """Have the group in its lane while a job of it waits, and in no other. True where that changed."""
@@ -114,7 +114,7 @@ class Queues:
             queue = people.setdefault(batch.user, Queue(batch.user))
             shape = waiting.group.shape
             queue.add(shape, waiting.entry)
-            self.shapes[shape] = self.shapes.get(shape, 0) + 1
+            self.shapes.setdefault(shape, set()).add(waiting.entry)
             waiting.listed_at = wanted
         return True
 
@@ -130,7 +130,7 @@ class Queues:
             del people[queue.user]
             if not people:
                 del self.by_priority[waiting.listed_at]
-        self.shapes[shape] -= 1
+        self.shapes[shape].remove(waiting.entry)
         if not self.shapes[shape]:
             del self.shapes[shape]
         waiting.listed_at = None

@@ -24,9 +24,9 @@ Capabilities = Annotated[frozenset[str], PlainSerializer(sorted, return_type=lis
 
 
 class Frozen(BaseModel):
-    """A value: immutable, and with no room for unknown fields."""
+    """A value: immutable, with no room for unknown fields, nor for numbers that JSON can't write."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class InputFile(Frozen):

@@ -109,6 +109,8 @@ class Broker:
         if process.poll() is None:
             exited = _exit_of(process.pid)
             process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            # One that was made to stand still could not leave otherwise.
+            process.send_signal(signal.SIGCONT)
             await exited
         process.wait()
         self._process = None

@@ -34,6 +34,7 @@ class Outgoing:
         "size",
         "subject",
         "tries",
+        "was_postponed",
     )
 
     def __init__(
@@ -62,7 +63,8 @@ class Outgoing:
         self.settling = False
         """The broker said that the guard does not hold, and it is being found out what that means."""
         self.postponed = False
-        """The broker said that it can't take it now."""
+        """The broker said that it can't take it now, and it was not sent again yet."""
+        self.was_postponed = False
 
     def commands(self, max_payload: int) -> Iterator[bytes]:
         """The commands that publish it: one, or one a part."""

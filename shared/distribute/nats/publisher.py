@@ -202,9 +202,9 @@ class Publisher:
     def _settled(self, number: bytes, entry: Outgoing, task: asyncio.Task[Settled]) -> None:
         self._tasks.discard(task)
         entry.settling = False
-        if task.cancelled():
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or number not in self._in_flight:
             return
-        error = task.exception()
         if isinstance(error, Unreachable | ApiError):
             self._postpone(entry, str(error))
             return
@@ -230,7 +230,7 @@ class Publisher:
                 entry.subject,
                 reason,
             )
-        entry.postponed = True
+        entry.postponed = entry.was_postponed = True
         if self._retry_timer is None:
             loop = asyncio.get_running_loop()
             self._retry_timer = loop.call_later(self._retry_delay_s, self._retry_postponed)
@@ -248,11 +248,11 @@ class Publisher:
                 self._failed(number, Refused(f"you may not publish on {subject}: {action} is forbidden"))
 
     def _done(self, number: bytes, seq: int) -> None:
-        if self._complained:
+        entry = self._leave_window(number)
+        if entry.was_postponed and self._complained:
             self._complained = False
             self._retry_delay_s = _FIRST_RETRY_S
             _log.info("%s takes messages again", self._connection.address)
-        entry = self._leave_window(number)
         if not entry.future.done():
             entry.future.set_result(seq)
 

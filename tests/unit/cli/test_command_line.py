@@ -18,11 +18,12 @@ from distribute.core.errors import (
     Refused,
     StorageFull,
     Unreachable,
+    exit_code,
 )
 from distribute_cli import commands
 from distribute_cli.commands.pull import split_words
 from distribute_cli.filters import make_filter
-from distribute_cli.main import app, exit_code
+from distribute_cli.main import app
 from distribute_cli.verbs import ALIASES, VERBS
 
 

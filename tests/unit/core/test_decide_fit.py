@@ -110,7 +110,7 @@ def test_a_node_that_stands_aside_gets_nothing(state: tuple[Event, ...]) -> None
 
 
 def test_a_node_out_of_touch_gets_nothing_and_keeps_what_it_has() -> None:
-    lab = Lab(make.joined(), make.submitted(make.batch(2, resources=Resources(cpus=3))))
+    lab = Lab(make.joined(), make.submitted(make.batch(1, resources=Resources(cpus=3))))
     lab.assign()
     lab.agenda.observe(frozenset({"ws1"}))
     lab.happen(make.submitted(make.batch(1, batch="other")))

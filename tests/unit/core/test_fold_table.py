@@ -11,6 +11,7 @@ from distribute.core.state import State, Status
 from distribute.testing import builders as make
 
 WITH_RETRY = make.batch(2, retries=1)
+OF_ANOTHER = make.submitted().model_copy(update={"batch": "other"})
 
 LEADS_TO: dict[Status, tuple[Event, ...]] = {
     Status.QUEUED: (),
@@ -104,6 +105,7 @@ def make_type(kind: type) -> str:
         (make.left("ws9"), "there is no such node"),
         (make.reprioritized(1, of=make.batch(batch="other")), "there is no such batch"),
         (make.submitted(), "this batch exists"),
+        (OF_ANOTHER, "its specification is of lab/sweep"),
         (make.deleted(), "the batch is not over"),
         (make.batch_archived(), "the batch is not over"),
         (make.completed(), "not every job of the batch succeeded"),

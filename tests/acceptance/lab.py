@@ -1,0 +1,234 @@
+"""A lab of real processes, used as people use it: through the command line, and by what the log says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from acceptance.processes import Processes
+from distribute.core.events import Event, Recorded
+from distribute.core.ids import BatchId
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.embedded import Broker
+from distribute.nats.jetstream import call
+from distribute.nats.result_names import chunks_of_batch
+from distribute.ports import Only
+from distribute_services.node_runner import procfs
+
+PATIENCE_S = 60.0
+"""Nothing here takes nearly as long, but for a machine that is busy with something else."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a run of the command line came to."""
+
+    code: int
+    out: str
+    err: str
+    took_s: float
+
+    @property
+    def document(self) -> Json:
+        """Its JSON answer."""
+        found: Json = json.loads(self.out)
+        return found
+
+
+async def distribute(server: str, home: Path, *arguments: str) -> Said:
+    """Run the command line, with a home folder of its own."""
+    began = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "distribute_cli", *arguments,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "USER": "jane", "DISTRIBUTE_SERVER": server},
+    )  # fmt: skip
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise AssertionError(f"distribute {arguments} did not end within {PATIENCE_S:g} s") from None
+    assert process.returncode is not None
+    return Said(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
+
+
+class Lab:
+    """A cluster of processes, and its user's hands and eyes."""
+
+    def __init__(self, processes: Processes, cluster: Cluster) -> None:
+        self.processes = processes
+        self.cluster = cluster
+        self.folder = processes.folder
+        self._files = 0
+
+    # --- hands ---
+
+    async def distribute(self, *arguments: str, code: int = 0) -> Said:
+        """Run the command line against this lab, which must end with `code`."""
+        said = await distribute(self.processes.server, self.folder, *arguments)
+        assert said.code == code, f"{arguments} ended with {said.code}: {said.err}{self._logs()}"
+        return said
+
+    async def add(self, batch: Mapping[str, Any], *options: str, code: int = 0) -> Said:
+        """Submit a batch, written as its file is."""
+        return await self.distribute("add", str(self.write(batch)), *options, code=code)
+
+    def write(self, batch: Mapping[str, Any]) -> Path:
+        """The batch's file."""
+        self._files += 1
+        path = self.folder / f"batch-{self._files}.yaml"
+        path.write_text(yaml.safe_dump(dict(batch), allow_unicode=True))
+        return path
+
+    async def pull(self, batch: str, *, code: int = 0) -> tuple[Path, Said]:
+        """Pull a batch into a new folder; the batch's own folder there."""
+        self._files += 1
+        target = self.folder / f"pulled-{self._files}"
+        said = await self.distribute("pull", "--save-dir", str(target), "--", batch, code=code)
+        return target / batch, said
+
+    # --- eyes ---
+
+    async def event(
+        self,
+        *types: str,
+        batch: str | None = None,
+        node: str | None = None,
+        after: int = 0,
+        where: Callable[[Any], bool] = lambda _: True,
+    ) -> Recorded:
+        """The first such event behind a sequence, once it is there."""
+        only = Only(types=frozenset(types), batch=batch_id(batch) if batch else None, node=node)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                async for records in self.cluster.log.follow(after=after, only=only):
+                    for recorded in records:
+                        if where(recorded.event):
+                            return recorded
+        except TimeoutError:
+            pass
+        raise AssertionError(f"no {types} of {batch or node} within {PATIENCE_S:g} s{self._logs()}")
+
+    async def over(self, batch: str, after: int = 0) -> int:
+        """Wait until a batch is over and archived; the sequence of the event that says so."""
+        return (await self.event("batch_archived", batch=batch, after=after)).seq
+
+    async def events(self, *types: str, batch: str) -> list[Event]:
+        """The events of a batch up to now."""
+        found: list[Event] = []
+        only = Only(types=frozenset(types), batch=batch_id(batch))
+        async for records in self.cluster.log.follow(
+            after=0, only=only, until=await self.cluster.log.last_seq()
+        ):
+            found += [recorded.event for recorded in records]
+        return found
+
+    async def jobs(self, batch: str) -> dict[str, Json]:
+        """How a batch's jobs stand, by name."""
+        said = await self.distribute("status", "--json", "--", batch)
+        return {job["job"]: job for job in said.document["job_list"]}
+
+    async def ask(self, verb: str, **question: Any) -> Json:
+        """The scheduler's answer to a query."""
+        answer: Json = json.loads(await self.cluster.queries.ask(verb, json.dumps(question).encode()))
+        return answer
+
+    async def results_removed(self, *batches: str) -> None:
+        """Wait until the archive holds nothing more of these batches: the archiver does it, and says nothing."""
+        async with asyncio.timeout(PATIENCE_S):
+            for batch in batches:
+                while await self._results_of(batch):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+    async def _results_of(self, batch: str) -> Json:
+        """The subjects that hold results of a batch."""
+        wanted = {"subjects_filter": f"$O.results.C.{chunks_of_batch(batch_id(batch))}"}
+        answer = await call(self.cluster.connection, "STREAM.INFO.OBJ_results", wanted)
+        found: Json = answer["state"].get("subjects") or {}
+        return found
+
+    def job_processes(self, node: str) -> list[int]:
+        """The living processes of a node's attempts and builds."""
+        identity = (self.folder / node / "lock").read_text()
+        return [
+            pid
+            for pid in procfs.processes_of(os.getuid())
+            if (procfs.marker(pid) or "").startswith(f"{identity}/")
+        ]
+
+    def _logs(self) -> str:
+        """The last words of every service, for the message of a test that fails."""
+        logs = sorted(self.folder.glob("*.log"))
+        return "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[-1500:]}" for path in logs)
+
+
+def batch_id(text: str) -> BatchId:
+    namespace, _, batch = text.partition("/")
+    return BatchId(namespace, batch)
+
+
+def command_batch(name: str, jobs: Mapping[str, Any], **meta: Any) -> Json:
+    """A batch of commands, one cpu each. A job is its command, or the keys of its entry."""
+    namespace, _, batch = name.partition("/")
+    entries = [
+        {"name": job, **(entry if isinstance(entry, dict) else {"command": entry})}
+        for job, entry in jobs.items()
+    ]
+    return {
+        "meta": {"namespace": namespace, "batch_name": batch, "resources": {"cpus": 1}, **meta},
+        "command": {"jobs": entries},
+    }
+
+
+@asynccontextmanager
+async def open_lab(
+    folder: Path, nodes: Mapping[str, Sequence[str]], *, lost_s: float = 30.0, broker: Broker | None = None
+) -> AsyncIterator[Lab]:
+    """A lab whose nodes have joined. Its end is a test, too: nothing of it may be left."""
+    folder.mkdir(parents=True, exist_ok=True)
+    processes = Processes(folder, dict(nodes), lost_s, broker)
+    async with processes:
+        async with open_cluster(processes.broker.address, "test") as cluster:
+            lab = Lab(processes, cluster)
+            for node in nodes:
+                await lab.event("joined", node=node)
+            yield lab
+        for name in [name for name in processes.pids if name != "broker"]:
+            code = processes.end(name, signal.SIGTERM)
+            assert code == 0, f"{name} ended with {code}: {processes.log_of(name)[-2000:]}"
+    assert_nothing_is_left(lab)
+
+
+def assert_nothing_is_left(lab: Lab) -> None:
+    """No process, no port, and no file that can't be removed."""
+    for lock in lab.folder.glob("*/lock"):
+        assert lab.job_processes(lock.parent.name) == []
+    place = os.fsencode(lab.folder)
+    assert not [pid for pid in procfs.processes_of(os.getuid()) if place in _command_line(pid)]
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", urlsplit(lab.processes.server).port)) != 0
+    shutil.rmtree(lab.folder)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has ended meanwhile

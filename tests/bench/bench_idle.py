@@ -1,0 +1,64 @@
+"""What each service takes while nothing happens: resident memory, and percent of a core over ten seconds.
+
+The floor is a Python that has imported asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+
+import psutil
+
+from .figure import Figure, Floor
+from .running_lab import NODE, cpu_s, running_lab
+
+SETTLING_S = 2.0
+IDLE_S = 10.0
+NODE_TARGET_MB = 55.0
+NODE_TARGET_PERCENT = 0.5
+
+
+def run() -> list[Figure]:
+    """Start a cluster, and leave it alone."""
+    floor = Floor("import asyncio", _bare_mb())
+    return [
+        figure
+        for name, (memory_mb, percent) in asyncio.run(_measure()).items()
+        for figure in (
+            Figure(f"{name}: memory", memory_mb, "MB", NODE_TARGET_MB if name == NODE else None, floor),
+            Figure(f"{name}: of a core", percent, "%", NODE_TARGET_PERCENT if name == NODE else None),
+        )
+    ]
+
+
+async def _measure() -> dict[str, tuple[float, float]]:
+    async with running_lab(cpus=4) as (processes, _):
+        await asyncio.sleep(SETTLING_S)
+        used = {name: cpu_s(pid) for name, pid in processes.pids.items()}
+        since = time.perf_counter()
+        await asyncio.sleep(IDLE_S)
+        seconds = time.perf_counter() - since
+        return {
+            name: (_memory_mb(pid), 100 * (cpu_s(pid) - used[name]) / seconds)
+            for name, pid in processes.pids.items()
+        }
+
+
+def _memory_mb(pid: int) -> float:
+    return float(psutil.Process(pid).memory_info().rss) / 1e6
+
+
+def _bare_mb() -> float:
+    with subprocess.Popen(
+        [sys.executable, "-c", "import asyncio; print(flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as bare:
+        assert bare.stdout is not None
+        bare.stdout.readline()
+        memory_mb = _memory_mb(bare.pid)
+        bare.communicate(b"\n")
+    return memory_mb

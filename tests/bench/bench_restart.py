@@ -1,0 +1,89 @@
+"""Seconds from starting the scheduler's process to its answer to a query, at a million events in the log.
+
+With a snapshot as a scheduler leaves it that ends in good order; and with the oldest one that a scheduler
+may have to go on from that was killed. The floor is a process that only imports what the scheduler does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+
+import orjson
+
+from distribute.core.errors import Unreachable
+from distribute.core.fold import apply
+from distribute.core.state import State
+from distribute.nats.cluster import Cluster
+from distribute.snapshot import dump
+
+from .figure import Figure, Floor
+from .filling import empty_cluster, fill
+from .streams import lab
+
+BATCHES = 200
+JOBS = 1000
+SNAPSHOT_BATCHES = 160
+"""A snapshot is taken anew after as many events as there are jobs in it: here after these batches."""
+TARGET_S = 2.0
+TRY_AGAIN_S = 0.005
+TRIES = 3
+
+
+def run() -> list[Figure]:
+    """Fill a broker, and start a scheduler on it several times."""
+    return asyncio.run(_measure())
+
+
+async def _measure() -> list[Figure]:
+    async with empty_cluster() as (broker, cluster):
+        state, old = State(), b""
+        for number, piece in enumerate(lab(BATCHES, JOBS)):
+            await fill(cluster, piece)
+            for recorded in piece:
+                apply(state, recorded)
+            if number == SNAPSHOT_BATCHES:
+                old, old_seq = dump(state), state.seq
+        new, last = dump(state), state.seq
+        del state
+        server = broker.address.urls[0]
+        from_new = [await _restart(cluster, server, new) for _ in range(TRIES)]
+        from_old = await _restart(cluster, server, old)
+    floor = Floor("importing it", _import_s())
+    tail = f"{last - old_seq:,} events behind its snapshot"
+    return [
+        Figure(f"restart at {last:,} events", min(from_new), "s", TARGET_S, floor),
+        Figure(f"restart, {tail}", from_old, "s", None, floor),
+    ]
+
+
+async def _restart(cluster: Cluster, server: str, snapshot: bytes) -> float:
+    await cluster.store.put_snapshot("scheduler", snapshot)
+    since = time.perf_counter()
+    scheduler = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-m", "distribute_services", "scheduler", "--server", server],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while await _archived_batches(cluster) < BATCHES:  # noqa: ASYNC110 (it can only be asked)
+            await asyncio.sleep(TRY_AGAIN_S)
+        return time.perf_counter() - since
+    finally:
+        scheduler.kill()  # so that it leaves no snapshot of its own
+        scheduler.wait()
+
+
+async def _archived_batches(cluster: Cluster) -> int:
+    try:
+        answer = orjson.loads(await cluster.queries.ask("status"))
+    except Unreachable:
+        return 0
+    return sum(batch["archived"] is True for batch in answer["batches"])
+
+
+def _import_s() -> float:
+    since = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import distribute_services.scheduler.service"], check=True)
+    return time.perf_counter() - since

@@ -1,0 +1,96 @@
+"""Jobs a second: 5,000 `/bin/true` in one batch on 16 slots, from its submission until it is archived.
+
+Every event is synced to the disk before it is acknowledged. The floors, measured right before and after:
+`xargs` that runs as many, and a file that is synced after each record of an event's size.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from statistics import fmean
+from typing import NamedTuple
+
+from .figure import Figure, Floor
+from .running_lab import NODE, cpu_s, event_of, running_lab, submit
+from .streams import EVENTS_A_JOB
+
+JOBS = 5000
+WARM_UP_JOBS = 200
+SLOTS = 16
+TARGET = 1200
+JOB = "/bin/true"
+RECORD_BYTES = 400
+SYNCING_S = 1.0
+
+
+class Floors(NamedTuple):
+    """What this machine does without a scheduler: jobs/s, CPU seconds a job, synced records/s."""
+
+    jobs_a_second: float
+    cpu_s_a_job: float
+    syncs_a_second: float
+
+
+def run() -> list[Figure]:
+    """Measure the floors, the cluster, and the floors again."""
+    before = _floors()
+    seconds, cpu_s_a_job = asyncio.run(_run_batch())
+    floors = Floors(*map(fmean, zip(before, _floors(), strict=True)))
+    rate = JOBS / seconds
+    xargs, syncs = Floor(f"xargs -P {SLOTS}", floors.jobs_a_second), Floor("fsyncs", floors.syncs_a_second)
+    own = Floor("xargs and the jobs", 1e6 * floors.cpu_s_a_job)
+    return [
+        Figure("jobs", rate, "jobs/s", TARGET, xargs),
+        Figure("events, synced to the disk", rate * EVENTS_A_JOB, "events/s", None, syncs),
+        Figure("processor time a job, all together", 1e6 * sum(cpu_s_a_job.values()), "µs", None, own),
+        *(
+            Figure(f"processor time a job: {name}", 1e6 * each, "µs")
+            for name, each in sorted(cpu_s_a_job.items())
+        ),
+    ]
+
+
+async def _run_batch() -> tuple[float, dict[str, float]]:
+    """Seconds that the batch takes, and each process's CPU seconds a job; the node's with its jobs'."""
+    async with running_lab(cpus=SLOTS) as (processes, cluster):
+        warm_up = await submit(cluster, "warm-up", [(JOB,)] * WARM_UP_JOBS)
+        await event_of(cluster, "batch_archived", after=warm_up)
+        used = {name: cpu_s(pid) for name, pid in processes.pids.items()}
+        since = time.perf_counter()
+        submitted = await submit(cluster, "measured", [(JOB,)] * JOBS)
+        await event_of(cluster, "batch_archived", after=submitted)
+        seconds = time.perf_counter() - since
+        more = {name: (cpu_s(pid) - used[name]) / JOBS for name, pid in processes.pids.items()}
+    more[f"{NODE}, jobs included"] = more.pop(NODE)
+    return seconds, more
+
+
+def _floors() -> Floors:
+    used_before = _cpu_of_children_s()
+    since = time.perf_counter()
+    names = "\n".join(map(str, range(JOBS)))
+    subprocess.run(["xargs", "-P", str(SLOTS), "-n", "1", JOB], input=names, text=True, check=True)
+    seconds = time.perf_counter() - since
+    return Floors(JOBS / seconds, (_cpu_of_children_s() - used_before) / JOBS, _syncs_a_second())
+
+
+def _cpu_of_children_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _syncs_a_second() -> float:
+    record = os.urandom(RECORD_BYTES)
+    count = 0
+    with tempfile.TemporaryFile(buffering=0) as file:
+        since = time.perf_counter()
+        while (seconds := time.perf_counter() - since) < SYNCING_S:
+            file.write(record)
+            os.fsync(file.fileno())
+            count += 1
+    return count / seconds

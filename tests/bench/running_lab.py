@@ -1,0 +1,55 @@
+"""A cluster of real processes to measure, and batches to give it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from tests.acceptance.processes import Processes
+
+from distribute.core import events as ev
+from distribute.core.events import Guard, Recorded
+from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.ports import Only
+from distribute.runtime import new_id
+
+NODE = "node"
+
+
+@asynccontextmanager
+async def running_lab(cpus: int) -> AsyncIterator[tuple[Processes, Cluster]]:
+    """Broker (each event synced to the disk), scheduler, archiver and one node-runner that has joined."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            Processes(Path(folder), {NODE: ["--cpus", str(cpus)]}, lost_s=60.0) as processes,
+            open_cluster(processes.broker.address, "benchmark") as cluster,
+        ):
+            await event_of(cluster, "joined", after=0)
+            yield processes, cluster
+
+
+async def submit(cluster: Cluster, name: str, commands: Sequence[tuple[str, ...]]) -> int:
+    """Submit a batch of one-cpu commands; the sequence of its submission."""
+    jobs = tuple(CommandJob(name=f"j{number}", command=command) for number, command in enumerate(commands))
+    spec = BatchSpec(namespace="bench", batch=name, resources=Resources(cpus=1), work=CommandWork(jobs=jobs))
+    now = datetime.now(UTC)
+    event = ev.Submitted(id=new_id(), time=now, author="me", **spec.id._asdict(), user="me", spec=spec)
+    return await cluster.log.append(event, Guard(0))
+
+
+async def event_of(cluster: Cluster, event_type: str, *, after: int) -> Recorded:
+    """The first event of a type behind a sequence, once it is there."""
+    async for records in cluster.log.follow(after=after, only=Only(types=frozenset({event_type}))):
+        return records[0]
+    raise AssertionError("following ended by itself")
+
+
+def cpu_s(pid: int) -> float:
+    """The processor time a process has used, the children it waited for included."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system + times.children_user + times.children_system)

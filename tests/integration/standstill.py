@@ -1,0 +1,22 @@
+"""A broker that is there, and does nothing: swapped out, overloaded, its machine suspended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distribute.nats.embedded import Broker
+
+
+@contextmanager
+def standing_still(broker: Broker) -> Iterator[None]:
+    """Stop the broker's process for as long as the context lasts."""
+    assert broker.pid is not None
+    os.kill(broker.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, broker.pid, os.WSTOPPED)  # it takes the kernel a few milliseconds at times
+    try:
+        yield
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)

@@ -1,0 +1,127 @@
+"""Events that any peer could have written: well formed, and otherwise anything."""
+
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from distribute.core.events import MAX_ATTEMPTS, SCHEDULER, Event
+from distribute.core.ids import MAX_NAME_BYTES, check_name
+from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
+from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, Resources
+
+KINDS = get_args(get_args(Event)[0])
+"""Every class of the union."""
+
+
+def _is_a_name(text: str) -> bool:
+    try:
+        check_name(text)
+    except ValueError:
+        return False
+    return True
+
+
+any_names = st.text(min_size=1, max_size=MAX_NAME_BYTES).filter(_is_a_name)
+few_names = st.sampled_from(["a", "b"])
+job_names = st.sampled_from(["j1", "j2", "j3"])
+node_names = st.sampled_from(["n1", "n2", "n3"])
+moments = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+sizes = st.one_of(st.integers(0, 4), st.just(2**63 - 1))
+durations = st.floats(allow_nan=False, allow_infinity=False)
+
+shares = st.none() | st.builds(Resources, cpus=st.integers(1, 4), memory_bytes=sizes, gpus=st.integers(0, 2))
+jobs = st.lists(
+    st.builds(
+        CommandJob,
+        name=job_names,
+        command=st.just("true"),
+        resources=shares,
+        retries=st.none() | st.integers(0, 2),
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda job: job.name,
+)
+specs = st.builds(
+    BatchSpec,
+    namespace=st.just("lab"),
+    batch=few_names,
+    priority=st.integers(-1, 1),
+    capabilities=st.frozensets(st.sampled_from(["x", "y"])),
+    resources=shares,
+    retries=st.integers(0, 2),
+    work=st.builds(CommandWork, build=st.none() | st.just("make"), jobs=jobs.map(tuple)),
+)
+outputs = st.none() | st.builds(
+    Outputs,
+    inline=st.none()
+    | st.builds(
+        Manifest,
+        entries=st.lists(
+            st.one_of(
+                st.builds(StoredFolder, path=st.text()),
+                st.builds(StoredLink, path=st.text(), target=st.text()),
+                st.builds(StoredFile, path=st.text(), size_bytes=sizes, sha256=st.just("0" * 64)),
+            ),
+            max_size=2,
+        ).map(tuple),
+        left_out=st.lists(st.text(), max_size=1).map(tuple),
+    ),
+)
+
+FIELDS: dict[str, SearchStrategy[Any]] = {
+    "id": st.text(max_size=26),
+    "time": moments,
+    "author": node_names | st.just(SCHEDULER),
+    "namespace": st.just("lab"),
+    "batch": few_names,
+    "job": job_names,
+    "node": node_names,
+    "attempt": st.one_of(st.integers(1, 3), st.just(MAX_ATTEMPTS)),
+    "user": st.sampled_from(["jane", "bob"]),
+    "priority": st.integers(-100, 100),
+    "cpus": st.one_of(st.integers(1, 4), st.just(MAX_CPUS)),
+    "memory_bytes": sizes,
+    "exit_code": st.none() | st.integers(0, 255),
+    "signal": st.none() | st.integers(1, 255),
+    "wall_s": durations,
+    "cpu_s": durations,
+    "paused_s": durations,
+    "silent_s": durations,
+    "max_rss_bytes": sizes,
+    "outputs": outputs,
+    "capabilities": st.frozensets(st.sampled_from(["x", "y", "z"])),
+    "incarnation": st.text(max_size=3),
+    "version": st.text(max_size=3),
+    "until": moments,
+    "spec": specs,
+}
+"""How a field is made, where its type alone does not say it."""
+
+OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
+    ("assigned", "gpus"): st.lists(st.integers(0, 3), max_size=3).map(tuple),
+    ("joined", "gpus"): st.lists(st.text(max_size=3), max_size=3).map(tuple),
+    ("kill_requested", "job"): st.none() | job_names,
+}
+
+
+def events_of(kind: type[Any], **fields: SearchStrategy[Any]) -> SearchStrategy[Any]:
+    """Events of one kind; fields given here are made so."""
+    tag = kind.model_fields["type"].default
+    made = {name: FIELDS[name] for name in kind.model_fields if name in FIELDS}
+    made |= {name: strategy for (of, name), strategy in OF_KIND.items() if of == tag}
+    return st.builds(kind, **made | {name: one for name, one in fields.items() if name in kind.model_fields})
+
+
+_ONE_JOB: dict[str, SearchStrategy[Any]] = {
+    "batch": st.just("a"),
+    "job": st.just("j1"),
+    "node": st.just("n1"),
+    "attempt": st.just(1),
+    "cpus": st.just(1),
+}
+
+events = st.one_of([events_of(kind) for kind in KINDS] + [events_of(kind, **_ONE_JOB) for kind in KINDS])
+"""Events about few batches, jobs and nodes, half of them about one, so that they meet."""

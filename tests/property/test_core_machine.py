@@ -1,0 +1,252 @@
+"""A small lab in which anything legal may happen in any order, with two schedulers that race.
+
+Nodes, people and the archiver write what they may, under guards; each scheduler decides with the core, and
+what it decided arrives at the log later, or is refused. After every step the state and the indexes are sound.
+"""
+
+from collections import deque
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from distribute.codec import decode, encode
+from distribute.core.agenda import Agenda
+from distribute.core.decide import decide
+from distribute.core.events import Append, Event, Recorded
+from distribute.core.fold import apply
+from distribute.core.ids import JobId, Scope
+from distribute.core.invariants import check, check_agenda
+from distribute.core.specs import Resources
+from distribute.core.state import BatchState, JobKey, State, Status
+from distribute.snapshot import digest, dump, load
+from distribute.testing import builders as make
+
+NODES = {
+    "n1": {"cpus": 2},
+    "n2": {"cpus": 4, "gpus": ("x", "y"), "capabilities": frozenset({"gcc"})},
+    "n3": {"cpus": 1, "capabilities": frozenset({"gcc"})},
+}
+BATCHES = ("a", "b", "c")
+SHARES = (None, Resources(cpus=1), Resources(cpus=2), Resources(cpus=1, gpus=1))
+
+node_names = st.sampled_from(sorted(NODES))
+shares = st.sampled_from(SHARES)
+
+
+class Scheduler:
+    """An agenda, and what it appended that the log has not seen yet."""
+
+    def __init__(self, state: State) -> None:
+        self.agenda = Agenda(state)
+        self.under_way: deque[Append] = deque()
+
+
+class LabMachine(RuleBasedStateMachine):
+    """The log, and everybody who writes to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[Recorded] = []
+        self.last_seq: dict[Scope, int] = {}
+        self.schedulers = [Scheduler(State()), Scheduler(State())]
+        self.early_snapshot = dump(State())
+
+    @property
+    def state(self) -> State:
+        return self.schedulers[0].agenda.state
+
+    def write(self, event: Event) -> None:
+        """Somebody who knows the scope's last event appends another."""
+        recorded = Recorded(len(self.log) + 1, 1000.0 + 30.0 * len(self.log), event)
+        self.log.append(recorded)
+        self.last_seq[event.scope] = recorded.seq
+        for scheduler in self.schedulers:
+            scheduler.agenda.fold(recorded)
+
+    def batch(self, name: str) -> BatchState | None:
+        return self.state.batches.get(make.batch(batch=name).id)
+
+    def jobs(self, *statuses: Status) -> list[tuple[JobId, BatchState, int]]:
+        """The jobs in any of these statuses."""
+        return [
+            (batch.job_id(row), batch, row)
+            for batch in self.state.batches.values()
+            for row, status in enumerate(batch.status)
+            if status in statuses
+        ]
+
+    # --- nodes ---------------------------------------------------------------------------------
+
+    @initialize(names=st.sets(node_names, min_size=1))
+    def nodes_are_there(self, names: set[str]) -> None:
+        for name in sorted(names):
+            self.join(name)
+
+    @rule(name=node_names)
+    def join(self, name: str) -> None:
+        self.write(make.joined(name, **NODES[name]))
+
+    @rule(
+        name=node_names, change=st.sampled_from(["left", "paused", "resumed", "drain_requested", "undrained"])
+    )
+    def change_node(self, name: str, change: str) -> None:
+        if name in self.state.nodes:
+            self.write(getattr(make, change)(name))
+
+    @rule(name=node_names, batch=st.sampled_from(BATCHES), succeeded=st.booleans())
+    def build(self, name: str, batch: str, succeeded: bool) -> None:
+        if name in self.state.nodes and self.batch(batch) is not None:
+            self.write(make.build_finished(name, make.batch(batch=batch), succeeded=succeeded))
+
+    @precondition(lambda self: self.jobs(Status.ASSIGNED, Status.CLAIMED, Status.RUNNING))
+    @rule(data=st.data())
+    def a_node_goes_on_with_a_job(self, data: st.DataObject) -> None:
+        found = self.jobs(Status.ASSIGNED, Status.CLAIMED, Status.RUNNING)
+        job, batch, row = data.draw(st.sampled_from(found))
+        attempt = batch.active[row]
+        at = (job, attempt.node, attempt.number)
+        if batch.status[row] == Status.ASSIGNED:
+            self.write(make.claimed(*at))
+        elif batch.status[row] == Status.CLAIMED and data.draw(st.booleans()):
+            self.write(make.started(*at))
+        else:
+            wall_s = data.draw(st.sampled_from([0.5, 600.0]))
+            self.write(make.finished(*at, succeeded=data.draw(st.booleans()), wall_s=wall_s))
+
+    # --- people and the archiver ---------------------------------------------------------------
+
+    @rule(
+        name=st.sampled_from(BATCHES),
+        user=st.sampled_from(["jane", "bob"]),
+        needed=st.lists(shares, min_size=1, max_size=4),
+        retries=st.integers(0, 2),
+        priority=st.integers(-1, 1),
+        build=st.sampled_from([None, "make"]),
+        capabilities=st.sampled_from([frozenset[str](), frozenset({"gcc"})]),
+    )
+    def submit(self, name: str, user: str, needed: list[Resources | None], **fields: object) -> None:
+        if self.batch(name) is None:
+            jobs = [make.job(f"j{number}", resources=share) for number, share in enumerate(needed)]
+            self.write(make.submitted(make.batch(jobs, batch=name, resources=None, **fields), user))
+
+    @rule(name=st.sampled_from(BATCHES), job=st.none() | st.just("j0"))
+    def kill(self, name: str, job: str | None) -> None:
+        batch = self.batch(name)
+        over = {Status.SUCCEEDED, Status.FAILED, Status.KILLED}
+        if (
+            batch is not None
+            and batch.end is None
+            and (job is None or batch.status[batch.rows[job]] not in over)
+        ):
+            self.write(make.kill_requested(batch.id, job))
+
+    @rule(name=st.sampled_from(BATCHES), failed_only=st.booleans())
+    def retry(self, name: str, failed_only: bool) -> None:
+        batch = self.batch(name)
+        if batch is not None and (batch.end is not None or not batch.kill_all):
+            self.write(make.retry_requested(batch.id, failed_only=failed_only))
+
+    @rule(name=st.sampled_from(BATCHES), priority=st.integers(-1, 1))
+    def reprioritize(self, name: str, priority: int) -> None:
+        if self.batch(name) is not None:
+            self.write(make.reprioritized(priority, make.batch(batch=name)))
+
+    @rule(name=st.sampled_from(BATCHES))
+    def delete(self, name: str) -> None:
+        batch = self.batch(name)
+        if batch is not None and batch.end is not None and not batch.active:
+            self.write(make.deleted(batch.id))
+
+    @precondition(lambda self: any(batch.unarchived for batch in self.state.batches.values()))
+    @rule(data=st.data())
+    def archive(self, data: st.DataObject) -> None:
+        found = [
+            JobKey(batch.id, row) for batch in self.state.batches.values() for row in sorted(batch.unarchived)
+        ]
+        key = data.draw(st.sampled_from(found))
+        batch = self.state.batches[key.batch]
+        node = batch.node_names[batch.outcomes.node[key.row]]
+        self.write(make.job_archived(batch.job_id(key.row), node, batch.attempts[key.row]))
+
+    # --- schedulers ----------------------------------------------------------------------------
+
+    @rule(which=st.integers(0, 1), silent=st.none() | node_names, unheard=st.sets(node_names))
+    def a_scheduler_decides(self, which: int, silent: str | None, unheard: set[str]) -> None:
+        scheduler = self.schedulers[which]
+        scheduler.agenda.observe(frozenset(unheard & self.state.nodes.keys()))
+        expired = {} if silent is None else {silent: 99.0}
+        made = decide(scheduler.agenda, 1000.0 + 30.0 * len(self.log), expired, make.new_id)
+        for append in made:
+            assert append.guard.holds(self.last_seq.get(append.event.scope, 0)), append
+        scheduler.under_way.extend(made)
+        again = decide(scheduler.agenda, 1000.0 + 30.0 * len(self.log), expired, make.new_id)
+        assert not again, f"decided twice: {again}"
+
+    @rule(which=st.integers(0, 1), count=st.integers(1, 5))
+    def what_a_scheduler_decided_arrives(self, which: int, count: int) -> None:
+        scheduler = self.schedulers[which]
+        for _ in range(min(count, len(scheduler.under_way))):
+            append = scheduler.under_way.popleft()
+            scope = append.event.scope
+            if append.guard.holds(self.last_seq.get(scope, 0)):
+                self.write(append.event)
+            elif scheduler.agenda.pending.get(scope) is append.event:
+                scheduler.agenda.drop(scope)
+
+    @rule()
+    def a_snapshot_is_taken(self) -> None:
+        self.early_snapshot = dump(self.state)
+
+    # --- what always holds ---------------------------------------------------------------------
+
+    @invariant()
+    def everything_is_sound(self) -> None:
+        check(self.state)
+        for scheduler in self.schedulers:
+            check_agenda(scheduler.agenda)
+        # Of a batch deleted or killed with something of it under way, a rival's word may come too late.
+        late = "there is no such job"
+        assert not self.state.misfits or self.state.last_misfit.endswith(late), self.state.last_misfit
+
+    def teardown(self) -> None:
+        """Whoever read the same log is where the others are, however it was read."""
+        now = digest(self.state)
+        whole, restored = State(), load(self.early_snapshot)
+        for seq, time, event in self.log:
+            recorded = Recorded(seq, time, decode(encode(event)))
+            apply(whole, recorded)
+            apply(restored, recorded)
+        assert digest(self.schedulers[1].agenda.state) == now
+        assert digest(whole) == now
+        assert digest(restored) == now
+        self.settle()
+
+    def settle(self) -> None:
+        """Left to itself with every node at work, the lab brings every batch to its end."""
+        for name in sorted(NODES):
+            self.write(make.joined(name, **NODES[name]))
+            self.write(make.resumed(name))
+            self.write(make.undrained(name))
+        for _ in range(200):
+            self.a_scheduler_decides(0, None, set())
+            if not self.schedulers[0].under_way and not self.jobs(Status.ASSIGNED, Status.RETRYING):
+                break
+            self.what_a_scheduler_decided_arrives(0, 1000)
+            for job, batch, row in self.jobs(Status.ASSIGNED, Status.CLAIMED, Status.RUNNING):
+                self._finish_well(job, batch, row)
+        waiting = [batch for batch in self.state.batches.values() if batch.end is None]
+        assert all(batch.build_failed for batch in waiting), waiting
+        self.everything_is_sound()
+
+    def _finish_well(self, job: JobId, batch: BatchState, row: int) -> None:
+        attempt = batch.active[row]
+        at = (job, attempt.node, attempt.number)
+        if batch.status[row] == Status.ASSIGNED:
+            self.write(make.claimed(*at))
+        self.write(make.finished(*at, wall_s=600.0))
+        self.write(make.job_archived(*at))
+
+
+TestLab = LabMachine.TestCase
+TestLab.settings = settings(max_examples=60, stateful_step_count=60)

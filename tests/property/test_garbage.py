@@ -1,0 +1,81 @@
+"""Whatever a peer writes, readers go on: the fold and the policy never fail, and the state stays sound."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distribute.codec import decode, encode
+from distribute.core.agenda import Agenda
+from distribute.core.decide import decide
+from distribute.core.events import Event, Guard, Recorded
+from distribute.core.explain import explain
+from distribute.core.fold import apply
+from distribute.core.invariants import check, check_agenda
+from distribute.core.state import State
+from distribute.core.views import batch_view, batches_view, nodes_view
+from distribute.snapshot import digest, dump, load
+from distribute.testing import builders as make
+from property.arbitrary import KINDS, any_names, events, events_of
+
+SETTING = [make.joined("n1"), make.joined("n2"), make.submitted(make.batch([make.job("j1")], batch="a"))]
+"""Something for the garbage to be about."""
+
+
+@settings(max_examples=400)
+@given(written=st.lists(events, max_size=50).map(lambda written: SETTING + written), data=st.data())
+def test_whatever_is_written_is_survived(written: list[Event], data: st.DataObject) -> None:
+    agenda = Agenda(State())
+    for number, event in enumerate(written, start=1):
+        agenda.fold(Recorded(number, float(number), event))
+        check(agenda.state)
+        if data.draw(st.integers(0, 4)) == 0:
+            decide(agenda, float(number), {"n1": 99.0}, lambda: "id")
+            check_agenda(agenda)
+    check_agenda(agenda)
+    assert load(dump(agenda.state)) == agenda.state
+    for view in (batches_view(agenda.state), nodes_view(agenda.state, {}, frozenset())):
+        assert view.keys() <= {"batches", "nodes"}
+    for batch in agenda.state.batches.values():
+        assert len(batch_view(agenda.state, batch.id)["job_list"]) == len(batch.names)
+        assert all(explain(agenda, batch, row).summary for row in range(len(batch.names)))
+
+
+@settings(max_examples=100)
+@given(written=st.lists(events, max_size=30), cut=st.integers(0, 30), again=st.integers(0, 30))
+def test_snapshot_and_tail_are_the_whole(written: list[Event], cut: int, again: int) -> None:
+    """Even where the tail begins before the snapshot: what is delivered again changes nothing."""
+    log = [Recorded(number, float(number), event) for number, event in enumerate(written, start=1)]
+    whole, part = State(), State()
+    for recorded in log:
+        apply(whole, recorded)
+    for recorded in log[:cut]:
+        apply(part, recorded)
+    restored = load(dump(part))
+    for recorded in log[max(0, cut - again) :]:
+        apply(restored, recorded)
+    assert digest(restored) == digest(whole)
+
+
+ANY = dict.fromkeys(["author", "namespace", "batch", "job", "node"], any_names)
+
+
+@settings(max_examples=400)
+@given(event=st.one_of([events_of(kind, **ANY) for kind in KINDS]))
+def test_every_event_survives_the_codec(event: Event) -> None:
+    again = decode(encode(event))
+    assert encode(again) == encode(event)
+    assert again.scope == event.scope
+
+
+@given(
+    seqs=st.lists(st.integers(1, 50), unique=True).map(sorted),
+    since=st.integers(0, 50),
+    seen=st.integers(0, 50),
+)
+def test_a_guard_holds_exactly_where_nothing_came_that_its_writer_had_not_seen(
+    seqs: list[int], since: int, seen: int
+) -> None:
+    """`seqs` are a scope's events, those up to `since` of a deleted batch; the writer read up to `seen`."""
+    known = [seq for seq in seqs if since < seq <= seen]
+    unseen = [seq for seq in seqs if seq > max(since, seen)]
+    guard = Guard(known[-1] if known else 0, since)
+    assert guard.holds(seqs[-1] if seqs else 0) is (not unseen)

@@ -1,0 +1,157 @@
+"""Each job's story, straight from the events and without the fold: so that a fold that is wrong in the same
+way everywhere is found out, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distribute.core import events as ev
+from distribute.core.fold_job import MAX_NODE_DEATHS
+from distribute.core.ids import BatchId, JobId
+from distribute.core.specs import BatchSpec
+from distribute.core.state import BatchState, State, Status
+
+
+class Broken(AssertionError):
+    """Something that must hold does not."""
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raises `Broken`."""
+    if not holds:
+        raise Broken(otherwise)
+
+
+@dataclass(slots=True)
+class Story:
+    """A job since its batch was submitted."""
+
+    retries: int
+    attempt: int = 0
+    holder: str | None = None
+    claimed: bool = False
+    failures: int = 0
+    succeeded: bool = False
+    to_archive: bool = False
+    """An attempt ended, and the archiver has not said that its outputs are there."""
+
+
+class Stories:
+    """The stories of all jobs. `committed` has the results that are in the archive, as `JOB/ATTEMPT`."""
+
+    def __init__(self, committed: set[str]) -> None:
+        self.of: dict[JobId, Story] = {}
+        self._committed = committed
+        self._deleted: set[BatchId] = set()
+        self._ghosts: dict[JobId, tuple[str, int]] = {}
+        """Attempts at jobs of batches that were deleted when the assignment came into the log."""
+
+    def of_batch(self, batch: BatchId) -> list[tuple[JobId, Story]]:
+        return [(job, story) for job, story in self.of.items() if job.batch_id == batch]
+
+    def tell(self, event: ev.Event, before: State) -> bool:
+        """Go on with the stories. False: the event is about nothing that is still there, and need not fit.
+
+        That can be with a batch that was deleted while an event about one of its jobs was on its way: the
+        guards of a batch and of its jobs know nothing of each other.
+        """
+        match event:
+            case ev.Submitted():
+                self._submitted(event.spec)
+            case ev.RetryRequested():
+                self._forgive(before.batches[event.scope], event.failed_only)
+            case ev.Completed():
+                held = [job for job, story in self.of_batch(event.scope) if story.holder]
+                require(not held, f"{event.scope} completed while nodes hold {held}")
+            case ev.BatchArchived():
+                missing = [job for job, story in self.of_batch(event.scope) if story.to_archive]
+                require(not missing, f"{event.scope} archived without {missing}")
+            case ev.Deleted():
+                self._deleted.add(event.scope)
+                for job, _ in self.of_batch(event.scope):
+                    del self.of[job]
+            case ev.JobEvent():
+                if self._is_ghostly(event):
+                    return False
+                self._tell_of_job(self.of[event.scope], event)
+            case _:
+                pass
+        return True
+
+    def _is_ghostly(self, event: ev.JobEvent) -> bool:
+        story = self.of.get(event.scope)
+        if isinstance(event, ev.Assigned):
+            ghostly = event.batch_id in self._deleted and (
+                story is None or event.attempt != story.attempt + 1
+            )
+            if ghostly:
+                self._ghosts[event.scope] = event.node, event.attempt
+            else:
+                self._ghosts.pop(event.scope, None)
+        elif isinstance(event, ev.JobArchived):
+            ghostly = event.batch_id in self._deleted and (story is None or event.attempt != story.attempt)
+        else:
+            ghostly = self._ghosts.get(event.scope) == (event.node, event.attempt)
+        require(ghostly or story is not None, "there is no such job")
+        return ghostly
+
+    def _submitted(self, spec: BatchSpec) -> None:
+        for job in spec.work.jobs:
+            retries = spec.retries if job.retries is None else job.retries
+            id_ = JobId(spec.namespace, spec.batch, job.name)
+            require(id_ not in self.of, f"{id_} is submitted twice")
+            self.of[id_] = Story(retries)
+
+    def _forgive(self, batch: BatchState, failed_only: bool) -> None:
+        unhappy = {Status.FAILED} if failed_only else {Status.FAILED, Status.KILLED}
+        for job, story in self.of_batch(batch.id):
+            if batch.status[batch.rows[job.job]] in unhappy:
+                story.failures = 0
+
+    def _tell_of_job(self, story: Story, event: ev.JobEvent) -> None:
+        match event:
+            case ev.Assigned():
+                require(story.holder is None, f"{story.holder} has it")
+                require(not story.succeeded, "it has succeeded already")
+                require(story.failures <= story.retries, f"it has failed {story.failures} times")
+                require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
+                story.attempt, story.holder, story.claimed = event.attempt, event.node, False
+            case ev.JobArchived():
+                require(event.attempt == story.attempt and story.to_archive, "nothing was to be archived")
+                require(f"{event.scope}/{event.attempt}" in self._committed, "it is not in the archive")
+                story.to_archive = False
+            case ev.Released(reason="quarantined") if story.holder is None:
+                require(not story.succeeded and story.failures > 0, "there is no failure to take back")
+                story.failures -= 1
+                story.to_archive = False
+            case _:
+                require(
+                    (story.holder, story.attempt) == (event.node, event.attempt), f"{story.holder} has it"
+                )
+                self._go_on(story, event)
+
+    def _go_on(self, story: Story, event: ev.JobEvent) -> None:
+        """A word of, or to, the node that has the job."""
+        match event:
+            case ev.Claimed():
+                require(not story.claimed, "it was claimed already")
+                story.claimed = True
+            case ev.Started():
+                require(story.claimed, "it was not claimed")
+            case ev.Finished():
+                require(story.claimed, "it was not claimed")
+                story.holder, story.to_archive = None, True
+                story.succeeded = event.succeeded
+                story.failures += not event.succeeded
+            case _:
+                story.holder = None
+
+    def compare(self, batch: BatchState) -> None:
+        """The fold says of the jobs of a batch what their stories say."""
+        for row in range(len(batch.names)):
+            job, status = batch.job_id(row), Status(batch.status[row])
+            story = self.of[job]
+            require((status is Status.SUCCEEDED) == story.succeeded, f"{job} is {status.name}: {story}")
+            excused = batch.deaths.get(row, 0) >= MAX_NODE_DEATHS or batch.end_reason is not None
+            if status is Status.FAILED and not excused:
+                require(story.failures > story.retries, f"{job} failed for no reason: {story}")

@@ -1,0 +1,117 @@
+"""The state as bytes and back: nothing is lost, and a damaged snapshot is never taken for a good one."""
+
+import os
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import orjson
+import pytest
+
+import core_kit
+from core_kit import Lab
+from distribute.core.errors import IntegrityError
+from distribute.core.specs import Resources
+from distribute.core.state import State
+from distribute.snapshot import digest, dump, load
+from distribute.testing import builders as make
+
+
+def busy_lab() -> Lab:
+    """A state in which every field of every part holds something."""
+    jobs = [make.job("a"), make.job("b", resources=Resources(cpus=2, gpus=1)), make.job("c"), make.job("d")]
+    lab = Lab(
+        make.joined("ws1", gpus=("x", "y"), capabilities=frozenset({"gcc", "mpi"})),
+        make.joined("ws2"),
+        make.submitted(make.batch(jobs, build="make", retries=1, capabilities=frozenset({"gcc"}))),
+        make.build_started("ws1"),
+        make.build_finished("ws1"),
+        make.build_finished("ws2", succeeded=False),
+        make.build_started("ws2"),
+        make.assigned("a"),
+    )
+    lab.run("a")
+    lab.happen(make.finished("a", succeeded=False, wall_s=1.0), make.assigned("b", gpus=(1,), cpus=2))
+    lab.run("b")
+    lab.happen(make.assigned("c"))
+    lab.run("c")
+    lab.happen(make.released("c"), make.kill_requested(job="d"), make.left("nobody"))
+    lab.happen(make.submitted(make.batch(batch="other"), user="bob"), make.drain_requested("ws2"))
+    lab.happen(make.submitted(make.batch(batch="done")), make.kill_requested(make.batch(batch="done")))
+    lab.happen(make.completed(make.batch(batch="done"), state="killed"), make.paused("ws1"))
+    return lab
+
+
+def test_nothing_is_lost() -> None:
+    state = busy_lab().state
+    again = load(dump(state))
+    assert again == state
+    assert dump(again) == dump(state)
+    assert digest(again) == digest(state)
+
+
+def test_an_empty_state_survives() -> None:
+    assert load(dump(State())) == State()
+
+
+def test_one_event_more_is_another_digest() -> None:
+    lab = busy_lab()
+    before = digest(lab.state)
+    lab.happen(make.undrained("ws2"))
+    assert digest(lab.state) != before
+
+
+def test_who_goes_on_from_a_snapshot_gets_where_the_others_are() -> None:
+    lab = busy_lab()
+    restored = load(dump(lab.state))
+    tail = (make.finished("b", node="ws1"), make.job_archived("a"), make.released("c", reason="owner"))
+    lab.happen(*tail)
+    make.happen(*tail, state=restored)
+    assert digest(restored) == digest(lab.state)
+
+
+@pytest.mark.parametrize("place", [0, 63, 64, 100, -1])
+def test_a_byte_that_is_another_is_noticed(place: int) -> None:
+    data = bytearray(dump(busy_lab().state))
+    data[place] ^= 1
+    with pytest.raises(IntegrityError, match=r"^a snapshot is damaged: its bytes do not have its digest$"):
+        load(bytes(data))
+
+
+@pytest.mark.parametrize("size", [0, 1, 64, 1000, -1])
+def test_a_snapshot_cut_short_is_noticed(size: int) -> None:
+    with pytest.raises(IntegrityError, match="damaged"):
+        load(dump(busy_lab().state)[:size])
+
+
+def stored(**fields: object) -> bytes:
+    """The snapshot of an empty state as another program would have written it."""
+    body = orjson.dumps(orjson.loads(dump(State())[64:]) | fields)
+    return sha256(body).hexdigest().encode() + body
+
+
+def test_a_snapshot_of_another_version_is_refused() -> None:
+    with pytest.raises(IntegrityError, match=r"^a snapshot of version 99; this distribute reads 1$"):
+        load(stored(version=99))
+
+
+def test_a_snapshot_with_other_fields_is_refused() -> None:
+    with pytest.raises(
+        IntegrityError, match=r"^a snapshot of another make of version 1: KeyError\('name'\)$"
+    ):
+        load(stored(nodes=[{}]))
+
+
+def test_the_digest_is_the_same_in_every_process() -> None:
+    program = "from unit.core.test_snapshot import busy_lab; from distribute.snapshot import digest\n"
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program + "print(digest(busy_lab().state))"],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(core_kit.__file__).parent)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(answers) == 1

@@ -1,0 +1,287 @@
+"""The JSON that people and scripts read: its keys are a contract."""
+
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+
+from core_kit import Lab
+from distribute.core.events import Beat, Event
+from distribute.core.ids import BatchId
+from distribute.core.specs import Resources
+from distribute.core.views import batch_view, batches_view, match_view, nodes_view, rfc3339, why_view
+from distribute.testing import builders as make
+from distribute.testing.builders import GIB
+
+SWEEP = BatchId("lab", "sweep")
+
+
+TOO_LARGE = (
+    "no node with these capabilities is large enough for 9 cpus, 0 bytes of memory and 0 GPUs;"
+    f" the largest have 4 cpus, {8 * GIB} bytes and 0 GPUs"
+)
+
+
+def after(*events: Event, jobs: int = 1, **fields: object) -> Lab:
+    """Ten seconds after New Year a node joins, a second later the batch comes, then the events."""
+    return Lab(make.joined(), make.submitted(make.batch(jobs, **fields)), *events)
+
+
+RUNNING = (make.assigned(), make.claimed(), make.started())
+
+
+def test_times_are_rfc_3339_in_utc() -> None:
+    assert rfc3339(datetime(2026, 1, 2, 3, 4, 5, 678901, UTC).timestamp()) == "2026-01-02T03:04:05.678Z"
+    assert rfc3339(None) is None
+    assert rfc3339(0) is None
+
+
+def test_a_batch() -> None:
+    (view,) = batches_view(after(jobs=3, priority=2).state)["batches"]
+    assert view == {
+        "namespace": "lab",
+        "batch": "sweep",
+        "user": "jane",
+        "kind": "command",
+        "state": "queued",
+        "priority": 2,
+        "submitted_at": "2026-01-01T00:00:02.000Z",
+        "finished_at": None,
+        "reason": None,
+        "jobs": {
+            "total": 3,
+            "queued": 3,
+            "assigned": 0,
+            "running": 0,
+            "succeeded": 0,
+            "failed": 0,
+            "killed": 0,
+        },
+        "archived": False,
+        "build_failed": {},
+    }
+
+
+def test_the_counts_of_a_batch() -> None:
+    lab = after(*RUNNING, make.finished(), make.assigned("job2"), make.assigned("job3"), jobs=9, retries=1)
+    lab.happen(make.claimed("job3"), make.assigned("job4"))
+    lab.run("job4")
+    lab.happen(make.assigned("job5"))
+    lab.run("job5")
+    lab.happen(make.finished("job5", succeeded=False))  # to be tried again
+    for attempt in (1, 2):
+        lab.happen(make.assigned("job6", attempt=attempt))
+        lab.fail_fast("job6", attempt=attempt)
+    lab.happen(make.kill_requested(job="job7"))
+    view = batch_view(lab.state, SWEEP)
+    assert view["state"] == "running"
+    assert view["jobs"] == {
+        "total": 9,
+        "queued": 3,
+        "assigned": 2,
+        "running": 1,
+        "succeeded": 1,
+        "failed": 1,
+        "killed": 1,
+    }
+
+
+@pytest.mark.parametrize("state", ["completed", "failed", "killed"])
+def test_a_batch_that_is_over(state: str) -> None:
+    lab = after(*RUNNING, make.finished())
+    lab.happen(make.completed(state=state, reason="so it is"), make.job_archived(), make.batch_archived())
+    view = batch_view(lab.state, SWEEP)
+    assert (view["state"], view["reason"], view["archived"]) == (state, "so it is", True)
+    assert view["finished_at"] == "2026-01-01T00:00:07.000Z"
+
+
+def test_batches_stand_in_order_of_submission() -> None:
+    lab = Lab(*(make.submitted(make.batch(batch=name)) for name in ("z", "a", "m")))
+    assert [view["batch"] for view in batches_view(lab.state)["batches"]] == ["z", "a", "m"]
+
+
+NEVER_RAN = {
+    "job": "job1",
+    "state": "queued",
+    "attempt": 0,
+    "node": None,
+    "exit_code": None,
+    "signal": None,
+    "reason": None,
+    "submitted_at": "2026-01-01T00:00:02.000Z",
+    "started_at": None,
+    "finished_at": None,
+    "wall_s": None,
+    "cpu_s": None,
+    "paused_s": None,
+    "max_rss_bytes": None,
+    "archived": False,
+}
+
+
+def the_job(lab: Lab) -> dict[str, object]:
+    (view,) = batch_view(lab.state, SWEEP)["job_list"]
+    assert list(view) == list(NEVER_RAN)
+    return dict(view)
+
+
+def test_a_job_that_waits() -> None:
+    assert the_job(after()) == NEVER_RAN
+
+
+def test_a_job_in_flight() -> None:
+    given = NEVER_RAN | {"state": "assigned", "attempt": 1, "node": "ws1"}
+    assert the_job(after(RUNNING[0])) == given
+    assert the_job(after(*RUNNING[:2])) == given
+    running = given | {"state": "running", "started_at": "2026-01-01T00:00:05.000Z"}
+    assert the_job(after(*RUNNING)) == running
+    assert the_job(after(*RUNNING, make.paused())) == running | {"state": "paused"}
+
+
+def test_a_job_that_is_over() -> None:
+    figures = {"wall_s": 61.5, "cpu_s": 60.5, "paused_s": 1.5, "max_rss_bytes": 12}
+    lab = after(*RUNNING, make.finished(**figures))
+    over = NEVER_RAN | figures | {
+        "state": "succeeded",
+        "attempt": 1,
+        "node": "ws1",
+        "exit_code": 0,
+        "started_at": "2026-01-01T00:00:05.000Z",
+        "finished_at": "2026-01-01T00:00:06.000Z",
+    }  # fmt: skip
+    assert the_job(lab) == over
+    lab.happen(make.job_archived())
+    assert the_job(lab) == over | {"archived": True}
+
+
+def test_a_job_that_a_signal_ended() -> None:
+    ending = make.finished(succeeded=False, exit_code=None, signal=9, reason="out of memory")
+    view = the_job(after(*RUNNING, ending))
+    assert (view["state"], view["exit_code"], view["signal"]) == ("failed", None, 9)
+    assert view["reason"] == "out of memory"
+
+
+def test_a_job_that_never_ran_has_its_batchs_reason() -> None:
+    view = the_job(after(make.completed(state="failed", reason="the build failed")))
+    assert view == NEVER_RAN | {"state": "failed", "reason": "the build failed"}
+
+
+def test_a_killed_job() -> None:
+    assert the_job(after(make.kill_requested()))["state"] == "killed"
+
+
+def test_jobs_stand_in_the_order_of_the_file() -> None:
+    jobs = [make.job("b"), make.job("a", resources=Resources(cpus=3)), make.job("c")]
+    lab = Lab(make.submitted(make.batch(jobs)))
+    assert [job["job"] for job in batch_view(lab.state, SWEEP)["job_list"]] == ["b", "a", "c"]
+
+
+def test_an_unknown_batch_is_named() -> None:
+    with pytest.raises(KeyError, match="sweep"):
+        batch_view(Lab().state, SWEEP)
+
+
+def test_a_node() -> None:
+    lab = Lab(make.joined(cpus=8, gpus=("A100",), capabilities=frozenset({"mpi", "gcc"})), make.submitted())
+    lab.assign()
+    beat = Beat(node="ws1", incarnation="1", load=2.5, owner_idle_s=30.0)
+    (view,) = nodes_view(lab.state, {"ws1": beat}, frozenset())["nodes"]
+    assert view == {
+        "node": "ws1",
+        "state": "busy",
+        "capabilities": ["gcc", "mpi"],
+        "cpus": 8,
+        "cpus_free": 7,
+        "memory_bytes": 8 * GIB,
+        "gpus": ["A100"],
+        "running": 1,
+        "load": 2.5,
+        "owner_idle_s": 30.0,
+        "version": "1",
+        "paused_until": None,
+        "reason": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "state", "reason"),
+    [
+        ((), "idle", None),
+        ((make.submitted(), make.assigned()), "busy", None),
+        ((make.paused(),), "paused", "its owner works"),
+        ((make.drain_requested(),), "draining", "for repair"),
+        ((make.quarantined(),), "quarantined", "failed 5 jobs within seconds"),
+        ((make.lost(),), "lost", None),
+        ((make.left(),), "left", None),
+    ],
+)
+def test_the_state_of_a_node(events: tuple[Event, ...], state: str, reason: str | None) -> None:
+    (view,) = nodes_view(Lab(make.joined(), *events).state, {}, frozenset())["nodes"]
+    assert (view["state"], view["reason"], view["load"]) == (state, reason, None)
+
+
+def test_a_node_out_of_touch_and_one_that_is_paused() -> None:
+    lab = Lab(make.joined("b"), make.joined("a"), make.paused("a"))
+    views = nodes_view(lab.state, {}, frozenset({"b"}))["nodes"]
+    assert [(view["node"], view["state"]) for view in views] == [("a", "paused"), ("b", "out_of_touch")]
+    assert views[0]["paused_until"] == "2026-01-02T00:00:00.000Z"
+
+
+def test_why() -> None:
+    lab = after(resources=Resources(cpus=64))
+    assert why_view(lab.agenda, SWEEP, "job1") == {
+        "namespace": "lab",
+        "batch": "sweep",
+        "job": "job1",
+        "state": "queued",
+        "summary": "waits: no node could ever run it",
+        "nodes": [
+            {"node": "ws1", "obstacle": "cpus", "text": "has too few cpus: 4, of 64 needed"},
+        ],
+    }
+    with pytest.raises(KeyError, match="job9"):
+        why_view(lab.agenda, SWEEP, "job9")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "resources", "fit", "problem"),
+    [
+        ((), None, 2, None),
+        (("gcc",), Resources(cpus=4), 1, None),
+        (("fenics",), None, 0, "no node has the capability fenics; there are: cuda, gcc"),
+        (("gcc", "cuda"), None, 0, "no single node has all of: cuda, gcc"),
+        (
+            ("gcc",),
+            Resources(cpus=9),
+            0,
+            TOO_LARGE,
+        ),
+    ],
+)
+def test_how_many_nodes_could_run_it(
+    capabilities: tuple[str, ...], resources: Resources | None, fit: int, problem: str | None
+) -> None:
+    lab = Lab(
+        make.joined("a", capabilities=frozenset({"gcc"})),
+        make.joined("b", capabilities=frozenset({"cuda"})),
+        make.joined("gone"),
+        make.lost("gone"),
+    )
+    view = match_view(lab.state, frozenset(capabilities), [resources])
+    assert view == {"nodes": 2, "fit": [fit], "capabilities": {"cuda": 1, "gcc": 1}, "problem": problem}
+
+
+def test_no_node_at_all() -> None:
+    view = match_view(Lab().state, frozenset(), [None])
+    assert (view["nodes"], view["problem"]) == (0, "no node has joined yet")
+
+
+def test_everything_is_json() -> None:
+    lab = after(*RUNNING, make.finished(), jobs=2, build="make")
+    for view in (
+        batches_view(lab.state),
+        batch_view(lab.state, SWEEP),
+        nodes_view(lab.state, {}, frozenset()),
+        why_view(lab.agenda, SWEEP, "job2"),
+    ):
+        assert orjson.loads(orjson.dumps(view)) == view
