@@ -87,6 +87,9 @@ class Beats(Protocol):
 
     async def send(self, beat: Beat) -> None: ...
 
+    async def last(self, node: str) -> Beat | None:
+        """The node's last beat, if it beat within the last seconds."""
+
     def follow(self) -> AsyncIterator[Beat]: ...
 
 
@@ -120,5 +123,8 @@ class ArtifactStore(Protocol):
     def get_result(self, stored: StoredObject) -> AsyncIterator[bytes]:
         """The bytes of a result. Raises `IntegrityError` at the end where they differ from the digest."""
 
-    async def delete_results(self, batch: BatchId) -> None:
-        """Remove every result of a batch, committed or not."""
+    async def delete_results(self, batch: BatchId, before: float) -> None:
+        """Remove every result of a batch, committed or not, that was stored before a time.
+
+        `before` is in seconds since 1970, by the log's clock: what a later batch of the same name left stays.
+        """

@@ -151,7 +151,7 @@ class Lab:
         return answer
 
     async def results_removed(self, *batches: str) -> None:
-        """Wait until the archive holds nothing more of these batches: the archiver does it, and says nothing."""
+        """Wait until the archive holds nothing more of these batches. Nothing tells of it."""
         async with asyncio.timeout(PATIENCE_S):
             for batch in batches:
                 while await self._results_of(batch):  # noqa: ASYNC110

@@ -177,15 +177,48 @@ async def test_a_silent_consumer_is_made_again(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pulling, "_SILENCE_S", 0.2)
+    async with Relay(broker.port) as relay, open_cluster(relay.address, "behind the relay") as reader:
+        following = Following(reader.log.follow(after=0))
+        await claim(cluster, 0, 10)
+        await following.reaches(10)
+        relay.mute()  # nobody hears that the consumer is gone
+        for name in (await call(cluster.connection, f"CONSUMER.NAMES.{EVENTS}"))["consumers"]:
+            await call(cluster.connection, f"CONSUMER.DELETE.{EVENTS}.{name}")
+        relay.unmute()
+        await claim(cluster, 10, 10)
+        await following.reaches(20)
+        await following.stop()
+    assert following.seqs == list(range(1, 21))
+
+
+async def test_a_broker_that_stands_still_costs_no_event_and_repeats_none(
+    broker: Broker, cluster: Cluster
+) -> None:
+    following = Following(cluster.log.follow(after=0))
+    futures = [cluster.log.append(builders.claimed(f"job{n}"), Guard(0)) for n in range(2000)]
+    await futures[100]
+    with standing_still(broker):
+        await asyncio.sleep(0.5)  # it stands still for a while: that is what is tested
+    await following.reaches(2000)
+    await following.stop()
+    assert following.seqs == list(range(1, 2001))
+
+
+async def test_a_message_that_went_astray_is_noticed(cluster: Cluster) -> None:
     following = Following(cluster.log.follow(after=0))
     await claim(cluster, 0, 10)
     await following.reaches(10)
-    with standing_still(broker):
-        await asyncio.sleep(0.7)  # silence is what is tested
-    await claim(cluster, 10, 10)
-    await following.reaches(20)
+    (name,) = (await call(cluster.connection, f"CONSUMER.NAMES.{EVENTS}"))["consumers"]
+    # Another one pulls from the same consumer, and so takes messages out of its numbering.
+    stolen: list[bytes] = []
+    thief = cluster.connection.new_inbox()
+    cluster.connection.tap(thief, lambda subject, reply, header, payload: stolen.append(payload))
+    cluster.connection.send(f"$JS.API.CONSUMER.MSG.NEXT.{EVENTS}.{name}", b"5", reply=thief)
+    await claim(cluster, 10, 20)
+    await following.reaches(30)
     await following.stop()
-    assert following.seqs == list(range(1, 21))
+    assert stolen
+    assert following.seqs == list(range(1, 31))
 
 
 async def test_leaves_no_consumer_behind(cluster: Cluster) -> None:
@@ -312,4 +345,4 @@ async def test_deliveries_that_wait_here_or_are_worked_on_do_not_come_again(
         await eventually(lambda: consumer_is(cluster, "slow", num_ack_pending=0, num_pending=0))
     assert seen == list(range(1, 11))
     info = await call(cluster.connection, f"CONSUMER.INFO.{EVENTS}.slow")
-    assert info["num_redelivered"] == 0
+    assert info["delivered"]["consumer_seq"] == 10  # one delivery each

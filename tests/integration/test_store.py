@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -79,7 +80,7 @@ async def test_the_longest_names_of_any_letter(store: JetStreamStore, letter: st
     stored = await store.put_result(f"{longest}/{longest}/{longest}/1/0", longest, stream_of(b"x"))
     await store.commit_result(stored)
     assert await read_all(store, stored) == b"x"
-    await store.delete_results(BatchId(longest, longest))
+    await store.delete_results(BatchId(longest, longest), before=time.time())
     with pytest.raises(IntegrityError, match="missing"):
         await read_all(store, stored)
 
@@ -194,8 +195,8 @@ async def test_deleting_a_batch_leaves_others_alone(cluster: Stores, store: JetS
         await store.commit_result(await store.put_result(name, "ws 07", stream_of(name.encode())))
     await store.put_result(uncommitted, "ws*", stream_of(content(2 * CHUNK)))
     await store.commit_result(await store.put_result(empty, "ws", stream_of(b"")))
-    await store.delete_results(BatchId("n.s", "a"))
-    await store.delete_results(BatchId("n.s", "a"))
+    await store.delete_results(BatchId("n.s", "a"), before=time.time())
+    await store.delete_results(BatchId("n.s", "a"), before=time.time())
     found = await subjects(await cluster.connection(), "results", ">")
     assert len(found) == 2 * len(kept)
     client = await nats.connect(cluster.broker.address.urls[0])
@@ -206,6 +207,27 @@ async def test_deleting_a_batch_leaves_others_alone(cluster: Stores, store: JetS
         }
     finally:
         await client.close()
+
+
+async def test_deleting_a_batch_leaves_a_later_one_of_its_name_alone(
+    cluster: Stores, store: JetStreamStore
+) -> None:
+    async def put(name: str, text: bytes) -> StoredObject:
+        return await store.put_result(f"n/a/{name}", "ws", stream_of(text))
+
+    await store.commit_result(await put("both/1/0", b"old"))
+    await store.commit_result(await put("old only/1/0", b"old"))
+    late = await put("committed late/1/0", b"old")
+    deleted_at = time.time()
+    await store.commit_result(late)
+    kept = await put("both/1/0", b"new")
+    await store.commit_result(kept)
+    await store.delete_results(BatchId("n", "a"), before=deleted_at)
+    assert len(await subjects(await cluster.connection(), "results", ">")) == 2
+    assert await read_all(store, kept) == b"new"
+    uncommitted = await put("not committed/1/0", b"new")
+    await store.delete_results(BatchId("n", "a"), before=deleted_at)
+    assert await read_all(store, uncommitted) == b"new"
 
 
 async def test_a_snapshot_is_replaced_whole(cluster: Stores, store: JetStreamStore) -> None:

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
@@ -99,10 +100,10 @@ async def test_a_full_broker(tmp_path: Path) -> None:
         putting = asyncio.create_task(store.put_result("a/new/c/1/0", "n", stream_of(data)))
         done, _ = await asyncio.wait([putting], timeout=0.5)
         assert not done
-        await store.delete_results(BatchId("a", "old"))
+        await store.delete_results(BatchId("a", "old"), before=time.time())
         async with asyncio.timeout(20):
             await assert_stored(cluster, await putting, data)
-        await store.delete_results(BatchId("a", "new"))
+        await store.delete_results(BatchId("a", "new"), before=time.time())
         await store.put_input(tmp_path / "in", digest(data))
         await store.get_input(digest(data), tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == data

@@ -18,7 +18,7 @@ from distribute.core.fold import apply
 from distribute.core.ids import JobId, Scope
 from distribute.core.invariants import check, check_agenda
 from distribute.core.specs import Resources
-from distribute.core.state import BatchState, JobKey, State, Status
+from distribute.core.state import ENDED, BatchState, JobKey, State, Status
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 
@@ -27,8 +27,12 @@ NODES = {
     "n2": {"cpus": 4, "gpus": ("x", "y"), "capabilities": frozenset({"gcc"})},
     "n3": {"cpus": 1, "capabilities": frozenset({"gcc"})},
 }
+CHANGES = ("left", "paused", "resumed", "drain_requested", "undrained")
 BATCHES = ("a", "b", "c")
 SHARES = (None, Resources(cpus=1), Resources(cpus=2), Resources(cpus=1, gpus=1))
+
+TOO_LATE = ("there is no such job", "jobs of the batch are in flight", "the batch is over")
+"""What one scheduler said while the other, or a person, saw to the batch: guards are by job or by batch."""
 
 node_names = st.sampled_from(sorted(NODES))
 shares = st.sampled_from(SHARES)
@@ -87,9 +91,7 @@ class LabMachine(RuleBasedStateMachine):
     def join(self, name: str) -> None:
         self.write(make.joined(name, **NODES[name]))
 
-    @rule(
-        name=node_names, change=st.sampled_from(["left", "paused", "resumed", "drain_requested", "undrained"])
-    )
+    @rule(name=node_names, change=st.sampled_from(CHANGES))
     def change_node(self, name: str, change: str) -> None:
         if name in self.state.nodes:
             self.write(getattr(make, change)(name))
@@ -133,12 +135,9 @@ class LabMachine(RuleBasedStateMachine):
     @rule(name=st.sampled_from(BATCHES), job=st.none() | st.just("j0"))
     def kill(self, name: str, job: str | None) -> None:
         batch = self.batch(name)
-        over = {Status.SUCCEEDED, Status.FAILED, Status.KILLED}
-        if (
-            batch is not None
-            and batch.end is None
-            and (job is None or batch.status[batch.rows[job]] not in over)
-        ):
+        if batch is None or batch.end is not None:
+            return
+        if job is None or batch.status[batch.rows[job]] not in ENDED:
             self.write(make.kill_requested(batch.id, job))
 
     @rule(name=st.sampled_from(BATCHES), failed_only=st.booleans())
@@ -158,13 +157,17 @@ class LabMachine(RuleBasedStateMachine):
         if batch is not None and batch.end is not None and not batch.active:
             self.write(make.deleted(batch.id))
 
-    @precondition(lambda self: any(batch.unarchived for batch in self.state.batches.values()))
+    @precondition(lambda self: self.unarchived())
     @rule(data=st.data())
     def archive(self, data: st.DataObject) -> None:
-        found = [
-            JobKey(batch.id, row) for batch in self.state.batches.values() for row in sorted(batch.unarchived)
-        ]
-        key = data.draw(st.sampled_from(found))
+        self.archive_one(data.draw(st.sampled_from(self.unarchived())))
+
+    def unarchived(self) -> list[JobKey]:
+        """The jobs whose last attempt the archiver has still to look at."""
+        batches = self.state.batches.values()
+        return [JobKey(batch.id, row) for batch in batches for row in sorted(batch.unarchived)]
+
+    def archive_one(self, key: JobKey) -> None:
         batch = self.state.batches[key.batch]
         node = batch.node_names[batch.outcomes.node[key.row]]
         self.write(make.job_archived(batch.job_id(key.row), node, batch.attempts[key.row]))
@@ -205,9 +208,7 @@ class LabMachine(RuleBasedStateMachine):
         check(self.state)
         for scheduler in self.schedulers:
             check_agenda(scheduler.agenda)
-        # Of a batch deleted or killed with something of it under way, a rival's word may come too late.
-        late = "there is no such job"
-        assert not self.state.misfits or self.state.last_misfit.endswith(late), self.state.last_misfit
+        assert not self.state.misfits or self.state.last_misfit.endswith(TOO_LATE), self.state.last_misfit
 
     def teardown(self) -> None:
         """Whoever read the same log is where the others are, however it was read."""
@@ -228,15 +229,15 @@ class LabMachine(RuleBasedStateMachine):
             self.write(make.joined(name, **NODES[name]))
             self.write(make.resumed(name))
             self.write(make.undrained(name))
-        for _ in range(200):
+        for _ in range(100):
+            for key in self.unarchived():
+                self.archive_one(key)
             self.a_scheduler_decides(0, None, set())
-            if not self.schedulers[0].under_way and not self.jobs(Status.ASSIGNED, Status.RETRYING):
-                break
             self.what_a_scheduler_decided_arrives(0, 1000)
             for job, batch, row in self.jobs(Status.ASSIGNED, Status.CLAIMED, Status.RUNNING):
                 self._finish_well(job, batch, row)
-        waiting = [batch for batch in self.state.batches.values() if batch.end is None]
-        assert all(batch.build_failed for batch in waiting), waiting
+        waiting = [str(batch.id) for batch in self.state.batches.values() if batch.end is None]
+        assert not waiting, f"every node works, and these wait for ever: {waiting}"
         self.everything_is_sound()
 
     def _finish_well(self, job: JobId, batch: BatchState, row: int) -> None:
@@ -245,8 +246,7 @@ class LabMachine(RuleBasedStateMachine):
         if batch.status[row] == Status.ASSIGNED:
             self.write(make.claimed(*at))
         self.write(make.finished(*at, wall_s=600.0))
-        self.write(make.job_archived(*at))
 
 
 TestLab = LabMachine.TestCase
-TestLab.settings = settings(max_examples=60, stateful_step_count=60)
+TestLab.settings = settings(stateful_step_count=60)

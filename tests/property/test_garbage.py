@@ -1,6 +1,6 @@
 """Whatever a peer writes, readers go on: the fold and the policy never fail, and the state stays sound."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from distribute.codec import decode, encode
@@ -20,7 +20,6 @@ SETTING = [make.joined("n1"), make.joined("n2"), make.submitted(make.batch([make
 """Something for the garbage to be about."""
 
 
-@settings(max_examples=400)
 @given(written=st.lists(events, max_size=50).map(lambda written: SETTING + written), data=st.data())
 def test_whatever_is_written_is_survived(written: list[Event], data: st.DataObject) -> None:
     agenda = Agenda(State())
@@ -39,7 +38,6 @@ def test_whatever_is_written_is_survived(written: list[Event], data: st.DataObje
         assert all(explain(agenda, batch, row).summary for row in range(len(batch.names)))
 
 
-@settings(max_examples=100)
 @given(written=st.lists(events, max_size=30), cut=st.integers(0, 30), again=st.integers(0, 30))
 def test_snapshot_and_tail_are_the_whole(written: list[Event], cut: int, again: int) -> None:
     """Even where the tail begins before the snapshot: what is delivered again changes nothing."""
@@ -58,7 +56,6 @@ def test_snapshot_and_tail_are_the_whole(written: list[Event], cut: int, again: 
 ANY = dict.fromkeys(["author", "namespace", "batch", "job", "node"], any_names)
 
 
-@settings(max_examples=400)
 @given(event=st.one_of([events_of(kind, **ANY) for kind in KINDS]))
 def test_every_event_survives_the_codec(event: Event) -> None:
     again = decode(encode(event))

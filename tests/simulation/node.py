@@ -118,6 +118,8 @@ class RunnerProcess(SimulatedProcess):
                     self._stop(instruction.run)
                 case m.Tidy() | m.Forget():
                     pass
+                case m.GiveWay():
+                    raise AssertionError(f"{self.name} gives way, and nobody else has its name")
         self._say_goodbye()
 
     def _report(self, report: m.Report) -> None:

@@ -12,6 +12,7 @@ from functools import partial
 
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, IntegrityError
+from distribute.core.events import Recorded
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Manifest
 from distribute.nats.cluster import Cluster
@@ -57,12 +58,12 @@ class ArchiverService:
         try:
             await self._commit(task)
         except IntegrityError as error:
-            if not await self._is_deleted(delivery.recorded.event):
+            if not await self._is_deleted(delivery.recorded):
                 # Not acknowledged, so tried again: chunks that are late may still come.
                 log.warning("%s can't be archived: %s", delivery.recorded.event.scope, error)
                 return
         if task.delete is not None:
-            await self._delete(task.delete)
+            await self._delete(task.delete, task.delete_before)
         self._append(delivery, task)
 
     async def _commit(self, task: Task) -> None:
@@ -76,15 +77,16 @@ class ArchiverService:
             await store.commit_result(stored)
         await store.commit_result(task.manifest)
 
-    async def _delete(self, batch: BatchId) -> None:
-        await self._cluster.store.delete_results(batch)
+    async def _delete(self, batch: BatchId, before: float) -> None:
+        await self._cluster.store.delete_results(batch, before)
         log.info("deleted the results of %s", batch)
 
-    async def _is_deleted(self, event: ev.Event) -> bool:
-        if not isinstance(event, ev.Finished | ev.BuildFinished):
+    async def _is_deleted(self, recorded: Recorded) -> bool:
+        """Was the batch deleted since? There may be a new one of its name."""
+        if not isinstance(recorded.event, ev.Finished | ev.BuildFinished):
             return False
-        last = await self._cluster.log.last(event.batch_id)
-        return last is not None and isinstance(last.event, ev.Deleted)
+        last = await self._cluster.log.last(recorded.event.batch_id, "deleted")
+        return last is not None and last.seq > recorded.seq
 
     def _append(self, delivery: Delivery, task: Task) -> None:
         if task.append is None:

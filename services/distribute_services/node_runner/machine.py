@@ -144,7 +144,12 @@ class Forget:
     batch: BatchId
 
 
-Instruction = Report | Announce | Load | Build | Launch | Collect | Stop | Tidy | Forget
+@dataclass(frozen=True, slots=True)
+class GiveWay:
+    """Another node-runner joined under this node's name: end, and say so. Nothing to call."""
+
+
+Instruction = Report | Announce | Load | Build | Launch | Collect | Stop | Tidy | Forget | GiveWay
 
 
 class _Stamp(TypedDict):
@@ -244,8 +249,8 @@ class RunnerMachine:
             return self._batch_over(event.scope)
         if isinstance(event, ev.RetryRequested):
             return self._retry_build(event.scope)
-        if event.id == self._join_id:
-            self.joined_seq = recorded.seq
+        if isinstance(event, ev.Joined):
+            return self._somebody_joined(recorded.seq, event)
         if event.author == self.node or self.leaving:
             return []  # its own words
         match event:
@@ -260,6 +265,13 @@ class RunnerMachine:
                 return [*stops, *self.join()]
             case _:
                 pass
+        return []
+
+    def _somebody_joined(self, seq: int, event: ev.Joined) -> list[Instruction]:
+        if event.id == self._join_id:
+            self.joined_seq = seq
+        elif self.joined_seq is not None and event.incarnation != self.incarnation:
+            return [GiveWay()]
         return []
 
     def _assigned(self, seq: int, event: ev.Assigned) -> list[Instruction]:

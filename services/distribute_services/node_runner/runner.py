@@ -16,9 +16,9 @@ from typing import Any
 
 import distribute
 from distribute.core import events as ev
-from distribute.core.errors import Conflict
+from distribute.core.errors import Conflict, Refused
 from distribute.core.events import Beat
-from distribute.core.ids import BatchId
+from distribute.core.ids import BatchId, NodeId
 from distribute.core.specs import BatchSpec
 from distribute.nats.cluster import Cluster
 from distribute.ports import Only
@@ -51,7 +51,7 @@ class NodeRunner:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._machine = m.RunnerMachine(
             options.name,
-            incarnation=new_id(),
+            incarnation=f"{folder.identity}/{new_id()}",
             cpus=capacity.cpus,
             memory_bytes=capacity.memory_bytes,
             gpus=capacity.gpus,
@@ -67,15 +67,18 @@ class NodeRunner:
         start = await self._cluster.log.last_seq()
         self._do(self._machine.join())
         async with draining(self._appending, PATIENCE_S):
-            await supervise(
-                stop,
-                {
-                    "events": self._follow(start, Only(node=self._options.name, also=m.BATCH_EVENTS)),
-                    "beats": self._beat(),
-                    "failures": self._watch(),
-                },
-            )
-            await self._leave()
+            try:
+                await supervise(
+                    stop,
+                    {
+                        "events": self._follow(start, Only(node=self._options.name, also=m.BATCH_EVENTS)),
+                        "beats": self._beat(),
+                        "failures": self._watch(),
+                    },
+                )
+                await self._leave()
+            finally:
+                await self._work.close()
 
     async def _leave(self) -> None:
         """Stop what has not ended; let what has ended be collected and reported; say goodbye."""
@@ -90,8 +93,6 @@ class NodeRunner:
                     await asyncio.wait(self._steps)
         except TimeoutError:
             log.warning("left without a word: the broker did not answer, or jobs did not end in time")
-        finally:
-            await self._work.close()
 
     # --- what comes in -----------------------------------------------------------------------------
 
@@ -149,6 +150,8 @@ class NodeRunner:
                     self._step(self._load(instruction.batch))
                 case m.Build():
                     self._step(self._build(self._batches[instruction.batch].spec))
+                case m.GiveWay():
+                    self._fail(Refused(_two_of_a_name(self._options.name)))
                 case m.Forget():
                     self._batches.forget(instruction.batch)
                     self._step(self._work.forget(instruction.batch))
@@ -231,8 +234,10 @@ async def run_node(cluster: Cluster, options: Options, stop: asyncio.Event) -> N
 
     Raises:
         InputError: another runner works in the same folder.
+        Refused: another runner, in another folder or on another computer, has this node's name.
     """
     with OwnFolder(options.work_dir) as folder:
+        await _check_name_is_free(cluster, options.name, folder)
         capacity = await detect(
             cpus=options.cpus,
             memory_bytes=options.memory_bytes,
@@ -240,3 +245,20 @@ async def run_node(cluster: Cluster, options: Options, stop: asyncio.Event) -> N
             capabilities=options.capabilities,
         )
         await NodeRunner(cluster, options, folder, capacity).run(stop)
+
+
+async def _check_name_is_free(cluster: Cluster, name: str, folder: OwnFolder) -> None:
+    """Beats are kept for seconds only: one from elsewhere means that somebody else is this node now."""
+    beat = await cluster.beats.last(name)
+    if beat is None or beat.incarnation.startswith(f"{folder.identity}/"):
+        return
+    last = await cluster.log.last(NodeId(name))
+    if last is None or not isinstance(last.event, ev.Left):
+        raise Refused(_two_of_a_name(name))
+
+
+def _two_of_a_name(name: str) -> str:
+    return (
+        f"another node-runner, on another computer or in another folder, is the node {name!r}: give one of"
+        " them another --name; or, where that one was killed just now, try again in a quarter of a minute"
+    )

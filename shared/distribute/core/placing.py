@@ -20,35 +20,49 @@ from distribute.core.state import BatchState, Shape
 
 
 def place_jobs(decisions: Decisions) -> None:
-    """Give jobs away until nothing that waits fits anywhere."""
-    agenda = decisions.agenda
-    placing = _Placing(decisions)
-    for priority in sorted(agenda.queues.by_priority, reverse=True):
-        if not placing.has_room():
-            return
-
-        def rank(queue: Queue) -> tuple[float, int, Queue]:
-            return agenda.share(queue.user, decisions.now), queue.first, queue
-
-        ranking = [rank(queue) for queue in agenda.queues.by_priority[priority].values()]
-        heapq.heapify(ranking)
-        while ranking and placing.has_room():
-            _, _, queue = heapq.heappop(ranking)
-            if placing.serve(queue) and queue.lanes:
-                heapq.heappush(ranking, rank(queue))  # its person has more of the lab now
+    """Give jobs away until nothing that waits can be placed."""
+    while not _Round(decisions).run():
+        pass
 
 
-class _Placing:
-    """The placing of one call: nodes only fill up in it, so what did not fit will not."""
+class _Round:
+    """A pass over the queues in their order. Nodes only fill up in it, so what did not fit will not.
+
+    What is kept from whom stands at its start; where a job that was placed changes that, all is ranked anew.
+    """
 
     def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
         self._agenda = decisions.agenda
         self._kept = decisions.agenda.kept_for_gpu_work()
         self._reserved: tuple[Shape, str] | None = None
+        self._reserved_by: Queue | None = None
         self._open = list(self._agenda.nodes_for)
 
-    def has_room(self) -> bool:
+    def run(self) -> bool:
+        """Place what can be placed. False where another round is needed."""
+        agenda, now = self._agenda, self._decisions.now
+
+        def rank(queue: Queue) -> tuple[float, int, Queue]:
+            return agenda.share(queue.user, now), queue.first, queue
+
+        for priority in sorted(agenda.queues.by_priority, reverse=True):
+            if not self._has_room():
+                return True
+            ranking = [rank(queue) for queue in agenda.queues.by_priority[priority].values()]
+            heapq.heapify(ranking)
+            while ranking and self._has_room():
+                _, _, queue = heapq.heappop(ranking)
+                placed = self._serve(queue)
+                if placed is None:
+                    continue
+                if queue is self._reserved_by or (placed.gpus and self._kept != agenda.kept_for_gpu_work()):
+                    return False
+                if queue.lanes:
+                    heapq.heappush(ranking, rank(queue))  # its person has more of the lab now
+        return True
+
+    def _has_room(self) -> bool:
         """Could a job of any shape that waits be placed?"""
         while self._open:
             shape = self._open[-1]
@@ -57,16 +71,16 @@ class _Placing:
             self._open.pop()
         return False
 
-    def serve(self, queue: Queue) -> bool:
-        """Place the first job of the queue that can run; False where none can."""
+    def _serve(self, queue: Queue) -> Shape | None:
+        """Place the first job of the queue that can run. Its shape, or None where none can."""
         for shape, lane in queue.in_order():
             choice = self._choose(shape, lane)
             if choice is not None:
                 self._assign(*choice)
-                return True
+                return shape
             if self._reserved is None:
-                self._reserve(shape, lane)
-        return False
+                self._reserve(queue, shape, lane)
+        return None
 
     def _usable(self, shape: Shape) -> Iterator[str]:
         """The nodes that fit the shape and may be used for it, the best first."""
@@ -78,12 +92,12 @@ class _Placing:
         for_shape, reserved = self._reserved or (shape, None)
         return (name for name in names if name not in kept and (name != reserved or shape == for_shape))
 
-    def _reserve(self, shape: Shape, lane: Lane) -> None:
+    def _reserve(self, queue: Queue, shape: Shape, lane: Lane) -> None:
         """Keep the node that will fit the shape soonest, of those on which something of the lane can run."""
         batches = [self._agenda.state.batches[batch_id] for _, batch_id, _ in lane]
         for name in self._not_kept(shape, self._agenda.nodes_for[shape].nearest()):
             if any(name not in batch.build_failed for batch in batches):
-                self._reserved = shape, name
+                self._reserved, self._reserved_by = (shape, name), queue
                 return
 
     def _choose(self, shape: Shape, lane: Lane) -> tuple[BatchId, int, str] | None:

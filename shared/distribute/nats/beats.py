@@ -10,6 +10,7 @@ from distribute.codec import decode_beat, encode_beat
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Beat
 from distribute.nats.connection import Connection
+from distribute.nats.jetstream import direct_get
 from distribute.nats.provision import BEATS
 from distribute.nats.reader import read
 from distribute.nats.subjects import ALL_BEATS, beat_subject
@@ -26,6 +27,11 @@ class JetStreamBeats:
     async def send(self, beat: Beat) -> None:
         """Send a heartbeat. Without a broker it is dropped: late ones would tell lies."""
         self._connection.send(beat_subject(beat.node), encode_beat(beat))
+
+    async def last(self, node: str) -> Beat | None:
+        """The last heartbeat of a node, while it is kept: `provision.BEATS_KEPT_S` seconds."""
+        stored = await direct_get(self._connection, BEATS, {"last_by_subj": beat_subject(node)})
+        return None if stored is None else decode_beat(stored.payload)
 
     async def follow(self) -> AsyncGenerator[Beat, None]:
         """The last heartbeat of each node, then each as it comes. One that can't be read is left out."""

@@ -15,6 +15,7 @@ import base64
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -169,9 +170,20 @@ class Bucket:
             if not page or len(found) >= answer["total"]:
                 return found
 
-    async def purge(self, pattern: str) -> None:
-        """Remove every message on the subjects that match."""
-        await self._api(f"STREAM.PURGE.{self.stream}", {"filter": pattern})
+    async def seq_at(self, moment: float) -> int:
+        """The sequence below which all is that was stored before a moment, in seconds since 1970."""
+        answer = await self._api(f"STREAM.INFO.{self.stream}", {})
+        time = datetime.fromtimestamp(moment, UTC).isoformat()
+        wanted = {"next_by_subj": ">", "start_time": time}
+        first = await patiently(
+            self._connection, lambda: jetstream.leader_get(self._connection, self.stream, wanted)
+        )
+        return first.seq if first is not None else int(answer["state"]["last_seq"]) + 1
+
+    async def purge(self, pattern: str, *, before_seq: int | None = None) -> None:
+        """Remove every message on the subjects that match, or those below a sequence."""
+        bound = {"seq": before_seq} if before_seq is not None else {}
+        await self._api(f"STREAM.PURGE.{self.stream}", {"filter": pattern, **bound})
 
     async def _page(self, pattern: str, offset: int) -> dict[str, Any]:
         return await self._api(f"STREAM.INFO.{self.stream}", {"subjects_filter": pattern, "offset": offset})

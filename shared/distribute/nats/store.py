@@ -167,8 +167,9 @@ class JetStreamStore:
         async with self._slot(stored.chunks > 1):
             await fetch(self._reader, wanted, path)
 
-    async def delete_results(self, batch: BatchId) -> None:
-        """Remove every result of a batch, committed or not."""
+    async def delete_results(self, batch: BatchId, before: float) -> None:
+        """As `ports.ArtifactStore.delete_results`."""
+        before_seq = await self._results.seq_at(before)
         chunks = self._results.chunk_subject(chunks_of_batch(batch))
         prefix = self._results.chunk_subject("")
         names = {name_of(subject.removeprefix(prefix)) for subject in await self._results.subjects(chunks)}
@@ -176,13 +177,16 @@ class JetStreamStore:
 
         async def forget(name: str) -> None:
             async with at_once:
-                await self._results.purge(self._results.meta_subject(name))
+                found = await self._results.meta(name, latest=True)
+                # The name may be a later object's by now; and it may have been given late to an older one.
+                if found is not None and await self._results.last_seq(found[0].nuid) < before_seq:
+                    await self._results.purge(self._results.meta_subject(name), before_seq=found[1] + 1)
 
         # The chunks, which tell the names, go last: so what is cut off can be repeated.
         async with asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(forget(name))
-        await self._results.purge(chunks)
+        await self._results.purge(chunks, before_seq=before_seq)
 
     # --- snapshots ---
 

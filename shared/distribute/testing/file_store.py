@@ -79,10 +79,10 @@ class FileStore:
         if digest.hexdigest() != stored.sha256:
             raise IntegrityError(f"result {stored.name} is missing or damaged in the store")
 
-    async def delete_results(self, batch: BatchId) -> None:
-        folder = self._named(str(batch))
-        if folder.exists():
-            shutil.rmtree(folder)
+    async def delete_results(self, batch: BatchId, before: float) -> None:
+        for stored in list(self._named(str(batch)).rglob("*")):
+            if _NUID.fullmatch(stored.name) and stored.stat().st_mtime < before:
+                shutil.rmtree(stored)
 
     def _named(self, name: str) -> Path:
         # A build's results have an empty part in their name, which no folder can have.

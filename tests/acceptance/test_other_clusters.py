@@ -1,0 +1,156 @@
+"""Where there is no cluster, or one of another version: said in one line, and nothing is touched."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import nats
+import pytest
+
+from acceptance.lab import command_batch, distribute
+from acceptance.processes import Processes
+from distribute.nats.cluster import open_cluster
+from distribute.nats.embedded import Broker
+from distribute.nats.provision import LAYOUT
+
+QUICK_S = 10.0
+"""A connection is tried for five seconds."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
+    async with Broker(tmp_path / "broker", die_with_parent=True) as broker:
+        yield broker
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Something that listens on a port, and is no broker. `called`: somebody has connected."""
+
+    port: int
+    called: asyncio.Event
+
+
+@asynccontextmanager
+async def listener(greeting: bytes) -> AsyncIterator[Listener]:
+    """Listen on a free port; whoever connects hears the greeting, and nothing more."""
+    called = asyncio.Event()
+    connections: set[asyncio.Task[None]] = set()
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.set()
+        writer.write(greeting)
+        await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(
+        lambda reader, writer: connections.add(asyncio.create_task(hold(reader, writer))), "127.0.0.1", 0
+    ) as server:
+        yield Listener(server.sockets[0].getsockname()[1], called)
+        await asyncio.gather(*connections)
+
+
+@pytest.mark.parametrize("verb", ["status", "add"])
+async def test_no_cluster(tmp_path: Path, verb: str) -> None:
+    batch = tmp_path / "batch.yaml"
+    batch.write_text(json.dumps(command_batch("lab/x", {"job": "true"})))
+    server = f"nats://127.0.0.1:{free_port()}"
+    said = await distribute(server, tmp_path, *([verb, str(batch)] if verb == "add" else [verb]))
+    assert (said.code, said.out) == (3, "")
+    assert len(said.err.splitlines()) == 1
+    assert server in said.err
+    assert "is the cluster up" in said.err
+    assert said.took_s < QUICK_S
+
+
+async def test_a_host_that_has_no_address(tmp_path: Path) -> None:
+    said = await distribute("nats://no-such-host.invalid:4222", tmp_path, "status")
+    assert said.code == 3
+    assert len(said.err.splitlines()) == 1
+    assert "no-such-host.invalid" in said.err
+
+
+async def test_something_else_listens_there(tmp_path: Path) -> None:
+    async with listener(b"220 mail.lab.example ESMTP\r\n") as mail:
+        said = await distribute(f"nats://127.0.0.1:{mail.port}", tmp_path, "status")
+    assert said.code == 3
+    assert len(said.err.splitlines()) == 1
+
+
+async def test_a_broker_without_a_cluster(broker: Broker, tmp_path: Path) -> None:
+    said = await distribute(broker.address.urls[0], tmp_path, "status")
+    assert said.code == 4
+    assert "a broker, but no cluster: start one there with" in said.err
+
+
+@pytest.mark.parametrize(
+    ("layout", "is_newer", "advice"),
+    [
+        (LAYOUT - 1, "older", "upgrade the cluster's head first"),
+        (LAYOUT + 1, "newer", "upgrade distribute on this computer"),
+    ],
+)
+async def test_a_cluster_of_another_layout(
+    broker: Broker, tmp_path: Path, layout: int, is_newer: str, advice: str
+) -> None:
+    """The command line and every service say so, and leave the cluster as it is."""
+    told = f"the cluster is {is_newer} (layout {layout}) than this distribute (layout {LAYOUT}): {advice}"
+    async with open_cluster(broker.address, "test", provisioning=True):
+        pass
+    server = broker.address.urls[0]
+    await set_layout(server, layout)
+    said = await distribute(server, tmp_path, "status")
+    assert (said.code, said.out) == (4, "")
+    assert told in said.err
+    for service in ("scheduler", "archiver", "node-runner"):
+        work_dir = ["--work-dir", str(tmp_path / "work")] if service == "node-runner" else []
+        ended = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "distribute_services", service, "--server", server, *work_dir],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 4, ended.stderr
+        assert told in ended.stderr
+    assert await set_layout(server, layout) == str(layout)
+
+
+async def set_layout(server: str, layout: int) -> str:
+    """Have the cluster say it is of this layout; what it said before."""
+    client = await nats.connect(server)
+    try:
+        stream = client.jetstream()
+        config = (await stream.stream_info("EV")).config
+        assert config.metadata is not None
+        before = config.metadata["distribute_layout"]
+        config.metadata = {"distribute_layout": str(layout)}
+        await stream.update_stream(config)
+    finally:
+        await client.close()
+    return before
+
+
+@pytest.mark.parametrize("name", ["scheduler", "archiver", "node"])
+async def test_a_service_that_waits_for_a_broker_ends_at_once_when_asked(tmp_path: Path, name: str) -> None:
+    processes = Processes(tmp_path, {"node": []})
+    async with listener(b"") as silent:
+        processes.broker.port = silent.port
+        processes.start(name)
+        async with asyncio.timeout(QUICK_S):
+            await silent.called.wait()
+        assert processes.end(name, signal.SIGTERM) == 0, processes.log_of(name)

@@ -1,0 +1,40 @@
+"""Two node-runners of one name: the second does not get in, and no job runs twice."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from acceptance.processes import Processes
+from distribute.core import events as ev
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.ports import Only
+
+
+async def first(cluster: Cluster, event_type: str) -> ev.Event:
+    async for records in cluster.log.follow(after=0, only=Only(types=frozenset({event_type}))):
+        return records[0].event
+    raise AssertionError("following ended by itself")
+
+
+async def test_a_second_runner_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    async with (
+        Processes(tmp_path, {"ws1": ["--cpus", "1"]}) as processes,
+        open_cluster(processes.broker.address, "test") as cluster,
+    ):
+        await first(cluster, "joined")
+        async for beat in cluster.beats.follow():
+            assert beat.node == "ws1"
+            break
+        processes.add_node("again", ["--name", "ws1"])  # the later option counts
+        processes.start("again")
+        assert await processes.ended("again") != 0
+        assert "another node-runner" in processes.log_of("again")
+        assert processes.end("ws1", signal.SIGTERM) == 0
+        await first(cluster, "left")
+        processes.start("again")  # now the name is free
+        joins = 0
+        async for records in cluster.log.follow(after=0, only=Only(types=frozenset({"joined"}))):
+            joins += len(records)
+            if joins == 2:
+                break

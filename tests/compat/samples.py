@@ -1,0 +1,151 @@
+"""One event of each type with every field filled, as samples are made of."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from distribute.core import events as ev
+from distribute.core.events import Event
+from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink, StoredObject
+from distribute.core.specs import (
+    ApptainerJob,
+    ApptainerWork,
+    BatchSpec,
+    CommandJob,
+    CommandWork,
+    InputFile,
+    PythonJob,
+    PythonWork,
+    Resources,
+)
+
+WHEN = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)
+DIGEST = "6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090"
+BATCH = {"namespace": "größe", "batch": "sweep 3"}
+ATTEMPT = {**BATCH, "job": "re=100*", "attempt": 2, "node": "ws07"}
+
+
+def _by(author: str) -> dict[str, Any]:
+    return {
+        "id": "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        "time": WHEN,
+        "author": author,
+        "causation": "01BX5ZZKBKACTAV9WEVGEMMVRY",
+    }
+
+
+def _file(alias: str) -> InputFile:
+    return InputFile(alias=alias, sha256=DIGEST, size_bytes=4096, executable=True)
+
+
+_OBJECT = StoredObject(name="größe/sweep 3/re=100*/2/0", nuid="k1", size_bytes=9, chunks=1, sha256=DIGEST)
+OUTPUTS = Outputs(
+    inline=Manifest(
+        entries=(
+            StoredFile(path="stdout.txt", size_bytes=9, sha256=DIGEST, executable=True, object=0, offset=3),
+            StoredFile(path="caf\ufffd", raw_path="Y2Fm6Q==", size_bytes=0, sha256=DIGEST),
+            StoredLink(path="latest", target="run/9"),
+            StoredFolder(path="run"),
+        ),
+        objects=(_OBJECT,),
+        left_out=("socket: not a file",),
+    ),
+    stored=_OBJECT,
+    objects=1,
+    files=2,
+    size_bytes=9,
+)
+
+_SPEC: dict[str, Any] = {
+    **BATCH,
+    "matrix_user": "@jane:lab.example",
+    "capabilities": frozenset({"gcc", "mpi", "python"}),
+    "priority": -5,
+    "resources": Resources(cpus=4, memory_bytes=8 << 30, gpus=1),
+    "timeout_s": 7200.0,
+    "retries": 1,
+    "env": {"OMP_PROC_BIND": "close"},
+    "files": (_file("mesh.msh"),),
+}
+_JOB: dict[str, Any] = {
+    "name": "re=100*",
+    "files": (_file("start.vtu"),),
+    "resources": Resources(cpus=2, memory_bytes=1 << 30, gpus=0),
+    "timeout_s": 60.5,
+    "retries": 0,
+    "env": {"RE": "100"},
+}
+COMMANDS = CommandWork(
+    build="make -j$DISTRIBUTE_CPUS",
+    jobs=(
+        CommandJob(**_JOB, command=("./solver", "--re", "100")),
+        CommandJob(name="b", command="./solver | sort"),
+    ),
+)
+PYTHON = PythonWork(build=_file("build.py"), jobs=(PythonJob(**_JOB, script=_file("run.py")),))
+APPTAINER = ApptainerWork(image=_file("image.sif"), mounts=("/scratch",), jobs=(ApptainerJob(**_JOB),))
+MANY = CommandWork(jobs=tuple(CommandJob(name=f"job{n}", command=f"./solver {n}") for n in range(1500)))
+
+
+def _submitted(work: CommandWork | PythonWork | ApptainerWork) -> ev.Submitted:
+    return ev.Submitted(**_by("jane"), **BATCH, user="jane", spec=BatchSpec(**_SPEC, work=work))
+
+
+SAMPLES: dict[str, Event] = {
+    "submitted": _submitted(COMMANDS),
+    "submitted-python": _submitted(PYTHON),
+    "submitted-apptainer": _submitted(APPTAINER),
+    "submitted-compressed": _submitted(MANY),
+    "kill_requested": ev.KillRequested(**_by("jane"), **BATCH, job="re=100*"),
+    "retry_requested": ev.RetryRequested(**_by("jane"), **BATCH, failed_only=True),
+    "reprioritized": ev.Reprioritized(**_by("jane"), **BATCH, priority=100),
+    "completed": ev.Completed(**_by(ev.SCHEDULER), **BATCH, state="failed", reason="the build failed"),
+    "batch_archived": ev.BatchArchived(**_by(ev.SCHEDULER), **BATCH),
+    "deleted": ev.Deleted(**_by("jane"), **BATCH),
+    "assigned": ev.Assigned(**_by(ev.SCHEDULER), **ATTEMPT, cpus=4, memory_bytes=8 << 30, gpus=(0, 3)),
+    "claimed": ev.Claimed(**_by("ws07"), **ATTEMPT),
+    "started": ev.Started(**_by("ws07"), **ATTEMPT),
+    "finished": ev.Finished(
+        **_by("ws07"),
+        **ATTEMPT,
+        succeeded=False,
+        exit_code=3,
+        signal=9,
+        reason="out of memory",
+        wall_s=61.25,
+        cpu_s=240.5,
+        paused_s=3.75,
+        max_rss_bytes=1 << 34,
+        outputs=OUTPUTS,
+    ),
+    "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost"),
+    "job_archived": ev.JobArchived(**_by(ev.ARCHIVER), **ATTEMPT),
+    "joined": ev.Joined(
+        **_by("ws07"),
+        node="ws07",
+        incarnation="01BX5ZZKBKACTAV9WEVGEMMVRZ",
+        capabilities=frozenset({"gcc", "mpi", "python"}),
+        cpus=16,
+        memory_bytes=64 << 30,
+        gpus=("NVIDIA A100", "NVIDIA A100"),
+        version="0.1.0",
+    ),
+    "left": ev.Left(**_by("ws07"), node="ws07"),
+    "lost": ev.Lost(**_by(ev.SCHEDULER), node="ws07", silent_s=61.5),
+    "pause_requested": ev.PauseRequested(**_by("jane"), node="ws07", until=WHEN),
+    "paused": ev.Paused(**_by("ws07"), node="ws07", until=WHEN, reason="its owner works"),
+    "resumed": ev.Resumed(**_by("ws07"), node="ws07"),
+    "drain_requested": ev.DrainRequested(**_by("jane"), node="ws07", reason="new disk"),
+    "undrained": ev.Undrained(**_by("jane"), node="ws07"),
+    "build_started": ev.BuildStarted(**_by("ws07"), node="ws07", **BATCH),
+    "build_finished": ev.BuildFinished(
+        **_by("ws07"),
+        node="ws07",
+        **BATCH,
+        succeeded=False,
+        reason="exit code 2",
+        wall_s=1.5,
+        outputs=OUTPUTS,
+    ),
+    "quarantined": ev.Quarantined(**_by(ev.SCHEDULER), node="ws07", reason="failed 5 jobs within seconds"),
+}
+"""By name of file: the type, and what is special about it."""

@@ -1,0 +1,61 @@
+"""What was once written can be read, and says the same."""
+
+import zlib
+from pathlib import Path
+from typing import get_args
+
+import orjson
+import pytest
+from pydantic import BaseModel
+
+from distribute.codec import decode, encode
+from distribute.core.events import Event
+
+DATA = Path(__file__).parent / "data"
+FILES = sorted(DATA.glob("v*/*.json"))
+KINDS = get_args(get_args(Event)[0])
+VERSIONS = {kind.model_fields["type"].default: kind.model_fields["v"].default for kind in KINDS}
+OF_TODAY = [path for path in FILES if path.parent.name == f"v{VERSIONS[path.stem.partition('-')[0]]}"]
+"""The samples of each type's present version."""
+
+
+def name_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def body_of(data: bytes) -> bytes:
+    """The JSON of a stored event, compressed or not."""
+    return zlib.decompress(data) if data[:1] == b"\x78" else data
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_it_can_be_read(path: Path) -> None:
+    data = path.read_bytes()
+    event = decode(data)
+    assert event.type == path.stem.partition("-")[0]
+    assert decode(encode(event)) == event
+
+
+@pytest.mark.parametrize("path", OF_TODAY, ids=name_of)
+def test_it_is_written_again_just_as_it_was(path: Path) -> None:
+    data = path.read_bytes()
+    assert body_of(encode(decode(data))) == body_of(data)
+
+
+@pytest.mark.parametrize("tag", VERSIONS)
+def test_every_type_has_a_sample_of_every_version(tag: str) -> None:
+    """A missing one is written by `python -m tests.compat`."""
+    for version in range(1, VERSIONS[tag] + 1):
+        assert (DATA / f"v{version}" / f"{tag}.json").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=list(VERSIONS))
+def test_the_sample_fills_every_field(kind: type[BaseModel]) -> None:
+    """Or a field could change its form unnoticed."""
+    tag = kind.model_fields["type"].default
+    stored = orjson.loads((DATA / f"v{VERSIONS[tag]}" / f"{tag}.json").read_bytes())
+    assert stored.keys() == kind.model_fields.keys()
+
+
+def test_a_large_one_is_stored_compressed() -> None:
+    assert (DATA / "v1" / "submitted-compressed.json").read_bytes()[:1] == b"\x78"
