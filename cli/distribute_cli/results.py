@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from distribute.core.events import BuildFinished, Finished, JobArchived
+from distribute.core.events import Assigned, BuildFinished, Finished, JobArchived
 from distribute.core.manifest import Manifest, Outputs
 from distribute.ports import Only
 from distribute_cli.ending import Course, course_so_far
@@ -34,13 +34,18 @@ async def archived_results(cluster: Cluster, batch: BatchId) -> Archived:
     found = Archived(course)
     if not course.seq:
         return found
+    given: dict[str, tuple[int, str]] = {}
     ended: dict[str, Finished] = {}
-    jobs_only = Only(types=frozenset({"finished", "job_archived"}), batch=batch)
+    jobs_only = Only(types=frozenset({"assigned", "finished", "job_archived"}), batch=batch)
     async for events in cluster.log.follow(after=course.seq, only=jobs_only, until=until):
         for recorded in events:
             event = recorded.event
-            if isinstance(event, Finished):
-                ended[event.job] = event
+            if isinstance(event, Assigned):
+                given[event.job] = event.attempt, event.node
+            elif isinstance(event, Finished):
+                # One that nobody was given is a peer's mistake: the state does not count it either.
+                if given.get(event.job) == (event.attempt, event.node):
+                    ended[event.job] = event
             elif isinstance(event, JobArchived):
                 finished = ended.get(event.job)
                 if finished is not None and finished.attempt == event.attempt:

@@ -75,9 +75,10 @@ async def _run(options: argparse.Namespace) -> None:
     # Imported here: a runner needs none of the scheduler's modules, nor the archiver the runner's.
     from distribute.nats.cluster import open_cluster
     from distribute.nats.connect import Address
-    from distribute.runtime import stop_on_signals, unless_stopped
+    from distribute.runtime import collect_garbage_rarely, stop_on_signals, unless_stopped
 
     name, serve = _service(options)
+    collect_garbage_rarely()
     address = Address.of(options.server, options.creds)
     # The head's services make what the cluster lacks; a node only uses it.
     provisioning = options.service != "node-runner"

@@ -49,6 +49,7 @@ def decode(data: bytes) -> Event:
 
 
 def encode_beat(beat: Beat) -> bytes:
+    """The stored form of a heartbeat."""
     return beat.__pydantic_serializer__.to_json(beat, exclude_none=True)
 
 

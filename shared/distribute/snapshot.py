@@ -115,7 +115,7 @@ _BATCH_PLAIN = (
     "seq", "last_seq", "user", "kind", "priority", "matrix_user", "submitted_at", "needs_build", "names",
     "counts", "node_names", "kill_all", "end", "end_reason", "finished_at", "archived",
 )  # fmt: skip
-_BATCH_SETS = ("unarchived", "kill_rows", "built_on", "succeeded_on")
+_BATCH_SETS = ("unarchived", "excused", "kill_rows", "built_on", "succeeded_on")
 _BATCH_MAPS = ("failures", "deaths", "reasons")
 _NODE_PLAIN = (
     "name", "last_seq", "joined_seq", "incarnation", "cpus", "memory_bytes", "gpus", "version", "presence",

@@ -23,6 +23,7 @@ from acceptance.processes import Processes
 from distribute.core.events import Event, Recorded
 from distribute.core.ids import BatchId
 from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.connection import NoResponder
 from distribute.nats.embedded import Broker
 from distribute.nats.jetstream import call
 from distribute.nats.result_names import chunks_of_batch
@@ -146,9 +147,16 @@ class Lab:
         return {job["job"]: job for job in said.document["job_list"]}
 
     async def ask(self, verb: str, **question: Any) -> Json:
-        """The scheduler's answer to a query."""
-        answer: Json = json.loads(await self.cluster.queries.ask(verb, json.dumps(question).encode()))
-        return answer
+        """The scheduler's answer to a query, once it is there to answer. Nothing tells when it is."""
+        payload = json.dumps(question).encode()
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    answer: Json = json.loads(await self.cluster.queries.ask(verb, payload))
+                except NoResponder:
+                    await asyncio.sleep(0.05)
+                else:
+                    return answer
 
     async def results_removed(self, *batches: str) -> None:
         """Wait until the archive holds nothing more of these batches. Nothing tells of it."""
@@ -163,6 +171,12 @@ class Lab:
         answer = await call(self.cluster.connection, "STREAM.INFO.OBJ_results", wanted)
         found: Json = answer["state"].get("subjects") or {}
         return found
+
+    async def node_is_idle(self, node: str) -> None:
+        """Wait until nothing of an attempt is left on a node: it says nothing when a stop is done."""
+        async with asyncio.timeout(PATIENCE_S):
+            while self.job_processes(node):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     def job_processes(self, node: str) -> list[int]:
         """The living processes of a node's attempts and builds."""

@@ -78,6 +78,8 @@ class Processes:
         """End a service by a signal; its exit code."""
         process = self._running.pop(name)
         process.send_signal(how)
+        # One that was made to stand still could not end otherwise.
+        process.send_signal(signal.SIGCONT)
         try:
             return process.wait(timeout=30)
         except subprocess.TimeoutExpired:

@@ -66,31 +66,26 @@ async def listener(greeting: bytes) -> AsyncIterator[Listener]:
         await asyncio.gather(*connections)
 
 
-@pytest.mark.parametrize("verb", ["status", "add"])
-async def test_no_cluster(tmp_path: Path, verb: str) -> None:
+async def test_no_cluster(tmp_path: Path) -> None:
+    """Nothing listens there, there is no such host, or something else is there."""
     batch = tmp_path / "batch.yaml"
     batch.write_text(json.dumps(command_batch("lab/x", {"job": "true"})))
-    server = f"nats://127.0.0.1:{free_port()}"
-    said = await distribute(server, tmp_path, *([verb, str(batch)] if verb == "add" else [verb]))
-    assert (said.code, said.out) == (3, "")
-    assert len(said.err.splitlines()) == 1
-    assert server in said.err
-    assert "is the cluster up" in said.err
-    assert said.took_s < QUICK_S
-
-
-async def test_a_host_that_has_no_address(tmp_path: Path) -> None:
-    said = await distribute("nats://no-such-host.invalid:4222", tmp_path, "status")
-    assert said.code == 3
-    assert len(said.err.splitlines()) == 1
-    assert "no-such-host.invalid" in said.err
-
-
-async def test_something_else_listens_there(tmp_path: Path) -> None:
+    nothing, nowhere = f"nats://127.0.0.1:{free_port()}", "nats://no-such-host.invalid:4222"
     async with listener(b"220 mail.lab.example ESMTP\r\n") as mail:
-        said = await distribute(f"nats://127.0.0.1:{mail.port}", tmp_path, "status")
-    assert said.code == 3
-    assert len(said.err.splitlines()) == 1
+        tries = {
+            nothing: ["status"],
+            nowhere: ["add", str(batch)],
+            f"nats://127.0.0.1:{mail.port}": ["nodes"],
+        }
+        answers = await asyncio.gather(
+            *(distribute(server, tmp_path, *verb) for server, verb in tries.items())
+        )
+    for server, said in zip(tries, answers, strict=True):
+        assert (said.code, said.out) == (3, "")
+        assert len(said.err.splitlines()) == 1
+        assert server in said.err
+        assert "is the cluster up, and is this its address?" in said.err
+        assert said.took_s < QUICK_S
 
 
 async def test_a_broker_without_a_cluster(broker: Broker, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from distribute.nats.cluster import Cluster
 from distribute.nats.provision import EVENTS
 from distribute.nats.reader import read
 from distribute.nats.subjects import ALL_EVENTS
+from distribute.runtime import collect_garbage_rarely
 
 from .figure import Figure, Floor
 from .filling import empty_cluster, fill
@@ -32,6 +33,7 @@ def run() -> list[Figure]:
 
 
 async def _measure() -> list[Figure]:
+    collect_garbage_rarely()  # as services do
     async with empty_cluster() as (_, cluster):
         for piece in lab(BATCHES, JOBS):
             await fill(cluster, piece)

@@ -25,8 +25,8 @@ from .streams import lab
 
 BATCHES = 200
 JOBS = 1000
-SNAPSHOT_BATCHES = 160
-"""A snapshot is taken anew after as many events as there are jobs in it: here after these batches."""
+SNAPSHOT_BATCHES = 190
+"""A snapshot is made anew after a quarter as many events as there are jobs in it: here, ten batches'."""
 TARGET_S = 2.0
 TRY_AGAIN_S = 0.005
 TRIES = 3
@@ -50,12 +50,12 @@ async def _measure() -> list[Figure]:
         del state
         server = broker.address.urls[0]
         from_new = [await _restart(cluster, server, new) for _ in range(TRIES)]
-        from_old = await _restart(cluster, server, old)
+        from_old = [await _restart(cluster, server, old) for _ in range(TRIES)]
     floor = Floor("importing it", _import_s())
     tail = f"{last - old_seq:,} events behind its snapshot"
     return [
         Figure(f"restart at {last:,} events", min(from_new), "s", TARGET_S, floor),
-        Figure(f"restart, {tail}", from_old, "s", None, floor),
+        Figure(f"restart, {tail}", min(from_old), "s", TARGET_S, floor),
     ]
 
 

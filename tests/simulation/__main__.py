@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from distribute.snapshot import digest
+
 from .stories import Broken
 from .world import simulate
 
@@ -17,8 +19,10 @@ def main() -> int:
         print(broken, file=sys.stderr)
         return 1
     print(world.truth.trace)
-    print(f"seed {seed}: {len(world.truth.log)} events in {world.timeline.now:.0f} s, and everything holds")
+    print(f"seed {seed}: everything holds for {world.timeline.now:.3f} s and {len(world.truth.log)} events,")
+    print(f"which add up to {digest(world.truth.state)}")
     return 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,7 +24,7 @@ class ArchiverProcess(SimulatedProcess):
         world.consumer.attach(self.link, self._deliver)
 
     def _deliver(self, recorded: Recorded) -> None:
-        task = self.world.task_of(recorded, self.wall(), self.world.timeline.new_id)
+        task = self.world.parts.task_of(recorded, self.wall(), self.world.timeline.new_id)
         self.soon(COMMIT_WITHIN_S, lambda: self._work(recorded, task))
 
     def _work(self, recorded: Recorded, task: Task) -> None:

@@ -12,9 +12,9 @@ from distribute.core.events import Beat, Guard, Recorded
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Manifest, Outputs, StoredObject
 from distribute.core.specs import BatchSpec
-from distribute.ports import Only
 from distribute.testing.simulated import EPOCH_S
 from distribute.testing.stored_events import StoredEvents
+from distribute_services.node_runner import instructions as do
 from distribute_services.node_runner import machine as m
 
 from .process import SimulatedProcess
@@ -43,13 +43,13 @@ class RunnerProcess(SimulatedProcess):
             world, computer.name, clock_offset_s=computer.clock_offset_s, clock_rate=computer.clock_rate
         )
         self.computer = computer
-        self._processes: dict[m.Run, Process] = {}
+        self._processes: dict[do.Run, Process] = {}
         self._facts: deque[ev.Event] = deque()
         self._begun = False
         self._leaving = False
         for process in list(world.truth.processes.get(computer.name, ())):
             world.truth.ended(process)
-        self.machine = world.machine(
+        self.machine = world.parts.machine(
             computer.name,
             incarnation=world.timeline.new_id(),
             cpus=computer.cpus,
@@ -67,7 +67,7 @@ class RunnerProcess(SimulatedProcess):
             return
         self._begun = True
         self._do(self.machine.join())
-        self.follow(last_seq, Only(node=self.name, also=m.BATCH_EVENTS), self._deliver)
+        self.follow(last_seq, m.wanted(self.name), self._deliver)
         self.every(BEAT_EVERY_S, self._beat)
 
     def _deliver(self, records: Sequence[Recorded]) -> None:
@@ -97,36 +97,40 @@ class RunnerProcess(SimulatedProcess):
 
     # --- what the machine wants done ---------------------------------------------------------------
 
-    def _do(self, instructions: Iterable[m.Instruction]) -> None:
+    def _do(self, instructions: Iterable[do.Instruction]) -> None:
         for instruction in instructions:
             match instruction:
-                case m.Report():
+                case do.Report():
                     self._report(instruction)
-                case m.Announce():
+                case do.Announce():
                     self._facts.append(instruction.event)
                     if len(self._facts) == 1:
                         self._announce()
-                case m.Load():
+                case do.Load():
                     self._load(instruction.batch)
-                case m.Build():
+                case do.Build():
                     self._build(instruction.batch)
-                case m.Launch():
+                case do.Launch():
                     self._launch(instruction.run)
-                case m.Collect():
+                case do.Collect():
                     self._collect(instruction.run, instruction.ending)
-                case m.Stop():
+                case do.Stop():
                     self._stop(instruction.run)
-                case m.Tidy() | m.Forget():
+                case do.Tidy() | do.Forget():
                     pass
-                case m.GiveWay():
+                case do.GiveWay():
                     raise AssertionError(f"{self.name} gives way, and nobody else has its name")
         self._say_goodbye()
 
-    def _report(self, report: m.Report) -> None:
+    def _report(self, report: do.Report) -> None:
         def answered(seq: int | None) -> None:
-            if self.alive:
-                run = report.run
-                self._do(self.machine.fenced(run) if seq is None else self.machine.reported(run, seq))
+            if not self.alive:
+                return
+            if seq is not None:
+                self._do(self.machine.reported(report.run, seq))
+            else:
+                self.world.truth.happened["fenced"] += 1
+                self._do(self.machine.fenced(report.run))
 
         self.log.append(report.append.event, report.append.guard, answered)
 
@@ -140,7 +144,7 @@ class RunnerProcess(SimulatedProcess):
             if seq is not None:
                 self._facts.popleft()
                 if isinstance(event, ev.Left):
-                    self.kill()
+                    self.link.close()
             if self._facts:
                 self._announce()
 
@@ -173,12 +177,12 @@ class RunnerProcess(SimulatedProcess):
 
     # --- runs --------------------------------------------------------------------------------------
 
-    def _launch(self, run: m.Run) -> None:
+    def _launch(self, run: do.Run) -> None:
         def start() -> None:
-            if run.phase is not m.Phase.LAUNCHING:
+            if run.phase is not do.Phase.LAUNCHING:
                 return  # stopped meanwhile
             if self.world.timeline.chance(CANNOT_START):
-                self._do(self.machine.exited(run, m.Ending(succeeded=False, reason="it can't be started")))
+                self._do(self.machine.exited(run, do.Ending(succeeded=False, reason="it can't be started")))
                 return
             process = self._processes[run] = Process(run, self.computer)
             self.world.truth.launched(process)
@@ -197,35 +201,35 @@ class RunnerProcess(SimulatedProcess):
     def _runs(self, process: Process) -> bool:
         return process in self.world.truth.processes[self.name]
 
-    def _fate(self, run: m.Run) -> tuple[float, m.Ending]:
+    def _fate(self, run: do.Run) -> tuple[float, do.Ending]:
         if self.computer.broken:
-            return FAILS_AT_ONCE_S, m.Ending(succeeded=False, exit_code=127, wall_s=FAILS_AT_ONCE_S)
+            return FAILS_AT_ONCE_S, do.Ending(succeeded=False, exit_code=127, wall_s=FAILS_AT_ONCE_S)
         fate = self.world.fate(run.job)
         exit_code = int(run.attempt <= fate.failures)
-        ending = m.Ending(succeeded=not exit_code, exit_code=exit_code, wall_s=fate.duration_s)
+        ending = do.Ending(succeeded=not exit_code, exit_code=exit_code, wall_s=fate.duration_s)
         return fate.duration_s + (DIES_AFTER_S * 2 if fate.deadly else 0.0), ending
 
-    def _exited(self, process: Process, ending: m.Ending) -> None:
+    def _exited(self, process: Process, ending: do.Ending) -> None:
         """A process ends by itself, whether or not the runner that started it still lives."""
         if self._runs(process):
             self.world.truth.ended(process)
             if self.alive:
                 self._do(self.machine.exited(process.run, ending))
 
-    def _collect(self, run: m.Run, ending: m.Ending) -> None:
+    def _collect(self, run: do.Run, ending: do.Ending) -> None:
         name = f"{run.job}/{run.attempt}"
 
         def collected() -> None:
             if not self.link.connected:
                 self.soon(COLLECT_WITHIN_S, collected)
                 return
-            if run.phase is m.Phase.COLLECTING:
+            if run.phase is do.Phase.COLLECTING:
                 self.world.truth.results.upload(name, EPOCH_S + self.world.timeline.now)
                 self._do(self.machine.collected(run, ending, _outputs(name)))
 
         self.soon(COLLECT_WITHIN_S, collected)
 
-    def _stop(self, run: m.Run) -> None:
+    def _stop(self, run: do.Run) -> None:
         def stopped() -> None:
             process = self._processes.get(run)
             if process is not None and self._runs(process):

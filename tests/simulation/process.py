@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from distribute.core.events import Recorded
 from distribute.ports import Only
-from distribute.testing.simulated import EPOCH_S, Follower, Link, SimulatedLog
+from distribute.testing.simulated import EPOCH_S, Follower, Link
 
 if TYPE_CHECKING:
     from .world import World
@@ -22,7 +22,7 @@ class SimulatedProcess:
         self.world = world
         self.name = name
         self.link = Link(world.broker, lambda: world.weather)
-        self.log = SimulatedLog(self.link)
+        self.log = world.parts.log(self.link)
         self._clock_offset_s = clock_offset_s
         self._clock_rate = clock_rate
         self.note("starts")
@@ -33,6 +33,7 @@ class SimulatedProcess:
 
     def kill(self) -> None:
         self.note("is killed")
+        self.world.truth.happened[f"{type(self).__name__} killed"] += 1
         self.link.close()
 
     def after(self, delay_s: float, action: Callable[[], None]) -> None:

@@ -44,7 +44,7 @@ class Stories:
         self._committed = committed
         self._deleted: set[BatchId] = set()
         self._ghosts: dict[JobId, tuple[str, int]] = {}
-        """Attempts at jobs of batches that were deleted when the assignment came into the log."""
+        """Attempts at jobs of batches that were deleted meanwhile."""
 
     def of_batch(self, batch: BatchId) -> list[tuple[JobId, Story]]:
         return [(job, story) for job, story in self.of.items() if job.batch_id == batch]
@@ -52,28 +52,28 @@ class Stories:
     def tell(self, event: ev.Event, before: State) -> bool:
         """Go on with the stories. False: the event is about nothing that is still there, and need not fit.
 
-        That can be with a batch that was deleted while an event about one of its jobs was on its way: the
-        guards of a batch and of its jobs know nothing of each other.
+        That can be where a person had a batch deleted or retried while an event about one of its jobs was on
+        its way: the guards of a batch and of its jobs know nothing of each other.
         """
         match event:
             case ev.Submitted():
                 self._submitted(event.spec)
             case ev.RetryRequested():
                 self._forgive(before.batches[event.scope], event.failed_only)
-            case ev.Completed():
-                held = [job for job, story in self.of_batch(event.scope) if story.holder]
-                require(not held, f"{event.scope} completed while nodes hold {held}")
+            case ev.Completed(state="completed"):
+                missing = [job for job, story in self.of_batch(event.scope) if not story.succeeded]
+                require(not missing, f"{event.scope} completed without {missing}")
             case ev.BatchArchived():
                 missing = [job for job, story in self.of_batch(event.scope) if story.to_archive]
                 require(not missing, f"{event.scope} archived without {missing}")
             case ev.Deleted():
                 self._deleted.add(event.scope)
-                for job, _ in self.of_batch(event.scope):
+                for job, story in self.of_batch(event.scope):
+                    if story.holder is not None:
+                        self._ghosts[job] = story.holder, story.attempt
                     del self.of[job]
             case ev.JobEvent():
-                if self._is_ghostly(event):
-                    return False
-                self._tell_of_job(self.of[event.scope], event)
+                return not self._is_ghostly(event) and self._tell_of_job(self.of[event.scope], event)
             case _:
                 pass
         return True
@@ -92,6 +92,7 @@ class Stories:
             ghostly = event.batch_id in self._deleted and (story is None or event.attempt != story.attempt)
         else:
             ghostly = self._ghosts.get(event.scope) == (event.node, event.attempt)
+            ghostly |= story is None and event.batch_id in self._deleted
         require(ghostly or story is not None, "there is no such job")
         return ghostly
 
@@ -108,7 +109,7 @@ class Stories:
             if batch.status[batch.rows[job.job]] in unhappy:
                 story.failures = 0
 
-    def _tell_of_job(self, story: Story, event: ev.JobEvent) -> None:
+    def _tell_of_job(self, story: Story, event: ev.JobEvent) -> bool:
         match event:
             case ev.Assigned():
                 require(story.holder is None, f"{story.holder} has it")
@@ -121,14 +122,17 @@ class Stories:
                 require(f"{event.scope}/{event.attempt}" in self._committed, "it is not in the archive")
                 story.to_archive = False
             case ev.Released(reason="quarantined") if story.holder is None:
-                require(not story.succeeded and story.failures > 0, "there is no failure to take back")
-                story.failures -= 1
+                require(not story.succeeded, "there is no failure to take back")
                 story.to_archive = False
+                if not story.failures:
+                    return False  # a person had it forgotten meanwhile
+                story.failures -= 1
             case _:
                 require(
                     (story.holder, story.attempt) == (event.node, event.attempt), f"{story.holder} has it"
                 )
                 self._go_on(story, event)
+        return True
 
     def _go_on(self, story: Story, event: ev.JobEvent) -> None:
         """A word of, or to, the node that has the job."""

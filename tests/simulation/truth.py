@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from distribute.core import events as ev
@@ -13,7 +13,7 @@ from distribute.core.invariants import check
 from distribute.core.matching import never
 from distribute.core.state import State, Status
 from distribute.snapshot import digest, dump, load
-from distribute_services.node_runner.machine import Run
+from distribute_services.node_runner.instructions import Run
 
 from .scenario import Computer
 from .stories import Broken, Stories, require
@@ -67,6 +67,8 @@ class Truth:
         self.processes: dict[str, list[Process]] = {}
         self.results = Results()
         self.stories = Stories(self.results.committed)
+        self.happened: Counter[str] = Counter()
+        """How often what happened, so that it can be told whether enough does."""
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
         self.now = 0.0
 
@@ -86,6 +88,7 @@ class Truth:
         event = recorded.event
         self.note("log", recorded)
         self.log.append(recorded)
+        self.happened[f"released: {event.reason}" if isinstance(event, ev.Released) else event.type] += 1
         misfits = self.state.misfits
         try:
             counts = self.stories.tell(event, self.state)
@@ -95,6 +98,8 @@ class Truth:
         check(self.state)
         if counts:
             require(self.state.misfits == misfits, self.state.last_misfit)
+        else:
+            self.happened["about nothing"] += 1
         if recorded.seq % DIGEST_EVERY == 0:
             self.digests[recorded.seq] = digest(self.state)
 

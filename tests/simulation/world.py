@@ -6,21 +6,24 @@ Everything that happens follows from the seed. The world ends when all that was 
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from random import Random
 
 from distribute.core.events import Beat, Recorded
 from distribute.core.ids import JobId
 from distribute.ports import Only
-from distribute.testing.simulated import Broker, Durable, Link, Timeline
+from distribute.testing.simulated import Broker, Durable, Link, SimulatedLog, Timeline
 from distribute_services.archiver.logic import CONSUMED, Task, task_of
 from distribute_services.node_runner.machine import RunnerMachine
 
 from .archiving import ArchiverProcess
 from .node import RunnerProcess
 from .people import Person
-from .scenario import CLEAR, Computer, Fate, scenario
+from .scenario import CLEAR, Computer, Fate, Scenario, scenario
 from .scheduling import SchedulerProcess
 from .stories import Broken, require
 from .truth import Truth
@@ -38,7 +41,9 @@ PATIENCE_S = 900.0
 class Parts:
     """What a world is built of. Tests break one, and see that it is noticed."""
 
+    scenario: Callable[[Random], Scenario] = scenario
     broker: type[Broker] = Broker
+    log: type[SimulatedLog] = SimulatedLog
     machine: type[RunnerMachine] = RunnerMachine
     task_of: Callable[[Recorded, float, Callable[[], str]], Task] = task_of
 
@@ -47,10 +52,9 @@ class World:
     """One simulated world."""
 
     def __init__(self, seed: int, parts: Parts = Parts()) -> None:
-        self.seed = seed
         self.timeline = Timeline(seed)
-        self.scenario = scenario(self.timeline.random)
-        self.machine, self.task_of = parts.machine, parts.task_of
+        self.parts = parts
+        self.scenario = parts.scenario(self.timeline.random)
         self.weather = self.scenario.weather
         self.truth = Truth()
         self.broker = parts.broker(self.timeline, replicated=self.scenario.replicated)
@@ -59,6 +63,7 @@ class World:
         self.snapshot = b""
         self.calm = False
         self._over = False
+        self._deadline = self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
         self.people = Person(self, "people")
         self.archiver = ArchiverProcess(self)
         self.schedulers = [self._new_scheduler(number) for number in range(self.scenario.schedulers)]
@@ -139,6 +144,7 @@ class World:
             case "broker":
                 self.broker.up = False
                 self.truth.note("broker", "is down")
+                self.truth.happened["broker down"] += 1
                 self._later(self.broker.come_up)
             case _:
                 pass
@@ -149,6 +155,7 @@ class World:
 
     def _cut(self, link: Link) -> None:
         self.truth.note("network", "is cut")
+        self.truth.happened["cut off"] += 1
         link.cut()
         self.timeline.after(self._uniform(LONGEST_CUT_S), link.heal)
 
@@ -207,8 +214,7 @@ class World:
         if not undone:
             self._over = True
             return
-        late = self.timeline.now > self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
-        require(not late, f"still not done: {undone}")
+        require(self.timeline.now < self._deadline, f"still not done: {undone}")
         self.timeline.after(LOOK_EVERY_S, self._look)
 
     def _restless(self) -> list[str]:
@@ -232,6 +238,15 @@ def simulate(seed: int, parts: Parts = Parts()) -> World:
     try:
         world.run()
     except Exception as error:
-        told = f"seed {seed}: {error!r}\nreplay it with: python -m tests.simulation {seed}"
-        raise Broken(f"{world.truth.trace}\n{told}") from error
+        raise Broken(told(world, seed, error)) from error
     return world
+
+
+def told(world: World, seed: int, error: Exception) -> str:
+    """The story of a world that broke."""
+    at_fault = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"{world.truth.trace}\nseed {seed}: {type(error).__name__}: {error}"
+        f"\nraised in {at_fault.name}, {Path(at_fault.filename).name}:{at_fault.lineno}"
+        f"\nreplay it with: python -m tests.simulation {seed}"
+    )

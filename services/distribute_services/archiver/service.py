@@ -10,6 +10,8 @@ import logging
 import time
 from functools import partial
 
+from pydantic import ValidationError
+
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, IntegrityError
 from distribute.core.events import Recorded
@@ -33,26 +35,48 @@ class ArchiverService:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._appending: set[asyncio.Future[int]] = set()
+        self._working: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(MAX_TASKS)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; what was begun and not done by then is done after the next start."""
-        async with draining(self._appending, PATIENCE_S), asyncio.TaskGroup() as self._tasks:
-            await supervise(stop, {"events": self._consume(), "appends": self._watch()})
+        async with draining(self._appending, PATIENCE_S):
+            try:
+                await supervise(stop, {"events": self._consume(), "failures": self._watch()})
+            finally:
+                await self._end_work()
+
+    async def _end_work(self) -> None:
+        """Let what is under way end, but not for ever: what is cut off is delivered again."""
+        if self._working:
+            _, late = await asyncio.wait(self._working, timeout=PATIENCE_S)
+            for task in late:
+                task.cancel()
 
     async def _consume(self) -> None:
         async for delivery in self._cluster.log.durable(CONSUMER, Only(types=CONSUMED)):
             task = task_of(delivery.recorded, time.time(), new_id)
             if task.objects or task.manifest or task.delete:
                 await self._room.acquire()
-                working = self._tasks.create_task(self._work(delivery, task))
-                working.add_done_callback(lambda _: self._room.release())
+                working = asyncio.create_task(self._work(delivery, task))
+                self._working.add(working)
+                working.add_done_callback(self._worked)
             else:
                 self._append(delivery, task)
 
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        self._room.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
     async def _watch(self) -> None:
         await self._failed
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
 
     async def _work(self, delivery: Delivery, task: Task) -> None:
         try:
@@ -73,7 +97,12 @@ class ArchiverService:
         if task.manifest is None:
             return
         text = b"".join([chunk async for chunk in store.get_result(task.manifest)])
-        for stored in Manifest.model_validate_json(text).objects:
+        try:
+            manifest = Manifest.model_validate_json(text)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"]
+            raise IntegrityError(f"{task.manifest.name} is no manifest: {why}") from error
+        for stored in manifest.objects:
             await store.commit_result(stored)
         await store.commit_result(task.manifest)
 
@@ -103,5 +132,5 @@ class ArchiverService:
         error = future.exception()
         if error is None or isinstance(error, Conflict):
             delivery.ack()  # a conflict: said already, by this archiver before it was restarted
-        elif not self._failed.done():
-            self._failed.set_exception(error)
+        else:
+            self._fail(error)

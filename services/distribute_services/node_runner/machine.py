@@ -13,143 +13,43 @@ for lost is fenced at its next word.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum, auto
 from typing import TypedDict
 
 from distribute.core import events as ev
 from distribute.core.events import Append, Guard, Recorded
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
+from distribute.ports import Only
+from distribute_services.node_runner.instructions import (
+    Announce,
+    Build,
+    BuildPhase,
+    Collect,
+    Ending,
+    Forget,
+    GiveWay,
+    Instruction,
+    Launch,
+    Load,
+    Phase,
+    Report,
+    Run,
+    Stop,
+    Tidy,
+)
 
-BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
-"""The types of event about batches that a runner wants, in one order with those for its node."""
-
-
-class Phase(Enum):
-    WAITING = auto()
-    CLAIMING = auto()
-    CLAIMED = auto()
-    LAUNCHING = auto()
-    RUNNING = auto()
-    COLLECTING = auto()
-    REPORTING = auto()
-    STOPPING = auto()
-
-
-@dataclass(slots=True, eq=False)
-class Run:
-    """An attempt at this node. `last_seq` is its scope's last event; None while one is on its way."""
-
-    job: JobId
-    attempt: int
-    cpus: int
-    memory_bytes: int
-    gpus: tuple[int, ...]
-    assigned_seq: int
-    last_seq: int | None
-    phase: Phase = Phase.WAITING
-    unsent: deque[ev.Event] = field(default_factory=deque)
+_NODE_EVENTS = frozenset({"assigned", "released", "joined", "lost"})
+_BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
 
 
-class BuildPhase(Enum):
-    LOADING = auto()
-    BUILDING = auto()
-    READY = auto()
-    FAILED = auto()
+def wanted(node: str) -> Only:
+    """The events `RunnerMachine.deliver` is to be called with.
 
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How an attempt ended. `reason` says in words why a failure is one."""
-
-    succeeded: bool
-    exit_code: int | None = None
-    signal: int | None = None
-    reason: str | None = None
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    paused_s: float = 0.0
-    max_rss_bytes: int = 0
-
-
-# --- instructions ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Append this event of a run; then call `reported`, or `fenced` where the guard did not hold."""
-
-    run: Run
-    append: Append
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """Append this event about the node, behind whatever is its last one. Nothing to call."""
-
-    event: ev.Event
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Learn what the batch is; then call `loaded`."""
-
-    batch: BatchId
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """Build the batch; then call `built`."""
-
-    batch: BatchId
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """Make the run's workspace and start its process; then call `launched`, and `exited` at its end."""
-
-    run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class Collect:
-    """Upload what the run left; then call `collected`."""
-
-    run: Run
-    ending: Ending
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Kill whatever the run still has going and remove its workspace; then call `stopped`."""
-
-    run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class Tidy:
-    """Remove the workspace of a run that is over. Nothing to call."""
-
-    run: Run
-
-
-@dataclass(frozen=True, slots=True)
-class Forget:
-    """Remove what was built for a batch that is over. Nothing to call."""
-
-    batch: BatchId
-
-
-@dataclass(frozen=True, slots=True)
-class GiveWay:
-    """Another node-runner joined under this node's name: end, and say so. Nothing to call."""
-
-
-Instruction = Report | Announce | Load | Build | Launch | Collect | Stop | Tidy | Forget | GiveWay
+    Of what a node says itself only that it joined: the rest would be more than all that is said to it.
+    """
+    return Only(types=_NODE_EVENTS, node=node, also=_BATCH_EVENTS)
 
 
 class _Stamp(TypedDict):

@@ -21,8 +21,8 @@ from distribute.core.events import Beat
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.specs import BatchSpec
 from distribute.nats.cluster import Cluster
-from distribute.ports import Only
 from distribute.runtime import Facts, draining, new_id, supervise
+from distribute_services.node_runner import instructions as do
 from distribute_services.node_runner import machine as m
 from distribute_services.node_runner.batches import Batch, Batches
 from distribute_services.node_runner.detect import Capacity, Sampler, detect
@@ -71,7 +71,7 @@ class NodeRunner:
                 await supervise(
                     stop,
                     {
-                        "events": self._follow(start, Only(node=self._options.name, also=m.BATCH_EVENTS)),
+                        "events": self._follow(start),
                         "beats": self._beat(),
                         "failures": self._watch(),
                     },
@@ -96,8 +96,9 @@ class NodeRunner:
 
     # --- what comes in -----------------------------------------------------------------------------
 
-    async def _follow(self, after: int, only: Only) -> None:
-        async for records in self._cluster.log.follow(after=after, only=only):
+    async def _follow(self, after: int) -> None:
+        wanted = m.wanted(self._options.name)
+        async for records in self._cluster.log.follow(after=after, only=wanted):
             for recorded in records:
                 self._do(self._machine.deliver(recorded))
 
@@ -127,32 +128,32 @@ class NodeRunner:
 
     # --- what the machine wants done ---------------------------------------------------------------
 
-    def _do(self, instructions: Iterable[m.Instruction]) -> None:
+    def _do(self, instructions: Iterable[do.Instruction]) -> None:
         for instruction in instructions:
             match instruction:
-                case m.Report():
+                case do.Report():
                     self._report(instruction)
-                case m.Launch():
+                case do.Launch():
                     batch = self._batches[instruction.run.job.batch_id]
                     self._work.begin(instruction.run, self._step(self._launch(instruction.run, batch)))
-                case m.Collect():
+                case do.Collect():
                     collecting = self._step(self._collect(instruction.run, instruction.ending))
                     self._work.begin(instruction.run, collecting)
-                case m.Tidy():
+                case do.Tidy():
                     self._step(self._work.tidy(instruction.run))
-                case m.Stop():
+                case do.Stop():
                     self._step(self._stop(instruction.run))
-                case m.Announce():
+                case do.Announce():
                     self._announcements.append(instruction.event)
                     if len(self._announcements) == 1:
                         self._step(self._announce())
-                case m.Load():
+                case do.Load():
                     self._step(self._load(instruction.batch))
-                case m.Build():
+                case do.Build():
                     self._step(self._build(self._batches[instruction.batch].spec))
-                case m.GiveWay():
+                case do.GiveWay():
                     self._fail(Refused(_two_of_a_name(self._options.name)))
-                case m.Forget():
+                case do.Forget():
                     self._batches.forget(instruction.batch)
                     self._step(self._work.forget(instruction.batch))
 
@@ -171,12 +172,12 @@ class NodeRunner:
         if not self._failed.done():
             self._failed.set_exception(error)
 
-    def _report(self, report: m.Report) -> None:
+    def _report(self, report: do.Report) -> None:
         future = self._cluster.log.append(report.append.event, report.append.guard)
         self._appending.add(future)
         future.add_done_callback(partial(self._reported, report.run))
 
-    def _reported(self, run: m.Run, future: asyncio.Future[int]) -> None:
+    def _reported(self, run: do.Run, future: asyncio.Future[int]) -> None:
         self._appending.discard(future)
         if future.cancelled():
             return
@@ -216,15 +217,15 @@ class NodeRunner:
             )
         )
 
-    async def _launch(self, run: m.Run, batch: Batch) -> None:
+    async def _launch(self, run: do.Run, batch: Batch) -> None:
         ending = await self._work.run(run, batch, on_start=lambda: self._do(self._machine.launched(run)))
         self._do(self._machine.exited(run, ending))
 
-    async def _collect(self, run: m.Run, ending: m.Ending) -> None:
+    async def _collect(self, run: do.Run, ending: do.Ending) -> None:
         ending, outputs = await self._work.collect(run, ending)
         self._do(self._machine.collected(run, ending, outputs))
 
-    async def _stop(self, run: m.Run) -> None:
+    async def _stop(self, run: do.Run) -> None:
         await self._work.stop(run)
         self._do(self._machine.stopped(run))
 

@@ -21,6 +21,7 @@ from distribute.nats.cluster import Cluster
 from distribute_services.node_runner.batches import Batch
 from distribute_services.node_runner.cache import InputCache
 from distribute_services.node_runner.detect import Capacity
+from distribute_services.node_runner.instructions import Ending, Run
 from distribute_services.node_runner.invocation import (
     Share,
     base_environment,
@@ -30,7 +31,6 @@ from distribute_services.node_runner.invocation import (
     job_environment,
 )
 from distribute_services.node_runner.launch import CannotStart, Exit
-from distribute_services.node_runner.machine import Ending, Run
 from distribute_services.node_runner.options import Options, OwnFolder
 from distribute_services.node_runner.outputs import collect, collect_build
 from distribute_services.node_runner.tail import Tail

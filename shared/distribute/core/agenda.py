@@ -242,7 +242,6 @@ class Agenda:
                 order.remove(name)
         self._to_release.update(dict.fromkeys(sorted(node.attempts)))
         self._to_release.update(dict.fromkeys(node.fast_failures))
-        self._to_check.update((key.batch, None) for key in node.fast_failures)
         self._suspects[name] = None
 
     def _recheck_failed_builds(self) -> None:
@@ -298,6 +297,10 @@ class Agenda:
         """The batches that may have ended."""
         taken, self._to_check = self._to_check, {}
         return taken
+
+    def check_again(self, batch_id: BatchId) -> None:
+        """What was to be known of the batch's end can't be said yet."""
+        self._to_check[batch_id] = None
 
     def take_suspects(self) -> Iterable[str]:
         """The nodes that may be broken."""

@@ -129,15 +129,28 @@ def _quarantine(decisions: Decisions) -> None:
 
 
 def _why_broken(agenda: Agenda, node: NodeState) -> str | None:
-    """Many fast failures in a row are the node's fault where the same batch succeeds elsewhere."""
-    failures = node.fast_failures
-    if len(failures) < QUARANTINE_AFTER or node.presence != "here":
+    """Many fast failures in a row are the node's fault where no other node fails the same batches.
+
+    So some other node must be there, and in use: either it succeeds with one of the batches, or the failures
+    are of so many batches that these can't be to blame.
+    """
+    if len(node.fast_failures) < QUARANTINE_AFTER or node.presence != "here":
         return None
-    batch_ids = {key.batch for key in failures}
-    sound = sorted(id_ for id_ in batch_ids if agenda.state.batches[id_].succeeded_on - {node.name})
+    state = agenda.state
+    others = [
+        other
+        for other in state.nodes.values()
+        if other is not node and other.presence == "here" and other.quarantined is None
+    ]
+    failing_elsewhere = {key.batch for other in others for key in other.fast_failures}
+    failures = [key for key in node.fast_failures if key.batch not in failing_elsewhere]
+    if len(failures) < QUARANTINE_AFTER or not others:
+        return None
     told = f"failed {len(failures)} jobs within seconds, one after another"
-    if sound:
-        return f"{told}, of {sound[0]}, whose jobs succeed elsewhere"
+    batch_ids = sorted({key.batch for key in failures})
+    for batch_id in batch_ids:
+        if any(other.name in state.batches[batch_id].succeeded_on for other in others):
+            return f"{told}, of {batch_id}, whose jobs succeed elsewhere"
     if len(batch_ids) >= QUARANTINE_BATCHES:
         return f"{told}, of {len(batch_ids)} batches"
     return None
@@ -151,6 +164,9 @@ def _end_batches(decisions: Decisions) -> None:
     for batch_id in agenda.take_checks():
         batch = agenda.state.batches.get(batch_id)
         if batch is None or batch_id in agenda.pending or batch_id in agenda.pending_jobs:
+            continue
+        if _in_doubt(agenda, batch):
+            agenda.check_again(batch_id)
             continue
         names = {"namespace": batch_id.namespace, "batch": batch_id.batch}
         if batch.end is None:
@@ -169,7 +185,7 @@ def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | 
     """How the batch ended, and why jobs that still wait can't run; None while it goes on."""
     if batch.active:
         return None
-    if batch.counts[Status.RETRYING] or _in_doubt(agenda, batch):
+    if batch.counts[Status.RETRYING]:
         return None
     if batch.counts[Status.QUEUED]:
         return ("failed", BUILD_FAILED) if _build_failed_everywhere(agenda, batch) else None

@@ -21,7 +21,6 @@ from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabili
 
 SCHEDULER = "scheduler"
 ARCHIVER = "archiver"
-
 MAX_ATTEMPTS = 2**31 - 1
 
 

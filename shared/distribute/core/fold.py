@@ -85,7 +85,7 @@ def _apply_batch_event(
         case "batch_archived":
             return fold_batch.archive(batch)
         case "deleted":
-            return fold_batch.delete(state, batch)
+            return fold_batch.delete(state, batch, time)
         case _:
             assert_never(event)
 

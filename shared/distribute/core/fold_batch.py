@@ -8,7 +8,7 @@ from __future__ import annotations
 from array import array
 
 from distribute.core import events as ev
-from distribute.core.fold_job import set_status
+from distribute.core.fold_job import end_attempt, set_status
 from distribute.core.specs import BatchSpec, Job
 from distribute.core.state import BatchState, Group, Shape, State, Status
 
@@ -108,6 +108,7 @@ def request_retry(batch: BatchState, failed_only: bool) -> str | None:
         while row != NO_ROW:
             set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
             batch.kill_rows.discard(row)
+            batch.excused.discard(row)
             for forgotten in (batch.failures, batch.deaths, batch.reasons):
                 forgotten.pop(row, None)
             row = batch.status.find(status, row + 1)
@@ -119,11 +120,12 @@ def request_retry(batch: BatchState, failed_only: bool) -> str | None:
 
 
 def complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
-    """The batch is over. What still waits (with a reason: it can't ever run) has failed."""
+    """The batch is over. What still waits (with a reason: it can't ever run) has failed.
+
+    What was assigned while this was under way is released by the scheduler.
+    """
     if batch.end is not None:
         return "the batch is over"
-    if batch.active:
-        return "jobs of the batch are in flight"
     if event.state == "completed" and batch.counts[Status.SUCCEEDED] != len(batch.names):
         return "not every job of the batch succeeded"
     _move_all(batch, Status.QUEUED, Status.FAILED)
@@ -142,12 +144,15 @@ def archive(batch: BatchState) -> str | None:
     return None
 
 
-def delete(state: State, batch: BatchState) -> str | None:
-    """Forget the batch. What the log says of it stays; its name is free."""
+def delete(state: State, batch: BatchState, time: float) -> str | None:
+    """Forget the batch. What the log says of it stays; its name is free.
+
+    What was assigned while this was under way ends with it: its node stops at the same word.
+    """
     if batch.end is None:
         return "the batch is not over"
-    if batch.active:
-        return "jobs of the batch are in flight"
+    for row in sorted(batch.active):
+        end_attempt(state, batch, row, time)
     del state.batches[batch.id]
     for node in state.nodes.values():
         node.builds.discard(batch.id)

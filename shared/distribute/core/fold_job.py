@@ -79,7 +79,7 @@ def start(batch: BatchState, row: int, time: float) -> None:
     batch.active[row].started_at = time
 
 
-def _end_attempt(state: State, batch: BatchState, row: int, time: float) -> tuple[Attempt, NodeState]:
+def end_attempt(state: State, batch: BatchState, row: int, time: float) -> tuple[Attempt, NodeState]:
     """Give back what the attempt held, and charge its user for it."""
     attempt = batch.active.pop(row)
     node = state.nodes[attempt.node]
@@ -98,7 +98,7 @@ def _end_attempt(state: State, batch: BatchState, row: int, time: float) -> tupl
 
 def finish(state: State, batch: BatchState, row: int, time: float, event: ev.Finished) -> None:
     """The attempt ended: well, or to be tried again, or for good."""
-    attempt, node = _end_attempt(state, batch, row, time)
+    attempt, node = end_attempt(state, batch, row, time)
     _record_outcome(batch, row, time, event, attempt)
     batch.unarchived.add(row)
     if event.succeeded:
@@ -109,7 +109,7 @@ def finish(state: State, batch: BatchState, row: int, time: float, event: ev.Fin
         return
     if event.wall_s < FAST_FAILURE_S:
         key = JobKey(batch.id, row)
-        if key not in node.fast_failures:
+        if key not in node.fast_failures and row not in batch.excused:
             node.fast_failures.append(key)
     else:
         node.fast_failures.clear()
@@ -155,7 +155,7 @@ def release(state: State, batch: BatchState, row: int, time: float, event: ev.Re
     status = batch.status[row]
     if status not in IN_FLIGHT:
         return _take_back_failure(state, batch, row, event)
-    _end_attempt(state, batch, row, time)
+    end_attempt(state, batch, row, time)
     if batch.kill_wanted(row) or batch.end or event.reason == "killed":
         set_status(batch, row, Status.KILLED)
         return None
@@ -170,11 +170,17 @@ def release(state: State, batch: BatchState, row: int, time: float, event: ev.Re
 
 
 def _take_back_failure(state: State, batch: BatchState, row: int, event: ev.Released) -> str | None:
-    """A failure that was a broken node's fault does not count: the job runs again elsewhere."""
+    """A failure that was a broken node's fault does not count: the job runs again elsewhere.
+
+    That is granted to a job once. If it fails elsewhere, too, then that speaks against itself alone, so that
+    no job goes from node to node, puts all of them in quarantine, and never ends.
+    """
     if event.reason != "quarantined":
         return "only a quarantine takes back a failure"
     if batch.end is not None:
         return "the batch is over"
+    if row in batch.excused:
+        return "a failure of the job was taken back before"
     node = state.nodes.get(event.node)
     if node is None:
         return "there is no such node"
@@ -183,6 +189,7 @@ def _take_back_failure(state: State, batch: BatchState, row: int, event: ev.Rele
         node.fast_failures.remove(key)
     batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
     batch.reasons.pop(row, None)
+    batch.excused.add(row)
     batch.unarchived.discard(row)  # the archiver's word on it is fenced
     set_status(batch, row, Status.QUEUED)
     return None

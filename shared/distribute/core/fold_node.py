@@ -38,12 +38,14 @@ def join(state: State, event: ev.Joined) -> None:
 
 
 def start_build(state: State, node: NodeState, event: ev.BuildStarted) -> None:
+    """The node is building a batch."""
     batch = state.batches.get(BatchId(event.namespace, event.batch))
     if batch is not None:
         node.building.add(batch.id)
 
 
 def finish_build(state: State, node: NodeState, event: ev.BuildFinished) -> None:
+    """The node can run the batch's jobs from now on, or can't."""
     batch = state.batches.get(event.batch_id)
     if batch is None:
         return  # deleted meanwhile

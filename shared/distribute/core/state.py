@@ -8,8 +8,10 @@ are objects. Times are the log's own, in seconds since 1970.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from enum import IntEnum
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from distribute.core.ids import BatchId, JobId
@@ -139,6 +141,8 @@ class BatchState:
     node_numbers: dict[str, int] = field(default_factory=dict)
     """The place of each name in `node_names`, as `rows` has that of each job in `names`."""
     failures: dict[int, int] = field(default_factory=dict)
+    excused: set[int] = field(default_factory=set)
+    """Rows that had a failure taken back, since a broken node was to blame."""
     deaths: dict[int, int] = field(default_factory=dict)
     """How often a node went down while the job ran on it."""
     reasons: dict[int, str] = field(default_factory=dict)
@@ -155,10 +159,8 @@ class BatchState:
     archived: bool = False
 
     def group_of(self, row: int) -> Group:
-        for group in self.groups:
-            if row < group.stop:
-                return group
-        raise IndexError(f"{self.id} has no row {row}")
+        """The group of a row."""
+        return self.groups[bisect_right(self.groups, row, key=attrgetter("start")) - 1]
 
     def job_id(self, row: int) -> JobId:
         return JobId(self.id.namespace, self.id.batch, self.names[row])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ _log = logging.getLogger(__name__)
 _RECONNECT_WAIT_S = 0.5
 _PING_INTERVAL_S = 10
 _MAX_UNANSWERED_PINGS = 2
+_CANCEL_AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +114,12 @@ class _Opener:
                 )
             connecting.result()
         finally:
-            connecting.cancel()
-            with suppress(asyncio.CancelledError):
-                await connecting
+            # Before Python 3.12, `wait_for` loses a cancellation that comes together with what it waits for.
+            while not connecting.done():
+                connecting.cancel()
+                await asyncio.wait({connecting}, timeout=_CANCEL_AGAIN_S)
+            if not connecting.cancelled():
+                connecting.exception()  # taken note of: raised above, or not wanted any more
         self._connection = Connection(self.wire, str(self._address))
         return self._connection
 

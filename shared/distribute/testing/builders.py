@@ -53,6 +53,7 @@ def batch(jobs: int | Sequence[CommandJob] = 1, *, build: str | None = None, **f
 
 
 def submitted(spec: BatchSpec | None = None, user: str = "jane", **fields: Any) -> ev.Submitted:
+    """The batch given, or one of a single job, handed in."""
     spec = spec if spec is not None else batch()
     return ev.Submitted(**_stamp(user), **spec.id._asdict(), **{"user": user, "spec": spec} | fields)
 

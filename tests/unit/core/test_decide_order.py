@@ -71,6 +71,14 @@ def test_who_holds_less_of_the_lab_goes_first() -> None:
     assert made == ["janes", "bobs", "janes", "bobs"]
 
 
+def test_what_runs_counts_as_much_as_what_is_under_way() -> None:
+    lab = Lab(make.joined("ws1", cpus=2), make.submitted(make.batch(4, batch="janes"), user="jane"))
+    lab.assign()
+    lab.happen(make.submitted(make.batch(4, batch="bobs"), user="bob"), make.joined("ws2", cpus=3))
+    made = [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)]
+    assert made == ["bobs", "bobs", "janes"]
+
+
 def test_cores_are_what_is_shared_not_jobs() -> None:
     lab = Lab(make.joined(cpus=6))
     wide = make.batch(2, batch="wide", resources=Resources(cpus=3))

@@ -249,11 +249,27 @@ def test_the_nodes_own_success_is_no_proof_against_it() -> None:
     assert quarantines(lab) == []
 
 
-def test_a_node_that_fails_jobs_of_three_batches_is_broken_whatever_happens_elsewhere() -> None:
+def test_a_node_that_fails_jobs_of_three_batches_is_broken_even_if_none_succeeded_elsewhere() -> None:
     two = [make.batch(4, batch=name) for name in ("a", "b")]
-    assert quarantines(failing(6, *two)) == []
-    (event,) = quarantines(failing(6, *two, make.batch(4, batch="c")))
+    lab = failing(6, *two)
+    lab.happen(make.joined("other"), make.drain_requested("other"))
+    assert quarantines(lab) == []
+    lab = failing(6, *two, make.batch(4, batch="c"))
+    lab.happen(make.joined("other"), make.drain_requested("other"))
+    (event,) = quarantines(lab)
     assert event.reason == "failed 6 jobs within seconds, one after another, of 3 batches"
+
+
+def test_the_only_node_is_never_put_in_quarantine() -> None:
+    assert quarantines(failing(6, *(make.batch(4, batch=name) for name in ("a", "b", "c")))) == []
+
+
+def test_a_batch_that_other_nodes_fail_as_well_speaks_against_none_of_them() -> None:
+    lab = failing(5, make.batch(9))
+    succeeds_elsewhere(lab)
+    lab.happen(make.assigned("job8", "sound"))
+    lab.fail_fast("job8", "sound")
+    assert quarantines(lab) == []
 
 
 @pytest.mark.parametrize("fields", [{"succeeded": False, "wall_s": 600.0}, {"succeeded": True}])
@@ -316,10 +332,10 @@ def test_what_was_refused_is_decided_anew() -> None:
 
 
 def test_another_schedulers_word_takes_the_place_of_ours() -> None:
-    lab = Lab(make.joined("ws1", cpus=1), make.joined("ws2", cpus=1), make.submitted(make.batch(2)))
-    assert len(lab.decide()) == 2
+    lab = Lab(make.joined("ws1", cpus=1), make.joined("ws2", cpus=1), make.submitted(make.batch(3)))
+    assert told(lab.decide()) == [("assigned", "job1", "ws1"), ("assigned", "job2", "ws2")]
     lab.happen(make.assigned("job1", "ws2"))
-    assert told(lab.decide()) == []
+    assert told(lab.decide()) == [("assigned", "job3", "ws1")]
     assert lab.state.nodes["ws2"].used_cpus == 1
 
 

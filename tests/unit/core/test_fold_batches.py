@@ -201,11 +201,19 @@ def test_a_deleted_batch_is_forgotten_and_its_name_free() -> None:
     assert state.misfits == 0
 
 
-def test_a_batch_with_jobs_in_flight_is_not_deleted() -> None:
+def test_a_deleted_batch_gives_back_what_was_assigned_too_late() -> None:
     state = make.happen(make.joined(), make.submitted(), make.completed(state="failed", reason="x"))
     make.happen(make.assigned(), make.deleted(), state=state)
-    assert state.last_misfit.endswith("jobs of the batch are in flight")
-    assert SWEEP in state.batches
+    assert state.misfits == 0
+    assert SWEEP not in state.batches
+    assert (state.nodes["ws1"].used_cpus, state.nodes["ws1"].attempts) == (0, set())
+    assert state.usage["jane"].cores == 0
+
+
+def test_what_is_in_flight_when_its_batch_ends_is_released_as_killed() -> None:
+    state = make.happen(make.joined(), make.submitted(), make.assigned())
+    make.happen(make.completed(state="failed", reason="x"), make.released(reason="killed"), state=state)
+    assert (state.misfits, statuses(state)) == (0, [Status.KILLED])
 
 
 def test_an_archiver_that_was_at_it_when_the_batch_was_deleted_made_no_mistake() -> None:

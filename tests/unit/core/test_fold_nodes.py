@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from distribute.core.ids import BatchId
-from distribute.core.state import NodeState, State
+from distribute.core.state import JobKey, NodeState, State
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")
@@ -42,6 +42,12 @@ def test_what_people_said_of_a_node_outlives_its_runner() -> None:
     assert (node.pause_reason, node.draining) == ("its owner works", "disk")
     assert node.quarantined is not None
     assert node.paused_until is not None
+
+
+def test_a_broken_node_is_no_better_for_a_restart() -> None:
+    state = make.happen(make.joined(), make.submitted(), make.assigned(), make.claimed())
+    make.happen(make.finished(succeeded=False, wall_s=1.0), make.joined(), state=state)
+    assert state.nodes["ws1"].fast_failures == [JobKey(SWEEP, 0)]
 
 
 def test_a_pause_carries_its_end_and_ends() -> None:

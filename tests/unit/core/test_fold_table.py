@@ -127,7 +127,6 @@ def test_a_misfit_is_counted_and_named_and_changes_nothing_else(event: Event, wh
         (make.started(attempt=2), "attempt 2, where the last is 1"),
         (make.started(node="ws2"), "the job is at ws1"),
         (make.released(node="ws2"), "the job is at ws1"),
-        (make.completed(state="failed"), "jobs of the batch are in flight"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.type,
 )

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import MISSING, fields
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import orjson
 import pytest
 
 import core_kit
-from core_kit import Lab
+from core_kit import Lab, of
 from distribute.core.errors import IntegrityError
 from distribute.core.specs import Resources
 from distribute.core.state import State
@@ -32,15 +33,34 @@ def busy_lab() -> Lab:
         make.assigned("a"),
     )
     lab.run("a")
-    lab.happen(make.finished("a", succeeded=False, wall_s=1.0), make.assigned("b", gpus=(1,), cpus=2))
+    lab.happen(make.finished("a", succeeded=False, wall_s=1.0), make.assigned("b", gpus=(1,), memory_bytes=9))
     lab.run("b")
     lab.happen(make.assigned("c"))
     lab.run("c")
     lab.happen(make.released("c"), make.kill_requested(job="d"), make.left("nobody"))
     lab.happen(make.submitted(make.batch(batch="other"), user="bob"), make.drain_requested("ws2"))
     lab.happen(make.submitted(make.batch(batch="done")), make.kill_requested(make.batch(batch="done")))
-    lab.happen(make.completed(make.batch(batch="done"), state="killed"), make.paused("ws1"))
+    done = make.batch(batch="done")
+    lab.happen(make.completed(done, state="killed", reason="so it is"), make.batch_archived(done))
+    lab.happen(make.paused("ws1"), make.kill_requested(make.batch(batch="other")))
+    lab.happen(make.submitted(make.batch(batch="well")), make.assigned(of("well"), "ws2"))
+    lab.succeed(of("well"), "ws2")
+    for name in ("bad", "worse"):
+        lab.happen(make.submitted(make.batch(batch=name)), make.assigned(of(name), "ws2"))
+        lab.fail_fast(of(name), "ws2")
+    lab.happen(make.quarantined("ws2"), make.released(of("bad"), "ws2", reason="quarantined"))
+    lab.happen(make.build_started("ws1", done), make.joined("ws3"), make.lost("ws3"))
     return lab
+
+
+def test_the_busy_lab_leaves_no_field_as_it_is_at_first() -> None:
+    """Or a field could be left out of snapshots, and the tests below would not see it."""
+    state = busy_lab().state
+    for parts in ([state], state.batches.values(), state.nodes.values(), state.usage.values()):
+        for field in fields(next(iter(parts))):
+            first = field.default_factory() if field.default_factory is not MISSING else field.default
+            values = [getattr(part, field.name) for part in parts]
+            assert any(value != first for value in values), f"{field.name} is always {first!r}"
 
 
 def test_nothing_is_lost() -> None:

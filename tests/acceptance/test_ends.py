@@ -1,0 +1,96 @@
+"""How batches end that do not simply succeed: killed, or with a build that fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from acceptance.lab import Lab, command_batch, open_lab
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STUBBORN = "trap '' TERM; (trap '' TERM; sleep 1000) & echo began; while :; do sleep 1; done"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
+    nodes = {
+        "one": ["--cpus", "2", "--grace-s", "1", "--capability", "one"],
+        "other": ["--cpus", "2", "--grace-s", "1"],
+    }
+    async with open_lab(tmp_path_factory.mktemp("ends") / "lab", nodes) as lab:
+        yield lab
+
+
+async def test_killing_a_batch_that_runs(lab: Lab) -> None:
+    """Its jobs are ended though they ignore SIGTERM, what waits is dropped, what was done can be pulled."""
+    jobs = {
+        "done": "echo done > distribute_save/done",
+        "stubborn": STUBBORN,
+        "waits": {"command": "true", "resources": {"cpus": 2}},
+    }
+    await lab.add(command_batch("lab/running", jobs, capabilities=["one"]))
+    await lab.event("job_archived", batch="lab/running")
+    await lab.event("started", batch="lab/running", where=lambda event: event.job == "stubborn")
+    assert len(lab.job_processes("one")) >= 2
+    killed = await lab.distribute("kill", "lab/running")
+    assert "lab/running is being killed" in killed.out
+    waited = await lab.distribute("wait", "lab/running", code=1)
+    assert waited.out == "lab/running killed: 1 of 3 jobs succeeded, 2 killed\n"
+    await lab.node_is_idle("one")
+    folder, _ = await lab.pull("lab/running")
+    assert (folder / "done" / "done").read_text() == "done\n"
+    assert {path.name for path in folder.iterdir()} == {"done"}
+    assert "is over" in (await lab.distribute("kill", "lab/running", code=4)).err
+
+
+async def test_killing_one_job(lab: Lab) -> None:
+    gate = lab.folder / "one job"
+    jobs = {"stubborn": STUBBORN, "other": f"until test -e '{gate}'; do sleep 0.05; done; echo told"}
+    await lab.add(command_batch("lab/one of two", jobs))
+    for job in jobs:
+        await lab.event("started", batch="lab/one of two", where=lambda event, job=job: event.job == job)
+    await lab.distribute("kill", "lab/one of two/stubborn")
+    await lab.event("released", batch="lab/one of two")
+    gate.touch()
+    waited = await lab.distribute("wait", "lab/one of two", code=1)
+    assert waited.out == "lab/one of two failed: 1 of 2 jobs succeeded, 1 killed\n"
+    states = {job: view["state"] for job, view in (await lab.jobs("lab/one of two")).items()}
+    assert states == {"stubborn": "killed", "other": "succeeded"}
+    folder, _ = await lab.pull("lab/one of two")
+    assert (folder / "other" / "stdout.txt").read_text() == "told\n"
+
+
+async def test_killing_a_batch_that_waits(lab: Lab) -> None:
+    await lab.add(command_batch("lab/waiting", {"job": "true"}, capabilities=["no such"]), "--anyway")
+    await lab.distribute("kill", "waiting")
+    assert (await lab.distribute("wait", "lab/waiting", code=1)).out.startswith("lab/waiting killed: 0 of 1")
+    assert await lab.events("assigned", batch="lab/waiting") == []
+
+
+async def test_a_build_that_fails_on_every_node(lab: Lab) -> None:
+    batch = command_batch("lab/broken", {"job": "true", "too": "true"})
+    batch["command"]["initialize"] = {"build": "echo building on $DISTRIBUTE_NODE; exit 3"}
+    await lab.add(batch)
+    waited = await lab.distribute("wait", "lab/broken", code=1)
+    assert "lab/broken failed: 0 of 2 jobs succeeded, 2 failed" in waited.out
+    assert "the build failed on every node that could run it" in waited.out
+    folder, _ = await lab.pull("lab/broken")
+    for node in ("one", "other"):
+        printed = folder / f"broken_build_output-{node}.txt"
+        assert printed.read_text() == f"building on {node}\n"
+    logs = (await lab.distribute("logs", "lab/broken")).out
+    assert "building on one\n" in logs
+    assert "building on other\n" in logs
+
+
+async def test_a_build_that_fails_on_one_node(lab: Lab) -> None:
+    """Its jobs all run on the other."""
+    batch = command_batch("lab/half broken", {f"j{n}": "echo $DISTRIBUTE_NODE" for n in range(6)})
+    batch["command"]["initialize"] = {"build": "test $DISTRIBUTE_NODE = other"}
+    await lab.add(batch)
+    assert (await lab.distribute("wait", "lab/half broken")).out.startswith("lab/half broken completed")
+    folder, _ = await lab.pull("lab/half broken")
+    assert {(folder / f"j{n}" / "stdout.txt").read_text() for n in range(6)} == {"other\n"}

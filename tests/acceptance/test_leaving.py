@@ -1,0 +1,167 @@
+"""Services that are asked to end, and nodes that are cut off: their jobs go elsewhere, and count once."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+import pytest_asyncio
+
+from acceptance.lab import Lab, command_batch, open_lab
+from distribute.core import events as ev
+from distribute_services.node_runner import procfs
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LOST_S = 4.0
+SECONDS = 10.0
+"""How long a service may take to end in good order."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
+    nodes = {name: ["--cpus", "1", "--grace-s", "1"] for name in ("one", "other")}
+    async with open_lab(tmp_path_factory.mktemp("leaving") / "lab", nodes, lost_s=LOST_S) as lab:
+        yield lab
+
+
+class Gated:
+    """A batch of one job, which says where it runs and ends when it is let."""
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        self.name = name
+        self.gate = lab.folder / f"gate of {name.partition('/')[2]}"
+
+    async def runs_at(self) -> str:
+        """Submit it; the node it runs on."""
+        job = f"echo $DISTRIBUTE_NODE; until test -e '{self.gate}'; do sleep 0.05; done"
+        await self.lab.add(command_batch(self.name, {"job": job}))
+        return (await self.started()).node
+
+    async def started(self, after: int = 0) -> ev.Started:
+        event = (await self.lab.event("started", batch=self.name, after=after)).event
+        assert isinstance(event, ev.Started)
+        return event
+
+    async def ends_once_at(self, node: str) -> None:
+        """Let it end, and see that it has, once, with one result."""
+        self.gate.touch()
+        await self.lab.over(self.name)
+        [finished] = await self.lab.events("finished", batch=self.name)
+        assert isinstance(finished, ev.Finished)
+        assert (finished.node, finished.succeeded) == (node, True)
+        assert len(await self.lab.events("job_archived", batch=self.name)) == 1
+        folder, _ = await self.lab.pull(self.name)
+        assert (folder / "job" / "stdout.txt").read_text() == f"{node}\n"
+
+
+def another(node: str) -> str:
+    return "other" if node == "one" else "one"
+
+
+async def test_a_node_that_is_asked_to_end_gives_its_job_back(lab: Lab) -> None:
+    batch = Gated(lab, "lab/given back")
+    node = await batch.runs_at()
+    assert lab.job_processes(node)
+    began = time.monotonic()
+    assert lab.processes.end(node, signal.SIGTERM) == 0
+    assert time.monotonic() - began < SECONDS
+    assert lab.job_processes(node) == []
+    left = await lab.event("left", node=node)
+    released = await lab.event("released", batch=batch.name)
+    assert isinstance(released.event, ev.Released)
+    assert released.event.reason == "node_left"
+    again = await batch.started(after=left.seq)
+    assert (again.node, again.attempt) == (another(node), 2)
+    lab.processes.start(node)
+    await lab.event("joined", node=node, after=left.seq)
+    await batch.ends_once_at(another(node))
+
+
+@pytest.mark.parametrize("service", ["scheduler", "archiver"])
+async def test_a_service_that_is_asked_to_end_goes_on_at_its_next_start(lab: Lab, service: str) -> None:
+    batch = Gated(lab, f"lab/without {service}")
+    node = await batch.runs_at()
+    began = time.monotonic()
+    assert lab.processes.end(service, signal.SIGTERM) == 0
+    assert time.monotonic() - began < SECONDS
+    batch.gate.touch()
+    await lab.event("finished", batch=batch.name)
+    lab.processes.start(service)
+    await batch.ends_once_at(node)
+
+
+async def test_a_node_that_stands_still_is_given_up_and_fenced(lab: Lab) -> None:
+    batch = Gated(lab, "lab/cut off")
+    node = await batch.runs_at()
+    with standing_still(lab, node):
+        lost = await lab.event("lost", node=node)
+        released = await lab.event("released", batch=batch.name, after=lost.seq)
+        assert isinstance(released.event, ev.Released)
+        assert released.event.reason == "node_lost"
+        again = await batch.started(after=released.seq)
+        assert (again.node, again.attempt) == (another(node), 2)
+        assert lab.job_processes(node), "they run on: nobody is there to end them"
+    await lab.node_is_idle(node)
+    await lab.event("joined", node=node, after=lost.seq)
+    await batch.ends_once_at(another(node))
+
+
+async def test_a_result_of_a_node_that_was_given_up_does_not_count(lab: Lab) -> None:
+    """Its job ends while the node stands still, and so is over before the node hears that it was given up."""
+    batch = Gated(lab, "lab/too late")
+    node = await batch.runs_at()
+    with standing_still(lab, node):
+        lost = await lab.event("lost", node=node)
+        again = await batch.started(after=lost.seq)
+        assert again.node == another(node)
+        late = lab.job_processes(node)
+        with standing_still(lab, another(node)):
+            batch.gate.touch()
+            await ended(late)
+    await lab.event("joined", node=node, after=lost.seq)
+    await batch.ends_once_at(another(node))
+
+
+@contextmanager
+def standing_still(lab: Lab, node: str) -> Iterator[None]:
+    """The node-runner stands still, as on a computer that is suspended. Its jobs go on."""
+    pid = lab.processes.pids[node]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+async def ended(pids: list[int]) -> None:
+    """Wait until somebody else's processes have ended. Those whose parent stands still are zombies then."""
+    async with asyncio.timeout(SECONDS):
+        for pid in pids:
+            while (stat := procfs.stat(pid)) is not None and stat.alive:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+async def test_all_end_in_good_order_without_a_broker(lab: Lab) -> None:
+    """And go on where they were once there is one."""
+    batch = Gated(lab, "lab/no broker")
+    node = await batch.runs_at()
+    names = [name for name in lab.processes.pids if name != "broker"]
+    await lab.processes.broker.stop(kill=True)
+    codes = await asyncio.gather(
+        *(asyncio.to_thread(lab.processes.end, name, signal.SIGTERM) for name in names)
+    )
+    assert codes == [0] * len(names)
+    assert lab.job_processes(node) == []
+    await lab.processes.broker.start()
+    after = await lab.cluster.log.last_seq()
+    for name in names:
+        lab.processes.start(name)
+    again = await batch.started(after=after)
+    await batch.ends_once_at(again.node)

@@ -1,0 +1,52 @@
+"""Many worlds, on all cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+
+from .world import World, told
+
+CHUNK = 20
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of some seeds: the story of each that broke, and how often what happened in the others."""
+
+    worlds: int = 0
+    broken: dict[int, str] = field(default_factory=dict)
+    happened: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Summary) -> None:
+        self.worlds += other.worlds
+        self.broken.update(other.broken)
+        self.happened += other.happened
+
+
+def simulate_all(seeds: Sequence[int]) -> Summary:
+    """Simulate these seeds, one after another."""
+    summary = Summary(worlds=len(seeds))
+    for seed in seeds:
+        world = World(seed)
+        try:
+            world.run()
+        except Exception as error:  # noqa: BLE001  # whatever the code under test raises belongs to its seed
+            summary.broken[seed] = told(world, seed, error)
+        summary.happened += world.truth.happened
+    return summary
+
+
+def simulate_on_all_cores(seeds: Sequence[int]) -> Summary:
+    """Simulate these seeds, some at a time."""
+    chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    summary = Summary()
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
+        for part in pool.map(simulate_all, chunks):
+            summary.add(part)
+    return summary

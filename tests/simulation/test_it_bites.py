@@ -1,0 +1,208 @@
+"""The simulation finds what it is there to find: each test breaks one thing on purpose."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from distribute.core import decide, fold_batch, fold_job
+from distribute.core.agenda import Agenda
+from distribute.core.events import Recorded
+from distribute.core.ids import Scope
+from distribute.core.state import BatchState, NodeState, State, Status
+from distribute.snapshot import load
+from distribute.testing.simulated import Broker, SimulatedLog
+from distribute_services.archiver.logic import Task, task_of
+from distribute_services.node_runner import machine as m
+from simulation import scheduling
+from simulation.stories import Broken
+from simulation.world import Parts, simulate
+
+ENOUGH = 150
+"""A thing that is broken is found within so many seeds."""
+
+
+def finds(says: str, parts: Parts = Parts()) -> None:
+    """Some seed finds it, and says what it is."""
+    stories = []
+    for seed in range(ENOUGH):
+        try:
+            simulate(seed, parts)
+        except Broken as broken:
+            stories.append(str(broken).splitlines()[-3])
+            if re.search(says, stories[-1]):
+                return
+    pytest.fail(f"no seed of {ENOUGH} says {says!r}; {len(stories)} said otherwise: {stories[:5]}")
+
+
+def test_nothing_is_found_where_nothing_is_broken() -> None:
+    for seed in range(20):
+        simulate(seed)
+
+
+# --- the log ---------------------------------------------------------------------------------------
+
+
+class BrokerWithoutGuards(Broker):
+    def admits(self, scope: Scope, expected_seq: int) -> bool:
+        return True
+
+
+def test_guards_that_are_ignored() -> None:
+    finds("has it|was claimed already", Parts(broker=BrokerWithoutGuards))
+
+
+class ForgetfulLog(SimulatedLog):
+    """Takes its own event, met again after a lost answer, for another's."""
+
+    def _settle(self, entry, found_seq: int) -> None:  # type: ignore[no-untyped-def]  # of a private class
+        self._done(entry, None)
+
+
+def test_a_client_that_takes_a_lost_answer_for_a_conflict() -> None:
+    finds("still not done", Parts(log=ForgetfulLog))
+
+
+# --- the node-runner -------------------------------------------------------------------------------
+
+
+class UnfencedMachine(m.RunnerMachine):
+    """Goes on with a job that was given away."""
+
+    def fenced(self, run: m.Run) -> list[m.Instruction]:
+        return self.reported(run, run.assigned_seq)
+
+
+def test_a_node_that_does_not_mind_being_fenced() -> None:
+    finds("without a claim in the log|still not done", Parts(machine=UnfencedMachine))
+
+
+class HastyMachine(m.RunnerMachine):
+    """Starts a job when it claims it, whoever may have it."""
+
+    def _claim_what_fits(self) -> list[m.Instruction]:
+        instructions = super()._claim_what_fits()
+        for run in self.runs.values():
+            if run.phase is m.Phase.CLAIMING:
+                run.phase = m.Phase.CLAIMED
+                instructions += self._launch_if_ready(run)
+        return instructions
+
+
+def test_a_node_that_starts_before_its_claim_is_in_the_log() -> None:
+    finds("without a claim in the log", Parts(machine=HastyMachine))
+
+
+class GreedyMachine(m.RunnerMachine):
+    """Takes whatever two schedulers promise of it."""
+
+    def _has_room_for(self, wanted: m.Run) -> bool:
+        return True
+
+
+def test_a_node_that_takes_more_than_it_has_room_for() -> None:
+    finds("runs jobs for|gives a GPU to two jobs", Parts(machine=GreedyMachine))
+
+
+class DeafMachine(m.RunnerMachine):
+    """Does not hear that it was given up for lost."""
+
+    def deliver(self, recorded: Recorded) -> list[m.Instruction]:
+        return [] if recorded.event.type == "lost" else super().deliver(recorded)
+
+
+def test_a_node_that_does_not_come_back_after_it_was_given_up() -> None:
+    finds("still not done", Parts(machine=DeafMachine))
+
+
+# --- the archiver ----------------------------------------------------------------------------------
+
+
+def hasty_task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
+    return replace(task_of(recorded, now, new_id), objects=())
+
+
+def test_an_archiver_that_speaks_before_the_results_are_there() -> None:
+    finds("it is not in the archive", Parts(task_of=hasty_task_of))
+
+
+def sweeping_task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
+    return replace(task_of(recorded, now, new_id), delete_before=float("inf"))
+
+
+def test_an_archiver_that_deletes_the_results_of_a_new_batch_of_the_same_name() -> None:
+    finds("are archived, and gone|it is not in the archive", Parts(task_of=sweeping_task_of))
+
+
+# --- the fold and the policy -----------------------------------------------------------------------
+
+
+def test_a_release_that_does_not_queue_the_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def release(state: State, batch: BatchState, row: int, time: float, event: object) -> None:
+        if row in batch.active:
+            fold_job.end_attempt(state, batch, row, time)
+            fold_job.set_status(batch, row, Status.KILLED)
+
+    monkeypatch.setattr(fold_job, "release", release)
+    finds("still not done|for no reason|nobody asked", Parts())
+
+
+def test_an_end_that_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_attempt = fold_job.end_attempt
+
+    def end(state: State, batch: BatchState, row: int, time: float) -> tuple[object, NodeState]:
+        attempt, node = end_attempt(state, batch, row, time)
+        node.used_cpus += attempt.cpus
+        return attempt, node
+
+    monkeypatch.setattr(fold_job, "end_attempt", end)
+    finds("cpus in use")
+
+
+def test_a_fold_that_forgets_what_is_to_be_archived(monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = fold_job.finish
+
+    def forgetful(state: State, batch: BatchState, row: int, time: float, event: object) -> None:
+        finish(state, batch, row, time, event)  # type: ignore[arg-type]
+        batch.unarchived.discard(row)
+
+    monkeypatch.setattr(fold_job, "finish", forgetful)
+    finds("archived without|still not done")
+
+
+def test_a_retry_that_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    finish = fold_job.finish
+
+    def lenient(state: State, batch: BatchState, row: int, time: float, event: object) -> None:
+        finish(state, batch, row, time, event)  # type: ignore[arg-type]
+        batch.failures.pop(row, None)
+
+    monkeypatch.setattr(fold_job, "finish", lenient)
+    finds("it has failed")
+
+
+def test_a_snapshot_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_some(data: bytes) -> State:
+        state = load(data)
+        for batch in state.batches.values():
+            batch.succeeded_on.clear()
+        return state
+
+    monkeypatch.setattr(scheduling, "load", load_some)
+    finds("is not what the log adds up to")
+
+
+def test_an_agenda_that_does_not_see_a_node_fill_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Agenda, "_place_node", lambda self, node: None)
+    finds("nodes: ")
+
+
+def test_a_scheduler_that_never_ends_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide, "_end_of", lambda agenda, batch: None)
+    finds("is not over")
+
+
+def test_a_batch_that_is_deleted_with_its_jobs_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_batch, "end_attempt", lambda *_: None)
+    finds("KeyError|cpus in use|attempts")

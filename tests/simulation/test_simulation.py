@@ -1,0 +1,55 @@
+"""Thousands of worlds, each from a seed, in which what must hold does.
+
+DISTRIBUTE_SIM_SEEDS=20000 DISTRIBUTE_SIM_BASE=7000000 pytest tests/simulation/test_simulation.py
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from distribute.core.events import Event, ReleaseReason
+from simulation.many import simulate_on_all_cores
+
+SEEDS = int(os.environ.get("DISTRIBUTE_SIM_SEEDS", "2000"))
+BASE = int(os.environ.get("DISTRIBUTE_SIM_BASE", "1"))
+ENOUGH_SEEDS_TO_SEE_ALL = 1000
+STORIES_TOLD = 3
+
+NOBODY_SAYS = {"pause_requested", "paused", "resumed"}
+TYPES = {kind.model_fields["type"].default for kind in get_args(get_args(Event)[0])} - {"released"}
+REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"released: owner"}
+MISHAPS = {
+    "SchedulerProcess killed", "ArchiverProcess killed", "RunnerProcess killed", "cut off", "broker down",
+    "fenced", "about nothing",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_whatever_goes_wrong_everything_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = simulate_on_all_cores(range(BASE, BASE + SEEDS))
+    with capsys.disabled():
+        print(f"\n{summary.worlds} worlds from seed {BASE} on; events: {sum(summary.happened.values())}")
+    told = "\n\n".join(list(summary.broken.values())[:STORIES_TOLD])
+    assert not summary.broken, f"{told}\n{len(summary.broken)} of {SEEDS} broke: {sorted(summary.broken)}"
+    missing = (TYPES - NOBODY_SAYS | REASONS | MISHAPS) - summary.happened.keys()
+    assert SEEDS < ENOUGH_SEEDS_TO_SEE_ALL or not missing, f"never happened: {sorted(missing)}"
+
+
+def test_a_seed_replays_exactly() -> None:
+    """Whatever Python's hashes are."""
+
+    def replay(hash_seed: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-m", "tests.simulation", "17"],
+            cwd=Path(__file__).parents[2],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    assert replay("1").splitlines()[-2:] == replay("2").splitlines()[-2:]
