@@ -108,3 +108,14 @@ def test_mounts_that_can_not_be(mounts: str, why: str) -> None:
     )
     (problem,) = problems_of(text)
     assert problem.endswith((f" required_mounts: {why}", f" an item of required_mounts: {why}"))
+
+
+def test_jobs_of_too_many_different_needs_are_refused() -> None:
+    jobs = "".join(
+        f"    - {{name: j{number}, command: [x], resources: {{memory: {number}M}}}}\n"
+        for number in range(257)
+    )
+    assert problems_of(f"{META}command:\n  jobs:\n{jobs}") == [
+        "3:3: the jobs ask for 257 different resources and retries, and a batch may ask for 256; "
+        "round them up to fewer, as memory to whole gigabytes"
+    ]

@@ -17,6 +17,7 @@ from distribute.config.yaml_source import Document, Loc, Value
 from distribute.config.yaml_syntax import Problem
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
+from distribute.core.specs import MAX_NEEDS
 
 
 def check(document: Document, files: InputFiles) -> JobsFile:
@@ -33,6 +34,8 @@ def check(document: Document, files: InputFiles) -> JobsFile:
             problems += _double_names(document, kind, _items(_mapping(value).get("jobs")))
             problems += _bad_files(document, references, files)
             problems += _clashes(document, references)
+    if jobs_file is not None:
+        problems += _too_many_needs(document, jobs_file)
     if problems or jobs_file is None:
         raise InputError(*document.lines(problems))
     return jobs_file
@@ -53,6 +56,17 @@ def _kind_problems(document: Document) -> Iterator[Problem]:
     elif not kinds and not any(nearest(key, KINDS) for key in keys):
         yield Problem(
             0, f"the batch has no kind; write one of {', '.join(KINDS)}, as `distribute template` shows"
+        )
+
+
+def _too_many_needs(document: Document, jobs_file: JobsFile) -> Iterator[Problem]:
+    needs = {(job.resources, job.retries) for job in jobs_file.work.jobs}
+    if len(needs) > MAX_NEEDS:
+        kind = next(key for key in _mapping(document.value) if key in KINDS)
+        yield Problem(
+            document.offset((kind, "jobs"), of_key=True),
+            f"the jobs ask for {len(needs)} different resources and retries, and a batch may ask for "
+            f"{MAX_NEEDS}; round them up to fewer, as memory to whole gigabytes",
         )
 
 

@@ -61,6 +61,14 @@ def test_two_jobs_of_one_name_are_refused() -> None:
         make.batch([make.job("re100"), make.job("re200"), make.job("re100")])
 
 
+def test_jobs_of_too_many_different_needs_are_refused() -> None:
+    jobs = [make.job(f"j{number}", retries=number % 101, timeout_s=1.0) for number in range(300)]
+    make.batch(jobs)
+    various = [make.job(f"j{number}", resources=Resources(memory_bytes=number)) for number in range(257)]
+    with pytest.raises(ValidationError, match="257 different needs, and a batch may have 256"):
+        make.batch(various)
+
+
 def test_a_specification_is_a_value() -> None:
     spec = make.batch()
     assert spec == make.batch()
