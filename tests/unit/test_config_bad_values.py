@@ -115,7 +115,8 @@ def test_jobs_of_too_many_different_needs_are_refused() -> None:
         f"    - {{name: j{number}, command: [x], resources: {{memory: {number}M}}}}\n"
         for number in range(257)
     )
-    assert problems_of(f"{META}command:\n  jobs:\n{jobs}") == [
+    (problem,) = problems_of(f"{META}command:\n  jobs:\n{jobs}")
+    assert problem == (
         "3:3: the jobs ask for 257 different resources and retries, and a batch may ask for 256; "
         "round them up to fewer, as memory to whole gigabytes"
-    ]
+    )
