@@ -34,7 +34,7 @@ def check(document: Document, files: InputFiles) -> JobsFile:
             problems += _double_names(document, kind, _items(_mapping(value).get("jobs")))
             problems += _bad_files(document, references, files)
             problems += _clashes(document, references)
-    if jobs_file is not None:
+    if jobs_file is not None and not problems:
         problems += _too_many_needs(document, jobs_file)
     if problems or jobs_file is None:
         raise InputError(*document.lines(problems))
