@@ -37,6 +37,7 @@ class SchedulerService:
         self._snapshot_seq = 0
         self._snapshot_due_seq = 0
         self._saving: asyncio.Task[None] | None = None
+        self._caught_up = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -49,20 +50,25 @@ class SchedulerService:
             monotonic=time.monotonic(),
             catch_up_to=await self._cluster.log.last_seq(),
         )
+        if self._scheduler.caught_up:
+            self._caught_up.set()
         self._snapshot_due_seq = self._next_snapshot_seq()
         self._cluster.on_return(lambda: self._scheduler.was_deaf(time.monotonic()))
-        async with draining(self._appending, PATIENCE_S), answer_queries(self._cluster, self._scheduler):
+        async with draining(self._appending, PATIENCE_S):
             await supervise(
                 stop,
                 {
                     "events": self._follow(),
                     "beats": self._listen(),
                     "clock": self._look(),
+                    "answers": self._answer(),
                     "appends": self._watch(),
                 },
             )
         try:
             async with asyncio.timeout(PATIENCE_S):
+                if self._saving is not None:
+                    await asyncio.wait({self._saving})
                 await self._save()
         except TimeoutError:
             log.warning("no snapshot was saved: the broker did not take it within %s s", PATIENCE_S)
@@ -88,6 +94,8 @@ class SchedulerService:
         misfits = scheduler.state.misfits
         async for records in self._cluster.log.follow(after=scheduler.state.seq):
             scheduler.deliver(records, time.monotonic())
+            if scheduler.caught_up:
+                self._caught_up.set()
             if scheduler.state.misfits != misfits:
                 misfits = scheduler.state.misfits
                 log.warning("an event did not fit: %s", scheduler.state.last_misfit)
@@ -105,6 +113,12 @@ class SchedulerService:
             if self._cluster.connected:
                 self._scheduler.look(time.monotonic())
                 self._decide()
+
+    async def _answer(self) -> None:
+        """Answer queries, but not from the past: while it catches up, who asks folds the log himself."""
+        await self._caught_up.wait()
+        async with answer_queries(self._cluster, self._scheduler):
+            await self._failed
 
     async def _watch(self) -> None:
         await self._failed
