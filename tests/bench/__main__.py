@@ -11,6 +11,8 @@ from rich.table import Table
 from .figure import Figure
 from .running import names, run
 
+WIDTH_IN_FILES = 140
+
 
 def main() -> None:
     """The command."""
@@ -20,6 +22,8 @@ def main() -> None:
     if unknown := sorted(set(chosen) - set(names())):
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(names())}")
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_IN_FILES
     table = Table("benchmark", "figure", "value", "unit", "target", "", "against the floor")
     with console.status("measuring …"):
         for name, figures in run(chosen):
