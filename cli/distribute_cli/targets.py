@@ -35,7 +35,7 @@ async def find_batch(reads: Reads, text: str) -> BatchId:
 
 async def find_target(reads: Reads, text: str) -> BatchId | JobId:
     """The batch or job that `text` names; see `find_batch`."""
-    if _means_file(text):
+    if _means_file(text) and not await _names_batch(reads, text):
         from distribute.config.loading import batch_named_in  # YAML costs a query by name 20 ms
 
         return batch_named_in(Path(text).expanduser())
@@ -65,6 +65,15 @@ def _means_file(text: str) -> bool:
     return (
         text.endswith((".yaml", ".yml")) or text.startswith(("/", "./", "../", "~")) or Path(text).is_file()
     )
+
+
+async def _names_batch(reads: Reads, text: str) -> bool:
+    """Does what looks like a file's path name a batch, or a job of one? A file that is there goes first."""
+    parts = text.split("/")
+    if len(parts) not in {2, 3} or Path(text).expanduser().exists():
+        return False
+    batches = (await reads.status())["batches"]
+    return any([batch["namespace"], batch["batch"]] == parts[:2] for batch in batches)
 
 
 async def _find_bare(reads: Reads, name: str) -> BatchId:

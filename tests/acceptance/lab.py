@@ -178,6 +178,15 @@ class Lab:
             while self.job_processes(node):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
+    async def logged(self, service: str, words: str) -> None:
+        """Wait until a service's log has these words: for what it tells nobody else."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while words not in self.processes.log_of(service):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"{service} never logged {words!r}{self._logs()}") from None
+
     def job_processes(self, node: str) -> list[int]:
         """The living processes of a node's attempts and builds."""
         identity = (self.folder / node / "lock").read_text()

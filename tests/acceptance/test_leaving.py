@@ -37,9 +37,12 @@ class Gated:
         self.lab = lab
         self.name = name
         self.gate = lab.folder / f"gate of {name.partition('/')[2]}"
+        self.seq = 0
+        """Nothing of the batch is at or before this sequence."""
 
     async def runs_at(self) -> str:
         """Submit it; the node it runs on."""
+        self.seq = await self.lab.cluster.log.last_seq()
         job = f"echo $DISTRIBUTE_NODE; until test -e '{self.gate}'; do sleep 0.05; done"
         await self.lab.add(command_batch(self.name, {"job": job}))
         return (await self.started()).node
@@ -73,7 +76,7 @@ async def test_a_node_that_is_asked_to_end_gives_its_job_back(lab: Lab) -> None:
     assert lab.processes.end(node, signal.SIGTERM) == 0
     assert time.monotonic() - began < SECONDS
     assert lab.job_processes(node) == []
-    left = await lab.event("left", node=node)
+    left = await lab.event("left", node=node, after=batch.seq)
     released = await lab.event("released", batch=batch.name)
     assert isinstance(released.event, ev.Released)
     assert released.event.reason == "node_left"
@@ -101,7 +104,7 @@ async def test_a_node_that_stands_still_is_given_up_and_fenced(lab: Lab) -> None
     batch = Gated(lab, "lab/cut off")
     node = await batch.runs_at()
     with standing_still(lab, node):
-        lost = await lab.event("lost", node=node)
+        lost = await lab.event("lost", node=node, after=batch.seq)
         released = await lab.event("released", batch=batch.name, after=lost.seq)
         assert isinstance(released.event, ev.Released)
         assert released.event.reason == "node_lost"
@@ -118,7 +121,7 @@ async def test_a_result_of_a_node_that_was_given_up_does_not_count(lab: Lab) -> 
     batch = Gated(lab, "lab/too late")
     node = await batch.runs_at()
     with standing_still(lab, node):
-        lost = await lab.event("lost", node=node)
+        lost = await lab.event("lost", node=node, after=batch.seq)
         again = await batch.started(after=lost.seq)
         assert again.node == another(node)
         late = lab.job_processes(node)
@@ -146,6 +149,29 @@ async def ended(pids: list[int]) -> None:
         for pid in pids:
             while (stat := procfs.stat(pid)) is not None and stat.alive:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+
+
+async def test_a_job_that_takes_its_node_down_twice_is_not_tried_again(lab: Lab) -> None:
+    """And nothing of it lives on: the node-runner that comes back ends what its predecessor left."""
+    gate = lab.folder / "gate to attempt"
+    job = f"until test -e '{gate} '$DISTRIBUTE_ATTEMPT; do sleep 0.05; done; kill -9 $PPID; sleep 1000"
+    seq = await lab.cluster.log.last_seq()
+    await lab.add(command_batch("lab/deadly", {"job": job}))
+    for attempt in (1, 2):
+        started = await lab.event("started", batch="lab/deadly", after=seq)
+        assert isinstance(started.event, ev.Started)
+        assert started.event.attempt == attempt
+        node, seq = started.event.node, started.seq
+        gate.with_name(f"{gate.name} {attempt}").touch()
+        assert await lab.processes.ended(node) == -signal.SIGKILL
+        assert lab.job_processes(node)
+        lab.processes.start(node)
+        await lab.event("joined", node=node, after=seq)
+        await lab.node_is_idle(node)
+    await lab.over("lab/deadly")
+    view = (await lab.jobs("lab/deadly"))["job"]
+    assert (view["state"], view["attempt"]) == ("failed", 2)
+    assert view["reason"].startswith("2 nodes went down while it ran on them, the last ")
 
 
 async def test_all_end_in_good_order_without_a_broker(lab: Lab) -> None:

@@ -13,10 +13,10 @@ from acceptance.lab import Lab, command_batch, open_lab
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NAMES = ["*", ">", "two\nlines", ".hidden", "Grüße, 流体", "x" * 128, "-f", "%2A", "a", "a.b", "a*"]
+NAMES = ["*", ">", "two\nlines", ".hidden", "Grüße, 流体", "x" * 128, "-f", "%2A", "a", "a.b", "a*", "a.yaml"]
 NODES = ["*", "Rechner\n>"]
 DELETED = ["*", ">", "a"]
-NEIGHBOURS = ["two\nlines", "-f", "%2A", "a.b", "a*"]
+NEIGHBOURS = ["two\nlines", "-f", "a.yaml", "%2A", "a.b", "a*"]
 """Batches that must not be touched where those are deleted."""
 
 

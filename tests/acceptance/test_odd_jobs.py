@@ -23,7 +23,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRINTED_BYTES = int(os.environ.get("DISTRIBUTE_PRINTED_MB", "300")) * 1_000_000
 LARGE_BYTES = 64 << 20
-RUNNER_MAX_BYTES = 160 << 20
+RUNNER_MAX_BYTES = 128 << 20
 """Two windows of chunks under way, and what the runner needs idle, are half of it."""
 
 BATCH = "lab/odd jobs"

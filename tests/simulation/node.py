@@ -240,10 +240,10 @@ class RunnerProcess(SimulatedProcess):
 
 
 def _submitted(stored: StoredEvents, batch: BatchId) -> BatchSpec | None:
-    """What was submitted last under this name."""
+    """What was submitted last under this name, if it was not deleted since."""
     for recorded in reversed(stored.of_scope(batch)):
-        if isinstance(recorded.event, ev.Submitted):
-            return recorded.event.spec
+        if isinstance(recorded.event, ev.Submitted | ev.Deleted):
+            return recorded.event.spec if isinstance(recorded.event, ev.Submitted) else None
     return None
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.core import events as ev
 from distribute.core.events import Append, Beat, Recorded
 from distribute.core.explain import obstacle_at
+from distribute.core.ids import BatchId
 from distribute.core.invariants import check_agenda
 from distribute.core.liveness import Lease
 from distribute.core.state import State
@@ -25,6 +26,14 @@ LEASE = Lease(out_of_touch_s=15.0, lost_s=60.0)
 LOOK_EVERY_S = 1.0
 SNAPSHOT_EVERY_EVENTS = 40
 CHECK_AGENDA_EVERY = 10
+
+
+class IdleNode(NamedTuple):
+    """A node, how many jobs it was given so far, and the batch that waits."""
+
+    node: str
+    given: int
+    batch: BatchId
 
 
 class SchedulerProcess(SimulatedProcess):
@@ -90,6 +99,24 @@ class SchedulerProcess(SimulatedProcess):
     def check(self) -> None:
         """The agenda is what the state and the pending events make it."""
         check_agenda(self._scheduler.agenda)
+
+    def idle_and_waited_for(self) -> Iterator[IdleNode]:
+        """Nodes that have nothing to do, with a batch that waits and could run there."""
+        if self.scheduler is None or not self.scheduler.caught_up:
+            return
+        agenda = self.scheduler.agenda
+        idle = [
+            node for node in agenda.state.nodes.values() if not node.attempts and node.name not in agenda.held
+        ]
+        for batch_id, groups in agenda.waiting.items():
+            batch = agenda.state.batches[batch_id]
+            for waiting in groups if batch.end is None else ():
+                if waiting.first() is not None:
+                    shape = waiting.group.shape
+                    free = [node for node in idle if obstacle_at(agenda, batch, shape, node) is None]
+                    yield from (
+                        IdleNode(node.name, self.world.truth.given[node.name], batch_id) for node in free
+                    )
 
     def _append(self, append: Append) -> None:
         def answered(seq: int | None) -> None:

@@ -31,6 +31,9 @@ class Story:
     holder: str | None = None
     claimed: bool = False
     failures: int = 0
+    excused: bool = False
+    """A failure was taken back."""
+    to_be_killed: bool = False
     succeeded: bool = False
     to_archive: bool = False
     """An attempt ended, and the archiver has not said that its outputs are there."""
@@ -52,12 +55,15 @@ class Stories:
     def tell(self, event: ev.Event, before: State) -> bool:
         """Go on with the stories. False: the event is about nothing that is still there, and need not fit.
 
-        That can be where a person had a batch deleted or retried while an event about one of its jobs was on
-        its way: the guards of a batch and of its jobs know nothing of each other.
+        That can be with a batch that was deleted while an event about one of its jobs was on its way: the
+        guards of a batch and of its jobs know nothing of each other.
         """
         match event:
             case ev.Submitted():
                 self._submitted(event.spec)
+            case ev.KillRequested():
+                for job, story in self.of_batch(event.scope):
+                    story.to_be_killed |= event.job in {None, job.job}
             case ev.RetryRequested():
                 self._forgive(before.batches[event.scope], event.failed_only)
             case ev.Completed(state="completed"):
@@ -73,7 +79,9 @@ class Stories:
                         self._ghosts[job] = story.holder, story.attempt
                     del self.of[job]
             case ev.JobEvent():
-                return not self._is_ghostly(event) and self._tell_of_job(self.of[event.scope], event)
+                if self._is_ghostly(event):
+                    return False
+                self._tell_of_job(self.of[event.scope], event, before)
             case _:
                 pass
         return True
@@ -107,9 +115,9 @@ class Stories:
         unhappy = {Status.FAILED} if failed_only else {Status.FAILED, Status.KILLED}
         for job, story in self.of_batch(batch.id):
             if batch.status[batch.rows[job.job]] in unhappy:
-                story.failures = 0
+                story.failures, story.excused = 0, False
 
-    def _tell_of_job(self, story: Story, event: ev.JobEvent) -> bool:
+    def _tell_of_job(self, story: Story, event: ev.JobEvent, before: State) -> None:
         match event:
             case ev.Assigned():
                 require(story.holder is None, f"{story.holder} has it")
@@ -124,15 +132,22 @@ class Stories:
             case ev.Released(reason="quarantined") if story.holder is None:
                 require(not story.succeeded, "there is no failure to take back")
                 story.to_archive = False
-                if not story.failures:
-                    return False  # a person had it forgotten meanwhile
-                story.failures -= 1
+                if self._waits_for_better(before.batches[event.batch_id], event.job):
+                    require(not story.excused, "a failure was taken back before")
+                    story.failures -= 1
+                    story.excused = True
             case _:
                 require(
                     (story.holder, story.attempt) == (event.node, event.attempt), f"{story.holder} has it"
                 )
                 self._go_on(story, event)
-        return True
+
+    def _waits_for_better(self, batch: BatchState, job: str) -> bool:
+        """Does a failure taken back change anything, or did a person, or the batch's end, come first?"""
+        row = batch.rows[job]
+        if batch.end is not None or batch.kill_wanted(row):
+            return False
+        return batch.status[row] in {Status.FAILED, Status.RETRYING}
 
     def _go_on(self, story: Story, event: ev.JobEvent) -> None:
         """A word of, or to, the node that has the job."""
@@ -156,6 +171,8 @@ class Stories:
             job, status = batch.job_id(row), Status(batch.status[row])
             story = self.of[job]
             require((status is Status.SUCCEEDED) == story.succeeded, f"{job} is {status.name}: {story}")
-            excused = batch.deaths.get(row, 0) >= MAX_NODE_DEATHS or batch.end_reason is not None
-            if status is Status.FAILED and not excused:
+            given_up = batch.end_reason is not None
+            if status is Status.FAILED and not given_up and batch.deaths.get(row, 0) < MAX_NODE_DEATHS:
                 require(story.failures > story.retries, f"{job} failed for no reason: {story}")
+            if status is Status.KILLED and not given_up:
+                require(story.to_be_killed, f"{job} was killed, and nobody asked for that: {story}")

@@ -67,6 +67,8 @@ class Truth:
         self.processes: dict[str, list[Process]] = {}
         self.results = Results()
         self.stories = Stories(self.results.committed)
+        self.given: Counter[str] = Counter()
+        """How many jobs each node was given."""
         self.happened: Counter[str] = Counter()
         """How often what happened, so that it can be told whether enough does."""
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
@@ -88,6 +90,8 @@ class Truth:
         event = recorded.event
         self.note("log", recorded)
         self.log.append(recorded)
+        if isinstance(event, ev.Assigned):
+            self.given[event.node] += 1
         self.happened[f"released: {event.reason}" if isinstance(event, ev.Released) else event.type] += 1
         misfits = self.state.misfits
         try:
@@ -96,6 +100,8 @@ class Truth:
             raise Broken(f"{_told(recorded)}: {error}") from None
         apply(self.state, recorded)
         check(self.state)
+        if isinstance(event, ev.BatchArchived):
+            self.stories.compare(self.state.batches[event.scope])
         if counts:
             require(self.state.misfits == misfits, self.state.last_misfit)
         else:

@@ -24,7 +24,7 @@ from .archiving import ArchiverProcess
 from .node import RunnerProcess
 from .people import Person
 from .scenario import CLEAR, Computer, Fate, Scenario, scenario
-from .scheduling import SchedulerProcess
+from .scheduling import IdleNode, SchedulerProcess
 from .stories import Broken, require
 from .truth import Truth
 
@@ -63,6 +63,7 @@ class World:
         self.snapshot = b""
         self.calm = False
         self._over = False
+        self._idle: set[IdleNode] = set()
         self._deadline = self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
         self.people = Person(self, "people")
         self.archiver = ArchiverProcess(self)
@@ -215,6 +216,9 @@ class World:
             self._over = True
             return
         require(self.timeline.now < self._deadline, f"still not done: {undone}")
+        idle = {pair for process in self.schedulers for pair in process.idle_and_waited_for()}
+        require(not idle & self._idle, f"idle, and waited for: {sorted(idle & self._idle)}")
+        self._idle = idle
         self.timeline.after(LOOK_EVERY_S, self._look)
 
     def _restless(self) -> list[str]:

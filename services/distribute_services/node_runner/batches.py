@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from distribute.core.events import Submitted
@@ -33,9 +34,13 @@ class Batches:
         return self._batches[batch_id]
 
     async def load(self, batch_id: BatchId) -> Batch:
-        """What was submitted last under this name. Raises `KeyError` where nothing was."""
-        recorded = await self._log.last(batch_id, "submitted")
+        """What was submitted last under this name. Raises `KeyError` where nothing was, or it is deleted."""
+        recorded, deleted = await asyncio.gather(
+            self._log.last(batch_id, "submitted"), self._log.last(batch_id, "deleted")
+        )
         if recorded is None or not isinstance(recorded.event, Submitted):
+            raise KeyError(batch_id)
+        if deleted is not None and deleted.seq > recorded.seq:
             raise KeyError(batch_id)
         spec = recorded.event.spec
         batch = self._batches[batch_id] = Batch(spec, {job.name: job for job in spec.work.jobs})

@@ -133,6 +133,9 @@ class Work:
 
     async def run(self, run: Run, batch: Batch, on_start: Callable[[], None]) -> Ending:
         """Run an attempt to its end; `on_start` is called once its process runs."""
+        if run.job.job not in batch.jobs:
+            # It was assigned when its batch had just been deleted; by now another batch has the name.
+            return Ending(succeeded=False, reason="the batch of this name has no such job any more")
         going = self._going[run]
         spec, job = batch.spec, batch.jobs[run.job.job]
         images = [spec.work.image] if spec.work.kind == "apptainer" else []

@@ -107,9 +107,13 @@ def _failure_to_take_back(
     agenda: Agenda, batch: BatchState, key: JobKey
 ) -> tuple[str, ev.ReleaseReason] | None:
     """A failure on a node that turned out to be broken: not the job's own."""
-    if batch.end is not None or batch.status[key.row] not in {Status.FAILED, Status.RETRYING}:
+    if batch.end is not None or batch.kill_wanted(key.row):
         return None
-    if key.row not in batch.failures or batch.deaths.get(key.row, 0) >= MAX_NODE_DEATHS:
+    if batch.status[key.row] not in {Status.FAILED, Status.RETRYING}:
+        return None
+    if key.row in batch.excused or key.row not in batch.failures:
+        return None
+    if batch.deaths.get(key.row, 0) >= MAX_NODE_DEATHS:
         return None
     node = agenda.state.nodes[batch.node_names[batch.outcomes.node[key.row]]]
     if node.quarantined is None or key not in node.fast_failures:

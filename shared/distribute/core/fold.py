@@ -14,20 +14,21 @@ from typing import assert_never
 from distribute.core import events as ev
 from distribute.core import fold_batch, fold_job, fold_node
 from distribute.core.events import Recorded
-from distribute.core.state import IN_FLIGHT, State, Status
+from distribute.core.state import State, Status
 
 JOB_TRANSITIONS: Mapping[type[ev.JobEvent], frozenset[Status]] = {
     ev.Assigned: frozenset({Status.QUEUED, Status.KILLED, Status.FAILED}),
     ev.Claimed: frozenset({Status.ASSIGNED}),
     ev.Started: frozenset({Status.CLAIMED}),
     ev.Finished: frozenset({Status.CLAIMED, Status.RUNNING}),
-    ev.Released: IN_FLIGHT | {Status.FAILED, Status.RETRYING},
+    ev.Released: frozenset(Status) - {Status.SUCCEEDED},
     ev.JobArchived: frozenset(
         {Status.RETRYING, Status.SUCCEEDED, Status.FAILED, Status.KILLED, Status.QUEUED}
     ),
 }
 """In which status a job takes which event. A job whose batch was killed or ended while its assignment was
-under way is `KILLED` or `FAILED` already: it takes the assignment, so that the scheduler can release it."""
+under way is `KILLED` or `FAILED` already: it takes the assignment, so that the scheduler can release it. Of a
+job that is not in flight, a release takes back a failure, if a person has not seen to the job meanwhile."""
 
 
 def apply(state: State, recorded: Recorded) -> None:

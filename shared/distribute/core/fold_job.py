@@ -177,19 +177,16 @@ def _take_back_failure(state: State, batch: BatchState, row: int, event: ev.Rele
     """
     if event.reason != "quarantined":
         return "only a quarantine takes back a failure"
-    if batch.end is not None:
-        return "the batch is over"
-    if row in batch.excused:
-        return "a failure of the job was taken back before"
+    batch.unarchived.discard(row)  # this event fences the archiver's word on it
+    status = batch.status[row]
+    if status not in {Status.RETRYING, Status.FAILED} or batch.kill_wanted(row) or batch.end:
+        return None  # a person, or the end of the batch, came first
     node = state.nodes.get(event.node)
-    if node is None:
-        return "there is no such node"
-    key = JobKey(batch.id, row)
-    if key in node.fast_failures:
-        node.fast_failures.remove(key)
-    batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
+    if node is not None and JobKey(batch.id, row) in node.fast_failures:
+        node.fast_failures.remove(JobKey(batch.id, row))
+    if row not in batch.excused:
+        batch.excused.add(row)
+        batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
     batch.reasons.pop(row, None)
-    batch.excused.add(row)
-    batch.unarchived.discard(row)  # the archiver's word on it is fenced
     set_status(batch, row, Status.QUEUED)
     return None

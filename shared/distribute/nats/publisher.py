@@ -143,8 +143,8 @@ class Publisher:
         self._fill_window()
 
     def _look_for_overdue(self) -> None:
-        """Send again what has no answer for long. On a connection that is up this is rare: the broker
-        was without a leader, or an answer was dropped. While the broker does not even read, wait."""
+        """Send again what has no answer for long. On a connection that is up this is rare: the broker's disk
+        was full, it had no leader, or an answer was dropped. While the broker does not even read, wait."""
         self._timer = None
         if not self._in_flight:
             return
@@ -152,6 +152,9 @@ class Publisher:
         if self._connection.connected and not self._connection.unsent_bytes:
             for entry in list(self._in_flight.values()):
                 if not entry.settling and loop.time() - entry.sent_at > entry.answer_timeout_s:
+                    # A stream whose disk was full answers nothing more until the broker is started again.
+                    silent_s = loop.time() - entry.sent_at
+                    self._complain(entry, f"no answer for {silent_s:.0f} s (is its disk full?)")
                     entry.answer_timeout_s = min(2 * entry.answer_timeout_s, _MAX_ANSWER_TIMEOUT_S)
                     self._send(entry)
         if self._timer is None:
@@ -222,19 +225,24 @@ class Publisher:
 
     def _postpone(self, entry: Outgoing, reason: str) -> None:
         """The broker can't take it now, and nothing will tell when it can: try again after a while."""
-        if not self._complained:
-            self._complained = True
-            _log.warning(
-                "%s does not take %s now: %s; trying again until it does",
-                self._connection.address,
-                entry.subject,
-                reason,
-            )
+        self._complain(entry, reason)
         entry.postponed = entry.was_postponed = True
         if self._retry_timer is None:
             loop = asyncio.get_running_loop()
             self._retry_timer = loop.call_later(self._retry_delay_s, self._retry_postponed)
             self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
+
+    def _complain(self, entry: Outgoing, reason: str) -> None:
+        """Say once that the broker does not take messages."""
+        if self._complained:
+            return
+        self._complained = True
+        _log.warning(
+            "%s does not take %s now: %s; trying again until it does",
+            self._connection.address,
+            entry.subject,
+            reason,
+        )
 
     def _retry_postponed(self) -> None:
         self._retry_timer = None

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import ParseResult
 
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import Error, ProtocolError
@@ -137,6 +137,7 @@ class Wire(Client):
         super().__init__()
         self.taps: dict[bytes, Tap] = {}
         self._denied = denied
+        self._ended = False
         self._ps = _Parser(self)  # type: ignore[assignment]
         self._transport = _Transport()  # type: ignore[no-untyped-call]
 
@@ -167,6 +168,7 @@ class Wire(Client):
 
     async def close(self) -> None:
         """End the connection for good."""
+        self._ended = True
         try:
             await super().close()
         except asyncio.CancelledError:
@@ -195,6 +197,13 @@ class Wire(Client):
         """Throw away what a lost connection did not take. Who sent it sends it again, if it matters."""
         self._pending.clear()
         self._pending_data_size = 0
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        # Closing cancels a reconnect that is under way; before Python 3.12, `wait_for` loses a cancellation
+        # that comes together with what it waits for, and the reconnecting would go on for ever.
+        if self._ended:
+            raise asyncio.CancelledError
+        await super()._connect_to_server(s)
 
     async def _process_err(self, err_msg: str) -> None:
         # nats-py closes the client for good on errors it does not know. Here every one but a refused

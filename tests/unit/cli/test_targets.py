@@ -67,6 +67,19 @@ async def test_a_file_that_is_not_there_is_told() -> None:
         await find_target(NONE, "none.yaml")
 
 
+async def test_a_batch_may_be_called_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: Any = Batches("jane/sweep.yaml", "~/b")
+    monkeypatch.chdir(tmp_path)
+    assert await find_target(reads, "jane/sweep.yaml") == BatchId("jane", "sweep.yaml")
+    assert await find_target(reads, "jane/sweep.yaml/job.yml") == JobId("jane", "sweep.yaml", "job.yml")
+    assert await find_target(reads, "~/b") == BatchId("~", "b")
+    with pytest.raises(InputError, match=r"joe/sweep\.yaml: there is no such file"):
+        await find_target(reads, "joe/sweep.yaml")
+    (tmp_path / "jane").mkdir()
+    (tmp_path / "jane" / "sweep.yaml").write_text("meta: {namespace: joe, batch_name: mesh}")
+    assert await find_target(reads, "jane/sweep.yaml") == BatchId("joe", "mesh")
+
+
 async def test_a_bare_name_will_do_where_it_is_unique() -> None:
     assert await find_batch(SOME, "mesh") == BatchId("joe", "mesh")
     with pytest.raises(Refused, match="2 batches are called 'sweep': name one of jane/sweep, joe/sweep"):

@@ -160,9 +160,28 @@ def test_nothing_but_a_quarantine_takes_a_failure_back(reason: ev.ReleaseReason)
     assert state.last_misfit.endswith("only a quarantine takes back a failure")
 
 
-def test_no_failure_is_taken_back_once_the_batch_is_over() -> None:
-    state = make.happen(make.joined(), make.submitted())
-    make.happen(*ATTEMPT, make.finished(succeeded=False), make.completed(state="failed"), state=state)
+@pytest.mark.parametrize(
+    ("retries", "overtaken_by", "stays"),
+    [
+        (0, make.completed(state="failed"), Status.FAILED),
+        (1, make.kill_requested(), Status.KILLED),
+    ],
+    ids=["by the end of its batch", "by a kill"],
+)
+def test_a_failure_is_taken_back_too_late(retries: int, overtaken_by: ev.Event, stays: Status) -> None:
+    """The job stays as it is; yet the archiver's guard holds no more, so nobody waits for its word."""
+    state = make.happen(make.joined(), make.submitted(make.batch(retries=retries)))
+    make.happen(*ATTEMPT, make.finished(succeeded=False, wall_s=1.0), overtaken_by, state=state)
     make.happen(make.released(reason="quarantined"), state=state)
-    assert status_of(state) is Status.FAILED
-    assert state.last_misfit.endswith("the batch is over")
+    assert (status_of(state), state.misfits) == (stays, 0)
+    assert state.batches[SWEEP].unarchived == set()
+
+
+def test_a_failure_of_a_job_is_taken_back_once() -> None:
+    state = make.happen(make.joined(), make.joined("ws2"), make.submitted())
+    for attempt, node in enumerate(("ws1", "ws2"), start=1):
+        failed = make.finished(node=node, attempt=attempt, succeeded=False, wall_s=1.0)
+        make.happen(*started(attempt, node), failed, state=state)
+        make.happen(make.released(node=node, attempt=attempt, reason="quarantined"), state=state)
+    assert state.batches[SWEEP].failures == {0: 1}
+    assert state.nodes["ws2"].fast_failures == [], "what failed elsewhere before is no word against this node"

@@ -88,6 +88,8 @@ def test_the_table_has_every_cell_that_fits() -> None:
         (Status.FAILED, "assigned"),  # where the batch ended while the assignment was under way
         (Status.FAILED, "released"),  # where a quarantine takes the failure back
         (Status.RETRYING, "released"),
+        (Status.QUEUED, "released"),  # where a person had it retried, or killed, meanwhile
+        (Status.KILLED, "released"),
     }
 
 

@@ -1,0 +1,69 @@
+"""The event log in memory: `ports.EventLog` with the broker's guards, and every event through the codec."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from distribute.codec import encode
+from distribute.core.errors import Conflict
+from distribute.core.events import Event, Guard, Recorded
+from distribute.core.ids import Scope
+from distribute.ports import Only
+from distribute.testing.stored_events import StoredEvents, wanted
+
+ALL = Only()
+
+
+class MemoryLog:
+    """A log for one process and its tests. It answers at once, and is never out."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.stored = StoredEvents()
+        self._clock = clock
+        self._grew = asyncio.Event()
+
+    def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
+        """As `ports.EventLog.append`."""
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        found_seq = self.stored.last_seq_of(event.scope)
+        if guard.holds(found_seq):
+            answer.set_result(self.stored.store(encode(event), self._clock()).seq)
+            self._grew.set()
+            self._grew = asyncio.Event()
+            return answer
+        first = self.stored.first_of(event.scope, guard.behind)
+        if first is not None and first.event.id == event.id:
+            answer.set_result(first.seq)
+        else:
+            answer.set_exception(Conflict(event.scope, guard.last_seq, found_seq))
+        return answer
+
+    async def follow(
+        self, *, after: int, only: Only = ALL, until: int | None = None
+    ) -> AsyncIterator[Sequence[Recorded]]:
+        """As `ports.EventLog.follow`."""
+        while until is None or after < until:
+            grew = self._grew
+            behind = self.stored.between(after, self.stored.last_seq if until is None else until)
+            if not behind:
+                await grew.wait()
+                continue
+            after = behind[-1].seq
+            records = [recorded for recorded in behind if wanted(only, recorded.event)]
+            if records:
+                yield records
+
+    async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
+        """As `ports.EventLog.last`."""
+        of_scope = self.stored.of_scope(scope)
+        return next((found for found in reversed(of_scope) if event_type in {None, found.event.type}), None)
+
+    async def get(self, seq: int) -> Recorded:
+        """As `ports.EventLog.get`."""
+        return self.stored.get(seq)
+
+    async def last_seq(self) -> int:
+        """As `ports.EventLog.last_seq`."""
+        return self.stored.last_seq

@@ -1,0 +1,85 @@
+"""Full disks, a node's and the broker's: what was accepted is kept, and all goes on where there is room."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+from acceptance.lab import command_batch, open_lab
+from integration.node_runner.small_disk import small_disk
+
+DATA_BYTES = 12 << 20
+LEAVES_DATA = f"head -c {DATA_BYTES} /dev/urandom > distribute_save/data; sha256sum < distribute_save/data"
+
+LARGE_ENOUGH_TO_BEGIN_MIB = 1500
+"""A new cluster sets a GiB aside for live output, and the broker uses three quarters of a disk. Nothing of
+this is used yet."""
+
+
+async def test_a_node_whose_disk_is_filled(tmp_path: Path) -> None:
+    """The job that does it fails and says why, as does one whose files don't fit; the next one runs."""
+    (tmp_path / "large input").write_bytes(bytes(64 << 20))
+    with small_disk(tmp_path / "disk", 32):
+        (tmp_path / "lab").mkdir()
+        (tmp_path / "lab" / "node").symlink_to(tmp_path / "disk")
+        async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}) as lab:
+            jobs = {
+                "fills": "head -c 100M /dev/zero > distribute_save/data",
+                "prints": "yes | head -c 100M",
+                "brings": {"command": "true", "required_files": [str(tmp_path / "large input")]},
+                "after": "echo told; head -c 8M /dev/zero > distribute_save/data",
+            }
+            await lab.add(command_batch("lab/filling", jobs))
+            await lab.over("lab/filling")
+            views = await lab.jobs("lab/filling")
+            assert [views[job]["state"] for job in jobs] == ["failed", "failed", "failed", "succeeded"]
+            assert views["fills"]["exit_code"] == 1
+            assert views["prints"]["exit_code"] == 1
+            assert "No space left on device" in views["brings"]["reason"]
+            folder, _ = await lab.pull("lab/filling")
+            assert (folder / "after" / "stdout.txt").read_text() == "told\n"
+            assert (folder / "after" / "data").stat().st_size == 8 << 20
+
+
+async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
+    """Everybody waits, and is told; with more room, and the broker started again, all of it ends well."""
+    (tmp_path / "input").write_bytes(os.urandom(DATA_BYTES))
+    with small_disk(tmp_path / "disk", LARGE_ENOUGH_TO_BEGIN_MIB):
+        (tmp_path / "lab").mkdir()
+        (tmp_path / "lab" / "broker").symlink_to(tmp_path / "disk")
+        async with open_lab(tmp_path / "lab", {"node": ["--cpus", "2"]}) as lab:
+            await resize(tmp_path / "disk", 48)
+            await lab.add(command_batch("lab/large", {f"j{n}": LEAVES_DATA for n in range(6)}))
+            await lab.logged("node", "is its disk full?")
+            brings = {"command": "sha256sum input/input", "required_files": [str(tmp_path / "input")]}
+            adding = asyncio.create_task(lab.add(command_batch("lab/waits", {"job": brings})))
+            assert "running" in (await lab.distribute("status", "lab/large")).out
+            assert not adding.done()
+            await lab.processes.broker.stop(kill=True)
+            await resize(tmp_path / "disk", 400)
+            await lab.processes.broker.start()
+            assert (await adding).out == "lab/waits is submitted: 1 jobs\n"
+            for batch in ("lab/large", "lab/waits"):
+                await lab.over(batch)
+                assert {job["state"] for job in (await lab.jobs(batch)).values()} == {"succeeded"}
+            folder, _ = await lab.pull("lab/large")
+            assert len(list(folder.iterdir())) == 6
+            assert_right(folder)
+            told = (await lab.distribute("logs", "lab/waits/job")).out
+            assert told.startswith(hashlib.sha256((tmp_path / "input").read_bytes()).hexdigest())
+
+
+async def resize(disk: Path, size_mib: int) -> None:
+    """Give a small disk another size."""
+    command = ["mount", "-o", f"remount,size={size_mib}m", str(disk)]
+    await asyncio.to_thread(subprocess.run, command, check=True)
+
+
+def assert_right(folder: Path) -> None:
+    """Each job's data is what it said it left."""
+    for job in folder.iterdir():
+        told = (job / "stdout.txt").read_text().split()[0]
+        assert hashlib.sha256((job / "data").read_bytes()).hexdigest() == told

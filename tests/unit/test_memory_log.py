@@ -1,0 +1,139 @@
+"""The log in memory, and what is built on any log: `runtime.Facts`, and the node-runner's `Batches`."""
+
+import asyncio
+
+import pytest
+
+from distribute.core.errors import Conflict
+from distribute.core.events import Guard, Recorded
+from distribute.core.ids import BatchId, NodeId
+from distribute.nats.subjects import event_subject, filters
+from distribute.ports import EventLog, Only
+from distribute.runtime import Facts
+from distribute.testing import builders as make
+from distribute.testing.memory_log import MemoryLog
+from distribute.testing.stored_events import wanted
+from distribute_services.node_runner.batches import Batches
+
+SWEEP = BatchId("lab", "sweep")
+STORY = (
+    make.joined("ws1"), make.submitted(), make.assigned(node="ws1"), make.claimed(), make.joined("ws2"),
+    make.finished(), make.job_archived(), make.completed(), make.submitted(make.batch(batch="other")),
+)  # fmt: skip
+
+
+async def log_of(*events: make.Event) -> MemoryLog:
+    log = MemoryLog(clock=lambda: 7.0)
+    for event in events:
+        last = await log.last(event.scope)
+        await log.append(event, Guard(last.seq if last else 0))
+    return log
+
+
+async def seqs(log: MemoryLog, **wants: object) -> list[int]:
+    return [found.seq async for found in each(log, **wants)]
+
+
+async def each(log: MemoryLog, **wants: object):  # type: ignore[no-untyped-def]
+    async for records in log.follow(**{"after": 0, "until": await log.last_seq()} | wants):  # type: ignore[arg-type]
+        for recorded in records:
+            yield recorded
+
+
+async def test_what_was_appended_comes_back_through_the_codec() -> None:
+    event = make.submitted()
+    log: EventLog = await log_of(event)
+    assert await log.get(1) == Recorded(1, 7.0, event)
+    assert (await log.get(1)).event is not event
+    with pytest.raises(KeyError):
+        await log.get(2)
+
+
+async def test_a_guard_that_does_not_hold_refuses() -> None:
+    log = await log_of(make.submitted())
+    with pytest.raises(Conflict) as conflict:
+        await log.append(make.submitted(), Guard(0))
+    assert (conflict.value.scope, conflict.value.last_seq) == (SWEEP, 1)
+    assert await log.last_seq() == 1
+
+
+async def test_an_event_met_again_gives_the_sequence_it_has() -> None:
+    log = await log_of(make.joined(), event := make.submitted())
+    await log.append(make.reprioritized(3), Guard(2))
+    assert await log.append(event, Guard(0)) == 2
+
+
+async def test_what_lies_before_a_deleted_namesake_counts_as_nothing() -> None:
+    log = await log_of(make.joined(), make.submitted(), make.assigned())
+    assert await log.append(make.assigned(attempt=2), Guard(0, since=3)) == 4
+
+
+async def test_the_last_of_a_scope_or_of_a_type() -> None:
+    log = await log_of(*STORY)
+    assert (await log.last(SWEEP)).seq == 8  # type: ignore[union-attr]
+    assert (await log.last(SWEEP, "submitted")).seq == 2  # type: ignore[union-attr]
+    assert await log.last(SWEEP, "deleted") is None
+    assert await log.last(NodeId("ws9")) is None
+
+
+async def test_a_follower_gets_what_is_there_and_then_what_comes() -> None:
+    log = await log_of(*STORY)
+    assert await seqs(log, after=6) == [7, 8, 9]
+    found: list[int] = []
+
+    async def follow() -> None:
+        async for records in log.follow(after=8, until=10):
+            found.extend(recorded.seq for recorded in records)
+
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        group.create_task(follow())
+        await asyncio.sleep(0)
+        assert found == [9]
+        await log.append(make.joined("ws3"), Guard(0))
+    assert found == [9, 10]
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Does a subject match a filter, as the broker has it?"""
+    wants, tokens = pattern.split("."), subject.split(".")
+    if wants[-1] == ">":
+        wants, tokens = wants[:-1], tokens[: len(wants) - 1]
+    return len(wants) == len(tokens) and all(a in {"*", b} for a, b in zip(wants, tokens, strict=True))
+
+
+@pytest.mark.parametrize(
+    "only",
+    [
+        Only(),
+        Only(types=frozenset({"finished", "joined"})),
+        Only(batch=SWEEP),
+        Only(node="ws1"),
+        Only(types=frozenset({"joined", "assigned"}), node="ws1", also=frozenset({"completed"})),
+        Only(types=frozenset({"submitted", "claimed"}), batch=SWEEP),
+    ],
+    ids=str,
+)
+def test_memory_and_broker_agree_on_what_is_wanted(only: Only) -> None:
+    for event in STORY:
+        matching = [pattern for pattern in filters(only) if matches(pattern, event_subject(event))]
+        assert len(matching) == wanted(only, event), event.type
+
+
+async def test_facts_stand_behind_whatever_else_is_said() -> None:
+    log = await log_of(make.joined())
+    facts = Facts(log)
+    said = asyncio.gather(*(facts.append(make.build_started()) for _ in range(3)))
+    await log.append(make.drain_requested(), Guard(1))
+    await said
+    assert await log.last_seq() == 5
+
+
+async def test_a_batch_that_was_deleted_can_not_be_loaded() -> None:
+    log = await log_of(make.submitted(), make.completed(state="failed"))
+    batches = Batches(log)
+    assert (await batches.load(SWEEP)).spec == make.batch()
+    await log.append(make.deleted(), Guard(2))
+    with pytest.raises(KeyError):
+        await batches.load(SWEEP)
+    await log.append(make.submitted(make.batch(2)), Guard(3))
+    assert list((await batches.load(SWEEP)).jobs) == ["job1", "job2"]
