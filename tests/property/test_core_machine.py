@@ -31,7 +31,13 @@ CHANGES = ("left", "paused", "resumed", "drain_requested", "undrained")
 BATCHES = ("a", "b", "c")
 SHARES = (None, Resources(cpus=1), Resources(cpus=2), Resources(cpus=1, gpus=1))
 
-TOO_LATE = ("there is no such job", "the batch is over")
+TOO_LATE = (
+    "there is no such job",
+    "the batch is over",
+    "jobs of the batch are in flight",
+    "jobs of the batch wait",
+    "what jobs of the batch leave is not archived yet",
+)
 """What one scheduler said while the other, or a person, saw to the batch: guards are by job or by batch."""
 
 node_names = st.sampled_from(sorted(NODES))

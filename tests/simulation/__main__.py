@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from distribute.snapshot import digest
@@ -12,7 +13,9 @@ from .world import simulate
 
 def main() -> int:
     """Tell what happens with the seed, to the end or to where it breaks."""
-    seed = int(sys.argv[1])
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("seed", metavar="SEED", type=int)
+    seed = parser.parse_args().seed
     try:
         world = simulate(seed)
     except Broken as broken:

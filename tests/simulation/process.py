@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from distribute.core.events import Recorded
 from distribute.ports import Only
-from distribute.testing.simulated import EPOCH_S, Follower, Link
+from distribute.testing.simulated import EPOCH_S, Link
+from distribute.testing.simulated_log import Follower
 
 if TYPE_CHECKING:
     from .world import World

@@ -4,6 +4,7 @@ way everywhere is found out, too."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 
 from distribute.core import events as ev
 from distribute.core.fold_job import MAX_NODE_DEATHS
@@ -39,6 +40,16 @@ class Story:
     """An attempt ended, and the archiver has not said that its outputs are there."""
 
 
+class Verdict(Enum):
+    """What the fold has to make of an event."""
+
+    FITS = auto()
+    REFUSED = auto()
+    """It must not count."""
+    ABOUT_NOTHING = auto()
+    """It is about nothing that is still there: it can't do anything, whatever it counts as."""
+
+
 class Stories:
     """The stories of all jobs. `committed` has the results that are in the archive, as `JOB/ATTEMPT`."""
 
@@ -52,11 +63,12 @@ class Stories:
     def of_batch(self, batch: BatchId) -> list[tuple[JobId, Story]]:
         return [(job, story) for job, story in self.of.items() if job.batch_id == batch]
 
-    def tell(self, event: ev.Event, before: State) -> bool:
-        """Go on with the stories. False: the event is about nothing that is still there, and need not fit.
+    def tell(self, event: ev.Event, before: State) -> Verdict:
+        """Go on with the stories, and say whether the event fits them.
 
-        That can be with a batch that was deleted while an event about one of its jobs was on its way: the
-        guards of a batch and of its jobs know nothing of each other.
+        The guards of a batch and of its jobs know nothing of each other. So it need not: where a batch was
+        deleted while an event about one of its jobs was on its way, or while a scheduler that had not read
+        the last of these sees to its end.
         """
         match event:
             case ev.Submitted():
@@ -66,12 +78,11 @@ class Stories:
                     story.to_be_killed |= event.job in {None, job.job}
             case ev.RetryRequested():
                 self._forgive(before.batches[event.scope], event.failed_only)
-            case ev.Completed(state="completed"):
-                missing = [job for job, story in self.of_batch(event.scope) if not story.succeeded]
-                require(not missing, f"{event.scope} completed without {missing}")
+            case ev.Completed():
+                return self._completed(event, before.batches[event.scope])
             case ev.BatchArchived():
-                missing = [job for job, story in self.of_batch(event.scope) if story.to_archive]
-                require(not missing, f"{event.scope} archived without {missing}")
+                if any(story.holder or story.to_archive for _, story in self.of_batch(event.scope)):
+                    return Verdict.REFUSED
             case ev.Deleted():
                 self._deleted.add(event.scope)
                 for job, story in self.of_batch(event.scope):
@@ -80,11 +91,11 @@ class Stories:
                     del self.of[job]
             case ev.JobEvent():
                 if self._is_ghostly(event):
-                    return False
+                    return Verdict.ABOUT_NOTHING
                 self._tell_of_job(self.of[event.scope], event, before)
             case _:
                 pass
-        return True
+        return Verdict.FITS
 
     def _is_ghostly(self, event: ev.JobEvent) -> bool:
         story = self.of.get(event.scope)
@@ -103,6 +114,15 @@ class Stories:
             ghostly |= story is None and event.batch_id in self._deleted
         require(ghostly or story is not None, "there is no such job")
         return ghostly
+
+    def _completed(self, event: ev.Completed, batch: BatchState) -> Verdict:
+        stories = self.of_batch(event.scope)
+        waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
+        if any(story.holder for _, story in stories) or (waiting and event.reason is None):
+            return Verdict.REFUSED
+        missing = [job for job, story in stories if event.state == "completed" and not story.succeeded]
+        require(not missing, f"completed without {missing}")
+        return Verdict.FITS
 
     def _submitted(self, spec: BatchSpec) -> None:
         for job in spec.work.jobs:

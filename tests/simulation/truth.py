@@ -16,7 +16,7 @@ from distribute.snapshot import digest, dump, load
 from distribute_services.node_runner.instructions import Run
 
 from .scenario import Computer
-from .stories import Broken, Stories, require
+from .stories import Broken, Stories, Verdict, require
 
 DIGEST_EVERY = 16
 TRACE_LENGTH = 400
@@ -95,17 +95,19 @@ class Truth:
         self.happened[f"released: {event.reason}" if isinstance(event, ev.Released) else event.type] += 1
         misfits = self.state.misfits
         try:
-            counts = self.stories.tell(event, self.state)
+            verdict = self.stories.tell(event, self.state)
         except Broken as error:
             raise Broken(f"{_told(recorded)}: {error}") from None
         apply(self.state, recorded)
         check(self.state)
-        if isinstance(event, ev.BatchArchived):
+        if isinstance(event, ev.BatchArchived) and verdict is Verdict.FITS:
             self.stories.compare(self.state.batches[event.scope])
-        if counts:
+        if verdict is Verdict.FITS:
             require(self.state.misfits == misfits, self.state.last_misfit)
         else:
-            self.happened["about nothing"] += 1
+            self.happened[verdict.name.lower().replace("_", " ")] += 1
+        if verdict is Verdict.REFUSED:
+            require(self.state.misfits > misfits, f"{_told(recorded)}: it counts, and must not")
         if recorded.seq % DIGEST_EVERY == 0:
             self.digests[recorded.seq] = digest(self.state)
 

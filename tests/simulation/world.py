@@ -16,7 +16,8 @@ from random import Random
 from distribute.core.events import Beat, Recorded
 from distribute.core.ids import JobId
 from distribute.ports import Only
-from distribute.testing.simulated import Broker, Durable, Link, SimulatedLog, Timeline
+from distribute.testing.simulated import Broker, Link, Timeline
+from distribute.testing.simulated_log import Durable, SimulatedLog
 from distribute_services.archiver.logic import CONSUMED, Task, task_of
 from distribute_services.node_runner.machine import RunnerMachine
 

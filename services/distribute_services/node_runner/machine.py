@@ -146,7 +146,7 @@ class RunnerMachine:
         self._delivered_seq = recorded.seq
         event = recorded.event
         if isinstance(event, ev.Completed | ev.Deleted):
-            return self._batch_over(event.scope)
+            return self._batch_over(event.scope, deleted=isinstance(event, ev.Deleted))
         if isinstance(event, ev.RetryRequested):
             return self._retry_build(event.scope)
         if isinstance(event, ev.Joined):
@@ -187,16 +187,17 @@ class RunnerMachine:
             instructions.append(Load(event.batch_id))
         return [*instructions, *self._claim_what_fits()]
 
-    def _batch_over(self, batch: BatchId) -> list[Instruction]:
+    def _batch_over(self, batch: BatchId, *, deleted: bool) -> list[Instruction]:
+        runs = [
+            run
+            for run in self.runs.values()
+            if run.job.batch_id == batch and run.phase is not Phase.REPORTING
+        ]
+        if runs and not deleted:
+            return []  # assigned while the end was under way: they are released, or it is none
         if self.builds.pop(batch, None) is None:
             return []
-        stops = [
-            instruction
-            for run in list(self.runs.values())
-            if run.job.batch_id == batch and run.phase is not Phase.REPORTING
-            for instruction in self._stop(run)
-        ]
-        return [*stops, Forget(batch)]
+        return [*(instruction for run in runs for instruction in self._stop(run)), Forget(batch)]
 
     def _retry_build(self, batch: BatchId) -> list[Instruction]:
         """Where the batch's build failed, it is to be tried again, too: now, if runs still wait for it."""

@@ -260,6 +260,8 @@ class Agenda:
             self._index_shape(waiting.group.shape)
         for key in [key for key in self._to_release if key.batch == batch.id]:
             del self._to_release[key]
+        for node in self.state.nodes.values():
+            self._place_node(node)  # it may have had a job of the batch, assigned too late
 
     def _waiting_of(self, batch: BatchState, row: int) -> Waiting:
         groups = self.waiting[batch.id]

@@ -120,16 +120,19 @@ def request_retry(batch: BatchState, failed_only: bool) -> str | None:
 
 
 def complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
-    """The batch is over. What still waits (with a reason: it can't ever run) has failed.
+    """The batch is over. With a reason, what still waits can't ever run, and has failed.
 
-    What was assigned while this was under way is released by the scheduler.
+    Its guard knows nothing of the jobs' events: a scheduler that had not read the last of them may be wrong.
     """
     if batch.end is not None:
         return "the batch is over"
+    if batch.active:
+        return "jobs of the batch are in flight"
+    if batch.counts[Status.RETRYING] or (batch.counts[Status.QUEUED] and event.reason is None):
+        return "jobs of the batch wait"
     if event.state == "completed" and batch.counts[Status.SUCCEEDED] != len(batch.names):
         return "not every job of the batch succeeded"
     _move_all(batch, Status.QUEUED, Status.FAILED)
-    _move_all(batch, Status.RETRYING, Status.FAILED)
     batch.end = event.state
     batch.end_reason = event.reason
     batch.finished_at = time
@@ -140,6 +143,8 @@ def archive(batch: BatchState) -> str | None:
     """Everything the batch left is safe."""
     if batch.end is None:
         return "the batch is not over"
+    if batch.active or batch.unarchived:
+        return "what jobs of the batch leave is not archived yet"
     batch.archived = True
     return None
 

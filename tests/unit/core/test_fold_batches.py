@@ -129,7 +129,9 @@ def test_a_job_assigned_just_when_its_batch_failed_can_only_end() -> None:
 
 
 def test_a_batch_ends_once() -> None:
-    state = make.happen(make.submitted(), make.completed(state="failed"), make.completed(state="killed"))
+    state = make.happen(
+        make.submitted(), make.completed(state="failed", reason="x"), make.completed(state="killed")
+    )
     assert state.batches[SWEEP].end == "failed"
     assert state.last_misfit.endswith("the batch is over")
 
@@ -210,10 +212,21 @@ def test_a_deleted_batch_gives_back_what_was_assigned_too_late() -> None:
     assert state.usage["jane"].cores == 0
 
 
-def test_what_is_in_flight_when_its_batch_ends_is_released_as_killed() -> None:
-    state = make.happen(make.joined(), make.submitted(), make.assigned())
-    make.happen(make.completed(state="failed", reason="x"), make.released(reason="killed"), state=state)
-    assert (state.misfits, statuses(state)) == (0, [Status.KILLED])
+def test_a_batch_is_not_over_while_a_job_waits_or_runs() -> None:
+    """A scheduler that has not read the last of the jobs' events may say so."""
+    state = make.happen(make.joined(), make.submitted(), make.completed(state="failed"))
+    assert state.last_misfit.endswith("jobs of the batch wait")
+    make.happen(make.assigned(), make.completed(state="failed", reason="x"), state=state)
+    assert state.last_misfit.endswith("jobs of the batch are in flight")
+    assert (state.batches[SWEEP].end, statuses(state)) == (None, [Status.ASSIGNED])
+
+
+def test_a_batch_is_not_archived_before_its_jobs_are() -> None:
+    state = make.happen(make.joined(), make.submitted(), *RUNNING, make.finished(), make.completed())
+    make.happen(make.batch_archived(), state=state)
+    assert state.last_misfit.endswith("what jobs of the batch leave is not archived yet")
+    make.happen(make.job_archived(), make.batch_archived(), state=state)
+    assert state.batches[SWEEP].archived
 
 
 def test_an_archiver_that_was_at_it_when_the_batch_was_deleted_made_no_mistake() -> None:

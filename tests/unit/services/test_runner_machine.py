@@ -180,4 +180,12 @@ def test_leaving_stops_what_runs_and_lets_what_ended_be_reported(node: Node) -> 
 
 def test_the_end_of_a_batch_ends_what_is_left_of_it_here(node: Node) -> None:
     run = node.run()
-    assert node.hear(make.completed()) == [m.Stop(run), m.Forget(SWEEP)]
+    assert node.hear(make.completed()) == [], "what was assigned too late is released, or the batch goes on"
+    assert node.hear(make.deleted()) == [m.Stop(run), m.Forget(SWEEP)]
+
+
+def test_what_was_built_for_a_batch_that_is_over_is_forgotten(node: Node) -> None:
+    run = node.run()
+    (stop,) = node.hear(make.released(node="ws1", reason="killed"))
+    assert stop == m.Stop(run)
+    assert node.hear(make.completed(state="killed")) == [m.Forget(SWEEP)]
