@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -94,3 +95,21 @@ async def test_a_build_that_fails_on_one_node(lab: Lab) -> None:
     assert (await lab.distribute("wait", "lab/half broken")).out.startswith("lab/half broken completed")
     folder, _ = await lab.pull("lab/half broken")
     assert {(folder / f"j{n}" / "stdout.txt").read_text() for n in range(6)} == {"other\n"}
+
+
+async def test_killing_a_batch_that_is_built(lab: Lab) -> None:
+    """The build is ended with it, all of it, and the name can be built again at once."""
+    begun = lab.folder / "build begun"
+    batch = command_batch("lab/long build", {"job": "true"}, capabilities=["one"])
+    batch["command"]["initialize"] = {"build": f"touch '{begun}'; {STUBBORN}"}
+    await lab.add(batch)
+    async with asyncio.timeout(20):
+        while not begun.exists():  # noqa: ASYNC110 - a build's process tells nobody else that it runs
+            await asyncio.sleep(0.05)
+    assert lab.job_processes("one")
+    await lab.distribute("kill", "lab/long build")
+    await lab.distribute("wait", "lab/long build", code=1)
+    await lab.node_is_idle("one")
+    batch["command"]["initialize"] = {"build": "true"}
+    await lab.add(batch, "--replace")
+    await lab.distribute("wait", "lab/long build")

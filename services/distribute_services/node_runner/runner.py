@@ -88,6 +88,7 @@ class NodeRunner:
                 while not self._machine.idle:
                     under_way: set[asyncio.Future[Any]] = {*self._steps, *self._appending}
                     await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                await self._work.close()
                 self._do(self._machine.left())
                 while self._steps:
                     await asyncio.wait(self._steps)
@@ -150,7 +151,8 @@ class NodeRunner:
                 case do.Load():
                     self._step(self._load(instruction.batch))
                 case do.Build():
-                    self._step(self._build(self._batches[instruction.batch].spec))
+                    building = self._step(self._build(self._batches[instruction.batch].spec))
+                    self._work.begin_build(instruction.batch, building)
                 case do.GiveWay():
                     self._fail(Refused(_two_of_a_name(self._options.name)))
                 case do.Forget():

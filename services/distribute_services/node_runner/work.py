@@ -18,6 +18,7 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.specs import BatchSpec, Job
 from distribute.nats.cluster import Cluster
+from distribute.runtime import new_id
 from distribute_services.node_runner.batches import Batch
 from distribute_services.node_runner.cache import InputCache
 from distribute_services.node_runner.detect import Capacity
@@ -73,6 +74,7 @@ class Work:
         self._base = base_environment()
         self._going: dict[Run, _Going] = {}
         self._built: dict[BatchId, Workspace] = {}
+        self._building: dict[BatchId, asyncio.Task[None]] = {}
 
     async def clear(self) -> None:
         """End what an earlier runner of this folder left running, and remove what it left lying."""
@@ -82,10 +84,14 @@ class Work:
     async def close(self) -> None:
         """Stop every attempt and remove every workspace."""
         await asyncio.gather(*(self.stop(run) for run in list(self._going)))
-        await asyncio.gather(*(self.forget(batch) for batch in list(self._built)))
+        await asyncio.gather(*(self.forget(batch) for batch in {*self._built, *self._building}))
         await self._tail.close()
 
     # --- builds ------------------------------------------------------------------------------------
+
+    def begin_build(self, batch: BatchId, task: asyncio.Task[None]) -> None:
+        """`task`, not started yet, builds the batch: `forget` has to end it."""
+        self._building[batch] = task
 
     async def build(self, spec: BatchSpec) -> Built:
         """Build a batch, for all its jobs here."""
@@ -97,7 +103,7 @@ class Work:
             return Built(Ending(succeeded=False, reason=str(error)), None)
         self._built[spec.id] = workspace
         tree = self._trees.start(
-            f"{self._identity}/{spec.id}//build",
+            f"{self._identity}/{spec.id}//{new_id()}",  # a namesake's build may still be ending
             argv,
             cwd=workspace.folder,
             env=build_environment(self._base, spec, self._options.name, workspace, self._cpus),
@@ -109,6 +115,7 @@ class Work:
             ending = _ending(await self._trees.wait(tree))
         except asyncio.CancelledError:
             await self._trees.kill(tree, self._options.grace_s)
+            await self._trees.wait(tree)
             raise
         name = f"{spec.batch}_build_output-{self._options.name}.txt"
         prefix = f"{spec.namespace}/{spec.batch}//{self._options.name}"
@@ -117,8 +124,12 @@ class Work:
         )
 
     async def forget(self, batch: BatchId) -> None:
-        """Remove what was built for a batch."""
+        """End a batch's build, if it is still under way, and remove what was built."""
+        building = self._building.pop(batch, None)
         workspace = self._built.pop(batch, None)
+        if building is not None:
+            building.cancel()
+            await asyncio.wait({building})
         if workspace is not None:
             await self._workspaces.remove(workspace)
 
