@@ -35,6 +35,7 @@ class Agenda:
         self.state = state
         self.pending: dict[Scope, ev.Event] = {}
         self.pending_jobs: dict[BatchId, int] = {}
+        self.pending_quarantines: set[str] = set()
         self.held: dict[str, Held] = {}
         self.held_cores: dict[str, int] = {}
         self.out_of_touch: frozenset[str] = frozenset()
@@ -88,6 +89,8 @@ class Agenda:
     def plan(self, event: ev.Event) -> None:
         """Count an event that is being appended as done, until it comes back or is dropped."""
         self.pending[event.scope] = event
+        if isinstance(event, ev.Quarantined):
+            self.pending_quarantines.add(event.node)
         if not isinstance(event, ev.JobEvent):
             return
         batch_id = event.batch_id
@@ -124,6 +127,8 @@ class Agenda:
         event = self.pending.pop(scope, None)
         if event is None:
             return False
+        if isinstance(event, ev.Quarantined):
+            self.pending_quarantines.remove(event.node)
         if not isinstance(event, ev.JobEvent):
             return True
         left = self.pending_jobs[event.batch_id] - 1

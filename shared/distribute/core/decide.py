@@ -201,9 +201,9 @@ def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | 
 def _in_doubt(agenda: Agenda, batch: BatchState) -> bool:
     """Is a node about to be put in quarantine, so that failures of the batch there will not count?"""
     return any(
-        isinstance(agenda.pending.get(NodeId(name)), ev.Quarantined)
-        and any(key.batch == batch.id for key in agenda.state.nodes[name].fast_failures)
-        for name in batch.node_names
+        key.batch == batch.id
+        for name in agenda.pending_quarantines
+        for key in agenda.state.nodes[name].fast_failures
     )
 
 

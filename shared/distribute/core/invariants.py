@@ -62,6 +62,7 @@ def check_agenda(agenda: Agenda) -> None:
     assert fresh.held == agenda.held, f"held: {agenda.held} against {fresh.held}"
     assert fresh.held_cores == agenda.held_cores, "held cores"
     assert fresh.pending_jobs == agenda.pending_jobs, "pending jobs"
+    assert fresh.pending_quarantines == agenda.pending_quarantines, "pending quarantines"
     assert fresh.queues == agenda.queues, f"queues: {agenda.queues} against {fresh.queues}"
     assert fresh.nodes_for == agenda.nodes_for, f"nodes: {agenda.nodes_for} against {fresh.nodes_for}"
     for batch_id, groups in agenda.waiting.items():
