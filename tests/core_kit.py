@@ -39,6 +39,10 @@ class Lab:
             check(self.state)
             check_agenda(self.agenda)
 
+    def look(self) -> None:
+        """What the scheduler does every second: see what has waited for too long."""
+        self.agenda.observe(self.agenda.out_of_touch)
+
     def decide(self, expired: Mapping[str, float] | None = None) -> list[Event]:
         """What the scheduler appends next: now pending. Each under a guard that lets it pass."""
         made = decide(self.agenda, self.now, expired or {}, make.new_id)

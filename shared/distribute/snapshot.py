@@ -30,7 +30,7 @@ from distribute.core.state import (
     Usage,
 )
 
-VERSION = 1
+VERSION = 2
 
 Json = dict[str, Any]
 
@@ -52,9 +52,7 @@ def _dump_state(state: State) -> bytes:
             "time": state.time,
             "batches": [_dump_batch(batch) for _, batch in sorted(state.batches.items())],
             "nodes": [_dump_node(node) for _, node in sorted(state.nodes.items())],
-            "usage": {
-                user: [usage.core_s, usage.as_of, usage.cores] for user, usage in sorted(state.usage.items())
-            },
+            "usage": {user: _dump_usage(usage) for user, usage in sorted(state.usage.items())},
             "misfits": state.misfits,
             "last_misfit": state.last_misfit,
         }
@@ -79,7 +77,7 @@ def load(data: bytes) -> State:
             time=found["time"],
             batches={batch.id: batch for batch in map(_load_batch, found["batches"])},
             nodes={node.name: node for node in map(_load_node, found["nodes"])},
-            usage={user: Usage(*values) for user, values in found["usage"].items()},
+            usage={user: _load_usage(values) for user, values in found["usage"].items()},
             misfits=found["misfits"],
             last_misfit=found["last_misfit"],
         )
@@ -126,7 +124,7 @@ _NODE_PLAIN = (
 def _dump_batch(batch: BatchState) -> Json:
     return {
         "id": list(batch.id),
-        "groups": [[[sorted(g.shape[0]), *g.shape[1:]], *g[1:]] for g in batch.groups],
+        "groups": [[_dump_shape(group.shape), *group[1:]] for group in batch.groups],
         "file_order": None if batch.file_order is None else _column(batch.file_order),
         "status": _column(batch.status),
         "job_seq": _column(batch.job_seq),
@@ -155,9 +153,7 @@ def _load_batch(found: Json) -> BatchState:
     }
     return BatchState(
         id=BatchId(*found["id"]),
-        groups=tuple(
-            Group(Shape(frozenset(shape[0]), *shape[1:]), *rest) for shape, *rest in found["groups"]
-        ),
+        groups=tuple(Group(_load_shape(shape), *rest) for shape, *rest in found["groups"]),
         file_order=None if order is None else _load_column("I", order),
         rows={name: row for row, name in enumerate(found["names"])},
         node_numbers={name: number for number, name in enumerate(found["node_names"])},
@@ -172,6 +168,24 @@ def _load_batch(found: Json) -> BatchState:
         build_failed=found["build_failed"],
         **restored,
     )
+
+
+def _dump_usage(usage: Usage) -> list[Any]:
+    served = [[*_dump_shape(shape), time] for shape, time in usage.served.items()]
+    return [usage.core_s, usage.as_of, usage.cores, sorted(served)]
+
+
+def _load_usage(found: list[Any]) -> Usage:
+    core_s, as_of, cores, served = found
+    return Usage(core_s, as_of, cores, {_load_shape(shape): time for *shape, time in served})
+
+
+def _dump_shape(shape: Shape) -> list[Any]:
+    return [sorted(shape.capabilities), *shape[1:]]
+
+
+def _load_shape(found: list[Any]) -> Shape:
+    return Shape(frozenset(found[0]), *found[1:])
 
 
 def _dump_keys(keys: set[JobKey] | list[JobKey], order: Callable[..., list[JobKey]]) -> list[list[Any]]:

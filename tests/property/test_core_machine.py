@@ -68,7 +68,7 @@ class LabMachine(RuleBasedStateMachine):
 
     def write(self, event: Event) -> None:
         """Somebody who knows the scope's last event appends another."""
-        recorded = Recorded(len(self.log) + 1, 1000.0 + 30.0 * len(self.log), event)
+        recorded = Recorded(len(self.log) + 1, 1000.0 + 300.0 * len(self.log), event)
         self.log.append(recorded)
         self.last_seq[event.scope] = recorded.seq
         for scheduler in self.schedulers:
@@ -185,11 +185,11 @@ class LabMachine(RuleBasedStateMachine):
         scheduler = self.schedulers[which]
         scheduler.agenda.observe(frozenset(unheard & self.state.nodes.keys()))
         expired = {} if silent is None else {silent: 99.0}
-        made = decide(scheduler.agenda, 1000.0 + 30.0 * len(self.log), expired, make.new_id)
+        made = decide(scheduler.agenda, 1000.0 + 300.0 * len(self.log), expired, make.new_id)
         for append in made:
             assert append.guard.holds(self.last_seq.get(append.event.scope, 0)), append
         scheduler.under_way.extend(made)
-        again = decide(scheduler.agenda, 1000.0 + 30.0 * len(self.log), expired, make.new_id)
+        again = decide(scheduler.agenda, 1000.0 + 300.0 * len(self.log), expired, make.new_id)
         assert not again, f"decided twice: {again}"
 
     @rule(which=st.integers(0, 1), count=st.integers(1, 5))

@@ -18,6 +18,7 @@ from distribute.core.fold_job import decayed_core_s
 from distribute.core.ids import BatchId, Scope
 from distribute.core.matching import NOTHING_HELD, Held, never, unavailable
 from distribute.core.node_order import NodeOrder
+from distribute.core.overdue import Overdue, find_overdue
 from distribute.core.queues import Queues, Waiting
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, State, Status
 
@@ -39,6 +40,7 @@ class Agenda:
         self.held: dict[str, Held] = {}
         self.held_cores: dict[str, int] = {}
         self.out_of_touch: frozenset[str] = frozenset()
+        self.overdue: Overdue = {}
         self.queues = Queues()
         self.nodes_for: dict[Shape, NodeOrder] = {}
         self.waiting: dict[BatchId, list[Waiting]] = {}
@@ -79,12 +81,13 @@ class Agenda:
                     self._recheck_failed_builds()
 
     def observe(self, out_of_touch: frozenset[str]) -> None:
-        """Take note of which nodes are out of touch."""
+        """Take note of which nodes are out of touch, and of what has waited too long. Every second or so."""
         changed = self.out_of_touch ^ out_of_touch
         self.out_of_touch = out_of_touch
         for name in sorted(changed):
             if name in self.state.nodes:
                 self._touch_node(name)
+        self.overdue = find_overdue(self.state, self.queues, self.nodes_for)
 
     def plan(self, event: ev.Event) -> None:
         """Count an event that is being appended as done, until it comes back or is dropped."""

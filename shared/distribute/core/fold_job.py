@@ -15,6 +15,7 @@ from distribute.core.state import (
     BatchState,
     JobKey,
     NodeState,
+    Shape,
     State,
     Status,
     Usage,
@@ -27,6 +28,9 @@ MAX_NODE_DEATHS = 2
 """A job on which this many nodes went down is not tried again."""
 
 USAGE_HALF_LIFE_S = 24 * 3600.0
+
+MAX_SHAPES_NOTED = 1000
+"""Of so many shapes it is remembered when a person's jobs were last given a node."""
 
 
 def set_status(batch: BatchState, row: int, status: Status) -> None:
@@ -65,7 +69,14 @@ def assign(state: State, batch: BatchState, row: int, time: float, event: ev.Ass
     if usage is None:
         usage = state.usage[batch.user] = Usage(as_of=time)
     usage.cores += event.cpus
+    _note_served(usage, batch.group_of(row).shape, time)
     return None
+
+
+def _note_served(usage: Usage, shape: Shape, time: float) -> None:
+    usage.served[shape] = time
+    if len(usage.served) > MAX_SHAPES_NOTED:
+        del usage.served[min(usage.served, key=usage.served.__getitem__)]
 
 
 def claim(batch: BatchState, row: int) -> None:

@@ -1,8 +1,9 @@
 """Which job goes to which node, the part of the policy that gives jobs away.
 
 By priority, then to whom has least of the lab, then by submission. The first job that could run on a node
-that is now too busy reserves one, so that small jobs can't starve a large one; nodes with GPUs are kept
-for GPU work that waits; and a node that has built a batch takes jobs of that batch first.
+that is now too busy reserves one, so that small jobs can't starve a large one; at each priority, what has
+waited for too long (`overdue`) comes first, and reserves one, too; nodes with GPUs are kept for GPU work that
+waits; and a node that has built a batch takes jobs of that batch first.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ class _Round:
         self._decisions = decisions
         self._agenda = decisions.agenda
         self._kept = decisions.agenda.kept_for_gpu_work()
-        self._reserved: tuple[Shape, str] | None = None
+        self._reserved: dict[str, Shape] = {}
+        """Nodes that are kept, each for jobs of a shape."""
         self._reserved_by: Queue | None = None
+        """Whose first job has reserved a node by its rank."""
         self._open = list(self._agenda.nodes_for)
 
     def run(self) -> bool:
@@ -49,14 +52,16 @@ class _Round:
         for priority in sorted(agenda.queues.by_priority, reverse=True):
             if not self._has_room():
                 return True
-            ranking = [rank(queue) for queue in agenda.queues.by_priority[priority].values()]
+            if not self._favour_overdue(priority):
+                return False
+            ranking = [rank(queue) for queue in agenda.queues.by_priority.get(priority, {}).values()]
             heapq.heapify(ranking)
             while ranking and self._has_room():
                 _, _, queue = heapq.heappop(ranking)
                 placed = self._serve(queue)
                 if placed is None:
                     continue
-                if queue is self._reserved_by or (placed.gpus and self._kept != agenda.kept_for_gpu_work()):
+                if queue is self._reserved_by or self._changes_what_is_kept(placed):
                     return False
                 if queue.lanes:
                     heapq.heappush(ranking, rank(queue))  # its person has more of the lab now
@@ -78,9 +83,31 @@ class _Round:
             if choice is not None:
                 self._assign(*choice)
                 return shape
-            if self._reserved is None:
-                self._reserve(queue, shape, lane)
+            if self._reserved_by is None and self._reserve(shape, lane):
+                self._reserved_by = queue
         return None
+
+    def _favour_overdue(self, priority: int) -> bool:
+        """Place what is overdue, a job a lane, and reserve a node for the first of it that finds none.
+
+        False where another round is needed.
+        """
+        overdue = self._agenda.overdue.get(priority, [])
+        for user, shape in list(overdue):
+            queue = self._agenda.queues.by_priority.get(priority, {}).get(user)
+            lane = queue.lanes.get(shape, []) if queue is not None else []
+            choice = self._choose(shape, lane)
+            if choice is not None:
+                overdue.remove((user, shape))
+                self._assign(*choice)
+                if self._changes_what_is_kept(shape):
+                    return False
+            elif lane and self._reserve(shape, lane):
+                break
+        return True
+
+    def _changes_what_is_kept(self, placed: Shape) -> bool:
+        return bool(placed.gpus) and self._kept != self._agenda.kept_for_gpu_work()
 
     def _usable(self, shape: Shape) -> Iterator[str]:
         """The nodes that fit the shape and may be used for it, the best first."""
@@ -89,16 +116,20 @@ class _Round:
     def _not_kept(self, shape: Shape, names: Iterator[str]) -> Iterator[str]:
         """Those of the nodes that are not kept for others: for GPU work, or by the reservation."""
         kept = frozenset[str]() if shape.gpus else self._kept
-        for_shape, reserved = self._reserved or (shape, None)
-        return (name for name in names if name not in kept and (name != reserved or shape == for_shape))
+        reserved = self._reserved
+        return (name for name in names if name not in kept and reserved.get(name, shape) == shape)
 
-    def _reserve(self, queue: Queue, shape: Shape, lane: Lane) -> None:
-        """Keep the node that will fit the shape soonest, of those on which something of the lane can run."""
+    def _reserve(self, shape: Shape, lane: Lane) -> bool:
+        """Keep the node that will fit the shape soonest, of those on which something of the lane can run.
+
+        False where there is none.
+        """
         batches = [self._agenda.state.batches[batch_id] for _, batch_id, _ in lane]
         for name in self._not_kept(shape, self._agenda.nodes_for[shape].nearest()):
             if any(name not in batch.build_failed for batch in batches):
-                self._reserved, self._reserved_by = (shape, name), queue
-                return
+                self._reserved[name] = shape
+                return True
+        return False
 
     def _choose(self, shape: Shape, lane: Lane) -> tuple[BatchId, int, str] | None:
         """The batch of the lane, its group, and the node for its next job.

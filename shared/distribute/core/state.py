@@ -211,11 +211,13 @@ class NodeState:
 
 @dataclass(slots=True)
 class Usage:
-    """What a person used: decayed core seconds as of a time, and the cores held now."""
+    """What a person used: decayed core seconds as of a time, the cores held now, and what was served."""
 
     core_s: float = 0.0
     as_of: float = 0.0
     cores: int = 0
+    served: dict[Shape, float] = field(default_factory=dict)
+    """When a job of a shape was last given a node."""
 
 
 @dataclass(slots=True)

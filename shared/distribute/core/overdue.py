@@ -1,0 +1,43 @@
+"""What has waited for too long: so that nothing starves, whatever fair share says.
+
+A person whose small jobs run has a share of the lab already, and others come first wherever a place gets
+free. A large job of theirs, which needs a whole node to fall idle, might never see one. So where none of a
+person's jobs of one shape was given a node for `OVERDUE_S`, one of them goes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from operator import itemgetter
+
+from distribute.core.node_order import NodeOrder
+from distribute.core.queues import Queues
+from distribute.core.state import Shape, State
+
+OVERDUE_S = 1800.0
+
+Overdue = dict[int, list[tuple[str, Shape]]]
+"""At each priority: whose jobs, and of which shape. What has waited longest stands first."""
+
+
+def find_overdue(state: State, queues: Queues, nodes_for: Mapping[Shape, NodeOrder]) -> Overdue:
+    """What is overdue as of the last event's time, where there are nodes for it.
+
+    Costs a microsecond a lane: to be looked at every second or so, not in every decision.
+    """
+    found: Overdue = {}
+    for priority, people in queues.by_priority.items():
+        waiting: list[tuple[float, int, str, Shape]] = []
+        for queue in people.values():
+            usage = state.usage.get(queue.user)
+            for shape, lane in queue.lanes.items():
+                seq, batch_id, _ = lane[0]
+                batch = state.batches[batch_id]
+                served_at = usage.served.get(shape, 0.0) if usage is not None else 0.0
+                since = max(served_at, batch.submitted_at)
+                if state.time - since > OVERDUE_S and not nodes_for[shape].names <= batch.build_failed.keys():
+                    waiting.append((since, seq, queue.user, shape))
+        if waiting:
+            waiting.sort(key=itemgetter(0, 1))
+            found[priority] = [(user, shape) for _, _, user, shape in waiting]
+    return found

@@ -1,0 +1,154 @@
+"""What has waited for too long goes first once, or keeps a node: nothing starves."""
+
+import heapq
+import random
+
+import pytest
+
+from core_kit import Lab, of
+from distribute.core import events as ev
+from distribute.core.ids import JobId
+from distribute.core.overdue import OVERDUE_S
+from distribute.core.specs import Resources
+from distribute.testing import builders as make
+
+ONE = Resources(cpus=1)
+WHOLE = Resources(cpus=2)
+HOUR_S = 3600.0
+
+
+def full_lab(jobs: int = 4) -> Lab:
+    """Two nodes of two cpus, full of small jobs by Jane."""
+    lab = Lab(make.joined("ws1", cpus=2), make.joined("ws2", cpus=2))
+    lab.happen(make.submitted(make.batch(jobs, batch="thin", resources=ONE), user="jane"))
+    assert lab.assign() == {"job1": "ws1", "job2": "ws1", "job3": "ws2", "job4": "ws2"}
+    return lab
+
+
+def pass_time(lab: Lab, seconds: float) -> None:
+    """Something else happens, that much later."""
+    lab.happen(make.joined("elsewhere", capabilities=frozenset(), cpus=1), make.drain_requested("elsewhere"))
+    lab.happen(make.undrained("elsewhere"), make.drain_requested("elsewhere"), apart_s=seconds / 2)
+
+
+def starved_hours(seed: int) -> float | None:
+    """Hours until Ann's large job runs, where her and Carl's many small ones come and go; None: never.
+
+    Both have the same share of the lab, so that it is each one's turn about as often as the other's.
+    """
+    chance = random.Random(seed)
+    lab = Lab(*(make.joined(f"ws{number}", cpus=4) for number in range(3)))
+    lab.happen(make.submitted(make.batch(12, batch="first", resources=ONE), user="eve"))
+    ends: list[tuple[float, JobId, str]] = []
+
+    def place() -> bool:
+        lab.look()
+        made = [event for event in lab.decide() if isinstance(event, ev.Assigned)]
+        for event in made:
+            lab.happen(event, apart_s=0.0)
+            heapq.heappush(ends, (lab.now + chance.uniform(60, 1200), event.scope, event.node))
+        return any(event.batch == "large" for event in made)
+
+    place()
+    lab.happen(make.submitted(make.batch(batch="large", resources=Resources(cpus=4)), user="ann"))
+    for user in ("ann", "carl"):
+        lab.happen(make.submitted(make.batch(300, batch=f"{user}s", resources=ONE), user=user))
+    start = lab.now
+    while ends and lab.now - start < 3 * HOUR_S:
+        time, job, node = heapq.heappop(ends)
+        lab.happen(
+            make.claimed(job, node), make.finished(job, node), make.job_archived(job, node),
+            apart_s=max(0.0, time - lab.now) / 3,
+        )  # fmt: skip
+        if place():
+            return (lab.now - start) / HOUR_S
+    return None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_large_job_does_not_starve_behind_its_own_persons_small_ones(seed: int) -> None:
+    hours = starved_hours(seed)
+    assert hours is not None
+    assert hours < OVERDUE_S / HOUR_S + 1
+
+
+def test_what_is_overdue_keeps_a_node_from_those_who_have_less() -> None:
+    lab = full_lab()
+    lab.happen(make.submitted(make.batch(batch="wide", resources=WHOLE), user="jane"))
+    lab.happen(make.submitted(make.batch(9, batch="carls", resources=ONE), user="carl"))
+    pass_time(lab, OVERDUE_S)
+    lab.look()
+    lab.succeed(of("thin", "job1"), "ws1")
+    assert lab.assign() == {}  # kept, though it would be Carl's turn
+    lab.succeed(of("thin", "job3"), "ws2")
+    assert lab.assign() == {"job1": "ws2"}  # one node is kept, not two
+    lab.succeed(of("thin", "job2"), "ws1")
+    assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == ["wide"]
+
+
+def test_until_then_fair_share_decides() -> None:
+    lab = full_lab()
+    lab.happen(make.submitted(make.batch(batch="wide", resources=WHOLE), user="jane"))
+    lab.happen(make.submitted(make.batch(9, batch="carls", resources=ONE), user="carl"))
+    pass_time(lab, OVERDUE_S - 60)
+    lab.look()
+    lab.succeed(of("thin", "job1"), "ws1")
+    assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == ["carls"]
+
+
+def test_once_served_it_waits_anew() -> None:
+    lab = full_lab(jobs=9)
+    lab.happen(make.submitted(make.batch(9, batch="carls", resources=ONE), user="carl"))
+    pass_time(lab, OVERDUE_S)
+    lab.look()
+    assert [user for user, _ in lab.agenda.overdue[0]] == ["jane", "carl"]  # he came a second later
+    lab.succeed(of("thin", "job1"), "ws1")
+    made = lab.decide()
+    assert [event.batch for event in made if isinstance(event, ev.Assigned)] == ["thin"]
+    lab.happen(*made)
+    lab.look()
+    assert [user for user, _ in lab.agenda.overdue[0]] == ["carl"]
+
+
+def test_each_is_favoured_with_one_job_alone() -> None:
+    lab = full_lab(jobs=9)
+    lab.happen(make.submitted(make.batch(9, batch="carls", resources=ONE), user="carl"))
+    pass_time(lab, OVERDUE_S)
+    lab.look()
+    lab.succeed(of("thin", "job1"), "ws1")
+    lab.succeed(of("thin", "job2"), "ws1")
+    lab.succeed(of("thin", "job3"), "ws2")
+    assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == [
+        "thin", "carls", "carls"
+    ]  # fmt: skip
+
+
+def test_priority_comes_before_it() -> None:
+    lab = full_lab()
+    lab.happen(make.submitted(make.batch(batch="wide", resources=WHOLE), user="jane"))
+    pass_time(lab, OVERDUE_S)
+    lab.happen(make.submitted(make.batch(1, batch="urgent", resources=ONE, priority=1), user="carl"))
+    lab.look()
+    lab.succeed(of("thin", "job1"), "ws1")
+    assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == ["urgent"]
+
+
+def test_what_no_node_is_there_for_stands_in_nobodys_way() -> None:
+    lab = full_lab(jobs=9)
+    lab.happen(make.submitted(make.batch(batch="huge", resources=Resources(cpus=64)), user="jane"))
+    pass_time(lab, OVERDUE_S)
+    lab.look()
+    assert [user for user, _ in lab.agenda.overdue[0]] == ["jane"]  # the small ones
+    lab.succeed(of("thin", "job1"), "ws1")
+    assert lab.assign() == {"job5": "ws1"}
+
+
+def test_what_no_node_could_build_stands_in_nobodys_way() -> None:
+    lab = full_lab()
+    built = make.batch(batch="wide", resources=WHOLE, build="make")
+    lab.happen(make.submitted(built, user="carl"))
+    for node in ("ws1", "ws2"):
+        lab.happen(make.build_started(node, of=built), make.build_finished(node, of=built, succeeded=False))
+    pass_time(lab, OVERDUE_S)
+    lab.look()
+    assert lab.agenda.overdue == {}
