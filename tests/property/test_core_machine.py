@@ -14,6 +14,7 @@ from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.decide import decide
 from distribute.core.events import Append, Event, Recorded
+from distribute.core.explain import obstacle_at
 from distribute.core.fold import apply
 from distribute.core.ids import JobId, Scope
 from distribute.core.invariants import check, check_agenda
@@ -191,6 +192,17 @@ class LabMachine(RuleBasedStateMachine):
         scheduler.under_way.extend(made)
         again = decide(scheduler.agenda, 1000.0 + 300.0 * len(self.log), expired, make.new_id)
         assert not again, f"decided twice: {again}"
+        self.nothing_waits_without_reason(scheduler.agenda)
+
+    def nothing_waits_without_reason(self, agenda: Agenda) -> None:
+        """Whatever still waits finds something in its way at every node."""
+        for groups in agenda.waiting.values():
+            for waiting in groups:
+                if waiting.listed_at is None:
+                    continue
+                for node in agenda.state.nodes.values():
+                    obstacle = obstacle_at(agenda, waiting.batch, waiting.group.shape, node)
+                    assert obstacle is not None, f"{waiting.batch.id} waits, and {node.name} could take it"
 
     @rule(which=st.integers(0, 1), count=st.integers(1, 5))
     def what_a_scheduler_decided_arrives(self, which: int, count: int) -> None:

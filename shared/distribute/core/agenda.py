@@ -41,6 +41,8 @@ class Agenda:
         self.held_cores: dict[str, int] = {}
         self.out_of_touch: frozenset[str] = frozenset()
         self.overdue: Overdue = {}
+        self.reserved: dict[str, Shape] = {}
+        """The nodes that the last decision kept, each for a job of a shape that it could not place."""
         self.queues = Queues()
         self.nodes_for: dict[Shape, NodeOrder] = {}
         self.waiting: dict[BatchId, list[Waiting]] = {}

@@ -50,7 +50,7 @@ def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
 
 def _explain_queued(agenda: Agenda, batch: BatchState, shape: Shape) -> Explanation:
     verdicts = tuple(
-        Verdict(node.name, obstacle, _put(node, shape, batch, obstacle))
+        Verdict(node.name, obstacle, _put(agenda, node, shape, batch, obstacle))
         for node, obstacle in ((node, obstacle_at(agenda, batch, shape, node)) for node in _nodes(agenda))
     )
     able = sum(never(node, shape) is None for node in _nodes(agenda))
@@ -71,6 +71,7 @@ def obstacle_at(agenda: Agenda, batch: BatchState, shape: Shape, node: NodeState
         or (Obstacle.BUILD_FAILED if node.name in batch.build_failed else None)
         or busy(node, shape, agenda.held_of(node.name))
         or (None if shape.gpus or node.name not in agenda.kept_for_gpu_work() else Obstacle.KEPT_FOR_GPU_WORK)
+        or (None if agenda.reserved.get(node.name, shape) == shape else Obstacle.RESERVED)
     )
 
 
@@ -79,12 +80,16 @@ def _nodes(agenda: Agenda) -> Iterator[NodeState]:
         yield agenda.state.nodes[name]
 
 
-def _put(node: NodeState, shape: Shape, batch: BatchState, obstacle: Obstacle | None) -> str:
+def _share(shape: Shape) -> str:
+    """What the shape takes of a node, in words."""
+    return "the whole node" if shape.whole_node else f"{shape.cpus} cpus, {shape.gpus} GPUs"
+
+
+def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obstacle: Obstacle | None) -> str:
     """The obstacle in words, with the figures behind it."""
     if obstacle is None:
         return "could take it now"
     free_cpus = node.cpus - node.used_cpus
-    wanted = "the whole node" if shape.whole_node else f"{shape.cpus} cpus, {shape.gpus} GPUs"
     details = {
         Obstacle.CAPABILITIES: ", ".join(sorted(shape.capabilities - node.capabilities)),
         Obstacle.CPUS: f"{node.cpus}, of {shape.cpus} needed",
@@ -94,8 +99,11 @@ def _put(node: NodeState, shape: Shape, batch: BatchState, obstacle: Obstacle | 
         Obstacle.PAUSED: node.pause_reason or "",
         Obstacle.DRAINING: node.draining or "",
         Obstacle.QUARANTINED: node.quarantined or "",
-        Obstacle.BUSY: f"{len(node.attempts)} jobs, {free_cpus} of {node.cpus} cpus free, {wanted} needed",
+        Obstacle.BUSY: (
+            f"{len(node.attempts)} jobs, {free_cpus} of {node.cpus} cpus free, {_share(shape)} needed"
+        ),
         Obstacle.BUILD_FAILED: batch.build_failed.get(node.name, ""),
+        Obstacle.RESERVED: f"{_share(agenda.reserved.get(node.name, shape))} needed",
     }
     detail = details.get(obstacle)
     return f"{obstacle.value}: {detail}" if detail else obstacle.value

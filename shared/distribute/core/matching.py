@@ -23,6 +23,7 @@ class Obstacle(Enum):
     BUSY = "is busy"
     BUILD_FAILED = "could not build this batch"
     KEPT_FOR_GPU_WORK = "keeps its GPUs for GPU work that waits"
+    RESERVED = "is kept for a job that comes first"
 
 
 @dataclass(slots=True)

@@ -22,8 +22,11 @@ from distribute.core.state import BatchState, Shape
 
 def place_jobs(decisions: Decisions) -> None:
     """Give jobs away until nothing that waits can be placed."""
-    while not _Round(decisions).run():
-        pass
+    is_done = False
+    while not is_done:
+        this_round = _Round(decisions)
+        is_done = this_round.run()
+    decisions.agenda.reserved = this_round.reserved
 
 
 class _Round:
@@ -36,7 +39,7 @@ class _Round:
         self._decisions = decisions
         self._agenda = decisions.agenda
         self._kept = decisions.agenda.kept_for_gpu_work()
-        self._reserved: dict[str, Shape] = {}
+        self.reserved: dict[str, Shape] = {}
         """Nodes that are kept, each for jobs of a shape."""
         self._reserved_by: Queue | None = None
         """Whose first job has reserved a node by its rank."""
@@ -116,8 +119,7 @@ class _Round:
     def _not_kept(self, shape: Shape, names: Iterator[str]) -> Iterator[str]:
         """Those of the nodes that are not kept for others: for GPU work, or by the reservation."""
         kept = frozenset[str]() if shape.gpus else self._kept
-        reserved = self._reserved
-        return (name for name in names if name not in kept and reserved.get(name, shape) == shape)
+        return (name for name in names if name not in kept and self.reserved.get(name, shape) == shape)
 
     def _reserve(self, shape: Shape, lane: Lane) -> bool:
         """Keep the node that will fit the shape soonest, of those on which something of the lane can run.
@@ -127,7 +129,7 @@ class _Round:
         batches = [self._agenda.state.batches[batch_id] for _, batch_id, _ in lane]
         for name in self._not_kept(shape, self._agenda.nodes_for[shape].nearest()):
             if any(name not in batch.build_failed for batch in batches):
-                self._reserved[name] = shape
+                self.reserved[name] = shape
                 return True
         return False
 

@@ -7,6 +7,7 @@ import pytest
 
 from core_kit import Lab, of
 from distribute.core import events as ev
+from distribute.core.explain import explain
 from distribute.core.ids import JobId
 from distribute.core.overdue import OVERDUE_S
 from distribute.core.specs import Resources
@@ -80,6 +81,8 @@ def test_what_is_overdue_keeps_a_node_from_those_who_have_less() -> None:
     lab.look()
     lab.succeed(of("thin", "job1"), "ws1")
     assert lab.assign() == {}  # kept, though it would be Carl's turn
+    verdicts = {verdict.node: verdict.text for verdict in explain(lab.agenda, lab.batch("carls"), 0).nodes}
+    assert verdicts["ws1"] == "is kept for a job that comes first: 2 cpus, 0 GPUs needed"
     lab.succeed(of("thin", "job3"), "ws2")
     assert lab.assign() == {"job1": "ws2"}  # one node is kept, not two
     lab.succeed(of("thin", "job2"), "ws1")
