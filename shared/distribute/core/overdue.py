@@ -2,7 +2,8 @@
 
 A person whose small jobs run has a share of the lab already, and others come first wherever a place gets
 free. A large job of theirs, which needs a whole node to fall idle, might never see one. So where none of a
-person's jobs of one shape was given a node for `OVERDUE_S`, one of them goes first.
+person's jobs of one shape was given a node for `OVERDUE_S`, a node is kept for them until it fits one: the
+reservation that goes by rank lasts only while it is their turn.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from distribute.core.state import Shape, State
 
 OVERDUE_S = 1800.0
 
-Overdue = dict[int, list[tuple[str, Shape]]]
-"""At each priority: whose jobs, and of which shape. What has waited longest stands first."""
+Waiter = tuple[str, Shape]
+"""A person, and what their jobs that wait need."""
+
+Overdue = dict[int, list[Waiter]]
+"""At each priority, who has waited for too long; the longest first."""
 
 
 def find_overdue(state: State, queues: Queues, nodes_for: Mapping[Shape, NodeOrder]) -> Overdue:

@@ -1,9 +1,9 @@
 """Which job goes to which node, the part of the policy that gives jobs away.
 
 By priority, then to whom has least of the lab, then by submission. The first job that could run on a node
-that is now too busy reserves one, so that small jobs can't starve a large one; at each priority, what has
-waited for too long (`overdue`) comes first, and reserves one, too; nodes with GPUs are kept for GPU work that
-waits; and a node that has built a batch takes jobs of that batch first.
+that is now too busy reserves one, so that small jobs can't starve a large one, and so does, at each priority,
+what has waited for too long (`overdue`). Nodes with GPUs are kept for GPU work that waits. A node that has
+built a batch takes jobs of that batch first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from distribute.core.decisions import Decisions
 from distribute.core.events import Guard
 from distribute.core.ids import BatchId
 from distribute.core.matching import grant
+from distribute.core.overdue import Waiter
 from distribute.core.queues import Lane, Queue
 from distribute.core.state import BatchState, Shape
 
@@ -55,16 +56,21 @@ class _Round:
         for priority in sorted(agenda.queues.by_priority, reverse=True):
             if not self._has_room():
                 return True
-            if not self._favour_overdue(priority):
-                return False
-            ranking = [rank(queue) for queue in agenda.queues.by_priority.get(priority, {}).values()]
+            overdue = agenda.overdue.get(priority, [])
+            reserved_for = self._reserve_for_one_of(overdue, priority)
+            ranking = [rank(queue) for queue in agenda.queues.by_priority[priority].values()]
             heapq.heapify(ranking)
             while ranking and self._has_room():
                 _, _, queue = heapq.heappop(ranking)
                 placed = self._serve(queue)
                 if placed is None:
                     continue
-                if queue is self._reserved_by or self._changes_what_is_kept(placed):
+                served = (queue.user, placed)
+                if served in overdue:
+                    overdue.remove(served)
+                    if served == reserved_for:
+                        return False
+                if queue is self._reserved_by or (placed.gpus and self._kept != agenda.kept_for_gpu_work()):
                     return False
                 if queue.lanes:
                     heapq.heappush(ranking, rank(queue))  # its person has more of the lab now
@@ -90,27 +96,14 @@ class _Round:
                 self._reserved_by = queue
         return None
 
-    def _favour_overdue(self, priority: int) -> bool:
-        """Place what is overdue, a job a lane, and reserve a node for the first of it that finds none.
-
-        False where another round is needed.
-        """
-        overdue = self._agenda.overdue.get(priority, [])
-        for user, shape in list(overdue):
-            queue = self._agenda.queues.by_priority.get(priority, {}).get(user)
-            lane = queue.lanes.get(shape, []) if queue is not None else []
-            choice = self._choose(shape, lane)
-            if choice is not None:
-                overdue.remove((user, shape))
-                self._assign(*choice)
-                if self._changes_what_is_kept(shape):
-                    return False
-            elif lane and self._reserve(shape, lane):
-                break
-        return True
-
-    def _changes_what_is_kept(self, placed: Shape) -> bool:
-        return bool(placed.gpus) and self._kept != self._agenda.kept_for_gpu_work()
+    def _reserve_for_one_of(self, overdue: list[Waiter], priority: int) -> Waiter | None:
+        """Keep a node for the first of these that one can be kept for."""
+        people = self._agenda.queues.by_priority[priority]
+        for user, shape in overdue:
+            lane = people[user].lanes.get(shape) if user in people else None
+            if lane and self._reserve(shape, lane):
+                return user, shape
+        return None
 
     def _usable(self, shape: Shape) -> Iterator[str]:
         """The nodes that fit the shape and may be used for it, the best first."""
