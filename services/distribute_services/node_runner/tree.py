@@ -139,7 +139,10 @@ class Trees:
             if stat.alive:
                 found.append((pid, stat.session))
             else:
-                os.waitpid(pid, os.WNOHANG)
+                # One of the runner's own helpers (`files`), which a thread of asyncio's is just reaping,
+                # has no session any more, and may be gone by now.
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
         return found
 
 

@@ -244,3 +244,16 @@ async def test_cost_of_a_start_and_an_end(tmp_path: Path) -> None:
         await trees.wait(begin(trees, tmp_path, *argv, marker=str(number)))
     a_job_us = (time.process_time() - cpu) / count * 1e6
     assert a_job_us < 4000
+
+
+async def test_helpers_that_asyncio_reaps_are_none_of_its_business() -> None:
+    """Up to Python 3.11 a thread reaps them, while orphans are being looked for."""
+    trees = Trees()
+    for _ in range(1000):
+        helper = await asyncio.create_subprocess_exec("/bin/true")
+        ended = asyncio.ensure_future(helper.wait())
+        while not ended.done():
+            for _ in range(20):
+                await trees.sweep()
+            await asyncio.sleep(0)
+        assert ended.result() == 0
