@@ -89,6 +89,13 @@ def test_no_jobs() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["python", "command", "apptainer"])
+def test_a_kind_with_nothing_in_it(kind: str) -> None:
+    assert problems_of(META + f"{kind}:\n") == [
+        f"2:1: {kind} has nothing in it; write its jobs, as `distribute template {kind}` shows"
+    ]
+
+
 def test_more_jobs_than_a_batch_may_have() -> None:
     jobs = "".join(f"    - {{name: j{n}, command: x}}\n" for n in range(100_001))
     assert problems_of(f"{META}command:\n  jobs:\n{jobs}") == [

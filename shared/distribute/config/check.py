@@ -53,6 +53,11 @@ def _kind_problems(document: Document) -> Iterator[Problem]:
             f"a batch has one kind, and this one has {second!r} here and {first!r} on line "
             f"{document.line_of((first,), of_key=True)}; put them into two files",
         )
+    elif kinds and keys[kinds[0]] is None:
+        yield Problem(
+            document.offset((kinds[0],), of_key=True),
+            f"{kinds[0]} has nothing in it; write its jobs, as `distribute template {kinds[0]}` shows",
+        )
     elif not kinds and not any(nearest(key, KINDS) for key in keys):
         yield Problem(
             0, f"the batch has no kind; write one of {', '.join(KINDS)}, as `distribute template` shows"
