@@ -119,9 +119,7 @@ class TargetFolder:
             InputError: something that is no folder stands in the way.
             NotADirectoryError, FileNotFoundError: the same, or it is not there, where not `make`.
         """
-        if make:
-            self.path.mkdir(parents=True, exist_ok=True)
-        folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = self._open_itself(make=make)
         try:
             for depth, part in enumerate(parts, 1):
                 if make:
@@ -141,6 +139,20 @@ class TargetFolder:
             yield folder
         finally:
             os.close(folder)
+
+    def _open_itself(self, *, make: bool) -> int:
+        """The descriptor of the folder that all paths start at."""
+        try:
+            if make:
+                self.path.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            if not make and isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise
+            raise InputError(
+                f"{printable(str(self.path))}: can't hold results: {error.strerror}; "
+                "name another folder with --save-dir"
+            ) from error
 
     def _at(self, parts: Parts) -> str:
         return f"{self.path}/{shown(parts)}"

@@ -159,6 +159,22 @@ def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
     assert everything_in(tmp_path) == {"out"}
 
 
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ("file", "File exists"),
+        ("file/below", "Not a directory"),
+        ("nowhere", "File exists"),
+        ("/proc/none", "No such file"),
+    ],
+)
+def test_a_folder_that_can_t_be_is_named(where: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to("not-there")
+    with pytest.raises(InputError, match=rf"{where}: can't hold results: {why}.*--save-dir$"):
+        TargetFolder(tmp_path / where).make_folder((b"job",))
+
+
 def test_links_are_made_anew_and_kept_where_right(tmp_path: Path) -> None:
     target = TargetFolder(tmp_path)
     target.make_link((b"link",), "old")
