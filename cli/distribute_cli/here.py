@@ -8,10 +8,9 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import orjson
 import psutil
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from distribute.config.where import embedded_cluster_file, state_dir
 from distribute.core.errors import DistributeError, Refused
@@ -22,8 +21,21 @@ ENDED_WITHIN_S = 120.0
 _SAME_START_S = 1.0
 """Two readings of a process's start time differ by less than this."""
 
-Note = dict[str, Any]
-"""What is written down of a running cluster: server, pid, started (of that process), dir, nodes."""
+
+class Note(BaseModel):
+    """What is written down of a running cluster. `started`: when its process did, in seconds since 1970."""
+
+    model_config = ConfigDict(frozen=True)
+
+    server: str
+    pid: int = Field(gt=0)
+    started: float
+    dir: str
+    nodes: tuple[str, ...]
+
+
+class Damaged(DistributeError):
+    """What should be a note is none."""
 
 
 def default_directory() -> Path:
@@ -40,15 +52,15 @@ def note_in(directory: Path) -> Path:
 def written_down(server: str, directory: Path, nodes: list[str]) -> Iterator[Note]:
     """Write a cluster down while it runs: in its folder and, if there is no other, as this user's own."""
     pid = os.getpid()
-    note: Note = {
-        "server": server,
-        "pid": pid,
-        "started": psutil.Process(pid).create_time(),
-        "dir": str(directory),
-        "nodes": nodes,
-    }
+    note = Note(
+        server=server,
+        pid=pid,
+        started=psutil.Process(pid).create_time(),
+        dir=str(directory),
+        nodes=tuple(nodes),
+    )
     places = [note_in(directory)]
-    if running(embedded_cluster_file()) is None:
+    if not _is_taken(embedded_cluster_file()):
         places.append(embedded_cluster_file())
     try:
         for place in places:
@@ -60,18 +72,30 @@ def written_down(server: str, directory: Path, nodes: list[str]) -> Iterator[Not
                 place.unlink()
 
 
+def _is_taken(place: Path) -> bool:
+    """Does another cluster, which runs, stand there? What names none may be written over."""
+    try:
+        return running(place) is not None
+    except Damaged:
+        return False
+
+
 def running(place: Path) -> Note | None:
-    """The cluster written down at `place`, if its process still runs."""
+    """The cluster written down at `place`, if its process still runs.
+
+    Raises:
+        Damaged: it does not say.
+    """
     note = _read(place)
     if note is None:
         return None
     try:
-        process = psutil.Process(note["pid"])
+        process = psutil.Process(note.pid)
         started, ended = process.create_time(), process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
     # The system gives a number out again: another process that has it now is none of ours.
-    return note if not ended and abs(started - note["started"]) < _SAME_START_S else None
+    return note if not ended and abs(started - note.started) < _SAME_START_S else None
 
 
 async def end(place: Path) -> Note:
@@ -79,17 +103,18 @@ async def end(place: Path) -> Note:
 
     Raises:
         Refused: none runs, or its process is somebody else's.
+        Damaged: it can't be told which.
         DistributeError: it does not end.
     """
     note = running(place)
     if note is None:
         raise Refused(f"no cluster runs here ({place} names none that does); `distribute up` starts one")
-    pid = note["pid"]
+    pid = note.pid
     try:
         os.kill(pid, signal.SIGTERM)
     except PermissionError:
         raise Refused(
-            f"the cluster in {note['dir']} (process {pid}) is another user's: only they can end it"
+            f"the cluster in {note.dir} (process {pid}) is another user's: only they can end it"
         ) from None
     except ProcessLookupError:
         return note
@@ -98,25 +123,36 @@ async def end(place: Path) -> Note:
             await gone(pid)
     except TimeoutError:
         raise DistributeError(
-            f"the cluster in {note['dir']} (process {pid}) has not ended within {ENDED_WITHIN_S:g} s; "
-            f"the logs in {note['dir']}/logs tell more"
+            f"the cluster in {note.dir} (process {pid}) has not ended within {ENDED_WITHIN_S:g} s; "
+            f"the logs in {note.dir}/logs tell more"
         ) from None
     return note
 
 
 def _read(place: Path) -> Note | None:
+    """What is written down at `place`.
+
+    Raises:
+        Damaged: it is no note.
+    """
     try:
-        note = orjson.loads(place.read_bytes())
+        return Note.model_validate_json(place.read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, orjson.JSONDecodeError) as error:
-        raise DistributeError(f"{place} does not say which cluster runs: {error}; remove it") from error
-    return dict(note)
+    except OSError as error:
+        raise DistributeError(
+            f"{place}, which says which cluster runs, can't be read: {error.strerror}"
+        ) from error
+    except ValidationError as error:
+        why = ", ".join(".".join(map(str, (*each["loc"], each["msg"]))) for each in error.errors())
+        raise Damaged(
+            f"{place} does not say which cluster runs ({why}); `distribute up` writes it anew"
+        ) from error
 
 
 def _write(place: Path, note: Note) -> None:
     """Write it whole or not at all: whoever reads it meanwhile must not see half of it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_name(f".{place.name}.{os.getpid()}")
-    part.write_bytes(orjson.dumps(note, option=orjson.OPT_APPEND_NEWLINE))
+    part.write_bytes(note.model_dump_json().encode())
     part.replace(place)

@@ -110,5 +110,7 @@ def _failure(code: int, log_path: Path, already_bytes: int) -> DistributeError:
 
 
 def _tell_ready(output: Output, note: Note) -> None:
-    nodes = f"nodes: {', '.join(printable(name) for name in note['nodes'])}" if note["nodes"] else "no nodes"
-    output.done(f"the cluster is ready at {note['server']}; {nodes}; its data is in {note['dir']}", note)
+    nodes = f"nodes: {', '.join(printable(name) for name in note.nodes)}" if note.nodes else "no nodes"
+    output.done(
+        f"the cluster is ready at {note.server}; {nodes}; its data is in {note.dir}", note.model_dump()
+    )

@@ -124,7 +124,7 @@ async def test_another_process_with_the_number_of_an_ended_one_is_not_touched(ho
     try:
         with here.written_down("nats://127.0.0.1:1", home / "a", []) as note:
             pass
-        here._write(home / "up.json", note | {"pid": bystander.pid})
+        here._write(home / "up.json", note.model_copy(update={"pid": bystander.pid}))
         with pytest.raises(Refused, match="no cluster runs here"):
             await here.end(home / "up.json")
         assert bystander.poll() is None
@@ -133,8 +133,12 @@ async def test_another_process_with_the_number_of_an_ended_one_is_not_touched(ho
         bystander.wait()
 
 
-async def test_a_note_that_is_damaged_is_told(home: Path) -> None:
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"server": "nats://127.0.0.1:1", "pid": 1}'])
+async def test_a_note_that_is_damaged_is_told_and_written_over(home: Path, damaged: str) -> None:
     home.mkdir(parents=True)
-    (home / "up.json").write_text("{")
-    with pytest.raises(DistributeError, match=r"up\.json does not say which cluster runs"):
+    (home / "up.json").write_text(damaged)
+    with pytest.raises(DistributeError, match=r"up\.json does not say which cluster runs \(.*; `dis"):
         await here.end(home / "up.json")
+    with here.written_down("nats://127.0.0.1:1", home / "a", []) as note:
+        assert here.running(home / "up.json") == note
+    assert not (home / "up.json").exists()

@@ -24,7 +24,7 @@ async def down(
 
     place = embedded_cluster_file() if directory is None else note_in(directory.absolute())
     note = await end(place)
-    session.output.done(f"the cluster in {note['dir']} has ended", note)
+    session.output.done(f"the cluster in {note.dir} has ended", note.model_dump())
     session.output.hint("what it stores stays: `distribute up` goes on with it")
 
 
