@@ -17,7 +17,7 @@ from distribute.core.events import (
     Submitted,
 )
 from distribute.ports import Only
-from distribute_cli.output import Bar, Output, printable
+from distribute_cli.output import Bar, Output, argument, printable
 from distribute_cli.reads import Reads, no_such_batch
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ async def tell_end(output: Output, reads: Reads, batch: BatchId, course: Course)
 
 def hint_results(output: Output, batch: BatchId) -> None:
     """Tell a person what to do with a batch that is over."""
-    name = printable(str(batch))
+    name = argument(str(batch))
     output.hint(f"`distribute pull {name}` brings its results; `distribute status {name}` lists its jobs")
 
 

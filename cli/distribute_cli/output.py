@@ -5,6 +5,7 @@ Answers go to standard output, everything else (hints, progress, warnings) to st
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+
+    from distribute_cli.sinks import Printed
 
 Document = dict[str, Any]
 """A JSON object with the keys that the interface names."""
@@ -55,6 +58,11 @@ class Output(ABC):
     @abstractmethod
     def files(self, document: Document) -> None:
         """The files that `pull --dry` lists."""
+
+    @abstractmethod
+    @contextmanager
+    def printed(self, document: Document) -> Iterator[Printed]:
+        """What jobs or builds printed. `document` says of which batch."""
 
     @abstractmethod
     def done(self, line: str, document: Document) -> None:
@@ -102,6 +110,12 @@ class TableOutput(Output):
 
         self._print(tables.files(document))
 
+    @contextmanager
+    def printed(self, document: Document) -> Iterator[Printed]:
+        from distribute_cli.sinks import AsItComes
+
+        yield AsItComes()
+
     def done(self, line: str, document: Document) -> None:
         print(line, flush=True)
 
@@ -142,6 +156,14 @@ class JsonOutput(Output):
     def files(self, document: Document) -> None:
         self._write(document)
 
+    @contextmanager
+    def printed(self, document: Document) -> Iterator[Printed]:
+        from distribute_cli.sinks import Collected
+
+        collected = Collected()
+        yield collected
+        self._write(document | {"logs": collected.document()})
+
     def done(self, line: str, document: Document) -> None:
         self._write(document)
 
@@ -181,6 +203,12 @@ class QuietOutput(Output):
         for file in document["files"]:
             print(printable(file["path"]))
 
+    @contextmanager
+    def printed(self, document: Document) -> Iterator[Printed]:
+        from distribute_cli.sinks import AsItComes
+
+        yield AsItComes(titles=False)
+
     def done(self, line: str, document: Document) -> None:
         """Silence is the answer."""
 
@@ -207,6 +235,18 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
         for char in text
     )
+
+
+def argument(name: str) -> str:
+    """A name as it is typed into a shell, for what a message tells to type."""
+    if name.isprintable():
+        return shlex.quote(name)
+    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(char if char.isprintable() else _bytes_of(char) for char in escaped) + "'"
+
+
+def _bytes_of(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))
 
 
 def _console(*, stderr: bool) -> Console:

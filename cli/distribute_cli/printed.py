@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -13,21 +12,20 @@ from distribute.core.manifest import STDOUT_NAME, Outputs, StoredFile
 from distribute.ports import Only
 from distribute_cli.ending import course_so_far
 from distribute_cli.object_stream import ObjectStream
-from distribute_cli.output import printable
+from distribute_cli.output import argument, printable
 from distribute_cli.reads import no_such_batch
 from distribute_cli.results import archived_results, manifest_of
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId, JobId
     from distribute.nats.cluster import Cluster
+    from distribute_cli.sinks import Printed
 
 QUIET_S = 0.5
 """Live output that is to end ends when nothing came for this long: what was sent is then here."""
 
-Write = Callable[[bytes | memoryview], object]
 
-
-async def print_build(cluster: Cluster, batch: BatchId, write: Write) -> None:
+async def print_build(cluster: Cluster, batch: BatchId, printed: Printed) -> None:
     """Write what a batch's build printed, node by node.
 
     Raises:
@@ -37,17 +35,18 @@ async def print_build(cluster: Cluster, batch: BatchId, write: Write) -> None:
     if not archived.course.seq:
         raise no_such_batch(batch)
     if not archived.builds:
-        name = printable(str(batch))
         raise Refused(
-            f"{name} has not been built on any node; `distribute logs {name}/JOB` shows a job's output"
+            f"{printable(str(batch))} has not been built on any node; "
+            f"`distribute logs {argument(f'{batch}/JOB')}` shows a job's output"
         )
     for node, build in sorted(archived.builds.items()):
         how = "built" if build.succeeded else f"failed: {build.reason or 'no reason was given'}"
-        write(f"==> {printable(node)} ({printable(how)}) <==\n".encode())
-        await _copy(cluster, build.outputs, f"{batch.batch}_build_output-{node}.txt", write)
+        whose = {"node": node, "succeeded": build.succeeded, "reason": build.reason}
+        printed.begin(whose, f"{node} ({how})")
+        await _copy(cluster, build.outputs, f"{batch.batch}_build_output-{node}.txt", printed)
 
 
-async def print_finished(cluster: Cluster, job: JobId, attempt: int, write: Write) -> bool:
+async def print_finished(cluster: Cluster, job: JobId, attempt: int, printed: Printed) -> bool:
     """Write all that an attempt printed. False, and nothing written, where it has not finished."""
     followed = await course_so_far(cluster, job.batch_id)
     if not followed.course.seq:
@@ -57,12 +56,12 @@ async def print_finished(cluster: Cluster, job: JobId, attempt: int, write: Writ
         for recorded in events:
             event = recorded.event
             if isinstance(event, Finished) and (event.job, event.attempt) == (job.job, attempt):
-                await _copy(cluster, event.outputs, STDOUT_NAME, write)
+                await _copy(cluster, event.outputs, STDOUT_NAME, printed)
                 return True
     return False
 
 
-async def print_live(cluster: Cluster, job: JobId, attempt: int, write: Write, *, follow: bool) -> None:
+async def print_live(cluster: Cluster, job: JobId, attempt: int, printed: Printed, *, follow: bool) -> None:
     """Write what an attempt printed up to now; with `follow`, until the attempt is over."""
     over = asyncio.ensure_future(_over(cluster, job, attempt) if follow else asyncio.sleep(0))
     async with aclosing(cluster.live.follow(job, attempt)) as chunks:
@@ -74,7 +73,7 @@ async def print_live(cluster: Cluster, job: JobId, attempt: int, write: Write, *
                     waited_for, timeout=QUIET_S if over.done() else None, return_when=asyncio.FIRST_COMPLETED
                 )
                 if coming in done:
-                    write(coming.result())
+                    printed.write(coming.result())
                     coming = asyncio.ensure_future(anext(chunks))
                 elif not done:
                     return
@@ -94,7 +93,7 @@ async def _over(cluster: Cluster, job: JobId, attempt: int) -> None:
                 return
 
 
-async def _copy(cluster: Cluster, outputs: Outputs | None, name: str, write: Write) -> None:
+async def _copy(cluster: Cluster, outputs: Outputs | None, name: str, printed: Printed) -> None:
     """Write one file of what a job or build left."""
     if outputs is None:
         return
@@ -106,4 +105,4 @@ async def _copy(cluster: Cluster, outputs: Outputs | None, name: str, write: Wri
             stream = ObjectStream(chunks, printable(name))
             await stream.skip_to(entry.offset)
             async for piece in stream.take(entry.size_bytes):
-                write(piece)
+                printed.write(piece)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from distribute.core.errors import Refused, Unreachable
-from distribute_cli.output import Document, Output, printable
+from distribute_cli.output import Document, Output, argument, printable
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId, JobId
@@ -58,7 +58,8 @@ class Reads:
                 return dict(found)
         batch = printable(str(job.batch_id))
         raise Refused(
-            f"{batch} has no job {printable(job.job)!r}; `distribute status {batch}` lists its jobs"
+            f"{batch} has no job {printable(job.job)!r}; "
+            f"`distribute status {argument(str(job.batch_id))}` lists its jobs"
         )
 
     async def nodes(self) -> Document:

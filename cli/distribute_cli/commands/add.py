@@ -32,7 +32,7 @@ async def add(
     """Submit a batch: check it, store its inputs, and hand it in, whole or not at all."""
     from distribute.config.loading import load
     from distribute_cli.ending import hint_results, watch_through
-    from distribute_cli.output import printable
+    from distribute_cli.output import argument, printable
     from distribute_cli.reads import Reads
     from distribute_cli.submitting import check, hand_in
 
@@ -54,7 +54,7 @@ async def add(
             hint_results(output, spec.id)
             return code
         output.done(f"{name} is submitted: {len(spec.work.jobs)} jobs", document)
-        output.hint(f"`distribute watch {name}` shows its progress")
+        output.hint(f"`distribute watch {argument(str(spec.id))}` shows its progress")
         return 0
 
 

@@ -23,7 +23,7 @@ async def kill(
     """Stop a batch, or one job of it: what runs is ended, what waits is dropped."""
     from distribute.core.errors import Refused
     from distribute.core.ids import JobId
-    from distribute_cli.output import printable
+    from distribute_cli.output import argument, printable
     from distribute_cli.reads import Reads
     from distribute_cli.requests import request_kill
     from distribute_cli.targets import find_target
@@ -40,7 +40,10 @@ async def kill(
             await request_kill(cluster, found)
     name = printable(str(found))
     session.output.done(f"{name} is being killed", {"killing": str(found)})
-    session.output.hint(f"`distribute wait {name}` returns when it is over")
+    if isinstance(found, JobId):
+        session.output.hint(f"`distribute status {argument(str(found.batch_id))}` tells when it is over")
+    else:
+        session.output.hint(f"`distribute wait {argument(str(found))}` returns when it is over")
 
 
 app = verb(kill)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
@@ -21,10 +20,13 @@ async def logs(
         int | None, typer.Option(min=1, metavar="N", help="Which attempt; else the last.")
     ] = None,
 ) -> None:
-    """Show what a job printed, live or archived; with a batch, what its build printed."""
+    """Show what a job printed, live or archived; with a batch, what its build printed.
+
+    In JSON it stands, as text, under logs[].output, once all of it is there.
+    """
     from distribute.core.errors import Refused
     from distribute.core.ids import BatchId
-    from distribute_cli.output import printable
+    from distribute_cli.output import argument, printable
     from distribute_cli.printed import print_build, print_finished, print_live
     from distribute_cli.reads import Reads
     from distribute_cli.targets import find_target
@@ -32,25 +34,24 @@ async def logs(
     async with session.cluster() as cluster:
         reads = Reads(cluster, session.output)
         found = await find_target(reads, target)
+        batch = {"namespace": found.namespace, "batch": found.batch}
         if isinstance(found, BatchId):
-            await print_build(cluster, found, _write)
+            with session.output.printed(batch) as printed:
+                await print_build(cluster, found, printed)
             return
         last = (await reads.job(found))["attempt"]
         name = printable(str(found))
         if not last:
             raise Refused(
-                f"{name} has not run yet; `distribute watch {found.namespace}/{found.batch}` shows progress"
+                f"{name} has not run yet; `distribute watch {argument(str(found.batch_id))}` shows progress"
             )
         if attempt is not None and attempt > last:
             raise Refused(f"{name} has had {last} attempts: there is no attempt {attempt}")
         number = attempt or last
-        if not await print_finished(cluster, found, number, _write):
-            await print_live(cluster, found, number, _write, follow=follow)
+        with session.output.printed(batch) as printed:
+            printed.begin({"job": found.job, "attempt": number})
+            if not await print_finished(cluster, found, number, printed):
+                await print_live(cluster, found, number, printed, follow=follow)
 
 
-def _write(text: bytes | memoryview) -> None:
-    sys.stdout.buffer.write(text)
-    sys.stdout.buffer.flush()
-
-
-app = verb(logs, answers=False)
+app = verb(logs)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -36,6 +38,7 @@ from distribute_cli.output import (
     Output,
     QuietOutput,
     TableOutput,
+    argument,
     make_output,
     printable,
 )
@@ -194,6 +197,25 @@ def test_no_name_can_command_a_terminal_or_begin_a_line(name: str) -> None:
     shown = printable(name)
     assert shown.isprintable()
     assert shown == name or not name.isprintable()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+@settings(max_examples=25)
+def test_a_name_in_a_command_is_what_a_shell_takes_it_for(name: str) -> None:
+    typed = argument(name)
+    assert typed.isprintable()
+    said = subprocess.run(
+        ["bash", "-c", f"printf %s {typed}"],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )
+    assert said.stdout.decode() == name
+
+
+def test_a_plain_name_in_a_command_stays_plain() -> None:
+    assert argument("jane/sweep-3.b_1") == "jane/sweep-3.b_1"
+    assert argument("my lab/it's") == """'my lab/it'"'"'s'"""
 
 
 def test_markup_in_a_name_is_text() -> None:
