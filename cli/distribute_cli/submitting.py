@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from distribute.core.errors import Conflict, Refused
 from distribute.core.events import Deleted, Guard, Submitted
 from distribute_cli.fitting import fit_of, refuse_misfit
-from distribute_cli.output import Document, Output, printable
+from distribute_cli.output import Document, Output, argument, printable
 from distribute_cli.requests import delete_batch
 from distribute_cli.session import author, stamp
 from distribute_cli.uploading import upload
@@ -54,11 +54,11 @@ async def hand_in(
 
     Raises:
         Refused: a batch of this name exists, and is not to be replaced.
-        IntegrityError, StorageFull: an input could not be stored; nothing is submitted.
+        IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
     """
     if sources:
         with output.bar("sending inputs", of_bytes=True) as bar:
-            await upload(cluster, sources, bar)
+            await upload(cluster.store, sources, bar)
     if replace and await _exists(cluster, spec.id):
         await delete_batch(cluster, spec.id)
     last = await cluster.log.last(spec.id)
@@ -84,5 +84,5 @@ def _taken(batch: BatchId) -> Refused:
     name = printable(str(batch))
     return Refused(
         f"there is a batch {name} already: give this one another batch_name, put it in its place with "
-        f"`distribute add --replace`, or first `distribute delete {name}`"
+        f"`distribute add --replace`, or first `distribute delete {argument(str(batch))}`"
     )
