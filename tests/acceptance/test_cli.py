@@ -28,12 +28,12 @@ class Person:
             "XDG_CONFIG_HOME": str(home / "config"),
         }
 
-    def starts(self, *arguments: str) -> subprocess.Popen[str]:
+    def starts(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "distribute_cli", *arguments],
             cwd=self.home,
             env=self._environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -153,6 +153,24 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     assert "there is no batch jane/sweep" in jane.runs("pull", file, code=4).stderr
 
 
+def test_what_was_printed_as_json(jane: Person) -> None:
+    file = jane.writes("prints", {"a": r"printf 'one\n\377\n'"})
+    batch = json.loads((jane.home / file).read_text())
+    batch["command"]["initialize"] = {"build": "echo built it"}
+    (jane.home / file).write_text(json.dumps(batch))
+    jane.runs("add", file, "--wait")
+    named = {"namespace": "jane", "batch": "prints"}
+    job = {"job": "a", "attempt": 1, "output": "one\n\\xff\n"}
+    assert jane.asks("logs", "jane/prints/a") == named | {"logs": [job]}
+    build = {"succeeded": True, "reason": None, "output": "built it\n"}
+    answer = jane.asks("logs", file)
+    nodes = [found["node"] for found in answer["logs"]]
+    assert nodes
+    assert answer == named | {"logs": [{"node": node, **build} for node in sorted(nodes)]}
+    assert jane.runs("logs", file, "--quiet").stdout == "built it\n" * len(nodes)
+    assert jane.runs("logs", "jane/prints/b", "--json", code=4).stdout == ""
+
+
 def test_a_large_result_comes_whole_and_is_gone_on_with(jane: Person) -> None:
     size = 48 << 20
     file = jane.writes(
@@ -193,7 +211,7 @@ def test_output_is_followed_live_to_its_end(jane: Person) -> None:
 def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:
     file = jane.writes("long", {"one": "sleep 100", "two": "sleep 100"})
     jane.runs("add", file)
-    jane.runs("kill", "jane/long/one")
+    assert "`distribute status jane/long` tells when" in jane.runs("kill", "jane/long/one").stderr
     assert "jane/long has no job 'three'" in jane.runs("kill", "jane/long/three", code=4).stderr
     jane.runs("kill", "long")
     ended = jane.runs("wait", "long", code=1)
@@ -226,7 +244,14 @@ def test_a_dry_run_submits_nothing(jane: Person) -> None:
 
 def test_delete_asks_first(jane: Person) -> None:
     jane.runs("add", jane.writes("kept", {"x": "true"}), "--wait")
-    jane.runs("delete", "jane/kept", code=1)
+    refused = jane.runs("delete", "jane/kept", code=4).stderr
+    assert refused.endswith("[y/N] distribute: jane/kept was not deleted: answer y, or give --yes\n")
+    asking = jane.starts("delete", "jane/kept", stdin=subprocess.PIPE)
+    assert asking.stderr is not None
+    assert asking.stderr.read(len("Delete")) == "Delete"
+    asking.send_signal(signal.SIGINT)
+    assert asking.wait(timeout=30) == 130
+    asking.communicate()
     assert jane.asks("status", "jane/kept")["state"] == "completed"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -19,6 +18,7 @@ async def delete(
 ) -> None:
     """Delete a batch: its results in the archive, and its entry. One that still runs is killed first."""
     from distribute.core.errors import Refused
+    from distribute_cli.asking import answer_to
     from distribute_cli.output import printable
     from distribute_cli.reads import Reads
     from distribute_cli.requests import delete_batch
@@ -29,9 +29,9 @@ async def delete(
         found = await find_batch(reads, batch)
         jobs = (await reads.batch(found))["jobs"]
         name = printable(str(found))
-        question = f"Delete {name} and the results of its {jobs['total']} jobs for good?"
-        if not yes and not await asyncio.to_thread(typer.confirm, question, err=True):
-            raise Refused(f"{name} was not deleted")
+        question = f"Delete {name} and the results of its {jobs['total']} jobs for good? [y/N]"
+        if not yes and (await answer_to(question)).lower() not in {"y", "yes"}:
+            raise Refused(f"{name} was not deleted: answer y, or give --yes")
         await delete_batch(cluster, found)
     session.output.done(f"{name} is deleted", {"deleted": str(found)})
 
