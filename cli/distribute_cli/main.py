@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -42,6 +43,9 @@ def _program(
 
 def main() -> None:
     """Run the verb that the command line names. Exit codes are those of the interface."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names may hold what the terminal can't show
     try:
         app()
     except DistributeError as error:

@@ -11,6 +11,7 @@ import difflib
 import importlib
 import inspect
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,6 +41,23 @@ VERBS = (
     "template",
     "demo",
 )
+NOT_YET = (
+    "retry",
+    "pause",
+    "resume",
+    "drain",
+    "undrain",
+    "why",
+    "history",
+    "replay",
+    "timeline",
+    "report",
+    "run",
+    "slurm",
+    "admin",
+)
+"""Verbs that people will look for, from the first `distribute` or from what is planned."""
+
 ALIASES = {"server-status": "status", "node-status": "nodes"}
 """The names that the first `distribute` had for these verbs."""
 
@@ -113,12 +131,20 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
         where, make_output(as_json=common.get("as_json", False), quiet=common.get("quiet", False))
     )
     try:
-        return asyncio.run(_awaited(function(session, **values))) or 0
+        code = asyncio.run(_awaited(function(session, **values))) or 0
+        sys.stdout.flush()  # here, where it is told if that can't be done
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
-    except DistributeError:
-        logger.debug("where the error came from", exc_info=True)
+    except BrokenPipeError:
         raise
+    except Exception as error:
+        logger.debug("where the error came from", exc_info=True)
+        if isinstance(error, DistributeError):
+            raise
+        # What nobody thought of is no reason to show people a traceback that they have not asked for.
+        what = " ".join(str(error).split()) or "no more is known"
+        raise DistributeError(f"{type(error).__name__}: {what}; --debug shows where it came from") from error
+    return code
 
 
 async def _awaited(verb_run: Awaitable[int | None]) -> int | None:
@@ -144,6 +170,9 @@ class VerbGroup(TyperGroup):
         """As typer's, which knows only loaded verbs and so can't tell which one is near a misspelt one."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
+            if name in NOT_YET:
+                ctx.fail(f"the verb {name!r} is not there yet; `distribute --help` lists those that are")
             near = difflib.get_close_matches(name, [*VERBS, *ALIASES], n=1)
-            ctx.fail(f"there is no verb {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            advice = f"did you mean {near[0]!r}?" if near else "`distribute --help` lists those there are"
+            ctx.fail(f"there is no verb {name!r}; {advice}")
         return super().resolve_command(ctx, args)

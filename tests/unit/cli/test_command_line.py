@@ -24,7 +24,7 @@ from distribute_cli import commands
 from distribute_cli.commands.pull import split_words
 from distribute_cli.filters import make_filter
 from distribute_cli.main import app
-from distribute_cli.verbs import ALIASES, VERBS
+from distribute_cli.verbs import ALIASES, NOT_YET, VERBS
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,35 @@ def test_a_misspelt_verb_is_named_with_the_nearest_one(written: str, meant: str)
     result = run(written)
     assert result.exit_code == 2
     assert f"there is no verb {written!r}; did you mean {meant!r}?" in result.stderr
+
+
+def test_a_verb_that_is_nothing_like_any_other() -> None:
+    result = run("frobnicate")
+    assert result.exit_code == 2
+    assert "there is no verb 'frobnicate'; `distribute --help` lists those there are" in result.stderr
+
+
+@pytest.mark.parametrize("verb", NOT_YET)
+def test_a_verb_that_is_to_come_is_called_that(verb: str) -> None:
+    result = run(verb, "jane/sweep", "--duration", "1h")
+    assert result.exit_code == 2
+    assert f"the verb {verb!r} is not there yet" in result.stderr
+    assert verb not in VERBS
+
+
+def test_what_nobody_thought_of_is_one_line_without_a_traceback() -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "distribute_cli", "template", "command", "--output", "-"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "distribute: OSError: [Errno 28] No space left on device; --debug shows where it came from\n"
+    )
 
 
 @pytest.mark.parametrize(
