@@ -122,11 +122,19 @@ async def test_nobody_there_is_said(tmp_path: Path) -> None:
         await connect(broker.address, "nobody", timeout_s=0.3)
 
 
-async def test_a_first_connect_can_wait_for_the_broker(tmp_path: Path) -> None:
+async def test_a_first_connect_can_wait_for_the_broker_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     broker = Broker(tmp_path)
     await broker.start()
     await broker.stop()
     connecting = asyncio.create_task(connect(broker.address, "early", timeout_s=None))
+    async with asyncio.timeout(10):
+        while not caplog.messages:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    (told,) = caplog.messages
+    assert told.startswith(f"no broker answers at {broker.address}: ")
+    assert told.endswith("; trying until one does")
     await broker.start()
     connection = await asyncio.wait_for(connecting, 10)
     assert connection.connected

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import distribute
+from distribute.config.units import format_size
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, Refused
 from distribute.core.events import Beat
@@ -65,6 +66,7 @@ class NodeRunner:
         """Join, work until `stop` is set, then end what runs, and leave."""
         await self._work.clear()
         start = await self._cluster.log.last_seq()
+        log.info("joining as %s, with %s", self._options.name, _told(self._capacity))
         self._do(self._machine.join())
         async with draining(self._appending, PATIENCE_S):
             try:
@@ -258,6 +260,12 @@ async def _check_name_is_free(cluster: Cluster, name: str, folder: OwnFolder) ->
     last = await cluster.log.last(NodeId(name))
     if last is None or not isinstance(last.event, ev.Left):
         raise Refused(_two_of_a_name(name))
+
+
+def _told(has: Capacity) -> str:
+    can = ", ".join(sorted(has.capabilities)) or "none"
+    size = format_size(has.memory_bytes)
+    return f"{has.cpus} cpus, {size} of memory, {len(has.gpus)} GPUs; capabilities: {can}"
 
 
 def _two_of_a_name(name: str) -> str:

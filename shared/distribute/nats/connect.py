@@ -79,12 +79,14 @@ class _Opener:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._last_error: Exception | None = None
+        self._tell_waiting = False
         self._refusal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.wire = Wire(self._denied)
         self._connection: Connection | None = None
 
     async def open(self, name: str, timeout_s: float | None) -> Connection:
         creds = self._address.creds
+        self._tell_waiting = timeout_s is None
         connecting = asyncio.ensure_future(
             self.wire.connect(
                 list(self._address.urls),
@@ -131,6 +133,10 @@ class _Opener:
         ):
             self._refusal.set_result(str(error))
         self._last_error = error
+        if self._tell_waiting and self._connection is None:
+            self._tell_waiting = False
+            _log.warning("no broker answers at %s: %s; trying until one does", self._address, error)
+            return
         is_news = self._connection is not None and self._connection.connected
         _log.log(logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._address, error)
 
