@@ -134,7 +134,10 @@ class TableOutput(Output):
 
     def _print(self, parts: Iterable[RenderableType]) -> None:
         console = _console(stderr=False)
+        width, unlimited = console.width, console.options.update(max_width=WIDE)
         for part in parts:
+            # Lines that a narrow terminal wraps can be read; columns of one letter can't.
+            console.width = max(width, console.measure(part, options=unlimited).minimum)
             console.print(part)
 
 

@@ -43,9 +43,7 @@ async def pull_batch(
         with output.bar(f"pulling {printable(str(batch))}", of_bytes=True) as bar:
             pulled = await fetch(cluster.store, wanted, folder, bar)
         where = folder / batch.namespace / batch.batch
-        kept = f"; {pulled.kept} more were there already" if pulled.kept else ""
-        brought = f"{pulled.fetched} files, {format_size(pulled.size_bytes)}"
-        output.done(f"{brought}, are in {printable(str(where))}{kept}", document | pulled.document(where))
+        output.done(_told(pulled, where), document | pulled.document(where))
     if not archived.course.archived:
         output.warn(
             f"{printable(str(batch))} is not over: this is what is archived of it so far, "
@@ -57,3 +55,11 @@ async def pull_batch(
     for line in problems:
         output.warn(printable(line))
     return 1 if problems else 0
+
+
+def _told(pulled: Pulled, where: Path) -> str:
+    place = printable(str(where))
+    if pulled.kept and not pulled.fetched:
+        return f"nothing new: all {pulled.kept} files are in {place} already"
+    kept = f"; {pulled.kept} more were there already" if pulled.kept else ""
+    return f"{pulled.fetched} files, {format_size(pulled.size_bytes)}, are in {place}{kept}"

@@ -30,6 +30,9 @@ STATE_STYLES = {
 }
 
 
+PROSE = ("why", "capabilities")
+"""Columns that may go over several lines."""
+
 JOB_COUNTS = ("jobs", "succeeded", "running", "assigned", "queued", "failed", "killed")
 
 Cell = str | Text
@@ -47,7 +50,12 @@ def _table(rows: Sequence[Row], *, right: Collection[str] = (), optional: Collec
         if column not in optional or any(str(row[column]) not in {NOTHING, ""} for row in rows)
     ]
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column not in PROSE,
+        )
     for row in rows:
         table.add_row(*(row[column] for column in columns))
     return table

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from rich.text import Text
 
 from distribute.core.views import batch_view, batches_view, nodes_view
 from distribute.testing.builders import (
@@ -221,3 +222,14 @@ def test_a_plain_name_in_a_command_stays_plain() -> None:
 def test_markup_in_a_name_is_text() -> None:
     odd = batch([job("[red]x")])
     assert any("[red]x" in line for line in drawn(tables.batch, batch_view(happen(submitted(odd)), odd.id)))
+
+
+def test_on_a_narrow_terminal_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(outputs.sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "xterm")
+    TableOutput().nodes(NODES)
+    heading = Text.from_ansi(terminal.getvalue().splitlines()[0]).plain
+    assert heading.split() == ["node", "state", "cpus", "free", "memory", "jobs", "load", "capabilities"]
