@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -54,7 +55,7 @@ def _table(rows: Sequence[Row], *, right: Collection[str] = (), optional: Collec
             column,
             justify="right" if column in right else "left",
             overflow="fold",
-            no_wrap=column not in PROSE,
+            min_width=None if column in PROSE else max(cell_len(str(row[column])) for row in rows),
         )
     for row in rows:
         table.add_row(*(row[column] for column in columns))

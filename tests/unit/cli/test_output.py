@@ -233,3 +233,10 @@ def test_on_a_narrow_terminal_words_stay_whole(monkeypatch: pytest.MonkeyPatch) 
     TableOutput().nodes(NODES)
     heading = Text.from_ansi(terminal.getvalue().splitlines()[0]).plain
     assert heading.split() == ["node", "state", "cpus", "free", "memory", "jobs", "load", "capabilities"]
+    terminal.truncate(0)
+    named = BATCHES["batches"][0] | {"namespace": "a name", "batch": "of words 日本"}
+    TableOutput().batches({"batches": [named]})
+    shown = Text.from_ansi(terminal.getvalue()).plain
+    assert "a name/of words 日本" in shown
+    assert "running" in shown
+    assert " ago " in shown
