@@ -63,6 +63,9 @@ class Options:
         )
 
 
+_ANOTHER = "name another folder, with work_dir in node.yaml or as `distribute client FOLDER`"
+
+
 class OwnFolder:
     """A runner's working folder, locked while it runs.
 
@@ -76,15 +79,16 @@ class OwnFolder:
         self._lock = -1
 
     def __enter__(self) -> OwnFolder:
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise InputError(f"{self.path}: can't be worked in: {error.strerror}; {_ANOTHER}") from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._lock)
-            raise InputError(
-                f"another node-runner works in {self.path}: end it, or give this one another --work-dir"
-            ) from None
+            raise InputError(f"another node-runner works in {self.path}: end it, or {_ANOTHER}") from None
         self.identity = os.pread(self._lock, 64, 0).decode() or self._new_identity()
         return self
 

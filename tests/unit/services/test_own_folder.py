@@ -1,0 +1,33 @@
+"""A node-runner has its working folder for itself, or says why it can't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import InputError
+from distribute_services.node_runner.options import OwnFolder
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [("file", "File exists"), ("file/below", "Not a directory"), ("/proc/none", "No such file or directory")],
+)
+def test_a_folder_that_can_t_be_is_named_with_what_to_do(where: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    told = rf"{where}: can't be worked in: {why}; name another folder, with work_dir in node\.yaml"
+    with pytest.raises(InputError, match=told), OwnFolder(tmp_path / where):
+        pass
+
+
+def test_a_folder_is_one_runner_s_and_keeps_its_identity(tmp_path: Path) -> None:
+    with OwnFolder(tmp_path / "new/work") as folder:
+        identity = folder.identity
+        with (
+            pytest.raises(InputError, match="another node-runner works in .*work: end it, or name another"),
+            OwnFolder(folder.path),
+        ):
+            pass
+    with OwnFolder(tmp_path / "new/work") as again:
+        assert again.identity == identity != ""
