@@ -57,7 +57,7 @@ def _checked(where: str, name: str) -> str:
         return check_name(name)
     except ValueError as error:
         raise InputError(
-            f"{printable(where)}: {error}; write NAMESPACE/BATCH or NAMESPACE/BATCH/JOB"
+            f"{printable(where)!r}: {error}; write NAMESPACE/BATCH or NAMESPACE/BATCH/JOB"
         ) from error
 
 

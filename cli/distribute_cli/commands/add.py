@@ -14,7 +14,7 @@ from distribute_cli.verbs import verb
 
 async def add(
     session: Session,
-    file: Annotated[Path, typer.Argument(help="The batch's YAML file.")] = Path(DEFAULT_FILE),
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The batch's YAML file.")] = Path(DEFAULT_FILE),
     dry: Annotated[bool, typer.Option("--dry", "-d", help="Check everything, submit nothing.")] = False,
     show_caps: Annotated[
         bool, typer.Option("--show-caps", "-s", help="Show what each node can do, too.")

@@ -52,4 +52,4 @@ async def client(
     become_service("node-runner", address, *node_options(node, state_dir() / "node"))
 
 
-app = verb(client)
+app = verb(client, answers=False)

@@ -27,4 +27,4 @@ async def service(session: Session, name: Annotated[Service, typer.Argument()]) 
     become_service(name.value, address)
 
 
-app = verb(service)
+app = verb(service, answers=False)

@@ -25,7 +25,7 @@ def test_a_folder_is_one_runner_s_and_keeps_its_identity(tmp_path: Path) -> None
     with OwnFolder(tmp_path / "new/work") as folder:
         identity = folder.identity
         with (
-            pytest.raises(InputError, match="another node-runner works in .*work: end it, or name another"),
+            pytest.raises(InputError, match=r"another node-runner works in .*work: end it, or name another"),
             OwnFolder(folder.path),
         ):
             pass
