@@ -21,7 +21,18 @@ class Archived:
 
     course: Course
     jobs: dict[str, Finished] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """What is gone of the results of jobs that left some, and never will be in the archive."""
     builds: dict[str, BuildFinished] = field(default_factory=dict)
+
+    def take(self, event: JobArchived, finished: Finished) -> None:
+        """The archiver's word on what a job left takes the place of its word on the attempt before."""
+        self.jobs.pop(event.job, None)
+        self.missing.pop(event.job, None)
+        if event.missing is None:
+            self.jobs[event.job] = finished
+        else:
+            self.missing[event.job] = event.missing
 
 
 async def archived_results(cluster: Cluster, batch: BatchId) -> Archived:
@@ -49,7 +60,7 @@ async def archived_results(cluster: Cluster, batch: BatchId) -> Archived:
             elif isinstance(event, JobArchived):
                 finished = ended.get(event.job)
                 if finished is not None and finished.attempt == event.attempt:
-                    found.jobs[event.job] = finished
+                    found.take(event, finished)
     async for events in cluster.log.follow(
         after=course.seq, only=Only(types=frozenset({"build_finished"})), until=until
     ):

@@ -70,6 +70,10 @@ async def find_wanted(
         if folders:
             wanted.folders.append((*base, name))
         await _list_outputs(cluster, wanted, base, (name,), finished.outputs, wanted_paths, folders)
+    wanted.problems.extend(
+        f"{shown((*base, os.fsencode(job)))}: its results are gone: {missing}"
+        for job, missing in archived.missing.items()
+    )
     for build in archived.builds.values():
         await _list_outputs(cluster, wanted, base, (), build.outputs, wanted_paths, folders)
     return wanted

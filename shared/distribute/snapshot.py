@@ -114,7 +114,7 @@ _BATCH_PLAIN = (
     "counts", "node_names", "kill_all", "end", "end_reason", "finished_at", "archived",
 )  # fmt: skip
 _BATCH_SETS = ("unarchived", "excused", "kill_rows", "built_on", "succeeded_on")
-_BATCH_MAPS = ("failures", "deaths", "reasons")
+_BATCH_MAPS = ("failures", "deaths", "reasons", "missing")
 _NODE_PLAIN = (
     "name", "last_seq", "joined_seq", "incarnation", "cpus", "memory_bytes", "gpus", "version", "presence",
     "paused_until", "pause_reason", "draining", "quarantined", "used_cpus", "used_memory_bytes",

@@ -119,6 +119,9 @@ SAMPLES: dict[str, Event] = {
     ),
     "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost"),
     "job_archived": ev.JobArchived(**_by(ev.ARCHIVER), **ATTEMPT),
+    "job_archived-missing": ev.JobArchived(
+        **_by(ev.ARCHIVER), **ATTEMPT, missing="result größe/sweep 3/re=100*/2/0: 0 chunks are stored, not 1"
+    ),
     "joined": ev.Joined(
         **_by("ws07"),
         node="ws07",

@@ -165,19 +165,20 @@ class LabMachine(RuleBasedStateMachine):
             self.write(make.deleted(batch.id))
 
     @precondition(lambda self: self.unarchived())
-    @rule(data=st.data())
-    def archive(self, data: st.DataObject) -> None:
-        self.archive_one(data.draw(st.sampled_from(self.unarchived())))
+    @rule(data=st.data(), missing=st.none() | st.just("the disk is gone"))
+    def archive(self, data: st.DataObject, missing: str | None) -> None:
+        self.archive_one(data.draw(st.sampled_from(self.unarchived())), missing)
 
     def unarchived(self) -> list[JobKey]:
         """The jobs whose last attempt the archiver has still to look at."""
         batches = self.state.batches.values()
         return [JobKey(batch.id, row) for batch in batches for row in sorted(batch.unarchived)]
 
-    def archive_one(self, key: JobKey) -> None:
+    def archive_one(self, key: JobKey, missing: str | None = None) -> None:
         batch = self.state.batches[key.batch]
         node = batch.node_names[batch.outcomes.node[key.row]]
-        self.write(make.job_archived(batch.job_id(key.row), node, batch.attempts[key.row]))
+        self.write(make.job_archived(batch.job_id(key.row), node, batch.attempts[key.row], missing))
+        assert (key.row in batch.missing) == (missing is not None)
 
     # --- schedulers ----------------------------------------------------------------------------
 

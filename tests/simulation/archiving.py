@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from distribute.core import events as ev
 from distribute.core.events import Recorded
-from distribute_services.archiver.logic import Task
+from distribute_services.archiver.logic import Absences, Task, without_outputs
 
 from .process import SimulatedProcess
 
@@ -21,6 +21,7 @@ class ArchiverProcess(SimulatedProcess):
 
     def __init__(self, world: World) -> None:
         super().__init__(world, "archiver")
+        self._absences = Absences()
         world.consumer.attach(self.link, self._deliver)
 
     def _deliver(self, recorded: Recorded) -> None:
@@ -39,13 +40,18 @@ class ArchiverProcess(SimulatedProcess):
         self._append(recorded, task)
 
     def _unless_deleted(self, recorded: Recorded, task: Task) -> None:
-        """Results are missing: fine if the batch is deleted; else nothing is acknowledged: it comes again."""
+        """Results are missing: fine if the batch is deleted; else nothing is acknowledged, so that it comes
+        again, until it is settled that they are gone."""
         event = recorded.event
         assert isinstance(event, ev.Finished | ev.BuildFinished), "only these have outputs"
 
         def decide(last: Recorded | None) -> None:
-            if self.alive and last is not None and isinstance(last.event, ev.Deleted):
+            if not self.alive:
+                return
+            if last is not None and isinstance(last.event, ev.Deleted):
                 self._append(recorded, task)
+            elif self._absences.settled(recorded.seq):
+                self._append(recorded, without_outputs(task, "gone"))
 
         self.log.ask(lambda stored: stored.last_of(event.batch_id), decide)
 

@@ -12,6 +12,8 @@ from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
 
+from .results import Results
+
 
 class Broken(AssertionError):
     """Something that must hold does not."""
@@ -38,6 +40,8 @@ class Story:
     succeeded: bool = False
     to_archive: bool = False
     """An attempt ended, and the archiver has not said that its outputs are there."""
+    missing: bool = False
+    """The archiver said that the last attempt's outputs are gone."""
 
 
 class Verdict(Enum):
@@ -51,11 +55,11 @@ class Verdict(Enum):
 
 
 class Stories:
-    """The stories of all jobs. `committed` has the results that are in the archive, as `JOB/ATTEMPT`."""
+    """The stories of all jobs. `results` has theirs, as `JOB/ATTEMPT`."""
 
-    def __init__(self, committed: set[str]) -> None:
+    def __init__(self, results: Results) -> None:
         self.of: dict[JobId, Story] = {}
-        self._committed = committed
+        self._results = results
         self._deleted: set[BatchId] = set()
         self._ghosts: dict[JobId, tuple[str, int]] = {}
         """Attempts at jobs of batches that were deleted meanwhile."""
@@ -147,7 +151,12 @@ class Stories:
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
             case ev.JobArchived():
                 require(event.attempt == story.attempt and story.to_archive, "nothing was to be archived")
-                require(f"{event.scope}/{event.attempt}" in self._committed, "it is not in the archive")
+                name = f"{event.scope}/{event.attempt}"
+                story.missing = event.missing is not None
+                if story.missing:
+                    require(name not in self._results.uploaded, "it is there, and said to be gone")
+                else:
+                    require(name in self._results.committed, "it is not in the archive")
                 story.to_archive = False
             case ev.Released(reason="quarantined") if story.holder is None:
                 require(not story.succeeded, "there is no failure to take back")
@@ -179,7 +188,7 @@ class Stories:
                 require(story.claimed, "it was not claimed")
             case ev.Finished():
                 require(story.claimed, "it was not claimed")
-                story.holder, story.to_archive = None, True
+                story.holder, story.to_archive, story.missing = None, True, False
                 story.succeeded = event.succeeded
                 story.failures += not event.succeeded
             case _:
@@ -191,6 +200,7 @@ class Stories:
             job, status = batch.job_id(row), Status(batch.status[row])
             story = self.of[job]
             require((status is Status.SUCCEEDED) == story.succeeded, f"{job} is {status.name}: {story}")
+            require((row in batch.missing) == story.missing, f"its results are gone, or are not: {story}")
             given_up = batch.end_reason is not None
             if status is Status.FAILED and not given_up and batch.deaths.get(row, 0) < MAX_NODE_DEATHS:
                 require(story.failures > story.retries, f"{job} failed for no reason: {story}")

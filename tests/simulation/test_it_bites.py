@@ -15,7 +15,7 @@ from distribute.core.state import BatchState, NodeState, State, Status
 from distribute.snapshot import load
 from distribute.testing.simulated import Broker
 from distribute.testing.simulated_log import SimulatedLog
-from distribute_services.archiver.logic import Task, task_of
+from distribute_services.archiver.logic import Absences, Task, task_of
 from distribute_services.node_runner.instructions import Instruction, Phase, Run
 from distribute_services.node_runner.machine import RunnerMachine
 from simulation import scheduling
@@ -152,6 +152,17 @@ def sweeping_task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) 
 
 def test_an_archiver_that_deletes_the_results_of_a_new_batch_of_the_same_name() -> None:
     finds("are archived, and gone|it is not in the archive", task_of=sweeping_task_of)
+
+
+def test_an_archiver_that_waits_for_ever_for_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Absences, "settled", lambda self, seq: False)
+    finds("still not done: .*and not archived")
+
+
+def test_a_fold_that_takes_for_archived_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = fold_job.archive
+    monkeypatch.setattr(fold_job, "archive", lambda batch, row, missing: archive(batch, row, None))
+    finds("its results are gone, or are not")
 
 
 # --- the fold and the policy -----------------------------------------------------------------------

@@ -24,7 +24,7 @@ TYPES = {kind.model_fields["type"].default for kind in get_args(get_args(Event)[
 REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"released: owner"}
 MISHAPS = {
     "SchedulerProcess killed", "ArchiverProcess killed", "RunnerProcess killed", "cut off", "broker down",
-    "fenced", "about nothing",
+    "fenced", "about nothing", "results missing",
 }  # fmt: skip
 
 

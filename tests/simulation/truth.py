@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from distribute.core import events as ev
 from distribute.core.events import Recorded
@@ -15,6 +15,7 @@ from distribute.core.state import State, Status
 from distribute.snapshot import digest, dump, load
 from distribute_services.node_runner.instructions import Run
 
+from .results import Results
 from .scenario import Computer
 from .stories import Broken, Stories, Verdict, require
 
@@ -30,33 +31,6 @@ class Process:
     computer: Computer
 
 
-@dataclass(slots=True)
-class Results:
-    """The results bucket: objects by name (`NAMESPACE/BATCH/JOB/ATTEMPT`), each with the time it was sent."""
-
-    uploaded: dict[str, float] = field(default_factory=dict)
-    committed: set[str] = field(default_factory=set)
-
-    def upload(self, name: str, sent_at: float) -> None:
-        self.uploaded[name] = sent_at
-
-    def commit(self, name: str) -> bool:
-        """Give an object its name. False: it is not there."""
-        if name not in self.uploaded:
-            return False
-        self.committed.add(name)
-        return True
-
-    def delete(self, batch: BatchId, before: float) -> None:
-        for name in [
-            name
-            for name, sent_at in self.uploaded.items()
-            if name.startswith(f"{batch}/") and sent_at < before
-        ]:
-            del self.uploaded[name]
-            self.committed.discard(name)
-
-
 class Truth:
     """The log folded as it grows, each job's story, and what really runs."""
 
@@ -66,7 +40,7 @@ class Truth:
         self.digests: dict[int, str] = {}
         self.processes: dict[str, list[Process]] = {}
         self.results = Results()
-        self.stories = Stories(self.results.committed)
+        self.stories = Stories(self.results)
         self.given: Counter[str] = Counter()
         """How many jobs each node was given."""
         self.happened: Counter[str] = Counter()
@@ -93,6 +67,8 @@ class Truth:
         if isinstance(event, ev.Assigned):
             self.given[event.node] += 1
         self.happened[f"released: {event.reason}" if isinstance(event, ev.Released) else event.type] += 1
+        if isinstance(event, ev.JobArchived) and event.missing is not None:
+            self.happened["results missing"] += 1
         misfits = self.state.misfits
         try:
             verdict = self.stories.tell(event, self.state)
@@ -152,7 +128,7 @@ class Truth:
     def results_are_there(self) -> None:
         """What was archived can be pulled."""
         for job, story in self.stories.of.items():
-            if story.succeeded and not story.to_archive:
+            if story.succeeded and not story.to_archive and not story.missing:
                 name = f"{job}/{story.attempt}"
                 require(name in self.results.committed, f"the results of {job} are archived, and gone")
 

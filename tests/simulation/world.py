@@ -130,7 +130,9 @@ class World:
         random = self.timeline.random
         runner = random.choice([self.runners[name] for name in sorted(self.runners)] or [None])
         number = random.randrange(len(self.schedulers))
-        match random.choice(("scheduler", "archiver", "runner", "runner", "cut", "cut", "deaf", "broker")):
+        match random.choice(
+            ("scheduler", "archiver", "runner", "runner", "cut", "cut", "deaf", "broker", "loss")
+        ):
             case "scheduler":
                 self.schedulers[number].kill()
                 self._later(lambda: self._start_scheduler(number))
@@ -148,6 +150,9 @@ class World:
                 self.truth.note("broker", "is down")
                 self.truth.happened["broker down"] += 1
                 self._later(self.broker.come_up)
+            case "loss" if self.truth.results.uncommitted():
+                self.truth.results.lose(random.choice(self.truth.results.uncommitted()))
+                self.truth.happened["results lost"] += 1
             case _:
                 pass
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from distribute.core import events as ev
@@ -13,6 +13,10 @@ from distribute.core.manifest import Manifest, Outputs, StoredObject
 
 CONSUMED = frozenset({"finished", "build_finished", "deleted"})
 """The types of event the archiver wants."""
+
+MISSING_AFTER = 3
+"""So often, some ten seconds apart, the store must say that outputs are not there before it is believed.
+Every chunk was acknowledged before the event that names it was written, so none of them is merely late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,29 @@ class Task:
     delete: BatchId | None = None
     delete_before: float = 0.0
     append: Append | None = None
+
+
+@dataclass(slots=True)
+class Absences:
+    """How often the store has said that the outputs of an event are not there. One that can't be asked says
+    nothing."""
+
+    _said: dict[int, int] = field(default_factory=dict)
+
+    def settled(self, seq: int) -> bool:
+        """It says so of the event at this sequence once more. Is that to be believed by now?"""
+        said = self._said.pop(seq, 0) + 1
+        if said < MISSING_AFTER:
+            self._said[seq] = said
+        return said >= MISSING_AFTER
+
+
+def without_outputs(task: Task, missing: str) -> Task:
+    """What is left of a task whose outputs are gone for good: to say so, where anybody waits for them."""
+    if task.append is None:
+        return Task()
+    event, guard = task.append
+    return Task(append=Append(event.model_copy(update={"missing": missing}), guard))
 
 
 def task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:

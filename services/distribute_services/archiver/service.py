@@ -20,30 +20,37 @@ from distribute.core.manifest import Manifest
 from distribute.nats.cluster import Cluster
 from distribute.ports import Delivery, Only
 from distribute.runtime import draining, new_id, supervise
-from distribute_services.archiver.logic import CONSUMED, Task, task_of
+from distribute_services.archiver.logic import CONSUMED, Absences, Task, task_of, without_outputs
 
 log = logging.getLogger(__name__)
 
 CONSUMER = "archiver"
 MAX_TASKS = 256
+PROGRESS_EVERY_S = 3.0
+"""The broker waits some ten seconds for a word on a delivery."""
 PATIENCE_S = 5.0
 
 
 class ArchiverService:
-    """Consumes what finished, commits its outputs, and says that they can be pulled."""
+    """Consumes what finished, commits its outputs, and says that they can be pulled, or never will be."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._at_hand: dict[int, Delivery] = {}
+        """What is under way, by sequence. Of what came twice, the later delivery."""
         self._appending: set[asyncio.Future[int]] = set()
         self._working: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(MAX_TASKS)
+        self._absences = Absences()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; what was begun and not done by then is done after the next start."""
         async with draining(self._appending, PATIENCE_S):
             try:
-                await supervise(stop, {"events": self._consume(), "failures": self._watch()})
+                await supervise(
+                    stop, {"events": self._consume(), "progress": self._tell(), "failures": self._watch()}
+                )
             finally:
                 await self._end_work()
 
@@ -53,17 +60,31 @@ class ArchiverService:
             _, late = await asyncio.wait(self._working, timeout=PATIENCE_S)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     async def _consume(self) -> None:
         async for delivery in self._cluster.log.durable(CONSUMER, Only(types=CONSUMED)):
-            task = task_of(delivery.recorded, time.time(), new_id)
+            recorded = delivery.recorded
+            is_under_way = recorded.seq in self._at_hand
+            self._at_hand[recorded.seq] = delivery
+            if is_under_way:
+                continue
+            task = task_of(recorded, time.time(), new_id)
             if task.objects or task.manifest or task.delete:
                 await self._room.acquire()
-                working = asyncio.create_task(self._work(delivery, task))
+                working = asyncio.create_task(self._work(recorded, task))
                 self._working.add(working)
                 working.add_done_callback(self._worked)
             else:
-                self._append(delivery, task)
+                self._append(recorded.seq, task)
+
+    async def _tell(self) -> None:
+        """Say of what is under way that it is: the broker would deliver it again, and again, for as long as
+        it takes, be that a large manifest or a broker that takes no events for hours."""
+        while True:
+            await asyncio.sleep(PROGRESS_EVERY_S)
+            for delivery in self._at_hand.values():
+                delivery.in_progress()
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
@@ -78,17 +99,26 @@ class ArchiverService:
         if not self._failed.done():
             self._failed.set_exception(error)
 
-    async def _work(self, delivery: Delivery, task: Task) -> None:
+    async def _work(self, recorded: Recorded, task: Task) -> None:
+        missing = await self._commit_or_say_what_is_missing(task)
+        if missing is not None and not await self._is_deleted(recorded):
+            scope = recorded.event.scope
+            if not self._absences.settled(recorded.seq):
+                log.warning("%s can't be archived, and is looked at again: %s", scope, missing)
+                del self._at_hand[recorded.seq]  # not acknowledged: it is delivered again
+                return
+            log.error("%s can't be archived, and never will be: %s", scope, missing)
+            task = without_outputs(task, missing)
+        if task.delete is not None:
+            await self._delete(task.delete, task.delete_before)
+        self._append(recorded.seq, task)
+
+    async def _commit_or_say_what_is_missing(self, task: Task) -> str | None:
         try:
             await self._commit(task)
         except IntegrityError as error:
-            if not await self._is_deleted(delivery.recorded):
-                # Not acknowledged, so tried again: chunks that are late may still come.
-                log.warning("%s can't be archived: %s", delivery.recorded.event.scope, error)
-                return
-        if task.delete is not None:
-            await self._delete(task.delete, task.delete_before)
-        self._append(delivery, task)
+            return str(error)
+        return None
 
     async def _commit(self, task: Task) -> None:
         store = self._cluster.store
@@ -117,20 +147,20 @@ class ArchiverService:
         last = await self._cluster.log.last(recorded.event.batch_id, "deleted")
         return last is not None and last.seq > recorded.seq
 
-    def _append(self, delivery: Delivery, task: Task) -> None:
+    def _append(self, seq: int, task: Task) -> None:
         if task.append is None:
-            delivery.ack()
+            self._at_hand.pop(seq).ack()
             return
         future = self._cluster.log.append(task.append.event, task.append.guard)
         self._appending.add(future)
-        future.add_done_callback(partial(self._appended, delivery))
+        future.add_done_callback(partial(self._appended, seq))
 
-    def _appended(self, delivery: Delivery, future: asyncio.Future[int]) -> None:
+    def _appended(self, seq: int, future: asyncio.Future[int]) -> None:
         self._appending.discard(future)
         if future.cancelled():
             return
         error = future.exception()
         if error is None or isinstance(error, Conflict):
-            delivery.ack()  # a conflict: said already, by this archiver before it was restarted
+            self._at_hand.pop(seq).ack()  # a conflict: said already, by this archiver before it was restarted
         else:
             self._fail(error)

@@ -118,7 +118,7 @@ class Completed(BatchEvent):
 
 
 class BatchArchived(BatchEvent):
-    """The results of every job of a batch that is over are in the archive."""
+    """The results of every job of a batch that is over are in the archive, but for those that are missing."""
 
     type: Literal["batch_archived"] = "batch_archived"
     v: Literal[1] = 1
@@ -191,10 +191,14 @@ class Released(JobEvent):
 
 
 class JobArchived(JobEvent):
-    """The archiver checked the outputs of this attempt: they are whole and can be pulled."""
+    """The archiver is done with the outputs of this attempt: they are whole and can be pulled.
+
+    Or they never will be: `missing` says what of them the store does not have, and nothing waits for it.
+    """
 
     type: Literal["job_archived"] = "job_archived"
     v: Literal[1] = 1
+    missing: str | None = None
 
 
 # --- nodes -----------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
         case Status.RETRYING:
             return Explanation("failed, and runs again once the archiver has what it left")
         case Status.SUCCEEDED:
-            return Explanation("succeeded" + (", not archived yet" if row in batch.unarchived else ""))
+            return Explanation("succeeded" + _archived(batch, row))
         case Status.FAILED:
             return Explanation(
                 f"failed: {batch.reasons.get(row) or batch.end_reason or 'no reason was given'}"
@@ -46,6 +46,12 @@ def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
             return Explanation("killed on request")
         case Status.QUEUED:
             return _explain_queued(agenda, batch, batch.group_of(row).shape)
+
+
+def _archived(batch: BatchState, row: int) -> str:
+    if row in batch.missing:
+        return f", and its results are gone: {batch.missing[row]}"
+    return ", not archived yet" if row in batch.unarchived else ""
 
 
 def _explain_queued(agenda: Agenda, batch: BatchState, shape: Shape) -> Explanation:

@@ -122,7 +122,7 @@ def _apply_job_event(
         case "finished":
             fold_job.finish(state, batch, row, time, event)
         case "job_archived":
-            fold_job.archive(batch, row)
+            fold_job.archive(batch, row, event.missing)
         case "released":
             return fold_job.release(state, batch, row, time, event)
         case _:

@@ -112,6 +112,7 @@ def finish(state: State, batch: BatchState, row: int, time: float, event: ev.Fin
     attempt, node = end_attempt(state, batch, row, time)
     _record_outcome(batch, row, time, event, attempt)
     batch.unarchived.add(row)
+    batch.missing.pop(row, None)
     if event.succeeded:
         batch.succeeded_on.add(node.name)
         node.fast_failures.clear()
@@ -154,8 +155,10 @@ def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished
     outcomes.max_rss_bytes[row] = event.max_rss_bytes
 
 
-def archive(batch: BatchState, row: int) -> None:
-    """What the last attempt left is safe; where another is to follow, it may."""
+def archive(batch: BatchState, row: int, missing: str | None) -> None:
+    """What the last attempt left is safe, or gone for good; where another is to follow, it may."""
+    if row in batch.unarchived and missing is not None:
+        batch.missing[row] = missing
     batch.unarchived.discard(row)
     if batch.status[row] == Status.RETRYING:
         set_status(batch, row, Status.QUEUED)

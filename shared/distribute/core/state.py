@@ -148,6 +148,8 @@ class BatchState:
     reasons: dict[int, str] = field(default_factory=dict)
     unarchived: set[int] = field(default_factory=set)
     """Rows that ended and whose outputs the archiver has still to check."""
+    missing: dict[int, str] = field(default_factory=dict)
+    """Rows whose last outputs are not in the archive and never will be, and what of them is gone."""
     kill_all: bool = False
     kill_rows: set[int] = field(default_factory=set)
     built_on: set[str] = field(default_factory=set)

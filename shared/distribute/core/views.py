@@ -178,9 +178,17 @@ def _job(state: State, batch: BatchState, row: int) -> Json:
         "cpu_s": outcomes.cpu_s[row],
         "paused_s": outcomes.paused_s[row],
         "max_rss_bytes": outcomes.max_rss_bytes[row],
-        "archived": row not in batch.unarchived,
+        "reason": _reason(batch, row),
+        "archived": row not in batch.unarchived and row not in batch.missing,
     }
     return view
+
+
+def _reason(batch: BatchState, row: int) -> str | None:
+    """Why it failed, and that its results are gone: what there is of both."""
+    missing = batch.missing.get(row)
+    gone = None if missing is None else f"its results are gone: {missing}"
+    return "; ".join(text for text in (batch.reasons.get(row), gone) if text is not None) or None
 
 
 def _node(node: NodeState, beat: Beat | None, out_of_touch: bool) -> Json:

@@ -111,8 +111,10 @@ def released(
     return ev.Released(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), reason=reason)
 
 
-def job_archived(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.JobArchived:
-    return ev.JobArchived(**_stamp(ev.ARCHIVER), **_attempt(job, node, attempt))
+def job_archived(
+    job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, missing: str | None = None
+) -> ev.JobArchived:
+    return ev.JobArchived(**_stamp(ev.ARCHIVER), **_attempt(job, node, attempt), missing=missing)
 
 
 # --- events about nodes ----------------------------------------------------------------------------

@@ -112,6 +112,8 @@ def test_every_other_status_has_its_sentence() -> None:
         make.job_archived("job2"), make.kill_requested(job="job3"), make.released("job3", reason="killed")
     )
     assert why(lab, "job2") == "succeeded"
+    lab.batch().missing[lab.batch().rows["job2"]] = "no chunks"
+    assert why(lab, "job2") == "succeeded, and its results are gone: no chunks"
     assert why(lab, "job3") == "killed on request"
 
 

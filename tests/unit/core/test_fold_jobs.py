@@ -60,6 +60,23 @@ def test_a_success_keeps_its_figures_and_forgets_why_it_failed_before() -> None:
     assert batch.unarchived == {0}
 
 
+def test_results_that_are_gone_end_the_wait_for_them_until_the_next_attempt_leaves_some() -> None:
+    state = with_nodes(retries=1)
+    gone = make.job_archived(missing="0 chunks are stored, not 1")
+    make.happen(*ATTEMPT, make.finished(succeeded=False), gone, state=state)
+    batch = state.batches[SWEEP]
+    assert (status_of(state), batch.unarchived) == (Status.QUEUED, set())
+    assert batch.missing == {0: "0 chunks are stored, not 1"}
+    make.happen(*started(2), state=state)
+    assert batch.missing == {0: "0 chunks are stored, not 1"}
+    make.happen(make.finished(attempt=2), state=state)
+    assert (batch.missing, batch.unarchived) == ({}, {0})
+    make.happen(make.job_archived(attempt=2), state=state)
+    assert (batch.missing, batch.unarchived) == ({}, set())
+    make.happen(make.job_archived(attempt=2, missing="said too late"), state=state)
+    assert batch.missing == {}
+
+
 def test_a_signal_is_no_exit_code() -> None:
     state = with_nodes()
     make.happen(*ATTEMPT, make.finished(succeeded=False, exit_code=None, signal=9), state=state)

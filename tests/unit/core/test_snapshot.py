@@ -43,8 +43,12 @@ def busy_lab() -> Lab:
     done = make.batch(batch="done")
     lab.happen(make.completed(done, state="killed", reason="so it is"), make.batch_archived(done))
     lab.happen(make.paused("ws1"), make.kill_requested(make.batch(batch="other")))
-    lab.happen(make.submitted(make.batch(batch="well")), make.assigned(of("well"), "ws2"))
+    lab.happen(make.submitted(make.batch(2, batch="well")), make.assigned(of("well"), "ws2"))
     lab.succeed(of("well"), "ws2")
+    lab.happen(make.assigned(of("well", "job2"), "ws2"))
+    lab.run(of("well", "job2"), "ws2")
+    lab.happen(make.finished(of("well", "job2"), "ws2"))
+    lab.happen(make.job_archived(of("well", "job2"), "ws2", missing="no chunks"))
     for name in ("bad", "worse"):
         lab.happen(make.submitted(make.batch(batch=name)), make.assigned(of(name), "ws2"))
         lab.fail_fast(of(name), "ws2")

@@ -154,6 +154,16 @@ def test_a_job_that_is_over() -> None:
     assert the_job(lab) == over | {"archived": True}
 
 
+def test_a_job_whose_results_are_gone() -> None:
+    gone = make.job_archived(missing="no chunks")
+    view = the_job(after(*RUNNING, make.finished(), gone))
+    assert (view["state"], view["archived"]) == ("succeeded", False)
+    assert view["reason"] == "its results are gone: no chunks"
+    view = the_job(after(*RUNNING, make.finished(succeeded=False), gone))
+    assert (view["state"], view["archived"]) == ("failed", False)
+    assert view["reason"] == "exit code 1; its results are gone: no chunks"
+
+
 def test_a_job_that_a_signal_ended() -> None:
     ending = make.finished(succeeded=False, exit_code=None, signal=9, reason="out of memory")
     view = the_job(after(*RUNNING, ending))
