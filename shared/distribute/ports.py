@@ -45,7 +45,8 @@ class EventLog(Protocol):
     ) -> AsyncIterator[Sequence[Recorded]]:
         """Events with a sequence above `after`, in order, each once, as they come, several at a time.
 
-        Ends behind sequence `until`, or never. Survives outages. Raises `UnreadableEvent`.
+        Ends behind sequence `until`, or never. Survives outages. Raises `UnreadableEvent`; `LogReplaced`
+        where the log lacks what was read already, as one does that was restored from an older copy.
         """
 
     async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:

@@ -74,20 +74,27 @@ class SchedulerService:
             log.warning("no snapshot was saved: the broker did not take it within %s s", PATIENCE_S)
 
     async def _restore(self) -> State:
-        data = await self._cluster.store.get_snapshot(SNAPSHOT)
-        if data is None:
-            return State()
         try:
+            data = await self._cluster.store.get_snapshot(SNAPSHOT)
+            if data is None:
+                return State()
             state = load(data)
         except IntegrityError as error:
             log.warning("the snapshot can't be used, the whole log is folded instead: %s", error)
             return State()
-        if state.seq > await self._cluster.log.last_seq():
+        if not await self._is_of_this_log(state):
             log.warning("the snapshot is of another log; the whole log is folded instead")
             return State()
         self._snapshot_seq = state.seq
         log.info("restored the state at event %d", state.seq)
         return state
+
+    async def _is_of_this_log(self, state: State) -> bool:
+        """Does the log have the event that the state ends with? It may have been restored, or begun anew."""
+        try:
+            return state.seq == 0 or (await self._cluster.log.get(state.seq)).time == state.time
+        except KeyError:
+            return False
 
     async def _follow(self) -> None:
         scheduler = self._scheduler

@@ -5,6 +5,7 @@
      ├── Unreachable                no broker answers where one was expected           (exit code 3)
      ├── Refused                    the cluster says no: name taken, unknown name, …   (exit code 4)
      ├── Conflict                   a guarded append lost: its scope moved on
+     ├── LogReplaced                the log is another one than was read so far
      ├── UnreadableEvent            bytes that this version can't read as an event
      ├── IntegrityError             stored bytes are not what their digest says
      └── StorageFull                the broker or this computer has no room left
@@ -46,6 +47,10 @@ class Conflict(DistributeError):
         self.scope = scope
         self.expected_seq = expected_seq
         self.last_seq = last_seq
+
+
+class LogReplaced(DistributeError):
+    """The log is another one than was read so far: what was made of it holds no more, so begin anew."""
 
 
 class UnreadableEvent(DistributeError):

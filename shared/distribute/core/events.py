@@ -4,8 +4,7 @@ An event is about one scope: a batch, a job or a node. It says who wrote it (`au
 author's clock (`time`), and which event made it happen (`causation`). The stream adds a sequence and
 its own time; those, not the author's clock, are what the fold uses (see `Recorded`).
 
-Adding a type: a class here, a line in `Event`, and mypy then names every place that must learn of it.
-Changing one: raise its `v` and teach `codec` to read the old form; `tests/compat` holds samples.
+How a type is added or changed: `CONTRIBUTING.md`. `tests/compat` holds samples of every one.
 """
 
 from __future__ import annotations
@@ -191,10 +190,7 @@ class Released(JobEvent):
 
 
 class JobArchived(JobEvent):
-    """The archiver is done with the outputs of this attempt: they are whole and can be pulled.
-
-    Or they never will be: `missing` says what of them the store does not have, and nothing waits for it.
-    """
+    """The outputs of this attempt are whole and can be pulled; or `missing` says what is gone for good."""
 
     type: Literal["job_archived"] = "job_archived"
     v: Literal[1] = 1

@@ -6,6 +6,7 @@ Reference: https://docs.nats.io/reference/reference-protocols/nats_api_reference
 from __future__ import annotations
 
 import base64
+import re
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from distribute.nats.connection import Connection
 from distribute.nats.protocol import header_fields, status
 
 NOT_FOUND = 404
+
+_FRACTION = re.compile(r"\.(\d{1,9})")
 
 
 class ApiError(DistributeError):
@@ -78,7 +81,7 @@ async def direct_get(connection: Connection, stream: str, wanted: dict[str, Any]
     fields = header_fields(message.header)
     return Stored(
         int(fields["Nats-Sequence"]),
-        datetime.fromisoformat(fields["Nats-Time-Stamp"]).timestamp(),
+        _seconds(fields["Nats-Time-Stamp"]),
         fields["Nats-Subject"],
         fields,
         message.payload,
@@ -96,11 +99,19 @@ async def leader_get(connection: Connection, stream: str, wanted: dict[str, Any]
     found = answer["message"]
     return Stored(
         int(found["seq"]),
-        datetime.fromisoformat(found["time"]).timestamp(),
+        _seconds(found["time"]),
         found["subject"],
         header_fields(base64.b64decode(found.get("hdrs", ""))),
         base64.b64decode(found.get("data", "")),
     )
+
+
+def _seconds(text: str) -> float:
+    """The stream's time, the same as a consumer tells it in nanoseconds: `datetime` drops the last three."""
+    whole = datetime.fromisoformat(text)
+    fraction = _FRACTION.search(text)
+    nanoseconds = int(fraction[1].ljust(9, "0")) if fraction else 0
+    return (int(whole.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanoseconds) / 1_000_000_000
 
 
 async def last_seq(connection: Connection, stream: str) -> int:

@@ -33,6 +33,8 @@ class JetStreamLiveOutput:
 
     async def follow(self, job: JobId, attempt: int) -> AsyncGenerator[bytes, None]:
         """As `ports.LiveOutput.follow`."""
-        async with aclosing(read(self._connection, LOGS, [log_subject(job, attempt)])) as reading:
+        async with aclosing(
+            read(self._connection, LOGS, [log_subject(job, attempt)], may_lose_its_end=True)
+        ) as reading:
             async for entries in reading:
                 yield b"".join(entry.payload for entry in entries)

@@ -2,7 +2,8 @@
 
 An ephemeral consumer without acknowledgements numbers what it delivers. A number that is missing, a
 silent consumer or a lost connection all mean the same: make a new consumer behind the last message that
-was handed on. Measured (two cores, 300-byte events with guard headers): 250,000 messages/s as bytes.
+was handed on, if that is still there: a broker may come back with an older copy of its data, or after a power
+cut without the end of it. Measured (two cores, 300-byte events with guard headers): 250,000 messages/s.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from collections.abc import AsyncGenerator
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-from distribute.core.errors import Unreachable
+from distribute.core.errors import LogReplaced, Unreachable
 from distribute.nats.connection import Connection
-from distribute.nats.jetstream import ApiError, call, last_seq
+from distribute.nats.jetstream import ApiError, call, direct_get, last_seq
 from distribute.nats.pulling import ConsumerLost, Puller
 
 _log = logging.getLogger(__name__)
@@ -52,18 +53,25 @@ async def read(
     after: int = 0,
     until: int | None = None,
     last_per_subject: bool = False,
+    may_lose_its_end: bool = False,
 ) -> AsyncGenerator[list[Entry], None]:
     """Messages with a sequence above `after` that match a filter, in order, as they come.
 
     Ends behind sequence `until`, or never; where `until` is still to come, and nothing on it matches, with
     the first match behind it. `last_per_subject`: begin with the last message of each subject instead;
-    after an outage, these come again.
+    after an outage, these come again. `may_lose_its_end`: what the stream has lost of that is not missed.
 
     Raises:
+        LogReplaced: the stream is another one than was read so far.
         DistributeError: the stream does not exist, or the broker forbids to read it.
     """
+    last: Entry | None = None
     while True:
         try:
+            if may_lose_its_end:
+                after = min(after, await last_seq(connection, stream))
+            elif not last_per_subject:
+                await _check_same(connection, stream, after, last)
             consumer = await _create(connection, stream, filters, after, until, last_per_subject)
         except (Unreachable, ApiError) as error:
             if isinstance(error, ApiError) and error.code < 500:
@@ -77,7 +85,8 @@ async def read(
         puller = Puller(connection, stream, consumer.name, ahead=_AHEAD)
         try:
             async for entries in _entries(puller, until, consumer.sees_until):
-                after = entries[-1].seq
+                last = entries[-1]
+                after = last.seq
                 yield entries
         except ConsumerLost as error:
             _log.info("%s: reading %s anew behind %d: %s", connection.address, stream, after, error)
@@ -86,6 +95,18 @@ async def read(
         finally:
             puller.close()
             connection.send(f"$JS.API.CONSUMER.DELETE.{stream}.{consumer.name}", b"")
+
+
+async def _check_same(connection: Connection, stream: str, after: int, last: Entry | None) -> None:
+    """Raises `LogReplaced` unless the stream still has what was read of it, `last` at the end. A message that
+    is not there any more may have been removed by somebody."""
+    end = await last_seq(connection, stream) if after else 0
+    found = await direct_get(connection, stream, {"seq": last.seq}) if last is not None else None
+    if end < after or (last is not None and found is not None and found.time != last.time):
+        raise LogReplaced(
+            f"{connection.address}: stream {stream} is not the one that was read so far: it ends at {end}, "
+            f"and does not have what was at {after}; was it restored from an older copy?"
+        )
 
 
 class _Consumer(NamedTuple):
