@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,18 @@ from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connect import connect
 from distribute.nats.embedded import Broker
 from distribute.nats.jetstream import call
-from distribute.nats.provision import BEATS, EVENTS, LAYOUT, LOGS, check_layout, layout, provision
+from distribute.nats.provision import (
+    BEATS,
+    EVENTS,
+    LAYOUT,
+    LOGS,
+    LOGS_MAX_BYTES,
+    LOGS_MIN_BYTES,
+    NEEDED_BYTES,
+    check_layout,
+    layout,
+    provision,
+)
 from distribute.testing import builders
 
 
@@ -82,8 +94,34 @@ async def test_somebody_elses_stream_is_refused(broker: Broker) -> None:
     await connection.close()
 
 
-async def test_no_room_is_said(broker: Broker) -> None:
-    connection = await connect(broker.address, "test")
-    with pytest.raises(StorageFull, match=f"no room for stream {LOGS}"):
-        await provision(connection, logs_max_bytes=1 << 60)
-    await connection.close()
+async def provisioned(folder: Path, room_bytes: int) -> dict[str, Any]:
+    """The bound on live output of a cluster whose broker has this much room."""
+    async with (
+        Broker(folder, sync_always=False, die_with_parent=True, max_file_store_bytes=room_bytes) as small,
+        open_cluster(small.address, "test", provisioning=True) as cluster,
+    ):
+        await provision(cluster.connection)
+        return await config_of(cluster, LOGS)
+
+
+async def test_live_output_gets_less_room_where_there_is_little(tmp_path: Path) -> None:
+    assert (await provisioned(tmp_path / "large", 1 << 40))["max_bytes"] == LOGS_MAX_BYTES
+    assert (await provisioned(tmp_path / "small", 100 << 20))["max_bytes"] == 64 << 20
+    # With more room later it stays as it is.
+    assert (await provisioned(tmp_path / "small", 1 << 40))["max_bytes"] == 64 << 20
+    assert (await provisioned(tmp_path / "least", NEEDED_BYTES * 3 // 4))["max_bytes"] == LOGS_MIN_BYTES
+
+
+async def test_no_room_is_said(tmp_path: Path) -> None:
+    with pytest.raises(
+        StorageFull, match=rf"no room for stream {LOGS}.*; a new cluster needs 32 MiB of free"
+    ):
+        await provisioned(tmp_path / "tiny", LOGS_MIN_BYTES - 1)
+
+
+@pytest.mark.parametrize("bound", [-1, 2 * LOGS_MAX_BYTES])
+async def test_a_larger_bound_on_live_output_is_lowered(cluster: Cluster, bound: int) -> None:
+    logs = await config_of(cluster, LOGS)
+    await call(cluster.connection, f"STREAM.UPDATE.{LOGS}", logs | {"max_bytes": bound})
+    await provision(cluster.connection)
+    assert (await config_of(cluster, LOGS))["max_bytes"] == LOGS_MAX_BYTES

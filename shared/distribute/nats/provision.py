@@ -25,7 +25,12 @@ BUCKETS = ("inputs", "results", "snapshots")
 
 BEATS_KEPT_S = 15
 LOGS_KEPT_S = 7 * 24 * 3600
-LOGS_MAX_BYTES = 1 << 30
+LOGS_MAX_BYTES = 256 << 20
+LOGS_MIN_BYTES = 16 << 20
+"""What is kept of live output: as much as the first, halved for as long as the broker has not got it, but not
+less than the second. A broker sets it aside at once. The whole output is archived with the results anyway."""
+NEEDED_BYTES = 2 * LOGS_MIN_BYTES
+"""A new cluster needs so much of free disk. A broker takes three quarters of what is free when it starts."""
 LOG_MESSAGES_AN_ATTEMPT = 10_000
 DUPLICATE_WINDOW_S = 120
 MAX_CONSUMERS = 100_000
@@ -40,6 +45,8 @@ async def provision(
     connection: Connection, *, replicas: int = 1, logs_max_bytes: int = LOGS_MAX_BYTES
 ) -> None:
     """Make the streams and buckets that are missing, and bring the others up to date.
+
+    `logs_max_bytes`: what is kept of live output, where the broker has that much room.
 
     Raises:
         Refused: the cluster is of another layout version, or we may not provision it.
@@ -147,6 +154,8 @@ def _streams(replicas: int, logs_max_bytes: int) -> list[dict[str, Any]]:
 async def _ensure(connection: Connection, wanted: dict[str, Any]) -> None:
     name = wanted["name"]
     found = await _config(connection, name)
+    if found is not None and 0 < found["max_bytes"] < wanted.get("max_bytes", 0):
+        wanted = wanted | {"max_bytes": found["max_bytes"]}  # there was no room for more
     if found is not None and _agrees(found, wanted):
         return
     verb = "CREATE" if found is None else "UPDATE"
@@ -155,8 +164,14 @@ async def _ensure(connection: Connection, wanted: dict[str, Any]) -> None:
         await call(connection, f"STREAM.{verb}.{name}", (found or {}) | wanted, timeout_s=_ANSWER_WITHIN_S)
     except ApiError as error:
         if error.err_code == _NO_STORAGE:
+            less = wanted.get("max_bytes", 0) // 2
+            if less >= LOGS_MIN_BYTES:
+                await _ensure(connection, wanted | {"max_bytes": less})
+                return
             raise StorageFull(
-                f"{connection.address}: no room for stream {name}: {error.description}"
+                f"{connection.address}: no room for stream {name}: {error.description}; a new cluster needs "
+                f"{NEEDED_BYTES >> 20} MiB of free disk where its broker keeps its data: make room there, "
+                "and start the broker again"
             ) from error
         raise Refused(
             f"{connection.address}: can't {verb.lower()} stream {name}: {error.description}"
