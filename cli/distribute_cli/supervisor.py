@@ -67,7 +67,7 @@ class Supervisor:
             began = time.monotonic()
             try:
                 how = await run()
-            except DistributeError as error:
+            except (DistributeError, OSError) as error:
                 how = str(error)
             if time.monotonic() - began > STABLE_AFTER_S:
                 delay_s, quick_ends = FIRST_DELAY_S, 0

@@ -65,6 +65,21 @@ async def test_a_process_that_does_not_come_up_is_told_with_its_last_words(
     await kept.stop("archiver", "one that was never started")
 
 
+async def test_a_process_that_can_t_be_started_is_told_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.001)
+    kept = Supervisor()
+    program = tmp_path / "program"
+    kept.keep("archiver", partial(run_process, [str(program), "-c", SAYS_PID_AND_STAYS], tmp_path / "log"))
+    with pytest.raises(StartFailed, match=r"the archiver does not stay up: .*No such file"):
+        async with asyncio.timeout(20):
+            await kept.failed
+    program.symlink_to(sys.executable)
+    await lines_of(tmp_path / "log", 1)
+    await kept.stop("archiver")
+
+
 async def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "PATIENCE_S", 0.2)
     kept = Supervisor()
