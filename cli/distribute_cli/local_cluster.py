@@ -17,9 +17,10 @@ from distribute.core.events import Joined
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.embedded import Broker
 from distribute.ports import Only
+from distribute_cli.broker import run_broker
 from distribute_cli.reads import ask
 from distribute_cli.services import service_command
-from distribute_cli.supervisor import StartFailed, Supervisor, gone, run_process
+from distribute_cli.supervisor import StartFailed, Supervisor, run_process
 
 READY_WITHIN_S = 60.0
 _ASK_AGAIN_S = 0.05
@@ -96,7 +97,7 @@ async def local_cluster(plan: Plan) -> AsyncIterator[str]:
         supervisor = Supervisor()
         server = broker.address.urls[0]
         services = _services(server, plan)
-        supervisor.keep("broker", partial(_run_broker, broker))
+        supervisor.keep("broker", partial(run_broker, broker))
         try:
             async with open_cluster(broker.address, "distribute up", provisioning=True) as cluster:
                 before = await cluster.log.last_seq()
@@ -109,16 +110,6 @@ async def local_cluster(plan: Plan) -> AsyncIterator[str]:
             await supervisor.stop(*nodes)  # while the others still listen: what they end with is recorded
             await supervisor.stop(*(services.keys() - nodes))
             await supervisor.stop("broker")
-
-
-async def _run_broker(broker: Broker) -> str:
-    await broker.start()
-    try:
-        assert broker.pid is not None
-        await gone(broker.pid)
-    finally:
-        await broker.stop()
-    return f"see {broker.log_path}"
 
 
 def _services(server: str, plan: Plan) -> dict[str, list[str]]:

@@ -8,15 +8,18 @@ import os
 import subprocess
 from pathlib import Path
 
-from acceptance.lab import command_batch, open_lab
+import pytest
+import yaml
+
+from acceptance.lab import PATIENCE_S, command_batch, distribute, open_lab
+from distribute_cli.local_cluster import NodePlan, Plan, local_cluster
 from integration.node_runner.small_disk import small_disk
 
 DATA_BYTES = 12 << 20
 LEAVES_DATA = f"head -c {DATA_BYTES} /dev/urandom > distribute_save/data; sha256sum < distribute_save/data"
 
-LARGE_ENOUGH_TO_BEGIN_MIB = 1500
-"""A new cluster sets a GiB aside for live output, and the broker uses three quarters of a disk. Nothing of
-this is used yet."""
+LARGE_ENOUGH_TO_BEGIN_MIB = 200
+"""The broker stores three quarters of what is free when it starts: the disk is to end before that."""
 
 
 async def test_a_node_whose_disk_is_filled(tmp_path: Path) -> None:
@@ -70,6 +73,46 @@ async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
             assert_right(folder)
             told = (await lab.distribute("logs", "lab/waits/job")).out
             assert told.startswith(hashlib.sha256((tmp_path / "input").read_bytes()).hexdigest())
+
+
+async def test_a_local_cluster_whose_disk_was_full_goes_on_by_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`up`, `server` and `demo` start their broker again once there is room, and say so. Nothing is lost."""
+    with small_disk(tmp_path / "disk", LARGE_ENOUGH_TO_BEGIN_MIB):
+        (tmp_path / "lab").mkdir()
+        (tmp_path / "lab" / "broker").symlink_to(tmp_path / "disk")
+        plan = Plan(tmp_path / "lab", (NodePlan("node", 2),))
+        async with local_cluster(plan) as server:
+            await resize(tmp_path / "disk", 32)
+            jobs = yaml.safe_dump(command_batch("lab/large", {f"j{n}": LEAVES_DATA for n in range(4)}))
+            (tmp_path / "large.yaml").write_text(jobs)
+            added = await distribute(server, tmp_path, "add", str(tmp_path / "large.yaml"))
+            assert added.out == "lab/large is submitted: 4 jobs\n"
+            await logged(caplog, "the broker's disk is full (stream OBJ_results: ")
+            # It is not started again for nothing.
+            assert "is started again" not in caplog.text
+            assert "running" in (await distribute(server, tmp_path, "status", "lab/large")).out
+            await resize(tmp_path / "disk", 400)
+            await logged(
+                caplog, "the broker ended and is started again in 0.1 s: it could not write, and its disk has"
+            )
+            waited = await distribute(server, tmp_path, "wait", "lab/large")
+            assert waited.out == "lab/large completed: 4 of 4 jobs succeeded\n"
+            pulled = await distribute(
+                server, tmp_path, "pull", "--save-dir", str(tmp_path / "pulled"), "lab/large"
+            )
+            assert pulled.code == 0
+            folder = tmp_path / "pulled" / "lab" / "large"
+            assert len(list(folder.iterdir())) == 4
+            assert_right(folder)
+
+
+async def logged(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    """Wait until this process has logged these words."""
+    async with asyncio.timeout(PATIENCE_S):
+        while words not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def resize(disk: Path, size_mib: int) -> None:

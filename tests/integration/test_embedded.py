@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.errors import DistributeError, InputError, Refused, Unreachable
+from distribute.core.errors import DistributeError, InputError, Refused, StorageFull, Unreachable
 from distribute.core.events import Guard
+from distribute.nats import embedded
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connect import Address, connect
 from distribute.nats.embedded import MAX_PAYLOAD_BYTES, Broker
 from distribute.testing import builders
+from integration.node_runner.small_disk import small_disk
 
 
 @contextmanager
@@ -70,6 +73,37 @@ async def test_a_broker_that_ends_at_once_says_why(tmp_path: Path) -> None:
     broker = Broker(tmp_path, extra="max_payload: a_lot")
     with pytest.raises(DistributeError, match=r"as soon as it is started: .*\.conf:\d+.*; its log"):
         await broker.start()
+    assert broker.pid is None
+
+
+async def test_a_broker_without_room_for_its_configuration_says_so(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", 1) as disk:
+        with contextlib.suppress(OSError):
+            (disk / "everything").write_bytes(bytes(2 << 20))
+        with pytest.raises(StorageFull, match=r"the broker can't start: No space left on device"):
+            await Broker(disk / "broker").start()
+
+
+STUBBORN = """#!{python}
+import re, signal, socket, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+port = int(re.search(r":(\\d+)", open(sys.argv[2]).readline())[1])
+with socket.create_server(("127.0.0.1", port)) as server:
+    while True:
+        server.accept()[0].sendall(b"INFO {{}}\\r\\n")
+"""
+
+
+async def test_a_broker_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stubborn = tmp_path / "nats-server"
+    stubborn.write_text(STUBBORN.format(python=sys.executable))
+    stubborn.chmod(0o755)
+    monkeypatch.setattr(embedded, "_executable", lambda: str(stubborn))
+    monkeypatch.setattr(embedded, "_PATIENCE_S", 0.2)
+    broker = Broker(tmp_path / "broker", die_with_parent=True)
+    await broker.start()
+    async with asyncio.timeout(10):
+        await broker.stop()
     assert broker.pid is None
 
 

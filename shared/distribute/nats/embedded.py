@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import json
 import logging
 import os
@@ -14,7 +15,7 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
-from shutil import which
+from shutil import disk_usage, which
 from typing import BinaryIO
 
 from distribute.core.errors import DistributeError, InputError, StorageFull
@@ -26,6 +27,7 @@ MAX_PAYLOAD_BYTES = 8 << 20
 _LOG_BYTES = 16 << 20
 _LOOPBACK = "127.0.0.1"
 _TRY_AGAIN_S = 0.01
+_PATIENCE_S = 60.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -66,6 +68,11 @@ class Broker:
         return Address.of(f"nats://{_LOOPBACK}:{self.port}")
 
     @property
+    def free_bytes(self) -> int:
+        """The room on the disk of its folder."""
+        return disk_usage(self.folder).free
+
+    @property
     def log_path(self) -> Path:
         """Its own log."""
         return self.folder / "nats-server.log"
@@ -85,16 +92,20 @@ class Broker:
         """
         if self.pid is not None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         if self.port:
             _check_free(self._host, self.port)
         else:
             self.port = _free_port(self._host)
-        config = self.folder / "nats-server.conf"
-        config.write_text(self._config())
-        with self.log_path.open("ab") as log:
-            self._log_start = log.tell()
-            self._spawn(config, log)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            config = self.folder / "nats-server.conf"
+            config.write_text(self._config())
+            with self.log_path.open("ab") as log:
+                self._log_start = log.tell()
+                self._spawn(config, log)
+        except OSError as error:
+            kind = StorageFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else DistributeError
+            raise kind(f"{self.folder}: the broker can't start: {error.strerror}") from error
         try:
             await self._ready()
         except BaseException:
@@ -102,7 +113,8 @@ class Broker:
             raise
 
     async def stop(self, *, kill: bool = False) -> None:
-        """End it, and wait until it is gone. `kill`: without a chance to leave in order."""
+        """End it, and wait until it is gone. `kill`: without a chance to leave in order, which one that takes
+        too long to do so loses, too: nothing that it acknowledged depends on it."""
         process = self._process
         if process is None:
             return
@@ -111,7 +123,11 @@ class Broker:
             process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             # One that was made to stand still could not leave otherwise.
             process.send_signal(signal.SIGCONT)
-            await exited
+            done, _ = await asyncio.wait({exited}, timeout=_PATIENCE_S)
+            if not done:
+                _log.warning("the broker has not ended within %g s, and is killed", _PATIENCE_S)
+                process.kill()
+                await exited
         process.wait()
         self._process = None
 
