@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
@@ -109,6 +109,24 @@ async def test_questions_and_answers(broker: Broker, cluster: Cluster) -> None:
         assert await asker.queries.ask("double", text) == text * 2
     with pytest.raises(NoResponder, match=r"nobody answers to query\.double"):
         await cluster.queries.ask("double")
+
+
+async def test_of_two_services_that_answer_one_is_heard(broker: Broker, cluster: Cluster) -> None:
+    """As of two schedulers. Their answers, in several messages each, come through one another."""
+    answers = {os.urandom(14 << 20) for _ in range(2)}
+    async with AsyncExitStack() as stack:
+        for answer in answers:
+            service = await stack.enter_async_context(open_cluster(broker.address, "service"))
+            await stack.enter_async_context(service.queries.serving("all", answering(answer)))
+        for _ in range(5):
+            assert await cluster.queries.ask("all", timeout_s=WITHIN_S) in answers
+
+
+def answering(answer: bytes) -> Callable[[bytes], Coroutine[None, None, bytes]]:
+    async def handle(payload: bytes) -> bytes:
+        return answer
+
+    return handle
 
 
 async def test_a_slow_question_does_not_block_the_next(cluster: Cluster) -> None:

@@ -2,7 +2,8 @@
 
 An answer is compressed when large, and sent in several messages where it exceeds the broker's limit. The
 first byte of each tells: `+` more follows, `.` the last one, `z` the last one of a compressed answer, `!` the
-last one, and the answer is an error's message.
+last one, and the answer is an error's message. Behind it stands which answer the message is of: where two
+services answer, as two schedulers do, the one is heard that is done first.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import logging
 import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine
+from secrets import token_bytes
 from typing import Any
 
 from distribute.core.errors import DistributeError, Refused
@@ -20,6 +22,8 @@ from distribute.nats.connection import Connection
 _log = logging.getLogger(__name__)
 
 _COMPRESS_OVER_BYTES = 32 * 1024
+_ID_BYTES = 8
+_HEAD_BYTES = 1 + _ID_BYTES
 _MORE, _PLAIN, _COMPRESSED, _ERROR = b"+", b".", b"z", b"!"
 
 Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
@@ -70,8 +74,12 @@ class Queries:
             is_last=lambda message: message.payload[:1] != _MORE,
             timeout_s=timeout_s,
         )
-        kind = messages[-1].payload[:1]
-        body = b"".join(message.payload[1:] for message in messages)
+        kind, answer_id = messages[-1].payload[:1], messages[-1].payload[1:_HEAD_BYTES]
+        body = b"".join(
+            message.payload[_HEAD_BYTES:]
+            for message in messages
+            if message.payload[1:_HEAD_BYTES] == answer_id
+        )
         if kind == _COMPRESSED:
             return zlib.decompress(body)
         if kind == _ERROR:
@@ -93,11 +101,12 @@ class Queries:
     def _send(self, reply: str, kind: bytes, body: bytes) -> None:
         if kind == _PLAIN and len(body) > _COMPRESS_OVER_BYTES:
             kind, body = _COMPRESSED, zlib.compress(body, 1)
-        share = self._connection.max_payload - 1
+        answer_id = token_bytes(_ID_BYTES)
+        share = self._connection.max_payload - _HEAD_BYTES
         while len(body) > share:
-            self._connection.send(reply, _MORE + body[:share])
+            self._connection.send(reply, _MORE + answer_id + body[:share])
             body = body[share:]
-        self._connection.send(reply, kind + body)
+        self._connection.send(reply, kind + answer_id + body)
 
 
 def _subject(verb: str) -> str:
