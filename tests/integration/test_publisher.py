@@ -18,6 +18,7 @@ from distribute.core.events import Event, Guard
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import BatchSpec
 from distribute.nats import outgoing
+from distribute.nats import publisher as publishing
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connect import Address, connect
 from distribute.nats.embedded import Broker
@@ -117,16 +118,25 @@ async def test_answers_that_are_lost_do_not_matter(broker: Broker, cluster: Clus
 
 
 async def test_an_answer_lost_on_a_connection_that_lives_is_asked_for_again(
-    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """And that it is late is said, each time."""
     monkeypatch.setattr(outgoing, "ANSWER_TIMEOUT_S", 0.2)
+    caplog.set_level("INFO", logger=publishing.__name__)
     async with Relay(broker.port) as relay, open_cluster(relay.address, "behind the relay") as writer:
-        relay.mute()
-        future = writer.log.append(builders.claimed(), Guard(0))
-        async for _ in cluster.log.follow(after=0, until=1):
-            pass
-        relay.unmute()
-        assert await answers([future]) == [1]
+        for seq in (1, 2):
+            relay.mute()
+            future = writer.log.append(builders.claimed(f"job{seq}"), Guard(0))
+            await said(caplog, "does not take", times=seq)
+            relay.unmute()
+            assert await answers([future]) == [seq]
+            await said(caplog, "takes messages again", times=seq)
+
+
+async def said(caplog: pytest.LogCaptureFixture, words: str, *, times: int) -> None:
+    async with asyncio.timeout(ANSWERED_WITHIN_S):
+        while sum(words in record.getMessage() for record in caplog.records) < times:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def test_appends_outlive_brokers_that_are_killed(broker: Broker, cluster: Cluster) -> None:

@@ -34,7 +34,7 @@ class Outgoing:
         "size",
         "subject",
         "tries",
-        "was_postponed",
+        "was_late",
     )
 
     def __init__(
@@ -64,7 +64,8 @@ class Outgoing:
         """The broker said that the guard does not hold, and it is being found out what that means."""
         self.postponed = False
         """The broker said that it can't take it now, and it was not sent again yet."""
-        self.was_postponed = False
+        self.was_late = False
+        """It was not taken at once, and that was said."""
 
     def commands(self, max_payload: int) -> Iterator[bytes]:
         """The commands that publish it: one, or one a part."""

@@ -226,14 +226,15 @@ class Publisher:
     def _postpone(self, entry: Outgoing, reason: str) -> None:
         """The broker can't take it now, and nothing will tell when it can: try again after a while."""
         self._complain(entry, reason)
-        entry.postponed = entry.was_postponed = True
+        entry.postponed = True
         if self._retry_timer is None:
             loop = asyncio.get_running_loop()
             self._retry_timer = loop.call_later(self._retry_delay_s, self._retry_postponed)
             self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
 
     def _complain(self, entry: Outgoing, reason: str) -> None:
-        """Say once that the broker does not take messages."""
+        """Say once that the broker does not take messages, until it does again."""
+        entry.was_late = True
         if self._complained:
             return
         self._complained = True
@@ -257,7 +258,7 @@ class Publisher:
 
     def _done(self, number: bytes, seq: int) -> None:
         entry = self._leave_window(number)
-        if entry.was_postponed and self._complained:
+        if entry.was_late and self._complained:
             self._complained = False
             self._retry_delay_s = _FIRST_RETRY_S
             _log.info("%s takes messages again", self._connection.address)
