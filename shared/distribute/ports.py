@@ -29,7 +29,7 @@ class Only:
 
 
 class EventLog(Protocol):
-    """The one stream of events."""
+    """The one stream of events. Whatever is asked of it outlives outages, however long they last."""
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """Append `event` if `guard` holds; the future gives its sequence.

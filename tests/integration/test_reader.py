@@ -303,6 +303,26 @@ async def test_gets_one_event(cluster: Cluster) -> None:
     assert await cluster.log.last(BatchId("lab", "sweep")) is None
 
 
+async def test_questions_to_the_log_outlive_a_broker_that_is_away(broker: Broker, cluster: Cluster) -> None:
+    await claim(cluster, 0, 3)
+    await broker.stop()
+    asked = [
+        asyncio.create_task(cluster.log.last_seq()),
+        asyncio.create_task(seq_of(cluster.log.last(JobId("lab", "sweep", "job1")))),
+        asyncio.create_task(seq_of(cluster.log.get(2))),
+    ]
+    await asyncio.sleep(6)  # longer than any one request may take: that is what is tested
+    assert not any(question.done() for question in asked)
+    await broker.start()
+    assert await asyncio.wait_for(asyncio.gather(*asked), WITHIN_S) == [3, 2, 2]
+
+
+async def seq_of(question: Awaitable[Recorded | None]) -> int:
+    recorded = await question
+    assert recorded is not None
+    return recorded.seq
+
+
 async def test_what_was_not_acknowledged_comes_again(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,32 +10,21 @@ Layout: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/AD
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
-from distribute.core.errors import IntegrityError, Refused, Unreachable
+from distribute.core.errors import IntegrityError, Refused
 from distribute.nats import jetstream
 from distribute.nats.connection import Connection
-from distribute.nats.jetstream import ApiError
+from distribute.nats.patience import patiently
 from distribute.nats.publisher import Publisher
 
-STALLED_AFTER_S = 60.0
-"""A broker that is there, and yet has made no progress for this long, is given up."""
-
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 2.0
 _LISTING_TIMEOUT_S = 30.0
 _DIGEST_PREFIX = "SHA-256="
-_TEMPORARY = 503
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,29 +182,3 @@ class Bucket:
             self._connection,
             lambda: jetstream.call(self._connection, verb, body, timeout_s=_LISTING_TIMEOUT_S),
         )
-
-
-async def patiently(connection: Connection, ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until there is an answer, over outages that last as long as they last.
-
-    Raises:
-        Unreachable: the broker is there, yet does not answer for `STALLED_AFTER_S` seconds.
-        ApiError: it refused.
-    """
-    pause_s, silent_s = _FIRST_PAUSE_S, 0.0
-    while True:
-        await connection.returned()
-        asked_at = time.monotonic()
-        try:
-            return await ask()
-        except ApiError as error:
-            if error.code != _TEMPORARY or silent_s >= STALLED_AFTER_S:
-                raise
-        except Unreachable:
-            if connection.connected and silent_s >= STALLED_AFTER_S:
-                raise
-        # Nothing tells when a broker that is only just starting is ready: hence the pause.
-        await asyncio.sleep(pause_s)
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        if connection.connected:
-            silent_s += time.monotonic() - asked_at

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import orjson
 
 from distribute.core.errors import IntegrityError, Unreachable
-from distribute.nats.bucket import STALLED_AFTER_S, Bucket
+from distribute.nats.bucket import Bucket
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import ApiError
+from distribute.nats.patience import STALLED_AFTER_S
 from distribute.nats.protocol import header_fields, status
 
 WINDOW_BYTES = 8 << 20

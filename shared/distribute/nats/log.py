@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
+from math import inf
+from typing import Any
 
 from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
@@ -15,6 +17,7 @@ from distribute.nats.connection import Connection
 from distribute.nats.durable import DurableReader, JetStreamDelivery
 from distribute.nats.guards import ScopeGuard
 from distribute.nats.jetstream import Stored, direct_get, leader_get
+from distribute.nats.patience import patiently
 from distribute.nats.provision import EVENTS
 from distribute.nats.publisher import Publisher
 from distribute.nats.reader import Entry, read
@@ -91,7 +94,7 @@ class JetStreamLog:
     async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         wanted = scope_filter(scope, event_type)
-        stored = await leader_get(self._connection, EVENTS, {"last_by_subj": wanted})
+        stored = await self._latest({"last_by_subj": wanted})
         return await self.recorded(_entry(stored)) if stored else None
 
     async def get(self, seq: int) -> Recorded:
@@ -106,7 +109,7 @@ class JetStreamLog:
         """As `ports.EventLog.last_seq`."""
         # The stream's own figure would do, but for an event that somebody removed from its end by hand:
         # whoever waits to have read up to that one would wait for ever.
-        stored = await leader_get(self._connection, EVENTS, {"last_by_subj": ALL_EVENTS})
+        stored = await self._latest({"last_by_subj": ALL_EVENTS})
         return stored.seq if stored is not None else 0
 
     async def recorded(self, entry: Entry) -> Recorded | None:
@@ -140,9 +143,17 @@ class JetStreamLog:
         return b"".join((*pieces, parts.content(last.payload)))
 
     async def _stored(self, seq: int) -> Stored | None:
-        stored = await direct_get(self._connection, EVENTS, {"seq": seq})
+        wanted = {"seq": seq}
+        stored = await patiently(
+            self._connection, lambda: direct_get(self._connection, EVENTS, wanted), give_up_after_s=inf
+        )
         # A replica may lag behind what its leader has acknowledged.
-        return stored or await leader_get(self._connection, EVENTS, {"seq": seq})
+        return stored or await self._latest(wanted)
+
+    async def _latest(self, wanted: dict[str, Any]) -> Stored | None:
+        return await patiently(
+            self._connection, lambda: leader_get(self._connection, EVENTS, wanted), give_up_after_s=inf
+        )
 
 
 def _slices(entries: list[Entry]) -> Iterator[list[Entry]]:

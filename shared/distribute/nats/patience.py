@@ -1,0 +1,55 @@
+"""Asking the broker until it answers, over outages that last as long as they last."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from distribute.core.errors import Unreachable
+from distribute.nats.connection import Connection
+from distribute.nats.jetstream import ApiError
+
+_log = logging.getLogger(__name__)
+
+STALLED_AFTER_S = 60.0
+"""A broker that is there, and yet has made no progress for this long, is given up by who can do without."""
+
+_TOLD_AFTER_S = 10.0
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 2.0
+_TEMPORARY = 503
+
+T = TypeVar("T")
+
+
+async def patiently(
+    connection: Connection, ask: Callable[[], Awaitable[T]], *, give_up_after_s: float = STALLED_AFTER_S
+) -> T:
+    """Ask until there is an answer. Only time in which the broker is there counts towards giving it up.
+
+    Raises:
+        Unreachable: the broker is there, yet does not answer for `give_up_after_s` seconds.
+        ApiError: it refused.
+    """
+    pause_s, silent_s, told = _FIRST_PAUSE_S, 0.0, False
+    while True:
+        await connection.returned()
+        asked_at = time.monotonic()
+        try:
+            return await ask()
+        except (ApiError, Unreachable) as error:
+            if isinstance(error, ApiError) and error.code != _TEMPORARY:
+                raise
+            if connection.connected and silent_s >= give_up_after_s:
+                raise
+            if silent_s >= _TOLD_AFTER_S and not told:
+                _log.warning("%s; asking again until there is an answer", error)
+                told = True
+        # Nothing tells when a broker that is only just starting is ready: hence the pause.
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        if connection.connected:
+            silent_s += time.monotonic() - asked_at
