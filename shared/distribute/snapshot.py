@@ -68,10 +68,10 @@ def load(data: bytes) -> State:
     stored, body = data[:_DIGEST_LENGTH], data[_DIGEST_LENGTH:]
     if stored != hashlib.sha256(body).hexdigest().encode():
         raise IntegrityError("a snapshot is damaged: its bytes do not have its digest")
-    found = orjson.loads(body)
-    if found["version"] != VERSION:
-        raise IntegrityError(f"a snapshot of version {found['version']}; this distribute reads {VERSION}")
     try:
+        found = orjson.loads(body)
+        if found["version"] != VERSION:
+            raise IntegrityError(f"a snapshot of version {found['version']}; this distribute reads {VERSION}")
         return State(
             seq=found["seq"],
             time=found["time"],
