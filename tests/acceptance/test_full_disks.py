@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import subprocess
@@ -73,6 +74,35 @@ async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
             assert_right(folder)
             told = (await lab.distribute("logs", "lab/waits/job")).out
             assert told.startswith(hashlib.sha256((tmp_path / "input").read_bytes()).hexdigest())
+
+
+async def test_no_node_is_lost_for_a_disk_of_the_broker_that_is_full(tmp_path: Path) -> None:
+    """Heartbeats are heard though they can't be stored: what runs for days goes on."""
+    lost_s = 6.0
+    with small_disk(tmp_path / "disk", LARGE_ENOUGH_TO_BEGIN_MIB):
+        (tmp_path / "lab").mkdir()
+        (tmp_path / "lab" / "broker").symlink_to(tmp_path / "disk")
+        async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}, lost_s=lost_s) as lab:
+            gate = tmp_path / "gate"
+            await lab.add(command_batch("lab/long", {"job": f"until test -e '{gate}'; do sleep 0.05; done"}))
+            await lab.event("started", batch="lab/long")
+            filling = tmp_path / "disk" / "somebody's"
+            with contextlib.suppress(OSError):
+                filling.write_bytes(bytes(2 * LARGE_ENOUGH_TO_BEGIN_MIB << 20))
+            log = lab.processes.broker.log_path
+            async with asyncio.timeout(PATIENCE_S):
+                while "Filestore [BEATS] Critical write error" not in log.read_text():  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)  # it tells nobody else
+            await asyncio.sleep(2 * lost_s)  # it stays full: that is what is tested
+            filling.unlink()
+            await lab.processes.broker.stop()
+            await lab.processes.broker.start()
+            gate.touch()
+            await lab.over("lab/long")
+            job = (await lab.jobs("lab/long"))["job"]
+            assert (job["state"], job["attempt"]) == ("succeeded", 1)
+            (node,) = (await lab.ask("nodes"))["nodes"]
+            assert node["state"] == "idle"
 
 
 async def test_a_local_cluster_whose_disk_was_full_goes_on_by_itself(

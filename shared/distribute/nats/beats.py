@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from functools import partial
 
 from distribute.codec import decode_beat, encode_beat
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Beat
 from distribute.nats.connection import Connection
-from distribute.nats.jetstream import direct_get
+from distribute.nats.jetstream import Stored, call, direct_get
+from distribute.nats.patience import patiently
 from distribute.nats.provision import BEATS
-from distribute.nats.reader import read
 from distribute.nats.subjects import ALL_BEATS, beat_subject
 
 _log = logging.getLogger(__name__)
@@ -34,16 +35,49 @@ class JetStreamBeats:
         return None if stored is None else decode_beat(stored.payload)
 
     async def follow(self) -> AsyncGenerator[Beat, None]:
-        """The last heartbeat of each node, then each as it comes. One that can't be read is left out."""
-        async with aclosing(read(self._connection, BEATS, [ALL_BEATS], last_per_subject=True)) as reading:
-            async for entries in reading:
-                for entry in entries:
-                    try:
-                        beat = decode_beat(entry.payload)
-                    except UnreadableEvent as error:
-                        # A node of another version: no reason to be deaf to all others.
-                        _log.warning(
-                            "%s: a heartbeat that can't be read: %s", self._connection.address, error
-                        )
-                        continue
-                    yield beat
+        """The last heartbeat of each node, then each as it comes. One that can't be read is left out.
+
+        They are heard as they are sent, and not from the stream: one whose disk is full takes none, and every
+        node would be given up for lost.
+        """
+        arrived: dict[bytes, bytes] = {}
+        wake = asyncio.Event()
+
+        def receive(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
+            arrived[subject] = payload
+            wake.set()
+
+        end = self._connection.tap(ALL_BEATS, receive)
+        try:
+            await self._connection.round_trip()
+            payloads = await self._kept()
+            while True:
+                for payload in payloads:
+                    if (beat := self._read(payload)) is not None:
+                        yield beat
+                await wake.wait()
+                wake.clear()
+                payloads = list(arrived.values())
+                arrived.clear()
+        finally:
+            end()
+
+    async def _kept(self) -> list[bytes]:
+        """The last heartbeat of each node, from the stream, in order."""
+        connection, body = self._connection, {"subjects_filter": ALL_BEATS}
+        info = await patiently(connection, lambda: call(connection, f"STREAM.INFO.{BEATS}", body))
+        kept: list[Stored] = []
+        for subject in info["state"].get("subjects") or {}:
+            ask = partial(direct_get, connection, BEATS, {"last_by_subj": subject})
+            stored = await patiently(connection, ask)
+            if stored is not None:
+                kept.append(stored)
+        return [stored.payload for stored in sorted(kept)]
+
+    def _read(self, payload: bytes) -> Beat | None:
+        try:
+            return decode_beat(payload)
+        except UnreadableEvent as error:
+            # A node of another version: no reason to be deaf to all others.
+            _log.warning("%s: a heartbeat that can't be read: %s", self._connection.address, error)
+            return None

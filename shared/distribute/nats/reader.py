@@ -52,14 +52,12 @@ async def read(
     *,
     after: int = 0,
     until: int | None = None,
-    last_per_subject: bool = False,
     may_lose_its_end: bool = False,
 ) -> AsyncGenerator[list[Entry], None]:
     """Messages with a sequence above `after` that match a filter, in order, as they come.
 
     Ends behind sequence `until`, or never; where `until` is still to come, and nothing on it matches, with
-    the first match behind it. `last_per_subject`: begin with the last message of each subject instead;
-    after an outage, these come again. `may_lose_its_end`: what the stream has lost of that is not missed.
+    the first match behind it. `may_lose_its_end`: what the stream has lost of that is not missed.
 
     Raises:
         LogReplaced: the stream is another one than was read so far.
@@ -70,9 +68,9 @@ async def read(
         try:
             if may_lose_its_end:
                 after = min(after, await last_seq(connection, stream))
-            elif not last_per_subject:
+            else:
                 await _check_same(connection, stream, after, last)
-            consumer = await _create(connection, stream, filters, after, until, last_per_subject)
+            consumer = await _create(connection, stream, filters, after, until)
         except (Unreachable, ApiError) as error:
             if isinstance(error, ApiError) and error.code < 500:
                 raise
@@ -123,7 +121,6 @@ async def _create(
     filters: list[str],
     after: int,
     until: int | None,
-    last_per_subject: bool,
 ) -> _Consumer:
     sees_until = until is not None and (after >= until or await last_seq(connection, stream) >= until)
     name = token_hex(8)
@@ -136,9 +133,7 @@ async def _create(
         "mem_storage": True,
         "num_replicas": 1,
     }
-    if last_per_subject:
-        config["deliver_policy"] = "last_per_subject"
-    elif after:
+    if after:
         config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
     request = {"stream_name": stream, "config": config, "action": "create"}
     answer = await call(connection, f"CONSUMER.CREATE.{stream}.{name}", request)
