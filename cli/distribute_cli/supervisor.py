@@ -118,8 +118,9 @@ async def gone(pid: int) -> None:
 async def _end(process: asyncio.subprocess.Process) -> None:
     process.terminate()
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            await process.wait()
+        # Not `asyncio.timeout`: in a task that is being cancelled, as this one, it raises no
+        # TimeoutError before Python 3.11.3.
+        await asyncio.wait_for(process.wait(), PATIENCE_S)
     except TimeoutError:
         log.warning("process %d did not end within %g s and is killed", process.pid, PATIENCE_S)
         process.kill()

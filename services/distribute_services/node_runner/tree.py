@@ -205,10 +205,15 @@ def _signal(pids: Collection[int], signals: Sequence[signal.Signals], forbidden:
 
 async def _until_gone(pids: Collection[int], timeout_s: float) -> None:
     """Until all of these have ended, or for `timeout_s` seconds."""
+
+    async def all_gone() -> None:
+        for pid in pids:
+            await _gone(pid)
+
     try:
-        async with asyncio.timeout(timeout_s):
-            for pid in pids:
-                await _gone(pid)
+        # Not `asyncio.timeout`: in a task that is being cancelled, as a build's is with its batch, it
+        # raises no TimeoutError before Python 3.11.3.
+        await asyncio.wait_for(all_gone(), timeout_s)
     except TimeoutError:
         log.debug("not all of %s ended within %g s", pids, timeout_s)
 

@@ -73,9 +73,9 @@ async def test_environment_is_exactly_what_was_given(tmp_path: Path) -> None:
 
 
 async def test_session_and_input(tmp_path: Path) -> None:
-    _, printed = await run(tmp_path, "sh", "-c", "echo $(ps -o sid= -p $$) $$; readlink /proc/$$/fd/0")
-    session, stdin = printed.splitlines()
-    assert len(set(session.split())) == 1
+    _, printed = await run(tmp_path, "sh", "-c", "cut -d' ' -f1,6 /proc/$$/stat; readlink /proc/$$/fd/0")
+    pid_and_session, stdin = printed.splitlines()
+    assert len(set(pid_and_session.split())) == 1
     assert stdin == "/dev/null"
 
 

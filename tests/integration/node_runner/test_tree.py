@@ -126,6 +126,26 @@ async def test_sigkill_after_the_grace_period(tmp_path: Path) -> None:
     assert (await trees.wait(tree)).signal == signal.SIGKILL
 
 
+async def test_sigkill_after_the_grace_period_where_the_one_who_waits_is_cancelled(tmp_path: Path) -> None:
+    """As a build is, with its batch. Before Python 3.11.3 `asyncio.timeout` fails there."""
+    trees = Trees()
+    tree = begin(trees, tmp_path, "sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done")
+    await until((tmp_path / "ready").exists)
+
+    async def wait_and_end() -> None:
+        try:
+            await trees.wait(tree)
+        finally:
+            await trees.kill(tree, grace_s=0.1)
+
+    waiting = asyncio.create_task(wait_and_end())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert tree.process.ended
+    assert (await trees.wait(tree)).signal == signal.SIGKILL
+
+
 async def test_a_job_may_clean_up_within_its_grace_period(tmp_path: Path) -> None:
     trees = Trees()
     script = "trap 'sleep 0.3; echo cleaned; exit 5' TERM; touch ready; while :; do sleep 0.05; done"
