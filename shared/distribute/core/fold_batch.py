@@ -112,6 +112,8 @@ def request_retry(batch: BatchState, failed_only: bool) -> str | None:
             for forgotten in (batch.failures, batch.deaths, batch.reasons):
                 forgotten.pop(row, None)
             row = batch.status.find(status, row + 1)
+    if batch.kill_all:  # what stays killed may still have an assignment under way
+        batch.kill_rows.update(row for row, status in enumerate(batch.status) if status == Status.KILLED)
     batch.kill_all = False
     batch.build_failed.clear()
     batch.end = batch.end_reason = batch.finished_at = None

@@ -156,6 +156,16 @@ def test_a_retry_runs_again_what_failed_and_what_was_killed(failed_only: bool, b
     assert batch.kill_wanted(2) is failed_only
 
 
+def test_an_assignment_under_way_when_the_batch_was_killed_is_taken_after_a_retry_of_others() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(1)))
+    make.happen(make.kill_requested(), make.completed(state="killed"), state=state)
+    make.happen(make.retry_requested(failed_only=True), make.assigned(), state=state)
+    assert status_of(state) is Status.ASSIGNED
+    make.happen(make.released(reason="killed"), state=state)
+    assert status_of(state) is Status.KILLED
+    assert (state.nodes["ws1"].used_cpus, state.misfits) == (0, 0)
+
+
 def test_a_retry_forgets_failed_builds() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(build="make")))
     make.happen(make.build_finished(succeeded=False), make.completed(state="failed"), state=state)
