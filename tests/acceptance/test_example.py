@@ -192,3 +192,31 @@ def test_build_without_a_compiler_says_what_to_install(built: Path, tmp_path: Pa
     )
     assert done.returncode == 1
     assert "install gcc or clang" in done.stderr
+
+
+ZIG = """
+import os
+from pathlib import Path
+
+cache = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or os.environ["HOME"] + "/.cache/zig"
+Path(cache).mkdir(parents=True)
+Path("cavity").touch()
+"""
+"""Where the real one, a hundred megabytes, needs to write."""
+
+
+def test_build_by_ziglang_does_without_a_home(tmp_path: Path) -> None:
+    programs, packages, folder = tmp_path / "bin", tmp_path / "packages", tmp_path / "build"
+    for new in (programs, packages / "ziglang", folder):
+        new.mkdir(parents=True)
+    (packages / "ziglang" / "__main__.py").write_text(ZIG)
+    for name, program in (("python3", sys.executable), ("rm", shutil.which("rm") or "")):
+        (programs / name).symlink_to(program)
+    subprocess.run(
+        ["/bin/sh", EXAMPLE / "build.sh"],
+        cwd=folder,
+        env={"PATH": str(programs), "PYTHONPATH": str(packages)},
+        check=True,
+        timeout=30,
+    )
+    assert [left.name for left in folder.iterdir()] == ["cavity"], "each job gets a copy of what is left"

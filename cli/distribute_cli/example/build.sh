@@ -25,7 +25,10 @@ for compiler in cc gcc clang; do
     fi
 done
 if python3 -c 'import ziglang' 2>/dev/null; then
+    # It keeps what it has made of the C library below $HOME: where there is none to write to, in here.
+    [ -w "${HOME:-}" ] || export ZIG_GLOBAL_CACHE_DIR="$PWD/zig-cache"
     compile python3 -m ziglang cc
+    rm -rf zig-cache # each job gets a copy of what the build leaves
     exit
 fi
 echo "no C compiler on $(uname -n): install gcc or clang, or the Python package ziglang, or set CC" >&2
