@@ -78,6 +78,7 @@ async def test_a_build_that_fails_on_every_node(lab: Lab) -> None:
     waited = await lab.distribute("wait", "lab/broken", code=1)
     assert "lab/broken failed: 0 of 2 jobs succeeded, 2 failed" in waited.out
     assert "the build failed on every node that could run it" in waited.out
+    assert "the build failed at one: exit code 3" in (await lab.distribute("status", "lab/broken")).out
     folder, _ = await lab.pull("lab/broken")
     for node in ("one", "other"):
         printed = folder / f"broken_build_output-{node}.txt"

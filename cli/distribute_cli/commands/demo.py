@@ -49,7 +49,7 @@ async def demo(
         ):
             code = await _run_example(cluster, output, save_dir)
     if code == 0:
-        output.hint(f"the cluster is gone; the results stay in {save_dir}")
+        output.hint(f"the cluster is gone; the results stay in {save_dir.absolute()}")
     return code
 
 
@@ -69,10 +69,11 @@ async def _run_example(cluster: Cluster, output: Output, save_dir: Path) -> int:
     await hand_in(cluster, output, batch.spec, batch.sources)
     ended = await watch_through(cluster, reads, output, batch.spec.id)
     pulled = await pull_batch(cluster, output, batch.spec.id, Filter(), save_dir, dry=False, folders=True)
+    results = save_dir / batch.spec.namespace / batch.spec.batch
     if ended or pulled:
         output.batch(await reads.batch(batch.spec.id))
+        output.hint(f"what its builds and jobs printed is in {results.absolute()}")
         return ended or pulled
-    results = save_dir / batch.spec.namespace / batch.spec.batch
     summary = await asyncio.create_subprocess_exec(
         sys.executable, str(EXAMPLE / "summarize.py"), str(results)
     )

@@ -117,6 +117,8 @@ class Work:
             await self._trees.kill(tree, self._options.grace_s)
             await self._trees.wait(tree)
             raise
+        if ending.exit_code:  # an event of a build has no field for it
+            ending = replace(ending, reason=f"exit code {ending.exit_code}")
         name = f"{spec.batch}_build_output-{self._options.name}.txt"
         prefix = f"{spec.namespace}/{spec.batch}//{self._options.name}"
         return Built(
