@@ -32,7 +32,7 @@ find_python() {
         fi
     done
     found=$(python3 --version 2>&1) || found='no python3'
-    die "distribute needs Python 3.11 or newer, and here is $found: install one, or name it: PYTHON=/path/to/python3 sh $0"
+    die "distribute needs Python 3.11 or newer, and here is $found: install one, or name it: PYTHON=/path/to/python3"
 }
 
 # Makes .venv, unless a working one is there.
@@ -46,6 +46,7 @@ make_venv() {
         may_install || die "$python has no venv module: install it with 'sudo apt-get install $package', then run this again"
         apt_install "$package" || die "apt-get could not install $package (see above): install it, then run this again"
     fi
+    [ -w . ] || die "$(pwd) can't be written, and .venv goes in there: copy the checkout to where you may write"
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv
 }

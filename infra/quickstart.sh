@@ -4,6 +4,7 @@
 #
 #     sh infra/quickstart.sh [OPTION of `distribute demo`…]
 #
+# Wherever it is called from, relative paths are those of the checkout: the results are in its distribute-demo.
 # Can be run again at any time; what is installed already is not installed again.
 set -eu
 cd "$(dirname "$0")/.."
@@ -13,17 +14,19 @@ cd "$(dirname "$0")/.."
 set_up ''
 distribute demo "$@"
 
-cat <<'NEXT'
+cat <<NEXT
 
-What to try next, here in the checkout:
+What to try next, in $(pwd):
+NEXT
+cat <<'NEXT'
   . .venv/bin/activate                                    `distribute` is now a command of this shell
   distribute up --detach --nodes 2 --capability compiler  a cluster on this computer that stays
   distribute add cli/distribute_cli/example/distribute-jobs.yaml
   distribute watch demo/cavity                            its progress, until it ends
   distribute status demo/cavity                           its jobs; `distribute nodes` shows the nodes
   distribute logs demo/cavity/re1000-n128                 what a job printed
-  distribute pull demo/cavity --save-dir results          everything; or by name: … include --include summary
+  distribute pull demo/cavity --save-dir results          its results; with `include --include summary`, some
   distribute down                                         ends the cluster
-  distribute template python                              a batch of your own begins like this
+  distribute template python                              writes distribute-jobs.yaml, for a batch of your own
 README.md says how a lab sets up several computers.
 NEXT
