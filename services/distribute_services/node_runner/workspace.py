@@ -122,7 +122,7 @@ class Workspaces:
         workspace = Workspace(slot, folder, folder / INPUT, folder / SAVE, slot / "stdout")
         with disk_errors(slot):
             for path in (folder, workspace.input, workspace.save):
-                path.mkdir(_FOLDER_MODE)
+                _make_folder(path)
         return workspace
 
     def _new_slot(self) -> Path:
@@ -130,7 +130,7 @@ class Workspaces:
             slot = self._root / str(next(self._numbers))
             with disk_errors(slot):
                 try:
-                    slot.mkdir(_FOLDER_MODE)
+                    _make_folder(slot)
                 except FileExistsError:
                     log.warning("%s is there already: an earlier run could not remove it", slot)
                 else:
@@ -179,7 +179,7 @@ def _lay_out(
         for path in (workspace.input, workspace.save, *(workspace.folder / name for name in more)):
             if path.is_symlink() or not path.is_dir():
                 _clear(path)
-                path.mkdir(_FOLDER_MODE, parents=True)
+                path.mkdir(parents=True)
             path.chmod(_FOLDER_MODE)
         for copy in copies:
             target = workspace.folder / copy.path
@@ -188,6 +188,11 @@ def _lay_out(
                     continue
                 _clear(target)
             copy_file(cached[copy.file.sha256], target, executable=copy.file.executable)
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir()
+    path.chmod(_FOLDER_MODE)  # whatever the umask is; nobody else gets through the root
 
 
 def _clear(path: Path) -> None:

@@ -159,9 +159,14 @@ async def test_a_build_can_not_lead_a_jobs_files_elsewhere(
     assert contents(home) == {"own.dat": "precious", "job.py": "precious"}
 
 
-async def test_an_untouched_workspace_is_used_again_and_a_touched_one_is_not(workspaces: Workspaces) -> None:
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+async def test_an_untouched_workspace_is_used_again(workspaces: Workspaces, umask: int) -> None:
     spec = command_batch()
-    first = await workspaces.for_job(spec, TRUE, None)
+    before = os.umask(umask)
+    try:
+        first = await workspaces.for_job(spec, TRUE, None)
+    finally:
+        os.umask(before)
     first.stdout.write_text("printed")
     await workspaces.remove(first)
     again = await workspaces.for_job(spec, TRUE, None)
