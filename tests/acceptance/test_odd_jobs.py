@@ -108,6 +108,7 @@ JOBS: Json = {
     "daemon": python(DAEMON),
     "never": {"command": "echo $DISTRIBUTE_ATTEMPT > distribute_save/attempt; exit 1", "retries": 1},
     "wipes": "rm -rf ./* ../stdout; cd /",
+    "empties": "echo a lot of words; sleep 1.2; echo few > /dev/stderr",
     "last": "echo all is well",
 }
 
@@ -150,6 +151,10 @@ async def test_a_job_that_prints_a_lot(came: Came) -> None:
     wanted.update((line * 10_000)[:rest])
     with (came.folder / "prints" / "stdout.txt").open("rb") as printed:
         assert hashlib.file_digest(printed, "sha256").hexdigest() == wanted.hexdigest()
+
+
+async def test_a_job_that_empties_its_output(came: Came) -> None:
+    assert (came.folder / "empties" / "stdout.txt").read_text() == "few\n"
 
 
 async def test_the_runner_s_memory_is_bounded_whatever_jobs_leave(came: Came) -> None:

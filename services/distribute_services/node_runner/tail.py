@@ -36,6 +36,8 @@ class _File:
     def news(self) -> bytes:
         """What came since the last call; of too much, the end."""
         size = os.fstat(self.fd).st_size
+        if size < self.sent_bytes:  # the job emptied it, as `> /dev/stderr` in a shell does: it begins anew
+            self.sent_bytes = 0
         if size - self.sent_bytes <= MAX_BYTES:
             text = os.pread(self.fd, size - self.sent_bytes, self.sent_bytes)
             self.sent_bytes += len(text)
@@ -57,8 +59,13 @@ class Tail:
         self._following: asyncio.Task[None] | None = None
 
     def add(self, job: JobId, attempt: int, stdout: Path) -> None:
-        """Follow an attempt's output; the file must be there. About 5 µs."""
-        self._files[job, attempt] = _File(job, attempt, os.open(stdout, os.O_RDONLY))
+        """Follow an attempt's output. To be called before its process is started. About 5 µs.
+
+        For the process may do anything to the file's name: remove it, or put a pipe there, which would
+        hold up whoever opens it. Raises `OSError` where the file can't be made.
+        """
+        fd = os.open(stdout, os.O_RDONLY | os.O_CREAT, 0o644)
+        self._files[job, attempt] = _File(job, attempt, fd)
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow(), name="follow output")
 

@@ -22,6 +22,7 @@ from distribute.runtime import new_id
 from distribute_services.node_runner.batches import Batch
 from distribute_services.node_runner.cache import InputCache
 from distribute_services.node_runner.detect import Capacity
+from distribute_services.node_runner.files import disk_errors
 from distribute_services.node_runner.instructions import Ending, Run
 from distribute_services.node_runner.invocation import (
     Share,
@@ -172,6 +173,8 @@ class Work:
     ) -> Ending:
         spec, job = batch.spec, batch.jobs[run.job.job]
         share = Share(run.cpus, run.memory_bytes, run.gpus)
+        with disk_errors(workspace.stdout):
+            self._tail.add(run.job, run.attempt, workspace.stdout)
         tree = self._trees.start(
             f"{self._identity}/{run.job}/{run.attempt}",
             job_argv(spec, job, workspace, share, image),
@@ -189,12 +192,12 @@ class Work:
             stdout=workspace.stdout,
         )
         if isinstance(tree, CannotStart):
-            return Ending(succeeded=False, reason=tree.reason)
-        going.tree = tree
-        on_start()
-        self._tail.add(run.job, run.attempt, workspace.stdout)
-        ending = await self._end_of(tree, _timeout_s(spec, job))
-        going.tree = None
+            ending = Ending(succeeded=False, reason=tree.reason)
+        else:
+            going.tree = tree
+            on_start()
+            ending = await self._end_of(tree, _timeout_s(spec, job))
+            going.tree = None
         await self._tail.finish(run.job, run.attempt)
         return ending
 

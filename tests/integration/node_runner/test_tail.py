@@ -43,9 +43,7 @@ class Recorder:
 
 @pytest.fixture
 def stdout(tmp_path: Path) -> Path:
-    path = tmp_path / "stdout"
-    path.touch()
-    return path
+    return tmp_path / "stdout"
 
 
 def print_to(stdout: Path, text: bytes) -> None:
@@ -103,6 +101,20 @@ async def test_a_flood_is_cut_short_and_that_is_said(stdout: Path) -> None:
     assert marker == b"[%d bytes skipped here: the whole output comes with the results]" % (
         len(lines) - len(kept)
     )
+
+
+async def test_an_output_that_its_job_empties_is_followed_from_its_new_beginning(stdout: Path) -> None:
+    """As `echo words > /dev/stderr` in a shell does."""
+    live = Recorder()
+    tail = Tail(live, interval_s=0.02)
+    tail.add(JOB, 1, stdout)
+    print_to(stdout, b"many words before\n")
+    assert await live.next() == b"many words before\n"
+    stdout.write_bytes(b"few\n")
+    assert await live.next() == b"few\n"
+    print_to(stdout, b"more\n")
+    await tail.finish(JOB, 1)
+    assert live.sent[-1] == b"more\n"
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
