@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
+from acceptance.lab import command_batch, open_lab
 from acceptance.processes import Processes
 from distribute.core import events as ev
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.ports import Only
+from distribute.runtime import Facts, new_id
 
 
 async def first(cluster: Cluster, event_type: str) -> ev.Event:
@@ -38,3 +41,19 @@ async def test_a_second_runner_of_the_same_name_is_refused(tmp_path: Path) -> No
             joins += len(records)
             if joins == 2:
                 break
+
+
+async def test_a_runner_that_gives_way_ends_its_job_and_does_not_call_it_failed(tmp_path: Path) -> None:
+    async with open_lab(tmp_path / "lab", {"ws1": ["--cpus", "1", "--grace-s", "1"]}) as lab:
+        await lab.add(command_batch("lab/sweep", {"job": "test $DISTRIBUTE_ATTEMPT -gt 1 || sleep 1000"}))
+        await lab.event("started", batch="lab/sweep")
+        mine = (await lab.event("joined", node="ws1")).event
+        assert isinstance(mine, ev.Joined)
+        other = {"id": new_id(), "time": datetime.now(UTC), "incarnation": "elsewhere/1"}
+        await Facts(lab.cluster.log).append(mine.model_copy(update=other))
+        assert await lab.processes.ended("ws1") != 0
+        assert lab.job_processes("ws1") == []
+        assert await lab.events("finished", batch="lab/sweep") == []
+        lab.processes.start("ws1")
+        await lab.over("lab/sweep")
+        assert (await lab.jobs("lab/sweep"))["job"]["state"] == "succeeded"

@@ -22,7 +22,7 @@ from distribute.core.events import Beat
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.specs import BatchSpec
 from distribute.nats.cluster import Cluster
-from distribute.runtime import Facts, draining, new_id, supervise
+from distribute.runtime import Facts, draining, new_id, supervise, unless_stopped
 from distribute_services.node_runner import instructions as do
 from distribute_services.node_runner import machine as m
 from distribute_services.node_runner.batches import Batch, Batches
@@ -65,7 +65,9 @@ class NodeRunner:
     async def run(self, stop: asyncio.Event) -> None:
         """Join, work until `stop` is set, then end what runs, and leave."""
         await self._work.clear()
-        start = await self._cluster.log.last_seq()
+        start = await unless_stopped(stop, self._cluster.log.last_seq())
+        if start is None:
+            return
         log.info("joining as %s, with %s", self._options.name, _told(self._capacity))
         self._do(self._machine.join())
         async with draining(self._appending, PATIENCE_S):
@@ -80,6 +82,8 @@ class NodeRunner:
                 )
                 await self._leave()
             finally:
+                # Where this runner fails, it ends its jobs: to say that they failed would be a lie.
+                self._do(self._machine.leave())
                 await self._work.close()
 
     async def _leave(self) -> None:
@@ -88,8 +92,10 @@ class NodeRunner:
         try:
             async with asyncio.timeout(self._options.grace_s + PATIENCE_S):
                 while not self._machine.idle:
-                    under_way: set[asyncio.Future[Any]] = {*self._steps, *self._appending}
+                    under_way: set[asyncio.Future[Any]] = {*self._steps, *self._appending, self._failed}
                     await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    if self._failed.done():
+                        self._failed.result()
                 await self._work.close()
                 self._do(self._machine.left())
                 while self._steps:
