@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,6 @@ class _Entry:
     """`checked`: how the file looked when this process last knew its digest to be right (None: never)."""
 
     size_bytes: int
-    used_at: float
     checked: tuple[int, int, int] | None = None
 
 
@@ -45,15 +44,12 @@ class InputCache:
         self._folder = folder
         self._store = store
         self._max_bytes = max_bytes
-        self._entries: dict[str, _Entry] = {}
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()  # the one used last is the last
+        self.size_bytes = 0
         self._leases: Counter[str] = Counter()
         self._fetches: dict[str, asyncio.Task[Path]] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self._load()
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(entry.size_bytes for entry in self._entries.values())
 
     async def get(self, sha256: str, size_bytes: int) -> Path:
         """The file with this digest, fetched if it isn't here. Read-only; evicted in its turn, unless leased.
@@ -86,8 +82,10 @@ class InputCache:
         try:
             yield {sha256: await self.get(sha256, size) for sha256, size in wanted.items()}
         finally:
-            self._leases.subtract(wanted.keys())
-            self._leases += Counter()  # drops the zeros
+            for sha256 in wanted:
+                self._leases[sha256] -= 1
+                if not self._leases[sha256]:
+                    del self._leases[sha256]
             self._make_room(0)
 
     def _path(self, sha256: str) -> Path:
@@ -97,13 +95,21 @@ class InputCache:
 
     def _load(self) -> None:
         """Take up what an earlier run left, oldest use first; remove its half-fetched files."""
+        found = []
         for path in self._folder.glob("*/*"):
             if _DIGEST.fullmatch(path.name) and path.parent.name == path.name[:2]:
                 stat = path.stat()
-                self._entries[path.name] = _Entry(stat.st_size, stat.st_atime)
+                found.append((stat.st_atime, path.name, stat.st_size))
             else:
                 path.unlink()
+        for _, sha256, size_bytes in sorted(found):
+            self._take_up(sha256, _Entry(size_bytes))
         self._make_room(0)
+
+    def _take_up(self, sha256: str, entry: _Entry) -> None:
+        before = self._entries.pop(sha256, None)
+        self._entries[sha256] = entry
+        self.size_bytes += entry.size_bytes - (before.size_bytes if before is not None else 0)
 
     def _is_trusted(self, sha256: str, path: Path, size_bytes: int) -> bool:
         entry = self._entries.get(sha256)
@@ -112,9 +118,8 @@ class InputCache:
         return entry.checked == _looks(path)
 
     def _touch(self, sha256: str, path: Path) -> None:
-        now = time.time()
-        self._entries[sha256].used_at = now
-        os.utime(path, ns=(int(now * 1e9), path.stat().st_mtime_ns))
+        self._entries.move_to_end(sha256)
+        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
 
     async def _fetch(self, sha256: str, size_bytes: int, path: Path) -> Path:
         if sha256 in self._entries and not await asyncio.to_thread(_is_whole, path, sha256):
@@ -142,7 +147,7 @@ class InputCache:
         """Take up a file whose digest is right; its size in bytes."""
         path.chmod(0o444)
         size_bytes = path.stat().st_size
-        self._entries[sha256] = _Entry(size_bytes, time.time(), _looks(path))
+        self._take_up(sha256, _Entry(size_bytes, _looks(path)))
         return size_bytes
 
     def _fetched(self, sha256: str, done: asyncio.Task[Path]) -> None:
@@ -152,30 +157,22 @@ class InputCache:
 
     def _make_room(self, needed_bytes: int) -> None:
         """Evict what was not used for longest, until `needed_bytes` more fit or the rest is in use."""
-        excess = self.size_bytes + needed_bytes - self._max_bytes
-        if excess <= 0:
-            return
-        for sha256, entry in sorted(self._entries.items(), key=lambda item: item[1].used_at):
-            if excess <= 0:
+        while self.size_bytes + needed_bytes > self._max_bytes:
+            oldest = next((sha256 for sha256 in self._entries if not self._leases[sha256]), None)
+            if oldest is None:
                 return
-            if self._evict(sha256):
-                excess -= entry.size_bytes
+            self._remove(oldest)
 
     def _evict_unused(self) -> bool:
         """Evict all that is not in use; False where there was nothing."""
-        evicted = [sha256 for sha256 in list(self._entries) if self._evict(sha256)]
-        return bool(evicted)
-
-    def _evict(self, sha256: str) -> bool:
-        """Remove a file, unless someone has a lease of it."""
-        if self._leases[sha256]:
-            return False
-        self._remove(sha256)
-        return True
+        unused = [sha256 for sha256 in self._entries if not self._leases[sha256]]
+        for sha256 in unused:
+            self._remove(sha256)
+        return bool(unused)
 
     def _remove(self, sha256: str) -> None:
         self._path(sha256).unlink(missing_ok=True)
-        del self._entries[sha256]
+        self.size_bytes -= self._entries.pop(sha256).size_bytes
 
 
 def _looks(path: Path) -> tuple[int, int, int] | None:

@@ -96,7 +96,12 @@ async def _run(*command: str) -> str | None:
     process = await asyncio.create_subprocess_exec(
         *command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env={**os.environ, "LC_ALL": "C"}
     )
-    _, complaint = await process.communicate()
+    try:
+        _, complaint = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()  # it would go on making what is about to be removed
+        await process.wait()
+        raise
     if process.returncode == 0:
         return None
     return complaint.decode(errors="replace").strip() or f"exit code {process.returncode}"

@@ -8,6 +8,7 @@ those that the runner inherited itself).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import resource
@@ -169,7 +170,8 @@ def _be_nice(pid: int, niceness: int) -> None:
     By process group, so that what the process may have forked already is meant, too.
     """
     if os.getpriority(os.PRIO_PROCESS, 0) < niceness:
-        os.setpriority(os.PRIO_PGRP, pid, niceness)
+        with contextlib.suppress(PermissionError):  # it has become another user's (setuid) already
+            os.setpriority(os.PRIO_PGRP, pid, niceness)
 
 
 def _why(error: OSError, program: str, cwd: Path) -> str:

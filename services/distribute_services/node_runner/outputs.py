@@ -25,7 +25,7 @@ from distribute.core.manifest import (
     StoredObject,
 )
 from distribute.ports import ArtifactStore
-from distribute_services.node_runner.leavings import Leavings, Source, look_through, shown
+from distribute_services.node_runner.leavings import Leavings, Source, look_through, shown, unlock
 
 SMALL_BYTES = 1 << 20
 """A file of this size or more has an object of its own."""
@@ -58,7 +58,7 @@ async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: s
         if not _size(stdout):
             return NOTHING
         return await _send(Leavings(), STDOUT_NAME, stdout, store, name_prefix, node)
-    found = await asyncio.to_thread(look_through, os.fsencode(save))
+    found = await asyncio.to_thread(_look_through, save, stdout.parent)
     return await _send(found, STDOUT_NAME, stdout, store, name_prefix, node)
 
 
@@ -75,6 +75,14 @@ async def _send(
     sender = _Sender(store, name_prefix, node, found)
     await sender.send([Source(stdout_name.encode(), os.fsencode(stdout), _size(stdout)), *found.files])
     return await sender.outputs()
+
+
+def _look_through(save: Path, slot: Path) -> Leavings:
+    """What lies in `save`, or where the job's own link of that name leads, as long as that is in its slot."""
+    folder = os.path.realpath(save)
+    if folder.startswith(f"{os.path.realpath(slot.parent)}/{slot.name}/"):
+        return look_through(os.fsencode(folder))
+    return Leavings(left_out=[f"{save.name}: a link that leads out, to {folder!r}"])
 
 
 def _is_empty(save: Path) -> bool:
@@ -107,16 +115,18 @@ class _Sender:
 
     async def send(self, files: list[Source]) -> None:
         pack: list[Source] = []
+        pack_bytes = 0
         for file in files:
             if file.size_bytes >= SMALL_BYTES:
                 await self._send_alone(file)
             elif file.size_bytes == 0:
                 self._add(file, 0, _EMPTY_SHA256, None)
             else:
-                if sum(packed.size_bytes for packed in pack) + file.size_bytes > PACK_BYTES:
+                if pack_bytes + file.size_bytes > PACK_BYTES:
                     await self._send_pack(pack)
-                    pack = []
+                    pack, pack_bytes = [], 0
                 pack.append(file)
+                pack_bytes += file.size_bytes
         if pack:
             await self._send_pack(pack)
 
@@ -244,7 +254,7 @@ def _open(path: bytes) -> int:
     try:
         return os.open(path, flags)
     except PermissionError:
-        os.chmod(path, 0o600, follow_symlinks=False)  # noqa: PTH101
+        unlock(path)
         return os.open(path, flags)
 
 

@@ -77,6 +77,7 @@ class NodeRunner:
                     {
                         "events": self._follow(start),
                         "beats": self._beat(),
+                        "sweeps": self._sweep(),
                         "failures": self._watch(),
                     },
                 )
@@ -129,6 +130,11 @@ class NodeRunner:
                     running=tuple(running[:MAX_NAMED_RUNS]),
                 )
             )
+            await asyncio.sleep(self._options.beat_s)
+
+    async def _sweep(self) -> None:
+        """Apart from the beats: what can't be killed is waited for longer than a node may be silent."""
+        while True:
             await self._work.sweep()
             await asyncio.sleep(self._options.beat_s)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,10 +20,10 @@ from distribute.core.manifest import Outputs
 from distribute.core.specs import BatchSpec, Job
 from distribute.nats.cluster import Cluster
 from distribute.runtime import new_id
+from distribute_services.node_runner import procfs
 from distribute_services.node_runner.batches import Batch
 from distribute_services.node_runner.cache import InputCache
 from distribute_services.node_runner.detect import Capacity
-from distribute_services.node_runner.files import disk_errors
 from distribute_services.node_runner.instructions import Ending, Run
 from distribute_services.node_runner.invocation import (
     Share,
@@ -73,6 +74,8 @@ class Work:
         self._trees = Trees(options.niceness)
         self._tail = Tail(cluster.live)
         self._base = base_environment()
+        # What copies and removes folders is marked, too: should this runner be killed, the next one ends it.
+        os.environ[procfs.MARKER] = f"{self._identity}/"
         self._going: dict[Run, _Going] = {}
         self._built: dict[BatchId, Workspace] = {}
         self._building: dict[BatchId, asyncio.Task[None]] = {}
@@ -100,7 +103,7 @@ class Work:
         assert argv is not None, "only a batch with a build is built"
         try:
             workspace = await self._workspaces.for_build(spec)
-        except DistributeError as error:
+        except (DistributeError, OSError) as error:
             return Built(Ending(succeeded=False, reason=str(error)), None)
         self._built[spec.id] = workspace
         tree = self._trees.start(
@@ -120,11 +123,17 @@ class Work:
             raise
         if ending.exit_code:  # an event of a build has no field for it
             ending = replace(ending, reason=f"exit code {ending.exit_code}")
+        return Built(ending, await self._collect_build(spec, workspace))
+
+    async def _collect_build(self, spec: BatchSpec, workspace: Workspace) -> Outputs | None:
+        """Upload a build's output. Where that fails, what was built is none the worse for it."""
         name = f"{spec.batch}_build_output-{self._options.name}.txt"
         prefix = f"{spec.namespace}/{spec.batch}//{self._options.name}"
-        return Built(
-            ending, await collect_build(workspace.stdout, name, self._store, prefix, self._options.name)
-        )
+        try:
+            return await collect_build(workspace.stdout, name, self._store, prefix, self._options.name)
+        except (DistributeError, OSError) as error:
+            log.warning("%s: the output of its build could not be archived: %s", spec.id, error)
+            return None
 
     async def forget(self, batch: BatchId) -> None:
         """End a batch's build, if it is still under way, and remove what was built."""
@@ -159,7 +168,7 @@ class Work:
                 going.workspace = await self._workspaces.for_job(spec, job, self._built.get(spec.id))
                 image = cached[images[0].sha256] if images else None
                 return await self._run_in(going, going.workspace, run, batch, image, on_start)
-        except DistributeError as error:
+        except (DistributeError, OSError) as error:
             return Ending(succeeded=False, reason=str(error))
 
     async def _run_in(
@@ -173,8 +182,7 @@ class Work:
     ) -> Ending:
         spec, job = batch.spec, batch.jobs[run.job.job]
         share = Share(run.cpus, run.memory_bytes, run.gpus)
-        with disk_errors(workspace.stdout):
-            self._tail.add(run.job, run.attempt, workspace.stdout)
+        self._tail.add(run.job, run.attempt, workspace.stdout)
         tree = self._trees.start(
             f"{self._identity}/{run.job}/{run.attempt}",
             job_argv(spec, job, workspace, share, image),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -132,6 +134,24 @@ async def test_what_is_leased_stays(tmp_path: Path, store: CountingStore, add_in
         await get(cache, wanted)
         assert paths[used.sha256].exists()
     assert cache.size_bytes <= 50 * KIB
+
+
+async def test_cost_of_a_lease_in_a_large_cache(
+    tmp_path: Path, store: CountingStore, add_input: AddInput
+) -> None:
+    """Ten times what was measured: catches looking at all that is there."""
+    for number in range(20_000):
+        sha256 = hashlib.sha256(b"%d" % number).hexdigest()
+        (tmp_path / "cache" / sha256[:2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cache" / sha256[:2] / sha256).touch()
+    cache = InputCache(tmp_path / "cache", store)
+    file = await add_input(b"used by every job")
+    await get(cache, file)
+    begun, count = time.process_time(), 300
+    for _ in range(count):
+        async with cache.lease([file]):
+            pass
+    assert (time.process_time() - begun) / count < 0.4e-3
 
 
 async def test_what_the_store_does_not_have(cache: InputCache, add_input: AddInput) -> None:

@@ -254,6 +254,34 @@ async def test_a_file_that_changes_meanwhile_is_left_out(tmp_path: Path) -> None
     assert manifest.left_out == ("large: changed while it was read",)
 
 
+async def test_results_where_a_link_of_the_jobs_leads(left: Left) -> None:
+    """As of one that made another folder of them; files elsewhere are not its own, whatever it links to."""
+    (left.save.parent / "run7").mkdir()
+    (left.save.parent / "run7" / "result").write_text("42")
+    left.save.rmdir()
+    left.save.symlink_to("run7")
+    assert paths(await left.manifest()) == {"result", "stdout.txt"}
+
+
+@pytest.mark.parametrize("target", ["/usr/share", "../..", "."])
+async def test_no_folder_that_is_not_the_jobs(left: Left, target: str) -> None:
+    left.save.rmdir()
+    left.save.symlink_to(target)
+    manifest = await left.manifest()
+    assert paths(manifest) == {"stdout.txt"}
+    assert "save: a link that leads out, to " in manifest.left_out[0]
+
+
+async def test_cost_of_many_tiny_files(left: Left, tmp_path: Path) -> None:
+    """Five times what was measured: catches what grows with their square, and holds up the heartbeats."""
+    (tmp_path / "tiny").write_text("tiny")
+    for number in range(20_000):
+        (left.save / f"{number}").hardlink_to(tmp_path / "tiny")
+    begun = time.process_time()
+    assert (await left.collect()).files == 20_001
+    assert time.process_time() - begun < 4
+
+
 async def test_a_full_store_is_said(left: Left) -> None:
     class Full(FileStore):
         async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:

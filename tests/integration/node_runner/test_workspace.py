@@ -22,6 +22,7 @@ from distribute.core.specs import (
     PythonWork,
 )
 from distribute.testing.file_store import FileStore
+from distribute_services.node_runner import files, procfs
 from distribute_services.node_runner.cache import InputCache
 from distribute_services.node_runner.workspace import Workspace, Workspaces
 
@@ -240,6 +241,19 @@ async def test_a_full_disk_is_said_and_gives_its_room_back(
             await workspaces.for_job(spec, TRUE, first)
         await workspaces.remove(first)
         assert (await workspaces.for_job(spec, TRUE, None)).input.is_dir()
+
+
+async def test_a_copy_that_is_given_up_ends_at_once() -> None:
+    """Else it would go on filling a workspace that is being removed."""
+    before = set(procfs.own_children())
+    copying = asyncio.create_task(files._run("sleep", "1000"))
+    async with asyncio.timeout(10):
+        while set(procfs.own_children()) == before:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    copying.cancel()
+    await asyncio.wait({copying})
+    assert copying.cancelled()
+    assert set(procfs.own_children()) == before
 
 
 async def test_cost_of_a_workspace_without_files(workspaces: Workspaces) -> None:
