@@ -48,6 +48,44 @@ async def test_a_node_whose_disk_is_filled(tmp_path: Path) -> None:
             assert (folder / "after" / "data").stat().st_size == 8 << 20
 
 
+async def test_a_node_whose_disk_others_fill(tmp_path: Path) -> None:
+    """It has nothing to lend, so it leaves, and fails no job of the batch; with room again it takes part."""
+    with small_disk(tmp_path / "disk", 64) as disk:
+        (tmp_path / "lab").mkdir()
+        (tmp_path / "lab" / "full").symlink_to(disk)
+        nodes = {name: ["--cpus", "2"] for name in ("full", "roomy")}
+        async with open_lab(tmp_path / "lab", nodes) as lab:
+            fill(disk / "somebody's film")
+            await lab.add(command_batch("lab/batch", {f"j{n}": "echo $DISTRIBUTE_NODE" for n in range(8)}))
+            left = await lab.event("left", node="full")
+            await lab.over("lab/batch")
+            views = (await lab.jobs("lab/batch")).values()
+            assert {(view["state"], view["node"]) for view in views} == {("succeeded", "roomy")}
+            assert len(await lab.events("finished", batch="lab/batch")) == 8
+            (disk / "somebody's film").unlink()
+            await lab.event("joined", node="full", after=left.seq)
+
+
+async def test_a_job_that_does_not_fit_beside_another_waits_for_it(tmp_path: Path) -> None:
+    (tmp_path / "input").write_bytes(os.urandom(12 << 20))
+    with small_disk(tmp_path / "disk", 32) as disk:
+        (tmp_path / "lab").mkdir()
+        (tmp_path / "lab" / "node").symlink_to(disk)
+        async with open_lab(tmp_path / "lab", {"node": ["--cpus", "3"]}) as lab:
+            brings = {"command": "test -s input/input", "required_files": [str(tmp_path / "input")]}
+            await lab.add(command_batch("lab/batch", {f"j{n}": brings for n in range(6)}))
+            await lab.over("lab/batch")
+            views = (await lab.jobs("lab/batch")).values()
+            assert {(view["state"], view["attempt"]) for view in views} == {("succeeded", 1)}
+
+
+def fill(path: Path) -> None:
+    """Take all the room there is."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1 << 20))
+
+
 async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
     """Everybody waits, and is told; with more room, and the broker started again, all of it ends well."""
     (tmp_path / "input").write_bytes(os.urandom(DATA_BYTES))

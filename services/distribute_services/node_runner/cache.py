@@ -138,7 +138,7 @@ class InputCache:
         try:
             await self._store.get_input(sha256, path)
         except StorageFull:
-            if not self._evict_unused():
+            if not self.evict_unused():
                 raise
             log.warning("the disk is full: emptied the cache %s to make room", self._folder)
             await self._store.get_input(sha256, path)
@@ -163,7 +163,7 @@ class InputCache:
                 return
             self._remove(oldest)
 
-    def _evict_unused(self) -> bool:
+    def evict_unused(self) -> bool:
         """Evict all that is not in use; False where there was nothing."""
         unused = [sha256 for sha256 in self._entries if not self._leases[sha256]]
         for sha256 in unused:

@@ -91,17 +91,29 @@ async def remove_folder(folder: Path) -> None:
         log.warning("the folder %s could not be removed: %s", folder, problem)
 
 
+async def folder_bytes(folder: Path) -> int:
+    """How much of the disk is taken by what lies in a folder."""
+    _, said, _ = await _output("du", "--summarize", "--block-size=1", "--one-file-system", "--", f"{folder}/")
+    return int(said.split(b"\t")[0] or 0)
+
+
 async def _run(*command: str) -> str | None:
     """Run a command; what it complained about, or None where it succeeded."""
+    code, _, complaint = await _output(*command)
+    if code == 0:
+        return None
+    return complaint.decode(errors="replace").strip() or f"exit code {code}"
+
+
+async def _output(*command: str) -> tuple[int | None, bytes, bytes]:
+    """Run a command; its exit code, what it said, and what it complained about."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env={**os.environ, "LC_ALL": "C"}
+        *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env={**os.environ, "LC_ALL": "C"}
     )
     try:
-        _, complaint = await process.communicate()
+        said, complaint = await process.communicate()
     except asyncio.CancelledError:
         process.kill()  # it would go on making what is about to be removed
         await process.wait()
         raise
-    if process.returncode == 0:
-        return None
-    return complaint.decode(errors="replace").strip() or f"exit code {process.returncode}"
+    return process.returncode, said, complaint

@@ -44,7 +44,9 @@ class NodeRunner:
         self._options = options
         self._capacity = capacity
         self._batches = Batches(cluster.log)
-        self._work = Work(options, folder, cluster, capacity)
+        self._over = asyncio.Event()
+        """Set when this runner is to end, or its computer has no room for work."""
+        self._work = Work(options, folder, cluster, capacity, on_full=self._over.set)
         self._facts = Facts(cluster.log)
         self._announcements: deque[ev.Event] = deque()
         self._appending: set[asyncio.Future[int]] = set()
@@ -63,9 +65,8 @@ class NodeRunner:
         )
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Join, work until `stop` is set, then end what runs, and leave."""
-        await self._work.clear()
-        start = await unless_stopped(stop, self._cluster.log.last_seq())
+        """Join, work until `stop` is set or there is no room to, then end what runs, and leave."""
+        start = await unless_stopped(stop, self._begin())
         if start is None:
             return
         log.info("joining as %s, with %s", self._options.name, _told(self._capacity))
@@ -73,12 +74,13 @@ class NodeRunner:
         async with draining(self._appending, PATIENCE_S):
             try:
                 await supervise(
-                    stop,
+                    self._over,
                     {
                         "events": self._follow(start),
                         "beats": self._beat(),
                         "sweeps": self._sweep(),
                         "failures": self._watch(),
+                        "stop": self._heed(stop),
                     },
                 )
                 await self._leave()
@@ -86,6 +88,16 @@ class NodeRunner:
                 # Where this runner fails, it ends its jobs: to say that they failed would be a lie.
                 self._do(self._machine.leave())
                 await self._work.close()
+
+    async def _begin(self) -> int:
+        """Make a clean beginning; the sequence of the log's last event."""
+        await self._work.clear()
+        return await self._cluster.log.last_seq()
+
+    async def _heed(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._over.set()
+        await asyncio.Event().wait()  # as all tasks: until it is ended
 
     async def _leave(self) -> None:
         """Stop what has not ended; let what has ended be collected and reported; say goodbye."""
@@ -139,7 +151,7 @@ class NodeRunner:
             await asyncio.sleep(self._options.beat_s)
 
     async def _watch(self) -> None:
-        await self._failed
+        await asyncio.shield(self._failed)  # it is looked at after this task was ended, too
 
     # --- what the machine wants done ---------------------------------------------------------------
 
@@ -247,21 +259,22 @@ class NodeRunner:
 
 
 async def run_node(cluster: Cluster, options: Options, stop: asyncio.Event) -> None:
-    """Be a node of the cluster until `stop` is set.
+    """Be a node of the cluster until `stop` is set; not while there is no room for work on the disk.
 
     Raises:
         InputError: another runner works in the same folder.
         Refused: another runner, in another folder or on another computer, has this node's name.
     """
     with OwnFolder(options.work_dir) as folder:
-        await _check_name_is_free(cluster, options.name, folder)
         capacity = await detect(
             cpus=options.cpus,
             memory_bytes=options.memory_bytes,
             gpus=options.gpus,
             capabilities=options.capabilities,
         )
-        await NodeRunner(cluster, options, folder, capacity).run(stop)
+        while not stop.is_set():
+            await _check_name_is_free(cluster, options.name, folder)
+            await NodeRunner(cluster, options, folder, capacity).run(stop)
 
 
 async def _check_name_is_free(cluster: Cluster, name: str, folder: OwnFolder) -> None:

@@ -36,6 +36,7 @@ from distribute_services.node_runner.invocation import (
 from distribute_services.node_runner.launch import CannotStart, Exit
 from distribute_services.node_runner.options import Options, OwnFolder
 from distribute_services.node_runner.outputs import collect, collect_build
+from distribute_services.node_runner.room import Room
 from distribute_services.node_runner.tail import Tail
 from distribute_services.node_runner.tree import Tree, Trees, kill_leftovers
 from distribute_services.node_runner.workspace import Workspace, Workspaces
@@ -63,7 +64,15 @@ class Built:
 class Work:
     """All builds and attempts of this node."""
 
-    def __init__(self, options: Options, folder: OwnFolder, cluster: Cluster, capacity: Capacity) -> None:
+    def __init__(
+        self,
+        options: Options,
+        folder: OwnFolder,
+        cluster: Cluster,
+        capacity: Capacity,
+        on_full: Callable[[], None],
+    ) -> None:
+        """`on_full` is called where this computer's disk has no room for any work."""
         self._options = options
         self._identity = folder.identity
         self._store = cluster.store
@@ -71,6 +80,7 @@ class Work:
         self._cpus = capacity.cpus
         self._cache = InputCache(folder.path / "cache", cluster.store, options.cache_bytes)
         self._workspaces = Workspaces(folder.path / "work", self._cache)
+        self._room = Room(folder.path / "work", self._cache, is_busy=self._is_busy, on_full=on_full)
         self._trees = Trees(options.niceness)
         self._tail = Tail(cluster.live)
         self._base = base_environment()
@@ -81,9 +91,16 @@ class Work:
         self._building: dict[BatchId, asyncio.Task[None]] = {}
 
     async def clear(self) -> None:
-        """End what an earlier runner of this folder left running, and remove what it left lying."""
+        """End what an earlier runner of this folder left running, and remove what it left lying.
+
+        Then wait until there is room for work.
+        """
         await kill_leftovers(lambda marker: marker.startswith(f"{self._identity}/"))
         await self._workspaces.clear()
+        await self._room.enough()
+
+    def _is_busy(self) -> bool:
+        return any(going.workspace is not None for going in self._going.values())
 
     async def close(self) -> None:
         """Stop every attempt and remove every workspace."""
@@ -102,7 +119,7 @@ class Work:
         argv = build_argv(spec)
         assert argv is not None, "only a batch with a build is built"
         try:
-            workspace = await self._workspaces.for_build(spec)
+            workspace = await self._room.give(lambda: self._workspaces.for_build(spec))
         except (DistributeError, OSError) as error:
             return Built(Ending(succeeded=False, reason=str(error)), None)
         self._built[spec.id] = workspace
@@ -143,7 +160,8 @@ class Work:
             building.cancel()
             await asyncio.wait({building})
         if workspace is not None:
-            await self._workspaces.remove(workspace)
+            with self._room.freeing():
+                await self._workspaces.remove(workspace)
 
     # --- attempts ----------------------------------------------------------------------------------
 
@@ -165,7 +183,8 @@ class Work:
         try:
             # The lease keeps an image that runs from being evicted.
             async with self._cache.lease(images) as cached:
-                going.workspace = await self._workspaces.for_job(spec, job, self._built.get(spec.id))
+                built = self._built.get(spec.id)
+                going.workspace = await self._room.give(lambda: self._workspaces.for_job(spec, job, built))
                 image = cached[images[0].sha256] if images else None
                 return await self._run_in(going, going.workspace, run, batch, image, on_start)
         except (DistributeError, OSError) as error:
@@ -241,7 +260,8 @@ class Work:
         """Remove an attempt's workspace."""
         going = self._going.pop(run, None)
         if going is not None and going.workspace is not None:
-            await self._workspaces.remove(going.workspace)
+            with self._room.freeing():
+                await self._workspaces.remove(going.workspace)
 
     async def stop(self, run: Run) -> None:
         """End an attempt wherever it is, and remove its workspace."""

@@ -1,0 +1,126 @@
+"""The room for work on this computer's disk: who waits for it, and when there is none at all.
+
+That a disk is full is seldom the fault of the job that finds it so. A job that does not fit beside the
+others waits until one of them has gone. Where there are no others, either the job is too large for this
+computer, which is its own failure; or the disk is full of what is not this tool's, and then the node has
+nothing to lend: it leaves, its jobs go elsewhere, and it joins again once there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+from distribute.core.errors import StorageFull
+from distribute_services.node_runner.cache import InputCache
+from distribute_services.node_runner.files import folder_bytes
+from distribute_services.node_runner.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+NEEDED_BYTES = 256 << 20
+NEEDED_SHARE = 0.01
+"""With less than this much, or this share of a small disk, free, no work is begun: it could hardly print."""
+
+LOOK_EVERY_S = 5.0
+
+
+class Room:
+    """Room in `folder`, where nothing is but this node's workspaces.
+
+    `is_busy`: does an attempt hold some of it? `on_full`: there is none for any work.
+    """
+
+    def __init__(
+        self, folder: Path, cache: InputCache, *, is_busy: Callable[[], bool], on_full: Callable[[], None]
+    ) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._is_busy = is_busy
+        self._on_full = on_full
+        self._changing = 0
+        self._tight = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    async def enough(self) -> None:
+        """Wait until there is room for work."""
+        if not self._is_short():
+            return
+        log.warning("%s: no part in the cluster until there is", self._no_room())
+        while self._is_short():  # noqa: ASYNC110 (nothing tells)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def give(self, make: Callable[[], Awaitable[Workspace]]) -> Workspace:
+        """What `make` makes, as soon as there is room for it. About 5 µs where there is.
+
+        Raises:
+            StorageFull: there is none, though nothing else of this node takes any.
+        """
+        try:
+            return await self._try(make)
+        except StorageFull as error:
+            log.info("%s: waiting for room", error)
+            self._say_freed()  # what it had made is gone again: another may have failed for that alone
+        async with self._tight:  # one at a time: two that each fit alone must not keep each other out
+            while True:
+                freed = self._freed
+                try:
+                    return await self._try(make)
+                except StorageFull:
+                    if not freed.is_set() and not self._changing and not self._is_busy():
+                        if not await self._is_full():
+                            raise
+                        self._on_full()
+                        await asyncio.Event().wait()  # until the node has left
+                await freed.wait()
+
+    @contextlib.contextmanager
+    def freeing(self) -> Iterator[None]:
+        """While something that takes room is being removed."""
+        self._changing += 1
+        try:
+            yield
+        finally:
+            self._changing -= 1
+            self._say_freed()
+
+    def _say_freed(self) -> None:
+        self._freed.set()
+        self._freed = asyncio.Event()
+
+    async def _try(self, make: Callable[[], Awaitable[Workspace]]) -> Workspace:
+        if self._is_short():
+            raise self._no_room()
+        self._changing += 1
+        try:
+            return await make()
+        finally:
+            self._changing -= 1
+
+    def _is_short(self) -> bool:
+        if _free_bytes(self._folder) >= _needed_bytes(self._folder):
+            return False
+        return not self._cache.evict_unused() or _free_bytes(self._folder) < _needed_bytes(self._folder)
+
+    async def _is_full(self) -> bool:
+        """Would there be too little even with nothing of this node's on the disk?"""
+        ours = await folder_bytes(self._folder)
+        return _free_bytes(self._folder) + ours < _needed_bytes(self._folder)
+
+    def _no_room(self) -> StorageFull:
+        free, needed = _free_bytes(self._folder) / 2**20, _needed_bytes(self._folder) / 2**20
+        return StorageFull(f"{self._folder}: no room for work: {free:.1f} MiB free of {needed:.1f} needed")
+
+
+def _free_bytes(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
+
+
+def _needed_bytes(folder: Path) -> int:
+    disk = os.statvfs(folder)
+    return min(NEEDED_BYTES, int(disk.f_blocks * disk.f_frsize * NEEDED_SHARE))
