@@ -191,3 +191,26 @@ async def test_all_end_in_good_order_without_a_broker(lab: Lab) -> None:
         lab.processes.start(name)
     again = await batch.started(after=after)
     await batch.ends_once_at(again.node)
+
+
+async def test_a_node_beats_while_it_ends_what_resists(lab: Lab) -> None:
+    """Here for its two seconds of grace; what hangs in a broken disk resists for half a minute."""
+    asked, pid = lab.folder / "asked to end", lab.folder / "pid of the one that resists"
+    resists = lab.folder / "resists.sh"
+    resists.write_text(f"trap 'touch \"{asked}\"' TERM; echo $$ > '{pid}'; while :; do sleep 0.05; done")
+    hides = f"(DISTRIBUTE_ATTEMPT_ID=nobody setsid sh '{resists}' &); exec sleep 1000"
+    await lab.add(command_batch("lab/resists", {"job": hides}))
+    started = (await lab.event("started", batch="lab/resists")).event
+    assert isinstance(started, ev.Started)
+    async with asyncio.timeout(SECONDS):
+        while not asked.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        seen = 0
+        async for beat in lab.cluster.beats.follow():
+            seen += beat.node == started.node
+            if seen == 2:  # the first was sent before
+                break
+    assert procfs.stat(int(pid.read_text())) is not None
+    await ended([int(pid.read_text())])
+    await lab.distribute("kill", "lab/resists")
+    await lab.event("completed", batch="lab/resists")
