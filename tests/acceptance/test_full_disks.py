@@ -1,4 +1,4 @@
-"""Full disks, a node's and the broker's: what was accepted is kept, and all goes on where there is room."""
+"""Full and broken disks, a node's and the broker's: what was accepted is kept, all goes on where it can."""
 
 from __future__ import annotations
 
@@ -77,6 +77,20 @@ async def test_a_job_that_does_not_fit_beside_another_waits_for_it(tmp_path: Pat
             await lab.over("lab/batch")
             views = (await lab.jobs("lab/batch")).values()
             assert {(view["state"], view["attempt"]) for view in views} == {("succeeded", 1)}
+
+
+async def test_a_node_whose_disk_says_no(tmp_path: Path) -> None:
+    """A job that can't be given its files fails with what the disk said; the node lives."""
+    (tmp_path / "input").write_text("wanted")
+    async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}) as lab:
+        (lab.folder / "node" / "cache").rmdir()
+        (lab.folder / "node" / "cache").touch()
+        brings = {"command": "true", "required_files": [str(tmp_path / "input")]}
+        await lab.add(command_batch("lab/batch", {"brings": brings, "after": "true"}))
+        await lab.over("lab/batch")
+        views = await lab.jobs("lab/batch")
+        assert "Not a directory" in views["brings"]["reason"]
+        assert views["after"]["state"] == "succeeded"
 
 
 def fill(path: Path) -> None:
