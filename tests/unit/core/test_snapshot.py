@@ -122,7 +122,7 @@ def test_a_snapshot_of_another_version_is_refused() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"3"])
 def test_what_is_no_snapshot_at_all_is_refused(body: bytes) -> None:
-    with pytest.raises(IntegrityError, match=r"^a snapshot of another make of version 1: "):
+    with pytest.raises(IntegrityError, match=r"^a snapshot of another make of version 2: "):
         load(sha256(body).hexdigest().encode() + body)
 
 
