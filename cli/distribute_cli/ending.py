@@ -35,9 +35,13 @@ REFRESH_S = 0.2
 
 
 class Course(NamedTuple):
-    """How far a batch has come. `seq` 0: there is none of this name; `end` None: it is not over."""
+    """How far a batch has come. `seq` 0: there is none of this name; `end` None: it is not over.
+
+    Times are the log's, in seconds since 1970.
+    """
 
     seq: int = 0
+    submitted_at: float = 0.0
     end: BatchEnd | None = None
     reason: str | None = None
     finished_at: float | None = None
@@ -47,9 +51,9 @@ class Course(NamedTuple):
         """The course once this event of the batch is known."""
         match recorded.event:
             case Submitted():
-                return Course(recorded.seq)
+                return Course(recorded.seq, recorded.time)
             case RetryRequested():
-                return Course(self.seq)
+                return Course(self.seq, self.submitted_at)
             case Completed(state=state, reason=reason):
                 return self._replace(end=state, reason=reason, finished_at=recorded.time)
             case BatchArchived():

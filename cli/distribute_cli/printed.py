@@ -10,7 +10,7 @@ from distribute.core.errors import Refused
 from distribute.core.events import Finished, Released
 from distribute.core.manifest import STDOUT_NAME, Outputs, StoredFile
 from distribute.ports import Only
-from distribute_cli.ending import course_so_far
+from distribute_cli.ending import Course, Followed, course_so_far
 from distribute_cli.object_stream import ObjectStream
 from distribute_cli.output import argument, printable
 from distribute_cli.reads import no_such_batch
@@ -46,11 +46,23 @@ async def print_build(cluster: Cluster, batch: BatchId, printed: Printed) -> Non
         await _copy(cluster, build.outputs, f"{batch.batch}_build_output-{node}.txt", printed)
 
 
-async def print_finished(cluster: Cluster, job: JobId, attempt: int, printed: Printed) -> bool:
-    """Write all that an attempt printed. False, and nothing written, where it has not finished."""
+async def print_job(cluster: Cluster, job: JobId, attempt: int, printed: Printed, *, follow: bool) -> None:
+    """Write what an attempt printed: all of it, or up to now; with `follow`, until it is over.
+
+    Raises:
+        Refused: there is no such batch.
+    """
     followed = await course_so_far(cluster, job.batch_id)
     if not followed.course.seq:
         raise no_such_batch(job.batch_id)
+    if not await _print_finished(cluster, job, attempt, printed, followed):
+        await _print_live(cluster, job, attempt, printed, followed.course, follow=follow)
+
+
+async def _print_finished(
+    cluster: Cluster, job: JobId, attempt: int, printed: Printed, followed: Followed
+) -> bool:
+    """Write all that an attempt printed. False, and nothing written, where it has not finished."""
     only = Only(types=frozenset({"finished"}), batch=job.batch_id)
     async for events in cluster.log.follow(after=followed.course.seq, only=only, until=followed.seq):
         for recorded in events:
@@ -61,10 +73,15 @@ async def print_finished(cluster: Cluster, job: JobId, attempt: int, printed: Pr
     return False
 
 
-async def print_live(cluster: Cluster, job: JobId, attempt: int, printed: Printed, *, follow: bool) -> None:
-    """Write what an attempt printed up to now; with `follow`, until the attempt is over."""
-    over = asyncio.ensure_future(_over(cluster, job, attempt) if follow else asyncio.sleep(0))
-    async with aclosing(cluster.live.follow(job, attempt)) as chunks:
+async def _print_live(
+    cluster: Cluster, job: JobId, attempt: int, printed: Printed, course: Course, *, follow: bool
+) -> None:
+    """Write what an attempt printed up to now; with `follow`, until the attempt is over.
+
+    Not what lies before the batch was submitted: that is of a deleted one of the same name.
+    """
+    over = asyncio.ensure_future(_over(cluster, job, attempt, course.seq) if follow else asyncio.sleep(0))
+    async with aclosing(cluster.live.follow(job, attempt, since=course.submitted_at)) as chunks:
         coming = asyncio.ensure_future(anext(chunks))
         try:
             while True:
@@ -83,10 +100,10 @@ async def print_live(cluster: Cluster, job: JobId, attempt: int, printed: Printe
             await asyncio.wait({over, coming})
 
 
-async def _over(cluster: Cluster, job: JobId, attempt: int) -> None:
-    """Return when an attempt has finished, or was taken from its node."""
+async def _over(cluster: Cluster, job: JobId, attempt: int, after: int) -> None:
+    """Return when an attempt has finished, or was taken from its node, behind a sequence."""
     only = Only(types=frozenset({"finished", "released"}), batch=job.batch_id)
-    async for events in cluster.log.follow(after=0, only=only):
+    async for events in cluster.log.follow(after=after, only=only):
         for recorded in events:
             event = recorded.event
             if isinstance(event, Finished | Released) and (event.job, event.attempt) == (job.job, attempt):

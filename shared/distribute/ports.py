@@ -99,8 +99,9 @@ class LiveOutput(Protocol):
 
     async def send(self, job: JobId, attempt: int, text: bytes) -> None: ...
 
-    def follow(self, job: JobId, attempt: int) -> AsyncIterator[bytes]:
-        """What is there already, then what comes."""
+    def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncIterator[bytes]:
+        """What is there already, then what comes. Nothing that was stored before `since`, in seconds since
+        1970: it is of a deleted batch of the same name."""
 
 
 class ArtifactStore(Protocol):

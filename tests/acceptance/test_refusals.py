@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from acceptance.lab import Lab, command_batch, open_lab
+from distribute.core.ids import JobId
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -109,6 +112,30 @@ async def test_a_deleted_name_is_free_and_its_results_never_come_back(lab: Lab) 
     await lab.over("lab/again", after=seq)
     folder, _ = await lab.pull("lab/again")
     assert_only(folder, "second")
+
+
+async def test_live_output_is_that_of_the_batch_that_has_the_name_now(lab: Lab) -> None:
+    gates = [lab.folder / f"gate {text}" for text in ("old", "new")]
+    old, new = (
+        command_batch("lab/told", {"job": f"echo {gate.name}; until test -e '{gate}'; do sleep 0.05; done"})
+        for gate in gates
+    )
+    await lab.add(old)
+    async with aclosing(lab.cluster.live.follow(JobId("lab", "told", "job"), 1)) as live:
+        assert await anext(live) == b"gate old\n"
+        gates[0].touch()
+        await lab.over("lab/told")
+        await lab.distribute("delete", "--yes", "lab/told")
+        seq = (await lab.event("deleted", batch="lab/told")).seq
+        await lab.add(new)
+        assert await anext(live) == b"gate new\n"
+    await lab.event("started", batch="lab/told", after=seq)
+    assert (await lab.distribute("logs", "lab/told/job")).out == "gate new\n"
+    following = asyncio.create_task(lab.distribute("logs", "-f", "lab/told/job"))
+    done, _ = await asyncio.wait([following], timeout=3)  # the end of the old one is not its end
+    assert not done
+    gates[1].touch()
+    assert (await following).out == "gate new\n"
 
 
 async def test_a_new_batch_s_results_outlive_a_late_removal_of_its_namesake_s(lab: Lab) -> None:

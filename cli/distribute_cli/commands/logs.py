@@ -27,7 +27,7 @@ async def logs(
     from distribute.core.errors import Refused
     from distribute.core.ids import BatchId
     from distribute_cli.output import argument, printable
-    from distribute_cli.printed import print_build, print_finished, print_live
+    from distribute_cli.printed import print_build, print_job
     from distribute_cli.reads import Reads
     from distribute_cli.targets import find_target
 
@@ -50,8 +50,7 @@ async def logs(
         number = attempt or last
         with session.output.printed(batch) as printed:
             printed.begin({"job": found.job, "attempt": number})
-            if not await print_finished(cluster, found, number, printed):
-                await print_live(cluster, found, number, printed, follow=follow)
+            await print_job(cluster, found, number, printed, follow=follow)
 
 
 app = verb(logs)

@@ -31,10 +31,12 @@ class JetStreamLiveOutput:
             await self._connection.less_unsent_than(_UNSENT_BYTES)
             self._connection.send(subject, text[start : start + CHUNK_BYTES])
 
-    async def follow(self, job: JobId, attempt: int) -> AsyncGenerator[bytes, None]:
+    async def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncGenerator[bytes, None]:
         """As `ports.LiveOutput.follow`."""
         async with aclosing(
             read(self._connection, LOGS, [log_subject(job, attempt)], may_lose_its_end=True)
         ) as reading:
             async for entries in reading:
-                yield b"".join(entry.payload for entry in entries)
+                wanted = [entry.payload for entry in entries if entry.time >= since]
+                if wanted:
+                    yield b"".join(wanted)

@@ -29,7 +29,7 @@ class Recorder:
         self.sent.append(text)
         self.something.set()
 
-    def follow(self, job: JobId, attempt: int) -> AsyncIterator[bytes]:
+    def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncIterator[bytes]:
         raise AssertionError("nobody reads here")
 
     async def called(self) -> None:

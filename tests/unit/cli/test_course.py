@@ -43,10 +43,13 @@ def test_a_batch_is_over_when_it_is_completed_and_archived_a_moment_later() -> N
 
 def test_a_retry_begins_anew() -> None:
     again = course(submitted(SPEC), completed(SPEC), batch_archived(SPEC), retry_requested(SPEC))
+    first = course(submitted(SPEC))
+    assert again == first
     assert (again.seq, again.end, again.archived) == (1, None, False)
 
 
 def test_a_deleted_batch_is_none_and_its_name_is_free_for_another() -> None:
     past = (submitted(SPEC), completed(SPEC), batch_archived(SPEC), deleted(SPEC))
     assert course(*past) == Course()
-    assert course(*past, submitted(SPEC)) == Course(seq=5)
+    new = record([*past, submitted(SPEC)])[-1]
+    assert course(*past, submitted(SPEC)) == Course(seq=5, submitted_at=new.time)
