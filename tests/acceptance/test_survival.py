@@ -79,8 +79,11 @@ async def test_every_job_counts_once_whoever_is_killed(tmp_path: Path) -> None:
         pulled = distribute(processes.server, "pull", str(BATCH), "--save-dir", str(tmp_path / "results"))
         assert pulled.returncode == 0, pulled.stdout + pulled.stderr
         await assert_each_counted_once(cluster)
+    results = tmp_path / "results" / "lab" / "survivors"
+    assert {path.name for path in results.iterdir()} == {f"j{number}" for number in range(JOBS)}
     for number in range(JOBS):
-        folder = tmp_path / "results" / "lab" / "survivors" / f"j{number}"
+        folder = results / f"j{number}"
+        assert {path.name for path in folder.iterdir()} == {"number.txt", "stdout.txt"}
         assert (folder / "number.txt").read_text() == f"{number}\n"
         assert (folder / "stdout.txt").read_text() == f"told {number}\n"
 
@@ -89,6 +92,7 @@ async def assert_each_counted_once(cluster: Cluster) -> None:
     state = State()
     accepted: Counter[str] = Counter()
     archived: Counter[str] = Counter()
+    joined: Counter[str] = Counter()
     async for records in cluster.log.follow(after=0, until=await cluster.log.last_seq()):
         for recorded in records:
             apply(state, recorded)
@@ -97,9 +101,12 @@ async def assert_each_counted_once(cluster: Cluster) -> None:
                     accepted[job] += 1
                 case ev.JobArchived(job=job):
                     archived[job] += 1
+                case ev.Joined(node=node):
+                    joined[node] += 1
                 case _:
                     pass
     check(state)
+    assert joined == {"left": 2, "right": 1}, "the node that was killed came back, the other never went"
     assert state.misfits == 0, state.last_misfit
     batch = state.batches[BATCH]
     assert batch.counts[Status.SUCCEEDED] == JOBS
