@@ -154,7 +154,7 @@ def test_a_node_lends_what_its_settings_say(tmp_path: Path, environ: dict[str, s
     path = tmp_path / "node.yaml"
     path.write_text(
         "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"
-        "cpus: 8\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nmax_cache: 1.5T\nmax_log: 64M\n"
+        "cpus: 8\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nmax_cache: 1.5T\n"
     )
     settings = load_node_settings(path, environ)
     assert settings.model_dump() == {
@@ -168,7 +168,6 @@ def test_a_node_lends_what_its_settings_say(tmp_path: Path, environ: dict[str, s
         "work_dir": tmp_path / "scratch",
         "nice": 5,
         "max_cache_bytes": 3 * 1024**4 // 2,
-        "max_log_bytes": 64 * 1024**2,
     }
 
 

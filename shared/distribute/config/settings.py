@@ -30,8 +30,7 @@ class ClientSettings(Section):
 class NodeSettings(ClientSettings):
     """`node.yaml`: what a node is called, and what it lends. What is None is found out by the node itself.
 
-    `nice` is the niceness jobs run with. `max_cache_bytes` is kept of staged inputs at most, and
-    `max_log_bytes` of what one job prints.
+    `nice` is the niceness jobs run with. `max_cache_bytes` is kept of staged inputs at most.
     """
 
     name: Name = Field(default_factory=socket.gethostname, examples=["ws07"])
@@ -42,7 +41,6 @@ class NodeSettings(ClientSettings):
     work_dir: Path | None = Field(default=None, examples=["/scratch/distribute"])
     nice: int = Field(default=10, ge=0, le=19, examples=["10"])
     max_cache_bytes: Size = Field(default=20 * 1024**3, ge=0, alias="max_cache", examples=["20G"])
-    max_log_bytes: Size = Field(default=1024**3, ge=0, alias="max_log", examples=["1G"])
 
 
 def load_client_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> ClientSettings:
