@@ -1,4 +1,4 @@
-"""The cluster that this user runs on this machine: where it is written down, and how it is ended."""
+"""The cluster that this user runs on this computer: where it is written down, and how it is ended."""
 
 from __future__ import annotations
 

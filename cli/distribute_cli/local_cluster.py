@@ -1,4 +1,4 @@
-"""A whole cluster on this machine: broker, scheduler, archiver and node-runners, kept running."""
+"""A whole cluster on this computer: broker, scheduler, archiver and node-runners, kept running."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class Plan:
     nodes: tuple[NodePlan, ...]
     port: int = 0
     host: str = "127.0.0.1"
-    """Where the broker listens: this machine alone, or `0.0.0.0` for all of its addresses."""
+    """Where the broker listens: this computer alone, or `0.0.0.0` for all of its addresses."""
 
 
 def plan_nodes(count: int, cpus: int | None, capabilities: tuple[str, ...] = ()) -> tuple[NodePlan, ...]:
-    """`count` alike nodes on this machine. Unless told, they share its cpus, so that none are lent twice."""
+    """`count` alike nodes on this computer. Unless told, they share its cpus, so that none are lent twice."""
     host = socket.gethostname()
     if count == 1:
         return (NodePlan(host, cpus, capabilities),)

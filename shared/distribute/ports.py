@@ -1,6 +1,6 @@
 """What the services need of the world, and nothing more: a log of events, a store of bytes, beats.
 
-`distribute.nats` implements these on JetStream, `distribute.testing` in memory.
+`distribute.nats` implements these on JetStream, `distribute.testing` in memory and in folders.
 """
 
 from __future__ import annotations

@@ -17,7 +17,8 @@ async def client(
         Path | None, typer.Argument(metavar="BASE", help="The folder it works in. Fast and roomy is good.")
     ] = None,
     settings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Settings of the node, in place of node.yaml's.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The node's settings, in place of ~/.config/distribute/node.yaml."),
     ] = None,
     name: Annotated[str | None, typer.Option(metavar="N", help="Its name; else the computer's.")] = None,
     cpus: Annotated[int | None, typer.Option(min=1, metavar="C", help="Cpus it lends; else all.")] = None,

@@ -1,4 +1,4 @@
-"""`distribute down`: ends the cluster that runs on this machine."""
+"""`distribute down`: ends the cluster that runs on this computer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def down(
         typer.Option("--dir", metavar="D", help="That of a cluster that was started with --dir D."),
     ] = None,
 ) -> None:
-    """End the cluster that runs on this machine, and its running jobs. What it stores stays."""
+    """End the cluster that runs on this computer, and its running jobs. What it stores stays."""
     from distribute.config.where import embedded_cluster_file
     from distribute_cli.here import end, note_in
 

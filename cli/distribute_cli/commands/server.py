@@ -13,7 +13,7 @@ from distribute_cli.verbs import verb
 
 
 class Host(Enum):
-    """Which of the machine's addresses to listen on."""
+    """Which of the computer's addresses to listen on."""
 
     LOOPBACK = "127.0.0.1"
     ALL = "0.0.0.0"
@@ -24,8 +24,12 @@ async def server(
     directory: Annotated[
         Path | None, typer.Option("--dir", metavar="D", help="Where it keeps its data, and finds it again.")
     ] = None,
-    host: Annotated[Host, typer.Option(help="Loopback, or all of this machine's addresses.")] = Host.LOOPBACK,
-    port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, metavar="P")] = 4222,
+    host: Annotated[
+        Host, typer.Option(help="Loopback, or all of this computer's addresses.")
+    ] = Host.LOOPBACK,
+    port: Annotated[
+        int, typer.Option("--port", "-p", min=1, max=65535, metavar="P", help="The broker's port.")
+    ] = 4222,
 ) -> int:
     """Run the head of a cluster: broker, scheduler and archiver. Each computer then runs `client`."""
     from distribute.config.where import state_dir
@@ -34,7 +38,7 @@ async def server(
 
     if host is Host.ALL:
         session.output.warn(
-            f"there is no login yet: whoever reaches port {port} of this machine can run jobs on the lab's "
+            f"there is no login yet: whoever reaches port {port} of this computer can run jobs on the lab's "
             "computers; keep it behind a firewall"
         )
     folder = (directory or state_dir() / "server").absolute()

@@ -18,7 +18,9 @@ class Service(Enum):
     ARCHIVER = "archiver"
 
 
-async def service(session: Session, name: Annotated[Service, typer.Argument()]) -> None:
+async def service(
+    session: Session, name: Annotated[Service, typer.Argument(metavar="NAME", help="scheduler or archiver.")]
+) -> None:
     """Run one service alone, against a broker that is there already."""
     from distribute_cli.services import become_service
 

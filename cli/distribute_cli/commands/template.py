@@ -16,7 +16,9 @@ Kind = Literal["python", "apptainer", "command"]
 
 async def template(
     session: Session,
-    kind: Annotated[Kind, typer.Argument(metavar="python|apptainer|command")],
+    kind: Annotated[
+        Kind, typer.Argument(metavar="python|apptainer|command", help="What kind of jobs the batch has.")
+    ],
     file: Annotated[
         Path, typer.Option("--output", metavar="F", help="The file to write; - is standard output.")
     ] = Path(DEFAULT_FILE),

@@ -1,4 +1,4 @@
-"""`distribute up`: a whole cluster on this machine."""
+"""`distribute up`: a whole cluster on this computer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def up(
     nodes: Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="How many node-runners.")] = 1,
     cpus: Annotated[
         int | None,
-        typer.Option(min=1, metavar="C", help="Cpus of each node. By default they share this machine's."),
+        typer.Option(min=1, metavar="C", help="Cpus of each node. By default they share this computer's."),
     ] = None,
     capability: Annotated[
         list[str] | None, typer.Option(metavar="X", help="What every node can do, beside what is detected.")
@@ -33,7 +33,7 @@ async def up(
         int | None, typer.Option(hidden=True, help="Tells --detach that it is ready.")
     ] = None,
 ) -> int:
-    """Run a whole cluster on this machine: broker, services and nodes. Ctrl-C or `down` ends it."""
+    """Run a whole cluster on this computer: broker, services and nodes. Ctrl-C or `down` ends it."""
     from distribute_cli.here import default_directory
     from distribute_cli.local_cluster import Plan, plan_nodes
     from distribute_cli.running import run_detached, run_here

@@ -11,7 +11,7 @@ _META = """\
 meta:
   namespace: jane                # whose batch it is: a folder of the archive
   batch_name: {batch_name:<16}   # must be new in the namespace
-  matrix: null                   # "@jane:example.org" is told how it ended; with the quotes
+  matrix: null                   # "@jane:example.org", with the quotes; kept, not used yet
   capabilities: [{capability}]   # what a computer must have; [] for any computer
   # What follows may be left out.
   priority: 0                    # higher goes first, -100 to 100

@@ -101,7 +101,7 @@ def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obsta
         Obstacle.CPUS: f"{node.cpus}, of {shape.cpus} needed",
         Obstacle.MEMORY: f"{node.memory_bytes} bytes, of {shape.memory_bytes} needed",
         Obstacle.GPUS: f"{len(node.gpus)}, of {shape.gpus} needed",
-        Obstacle.GONE: f"it {node.presence}" if node.presence == "left" else "it was lost",
+        Obstacle.GONE: "it left" if node.presence == "left" else "it was lost",
         Obstacle.PAUSED: node.pause_reason or "",
         Obstacle.DRAINING: node.draining or "",
         Obstacle.QUARANTINED: node.quarantined or "",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pkgutil
+import re
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
+from distribute.config.settings import NodeSettings
 from distribute.core.errors import (
     DistributeError,
     InputError,
@@ -24,7 +29,7 @@ from distribute_cli import commands
 from distribute_cli.commands.pull import split_words
 from distribute_cli.filters import make_filter
 from distribute_cli.main import app
-from distribute_cli.verbs import ALIASES, NOT_YET, VERBS
+from distribute_cli.verbs import ALIASES, NOT_YET, VERBS, _of_a_cluster, _of_all, _of_an_answer
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +60,30 @@ def test_every_verb_explains_itself(verb: str) -> None:
     result = run(verb, "--help")
     assert result.exit_code == 0
     assert result.stdout.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_everything_a_verb_takes_says_what_it_is_and_stands_in_the_documents(verb: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
+    row = next(line for line in text.splitlines() if re.match(rf"\| .*`{verb}\b", line))
+    several = text.partition("## Options of several verbs")[2]
+    module = importlib.import_module(f"distribute_cli.commands.{verb}")
+    shared = {
+        name for group in (_of_a_cluster, _of_an_answer, _of_all) for name in signature(group).parameters
+    }
+    for parameter in typer.main.get_command(module.app).params:
+        if getattr(parameter, "hidden", False) or "--help" in parameter.opts:
+            continue
+        assert parameter.help, f"{verb} does not say what {parameter.name} is"
+        if parameter.param_type_name == "option":
+            is_own = parameter.name not in shared or (verb in {"up", "server"} and parameter.name == "port")
+            assert f"`{parameter.opts[0]}" in (row if is_own else several), parameter.opts[0]
+
+
+def test_every_setting_stands_in_the_documents() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text().partition("## Settings")[2]
+    for name, field in NodeSettings.model_fields.items():
+        assert f"`{field.alias or name}`" in text
 
 
 def test_help_lists_the_verbs() -> None:
