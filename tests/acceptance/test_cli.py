@@ -8,12 +8,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+
+PATIENCE_S = 60.0
 
 
 class Person:
@@ -194,8 +197,9 @@ def test_output_is_followed_live_to_its_end(jane: Person) -> None:
     jane.runs(
         "add", jane.writes("talk", {"slow": f"echo one; while [ ! -e {go} ]; do sleep 0.1; done; echo two"})
     )
+    deadline = time.monotonic() + PATIENCE_S
     while jane.asks("status", "jane/talk")["job_list"][0]["state"] != "running":
-        pass
+        assert time.monotonic() < deadline, "it does not begin to run"
     following = jane.starts("logs", "-f", "jane/talk/slow")
     assert following.stdout is not None
     assert following.stdout.readline() == "one\n"

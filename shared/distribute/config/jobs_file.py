@@ -16,8 +16,6 @@ from distribute.config.section import Duration, NonEmpty, Section, Size, Text
 from distribute.core.ids import Name
 from distribute.core.specs import MAX_JOBS
 
-DEFAULT_FILE_NAME = "distribute-jobs.yaml"
-
 _MATRIX_USER = re.compile(r"@[^\s:@]+:[^\s:@]+(:\d+)?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
