@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import aclosing
 from functools import partial
 
 from pydantic import ValidationError
@@ -16,7 +17,8 @@ from distribute.core import events as ev
 from distribute.core.errors import Conflict, IntegrityError
 from distribute.core.events import Recorded
 from distribute.core.ids import BatchId
-from distribute.core.manifest import Manifest
+from distribute.core.manifest import StoredObject
+from distribute.core.manifest_text import read_parts
 from distribute.nats.cluster import Cluster
 from distribute.ports import Delivery, Only
 from distribute.runtime import draining, new_id, supervise
@@ -126,13 +128,13 @@ class ArchiverService:
             await store.commit_result(stored)
         if task.manifest is None:
             return
-        text = b"".join([chunk async for chunk in store.get_result(task.manifest)])
         try:
-            manifest = Manifest.model_validate_json(text)
-        except ValidationError as error:
-            why = error.errors()[0]["msg"]
+            async with aclosing(store.get_result(task.manifest)) as pieces:
+                objects = [part async for part in read_parts(pieces) if isinstance(part, StoredObject)]
+        except ValueError as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise IntegrityError(f"{task.manifest.name} is no manifest: {why}") from error
-        for stored in manifest.objects:
+        for stored in objects:
             await store.commit_result(stored)
         await store.commit_result(task.manifest)
 

@@ -9,9 +9,9 @@ import base64
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
-from distribute.core.manifest import STDOUT_NAME, Entry, StoredFolder, StoredLink, link_stays_inside
+from distribute.core.manifest import STDOUT_NAME, StoredFolder, StoredLink, link_stays_inside
 
 _STDOUT = STDOUT_NAME.encode()
 _SAVE = b"distribute_save"
@@ -34,13 +34,18 @@ class Source:
     executable: bool = False
 
 
-@dataclass(slots=True)
-class Leavings:
-    """`entries` are those that need no bytes sent; `left_out` names what is not archived, and why."""
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that is not archived: its name, and why."""
 
-    files: list[Source] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    line: str
+
+
+Found = Source | StoredFolder | StoredLink | LeftOut
+"""Links and empty folders need no bytes sent: they are found as they stand in the manifest."""
+
+
+_NAME_TAKEN = LeftOut(f"{STDOUT_NAME}: the captured output has this name; use another one")
 
 
 def shown(name: bytes) -> tuple[str, str | None]:
@@ -61,69 +66,76 @@ def unlock(path: bytes) -> None:
         os.close(fd)
 
 
-def look_through(save: bytes) -> Leavings:
-    """Everything in the folder `save`, in order of name."""
-    found = Leavings()
+def look_through(save: bytes) -> Iterator[Found]:
+    """Everything in the folder `save`, a folder at a time, in order of name."""
     todo = [b""]
     while todo:
         folder = todo.pop()
         try:
-            children = list(_children(save, folder))
+            folders, others = _names(os.path.join(save, folder))  # noqa: PTH118 (bytes: names need not be text)
         except OSError as error:
-            found.left_out.append(f"{shown(folder or _SAVE)[0]}: this folder can't be read: {error.strerror}")
+            yield LeftOut(f"{shown(folder or _SAVE)[0]}: this folder can't be read: {error.strerror}")
             continue
-        if folder and not children:
+        if folder and not folders and not others:
             path, raw = shown(folder)
-            found.entries.append(StoredFolder(path=path, raw_path=raw))
-        for name, entry in children:
-            archived_as = name if name != _STDOUT else _name_beside_stdout(entry, children)
-            if archived_as is None:
-                found.left_out.append(f"{STDOUT_NAME}: the captured output has this name; use another one")
-            elif entry.is_dir(follow_symlinks=False):
-                todo.append(name)
-            else:
-                _sort(save, archived_as, entry, found)
-    return found
+            yield StoredFolder(path=path, raw_path=raw)
+        if not folder and _STDOUT in folders:
+            yield _NAME_TAKEN
+            folders.remove(_STDOUT)
+        todo.extend(_below(folder, name) for name in folders)
+        for name in others:
+            inside = _below(folder, name)
+            yield (
+                _found(save, inside) if inside != _STDOUT else _found_stdout(save, _SAVE in folders + others)
+            )
 
 
-def _children(save: bytes, folder: bytes) -> Iterator[tuple[bytes, os.DirEntry[bytes]]]:
-    path = os.path.join(save, folder)  # noqa: PTH118 (bytes: names need not be text)
+def _below(folder: bytes, name: bytes) -> bytes:
+    return folder + b"/" + name if folder else name
+
+
+def _names(path: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The names of the folders in a folder, and of everything else. What the system tells with each name
+    takes ten times the memory, and there may be a million."""
     try:
-        entries = list(os.scandir(path))
+        scanning = os.scandir(path)
     except PermissionError:
         unlock(path)
-        entries = list(os.scandir(path))
-    for entry in sorted(entries, key=lambda entry: entry.name):
-        yield (folder + b"/" + entry.name if folder else entry.name), entry
+        scanning = os.scandir(path)
+    folders: list[bytes] = []
+    others: list[bytes] = []
+    with scanning:
+        for entry in scanning:
+            (folders if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
+    return sorted(folders), sorted(others)
 
 
-def _name_beside_stdout(
-    entry: os.DirEntry[bytes], beside: list[tuple[bytes, os.DirEntry[bytes]]]
-) -> bytes | None:
-    """Under which name a job's own `stdout.txt` is archived: in `distribute_save/`, where it can be."""
-    if entry.is_file(follow_symlinks=False) and _SAVE not in {name for name, _ in beside}:
-        return _SAVE + b"/" + _STDOUT
-    return None
+def _found_stdout(save: bytes, name_is_taken: bool) -> Found:
+    """A job's own `stdout.txt` is archived in `distribute_save/`, where it can be."""
+    found = _found(save, _STDOUT)
+    if isinstance(found, Source) and not name_is_taken:
+        return replace(found, name=_SAVE + b"/" + _STDOUT)
+    return _NAME_TAKEN
 
 
-def _sort(save: bytes, name: bytes, entry: os.DirEntry[bytes], found: Leavings) -> None:
+def _found(save: bytes, name: bytes) -> Found:
+    """What is in `save` under a name that is no folder's."""
     path, raw = shown(name)
+    where = os.path.join(save, name)  # noqa: PTH118 (bytes)
     try:
-        status = entry.stat(follow_symlinks=False)
-        target = os.readlink(entry.path) if entry.is_symlink() else b""  # noqa: PTH115 (bytes)
+        status = os.lstat(where)
+        target = os.readlink(where) if stat.S_ISLNK(status.st_mode) else b""  # noqa: PTH115 (bytes)
     except OSError as error:
-        found.left_out.append(f"{path}: can't be read: {error.strerror}")
-        return
+        return LeftOut(f"{path}: can't be read: {error.strerror}")
     if stat.S_ISREG(status.st_mode):
-        found.files.append(Source(name, entry.path, status.st_size, bool(status.st_mode & stat.S_IXUSR)))
-    elif reason := _NOT_STORED.get(stat.S_IFMT(status.st_mode)):
-        found.left_out.append(f"{path}: {reason}, not a file")
-    elif shown(target)[1] is not None:
-        found.left_out.append(f"{path}: a link to {shown(target)[0]!r}, a name that is no valid UTF-8")
-    elif not link_stays_inside(path, target.decode()) or not _ends_inside(save, entry.path):
-        found.left_out.append(f"{path}: a link that leads out, to {target.decode()!r}")
-    else:
-        found.entries.append(StoredLink(path=path, raw_path=raw, target=target.decode()))
+        return Source(name, where, status.st_size, bool(status.st_mode & stat.S_IXUSR))
+    if reason := _NOT_STORED.get(stat.S_IFMT(status.st_mode)):
+        return LeftOut(f"{path}: {reason}, not a file")
+    if shown(target)[1] is not None:
+        return LeftOut(f"{path}: a link to {shown(target)[0]!r}, a name that is no valid UTF-8")
+    if not link_stays_inside(path, target.decode()) or not _ends_inside(save, where):
+        return LeftOut(f"{path}: a link that leads out, to {target.decode()!r}")
+    return StoredLink(path=path, raw_path=raw, target=target.decode())
 
 
 def _ends_inside(save: bytes, link: bytes) -> bool:

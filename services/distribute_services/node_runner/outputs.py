@@ -13,28 +13,36 @@ import hashlib
 import os
 import stat
 from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from pathlib import Path
 
 from distribute.core.manifest import (
     INLINE_ENTRIES,
     STDOUT_NAME,
-    Entry,
     Manifest,
     Outputs,
     StoredFile,
+    StoredFolder,
+    StoredLink,
     StoredObject,
 )
+from distribute.core.manifest_text import ManifestText
 from distribute.ports import ArtifactStore
-from distribute_services.node_runner.leavings import Leavings, Source, look_through, shown, unlock
+from distribute_services.node_runner.leavings import Found, LeftOut, Source, look_through, shown, unlock
 
 SMALL_BYTES = 1 << 20
 """A file of this size or more has an object of its own."""
 
 PACK_BYTES = 8 << 20
+PACK_FILES = 8192
+"""What a pack holds at most. Its files are held in memory until it is sent."""
 
 _PIECE_BYTES = 1 << 20
 _AT_ONCE_BYTES = 64 << 10
 """So much is read faster than a thread is asked to read it."""
+
+_AHEAD = 1000
+"""So many files are looked for at once."""
 
 _EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
@@ -57,32 +65,41 @@ async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: s
     if _is_empty(save):
         if not _size(stdout):
             return NOTHING
-        return await _send(Leavings(), STDOUT_NAME, stdout, store, name_prefix, node)
-    found = await asyncio.to_thread(_look_through, save, stdout.parent)
-    return await _send(found, STDOUT_NAME, stdout, store, name_prefix, node)
+        return await _send(STDOUT_NAME, stdout, None, store, name_prefix, node)
+    found = _look_through(save, stdout.parent)
+    return await _send(STDOUT_NAME, stdout, found, store, name_prefix, node)
 
 
 async def collect_build(
     stdout: Path, name: str, store: ArtifactStore, name_prefix: str, node: str
 ) -> Outputs:
     """Send the output of a build, as the file `name`. Raises as `collect`."""
-    return await _send(Leavings(), name, stdout, store, name_prefix, node)
+    return await _send(name, stdout, None, store, name_prefix, node)
 
 
 async def _send(
-    found: Leavings, stdout_name: str, stdout: Path, store: ArtifactStore, name_prefix: str, node: str
+    stdout_name: str,
+    stdout: Path,
+    found: Iterator[Found] | None,
+    store: ArtifactStore,
+    name_prefix: str,
+    node: str,
 ) -> Outputs:
-    sender = _Sender(store, name_prefix, node, found)
-    await sender.send([Source(stdout_name.encode(), os.fsencode(stdout), _size(stdout)), *found.files])
+    sender = _Sender(store, name_prefix, node)
+    await sender.take(Source(stdout_name.encode(), os.fsencode(stdout), _size(stdout)))
+    # What a job left is looked through in a thread, and only as far ahead as it is sent.
+    while found and (some := await asyncio.to_thread(lambda: list(islice(found, _AHEAD)))):
+        for one in some:
+            await sender.take(one)
     return await sender.outputs()
 
 
-def _look_through(save: Path, slot: Path) -> Leavings:
+def _look_through(save: Path, slot: Path) -> Iterator[Found]:
     """What lies in `save`, or where the job's own link of that name leads, as long as that is in its slot."""
     folder = os.path.realpath(save)
     if folder.startswith(f"{os.path.realpath(slot.parent)}/{slot.name}/"):
         return look_through(os.fsencode(folder))
-    return Leavings(left_out=[f"{save.name}: a link that leads out, to {folder!r}"])
+    return iter([LeftOut(f"{save.name}: a link that leads out, to {folder!r}")])
 
 
 def _is_empty(save: Path) -> bool:
@@ -102,49 +119,49 @@ class _LeftOutError(Exception):
 
 
 class _Sender:
-    """Sends files as objects and writes the manifest on the way."""
+    """Sends files as objects and writes the manifest on the way. No more of either is held than has to be."""
 
-    def __init__(self, store: ArtifactStore, name_prefix: str, node: str, found: Leavings) -> None:
+    def __init__(self, store: ArtifactStore, name_prefix: str, node: str) -> None:
         self._store = store
         self._prefix = name_prefix
         self._node = node
-        self._entries: list[Entry] = list(found.entries)
-        self._left_out = list(found.left_out)
-        self._objects: list[StoredObject] = []
+        self._manifest = ManifestText()
+        self._pack: list[Source] = []
+        self._pack_bytes = 0
         self._sent = 0
+        self._files = 0
+        self._size_bytes = 0
 
-    async def send(self, files: list[Source]) -> None:
-        pack: list[Source] = []
-        pack_bytes = 0
-        for file in files:
-            if file.size_bytes >= SMALL_BYTES:
-                await self._send_alone(file)
-            elif file.size_bytes == 0:
-                self._add(file, 0, _EMPTY_SHA256, None)
-            else:
-                if pack_bytes + file.size_bytes > PACK_BYTES:
-                    await self._send_pack(pack)
-                    pack, pack_bytes = [], 0
-                pack.append(file)
-                pack_bytes += file.size_bytes
-        if pack:
-            await self._send_pack(pack)
+    async def take(self, found: Found) -> None:
+        """Send it, now or with the next pack, or note it."""
+        match found:
+            case LeftOut(line):
+                self._manifest.left_out.add(line)
+            case StoredLink() | StoredFolder():
+                self._manifest.entries.add(found)
+            case Source(size_bytes=0):
+                self._add(found, 0, _EMPTY_SHA256, None)
+            case Source(size_bytes=size) if size >= SMALL_BYTES:
+                await self._send_alone(found)
+            case Source(size_bytes=size):
+                if self._pack_bytes + size > PACK_BYTES or len(self._pack) == PACK_FILES:
+                    await self._send_pack()
+                self._pack.append(found)
+                self._pack_bytes += size
 
     async def outputs(self) -> Outputs:
-        """The manifest, inline or, where it is long, as one more object."""
-        manifest = Manifest(
-            entries=tuple(self._entries), objects=tuple(self._objects), left_out=tuple(self._left_out)
-        )
-        stored = None
-        if len(self._entries) + len(self._left_out) > INLINE_ENTRIES:
-            stored = await self._put(_pieces_of(manifest.model_dump_json().encode()))
-        files = [entry for entry in self._entries if isinstance(entry, StoredFile)]
+        """The manifest, inline or, where it is long, as one more object. Nothing can be taken any more."""
+        if self._pack:
+            await self._send_pack()
+        manifest, stored = self._manifest, None
+        if len(manifest.entries) + len(manifest.left_out) > INLINE_ENTRIES:
+            stored = await self._put(_each(manifest.pieces()))
         return Outputs(
-            inline=manifest if stored is None else None,
+            inline=manifest.manifest() if stored is None else None,
             stored=stored,
-            objects=len(self._objects),
-            files=len(files),
-            size_bytes=sum(file.size_bytes for file in files),
+            objects=len(manifest.objects),
+            files=self._files,
+            size_bytes=self._size_bytes,
         )
 
     async def _put(self, source: AsyncIterator[bytes]) -> StoredObject:
@@ -156,17 +173,20 @@ class _Sender:
         try:
             stored = await self._put(_read_large(file))
         except _LeftOutError as why:
-            self._left_out.append(f"{shown(file.name)[0]}: {why}")
+            self._manifest.left_out.add(f"{shown(file.name)[0]}: {why}")
         else:
-            self._objects.append(stored)
-            self._add(file, 0, stored.sha256, len(self._objects) - 1)
+            self._add(file, 0, stored.sha256, len(self._manifest.objects))
+            self._manifest.objects.add(stored)
 
-    async def _send_pack(self, files: list[Source]) -> None:
-        pack = _Pack(files)
-        self._objects.append(await self._put(pack.pieces()))
+    async def _send_pack(self) -> None:
+        pack = _Pack(self._pack)
+        self._pack, self._pack_bytes = [], 0
+        stored = await self._put(pack.pieces())
         for file, offset, sha256 in pack.read:
-            self._add(file, offset, sha256, len(self._objects) - 1)
-        self._left_out += pack.left_out
+            self._add(file, offset, sha256, len(self._manifest.objects))
+        for line in pack.left_out:
+            self._manifest.left_out.add(line)
+        self._manifest.objects.add(stored)
 
     def _add(self, file: Source, offset: int, sha256: str, number: int | None) -> None:
         path, raw = shown(file.name)
@@ -179,7 +199,9 @@ class _Sender:
             object=number,
             offset=offset,
         )
-        self._entries.append(entry)
+        self._manifest.entries.add(entry)
+        self._files += 1
+        self._size_bytes += file.size_bytes
 
 
 class _Pack:
@@ -231,9 +253,9 @@ async def _read_large(file: Source) -> AsyncIterator[bytes]:
         _check_unchanged(file, fd, size)
 
 
-async def _pieces_of(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), _PIECE_BYTES):
-        yield content[start : start + _PIECE_BYTES]
+async def _each(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in pieces:
+        yield piece
 
 
 @contextlib.contextmanager

@@ -1,0 +1,123 @@
+"""A manifest written and read bit by bit is the one that is written and read at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from distribute.core.manifest import Manifest, StoredFile, StoredFolder, StoredLink, StoredObject
+from distribute.core.manifest_text import ManifestText, Part, read_parts
+
+digests = st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}")
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+raws = st.none() | st.just("/w==")
+files = st.builds(
+    StoredFile,
+    path=texts,
+    raw_path=raws,
+    size_bytes=st.integers(0, 2**63),
+    sha256=digests,
+    executable=st.booleans(),
+    object=st.none() | st.integers(0, 9),
+)
+entries = (
+    files
+    | st.builds(StoredLink, path=texts, target=texts)
+    | st.builds(StoredFolder, path=texts, raw_path=raws)
+)
+stored = st.builds(
+    StoredObject, name=texts, nuid=texts, size_bytes=st.integers(0), chunks=st.integers(0), sha256=digests
+)
+manifests = st.builds(
+    Manifest,
+    entries=st.lists(entries).map(tuple),
+    objects=st.lists(stored, max_size=3).map(tuple),
+    left_out=st.lists(texts, max_size=3).map(tuple),
+)
+
+
+def written(manifest: Manifest) -> ManifestText:
+    text = ManifestText()
+    for entry in manifest.entries:
+        text.entries.add(entry)
+    for one in manifest.objects:
+        text.objects.add(one)
+    for line in manifest.left_out:
+        text.left_out.add(line)
+    return text
+
+
+def read(text: bytes, piece_bytes: int) -> list[Part]:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(text), piece_bytes):
+            yield text[start : start + piece_bytes]
+
+    async def everything() -> list[Part]:
+        return [part async for part in read_parts(pieces())]
+
+    return asyncio.run(everything())
+
+
+@given(manifests, st.integers(1, 40), st.none() | st.integers(0, 3))
+def test_it_is_the_same(manifest: Manifest, piece_bytes: int, indent: int | None) -> None:
+    text = b"".join(written(manifest).pieces())
+    assert text == manifest.model_dump_json().encode()
+    assert written(manifest).manifest() == manifest
+    parts = [*manifest.entries, *manifest.objects, *manifest.left_out]
+    assert read(manifest.model_dump_json(indent=indent).encode(), piece_bytes) == parts
+
+
+@given(manifests, st.data())
+@settings(max_examples=300)
+def test_what_is_read_bit_by_bit_would_be_read_at_once(manifest: Manifest, data: st.DataObject) -> None:
+    text = bytearray(manifest.model_dump_json().encode())
+    at = data.draw(st.integers(0, len(text) - 1))
+    text[at : at + data.draw(st.integers(0, 3))] = data.draw(
+        st.sampled_from([b"", b",", b"]", b"}", b'"', b"{}", b"\xff"])
+    )
+    try:
+        parts = read(bytes(text), 16)
+    except ValueError:
+        return
+    whole = Manifest.model_validate_json(text)
+    assert parts == [*whole.entries, *whole.objects, *whole.left_out]
+
+
+@pytest.mark.parametrize("count", [255, 256, 257, 1000])
+def test_many(count: int) -> None:
+    many = Manifest(entries=tuple(StoredFolder(path=f"{number}") for number in range(count)))
+    text = written(many)
+    assert len(text.entries) == count
+    assert text.manifest() == many
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        "{}x",
+        '{"entries":[1]}',
+        '{"entries":[{}]}',
+        '{"entries":[],}',
+        '{"left_out":["a",]}',
+        '{"a":[]}',
+    ],
+)
+def test_what_is_no_manifest(text: str) -> None:
+    with pytest.raises(ValidationError):
+        Manifest.model_validate_json(text)
+    with pytest.raises(ValueError, match=r"."):
+        read(text.encode(), 3)
+
+
+@pytest.mark.parametrize("deep", ['{"entries":[' + '{"a":' * 100_000, '{"left_out":["' + "x" * (3 << 20)])
+def test_no_peer_can_have_it_hold_much(deep: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read(deep.encode(), 1 << 19)
