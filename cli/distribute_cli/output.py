@@ -39,6 +39,9 @@ class Bar(Protocol):
 class Output(ABC):
     """Where a verb's answer goes. One method a kind of answer; each takes the answer's JSON document."""
 
+    most_jobs: int | None = None
+    """How many of a batch's jobs are listed unless all are asked for. None: all of them."""
+
     @abstractmethod
     def batches(self, document: Document) -> None:
         """All batches."""
@@ -84,6 +87,8 @@ class Output(ABC):
 
 class TableOutput(Output):
     """For people."""
+
+    most_jobs = 100
 
     def batches(self, document: Document) -> None:
         from distribute_cli import tables

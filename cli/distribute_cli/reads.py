@@ -31,18 +31,18 @@ class Reads:
 
         return batches_view(await self._fold())
 
-    async def batch(self, batch: BatchId) -> Document:
-        """One batch, with its `job_list`.
+    async def batch(self, batch: BatchId, **which: Any) -> Document:
+        """One batch, with its `job_list`. `which` of its jobs are listed: see `views.batch_view`.
 
         Raises:
             Refused: there is no such batch.
         """
-        answer = await self._ask("batch", {"namespace": batch.namespace, "batch": batch.batch})
+        answer = await self._ask("batch", {"namespace": batch.namespace, "batch": batch.batch, **which})
         if answer is None:
             from distribute.core.views import batch_view
 
             state = await self._fold()
-            answer = batch_view(state, batch) if batch in state.batches else {"error": "unknown"}
+            answer = batch_view(state, batch, **which) if batch in state.batches else {"error": "unknown"}
         if "error" in answer:
             raise no_such_batch(batch)
         return answer
@@ -53,7 +53,7 @@ class Reads:
         Raises:
             Refused: there is no such batch or job.
         """
-        for found in (await self.batch(job.batch_id))["job_list"]:
+        for found in (await self.batch(job.batch_id, job=job.job))["job_list"]:
             if found["job"] == job.job:
                 return dict(found)
         batch = printable(str(job.batch_id))

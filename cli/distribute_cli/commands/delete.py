@@ -27,7 +27,7 @@ async def delete(
     async with session.cluster() as cluster:
         reads = Reads(cluster, session.output)
         found = await find_batch(reads, batch)
-        jobs = (await reads.batch(found))["jobs"]
+        jobs = (await reads.batch(found, most=0))["jobs"]
         name = printable(str(found))
         question = f"Delete {name} and the results of its {jobs['total']} jobs for good? [y/N]"
         if not yes and (await answer_to(question)).lower() not in {"y", "yes"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,14 +11,38 @@ from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 
+class JobState(StrEnum):
+    """The states of jobs, as they are shown."""
+
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    KILLED = "killed"
+
+
 async def status(
     session: Session,
     batch: Annotated[
         str | None, typer.Argument(metavar="BATCH", help="NAMESPACE/BATCH, or its YAML file.")
     ] = None,
+    every: Annotated[bool, typer.Option("--all", "-a", help="List all jobs of the batch.")] = False,
+    state: Annotated[
+        list[JobState] | None, typer.Option("--state", help="List only jobs of this state; may be repeated.")
+    ] = None,
 ) -> None:
-    """Show the batches and their counts; with a batch, its jobs."""
+    """Show the batches and their counts; with a batch, its jobs.
+
+    Of a batch of more than 100 jobs, a table lists 100: first those that failed, then those that run, are
+    paused or assigned, then the rest in the order of the file. With --all, --json or --quiet it lists all.
+    """
+    from distribute.core.errors import InputError
     from distribute_cli.reads import Reads
+
+    if batch is None and (every or state):
+        raise InputError("--all and --state are about the jobs of one batch: name it, as NAMESPACE/BATCH")
 
     async with session.cluster() as cluster:
         reads = Reads(cluster, session.output)
@@ -26,7 +51,10 @@ async def status(
             return
         from distribute_cli.targets import find_batch
 
-        session.output.batch(await reads.batch(await find_batch(reads, batch)))
+        states = [one.value for one in state] if state else None
+        most = None if every else session.output.most_jobs
+        found = await find_batch(reads, batch)
+        session.output.batch(await reads.batch(found, states=states, most=most))
 
 
 app = verb(status)

@@ -22,7 +22,7 @@ async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterato
     """Answer `status`, `batch`, `nodes`, `why` and `match` for as long as the context lasts."""
     answers: dict[str, Callable[[Json], Json]] = {
         "status": lambda _: batches_view(scheduler.state),
-        "batch": lambda asked: batch_view(scheduler.state, _batch_id(asked)),
+        "batch": lambda asked: _batch(scheduler, **asked),
         "nodes": lambda _: nodes_view(scheduler.state, scheduler.beats, scheduler.agenda.out_of_touch),
         "why": lambda asked: why_view(scheduler.agenda, _batch_id(asked), asked["job"]),
         "match": lambda asked: _match(scheduler, asked),
@@ -51,6 +51,10 @@ def _answered(answer: Callable[[Json], Json], payload: bytes) -> Json:
 
 def _batch_id(asked: Json) -> BatchId:
     return BatchId(asked["namespace"], asked["batch"])
+
+
+def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) -> Json:
+    return batch_view(scheduler.state, BatchId(namespace, batch), **which)
 
 
 def _match(scheduler: Scheduler, asked: Json) -> Json:

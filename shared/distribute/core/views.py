@@ -6,7 +6,7 @@ Times become RFC 3339 in UTC, durations are seconds, sizes bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +32,10 @@ _JOB_STATES = {
 }
 
 
+_URGENCY: dict[int, int] = {Status.FAILED: 0, Status.RUNNING: 1, Status.CLAIMED: 1, Status.ASSIGNED: 1}
+"""What is looked for first where there is not room for all."""
+
+
 def rfc3339(time: float | None) -> str | None:
     """Seconds since 1970 as text, to the millisecond; None and 0 (never) as None."""
     if not time:
@@ -44,11 +48,33 @@ def batches_view(state: State) -> Json:
     return {"batches": [_batch(batch) for batch in sorted(state.batches.values(), key=lambda b: b.seq)]}
 
 
-def batch_view(state: State, batch_id: BatchId) -> Json:
-    """B and its `job_list`, in the order of the user's file. Raises `KeyError` for an unknown batch."""
+def batch_view(
+    state: State,
+    batch_id: BatchId,
+    *,
+    job: str | None = None,
+    states: Collection[str] | None = None,
+    most: int | None = None,
+) -> Json:
+    """B and its `job_list`, in the order of the user's file: all jobs, or those of some states, or one.
+
+    Of more than `most` come first those that failed, then those in flight, then the rest; `more_jobs` says
+    how many are not listed. Raises `KeyError` for an unknown batch.
+    """
     batch = state.batches[batch_id]
-    rows = batch.file_order if batch.file_order is not None else range(len(batch.names))
-    return {**_batch(batch), "job_list": [_job(state, batch, row) for row in rows]}
+    rows: Sequence[int] = batch.file_order if batch.file_order is not None else range(len(batch.names))
+    if job is not None:
+        rows = [batch.rows[job]] if job in batch.rows else []
+    if states is not None:
+        rows = [row for row in rows if _job_state(state, batch, row) in states]
+    found = len(rows)
+    if most is not None and found > most:
+        rows = sorted(rows, key=lambda row: _URGENCY.get(batch.status[row], 2))[:most]
+    return {
+        **_batch(batch),
+        "job_list": [_job(state, batch, row) for row in rows],
+        "more_jobs": found - len(rows),
+    }
 
 
 def nodes_view(state: State, beats: Mapping[str, Beat], out_of_touch: frozenset[str]) -> Json:
@@ -138,12 +164,19 @@ def _batch(batch: BatchState) -> Json:
     }
 
 
+def _job_state(state: State, batch: BatchState, row: int) -> str:
+    status = Status(batch.status[row])
+    attempt = batch.active.get(row) if status is Status.RUNNING else None
+    is_paused = attempt is not None and state.nodes[attempt.node].paused_until is not None
+    return "paused" if is_paused else _JOB_STATES[status]
+
+
 def _job(state: State, batch: BatchState, row: int) -> Json:
     status = Status(batch.status[row])
     attempt = batch.active.get(row)
     view: Json = {
         "job": batch.names[row],
-        "state": _JOB_STATES[status],
+        "state": _job_state(state, batch, row),
         "attempt": batch.attempts[row],
         "node": attempt.node if attempt else None,
         "exit_code": None,
@@ -159,8 +192,6 @@ def _job(state: State, batch: BatchState, row: int) -> Json:
         "archived": False,
     }
     if attempt is not None:
-        if status is Status.RUNNING and state.nodes[attempt.node].paused_until is not None:
-            view["state"] = "paused"
         return view
     outcomes = batch.outcomes
     if not len(outcomes.node) or not outcomes.finished_at[row]:

@@ -230,3 +230,16 @@ def test_every_wrong_expression_is_named_with_place_and_cause() -> None:
     )
     assert unclosed.endswith(r"; for the plain text write 'a\\(b'")
     assert repeated.startswith("'*' is no regular expression: nothing to repeat at character 1;")
+
+
+@pytest.mark.parametrize("options", [["--all"], ["--state", "failed"]])
+def test_which_jobs_are_listed_is_about_one_batch(options: list[str]) -> None:
+    ended = program("status", *options)
+    assert ended.returncode == 2
+    assert "name it, as NAMESPACE/BATCH" in ended.stderr
+
+
+def test_a_state_that_no_job_has() -> None:
+    ended = program("status", "jane/sweep", "--state", "faild")
+    assert ended.returncode == 2
+    assert "failed" in ended.stderr

@@ -98,6 +98,14 @@ def test_one_batch_as_a_table() -> None:
     assert lines[6].split() == ["job3", "queued", "-", "-", "-", "-", "-"]
 
 
+def test_a_table_says_how_many_jobs_it_does_not_list() -> None:
+    lines = drawn(tables.batch, batch_view(STATE, SPEC.id, most=1))
+    assert lines[4].split()[:2] == ["job1", "failed"]
+    assert lines[-1] == "2 more jobs: --all lists all of them, --state those of one state"
+    assert (TableOutput.most_jobs, JsonOutput.most_jobs, QuietOutput.most_jobs) == (100, None, None)
+    assert "more jobs" not in "".join(drawn(tables.batch, BATCH))
+
+
 def test_a_batch_tells_why_it_failed_and_where_its_build_did() -> None:
     document = BATCH | {"reason": "no node could build it", "build_failed": {"ws1": "no compiler"}}
     text = "\n".join(drawn(tables.batch, document))

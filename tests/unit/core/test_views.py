@@ -186,6 +186,31 @@ def test_jobs_stand_in_the_order_of_the_file() -> None:
     assert [job["job"] for job in batch_view(lab.state, SWEEP)["job_list"]] == ["b", "a", "c"]
 
 
+def test_what_is_looked_for_comes_first_where_there_is_no_room_for_all() -> None:
+    lab = after(make.kill_requested(job="job1"), make.assigned("job3"), jobs=6)
+    lab.run("job3")
+    lab.happen(make.finished("job3", succeeded=False), make.assigned("job5"))
+    view = batch_view(lab.state, SWEEP, most=3)
+    assert [job["job"] for job in view["job_list"]] == ["job3", "job5", "job1"]
+    assert (view["more_jobs"], view["jobs"]["total"]) == (3, 6)
+    view = batch_view(lab.state, SWEEP, most=6)
+    assert [job["job"] for job in view["job_list"]] == [f"job{number}" for number in range(1, 7)]
+    assert view["more_jobs"] == 0
+
+
+def test_jobs_of_some_states_and_one_job() -> None:
+    lab = after(*RUNNING, make.paused(), make.kill_requested(job="job3"), jobs=4)
+
+    def listed(**which: object) -> list[str]:
+        return [job["job"] for job in batch_view(lab.state, SWEEP, **which)["job_list"]]
+
+    assert listed(states=["paused", "killed"]) == ["job1", "job3"]
+    assert listed(states=["running"]) == []
+    assert batch_view(lab.state, SWEEP, states=["queued"], most=1)["more_jobs"] == 1
+    assert listed(job="job2") == ["job2"]
+    assert listed(job="nobody") == []
+
+
 def test_an_unknown_batch_is_named() -> None:
     with pytest.raises(KeyError, match="sweep"):
         batch_view(Lab().state, SWEEP)
