@@ -101,8 +101,8 @@ def batch(document: Document) -> Iterator[RenderableType]:
         right={"attempt", "took", "cpu", "memory"},
         optional={"node", "attempt", "exit", "took", "cpu", "memory", "why"},
     )
-    if document["more_jobs"]:
-        yield f"\n{document['more_jobs']} more jobs: --all lists all of them, --state those of one state"
+    if more := document.get("more_jobs"):
+        yield f"\n{more} more jobs: --all lists all of them, --state those of one state"
 
 
 def _job_row(job: Document) -> dict[str, Cell]:

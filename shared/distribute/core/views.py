@@ -59,7 +59,7 @@ def batch_view(
     """B and its `job_list`, in the order of the user's file: all jobs, or those of some states, or one.
 
     Of more than `most` come first those that failed, then those in flight, then the rest; `more_jobs` says
-    how many are not listed. Raises `KeyError` for an unknown batch.
+    how many are not listed, where some are not. Raises `KeyError` for an unknown batch.
     """
     batch = state.batches[batch_id]
     rows: Sequence[int] = batch.file_order if batch.file_order is not None else range(len(batch.names))
@@ -70,11 +70,8 @@ def batch_view(
     found = len(rows)
     if most is not None and found > most:
         rows = sorted(rows, key=lambda row: _URGENCY.get(batch.status[row], 2))[:most]
-    return {
-        **_batch(batch),
-        "job_list": [_job(state, batch, row) for row in rows],
-        "more_jobs": found - len(rows),
-    }
+    view = {**_batch(batch), "job_list": [_job(state, batch, row) for row in rows]}
+    return view | {"more_jobs": found - len(rows)} if found > len(rows) else view
 
 
 def nodes_view(state: State, beats: Mapping[str, Beat], out_of_touch: frozenset[str]) -> Json:
