@@ -90,20 +90,6 @@ def entry_bytes(entry: Entry) -> bytes:
     return entry.path.encode()
 
 
-def is_inside(path: str) -> bool:
-    """True where a relative, normalized path stays in the folder it is resolved against."""
-    if not path or "\0" in path or path.startswith("/"):
-        return False
-    depth = 0
-    for part in path.split("/"):
-        if part in {"", "."}:
-            continue
-        depth += -1 if part == ".." else 1
-        if depth < 0:
-            return False
-    return True
-
-
 def link_stays_inside(path: str, target: str) -> bool:
     """True where the link at `path`, pointing to `target`, can't lead out of the job's folder.
 
