@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,9 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from distribute.config.where import embedded_cluster_file, state_dir
 from distribute.core.errors import DistributeError, Refused
-from distribute_cli.supervisor import gone
+from distribute_cli.supervisor import gone, last_line
 
-ENDED_WITHIN_S = 120.0
+TOLD_AFTER_S = 10.0
+"""So long a cluster's end is waited for in silence."""
 
 _SAME_START_S = 1.0
 """Two readings of a process's start time differ by less than this."""
@@ -98,13 +99,17 @@ def running(place: Path) -> Note | None:
     return note if not ended and abs(started - note.started) < _SAME_START_S else None
 
 
-async def end(place: Path) -> Note:
-    """End the cluster written down at `place`, and wait until all of it has ended.
+async def end(place: Path, tell: Callable[[str], None]) -> Note:
+    """End the cluster written down at `place`, and wait until all of it has ended, however long its nodes
+    take to store and report what has ended. Said again of one that is ending, it ends at once.
+
+    Args:
+        place: where it is written down.
+        tell: says to a person what is waited for.
 
     Raises:
         Refused: none runs, or its process is somebody else's.
         Damaged: it can't be told which.
-        DistributeError: it does not end.
     """
     note = running(place)
     if note is None:
@@ -118,15 +123,28 @@ async def end(place: Path) -> Note:
         ) from None
     except ProcessLookupError:
         return note
+    ending = asyncio.create_task(gone(pid))
     try:
-        async with asyncio.timeout(ENDED_WITHIN_S):
-            await gone(pid)
-    except TimeoutError:
-        raise DistributeError(
-            f"the cluster in {note.dir} (process {pid}) has not ended within {ENDED_WITHIN_S:g} s; "
-            f"the logs in {note.dir}/logs tell more"
-        ) from None
+        done, _ = await asyncio.wait({ending}, timeout=TOLD_AFTER_S)
+        if not done:
+            tell(_what_it_waits_for(note))
+        await ending
+    finally:
+        ending.cancel()
     return note
+
+
+def _what_it_waits_for(note: Note) -> str:
+    waits = [
+        f"node-{name}.log ends with: {last_line(log)}"
+        for name in note.nodes
+        if (log := Path(note.dir, "logs", f"node-{name}.log")).exists()
+    ]
+    told = "".join(f"\n  {line}" for line in waits)
+    return (
+        f"the cluster in {note.dir} has not ended yet; `distribute down`, once more, ends it at once;"
+        f" its nodes say in {note.dir}/logs what they wait for:{told}"
+    )
 
 
 def _read(place: Path) -> Note | None:

@@ -82,8 +82,10 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def local_cluster(plan: Plan) -> AsyncIterator[str]:
+async def local_cluster(plan: Plan, at_once: asyncio.Event | None = None) -> AsyncIterator[str]:
     """Run a cluster for as long as the block lasts, which begins when every node has joined. Gives its URL.
+
+    With `at_once`, its end waits for what nodes have still to store and report, until this is set.
 
     Raises:
         Refused: one runs in its folder already.
@@ -97,16 +99,17 @@ async def local_cluster(plan: Plan) -> AsyncIterator[str]:
         supervisor = Supervisor()
         server = broker.address.urls[0]
         services = _services(server, plan)
+        nodes = {_process_name(node) for node in plan.nodes}
         supervisor.keep("broker", partial(run_broker, broker))
         try:
             async with open_cluster(broker.address, "distribute up", provisioning=True) as cluster:
                 before = await cluster.log.last_seq()
                 for name, argv in services.items():
-                    supervisor.keep(name, partial(run_process, argv, logs / f"{name}.log"))
+                    patience = at_once if name in nodes else None
+                    supervisor.keep(name, partial(run_process, argv, logs / f"{name}.log", patience))
                 await _ready_or_failed(cluster, plan, before, supervisor)
             yield server
         finally:
-            nodes = {_process_name(node) for node in plan.nodes}
             await supervisor.stop(*nodes)  # while the others still listen: what they end with is recorded
             await supervisor.stop(*(services.keys() - nodes))
             await supervisor.stop("broker")

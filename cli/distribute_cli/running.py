@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,13 +22,17 @@ END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> int:
     """Run a cluster until a signal ends it. When it is ready, say so, and close `ready_fd`."""
-    serving = asyncio.create_task(_serve(output, plan, ready_fd))
+    at_once = asyncio.Event()
+    serving = asyncio.create_task(_serve(output, plan, ready_fd, at_once))
     loop = asyncio.get_running_loop()
 
     def end() -> None:
+        if not serving.cancelling():
+            serving.cancel()
+            return
+        at_once.set()  # a second Ctrl-C does not wait for what nodes have still to store and report
         for number in END_SIGNALS:
-            loop.remove_signal_handler(number)  # a second Ctrl-C does not wait for good order
-        serving.cancel()
+            loop.remove_signal_handler(number)  # and a third for nothing
 
     for number in END_SIGNALS:
         loop.add_signal_handler(number, end)
@@ -38,9 +43,11 @@ async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> i
     return 0
 
 
-async def _serve(output: Output, plan: Plan, ready_fd: int | None) -> None:
-    async with local_cluster(plan) as server:
-        with written_down(server, plan.directory, [node.name for node in plan.nodes]) as note:
+async def _serve(output: Output, plan: Plan, ready_fd: int | None, at_once: asyncio.Event) -> None:
+    with ExitStack() as until_it_has_ended:  # so that a second `down` finds it still
+        async with local_cluster(plan, at_once) as server:
+            nodes = [node.name for node in plan.nodes]
+            note = until_it_has_ended.enter_context(written_down(server, plan.directory, nodes))
             _tell_ready(output, note)
             if ready_fd is not None:
                 os.write(ready_fd, b"ready\n")

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from distribute.core.errors import DistributeError
+from distribute.runtime import PARENT_GONE
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,9 @@ GIVE_UP_STARTING_AFTER = 3
 
 PATIENCE_S = 20.0
 """How long a process may take to end in good order before it is killed."""
+
+TOLD_AFTER_S = 5.0
+"""So long one that is waited for is waited for in silence."""
 
 _PR_SET_PDEATHSIG = 1
 _LAST_WORDS_BYTES = 2000
@@ -79,8 +83,11 @@ class Supervisor:
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
 
 
-async def run_process(argv: Sequence[str], log_path: Path) -> str:
-    """Run a program to its end, its output added to a log. Returns how it ended, and its last words."""
+async def run_process(argv: Sequence[str], log_path: Path, at_once: asyncio.Event | None = None) -> str:
+    """Run a program to its end, its output added to a log. Returns how it ended, and its last words.
+
+    Cancelled, it ends the program. With `at_once`, that may take as long as it takes, until this is set.
+    """
     with log_path.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -94,9 +101,9 @@ async def run_process(argv: Sequence[str], log_path: Path) -> str:
         code = await process.wait()
     finally:
         if process.returncode is None:
-            await _end(process)
+            await _end(process, log_path, at_once)
     how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-    return f"{how}; {log_path} ends with: {_last_line(log_path)}"
+    return f"{how}; {log_path} ends with: {last_line(log_path)}"
 
 
 async def gone(pid: int) -> None:
@@ -115,8 +122,10 @@ async def gone(pid: int) -> None:
         os.close(descriptor)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, log_path: Path, at_once: asyncio.Event | None) -> None:
     process.terminate()
+    if at_once is not None and not await _ended(process, log_path, at_once):
+        process.terminate()  # said again, it is meant
     try:
         # Not `asyncio.timeout`: in a task that is being cancelled, as this one, it raises no
         # TimeoutError before Python 3.11.3.
@@ -127,15 +136,37 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def _last_line(path: Path) -> str:
+async def _ended(process: asyncio.subprocess.Process, log_path: Path, at_once: asyncio.Event) -> bool:
+    """Wait until a process has ended, and say what it waits for; False where nobody is to wait any more."""
+    ended = asyncio.ensure_future(process.wait())
+    hurried = asyncio.ensure_future(at_once.wait())
+    try:
+        for timeout_s in (TOLD_AFTER_S, None):
+            done, _ = await asyncio.wait(
+                {ended, hurried}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if done:
+                break
+            log.warning(
+                "process %d has not ended yet, and is waited for: %s ends with: %s; Ctrl-C or"
+                " `distribute down`, once more, ends it at once", process.pid, log_path, last_line(log_path),
+            )  # fmt: skip
+        return ended in done
+    finally:
+        hurried.cancel()
+        ended.cancel()
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log."""
     lines = path.read_bytes()[-_LAST_WORDS_BYTES:].decode(errors="replace").strip().splitlines()
     return lines[-1] if lines else "nothing"
 
 
 _prctl = ctypes.CDLL(None).prctl
-_TERMINATE = int(signal.SIGTERM)
+_PARENT_GONE = int(PARENT_GONE)
 
 
 def _end_with_parent() -> None:
     """Have the kernel end this process when the supervisor is gone, even by SIGKILL."""
-    _prctl(_PR_SET_PDEATHSIG, _TERMINATE)
+    _prctl(_PR_SET_PDEATHSIG, _PARENT_GONE)

@@ -18,8 +18,9 @@ from distribute.core.errors import DistributeError, exit_code
 
 if TYPE_CHECKING:
     from distribute.nats.cluster import Cluster
+    from distribute.runtime import Stop
 
-    Serve = Callable[[Cluster, asyncio.Event], Coroutine[Any, Any, None]]
+    Serve = Callable[[Cluster, Stop], Coroutine[Any, Any, None]]
 
 
 def main(arguments: list[str] | None = None) -> int:

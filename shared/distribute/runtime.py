@@ -32,12 +32,36 @@ def new_id() -> str:
     return ulid(time.time_ns() // 1_000_000, os.urandom(10))
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set, for a service to end in good order."""
-    stop = asyncio.Event()
+PARENT_GONE = signal.SIGUSR1
+"""What a supervisor has the kernel send its services when it dies itself."""
+
+
+class Stop(asyncio.Event):
+    """The wish that a service ends in good order. `at_once`: and that it waits for nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_once = asyncio.Event()
+
+    def ask(self) -> None:
+        """The first time it is a wish; said again, it is meant."""
+        if self.is_set():
+            self.at_once.set()
+        self.set()
+
+    def insist(self) -> None:
+        self.set()
+        self.at_once.set()
+
+
+def stop_on_signals() -> Stop:
+    """A wish to end that SIGTERM and SIGINT say. Where the supervisor is gone, so may the broker be, and
+    nobody is there to say it again: then it is meant at once."""
+    stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.ask)
+    loop.add_signal_handler(PARENT_GONE, stop.insist)
     return stop
 
 

@@ -141,7 +141,7 @@ async def test_another_process_with_the_number_of_an_ended_one_is_not_touched(ho
             pass
         here._write(home / "up.json", note.model_copy(update={"pid": bystander.pid}))
         with pytest.raises(Refused, match="no cluster runs here"):
-            await here.end(home / "up.json")
+            await here.end(home / "up.json", print)
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -153,7 +153,7 @@ async def test_a_note_that_is_damaged_is_told_and_written_over(home: Path, damag
     home.mkdir(parents=True)
     (home / "up.json").write_text(damaged)
     with pytest.raises(DistributeError, match=r"up\.json does not say which cluster runs \(.*; `dis"):
-        await here.end(home / "up.json")
+        await here.end(home / "up.json", print)
     with here.written_down("nats://127.0.0.1:1", home / "a", []) as note:
         assert here.running(home / "up.json") == note
     assert not (home / "up.json").exists()

@@ -18,12 +18,15 @@ async def down(
         typer.Option("--dir", metavar="D", help="That of a cluster that was started with --dir D."),
     ] = None,
 ) -> None:
-    """End the cluster that runs on this computer, and its running jobs. What it stores stays."""
+    """End the cluster that runs on this computer, and its running jobs. What it stores stays.
+
+    Jobs that have ended are waited for until their results are stored; `down` once more does not wait.
+    """
     from distribute.config.where import embedded_cluster_file
     from distribute_cli.here import end, note_in
 
     place = embedded_cluster_file() if directory is None else note_in(directory.absolute())
-    note = await end(place)
+    note = await end(place, session.output.hint)
     session.output.done(f"the cluster in {note.dir} has ended", note.model_dump())
     session.output.hint("what it stores stays: `distribute up` goes on with it")
 

@@ -42,6 +42,7 @@ from distribute_services.node_runner.instructions import (
 
 _NODE_EVENTS = frozenset({"assigned", "released", "joined", "lost"})
 _BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
+_ENDED = frozenset({Phase.COLLECTING, Phase.REPORTING})
 
 
 def wanted(node: str) -> Only:
@@ -124,14 +125,23 @@ class RunnerMachine:
     def leave(self) -> list[Instruction]:
         """Take no more, stop what has not ended yet; what has ended is still collected and reported."""
         self.leaving = True
-        unfinished = [
-            run for run in self.runs.values() if run.phase not in {Phase.COLLECTING, Phase.REPORTING}
-        ]
-        return [instruction for run in unfinished for instruction in self._stop(run)]
+        unfinished = [run for run in self.runs.values() if run.phase not in _ENDED]
+        builds = list(self.builds)
+        self.builds.clear()
+        return [*self._stop_all(unfinished), *(Forget(batch) for batch in builds)]
+
+    def abandon(self) -> list[Instruction]:
+        """As `leave`, but what has ended is given back, too, where that was not reported yet."""
+        return [*self.leave(), *self._stop_all(list(self.runs.values()))]
 
     def left(self) -> list[Instruction]:
         """Say goodbye. Called when nothing runs any more."""
         return [Announce(ev.Left(**self._stamp(), node=self.node))]
+
+    @property
+    def ended(self) -> list[Run]:
+        """The runs that have ended, and are not reported yet."""
+        return [run for run in self.runs.values() if run.phase in _ENDED]
 
     @property
     def idle(self) -> bool:
@@ -151,18 +161,18 @@ class RunnerMachine:
             return self._retry_build(event.scope)
         if isinstance(event, ev.Joined):
             return self._somebody_joined(recorded.seq, event)
-        if event.author == self.node or self.leaving:
+        if event.author == self.node:
             return []  # its own words
         match event:
-            case ev.Assigned():
+            case ev.Assigned() if not self.leaving:
                 return self._assigned(recorded.seq, event)
             case ev.Released():
                 run = self.runs.get(event.scope)
                 if run is not None and run.attempt == event.attempt:
                     return self._stop(run)
             case ev.Lost() if self.joined_seq is not None:
-                stops = [instruction for run in list(self.runs.values()) for instruction in self._stop(run)]
-                return [*stops, *self.join()]
+                stops = self._stop_all(list(self.runs.values()))
+                return stops if self.leaving else [*stops, *self.join()]
             case _:
                 pass
         return []
@@ -197,7 +207,7 @@ class RunnerMachine:
             return []  # assigned while the end was under way: they are released, or it is none
         if self.builds.pop(batch, None) is None:
             return []
-        return [*(instruction for run in runs for instruction in self._stop(run)), Forget(batch)]
+        return [*self._stop_all(runs), Forget(batch)]
 
     def _retry_build(self, batch: BatchId) -> list[Instruction]:
         """Where the batch's build failed, it is to be tried again, too: now, if runs still wait for it."""
@@ -362,6 +372,9 @@ class RunnerMachine:
         run.unsent.clear()
         self._stopping.append(run)
         return [Stop(run)]
+
+    def _stop_all(self, runs: list[Run]) -> list[Instruction]:
+        return [instruction for run in runs for instruction in self._stop(run)]
 
     def stopped(self, run: Run) -> list[Instruction]:
         """Nothing of the run is left: what it held is free."""

@@ -22,7 +22,7 @@ from distribute.core.events import Beat
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.specs import BatchSpec
 from distribute.nats.cluster import Cluster
-from distribute.runtime import Facts, draining, new_id, supervise, unless_stopped
+from distribute.runtime import Facts, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner import instructions as do
 from distribute_services.node_runner import machine as m
 from distribute_services.node_runner.batches import Batch, Batches
@@ -33,6 +33,14 @@ from distribute_services.node_runner.work import Work
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
+"""How long the broker has to take a node's last words."""
+AT_ONCE_S = 2.0
+"""The same, where nobody wants to wait."""
+_NAMED = 5
+_WAITS = (
+    "leaves once what has ended is stored and reported, however long that takes: %d jobs (%s); told again to"
+    " end, it gives them back, and they run once more"
+)
 MAX_NAMED_RUNS = 1000
 
 
@@ -44,13 +52,18 @@ class NodeRunner:
         self._options = options
         self._capacity = capacity
         self._batches = Batches(cluster.log)
+        self._full = asyncio.Event()
+        """Set when this computer has no room for work."""
+        self._idle = asyncio.Event()
+        """Set when the node is leaving, and has no run any more."""
         self._over = asyncio.Event()
-        """Set when this runner is to end, or its computer has no room for work."""
-        self._work = Work(options, folder, cluster, capacity, on_full=self._over.set)
+        self._work = Work(options, folder, cluster, capacity, on_full=self._full.set)
         self._facts = Facts(cluster.log)
         self._announcements: deque[ev.Event] = deque()
         self._appending: set[asyncio.Future[int]] = set()
         self._steps: set[asyncio.Task[None]] = set()
+        self._asking: set[asyncio.Task[None]] = set()
+        """Of the steps, those that take as long as the broker takes to answer."""
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._machine = m.RunnerMachine(
             options.name,
@@ -64,57 +77,64 @@ class NodeRunner:
             clock=time.time,
         )
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: Stop) -> None:
         """Join, work until `stop` is set or there is no room to, then end what runs, and leave."""
         start = await unless_stopped(stop, self._begin())
         if start is None:
             return
         log.info("joining as %s, with %s", self._options.name, _told(self._capacity))
         self._do(self._machine.join())
-        async with draining(self._appending, PATIENCE_S):
-            try:
-                await supervise(
-                    self._over,
-                    {
-                        "events": self._follow(start),
-                        "beats": self._beat(),
-                        "sweeps": self._sweep(),
-                        "failures": self._watch(),
-                        "stop": self._heed(stop),
-                    },
-                )
-                await self._leave()
-            finally:
-                # Where this runner fails, it ends its jobs: to say that they failed would be a lie.
-                self._do(self._machine.leave())
-                await self._work.close()
+        try:
+            await supervise(
+                self._over,
+                {
+                    "events": self._follow(start),
+                    "beats": self._beat(),
+                    "sweeps": self._sweep(),
+                    "failures": self._watch(),
+                    "end": self._leave(stop),
+                },
+            )
+        finally:
+            # Where this runner fails, it ends its jobs: to say that they failed would be a lie.
+            await self._end_all()
+            await self._speak_out(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
 
     async def _begin(self) -> int:
         """Make a clean beginning; the sequence of the log's last event."""
         await self._work.clear()
         return await self._cluster.log.last_seq()
 
-    async def _heed(self, stop: asyncio.Event) -> None:
-        await stop.wait()
+    async def _leave(self, stop: Stop) -> None:
+        """Once that is wished, stop what has not ended; let what has ended be collected and reported, however
+        long that takes; say goodbye. Meanwhile the node beats, and hears what is said to it."""
+        await unless_stopped(stop, self._full.wait())
+        self._do(self._machine.leave())
+        if ended := self._machine.ended:
+            log.warning(_WAITS, len(ended), ", ".join(str(run.job) for run in ended[:_NAMED]))
+        await unless_stopped(stop.at_once, self._idle.wait())
+        await self._end_all()
+        self._do(self._machine.left())
         self._over.set()
         await asyncio.Event().wait()  # as all tasks: until it is ended
 
-    async def _leave(self) -> None:
-        """Stop what has not ended; let what has ended be collected and reported; say goodbye."""
-        self._do(self._machine.leave())
-        try:
-            async with asyncio.timeout(self._options.grace_s + PATIENCE_S):
-                while not self._machine.idle:
-                    under_way: set[asyncio.Future[Any]] = {*self._steps, *self._appending, self._failed}
-                    await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-                    if self._failed.done():
-                        self._failed.result()
-                await self._work.close()
-                self._do(self._machine.left())
-                while self._steps:
-                    await asyncio.wait(self._steps)
-        except TimeoutError:
-            log.warning("left without a word: the broker did not answer, or jobs did not end in time")
+    async def _end_all(self) -> None:
+        """End whatever goes on here, and remove what is left of it."""
+        self._do(self._machine.abandon())
+        await self._work.close()
+        while self._steps:
+            await asyncio.wait(self._steps)
+
+    async def _speak_out(self, patience_s: float) -> None:
+        """Wait until what was said is in the log, but not for ever."""
+        words: set[asyncio.Future[Any]] = {*self._appending, *self._asking}
+        if not words:
+            return
+        _, late = await asyncio.wait(words, timeout=patience_s)
+        if late:
+            log.warning("left without a word: the broker did not answer within %g s", patience_s)
+        for asking in self._asking:
+            asking.cancel()
 
     # --- what comes in -----------------------------------------------------------------------------
 
@@ -173,9 +193,9 @@ class NodeRunner:
                 case do.Announce():
                     self._announcements.append(instruction.event)
                     if len(self._announcements) == 1:
-                        self._step(self._announce())
+                        self._ask(self._announce())
                 case do.Load():
-                    self._step(self._load(instruction.batch))
+                    self._ask(self._load(instruction.batch))
                 case do.Build():
                     building = self._step(self._build(self._batches[instruction.batch].spec))
                     self._work.begin_build(instruction.batch, building)
@@ -184,15 +204,26 @@ class NodeRunner:
                 case do.Forget():
                     self._batches.forget(instruction.batch)
                     self._step(self._work.forget(instruction.batch))
+        if self._machine.leaving and self._machine.idle:
+            self._idle.set()
 
     def _step(self, step: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._begin_step(step, self._steps)
+
+    def _ask(self, step: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._begin_step(step, self._asking)
+
+    def _begin_step(
+        self, step: Coroutine[Any, Any, None], among: set[asyncio.Task[None]]
+    ) -> asyncio.Task[None]:
         task = asyncio.create_task(step)
-        self._steps.add(task)
+        among.add(task)
         task.add_done_callback(self._step_done)
         return task
 
     def _step_done(self, task: asyncio.Task[None]) -> None:
         self._steps.discard(task)
+        self._asking.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
@@ -258,7 +289,7 @@ class NodeRunner:
         self._do(self._machine.stopped(run))
 
 
-async def run_node(cluster: Cluster, options: Options, stop: asyncio.Event) -> None:
+async def run_node(cluster: Cluster, options: Options, stop: Stop) -> None:
     """Be a node of the cluster until `stop` is set; not while there is no room for work on the disk.
 
     Raises:

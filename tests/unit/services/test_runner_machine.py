@@ -169,7 +169,7 @@ def test_leaving_stops_what_runs_and_lets_what_ended_be_reported(node: Node) -> 
     ended, runs = node.run("job1"), node.run("job2")
     ending = m.Ending(succeeded=True, exit_code=0)
     node.machine.exited(ended, ending)
-    assert node.machine.leave() == [m.Stop(runs)]
+    assert node.machine.leave() == [m.Stop(runs), m.Forget(SWEEP)]
     assert node.hear(make.assigned("job3", cpus=1)) == [], "it takes no more"
     (finished,) = node.machine.collected(ended, ending, None)
     node.machine.stopped(runs)
@@ -189,3 +189,20 @@ def test_what_was_built_for_a_batch_that_is_over_is_forgotten(node: Node) -> Non
     (stop,) = node.hear(make.released(node="ws1", reason="killed"))
     assert stop == m.Stop(run)
     assert node.hear(make.completed(state="killed")) == [m.Forget(SWEEP)]
+
+
+@pytest.mark.parametrize("how", ["released", "lost"])
+def test_a_node_that_leaves_hears_that_what_ended_was_given_away(node: Node, how: str) -> None:
+    ended = node.run()
+    node.machine.exited(ended, m.Ending(succeeded=True, exit_code=0))
+    node.machine.leave()
+    assert node.hear(make.released() if how == "released" else make.lost()) == [m.Stop(ended)]
+    node.machine.stopped(ended)
+    assert node.machine.idle
+
+
+def test_what_ended_is_given_back_where_nobody_waits_for_it(node: Node) -> None:
+    ended = node.run()
+    node.machine.exited(ended, m.Ending(succeeded=True, exit_code=0))
+    node.machine.leave()
+    assert node.machine.abandon() == [m.Stop(ended)]
