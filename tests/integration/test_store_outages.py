@@ -23,7 +23,9 @@ from distribute.nats.connection import Connection
 from distribute.nats.embedded import Broker
 from distribute.nats.fetch import Wanted, fetch
 from distribute.nats.part_file import PartFile
+from distribute.nats.patience import patiently
 from distribute.nats.publisher import Publisher
+from integration.standstill import standing_still
 from integration.store_kit import (
     CHUNK,
     Stores,
@@ -83,6 +85,22 @@ async def test_a_broker_that_stands_still_is_waited_for(cluster: Stores) -> None
 
     stored = await put_with_trouble(cluster, data, stop_for_a_while)
     await assert_stored(cluster, stored, data)
+
+
+async def test_an_input_is_waited_for_however_long_the_broker_stands_still(
+    cluster: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever else gives up does so soon here, so that the test needs no minute."""
+    monkeypatch.setitem(patiently.__kwdefaults__, "give_up_after_s", 0.5)
+    data, store = content(5 * CHUNK), await cluster.store()
+    (tmp_path / "in").write_bytes(data)
+    await store.put_input(tmp_path / "in", digest(data))
+    with standing_still(cluster.broker):
+        getting = asyncio.create_task(store.get_input(digest(data), tmp_path / "out"))
+        done, _ = await asyncio.wait({getting}, timeout=12)
+        assert not done
+    await getting
+    assert (tmp_path / "out").read_bytes() == data
 
 
 async def test_a_full_broker(tmp_path: Path) -> None:

@@ -11,20 +11,23 @@ Layout: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/AD
 from __future__ import annotations
 
 import base64
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from distribute.core.errors import IntegrityError, Refused
 from distribute.nats import jetstream
 from distribute.nats.connection import Connection
-from distribute.nats.patience import patiently
+from distribute.nats.patience import STALLED_AFTER_S, patiently
 from distribute.nats.publisher import Publisher
 
 _LISTING_TIMEOUT_S = 30.0
 _DIGEST_PREFIX = "SHA-256="
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +84,21 @@ class Superseded(Exception):
 
 
 class Bucket:
-    """The subjects of one bucket, and what can be asked about them. Outages are outlived."""
+    """The subjects of one bucket, and what can be asked about them. Outages are outlived.
 
-    def __init__(self, connection: Connection, publisher: Publisher, name: str) -> None:
+    `give_up_after_s`: so long a broker that is there may make no progress, before that is `Unreachable`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        publisher: Publisher,
+        name: str,
+        *,
+        give_up_after_s: float = STALLED_AFTER_S,
+    ) -> None:
         self.name = name
+        self.give_up_after_s = give_up_after_s
         self.stream = f"OBJ_{name}"
         self._connection = connection
         self._publisher = publisher
@@ -102,7 +116,7 @@ class Bucket:
         """
         wanted = {"last_by_subj": self.meta_subject(name)}
         get = jetstream.leader_get if latest else jetstream.direct_get
-        stored = await patiently(self._connection, lambda: get(self._connection, self.stream, wanted))
+        stored = await self._patiently(lambda: get(self._connection, self.stream, wanted))
         meta = Meta.from_json(stored.payload) if stored is not None else None
         return (meta, stored.seq) if stored is not None and meta is not None else None
 
@@ -144,9 +158,7 @@ class Bucket:
     async def last_seq(self, nuid: str) -> int:
         """The sequence of an object's last chunk (0: it has none)."""
         wanted = {"last_by_subj": self.chunk_subject(nuid)}
-        last = await patiently(
-            self._connection, lambda: jetstream.direct_get(self._connection, self.stream, wanted)
-        )
+        last = await self._patiently(lambda: jetstream.direct_get(self._connection, self.stream, wanted))
         return last.seq if last is not None else 0
 
     async def subjects(self, pattern: str) -> list[str]:
@@ -164,9 +176,7 @@ class Bucket:
         answer = await self._api(f"STREAM.INFO.{self.stream}", {})
         time = datetime.fromtimestamp(moment, UTC).isoformat()
         wanted = {"next_by_subj": ">", "start_time": time}
-        first = await patiently(
-            self._connection, lambda: jetstream.leader_get(self._connection, self.stream, wanted)
-        )
+        first = await self._patiently(lambda: jetstream.leader_get(self._connection, self.stream, wanted))
         return first.seq if first is not None else int(answer["state"]["last_seq"]) + 1
 
     async def purge(self, pattern: str, *, before_seq: int | None = None) -> None:
@@ -178,7 +188,9 @@ class Bucket:
         return await self._api(f"STREAM.INFO.{self.stream}", {"subjects_filter": pattern, "offset": offset})
 
     async def _api(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
-        return await patiently(
-            self._connection,
-            lambda: jetstream.call(self._connection, verb, body, timeout_s=_LISTING_TIMEOUT_S),
+        return await self._patiently(
+            lambda: jetstream.call(self._connection, verb, body, timeout_s=_LISTING_TIMEOUT_S)
         )
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        return await patiently(self._connection, ask, give_up_after_s=self.give_up_after_s)

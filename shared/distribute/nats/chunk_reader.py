@@ -21,7 +21,6 @@ from distribute.core.errors import IntegrityError, Unreachable
 from distribute.nats.bucket import Bucket
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import ApiError
-from distribute.nats.patience import STALLED_AFTER_S
 from distribute.nats.protocol import header_fields, status
 
 WINDOW_BYTES = 8 << 20
@@ -73,10 +72,10 @@ class ChunkReader:
 
         Raises:
             IntegrityError: chunks are missing.
-            Unreachable: the broker is there, yet nothing came for `STALLED_AFTER_S` seconds.
+            Unreachable: the broker is there, yet nothing came for the bucket's `give_up_after_s`.
         """
         wanted = total if count is None else count
-        reading = _Read(bucket.stream, bucket.chunk_subject(nuid), wanted, first_seq)
+        reading = _Read(bucket.stream, bucket.chunk_subject(nuid), wanted, first_seq, bucket.give_up_after_s)
         self._register(reading)
         try:
             while reading.wanted or reading.arrived:
@@ -113,7 +112,7 @@ class ChunkReader:
                 reading.asked = False
             if self._connection.connected:
                 reading.silent_s += time.monotonic() - began
-            if reading.silent_s >= STALLED_AFTER_S:
+            if reading.silent_s >= reading.give_up_after_s:
                 raise Unreachable(
                     f"{self._connection.address}: no chunk of {reading.subject} for {reading.silent_s:.0f} s"
                 )
@@ -175,11 +174,14 @@ class ChunkReader:
 class _Read:
     """How far one reading is."""
 
-    def __init__(self, stream: str, subject: str, wanted: int, first_seq: int) -> None:
+    def __init__(
+        self, stream: str, subject: str, wanted: int, first_seq: int, give_up_after_s: float
+    ) -> None:
         self.stream = stream
         self.subject = subject
         self.wanted = wanted
         self.next_seq = first_seq
+        self.give_up_after_s = give_up_after_s
         self.number = b""
         self.asked = False
         self.exhausted = False

@@ -17,6 +17,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+from math import inf
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -48,6 +49,9 @@ class JetStreamStore:
         self._sender = ChunkSender(connection, self._publisher, self._reader)
         self._inputs = Bucket(connection, self._publisher, "inputs")
         self._results = Bucket(connection, self._publisher, "results")
+        # A job is not to fail for a broker that stands still: what it needs and what it left are waited for.
+        self._inputs_awaited = Bucket(connection, self._publisher, "inputs", give_up_after_s=inf)
+        self._results_awaited = Bucket(connection, self._publisher, "results", give_up_after_s=inf)
         self._snapshots = Bucket(connection, self._publisher, "snapshots")
         self._small = asyncio.Semaphore(_SMALL_AT_ONCE)
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
@@ -93,20 +97,23 @@ class JetStreamStore:
             await self._give_name(self._inputs, sha256, sent, replacing=0)
 
     async def get_input(self, sha256: str, path: Path) -> None:
-        """Write an input to `path`, which gets its name only once the digest is right.
+        """Write an input to `path`, which gets its name only once the digest is right. A broker that stands
+        still is waited for, however long it does.
 
         Raises:
             IntegrityError: it is not there, or damaged.
             StorageFull: this computer's disk is full.
             OSError: `path` can't be written.
         """
-        found = await self._inputs.meta(sha256, latest=False) or await self._inputs.meta(sha256, latest=True)
+        found = await self._inputs_awaited.meta(sha256, latest=False) or await self._inputs_awaited.meta(
+            sha256, latest=True
+        )
         if found is None:
             raise IntegrityError(
                 f"input {sha256}: the cluster's store does not have it; submit the batch again"
             )
         meta, _ = found
-        wanted = Wanted(self._inputs, f"input {sha256}", meta.nuid, meta.chunks, sha256)
+        wanted = Wanted(self._inputs_awaited, f"input {sha256}", meta.nuid, meta.chunks, sha256)
         async with self._slot(meta.chunks > 1):
             await fetch(self._reader, wanted, path)
 
@@ -117,7 +124,9 @@ class JetStreamStore:
 
         A broker that has no room is waited for: results are not to be lost.
         """
-        sent = await self._sender.send(self._results, place_of(name, node), source, wait_for_room=True)
+        sent = await self._sender.send(
+            self._results_awaited, place_of(name, node), source, wait_for_room=True
+        )
         return StoredObject(
             name=name, nuid=sent.nuid, size_bytes=sent.size_bytes, chunks=sent.chunks, sha256=sent.sha256
         )
