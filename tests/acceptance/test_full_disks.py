@@ -66,6 +66,26 @@ async def test_a_node_whose_disk_others_fill(tmp_path: Path) -> None:
             await lab.event("joined", node="full", after=left.seq)
 
 
+async def test_a_node_whose_disk_has_no_file_left(tmp_path: Path) -> None:
+    """As one whose disk is full: it leaves, and fails no job."""
+    with small_disk(tmp_path / "disk", 64, files=2000) as disk:
+        (tmp_path / "lab").mkdir()
+        (tmp_path / "lab" / "full").symlink_to(disk)
+        nodes = {name: ["--cpus", "2"] for name in ("full", "roomy")}
+        async with open_lab(tmp_path / "lab", nodes) as lab:
+            with contextlib.suppress(OSError):
+                for number in range(2000):
+                    (disk / f"somebody's {number}").touch()
+            await lab.add(command_batch("lab/batch", {f"j{n}": "echo $DISTRIBUTE_NODE" for n in range(8)}))
+            left = await lab.event("left", node="full")
+            await lab.over("lab/batch")
+            views = (await lab.jobs("lab/batch")).values()
+            assert {(view["state"], view["node"]) for view in views} == {("succeeded", "roomy")}
+            for path in disk.glob("somebody's *"):
+                path.unlink()
+            await lab.event("joined", node="full", after=left.seq)
+
+
 async def test_a_job_that_does_not_fit_beside_another_waits_for_it(tmp_path: Path) -> None:
     (tmp_path / "input").write_bytes(os.urandom(12 << 20))
     with small_disk(tmp_path / "disk", 32) as disk:

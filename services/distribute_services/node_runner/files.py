@@ -97,6 +97,12 @@ async def folder_bytes(folder: Path) -> int:
     return int(said.split(b"\t")[0] or 0)
 
 
+async def folder_files(folder: Path) -> int:
+    """How many of the disk's files, folders among them, lie in a folder."""
+    _, said, _ = await _output("du", "--summarize", "--inodes", "--one-file-system", "--", f"{folder}/")
+    return int(said.split(b"\t")[0] or 0)
+
+
 async def _run(*command: str) -> str | None:
     """Run a command; what it complained about, or None where it succeeded."""
     code, _, complaint = await _output(*command)

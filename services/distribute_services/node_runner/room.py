@@ -14,15 +14,17 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from distribute.core.errors import StorageFull
 from distribute_services.node_runner.cache import InputCache
-from distribute_services.node_runner.files import folder_bytes
+from distribute_services.node_runner.files import folder_bytes, folder_files
 from distribute_services.node_runner.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
 NEEDED_BYTES = 256 << 20
+NEEDED_FILES = 1000
 NEEDED_SHARE = 0.01
 """With less than this much, or this share of a small disk, free, no work is begun: it could hardly print."""
 
@@ -102,25 +104,44 @@ class Room:
             self._changing -= 1
 
     def _is_short(self) -> bool:
-        if _free_bytes(self._folder) >= _needed_bytes(self._folder):
+        if _free(self._folder).has(_needed(self._folder)):
             return False
-        return not self._cache.evict_unused() or _free_bytes(self._folder) < _needed_bytes(self._folder)
+        return not self._cache.evict_unused() or not _free(self._folder).has(_needed(self._folder))
 
     async def _is_full(self) -> bool:
         """Would there be too little even with nothing of this node's on the disk?"""
-        ours = await folder_bytes(self._folder)
-        return _free_bytes(self._folder) + ours < _needed_bytes(self._folder)
+        ours = Space(await folder_bytes(self._folder), await folder_files(self._folder))
+        free = _free(self._folder)
+        all_there_is = Space(free.size_bytes + ours.size_bytes, free.files + ours.files)
+        return not all_there_is.has(_needed(self._folder))
 
     def _no_room(self) -> StorageFull:
-        free, needed = _free_bytes(self._folder) / 2**20, _needed_bytes(self._folder) / 2**20
-        return StorageFull(f"{self._folder}: no room for work: {free:.1f} MiB free of {needed:.1f} needed")
+        free, needed = _free(self._folder), _needed(self._folder)
+        return StorageFull(
+            f"{self._folder}: no room for work: {free.size_bytes / 2**20:.1f} MiB free of"
+            f" {needed.size_bytes / 2**20:.1f} needed, and {free.files} files of {needed.files}"
+        )
 
 
-def _free_bytes(folder: Path) -> int:
+class Space(NamedTuple):
+    """Room for so many bytes in so many files."""
+
+    size_bytes: int
+    files: int
+
+    def has(self, needed: Space) -> bool:
+        return self.size_bytes >= needed.size_bytes and self.files >= needed.files
+
+
+def _free(folder: Path) -> Space:
     disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize
+    return Space(disk.f_bavail * disk.f_frsize, disk.f_favail)
 
 
-def _needed_bytes(folder: Path) -> int:
+def _needed(folder: Path) -> Space:
+    """A file system without a limit of files, as btrfs, has 0 of them in all: a share of that is no need."""
     disk = os.statvfs(folder)
-    return min(NEEDED_BYTES, int(disk.f_blocks * disk.f_frsize * NEEDED_SHARE))
+    return Space(
+        min(NEEDED_BYTES, int(disk.f_blocks * disk.f_frsize * NEEDED_SHARE)),
+        min(NEEDED_FILES, int(disk.f_files * NEEDED_SHARE)),
+    )

@@ -12,12 +12,12 @@ import pytest
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, size_mib: int) -> Iterator[Path]:
-    """A tmpfs mounted at `folder`. Skips the test where this user may not mount."""
+def small_disk(folder: Path, size_mib: int, files: int = 0) -> Iterator[Path]:
+    """A tmpfs mounted at `folder`; `files` 0: no limit. Skips the test where this user may not mount."""
     if os.getuid() != 0:
         pytest.skip("only root can mount a small disk")
     folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m", "tmpfs", str(folder)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m,nr_inodes={files}", "tmpfs", str(folder)]
     mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
