@@ -13,8 +13,9 @@ from typing import get_args
 import orjson
 from pydantic import ValidationError
 
+from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import EVENT, Beat, Event
+from distribute.core.events import EVENT, Event
 
 COMPRESS_OVER_BYTES = 32 * 1024
 _MAX_EVENT_BYTES = 1 << 30

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from distribute.core.events import Beat, Event, Guard, Recorded
+from distribute.core.beats import Beat
+from distribute.core.events import Event, Guard, Recorded
 from distribute.core.ids import BatchId, JobId, Scope
 from distribute.core.manifest import StoredObject
 

@@ -28,7 +28,9 @@ async def test_what_has_ended_is_stored_and_reported_however_long_it_takes(tmp_p
             await lab.logged("node", "leaves once what has ended is stored and reported")
             await asyncio.sleep(HELD_UP_S)  # it is held up: that is what is tested
         assert await lab.processes.ended("node") == 0
-        await lab.event("left", node="node", after=started.seq)
+        leaving = await lab.event("leaving", node="node", after=started.seq)
+        assert leaving.event.keeps == ("lab/long/job",)
+        await lab.event("left", node="node", after=leaving.seq)
         await lab.over("lab/long")
         view = (await lab.jobs("lab/long"))["job"]
         assert (view["state"], view["attempt"], view["archived"]) == ("succeeded", 1, True)

@@ -132,6 +132,7 @@ SAMPLES: dict[str, Event] = {
         gpus=("NVIDIA A100", "NVIDIA A100"),
         version="0.1.0",
     ),
+    "leaving": ev.Leaving(**_by("ws07"), node="ws07", keeps=("jane/sweep3/re100",)),
     "left": ev.Left(**_by("ws07"), node="ws07"),
     "lost": ev.Lost(**_by(ev.SCHEDULER), node="ws07", silent_s=61.5),
     "pause_requested": ev.PauseRequested(**_by("jane"), node="ws07", until=WHEN),

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
+from distribute.core.beats import Beat
 from distribute.core.errors import InputError, Refused, Unreachable
-from distribute.core.events import Beat
 from distribute.core.ids import JobId
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connection import NoResponder

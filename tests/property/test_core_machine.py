@@ -28,7 +28,7 @@ NODES = {
     "n2": {"cpus": 4, "gpus": ("x", "y"), "capabilities": frozenset({"gcc"})},
     "n3": {"cpus": 1, "capabilities": frozenset({"gcc"})},
 }
-CHANGES = ("left", "paused", "resumed", "drain_requested", "undrained")
+CHANGES = ("leaving", "left", "paused", "resumed", "drain_requested", "undrained")
 BATCHES = ("a", "b", "c")
 SHARES = (None, Resources(cpus=1), Resources(cpus=2), Resources(cpus=1, gpus=1))
 

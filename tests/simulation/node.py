@@ -8,7 +8,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from distribute.core import events as ev
-from distribute.core.events import Beat, Guard, Recorded
+from distribute.core.beats import Beat
+from distribute.core.events import Guard, Recorded
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Manifest, Outputs, StoredObject
 from distribute.core.specs import BatchSpec

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.core import events as ev
-from distribute.core.events import Append, Beat, Recorded
+from distribute.core.beats import Beat
+from distribute.core.events import Append, Recorded
 from distribute.core.explain import obstacle_at
 from distribute.core.ids import BatchId
 from distribute.core.invariants import check_agenda

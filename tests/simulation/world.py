@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from distribute.core.events import Beat, Recorded
+from distribute.core.beats import Beat
+from distribute.core.events import Recorded
 from distribute.core.ids import JobId
 from distribute.ports import Only
 from distribute.testing.simulated import Broker, Link, Timeline

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import TypedDict
 
 from distribute.core import events as ev
 from distribute.core.events import Append
@@ -24,6 +25,16 @@ class Phase(Enum):
     STOPPING = auto()
 
 
+class Names(TypedDict):
+    """What every event of an attempt says of it."""
+
+    namespace: str
+    batch: str
+    job: str
+    attempt: int
+    node: str
+
+
 @dataclass(slots=True, eq=False)
 class Run:
     """An attempt at this node. `last_seq` is its scope's last event; None while one is on its way."""
@@ -37,6 +48,16 @@ class Run:
     last_seq: int | None
     phase: Phase = Phase.WAITING
     unsent: deque[ev.Event] = field(default_factory=deque)
+
+    def names(self, node: str) -> Names:
+        """The attempt at `node`, as its events name it."""
+        return {
+            "namespace": self.job.namespace,
+            "batch": self.job.batch,
+            "job": self.job.job,
+            "attempt": self.attempt,
+            "node": node,
+        }
 
 
 class BuildPhase(Enum):

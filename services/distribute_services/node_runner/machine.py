@@ -59,14 +59,6 @@ class _Stamp(TypedDict):
     author: str
 
 
-class _Names(TypedDict):
-    namespace: str
-    batch: str
-    job: str
-    attempt: int
-    node: str
-
-
 class RunnerMachine:
     """The node-runner's whole behaviour. `clock` gives seconds since 1970."""
 
@@ -123,12 +115,19 @@ class RunnerMachine:
         return [Announce(joined)]
 
     def leave(self) -> list[Instruction]:
-        """Take no more, stop what has not ended yet; what has ended is still collected and reported."""
+        """Take no more, stop what has not ended yet; what has ended is still collected and reported.
+
+        Where that is to be waited for, it is said, so that the rest can run elsewhere meanwhile.
+        """
+        keeps = tuple(str(run.job) for run in self.ended)
+        told = [Announce(ev.Leaving(**self._stamp(), node=self.node, keeps=keeps))]
+        if self.leaving or not keeps:
+            told.clear()
         self.leaving = True
         unfinished = [run for run in self.runs.values() if run.phase not in _ENDED]
         builds = list(self.builds)
         self.builds.clear()
-        return [*self._stop_all(unfinished), *(Forget(batch) for batch in builds)]
+        return [*told, *self._stop_all(unfinished), *(Forget(batch) for batch in builds)]
 
     def abandon(self) -> list[Instruction]:
         """As `leave`, but what has ended is given back, too, where that was not reported yet."""
@@ -230,7 +229,7 @@ class RunnerMachine:
             if not self._has_room_for(run):
                 break
             run.phase = Phase.CLAIMING
-            instructions += self._say(run, ev.Claimed(**self._stamp(), **self._names(run)))
+            instructions += self._say(run, ev.Claimed(**self._stamp(), **run.names(self.node)))
         return instructions
 
     def _has_room_for(self, wanted: Run) -> bool:
@@ -333,7 +332,7 @@ class RunnerMachine:
         if run.phase is not Phase.LAUNCHING:
             return []
         run.phase = Phase.RUNNING
-        return self._say(run, ev.Started(**self._stamp(), **self._names(run)))
+        return self._say(run, ev.Started(**self._stamp(), **run.names(self.node)))
 
     def exited(self, run: Run, ending: Ending) -> list[Instruction]:
         """The run's process ended, or could not be started."""
@@ -349,7 +348,7 @@ class RunnerMachine:
         run.phase = Phase.REPORTING
         finished = ev.Finished(
             **self._stamp(),
-            **self._names(run),
+            **run.names(self.node),
             succeeded=ending.succeeded,
             exit_code=ending.exit_code,
             signal=ending.signal,
@@ -398,13 +397,4 @@ class RunnerMachine:
             "id": self._new_id(),
             "time": datetime.fromtimestamp(self._clock(), UTC),
             "author": self.node,
-        }
-
-    def _names(self, run: Run) -> _Names:
-        return {
-            "namespace": run.job.namespace,
-            "batch": run.job.batch,
-            "job": run.job.job,
-            "attempt": run.attempt,
-            "node": self.node,
         }

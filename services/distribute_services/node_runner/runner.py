@@ -17,8 +17,8 @@ from typing import Any
 import distribute
 from distribute.config.units import format_size
 from distribute.core import events as ev
+from distribute.core.beats import Beat
 from distribute.core.errors import Conflict, Refused
-from distribute.core.events import Beat
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.specs import BatchSpec
 from distribute.nats.cluster import Cluster

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from distribute.core.agenda import Agenda
+from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.events import Append, Beat, Joined, Recorded
+from distribute.core.events import Append, Joined, Recorded
 from distribute.core.liveness import Lease, Liveness
 from distribute.core.state import State
 

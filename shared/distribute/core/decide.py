@@ -94,7 +94,7 @@ def _attempt_to_release(
         reason = "killed"
     elif node.presence == "lost":
         reason = "node_lost"
-    elif node.presence == "left":
+    elif node.presence == "left" or (node.keeps is not None and key not in node.keeps):
         reason = "node_left"
     elif attempt.seq < node.joined_seq:
         reason = "node_restarted"

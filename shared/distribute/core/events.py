@@ -216,6 +216,14 @@ class Joined(NodeEvent):
     version: str
 
 
+class Leaving(NodeEvent):
+    """A node-runner ends: it takes nothing more, and of its jobs still reports those it `keeps`, by name."""
+
+    type: Literal["leaving"] = "leaving"
+    v: Literal[1] = 1
+    keeps: tuple[str, ...]
+
+
 class Left(NodeEvent):
     """A node-runner ended in good order."""
 
@@ -319,6 +327,7 @@ Event = Annotated[
     | Released
     | JobArchived
     | Joined
+    | Leaving
     | Left
     | Lost
     | PauseRequested
@@ -370,31 +379,8 @@ class Append(NamedTuple):
     guard: Guard
 
 
-class Beat(Frozen):
-    """A node's heartbeat: what it is doing. Not history: only the last one of a node is kept.
-
-    `load` is the one-minute load average, `owner_idle_s` the seconds since a person touched the
-    machine (None: can't be told), `running` the attempts that run, as `NAMESPACE/BATCH/JOB`.
-    """
-
-    node: str
-    incarnation: str
-    load: float
-    cpu_percent: float = 0.0
-    memory_available_bytes: int = 0
-    disk_free_bytes: int = 0
-    gpu_percent: tuple[float, ...] = ()
-    owner_idle_s: float | None = None
-    running: tuple[str, ...] = ()
-
-
 def subject_author(event: Event) -> str:
     """Whose name ends the event's subject: for the scheduler's words to a node, the node; else the author."""
     if isinstance(event, Assigned | Released):
         return event.node
     return event.author
-
-
-def subject_type(event_type: str) -> str:
-    """The type as a subject spells it: there the kind of scope stands already, so `archived` is enough."""
-    return event_type.removeprefix("batch_").removeprefix("job_")

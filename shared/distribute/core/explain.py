@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distribute.core.agenda import Agenda
-from distribute.core.matching import Obstacle, busy, never, unavailable
+from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, unavailable
 from distribute.core.state import BatchState, NodeState, Shape, Status
 
 
@@ -101,6 +101,7 @@ def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obsta
         Obstacle.CPUS: f"{node.cpus}, of {shape.cpus} needed",
         Obstacle.MEMORY: f"{node.memory_bytes} bytes, of {shape.memory_bytes} needed",
         Obstacle.GPUS: f"{len(node.gpus)}, of {shape.gpus} needed",
+        Obstacle.LEAVING: LEAVING_REASON,
         Obstacle.GONE: "it left" if node.presence == "left" else "it was lost",
         Obstacle.PAUSED: node.pause_reason or "",
         Obstacle.DRAINING: node.draining or "",

@@ -133,6 +133,7 @@ def _apply_job_event(
 def _apply_node_event(
     state: State,
     event: ev.Joined
+    | ev.Leaving
     | ev.Left
     | ev.Lost
     | ev.PauseRequested
@@ -153,6 +154,8 @@ def _apply_node_event(
         return "there is no such node"
     node.last_seq = state.seq
     match event.type:
+        case "leaving":
+            fold_node.leave(state, node, event)
         case "left":
             node.presence = "left"
         case "lost":

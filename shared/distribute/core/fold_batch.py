@@ -165,4 +165,6 @@ def delete(state: State, batch: BatchState, time: float) -> str | None:
         node.builds.discard(batch.id)
         node.building.discard(batch.id)
         node.fast_failures = [key for key in node.fast_failures if key.batch != batch.id]
+        if node.keeps is not None:
+            node.keeps = {key for key in node.keeps if key.batch != batch.id}
     return None

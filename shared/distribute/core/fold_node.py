@@ -37,6 +37,13 @@ def join(state: State, event: ev.Joined) -> None:
             state.batches[batch_id].built_on.discard(node.name)
 
 
+def leave(state: State, node: NodeState, event: ev.Leaving) -> None:
+    """The node ends, and goes on with what it keeps alone."""
+    node.keeps = {
+        key for key in node.attempts if str(state.batches[key.batch].job_id(key.row)) in event.keeps
+    }
+
+
 def start_build(state: State, node: NodeState, event: ev.BuildStarted) -> None:
     """The node is building a batch."""
     batch = state.batches.get(BatchId(event.namespace, event.batch))

@@ -17,6 +17,7 @@ class Obstacle(Enum):
     GPUS = "has too few GPUs"
     GONE = "is not there"
     OUT_OF_TOUCH = "is out of touch"
+    LEAVING = "is ending"
     PAUSED = "is paused"
     DRAINING = "is draining"
     QUARANTINED = "is in quarantine"
@@ -24,6 +25,9 @@ class Obstacle(Enum):
     BUILD_FAILED = "could not build this batch"
     KEPT_FOR_GPU_WORK = "keeps its GPUs for GPU work that waits"
     RESERVED = "is kept for a job that comes first"
+
+
+LEAVING_REASON = "its node-runner ends, once it has stored what its last jobs left"
 
 
 @dataclass(slots=True)
@@ -63,6 +67,8 @@ def unavailable(node: NodeState, out_of_touch: bool) -> Obstacle | None:
         return Obstacle.GONE
     if out_of_touch:
         return Obstacle.OUT_OF_TOUCH
+    if node.keeps is not None:
+        return Obstacle.LEAVING
     if node.paused_until is not None:
         return Obstacle.PAUSED
     if node.draining is not None:

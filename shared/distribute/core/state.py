@@ -205,6 +205,8 @@ class NodeState:
     used_memory_bytes: int = 0
     used_gpus: set[int] = field(default_factory=set)
     attempts: set[JobKey] = field(default_factory=set)
+    keeps: set[JobKey] | None = None
+    """Its runner ends, and still reports these attempts; None: it does not end."""
     builds: set[BatchId] = field(default_factory=set)
     building: set[BatchId] = field(default_factory=set)
     fast_failures: list[JobKey] = field(default_factory=list)

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from distribute.core.agenda import Agenda
-from distribute.core.events import Beat
+from distribute.core.beats import Beat
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
-from distribute.core.matching import never
+from distribute.core.matching import LEAVING_REASON, never
 from distribute.core.specs import Resources
 from distribute.core.state import NO_EXIT_CODE, BatchState, NodeState, Shape, State, Status
 
@@ -233,8 +233,12 @@ def _node(node: NodeState, beat: Beat | None, out_of_touch: bool) -> Json:
         "owner_idle_s": beat.owner_idle_s if beat else None,
         "version": node.version,
         "paused_until": rfc3339(node.paused_until),
-        "reason": node.quarantined or node.draining or node.pause_reason,
+        "reason": node.quarantined or node.draining or node.pause_reason or _leaving(node),
     }
+
+
+def _leaving(node: NodeState) -> str | None:
+    return None if node.keeps is None or node.presence != "here" else LEAVING_REASON
 
 
 def _node_state(node: NodeState, out_of_touch: bool) -> str:
@@ -246,6 +250,6 @@ def _node_state(node: NodeState, out_of_touch: bool) -> str:
         return "paused"
     if node.quarantined is not None:
         return "quarantined"
-    if node.draining is not None:
+    if node.draining is not None or node.keeps is not None:
         return "draining"
     return "busy" if node.attempts else "idle"

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 from functools import partial
 
 from distribute.codec import decode_beat, encode_beat
+from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import Beat
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import Stored, call, direct_get
 from distribute.nats.patience import patiently

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import get_args
 from urllib.parse import quote, unquote
 
-from distribute.core.events import BatchEvent, Event, JobEvent, subject_author, subject_type
+from distribute.core.events import BatchEvent, Event, JobEvent, subject_author
 from distribute.core.ids import BatchId, JobId, Scope
 from distribute.ports import Only
 
@@ -58,6 +58,11 @@ def scope_filter(scope: Scope, event_type: str | None = None) -> str:
 def event_subject(event: Event) -> str:
     """The subject an event is stored on."""
     return f"{scope_prefix(event.scope)}.{subject_type(event.type)}.{escape(subject_author(event))}"
+
+
+def subject_type(event_type: str) -> str:
+    """The type as a subject spells it: there the kind of scope stands already, so `archived` is enough."""
+    return event_type.removeprefix("batch_").removeprefix("job_")
 
 
 def filters(only: Only) -> list[str]:

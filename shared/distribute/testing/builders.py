@@ -132,6 +132,10 @@ def joined(node: str = "ws1", **fields: Any) -> ev.Joined:
     return ev.Joined(**_stamp(node), node=node, **defaults | fields)
 
 
+def leaving(node: str = "ws1", keeps: tuple[str, ...] = ()) -> ev.Leaving:
+    return ev.Leaving(**_stamp(node), node=node, keeps=keeps)
+
+
 def left(node: str = "ws1") -> ev.Left:
     return ev.Left(**_stamp(node), node=node)
 

@@ -9,8 +9,8 @@ import orjson
 import pytest
 
 from distribute.codec import COMPRESS_OVER_BYTES, decode, decode_beat, encode, encode_beat
+from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import Beat
 from distribute.testing import builders as make
 
 CLAIMED = encode(make.claimed())

@@ -97,10 +97,11 @@ def test_the_fullest_node_that_fits_is_filled_first() -> None:
         (make.paused(),),
         (make.drain_requested(),),
         (make.quarantined(),),
+        (make.leaving(),),
         (make.left(),),
         (make.lost(),),
     ],
-    ids=["paused", "draining", "quarantined", "left", "lost"],
+    ids=["paused", "draining", "quarantined", "leaving", "left", "lost"],
 )
 def test_a_node_that_stands_aside_gets_nothing(state: tuple[Event, ...]) -> None:
     lab = Lab(make.joined(), *state, make.submitted())

@@ -6,7 +6,7 @@ from core_kit import Lab, of
 from distribute.core import events as ev
 from distribute.core.decide import BUILD_FAILED
 from distribute.core.events import Event
-from distribute.core.specs import BatchSpec
+from distribute.core.specs import BatchSpec, Resources
 from distribute.core.state import Status
 from distribute.testing import builders as make
 
@@ -54,6 +54,47 @@ def test_what_a_node_that_went_held_is_released_and_given_elsewhere(event: Event
     assert told([released]) == [("released", "job1", "ws1", reason)]
     lab.happen(released)
     assert told(lab.decide()) == [("assigned", "job1", "ws2")]
+
+
+def test_a_node_that_ends_keeps_what_it_still_reports_and_gives_back_the_rest() -> None:
+    lab = Lab(make.joined(cpus=2), make.submitted(make.batch(3, resources=Resources(cpus=1))))
+    assert lab.assign() == {"job1": "ws1", "job2": "ws1"}
+    lab.run("job1")
+    lab.run("job2")
+    lab.happen(make.leaving(keeps=("lab/sweep/job1",)))
+    (released,) = lab.decide()
+    assert told([released]) == [("released", "job2", "ws1", "node_left")]
+    lab.happen(released)
+    assert lab.decide() == []  # it takes nothing more, though it has room
+    lab.happen(make.joined("ws2", cpus=2))
+    assert lab.assign() == {"job2": "ws2", "job3": "ws2"}
+    lab.happen(make.finished("job1"), make.job_archived("job1"), make.left())
+    assert lab.decide() == []
+    assert lab.status("job1") == Status.SUCCEEDED
+
+
+def test_what_was_on_its_way_to_a_node_that_ends_is_released() -> None:
+    lab = Lab(make.joined(cpus=2), make.submitted(make.batch(2, resources=Resources(cpus=1))))
+    made = lab.decide()
+    lab.happen(make.leaving(), *made)
+    assert told(lab.decide()) == [
+        ("released", "job1", "ws1", "node_left"),
+        ("released", "job2", "ws1", "node_left"),
+    ]
+
+
+def test_what_a_node_keeps_is_released_when_it_leaves_or_is_lost_all_the_same() -> None:
+    for gone, reason in ((make.left(), "node_left"), (make.lost(), "node_lost")):
+        lab = running()
+        lab.happen(make.leaving(keeps=("lab/sweep/job1",)))
+        assert lab.decide() == []
+        lab.happen(gone)
+        assert told(lab.decide()) == [("released", "job1", "ws1", reason)]
+
+
+def test_a_node_that_ended_and_joins_again_takes_jobs() -> None:
+    lab = Lab(make.joined(), make.leaving(), make.left(), make.joined(), make.submitted())
+    assert lab.assign() == {"job1": "ws1"}
 
 
 def test_what_was_given_after_the_node_joined_again_is_its_own() -> None:

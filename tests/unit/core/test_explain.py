@@ -37,6 +37,10 @@ def verdict(lab: Lab, node: str = "ws1", batch: str = "sweep") -> Verdict:
         ({"gpus": ("a",)}, (), Obstacle.GPUS, "has too few GPUs: 1, of 2 needed"),
         ({}, (make.left(),), Obstacle.GONE, "is not there: it left"),
         ({}, (make.lost(),), Obstacle.GONE, "is not there: it was lost"),
+        (
+            {}, (make.leaving(),), Obstacle.LEAVING,
+            "is ending: its node-runner ends, once it has stored what its last jobs left",
+        ),
         ({}, (make.paused(),), Obstacle.PAUSED, "is paused: its owner works"),
         ({}, (make.drain_requested(),), Obstacle.DRAINING, "is draining: for repair"),
         ({}, (make.drain_requested(reason=""),), Obstacle.DRAINING, "is draining"),

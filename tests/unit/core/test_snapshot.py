@@ -54,6 +54,7 @@ def busy_lab() -> Lab:
         lab.fail_fast(of(name), "ws2")
     lab.happen(make.quarantined("ws2"), make.released(of("bad"), "ws2", reason="quarantined"))
     lab.happen(make.build_started("ws1", done), make.joined("ws3"), make.lost("ws3"))
+    lab.happen(make.leaving("ws1", keeps=("lab/sweep/b",)))
     return lab
 
 

@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from core_kit import Lab
-from distribute.core.events import Beat, Event
+from distribute.core.beats import Beat
+from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.specs import Resources
 from distribute.core.views import batch_view, batches_view, match_view, nodes_view, rfc3339, why_view
@@ -247,6 +248,12 @@ def test_a_node() -> None:
         ((make.paused(),), "paused", "its owner works"),
         ((make.drain_requested(),), "draining", "for repair"),
         ((make.quarantined(),), "quarantined", "failed 5 jobs within seconds"),
+        (
+            (make.leaving(),),
+            "draining",
+            "its node-runner ends, once it has stored what its last jobs left",
+        ),
+        ((make.leaving(), make.left()), "left", None),
         ((make.lost(),), "lost", None),
         ((make.left(),), "left", None),
     ],

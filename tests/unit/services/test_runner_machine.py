@@ -169,13 +169,23 @@ def test_leaving_stops_what_runs_and_lets_what_ended_be_reported(node: Node) -> 
     ended, runs = node.run("job1"), node.run("job2")
     ending = m.Ending(succeeded=True, exit_code=0)
     node.machine.exited(ended, ending)
-    assert node.machine.leave() == [m.Stop(runs), m.Forget(SWEEP)]
+    told, *rest = node.machine.leave()
+    assert isinstance(told, m.Announce)
+    assert isinstance(told.event, ev.Leaving)
+    assert told.event.keeps == (str(ended.job),)
+    assert rest == [m.Stop(runs), m.Forget(SWEEP)]
+    assert node.machine.leave() == [], "it is said once"
     assert node.hear(make.assigned("job3", cpus=1)) == [], "it takes no more"
     (finished,) = node.machine.collected(ended, ending, None)
     node.machine.stopped(runs)
     assert not node.machine.idle
     assert node.stored(finished) == [m.Tidy(ended)]
     assert node.machine.idle
+
+
+def test_leaving_with_nothing_to_report_says_no_more_than_that_it_left(node: Node) -> None:
+    run = node.run()
+    assert node.machine.leave() == [m.Stop(run), m.Forget(SWEEP)]
 
 
 def test_the_end_of_a_batch_ends_what_is_left_of_it_here(node: Node) -> None:
