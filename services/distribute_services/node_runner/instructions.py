@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum, auto
 from typing import TypedDict
 
@@ -23,6 +24,14 @@ class Phase(Enum):
     COLLECTING = auto()
     REPORTING = auto()
     STOPPING = auto()
+
+
+class Stamp(TypedDict):
+    """What every event says of who wrote it, and when."""
+
+    id: str
+    time: datetime
+    author: str
 
 
 class Names(TypedDict):

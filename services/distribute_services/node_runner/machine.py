@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypedDict
 
 from distribute.core import events as ev
 from distribute.core.events import Append, Guard, Recorded
@@ -36,6 +35,7 @@ from distribute_services.node_runner.instructions import (
     Phase,
     Report,
     Run,
+    Stamp,
     Stop,
     Tidy,
 )
@@ -51,12 +51,6 @@ def wanted(node: str) -> Only:
     Of what a node says itself only that it joined: the rest would be more than all that is said to it.
     """
     return Only(types=_NODE_EVENTS, node=node, also=_BATCH_EVENTS)
-
-
-class _Stamp(TypedDict):
-    id: str
-    time: datetime
-    author: str
 
 
 class RunnerMachine:
@@ -120,9 +114,9 @@ class RunnerMachine:
         Where that is to be waited for, it is said, so that the rest can run elsewhere meanwhile.
         """
         keeps = tuple(str(run.job) for run in self.ended)
-        told = [Announce(ev.Leaving(**self._stamp(), node=self.node, keeps=keeps))]
-        if self.leaving or not keeps:
-            told.clear()
+        told: list[Instruction] = []
+        if keeps and not self.leaving:
+            told.append(Announce(ev.Leaving(**self._stamp(), node=self.node, keeps=keeps)))
         self.leaving = True
         unfinished = [run for run in self.runs.values() if run.phase not in _ENDED]
         builds = list(self.builds)
@@ -131,6 +125,7 @@ class RunnerMachine:
 
     def abandon(self) -> list[Instruction]:
         """As `leave`, but what has ended is given back, too, where that was not reported yet."""
+        self.leaving = True  # it keeps nothing, so there is nothing to say
         return [*self.leave(), *self._stop_all(list(self.runs.values()))]
 
     def left(self) -> list[Instruction]:
@@ -392,7 +387,7 @@ class RunnerMachine:
         run.last_seq = None
         return [Report(run, Append(run.unsent.popleft(), guard))]
 
-    def _stamp(self) -> _Stamp:
+    def _stamp(self) -> Stamp:
         return {
             "id": self._new_id(),
             "time": datetime.fromtimestamp(self._clock(), UTC),
