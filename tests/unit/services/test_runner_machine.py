@@ -183,6 +183,12 @@ def test_leaving_stops_what_runs_and_lets_what_ended_be_reported(node: Node) -> 
     assert node.machine.idle
 
 
+def test_giving_everything_back_names_nothing_that_is_kept(node: Node) -> None:
+    ended = node.run()
+    node.machine.exited(ended, m.Ending(succeeded=True, exit_code=0))
+    assert node.machine.abandon() == [m.Forget(SWEEP), m.Stop(ended)]
+
+
 def test_leaving_with_nothing_to_report_says_no_more_than_that_it_left(node: Node) -> None:
     run = node.run()
     assert node.machine.leave() == [m.Stop(run), m.Forget(SWEEP)]
