@@ -23,7 +23,7 @@ from distribute_cli.reads import Reads, no_such_batch
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
     from distribute.core.state import BatchEnd
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
 
 logger = logging.getLogger(__name__)
 

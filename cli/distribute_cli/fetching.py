@@ -17,7 +17,7 @@ from distribute_cli.safe_files import TargetFolder, shown
 from distribute_cli.wanted import Wanted, WantedFile
 
 if TYPE_CHECKING:
-    from distribute.nats.store import JetStreamStore
+    from distribute.ports import ArtifactStore
 
 PARALLEL_OBJECTS = 8
 
@@ -44,7 +44,7 @@ class Pulled:
         }
 
 
-async def fetch(store: JetStreamStore, wanted: Wanted, folder: Path, bar: Bar) -> Pulled:
+async def fetch(store: ArtifactStore, wanted: Wanted, folder: Path, bar: Bar) -> Pulled:
     """Bring what is wanted below `folder`. What is there with the right digest stays.
 
     Raises:
@@ -67,7 +67,7 @@ Missing = dict[StoredObject, list[WantedFile]]
 class _Run:
     """One pull, under way."""
 
-    def __init__(self, store: JetStreamStore, target: TargetFolder, bar: Bar, total_bytes: int) -> None:
+    def __init__(self, store: ArtifactStore, target: TargetFolder, bar: Bar, total_bytes: int) -> None:
         self.target = target
         self.pulled = Pulled()
         self._store = store

@@ -18,7 +18,7 @@ from distribute_cli.results import archived_results, manifest_of
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId, JobId
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
     from distribute_cli.sinks import Printed
 
 QUIET_S = 0.5

@@ -15,7 +15,7 @@ from distribute_cli.wanted import find_wanted
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
 
 
 async def pull_batch(

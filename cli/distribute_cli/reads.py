@@ -12,7 +12,7 @@ from distribute_cli.output import Document, Output, argument, printable
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId, JobId
     from distribute.core.state import State
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
 
 
 class Reads:

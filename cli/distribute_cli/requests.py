@@ -13,7 +13,7 @@ from distribute_cli.session import stamp
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
 
 
 async def request_kill(cluster: Cluster, batch: BatchId, job: str | None = None) -> None:

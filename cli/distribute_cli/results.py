@@ -12,7 +12,7 @@ from distribute_cli.ending import Course, course_so_far
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
 
 
 @dataclass(slots=True)

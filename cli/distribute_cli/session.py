@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypedDict
 if TYPE_CHECKING:
     from distribute.config.settings import ClientSettings
     from distribute.config.where import ServerAddress
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
     from distribute_cli.output import Output
 
 

@@ -17,7 +17,7 @@ from distribute_cli.uploading import upload
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
     from distribute.core.specs import BatchSpec
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
     from distribute_cli.reads import Reads
 
 

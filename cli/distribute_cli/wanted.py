@@ -24,7 +24,7 @@ from distribute_cli.safe_files import Parts, safe_parts, shown
 
 if TYPE_CHECKING:
     from distribute.core.ids import BatchId
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
 
 
 @dataclass(frozen=True, slots=True)

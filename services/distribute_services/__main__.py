@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from distribute.core.errors import DistributeError, exit_code
 
 if TYPE_CHECKING:
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
     from distribute.runtime import Stop
 
     Serve = Callable[[Cluster, Stop], Coroutine[Any, Any, None]]

@@ -1,4 +1,4 @@
-"""What the services need of the world, and nothing more: a log of events, a store of bytes, beats.
+"""What services and clients need from the outside world: `Cluster`, and the parts it is made of.
 
 `distribute.nats` implements these on JetStream, `distribute.testing` in memory and in folders.
 """
@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from distribute.core.beats import Beat
 from distribute.core.events import Event, Guard, Recorded
@@ -26,96 +27,91 @@ class Only:
     node: str | None = None
     """Job events written to or by this node, and events about it."""
     also: frozenset[str] = frozenset()
-    """Besides, all events of these types, in one order with the others, which must not include them."""
+    """Types that `types` lacks and of which the reader wants every event, in log order with the others."""
 
 
 class EventLog(Protocol):
-    """The one stream of events. Whatever is asked of it outlives outages, however long they last."""
+    """The one stream of events. Every method survives outages, however long they last."""
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """Append `event` if `guard` holds; the future gives its sequence.
 
-        Never blocks, and survives outages for as long as they last: sent again until it is answered.
-        An event already in the log (a lost answer) gives the sequence it has there.
-        The future raises `Conflict` where the guard does not hold. Events appended in one order
-        are sent in that order.
+        Never blocks. The log sends the event again until the broker answers. If the event is in the log
+        already, because an earlier answer was lost, the future gives the sequence it has there.
+        The future raises `Conflict` if the guard does not hold. Events are sent in the order of the calls.
         """
 
     def follow(
         self, *, after: int, only: Only = Only(), until: int | None = None
-    ) -> AsyncIterator[Sequence[Recorded]]:
-        """Events with a sequence above `after`, in order, each once, as they come, several at a time.
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        """Yield events with a sequence above `after`: in order, each once, several at a time, as they come.
 
-        Ends behind sequence `until`, or never. Survives outages. Raises `UnreadableEvent`; `LogReplaced`
-        where the log lacks what was read already, as one does that was restored from an older copy.
+        Ends behind sequence `until`; without `until` it never ends. Raises `UnreadableEvent`; `LogReplaced`
+        if the log lacks events that were read already, as after a restore from an older copy.
         """
 
     async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
-        """The last event of a scope (of this type, where one is given)."""
+        """The last event of a scope, or its last event of one type."""
 
     async def get(self, seq: int) -> Recorded:
-        """The event at a sequence. Raises `KeyError` where there is none."""
+        """The event at a sequence. Raises `KeyError` if there is none."""
 
     async def last_seq(self) -> int:
-        """The sequence of the last event in the log (0: none)."""
+        """The sequence of the last event in the log; 0 if it is empty."""
 
 
 class Delivery(Protocol):
-    """An event that is delivered again, to whoever reads under the same name, until it is acknowledged."""
+    """An event that the log delivers again under the reader's name until the reader acknowledges it."""
 
     @property
     def recorded(self) -> Recorded: ...
 
     def ack(self) -> None:
-        """It is done with. A lost acknowledgement means one delivery more."""
+        """Report that the event is dealt with. If the acknowledgement is lost, the event comes once more."""
 
     def in_progress(self) -> None:
-        """It is being worked on: to be said every few seconds by work that takes longer than that."""
-
-
-class DurableLog(Protocol):
-    """A log that remembers what each of its named readers has done."""
-
-    def durable(self, name: str, only: Only = Only()) -> AsyncIterator[Delivery]:
-        """Events not acknowledged under `name` yet, in order, and those that come.
-
-        What a reader took and left unacknowledged, as by a crash, comes again after some ten seconds.
-        Survives outages. Raises `UnreadableEvent`.
-        """
+        """Report that work on the event goes on. Call it every few seconds during long work."""
 
 
 class Beats(Protocol):
-    """Heartbeats: the last of each node, kept for a short time."""
+    """Heartbeats. The cluster keeps the last one of each node for a short time."""
 
     async def send(self, beat: Beat) -> None: ...
 
     async def last(self, node: str) -> Beat | None:
-        """The node's last beat, if it beat within the last seconds."""
+        """The node's last heartbeat; None if it sent none within the last seconds."""
 
-    def follow(self) -> AsyncIterator[Beat]: ...
+    def follow(self) -> AsyncGenerator[Beat, None]:
+        """Yield the last heartbeat of each node, then each new one."""
 
 
 class LiveOutput(Protocol):
-    """What running jobs print, for following live. Bounded: the whole output is archived with the results."""
+    """What running jobs print, for watching. Bounded: the whole output is archived with the results."""
 
     async def send(self, job: JobId, attempt: int, text: bytes) -> None: ...
 
-    def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncIterator[bytes]:
-        """What is there already, then what comes. Nothing that was stored before `since`, in seconds since
-        1970: it is of a deleted batch of the same name."""
+    def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncGenerator[bytes, None]:
+        """Yield what is stored, then what comes.
+
+        `since`, in seconds since 1970, skips output stored earlier: it belongs to a deleted batch of the
+        same name.
+        """
 
 
 class ArtifactStore(Protocol):
-    """Files: inputs by digest, results by name. Bounded memory whatever the size."""
+    """Files: inputs by digest, results by name, snapshots. Bounded memory whatever the size."""
 
     async def put_input(self, path: Path, sha256: str) -> None:
         """Store an input under its digest, unless it is there. Raises `IntegrityError`, `StorageFull`."""
 
     async def get_input(self, sha256: str, path: Path) -> None:
-        """Write an input to `path`, which gets its name only once the digest is right."""
+        """Write an input to `path`. The file appears under that name only after its digest was checked.
+
+        Raises `IntegrityError`, `StorageFull`, `OSError`.
+        """
 
     async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
-        """Send a result's chunks on the node's subject. They count only once `commit_result` was called.
+        """Send a result's chunks on the node's subject. They count only after `commit_result`.
 
         `name` is `NAMESPACE/BATCH/JOB/ATTEMPT/N`, or `NAMESPACE/BATCH//NODE/N` for a build's output.
         """
@@ -123,11 +119,89 @@ class ArtifactStore(Protocol):
     async def commit_result(self, stored: StoredObject) -> None:
         """Check that every chunk is there and give the object its name. Raises `IntegrityError`."""
 
-    def get_result(self, stored: StoredObject) -> AsyncIterator[bytes]:
-        """The bytes of a result. Raises `IntegrityError` at the end where they differ from the digest."""
+    def get_result(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
+        """Yield the bytes of a result. Raises `IntegrityError` at the end if they differ from the digest."""
+
+    async def fetch_result(self, stored: StoredObject, path: Path) -> None:
+        """Write a result to `path`. The file appears under that name only after its digest was checked.
+
+        Raises `IntegrityError`, `StorageFull`, `OSError`.
+        """
 
     async def delete_results(self, batch: BatchId, before: float) -> None:
         """Remove every result of a batch, committed or not, that was stored before a time.
 
-        `before` is in seconds since 1970, by the log's clock: what a later batch of the same name left stays.
+        `before` is in seconds since 1970 by the log's clock. It spares the results of a later batch of the
+        same name.
         """
+
+    async def put_snapshot(self, name: str, data: bytes) -> None:
+        """Replace a snapshot. A reader gets the old one or the new one, whole.
+
+        Raises `Refused` if another process replaced it meanwhile, `StorageFull`.
+        """
+
+    async def get_snapshot(self, name: str) -> bytes | None:
+        """The last snapshot of a name; None if there is none. Raises `IntegrityError`."""
+
+
+Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
+"""Answers one question of a verb."""
+
+
+class Queries(Protocol):
+    """Questions to the services, by verb: request and reply, for reads that need no record."""
+
+    def serving(self, verb: str, handler: Handler) -> AbstractAsyncContextManager[None]:
+        """Answer questions of a verb while the context lasts, each in a task of its own.
+
+        If the handler raises a `DistributeError`, `ask` raises `Refused` with its message.
+        """
+
+    async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
+        """Ask the service that answers this verb.
+
+        Raises:
+            NoResponder: no service answers it.
+            Refused: the service refuses the question, or the broker forbids it.
+            Unreachable: no answer came in time.
+        """
+
+
+class Cluster(Protocol):
+    """One connection to a cluster, and everything on it. Only entry points open one; all else takes it."""
+
+    @property
+    def log(self) -> EventLog:
+        """The events."""
+
+    @property
+    def store(self) -> ArtifactStore:
+        """The files."""
+
+    @property
+    def beats(self) -> Beats:
+        """The heartbeats."""
+
+    @property
+    def live(self) -> LiveOutput:
+        """What running jobs print."""
+
+    @property
+    def queries(self) -> Queries:
+        """Questions to the services."""
+
+    def durable(self, name: str, only: Only = Only()) -> AsyncGenerator[Delivery, None]:
+        """Yield the events that `name` has not acknowledged yet, in order, then those that come.
+
+        The log remembers per name what was acknowledged. An event that a reader took and did not
+        acknowledge, as after a crash, comes again after some ten seconds. Survives outages.
+        Raises `UnreadableEvent`.
+        """
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is reachable, as far as this connection knows."""
+
+    def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after each reconnect. Returns a function that ends this."""

@@ -15,7 +15,7 @@ from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
-    from distribute.nats.cluster import Cluster
+    from distribute.ports import Cluster
     from distribute_cli.output import Output
 
 EXAMPLE = Path(__file__).parent.parent / "example"

@@ -19,8 +19,7 @@ from distribute.core.events import Recorded
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
 from distribute.core.manifest_text import read_parts
-from distribute.nats.cluster import Cluster
-from distribute.ports import Delivery, Only
+from distribute.ports import Cluster, Delivery, Only
 from distribute.runtime import draining, new_id, supervise
 from distribute_services.archiver.logic import CONSUMED, Absences, Task, task_of, without_outputs
 
@@ -65,7 +64,7 @@ class ArchiverService:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _consume(self) -> None:
-        async for delivery in self._cluster.log.durable(CONSUMER, Only(types=CONSUMED)):
+        async for delivery in self._cluster.durable(CONSUMER, Only(types=CONSUMED)):
             recorded = delivery.recorded
             is_under_way = recorded.seq in self._at_hand
             self._at_hand[recorded.seq] = delivery

@@ -21,7 +21,7 @@ from distribute.core.beats import Beat
 from distribute.core.errors import Conflict, Refused
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.specs import BatchSpec
-from distribute.nats.cluster import Cluster
+from distribute.ports import Cluster
 from distribute.runtime import Facts, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner import instructions as do
 from distribute_services.node_runner import machine as m

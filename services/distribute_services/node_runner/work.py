@@ -18,7 +18,7 @@ from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.specs import BatchSpec, Job
-from distribute.nats.cluster import Cluster
+from distribute.ports import Cluster
 from distribute.runtime import new_id
 from distribute_services.node_runner import procfs
 from distribute_services.node_runner.batches import Batch

@@ -11,7 +11,7 @@ import orjson
 from distribute.core.ids import BatchId
 from distribute.core.specs import Resources
 from distribute.core.views import batch_view, batches_view, match_view, nodes_view, why_view
-from distribute.nats.cluster import Cluster
+from distribute.ports import Cluster
 from distribute_services.scheduler.logic import Scheduler
 
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from distribute.core.errors import Conflict, DistributeError, IntegrityError
 from distribute.core.events import Append
 from distribute.core.liveness import Lease
 from distribute.core.state import State
-from distribute.nats.cluster import Cluster
+from distribute.ports import Cluster
 from distribute.runtime import draining, new_id, supervise
 from distribute.snapshot import dump, load
 from distribute_services.scheduler.logic import Scheduler

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,13 +14,15 @@ from distribute.nats.queries import Queries
 
 if TYPE_CHECKING:
     from distribute.nats.beats import JetStreamBeats
+    from distribute.nats.durable import JetStreamDelivery
     from distribute.nats.live import JetStreamLiveOutput
     from distribute.nats.log import JetStreamLog
     from distribute.nats.store import JetStreamStore
+    from distribute.ports import Only
 
 
 class Cluster:
-    """What `open_cluster` gives. Parts are imported when first used: a query needs no event classes."""
+    """`ports.Cluster` on one connection. Imports each part on first use: a query needs no event classes."""
 
     layout = LAYOUT
 
@@ -74,6 +76,10 @@ class Cluster:
         from distribute.nats.store import JetStreamStore
 
         return JetStreamStore(self._connection)
+
+    def durable(self, name: str, only: Only | None = None) -> AsyncGenerator[JetStreamDelivery, None]:
+        """As `ports.Cluster.durable`."""
+        return self.log.durable(name) if only is None else self.log.durable(name, only)
 
     async def close(self) -> None:
         """Give up what is under way, and disconnect."""

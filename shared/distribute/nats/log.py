@@ -81,7 +81,7 @@ class JetStreamLog:
                         yield records
 
     async def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[JetStreamDelivery, None]:
-        """As `ports.DurableLog.durable`.
+        """As `ports.Cluster.durable`.
 
         Raises:
             ValueError: no event can match `only`.

@@ -41,7 +41,7 @@ _PURGES_AT_ONCE = 32
 
 
 class JetStreamStore:
-    """`ports.ArtifactStore` on JetStream, and the place of snapshots."""
+    """`ports.ArtifactStore` on JetStream."""
 
     def __init__(self, connection: Connection) -> None:
         self._publisher = Publisher(connection)

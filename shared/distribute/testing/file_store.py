@@ -1,8 +1,9 @@
-"""An `ArtifactStore` on a file system: every byte goes to disk and back, every digest is computed.
+"""`ports.ArtifactStore` on a file system: every byte goes to disk and back, every digest is computed.
 
 <folder>/inputs/<sha256>                                  an input
 <folder>/results/<namespace>/<batch>/…/<nuid>/<number>    a chunk of a result
 <folder>/results/<namespace>/<batch>/…/committed          the nuid of the committed one
+<folder>/snapshots/<name>                                 a snapshot
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import itertools
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from distribute.core.errors import IntegrityError, StorageFull
@@ -30,8 +31,10 @@ class FileStore:
     def __init__(self, folder: Path) -> None:
         self._inputs = folder / "inputs"
         self._results = folder / "results"
+        self._snapshots = folder / "snapshots"
         self._inputs.mkdir(parents=True, exist_ok=True)
         self._results.mkdir(exist_ok=True)
+        self._snapshots.mkdir(exist_ok=True)
         known = sum(1 for path in self._results.rglob("*") if _NUID.fullmatch(path.name))
         self._nuids = (f"{number:022d}" for number in itertools.count(known + 1))
 
@@ -70,7 +73,7 @@ class FileStore:
             )
         (self._named(stored.name) / "committed").write_text(stored.nuid)
 
-    async def get_result(self, stored: StoredObject) -> AsyncIterator[bytes]:
+    async def get_result(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
         digest = hashlib.sha256()
         for chunk in self._chunks(stored):
             content = chunk.read_bytes()
@@ -79,10 +82,29 @@ class FileStore:
         if digest.hexdigest() != stored.sha256:
             raise IntegrityError(f"result {stored.name} is missing or damaged in the store")
 
+    async def fetch_result(self, stored: StoredObject, path: Path) -> None:
+        unfinished = path.with_name(f"{path.name}.part")
+        try:
+            with unfinished.open("wb") as content:
+                async for piece in self.get_result(stored):
+                    content.write(piece)
+            unfinished.rename(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
     async def delete_results(self, batch: BatchId, before: float) -> None:
         for stored in list(self._named(str(batch)).rglob("*")):
             if _NUID.fullmatch(stored.name) and stored.stat().st_mtime < before:
                 shutil.rmtree(stored)
+
+    async def put_snapshot(self, name: str, data: bytes) -> None:
+        unfinished = self._snapshots / f"{name}.part"
+        unfinished.write_bytes(data)
+        unfinished.rename(self._snapshots / name)
+
+    async def get_snapshot(self, name: str) -> bytes | None:
+        path = self._snapshots / name
+        return path.read_bytes() if path.exists() else None
 
     def _named(self, name: str) -> Path:
         # A build's results have an empty part in their name, which no folder can have.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict
@@ -42,7 +42,7 @@ class MemoryLog:
 
     async def follow(
         self, *, after: int, only: Only = ALL, until: int | None = None
-    ) -> AsyncIterator[Sequence[Recorded]]:
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
         """As `ports.EventLog.follow`."""
         while until is None or after < until:
             grew = self._grew

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from hypothesis import given
@@ -23,7 +23,7 @@ class CountingStore(FileStore):
 
     asked = 0
 
-    async def get_result(self, stored: StoredObject) -> AsyncIterator[bytes]:
+    async def get_result(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
         self.asked += 1
         async for piece in super().get_result(stored):
             yield piece
