@@ -106,7 +106,7 @@ def test_more_jobs_than_a_batch_may_have() -> None:
 def test_duplicate_names_of_jobs_and_keys() -> None:
     text = META + "command:\n  jobs:\n    - {name: a, command: x}\n    - {name: b, command: x, command: y}\n"
     assert problems_of(text + "    - {name: a, command: x}\n    - {command: x, name: 'a'}\n") == [
-        "5:29: the key 'command' is on line 5 already; take one of the two out",
+        "5:29: the key 'command' is on line 5 already; remove one of the two",
         "6:14: two jobs are called 'a', here and on line 4; write another name",
         "7:26: two jobs are called 'a', here and on line 4; write another name",
     ]
@@ -145,7 +145,7 @@ python:
             "14:18: two files would be './input/own.dat', here and on line 13; "
             "write an alias, as in {path: 'b/mesh.dat', alias: 'other-own.dat'}"
         ),
-        "15:11: two files would be './input/mesh.dat', here and on line 5; take one of the two out",
+        "15:11: two files would be './input/mesh.dat', here and on line 5; remove one of the two",
     ]
 
 

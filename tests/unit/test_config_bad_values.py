@@ -57,7 +57,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             "env: {DISTRIBUTE_CPUS: 3}",
             "4:38: env: 'DISTRIBUTE_CPUS' is set by distribute itself; take DISTRIBUTE_ off it",
         ),
-        ('env: {A: "x\\0"}', "4:41: env: 'x\\x00' holds a NUL, which no program can be given; take it out"),
+        ('env: {A: "x\\0"}', "4:41: env: 'x\\x00' holds a NUL, which no program can be given; remove it"),
     ],
 )
 def test_a_value_that_is_wrong_is_told_with_a_right_one(keys: str, expected: str) -> None:
@@ -99,7 +99,7 @@ command: {jobs: [{name: a, command: x}]}
         ("['/a:/b']", "'/a:/b' can't be mounted; write a path in the container, as in /solver/cases"),
         ("[/a/../b]", "'/a/../b' can't be mounted; write a path in the container, as in /solver/cases"),
         ("[/input/]", "'/input/' can't be mounted: it has its own use; write another path"),
-        ("[/a, /a]", "'/a' is listed twice; take one of the two out"),
+        ("[/a, /a]", "'/a' is listed twice; remove one of the two"),
     ],
 )
 def test_mounts_that_can_not_be(mounts: str, why: str) -> None:

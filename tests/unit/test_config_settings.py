@@ -192,8 +192,11 @@ def test_settings_that_are_wrong_are_told_like_any_file(tmp_path: Path, environ:
         f"{path}:2:9: memory: 'lots' is no size; write 8G, 512M or 10K; a plain number is bytes",
         f"{path}:3:15: capabilities takes a list, not 'gpu'; write capabilities: ['gpu']",
         f"{path}:4:7: nice: 20 is out of range; write 19 or less",
-        f"{path}:5:1: the key 'nice' is on line 4 already; take one of the two out",
+        f"{path}:5:1: the key 'nice' is on line 4 already; remove one of the two",
     )
     with pytest.raises(InputError) as caught:
         load_client_settings(tmp_path / "gone.yaml", environ)
-    assert str(caught.value) == f"{tmp_path}/gone.yaml: there is no such file; write the path of one"
+    assert (
+        str(caught.value)
+        == f"{tmp_path}/gone.yaml: there is no such file; write the path of an existing file"
+    )

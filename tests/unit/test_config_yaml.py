@@ -6,21 +6,21 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
-from distribute.config.yaml_source import Document
+from distribute.config.yaml_source import LOADERS, Document, Loader
+from distribute.config.yaml_syntax import Problem
 from distribute.core.errors import InputError
 
-LOADERS = [yaml.CBaseLoader, yaml.BaseLoader]
+LIBYAML, PURE_PYTHON = LOADERS
 
 
 @pytest.fixture(params=LOADERS, ids=["libyaml", "pure Python"])
-def loader(request: pytest.FixtureRequest) -> type[yaml.BaseLoader]:
-    chosen: type[yaml.BaseLoader] = request.param
+def loader(request: pytest.FixtureRequest) -> Loader:
+    chosen: Loader = request.param
     return chosen
 
 
-def problems_of(text: str, loader: type[yaml.BaseLoader]) -> list[str]:
+def problems_of(text: str, loader: Loader) -> list[str]:
     try:
         document = Document(text, "f", loader)
     except InputError as error:
@@ -28,32 +28,30 @@ def problems_of(text: str, loader: type[yaml.BaseLoader]) -> list[str]:
     return document.lines(document.problems)
 
 
-def test_scalars_are_the_text_that_was_written(loader: type[yaml.BaseLoader]) -> None:
+def test_scalars_are_the_text_that_was_written(loader: Loader) -> None:
     written = ["no", "1e3", "0123", "1.10", "12:30:00", "2024-01-01", "true", "0x10", "1_000", "=", ".inf"]
     text = "\n".join(f"- {scalar}" for scalar in written)
     assert Document(text, "f", loader).value == written
 
 
-def test_only_a_plain_null_is_nothing(loader: type[yaml.BaseLoader]) -> None:
+def test_only_a_plain_null_is_nothing(loader: Loader) -> None:
     text = "[null, ~, Null, NULL, 'null', \"\", !!str null, nUll]"
     assert Document(text, "f", loader).value == [None, None, None, None, "null", "", "null", "nUll"]
     assert Document("a:\nb: ''\n", "f", loader).value == {"a": None, "b": ""}
 
 
-def test_leading_dashes_comments_and_windows_line_ends_are_fine(loader: type[yaml.BaseLoader]) -> None:
+def test_leading_dashes_comments_and_windows_line_ends_are_fine(loader: Loader) -> None:
     document = Document("---\r\n# hello\r\na:\r\n  - x\r\n  - y\r\n", "f", loader)
     assert document.value == {"a": ["x", "y"]}
     assert document.line_of(("a", 1)) == 5
 
 
-def test_every_value_has_its_line_and_column(loader: type[yaml.BaseLoader]) -> None:
+def test_every_value_has_its_line_and_column(loader: Loader) -> None:
     document = Document(
         "é: x\na:\n  - b: {c: 1, d: [ü, 2]}\n    'e': |\n      long\n      text\n", "f", loader
     )
 
     def place(*loc: str | int, of_key: bool = False) -> str:
-        from distribute.config.yaml_syntax import Problem
-
         return document.lines([Problem(document.offset(loc, of_key=of_key), "")])[0]
 
     assert place("é") == "f:1:4: "
@@ -67,7 +65,7 @@ def test_every_value_has_its_line_and_column(loader: type[yaml.BaseLoader]) -> N
     assert place() == "f:1:1: "
 
 
-def test_aliases_and_merges_keep_the_place_of_what_they_stand_for(loader: type[yaml.BaseLoader]) -> None:
+def test_aliases_and_merges_keep_the_place_of_what_they_stand_for(loader: Loader) -> None:
     text = "one: &one {a: 1, b: 2}\ntwo:\n  <<: *one\n  b: 3\nthree: *one\nfour:\n  <<: [*one, {c: 4}]\n"
     document = Document(text, "f", loader)
     assert document.value == {
@@ -100,17 +98,17 @@ def test_aliases_and_merges_keep_the_place_of_what_they_stand_for(loader: type[y
         ("a: `x`\n", "f:1:4: '`' can't start a text without quotes; put quotes around it"),
         (
             "a: *\n",
-            "f:1:4: '*' starts a reference to an anchor; if it is meant as text, put quotes around it",
+            "f:1:4: '*' starts a reference to an anchor; if you mean text, put quotes around it",
         ),
         (
             "a: *.dat\n",
-            "f:1:4: '*' starts a reference to an anchor; if it is meant as text, put quotes around it",
+            "f:1:4: '*' starts a reference to an anchor; if you mean text, put quotes around it",
         ),
         (
             "a: *foo\n",
             (
                 "f:1:4: *foo refers to an anchor that is not above it; "
-                'if it is meant as text, put quotes around it: "*foo"'
+                'if you mean text, put quotes around it: "*foo"'
             ),
         ),
         (
@@ -124,62 +122,69 @@ def test_aliases_and_merges_keep_the_place_of_what_they_stand_for(loader: type[y
         ("a: 'x\n", "f:1:4: this quote is never closed; write the closing quote"),
         (
             "a:\n   b: 1\n  c: 2\n",
-            "f:3:3: does not line up with what begins on line 1; indent it like that, or deeper",
+            "f:3:3: this does not line up with what begins on line 1; indent it equally, or deeper",
         ),
-        ("a: 1\nb: 2\na: 3\n", "f:3:1: the key 'a' is on line 1 already; take one of the two out"),
-        ("a: !x 3\n", "f:1:4: the tag !x means nothing here; take it out, or quote the text"),
+        ("a: 1\nb: 2\na: 3\n", "f:3:1: the key 'a' is on line 1 already; remove one of the two"),
+        ("a: !x 3\n", "f:1:4: the tag !x means nothing here; remove it, or quote the text"),
         (
             "a: !!python/object:os.system 3\n",
-            "f:1:4: the tag !!python/object:os.system means nothing here; take it out, or quote the text",
+            "f:1:4: the tag !!python/object:os.system means nothing here; remove it, or quote the text",
         ),
         (
             "a: {{x}}\n",
             "f:1:5: a key must be text, and this is a mapping in {…}; put quotes around what is text",
         ),
-        ("a: \0\n", 'f:1:4: the character U+0000 can\'t stand in YAML; write it as "\\x00", or take it out'),
+        (
+            "a: \0\n",
+            'f:1:4: YAML does not allow the character U+0000 itself; write it as "\\x00", or remove it',
+        ),
         (
             "a: \ufffe\n",
-            'f:1:4: the character U+FFFE can\'t stand in YAML; write it as "\\ufffe", or take it out',
+            'f:1:4: YAML does not allow the character U+FFFE itself; write it as "\\ufffe", or remove it',
         ),
         ("a: 1\n  b\nc\n", "f:3:1: a key without ':'; write KEY: VALUE"),
         (
             " a: 1\nb: 2\n",
-            "f:2:1: belongs to nothing above; start top-level keys at the beginning of their lines",
+            "f:2:1: this belongs to nothing above; start top-level keys at the beginning of their lines",
         ),
         ("a: 1\n<<: 3\n", "f:2:1: '<<' merges mappings; write <<: *NAME, where &NAME marks a mapping above"),
-        ("[" * 60 + "]" * 60, "f:1:52: nested more than 50 deep; close the brackets before"),
+        ("[" * 60 + "]" * 60, "f:1:52: nested more than 50 deep; close the brackets before this"),
+        (
+            "a: &x 1\nb: &x 2\n",
+            "f:2:4: the anchor &x is on line 1 already; rename one of the two",
+        ),
+        (
+            "a: &a\n  <<: *a\n",
+            "f:1:4: what starts here contains an alias of itself; remove the alias, or quote the '*'",
+        ),
         (
             "- &a [*a]\n",
-            (
-                "f:1:7: *a refers to an anchor that is not above it; if it is meant as text, "
-                'put quotes around it: "*a"'
-            ),
+            ("f:1:3: what starts here contains an alias of itself; remove the alias, or quote the '*'"),
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_place_and_remedy(
-    text: str, expected: str, loader: type[yaml.BaseLoader]
-) -> None:
+def test_what_is_wrong_is_said_with_place_and_remedy(text: str, expected: str, loader: Loader) -> None:
     assert problems_of(text, loader) == [expected]
 
 
 @pytest.mark.parametrize("text", ["a: [b, c\nd: e\n", "a: {b: 1\nd: e\n", "[1, 2"])
-def test_a_bracket_left_open_is_told_with_its_line(text: str, loader: type[yaml.BaseLoader]) -> None:
+def test_a_bracket_left_open_is_told_with_its_line(text: str, loader: Loader) -> None:
     (problem,) = problems_of(text, loader)
-    bracket = "'}'" if "{" in text else "']'"
+    opening, closing = "{}" if "{" in text else "[]"
     assert problem.endswith(
-        f"what opens on line 1 has no end; write ',' between items, {bracket} behind them"
+        f": the '{opening}' on line 1 is not closed before this; "
+        f"write ',' between items, '{closing}' after them"
     )
 
 
-def test_a_backslash_in_double_quotes_is_told(loader: type[yaml.BaseLoader]) -> None:
+def test_a_backslash_in_double_quotes_is_told(loader: Loader) -> None:
     (problem,) = problems_of('a: "C:\\data"\n', loader)  # the two parsers differ by a column
     assert re.fullmatch(
         r"f:1:[78]: in double quotes '\\' starts an escape; write '\\\\', or use single quotes", problem
     )
 
 
-def test_tabs_and_unquoted_users_come_in_company_and_are_told_together(loader: type[yaml.BaseLoader]) -> None:
+def test_tabs_and_unquoted_users_come_in_company_and_are_told_together(loader: Loader) -> None:
     text = "---\nmeta:\n\tnamespace: jane\n\tmatrix: @jane:lab.org\npython:\n\tjobs:\n"
     assert problems_of(text, loader) == [
         "f:3:1: a tab in the indentation, here and on 2 more lines; write spaces instead",
@@ -187,16 +192,14 @@ def test_tabs_and_unquoted_users_come_in_company_and_are_told_together(loader: t
     ]
 
 
-def test_tabs_that_are_no_indentation_are_fine(loader: type[yaml.BaseLoader]) -> None:
+def test_tabs_that_are_no_indentation_are_fine(loader: Loader) -> None:
     text = "build: |\n  all:\n  \tcc x.c\nc: 1 # \tx\n"
     assert Document(text, "f", loader).value == {"build": "all:\n\tcc x.c\n", "c": "1"}
 
 
 def test_a_tab_behind_a_colon_is_fine_where_the_parser_takes_it() -> None:
-    assert Document("a:\tb\n", "f", yaml.CBaseLoader).value == {"a": "b"}
-    assert problems_of("a:\tb\n", yaml.BaseLoader) == [
-        "f:1:3: a tab, where YAML takes spaces only; write spaces"
-    ]
+    assert Document("a:\tb\n", "f", LIBYAML).value == {"a": "b"}
+    assert problems_of("a:\tb\n", PURE_PYTHON) == ["f:1:3: a tab, where YAML takes spaces only; write spaces"]
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
@@ -206,7 +209,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     for name, why in [
         ("image.sif", "byte 4 is not UTF-8 (invalid start byte); write a text file in UTF-8"),
         ("", "this is a folder; write the path of a YAML file"),
-        ("gone.yaml", "there is no such file; write the path of one"),
+        ("gone.yaml", "there is no such file; write the path of an existing file"),
     ]:
         with pytest.raises(InputError) as caught:
             Document.read(tmp_path / name)
@@ -220,3 +223,29 @@ def test_a_problem_is_one_line_whatever_the_file_is_called(tmp_path: Path) -> No
         Document.read(path)
     assert str(caught.value).startswith(f"{str(path)!r}:1:4: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, "{a: " * 5000 + "}" * 5000, "- " * 5000 + "x\n"])
+def test_a_file_nested_deeper_than_the_parser_allows_is_refused(text: str, loader: Loader) -> None:
+    (problem,) = problems_of(text, loader)
+    assert problem.endswith(": nested more than 50 deep; close the brackets before this")
+
+
+def test_aliases_of_aliases_are_read_once_each(loader: Loader) -> None:
+    levels = 40  # read as often as they are referred to, they would be 2**40 lists
+    lines = ["- &a0 [x]", *(f"- &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, levels))]
+    document = Document("\n".join(lines), "f", loader)
+    assert isinstance(document.value, list)
+    last = document.value[-1]
+    assert isinstance(last, list)
+    assert last[0] is last[1]
+    assert document.line_of((levels - 1, 0)) == levels - 1
+
+
+def test_the_first_of_several_merged_mappings_wins(loader: Loader) -> None:
+    text = "a: &a {key: first}\nb: &b {key: second, other: x}\nc: {<<: [*a, *b]}\n"
+    document = Document(text, "f", loader)
+    assert isinstance(document.value, dict)
+    assert document.value["c"] == {"key": "first", "other": "x"}
+    assert document.line_of(("c", "key")) == 1
+    assert document.line_of(("c", "other")) == 2

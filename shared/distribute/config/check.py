@@ -159,7 +159,7 @@ def _clashes(document: Document, references: list[_Reference]) -> Iterator[Probl
             continue
         line = document.line_of(other.loc)
         advice = (
-            "take one of the two out"
+            "remove one of the two"
             if other.path == reference.path
             else f"write an alias, as in {{path: {reference.path!r}, alias: {'other-' + reference.name!r}}}"
         )

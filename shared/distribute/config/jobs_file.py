@@ -169,7 +169,7 @@ class CommandInitialize(Section):
 def _check_mounts(mounts: tuple[str, ...]) -> tuple[str, ...]:
     for index, mount in enumerate(mounts):
         if mount in mounts[:index]:
-            raise ValueError(f"{mount!r} is listed twice; take one of the two out")
+            raise ValueError(f"{mount!r} is listed twice; remove one of the two")
     return mounts
 
 

@@ -37,7 +37,7 @@ class Section(BaseModel):
 
 def _check_text(text: str) -> str:
     if "\0" in text:
-        raise ValueError(f"{text!r} holds a NUL, which no program can be given; take it out")
+        raise ValueError(f"{text!r} holds a NUL, which no program can be given; remove it")
     if not text.isascii():
         try:
             text.encode()

@@ -1,4 +1,4 @@
-"""Why a text is no YAML, in the user's words: where, and what to write instead."""
+"""Says in the user's words why a text is not YAML: where, and what to write instead."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 import yaml
 from yaml.reader import Reader, ReaderError
+
+MAX_DEPTH = 50
+TOO_DEEP = f"nested more than {MAX_DEPTH} deep; close the brackets before this"
 
 _TAB_IN_INDENTATION = re.compile(r"^[ ]*(?:-[ ]*)?(\t)", re.MULTILINE)
 _UNQUOTED_AT = re.compile(r"^[ \t]*(?:-[ \t]+)?(?:[\w.-]+:[ \t]+)?(@[^\s,\]}#]*)", re.MULTILINE)
@@ -23,7 +26,7 @@ class Problem(NamedTuple):
 
 
 class Lines:
-    """The lines of a text, to tell the place of an offset."""
+    """The lines of a text, to turn offsets into lines and columns."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -39,17 +42,86 @@ class Lines:
 
 
 class UnreadableYaml(Exception):
-    """The YAML can't be understood beyond this problem. `Document` makes it an InputError."""
+    """These problems keep us from reading the YAML. `Document` turns it into an InputError."""
 
-    def __init__(self, offset: int, text: str) -> None:
-        super().__init__(text)
-        self.problem = Problem(offset, text)
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(*(problem.text for problem in problems))
+        self.problems = problems
+
+
+class _Words(NamedTuple):
+    """Our words for one of PyYAML's errors.
+
+    The error is known by a part of its context and a part of its problem: the parts that libyaml and
+    PyYAML's own parser share. `at_start`: we report where the context starts, not where the parser gave up.
+    """
+
+    context: str
+    problem: str
+    text: str
+    at_start: bool = False
+
+
+_WORDS = (
+    _Words(
+        "",
+        "undefined alias",
+        '*{word} refers to an anchor that is not above it; if you mean text, put quotes around it: "*{word}"',
+    ),
+    _Words(
+        "duplicate anchor", "", "the anchor &{word} is on line {start_line} already; rename one of the two"
+    ),
+    _Words("single document", "", "a second document starts here; write one batch a file"),
+    _Words("", "nesting depth", TOO_DEEP),
+    _Words(
+        "", "cannot start any token", "{character!r} can't start a text without quotes; put quotes around it"
+    ),
+    _Words(
+        "",
+        "mapping values are not allowed",
+        "no key can end here; indent the line like its neighbours or, if this ':' is part of a text, "
+        "put quotes around the text",
+    ),
+    _Words(
+        "scanning an alias",
+        "",
+        "'*' starts a reference to an anchor; if you mean text, put quotes around it",
+        at_start=True,
+    ),
+    _Words("scanning a simple key", "", "a key without ':'; write KEY: VALUE", at_start=True),
+    _Words(
+        "quoted scalar",
+        "escape",
+        r"in double quotes '\' starts an escape; write '\\', or use single quotes",
+    ),
+    _Words("quoted scalar", "", "this quote is never closed; write the closing quote", at_start=True),
+    _Words(
+        "flow sequence",
+        "",
+        "the '[' on line {start_line} is not closed before this; write ',' between items, ']' after them",
+    ),
+    _Words(
+        "flow mapping",
+        "",
+        "the '{{' on line {start_line} is not closed before this; write ',' between items, '}}' after them",
+    ),
+    _Words(
+        "block",
+        "",
+        "this does not line up with what begins on line {start_line}; indent it equally, or deeper",
+    ),
+    _Words(
+        "",
+        "<document start>",
+        "this belongs to nothing above; start top-level keys at the beginning of their lines",
+    ),
+)
 
 
 def explain(text: str, error: yaml.YAMLError) -> list[Problem]:
-    """What to tell of a text that PyYAML could not parse.
+    """Why PyYAML could not read `text`.
 
-    A parser stops at its first problem, but tabs and unquoted `@` come in company: of them, all are found.
+    A parser stops at its first problem. Tabs and unquoted `@` rarely come alone: we find all of them.
     """
     if isinstance(error, ReaderError):
         return [_forbidden_character(text, error)]
@@ -62,7 +134,7 @@ def explain(text: str, error: yaml.YAMLError) -> list[Problem]:
         found = [*_tabs(text), *_unquoted_ats(text)]
         if tab is not None or any(problem.offset == offset for problem in found):
             return found
-    return [_other(text, error, offset)]
+    return [_in_our_words(text, error, offset)]
 
 
 def _tabs(text: str) -> Iterator[Problem]:
@@ -86,52 +158,24 @@ def _forbidden_character(text: str, error: ReaderError) -> Problem:
     escape = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return Problem(
         match.start(),
-        f'the character U+{code:04X} can\'t stand in YAML; write it as "{escape}", or take it out',
+        f'YAML does not allow the character U+{code:04X} itself; write it as "{escape}", or remove it',
     )
 
 
-def _other(text: str, error: yaml.MarkedYAMLError, offset: int) -> Problem:
-    """The parser's words differ between libyaml and PyYAML; what is looked for here is in both."""
+def _in_our_words(text: str, error: yaml.MarkedYAMLError, offset: int) -> Problem:
     problem, context = error.problem or "", error.context or ""
     start = error.context_mark.index if error.context_mark is not None else offset
-    begin_line = text.count("\n", 0, start) + 1
-    if text[offset : offset + 1] == "\t":
+    character = text[offset : offset + 1]
+    if character == "\t":
         return Problem(offset, "a tab, where YAML takes spaces only; write spaces")
-    if "cannot start any token" in problem:
-        return Problem(
-            offset, f"{text[offset : offset + 1]!r} can't start a text without quotes; put quotes around it"
-        )
-    if "mapping values are not allowed" in problem:
-        return Problem(
-            offset,
-            "no key can end here; indent the line like its neighbours or, if this ':' is part of a text, "
-            "put quotes around the text",
-        )
-    if "scanning an alias" in context:
-        return Problem(
-            start, "'*' starts a reference to an anchor; if it is meant as text, put quotes around it"
-        )
-    if "scanning a simple key" in context:
-        return Problem(start, "a key without ':'; write KEY: VALUE")
-    if "quoted scalar" in context and "escape" in problem:
-        return Problem(offset, r"in double quotes '\' starts an escape; write '\\', or use single quotes")
-    if "quoted scalar" in context:
-        return Problem(start, "this quote is never closed; write the closing quote")
-    if "flow sequence" in context or "flow mapping" in context:
-        bracket = "']'" if "sequence" in context else "'}'"
-        return Problem(
-            offset,
-            f"what opens on line {begin_line} has no end; write ',' between items, {bracket} behind them",
-        )
-    if "block" in context:
-        return Problem(
-            offset,
-            f"does not line up with what begins on line {begin_line}; indent it like that, or deeper",
-        )
-    if "<document start>" in problem:
-        return Problem(
-            offset, "belongs to nothing above; start top-level keys at the beginning of their lines"
-        )
+    for words in _WORDS:
+        if words.context in context and words.problem in problem:
+            told = words.text.format(
+                character=character,
+                word=re.split(r"[\s,\[\]{}]", text[offset + 1 :], maxsplit=1)[0],
+                start_line=text.count("\n", 0, start) + 1,
+            )
+            return Problem(start if words.at_start else offset, told)
     said = " ".join(filter(None, (context, problem)))
     return Problem(
         offset, f"not YAML: {said}; put quotes around what is text, and close every quote and bracket"
