@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from config_kit import META, job, problems_of
+from distribute.config.loading import load
 
 RANGE = "write 90s, 45m, 2h or 1h30m10s; a plain number is seconds"
 
@@ -120,3 +121,29 @@ def test_jobs_of_too_many_different_needs_are_refused() -> None:
         "3:3: the jobs ask for 257 different resources and retries, and a batch may ask for 256; "
         "round them up to fewer, as memory to whole gigabytes"
     )
+
+
+BOUNDS = [
+    ("resources: {cpus: %d}", 2**16, "4:50: cpus"),
+    ("resources: {gpus: %d}", 2**10, "4:50: gpus"),
+    ("resources: {memory: %d}", 2**63 - 1, "4:52: memory"),
+    ("retries: %d", 100, "4:41: retries"),
+    ("timeout: %d", 10**10, "4:41: timeout"),
+]
+
+
+@pytest.mark.parametrize(("keys", "most", "place"), BOUNDS)
+def test_a_file_may_ask_for_all_that_a_batch_may_hold_and_no_more(keys: str, most: int, place: str) -> None:
+    Path("jobs.yaml").write_text(job(keys % most))
+    load(Path("jobs.yaml"))
+    assert problems_of(job(keys % (most + 1))) == [
+        f"{place}: {most + 1} is out of range; write {most} or less"
+    ]
+
+
+def test_a_number_out_of_range_is_shown_as_it_was_written() -> None:
+    assert problems_of(job("timeout: 999999999999999d, resources: {cpus: 007000000, memory: 99999P}")) == [
+        "4:41: timeout: 999999999999999d is out of range; write 10000000000 or less",
+        "4:77: cpus: 007000000 is out of range; write 65536 or less",
+        "4:96: memory: 99999P is out of range; write 9223372036854775807 or less",
+    ]

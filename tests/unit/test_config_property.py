@@ -56,9 +56,14 @@ names = st.one_of(
     texts.filter(_is_name),
 )
 resources = st.fixed_dictionaries(
-    {}, optional={"cpus": st.integers(1, 64), "memory": st.integers(0, 2**40), "gpus": st.integers(0, 8)}
+    {},
+    optional={
+        "cpus": st.integers(1, 2**16),
+        "memory": st.integers(0, 2**63 - 1),
+        "gpus": st.integers(0, 2**10),
+    },
 )
-timeouts = st.integers(1, 10**6).flatmap(lambda s: st.sampled_from([s, float(s), format_duration(s)]))
+timeouts = st.integers(1, 10**10).flatmap(lambda s: st.sampled_from([s, float(s), format_duration(s)]))
 envs = st.dictionaries(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True), texts, max_size=3)
 file_refs = st.one_of(
     st.sampled_from(FILES),

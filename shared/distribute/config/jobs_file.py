@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from distribute.config.section import Duration, NonEmpty, Section, Size, Text
 from distribute.core.ids import Name
-from distribute.core.specs import MAX_JOBS
+from distribute.core.specs import MAX_JOBS, Cpus, GpuCount, Priority, Retries
 
 _MATRIX_USER = re.compile(r"@[^\s:@]+:[^\s:@]+(:\d+)?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -87,9 +87,9 @@ Files = tuple[FileRef, ...]
 class Resources(Section):
     """A job's share of a node. Sizes are binary: 8G is 8 * 1024**3 bytes."""
 
-    cpus: int = Field(default=1, ge=1, examples=["4"])
-    memory_bytes: Size = Field(default=0, ge=0, alias="memory", examples=["8G"])
-    gpus: int = Field(default=0, ge=0, examples=["1"])
+    cpus: Cpus = Field(default=1, examples=["4"])
+    memory_bytes: Size = Field(default=0, alias="memory", examples=["8G"])
+    gpus: GpuCount = Field(default=0, examples=["1"])
 
 
 class Meta(Section):
@@ -101,10 +101,10 @@ class Meta(Section):
         default=None, examples=['"@jane:example.org"']
     )
     capabilities: tuple[NonEmpty, ...] = Field(default=(), examples=["[gpu, python3]"])
-    priority: int = Field(default=0, ge=-100, le=100, examples=["10"])
+    priority: Priority = Field(default=0, examples=["10"])
     resources: Resources | None = Field(default=None, examples=["{cpus: 4, memory: 8G}"])
-    timeout_s: Duration | None = Field(default=None, gt=0, alias="timeout", examples=["2h"])
-    retries: int = Field(default=0, ge=0, le=100, examples=["1"])
+    timeout_s: Duration | None = Field(default=None, alias="timeout", examples=["2h"])
+    retries: Retries = Field(default=0, examples=["1"])
 
 
 class Slurm(Section):
@@ -130,8 +130,8 @@ class JobEntry(Section):
     name: Name = Field(examples=["re100"])
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
     resources: Resources | None = Field(default=None, examples=["{cpus: 4, memory: 8G}"])
-    timeout_s: Duration | None = Field(default=None, gt=0, alias="timeout", examples=["2h"])
-    retries: int | None = Field(default=None, ge=0, le=100, examples=["1"])
+    timeout_s: Duration | None = Field(default=None, alias="timeout", examples=["2h"])
+    retries: Retries | None = Field(default=None, examples=["1"])
     env: Env = Field(default_factory=dict, examples=["{MY_SETTING: fast}"])
     slurm: Slurm | None = None
 

@@ -31,10 +31,10 @@ _EXPECTED = {
     "path_type": "a path",
 }
 _LIMITS = {
-    "greater_than": "more than {gt}",
-    "greater_than_equal": "{ge} or more",
-    "less_than": "less than {lt}",
-    "less_than_equal": "{le} or less",
+    "greater_than": "more than {}",
+    "greater_than_equal": "{} or more",
+    "less_than": "less than {}",
+    "less_than_equal": "{} or less",
 }
 
 
@@ -122,10 +122,10 @@ def _problems(document: Document, model: type[Section], errors: list[ErrorDetail
             continue  # pydantic counts only the entries that are right, and has told of the others
         is_about_key = loc[-1:] == ("[key]",)
         loc = loc[:-1] if is_about_key else loc
-        yield Problem(document.offset(loc, of_key=is_about_key), _told(model, loc, error))
+        yield Problem(document.offset(loc, of_key=is_about_key), _told(document, model, loc, error))
 
 
-def _told(model: type[Section], loc: Loc, error: ErrorDetails) -> str:
+def _told(document: Document, model: type[Section], loc: Loc, error: ErrorDetails) -> str:
     place = _follow(model, loc)
     kind, found, context = error["type"], shown(error["input"]), error.get("ctx", {})
     if kind == "missing":
@@ -133,7 +133,9 @@ def _told(model: type[Section], loc: Loc, error: ErrorDetails) -> str:
     if kind == "value_error":
         return f"{place.called}: {context['error']}"
     if kind in _LIMITS:
-        return f"{place.called}: {error['input']} is out of range; write {_LIMITS[kind].format(**context)}"
+        (limit,) = context.values()
+        limit = int(limit) if float(limit).is_integer() else limit
+        return f"{place.called}: {document.at(loc)} is out of range; write {_LIMITS[kind].format(limit)}"
     if kind == "too_short" or kind == "string_too_short":
         return f"{place.called} has nothing in it{place.advice}"
     if kind == "too_long":

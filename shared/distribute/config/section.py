@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 
 from distribute.config.units import parse_duration, parse_size
+from distribute.core.specs import Bytes, Timeout
 
 
 class Section(BaseModel):
@@ -60,8 +61,8 @@ def _bytes(value: object) -> object:
     return parse_size(value) if isinstance(value, str) else value
 
 
-Duration = Annotated[float, BeforeValidator(_seconds)]
+Duration = Annotated[Timeout, BeforeValidator(_seconds)]
 """Seconds: also takes what `parse_duration` does."""
 
-Size = Annotated[int, BeforeValidator(_bytes)]
+Size = Annotated[Bytes, BeforeValidator(_bytes)]
 """Bytes: also takes what `parse_size` does."""

@@ -16,6 +16,7 @@ from distribute.config.where import config_dir
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
 from distribute.core.ids import Name
+from distribute.core.specs import Cpus, GpuCount
 
 S = TypeVar("S", bound=Section)
 
@@ -35,12 +36,12 @@ class NodeSettings(ClientSettings):
 
     name: Name = Field(default_factory=socket.gethostname, examples=["ws07"])
     capabilities: tuple[NonEmpty, ...] = Field(default=(), examples=["[gpu, python3]"])
-    cpus: int | None = Field(default=None, ge=1, examples=["8"])
-    memory_bytes: Size | None = Field(default=None, ge=0, alias="memory", examples=["16G"])
-    gpus: int | None = Field(default=None, ge=0, examples=["1"])
+    cpus: Cpus | None = Field(default=None, examples=["8"])
+    memory_bytes: Size | None = Field(default=None, alias="memory", examples=["16G"])
+    gpus: GpuCount | None = Field(default=None, examples=["1"])
     work_dir: Path | None = Field(default=None, examples=["/scratch/distribute"])
     nice: int = Field(default=10, ge=0, le=19, examples=["10"])
-    max_cache_bytes: Size = Field(default=20 * 1024**3, ge=0, alias="max_cache", examples=["20G"])
+    max_cache_bytes: Size = Field(default=20 * 1024**3, alias="max_cache", examples=["20G"])
 
 
 def load_client_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> ClientSettings:

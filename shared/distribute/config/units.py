@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_NUMBER = r"\d{1,15}(?:\.\d{1,9})?"
+_NUMBER = r"\d{1,19}(?:\.\d{1,9})?"
 _DURATION = re.compile(
     rf"(?:(?P<d>{_NUMBER})d)? ?(?:(?P<h>{_NUMBER})h)? ?(?:(?P<m>{_NUMBER})m)? ?(?:(?P<s>{_NUMBER})s)?",
     re.ASCII,

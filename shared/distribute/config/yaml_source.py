@@ -108,11 +108,21 @@ class Document:
             for line, column in [self._lines.position(problem.offset)]
         ]
 
+    def at(self, loc: Loc) -> Value:
+        """The value at `loc`. If nothing is there, the innermost value around it."""
+        value = self.value
+        for part in loc:
+            if isinstance(value, dict):
+                value = value.get(str(part), value)
+            elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+                value = value[part]
+        return value
+
     def line_of(self, loc: Loc, *, of_key: bool = False) -> int:
         return self._lines.position(self.offset(loc, of_key=of_key))[0]
 
     def offset(self, loc: Loc, *, of_key: bool = False) -> int:
-        """Where the value at `loc` starts, or its key; if nothing is there, what is around it."""
+        """Where the value at `loc` starts, or its key. If nothing is there, that of the value around it."""
         node, offset = self._root, 0
         for depth, part in enumerate(loc, 1):
             if isinstance(node, yaml.MappingNode):

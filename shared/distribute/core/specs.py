@@ -19,9 +19,23 @@ MAX_NEEDS = 256
 queue of its own, and a decision looks at every one. Measured: 1,000 of them make it fifteen times slower."""
 MAX_CPUS = 2**16
 MAX_GPUS = 2**10
+MAX_PRIORITY = 100
+"""The least is its negative."""
+MAX_RETRIES = 100
+MAX_TIMEOUT_S = 10**10
+"""About 300 years: what can still be added to a date."""
+
+# One source of bounds: what a person may write in a file, and what may be submitted.
 
 Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""A size. No more than stores and columns of 64 bits take."""
+"""A size, at most what stores and columns of 64 bits can hold."""
+
+Cpus = Annotated[int, Field(ge=1, le=MAX_CPUS)]
+GpuCount = Annotated[int, Field(ge=0, le=MAX_GPUS)]
+Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
+Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
+Timeout = Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)]
+"""The wall time that a job may take, in seconds."""
 
 Capabilities = Annotated[frozenset[str], PlainSerializer(sorted, return_type=list[str], when_used="json")]
 """What nodes have and jobs need, by name. Stored in order, so that equal events are equal bytes."""
@@ -45,9 +59,9 @@ class InputFile(Frozen):
 class Resources(Frozen):
     """A job's share of a node. `memory_bytes` 0: none reserved."""
 
-    cpus: int = Field(default=1, ge=1, le=MAX_CPUS)
+    cpus: Cpus = 1
     memory_bytes: Bytes = 0
-    gpus: int = Field(default=0, ge=0, le=MAX_GPUS)
+    gpus: GpuCount = 0
 
 
 class Job(Frozen):
@@ -56,8 +70,8 @@ class Job(Frozen):
     name: Name
     files: tuple[InputFile, ...] = ()
     resources: Resources | None = None
-    timeout_s: float | None = Field(default=None, gt=0)
-    retries: int | None = Field(default=None, ge=0, le=100)
+    timeout_s: Timeout | None = None
+    retries: Retries | None = None
     env: dict[str, str] = Field(default_factory=dict)
 
 
@@ -112,10 +126,10 @@ class BatchSpec(Frozen):
     batch: Name
     matrix_user: str | None = None
     capabilities: Capabilities = frozenset()
-    priority: int = Field(default=0, ge=-100, le=100)
+    priority: Priority = 0
     resources: Resources | None = None
-    timeout_s: float | None = Field(default=None, gt=0)
-    retries: int = Field(default=0, ge=0, le=100)
+    timeout_s: Timeout | None = None
+    retries: Retries = 0
     env: dict[str, str] = Field(default_factory=dict)
     files: tuple[InputFile, ...] = ()
     work: Work
