@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from distribute.config.where import embedded_cluster_file, state_dir
+from distribute.config.folders import embedded_cluster_file, state_dir
 from distribute.core.errors import DistributeError, Refused
 from distribute_cli.supervisor import gone, last_line
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from distribute.config.folders import embedded_cluster_file, state_dir
 from distribute.config.settings import load_client_settings, load_node_settings
-from distribute.config.where import ServerAddress, embedded_cluster_file, resolve_server, state_dir
+from distribute.config.where import ServerAddress, resolve_server
 from distribute.core.errors import InputError, Unreachable
 
 
@@ -93,7 +94,7 @@ def test_the_originals_ip_and_port(environ: dict[str, str]) -> None:
         with pytest.raises(InputError) as caught:
             resolve_server(server, ip=ip, port=port, environ=environ)
         assert str(caught.value) == (
-            "--port goes with --ip, and --server with neither; write --server nats://HOST:PORT"
+            "--port needs --ip, and --server excludes both; write --server nats://HOST:PORT"
         )
 
 
@@ -105,7 +106,7 @@ def test_what_is_no_address_is_refused_by_name(address: str, environ: dict[str, 
     with pytest.raises(InputError) as caught:
         resolve_server(environ=environ)
     assert str(caught.value).startswith("DISTRIBUTE_SERVER: ")
-    assert " is no address" in str(caught.value)
+    assert " is not " in str(caught.value)
     assert str(caught.value).endswith("; write nats://HOST:PORT")
 
 

@@ -30,9 +30,9 @@ async def client(
     ] = None,
 ) -> None:
     """Make this computer a node: it takes jobs of the cluster and runs them until it is ended."""
+    from distribute.config.folders import state_dir
     from distribute.config.settings import load_node_settings
     from distribute.config.units import parse_size
-    from distribute.config.where import state_dir
     from distribute.core.errors import InputError
     from distribute_cli.services import become_service, node_options
 

@@ -22,7 +22,7 @@ async def down(
 
     Jobs that have ended are waited for until their results are stored; `down` once more does not wait.
     """
-    from distribute.config.where import embedded_cluster_file
+    from distribute.config.folders import embedded_cluster_file
     from distribute_cli.here import end, note_in
 
     place = embedded_cluster_file() if directory is None else note_in(directory.absolute())

@@ -32,7 +32,7 @@ async def server(
     ] = 4222,
 ) -> int:
     """Run the head of a cluster: broker, scheduler and archiver. Each computer then runs `client`."""
-    from distribute.config.where import state_dir
+    from distribute.config.folders import state_dir
     from distribute_cli.local_cluster import Plan
     from distribute_cli.running import run_here
 

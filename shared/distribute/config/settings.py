@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from pydantic import Field
 
+from distribute.config.folders import config_dir
 from distribute.config.problems import validate
 from distribute.config.section import NonEmpty, Section, Size
-from distribute.config.where import config_dir
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
 from distribute.core.ids import Name

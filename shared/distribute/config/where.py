@@ -1,7 +1,6 @@
-"""Where the cluster is, and where this person's settings and state are kept.
+"""Where the cluster is: finds the server's address and the credentials.
 
-Kept apart from the settings themselves: a person who asks for the status waits for every import, and
-as a rule there is no settings file to be read.
+It imports the settings only if there is a settings file: whoever asks for the status waits for all imports.
 """
 
 from __future__ import annotations
@@ -14,29 +13,15 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from distribute.config.folders import config_dir, embedded_cluster_file
 from distribute.core.errors import InputError, Unreachable
 
 DEFAULT_PORT = 4222
 _SCHEMES = ("nats", "tls", "ws", "wss")
 
 
-def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where this person's settings are: `$XDG_CONFIG_HOME/distribute`, by default `~/.config/distribute`."""
-    return _xdg_dir(environ, "XDG_CONFIG_HOME", ".config")
-
-
-def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where what outlasts a restart is kept: `$XDG_STATE_HOME/distribute`, or `~/.local/state/distribute`."""
-    return _xdg_dir(environ, "XDG_STATE_HOME", ".local/state")
-
-
-def embedded_cluster_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where `distribute up` writes the address of the cluster it runs."""
-    return state_dir(environ) / "up.json"
-
-
 class ServerAddress(NamedTuple):
-    """Where the cluster is: a URL, or several with commas between. `source` says in words who said so."""
+    """Where the cluster is: a URL, or several separated by commas. `source` says who named it."""
 
     server: str
     creds: Path | None
@@ -50,13 +35,13 @@ def resolve_server(
     port: int | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> ServerAddress:
-    """Where the cluster is, by the first of: the arguments, the environment, the settings, `distribute up`.
+    """Find the cluster. The first of these counts: arguments, environment, settings, `distribute up`.
 
-    Credentials come from the same places, each on its own.
+    The credentials are looked up in the same order, independently of the address.
 
     Raises:
-        InputError: an address, or the file of credentials, can't be one.
-        Unreachable: nobody says.
+        InputError: an address is malformed, or the file of credentials can't be read.
+        Unreachable: none of these names a cluster.
     """
     settings_file = config_dir(environ) / "client.yaml"
     written_server, written_creds = _written(settings_file, environ)
@@ -67,9 +52,7 @@ def resolve_server(
         raise InputError(f"no credentials can be read at {creds}; write the path of the file you were given")
     if ip is not None or port is not None:
         if ip is None or server is not None:
-            raise InputError(
-                "--port goes with --ip, and --server with neither; write --server nats://HOST:PORT"
-            )
+            raise InputError("--port needs --ip, and --server excludes both; write --server nats://HOST:PORT")
         host = f"[{ip}]" if ":" in ip else ip
         return ServerAddress(_urls(f"{host}:{port or DEFAULT_PORT}", "--ip"), creds, "--ip")
     for source, address in (
@@ -83,20 +66,13 @@ def resolve_server(
 
 
 def _written(settings_file: Path, environ: Mapping[str, str]) -> tuple[str | None, Path | None]:
-    """The server and credentials that the client's settings name."""
+    """The server and the credentials in the client's settings."""
     if not os.access(settings_file, os.F_OK):
         return None, None
     from distribute.config.settings import load_client_settings
 
     settings = load_client_settings(environ=environ)
     return settings.server, settings.creds
-
-
-def _xdg_dir(environ: Mapping[str, str], variable: str, default: str) -> Path:
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111 - Path's one raises without a home
-    # A relative path is to be ignored, as https://specifications.freedesktop.org/basedir-spec/ has it.
-    base = next(path for path in (Path(environ.get(variable, "")), home / default) if path.is_absolute())
-    return base / "distribute"
 
 
 def _urls(addresses: str, source: str) -> str:
@@ -110,14 +86,14 @@ def _url(address: str, source: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise InputError(f"{source}: {address!r} is no address: {error}; write nats://HOST:PORT") from error
+        raise InputError(f"{source}: {address!r} is not a URL: {error}; write nats://HOST:PORT") from error
     if parts.scheme not in _SCHEMES or not parts.hostname or any(c.isspace() for c in url):
-        raise InputError(f"{source}: {address!r} is no address of a cluster; write nats://HOST:PORT")
+        raise InputError(f"{source}: {address!r} is not the address of a cluster; write nats://HOST:PORT")
     return url if port is not None or parts.scheme.startswith("ws") else f"{url.rstrip('/')}:{DEFAULT_PORT}"
 
 
 def _embedded(environ: Mapping[str, str], settings_file: Path) -> str:
-    """The address of the cluster that `distribute up` runs here."""
+    """The address of the cluster that `distribute up` runs on this computer."""
     path = embedded_cluster_file(environ)
     try:
         written = orjson.loads(path.read_bytes())
