@@ -1,4 +1,4 @@
-"""What tests of the configuration share."""
+"""Helpers for the tests of the configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ META = "meta: {namespace: n, batch_name: b}\n"
 
 
 def problems_of(text: str) -> list[str]:
-    """What is said of a file with this text, without the file's name."""
+    """The problems of a file with this text, without the file's name."""
     Path("jobs.yaml").write_text(text)
     with pytest.raises(InputError) as caught:
         load(Path("jobs.yaml"))

@@ -1,4 +1,4 @@
-"""A jobs file that is wrong: every problem is told, with its place and what to write instead."""
+"""Loading a wrong jobs file reports every problem, with its place and what to write instead."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_tab_and_an_unquoted_at() -> None:
         ),
     ],
 )
-def test_an_unknown_key_is_named_with_the_nearest_right_one(text: str, expected: str) -> None:
+def test_an_unknown_key_is_reported_with_the_closest_known_one(text: str, expected: str) -> None:
     assert problems_of(text) == [expected]
 
 
@@ -62,7 +62,7 @@ def test_two_kinds() -> None:
     text = META + "python: {initialize: {build_file: run.py}, jobs: [{name: a, file: run.py}]}\n"
     assert problems_of(text + "command: {jobs: [{name: a, command: x}]}\n") == [
         (
-            "3:1: a batch has one kind, and this one has 'command' here and 'python' on line 2; "
+            "3:1: a batch has one kind, but this one has 'command' here and 'python' on line 2; "
             "put them into two files"
         )
     ]
@@ -82,7 +82,7 @@ def test_no_kind_and_nothing_at_all() -> None:
 
 def test_no_jobs() -> None:
     assert problems_of(META + "command:\n  jobs: []\n") == [
-        "3:9: jobs has nothing in it; write jobs: [{name: re100, command: ./solver --re 100}]"
+        "3:9: jobs is empty; write jobs: [{name: re100, command: ./solver --re 100}]"
     ]
     assert problems_of(META + "command:\n  jobs:\n") == [
         "3:8: command needs the key 'jobs'; write jobs: [{name: re100, command: ./solver --re 100}]"
@@ -90,16 +90,16 @@ def test_no_jobs() -> None:
 
 
 @pytest.mark.parametrize("kind", ["python", "command", "apptainer"])
-def test_a_kind_with_nothing_in_it(kind: str) -> None:
+def test_an_empty_kind(kind: str) -> None:
     assert problems_of(META + f"{kind}:\n") == [
-        f"2:1: {kind} has nothing in it; write its jobs, as `distribute template {kind}` shows"
+        f"2:1: {kind} is empty; write its jobs, as `distribute template {kind}` shows"
     ]
 
 
 def test_more_jobs_than_a_batch_may_have() -> None:
     jobs = "".join(f"    - {{name: j{n}, command: x}}\n" for n in range(100_001))
     assert problems_of(f"{META}command:\n  jobs:\n{jobs}") == [
-        "4:5: jobs: 100001 are more than 100000; write files of 100000 each"
+        "4:5: jobs: 100001 are too many; write files with 100000 each"
     ]
 
 
@@ -107,8 +107,8 @@ def test_duplicate_names_of_jobs_and_keys() -> None:
     text = META + "command:\n  jobs:\n    - {name: a, command: x}\n    - {name: b, command: x, command: y}\n"
     assert problems_of(text + "    - {name: a, command: x}\n    - {command: x, name: 'a'}\n") == [
         "5:29: the key 'command' is on line 5 already; remove one of the two",
-        "6:14: two jobs are called 'a', here and on line 4; write another name",
-        "7:26: two jobs are called 'a', here and on line 4; write another name",
+        "6:14: two jobs are called 'a', here and on line 4; rename one",
+        "7:26: two jobs are called 'a', here and on line 4; rename one",
     ]
 
 
@@ -138,18 +138,18 @@ python:
 """
     assert problems_of(text) == [
         (
-            "9:24: two files would be './input/mesh.dat', here and on line 5; "
-            "write an alias, as in {path: 'a/mesh.dat', alias: 'other-mesh.dat'}"
+            "9:24: two files would become './input/mesh.dat', here and on line 5; "
+            "add an alias: {path: 'a/mesh.dat', alias: 'other-mesh.dat'}"
         ),
         (
-            "14:18: two files would be './input/own.dat', here and on line 13; "
-            "write an alias, as in {path: 'b/mesh.dat', alias: 'other-own.dat'}"
+            "14:18: two files would become './input/own.dat', here and on line 13; "
+            "add an alias: {path: 'b/mesh.dat', alias: 'other-own.dat'}"
         ),
-        "15:11: two files would be './input/mesh.dat', here and on line 5; remove one of the two",
+        "15:11: two files would become './input/mesh.dat', here and on line 5; remove one of the two",
     ]
 
 
-def test_a_missing_file_is_told_once() -> None:
+def test_a_missing_file_is_reported_once() -> None:
     jobs = "".join(f"    - {{name: j{n}, command: x, required_files: [gone/x.dat]}}\n" for n in range(3))
     folder = Path.cwd()
     advice = "write a path relative to the folder of this file, or an absolute one"
@@ -162,17 +162,17 @@ def test_a_missing_file_is_told_once() -> None:
     ]
 
 
-def test_a_folder_or_a_device_for_a_file() -> None:
+def test_a_folder_or_a_device_instead_of_a_file() -> None:
     Path("data").mkdir()
     assert problems_of(job("required_files: [data, /dev/null]")) == [
-        "4:49: 'data' is a folder; list its files one by one, or write the path of an archive of it",
+        "4:49: 'data' is a folder; list its files one by one, or pack it and name the archive",
         "4:55: '/dev/null' is a device, pipe or socket; write the path of a regular file",
     ]
 
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root may read everything, so what may not be read is tried by somebody else."""
+    """Root may read everything, so the test drops to another user."""
     if os.geteuid() != 0:
         yield
         return
@@ -184,16 +184,16 @@ def as_nobody() -> Iterator[None]:
 
 
 @pytest.fixture
-def folder_of_all() -> Iterator[Path]:
-    """A folder that everybody may enter, as pytest's own may not be."""
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may enter; pytest's own may be closed to others."""
     with TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
-def test_an_unreadable_file(folder_of_all: Path) -> None:
-    path = folder_of_all / "jobs.yaml"
-    secret = folder_of_all / "secret.dat"
+def test_an_unreadable_file(open_folder: Path) -> None:
+    path = open_folder / "jobs.yaml"
+    secret = open_folder / "secret.dat"
     path.write_text(job("required_files: [secret.dat]"))
     secret.write_text("x")
     assert load(path).spec.work.jobs[0].files[0].alias == "secret.dat"
@@ -201,7 +201,7 @@ def test_an_unreadable_file(folder_of_all: Path) -> None:
     with as_nobody(), pytest.raises(InputError) as caught:
         load(path)
     assert caught.value.problems == (
-        f"{path}:4:49: the file 'secret.dat' may not be read by you; make it readable: chmod u+r '{secret}'",
+        f"{path}:4:49: you may not read the file 'secret.dat'; make it readable: chmod u+r '{secret}'",
     )
 
 
@@ -217,7 +217,7 @@ def test_an_unreadable_file(folder_of_all: Path) -> None:
         ("é" * 65, f"'{'é' * 24}'… has 130 bytes; a name may have 128"),
     ],
 )
-def test_names_that_no_folder_can_have_are_refused_by_name(name: str, why: str) -> None:
+def test_names_that_no_folder_can_have_are_refused(name: str, why: str) -> None:
     text = (
         f'meta:\n  namespace: "{name}"\n  batch_name: "{name}"\ncommand:\n  jobs:\n    - command: x\n'
         f'      name: "{name}"\n      required_files: [{{path: mesh.dat, alias: "{name}"}}]\n'
@@ -230,14 +230,14 @@ def test_names_that_no_folder_can_have_are_refused_by_name(name: str, why: str) 
     ]
 
 
-def test_a_file_with_a_name_too_long_needs_an_alias() -> None:
+def test_a_file_with_too_long_a_name_needs_an_alias() -> None:
     name = "x" * 255
-    advice = "a name may have 128; write an alias, as in {path: PATH, alias: data}"
+    advice = "a name may have 128; add an alias: {path: PATH, alias: data}"
     Path(name).write_text("x")
     assert problems_of(job(f"required_files: [{name}, {'y' * 300}]")) == [
         f"4:49: '{'x' * 24}'… has 255 bytes; {advice}",
         f"4:306: '{'y' * 24}'… has 300 bytes; {advice}",
-        f"4:306: the file '{'y' * 300}' can't be looked at: File name too long; write the path of another",
+        f"4:306: can't look at the file '{'y' * 300}': File name too long; write another path",
     ]
     Path("jobs.yaml").write_text(job(f"required_files: [{{path: {name}, alias: data}}]"))
     assert load(Path("jobs.yaml")).spec.work.jobs[0].files[0].alias == "data"
@@ -253,7 +253,7 @@ def test_a_python_batch_needs_its_build_file_and_scripts() -> None:
     ]
 
 
-def test_all_problems_of_a_file_are_told_at_once_in_order() -> None:
+def test_all_problems_of_a_file_are_reported_at_once_in_order() -> None:
     text = """\
 meta:
   namespace: n
@@ -271,7 +271,7 @@ slrm: {}
     assert places == ["3:3", "4:12", "8:23", "9:14", "9:31", "10:7", "11:1"]
 
 
-def test_a_jobs_file_that_is_not_there() -> None:
+def test_a_jobs_file_that_does_not_exist() -> None:
     with pytest.raises(InputError) as caught:
         load(Path("distribute-jobs.yaml"))
     assert caught.value.problems == (

@@ -1,4 +1,4 @@
-"""A jobs file with wrong values: each is told with what it may be."""
+"""Loading a jobs file with wrong values says for each what it may be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from config_kit import META, job, problems_of
 from distribute.config.loading import load
 
-RANGE = "write 90s, 45m, 2h or 1h30m10s; a plain number is seconds"
+RANGE = "write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ("timeout: 2 hors", f"4:41: timeout: '2 hors' is no duration; {RANGE}"),
+        ("timeout: 2 hors", f"4:41: timeout: '2 hors' is not a duration; {RANGE}"),
         ("timeout: 0", "4:41: timeout: 0 is out of range; write more than 0"),
         ("retries: 101", "4:41: retries: 101 is out of range; write 100 or less"),
         ("retries: -1", "4:41: retries: -1 is out of range; write 0 or more"),
@@ -34,7 +34,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ),
         (
             "resources: {memory: 8 gigs}",
-            "4:52: memory: '8 gigs' is no size; write 8G, 512M or 10K; a plain number is bytes",
+            "4:52: memory: '8 gigs' is not a size; write 8G, 512M or 10K; a plain number means bytes",
         ),
         ("resources: {cpus: 0}", "4:50: cpus: 0 is out of range; write 1 or more"),
         (
@@ -48,28 +48,31 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
                 "write required_files: [data/mesh.dat]"
             ),
         ),
-        ("env: {A: }", '4:41: env takes a text, not nothing; write "" for an empty one'),
+        ("env: {A: }", '4:41: env takes a text, not nothing; write "" for an empty text'),
         ("env: [A]", "4:37: env takes keys with values, not a list; write env: {MY_SETTING: fast}"),
         (
             "env: {1A: x}",
-            "4:38: env: '1A' can't name a variable; write letters, digits and '_', as in MY_SETTING",
+            "4:38: env: '1A' can't name a variable; use letters, digits and '_', as in MY_SETTING",
         ),
         (
             "env: {DISTRIBUTE_CPUS: 3}",
-            "4:38: env: 'DISTRIBUTE_CPUS' is set by distribute itself; take DISTRIBUTE_ off it",
+            "4:38: env: distribute itself sets 'DISTRIBUTE_CPUS'; choose a name without DISTRIBUTE_",
         ),
-        ('env: {A: "x\\0"}', "4:41: env: 'x\\x00' holds a NUL, which no program can be given; remove it"),
+        (
+            'env: {A: "x\\0"}',
+            "4:41: env: 'x\\x00' contains a NUL, which can't be passed to a program; remove it",
+        ),
     ],
 )
-def test_a_value_that_is_wrong_is_told_with_a_right_one(keys: str, expected: str) -> None:
+def test_a_wrong_value_is_reported_with_a_right_one(keys: str, expected: str) -> None:
     assert problems_of(job(keys)) == [expected]
 
 
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("[]", '2:37: command has nothing in it; write command: ["./solver", "--re", "100"]'),
-        ('""', '2:37: command has nothing in it; write command: ["./solver", "--re", "100"]'),
+        ("[]", '2:37: command is empty; write command: ["./solver", "--re", "100"]'),
+        ('""', '2:37: command is empty; write command: ["./solver", "--re", "100"]'),
         ("{a: b}", '2:37: command takes a list, not a mapping; write command: ["./solver", "--re", "100"]'),
         (
             "[x, [y]]",
@@ -77,7 +80,7 @@ def test_a_value_that_is_wrong_is_told_with_a_right_one(keys: str, expected: str
         ),
     ],
 )
-def test_a_command_that_is_none(command: str, expected: str) -> None:
+def test_a_command_of_the_wrong_form(command: str, expected: str) -> None:
     assert problems_of(META + f"command: {{jobs: [{{name: a, command: {command}}}]}}\n") == [expected]
 
 
@@ -87,7 +90,7 @@ meta: {namespace: n, batch_name: b, matrix: "jane:lab.org", capabilities: gpu, p
 command: {jobs: [{name: a, command: x}]}
 """
     assert problems_of(text) == [
-        "1:45: matrix: 'jane:lab.org' is no Matrix user; write \"@jane:example.org\", with the quotes",
+        "1:45: matrix: 'jane:lab.org' is not a Matrix user; write \"@jane:example.org\", with the quotes",
         "1:75: capabilities takes a list, not 'gpu'; write capabilities: ['gpu']",
         "1:90: priority: 1000 is out of range; write 100 or less",
     ]
@@ -96,14 +99,23 @@ command: {jobs: [{name: a, command: x}]}
 @pytest.mark.parametrize(
     ("mounts", "why"),
     [
-        ("[relative]", "'relative' can't be mounted; write a path in the container, as in /solver/cases"),
-        ("['/a:/b']", "'/a:/b' can't be mounted; write a path in the container, as in /solver/cases"),
-        ("[/a/../b]", "'/a/../b' can't be mounted; write a path in the container, as in /solver/cases"),
-        ("[/input/]", "'/input/' can't be mounted: it has its own use; write another path"),
+        (
+            "[relative]",
+            "'relative' can't be mounted; write an absolute path in the container, such as /solver/cases",
+        ),
+        (
+            "['/a:/b']",
+            "'/a:/b' can't be mounted; write an absolute path in the container, such as /solver/cases",
+        ),
+        (
+            "[/a/../b]",
+            "'/a/../b' can't be mounted; write an absolute path in the container, such as /solver/cases",
+        ),
+        ("[/input/]", "'/input/' can't be mounted, because distribute uses it; write another path"),
         ("[/a, /a]", "'/a' is listed twice; remove one of the two"),
     ],
 )
-def test_mounts_that_can_not_be(mounts: str, why: str) -> None:
+def test_mounts_that_are_impossible(mounts: str, why: str) -> None:
     text = (
         f"{META}apptainer:\n  initialize: {{sif: run.py, required_mounts: {mounts}}}\n  jobs: [{{name: a}}]\n"
     )
@@ -111,15 +123,15 @@ def test_mounts_that_can_not_be(mounts: str, why: str) -> None:
     assert problem.endswith((f" required_mounts: {why}", f" an item of required_mounts: {why}"))
 
 
-def test_jobs_of_too_many_different_needs_are_refused() -> None:
+def test_jobs_with_too_many_different_needs_are_refused() -> None:
     jobs = "".join(
         f"    - {{name: j{number}, command: [x], resources: {{memory: {number}M}}}}\n"
         for number in range(257)
     )
     (problem,) = problems_of(f"{META}command:\n  jobs:\n{jobs}")
     assert problem == (
-        "3:3: the jobs ask for 257 different resources and retries, and a batch may ask for 256; "
-        "round them up to fewer, as memory to whole gigabytes"
+        "3:3: the jobs ask for 257 different resources and retries, but a batch may ask for 256 at most; "
+        "round them up, for example memory to whole gigabytes"
     )
 
 
@@ -133,7 +145,7 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize(("keys", "most", "place"), BOUNDS)
-def test_a_file_may_ask_for_all_that_a_batch_may_hold_and_no_more(keys: str, most: int, place: str) -> None:
+def test_a_file_has_the_same_bounds_as_a_submitted_batch(keys: str, most: int, place: str) -> None:
     Path("jobs.yaml").write_text(job(keys % most))
     load(Path("jobs.yaml"))
     assert problems_of(job(keys % (most + 1))) == [
@@ -141,7 +153,7 @@ def test_a_file_may_ask_for_all_that_a_batch_may_hold_and_no_more(keys: str, mos
     ]
 
 
-def test_a_number_out_of_range_is_shown_as_it_was_written() -> None:
+def test_a_number_out_of_range_is_shown_as_the_user_wrote_it() -> None:
     assert problems_of(job("timeout: 999999999999999d, resources: {cpus: 007000000, memory: 99999P}")) == [
         "4:41: timeout: 999999999999999d is out of range; write 10000000000 or less",
         "4:77: cpus: 007000000 is out of range; write 65536 or less",

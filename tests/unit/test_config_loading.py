@@ -1,4 +1,4 @@
-"""A jobs file that is right, and the batch it becomes."""
+"""Loading a right jobs file makes the batch that it describes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def entry(alias: str, content: bytes) -> InputFile:
     return InputFile(alias=alias, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
-def test_the_original_python_file_is_read_whole(tmp_path: Path) -> None:
+def test_a_python_file_of_the_original_loads_completely(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         ORIGINAL_PYTHON,
@@ -91,7 +91,7 @@ def test_the_original_python_file_is_read_whole(tmp_path: Path) -> None:
     assert loaded.file.work.jobs[0].slurm is None
 
 
-def test_the_original_apptainer_file_is_read_whole(tmp_path: Path) -> None:
+def test_an_apptainer_file_of_the_original_loads_completely(tmp_path: Path) -> None:
     spec = load(write(tmp_path, ORIGINAL_APPTAINER, image_DOT_sif=b"image")).spec
     assert isinstance(spec.work, ApptainerWork)
     assert spec.work.image == entry("image.sif", b"image")
@@ -101,7 +101,16 @@ def test_the_original_apptainer_file_is_read_whole(tmp_path: Path) -> None:
     assert spec.resources is None
 
 
-def test_everything_beyond_the_original_reaches_the_batch(tmp_path: Path) -> None:
+def test_a_file_of_the_original_that_asks_for_a_gpu_names_no_resources(tmp_path: Path) -> None:
+    # The policy treats a batch that needs the capability `gpu` as GPU work, with or without resources.
+    text = ORIGINAL_APPTAINER.replace("capabilities: [apptainer]", "capabilities: [apptainer, gpu]")
+    spec = load(write(tmp_path, text, image_DOT_sif=b"image")).spec
+    assert spec.required_capabilities == {"apptainer", "gpu"}
+    assert spec.resources is None
+    assert all(job.resources is None for job in spec.work.jobs)
+
+
+def test_keys_that_the_original_lacks_reach_the_batch(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         """\
@@ -158,7 +167,7 @@ command:
     assert list(loaded.sources.values()) == [tmp_path / "mesh.dat"]
 
 
-def test_keys_with_nothing_behind_them_count_as_not_written(tmp_path: Path) -> None:
+def test_keys_without_a_value_are_treated_as_absent(tmp_path: Path) -> None:
     text = """\
 meta: {namespace: n, batch_name: b, capabilities: , priority: , resources: ~, timeout: null}
 command:
@@ -194,7 +203,7 @@ slurm:
         "%2F",
     ],
 )
-def test_names_that_a_folder_can_have_work(name: str, tmp_path: Path) -> None:
+def test_a_name_may_be_anything_that_a_folder_can_be_called(name: str, tmp_path: Path) -> None:
     quoted = '"' + name.replace("\n", "\\n") + '"'
     text = (
         f"meta: {{namespace: {quoted}, batch_name: {quoted}}}\n"
@@ -207,7 +216,7 @@ def test_names_that_a_folder_can_have_work(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["no", "100", "1e3", "0123", "1.10", "12:30:00", "2024-01-01", "true", "0x1F"]
 )
-def test_a_name_without_quotes_is_what_was_written(name: str, tmp_path: Path) -> None:
+def test_a_name_without_quotes_stays_as_written(name: str, tmp_path: Path) -> None:
     text = (
         f"meta: {{namespace: {name}, batch_name: b}}\n"
         f"command: {{jobs: [{{name: {name}, command: [{name}]}}]}}\n"
@@ -218,7 +227,7 @@ def test_a_name_without_quotes_is_what_was_written(name: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["a b.dat", "*.dat", "é.dat", "a\nb", "-rf", "x" * 128])
-def test_files_are_found_whatever_they_are_called(name: str, tmp_path: Path) -> None:
+def test_files_with_unusual_names_are_found(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x")
     quoted = '"' + name.replace("\n", "\\n") + '"'
     text = (
@@ -228,7 +237,7 @@ def test_files_are_found_whatever_they_are_called(name: str, tmp_path: Path) -> 
     assert load(write(tmp_path, text)).spec.work.jobs[0].files == (entry(name, b"x"),)
 
 
-def test_paths_start_at_the_file_or_at_home_or_at_the_root(
+def test_paths_are_relative_to_the_file_or_to_home_or_absolute(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for folder in ("project", "home", "elsewhere"):
@@ -252,7 +261,7 @@ def test_paths_start_at_the_file_or_at_home_or_at_the_root(
     assert len(loaded.sources) == 3
 
 
-def test_an_executable_stays_one(tmp_path: Path) -> None:
+def test_an_executable_file_stays_executable(tmp_path: Path) -> None:
     path = write(
         tmp_path, TEMPLATES["command"], solver_DOT_c=b"c", data__mesh_DOT_dat=b"m", data__re400_DOT_json=b"r"
     )
@@ -287,7 +296,7 @@ def test_the_templates_are_valid(kind: str, tmp_path: Path) -> None:
     assert spec.work.jobs[1].timeout_s == 6 * 3600
 
 
-def test_a_batch_is_named_by_its_file_alone(tmp_path: Path) -> None:
+def test_the_name_of_a_batch_is_read_without_looking_at_its_jobs(tmp_path: Path) -> None:
     path = write(tmp_path, ORIGINAL_PYTHON + "frobnicate: 3\n")
     assert batch_named_in(path) == BatchId("your_namespace", "your_jobset_name")
     path.write_text("meta: {namespace: a/b, batch_name: c}\n")
@@ -298,7 +307,7 @@ def test_a_batch_is_named_by_its_file_alone(tmp_path: Path) -> None:
     )
 
 
-def test_jobs_that_share_a_file_share_what_is_known_of_it(tmp_path: Path) -> None:
+def test_jobs_that_share_a_file_share_one_object(tmp_path: Path) -> None:
     jobs = "".join(f"    - {{name: j{n}, file: run.py, required_files: [mesh.dat]}}\n" for n in range(1000))
     text = (
         "meta: {namespace: n, batch_name: b}\n"

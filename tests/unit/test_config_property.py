@@ -1,4 +1,4 @@
-"""Whatever is right becomes the batch that was meant; whatever is wrong is told, and nothing else happens."""
+"""Any right file becomes the batch that it describes; of any wrong file, every problem is reported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _is_name(text: str) -> bool:
     return True
 
 
-# A scalar of no characters' class can be written as YAML, but for surrogates; NUL no program can be given.
+# YAML can hold all characters but surrogates. NUL can't be passed to a program.
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
 names = st.one_of(
     st.sampled_from(["no", "1e3", "1.10", "null", "~", "@a:b", "*", "a: b", "- x", "{x}", "#", "<<"]),
@@ -137,7 +137,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @given(metas, kinds, st.booleans())
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_what_is_written_is_what_is_submitted(
+def test_a_written_batch_is_the_submitted_batch(
     folder: Path, meta: dict[str, Any], kind: tuple[str, dict[str, Any]], is_flow: bool
 ) -> None:
     document = {"meta": meta, kind[0]: kind[1]}
@@ -148,7 +148,7 @@ def test_what_is_written_is_what_is_submitted(
 
 @given(st.sampled_from(sorted(TEMPLATES)), st.data())
 @settings(max_examples=300, deadline=None)
-def test_whatever_the_file_holds_it_is_read_or_its_problems_are_told(
+def test_any_file_is_either_read_or_its_problems_are_reported(
     folder: Path, kind: str, data: st.DataObject
 ) -> None:
     text = next(text for name, text in TEMPLATES.items() if name == kind)
@@ -167,7 +167,7 @@ def _problems_of(path: Path) -> tuple[str, ...]:
     try:
         load(path)
     except InputError as error:
-        return error.problems or ("no problem is told",)
+        return error.problems or ("no problem is reported",)
     return ()
 
 

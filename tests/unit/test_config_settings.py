@@ -1,4 +1,4 @@
-"""Settings files, and where the cluster is."""
+"""Reading the settings files, and finding the cluster."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def write_embedded(environ: dict[str, str], pid: int, server: str = "nats://127.
     return path
 
 
-def test_the_first_who_says_where_the_cluster_is_counts(environ: dict[str, str]) -> None:
+def test_option_environment_settings_and_up_name_the_cluster_in_this_order(environ: dict[str, str]) -> None:
     write_embedded(environ, os.getpid())
     assert resolve_server(environ=environ) == ServerAddress("nats://127.0.0.1:4321", None, "`distribute up`")
     path = write_client_settings(environ, "server: nats://settings:1\n")
@@ -51,7 +51,7 @@ def test_the_first_who_says_where_the_cluster_is_counts(environ: dict[str, str])
     )
 
 
-def test_credentials_come_from_the_same_places(environ: dict[str, str], tmp_path: Path) -> None:
+def test_credentials_are_looked_up_in_the_same_order(environ: dict[str, str], tmp_path: Path) -> None:
     path = write_client_settings(environ, "server: head\ncreds: of-settings.creds\n")
     of_settings = path.parent / "of-settings.creds"
     for creds in (of_settings, tmp_path / "of-environment.creds", tmp_path / "of-option.creds"):
@@ -83,11 +83,11 @@ def test_credentials_come_from_the_same_places(environ: dict[str, str], tmp_path
         ("a:1, b ,tls://c", "nats://a:1,nats://b:4222,tls://c:4222"),
     ],
 )
-def test_addresses_are_completed(written: str, url: str, environ: dict[str, str]) -> None:
+def test_a_missing_scheme_or_port_is_added(written: str, url: str, environ: dict[str, str]) -> None:
     assert resolve_server(written, environ=environ).server == url
 
 
-def test_the_originals_ip_and_port(environ: dict[str, str]) -> None:
+def test_ip_and_port_as_in_the_original(environ: dict[str, str]) -> None:
     assert resolve_server(ip="head", environ=environ).server == "nats://head:4222"
     assert resolve_server(ip="::1", port=7, environ=environ).server == "nats://[::1]:7"
     for server, ip, port in ((None, None, 7), ("nats://x", "y", None), ("nats://x", None, 7)):
@@ -101,7 +101,7 @@ def test_the_originals_ip_and_port(environ: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "address", ["http://head", "nats://", "head:port", "head:99999", "a b", "nats://[::1", "a,,b"]
 )
-def test_what_is_no_address_is_refused_by_name(address: str, environ: dict[str, str]) -> None:
+def test_a_malformed_address_is_refused(address: str, environ: dict[str, str]) -> None:
     environ["DISTRIBUTE_SERVER"] = address
     with pytest.raises(InputError) as caught:
         resolve_server(environ=environ)
@@ -110,7 +110,7 @@ def test_what_is_no_address_is_refused_by_name(address: str, environ: dict[str, 
     assert str(caught.value).endswith("; write nats://HOST:PORT")
 
 
-def test_nobody_says_where_the_cluster_is(environ: dict[str, str]) -> None:
+def test_no_cluster_is_set_up(environ: dict[str, str]) -> None:
     with pytest.raises(Unreachable) as caught:
         resolve_server(environ=environ)
     assert str(caught.value) == (
@@ -120,7 +120,7 @@ def test_nobody_says_where_the_cluster_is(environ: dict[str, str]) -> None:
     )
 
 
-def test_an_embedded_cluster_that_is_gone(environ: dict[str, str]) -> None:
+def test_the_cluster_that_up_ran_has_ended(environ: dict[str, str]) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     path = write_embedded(environ, ended.pid)
@@ -151,7 +151,7 @@ def test_folders_follow_the_xdg_rules(tmp_path: Path) -> None:
     assert embedded_cluster_file(home) == tmp_path / ".local/state/distribute/up.json"
 
 
-def test_a_node_lends_what_its_settings_say(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_all_settings_of_a_node(tmp_path: Path, environ: dict[str, str]) -> None:
     path = tmp_path / "node.yaml"
     path.write_text(
         "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"
@@ -172,7 +172,7 @@ def test_a_node_lends_what_its_settings_say(tmp_path: Path, environ: dict[str, s
     }
 
 
-def test_a_node_without_settings_is_called_like_its_computer(environ: dict[str, str]) -> None:
+def test_a_node_without_settings_has_the_name_of_its_computer(environ: dict[str, str]) -> None:
     settings = load_node_settings(environ=environ)
     assert settings.name == socket.gethostname()
     assert (settings.cpus, settings.memory_bytes, settings.gpus, settings.work_dir) == (
@@ -183,14 +183,16 @@ def test_a_node_without_settings_is_called_like_its_computer(environ: dict[str, 
     )
 
 
-def test_settings_that_are_wrong_are_told_like_any_file(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_problems_of_settings_are_reported_like_those_of_a_jobs_file(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
     path = tmp_path / "node.yaml"
     path.write_text("nam: ws07\nmemory: lots\ncapabilities: gpu\nnice: 20\nnice: 1\n")
     with pytest.raises(InputError) as caught:
         load_node_settings(path, environ)
     assert caught.value.problems == (
         f"{path}:1:1: the top level has no key 'nam'; write 'name'",
-        f"{path}:2:9: memory: 'lots' is no size; write 8G, 512M or 10K; a plain number is bytes",
+        f"{path}:2:9: memory: 'lots' is not a size; write 8G, 512M or 10K; a plain number means bytes",
         f"{path}:3:15: capabilities takes a list, not 'gpu'; write capabilities: ['gpu']",
         f"{path}:4:7: nice: 20 is out of range; write 19 or less",
         f"{path}:5:1: the key 'nice' is on line 4 already; remove one of the two",

@@ -1,4 +1,4 @@
-"""Durations and sizes, there and back."""
+"""Reading and writing durations and sizes."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from distribute.config.units import format_duration, format_size, parse_duration
         (" 2h ", 7200),
     ],
 )
-def test_duration_is_read(text: str, seconds: float) -> None:
+def test_reading_a_duration(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize(
     "text", ["", "h", "2 hours", "2h2h", "30m1h", "-5s", "1e3", "inf", "nan", "01:30:00", "٣s"]
 )
-def test_what_is_no_duration_is_refused_by_name(text: str) -> None:
+def test_a_malformed_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_duration(text)
     assert str(caught.value) == (
-        f"{text!r} is no duration; write 90s, 45m, 2h or 1h30m10s; a plain number is seconds"
+        f"{text!r} is not a duration; write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
     )
 
 
@@ -56,12 +56,12 @@ def test_what_is_no_duration_is_refused_by_name(text: str) -> None:
         (-90, "-1m30s"),
     ],
 )
-def test_duration_is_shown(seconds: float, text: str) -> None:
+def test_writing_a_duration(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
 @given(st.integers(0, 10**9))
-def test_whole_seconds_survive_being_shown_and_read(seconds: int) -> None:
+def test_whole_seconds_survive_writing_and_reading(seconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
 
 
@@ -81,27 +81,27 @@ def test_whole_seconds_survive_being_shown_and_read(seconds: int) -> None:
         ("8 G", 8 * 1024**3),
     ],
 )
-def test_size_is_read(text: str, size: int) -> None:
+def test_reading_a_size(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "G", "-1", "8X", "lots", "1e3", "8 G B"])
-def test_what_is_no_size_is_refused_by_name(text: str) -> None:
+def test_a_malformed_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_size(text)
-    assert str(caught.value) == f"{text!r} is no size; write 8G, 512M or 10K; a plain number is bytes"
+    assert str(caught.value) == f"{text!r} is not a size; write 8G, 512M or 10K; a plain number means bytes"
 
 
 @pytest.mark.parametrize(
     ("size", "text"),
     [(0, "0B"), (1023, "1023B"), (1024, "1K"), (1536, "1.5K"), (1023 * 1024, "0.999M"), (8 * 1024**3, "8G")],
 )
-def test_size_is_shown(size: int, text: str) -> None:
+def test_writing_a_size(size: int, text: str) -> None:
     assert format_size(size) == text
 
 
 @given(st.integers(0, 2**59))
-def test_a_shown_size_is_read_within_its_three_digits(size: int) -> None:
+def test_a_size_survives_writing_and_reading_within_three_digits(size: int) -> None:
     shown = format_size(size)
     assert len(shown) <= 6
     assert parse_size(shown) == pytest.approx(size, rel=0.006, abs=1)

@@ -1,4 +1,4 @@
-"""YAML: what is read, where it was, and what is said of what can't be read."""
+"""Reading YAML: the values, their places, and the messages about what can't be read."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def problems_of(text: str, loader: Loader) -> list[str]:
     return document.lines(document.problems)
 
 
-def test_scalars_are_the_text_that_was_written(loader: Loader) -> None:
+def test_scalars_stay_the_text_that_the_user_wrote(loader: Loader) -> None:
     written = ["no", "1e3", "0123", "1.10", "12:30:00", "2024-01-01", "true", "0x10", "1_000", "=", ".inf"]
     text = "\n".join(f"- {scalar}" for scalar in written)
     assert Document(text, "f", loader).value == written
 
 
-def test_only_a_plain_null_is_nothing(loader: Loader) -> None:
+def test_only_a_plain_null_is_none(loader: Loader) -> None:
     text = "[null, ~, Null, NULL, 'null', \"\", !!str null, nUll]"
     assert Document(text, "f", loader).value == [None, None, None, None, "null", "", "null", "nUll"]
     assert Document("a:\nb: ''\n", "f", loader).value == {"a": None, "b": ""}
@@ -65,7 +65,7 @@ def test_every_value_has_its_line_and_column(loader: Loader) -> None:
     assert place() == "f:1:1: "
 
 
-def test_aliases_and_merges_keep_the_place_of_what_they_stand_for(loader: Loader) -> None:
+def test_an_alias_has_the_place_of_its_anchor(loader: Loader) -> None:
     text = "one: &one {a: 1, b: 2}\ntwo:\n  <<: *one\n  b: 3\nthree: *one\nfour:\n  <<: [*one, {c: 4}]\n"
     document = Document(text, "f", loader)
     assert document.value == {
@@ -163,12 +163,12 @@ def test_aliases_and_merges_keep_the_place_of_what_they_stand_for(loader: Loader
         ),
     ],
 )
-def test_what_is_wrong_is_said_with_place_and_remedy(text: str, expected: str, loader: Loader) -> None:
+def test_each_fault_is_reported_with_place_and_remedy(text: str, expected: str, loader: Loader) -> None:
     assert problems_of(text, loader) == [expected]
 
 
 @pytest.mark.parametrize("text", ["a: [b, c\nd: e\n", "a: {b: 1\nd: e\n", "[1, 2"])
-def test_a_bracket_left_open_is_told_with_its_line(text: str, loader: Loader) -> None:
+def test_an_open_bracket_is_reported_with_its_line(text: str, loader: Loader) -> None:
     (problem,) = problems_of(text, loader)
     opening, closing = "{}" if "{" in text else "[]"
     assert problem.endswith(
@@ -177,14 +177,14 @@ def test_a_bracket_left_open_is_told_with_its_line(text: str, loader: Loader) ->
     )
 
 
-def test_a_backslash_in_double_quotes_is_told(loader: Loader) -> None:
+def test_a_backslash_in_double_quotes_is_reported(loader: Loader) -> None:
     (problem,) = problems_of('a: "C:\\data"\n', loader)  # the two parsers differ by a column
     assert re.fullmatch(
         r"f:1:[78]: in double quotes '\\' starts an escape; write '\\\\', or use single quotes", problem
     )
 
 
-def test_tabs_and_unquoted_users_come_in_company_and_are_told_together(loader: Loader) -> None:
+def test_all_tabs_and_unquoted_users_are_reported_together(loader: Loader) -> None:
     text = "---\nmeta:\n\tnamespace: jane\n\tmatrix: @jane:lab.org\npython:\n\tjobs:\n"
     assert problems_of(text, loader) == [
         "f:3:1: a tab in the indentation, here and on 2 more lines; write spaces instead",
@@ -192,17 +192,17 @@ def test_tabs_and_unquoted_users_come_in_company_and_are_told_together(loader: L
     ]
 
 
-def test_tabs_that_are_no_indentation_are_fine(loader: Loader) -> None:
+def test_tabs_outside_the_indentation_are_fine(loader: Loader) -> None:
     text = "build: |\n  all:\n  \tcc x.c\nc: 1 # \tx\n"
     assert Document(text, "f", loader).value == {"build": "all:\n\tcc x.c\n", "c": "1"}
 
 
-def test_a_tab_behind_a_colon_is_fine_where_the_parser_takes_it() -> None:
+def test_a_tab_after_a_colon_is_fine_if_the_parser_accepts_it() -> None:
     assert Document("a:\tb\n", "f", LIBYAML).value == {"a": "b"}
     assert problems_of("a:\tb\n", PURE_PYTHON) == ["f:1:3: a tab, where YAML takes spaces only; write spaces"]
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "image.sif").write_bytes(b"abc\xff\xfe")
     (tmp_path / "bom.yaml").write_bytes("\ufeffa: 1\n".encode())
     assert Document.read(tmp_path / "bom.yaml").value == {"a": "1"}
@@ -216,7 +216,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         assert caught.value.problems == (f"{tmp_path / name}: {why}",)
 
 
-def test_a_problem_is_one_line_whatever_the_file_is_called(tmp_path: Path) -> None:
+def test_a_problem_is_one_line_even_if_the_file_name_is_two(tmp_path: Path) -> None:
     path = tmp_path / "two\nlines.yaml"
     path.write_text("a: @x\n")
     with pytest.raises(InputError) as caught:
@@ -231,7 +231,7 @@ def test_a_file_nested_deeper_than_the_parser_allows_is_refused(text: str, loade
     assert problem.endswith(": nested more than 50 deep; close the brackets before this")
 
 
-def test_aliases_of_aliases_are_read_once_each(loader: Loader) -> None:
+def test_each_anchor_is_read_once_however_many_aliases_it_has(loader: Loader) -> None:
     levels = 40  # read as often as they are referred to, they would be 2**40 lists
     lines = ["- &a0 [x]", *(f"- &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, levels))]
     document = Document("\n".join(lines), "f", loader)

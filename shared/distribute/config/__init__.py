@@ -1,5 +1,5 @@
-"""The files people write: `distribute-jobs.yaml`, and the settings of clients and nodes.
+"""The files that people write: `distribute-jobs.yaml`, and the settings of clients and nodes.
 
-`loading.load` reads a batch, `settings` says where the cluster is and what a node lends, `templates`
-holds examples, and `units` reads and writes durations and sizes.
+`loading.load` reads a batch; `settings` reads `client.yaml` and `node.yaml`; `where` finds the cluster;
+`templates` holds examples; `units` reads and writes durations and sizes.
 """

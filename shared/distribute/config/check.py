@@ -1,7 +1,7 @@
-"""Everything that is wrong with a `distribute-jobs.yaml`, all at once.
+"""Finds everything that is wrong with a `distribute-jobs.yaml`, all at once.
 
-The models see to one value at a time. What concerns several (names and files that clash, the kinds)
-is looked for here, in the values as they were read, so that it is found whatever else is wrong.
+The models check one value at a time. This module checks what concerns several: clashing names, clashing
+files, the kinds. It works on the raw values, so it finds these problems whatever else is wrong.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from distribute.core.specs import MAX_NEEDS
 
 
 def check(document: Document, files: InputFiles) -> JobsFile:
-    """The document as a jobs file whose every file is there.
+    """Turn the document into a checked jobs file; all files that it names exist.
 
     Raises:
-        InputError: something is wrong. It holds all that is wrong, one line each, in order of the lines.
+        InputError: it holds every problem, one line each, in order of the lines.
     """
     jobs_file, problems = validate(document, JobsFile)
     problems = [*document.problems, *problems, *_kind_problems(document)]
@@ -50,13 +50,13 @@ def _kind_problems(document: Document) -> Iterator[Problem]:
         first, second = kinds[:2]
         yield Problem(
             document.offset((second,), of_key=True),
-            f"a batch has one kind, and this one has {second!r} here and {first!r} on line "
+            f"a batch has one kind, but this one has {second!r} here and {first!r} on line "
             f"{document.line_of((first,), of_key=True)}; put them into two files",
         )
     elif kinds and keys[kinds[0]] is None:
         yield Problem(
             document.offset((kinds[0],), of_key=True),
-            f"{kinds[0]} has nothing in it; write its jobs, as `distribute template {kinds[0]}` shows",
+            f"{kinds[0]} is empty; write its jobs, as `distribute template {kinds[0]}` shows",
         )
     elif not kinds and not any(nearest(key, KINDS) for key in keys):
         yield Problem(
@@ -70,15 +70,15 @@ def _too_many_needs(document: Document, jobs_file: JobsFile) -> Iterator[Problem
         kind = next(key for key in _mapping(document.value) if key in KINDS)
         yield Problem(
             document.offset((kind, "jobs"), of_key=True),
-            f"the jobs ask for {len(needs)} different resources and retries, and a batch may ask for "
-            f"{MAX_NEEDS}; round them up to fewer, as memory to whole gigabytes",
+            f"the jobs ask for {len(needs)} different resources and retries, but a batch may ask for "
+            f"{MAX_NEEDS} at most; round them up, for example memory to whole gigabytes",
         )
 
 
 class _Reference(NamedTuple):
-    """A file that is named somewhere. `job` is the index of the job it is for; None: all of them.
+    """A place that names a file. `job` is the index of the job that gets the file; None: all jobs get it.
 
-    `is_input`: the jobs see it in ./input, under its name.
+    `is_input`: the jobs see it in ./input, as `name`.
     """
 
     loc: Loc
@@ -122,12 +122,12 @@ def _double_names(document: Document, kind: str, jobs: list[Value]) -> Iterator[
                 line = document.line_of((kind, "jobs", first, "name"))
                 yield Problem(
                     document.offset((kind, "jobs", number, "name")),
-                    f"two jobs are called {shown(name)}, here and on line {line}; write another name",
+                    f"two jobs are called {shown(name)}, here and on line {line}; rename one",
                 )
 
 
 def _bad_files(document: Document, references: list[_Reference], files: InputFiles) -> Iterator[Problem]:
-    # What is wrong with a file that a thousand jobs use is told once.
+    # A thousand jobs may use a file: we report its problem once.
     uses = Counter(reference.path for reference in references)
     first = {reference.path: reference for reference in reversed(references)}
     for path, times in uses.items():
@@ -139,7 +139,7 @@ def _bad_files(document: Document, references: list[_Reference], files: InputFil
         try:
             check_name(reference.name)
         except ValueError as error:
-            text = f"{error}; write an alias, as in {{path: PATH, alias: data}}"
+            text = f"{error}; add an alias: {{path: PATH, alias: data}}"
             yield Problem(_path_offset(document, reference), text)
 
 
@@ -161,11 +161,11 @@ def _clashes(document: Document, references: list[_Reference]) -> Iterator[Probl
         advice = (
             "remove one of the two"
             if other.path == reference.path
-            else f"write an alias, as in {{path: {reference.path!r}, alias: {'other-' + reference.name!r}}}"
+            else f"add an alias: {{path: {reference.path!r}, alias: {'other-' + reference.name!r}}}"
         )
         yield Problem(
             _path_offset(document, reference),
-            f"two files would be {'./input/' + reference.name!r}, here and on line {line}; {advice}",
+            f"two files would become {'./input/' + reference.name!r}, here and on line {line}; {advice}",
         )
 
 

@@ -1,4 +1,4 @@
-"""The files on this computer that a batch comes with."""
+"""The local files that a batch needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from distribute.core.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file as it was when it was read. `path` is absolute."""
+    """A file at the moment we read it. `path` is absolute."""
 
     path: Path
     sha256: str
@@ -23,18 +23,18 @@ class LocalFile:
 
 
 class InputFiles:
-    """Files by the paths a configuration names, which are relative to `folder`. Each is looked at once."""
+    """Files by the paths in a configuration, which are relative to `folder`. We look at each file once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()
         self._problems: dict[str, str | None] = {}
 
     def absolute(self, path: str) -> Path:
-        home_expanded = os.path.expanduser(path)  # noqa: PTH111 - Path's one raises where there is no such home
+        home_expanded = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises if there is no such home
         return Path(os.path.normpath(self._folder / home_expanded))
 
     def problem_with(self, path: str) -> str | None:
-        """Why the file at `path` can't be used, and what to write instead. None: it can."""
+        """Why we can't use the file at `path`, and what to write instead. None: we can."""
         if path not in self._problems:
             self._problems[path] = self._look(path)
         return self._problems[path]
@@ -49,25 +49,25 @@ class InputFiles:
                 "write a path relative to the folder of this file, or an absolute one"
             )
         except OSError as error:
-            return f"the file {path!r} can't be looked at: {error.strerror}; write the path of another"
+            return f"can't look at the file {path!r}: {error.strerror}; write another path"
         except ValueError as error:
-            return f"the file {path!r} can't be there: {error}; write another path"
+            return f"no file can be called {path!r}: {error}; write another path"
         if stat.S_ISDIR(mode):
-            return f"{path!r} is a folder; list its files one by one, or write the path of an archive of it"
+            return f"{path!r} is a folder; list its files one by one, or pack it and name the archive"
         if not stat.S_ISREG(mode):
             return f"{path!r} is a device, pipe or socket; write the path of a regular file"
         if not os.access(absolute, os.R_OK):
-            return f"the file {path!r} may not be read by you; make it readable: chmod u+r {str(absolute)!r}"
+            return f"you may not read the file {path!r}; make it readable: chmod u+r {str(absolute)!r}"
         return None
 
     def read_all(self) -> dict[str, LocalFile]:
-        """Digests of all files that were looked at, by the paths they were named with.
+        """Read all files that `problem_with` looked at. Returns them by the paths in the configuration.
 
         Raises:
-            InputError: some could not be read after all.
+            InputError: some can't be read after all.
         """
         paths = sorted(self._problems)
-        # Hashing lets go of the interpreter's lock: as many files at a time as there are cores.
+        # Hashing releases the interpreter's lock, so every core can hash a file.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             files = list(pool.map(self._read, paths))
         problems = [file for file in files if isinstance(file, str)]
@@ -83,4 +83,4 @@ class InputFiles:
                 mode = os.fstat(file.fileno()).st_mode
                 return LocalFile(absolute, digest, file.tell(), executable=bool(mode & stat.S_IXUSR))
         except OSError as error:
-            return f"{absolute}: can't be read: {error.strerror}; keep it in place until it is sent"
+            return f"{absolute}: can't read it: {error.strerror}; keep it in place until it is sent"

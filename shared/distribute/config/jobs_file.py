@@ -1,7 +1,7 @@
-"""`distribute-jobs.yaml`, as it is written: one class a section, one field a key.
+"""The contents of `distribute-jobs.yaml`: one class for each section, one field for each key.
 
-The models take what YAML gives (text, lists, mappings) and plain Python values alike. What concerns
-several keys at once, and the files themselves, is checked in `check`.
+The models accept what YAML gives (text, lists, mappings) and plain Python values alike. `check` looks at
+the files themselves, and at what concerns several keys.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 def _check_matrix_user(user: str) -> str:
     if not _MATRIX_USER.fullmatch(user):
-        raise ValueError(f'{user!r} is no Matrix user; write "@jane:example.org", with the quotes')
+        raise ValueError(f'{user!r} is not a Matrix user; write "@jane:example.org", with the quotes')
     return user
 
 
 def _check_env_name(name: str) -> str:
     if not _ENV_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} can't name a variable; write letters, digits and '_', as in MY_SETTING")
+        raise ValueError(f"{name!r} can't name a variable; use letters, digits and '_', as in MY_SETTING")
     if name.startswith("DISTRIBUTE_"):
-        raise ValueError(f"{name!r} is set by distribute itself; take DISTRIBUTE_ off it")
+        raise ValueError(f"distribute itself sets {name!r}; choose a name without DISTRIBUTE_")
     return name
 
 
 def _check_mount(mount: str) -> str:
     path = PurePosixPath(mount)
     if not path.is_absolute() or ".." in path.parts or any(character in mount for character in ":,\n"):
-        raise ValueError(f"{mount!r} can't be mounted; write a path in the container, as in /solver/cases")
+        raise ValueError(
+            f"{mount!r} can't be mounted; write an absolute path in the container, such as /solver/cases"
+        )
     if path in {PurePosixPath("/"), PurePosixPath("/input"), PurePosixPath("/distribute_save")}:
-        raise ValueError(f"{mount!r} can't be mounted: it has its own use; write another path")
+        raise ValueError(f"{mount!r} can't be mounted, because distribute uses it; write another path")
     return mount
 
 
@@ -59,12 +61,12 @@ Command = Annotated[
 
 
 def own_name(path: str) -> str:
-    """The name under which a job sees the file at `path`, where it has no alias."""
+    """The name under which a job sees the file at `path` if it has no alias."""
     return path.rstrip("/").rpartition("/")[2]
 
 
 class FileRef(Section):
-    """A file. `alias` is the name under which the job sees it; none: its own. A bare text is a path."""
+    """A file. The job sees it as `alias`, or under its own name. A bare text is a path."""
 
     takes: ClassVar[str] = "a path, or {path: PATH, alias: NAME}"
 
@@ -93,7 +95,7 @@ class Resources(Section):
 
 
 class Meta(Section):
-    """What the batch is called, and what its jobs need. `timeout` is a job's wall time in seconds."""
+    """The name of the batch, and what its jobs need. `timeout` is a job's wall time in seconds."""
 
     namespace: Name = Field(examples=["jane"])
     batch_name: Name = Field(examples=["sweep3"])
@@ -108,7 +110,7 @@ class Meta(Section):
 
 
 class Slurm(Section):
-    """What to ask of a SLURM cluster, in sbatch's words. A job's fields count before its batch's."""
+    """Options of sbatch, under its names. A job's options override those of its batch."""
 
     job_name: Text | None = None
     output: Text | None = None
@@ -125,7 +127,7 @@ class Slurm(Section):
 
 
 class JobEntry(Section):
-    """What a job of any kind may have. What is None is as in `meta`."""
+    """What a job of any kind may have. None: as in `meta`."""
 
     name: Name = Field(examples=["re100"])
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
@@ -137,7 +139,7 @@ class JobEntry(Section):
 
 
 class PythonJob(JobEntry):
-    """`file` is run as `job.py`."""
+    """`file` runs as `job.py`."""
 
     file: FileRef = Field(examples=["run.py"])
 
@@ -149,18 +151,18 @@ class CommandJob(JobEntry):
 
 
 class ApptainerJob(JobEntry):
-    """The image's app `distribute` is run."""
+    """Runs the image's app `distribute`."""
 
 
 class PythonInitialize(Section):
-    """`build_file` is run once a node, before the first job there."""
+    """`build_file` runs once on each node, before the first job there."""
 
     build_file: FileRef = Field(examples=["build.py"])
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
 
 
 class CommandInitialize(Section):
-    """`build` is one text for `sh -c`, run once a node, before the first job there."""
+    """`build` is one text for `sh -c`. It runs once on each node, before the first job there."""
 
     build: NonEmpty | None = Field(default=None, examples=['"make -j$DISTRIBUTE_CPUS"'])
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
@@ -174,7 +176,7 @@ def _check_mounts(mounts: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class ApptainerInitialize(Section):
-    """`required_mounts` are paths in the container, each a fresh writable folder for every job."""
+    """`required_mounts` are paths in the container. Every job gets a fresh writable folder at each."""
 
     sif: FileRef = Field(examples=["solver.sif"])
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
@@ -194,7 +196,7 @@ class PythonBatch(Section):
 
 
 class CommandBatch(Section):
-    """Commands of programs that are on the nodes, or are built there."""
+    """Commands of programs that the nodes have, or that the build makes."""
 
     initialize: CommandInitialize = CommandInitialize()
     env: Env = Field(default_factory=dict, examples=["{MY_SETTING: fast}"])
@@ -204,7 +206,7 @@ class CommandBatch(Section):
 
 
 class ApptainerBatch(Section):
-    """One image, run once a job."""
+    """One image; each job runs it once."""
 
     initialize: ApptainerInitialize = Field(examples=["{sif: solver.sif}"])
     env: Env = Field(default_factory=dict, examples=["{MY_SETTING: fast}"])
@@ -216,7 +218,7 @@ KINDS: tuple[Kind, ...] = ("python", "command", "apptainer")
 
 
 class JobsFile(Section):
-    """The whole file. Exactly one of the kinds is there (`check` sees to it)."""
+    """The whole file. It has exactly one of the kinds: `check` makes sure."""
 
     meta: Meta = Field(examples=["{namespace: jane, batch_name: sweep3}"])
     python: PythonBatch | None = None
@@ -226,10 +228,10 @@ class JobsFile(Section):
 
     @property
     def work(self) -> PythonBatch | CommandBatch | ApptainerBatch:
-        """The part of the kind that the batch is of.
+        """The section of the batch's kind.
 
         Raises:
-            ValueError: there is none.
+            ValueError: the batch has no kind.
         """
         work = self.python or self.command or self.apptainer
         if work is None:

@@ -1,4 +1,4 @@
-"""`distribute-jobs.yaml` -> what is submitted: the batch, and the files it comes with."""
+"""Turns a `distribute-jobs.yaml` into what is submitted: the batch and its files."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from distribute.core.ids import BatchId
 
 @dataclass(frozen=True, slots=True)
 class LoadedBatch:
-    """A batch ready to be submitted.
+    """A batch that is ready to be submitted.
 
-    `sources` are the local files to upload, by sha256. `file` is what was written, SLURM's part included.
+    `sources` are the local files to upload, by sha256. `file` is the jobs file, with its SLURM section.
     """
 
     spec: specs.BatchSpec
@@ -45,7 +45,7 @@ class LoadedBatch:
 
 
 class _Head(Section):
-    """The part of a jobs file that says which batch it is about."""
+    """The part of a jobs file that names the batch."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -70,7 +70,7 @@ def load(path: Path) -> LoadedBatch:
 
 
 def batch_named_in(path: Path) -> BatchId:
-    """The batch that the file at `path` describes. Its jobs and files are not looked at.
+    """The name of the batch that the file at `path` describes. Ignores its jobs and files.
 
     Raises:
         InputError: the file can't be read, or its `meta` is wrong.
@@ -92,7 +92,7 @@ def _document(path: Path) -> Document:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Millions of objects are made of a large batch, and none is garbage: walking them costs a third."""
+    """A large batch makes millions of objects and no garbage: collecting would cost a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -103,7 +103,7 @@ def _collector_paused() -> Iterator[None]:
 
 
 class _Inputs:
-    """The files of a batch as its specification names them. Jobs that share a file share its object."""
+    """The files of a batch, as the specification holds them. Jobs that share a file share its object."""
 
     def __init__(self, local: Mapping[str, LocalFile]) -> None:
         self._local = local

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a document, in the user's words: where, what, and what to write instead."""
+"""Puts pydantic's errors into the user's words: where, what, and what to write instead."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
-    "int_parsing_size": "a whole number, and not so long a one",
+    "int_parsing_size": "a shorter whole number",
     "float_type": "a number",
     "path_type": "a path",
 }
@@ -39,21 +39,21 @@ _LIMITS = {
 
 
 def validate(document: Document, model: type[S]) -> tuple[S | None, list[Problem]]:
-    """The document as `model`, or None and why it is none."""
+    """The document as a `model`, or None and the problems."""
     try:
-        # An empty document lacks every key, which says more than that it is no mapping.
+        # Of an empty document we report the missing keys: that helps more than "this is not a mapping".
         return model.model_validate({} if document.value is None else document.value), []
     except ValidationError as error:
         return None, list(_problems(document, model, error.errors(include_url=False)))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The one of `known` that `word` was probably meant to be."""
+    """The one of `known` that the user probably meant by `word`."""
     return next(iter(get_close_matches(word.lower().replace("-", "_"), known, n=1)), None)
 
 
 def shown(value: object) -> str:
-    """A value in a message: quoted, on one line, and not too long."""
+    """A value for a message: quoted, on one line, and not too long."""
     if value is None:
         return "nothing"
     if isinstance(value, list | tuple | dict):
@@ -63,7 +63,7 @@ def shown(value: object) -> str:
 
 
 class _Place(NamedTuple):
-    """What a loc leads to. `field` is None where the model knows no such key."""
+    """What a loc leads to. `field` is None if the model has no such key."""
 
     key: str
     is_item: bool
@@ -84,7 +84,7 @@ class _Place(NamedTuple):
 
 
 def _follow(model: type[Section], loc: Loc) -> _Place:
-    """Follow a loc through the models. Parts that are no key of theirs, as a union's tag, are passed over."""
+    """Follow a loc through the models. Skips parts that are not keys, such as the tag of a union."""
     place = _Place("", is_item=False, field=None, section=model)
     for part in loc:
         if isinstance(part, int):
@@ -119,7 +119,7 @@ def _problems(document: Document, model: type[Section], errors: list[ErrorDetail
         if kind == "extra_forbidden" or (kind == "missing" and loc in misspelt):
             continue
         if kind == "too_short" and len(error["input"]) > 0:
-            continue  # pydantic counts only the entries that are right, and has told of the others
+            continue  # pydantic counts only the right entries, and has reported the others
         is_about_key = loc[-1:] == ("[key]",)
         loc = loc[:-1] if is_about_key else loc
         yield Problem(document.offset(loc, of_key=is_about_key), _told(document, model, loc, error))
@@ -137,16 +137,16 @@ def _told(document: Document, model: type[Section], loc: Loc, error: ErrorDetail
         limit = int(limit) if float(limit).is_integer() else limit
         return f"{place.called}: {document.at(loc)} is out of range; write {_LIMITS[kind].format(limit)}"
     if kind == "too_short" or kind == "string_too_short":
-        return f"{place.called} has nothing in it{place.advice}"
+        return f"{place.called} is empty{place.advice}"
     if kind == "too_long":
         most = context["max_length"]
-        return f"{place.called}: {context['actual_length']} are more than {most}; write files of {most} each"
+        return f"{place.called}: {context['actual_length']} are too many; write files with {most} each"
     if kind == "model_type" and place.section is not None:
         return f"{place.called} takes {place.section.takes}, not {found}{place.advice}"
     if kind in {"list_type", "tuple_type"} and isinstance(error["input"], str):
         return f"{place.called} takes a list, not {found}; write {place.key}: [{found}]"
     if kind == "string_type" and error["input"] is None:
-        return f'{place.called} takes a text, not nothing; write "" for an empty one'
+        return f'{place.called} takes a text, not nothing; write "" for an empty text'
     if kind in _EXPECTED:
         return f"{place.called} takes {_EXPECTED[kind]}, not {found}{place.advice}"
     return f"{place.called}: {error['msg']}{place.advice}"

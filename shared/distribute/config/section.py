@@ -1,4 +1,4 @@
-"""What every mapping of a configuration file has in common."""
+"""What all mappings of a configuration file have in common."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from distribute.core.specs import Bytes, Timeout
 
 
 class Section(BaseModel):
-    """A mapping in a file. Unknown keys are errors; a known key with nothing behind it counts as not written.
+    """A mapping in a file. Unknown keys are errors; a known key without a value is treated as absent.
 
-    A field's first example says what to write, where something wrong was written.
+    A field's first example is what we advise to write instead of something wrong.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     takes: ClassVar[str] = "keys with values"
-    """What is to be written where this section is wanted."""
+    """What to write for this section, in words."""
 
     @classmethod
     def known_keys(cls) -> dict[str, FieldInfo]:
@@ -38,7 +38,7 @@ class Section(BaseModel):
 
 def _check_text(text: str) -> str:
     if "\0" in text:
-        raise ValueError(f"{text!r} holds a NUL, which no program can be given; remove it")
+        raise ValueError(f"{text!r} contains a NUL, which can't be passed to a program; remove it")
     if not text.isascii():
         try:
             text.encode()
@@ -62,7 +62,7 @@ def _bytes(value: object) -> object:
 
 
 Duration = Annotated[Timeout, BeforeValidator(_seconds)]
-"""Seconds: also takes what `parse_duration` does."""
+"""Seconds. Also accepts what `parse_duration` accepts."""
 
 Size = Annotated[Bytes, BeforeValidator(_bytes)]
-"""Bytes: also takes what `parse_size` does."""
+"""Bytes. Also accepts what `parse_size` accepts."""

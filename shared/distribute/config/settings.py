@@ -1,4 +1,4 @@
-"""What people write down: where the cluster is (`client.yaml`), and what a node lends to it (`node.yaml`)."""
+"""Settings: where the cluster is (`client.yaml`), and what a node lends to it (`node.yaml`)."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ S = TypeVar("S", bound=Section)
 
 
 class ClientSettings(Section):
-    """`client.yaml`: where the cluster is, and the credentials for it. A relative path starts at the file."""
+    """`client.yaml`: the address of the cluster and the credentials. Paths are relative to the file."""
 
     server: NonEmpty | None = Field(default=None, examples=["nats://head.example.org:4222"])
     creds: Path | None = Field(default=None, examples=["jane.creds"])
 
 
 class NodeSettings(ClientSettings):
-    """`node.yaml`: what a node is called, and what it lends. What is None is found out by the node itself.
+    """`node.yaml`: the node's name, and what it lends. None: the node detects it.
 
-    `nice` is the niceness jobs run with. `max_cache_bytes` is kept of staged inputs at most.
+    `nice` is the niceness of its jobs. `max_cache_bytes` limits the inputs that it keeps for later jobs.
     """
 
     name: Name = Field(default_factory=socket.gethostname, examples=["ws07"])
@@ -45,16 +45,16 @@ class NodeSettings(ClientSettings):
 
 
 def load_client_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> ClientSettings:
-    """The settings at `path`, or this person's own (the defaults, where there are none).
+    """The settings at `path`. Without a path: those of this user, or the defaults if there are none.
 
     Raises:
-        InputError: a file that was named is not there, or something in it is wrong.
+        InputError: the file at `path` does not exist, or something in it is wrong.
     """
     return _load(ClientSettings, path, config_dir(environ) / "client.yaml")
 
 
 def load_node_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NodeSettings:
-    """The node's settings at `path`, or those of the user that runs it. Raises as `load_client_settings`."""
+    """The node's settings. Finds the file and raises as `load_client_settings` does."""
     return _load(NodeSettings, path, config_dir(environ) / "node.yaml")
 
 
@@ -67,7 +67,7 @@ def _load(model: type[S], path: Path | None, default: Path) -> S:
     if settings is None or document.problems:
         raise InputError(*document.lines([*document.problems, *problems]))
     paths = {
-        name: path.absolute().parent / os.path.expanduser(value)  # noqa: PTH111 - Path's one raises without a home
+        name: path.absolute().parent / os.path.expanduser(value)  # noqa: PTH111 - Path.expanduser raises without a home
         for name, value in settings
         if isinstance(value, Path)
     }

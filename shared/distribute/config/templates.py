@@ -1,4 +1,4 @@
-"""The examples that `distribute template` writes: complete, and explained line by line."""
+"""The examples that `distribute template` prints: complete, with an explanation of each line."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from distribute.config.jobs_file import Kind
 
 _META = """\
 meta:
-  namespace: jane                # whose batch it is: a folder of the archive
+  namespace: jane                # whose batch it is; becomes a folder of the archive
   batch_name: {batch_name:<16}   # must be new in the namespace
-  matrix: null                   # "@jane:example.org", with the quotes; kept, not used yet
+  matrix: null                   # "@jane:example.org", with the quotes; not used yet
   capabilities: [{capability}]   # what a computer must have; [] for any computer
-  # What follows may be left out.
+  # The rest of meta is optional.
   priority: 0                    # higher goes first, -100 to 100
-  resources:                     # a job's share of a computer; without this it gets a whole one
+  resources:                     # a job's share of a computer; without this, a whole one
     cpus: 4
     memory: 2G
     gpus: 0
   timeout: 2h                    # for one job: 90s, 45m, 2h, 1h30m10s
-  retries: 1                     # more attempts for a job that fails
+  retries: 1                     # how often a failed job is tried again
 
-# Paths are relative to the folder of this file. A file is a path, or {{path: …, alias: …}},
-# where the alias is the name under which the jobs see it in ./input.
+# Paths are relative to the folder of this file. A file is a path, or {{path: …, alias: …}};
+# the jobs see it in ./input under its alias.
 """
 
 _PYTHON = """
 python:
   initialize:
-    build_file: build.py         # run once on a computer, before its first job: python3 build.py
+    build_file: build.py         # runs once on each computer, before its first job: python3 build.py
     required_files:              # in ./input, for the build and for every job
       - path: data/mesh.dat
         alias: mesh.dat
-  env:                           # for every job; a job may have its own, too
+  env:                           # for every job; a job can add its own
     SOLVER_LOG: brief
   jobs:
-    # Run as `python3 job.py CORES`, where the build left off. What a job leaves
-    # in ./distribute_save is archived, with all it printed.
+    # Runs as `python3 job.py CORES` in a copy of the folder that the build left. What the
+    # job leaves in ./distribute_save is archived, with everything that it prints.
     - name: re100
       file: run.py
       required_files:            # in ./input, for this job alone
@@ -48,40 +48,40 @@ python:
       required_files:
         - path: data/re400.json
           alias: parameters.json
-      timeout: 6h                # in place of the one above, as may be resources and retries
+      timeout: 6h                # overrides the one in meta; resources and retries can, too
 """
 
 _COMMAND = """
 command:
   initialize:
     required_files: [solver.c, data/mesh.dat]     # in ./input, for the build and for every job
-    build: cc -O2 -o solver input/solver.c -lm    # for sh, once on a computer, before its first job
-  env:                           # for every job; a job may have its own, too
+    build: cc -O2 -o solver input/solver.c -lm    # for sh; runs once on each computer, before its first job
+  env:                           # for every job; a job can add its own
     SOLVER_LOG: brief
   jobs:
-    # Run where the build left off. What a job leaves in ./distribute_save is archived,
-    # with all it printed.
+    # Runs in a copy of the folder that the build left. What the job leaves in
+    # ./distribute_save is archived, with everything that it prints.
     - name: re100
       command: [./solver, --re, 100, --mesh, input/mesh.dat]
     - name: re400
-      command: ./solver --re 400 --mesh input/mesh.dat > distribute_save/re400.dat    # one text is for sh
+      command: ./solver --re 400 --mesh input/mesh.dat > distribute_save/re400.dat    # one text: for sh
       required_files: [data/re400.json]           # in ./input, for this job alone
-      timeout: 6h                # in place of the one above, as may be resources and retries
+      timeout: 6h                # overrides the one in meta; resources and retries can, too
 """
 
 _APPTAINER = """
 apptainer:
   initialize:
-    sif: solver.sif              # an image with an app `distribute`, run with the number of cores
+    sif: solver.sif              # an image with an app `distribute`, which gets the number of cores
     required_files:              # in /input, for every job
       - path: data/mesh.dat
         alias: mesh.dat
-    required_mounts:             # folders in the container that must be writable: fresh ones for every job
+    required_mounts:             # folders in the container that jobs write to; each job gets fresh ones
       - /solver/cases
-  env:                           # for every job; a job may have its own, too
+  env:                           # for every job; a job can add its own
     SOLVER_LOG: brief
   jobs:
-    # What a job leaves in /distribute_save is archived, with all it printed.
+    # What a job leaves in /distribute_save is archived, with everything that it prints.
     - name: re100
       required_files:            # in /input, for this job alone
         - path: data/re100.json
@@ -90,7 +90,7 @@ apptainer:
       required_files:
         - path: data/re400.json
           alias: parameters.json
-      timeout: 6h                # in place of the one above, as may be resources and retries
+      timeout: 6h                # overrides the one in meta; resources and retries can, too
 """
 
 TEMPLATES: Mapping[Kind, str] = MappingProxyType(
@@ -100,4 +100,4 @@ TEMPLATES: Mapping[Kind, str] = MappingProxyType(
         "apptainer": _META.format(batch_name="reynolds-sweep", capability="apptainer") + _APPTAINER,
     }
 )
-"""A filled, valid `distribute-jobs.yaml` of each kind."""
+"""A complete, valid `distribute-jobs.yaml` of each kind."""

@@ -1,8 +1,8 @@
-"""Durations and sizes, as people write and read them.
+"""Reads and writes durations and sizes for people.
 
-Durations are seconds in code and `1h30m10s` in text. Sizes are bytes in code and `8G` in text; their
-units are binary, as in SLURM, `ls -h` and the kernel: K = 1024, M = 1024 K, and so on, whether
-written `8G`, `8GB` or `8GiB`.
+A duration is seconds in code and `1h30m10s` in text. A size is bytes in code and `8G` in text. Units of
+size are binary, as in SLURM, `ls -h` and the kernel: K = 1024, M = 1024 K, and so on. `8G`, `8GB` and
+`8GiB` are the same.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if not text or match is None:
         raise ValueError(
-            f"{text!r} is no duration; write 90s, 45m, 2h or 1h30m10s; a plain number is seconds"
+            f"{text!r} is not a duration; write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
         )
     return sum(float(number) * _SECONDS[unit] for unit, number in match.groupdict("0").items())
 
 
 def format_duration(seconds: float) -> str:
-    """`seconds` for people: `1h30m10s`; under a minute with three digits, as `0.532s` or `12.3s`."""
+    """`seconds` for people: `1h30m10s`; under a minute with three digits: `0.532s`, `12.3s`."""
     if seconds < 0:
         return f"-{format_duration(-seconds)}"
     if round(seconds, 1) < 60:
@@ -60,7 +60,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no size; write 8G, 512M or 10K; a plain number is bytes")
+        raise ValueError(f"{text!r} is not a size; write 8G, 512M or 10K; a plain number means bytes")
     number, prefix = match.groups()
     factor: int = 1024 ** _PREFIXES.index(prefix.upper())
     return int(number) * factor if "." not in number else round(float(number) * factor)
@@ -71,7 +71,7 @@ def format_size(size_bytes: int) -> str:
     if size_bytes < 1024:
         return f"{size_bytes}B"
     value, power = float(size_bytes), 0
-    while value >= 999.5 and power < len(_PREFIXES) - 1:  # what three digits would show as 1000
+    while value >= 999.5 and power < len(_PREFIXES) - 1:  # three digits would show it as 1000
         value, power = value / 1024, power + 1
     return f"{_three_digits(value)}{_PREFIXES[power]}"
 

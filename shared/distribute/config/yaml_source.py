@@ -49,9 +49,10 @@ def _resolving_nulls_and_merges(base: Loader) -> Loader:
 #   ruamel.yaml 0.19.1, typ="rt", load   130 s    1740 MB (on 10,000 jobs: 11.4 s, PyYAML 0.4 s)
 #   rapidyaml 0.15.2, parse_in_arena     0.3 s     218 MB
 #
-# ruamel.yaml has positions, duplicate keys and YAML 1.2, but in pure Python only: its typ="safe" is libyaml
-# again, with YAML 1.1, and takes twice as long as PyYAML (10,000 jobs: 0.95 s). Both import in 25 ms. We read
-# no types, so the YAML version changes nothing for us. rapidyaml's Python side knows no positions of nodes.
+# ruamel.yaml's fast typ="safe" is libyaml again, and takes twice as long as PyYAML (10,000 jobs: 0.95 s).
+# It would save us the check for duplicate keys. But we would have to keep it from reading `010`, `1e3` and
+# `1.10` as numbers, and to put its errors, which are PyYAML's, into our words just the same. Both import in
+# 25 ms. rapidyaml's Python side has no positions of nodes.
 LOADERS: tuple[Loader, ...] = tuple(
     _resolving_nulls_and_merges(base)
     for base in (getattr(yaml, "CBaseLoader", None), yaml.BaseLoader)
