@@ -242,6 +242,16 @@ def test_each_anchor_is_read_once_however_many_aliases_it_has(loader: Loader) ->
     assert document.line_of((levels - 1, 0)) == levels - 1
 
 
+def test_each_mapping_is_merged_once_however_many_others_merge_it(loader: Loader) -> None:
+    levels = 40
+    lines = ["m0: &m0 {x: 1}", *(f"m{n}: &m{n} {{<<: [*m{n - 1}, *m{n - 1}]}}" for n in range(1, levels))]
+    document = Document("\n".join(lines), "f", loader)
+    assert isinstance(document.value, dict)
+    assert document.value[f"m{levels - 1}"] == {"x": "1"}
+    assert document.line_of((f"m{levels - 1}", "x")) == 1
+    assert document.line_of((f"m{levels - 1}", "not there")) == levels
+
+
 def test_the_first_of_several_merged_mappings_wins(loader: Loader) -> None:
     text = "a: &a {key: first}\nb: &b {key: second, other: x}\nc: {<<: [*a, *b]}\n"
     document = Document(text, "f", loader)

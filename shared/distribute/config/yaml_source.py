@@ -9,7 +9,7 @@ merge key `<<` work as usual.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from sys import intern
@@ -127,7 +127,8 @@ class Document:
         node, offset = self._root, 0
         for depth, part in enumerate(loc, 1):
             if isinstance(node, yaml.MappingNode):
-                pair = next((pair for pair in _pairs(node) if _key_text(pair[0]) == part), None)
+                _flatten(node)
+                pair = next((pair for pair in node.value if _key_text(pair[0]) == part), None)
                 if pair is not None:
                     node = pair[1]
                     offset = _offset(pair[0] if of_key and depth == len(loc) else node)
@@ -158,23 +159,26 @@ def _key_text(node: yaml.Node) -> str:
     return "" if node.tag == _NULL else str(node.value)
 
 
-def _pairs(node: yaml.MappingNode) -> Iterator[tuple[yaml.Node, yaml.Node]]:
-    """Keys and values: the mapping's own, then those that it merges. Of equal keys, the first counts.
+def _flatten(mapping: yaml.MappingNode) -> None:
+    """Replace the merge keys of a mapping by the keys that they merge. Of equal keys, the first counts.
 
     PyYAML's `flatten_mapping` is no use: in 6.0.4, the last of several merged mappings wins, not the first.
     """
-    merges = []
-    for pair in node.value:
-        if pair[0].tag == _MERGE:
-            merges.append(pair)
-        else:
-            yield pair
-    for key, sources in merges:
+    merges = [pair for pair in mapping.value if pair[0].tag == _MERGE]
+    if not merges:
+        return
+    pairs = [pair for pair in mapping.value if pair[0].tag != _MERGE]
+    known = {_key_text(key) for key, _ in pairs}
+    for merge, sources in merges:
         for source in sources.value if isinstance(sources, yaml.SequenceNode) else [sources]:
             if not isinstance(source, yaml.MappingNode):
                 text = "'<<' merges mappings; write <<: *NAME, where &NAME marks a mapping above"
-                raise UnreadableYaml(Problem(_offset(key), text))
-            yield from _pairs(source)
+                raise UnreadableYaml(Problem(_offset(merge), text))
+            _flatten(source)
+            new = [pair for pair in source.value if _key_text(pair[0]) not in known]
+            known.update(_key_text(key) for key, _ in new)
+            pairs += new
+    mapping.value = pairs
 
 
 class _Reader:
@@ -225,7 +229,8 @@ class _Reader:
             else:
                 items[key] = self.value(value_node, depth)
         if merges:
-            for key_node, value_node in _pairs(node):
+            _flatten(node)
+            for key_node, value_node in node.value:
                 key = self._key(key_node)
                 if key not in items:
                     items[key] = self.value(value_node, depth)
