@@ -25,6 +25,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("timeout: 2 hors", f"4:41: timeout: '2 hors' is not a duration; {RANGE}"),
         ("timeout: 0", "4:41: timeout: 0 is out of range; write more than 0"),
         ("retries: 101", "4:41: retries: 101 is out of range; write 100 or less"),
+        ('retries: "101\\n"', "4:41: retries: 101 is out of range; write 100 or less"),
         ("retries: -1", "4:41: retries: -1 is out of range; write 0 or more"),
         ("retries: many", "4:41: retries takes a whole number, not 'many'; write retries: 1"),
         ("retries: 1.5", "4:41: retries takes a whole number, not '1.5'; write retries: 1"),

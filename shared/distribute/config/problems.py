@@ -135,7 +135,8 @@ def _told(document: Document, model: type[Section], loc: Loc, error: ErrorDetail
     if kind in _LIMITS:
         (limit,) = context.values()
         limit = int(limit) if float(limit).is_integer() else limit
-        return f"{place.called}: {document.at(loc)} is out of range; write {_LIMITS[kind].format(limit)}"
+        written = str(document.at(loc)).strip()
+        return f"{place.called}: {written} is out of range; write {_LIMITS[kind].format(limit)}"
     if kind == "too_short" or kind == "string_too_short":
         return f"{place.called} is empty{place.advice}"
     if kind == "too_long":
