@@ -109,11 +109,17 @@ def _service(options: argparse.Namespace) -> tuple[str, Serve]:
 
             return "archiver", lambda cluster, stop: ArchiverService(cluster).run(stop)
         case _:
+            from distribute_services.node_runner.host.computer import open_computer
             from distribute_services.node_runner.options import Options
-            from distribute_services.node_runner.runner import run_node
+            from distribute_services.node_runner.service import run_node
 
             node = Options.of(options)
-            return node.name, lambda cluster, stop: run_node(cluster, node, stop)
+
+            async def serve_node(cluster: Cluster, stop: Stop) -> None:
+                async with open_computer(node, cluster) as computer:
+                    await run_node(cluster, node, computer, stop)
+
+            return node.name, serve_node
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from distribute.nats.embedded import Broker
 from distribute.nats.jetstream import call
 from distribute.nats.result_names import chunks_of_batch
 from distribute.ports import Only
-from distribute_services.node_runner import procfs
+from distribute_services.node_runner.host import procfs
 
 PATIENCE_S = 60.0
 """Nothing here takes nearly as long, but for a machine that is busy with something else."""

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from acceptance.lab import Lab, command_batch, open_lab
 from distribute.core import events as ev
-from distribute_services.node_runner import procfs
+from distribute_services.node_runner.host import procfs
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

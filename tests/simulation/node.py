@@ -15,8 +15,11 @@ from distribute.core.manifest import Manifest, Outputs, StoredObject
 from distribute.core.specs import BatchSpec
 from distribute.testing.simulated import EPOCH_S
 from distribute.testing.stored_events import StoredEvents
-from distribute_services.node_runner import instructions as do
-from distribute_services.node_runner import machine as m
+from distribute_services.node_runner.host.port import Capacity
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Attempt, Ending, Phase
+from distribute_services.node_runner.machine.machine import wanted
 
 from .process import SimulatedProcess
 from .scenario import Computer
@@ -44,7 +47,7 @@ class RunnerProcess(SimulatedProcess):
             world, computer.name, clock_offset_s=computer.clock_offset_s, clock_rate=computer.clock_rate
         )
         self.computer = computer
-        self._processes: dict[do.Run, Process] = {}
+        self._processes: dict[Attempt, Process] = {}
         self._facts: deque[ev.Event] = deque()
         self._begun = False
         self._leaving = False
@@ -53,10 +56,7 @@ class RunnerProcess(SimulatedProcess):
         self.machine = world.parts.machine(
             computer.name,
             incarnation=world.timeline.new_id(),
-            cpus=computer.cpus,
-            memory_bytes=computer.memory_bytes,
-            gpus=computer.gpus,
-            capabilities=computer.capabilities,
+            capacity=Capacity(computer.cpus, computer.memory_bytes, computer.gpus, computer.capabilities),
             version="1",
             new_id=world.timeline.new_id,
             clock=self.wall,
@@ -68,7 +68,7 @@ class RunnerProcess(SimulatedProcess):
             return
         self._begun = True
         self._do(self.machine.join())
-        self.follow(last_seq, m.wanted(self.name), self._deliver)
+        self.follow(last_seq, wanted(self.name), self._deliver)
         self.every(BEAT_EVERY_S, self._beat)
 
     def _deliver(self, records: Sequence[Recorded]) -> None:
@@ -76,7 +76,7 @@ class RunnerProcess(SimulatedProcess):
             self._do(self.machine.deliver(recorded))
 
     def _beat(self) -> None:
-        running = tuple(sorted(str(job) for job in self.machine.runs))
+        running = tuple(sorted(str(job) for job in self.machine.attempts))
         beat = Beat(node=self.name, incarnation=self.machine.incarnation, load=0.0, running=running)
         self.world.beat(self.link, beat)
 
@@ -112,11 +112,11 @@ class RunnerProcess(SimulatedProcess):
                 case do.Build():
                     self._build(instruction.batch)
                 case do.Launch():
-                    self._launch(instruction.run)
+                    self._launch(instruction.attempt)
                 case do.Collect():
-                    self._collect(instruction.run, instruction.ending)
+                    self._collect(instruction.attempt, instruction.ending)
                 case do.Stop():
-                    self._stop(instruction.run)
+                    self._stop(instruction.attempt)
                 case do.Tidy() | do.Forget():
                     pass
                 case do.GiveWay():
@@ -128,10 +128,10 @@ class RunnerProcess(SimulatedProcess):
             if not self.alive:
                 return
             if seq is not None:
-                self._do(self.machine.reported(report.run, seq))
+                self._do(self.machine.handle(st.Reported(report.attempt, seq)))
             else:
                 self.world.truth.happened["fenced"] += 1
-                self._do(self.machine.fenced(report.run))
+                self._do(self.machine.handle(st.Fenced(report.attempt)))
 
         self.log.append(report.append.event, report.append.guard, answered)
 
@@ -161,9 +161,9 @@ class RunnerProcess(SimulatedProcess):
             if not self.alive:
                 return
             if spec is None:
-                self._do(self.machine.load_failed(batch, "the batch is not in the log any more"))
+                self._do(self.machine.handle(st.LoadFailed(batch, "the batch is not in the log any more")))
             else:
-                self._do(self.machine.loaded(batch, spec.needs_build))
+                self._do(self.machine.handle(st.Loaded(batch, spec.needs_build)))
 
         self.soon(LAUNCH_WITHIN_S, lambda: self.log.ask(lambda stored: _submitted(stored, batch), loaded))
 
@@ -172,26 +172,28 @@ class RunnerProcess(SimulatedProcess):
         reason = None if succeeded else "the compiler says no"
 
         def built() -> None:
-            self._do(self.machine.built(batch, succeeded=succeeded, reason=reason, wall_s=1.0, outputs=None))
+            ending = Ending(succeeded=succeeded, reason=reason, wall_s=1.0)
+            self._do(self.machine.handle(st.Built(batch, ending, None)))
 
         self.soon(BUILD_WITHIN_S, built)
 
-    # --- runs --------------------------------------------------------------------------------------
+    # --- attempts --------------------------------------------------------------------------------------
 
-    def _launch(self, run: do.Run) -> None:
+    def _launch(self, attempt: Attempt) -> None:
         def start() -> None:
-            if run.phase is not do.Phase.LAUNCHING:
+            if attempt.phase is not Phase.LAUNCHING:
                 return  # stopped meanwhile
             if self.world.timeline.chance(CANNOT_START):
-                self._do(self.machine.exited(run, do.Ending(succeeded=False, reason="it can't be started")))
+                ending = Ending(succeeded=False, reason="it can't be started")
+                self._do(self.machine.handle(st.Exited(attempt, ending)))
                 return
-            process = self._processes[run] = Process(run, self.computer)
+            process = self._processes[attempt] = Process(attempt, self.computer)
             self.world.truth.launched(process)
-            duration_s, ending = self._fate(run)
+            duration_s, ending = self._fate(attempt)
             self.world.timeline.after(duration_s, lambda: self._exited(process, ending))
-            if self.world.fate(run.job).deadly:
+            if self.world.fate(attempt.job).deadly:
                 self.after(DIES_AFTER_S, lambda: self._die(process))
-            self._do(self.machine.launched(run))
+            self._do(self.machine.handle(st.Launched(attempt)))
 
         self.soon(LAUNCH_WITHIN_S, start)
 
@@ -202,40 +204,40 @@ class RunnerProcess(SimulatedProcess):
     def _runs(self, process: Process) -> bool:
         return process in self.world.truth.processes[self.name]
 
-    def _fate(self, run: do.Run) -> tuple[float, do.Ending]:
+    def _fate(self, attempt: Attempt) -> tuple[float, Ending]:
         if self.computer.broken:
-            return FAILS_AT_ONCE_S, do.Ending(succeeded=False, exit_code=127, wall_s=FAILS_AT_ONCE_S)
-        fate = self.world.fate(run.job)
-        exit_code = int(run.attempt <= fate.failures)
-        ending = do.Ending(succeeded=not exit_code, exit_code=exit_code, wall_s=fate.duration_s)
+            return FAILS_AT_ONCE_S, Ending(succeeded=False, exit_code=127, wall_s=FAILS_AT_ONCE_S)
+        fate = self.world.fate(attempt.job)
+        exit_code = int(attempt.number <= fate.failures)
+        ending = Ending(succeeded=not exit_code, exit_code=exit_code, wall_s=fate.duration_s)
         return fate.duration_s + (DIES_AFTER_S * 2 if fate.deadly else 0.0), ending
 
-    def _exited(self, process: Process, ending: do.Ending) -> None:
+    def _exited(self, process: Process, ending: Ending) -> None:
         """A process ends by itself, whether or not the runner that started it still lives."""
         if self._runs(process):
             self.world.truth.ended(process)
             if self.alive:
-                self._do(self.machine.exited(process.run, ending))
+                self._do(self.machine.handle(st.Exited(process.attempt, ending)))
 
-    def _collect(self, run: do.Run, ending: do.Ending) -> None:
-        name = f"{run.job}/{run.attempt}"
+    def _collect(self, attempt: Attempt, ending: Ending) -> None:
+        name = f"{attempt.job}/{attempt.number}"
 
         def collected() -> None:
             if not self.link.connected:
                 self.soon(COLLECT_WITHIN_S, collected)
                 return
-            if run.phase is do.Phase.COLLECTING:
+            if attempt.phase is Phase.COLLECTING:
                 self.world.truth.results.upload(name, EPOCH_S + self.world.timeline.now)
-                self._do(self.machine.collected(run, ending, _outputs(name)))
+                self._do(self.machine.handle(st.Collected(attempt, ending, _outputs(name))))
 
         self.soon(COLLECT_WITHIN_S, collected)
 
-    def _stop(self, run: do.Run) -> None:
+    def _stop(self, attempt: Attempt) -> None:
         def stopped() -> None:
-            process = self._processes.get(run)
+            process = self._processes.get(attempt)
             if process is not None and self._runs(process):
                 self.world.truth.ended(process)
-            self._do(self.machine.stopped(run))
+            self._do(self.machine.handle(st.Stopped(attempt)))
 
         self.soon(STOP_WITHIN_S, stopped)
 

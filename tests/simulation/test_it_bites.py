@@ -16,8 +16,10 @@ from distribute.snapshot import load
 from distribute.testing.simulated import Broker
 from distribute.testing.simulated_log import SimulatedLog
 from distribute_services.archiver.logic import Absences, Task, task_of
-from distribute_services.node_runner.instructions import Instruction, Phase, Run
-from distribute_services.node_runner.machine import RunnerMachine
+from distribute_services.node_runner.machine.attempts import Attempt, Phase
+from distribute_services.node_runner.machine.instructions import Instruction
+from distribute_services.node_runner.machine.machine import RunnerMachine
+from distribute_services.node_runner.machine.stimuli import Fenced, Reported, Stimulus
 from simulation import scheduling
 from simulation.stories import Broken
 from simulation.world import Parts, simulate
@@ -89,8 +91,10 @@ class UnfencedMachine(RunnerMachine):
     def deliver(self, recorded: Recorded) -> list[Instruction]:
         return [] if recorded.event.type in {"released", "lost"} else super().deliver(recorded)
 
-    def fenced(self, run: Run) -> list[Instruction]:
-        return self.reported(run, run.assigned_seq)
+    def handle(self, stimulus: Stimulus) -> list[Instruction]:
+        if isinstance(stimulus, Fenced):
+            return super().handle(Reported(stimulus.attempt, stimulus.attempt.assigned_seq))
+        return super().handle(stimulus)
 
 
 def test_a_node_that_goes_on_with_what_was_given_away() -> None:
@@ -102,10 +106,10 @@ class HastyMachine(RunnerMachine):
 
     def _claim_what_fits(self) -> list[Instruction]:
         instructions = super()._claim_what_fits()
-        for run in self.runs.values():
-            if run.phase is Phase.CLAIMING:
-                run.phase = Phase.CLAIMED
-                instructions += self._launch_if_ready(run)
+        for attempt in self.attempts.values():
+            if attempt.phase is Phase.CLAIMING:
+                attempt.phase = Phase.CLAIMED
+                instructions += self._launch_if_ready(attempt)
         return instructions
 
 
@@ -116,7 +120,7 @@ def test_a_node_that_starts_before_its_claim_is_in_the_log() -> None:
 class GreedyMachine(RunnerMachine):
     """Takes whatever two schedulers promise of it."""
 
-    def _has_room_for(self, wanted: Run) -> bool:
+    def _has_room_for(self, wanted: Attempt) -> bool:
         return True
 
 

@@ -13,7 +13,7 @@ from distribute.core.invariants import check
 from distribute.core.matching import never
 from distribute.core.state import State, Status
 from distribute.snapshot import digest, dump, load
-from distribute_services.node_runner.instructions import Run
+from distribute_services.node_runner.machine.attempts import Attempt
 
 from .results import Results
 from .scenario import Computer
@@ -27,7 +27,7 @@ TRACE_LENGTH = 400
 class Process:
     """A job's process on a computer."""
 
-    run: Run
+    attempt: Attempt
     computer: Computer
 
 
@@ -97,30 +97,30 @@ class Truth:
 
     def launched(self, process: Process) -> None:
         """A job's process was started."""
-        run, computer = process.run, process.computer
-        self.note(computer.name, f"runs {run.job}, attempt {run.attempt}")
+        attempt, computer = process.attempt, process.computer
+        self.note(computer.name, f"runs {attempt}")
         running = self.processes.setdefault(computer.name, [])
         running.append(process)
         claims = [
             recorded
             for recorded in reversed(self.log)
-            if recorded.seq > run.assigned_seq
+            if recorded.seq > attempt.assigned_seq
             and isinstance(recorded.event, ev.Claimed)
             and (recorded.event.scope, recorded.event.attempt, recorded.event.node)
-            == (run.job, run.attempt, computer.name)
+            == (attempt.job, attempt.number, computer.name)
         ]
-        require(bool(claims), f"{computer.name} runs {run.job} without a claim in the log")
-        cpus = sum(other.run.cpus for other in running)
+        require(bool(claims), f"{computer.name} runs {attempt.job} without a claim in the log")
+        cpus = sum(other.attempt.share.cpus for other in running)
         require(cpus <= computer.cpus, f"{computer.name} runs jobs for {cpus} of {computer.cpus} cpus")
-        memory = sum(other.run.memory_bytes for other in running)
+        memory = sum(other.attempt.share.memory_bytes for other in running)
         require(memory <= computer.memory_bytes, f"{computer.name} runs jobs for {memory} bytes")
-        gpus = [gpu for other in running for gpu in other.run.gpus]
+        gpus = [gpu for other in running for gpu in other.attempt.share.gpus]
         require(len(gpus) == len(set(gpus)), f"{computer.name} gives a GPU to two jobs: {gpus}")
         require(set(gpus) <= set(range(len(computer.gpus))), f"{computer.name} has no such GPUs: {gpus}")
 
     def ended(self, process: Process) -> None:
         """A job's process is gone, by itself or killed."""
-        self.note(process.computer.name, f"{process.run.job}, attempt {process.run.attempt} is gone")
+        self.note(process.computer.name, f"{process.attempt} is gone")
         self.processes[process.computer.name].remove(process)
 
     # --- results -----------------------------------------------------------------------------------

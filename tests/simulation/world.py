@@ -20,7 +20,7 @@ from distribute.ports import Only
 from distribute.testing.simulated import Broker, Link, Timeline
 from distribute.testing.simulated_log import Durable, SimulatedLog
 from distribute_services.archiver.logic import CONSUMED, Task, task_of
-from distribute_services.node_runner.machine import RunnerMachine
+from distribute_services.node_runner.machine.machine import RunnerMachine
 
 from .archiving import ArchiverProcess
 from .node import RunnerProcess

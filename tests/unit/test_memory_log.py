@@ -13,7 +13,7 @@ from distribute.runtime import Facts
 from distribute.testing import builders as make
 from distribute.testing.memory_log import MemoryLog
 from distribute.testing.stored_events import wanted
-from distribute_services.node_runner.batches import Batches
+from distribute_services.node_runner.work.batches import Batches
 
 SWEEP = BatchId("lab", "sweep")
 STORY = (

@@ -1,0 +1,1 @@
+"""The node-runner: runs jobs on one computer. `service` is its process."""

@@ -1,28 +1,24 @@
-"""How a node-runner was told to run, and the folder that is its own."""
+"""The options of a node-runner."""
 
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
-from distribute.runtime import new_id
-from distribute_services.node_runner.cache import DEFAULT_MAX_BYTES
-from distribute_services.node_runner.detect import default_node_name
-from distribute_services.node_runner.launch import DEFAULT_NICENESS
+from distribute_services.node_runner.disk.cache import DEFAULT_MAX_BYTES
+from distribute_services.node_runner.host.detect import default_node_name
+from distribute_services.node_runner.host.launch import DEFAULT_NICENESS
 
 RESERVED_NAMES = frozenset({"scheduler", "archiver", "notifier"})
-"""They sign events of their own."""
+"""Services sign their events with these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a node lends and how. None: as detected. Sizes in bytes, times in seconds."""
+    """What a node lends and how. None means: as detected."""
 
     name: str
     work_dir: Path
@@ -40,7 +36,7 @@ class Options:
         """The options of a command line.
 
         Raises:
-            InputError: the node's name can't be one.
+            InputError: the name can't be a node's.
         """
         name = given.name or default_node_name()
         try:
@@ -61,43 +57,3 @@ class Options:
             beat_s=given.beat_s,
             grace_s=given.grace_s,
         )
-
-
-_ANOTHER = "name another folder, with work_dir in node.yaml or as `distribute client FOLDER`"
-
-
-class OwnFolder:
-    """A runner's working folder, locked while it runs.
-
-    `identity` stays with the folder: processes marked with it are this runner's, or were an earlier
-    one's in the same folder, and nobody else's.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.identity = ""
-        self._lock = -1
-
-    def __enter__(self) -> OwnFolder:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise InputError(f"{self.path}: can't be worked in: {error.strerror}; {_ANOTHER}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            raise InputError(f"another node-runner works in {self.path}: end it, or {_ANOTHER}") from None
-        self.identity = os.pread(self._lock, 64, 0).decode() or self._new_identity()
-        return self
-
-    def _new_identity(self) -> str:
-        identity = new_id()
-        os.pwrite(self._lock, identity.encode(), 0)
-        return identity
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        os.close(self._lock)

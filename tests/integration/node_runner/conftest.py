@@ -10,8 +10,8 @@ import pytest
 
 from distribute.core.specs import InputFile
 from distribute.testing.file_store import FileStore
-from distribute_services.node_runner.cache import InputCache
-from distribute_services.node_runner.workspace import Workspaces
+from distribute_services.node_runner.disk.cache import InputCache
+from distribute_services.node_runner.disk.workspace import Workspaces
 
 AddInput = Callable[..., Coroutine[None, None, InputFile]]
 

@@ -13,7 +13,7 @@ import pytest
 from distribute.core.errors import IntegrityError, StorageFull
 from distribute.core.specs import InputFile
 from distribute.testing.file_store import FileStore
-from distribute_services.node_runner.cache import InputCache
+from distribute_services.node_runner.disk.cache import InputCache
 
 from .conftest import AddInput
 from .small_disk import small_disk

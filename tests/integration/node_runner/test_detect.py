@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from distribute.core.ids import check_name
-from distribute_services.node_runner import detect as detect_module
-from distribute_services.node_runner.detect import Sampler, default_node_name, detect
+from distribute_services.node_runner.host import detect as detect_module
+from distribute_services.node_runner.host.detect import Sampler, default_node_name, detect
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from distribute_services.node_runner import launch
-from distribute_services.node_runner.launch import CannotStart, Exit, Process, start
+from distribute_services.node_runner.host import launch
+from distribute_services.node_runner.host.launch import CannotStart, Exit, Process, start
 
 ENV = {"PATH": "/usr/bin:/bin"}
 
@@ -104,7 +104,7 @@ async def test_is_nice(tmp_path: Path) -> None:
 async def test_a_runner_that_is_nicer_already_starts_jobs_as_nice_as_itself(tmp_path: Path) -> None:
     script = (
         "import asyncio, os, pathlib, sys\n"
-        "from distribute_services.node_runner.launch import start\n"
+        "from distribute_services.node_runner.host.launch import start\n"
         "async def main():\n"
         "    os.nice(15)\n"
         "    here = pathlib.Path(sys.argv[1])\n"

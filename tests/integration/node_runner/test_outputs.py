@@ -26,7 +26,7 @@ from distribute.core.manifest import (
     entry_bytes,
 )
 from distribute.testing.file_store import FileStore
-from distribute_services.node_runner.outputs import NOTHING, collect, collect_build
+from distribute_services.node_runner.results.outputs import NOTHING, collect, collect_build
 
 MIB = 1 << 20
 

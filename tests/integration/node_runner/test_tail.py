@@ -11,8 +11,8 @@ import pytest
 
 from distribute.core.errors import Unreachable
 from distribute.core.ids import JobId
-from distribute_services.node_runner import tail as tail_module
-from distribute_services.node_runner.tail import MAX_BYTES, Tail
+from distribute_services.node_runner.host import tail as tail_module
+from distribute_services.node_runner.host.tail import MAX_BYTES, Tail
 
 JOB = JobId("lab", "sweep", "job")
 

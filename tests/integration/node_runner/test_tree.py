@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from distribute_services.node_runner import procfs
-from distribute_services.node_runner.tree import Tree, Trees, kill_leftovers
+from distribute_services.node_runner.host import procfs
+from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
 
 ENV = {"PATH": "/usr/bin:/bin"}
 
@@ -83,7 +83,7 @@ async def test_daemon_left_behind_is_ended_before_its_job_is_over(tmp_path: Path
 
 
 async def test_stubborn_daemon_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("distribute_services.node_runner.tree.LEFTOVER_GRACE_S", 0.1)
+    monkeypatch.setattr("distribute_services.node_runner.host.tree.LEFTOVER_GRACE_S", 0.1)
     trees = Trees()
     await asyncio.wait_for(trees.wait(begin_daemon(trees, tmp_path, "stubborn")), 10)
     assert not alive(int((tmp_path / "daemon.pid").read_text()))
@@ -224,7 +224,7 @@ async def test_one_marker_one_attempt(tmp_path: Path) -> None:
 
 RUNNER = """
 import asyncio, pathlib, sys
-from distribute_services.node_runner.tree import Trees
+from distribute_services.node_runner.host.tree import Trees
 
 async def main(folder, daemon, *owners):
     trees = Trees()

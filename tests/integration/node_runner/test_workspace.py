@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import DistributeError, StorageFull
+from distribute.core.recipe import build_of, recipe_of
 from distribute.core.specs import (
     ApptainerJob,
     ApptainerWork,
@@ -22,9 +23,10 @@ from distribute.core.specs import (
     PythonWork,
 )
 from distribute.testing.file_store import FileStore
-from distribute_services.node_runner import files, procfs
-from distribute_services.node_runner.cache import InputCache
-from distribute_services.node_runner.workspace import Workspace, Workspaces
+from distribute_services.node_runner.disk import files
+from distribute_services.node_runner.disk.cache import InputCache
+from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
+from distribute_services.node_runner.host import procfs
 
 from .conftest import AddInput
 from .small_disk import small_disk
@@ -54,6 +56,12 @@ async def python_batch(add_input: AddInput) -> BatchSpec:
     return BatchSpec(namespace="lab", batch="sweep", files=(mesh,), work=work)
 
 
+async def build(workspaces: Workspaces, spec: BatchSpec) -> Workspace:
+    recipe = build_of(spec)
+    assert recipe is not None
+    return await workspaces.make(recipe, None)
+
+
 def do(workspace: Workspace, *argv: str) -> None:
     """What a job does in its folder."""
     subprocess.run(argv, cwd=workspace.folder, check=True)
@@ -67,7 +75,7 @@ TRUE = CommandJob(name="true", command=("true",))
 
 
 async def test_what_a_python_build_finds(workspaces: Workspaces, add_input: AddInput) -> None:
-    built = await workspaces.for_build(await python_batch(add_input))
+    built = await build(workspaces, await python_batch(add_input))
     assert contents(built.folder) == {
         "build.py": "build script",
         "input/mesh.dat": "mesh",
@@ -78,7 +86,7 @@ async def test_what_a_python_build_finds(workspaces: Workspaces, add_input: AddI
 
 async def test_what_a_python_job_finds(workspaces: Workspaces, add_input: AddInput) -> None:
     spec = await python_batch(add_input)
-    built = await workspaces.for_build(spec)
+    built = await build(workspaces, spec)
     (built.folder / "solver").write_text("compiled")
     (built.folder / "solver").chmod(0o755)
     (built.folder / "current").symlink_to("solver")
@@ -86,7 +94,7 @@ async def test_what_a_python_job_finds(workspaces: Workspaces, add_input: AddInp
     (built.folder / "input" / "mesh.dat").write_text("mesh, refined")
     (built.folder / "initial_files" / "mesh.dat").unlink()
     (built.folder / "job.py").write_text("none of the build's business")
-    job = await workspaces.for_job(spec, spec.work.jobs[1], built)
+    job = await workspaces.make(recipe_of(spec, spec.work.jobs[1]), built)
     assert contents(job.folder) == {
         "build.py": "build script",
         "job.py": "script 2",
@@ -103,16 +111,16 @@ async def test_what_a_python_job_finds(workspaces: Workspaces, add_input: AddInp
 
 async def test_jobs_never_see_each_others_changes(workspaces: Workspaces, add_input: AddInput) -> None:
     spec = await python_batch(add_input)
-    built = await workspaces.for_build(spec)
+    built = await build(workspaces, spec)
     (built.folder / "table").write_text("as built")
-    first = await workspaces.for_job(spec, spec.work.jobs[0], built)
+    first = await workspaces.make(recipe_of(spec, spec.work.jobs[0]), built)
     for name in ("table", "input/mesh.dat", "initial_files/mesh.dat", "job.py", "build.py"):
         with (first.folder / name).open("r+") as file:
             file.write("XXXX")
     (first.folder / "left by the first").touch()
-    before = await workspaces.for_job(spec, spec.work.jobs[0], built)
+    before = await workspaces.make(recipe_of(spec, spec.work.jobs[0]), built)
     await workspaces.remove(first)
-    for job in (before, await workspaces.for_job(spec, spec.work.jobs[0], built)):
+    for job in (before, await workspaces.make(recipe_of(spec, spec.work.jobs[0]), built)):
         found = contents(job.folder)
         assert not [name for name, content in found.items() if "XXXX" in content or "left" in name]
         assert found["table"] == "as built"
@@ -122,7 +130,7 @@ async def test_files_of_a_command_batch(workspaces: Workspaces, add_input: AddIn
     shared = await add_input(b"#!/bin/sh\n", "tool", executable=True)
     odd = await add_input(b"odd", "name with\nnewline")
     spec = command_batch(CommandJob(name="job", command="./input/tool", files=(odd,)), files=(shared,))
-    job = await workspaces.for_job(spec, spec.work.jobs[0], None)
+    job = await workspaces.make(recipe_of(spec, spec.work.jobs[0]), None)
     found = {"input/tool": "#!/bin/sh\n", "input/name with\nnewline": "odd", "distribute_save/": ""}
     assert contents(job.folder) == found
     assert os.access(job.input / "tool", os.X_OK)
@@ -134,7 +142,7 @@ async def test_an_apptainer_job_has_fresh_mounts(workspaces: Workspaces, add_inp
     job = ApptainerJob(name="job")
     work = ApptainerWork(image=image, mounts=("/scratch", "/tmp/cache"), jobs=(job,))
     spec = BatchSpec(namespace="lab", batch="sweep", work=work)
-    workspace = await workspaces.for_job(spec, job, None)
+    workspace = await workspaces.make(recipe_of(spec, job), None)
     assert contents(workspace.folder) == {
         "input/": "",
         "distribute_save/": "",
@@ -151,11 +159,11 @@ async def test_a_build_can_not_lead_a_jobs_files_elsewhere(
     (home / "own.dat").write_text("precious")
     (home / "job.py").write_text("precious")
     spec = await python_batch(add_input)
-    built = await workspaces.for_build(spec)
+    built = await build(workspaces, spec)
     await workspaces.remove(Workspace(built.input, built.input, built.input, built.input, built.input))
     built.input.symlink_to(home)
     (built.folder / "job.py").symlink_to(home / "job.py")
-    job = await workspaces.for_job(spec, spec.work.jobs[0], built)
+    job = await workspaces.make(recipe_of(spec, spec.work.jobs[0]), built)
     assert contents(job.input) == {"mesh.dat": "mesh", "own.dat": "own 1"}
     assert contents(home) == {"own.dat": "precious", "job.py": "precious"}
 
@@ -165,16 +173,16 @@ async def test_an_untouched_workspace_is_used_again(workspaces: Workspaces, umas
     spec = command_batch()
     before = os.umask(umask)
     try:
-        first = await workspaces.for_job(spec, TRUE, None)
+        first = await workspaces.make(recipe_of(spec, TRUE), None)
     finally:
         os.umask(before)
     first.stdout.write_text("printed")
     await workspaces.remove(first)
-    again = await workspaces.for_job(spec, TRUE, None)
+    again = await workspaces.make(recipe_of(spec, TRUE), None)
     assert again == first
     assert not again.stdout.exists()
     await workspaces.remove(again)  # its process could not be started: there is no output
-    assert await workspaces.for_job(spec, TRUE, None) == first
+    assert await workspaces.make(recipe_of(spec, TRUE), None) == first
 
 
 @pytest.mark.parametrize(
@@ -196,17 +204,17 @@ async def test_an_untouched_workspace_is_used_again(workspaces: Workspaces, umas
 )
 async def test_what_a_job_leaves_is_gone_for_the_next(workspaces: Workspaces, touch: str) -> None:
     spec = command_batch()
-    first = await workspaces.for_job(spec, TRUE, None)
+    first = await workspaces.make(recipe_of(spec, TRUE), None)
     first.stdout.touch()
     do(first, "sh", "-c", touch)
     await workspaces.remove(first)
     assert not first.slot.exists()
-    second = await workspaces.for_job(spec, TRUE, None)
+    second = await workspaces.make(recipe_of(spec, TRUE), None)
     assert contents(second.slot) == {"job/input/": "", "job/distribute_save/": ""}
 
 
 async def test_folders_too_deep_for_any_path_are_removed(workspaces: Workspaces) -> None:
-    job = await workspaces.for_job(command_batch(), TRUE, None)
+    job = await workspaces.make(recipe_of(command_batch(), TRUE), None)
     do(job, "python3", "-c", "import os\nfor _ in range(1500):\n    os.mkdir('deep'); os.chdir('deep')")
     await workspaces.remove(job)
     assert not job.slot.exists()
@@ -214,17 +222,17 @@ async def test_folders_too_deep_for_any_path_are_removed(workspaces: Workspaces)
 
 async def test_clear_removes_what_an_earlier_run_left(tmp_path: Path, cache: InputCache) -> None:
     workspaces = Workspaces(tmp_path / "work", cache)
-    old = await workspaces.for_job(command_batch(), TRUE, None)
+    old = await workspaces.make(recipe_of(command_batch(), TRUE), None)
     restarted = Workspaces(tmp_path / "work", cache)
     await restarted.clear()
     assert not old.slot.exists()
-    assert (await restarted.for_job(command_batch(), TRUE, None)).save.is_dir()
+    assert (await restarted.make(recipe_of(command_batch(), TRUE), None)).save.is_dir()
 
 
 async def test_a_missing_input_leaves_no_half_made_workspace(tmp_path: Path, workspaces: Workspaces) -> None:
     missing = InputFile(alias="missing", sha256="0" * 64, size_bytes=1)
     with pytest.raises(DistributeError, match="not in the store"):
-        await workspaces.for_job(command_batch(files=(missing,)), TRUE, None)
+        await workspaces.make(recipe_of(command_batch(files=(missing,)), TRUE), None)
     assert list((tmp_path / "work").iterdir()) == []
 
 
@@ -234,13 +242,13 @@ async def test_a_full_disk_is_said_and_gives_its_room_back(
     spec = command_batch(files=(await add_input(os.urandom(3 << 20)),))
     with small_disk(tmp_path / "disk", 4) as disk:
         workspaces = Workspaces(disk / "work", InputCache(tmp_path / "cache", store))
-        first = await workspaces.for_job(spec, TRUE, None)
+        first = await workspaces.make(recipe_of(spec, TRUE), None)
         with pytest.raises(StorageFull, match="no room on this computer"):
-            await workspaces.for_job(spec, TRUE, None)
+            await workspaces.make(recipe_of(spec, TRUE), None)
         with pytest.raises(StorageFull, match="no room on this computer"):
-            await workspaces.for_job(spec, TRUE, first)
+            await workspaces.make(recipe_of(spec, TRUE), first)
         await workspaces.remove(first)
-        assert (await workspaces.for_job(spec, TRUE, None)).input.is_dir()
+        assert (await workspaces.make(recipe_of(spec, TRUE), None)).input.is_dir()
 
 
 async def test_a_copy_that_is_given_up_ends_at_once() -> None:
@@ -261,13 +269,15 @@ async def test_cost_of_a_workspace_without_files(workspaces: Workspaces) -> None
     spec = command_batch()
     begun, count = time.process_time(), 300
     for _ in range(count):
-        await workspaces.remove(await workspaces.for_job(spec, TRUE, None))
+        await workspaces.remove(await workspaces.make(recipe_of(spec, TRUE), None))
     assert (time.process_time() - begun) / count < 0.5e-3
 
 
 async def test_many_at_once(workspaces: Workspaces, add_input: AddInput) -> None:
     spec = await python_batch(add_input)
-    built = await workspaces.for_build(spec)
-    jobs = await asyncio.gather(*(workspaces.for_job(spec, spec.work.jobs[n % 2], built) for n in range(8)))
+    built = await build(workspaces, spec)
+    jobs = await asyncio.gather(
+        *(workspaces.make(recipe_of(spec, spec.work.jobs[n % 2]), built) for n in range(8))
+    )
     assert len({job.slot for job in jobs}) == 8
     assert [(job.folder / "job.py").read_text()[-1] for job in jobs] == ["1", "2"] * 4

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import InputError
-from distribute_services.node_runner.options import OwnFolder
+from distribute_services.node_runner.disk.own_folder import OwnFolder
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import socket
 import time
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from distribute.core.ids import MAX_NAME_BYTES
+from distribute_services.node_runner.host.port import Capacity, Figures
 
 log = logging.getLogger(__name__)
 
@@ -31,28 +31,6 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 _SESSIONS = Path("/run/systemd/sessions")
 _UNLIMITED_BYTES = 1 << 60
 """cgroup v1 writes "no limit" as a number near 2**63."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """What a node has to lend. `gpus` names each GPU, in order of its index."""
-
-    cpus: int
-    memory_bytes: int
-    gpus: tuple[str, ...]
-    capabilities: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What a node is doing. The fields of `core.events.Beat` that are measured, under the same names."""
-
-    load: float
-    cpu_percent: float
-    memory_available_bytes: int
-    disk_free_bytes: int
-    gpu_percent: tuple[float, ...]
-    owner_idle_s: float | None
 
 
 async def detect(

@@ -18,8 +18,9 @@ import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
-from distribute_services.node_runner import procfs
-from distribute_services.node_runner.launch import DEFAULT_NICENESS, CannotStart, Exit, Process, start
+from distribute_services.node_runner.host import procfs
+from distribute_services.node_runner.host.launch import DEFAULT_NICENESS, Process, start
+from distribute_services.node_runner.host.port import CannotStart, Exit
 
 log = logging.getLogger(__name__)
 

@@ -17,34 +17,13 @@ import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from distribute_services.node_runner.host.port import CannotStart, Exit
 
 DEFAULT_NICENESS = 10
 
 _RESET_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a process ended: by itself with `exit_code`, or by `signal`; the other is None.
-
-    `cpu_s` and `max_rss_bytes` count the process and the children it waited for. `wall_s` is by the
-    monotonic clock. `max_rss_bytes` 0: less than the runner itself uses, which hides it (see `_rss`).
-    """
-
-    exit_code: int | None
-    signal: int | None
-    cpu_s: float
-    max_rss_bytes: int
-    wall_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class CannotStart:
-    """Why a process could not be started, in words for the job's owner."""
-
-    reason: str
 
 
 class Process:

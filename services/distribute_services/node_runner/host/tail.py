@@ -77,6 +77,10 @@ class Tail:
         finally:
             os.close(file.fd)
 
+    def drop(self, job: JobId, attempt: int) -> None:
+        """Forget an attempt that could not be started."""
+        os.close(self._files.pop((job, attempt)).fd)
+
     async def close(self) -> None:
         """Stop following."""
         if self._following is not None:

@@ -28,7 +28,14 @@ from distribute.core.manifest import (
 )
 from distribute.core.manifest_text import ManifestText
 from distribute.ports import ArtifactStore
-from distribute_services.node_runner.leavings import Found, LeftOut, Source, look_through, shown, unlock
+from distribute_services.node_runner.results.leavings import (
+    Found,
+    LeftOut,
+    Source,
+    look_through,
+    shown,
+    unlock,
+)
 
 SMALL_BYTES = 1 << 20
 """A file of this size or more has an object of its own."""

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distribute.core.errors import StorageFull
-from distribute_services.node_runner.cache import InputCache
-from distribute_services.node_runner.files import folder_bytes, folder_files
-from distribute_services.node_runner.workspace import Workspace
+from distribute_services.node_runner.disk.cache import InputCache
+from distribute_services.node_runner.disk.files import folder_bytes, folder_files
+from distribute_services.node_runner.disk.workspace import Workspace
 
 log = logging.getLogger(__name__)
 

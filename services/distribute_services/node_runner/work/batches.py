@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from distribute.core.events import Submitted
 from distribute.core.ids import BatchId
+from distribute.core.recipe import Recipe, build_of, recipe_of
 from distribute.core.specs import BatchSpec, Job
 from distribute.ports import EventLog
 
@@ -19,8 +20,22 @@ class Batch:
     jobs: dict[str, Job]
 
     @property
+    def id(self) -> BatchId:
+        return self.spec.id
+
+    @property
     def needs_build(self) -> bool:
         return self.spec.needs_build
+
+    @property
+    def build(self) -> Recipe | None:
+        """What the batch's build is; None if it has none."""
+        return build_of(self.spec)
+
+    def recipe(self, job: str) -> Recipe | None:
+        """What a job is; None if the batch has no job of this name."""
+        found = self.jobs.get(job)
+        return recipe_of(self.spec, found) if found is not None else None
 
 
 class Batches:

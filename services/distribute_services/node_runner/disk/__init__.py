@@ -1,0 +1,1 @@
+"""The working folder: cached inputs, workspaces, and the room on the disk."""

@@ -1,0 +1,50 @@
+"""The working folder of a node-runner."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from distribute.core.errors import InputError
+from distribute.runtime import new_id
+
+_ANOTHER = "name another folder, with work_dir in node.yaml or as `distribute client FOLDER`"
+
+
+class OwnFolder:
+    """The working folder of a node-runner. The context holds a lock on it.
+
+    `identity` stays with the folder. Processes that are marked with it were started by this runner or
+    by an earlier one in the same folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.identity = ""
+        self._lock = -1
+
+    def __enter__(self) -> OwnFolder:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise InputError(f"{self.path}: can't be worked in: {error.strerror}; {_ANOTHER}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise InputError(f"another node-runner works in {self.path}: end it, or {_ANOTHER}") from None
+        self.identity = os.pread(self._lock, 64, 0).decode() or self._new_identity()
+        return self
+
+    def _new_identity(self) -> str:
+        identity = new_id()
+        os.pwrite(self._lock, identity.encode(), 0)
+        return identity
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._lock)

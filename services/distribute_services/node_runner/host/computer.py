@@ -1,0 +1,204 @@
+"""This computer, as `port.Host`: processes, folders and figures for real."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from distribute.core.ids import BatchId, JobId
+from distribute.core.manifest import Outputs
+from distribute.ports import ArtifactStore, Cluster, LiveOutput
+from distribute.runtime import new_id
+from distribute_services.node_runner.disk.cache import InputCache
+from distribute_services.node_runner.disk.own_folder import OwnFolder
+from distribute_services.node_runner.disk.room import Room
+from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
+from distribute_services.node_runner.host import procfs
+from distribute_services.node_runner.host.detect import Sampler, detect
+from distribute_services.node_runner.host.port import CannotStart, Capacity, Exit, Figures, Unit
+from distribute_services.node_runner.host.tail import Tail
+from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
+from distribute_services.node_runner.options import Options
+from distribute_services.node_runner.results.outputs import collect, collect_build
+
+_PASSED_ON = frozenset(
+    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
+)
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """A unit's workspace and the file of its image. While the lease lasts, the image is not evicted."""
+
+    workspace: Workspace
+    image: Path | None
+    lease: contextlib.AsyncExitStack
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A unit and its processes."""
+
+    unit: Unit
+    tree: Tree
+
+
+class Computer:
+    """`port.Host` for the computer on which this process runs."""
+
+    def __init__(
+        self, options: Options, folder: OwnFolder, capacity: Capacity, store: ArtifactStore, live: LiveOutput
+    ) -> None:
+        self.identity = folder.identity
+        self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self.capacity = capacity
+        self._options = options
+        self._store = store
+        self._cache = InputCache(folder.path / "cache", store, options.cache_bytes)
+        self._workspaces = Workspaces(folder.path / "work", self._cache)
+        self._full = asyncio.Event()
+        self._attempts: set[Place] = set()
+        self._room = Room(
+            folder.path / "work", self._cache, is_busy=lambda: bool(self._attempts), on_full=self._full.set
+        )
+        self._trees = Trees(options.niceness)
+        self._tail = Tail(live)
+        self._sampler = Sampler(options.work_dir, has_gpus=bool(capacity.gpus))
+        self._base = base_environment(os.environ)
+        # The programs that copy and remove folders inherit this mark. If this runner is killed, the next
+        # one ends them.
+        os.environ[procfs.MARKER] = f"{self.identity}/"
+
+    async def clear(self) -> None:
+        """As `Host.clear`."""
+        self._full.clear()
+        await kill_leftovers(lambda marker: marker.startswith(f"{self.identity}/"))
+        await self._workspaces.clear()
+        await self._room.enough()
+
+    async def full(self) -> None:
+        """As `Host.full`."""
+        await self._full.wait()
+
+    async def stage(self, unit: Unit, built: Place | None) -> Place:
+        """As `Host.stage`."""
+        image = unit.recipe.image
+        async with contextlib.AsyncExitStack() as lease:
+            cached = await lease.enter_async_context(self._cache.lease([image] if image else []))
+            start = built.workspace if built is not None else None
+            workspace = await self._room.give(lambda: self._workspaces.make(unit.recipe, start))
+            place = Place(workspace, cached[image.sha256] if image else None, lease.pop_all())
+        if unit.attempt:
+            self._attempts.add(place)
+        return place
+
+    def start(self, unit: Unit, place: Place) -> Running | CannotStart:
+        """As `Host.start`."""
+        workspace = place.workspace
+        folder = str(workspace.folder)
+        environment = unit.recipe.environment(
+            self._base,
+            unit.share,
+            folder=folder,
+            node=self._options.name,
+            attempt=unit.attempt or None,
+            hide_gpus=bool(self.capacity.gpus),
+        )
+        if isinstance(unit.of, JobId):
+            self._tail.add(unit.of, unit.attempt, workspace.stdout)
+        tree = self._trees.start(
+            self._marker(unit),
+            unit.recipe.argv(unit.share, folder, str(place.image)),
+            cwd=workspace.folder,
+            env=environment,
+            stdout=workspace.stdout,
+        )
+        if isinstance(tree, CannotStart):
+            if isinstance(unit.of, JobId):
+                self._tail.drop(unit.of, unit.attempt)
+            return tree
+        return Running(unit, tree)
+
+    def _marker(self, unit: Unit) -> str:
+        if unit.attempt:
+            return f"{self.identity}/{unit.of}/{unit.attempt}"
+        return f"{self.identity}/{unit.of}//{new_id()}"  # the build of a deleted namesake may still be ending
+
+    async def wait(self, running: Running) -> Exit:
+        """As `Host.wait`."""
+        ended = await self._trees.wait(running.tree)
+        if isinstance(running.unit.of, JobId):
+            await self._tail.finish(running.unit.of, running.unit.attempt)
+        return ended
+
+    async def kill(self, running: Running) -> None:
+        """As `Host.kill`."""
+        await self._trees.kill(running.tree, self._options.grace_s)
+
+    async def collect(self, unit: Unit, place: Place) -> Outputs:
+        """As `Host.collect`."""
+        node, workspace = self._options.name, place.workspace
+        match unit.of:
+            case JobId():
+                prefix = f"{unit.of}/{unit.attempt}"
+                return await collect(workspace.save, workspace.stdout, self._store, prefix, node)
+            case BatchId(_, batch):
+                name = f"{batch}_build_output-{node}.txt"
+                return await collect_build(workspace.stdout, name, self._store, f"{unit.of}//{node}", node)
+
+    async def remove(self, place: Place) -> None:
+        """As `Host.remove`."""
+        with self._room.freeing():
+            try:
+                await place.lease.aclose()
+                await self._workspaces.remove(place.workspace)
+            finally:
+                self._attempts.discard(place)
+
+    async def sweep(self) -> None:
+        """As `Host.sweep`."""
+        await self._trees.sweep()
+
+    async def sample(self) -> Figures:
+        """As `Host.sample`."""
+        return await self._sampler.sample()
+
+    async def close(self) -> None:
+        """Stop sending output."""
+        await self._tail.close()
+
+
+def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a job sees of the node-runner's environment: where programs are, the user and the language.
+
+    Nothing else: the runner may be a child of the desktop, whose keys, agents and sockets are not for
+    other people's jobs.
+    """
+    return {
+        name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith("LC_")
+    }
+
+
+@contextlib.asynccontextmanager
+async def open_computer(options: Options, cluster: Cluster) -> AsyncIterator[Computer]:
+    """This computer, with its working folder locked.
+
+    Raises:
+        InputError: another runner works in the same folder, or nobody can work there.
+    """
+    with OwnFolder(options.work_dir) as folder:
+        capacity = await detect(
+            cpus=options.cpus,
+            memory_bytes=options.memory_bytes,
+            gpus=options.gpus,
+            capabilities=options.capabilities,
+        )
+        computer = Computer(options, folder, capacity, cluster.store, cluster.live)
+        try:
+            yield computer
+        finally:
+            await computer.close()

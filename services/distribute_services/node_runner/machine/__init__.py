@@ -1,0 +1,1 @@
+"""What the node-runner decides, with no I/O."""

@@ -1,0 +1,270 @@
+"""The node-runner's process: `machine` between the event log and the `work` on this computer.
+
+The machine is called from the event loop alone, so nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, Generic
+
+import distribute
+from distribute.config.units import format_size
+from distribute.core import events as ev
+from distribute.core.beats import Beat
+from distribute.core.errors import Conflict, Refused
+from distribute.core.ids import NodeId
+from distribute.ports import Cluster
+from distribute.runtime import Facts, Stop, new_id, supervise, unless_stopped
+from distribute_services.node_runner.host.port import Capacity, Host, P, R
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Attempt
+from distribute_services.node_runner.machine.machine import RunnerMachine, wanted
+from distribute_services.node_runner.options import Options
+from distribute_services.node_runner.work.batches import Batches
+from distribute_services.node_runner.work.work import Work
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 10.0
+"""How long a leaving node waits for the broker to take its last events."""
+AT_ONCE_S = 2.0
+"""The same, when it was told to skip the graceful part."""
+_NAMED = 5
+_WAITS = (
+    "leaves once what has ended is stored and reported, however long that takes: %d jobs (%s); told again to"
+    " end, it gives them back, and they run once more"
+)
+MAX_NAMED_ATTEMPTS = 1000
+
+
+class NodeRunner(Generic[P, R]):
+    """One computer's part in the cluster, from its join to its leaving."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        options: Options,
+        host: Host[P, R],
+        *,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = new_id,
+    ) -> None:
+        """`clock` gives seconds since 1970."""
+        self._cluster = cluster
+        self._options = options
+        self._host = host
+        self._idle = asyncio.Event()
+        """Set when the node is leaving and has no attempt any more."""
+        self._over = asyncio.Event()
+        self._work = Work(host, Batches(cluster.log), tell=self._tell, on_fault=self._fail)
+        self._facts = Facts(cluster.log)
+        self._announcements: deque[ev.Event] = deque()
+        self._announcing: asyncio.Task[None] | None = None
+        self._appending: set[asyncio.Future[int]] = set()
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._machine = RunnerMachine(
+            options.name,
+            incarnation=f"{host.identity}/{new_id()}",
+            capacity=host.capacity,
+            version=distribute.__version__,
+            new_id=new_id,
+            clock=clock,
+        )
+
+    async def run(self, stop: Stop) -> None:
+        """Join; work until `stop` is set or the disk is full; then end what runs, and leave."""
+        start = await unless_stopped(stop, self._begin())
+        if start is None:
+            return
+        log.info("joining as %s, with %s", self._options.name, _told(self._host.capacity))
+        self._do(self._machine.join())
+        try:
+            await supervise(
+                self._over,
+                {
+                    "events": self._follow(start),
+                    "beats": self._beat(),
+                    "sweeps": self._sweep(),
+                    "failures": self._watch(),
+                    "end": self._leave(stop),
+                },
+            )
+        finally:
+            # If this runner fails, it ends its jobs, but does not call them failed: that would be untrue.
+            await self._end_all()
+            await self._speak_out(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
+
+    async def _begin(self) -> int:
+        """Clear the computer. Returns the sequence of the log's last event."""
+        await self._host.clear()
+        return await self._cluster.log.last_seq()
+
+    async def _leave(self, stop: Stop) -> None:
+        """When told to, stop what has not ended, wait until what has ended is reported, and say goodbye.
+
+        Meanwhile the node beats and follows the log.
+        """
+        await unless_stopped(stop, self._host.full())
+        self._do(self._machine.leave())
+        if ended := self._machine.ended:
+            log.warning(_WAITS, len(ended), ", ".join(str(attempt.job) for attempt in ended[:_NAMED]))
+        await unless_stopped(stop.at_once, self._idle.wait())
+        await self._end_all()
+        self._do(self._machine.left())
+        self._over.set()
+        await asyncio.Event().wait()  # a supervised task must not end by itself
+
+    async def _end_all(self) -> None:
+        """End all work, and remove what is left of it."""
+        self._do(self._machine.abandon())
+        await self._work.close()
+
+    async def _speak_out(self, patience_s: float) -> None:
+        """Wait until the broker has what this node appended, for `patience_s` at most."""
+        words: set[asyncio.Future[Any]] = {*self._appending}
+        if self._announcing is not None:
+            words.add(self._announcing)
+        if not words:
+            return
+        _, late = await asyncio.wait(words, timeout=patience_s)
+        if late:
+            log.warning("left without a word: the broker did not answer within %g s", patience_s)
+        if self._announcing is not None:
+            self._announcing.cancel()
+
+    # --- what comes in -----------------------------------------------------------------------------
+
+    async def _follow(self, after: int) -> None:
+        async for records in self._cluster.log.follow(after=after, only=wanted(self._options.name)):
+            for recorded in records:
+                self._do(self._machine.deliver(recorded))
+
+    async def _beat(self) -> None:
+        while True:
+            figures = await self._host.sample()
+            running = sorted(str(job) for job in self._machine.attempts)
+            await self._cluster.beats.send(
+                Beat(
+                    node=self._options.name,
+                    incarnation=self._machine.incarnation,
+                    load=figures.load,
+                    cpu_percent=figures.cpu_percent,
+                    memory_available_bytes=figures.memory_available_bytes,
+                    disk_free_bytes=figures.disk_free_bytes,
+                    gpu_percent=figures.gpu_percent,
+                    owner_idle_s=figures.owner_idle_s,
+                    running=tuple(running[:MAX_NAMED_ATTEMPTS]),
+                )
+            )
+            await asyncio.sleep(self._options.beat_s)
+
+    async def _sweep(self) -> None:
+        """Not a part of `_beat`: to end processes that resist takes longer than a node may be silent."""
+        while True:
+            await self._host.sweep()
+            await asyncio.sleep(self._options.beat_s)
+
+    async def _watch(self) -> None:
+        await asyncio.shield(self._failed)  # shielded: it is read after this task was cancelled, too
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._failed.set_exception(error)
+
+    # --- what the machine wants done ---------------------------------------------------------------
+
+    def _tell(self, stimulus: st.Stimulus) -> None:
+        self._do(self._machine.handle(stimulus))
+
+    def _do(self, instructions: Iterable[do.Instruction]) -> None:
+        for instruction in instructions:
+            match instruction:
+                case do.Report():
+                    self._report(instruction)
+                case do.Announce():
+                    self._announcements.append(instruction.event)
+                    if self._announcing is None or self._announcing.done():
+                        self._announcing = asyncio.create_task(self._announce())
+                        self._announcing.add_done_callback(self._announced)
+                case do.GiveWay():
+                    self._fail(Refused(_two_of_a_name(self._options.name)))
+                case _:
+                    self._work.carry_out(instruction)
+        if self._machine.leaving and self._machine.idle:
+            self._idle.set()
+
+    def _report(self, report: do.Report) -> None:
+        future = self._cluster.log.append(report.append.event, report.append.guard)
+        self._appending.add(future)
+        future.add_done_callback(partial(self._reported, report.attempt))
+
+    def _reported(self, attempt: Attempt, future: asyncio.Future[int]) -> None:
+        self._appending.discard(future)
+        if future.cancelled():
+            return
+        error = future.exception()
+        if error is None:
+            self._tell(st.Reported(attempt, future.result()))
+        elif isinstance(error, Conflict):
+            log.info("%s: given away meanwhile, stopped here", attempt)
+            self._tell(st.Fenced(attempt))
+        else:
+            self._fail(error)
+
+    async def _announce(self) -> None:
+        while self._announcements:
+            await self._facts.append(self._announcements[0])
+            self._announcements.popleft()
+
+    def _announced(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+
+async def run_node(
+    cluster: Cluster,
+    options: Options,
+    host: Host[P, R],
+    stop: Stop,
+    *,
+    clock: Callable[[], float] = time.time,
+    new_id: Callable[[], str] = new_id,
+) -> None:
+    """Be a node of the cluster until `stop` is set, except while the disk is full.
+
+    Raises:
+        Refused: another runner, in another folder or on another computer, has this node's name.
+    """
+    while not stop.is_set():
+        await _check_name_is_free(cluster, options.name, host.identity)
+        await NodeRunner(cluster, options, host, clock=clock, new_id=new_id).run(stop)
+
+
+async def _check_name_is_free(cluster: Cluster, name: str, identity: str) -> None:
+    """Beats are kept for seconds only: a beat of another incarnation means that this name is in use."""
+    beat = await cluster.beats.last(name)
+    if beat is None or beat.incarnation.startswith(f"{identity}/"):
+        return
+    last = await cluster.log.last(NodeId(name))
+    if last is None or not isinstance(last.event, ev.Left):
+        raise Refused(_two_of_a_name(name))
+
+
+def _told(has: Capacity) -> str:
+    can = ", ".join(sorted(has.capabilities)) or "none"
+    size = format_size(has.memory_bytes)
+    return f"{has.cpus} cpus, {size} of memory, {len(has.gpus)} GPUs; capabilities: {can}"
+
+
+def _two_of_a_name(name: str) -> str:
+    return (
+        f"another node-runner, on another computer or in another folder, is the node {name!r}: give one of"
+        " them another --name; or, where that one was killed just now, try again in a quarter of a minute"
+    )

@@ -1,0 +1,1 @@
+"""Carries the machine's instructions out, on whatever host it is given."""

@@ -1,0 +1,281 @@
+"""Carries out the machine's instructions about batches and attempts, on a `Host`.
+
+`Work` owns every task and place there is: the service hands it an instruction and gets stimuli back.
+A fault in one step ends that attempt, with a reason, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any, Generic
+
+from distribute.core.errors import DistributeError
+from distribute.core.ids import BatchId
+from distribute.core.manifest import Outputs
+from distribute.core.recipe import Share
+from distribute_services.node_runner.host.port import CannotStart, Exit, Host, P, R, Unit
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Attempt, Ending
+from distribute_services.node_runner.work.batches import Batches
+
+log = logging.getLogger(__name__)
+
+Step = Coroutine[Any, Any, None]
+
+
+@dataclass(slots=True, eq=False)
+class _Held(Generic[P, R]):
+    """What there is of an attempt or a build: the task that is at work on it, its place, its process."""
+
+    task: asyncio.Task[None] | None = None
+    unit: Unit | None = None
+    place: P | None = None
+    running: R | None = None
+    is_wanted: bool = True
+
+
+class Work(Generic[P, R]):
+    """All builds and attempts of this node."""
+
+    def __init__(
+        self,
+        host: Host[P, R],
+        batches: Batches,
+        *,
+        tell: Callable[[st.Stimulus], None],
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        """`tell` takes each stimulus; it may call `carry_out`. `on_fault` takes what `tell` raises."""
+        self._host = host
+        self._batches = batches
+        self._tell = tell
+        self._on_fault = on_fault
+        self._attempts: dict[Attempt, _Held[P, R]] = {}
+        self._builds: dict[BatchId, _Held[P, R]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def carry_out(self, instruction: do.WorkInstruction) -> None:
+        """Begin to carry an instruction out."""
+        match instruction:
+            case do.Load(batch):
+                if (before := self._builds.pop(batch, None)) is not None:  # a build that failed
+                    self._start(self._forget(batch, before))
+                self._builds[batch] = _Held()
+                self._begin(self._builds[batch], self._load(batch))
+            case do.Build(batch):
+                self._begin(self._builds[batch], self._build(batch))
+            case do.Forget(batch):
+                self._batches.forget(batch)
+                self._start(self._forget(batch, self._builds.pop(batch)))
+            case do.Launch(attempt):
+                held = self._attempts[attempt] = _Held()
+                self._begin(held, self._launch(attempt, held))
+            case do.Collect(attempt, ending):
+                held = self._attempts.setdefault(attempt, _Held())
+                self._begin(held, self._collect(attempt, held, ending))
+            case do.Tidy(attempt):
+                self._start(self._tidy(attempt))
+            case do.Stop(attempt):
+                self._start(self._stop(attempt))
+
+    async def close(self) -> None:
+        """Wait until everything is carried out. Nothing lasts long after `Stop` and `Forget`."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _begin(self, held: _Held[P, R], step: Step) -> None:
+        held.task = self._start(step)
+
+    def _start(self, step: Step) -> asyncio.Task[None]:
+        task = asyncio.create_task(step)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_fault(error)
+
+    # --- batches -----------------------------------------------------------------------------------
+
+    async def _load(self, batch: BatchId) -> None:
+        try:
+            loaded = await self._batches.load(batch)
+        except KeyError:
+            self._tell(st.LoadFailed(batch, "the batch is not in the log any more"))
+        except Exception as error:
+            log.exception("%s: reading what it is failed", batch)
+            self._tell(st.LoadFailed(batch, _fault("reading the batch", error)))
+        else:
+            self._tell(st.Loaded(batch, loaded.needs_build))
+
+    async def _build(self, batch: BatchId) -> None:
+        held = self._builds[batch]
+        try:
+            ending, outputs = await self._run_build(batch, held)
+        except (DistributeError, OSError) as error:
+            ending, outputs = Ending(succeeded=False, reason=str(error)), None
+        except Exception as error:
+            log.exception("%s: its build failed by a fault of this node-runner", batch)
+            ending, outputs = Ending(succeeded=False, reason=_fault("the build", error)), None
+        await self._kill(held, batch)
+        self._tell(st.Built(batch, ending, outputs))
+
+    async def _run_build(self, batch: BatchId, held: _Held[P, R]) -> tuple[Ending, Outputs | None]:
+        recipe = self._batches[batch].build
+        assert recipe is not None, "only a batch with a build is built"
+        unit = Unit(batch, 0, recipe, Share(self._host.capacity.cpus))
+        held.place = await self._host.stage(unit, None)
+        running = self._host.start(unit, held.place)
+        if isinstance(running, CannotStart):
+            return Ending(succeeded=False, reason=running.reason), None
+        held.running = running
+        ending = _ending(await self._host.wait(running))
+        held.running = None
+        if not held.is_wanted:
+            return ending, None
+        if ending.exit_code:  # `build_finished` has no field for it
+            ending = replace(ending, reason=f"exit code {ending.exit_code}")
+        return ending, await self._collect_build(unit, held.place)
+
+    async def _collect_build(self, unit: Unit, place: P) -> Outputs | None:
+        """Upload a build's output. If that fails, the build still counts."""
+        try:
+            return await self._host.collect(unit, place)
+        except (DistributeError, OSError) as error:
+            log.warning("%s: its output could not be archived: %s", unit, error)
+            return None
+
+    async def _forget(self, batch: BatchId, held: _Held[P, R]) -> None:
+        await self._end(held, batch)
+        await self._remove(held, batch)
+
+    # --- attempts ----------------------------------------------------------------------------------
+
+    async def _launch(self, attempt: Attempt, held: _Held[P, R]) -> None:
+        stimulus: st.Stimulus
+        try:
+            stimulus = st.Exited(attempt, await self._run(attempt, held))
+        except (DistributeError, OSError) as error:
+            stimulus = st.Exited(attempt, Ending(succeeded=False, reason=str(error)))
+        except Exception as error:
+            log.exception("%s: running it failed by a fault of this node-runner", attempt)
+            stimulus = st.Broke(attempt, _fault("running the job", error))
+        await self._kill(held, attempt)
+        self._tell(stimulus)
+
+    async def _run(self, attempt: Attempt, held: _Held[P, R]) -> Ending:
+        batch = self._batches[attempt.job.batch_id]
+        recipe = batch.recipe(attempt.job.job)
+        if recipe is None:
+            # It was assigned when its batch had just been deleted, and another batch has the name by now.
+            return Ending(succeeded=False, reason="the batch of this name has no such job any more")
+        unit = held.unit = Unit(attempt.job, attempt.number, recipe, attempt.share)
+        held.place = await self._host.stage(unit, self._builds[batch.id].place)
+        running = self._host.start(unit, held.place)
+        if isinstance(running, CannotStart):
+            return Ending(succeeded=False, reason=running.reason)
+        held.running = running
+        self._tell(st.Launched(attempt))
+        ending = await self._end_of(running, recipe.timeout_s)
+        held.running = None
+        return ending
+
+    async def _end_of(self, running: R, timeout_s: float | None) -> Ending:
+        if timeout_s is None:
+            return _ending(await self._host.wait(running))
+        ended = asyncio.ensure_future(self._host.wait(running))
+        done, _ = await asyncio.wait({ended}, timeout=timeout_s)
+        if done:
+            return _ending(ended.result())
+        await self._host.kill(running)
+        return _ending(await ended, f"ran for longer than its timeout of {timeout_s:g} s")
+
+    async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
+        """Upload what the attempt left. If that fails, so does the attempt, and its ending says why."""
+        outputs = None
+        try:
+            if held.unit is not None and held.place is not None:
+                outputs = await self._host.collect(held.unit, held.place)
+        except (DistributeError, OSError) as error:
+            log.warning("%s: %s", attempt.job, error)
+            reason = f"what it left could not be archived: {error}"
+            ending = replace(ending, succeeded=False, reason=reason)
+        except Exception as error:
+            log.exception("%s: archiving what it left failed by a fault of this node-runner", attempt)
+            self._tell(st.Broke(attempt, _fault("archiving what the job left", error)))
+            return
+        self._tell(st.Collected(attempt, ending, outputs))
+
+    async def _tidy(self, attempt: Attempt) -> None:
+        held = self._attempts.pop(attempt, None)
+        if held is not None:
+            await self._remove(held, attempt)
+
+    async def _stop(self, attempt: Attempt) -> None:
+        held = self._attempts.get(attempt)
+        if held is not None:
+            await self._end(held, attempt)
+            await self._tidy(attempt)
+        self._tell(st.Stopped(attempt))
+
+    # --- both --------------------------------------------------------------------------------------
+
+    async def _end(self, held: _Held[P, R], whose: object) -> None:
+        """End what is at work: its process, so that its task goes on to its end; or else its task."""
+        held.is_wanted = False
+        if held.running is not None:
+            await self._kill(held, whose)
+        elif held.task is not None:
+            held.task.cancel()
+        if held.task is not None:
+            await asyncio.wait({held.task})
+
+    async def _kill(self, held: _Held[P, R], whose: object) -> None:
+        """End the processes that are left, after a step failed too."""
+        if held.running is None:
+            return
+        try:
+            await self._host.kill(held.running)
+        except Exception:
+            log.exception("%s: its processes could not be ended", whose)
+
+    async def _remove(self, held: _Held[P, R], whose: object) -> None:
+        if held.place is None:
+            return
+        try:
+            await self._host.remove(held.place)
+        except Exception:
+            log.exception("%s: its folder could not be removed", whose)
+
+
+def _fault(step: str, error: Exception) -> str:
+    return f"{step} failed by a fault of the node-runner: {type(error).__name__}: {error}"
+
+
+def _ending(ended: Exit, reason: str | None = None) -> Ending:
+    """How an attempt ended, by how its process did. `reason`: why this runner ended it."""
+    if reason is None and ended.signal is not None:
+        reason = f"ended by {_signal_name(ended.signal)}"
+    return Ending(
+        succeeded=ended.exit_code == 0 and reason is None,
+        exit_code=ended.exit_code,
+        signal=ended.signal,
+        reason=reason,
+        wall_s=ended.wall_s,
+        cpu_s=ended.cpu_s,
+        max_rss_bytes=ended.max_rss_bytes,
+    )
+
+
+def _signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"  # a real-time signal

@@ -1,0 +1,199 @@
+"""What a job is in the end: its files, folders, command, environment, build, image and binds.
+
+One pure answer for everyone who runs jobs. Paths in a recipe are relative to the working directory.
+What only the place where a job runs can say (its folder, its cores, its GPUs) is an argument of
+`Recipe.argv` and `Recipe.environment`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from distribute.core.ids import check_name
+from distribute.core.specs import (
+    ApptainerWork,
+    BatchSpec,
+    CommandJob,
+    CommandWork,
+    InputFile,
+    Job,
+    PythonJob,
+    PythonWork,
+)
+
+INPUT = "input"
+INITIAL = "initial_files"
+SAVE = "distribute_save"
+MOUNTS = "mounts"
+"""Holds a folder for each path that an apptainer batch wants to have mounted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a job may use of its node. `gpus` are the node's own indices."""
+
+    cpus: int
+    memory_bytes: int = 0
+    gpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An input file and the path it is copied to. With `keep`, what the build left at this path stays."""
+
+    path: str
+    file: InputFile
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A folder of the job's, and the path at which its container sees it."""
+
+    folder: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A job, or the build of a batch, ready to be run anywhere.
+
+    Every recipe has the folders `input` and `distribute_save`; `folders` are those it has beside them.
+    """
+
+    command: tuple[str, ...]
+    wants_cores: bool = False
+    """Whether the number of cores is the last argument of the command."""
+    files: tuple[Placed, ...] = ()
+    folders: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the batch and the job set in the environment."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Who the job is, as environment variables. No variable of a batch replaces them."""
+    build: Recipe | None = None
+    """Runs once on a node. The job starts in a copy of the folder that the build leaves."""
+    image: InputFile | None = None
+    binds: tuple[Bind, ...] = ()
+    timeout_s: float | None = None
+
+    def argv(self, share: Share, folder: str, image: str | None = None) -> list[str]:
+        """The command of a job whose working directory is `folder`. `image` is the path of its image."""
+        cores = [str(share.cpus)] if self.wants_cores else []
+        if self.image is None:
+            return [*self.command, *cores]
+        binds = ",".join(f"{folder}/{bind.folder}:{bind.target}:rw" for bind in self.binds)
+        nvidia = ["--nv"] if share.gpus else []
+        options = [*nvidia, "--app", "distribute", "--bind", binds]
+        return [*self.command, *options, str(image), *cores]
+
+    def environment(
+        self,
+        base: Mapping[str, str],
+        share: Share,
+        *,
+        folder: str,
+        node: str,
+        attempt: int | None = None,
+        hide_gpus: bool = False,
+    ) -> dict[str, str]:
+        """All environment variables of a job whose working directory is `folder`.
+
+        The variables of the batch and the job replace those of `base`, which are the node's, and
+        defaults; the variables that say who the job is and what it was given replace them.
+        `attempt` is None for a build. `hide_gpus`: show the job no GPUs but its own.
+        """
+        found = {**base, "OMP_NUM_THREADS": str(share.cpus), **self.variables, **self.names}
+        found["DISTRIBUTE_NODE"] = node
+        found["DISTRIBUTE_CPUS"] = str(share.cpus)
+        found["DISTRIBUTE_INPUT"] = self._seen(INPUT, folder)
+        found["DISTRIBUTE_SAVE"] = self._seen(SAVE, folder)
+        if attempt is None:
+            return found
+        found["DISTRIBUTE_ATTEMPT"] = str(attempt)
+        found["DISTRIBUTE_GPUS"] = str(len(share.gpus))
+        found["DISTRIBUTE_MEMORY_BYTES"] = str(share.memory_bytes)
+        if hide_gpus:
+            found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, share.gpus))  # empty hides all of them
+        return found
+
+    def _seen(self, name: str, folder: str) -> str:
+        """The path under which the job sees one of its folders."""
+        for bind in self.binds:
+            if bind.folder == name:
+                return bind.target
+        return f"{folder}/{name}"
+
+
+def recipe_of(spec: BatchSpec, job: Job) -> Recipe:
+    """What a job of a batch is in the end. Looks at no other job of `spec`."""
+    files = [*_batch_files(spec), *(Placed(f"{INPUT}/{check_name(file.alias)}", file) for file in job.files)]
+    if isinstance(job, PythonJob):
+        files.append(Placed("job.py", job.script))
+    apptainer = spec.work if isinstance(spec.work, ApptainerWork) else None
+    return Recipe(
+        command=_command(job),
+        wants_cores=not isinstance(job, CommandJob),
+        files=tuple(files),
+        folders=_folders(spec),
+        variables={**spec.env, **job.env},
+        names={**_names(spec), "DISTRIBUTE_JOB": job.name},
+        build=build_of(spec),
+        image=apptainer.image if apptainer else None,
+        binds=_binds(apptainer.mounts) if apptainer else (),
+        timeout_s=job.timeout_s if job.timeout_s is not None else spec.timeout_s,
+    )
+
+
+def build_of(spec: BatchSpec) -> Recipe | None:
+    """What the build of a batch is; None if the batch has no build."""
+    files = _batch_files(spec)
+    match spec.work:
+        case PythonWork(build=script):
+            command: tuple[str, ...] = ("python3", "build.py")
+            files.append(Placed("build.py", script))
+        case CommandWork(build=str(line)):
+            command = ("/bin/sh", "-c", line)
+        case CommandWork() | ApptainerWork():
+            return None
+    return Recipe(command, files=tuple(files), folders=_folders(spec), variables=spec.env, names=_names(spec))
+
+
+def _command(job: Job) -> tuple[str, ...]:
+    match job:
+        case PythonJob():
+            return ("python3", "job.py")
+        case CommandJob(command=str(line)):
+            return ("/bin/sh", "-c", line)
+        case CommandJob(command=words):
+            return tuple(words)
+        case _:
+            return ("apptainer", "run")
+
+
+def _batch_files(spec: BatchSpec) -> list[Placed]:
+    folders = (INPUT, INITIAL) if isinstance(spec.work, PythonWork) else (INPUT,)
+    return [
+        Placed(f"{folder}/{check_name(file.alias)}", file, keep=True)
+        for folder in folders
+        for file in spec.files
+    ]
+
+
+def _folders(spec: BatchSpec) -> tuple[str, ...]:
+    match spec.work:
+        case PythonWork():
+            return (INITIAL,)
+        case ApptainerWork(mounts=mounts):
+            return tuple(f"{MOUNTS}/{number}" for number in range(len(mounts)))
+        case CommandWork():
+            return ()
+
+
+def _binds(mounts: tuple[str, ...]) -> tuple[Bind, ...]:
+    own = (Bind(INPUT, "/input"), Bind(SAVE, "/distribute_save"))
+    return (*own, *(Bind(f"{MOUNTS}/{number}", mount) for number, mount in enumerate(mounts)))
+
+
+def _names(spec: BatchSpec) -> dict[str, str]:
+    return {"DISTRIBUTE_NAMESPACE": spec.namespace, "DISTRIBUTE_BATCH": spec.batch}

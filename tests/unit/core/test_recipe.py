@@ -1,0 +1,133 @@
+"""What a job is in the end: its files, folders, command and environment."""
+
+from __future__ import annotations
+
+from distribute.core.recipe import Bind, Placed, Recipe, Share, build_of, recipe_of
+from distribute.core.specs import (
+    ApptainerJob,
+    ApptainerWork,
+    BatchSpec,
+    CommandJob,
+    CommandWork,
+    InputFile,
+    PythonJob,
+    PythonWork,
+)
+
+FILE = InputFile(alias="file", sha256="0" * 64, size_bytes=0)
+MESH = InputFile(alias="mesh.dat", sha256="1" * 64, size_bytes=4)
+OWN = InputFile(alias="own.dat", sha256="2" * 64, size_bytes=3)
+SCRIPT = InputFile(alias="re100.py", sha256="3" * 64, size_bytes=3)
+PYTHON = PythonWork(build=FILE, jobs=(PythonJob(name="job", script=SCRIPT, files=(OWN,)),))
+
+
+def spec(work: PythonWork | CommandWork | ApptainerWork, **fields: object) -> BatchSpec:
+    return BatchSpec.model_validate({"namespace": "lab", "batch": "sweep", "work": work, **fields})
+
+
+def first(batch: BatchSpec) -> Recipe:
+    return recipe_of(batch, batch.work.jobs[0])
+
+
+def test_python() -> None:
+    recipe = first(spec(PYTHON, files=(MESH,), timeout_s=60))
+    assert recipe.argv(Share(3), "/w/job") == ["python3", "job.py", "3"]
+    shared = (Placed("input/mesh.dat", MESH, keep=True), Placed("initial_files/mesh.dat", MESH, keep=True))
+    assert recipe.files == (*shared, Placed("input/own.dat", OWN), Placed("job.py", SCRIPT))
+    assert recipe.folders == ("initial_files",)
+    assert recipe.timeout_s == 60
+    assert recipe.build is not None
+    assert recipe.build.argv(Share(3), "/w/job") == ["python3", "build.py"]
+    assert recipe.build.files == (*shared, Placed("build.py", FILE))
+    assert recipe.build.timeout_s is None, "the timeout of a batch is that of its jobs"
+
+
+def test_command() -> None:
+    words = CommandJob(name="words", command=("./solver", "--re", "100"), timeout_s=5)
+    line = CommandJob(name="line", command="./solver > log")
+    batch = spec(CommandWork(jobs=(words, line)), timeout_s=60)
+    assert recipe_of(batch, words).argv(Share(1), "/w/job") == ["./solver", "--re", "100"]
+    assert recipe_of(batch, line).argv(Share(1), "/w/job") == ["/bin/sh", "-c", "./solver > log"]
+    assert (recipe_of(batch, words).timeout_s, recipe_of(batch, line).timeout_s) == (5, 60)
+    assert recipe_of(batch, words).build is None
+    build = build_of(spec(CommandWork(build="make", jobs=(words,))))
+    assert build is not None
+    assert build.argv(Share(1), "/w/job") == ["/bin/sh", "-c", "make"]
+
+
+def test_apptainer() -> None:
+    batch = spec(ApptainerWork(image=FILE, mounts=("/scratch",), jobs=(ApptainerJob(name="job"),)))
+    recipe = first(batch)
+    assert build_of(batch) is None
+    assert recipe.image == FILE
+    assert recipe.folders == ("mounts/0",)
+    assert recipe.binds == (
+        Bind("input", "/input"),
+        Bind("distribute_save", "/distribute_save"),
+        Bind("mounts/0", "/scratch"),
+    )
+    binds = "/w/job/input:/input:rw,/w/job/distribute_save:/distribute_save:rw,/w/job/mounts/0:/scratch:rw"
+    plain = ["apptainer", "run", "--app", "distribute", "--bind", binds, "/cache/image", "4"]
+    assert recipe.argv(Share(4), "/w/job", "/cache/image") == plain
+    with_gpu = [*plain[:2], "--nv", *plain[2:]]
+    assert recipe.argv(Share(4, gpus=(1,)), "/w/job", "/cache/image") == with_gpu
+
+
+def environment(batch: BatchSpec, share: Share, *, hide_gpus: bool = False) -> dict[str, str]:
+    base = {"PATH": "/bin"}
+    return first(batch).environment(base, share, folder="/w/job", node="ws07", attempt=2, hide_gpus=hide_gpus)
+
+
+def test_the_environment_of_a_job() -> None:
+    assert environment(spec(PYTHON), Share(4, memory_bytes=8 << 30)) == {
+        "PATH": "/bin",
+        "OMP_NUM_THREADS": "4",
+        "DISTRIBUTE_NAMESPACE": "lab",
+        "DISTRIBUTE_BATCH": "sweep",
+        "DISTRIBUTE_JOB": "job",
+        "DISTRIBUTE_ATTEMPT": "2",
+        "DISTRIBUTE_NODE": "ws07",
+        "DISTRIBUTE_CPUS": "4",
+        "DISTRIBUTE_GPUS": "0",
+        "DISTRIBUTE_MEMORY_BYTES": str(8 << 30),
+        "DISTRIBUTE_INPUT": "/w/job/input",
+        "DISTRIBUTE_SAVE": "/w/job/distribute_save",
+    }
+
+
+def test_a_job_sees_no_gpus_but_its_own() -> None:
+    with_two = environment(spec(PYTHON), Share(1, gpus=(0, 2)), hide_gpus=True)
+    assert (with_two["CUDA_VISIBLE_DEVICES"], with_two["DISTRIBUTE_GPUS"]) == ("0,2", "2")
+    with_none = environment(spec(PYTHON), Share(1), hide_gpus=True)
+    assert (with_none["CUDA_VISIBLE_DEVICES"], with_none["DISTRIBUTE_GPUS"]) == ("", "0")
+
+
+def test_own_variables_replace_defaults_but_not_the_jobs_names() -> None:
+    job = PythonJob(name="job", script=FILE, env={"MODE": "job", "DISTRIBUTE_JOB": "another"})
+    batch = spec(
+        PythonWork(build=FILE, jobs=(job,)),
+        env={"MODE": "batch", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "0,1,2,3"},
+    )
+    found = environment(batch, Share(4, gpus=(3,)), hide_gpus=True)
+    names = ("MODE", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "DISTRIBUTE_JOB")
+    assert [found[name] for name in names] == ["job", "1", "3", "job"]
+
+
+def test_a_job_in_a_container_is_told_the_containers_folders() -> None:
+    found = environment(spec(ApptainerWork(image=FILE, jobs=(ApptainerJob(name="job"),))), Share(1))
+    assert (found["DISTRIBUTE_INPUT"], found["DISTRIBUTE_SAVE"]) == ("/input", "/distribute_save")
+
+
+def test_the_environment_of_a_build() -> None:
+    build = build_of(spec(PYTHON, env={"CC": "gcc"}))
+    assert build is not None
+    found = build.environment({"PATH": "/bin"}, Share(8), folder="/w/job", node="ws07")
+    assert (found["CC"], found["DISTRIBUTE_CPUS"]) == ("gcc", "8")
+    assert not found.keys() & {"DISTRIBUTE_JOB", "DISTRIBUTE_ATTEMPT", "DISTRIBUTE_GPUS"}
+
+
+def test_a_recipe_looks_at_no_other_job_of_its_batch() -> None:
+    """A node holds of a batch of 100,000 jobs only those that it runs."""
+    jobs = tuple(CommandJob(name=f"job{number}", command=("true", str(number))) for number in range(3))
+    whole, alone = (spec(CommandWork(jobs=some)) for some in (jobs, jobs[1:2]))
+    assert recipe_of(whole, jobs[1]) == recipe_of(alone, jobs[1])
