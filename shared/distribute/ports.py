@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from distribute.core.beats import Beat
 from distribute.core.events import Event, Guard, Recorded
@@ -28,6 +28,14 @@ class Only:
     """Job events written to or by this node, and events about it."""
     also: frozenset[str] = frozenset()
     """Types that `types` lacks and of which the reader wants every event, in log order with the others."""
+
+
+class Raw(NamedTuple):
+    """An event as it lies in the log: its sequence, the log's time, and its bytes, not decoded."""
+
+    seq: int
+    time: float
+    payload: bytes
 
 
 class EventLog(Protocol):
@@ -52,6 +60,9 @@ class EventLog(Protocol):
 
     async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
         """The last event of a scope, or its last event of one type."""
+
+    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
+        """As `last`, but not decoded: to decode a submission of 100,000 jobs at once takes seconds."""
 
     async def get(self, seq: int) -> Recorded:
         """The event at a sequence. Raises `KeyError` if there is none."""

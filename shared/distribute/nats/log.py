@@ -22,7 +22,7 @@ from distribute.nats.provision import EVENTS
 from distribute.nats.publisher import Publisher
 from distribute.nats.reader import Entry, read
 from distribute.nats.subjects import ALL_EVENTS, escape, event_subject, filters, scope_filter
-from distribute.ports import Only
+from distribute.ports import Only, Raw
 
 ALL = Only()
 
@@ -97,6 +97,11 @@ class JetStreamLog:
         stored = await self._latest({"last_by_subj": wanted})
         return await self.recorded(_entry(stored)) if stored else None
 
+    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
+        """As `ports.EventLog.last_raw`."""
+        stored = await self._latest({"last_by_subj": scope_filter(scope, event_type)})
+        return await self._whole(_entry(stored)) if stored else None
+
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""
         stored = await self._stored(seq) if seq > 0 else None
@@ -118,16 +123,21 @@ class JetStreamLog:
         Raises:
             UnreadableEvent: it is none.
         """
-        seq, time, payload = entry
         try:
-            if parts.is_part(payload):
-                index, count = parts.place(payload)
-                if index < count - 1:
-                    return None
-                payload = await self._joined(entry, count)
-            return Recorded(seq, time, decode(payload))
+            whole = await self._whole(entry)
+            return Recorded(whole.seq, whole.time, decode(whole.payload)) if whole is not None else None
         except UnreadableEvent as error:
-            raise UnreadableEvent(f"sequence {seq} of the log: {error}") from error
+            raise UnreadableEvent(f"sequence {entry.seq} of the log: {error}") from error
+
+    async def _whole(self, entry: Entry) -> Raw | None:
+        """The event that ends with this message, as bytes; None if the message is an earlier part of one."""
+        seq, time, payload = entry
+        if parts.is_part(payload):
+            index, count = parts.place(payload)
+            if index < count - 1:
+                return None
+            payload = await self._joined(entry, count)
+        return Raw(seq, time, payload)
 
     async def _joined(self, last: Entry, count: int) -> bytes:
         """The payload whose last part this is."""

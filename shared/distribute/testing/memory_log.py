@@ -10,7 +10,7 @@ from distribute.codec import encode
 from distribute.core.errors import Conflict
 from distribute.core.events import Event, Guard, Recorded
 from distribute.core.ids import Scope
-from distribute.ports import Only
+from distribute.ports import Only, Raw
 from distribute.testing.stored_events import StoredEvents, wanted
 
 ALL = Only()
@@ -59,6 +59,11 @@ class MemoryLog:
         """As `ports.EventLog.last`."""
         of_scope = self.stored.of_scope(scope)
         return next((found for found in reversed(of_scope) if event_type in {None, found.event.type}), None)
+
+    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
+        """As `ports.EventLog.last_raw`."""
+        found = await self.last(scope, event_type)
+        return Raw(found.seq, found.time, encode(found.event)) if found is not None else None
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""

@@ -3,63 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
-from distribute.core.events import Submitted
 from distribute.core.ids import BatchId
-from distribute.core.recipe import Recipe, build_of, recipe_of
-from distribute.core.specs import BatchSpec, Job
 from distribute.ports import EventLog
+from distribute_services.node_runner.work.submission import Submission
 
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A batch's specification, with its jobs by name."""
-
-    spec: BatchSpec
-    jobs: dict[str, Job]
-
-    @property
-    def id(self) -> BatchId:
-        return self.spec.id
-
-    @property
-    def needs_build(self) -> bool:
-        return self.spec.needs_build
-
-    @property
-    def build(self) -> Recipe | None:
-        """What the batch's build is; None if it has none."""
-        return build_of(self.spec)
-
-    def recipe(self, job: str) -> Recipe | None:
-        """What a job is; None if the batch has no job of this name."""
-        found = self.jobs.get(job)
-        return recipe_of(self.spec, found) if found is not None else None
+_AT_ONCE_BYTES = 64 << 10
+"""A submission of this size is read faster than a thread is started."""
 
 
 class Batches:
-    """The specifications in use."""
+    """The submissions in use."""
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._batches: dict[BatchId, Batch] = {}
+        self._batches: dict[BatchId, Submission] = {}
 
-    def __getitem__(self, batch_id: BatchId) -> Batch:
+    def __getitem__(self, batch_id: BatchId) -> Submission:
         return self._batches[batch_id]
 
-    async def load(self, batch_id: BatchId) -> Batch:
-        """What was submitted last under this name. Raises `KeyError` where nothing was, or it is deleted."""
-        recorded, deleted = await asyncio.gather(
-            self._log.last(batch_id, "submitted"), self._log.last(batch_id, "deleted")
+    async def load(self, batch_id: BatchId) -> Submission:
+        """The last submission of this name.
+
+        Raises:
+            KeyError: there is none, or it is deleted.
+            UnreadableEvent: it is damaged.
+        """
+        raw, deleted = await asyncio.gather(
+            self._log.last_raw(batch_id, "submitted"), self._log.last(batch_id, "deleted")
         )
-        if recorded is None or not isinstance(recorded.event, Submitted):
+        if raw is None or (deleted is not None and deleted.seq > raw.seq):
             raise KeyError(batch_id)
-        if deleted is not None and deleted.seq > recorded.seq:
-            raise KeyError(batch_id)
-        spec = recorded.event.spec
-        batch = self._batches[batch_id] = Batch(spec, {job.name: job for job in spec.work.jobs})
-        return batch
+        if len(raw.payload) <= _AT_ONCE_BYTES and raw.payload[:1] == b"{":
+            found = Submission(raw.payload)
+        else:
+            found = await asyncio.to_thread(Submission, raw.payload)
+        self._batches[batch_id] = found
+        return found
 
     def forget(self, batch_id: BatchId) -> None:
+        """Drop a batch that is over."""
         self._batches.pop(batch_id, None)

@@ -17,7 +17,7 @@ from typing import Any, Generic
 from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
-from distribute.core.recipe import Share
+from distribute.core.recipe import Share, build_of, recipe_of
 from distribute_services.node_runner.host.port import CannotStart, Exit, Host, P, R, Unit
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
@@ -114,7 +114,7 @@ class Work(Generic[P, R]):
             log.exception("%s: reading what it is failed", batch)
             self._tell(st.LoadFailed(batch, _fault("reading the batch", error)))
         else:
-            self._tell(st.Loaded(batch, loaded.needs_build))
+            self._tell(st.Loaded(batch, loaded.spec.needs_build))
 
     async def _build(self, batch: BatchId) -> None:
         held = self._builds[batch]
@@ -129,7 +129,7 @@ class Work(Generic[P, R]):
         self._tell(st.Built(batch, ending, outputs))
 
     async def _run_build(self, batch: BatchId, held: _Held[P, R]) -> tuple[Ending, Outputs | None]:
-        recipe = self._batches[batch].build
+        recipe = build_of(self._batches[batch].spec)
         assert recipe is not None, "only a batch with a build is built"
         unit = Unit(batch, 0, recipe, Share(self._host.capacity.cpus))
         held.place = await self._host.stage(unit, None)
@@ -173,12 +173,13 @@ class Work(Generic[P, R]):
 
     async def _run(self, attempt: Attempt, held: _Held[P, R]) -> Ending:
         batch = self._batches[attempt.job.batch_id]
-        recipe = batch.recipe(attempt.job.job)
-        if recipe is None:
+        job = batch.job(attempt.job.job)
+        if job is None:
             # It was assigned when its batch had just been deleted, and another batch has the name by now.
             return Ending(succeeded=False, reason="the batch of this name has no such job any more")
+        recipe = recipe_of(batch.spec, job)
         unit = held.unit = Unit(attempt.job, attempt.number, recipe, attempt.share)
-        held.place = await self._host.stage(unit, self._builds[batch.id].place)
+        held.place = await self._host.stage(unit, self._builds[attempt.job.batch_id].place)
         running = self._host.start(unit, held.place)
         if isinstance(running, CannotStart):
             return Ending(succeeded=False, reason=running.reason)
