@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.decide import decide
-from distribute.core.events import Event, Recorded
-from distribute.core.ids import BatchId, JobId, Scope
+from distribute.core.events import Event, Recorded, guard_scope
+from distribute.core.ids import BatchId, JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
 from distribute.core.state import BatchState, State, Status
 from distribute.testing import builders as make
@@ -21,7 +21,7 @@ class Lab:
         self.agenda = Agenda(State())
         self.log: list[Recorded] = []
         self.now = make.EPOCH.timestamp()
-        self._last_seq: dict[Scope, int] = {}
+        self._last_seq: dict[Scope | Under, int] = {}
         self.happen(*events)
 
     @property
@@ -34,7 +34,8 @@ class Lab:
             self.now += apart_s
             recorded = Recorded(len(self.log) + 1, self.now, event)
             self.log.append(recorded)
-            self._last_seq[event.scope] = recorded.seq
+            for scope in guarded_scopes(event):
+                self._last_seq[scope] = recorded.seq
             self.agenda.fold(recorded)
             check(self.state)
             check_agenda(self.agenda)
@@ -48,7 +49,7 @@ class Lab:
         made = decide(self.agenda, self.now, expired or {}, make.new_id)
         check_agenda(self.agenda)
         for append in made:
-            assert append.guard.holds(self._last_seq.get(append.event.scope, 0)), append
+            assert append.guard.holds(self._last_seq.get(guard_scope(append.event), 0)), append
         return [append.event for append in made]
 
     def assign(self) -> dict[str, str]:
@@ -79,6 +80,17 @@ class Lab:
 
     def status(self, job: str = "job1", batch: str = "sweep") -> Status:
         return status_of(self.state, job, batch)
+
+
+def guarded_scopes(event: Event) -> list[Scope | Under]:
+    """The scopes whose last event this one is, once it is in the log."""
+    match event:
+        case ev.BatchEvent():
+            return [event.scope, Under(event.scope)]
+        case ev.JobEvent() | ev.BuildEvent():
+            return [event.scope, Under(event.batch_id)]
+        case _:
+            return [event.scope]
 
 
 def status_of(state: State, job: str = "job1", batch: str = "sweep") -> Status:

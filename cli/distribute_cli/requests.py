@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distribute.core.errors import Conflict, Refused
-from distribute.core.events import Deleted, Event, Guard, KillRequested
+from distribute.core.events import Deleted, Event, Guard, KillRequested, guard_scope
 from distribute_cli.ending import Course, course_so_far, follow_to_end
 from distribute_cli.output import printable
 from distribute_cli.reads import no_such_batch
@@ -38,7 +38,7 @@ async def delete_batch(cluster: Cluster, batch: BatchId) -> None:
         await follow_to_end(cluster, batch, archived=False)
     deleted = Deleted(**stamp(), namespace=batch.namespace, batch=batch.batch)
     while True:
-        last_seq, course = await _standing(cluster, batch)
+        last_seq, course = await _standing(cluster, batch, deleted)
         if course.end is None:
             raise Refused(f"{printable(str(batch))} runs again: somebody had it retried; it was not deleted")
         if await _appended(cluster, deleted, last_seq):
@@ -49,16 +49,16 @@ async def _kill_if_running(cluster: Cluster, batch: BatchId, job: str | None) ->
     """Ask for a batch or job to be stopped. False: the batch is over."""
     event = KillRequested(**stamp(), namespace=batch.namespace, batch=batch.batch, job=job)
     while True:
-        last_seq, course = await _standing(cluster, batch)
+        last_seq, course = await _standing(cluster, batch, event)
         if course.end is not None:
             return False
         if await _appended(cluster, event, last_seq):
             return True
 
 
-async def _standing(cluster: Cluster, batch: BatchId) -> tuple[int, Course]:
-    """How a batch stands, and the last sequence of its scope that this takes in, for a guard."""
-    last = await cluster.log.last(batch)
+async def _standing(cluster: Cluster, batch: BatchId, event: Event) -> tuple[int, Course]:
+    """How a batch stands, and the last sequence that this takes in, for the guard of `event`."""
+    last = await cluster.log.last(guard_scope(event))
     course = (await course_so_far(cluster, batch)).course
     if last is None or not course.seq:
         raise no_such_batch(batch)

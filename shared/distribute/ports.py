@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from distribute.core.beats import Beat
 from distribute.core.events import Event, Guard, Recorded
-from distribute.core.ids import BatchId, JobId, Scope
+from distribute.core.ids import BatchId, JobId, Scope, Under
 from distribute.core.manifest import StoredObject
 
 
@@ -25,7 +25,7 @@ class Only:
     types: frozenset[str] | None = None
     batch: BatchId | None = None
     node: str | None = None
-    """Job events written to or by this node, and events about it."""
+    """Job events written to or by this node, its builds, and events about it."""
     also: frozenset[str] = frozenset()
     """Types that `types` lacks and of which the reader wants every event, in log order with the others."""
 
@@ -58,8 +58,8 @@ class EventLog(Protocol):
         if the log lacks events that were read already, as after a restore from an older copy.
         """
 
-    async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
-        """The last event of a scope, or its last event of one type."""
+    async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:
+        """The last event of a scope, or of all under a batch; or the last one of one type."""
 
     async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
         """As `last`, but not decoded: to decode a submission of 100,000 jobs at once takes seconds."""

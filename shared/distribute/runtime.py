@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 from distribute.core.errors import Conflict
-from distribute.core.events import Event, Guard
+from distribute.core.events import Event, Guard, guard_scope
 from distribute.core.ids import ulid
 from distribute.ports import EventLog
 
@@ -134,7 +134,7 @@ class Facts:
         """The event's sequence, once it is in the log."""
         async with self._one_at_a_time:
             while True:
-                last = await self._log.last(event.scope)
+                last = await self._log.last(guard_scope(event))
                 try:
                     return await self._log.append(event, Guard(last.seq if last is not None else 0))
                 except Conflict:

@@ -30,7 +30,7 @@ from distribute.core.state import (
     Usage,
 )
 
-VERSION = 2
+VERSION = 3
 
 Json = dict[str, Any]
 
@@ -110,8 +110,8 @@ def _pairs(mapping: dict[int, Any]) -> list[list[Any]]:
 
 # Fields that are plain JSON values already, and those that need a word on how they are stored.
 _BATCH_PLAIN = (
-    "seq", "last_seq", "user", "kind", "priority", "matrix_user", "submitted_at", "needs_build", "names",
-    "counts", "node_names", "kill_all", "end", "end_reason", "finished_at", "archived",
+    "seq", "last_seq", "under_seq", "user", "kind", "priority", "matrix_user", "submitted_at", "needs_build",
+    "names", "counts", "node_names", "kill_all", "end", "end_reason", "finished_at", "archived",
 )  # fmt: skip
 _BATCH_SETS = ("unarchived", "excused", "kill_rows", "built_on", "succeeded_on")
 _BATCH_MAPS = ("failures", "deaths", "reasons", "missing")

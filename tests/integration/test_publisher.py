@@ -15,7 +15,7 @@ import pytest
 
 from distribute.core.errors import Conflict, Refused, StorageFull, Unreachable
 from distribute.core.events import Event, Guard
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId, JobId, Under
 from distribute.core.specs import BatchSpec
 from distribute.nats import outgoing
 from distribute.nats import publisher as publishing
@@ -62,6 +62,35 @@ async def test_a_second_writer_of_a_scope_gets_a_conflict(cluster: Cluster) -> N
     assert await cluster.log.append(builders.claimed(), Guard(first)) == first + 1
 
 
+async def test_what_ends_a_batch_is_refused_where_anything_under_it_came_between(
+    broker: Broker, cluster: Cluster
+) -> None:
+    """An assignment that its author has not read, say."""
+    sweep = Under(builders.batch().id)
+    submitted = await cluster.log.append(builders.submitted(), Guard(0))
+    await cluster.log.append(builders.submitted(builders.batch(batch="other")), Guard(0))
+    completed = builders.completed(state="killed")
+    async with open_cluster(broker.address, "another scheduler") as other:
+        assigned = await other.log.append(builders.assigned(), Guard(0))
+    with pytest.raises(Conflict) as conflict:
+        await cluster.log.append(completed, Guard(submitted))
+    assert (conflict.value.scope, conflict.value.last_seq) == (sweep, assigned)
+    await cluster.log.append(builders.joined(), Guard(0))
+    seq = await cluster.log.append(completed, Guard(assigned))
+    assert await cluster.log.last(sweep) == await cluster.log.get(seq)
+    # Met again, behind events of its own scope and of others, it has the sequence it has.
+    await cluster.log.append(builders.retry_requested(), Guard(seq))
+    await cluster.log.append(builders.assigned("job2"), Guard(0))
+    assert await cluster.log.append(completed, Guard(assigned)) == seq
+
+
+async def test_a_node_called_as_the_namespace_is_not_under_the_batch(cluster: Cluster) -> None:
+    spec = builders.batch(namespace="ws1", batch="joined")
+    seq = await cluster.log.append(builders.submitted(spec), Guard(0))
+    await cluster.log.append(builders.joined("ws1"), Guard(0))
+    await cluster.log.append(builders.completed(spec), Guard(seq))
+
+
 async def test_of_twenty_racing_writers_one_wins(broker: Broker, cluster: Cluster) -> None:
     async with AsyncExitStack() as stack:
         writers = [
@@ -82,7 +111,7 @@ async def test_of_twenty_racing_writers_one_wins(broker: Broker, cluster: Cluste
 
 async def test_events_of_a_deleted_namesake_count_as_none(cluster: Cluster) -> None:
     old = await cluster.log.append(builders.assigned(), Guard(0))
-    since = await cluster.log.append(builders.deleted(), Guard(0))
+    since = await cluster.log.append(builders.deleted(), Guard(old))
     event = builders.assigned()
     new = await cluster.log.append(event, Guard(0, since=since))
     assert new > since > old

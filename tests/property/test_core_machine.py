@@ -10,13 +10,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from core_kit import guarded_scopes
 from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.decide import decide
-from distribute.core.events import Append, Event, Recorded
+from distribute.core.events import Append, Event, Recorded, guard_scope
 from distribute.core.explain import obstacle_at
 from distribute.core.fold import apply
-from distribute.core.ids import JobId, Scope
+from distribute.core.ids import JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
 from distribute.core.specs import Resources
 from distribute.core.state import ENDED, BatchState, JobKey, State, Status
@@ -59,7 +60,7 @@ class LabMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.log: list[Recorded] = []
-        self.last_seq: dict[Scope, int] = {}
+        self.last_seq: dict[Scope | Under, int] = {}
         self.schedulers = [Scheduler(State()), Scheduler(State())]
         self.early_snapshot = dump(State())
 
@@ -71,7 +72,8 @@ class LabMachine(RuleBasedStateMachine):
         """Somebody who knows the scope's last event appends another."""
         recorded = Recorded(len(self.log) + 1, 1000.0 + 300.0 * len(self.log), event)
         self.log.append(recorded)
-        self.last_seq[event.scope] = recorded.seq
+        for scope in guarded_scopes(event):
+            self.last_seq[scope] = recorded.seq
         for scheduler in self.schedulers:
             scheduler.agenda.fold(recorded)
 
@@ -189,7 +191,7 @@ class LabMachine(RuleBasedStateMachine):
         expired = {} if silent is None else {silent: 99.0}
         made = decide(scheduler.agenda, 1000.0 + 300.0 * len(self.log), expired, make.new_id)
         for append in made:
-            assert append.guard.holds(self.last_seq.get(append.event.scope, 0)), append
+            assert append.guard.holds(self.last_seq.get(guard_scope(append.event), 0)), append
         scheduler.under_way.extend(made)
         again = decide(scheduler.agenda, 1000.0 + 300.0 * len(self.log), expired, make.new_id)
         assert not again, f"decided twice: {again}"
@@ -210,11 +212,10 @@ class LabMachine(RuleBasedStateMachine):
         scheduler = self.schedulers[which]
         for _ in range(min(count, len(scheduler.under_way))):
             append = scheduler.under_way.popleft()
-            scope = append.event.scope
-            if append.guard.holds(self.last_seq.get(scope, 0)):
+            if append.guard.holds(self.last_seq.get(guard_scope(append.event), 0)):
                 self.write(append.event)
-            elif scheduler.agenda.pending.get(scope) is append.event:
-                scheduler.agenda.drop(scope)
+            elif scheduler.agenda.pending.get(append.event.scope) is append.event:
+                scheduler.agenda.drop(append.event.scope)
 
     @rule()
     def a_snapshot_is_taken(self) -> None:

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from distribute.core import events as ev
-from distribute.core.events import Guard
+from distribute.core.events import Guard, guard_scope
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.specs import BatchSpec
 from distribute.core.state import ENDED, BatchState, Status
+from distribute.testing.stored_events import StoredEvents
 
 from .process import SimulatedProcess
 from .scenario import Verb
@@ -123,9 +124,11 @@ class Person(SimulatedProcess):
         things may have moved on. `then` learns what was said; where there is no such batch, it does not."""
         state = self.world.truth.state
 
-        def look(last_seq: int) -> tuple[int, bool, ev.Event | None]:
+        def look(stored: StoredEvents) -> tuple[int, bool, ev.Event | None]:
             batch = state.batches.get(batch_id)
-            return last_seq, batch is not None, words(batch) if batch is not None else None
+            event = words(batch) if batch is not None else None
+            last_seq = stored.last_seq_of(guard_scope(event)) if event is not None else 0
+            return last_seq, batch is not None, event
 
         def speak(found: tuple[int, bool, ev.Event | None]) -> None:
             last_seq, there, event = found
@@ -140,7 +143,7 @@ class Person(SimulatedProcess):
             else:
                 then(event)
 
-        self.log.ask(lambda stored: look(stored.last_seq_of(batch_id)), speak)
+        self.log.ask(look, speak)
 
     def _say_of_node(self, verb: Verb, node: str) -> None:
         event: ev.Event = (

@@ -10,7 +10,7 @@ import pytest
 from distribute.core import decide, fold_job
 from distribute.core.agenda import Agenda
 from distribute.core.events import Recorded
-from distribute.core.ids import Scope
+from distribute.core.ids import Scope, Under
 from distribute.core.state import BatchState, NodeState, State, Status
 from distribute.snapshot import load
 from distribute.testing.simulated import Broker
@@ -50,7 +50,7 @@ def test_nothing_is_found_where_nothing_is_broken() -> None:
 
 
 class BrokerWithoutGuards(Broker):
-    def admits(self, scope: Scope, expected_seq: int) -> bool:
+    def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
         return True
 
 

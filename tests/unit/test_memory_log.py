@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from distribute.core.errors import Conflict
-from distribute.core.events import Guard, Recorded
-from distribute.core.ids import BatchId, NodeId
+from distribute.core.events import Guard, Recorded, guard_scope
+from distribute.core.ids import BatchId, NodeId, Under
 from distribute.nats.subjects import event_subject, filters
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
@@ -25,7 +25,7 @@ STORY = (
 async def log_of(*events: make.Event) -> MemoryLog:
     log = MemoryLog(clock=lambda: 7.0)
     for event in events:
-        last = await log.last(event.scope)
+        last = await log.last(guard_scope(event))
         await log.append(event, Guard(last.seq if last else 0))
     return log
 
@@ -55,6 +55,17 @@ async def test_a_guard_that_does_not_hold_refuses() -> None:
         await log.append(make.submitted(), Guard(0))
     assert (conflict.value.scope, conflict.value.last_seq) == (SWEEP, 1)
     assert await log.last_seq() == 1
+
+
+async def test_what_ends_a_batch_is_refused_where_anything_under_it_came_between() -> None:
+    log = await log_of(make.submitted(), make.submitted(make.batch(batch="other")), make.assigned())
+    with pytest.raises(Conflict) as conflict:
+        await log.append(make.completed(state="killed"), Guard(1))
+    assert (conflict.value.scope, conflict.value.last_seq) == (Under(SWEEP), 3)
+    await log.append(make.joined(), Guard(0))
+    assert await log.append(make.completed(state="killed"), Guard(3)) == 5
+    assert (await log.last(Under(SWEEP))).seq == 5  # type: ignore[union-attr]
+    assert (await log.last(Under(SWEEP), "assigned")).seq == 3  # type: ignore[union-attr]
 
 
 async def test_an_event_met_again_gives_the_sequence_it_has() -> None:

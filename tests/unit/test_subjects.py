@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distribute.core.events import Assigned, BuildStarted, Claimed, JobArchived, Submitted
-from distribute.core.ids import BatchId, JobId, NodeId, check_name
+from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Under, check_name
 from distribute.nats.subjects import escape, event_subject, filters, scope_filter, unescape
 from distribute.ports import Only
 from distribute.testing import builders
@@ -78,7 +78,10 @@ def test_subjects_of_events() -> None:
 def test_filters_of_scopes() -> None:
     assert scope_filter(BatchId("a", "b")) == "ev.batch.a.b.>"
     assert scope_filter(JobId("a", "b", "*")) == "ev.job.a.b.%2A.>"
+    assert scope_filter(BuildId("a", "b", "ws.7")) == "ev.build.a.b.ws%2E7.>"
     assert scope_filter(NodeId("ws7")) == "ev.node.ws7.>"
+    assert scope_filter(Under(BatchId("a", "b"))) == "ev.*.a.b.*.>"
+    assert scope_filter(Under(BatchId("a", "b")), "job_archived") == "ev.job.a.b.*.archived.*"
     assert scope_filter(JobId("a", "b", "c"), "job_archived") == "ev.job.a.b.c.archived.*"
 
 
@@ -90,6 +93,22 @@ def matches(pattern: str, subject: str) -> bool:
             w in {"*", f} for w, f in zip(wanted[:-1], found, strict=False)
         )
     return len(wanted) == len(found) and all(w in {"*", f} for w, f in zip(wanted, found, strict=True))
+
+
+def test_everything_under_a_batch_is_one_filter_that_no_event_of_a_node_matches() -> None:
+    """A node may be called as the namespace, and a type of its events as the batch."""
+    [pattern] = filters(Only(batch=BatchId("ws1", "joined")))
+    assert pattern == scope_filter(Under(BatchId("ws1", "joined")))
+    assert not matches(pattern, event_subject(builders.joined("ws1")))
+    spec = builders.batch(namespace="ws1", batch="joined")
+    assert matches(pattern, event_subject(builders.submitted(spec)))
+    assert matches(pattern, event_subject(builders.claimed(JobId("ws1", "joined", "job1"))))
+    assert matches(pattern, "ev.build.ws1.joined.ws7.started.ws7")
+
+
+def test_the_builds_of_a_node_are_its_events() -> None:
+    assert "ev.build.*.*.ws7.*.*" in filters(Only(node="ws7"))
+    assert "ev.build.a.b.ws7.*.*" in filters(Only(node="ws7", batch=BatchId("a", "b")))
 
 
 EVENTS = [

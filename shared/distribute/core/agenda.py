@@ -12,10 +12,10 @@ from bisect import bisect_right
 from collections.abc import Iterable
 
 from distribute.core import events as ev
-from distribute.core.events import Recorded
+from distribute.core.events import Recorded, guard_scope
 from distribute.core.fold import apply
 from distribute.core.fold_job import decayed_core_s
-from distribute.core.ids import BatchId, Scope
+from distribute.core.ids import BatchId, Scope, Under
 from distribute.core.matching import NOTHING_HELD, Held, never, unavailable
 from distribute.core.node_order import NodeOrder
 from distribute.core.overdue import Overdue, find_overdue
@@ -64,6 +64,8 @@ class Agenda:
         apply(self.state, recorded)
         # Either ours has come back, or another event of its scope, and then the guard refuses ours.
         was_pending = self._unplan(scope)
+        if isinstance(event, ev.JobEvent | ev.BuildEvent):
+            self._unplan_end(event.batch_id)
         match event.type:
             case "claimed" | "started" if not was_pending:
                 pass  # takes and frees nothing
@@ -144,6 +146,13 @@ class Agenda:
         if isinstance(event, ev.Assigned):
             self._let_go(event)
         return True
+
+    def _unplan_end(self, batch_id: BatchId) -> None:
+        """Something happened under a batch: the guard of a pending end refuses that end now."""
+        pending = self.pending.get(batch_id)
+        if pending is not None and isinstance(guard_scope(pending), Under):
+            self._unplan(batch_id)
+            self._to_check[batch_id] = None
 
     def _let_go(self, event: ev.Assigned) -> None:
         held = self.held[event.node]

@@ -179,10 +179,10 @@ def _end_batches(decisions: Decisions) -> None:
                 state, reason = end
                 decisions.add(
                     ev.Completed(**decisions.stamp(), **names, state=state, reason=reason),
-                    Guard(batch.last_seq),
+                    Guard(batch.under_seq),
                 )
         elif not batch.archived and not batch.unarchived and not batch.active:
-            decisions.add(ev.BatchArchived(**decisions.stamp(), **names), Guard(batch.last_seq))
+            decisions.add(ev.BatchArchived(**decisions.stamp(), **names), Guard(batch.under_seq))
 
 
 def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | None:

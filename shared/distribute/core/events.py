@@ -3,8 +3,6 @@
 An event is about one scope: a batch, a job or a node. It says who wrote it (`author`), when by that
 author's clock (`time`), and which event made it happen (`causation`). The stream adds a sequence and
 its own time; those, not the author's clock, are what the fold uses (see `Recorded`).
-
-How a type is added or changed: `CONTRIBUTING.md`. `tests/compat` holds samples of every one.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
-from distribute.core.ids import BatchId, JobId, NodeId
+from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Scope, Under
 from distribute.core.manifest import Outputs
 from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabilities, Frozen
 
@@ -55,6 +53,22 @@ class JobEvent(EventBase):
     @property
     def scope(self) -> JobId:
         return JobId(self.namespace, self.batch, self.job)
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+
+class BuildEvent(EventBase):
+    """Something happened to the build of a batch on a node."""
+
+    namespace: str
+    batch: str
+    node: str
+
+    @property
+    def scope(self) -> BuildId:
+        return BuildId(self.namespace, self.batch, self.node)
 
     @property
     def batch_id(self) -> BatchId:
@@ -345,7 +359,7 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 class Guard(NamedTuple):
-    """The condition of an append: the scope's last event is at `last_seq` (0: it has none).
+    """The condition of an append: the last event of the event's `guard_scope` is at `last_seq` (0: none).
 
     `since` is the sequence the scope's story begins after: events of the scope at or before it belong
     to a deleted batch of the same name, and count as none.
@@ -379,8 +393,8 @@ class Append(NamedTuple):
     guard: Guard
 
 
-def subject_author(event: Event) -> str:
-    """Whose name ends the event's subject: for the scheduler's words to a node, the node; else the author."""
-    if isinstance(event, Assigned | Released):
-        return event.node
-    return event.author
+def guard_scope(event: Event) -> Scope | Under:
+    """Whose last event the event's guard speaks of: for what ends a batch, everything under it."""
+    if isinstance(event, Completed | BatchArchived | Deleted):
+        return Under(event.scope)
+    return event.scope

@@ -70,7 +70,7 @@ def _apply_batch_event(
             return f"its specification is of {event.spec.id}"
         state.batches[event.scope] = fold_batch.submit(event, state.seq, time)
         return None
-    batch.last_seq = state.seq
+    batch.last_seq = batch.under_seq = state.seq
     match event.type:
         case "submitted":
             return "this batch exists"
@@ -98,6 +98,8 @@ def _apply_job_event(
 ) -> str | None:
     """Fold it; why it does not fit, or None."""
     batch = state.batches.get(event.batch_id)
+    if batch is not None:
+        batch.under_seq = state.seq
     row = batch.rows.get(event.job) if batch is not None else None
     # The archiver may have been at it when a person deleted the batch: no mistake of anybody's.
     may_be_late = event.type == "job_archived"

@@ -27,6 +27,7 @@ def submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         id=spec.id,
         seq=seq,
         last_seq=seq,
+        under_seq=seq,
         user=event.user,
         kind=spec.work.kind,
         priority=spec.priority,

@@ -41,6 +41,41 @@ class JobId(NamedTuple):
         return f"{self.namespace}/{self.batch}/{self.job}"
 
 
+class AttemptId(NamedTuple):
+    """An attempt of a job: what a node names when it says which of its attempts it still has."""
+
+    namespace: str
+    batch: str
+    job: str
+    attempt: int
+
+    @property
+    def job_id(self) -> JobId:
+        return JobId(self.namespace, self.batch, self.job)
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.batch}/{self.job}, attempt {self.attempt}"
+
+
+class BuildId(NamedTuple):
+    """The build of a batch on one node."""
+
+    namespace: str
+    batch: str
+    node: str
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+    def __str__(self) -> str:
+        return f"the build of {self.namespace}/{self.batch} on {self.node}"
+
+
 class NodeId(NamedTuple):
     """A node-runner's computer, by the name it joined with."""
 
@@ -50,8 +85,21 @@ class NodeId(NamedTuple):
         return self.node
 
 
-Scope = BatchId | JobId | NodeId
+Scope = BatchId | JobId | BuildId | NodeId
 """What an event is about. Guards count events by scope: one scope, one order of events."""
+
+
+class Under(NamedTuple):
+    """Everything under a batch: its own scope, its jobs' and its builds'.
+
+    What ends a batch is guarded by this. So whoever reads it knows that nothing of the batch came
+    between what its author had read and the end.
+    """
+
+    batch: BatchId
+
+    def __str__(self) -> str:
+        return f"everything under {self.batch}"
 
 
 def check_name(name: str) -> str:

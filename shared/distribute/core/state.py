@@ -113,11 +113,13 @@ class Outcomes:
 
 @dataclass(slots=True)
 class BatchState:
-    """A batch: `seq` is its submission's, `last_seq` its scope's last; both are what guards are made of."""
+    """A batch. `seq` is the sequence of its submission, `last_seq` that of its scope's last event, and
+    `under_seq` that of the last event of anything under it. Guards are made of these."""
 
     id: BatchId
     seq: int
     last_seq: int
+    under_seq: int
     user: str
     kind: str
     priority: int

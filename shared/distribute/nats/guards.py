@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from distribute.core.errors import Conflict
 from distribute.core.events import Guard
-from distribute.core.ids import Scope
+from distribute.core.ids import Scope, Under
 from distribute.nats import parts
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import Stored, leader_get
@@ -14,10 +14,10 @@ from distribute.nats.subjects import scope_filter
 
 
 class ScopeGuard(NamedTuple):
-    """A guard, and the scope of the stream whose last event it speaks of."""
+    """A guard, and the scope of the stream whose last event it speaks of, or everything under a batch."""
 
     stream: str
-    scope: Scope
+    scope: Scope | Under
     guard: Guard
 
     @property

@@ -10,8 +10,8 @@ from typing import Any
 
 from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import Event, Guard, Recorded
-from distribute.core.ids import Scope
+from distribute.core.events import Event, Guard, Recorded, guard_scope
+from distribute.core.ids import Scope, Under
 from distribute.nats import parts
 from distribute.nats.connection import Connection
 from distribute.nats.durable import DurableReader, JetStreamDelivery
@@ -44,7 +44,7 @@ class JetStreamLog:
             event_subject(event),
             encode(event),
             message_id=event.id,
-            guard=ScopeGuard(EVENTS, event.scope, guard),
+            guard=ScopeGuard(EVENTS, guard_scope(event), guard),
         )
 
     @property
@@ -91,7 +91,7 @@ class JetStreamLog:
             async for delivery in deliveries:
                 yield delivery
 
-    async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
+    async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         wanted = scope_filter(scope, event_type)
         stored = await self._latest({"last_by_subj": wanted})

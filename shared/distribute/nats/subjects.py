@@ -2,6 +2,7 @@
 
     ev.batch.<namespace>.<batch>.<type>.<author>
     ev.job.<namespace>.<batch>.<job>.<type>.<node>
+    ev.build.<namespace>.<batch>.<node>.<type>.<author>
     ev.node.<node>.<type>.<author>
 
 A name is one token: letters, digits, `_` and `-` stand as they are, every other byte of its UTF-8 is
@@ -17,8 +18,9 @@ from functools import lru_cache
 from typing import get_args
 from urllib.parse import quote, unquote
 
-from distribute.core.events import BatchEvent, Event, JobEvent, subject_author
-from distribute.core.ids import BatchId, JobId, Scope
+from distribute.core.authors import subject_author
+from distribute.core.events import BatchEvent, BuildEvent, Event, JobEvent
+from distribute.core.ids import BatchId, BuildId, JobId, Scope, Under
 from distribute.ports import Only
 
 ALL_EVENTS = "ev.>"
@@ -45,13 +47,19 @@ def scope_prefix(scope: Scope) -> str:
     """What all subjects of a scope's events begin with."""
     if isinstance(scope, JobId):
         return f"ev.job.{escape(scope.namespace)}.{escape(scope.batch)}.{escape(scope.job)}"
+    if isinstance(scope, BuildId):
+        return f"ev.build.{escape(scope.namespace)}.{escape(scope.batch)}.{escape(scope.node)}"
     if isinstance(scope, BatchId):
         return f"ev.batch.{escape(scope.namespace)}.{escape(scope.batch)}"
     return f"ev.node.{escape(scope.node)}"
 
 
-def scope_filter(scope: Scope, event_type: str | None = None) -> str:
-    """The filter that matches the events of a scope (of one type, if it is given), and no others."""
+def scope_filter(scope: Scope | Under, event_type: str | None = None) -> str:
+    """The filter that matches the events of a scope, or of all under a batch; of one type, if it is given."""
+    if isinstance(scope, Under):
+        types = frozenset({event_type}) if event_type else None
+        [found] = filters(Only(types=types, batch=scope.batch))
+        return found
     return f"{scope_prefix(scope)}.{subject_type(event_type)}.*" if event_type else f"{scope_prefix(scope)}.>"
 
 
@@ -62,14 +70,14 @@ def event_subject(event: Event) -> str:
 
 def subject_type(event_type: str) -> str:
     """The type as a subject spells it: there the kind of scope stands already, so `archived` is enough."""
-    return event_type.removeprefix("batch_").removeprefix("job_")
+    return event_type.removeprefix("batch_").removeprefix("job_").removeprefix("build_")
 
 
 def filters(only: Only) -> list[str]:
     """The filters that together match exactly the events wanted; empty where none can match.
 
-    A batch's events are those of its own scope and of its jobs. What a node says of a batch (its build)
-    is of the node's scope, and its subject does not name the batch.
+    A batch's events are those of its own scope, of its jobs and of its builds. A node's events are those of
+    its own scope, of its builds, and of jobs where it is the node that speaks or is spoken to.
     """
     if only.also:
         return [*filters(replace(only, also=frozenset())), *filters(Only(types=only.also))]
@@ -77,10 +85,15 @@ def filters(only: Only) -> list[str]:
         return [ALL_EVENTS]
     namespace, batch = (escape(only.batch.namespace), escape(only.batch.batch)) if only.batch else ("*", "*")
     node = escape(only.node) if only.node is not None else "*"
+    if only.types is None and only.node is None:
+        # At least two tokens behind the batch. So `ev.node.<node>.<type>.<author>` never matches, even
+        # where the namespace is called like a node, and the batch like a type of event.
+        return [f"ev.*.{namespace}.{batch}.*.>"]
     found: list[str] = []
     if only.node is None:
         found += [f"ev.batch.{namespace}.{batch}.{kind}.*" for kind in _types("batch", only.types)]
     found += [f"ev.job.{namespace}.{batch}.*.{kind}.{node}" for kind in _types("job", only.types)]
+    found += [f"ev.build.{namespace}.{batch}.{node}.{kind}.*" for kind in _types("build", only.types)]
     if only.batch is None:
         found += [f"ev.node.{node}.{kind}.*" for kind in _types("node", only.types)]
     return found
@@ -109,7 +122,9 @@ def _types(scope_kind: str, wanted: frozenset[str] | None) -> Iterable[str]:
 def _scope_kind(event_class: type) -> str:
     if issubclass(event_class, BatchEvent):
         return "batch"
-    return "job" if issubclass(event_class, JobEvent) else "node"
+    if issubclass(event_class, JobEvent):
+        return "job"
+    return "build" if issubclass(event_class, BuildEvent) else "node"
 
 
 _SCOPE_KIND: dict[str, str] = {

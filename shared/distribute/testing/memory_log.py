@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict
-from distribute.core.events import Event, Guard, Recorded
-from distribute.core.ids import Scope
+from distribute.core.events import Event, Guard, Recorded, guard_scope
+from distribute.core.ids import Scope, Under
 from distribute.ports import Only, Raw
 from distribute.testing.stored_events import StoredEvents, wanted
 
@@ -27,17 +27,18 @@ class MemoryLog:
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """As `ports.EventLog.append`."""
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        found_seq = self.stored.last_seq_of(event.scope)
+        scope = guard_scope(event)
+        found_seq = self.stored.last_seq_of(scope)
         if guard.holds(found_seq):
             answer.set_result(self.stored.store(encode(event), self._clock()).seq)
             self._grew.set()
             self._grew = asyncio.Event()
             return answer
-        first = self.stored.first_of(event.scope, guard.behind)
+        first = self.stored.first_of(scope, guard.behind)
         if first is not None and first.event.id == event.id:
             answer.set_result(first.seq)
         else:
-            answer.set_exception(Conflict(event.scope, guard.last_seq, found_seq))
+            answer.set_exception(Conflict(scope, guard.last_seq, found_seq))
         return answer
 
     async def follow(
@@ -55,7 +56,7 @@ class MemoryLog:
             if records:
                 yield records
 
-    async def last(self, scope: Scope, event_type: str | None = None) -> Recorded | None:
+    async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         of_scope = self.stored.of_scope(scope)
         return next((found for found in reversed(of_scope) if event_type in {None, found.event.type}), None)

@@ -14,7 +14,7 @@ from random import Random
 from typing import TypeVar
 
 from distribute.core.events import Recorded
-from distribute.core.ids import Scope, ulid
+from distribute.core.ids import Scope, Under, ulid
 from distribute.testing.stored_events import StoredEvents
 
 T = TypeVar("T")
@@ -79,7 +79,7 @@ class Broker:
         self._replicated = replicated
         self._recent: dict[str, tuple[int, float]] = {}
 
-    def publish(self, event_id: str, body: bytes, scope: Scope, expected_seq: int) -> int | None:
+    def publish(self, event_id: str, body: bytes, scope: Scope | Under, expected_seq: int) -> int | None:
         """The sequence of the event, stored now or before; None where the guard refuses it.
 
         An id that was stored lately, under a guard that does not hold any more: a replicated stream looks
@@ -100,7 +100,7 @@ class Broker:
         self.wake_readers()
         return recorded.seq
 
-    def admits(self, scope: Scope, expected_seq: int) -> bool:
+    def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
         """The guard as the broker knows it."""
         return self.stored.last_seq_of(scope) == expected_seq
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from distribute.codec import encode
-from distribute.core.events import Event, Guard, Recorded
+from distribute.core.events import Event, Guard, Recorded, guard_scope
 from distribute.ports import Only
 from distribute.testing.simulated import Broker, Link
 from distribute.testing.stored_events import StoredEvents, wanted
@@ -74,7 +74,7 @@ class SimulatedLog:
     def _send(self, entry: _Outgoing) -> None:
         event, body, expected_seq = entry.event, entry.body, entry.expected_seq
         self._link.request(
-            lambda: self._broker.publish(event.id, body, event.scope, expected_seq),
+            lambda: self._broker.publish(event.id, body, guard_scope(event), expected_seq),
             lambda seq: self._answered(entry, seq),
         )
         self._watch(entry)
@@ -99,7 +99,7 @@ class SimulatedLog:
             return
         entry.settling = True
         self._watch(entry)
-        scope, tries = entry.event.scope, entry.tries
+        scope, tries = guard_scope(entry.event), entry.tries
         self._link.request(
             lambda: self._broker.stored.last_seq_of(scope),
             lambda found: self._settle(entry, found) if entry.tries == tries else None,
@@ -112,7 +112,7 @@ class SimulatedLog:
             entry.expected_seq = found_seq
             self._send(entry)
             return
-        scope, tries = entry.event.scope, entry.tries
+        scope, tries = guard_scope(entry.event), entry.tries
 
         def decide(first: Recorded | None) -> None:
             if entry.tries == tries:
