@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
+from distribute.core.beats import Beat
 from distribute.core.decide import decide
 from distribute.core.events import Event, Recorded, guard_scope
-from distribute.core.ids import BatchId, JobId, Scope, Under
+from distribute.core.ids import AttemptId, BatchId, JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
+from distribute.core.liveness import Lease, Liveness
 from distribute.core.state import BatchState, State, Status
 from distribute.testing import builders as make
 
 
 class Lab:
-    """A scheduler's agenda and a clock. Every event is a second later than the one before."""
+    """A scheduler's agenda and a clock. Every event is a second later than the one before.
 
-    def __init__(self, *events: Event) -> None:
-        self.agenda = Agenda(State())
-        self.log: list[Recorded] = []
+    Nodes beat whenever time passes, but for those in `quiet`.
+    """
+
+    def __init__(self, *events: Event, lease: Lease = Lease()) -> None:
         self.now = make.EPOCH.timestamp()
+        self.agenda = Agenda(State(), Liveness(lease, self.now), now=self.now)
+        self.log: list[Recorded] = []
+        self.quiet: set[str] = set()
         self._last_seq: dict[Scope | Under, int] = {}
         self.happen(*events)
 
@@ -36,20 +42,44 @@ class Lab:
             self.log.append(recorded)
             for scope in guarded_scopes(event):
                 self._last_seq[scope] = recorded.seq
+            self._all_beat()
             self.agenda.fold(recorded)
             check(self.state)
             check_agenda(self.agenda)
 
     def look(self) -> None:
-        """What the scheduler does every second: see what has waited for too long."""
-        self.agenda.observe(self.agenda.out_of_touch)
+        """What the scheduler does every second: see who is silent, and what has waited for too long."""
+        self._all_beat()
+        self.agenda.tick(self.now)
+        check_agenda(self.agenda)
 
-    def decide(self, expired: Mapping[str, float] | None = None) -> list[Event]:
+    def wait(self, seconds: float) -> None:
+        """Time passes, second by second."""
+        for _ in range(int(seconds)):
+            self.now += 1
+            self.look()
+
+    def beat(self, node: str = "ws1", running: Iterable[AttemptId] | None = None) -> None:
+        """The node beats, and names what it has: by default, what the log says."""
+        found = self.state.nodes[node]
+        has = [self.state.batches[key.batch].attempt_id(key.row) for key in found.attempts]
+        named = tuple(has if running is None else running)
+        self.agenda.pass_time(self.now)
+        self.agenda.hear(Beat(node=node, incarnation=found.incarnation, load=0.0, running=named))
+
+    def _all_beat(self) -> None:
+        self.agenda.pass_time(self.now)
+        for name, node in self.state.nodes.items():
+            if node.presence == "here" and name not in self.quiet:
+                self.beat(name)
+
+    def decide(self) -> list[Event]:
         """What the scheduler appends next: now pending. Each under a guard that lets it pass."""
-        made = decide(self.agenda, self.now, expired or {}, make.new_id)
+        made = decide(self.agenda, self.now, make.new_id)
         check_agenda(self.agenda)
         for append in made:
-            assert append.guard.holds(self._last_seq.get(guard_scope(append.event), 0)), append
+            holds = append.guard.holds(self._last_seq.get(guard_scope(append.event), 0))
+            assert holds or append.follows, append
         return [append.event for append in made]
 
     def assign(self) -> dict[str, str]:

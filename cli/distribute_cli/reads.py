@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -67,9 +68,10 @@ class Reads:
         answer = await self._ask("nodes", {})
         if answer is not None:
             return answer
+        from distribute.core.agenda import Agenda
         from distribute.core.views import nodes_view
 
-        return nodes_view(await self._fold(), {}, frozenset())
+        return nodes_view(Agenda(await self._fold(), now=time.time()), {})
 
     async def match(self, payload: dict[str, Any]) -> Document:
         """On how many nodes jobs of some shapes could run: see the scheduler's `match`."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import EVENT, Event
+from distribute.upcasters import upcast
 
 COMPRESS_OVER_BYTES = 32 * 1024
 _MAX_EVENT_BYTES = 1 << 30
@@ -45,8 +46,21 @@ def decode(data: bytes) -> Event:
     try:
         event: Event = _VALIDATOR.validate_json(data)
     except ValidationError as error:
-        raise UnreadableEvent(_why_unreadable(data, error)) from error
+        old = _decode_old(data)
+        if old is None:
+            raise UnreadableEvent(_why_unreadable(data, error)) from error
+        return old
     return event
+
+
+def _decode_old(data: bytes) -> Event | None:
+    """The event of an old version that these bytes are; None if they are none."""
+    try:
+        body = orjson.loads(data)
+        upcasted = upcast(body) if isinstance(body, dict) else None
+        return None if upcasted is None else _VALIDATOR.validate_json(orjson.dumps(upcasted))
+    except ValueError:
+        return None
 
 
 def encode_beat(beat: Beat) -> bytes:

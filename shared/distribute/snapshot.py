@@ -11,7 +11,7 @@ import base64
 import hashlib
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -50,6 +50,7 @@ def _dump_state(state: State) -> bytes:
             "version": VERSION,
             "seq": state.seq,
             "time": state.time,
+            "cause": state.cause,
             "batches": [_dump_batch(batch) for _, batch in sorted(state.batches.items())],
             "nodes": [_dump_node(node) for _, node in sorted(state.nodes.items())],
             "usage": {user: _dump_usage(usage) for user, usage in sorted(state.usage.items())},
@@ -75,6 +76,7 @@ def load(data: bytes) -> State:
         return State(
             seq=found["seq"],
             time=found["time"],
+            cause=found["cause"],
             batches={batch.id: batch for batch in map(_load_batch, found["batches"])},
             nodes={node.name: node for node in map(_load_node, found["nodes"])},
             usage={user: _load_usage(values) for user, values in found["usage"].items()},
@@ -110,14 +112,16 @@ def _pairs(mapping: dict[int, Any]) -> list[list[Any]]:
 
 # Fields that are plain JSON values already, and those that need a word on how they are stored.
 _BATCH_PLAIN = (
-    "seq", "last_seq", "under_seq", "user", "kind", "priority", "matrix_user", "submitted_at", "needs_build",
-    "names", "counts", "node_names", "kill_all", "end", "end_reason", "finished_at", "archived",
+    "seq", "last_seq", "under_seq", "cause", "user", "kind", "priority", "matrix_user", "submitted_at",
+    "needs_build", "names", "counts", "node_names", "kill_all", "end", "end_reason", "finished_at", "archived",
 )  # fmt: skip
-_BATCH_SETS = ("unarchived", "excused", "kill_rows", "built_on", "succeeded_on")
-_BATCH_MAPS = ("failures", "deaths", "reasons", "missing")
+_BATCH_SETS = ("unarchived", "inexcusable", "kill_rows", "built_on")
+_BATCH_MAPS = ("failures", "suspects", "deaths", "reasons", "missing")
+_BATCH_BY_NODE = ("building", "build_failed")
 _NODE_PLAIN = (
-    "name", "last_seq", "joined_seq", "incarnation", "cpus", "memory_bytes", "gpus", "version", "presence",
-    "paused_until", "pause_reason", "draining", "quarantined", "used_cpus", "used_memory_bytes",
+    "name", "last_seq", "cause", "joined_seq", "incarnation", "boot_id", "cpus", "memory_bytes", "gpus",
+    "version", "presence", "leaving", "paused_until", "pause_reason", "draining", "drained_until", "quarantined",
+    "quarantined_until", "quarantines", "used_cpus", "used_memory_bytes", "suspected_at", "cleared", "blamed",
 )  # fmt: skip
 
 
@@ -130,11 +134,22 @@ def _dump_batch(batch: BatchState) -> Json:
         "job_seq": _column(batch.job_seq),
         "attempts": _column(batch.attempts),
         "active": [
-            [row, a.number, a.node, a.cpus, a.memory_bytes, a.gpus, a.seq, a.assigned_at, a.started_at]
+            [
+                row,
+                a.number,
+                a.node,
+                a.cpus,
+                a.memory_bytes,
+                a.gpus,
+                a.seq,
+                a.assigned_at,
+                a.cause,
+                a.started_at,
+            ]
             for row, a in sorted(batch.active.items())
         ],
         "outcomes": {name: _column(getattr(batch.outcomes, name)) for name in Outcomes.__slots__},
-        "build_failed": dict(sorted(batch.build_failed.items())),
+        **{name: dict(sorted(getattr(batch, name).items())) for name in _BATCH_BY_NODE},
         **{name: getattr(batch, name) for name in _BATCH_PLAIN},
         **{name: sorted(getattr(batch, name)) for name in _BATCH_SETS},
         **{name: _pairs(getattr(batch, name)) for name in _BATCH_MAPS},
@@ -150,6 +165,7 @@ def _load_batch(found: Json) -> BatchState:
         **{name: found[name] for name in _BATCH_PLAIN},
         **{name: set(found[name]) for name in _BATCH_SETS},
         **{name: dict(found[name]) for name in _BATCH_MAPS},
+        **{name: found[name] for name in _BATCH_BY_NODE},
     }
     return BatchState(
         id=BatchId(*found["id"]),
@@ -165,19 +181,18 @@ def _load_batch(found: Json) -> BatchState:
             for row, number, node, cpus, memory, gpus, *rest in found["active"]
         },
         outcomes=outcomes,
-        build_failed=found["build_failed"],
         **restored,
     )
 
 
 def _dump_usage(usage: Usage) -> list[Any]:
     served = [[*_dump_shape(shape), time] for shape, time in usage.served.items()]
-    return [usage.core_s, usage.as_of, usage.cores, sorted(served)]
+    return [usage.core_ms, usage.as_of_s, usage.cores, sorted(served)]
 
 
 def _load_usage(found: list[Any]) -> Usage:
-    core_s, as_of, cores, served = found
-    return Usage(core_s, as_of, cores, {_load_shape(shape): time for *shape, time in served})
+    core_ms, as_of_s, cores, served = found
+    return Usage(core_ms, as_of_s, cores, {_load_shape(shape): time for *shape, time in served})
 
 
 def _dump_shape(shape: Shape) -> list[Any]:
@@ -188,7 +203,7 @@ def _load_shape(found: list[Any]) -> Shape:
     return Shape(frozenset(found[0]), *found[1:])
 
 
-def _dump_keys(keys: set[JobKey] | list[JobKey], order: Callable[..., list[JobKey]]) -> list[list[Any]]:
+def _dump_keys(keys: Iterable[JobKey], order: Callable[..., list[JobKey]]) -> list[list[Any]]:
     return [[*key.batch, key.row] for key in order(keys)]
 
 
@@ -201,10 +216,9 @@ def _dump_node(node: NodeState) -> Json:
         "capabilities": sorted(node.capabilities),
         "used_gpus": sorted(node.used_gpus),
         "attempts": _dump_keys(node.attempts, sorted),
-        "keeps": None if node.keeps is None else _dump_keys(node.keeps, sorted),
+        "dropped": _dump_keys(node.dropped, sorted),
         "fast_failures": _dump_keys(node.fast_failures, list),
         "builds": sorted(map(list, node.builds)),
-        "building": sorted(map(list, node.building)),
         **{name: getattr(node, name) for name in _NODE_PLAIN},
     }
 
@@ -216,9 +230,8 @@ def _load_node(found: Json) -> NodeState:
         capabilities=frozenset(found["capabilities"]),
         used_gpus=set(found["used_gpus"]),
         attempts=set(_load_keys(found["attempts"])),
-        keeps=None if found["keeps"] is None else set(_load_keys(found["keeps"])),
-        fast_failures=_load_keys(found["fast_failures"]),
+        dropped=set(_load_keys(found["dropped"])),
+        fast_failures=dict.fromkeys(_load_keys(found["fast_failures"])),
         builds={BatchId(*pair) for pair in found["builds"]},
-        building={BatchId(*pair) for pair in found["building"]},
         **plain,
     )

@@ -1,9 +1,10 @@
-"""Write the samples that are missing: `python -m tests.compat`."""
+"""Write the samples that are missing, and the table of transitions in the docs: `python -m tests.compat`."""
 
 from pathlib import Path
 
 from distribute.codec import encode
 
+from .documents import write_transitions
 from .samples import SAMPLES
 
 DATA = Path(__file__).parent / "data"
@@ -18,6 +19,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(event))
         print(f"wrote {path.relative_to(DATA)}")
+    write_transitions()
 
 
 if __name__ == "__main__":

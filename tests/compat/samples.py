@@ -5,6 +5,7 @@ from typing import Any
 
 from distribute.core import events as ev
 from distribute.core.events import Event
+from distribute.core.ids import AttemptId
 from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink, StoredObject
 from distribute.core.specs import (
     ApptainerJob,
@@ -21,6 +22,7 @@ from distribute.core.specs import (
 WHEN = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)
 DIGEST = "6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090"
 BATCH = {"namespace": "größe", "batch": "sweep 3"}
+KEPT = (AttemptId("größe", "sweep 3", "re=100*", 2),)
 ATTEMPT = {**BATCH, "job": "re=100*", "attempt": 2, "node": "ws07"}
 
 
@@ -117,7 +119,12 @@ SAMPLES: dict[str, Event] = {
         max_rss_bytes=1 << 34,
         outputs=OUTPUTS,
     ),
+    "finished-started_at": ev.Finished(
+        **_by("ws07"), **ATTEMPT, succeeded=True, exit_code=0, started_at=WHEN, wall_s=0.05
+    ),
+    "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
     "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost"),
+    "excused": ev.Excused(**_by(ev.SCHEDULER), **ATTEMPT),
     "job_archived": ev.JobArchived(**_by(ev.ARCHIVER), **ATTEMPT),
     "job_archived-missing": ev.JobArchived(
         **_by(ev.ARCHIVER), **ATTEMPT, missing="result größe/sweep 3/re=100*/2/0: 0 chunks are stored, not 1"
@@ -126,19 +133,22 @@ SAMPLES: dict[str, Event] = {
         **_by("ws07"),
         node="ws07",
         incarnation="01BX5ZZKBKACTAV9WEVGEMMVRZ",
+        boot_id="0f5be1a2-3c4d-4e5f-8a9b-0c1d2e3f4a5b",
+        keeps=KEPT,
         capabilities=frozenset({"gcc", "mpi", "python"}),
         cpus=16,
         memory_bytes=64 << 30,
         gpus=("NVIDIA A100", "NVIDIA A100"),
         version="0.1.0",
     ),
-    "leaving": ev.Leaving(**_by("ws07"), node="ws07", keeps=("jane/sweep3/re100",)),
+    "leaving": ev.Leaving(**_by("ws07"), node="ws07", keeps=KEPT),
     "left": ev.Left(**_by("ws07"), node="ws07"),
     "lost": ev.Lost(**_by(ev.SCHEDULER), node="ws07", silent_s=61.5),
+    "forgotten": ev.Forgotten(**_by("jane"), node="ws07"),
     "pause_requested": ev.PauseRequested(**_by("jane"), node="ws07", until=WHEN),
-    "paused": ev.Paused(**_by("ws07"), node="ws07", until=WHEN, reason="its owner works"),
+    "paused": ev.Paused(**_by("ws07"), node="ws07", until=WHEN, reason="its owner works", keeps=KEPT),
     "resumed": ev.Resumed(**_by("ws07"), node="ws07"),
-    "drain_requested": ev.DrainRequested(**_by("jane"), node="ws07", reason="new disk"),
+    "drain_requested": ev.DrainRequested(**_by("jane"), node="ws07", reason="new disk", until=WHEN),
     "undrained": ev.Undrained(**_by("jane"), node="ws07"),
     "build_started": ev.BuildStarted(**_by("ws07"), node="ws07", **BATCH),
     "build_finished": ev.BuildFinished(
@@ -150,6 +160,11 @@ SAMPLES: dict[str, Event] = {
         wall_s=1.5,
         outputs=OUTPUTS,
     ),
-    "quarantined": ev.Quarantined(**_by(ev.SCHEDULER), node="ws07", reason="failed 5 jobs within seconds"),
+    "quarantined": ev.Quarantined(
+        **_by(ev.SCHEDULER),
+        node="ws07",
+        reason="2 jobs that failed here within seconds succeeded elsewhere",
+        until=WHEN,
+    ),
 }
 """By name of file: the type, and what is special about it."""

@@ -6,8 +6,8 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from distribute.core.events import MAX_ATTEMPTS, SCHEDULER, Event
-from distribute.core.ids import MAX_NAME_BYTES, check_name
+from distribute.core.events import SCHEDULER, Event
+from distribute.core.ids import MAX_ATTEMPTS, MAX_NAME_BYTES, AttemptId, check_name
 from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
 from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, Resources
 
@@ -27,9 +27,9 @@ any_names = st.text(min_size=1, max_size=MAX_NAME_BYTES).filter(_is_a_name)
 few_names = st.sampled_from(["a", "b"])
 job_names = st.sampled_from(["j1", "j2", "j3"])
 node_names = st.sampled_from(["n1", "n2", "n3"])
-moments = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+moments = st.datetimes(datetime(2000, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 sizes = st.one_of(st.integers(0, 4), st.just(2**63 - 1))
-durations = st.floats(allow_nan=False, allow_infinity=False)
+durations = st.floats(0, 1e10)
 
 shares = st.none() | st.builds(Resources, cpus=st.integers(1, 4), memory_bytes=sizes, gpus=st.integers(0, 2))
 jobs = st.lists(
@@ -72,7 +72,7 @@ outputs = st.none() | st.builds(
 )
 
 FIELDS: dict[str, SearchStrategy[Any]] = {
-    "id": st.text(max_size=26),
+    "id": st.text(min_size=1, max_size=26),
     "time": moments,
     "author": node_names | st.just(SCHEDULER),
     "namespace": st.just("lab"),
@@ -96,6 +96,10 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     "incarnation": st.text(max_size=3),
     "version": st.text(max_size=3),
     "until": moments,
+    "started_at": st.none() | moments,
+    "keeps": st.lists(
+        st.builds(AttemptId, st.just("lab"), few_names, job_names, st.integers(1, 3)), max_size=3
+    ).map(tuple),
     "spec": specs,
 }
 """How a field is made, where its type alone does not say it."""

@@ -5,6 +5,7 @@ what it decided arrives at the log later, or is refused. After every step the st
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,12 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core_kit import guarded_scopes
 from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
+from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.events import Append, Event, Recorded, guard_scope
+from distribute.core.events import Append, Event, Guard, Recorded, guard_scope
 from distribute.core.explain import obstacle_at
 from distribute.core.fold import apply
 from distribute.core.ids import JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
+from distribute.core.overdue import find_overdue
 from distribute.core.specs import Resources
 from distribute.core.state import ENDED, BatchState, JobKey, State, Status
 from distribute.snapshot import digest, dump, load
@@ -52,6 +55,18 @@ class Scheduler:
     def __init__(self, state: State) -> None:
         self.agenda = Agenda(state)
         self.under_way: deque[Append] = deque()
+        self.arrived_at: int | None = None
+        """The sequence of what arrived last; None: it was refused."""
+
+    def decide(self, now: float, heard: Iterable[str]) -> list[Append]:
+        """Time has passed, and these nodes beat."""
+        self.agenda.pass_time(now)
+        for name in sorted(heard):
+            node = self.agenda.state.nodes[name]
+            has = tuple(self.agenda.state.batches[key.batch].attempt_id(key.row) for key in node.attempts)
+            self.agenda.hear(Beat(node=name, incarnation=node.incarnation, load=0.0, running=has))
+        self.agenda.overdue = find_overdue(self.agenda.state, self.agenda.queues, self.agenda.nodes_for)
+        return decide(self.agenda, now, make.new_id)
 
 
 class LabMachine(RuleBasedStateMachine):
@@ -70,12 +85,17 @@ class LabMachine(RuleBasedStateMachine):
 
     def write(self, event: Event) -> None:
         """Somebody who knows the scope's last event appends another."""
-        recorded = Recorded(len(self.log) + 1, 1000.0 + 300.0 * len(self.log), event)
+        recorded = Recorded(len(self.log) + 1, self.now, event)
         self.log.append(recorded)
         for scope in guarded_scopes(event):
             self.last_seq[scope] = recorded.seq
         for scheduler in self.schedulers:
             scheduler.agenda.fold(recorded)
+
+    @property
+    def now(self) -> float:
+        """Every event is five minutes later than the one before."""
+        return make.EPOCH.timestamp() + 300.0 * len(self.log)
 
     def batch(self, name: str) -> BatchState | None:
         return self.state.batches.get(make.batch(batch=name).id)
@@ -184,16 +204,16 @@ class LabMachine(RuleBasedStateMachine):
 
     # --- schedulers ----------------------------------------------------------------------------
 
-    @rule(which=st.integers(0, 1), silent=st.none() | node_names, unheard=st.sets(node_names))
-    def a_scheduler_decides(self, which: int, silent: str | None, unheard: set[str]) -> None:
+    @rule(which=st.integers(0, 1), unheard=st.sets(node_names))
+    def a_scheduler_decides(self, which: int, unheard: set[str]) -> None:
         scheduler = self.schedulers[which]
-        scheduler.agenda.observe(frozenset(unheard & self.state.nodes.keys()))
-        expired = {} if silent is None else {silent: 99.0}
-        made = decide(scheduler.agenda, 1000.0 + 300.0 * len(self.log), expired, make.new_id)
+        heard = self.state.nodes.keys() - unheard
+        made = scheduler.decide(self.now, heard)
         for append in made:
-            assert append.guard.holds(self.last_seq.get(guard_scope(append.event), 0)), append
+            holds = append.guard.holds(self.last_seq.get(guard_scope(append.event), 0))
+            assert holds or append.follows, append
         scheduler.under_way.extend(made)
-        again = decide(scheduler.agenda, 1000.0 + 300.0 * len(self.log), expired, make.new_id)
+        again = scheduler.decide(self.now, heard)
         assert not again, f"decided twice: {again}"
         self.nothing_waits_without_reason(scheduler.agenda)
 
@@ -203,19 +223,26 @@ class LabMachine(RuleBasedStateMachine):
             for waiting in groups:
                 if waiting.listed_at is None:
                     continue
+                row = waiting.first()
+                assert row is not None, "it stands in a lane"
                 for node in agenda.state.nodes.values():
-                    obstacle = obstacle_at(agenda, waiting.batch, waiting.group.shape, node)
+                    obstacle = obstacle_at(agenda, waiting.batch, row, node)
                     assert obstacle is not None, f"{waiting.batch.id} waits, and {node.name} could take it"
 
     @rule(which=st.integers(0, 1), count=st.integers(1, 5))
     def what_a_scheduler_decided_arrives(self, which: int, count: int) -> None:
         scheduler = self.schedulers[which]
         for _ in range(min(count, len(scheduler.under_way))):
-            append = scheduler.under_way.popleft()
-            if append.guard.holds(self.last_seq.get(guard_scope(append.event), 0)):
-                self.write(append.event)
-            elif scheduler.agenda.pending.get(append.event.scope) is append.event:
-                scheduler.agenda.drop(append.event.scope)
+            event, guard, follows = scheduler.under_way.popleft()
+            if follows:
+                guard = Guard(scheduler.arrived_at if scheduler.arrived_at is not None else -1)
+            if guard.holds(self.last_seq.get(guard_scope(event), 0)):
+                self.write(event)
+                scheduler.arrived_at = len(self.log)
+                continue
+            scheduler.arrived_at = None
+            if event in scheduler.agenda.pending.of_scope.get(event.scope, ()):
+                scheduler.agenda.drop(event.scope)
 
     @rule()
     def a_snapshot_is_taken(self) -> None:
@@ -252,7 +279,7 @@ class LabMachine(RuleBasedStateMachine):
         for _ in range(100):
             for key in self.unarchived():
                 self.archive_one(key)
-            self.a_scheduler_decides(0, None, set())
+            self.a_scheduler_decides(0, set())
             self.what_a_scheduler_decided_arrives(0, 1000)
             for job, batch, row in self.jobs(Status.ASSIGNED, Status.CLAIMED, Status.RUNNING):
                 self._finish_well(job, batch, row)

@@ -54,8 +54,8 @@ def without_outputs(task: Task, missing: str) -> Task:
     """What is left of a task whose outputs are gone for good: to say so, where anybody waits for them."""
     if task.append is None:
         return Task()
-    event, guard = task.append
-    return Task(append=Append(event.model_copy(update={"missing": missing}), guard))
+    event = task.append.event.model_copy(update={"missing": missing})
+    return Task(append=Append(event, task.append.guard))
 
 
 def task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
@@ -85,6 +85,6 @@ def task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
 
 def _task(outputs: Outputs | None, append: Append | None) -> Task:
     if outputs is None:
-        return Task(append=append)
+        return Task()  # it left nothing, and nobody waits for a word on it
     inline = outputs.inline or Manifest()
     return Task(objects=inline.objects, manifest=outputs.stored, append=append)

@@ -18,6 +18,7 @@ from distribute.config.units import format_size
 from distribute.core import events as ev
 from distribute.core.beats import Beat
 from distribute.core.errors import Conflict, Refused
+from distribute.core.events import MAX_KEPT
 from distribute.core.ids import NodeId
 from distribute.ports import Cluster
 from distribute.runtime import Facts, Stop, new_id, supervise, unless_stopped
@@ -41,7 +42,6 @@ _WAITS = (
     "leaves once what has ended is stored and reported, however long that takes: %d jobs (%s); told again to"
     " end, it gives them back, and they run once more"
 )
-MAX_NAMED_ATTEMPTS = 1000
 
 
 class NodeRunner(Generic[P, R]):
@@ -149,7 +149,6 @@ class NodeRunner(Generic[P, R]):
     async def _beat(self) -> None:
         while True:
             figures = await self._host.sample()
-            running = sorted(str(job) for job in self._machine.attempts)
             await self._cluster.beats.send(
                 Beat(
                     node=self._options.name,
@@ -160,7 +159,7 @@ class NodeRunner(Generic[P, R]):
                     disk_free_bytes=figures.disk_free_bytes,
                     gpu_percent=figures.gpu_percent,
                     owner_idle_s=figures.owner_idle_s,
-                    running=tuple(running[:MAX_NAMED_ATTEMPTS]),
+                    running=self._machine.named[:MAX_KEPT],
                 )
             )
             await asyncio.sleep(self._options.beat_s)

@@ -1,4 +1,4 @@
-"""What the scheduler does with events, beats and time, with no I/O: the simulator runs this very code."""
+"""What the scheduler does with events, heartbeats and time. No I/O."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from collections.abc import Callable, Iterable
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.events import Append, Joined, Recorded
+from distribute.core.events import Append, Recorded
+from distribute.core.ids import Scope
 from distribute.core.liveness import Lease, Liveness
 from distribute.core.state import State
 
 
 class Scheduler:
-    """The state, what is pending, and who is alive.
+    """The state, what is pending, and who is alive. `now` is in seconds since 1970, by this process's clock.
 
-    It decides nothing before it has folded everything up to `catch_up_to`: an old state makes
-    decisions that the guards would only refuse.
+    It decides nothing before it has folded everything up to `catch_up_to`: an old state makes decisions that
+    the guards would only refuse.
     """
 
     def __init__(
-        self, state: State, *, lease: Lease, new_id: Callable[[], str], monotonic: float, catch_up_to: int
+        self, state: State, *, lease: Lease, new_id: Callable[[], str], now: float, catch_up_to: int
     ) -> None:
-        self.agenda = Agenda(state)
-        self.liveness = Liveness(lease, monotonic)
+        self.agenda = Agenda(state, Liveness(lease, now), now=now)
         self.beats: dict[str, Beat] = {}
         self.catch_up_to = catch_up_to
         self._new_id = new_id
-        self._expired: dict[str, float] = {}
+        self._refused: dict[Scope, int] = {}
+        """What was refused, by the sequence of the event that came first: until that one is folded, to decide
+        anew would be to decide the same."""
 
     @property
     def state(self) -> State:
@@ -37,41 +39,43 @@ class Scheduler:
     def caught_up(self) -> bool:
         return self.state.seq >= self.catch_up_to
 
-    def deliver(self, records: Iterable[Recorded], monotonic: float) -> None:
+    def deliver(self, records: Iterable[Recorded], now: float) -> None:
         """Events came from the log."""
+        self.agenda.pass_time(now)
         for recorded in records:
-            if recorded.seq <= self.state.seq:
-                continue
-            self.agenda.fold(recorded)
-            if isinstance(recorded.event, Joined):
-                self.liveness.heard(recorded.event.node, monotonic)
+            if recorded.seq > self.state.seq:
+                self.agenda.fold(recorded)
+        self._drop_what_was_beaten()
 
-    def hear(self, beat: Beat, monotonic: float) -> None:
-        """A node beat. One of an earlier incarnation than joined last says nothing."""
+    def hear(self, beat: Beat, now: float) -> None:
+        """A node beat. One of an earlier incarnation than the one that joined last says nothing."""
         node = self.state.nodes.get(beat.node)
         if node is None or node.incarnation == beat.incarnation:
             self.beats[beat.node] = beat
-            self.liveness.heard(beat.node, monotonic)
+            self.agenda.pass_time(now)
+            self.agenda.hear(beat)
 
-    def was_deaf(self, monotonic: float) -> None:
+    def was_deaf(self, now: float) -> None:
         """The connection was away and is back."""
-        self.liveness.deaf_until(monotonic)
+        self.agenda.pass_time(now)
+        self.agenda.was_deaf()
 
-    def look(self, monotonic: float) -> None:
-        """Look who is silent. Called every second or so."""
-        here = [name for name, node in self.state.nodes.items() if node.presence == "here"]
-        out_of_touch, self._expired = self.liveness.look(here, monotonic)
-        self.agenda.observe(out_of_touch)
+    def tick(self, now: float) -> None:
+        """Time passed. Called every second or so."""
+        self.agenda.tick(now)
 
     def decide(self, now: float) -> list[Append]:
-        """What to append now. `now` is in seconds since 1970."""
-        if not self.caught_up:
-            return []
-        expired, self._expired = self._expired, {}
-        return decide(self.agenda, now, expired, self._new_id)
+        """What to append now."""
+        return decide(self.agenda, now, self._new_id) if self.caught_up else []
 
-    def refused(self, append: Append) -> None:
-        """An append lost its race. What beat it comes, or came, by the log."""
-        pending = self.agenda.pending.get(append.event.scope)
-        if pending is not None and pending.id == append.event.id:
-            self.agenda.drop(append.event.scope)
+    def refused(self, append: Append, beaten_by: int) -> None:
+        """An append lost its race to the event at this sequence, which comes by the log, or has come."""
+        scope = append.event.scope
+        if any(event.id == append.event.id for event in self.agenda.pending.of_scope.get(scope, ())):
+            self._refused[scope] = beaten_by
+            self._drop_what_was_beaten()
+
+    def _drop_what_was_beaten(self) -> None:
+        for scope in [scope for scope, seq in self._refused.items() if seq <= self.state.seq]:
+            del self._refused[scope]
+            self.agenda.drop(scope)

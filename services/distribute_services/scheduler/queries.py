@@ -23,7 +23,7 @@ async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterato
     answers: dict[str, Callable[[Json], Json]] = {
         "status": lambda _: batches_view(scheduler.state),
         "batch": lambda asked: _batch(scheduler, **asked),
-        "nodes": lambda _: nodes_view(scheduler.state, scheduler.beats, scheduler.agenda.out_of_touch),
+        "nodes": lambda _: nodes_view(scheduler.agenda, scheduler.beats),
         "why": lambda asked: why_view(scheduler.agenda, _batch_id(asked), asked["job"]),
         "match": lambda asked: _match(scheduler, asked),
     }
@@ -54,7 +54,7 @@ def _batch_id(asked: Json) -> BatchId:
 
 
 def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) -> Json:
-    return batch_view(scheduler.state, BatchId(namespace, batch), **which)
+    return batch_view(scheduler.state, BatchId(namespace, batch), **which, now=scheduler.agenda.now)
 
 
 def _match(scheduler: Scheduler, asked: Json) -> Json:

@@ -47,13 +47,13 @@ class SchedulerService:
             state,
             lease=self._lease,
             new_id=new_id,
-            monotonic=time.monotonic(),
+            now=time.time(),
             catch_up_to=await self._cluster.log.last_seq(),
         )
         if self._scheduler.caught_up:
             self._caught_up.set()
         self._snapshot_due_seq = self._next_snapshot_seq()
-        self._cluster.on_return(lambda: self._scheduler.was_deaf(time.monotonic()))
+        self._cluster.on_return(lambda: self._scheduler.was_deaf(time.time()))
         async with draining(self._appending, PATIENCE_S):
             await supervise(
                 stop,
@@ -100,7 +100,7 @@ class SchedulerService:
         scheduler = self._scheduler
         misfits = scheduler.state.misfits
         async for records in self._cluster.log.follow(after=scheduler.state.seq):
-            scheduler.deliver(records, time.monotonic())
+            scheduler.deliver(records, time.time())
             if scheduler.caught_up:
                 self._caught_up.set()
             if scheduler.state.misfits != misfits:
@@ -112,13 +112,13 @@ class SchedulerService:
 
     async def _listen(self) -> None:
         async for beat in self._cluster.beats.follow():
-            self._scheduler.hear(beat, time.monotonic())
+            self._scheduler.hear(beat, time.time())
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if self._cluster.connected:
-                self._scheduler.look(time.monotonic())
+                self._scheduler.tick(time.time())
                 self._decide()
 
     async def _answer(self) -> None:
@@ -131,10 +131,24 @@ class SchedulerService:
         await self._failed
 
     def _decide(self) -> None:
+        before: asyncio.Future[int] | None = None
         for append in self._scheduler.decide(time.time()):
-            future = self._cluster.log.append(append.event, append.guard)
-            self._appending.add(future)
-            future.add_done_callback(partial(self._appended, append))
+            if append.follows:
+                assert before is not None, "what follows has something before it"
+                before.add_done_callback(partial(self._append_behind, append))
+            else:
+                before = self._append(append)
+
+    def _append(self, append: Append) -> asyncio.Future[int]:
+        future = self._cluster.log.append(append.event, append.guard)
+        self._appending.add(future)
+        future.add_done_callback(partial(self._appended, append))
+        return future
+
+    def _append_behind(self, append: Append, before: asyncio.Future[int]) -> None:
+        """Append what is to follow an event that is in the log now. If that was refused, so is this."""
+        if not before.cancelled() and before.exception() is None:
+            self._append(append._replace(guard=append.guard._replace(last_seq=before.result())))
 
     def _appended(self, append: Append, future: asyncio.Future[int]) -> None:
         self._appending.discard(future)
@@ -142,8 +156,8 @@ class SchedulerService:
             return
         error = future.exception()
         if isinstance(error, Conflict):
-            self._scheduler.refused(append)
-            self._decide()
+            # No decision here: it waits for the event that came first, or for the next second.
+            self._scheduler.refused(append, error.last_seq)
         elif error is not None and not self._failed.done():
             self._failed.set_exception(error)
 

@@ -1,54 +1,53 @@
-"""What could be done next: the state and what is pending, indexed for `decide`.
+"""What could be done next: the state, what is pending and who is silent, indexed for `decide`.
 
-Everything here can be had from the state, the pending events and the nodes out of touch alone
-(`invariants.check_agenda` rebuilds it and compares); the indexes only make a decision cost what changed,
-not what waits. `queues` has what waits by priority, person and shape; `nodes_for`, for each shape that
-waits, the nodes in order of how well they fit.
+Everything here can be had from the state, the pending events, `liveness` and the time alone
+(`invariants.check_agenda` rebuilds it and compares). The indexes only make a decision cost what changed, not
+what waits. `queues` has what waits by priority, person and shape; `nodes_for`, for each shape that waits, the
+nodes in order of how well they fit; `due`, when a node or an attempt is to be looked at again.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
 
 from distribute.core import events as ev
+from distribute.core.beats import Beat
+from distribute.core.due import DueTimes, Key
 from distribute.core.events import Recorded, guard_scope
 from distribute.core.fold import apply
-from distribute.core.fold_job import decayed_core_s
 from distribute.core.ids import BatchId, Scope, Under
-from distribute.core.matching import NOTHING_HELD, Held, never, unavailable
+from distribute.core.liveness import Lease, Liveness
+from distribute.core.matching import Obstacle, ends, never, unavailable
 from distribute.core.node_order import NodeOrder
 from distribute.core.overdue import Overdue, find_overdue
+from distribute.core.pending import Pending
 from distribute.core.queues import Queues, Waiting
-from distribute.core.state import BatchState, JobKey, NodeState, Shape, State, Status
-
-USAGE_WINDOW_S = 24 * 3600.0
-"""Past use counts as the cores that, held for this long, would amount to it."""
-
-QUARANTINE_AFTER = 5
-"""This many fast failures, one after another, make a node suspect."""
+from distribute.core.state import IN_FLIGHT, BatchState, JobKey, NodeState, Shape, State, Status
+from distribute.core.trials import is_suspect
 
 
 class Agenda:
-    """The state, what is pending, and the indexes over both."""
+    """The state, what is pending, and the indexes over both. `now` is in seconds since 1970."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, liveness: Liveness | None = None, *, now: float = 0.0) -> None:
         self.state = state
-        self.pending: dict[Scope, ev.Event] = {}
-        self.pending_jobs: dict[BatchId, int] = {}
-        self.pending_quarantines: set[str] = set()
-        self.held: dict[str, Held] = {}
-        self.held_cores: dict[str, int] = {}
-        self.out_of_touch: frozenset[str] = frozenset()
+        self.now = now
+        self.liveness = liveness if liveness is not None else Liveness(Lease(), now)
+        self.pending = Pending()
+        self.due = DueTimes()
+        self.silent: set[str] = set()
         self.overdue: Overdue = {}
         self.reserved: dict[str, Shape] = {}
         """The nodes that the last decision kept, each for a job of a shape that it could not place."""
+        self.held_back: dict[str, frozenset[BatchId]] = {}
+        """The nodes on trial at the last decision, and the batches of which they take only probes."""
+        self.suspects: set[str] = set()
+        """Nodes whose record of fast failures asks for a decision."""
         self.queues = Queues()
         self.nodes_for: dict[Shape, NodeOrder] = {}
         self.waiting: dict[BatchId, list[Waiting]] = {}
-        self._to_release: dict[JobKey, None] = {}
-        self._to_check: dict[BatchId, None] = {}
-        self._suspects: dict[str, None] = {}
+        self._to_release: set[JobKey] = set()
+        self._to_check: set[BatchId] = set()
         for batch_id in state.batches:
             self._touch_batch(batch_id)
         for name in state.nodes:
@@ -59,182 +58,199 @@ class Agenda:
     def fold(self, recorded: Recorded) -> None:
         """Apply an event to the state, and bring the indexes up to it."""
         event = recorded.event
-        scope = event.scope
-        batch_before = self.state.batches.get(event.scope) if event.type == "deleted" else None
+        before = self.state.batches.get(event.scope) if event.type == "deleted" else None
+        if event.type == "joined":
+            self.liveness.heard(event.node, self.now)
         apply(self.state, recorded)
-        # Either ours has come back, or another event of its scope, and then the guard refuses ours.
-        was_pending = self._unplan(scope)
+        settled = self.pending.settle(event)
+        for own in settled:
+            self._let_go(own)
         if isinstance(event, ev.JobEvent | ev.BuildEvent):
-            self._unplan_end(event.batch_id)
-        match event.type:
-            case "claimed" | "started" if not was_pending:
-                pass  # takes and frees nothing
-            case "assigned" | "claimed" | "started" | "finished" | "released" | "job_archived":
+            self._drop_pending_end(event.batch_id)
+        match event:
+            case ev.Claimed() | ev.Started():
+                self._note_progress(event)
+                self._touch_rows(settled)  # plans of ours that were beaten by it
+            case ev.JobEvent():
+                self._note_progress(event)
                 self._touch_job(event)
-            case "submitted" | "kill_requested" | "retry_requested" | "reprioritized":
-                self._touch_batch(event.scope)
-            case "completed" | "batch_archived" | "deleted":
-                if batch_before is not None and event.scope not in self.state.batches:
-                    self._forget(batch_before)
-                self._touch_batch(event.scope)
-            case _:
+            case ev.BuildEvent():
+                self._touch_build(event)
+            case ev.NodeEvent():
                 self._touch_node(event.node)
-                if event.type == "build_finished":
-                    self._touch_build(event)
-                elif event.type in {"joined", "left", "lost"}:
+                if event.type in {"joined", "left", "lost", "forgotten"}:
                     self._recheck_failed_builds()
+            case _:
+                if before is not None and event.scope not in self.state.batches:
+                    self._forget(before)
+                self._touch_batch(event.scope)
 
-    def observe(self, out_of_touch: frozenset[str]) -> None:
-        """Take note of which nodes are out of touch, and of what has waited too long. Every second or so."""
-        changed = self.out_of_touch ^ out_of_touch
-        self.out_of_touch = out_of_touch
-        for name in sorted(changed):
-            if name in self.state.nodes:
-                self._touch_node(name)
+    def hear(self, beat: Beat) -> None:
+        """A node beat."""
+        node = self.state.nodes.get(beat.node)
+        self.liveness.heard(beat.node, self.now)
+        if node is None:
+            return
+        if node.name in self.silent:
+            self._touch_node(node.name)
+        claimed = [
+            (key, self.state.batches[key.batch].attempt_id(key.row))
+            for key in node.attempts
+            if self.state.batches[key.batch].status[key.row] != Status.ASSIGNED
+        ]
+        self.liveness.named(beat.running, claimed, self.now)
+        for key, _ in claimed:
+            gone_at = self.liveness.gone_at(key)
+            if gone_at is not None:
+                self.due.add(key, gone_at)
+
+    def was_deaf(self) -> None:
+        """The listener was away: every node has a whole new lease."""
+        self.liveness.was_deaf(self.now)
+        self._touch_all_nodes()
+
+    def pass_time(self, now: float) -> None:
+        """Bring the indexes up to a moment: look at whatever is due."""
+        went_back = now < self.now
+        self.now = now
+        if went_back:
+            self._touch_all_nodes()
+        for key in self.due.pop(now):
+            self._look_again(key)
+
+    def tick(self, now: float) -> None:
+        """Time passed, a second or so: see who is silent, and what has waited for too long."""
+        self.pass_time(now)
+        if self.liveness.tick(now):
+            self._touch_all_nodes()
         self.overdue = find_overdue(self.state, self.queues, self.nodes_for)
 
     def plan(self, event: ev.Event) -> None:
         """Count an event that is being appended as done, until it comes back or is dropped."""
-        self.pending[event.scope] = event
-        if isinstance(event, ev.Quarantined):
-            self.pending_quarantines.add(event.node)
-        if not isinstance(event, ev.JobEvent):
+        if not isinstance(event, ev.Assigned):
+            self.pending.add(event)
             return
-        batch_id = event.batch_id
-        self.pending_jobs[batch_id] = self.pending_jobs.get(batch_id, 0) + 1
-        if isinstance(event, ev.Assigned):
-            held = self.held.setdefault(event.node, Held())
-            held.jobs += 1
-            held.cpus += event.cpus
-            held.memory_bytes += event.memory_bytes
-            held.gpus.update(event.gpus)
-            batch = self.state.batches[batch_id]
-            self.held_cores[batch.user] = self.held_cores.get(batch.user, 0) + event.cpus
-            row = batch.rows[event.job]
-            waiting = self._waiting_of(batch, row)
-            waiting.taken.add(row)
-            self._keep(waiting)
-            self._place_node(self.state.nodes[event.node])
+        batch = self.state.batches[event.batch_id]
+        self.pending.add(event, batch.user)
+        waiting = self.waiting_of(batch, batch.rows[event.job])
+        waiting.taken.add(batch.rows[event.job])
+        self._keep(waiting)
+        self._place_node(self.state.nodes[event.node])
 
     def drop(self, scope: Scope) -> None:
-        """A pending event was refused: what it was for is to be decided anew."""
-        event = self.pending.get(scope)
-        if event is None:
-            return
-        self._unplan(scope)
-        match event:
-            case ev.JobEvent():
-                self._touch_job(event)
-            case ev.NodeEvent():
-                self._touch_node(event.node)
-            case _:
-                self._to_check[event.scope] = None
-
-    def _unplan(self, scope: Scope) -> bool:
-        event = self.pending.pop(scope, None)
-        if event is None:
-            return False
-        if isinstance(event, ev.Quarantined):
-            self.pending_quarantines.remove(event.node)
-        if not isinstance(event, ev.JobEvent):
-            return True
-        left = self.pending_jobs[event.batch_id] - 1
-        if left:
-            self.pending_jobs[event.batch_id] = left
-        else:
-            del self.pending_jobs[event.batch_id]
-        if isinstance(event, ev.Assigned):
+        """What was pending about this was refused: decide anew what it was for."""
+        dropped = self.pending.drop(scope)
+        for event in dropped:
             self._let_go(event)
-        return True
+        self._touch_rows(dropped)
 
-    def _unplan_end(self, batch_id: BatchId) -> None:
-        """Something happened under a batch: the guard of a pending end refuses that end now."""
-        pending = self.pending.get(batch_id)
-        if pending is not None and isinstance(guard_scope(pending), Under):
-            self._unplan(batch_id)
-            self._to_check[batch_id] = None
+    def _drop_pending_end(self, batch_id: BatchId) -> None:
+        """Something happened under a batch, so the guard of what was to end it refuses that."""
+        pending = self.pending.of_scope.get(batch_id, [])
+        if any(isinstance(guard_scope(event), Under) for event in pending):
+            self.drop(batch_id)
 
-    def _let_go(self, event: ev.Assigned) -> None:
-        held = self.held[event.node]
-        held.jobs -= 1
-        held.cpus -= event.cpus
-        held.memory_bytes -= event.memory_bytes
-        held.gpus.difference_update(event.gpus)
-        if not held.jobs:
-            del self.held[event.node]
-        self._place_node(self.state.nodes[event.node])
-        batch = self.waiting[event.batch_id][0].batch  # the state may have it no more
-        self.held_cores[batch.user] -= event.cpus
-        if not self.held_cores[batch.user]:
-            del self.held_cores[batch.user]
+    def _touch_rows(self, dropped: list[ev.Event]) -> None:
+        """These events of ours will not come: look again at what they were about."""
+        for event in dropped:
+            match event:
+                case ev.JobEvent():
+                    self._touch_job(event)
+                case ev.NodeEvent():
+                    self._touch_node(event.node)
+                case ev.BatchEvent():
+                    self._to_check.add(event.scope)
+                case _:
+                    pass
+
+    def _let_go(self, event: ev.Event) -> None:
+        """An event of ours is under way no more."""
+        if not isinstance(event, ev.Assigned):
+            return
+        node = self.state.nodes.get(event.node)
+        if node is not None:
+            self._place_node(node)
+        groups = self.waiting.get(event.batch_id)
+        if groups is None:
+            return
+        batch = groups[0].batch
         row = batch.rows[event.job]
-        waiting = self._waiting_of(batch, row)
+        waiting = self.waiting_of(batch, row)
         waiting.taken.discard(row)
         waiting.came_back(row)
 
     # --- what is asked -----------------------------------------------------------------------------
 
-    def held_of(self, node: str) -> Held:
-        """What assignments that are under way will take of the node."""
-        return self.held.get(node, NOTHING_HELD)
+    def obstacle_of(self, node: NodeState) -> Obstacle | None:
+        """What keeps this node from taking any job now."""
+        return unavailable(node, self.now, is_silent=self.liveness.is_silent(node, self.now))
 
-    def share(self, user: str, now: float) -> float:
-        """What a person has of the lab, in cores: those held now, and past use spread over a day."""
-        cores = self.held_cores.get(user, 0)
-        usage = self.state.usage.get(user)
-        if usage is None:
-            return float(cores)
-        return cores + usage.cores + decayed_core_s(usage, now) / USAGE_WINDOW_S
+    def waiting_of(self, batch: BatchState, row: int) -> Waiting:
+        """The group that a row belongs to."""
+        groups = self.waiting[batch.id]
+        return groups[bisect_right(groups, row, key=lambda waiting: waiting.group.start) - 1]
 
-    def kept_for_gpu_work(self) -> set[str]:
-        """The nodes whose GPUs work waits for that could be built there: others would be in its way."""
-        kept: set[str] = set()
-        for shape, groups in self.queues.shapes.items():
-            names = self.nodes_for[shape].names if shape.gpus else set()
-            for _, batch_id, _ in groups if names else ():
-                build_failed = self.state.batches[batch_id].build_failed
-                kept |= names - build_failed.keys()
-                if not build_failed:
-                    break  # the others can't add to it
-        return kept
+    def is_forsaken(self, key: JobKey) -> bool:
+        """May the attempt be given to another node, since its own is silent for too long?"""
+        batch = self.state.batches[key.batch]
+        attempt = batch.active.get(key.row)
+        node = self.state.nodes.get(attempt.node) if attempt is not None else None
+        if attempt is None or node is None or batch.end is not None or batch.kill_wanted(key.row):
+            return False
+        if node.presence == "left" or key in node.dropped:
+            return False  # it is released without waiting
+        is_away = node.presence == "lost" or self.liveness.is_silent(node, self.now)
+        return is_away and self.now >= self.liveness.given_up_at(node, attempt, self.now)
 
     # --- indexes -----------------------------------------------------------------------------------
+
+    def _note_progress(self, event: ev.JobEvent) -> None:
+        batch = self.state.batches.get(event.batch_id)
+        row = batch.rows.get(event.job) if batch is not None else None
+        if batch is None or row is None:
+            return
+        key = JobKey(batch.id, row)
+        if batch.status[row] != Status.ASSIGNED:
+            self.liveness.settled(key)
+        elif isinstance(event, ev.Assigned):
+            self.liveness.assigned(key, self.now)
+            self.due.add(key, self.liveness.to_be_claimed_by(key))
 
     def _touch_job(self, event: ev.JobEvent) -> None:
         batch = self.state.batches.get(event.batch_id)
         row = batch.rows.get(event.job) if batch is not None else None
         if batch is None or row is None:
             return
-        waiting = self._waiting_of(batch, row)
+        key = JobKey(batch.id, row)
+        waiting = self.waiting_of(batch, row)
         if batch.status[row] == Status.QUEUED:
             waiting.came_back(row)
-        elif batch.status[row] != Status.SUCCEEDED:
-            self._to_release[JobKey(batch.id, row)] = None
+        elif batch.status[row] in IN_FLIGHT:
+            self._to_release.add(key)
+        self._judge(key)
         self._keep(waiting)
-        self._to_check[batch.id] = None
+        self._to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
-        if node is None:
-            return
-        self._place_node(node)
+        if node is not None:
+            self._place_node(node)
         if isinstance(event, ev.Finished):
-            self._suspect(batch, node, event.succeeded)
+            for name in {event.node, *self.suspects}:
+                self._note_suspect(name)
 
-    def _suspect(self, batch: BatchState, node: NodeState, succeeded: bool) -> None:
-        """A failure speaks against its node, and so may a batch's first successes elsewhere."""
-        if not succeeded:
-            self._suspects[node.name] = None
-        elif len(batch.succeeded_on) <= 2:
-            for name, other in self.state.nodes.items():
-                if len(other.fast_failures) >= QUARANTINE_AFTER:
-                    self._suspects[name] = None
+    def _note_suspect(self, name: str) -> None:
+        node = self.state.nodes.get(name)
+        if node is not None and (is_suspect(node) or (node.quarantined and node.fast_failures)):
+            self.suspects.add(name)
+        else:
+            self.suspects.discard(name)
 
-    def _touch_build(self, event: ev.BuildFinished) -> None:
+    def _touch_build(self, event: ev.BuildEvent) -> None:
         batch = self.state.batches.get(event.batch_id)
         if batch is None:
             return
-        self._to_check[batch.id] = None
-        if not event.succeeded:
-            self._to_release.update((JobKey(batch.id, row), None) for row in batch.active)
+        self._to_check.add(batch.id)
+        if event.node in batch.build_failed:
+            self._to_release.update(JobKey(batch.id, row) for row in batch.active)
 
     def _touch_batch(self, batch_id: BatchId) -> None:
         batch = self.state.batches.get(batch_id)
@@ -247,44 +263,97 @@ class Agenda:
         for waiting in self.waiting[batch_id]:
             waiting.look_again()
             self._keep(waiting)
-        self._to_check[batch_id] = None
-        self._to_release.update((JobKey(batch_id, row), None) for row in batch.active)
+        self._to_check.add(batch_id)
+        for row in batch.active:
+            self._to_release.add(JobKey(batch_id, row))
+            self._judge(JobKey(batch_id, row))
+
+    def _touch_all_nodes(self) -> None:
+        for name in self.state.nodes:
+            self._touch_node(name)
 
     def _touch_node(self, name: str) -> None:
         node = self.state.nodes.get(name)
         if node is None:
+            for order in self.nodes_for.values():
+                order.remove(name)
+            self.silent.discard(name)
+            self.suspects.discard(name)
             return
+        is_free = self.obstacle_of(node) is None
         for shape, order in self.nodes_for.items():
-            if unavailable(node, name in self.out_of_touch) is None and never(node, shape) is None:
-                order.put(node, self.held_of(name))
+            if is_free and never(node, shape) is None:
+                order.put(node, self.pending.held_of(name))
             else:
                 order.remove(name)
-        self._to_release.update(dict.fromkeys(sorted(node.attempts)))
-        self._to_release.update(dict.fromkeys(node.fast_failures))
-        self._suspects[name] = None
+        self._to_release.update(node.attempts)
+        for key in node.attempts:
+            self._judge(key)
+        self._note_suspect(name)
+        self._note_silence(node)
+
+    def _note_silence(self, node: NodeState) -> None:
+        """Index whether the node is silent, and when that, or what was said of it, ends by itself."""
+        lease = self.liveness.lease
+        since = self.liveness.silent_since(node, self.now)
+        if self.liveness.is_silent(node, self.now):
+            self.silent.add(node.name)
+        else:
+            self.silent.discard(node.name)
+        moments = [since + lease.out_of_touch_s, since + lease.lost_after_s, *ends(node)]
+        later = [moment for moment in moments if moment > self.now]
+        if later:
+            self.due.add(node.name, min(later))
+
+    def _look_again(self, key: Key) -> None:
+        """A node or an attempt is due."""
+        if isinstance(key, str):
+            self._touch_node(key)
+            return
+        batch = self.state.batches.get(key.batch)
+        if batch is not None and key.row in batch.active:
+            self._to_release.add(key)
+            self._judge(key)
+
+    def _judge(self, key: JobKey) -> None:
+        """Index whether the attempt may be given to another node, or when it may, or is to be looked at."""
+        batch = self.state.batches[key.batch]
+        waiting = self.waiting_of(batch, key.row)
+        if self.is_forsaken(key):
+            waiting.forsaken.add(key.row)
+        else:
+            waiting.forsaken.discard(key.row)
+        self._keep(waiting)
+        attempt = batch.active.get(key.row)
+        node = self.state.nodes.get(attempt.node) if attempt is not None else None
+        if attempt is None or node is None:
+            return
+        moments = [self.liveness.to_be_claimed_by(key)] if batch.status[key.row] == Status.ASSIGNED else []
+        if node.presence == "lost" or self.liveness.is_silent(node, self.now):
+            moments.append(self.liveness.given_up_at(node, attempt, self.now))
+        later = [moment for moment in moments if moment > self.now]
+        if later:
+            self.due.add(key, min(later))
 
     def _recheck_failed_builds(self) -> None:
         """Which nodes are there has changed: a build may now have failed on all of them."""
         for batch_id, batch in self.state.batches.items():
             if batch.build_failed and batch.end is None:
-                self._to_check[batch_id] = None
+                self._to_check.add(batch_id)
 
     def _forget(self, batch: BatchState) -> None:
         # What is under way for it counts no more: the name may soon be another batch's.
-        for event in list(self.pending.values()):
-            if isinstance(event, ev.JobEvent) and event.batch_id == batch.id:
-                self._unplan(event.scope)
+        for scope in self.pending.of_batch(batch.id):
+            for event in self.pending.drop(scope):
+                self._let_go(event)
         for waiting in self.waiting.pop(batch.id, ()):
             self.queues.remove(waiting)
             self._index_shape(waiting.group.shape)
-        for key in [key for key in self._to_release if key.batch == batch.id]:
-            del self._to_release[key]
+        self._to_release = {key for key in self._to_release if key.batch != batch.id}
+        self.liveness.forget(batch.id)
         for node in self.state.nodes.values():
             self._place_node(node)  # it may have had a job of the batch, assigned too late
-
-    def _waiting_of(self, batch: BatchState, row: int) -> Waiting:
-        groups = self.waiting[batch.id]
-        return groups[bisect_right(groups, row, key=lambda waiting: waiting.group.start) - 1]
+            self._note_suspect(node.name)
 
     def _keep(self, waiting: Waiting) -> None:
         if self.queues.keep(waiting):
@@ -297,33 +366,28 @@ class Agenda:
         elif shape not in self.nodes_for:
             order = self.nodes_for[shape] = NodeOrder(shape)
             for node in self.state.nodes.values():
-                if unavailable(node, node.name in self.out_of_touch) is None and never(node, shape) is None:
-                    order.put(node, self.held_of(node.name))
+                if self.obstacle_of(node) is None and never(node, shape) is None:
+                    order.put(node, self.pending.held_of(node.name))
 
     def _place_node(self, node: NodeState) -> None:
         """A node took or gave back something."""
-        held = self.held_of(node.name)
+        held = self.pending.held_of(node.name)
         for order in self.nodes_for.values():
             if node.name in order:
                 order.put(node, held)
 
     # --- what is to be looked at, once -------------------------------------------------------------
 
-    def take_releases(self) -> Iterable[JobKey]:
-        """The jobs that may have to be released."""
-        taken, self._to_release = self._to_release, {}
+    def take_releases(self) -> list[JobKey]:
+        """The jobs that may have to be released, in order."""
+        taken, self._to_release = sorted(self._to_release), set()
         return taken
 
-    def take_checks(self) -> Iterable[BatchId]:
-        """The batches that may have ended."""
-        taken, self._to_check = self._to_check, {}
+    def take_checks(self) -> list[BatchId]:
+        """The batches that may have ended, in order."""
+        taken, self._to_check = sorted(self._to_check), set()
         return taken
 
     def check_again(self, batch_id: BatchId) -> None:
-        """What was to be known of the batch's end can't be said yet."""
-        self._to_check[batch_id] = None
-
-    def take_suspects(self) -> Iterable[str]:
-        """The nodes that may be broken."""
-        taken, self._suspects = self._suspects, {}
-        return taken
+        """Whether the batch has ended can't be said yet."""
+        self._to_check.add(batch_id)

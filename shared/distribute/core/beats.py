@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from distribute.core.specs import Frozen
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from distribute.core.events import Kept, Label
+from distribute.core.ids import StoredName
+from distribute.core.specs import MAX_GPUS, Bytes, Frozen
+
+Figure = Annotated[float, Field(ge=0, le=1e12)]
 
 
 class Beat(Frozen):
-    """A node's heartbeat: what it is doing. Not history: only the last one of a node is kept.
+    """A node's heartbeat: what it is doing. Only the last one of a node is kept.
 
-    `load` is the one-minute load average, `owner_idle_s` the seconds since a person touched the
-    machine (None: can't be told), `running` the attempts that run, as `NAMESPACE/BATCH/JOB`.
+    `load` is the one-minute load average, `owner_idle_s` the seconds since a person touched the computer
+    (None: that can't be told), `running` names every attempt that the node has. Fields that a newer node
+    adds are ignored.
     """
 
-    node: str
-    incarnation: str
-    load: float
-    cpu_percent: float = 0.0
-    memory_available_bytes: int = 0
-    disk_free_bytes: int = 0
-    gpu_percent: tuple[float, ...] = ()
-    owner_idle_s: float | None = None
-    running: tuple[str, ...] = ()
+    model_config = ConfigDict(extra="ignore")
+
+    node: StoredName
+    incarnation: Label
+    load: Figure
+    cpu_percent: Figure = 0.0
+    memory_available_bytes: Bytes = 0
+    disk_free_bytes: Bytes = 0
+    gpu_percent: Annotated[tuple[Figure, ...], Field(max_length=MAX_GPUS)] = ()
+    owner_idle_s: Figure | None = None
+    running: Kept = ()

@@ -1,56 +1,126 @@
-"""The whole scheduling policy, pure and deterministic: same agenda, same time, same answer.
+"""The whole scheduling policy, pure and deterministic: equal agendas at the same time decide equally.
 
-In order: nodes given up for lost; jobs taken back (from lost or restarted nodes, of killed batches,
-where the build failed); broken nodes put in quarantine; batches seen to their end; and then jobs
-given to nodes (`placing`).
+In order: nodes given up for lost; broken nodes found out (`trials`); jobs taken back (from nodes that left or
+restarted, of killed batches, where the build failed); batches seen to their end; and then jobs given to nodes
+(`placing`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from distribute.core import events as ev
-from distribute.core.agenda import QUARANTINE_AFTER, Agenda
+from distribute.core.agenda import Agenda
 from distribute.core.decisions import Decisions
-from distribute.core.events import Append, Guard
-from distribute.core.fold_job import MAX_NODE_DEATHS
+from distribute.core.events import Append, Guard, time_of
 from distribute.core.ids import NodeId
-from distribute.core.matching import never
+from distribute.core.matching import is_quarantined, never
 from distribute.core.placing import place_jobs
-from distribute.core.state import BatchEnd, BatchState, JobKey, NodeState, Status
-
-QUARANTINE_BATCHES = 3
-"""A suspect that failed jobs of this many batches is broken, whether or not they succeeded elsewhere."""
+from distribute.core.state import Attempt, BatchEnd, BatchState, JobKey, NodeState, Status
+from distribute.core.trials import (
+    is_excusable,
+    is_on_trial,
+    is_proven_broken,
+    is_suspect,
+    probes,
+    quarantine_s,
+)
 
 BUILD_FAILED = "the build failed on every node that could run it"
 
 
-def decide(
-    agenda: Agenda, now: float, expired: Mapping[str, float], new_id: Callable[[], str]
-) -> list[Append]:
+def decide(agenda: Agenda, now: float, new_id: Callable[[], str]) -> list[Append]:
     """What the scheduler appends next.
 
     Args:
-        agenda: the state, and what was decided before and has not come back from the log yet.
+        agenda: the state, what was decided before and has not come back from the log yet, and who is silent.
         now: seconds since 1970.
-        expired: nodes silent for longer than their lease, and for how many seconds.
         new_id: makes the id of an event.
     """
-    decisions = Decisions(agenda, now, new_id)
-    _give_up_nodes(decisions, expired)
-    _quarantine(decisions)
+    agenda.pass_time(now)
+    decisions = Decisions(agenda, new_id)
+    _give_up_nodes(decisions)
+    _try_suspects(decisions)
     _release(decisions)
     _end_batches(decisions)
     place_jobs(decisions)
     return decisions.made
 
 
-def _give_up_nodes(decisions: Decisions, expired: Mapping[str, float]) -> None:
-    for name, silent_s in sorted(expired.items()):
-        node = decisions.agenda.state.nodes.get(name)
-        if node is not None and node.presence == "here" and NodeId(name) not in decisions.agenda.pending:
+def _give_up_nodes(decisions: Decisions) -> None:
+    agenda = decisions.agenda
+    for name in sorted(agenda.silent):
+        node = agenda.state.nodes[name]
+        silent_s = agenda.now - agenda.liveness.silent_since(node, agenda.now)
+        is_lost = silent_s >= agenda.liveness.lease.lost_after_s
+        if node.presence == "here" and is_lost and NodeId(name) not in agenda.pending:
             decisions.add(
-                ev.Lost(**decisions.stamp(), node=name, silent_s=round(silent_s, 1)), Guard(node.last_seq)
+                ev.Lost(**decisions.stamp(node.cause), node=name, silent_s=round(silent_s, 1)),
+                Guard(node.last_seq),
+            )
+
+
+# --- whose fault a failure is ----------------------------------------------------------------------
+
+
+def _try_suspects(decisions: Decisions) -> None:
+    """Have jobs that failed on a suspect run elsewhere; put a node that is proven broken in quarantine."""
+    agenda = decisions.agenda
+    for name in sorted(agenda.suspects):
+        node = agenda.state.nodes[name]
+        if is_quarantined(node, agenda.now):
+            _excuse(decisions, [key for key in node.fast_failures if is_excusable(agenda.state, node, key)])
+        elif NodeId(name) in agenda.pending or not _has_alternative(agenda, node):
+            continue
+        elif is_proven_broken(node):
+            _quarantine(decisions, node)
+        elif is_suspect(node):
+            chosen = list(probes(agenda.state, node))
+            _excuse(decisions, [key for key in chosen if is_excusable(agenda.state, node, key)])
+    agenda.held_back = {
+        name: frozenset(key.batch for key in agenda.state.nodes[name].fast_failures)
+        for name in sorted(agenda.suspects)
+        if is_on_trial(agenda.state, agenda.state.nodes[name], agenda.now)
+    }
+
+
+def _has_alternative(agenda: Agenda, node: NodeState) -> bool:
+    """Is there another node that can run one of the jobs which failed here, and is not about to go?"""
+    shapes = {agenda.state.batches[key.batch].group_of(key.row).shape: None for key in node.fast_failures}
+    return any(
+        other is not node
+        and agenda.obstacle_of(other) is None
+        and other.name not in agenda.pending.quarantines
+        and any(never(other, shape) is None for shape in shapes)
+        for other in agenda.state.nodes.values()
+    )
+
+
+def _quarantine(decisions: Decisions, node: NodeState) -> None:
+    jobs = "1 job" if node.blamed == 1 else f"{node.blamed} jobs"
+    until = time_of(decisions.agenda.now + quarantine_s(node))
+    decisions.add(
+        ev.Quarantined(
+            **decisions.stamp(),
+            node=node.name,
+            reason=f"{jobs} that failed here within seconds succeeded elsewhere",
+            until=until,
+        ),
+        Guard(node.last_seq),
+    )
+
+
+def _excuse(decisions: Decisions, keys: list[JobKey]) -> None:
+    for key in keys:
+        batch = decisions.agenda.state.batches[key.batch]
+        if batch.job_id(key.row) not in decisions.agenda.pending:
+            decisions.add(
+                ev.Excused(
+                    **decisions.stamp(),
+                    **batch.attempt_id(key.row)._asdict(),
+                    node=batch.suspects[key.row],
+                ),
+                Guard(batch.job_seq[key.row], batch.seq),
             )
 
 
@@ -61,103 +131,36 @@ def _release(decisions: Decisions) -> None:
     agenda = decisions.agenda
     for key in agenda.take_releases():
         batch = agenda.state.batches.get(key.batch)
-        if batch is None or batch.job_id(key.row) in agenda.pending:
+        attempt = batch.active.get(key.row) if batch is not None else None
+        if batch is None or attempt is None or batch.job_id(key.row) in agenda.pending:
             continue
-        found = _attempt_to_release(agenda, batch, key)
-        if found is None:
-            continue
-        node, reason = found
-        decisions.add(
-            ev.Released(
-                **decisions.stamp(),
-                namespace=batch.id.namespace,
-                batch=batch.id.batch,
-                job=batch.names[key.row],
-                attempt=batch.attempts[key.row],
-                node=node,
-                reason=reason,
-            ),
-            Guard(batch.job_seq[key.row], batch.seq),
-        )
+        found = _why_release(agenda, batch, key, attempt)
+        if found is not None:
+            decisions.release(batch, key.row, *found)
 
 
-def _attempt_to_release(
-    agenda: Agenda, batch: BatchState, key: JobKey
-) -> tuple[str, ev.ReleaseReason] | None:
-    """The node that must give the job back, and why; None where it may keep it."""
-    attempt = batch.active.get(key.row)
-    if attempt is None:
-        return _failure_to_take_back(agenda, batch, key)
-    node = agenda.state.nodes[attempt.node]
-    reason: ev.ReleaseReason | None = None
+def _why_release(
+    agenda: Agenda, batch: BatchState, key: JobKey, attempt: Attempt
+) -> tuple[ev.ReleaseReason, str | None] | None:
+    """Why the node must give the job back, and the id of the event that says so; None: it may keep it."""
     if batch.kill_wanted(key.row) or batch.end is not None:
-        reason = "killed"
-    elif node.presence == "lost":
-        reason = "node_lost"
-    elif node.presence == "left" or (node.keeps is not None and key not in node.keeps):
-        reason = "node_left"
-    elif attempt.seq < node.joined_seq:
-        reason = "node_restarted"
-    elif node.name in batch.build_failed:
-        reason = "build_failed"
-    return None if reason is None else (node.name, reason)
-
-
-def _failure_to_take_back(
-    agenda: Agenda, batch: BatchState, key: JobKey
-) -> tuple[str, ev.ReleaseReason] | None:
-    """A failure on a node that turned out to be broken: not the job's own."""
-    if batch.end is not None or batch.kill_wanted(key.row):
-        return None
-    if batch.status[key.row] not in {Status.FAILED, Status.RETRYING}:
-        return None
-    if key.row in batch.excused or key.row not in batch.failures:
-        return None
-    if batch.deaths.get(key.row, 0) >= MAX_NODE_DEATHS:
-        return None
-    node = agenda.state.nodes[batch.node_names[batch.outcomes.node[key.row]]]
-    if node.quarantined is None or key not in node.fast_failures:
-        return None
-    return node.name, "quarantined"
-
-
-def _quarantine(decisions: Decisions) -> None:
-    agenda = decisions.agenda
-    for name in agenda.take_suspects():
-        node = agenda.state.nodes.get(name)
-        if node is None or node.quarantined is not None or NodeId(name) in agenda.pending:
-            continue
-        reason = _why_broken(agenda, node)
-        if reason is not None:
-            decisions.add(ev.Quarantined(**decisions.stamp(), node=name, reason=reason), Guard(node.last_seq))
-
-
-def _why_broken(agenda: Agenda, node: NodeState) -> str | None:
-    """Many fast failures in a row are the node's fault where no other node fails the same batches.
-
-    So some other node must be there, and in use: either it succeeds with one of the batches, or the failures
-    are of so many batches that these can't be to blame.
-    """
-    if len(node.fast_failures) < QUARANTINE_AFTER or node.presence != "here":
-        return None
-    state = agenda.state
-    others = [
-        other
-        for other in state.nodes.values()
-        if other is not node and other.presence == "here" and other.quarantined is None
-    ]
-    failing_elsewhere = {key.batch for other in others for key in other.fast_failures}
-    failures = [key for key in node.fast_failures if key.batch not in failing_elsewhere]
-    if len(failures) < QUARANTINE_AFTER or not others:
-        return None
-    told = f"failed {len(failures)} jobs within seconds, one after another"
-    batch_ids = sorted({key.batch for key in failures})
-    for batch_id in batch_ids:
-        if any(other.name in state.batches[batch_id].succeeded_on for other in others):
-            return f"{told}, of {batch_id}, whose jobs succeed elsewhere"
-    if len(batch_ids) >= QUARANTINE_BATCHES:
-        return f"{told}, of {len(batch_ids)} batches"
-    return None
+        return "killed", batch.cause
+    node = agenda.state.nodes.get(attempt.node)
+    if node is None:
+        return "node_left", None
+    if node.presence == "left" or (key in node.dropped and node.leaving):
+        return "node_left", node.cause
+    if key in node.dropped:
+        return "node_restarted", node.cause
+    if node.name in batch.build_failed:
+        return "build_failed", None
+    if node.presence != "here" or node.name in agenda.silent:
+        return None  # it keeps the job until another node can take it, see `placing`
+    if batch.status[key.row] == Status.ASSIGNED:
+        is_late = agenda.now >= agenda.liveness.to_be_claimed_by(key)
+        return ("unclaimed", attempt.cause) if is_late else None
+    gone_at = agenda.liveness.gone_at(key)
+    return ("not_there", attempt.cause) if gone_at is not None and agenda.now >= gone_at else None
 
 
 # --- the end of a batch ----------------------------------------------------------------------------
@@ -167,29 +170,26 @@ def _end_batches(decisions: Decisions) -> None:
     agenda = decisions.agenda
     for batch_id in agenda.take_checks():
         batch = agenda.state.batches.get(batch_id)
-        if batch is None or batch_id in agenda.pending or batch_id in agenda.pending_jobs:
+        if batch is None or batch_id in agenda.pending or batch_id in agenda.pending.jobs:
             continue
-        if _in_doubt(agenda, batch):
+        if _is_in_doubt(agenda, batch):
             agenda.check_again(batch_id)
             continue
-        names = {"namespace": batch_id.namespace, "batch": batch_id.batch}
+        guard = Guard(batch.under_seq, batch.seq)
         if batch.end is None:
             end = _end_of(agenda, batch)
             if end is not None:
                 state, reason = end
                 decisions.add(
-                    ev.Completed(**decisions.stamp(), **names, state=state, reason=reason),
-                    Guard(batch.under_seq),
+                    ev.Completed(**decisions.stamp(), **batch_id._asdict(), state=state, reason=reason), guard
                 )
         elif not batch.archived and not batch.unarchived and not batch.active:
-            decisions.add(ev.BatchArchived(**decisions.stamp(), **names), Guard(batch.under_seq))
+            decisions.add(ev.BatchArchived(**decisions.stamp(), **batch_id._asdict()), guard)
 
 
 def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | None:
     """How the batch ended, and why jobs that still wait can't run; None while it goes on."""
-    if batch.active:
-        return None
-    if batch.counts[Status.RETRYING]:
+    if batch.active or batch.counts[Status.RETRYING]:
         return None
     if batch.counts[Status.QUEUED]:
         return ("failed", BUILD_FAILED) if _build_failed_everywhere(agenda, batch) else None
@@ -198,11 +198,11 @@ def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | 
     return ("failed" if batch.counts[Status.FAILED] or batch.counts[Status.KILLED] else "completed"), None
 
 
-def _in_doubt(agenda: Agenda, batch: BatchState) -> bool:
+def _is_in_doubt(agenda: Agenda, batch: BatchState) -> bool:
     """Is a node about to be put in quarantine, so that failures of the batch there will not count?"""
     return any(
         key.batch == batch.id
-        for name in agenda.pending_quarantines
+        for name in agenda.pending.quarantines
         for key in agenda.state.nodes[name].fast_failures
     )
 

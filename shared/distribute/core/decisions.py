@@ -3,37 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypedDict
 
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
-from distribute.core.events import Append, Guard
+from distribute.core.events import Append, Guard, time_of
+from distribute.core.state import BatchState
 
 
 class Stamp(TypedDict):
-    """The fields of an event that say who wrote it and when."""
+    """The fields of an event that say who wrote it, when, and because of which event."""
 
     id: str
     time: datetime
     author: str
+    causation: str | None
 
 
 class Decisions:
-    """What was decided so far, each planned in the agenda at once. `now` is in seconds since 1970."""
+    """What was decided so far, each planned in the agenda at once."""
 
-    def __init__(self, agenda: Agenda, now: float, new_id: Callable[[], str]) -> None:
+    def __init__(self, agenda: Agenda, new_id: Callable[[], str]) -> None:
         self.agenda = agenda
-        self.now = now
         self.made: list[Append] = []
         self._new_id = new_id
-        self._time = datetime.fromtimestamp(now, UTC)
+        self._time = time_of(agenda.now)
 
-    def stamp(self) -> Stamp:
-        """The stamp of a new event."""
-        return {"id": self._new_id(), "time": self._time, "author": ev.SCHEDULER}
+    def stamp(self, because_of: str | None = None) -> Stamp:
+        """The stamp of a new event. `because_of`: the id of the event that caused it, else the last one folded."""
+        return {
+            "id": self._new_id(),
+            "time": self._time,
+            "author": ev.SCHEDULER,
+            "causation": because_of or self.agenda.state.cause or None,
+        }
 
-    def add(self, event: ev.Event, guard: Guard) -> None:
-        """Decide on an event."""
+    def add(self, event: ev.Event, guard: Guard, *, follows: bool = False) -> None:
+        """Decide on an event. `follows`: its guard is the sequence of the one decided on before it."""
         self.agenda.plan(event)
-        self.made.append(Append(event, guard))
+        self.made.append(Append(event, guard, follows))
+
+    def release(
+        self, batch: BatchState, row: int, reason: ev.ReleaseReason, because_of: str | None = None
+    ) -> None:
+        """Decide to take an attempt from its node."""
+        event = ev.Released(
+            **self.stamp(because_of),
+            **batch.attempt_id(row)._asdict(),
+            node=batch.active[row].node,
+            reason=reason,
+        )
+        self.add(event, Guard(batch.job_seq[row], batch.seq))

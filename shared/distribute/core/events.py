@@ -1,54 +1,92 @@
 """Every fact there is, as one documented union.
 
-An event is about one scope: a batch, a job or a node. It says who wrote it (`author`), when by that
-author's clock (`time`), and which event made it happen (`causation`). The stream adds a sequence and
-its own time; those, not the author's clock, are what the fold uses (see `Recorded`).
+An event is about one scope: a batch, a job, a build or a node. It says who wrote it (`author`), when by
+that author's clock (`time`), and which event made the author act (`causation`). The log adds a sequence
+and its own time; the fold uses those, not the author's clock (see `Recorded`).
+
+Bounds stand here because anyone on the network can publish: what decodes as an event can do no harm.
+How to add or change a type: `CONTRIBUTING.md`. `tests/compat` holds samples of every version.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import AwareDatetime, Field, TypeAdapter
+from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter
 
-from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Scope, Under
+from distribute.core.ids import (
+    AttemptId,
+    AttemptNumber,
+    BatchId,
+    BuildId,
+    JobId,
+    NodeId,
+    Scope,
+    StoredName,
+    Under,
+)
 from distribute.core.manifest import Outputs
 from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabilities, Frozen
 
 SCHEDULER = "scheduler"
 ARCHIVER = "archiver"
-MAX_ATTEMPTS = 2**31 - 1
+
+MAX_KEPT = 10_000
+"""Attempts that a node can say it still has. More than any node can run."""
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+Time = Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)]
+"""A moment that every clock, column and JSON reader can hold."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+"""A duration: up to 300 years."""
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Text = Annotated[str, StringConstraints(max_length=10_000)]
+"""A reason, in words."""
+
+Label = Annotated[str, StringConstraints(max_length=256)]
+"""A version, an incarnation, the name of a GPU: text that we show and compare, and never interpret."""
+
+Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT)]
+"""Of a node's attempts, those it still has: they run, are frozen, or have ended and are not reported yet."""
 
 
 class EventBase(Frozen):
     """What every event carries."""
 
-    id: str
-    time: datetime
-    author: str
-    causation: str | None = None
+    id: Id
+    time: Time
+    author: StoredName
+    causation: Id | None = None
 
 
 class BatchEvent(EventBase):
     """Something happened to a batch."""
 
-    namespace: str
-    batch: str
+    namespace: StoredName
+    batch: StoredName
 
     @property
     def scope(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+    @property
+    def batch_id(self) -> BatchId:
         return BatchId(self.namespace, self.batch)
 
 
 class JobEvent(EventBase):
     """Something happened to an attempt of a job. `node` is its node, whoever writes the event."""
 
-    namespace: str
-    batch: str
-    job: str
-    attempt: int = Field(ge=1, le=MAX_ATTEMPTS)
-    node: str
+    namespace: StoredName
+    batch: StoredName
+    job: StoredName
+    attempt: AttemptNumber
+    node: StoredName
 
     @property
     def scope(self) -> JobId:
@@ -60,11 +98,11 @@ class JobEvent(EventBase):
 
 
 class BuildEvent(EventBase):
-    """Something happened to the build of a batch on a node."""
+    """Something happened to the build of a batch at a node."""
 
-    namespace: str
-    batch: str
-    node: str
+    namespace: StoredName
+    batch: StoredName
+    node: StoredName
 
     @property
     def scope(self) -> BuildId:
@@ -78,7 +116,7 @@ class BuildEvent(EventBase):
 class NodeEvent(EventBase):
     """Something happened to a node."""
 
-    node: str
+    node: StoredName
 
     @property
     def scope(self) -> NodeId:
@@ -93,7 +131,7 @@ class Submitted(BatchEvent):
 
     type: Literal["submitted"] = "submitted"
     v: Literal[1] = 1
-    user: str
+    user: StoredName
     spec: BatchSpec
 
 
@@ -102,7 +140,7 @@ class KillRequested(BatchEvent):
 
     type: Literal["kill_requested"] = "kill_requested"
     v: Literal[1] = 1
-    job: str | None = None
+    job: StoredName | None = None
 
 
 class RetryRequested(BatchEvent):
@@ -122,16 +160,16 @@ class Reprioritized(BatchEvent):
 
 
 class Completed(BatchEvent):
-    """The scheduler saw the batch's end. With a `reason`, jobs still queued failed with it."""
+    """The scheduler saw the batch's end. With a `reason`, jobs that were still queued failed with it."""
 
     type: Literal["completed"] = "completed"
     v: Literal[1] = 1
     state: Literal["completed", "failed", "killed"]
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class BatchArchived(BatchEvent):
-    """The results of every job of a batch that is over are in the archive, but for those that are missing."""
+    """All results of a batch that is over are in the archive, except those that are missing."""
 
     type: Literal["batch_archived"] = "batch_archived"
     v: Literal[1] = 1
@@ -147,8 +185,9 @@ class Deleted(BatchEvent):
 # --- jobs ------------------------------------------------------------------------------------------
 
 ReleaseReason = Literal[
-    "node_lost", "node_left", "node_restarted", "killed", "build_failed", "quarantined", "owner"
+    "node_lost", "node_left", "node_restarted", "killed", "build_failed", "unclaimed", "not_there"
 ]
+"""`unclaimed`: the node did not claim the job in time. `not_there`: the node says that it does not have it."""
 
 
 class Assigned(JobEvent):
@@ -158,28 +197,29 @@ class Assigned(JobEvent):
     v: Literal[1] = 1
     cpus: int = Field(ge=1, le=MAX_CPUS)
     memory_bytes: Bytes = 0
-    gpus: tuple[Annotated[int, Field(ge=0, lt=MAX_GPUS)], ...] = ()
+    gpus: Annotated[tuple[Annotated[int, Field(ge=0, lt=MAX_GPUS)], ...], Field(max_length=MAX_GPUS)] = ()
 
 
 class Claimed(JobEvent):
-    """The node took the job: it is this node's, and no other's, until it is finished or released."""
+    """The node took the job: it is this node's, and no other's, until it is finished, given back or released."""
 
     type: Literal["claimed"] = "claimed"
     v: Literal[1] = 1
 
 
 class Started(JobEvent):
-    """The job's process runs."""
+    """The job's process runs. Left out where the process ended within 100 ms."""
 
     type: Literal["started"] = "started"
     v: Literal[1] = 1
 
 
 class Finished(JobEvent):
-    """The job's process ended, and its outputs are in the results bucket, not yet checked.
+    """The job's process ended, and its outputs are in the results bucket, not checked yet.
 
-    `exit_code` and `signal` are of the job's own process; `reason` says in words why a failure is one.
-    `wall_s` counts no pauses. `outputs` None: nothing was left, not even a line of output.
+    `exit_code` and `signal` are those of the job's own process; `reason` says why a failure is one.
+    `started_at` is when the process started, by the node's clock (None: it never did). `wall_s` counts no
+    pauses. `outputs` None: the job left nothing, not even a line of output, and nothing is to be archived.
     """
 
     type: Literal["finished"] = "finished"
@@ -187,20 +227,36 @@ class Finished(JobEvent):
     succeeded: bool
     exit_code: int | None = Field(default=None, ge=0, le=255)
     signal: int | None = Field(default=None, ge=1, le=255)
-    reason: str | None = None
-    wall_s: float = 0.0
-    cpu_s: float = 0.0
-    paused_s: float = 0.0
+    reason: Text | None = None
+    started_at: Time | None = None
+    wall_s: Seconds = 0.0
+    cpu_s: Seconds = 0.0
+    paused_s: Seconds = 0.0
     max_rss_bytes: Bytes = 0
     outputs: Outputs | None = None
 
 
+class Yielded(JobEvent):
+    """The node gives the job back, unfinished: no failure of the job's. `reason` says why."""
+
+    type: Literal["yielded"] = "yielded"
+    v: Literal[1] = 1
+    reason: Text
+
+
 class Released(JobEvent):
-    """The scheduler took the job from `node`. What the node still says of this attempt is fenced."""
+    """The scheduler took the job from `node`. Whatever the node still says of this attempt counts for nothing."""
 
     type: Literal["released"] = "released"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     reason: ReleaseReason
+
+
+class Excused(JobEvent):
+    """The scheduler takes back the failure of this attempt: its node may be to blame. The job runs again elsewhere."""
+
+    type: Literal["excused"] = "excused"
+    v: Literal[1] = 1
 
 
 class JobArchived(JobEvent):
@@ -208,34 +264,58 @@ class JobArchived(JobEvent):
 
     type: Literal["job_archived"] = "job_archived"
     v: Literal[1] = 1
-    missing: str | None = None
+    missing: Text | None = None
+
+
+# --- builds ----------------------------------------------------------------------------------------
+
+
+class BuildStarted(BuildEvent):
+    """The node builds a batch, before its first job there."""
+
+    type: Literal["build_started"] = "build_started"
+    v: Literal[1] = 1
+
+
+class BuildFinished(BuildEvent):
+    """The build ended. `outputs` holds what it printed, `<batch>_build_output-<node>.txt`."""
+
+    type: Literal["build_finished"] = "build_finished"
+    v: Literal[1] = 1
+    succeeded: bool
+    reason: Text | None = None
+    wall_s: Seconds = 0.0
+    outputs: Outputs | None = None
 
 
 # --- nodes -----------------------------------------------------------------------------------------
 
 
 class Joined(NodeEvent):
-    """A node-runner started, or came back. What it was doing before, it does no longer.
+    """A node-runner started, or is back. Of its attempts it still has those it `keeps`.
 
-    `incarnation` is new with every start of the runner. `gpus` names each GPU, in order of index.
+    `incarnation` is new with every start of the runner, `boot_id` with every start of the computer.
+    `gpus` names each GPU, in order of index.
     """
 
     type: Literal["joined"] = "joined"
-    v: Literal[1] = 1
-    incarnation: str
+    v: Literal[2] = 2
+    incarnation: Label
+    boot_id: Label = ""
+    keeps: Kept = ()
     capabilities: Capabilities
     cpus: int = Field(ge=1, le=MAX_CPUS)
     memory_bytes: Bytes
-    gpus: tuple[str, ...] = Field(default=(), max_length=MAX_GPUS)
-    version: str
+    gpus: Annotated[tuple[Label, ...], Field(max_length=MAX_GPUS)] = ()
+    version: Label
 
 
 class Leaving(NodeEvent):
-    """A node-runner ends: it takes nothing more, and of its jobs still reports those it `keeps`, by name."""
+    """A node-runner ends: it takes nothing new, and of its attempts still reports those it `keeps`."""
 
     type: Literal["leaving"] = "leaving"
-    v: Literal[1] = 1
-    keeps: tuple[str, ...]
+    v: Literal[2] = 2
+    keeps: Kept
 
 
 class Left(NodeEvent):
@@ -246,11 +326,19 @@ class Left(NodeEvent):
 
 
 class Lost(NodeEvent):
-    """The scheduler gave the node up: it was silent for longer than its lease."""
+    """The scheduler heard nothing of the node for `silent_s` seconds. Its attempts stay its own until another
+    node can take them."""
 
     type: Literal["lost"] = "lost"
     v: Literal[1] = 1
-    silent_s: float
+    silent_s: Seconds
+
+
+class Forgotten(NodeEvent):
+    """A person wants a node that is gone for good to be listed no more."""
+
+    type: Literal["forgotten"] = "forgotten"
+    v: Literal[1] = 1
 
 
 class PauseRequested(NodeEvent):
@@ -258,16 +346,17 @@ class PauseRequested(NodeEvent):
 
     type: Literal["pause_requested"] = "pause_requested"
     v: Literal[1] = 1
-    until: AwareDatetime
+    until: Time
 
 
 class Paused(NodeEvent):
-    """The node stands still until `until` at the latest."""
+    """The node lends nothing until `until` at the latest. Of its attempts it `keeps` these, frozen."""
 
     type: Literal["paused"] = "paused"
-    v: Literal[1] = 1
-    until: AwareDatetime
-    reason: str
+    v: Literal[2] = 2
+    until: Time
+    reason: Text
+    keeps: Kept = ()
 
 
 class Resumed(NodeEvent):
@@ -278,11 +367,12 @@ class Resumed(NodeEvent):
 
 
 class DrainRequested(NodeEvent):
-    """A person wants the node to take no new jobs."""
+    """A person wants the node to take no new jobs, until `until` where that is given."""
 
     type: Literal["drain_requested"] = "drain_requested"
-    v: Literal[1] = 1
-    reason: str = ""
+    v: Literal[2] = 2
+    reason: Text = ""
+    until: Time | None = None
 
 
 class Undrained(NodeEvent):
@@ -292,38 +382,13 @@ class Undrained(NodeEvent):
     v: Literal[1] = 1
 
 
-class BuildStarted(NodeEvent):
-    """The node builds a batch, before its first job there."""
-
-    type: Literal["build_started"] = "build_started"
-    v: Literal[1] = 1
-    namespace: str
-    batch: str
-
-
-class BuildFinished(NodeEvent):
-    """The build ended. `outputs` holds its output, `<batch>_build_output-<node>.txt`."""
-
-    type: Literal["build_finished"] = "build_finished"
-    v: Literal[1] = 1
-    namespace: str
-    batch: str
-    succeeded: bool
-    reason: str | None = None
-    wall_s: float = 0.0
-    outputs: Outputs | None = None
-
-    @property
-    def batch_id(self) -> BatchId:
-        return BatchId(self.namespace, self.batch)
-
-
 class Quarantined(NodeEvent):
-    """The scheduler gives the node no more jobs: it failed several fast, one after another."""
+    """The scheduler gives the node nothing new until `until`: jobs that failed there succeed elsewhere."""
 
     type: Literal["quarantined"] = "quarantined"
-    v: Literal[1] = 1
-    reason: str
+    v: Literal[2] = 2
+    reason: Text
+    until: Time
 
 
 Event = Annotated[
@@ -338,19 +403,22 @@ Event = Annotated[
     | Claimed
     | Started
     | Finished
+    | Yielded
     | Released
+    | Excused
     | JobArchived
+    | BuildStarted
+    | BuildFinished
     | Joined
     | Leaving
     | Left
     | Lost
+    | Forgotten
     | PauseRequested
     | Paused
     | Resumed
     | DrainRequested
     | Undrained
-    | BuildStarted
-    | BuildFinished
     | Quarantined,
     Field(discriminator="type"),
 ]
@@ -359,22 +427,22 @@ EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 class Guard(NamedTuple):
-    """The condition of an append: the last event of the event's `guard_scope` is at `last_seq` (0: none).
+    """The condition of an append: the last event of what it guards is at `last_seq` (0: there is none).
 
-    `since` is the sequence the scope's story begins after: events of the scope at or before it belong
-    to a deleted batch of the same name, and count as none.
+    `since` is the sequence that the scope's story begins behind: events at or before it belong to a deleted
+    batch of the same name, and count as none. What is guarded: `guard_scope`.
     """
 
     last_seq: int
     since: int = 0
 
     def holds(self, found_seq: int) -> bool:
-        """Does the guard let an event pass, where the scope's last event is at `found_seq`?"""
+        """Does the guard let an event pass, where the last event is at `found_seq`?"""
         return found_seq == self.last_seq or (self.last_seq <= self.since and found_seq <= self.since)
 
     @property
     def behind(self) -> int:
-        """An event that passed the guard is the first of its scope behind this sequence."""
+        """An event that passed the guard is the first of what it guards behind this sequence."""
         return max(self.last_seq, self.since)
 
 
@@ -387,14 +455,26 @@ class Recorded(NamedTuple):
 
 
 class Append(NamedTuple):
-    """An event to be appended, under a guard. What pure code returns instead of writing."""
+    """An event to be appended, under a guard. What pure code returns instead of writing.
+
+    `follows`: the sequence of the append made just before this one is what `guard` is to be; where that one
+    is refused, so is this.
+    """
 
     event: Event
     guard: Guard
+    follows: bool = False
+
+
+def time_of(now: float) -> datetime:
+    """A clock's reading, in seconds since 1970, as the time of an event. A clock that is out of all bounds, as after a
+    flat battery, stops nobody: it counts as the nearest bound."""
+    return datetime.fromtimestamp(min(max(now, EARLIEST.timestamp()), LATEST.timestamp()), UTC)
 
 
 def guard_scope(event: Event) -> Scope | Under:
-    """Whose last event the event's guard speaks of: for what ends a batch, everything under it."""
+    """What must not have moved on for the event to be stored: its scope; for what ends a batch, everything
+    under the batch. So whoever reads that a batch is over may believe it."""
     if isinstance(event, Completed | BatchArchived | Deleted):
         return Under(event.scope)
     return event.scope

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distribute.core.agenda import Agenda
-from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, unavailable
-from distribute.core.state import BatchState, NodeState, Shape, Status
+from distribute.core.gpu_work import fits_beside_gpu_work
+from distribute.core.ids import BatchId
+from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never
+from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
+from distribute.core.trials import is_probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +35,9 @@ def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
     status = Status(batch.status[row])
     match status:
         case Status.ASSIGNED | Status.CLAIMED | Status.RUNNING:
-            attempt = batch.active[row]
-            return Explanation(f"{status.name.lower()}: attempt {attempt.number} at {attempt.node}")
+            return _explain_in_flight(agenda, batch, row, status)
         case Status.RETRYING:
-            return Explanation("failed, and runs again once the archiver has what it left")
+            return Explanation("failed, and runs again as soon as what it left is archived")
         case Status.SUCCEEDED:
             return Explanation("succeeded" + _archived(batch, row))
         case Status.FAILED:
@@ -45,7 +47,7 @@ def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
         case Status.KILLED:
             return Explanation("killed on request")
         case Status.QUEUED:
-            return _explain_queued(agenda, batch, batch.group_of(row).shape)
+            return _explain_queued(agenda, batch, row)
 
 
 def _archived(batch: BatchState, row: int) -> str:
@@ -54,10 +56,23 @@ def _archived(batch: BatchState, row: int) -> str:
     return ", not archived yet" if row in batch.unarchived else ""
 
 
-def _explain_queued(agenda: Agenda, batch: BatchState, shape: Shape) -> Explanation:
+def _explain_in_flight(agenda: Agenda, batch: BatchState, row: int, status: Status) -> Explanation:
+    attempt = batch.active[row]
+    told = f"{status.name.lower()}: attempt {attempt.number} at {attempt.node}"
+    node = agenda.state.nodes.get(attempt.node)
+    if node is None or not (node.presence == "lost" or node.name in agenda.silent):
+        return Explanation(told)
+    left_s = agenda.liveness.given_up_at(node, attempt, agenda.now) - agenda.now
+    if agenda.is_forsaken(JobKey(batch.id, row)):
+        return Explanation(f"{told}, which is silent: the first other node that can takes it over")
+    return Explanation(f"{told}, which is silent: waits up to {left_s:.0f} s more for it")
+
+
+def _explain_queued(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
+    shape = batch.group_of(row).shape
     verdicts = tuple(
         Verdict(node.name, obstacle, _put(agenda, node, shape, batch, obstacle))
-        for node, obstacle in ((node, obstacle_at(agenda, batch, shape, node)) for node in _nodes(agenda))
+        for node, obstacle in ((node, obstacle_at(agenda, batch, row, node)) for node in _nodes(agenda))
     )
     able = sum(never(node, shape) is None for node in _nodes(agenda))
     if not verdicts:
@@ -69,16 +84,31 @@ def _explain_queued(agenda: Agenda, batch: BatchState, shape: Shape) -> Explanat
     return Explanation(f"waits: {able} of {len(verdicts)} nodes could run it, none can now", verdicts)
 
 
-def obstacle_at(agenda: Agenda, batch: BatchState, shape: Shape, node: NodeState) -> Obstacle | None:
-    """The first thing that keeps this node from a job of this batch and shape now."""
+def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) -> Obstacle | None:
+    """The first thing that keeps this node from the job in this row now."""
+    shape = batch.group_of(row).shape
     return (
         never(node, shape)
-        or unavailable(node, node.name in agenda.out_of_touch)
+        or agenda.obstacle_of(node)
         or (Obstacle.BUILD_FAILED if node.name in batch.build_failed else None)
-        or busy(node, shape, agenda.held_of(node.name))
-        or (None if shape.gpus or node.name not in agenda.kept_for_gpu_work() else Obstacle.KEPT_FOR_GPU_WORK)
+        or busy(node, shape, agenda.pending.held_of(node.name))
+        or _trial_at(agenda, batch, row, node)
         or (None if agenda.reserved.get(node.name, shape) == shape else Obstacle.RESERVED)
+        or _gpu_work_at(agenda, batch, shape, node)
     )
+
+
+def _trial_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) -> Obstacle | None:
+    if is_probe(batch, row):
+        return Obstacle.ON_TRIAL if batch.suspects[row] == node.name else None
+    held_back: frozenset[BatchId] = agenda.held_back.get(node.name, frozenset())
+    return Obstacle.ON_TRIAL if batch.id in held_back else None
+
+
+def _gpu_work_at(agenda: Agenda, batch: BatchState, shape: Shape, node: NodeState) -> Obstacle | None:
+    if agenda.reserved.get(node.name) == shape or fits_beside_gpu_work(agenda, node, shape, batch.priority):
+        return None
+    return Obstacle.KEPT_FOR_GPU_WORK
 
 
 def _nodes(agenda: Agenda) -> Iterator[NodeState]:

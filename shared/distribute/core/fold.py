@@ -1,34 +1,19 @@
 """`apply`: the only place that changes state. Live, on restart, in replay, in the simulator alike.
 
-The table `JOB_TRANSITIONS` says which event a job takes in which status; what each does stands in
-`fold_job`, `fold_batch` and `fold_node`. Since every append is guarded, an event that fits no state is a
-peer's mistake: it changes nothing, and is counted and named in the state (`misfits`), so that a peer
-can't stop the readers.
+What an event does to its batch stands in `fold_batch` and `fold_job`, what it does to a node in `fold_node`;
+`accounts` keeps beside them what attempts take of nodes and users. Every append is guarded, so an event that
+fits no state is a peer's mistake or a forgery: it changes nothing, and is counted and named (`misfits`).
+`apply` never raises, whatever the order or the times, so that no event can stop its readers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import assert_never
-
+from distribute.core import accounts
 from distribute.core import events as ev
-from distribute.core import fold_batch, fold_job, fold_node
-from distribute.core.events import Recorded
-from distribute.core.state import State, Status
-
-JOB_TRANSITIONS: Mapping[type[ev.JobEvent], frozenset[Status]] = {
-    ev.Assigned: frozenset({Status.QUEUED, Status.KILLED, Status.FAILED}),
-    ev.Claimed: frozenset({Status.ASSIGNED}),
-    ev.Started: frozenset({Status.CLAIMED}),
-    ev.Finished: frozenset({Status.CLAIMED, Status.RUNNING}),
-    ev.Released: frozenset(Status) - {Status.SUCCEEDED},
-    ev.JobArchived: frozenset(
-        {Status.RETRYING, Status.SUCCEEDED, Status.FAILED, Status.KILLED, Status.QUEUED}
-    ),
-}
-"""In which status a job takes which event. A job whose batch was killed or ended while its assignment was
-under way is `KILLED` or `FAILED` already: it takes the assignment, so that the scheduler can release it. Of a
-job that is not in flight, a release takes back a failure, if a person has not seen to the job meanwhile."""
+from distribute.core.events import LATEST, Recorded
+from distribute.core.fold_batch import UnderBatch, advance
+from distribute.core.fold_node import apply_node_event
+from distribute.core.state import State
 
 
 def apply(state: State, recorded: Recorded) -> None:
@@ -36,150 +21,62 @@ def apply(state: State, recorded: Recorded) -> None:
     seq, time, event = recorded
     if seq <= state.seq:
         return
-    state.seq = seq
-    state.time = time
+    if not 0.0 <= time <= LATEST.timestamp():
+        time = state.time
+        recorded = Recorded(seq, time, event)
+    state.seq, state.time, state.cause = seq, time, event.id
+    if isinstance(event, ev.NodeEvent):
+        misfit = apply_node_event(state, event)
+    else:
+        misfit = _apply_under_batch(state, recorded, event)
+    if misfit is not None:
+        state.misfits += 1
+        state.last_misfit = f"event {seq} ({event.type} by {event.author} of {event.scope}): {misfit}"
+
+
+def _apply_under_batch(state: State, recorded: Recorded, event: UnderBatch) -> str | None:
+    """Fold an event of a batch, a job or a build; why it does not fit, or None."""
+    before = state.batches.get(event.batch_id)
+    row = before.rows.get(event.job) if before is not None and isinstance(event, ev.JobEvent) else None
+    attempt = before.active.get(row) if before is not None and row is not None else None
+    suspect = before.suspects.get(row) if before is not None and row is not None else None
+    batch, misfit = advance(before, recorded)
+    if misfit is not None:
+        return misfit
     match event:
         case ev.JobEvent():
-            why = _apply_job_event(state, time, event)
-        case ev.NodeEvent():
-            why = _apply_node_event(state, event)
+            if batch is None or row is None:
+                return None
+            now = batch.active.get(row)
+            finished = event if isinstance(event, ev.Finished) else None
+            if attempt is not None and now is not attempt:
+                held_s = accounts.held_s(attempt, recorded.time, finished)
+                accounts.give_back(state, batch, row, attempt, held_s)
+            if now is not None and now is not attempt:
+                accounts.take(state, batch, row, now)
+            if finished is not None:
+                accounts.judge(state, batch, row, suspect, finished)
+        case ev.BuildFinished():
+            node = state.nodes.get(event.node)
+            if node is not None and event.succeeded:
+                node.builds.add(event.batch_id)
+        case ev.Submitted():
+            assert batch is not None, "a submission that fits makes a batch"
+            state.batches[batch.id] = batch
+        case ev.Deleted():
+            _delete(state, recorded)
         case _:
-            why = _apply_batch_event(state, time, event)
-    if why is not None:
-        state.misfits += 1
-        state.last_misfit = f"event {seq} ({event.type} by {event.author} of {event.scope}): {why}"
-
-
-def _apply_batch_event(
-    state: State,
-    time: float,
-    event: ev.Submitted
-    | ev.KillRequested
-    | ev.RetryRequested
-    | ev.Reprioritized
-    | ev.Completed
-    | ev.BatchArchived
-    | ev.Deleted,
-) -> str | None:
-    """Fold it; why it does not fit, or None."""
-    batch = state.batches.get(event.scope)
-    if batch is None:
-        if event.type != "submitted":
-            return "there is no such batch"
-        if event.spec.id != event.scope:
-            return f"its specification is of {event.spec.id}"
-        state.batches[event.scope] = fold_batch.submit(event, state.seq, time)
-        return None
-    batch.last_seq = batch.under_seq = state.seq
-    match event.type:
-        case "submitted":
-            return "this batch exists"
-        case "kill_requested":
-            return fold_batch.request_kill(batch, event.job)
-        case "retry_requested":
-            return fold_batch.request_retry(batch, event.failed_only)
-        case "reprioritized":
-            batch.priority = event.priority
-            return None
-        case "completed":
-            return fold_batch.complete(batch, time, event)
-        case "batch_archived":
-            return fold_batch.archive(batch)
-        case "deleted":
-            return fold_batch.delete(state, batch, time)
-        case _:
-            assert_never(event)
-
-
-def _apply_job_event(
-    state: State,
-    time: float,
-    event: ev.Assigned | ev.Claimed | ev.Started | ev.Finished | ev.Released | ev.JobArchived,
-) -> str | None:
-    """Fold it; why it does not fit, or None."""
-    batch = state.batches.get(event.batch_id)
-    if batch is not None:
-        batch.under_seq = state.seq
-    row = batch.rows.get(event.job) if batch is not None else None
-    # The archiver may have been at it when a person deleted the batch: no mistake of anybody's.
-    may_be_late = event.type == "job_archived"
-    if batch is None or row is None:
-        return None if may_be_late else "there is no such job"
-    batch.job_seq[row] = state.seq
-    status = batch.status[row]
-    if status not in JOB_TRANSITIONS[type(event)]:
-        return f"the job is {Status(status).name.lower()}"
-    if event.type == "assigned":
-        return fold_job.assign(state, batch, row, time, event)
-    if event.attempt != batch.attempts[row]:
-        return None if may_be_late else f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
-    attempt = batch.active.get(row)
-    if attempt is not None and attempt.node != event.node:
-        return f"the job is at {attempt.node}"
-    match event.type:
-        case "claimed":
-            fold_job.claim(batch, row)
-        case "started":
-            fold_job.start(batch, row, time)
-        case "finished":
-            fold_job.finish(state, batch, row, time, event)
-        case "job_archived":
-            fold_job.archive(batch, row, event.missing)
-        case "released":
-            return fold_job.release(state, batch, row, time, event)
-        case _:
-            assert_never(event)
+            pass
     return None
 
 
-def _apply_node_event(
-    state: State,
-    event: ev.Joined
-    | ev.Leaving
-    | ev.Left
-    | ev.Lost
-    | ev.PauseRequested
-    | ev.Paused
-    | ev.Resumed
-    | ev.DrainRequested
-    | ev.Undrained
-    | ev.BuildStarted
-    | ev.BuildFinished
-    | ev.Quarantined,
-) -> str | None:
-    """Fold it; why it does not fit, or None."""
-    if event.type == "joined":
-        fold_node.join(state, event)
-        return None
-    node = state.nodes.get(event.node)
-    if node is None:
-        return "there is no such node"
-    node.last_seq = state.seq
-    match event.type:
-        case "leaving":
-            fold_node.leave(state, node, event)
-        case "left":
-            node.presence = "left"
-        case "lost":
-            node.presence = "lost"
-        case "pause_requested":
-            pass  # the node answers with `paused`; until then it stands as it was
-        case "paused":
-            node.paused_until = event.until.timestamp()
-            node.pause_reason = event.reason
-        case "resumed":
-            node.paused_until = node.pause_reason = None
-        case "drain_requested":
-            node.draining = event.reason
-        case "undrained":
-            node.draining = node.quarantined = None
-            node.fast_failures.clear()
-        case "build_started":
-            fold_node.start_build(state, node, event)
-        case "build_finished":
-            fold_node.finish_build(state, node, event)
-        case "quarantined":
-            node.quarantined = event.reason
-        case _:
-            assert_never(event)
-    return None
+def _delete(state: State, recorded: Recorded) -> None:
+    """Forget a batch. What was assigned while its end was under way ends with it: its node stops at the same word."""
+    event = recorded.event
+    assert isinstance(event, ev.Deleted), "only a deletion deletes"
+    batch = state.batches[event.scope]
+    for row, attempt in sorted(batch.active.items()):
+        accounts.give_back(state, batch, row, attempt, accounts.held_s(attempt, recorded.time, None))
+        del batch.active[row]
+    del state.batches[batch.id]
+    accounts.forget_batch(state, batch.id)

@@ -1,21 +1,97 @@
-"""What batch events do to a batch. Called by `fold.apply` alone.
+"""What a batch's own events, and those of its jobs and builds, do to it: the whole life of one batch.
 
-Each function returns why the event does not fit, or None once it is done.
+What a batch accepts depends on these alone, never on nodes or other batches. So whoever reads only the events
+under a batch (`projections`) comes to the same answer as the scheduler, which folds them all.
 """
 
 from __future__ import annotations
 
 from array import array
+from typing import NamedTuple, assert_never
 
 from distribute.core import events as ev
-from distribute.core.fold_job import end_attempt, set_status
+from distribute.core import fold_job
+from distribute.core.events import Recorded
+from distribute.core.fold_job import set_status
 from distribute.core.specs import BatchSpec, Job
-from distribute.core.state import BatchState, Group, Shape, State, Status
+from distribute.core.state import BatchState, Group, Shape, Status
 
 NO_ROW = -1
 
 
-def submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
+UnderBatch = ev.BatchEvent | ev.JobEvent | ev.BuildEvent
+
+
+class Advanced(NamedTuple):
+    """What became of a batch by an event: None where there is none (any more). `misfit`: why it did not fit."""
+
+    batch: BatchState | None
+    misfit: str | None
+
+
+def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
+    """Fold an event under a batch into it, in place. Never raises."""
+    seq, time, event = recorded
+    if batch is None:
+        if not isinstance(event, ev.Submitted):
+            return Advanced(None, None if event.type == "job_archived" else "there is no such batch")
+        if event.spec.id != event.scope:
+            return Advanced(None, f"its specification is of {event.spec.id}")
+        return Advanced(_submit(event, seq, time), None)
+    batch.under_seq = seq
+    match event:
+        case ev.JobEvent():
+            return Advanced(batch, fold_job.apply(batch, seq, time, event))
+        case ev.BuildStarted():
+            batch.building[event.node] = time
+            return Advanced(batch, None)
+        case ev.BuildFinished():
+            _finish_build(batch, event)
+            return Advanced(batch, None)
+        case ev.BatchEvent():
+            batch.last_seq = seq
+            misfit = _apply(batch, time, event)
+            if misfit is None:
+                batch.cause = event.id
+            return Advanced(None if misfit is None and event.type == "deleted" else batch, misfit)
+        case _:
+            raise TypeError(f"{event.type} is not about a batch")
+
+
+BatchEvent = (
+    ev.Submitted
+    | ev.KillRequested
+    | ev.RetryRequested
+    | ev.Reprioritized
+    | ev.Completed
+    | ev.BatchArchived
+    | ev.Deleted
+)
+
+
+def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
+    """Fold an event of the batch's own scope; why it does not fit, or None."""
+    match event.type:
+        case "submitted":
+            return "this batch exists"
+        case "kill_requested":
+            return _request_kill(batch, event.job)
+        case "retry_requested":
+            return _request_retry(batch, event.failed_only)
+        case "reprioritized":
+            batch.priority = event.priority
+            return None
+        case "completed":
+            return _complete(batch, time, event)
+        case "batch_archived":
+            return _archive(batch)
+        case "deleted":
+            return None if batch.end is not None else "the batch is not over"
+        case _:
+            assert_never(event)
+
+
+def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
     """The state of a new batch: every job queued."""
     spec = event.spec
     groups, order = _group(spec)
@@ -28,6 +104,7 @@ def submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         seq=seq,
         last_seq=seq,
         under_seq=seq,
+        cause=event.id,
         user=event.user,
         kind=spec.work.kind,
         priority=spec.priority,
@@ -79,7 +156,7 @@ def _move_all(batch: BatchState, origin: Status, target: Status) -> None:
     batch.counts[origin] = 0
 
 
-def request_kill(batch: BatchState, job: str | None) -> str | None:
+def _request_kill(batch: BatchState, job: str | None) -> str | None:
     """End what waits; what is in flight is marked, and released by the scheduler."""
     if batch.end is not None:
         return "the batch is over"
@@ -100,7 +177,7 @@ def request_kill(batch: BatchState, job: str | None) -> str | None:
     return None
 
 
-def request_retry(batch: BatchState, failed_only: bool) -> str | None:
+def _request_retry(batch: BatchState, failed_only: bool) -> str | None:
     """Queue again what failed or was killed, with its failures forgotten."""
     if batch.kill_all and batch.end is None:
         return "the batch is still being killed"
@@ -109,8 +186,8 @@ def request_retry(batch: BatchState, failed_only: bool) -> str | None:
         while row != NO_ROW:
             set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
             batch.kill_rows.discard(row)
-            batch.excused.discard(row)
-            for forgotten in (batch.failures, batch.deaths, batch.reasons):
+            batch.inexcusable.discard(row)
+            for forgotten in (batch.failures, batch.suspects, batch.deaths, batch.reasons):
                 forgotten.pop(row, None)
             row = batch.status.find(status, row + 1)
     if batch.kill_all:  # what stays killed may still have an assignment under way
@@ -122,10 +199,10 @@ def request_retry(batch: BatchState, failed_only: bool) -> str | None:
     return None
 
 
-def complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
+def _complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
     """The batch is over. With a reason, what still waits can't ever run, and has failed.
 
-    Its guard knows nothing of the jobs' events: a scheduler that had not read the last of them may be wrong.
+    Its guard counts everything under the batch, so only a forged one is refused here.
     """
     if batch.end is not None:
         return "the batch is over"
@@ -142,7 +219,7 @@ def complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
     return None
 
 
-def archive(batch: BatchState) -> str | None:
+def _archive(batch: BatchState) -> str | None:
     """Everything the batch left is safe."""
     if batch.end is None:
         return "the batch is not over"
@@ -152,20 +229,11 @@ def archive(batch: BatchState) -> str | None:
     return None
 
 
-def delete(state: State, batch: BatchState, time: float) -> str | None:
-    """Forget the batch. What the log says of it stays; its name is free.
-
-    What was assigned while this was under way ends with it: its node stops at the same word.
-    """
-    if batch.end is None:
-        return "the batch is not over"
-    for row in sorted(batch.active):
-        end_attempt(state, batch, row, time)
-    del state.batches[batch.id]
-    for node in state.nodes.values():
-        node.builds.discard(batch.id)
-        node.building.discard(batch.id)
-        node.fast_failures = [key for key in node.fast_failures if key.batch != batch.id]
-        if node.keeps is not None:
-            node.keeps = {key for key in node.keeps if key.batch != batch.id}
-    return None
+def _finish_build(batch: BatchState, event: ev.BuildFinished) -> None:
+    """The node can run the batch's jobs from now on, or can't."""
+    batch.building.pop(event.node, None)
+    if event.succeeded:
+        batch.built_on.add(event.node)
+        batch.build_failed.pop(event.node, None)
+    else:
+        batch.build_failed[event.node] = event.reason or "the build failed"

@@ -1,36 +1,33 @@
-"""What job events do to a job, its node and its user. Called by `fold.apply` alone.
+"""What job events do to a batch. Called by `fold_batch.advance` alone.
 
 Each function returns why the event does not fit, or None once it is done.
 """
 
 from __future__ import annotations
 
-from math import exp2
+from typing import assert_never
 
 from distribute.core import events as ev
-from distribute.core.state import (
-    IN_FLIGHT,
-    NO_EXIT_CODE,
-    Attempt,
-    BatchState,
-    JobKey,
-    NodeState,
-    Shape,
-    State,
-    Status,
-    Usage,
-)
+from distribute.core.state import NO_EXIT_CODE, Attempt, BatchState, Status
+from distribute.core.transitions import JOB_TRANSITIONS
 
 FAST_FAILURE_S = 10.0
-"""A failure within this time of its start is fast: the kind a broken node produces."""
+"""A failure within this time of its start is fast: the kind that a broken node produces."""
 
-MAX_NODE_DEATHS = 2
-"""A job on which this many nodes went down is not tried again."""
+MAX_DEATHS_AT_ONE_NODE = 3
+MAX_NODES_DOWN = 2
+"""A job is not tried again once this many different nodes went down while it ran, or one node that often."""
 
-USAGE_HALF_LIFE_S = 24 * 3600.0
-
-MAX_SHAPES_NOTED = 1000
-"""Of so many shapes it is remembered when a person's jobs were last given a node."""
+JobEvent = (
+    ev.Assigned
+    | ev.Claimed
+    | ev.Started
+    | ev.Finished
+    | ev.Yielded
+    | ev.Released
+    | ev.Excused
+    | ev.JobArchived
+)
 
 
 def set_status(batch: BatchState, row: int, status: Status) -> None:
@@ -40,17 +37,56 @@ def set_status(batch: BatchState, row: int, status: Status) -> None:
     batch.status[row] = status
 
 
-def decayed_core_s(usage: Usage, now: float) -> float:
-    """Past use in core seconds, halved with every `USAGE_HALF_LIFE_S` since."""
-    return usage.core_s * exp2((usage.as_of - now) / USAGE_HALF_LIFE_S)
+def apply(batch: BatchState, seq: int, time: float, event: JobEvent) -> str | None:
+    """Fold a job event into its batch; why it does not fit, or None."""
+    row = batch.rows.get(event.job)
+    # The archiver may have been at it when a person deleted the batch: nobody's mistake.
+    may_be_late = event.type == "job_archived"
+    if row is None:
+        return None if may_be_late else "there is no such job"
+    batch.job_seq[row] = seq
+    status = Status(batch.status[row])
+    if status not in JOB_TRANSITIONS[type(event)]:
+        return f"the job is {status.name.lower()}"
+    if event.type == "assigned":
+        return _assign(batch, row, seq, time, event)
+    if event.attempt != batch.attempts[row]:
+        return None if may_be_late else f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
+    attempt = batch.active.get(row)
+    if attempt is not None and attempt.node != event.node:
+        return f"the job is at {attempt.node}"
+    match event.type:
+        case "claimed":
+            set_status(batch, row, Status.CLAIMED)
+        case "started":
+            set_status(batch, row, Status.RUNNING)
+            batch.active[row].started_at = time
+        case "finished":
+            _finish(batch, row, time, event)
+        case "yielded":
+            del batch.active[row]
+            set_status(batch, row, Status.KILLED if is_unwanted(batch, row) else Status.QUEUED)
+        case "released":
+            _release(batch, row, event)
+        case "excused":
+            _excuse(batch, row)
+        case "job_archived":
+            _archive(batch, row, event.missing)
+        case _:
+            assert_never(event)
+    if attempt is not None:
+        attempt.cause = event.id
+    return None
 
 
-def assign(state: State, batch: BatchState, row: int, time: float, event: ev.Assigned) -> str | None:
-    """The job is its node's, and takes what it was given of it."""
-    node = state.nodes.get(event.node)
-    if node is None:
-        return "there is no such node"
-    if batch.status[row] != Status.QUEUED and not (batch.kill_wanted(row) or batch.end):
+def is_unwanted(batch: BatchState, row: int) -> bool:
+    """Is the job not to run any more: killed, or its batch over?"""
+    return batch.kill_wanted(row) or batch.end is not None
+
+
+def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assigned) -> str | None:
+    """The job is its node's."""
+    if batch.status[row] != Status.QUEUED and not is_unwanted(batch, row):
         return "the job is over"
     if event.attempt != batch.attempts[row] + 1:
         return f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
@@ -58,82 +94,46 @@ def assign(state: State, batch: BatchState, row: int, time: float, event: ev.Ass
         return "what its last attempt left is not archived yet"
     batch.attempts[row] = event.attempt
     batch.active[row] = Attempt(
-        event.attempt, event.node, event.cpus, event.memory_bytes, event.gpus, state.seq, time
+        event.attempt, event.node, event.cpus, event.memory_bytes, event.gpus, seq, time, event.id
     )
     set_status(batch, row, Status.ASSIGNED)
-    node.used_cpus += event.cpus
-    node.used_memory_bytes += event.memory_bytes
-    node.used_gpus.update(event.gpus)
-    node.attempts.add(JobKey(batch.id, row))
-    usage = state.usage.get(batch.user)
-    if usage is None:
-        usage = state.usage[batch.user] = Usage(as_of=time)
-    usage.cores += event.cpus
-    _note_served(usage, batch.group_of(row).shape, time)
     return None
 
 
-def _note_served(usage: Usage, shape: Shape, time: float) -> None:
-    usage.served[shape] = time
-    if len(usage.served) > MAX_SHAPES_NOTED:
-        del usage.served[min(usage.served, key=usage.served.__getitem__)]
-
-
-def claim(batch: BatchState, row: int) -> None:
-    """The node took the job."""
-    set_status(batch, row, Status.CLAIMED)
-
-
-def start(batch: BatchState, row: int, time: float) -> None:
-    """The job's process runs."""
-    set_status(batch, row, Status.RUNNING)
-    batch.active[row].started_at = time
-
-
-def end_attempt(state: State, batch: BatchState, row: int, time: float) -> tuple[Attempt, NodeState]:
-    """Give back what the attempt held, and charge its user for it."""
-    attempt = batch.active.pop(row)
-    node = state.nodes[attempt.node]
-    node.used_cpus -= attempt.cpus
-    node.used_memory_bytes -= attempt.memory_bytes
-    node.attempts.discard(JobKey(batch.id, row))
-    if attempt.gpus:  # another attempt may hold the same: two schedulers may have given one away at once
-        others = (state.batches[key.batch].active[key.row] for key in node.attempts)
-        node.used_gpus = {gpu for other in others for gpu in other.gpus}
-    usage = state.usage[batch.user]
-    usage.cores -= attempt.cpus
-    usage.core_s = decayed_core_s(usage, time) + attempt.cpus * max(0.0, time - attempt.assigned_at)
-    usage.as_of = time
-    return attempt, node
-
-
-def finish(state: State, batch: BatchState, row: int, time: float, event: ev.Finished) -> None:
+def _finish(batch: BatchState, row: int, time: float, event: ev.Finished) -> None:
     """The attempt ended: well, or to be tried again, or for good."""
-    attempt, node = end_attempt(state, batch, row, time)
+    attempt = batch.active.pop(row)
     _record_outcome(batch, row, time, event, attempt)
-    batch.unarchived.add(row)
     batch.missing.pop(row, None)
+    if event.outputs is not None:
+        batch.unarchived.add(row)
     if event.succeeded:
-        batch.succeeded_on.add(node.name)
-        node.fast_failures.clear()
+        batch.suspects.pop(row, None)
         batch.reasons.pop(row, None)
         set_status(batch, row, Status.SUCCEEDED)
         return
-    if event.wall_s < FAST_FAILURE_S:
-        key = JobKey(batch.id, row)
-        if key not in node.fast_failures and row not in batch.excused:
-            node.fast_failures.append(key)
-    else:
-        node.fast_failures.clear()
+    _suspect(batch, row, attempt.node, is_fast=event.wall_s < FAST_FAILURE_S)
     if event.reason is not None:
         batch.reasons[row] = event.reason
     failures = batch.failures[row] = batch.failures.get(row, 0) + 1
     if batch.kill_wanted(row):
         set_status(batch, row, Status.KILLED)
-    elif batch.end is None and failures <= batch.group_of(row).retries:
-        set_status(batch, row, Status.RETRYING)
-    else:
+    elif batch.end is not None or failures > batch.group_of(row).retries:
         set_status(batch, row, Status.FAILED)
+    else:
+        set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
+
+
+def _suspect(batch: BatchState, row: int, node: str, *, is_fast: bool) -> None:
+    """A job that failed fast may be its node's victim, until it fails on another node as well."""
+    suspect = batch.suspects.get(row)
+    if suspect not in {None, node}:
+        del batch.suspects[row]
+        batch.inexcusable.add(row)
+    elif not is_fast:
+        batch.suspects.pop(row, None)
+    elif row not in batch.inexcusable:
+        batch.suspects[row] = node
 
 
 def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished, attempt: Attempt) -> None:
@@ -147,7 +147,7 @@ def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished
     outcomes.node[row] = number
     outcomes.exit_code[row] = NO_EXIT_CODE if event.exit_code is None else event.exit_code
     outcomes.signal[row] = event.signal or 0
-    outcomes.started_at[row] = attempt.started_at or 0.0
+    outcomes.started_at[row] = _started_at(time, event, attempt)
     outcomes.finished_at[row] = time
     outcomes.wall_s[row] = event.wall_s
     outcomes.cpu_s[row] = event.cpu_s
@@ -155,52 +155,67 @@ def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished
     outcomes.max_rss_bytes[row] = event.max_rss_bytes
 
 
-def archive(batch: BatchState, row: int, missing: str | None) -> None:
+def _started_at(time: float, event: ev.Finished, attempt: Attempt) -> float:
+    """When the process started, by the log's clock; 0: it never did.
+
+    The node's clock may be wrong, but not by much between two of its own readings.
+    """
+    if event.started_at is None:
+        return attempt.started_at or 0.0
+    before_s = (event.time - event.started_at).total_seconds()
+    return min(time, max(attempt.assigned_at, time - max(0.0, before_s)))
+
+
+def _release(batch: BatchState, row: int, event: ev.Released) -> None:
+    """The attempt was taken from its node: the job is queued again, unless it is not to run any more."""
+    was_running = batch.status[row] == Status.RUNNING
+    del batch.active[row]
+    if is_unwanted(batch, row) or event.reason == "killed":
+        set_status(batch, row, Status.KILLED)
+        return
+    if was_running and event.reason in {"node_lost", "node_restarted"}:
+        deaths = batch.deaths.setdefault(row, [])
+        deaths.append(event.node)
+        if why := why_given_up(deaths):
+            batch.reasons[row] = why
+            set_status(batch, row, Status.FAILED)
+            return
+    set_status(batch, row, Status.QUEUED)
+
+
+def why_given_up(deaths: list[str]) -> str | None:
+    """Why a job that took these nodes down with it, or went down with them, is not tried again."""
+    nodes = sorted(set(deaths))
+    if len(nodes) >= MAX_NODES_DOWN:
+        names = ", ".join(nodes)
+        return f"{len(nodes)} nodes went down while it ran on them ({names}), so it is not tried again"
+    if len(deaths) >= MAX_DEATHS_AT_ONE_NODE:
+        return f"its node went down {len(deaths)} times while it ran ({nodes[0]}), so it is not tried again"
+    return None
+
+
+def _excuse(batch: BatchState, row: int) -> None:
+    """The job's failure may be its node's fault: it does not count, and the job runs again elsewhere.
+
+    Granted to a job once. If it fails elsewhere, too, that speaks against the job alone: so no job goes from
+    node to node, puts all of them in quarantine, and never ends.
+    """
+    batch.unarchived.discard(row)  # nobody waits for what the failed attempt left
+    has_failed = batch.status[row] in {Status.RETRYING, Status.FAILED}
+    if not has_failed or is_unwanted(batch, row) or row in batch.inexcusable:
+        if batch.status[row] == Status.RETRYING:
+            set_status(batch, row, Status.QUEUED)
+        return  # a person, or the end of the batch, came first
+    batch.inexcusable.add(row)
+    batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
+    batch.reasons.pop(row, None)
+    set_status(batch, row, Status.QUEUED)
+
+
+def _archive(batch: BatchState, row: int, missing: str | None) -> None:
     """What the last attempt left is safe, or gone for good; where another is to follow, it may."""
     if row in batch.unarchived and missing is not None:
         batch.missing[row] = missing
     batch.unarchived.discard(row)
     if batch.status[row] == Status.RETRYING:
         set_status(batch, row, Status.QUEUED)
-
-
-def release(state: State, batch: BatchState, row: int, time: float, event: ev.Released) -> str | None:
-    """The attempt was taken from its node: the job is queued again, unless it is not to run any more."""
-    status = batch.status[row]
-    if status not in IN_FLIGHT:
-        return _take_back_failure(state, batch, row, event)
-    end_attempt(state, batch, row, time)
-    if batch.kill_wanted(row) or batch.end or event.reason == "killed":
-        set_status(batch, row, Status.KILLED)
-        return None
-    if status == Status.RUNNING and event.reason in {"node_lost", "node_restarted"}:
-        deaths = batch.deaths[row] = batch.deaths.get(row, 0) + 1
-        if deaths >= MAX_NODE_DEATHS:
-            batch.reasons[row] = f"{deaths} nodes went down while it ran on them, the last {event.node}"
-            set_status(batch, row, Status.FAILED)
-            return None
-    set_status(batch, row, Status.QUEUED)
-    return None
-
-
-def _take_back_failure(state: State, batch: BatchState, row: int, event: ev.Released) -> str | None:
-    """A failure that was a broken node's fault does not count: the job runs again elsewhere.
-
-    That is granted to a job once. If it fails elsewhere, too, then that speaks against itself alone, so that
-    no job goes from node to node, puts all of them in quarantine, and never ends.
-    """
-    if event.reason != "quarantined":
-        return "only a quarantine takes back a failure"
-    batch.unarchived.discard(row)  # this event fences the archiver's word on it
-    status = batch.status[row]
-    if status not in {Status.RETRYING, Status.FAILED} or batch.kill_wanted(row) or batch.end:
-        return None  # a person, or the end of the batch, came first
-    node = state.nodes.get(event.node)
-    if node is not None and JobKey(batch.id, row) in node.fast_failures:
-        node.fast_failures.remove(JobKey(batch.id, row))
-    if row not in batch.excused:
-        batch.excused.add(row)
-        batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
-    batch.reasons.pop(row, None)
-    set_status(batch, row, Status.QUEUED)
-    return None

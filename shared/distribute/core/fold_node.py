@@ -2,64 +2,127 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import assert_never
+
+from distribute.core import accounts
 from distribute.core import events as ev
-from distribute.core.ids import BatchId
-from distribute.core.state import NodeState, State
+from distribute.core.ids import AttemptId
+from distribute.core.state import JobKey, NodeState, State
+
+NodeEvent = (
+    ev.Joined
+    | ev.Leaving
+    | ev.Left
+    | ev.Lost
+    | ev.Forgotten
+    | ev.PauseRequested
+    | ev.Paused
+    | ev.Resumed
+    | ev.DrainRequested
+    | ev.Undrained
+    | ev.Quarantined
+)
 
 
-def join(state: State, event: ev.Joined) -> None:
-    """A node begins anew: what it was given before this event, it no longer does."""
+def apply_node_event(state: State, event: NodeEvent) -> str | None:
+    """Fold it; why it does not fit, or None."""
+    if event.type == "joined":
+        _join(state, event)
+        return None
+    node = state.nodes.get(event.node)
+    if node is None:
+        return "there is no such node"
+    node.last_seq = state.seq
+    node.cause = event.id
+    match event.type:
+        case "leaving":
+            node.leaving = True
+            _keep_only(state, node, event.keeps)
+        case "left":
+            node.presence = "left"
+        case "lost":
+            if node.presence != "here":
+                return f"the node is {node.presence}"
+            node.presence = "lost"  # its attempts stay its own until another node can take them
+        case "forgotten":
+            return _forget(state, node)
+        case "pause_requested":
+            pass  # the node answers with `paused`; until then it stands as it was
+        case "paused":
+            node.paused_until = event.until.timestamp()
+            node.pause_reason = event.reason
+            _keep_only(state, node, event.keeps)
+        case "resumed":
+            node.paused_until = node.pause_reason = None
+        case "drain_requested":
+            node.draining = event.reason
+            node.drained_until = None if event.until is None else event.until.timestamp()
+        case "undrained":
+            node.draining = node.drained_until = None
+            node.quarantines = 0
+            accounts.lift_quarantine(node)
+        case "quarantined":
+            node.quarantined = event.reason
+            node.quarantined_until = event.until.timestamp()
+            node.quarantines += 1
+        case _:
+            assert_never(event)
+    return None
+
+
+def _join(state: State, event: ev.Joined) -> None:
+    """A node begins, or is back. It has what it keeps, and nothing else of what it was given before."""
     before = state.nodes.get(event.node)
     node = state.nodes[event.node] = NodeState(
         name=event.node,
         last_seq=state.seq,
+        cause=event.id,
         joined_seq=state.seq,
         incarnation=event.incarnation,
+        boot_id=event.boot_id,
         capabilities=event.capabilities,
         cpus=event.cpus,
         memory_bytes=event.memory_bytes,
         gpus=event.gpus,
         version=event.version,
     )
+    # What it was given stays its own until the scheduler releases it: it must not be given away twice.
+    for key in _attempts_at(state, event.node) if before is None else before.attempts:
+        accounts.hold(node, key, state.batches[key.batch].active[key.row])
+    _keep_only(state, node, event.keeps)
     if before is None:
         return
-    # Held until the scheduler releases each: what a node still runs must not be given away twice.
-    node.attempts = before.attempts
-    node.used_cpus = before.used_cpus
-    node.used_memory_bytes = before.used_memory_bytes
-    node.used_gpus = before.used_gpus
-    # What people said of the node outlives its runner.
+    # What people and the scheduler said of the node outlives its runner.
     node.paused_until, node.pause_reason = before.paused_until, before.pause_reason
-    node.draining, node.quarantined = before.draining, before.quarantined
-    node.fast_failures = before.fast_failures
-    for batch_id in before.builds:
-        if batch_id in state.batches:
-            state.batches[batch_id].built_on.discard(node.name)
+    node.draining, node.drained_until = before.draining, before.drained_until
+    node.quarantined, node.quarantined_until = before.quarantined, before.quarantined_until
+    node.quarantines = before.quarantines
+    node.fast_failures, node.suspected_at = before.fast_failures, before.suspected_at
+    node.cleared, node.blamed = before.cleared, before.blamed
+    if before.incarnation == event.incarnation:
+        node.builds = before.builds  # the same runner, which was out of touch
 
 
-def leave(state: State, node: NodeState, event: ev.Leaving) -> None:
-    """The node ends, and goes on with what it keeps alone."""
-    node.keeps = {
-        key for key in node.attempts if str(state.batches[key.batch].job_id(key.row)) in event.keeps
-    }
+def _attempts_at(state: State, node: str) -> Iterable[JobKey]:
+    """The attempts that were given to a node before it was known, or after it was forgotten."""
+    for batch in state.batches.values():
+        for row, attempt in batch.active.items():
+            if attempt.node == node:
+                yield JobKey(batch.id, row)
 
 
-def start_build(state: State, node: NodeState, event: ev.BuildStarted) -> None:
-    """The node is building a batch."""
-    batch = state.batches.get(BatchId(event.namespace, event.batch))
-    if batch is not None:
-        node.building.add(batch.id)
+def _keep_only(state: State, node: NodeState, keeps: Iterable[AttemptId]) -> None:
+    """Of its attempts, the node has these and no others."""
+    kept = set(keeps)
+    node.dropped = {key for key in node.attempts if state.batches[key.batch].attempt_id(key.row) not in kept}
 
 
-def finish_build(state: State, node: NodeState, event: ev.BuildFinished) -> None:
-    """The node can run the batch's jobs from now on, or can't."""
-    batch = state.batches.get(event.batch_id)
-    if batch is None:
-        return  # deleted meanwhile
-    node.building.discard(batch.id)
-    if event.succeeded:
-        node.builds.add(batch.id)
-        batch.built_on.add(node.name)
-        batch.build_failed.pop(node.name, None)
-    else:
-        batch.build_failed[node.name] = event.reason or "the build failed"
+def _forget(state: State, node: NodeState) -> str | None:
+    """The node is gone for good, and is listed no more."""
+    if node.presence == "here":
+        return "the node is here"
+    if node.attempts:
+        return f"{len(node.attempts)} jobs are at the node still"
+    del state.nodes[node.name]
+    return None

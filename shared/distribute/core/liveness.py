@@ -1,8 +1,8 @@
-"""How long nodes have been silent, as far as the listener can tell.
+"""What the scheduler has seen by its own clock: who is silent, since when, and what is not claimed.
 
-Only time in which the listener could have heard counts: after it was cut off, stopped or suspended,
-every node gets a whole new lease, so that nobody is given up for what the listener missed.
-All times are monotonic seconds.
+Only time in which the listener could have heard counts: after it was cut off, stopped or suspended, or its
+clock jumped, every node gets a whole new lease. So nobody is given up for what the listener missed.
+Times are in seconds since 1970, by the listener's clock.
 """
 
 from __future__ import annotations
@@ -10,46 +10,120 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from distribute.core.ids import AttemptId, BatchId
+from distribute.core.state import Attempt, JobKey, NodeState
+
 MAX_GAP_S = 5.0
-"""Longer between two looks, and the listener itself was away."""
+"""Longer between two ticks, and the listener was away, or its clock jumped."""
+
+CLAIM_WITHIN_S = 60.0
+"""A node that is there claims a job within this time, or the job goes elsewhere."""
+
+ABSENT_AFTER_S = 60.0
+"""A node whose heartbeats leave out an attempt for this long does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """After how many seconds of silence a node is out of touch, and after how many lost."""
+    """How long a node may be silent before it gets nothing new, is lost, and loses what it runs. In seconds.
+
+    Patience grows with what would be lost: an attempt may be given to another node after `lost_after_s`, or
+    after `patience_growth` of the time it has run, but at the latest after `longest_patience_s`.
+    """
 
     out_of_touch_s: float = 15.0
-    lost_s: float = 60.0
+    lost_after_s: float = 60.0
+    patience_growth: float = 0.1
+    longest_patience_s: float = 1800.0
+
+    def patience_s(self, ran_s: float) -> float:
+        """For how long an attempt that had run for `ran_s` seconds waits for its silent node."""
+        grown_s = min(self.patience_growth * ran_s, self.longest_patience_s)
+        return max(self.lost_after_s, grown_s)
 
 
 class Liveness:
-    """When each node was last heard."""
+    """When each node was last heard, and each attempt last known to be well."""
 
     def __init__(self, lease: Lease, now: float) -> None:
         self.lease = lease
         self._heard: dict[str, float] = {}
         self._listening_since = now
-        self._looked_at = now
+        self._ticked_at = now
+        self._assigned_at: dict[JobKey, float] = {}
+        self._absent_since: dict[JobKey, float] = {}
+
+    # --- nodes ---------------------------------------------------------------------------------------
 
     def heard(self, node: str, now: float) -> None:
         """The node gave a sign of life."""
         self._heard[node] = now
 
-    def deaf_until(self, now: float) -> None:
+    def heard_at(self, node: str) -> float | None:
+        """When the node gave its last sign of life; None: never, as far as this listener knows."""
+        return self._heard.get(node)
+
+    def was_deaf(self, now: float) -> None:
         """The listener heard nothing until now: silence before counts for nobody."""
         self._listening_since = now
+        self._assigned_at = dict.fromkeys(self._assigned_at, now)
+        self._absent_since.clear()
 
-    def silent_s(self, node: str, now: float) -> float:
-        """For how many seconds the node has said nothing while somebody listened."""
-        return now - max(self._heard.get(node, self._listening_since), self._listening_since)
+    def tick(self, now: float) -> bool:
+        """Time passed. True if the listener was away, and starts anew. To be called every second or so."""
+        was_away = not 0 <= now - self._ticked_at <= MAX_GAP_S
+        self._ticked_at = now
+        if was_away:
+            self.was_deaf(now)
+        return was_away
 
-    def look(self, nodes: Iterable[str], now: float) -> tuple[frozenset[str], dict[str, float]]:
-        """The nodes out of touch, and those beyond their lease with their seconds of silence."""
-        if now - self._looked_at > MAX_GAP_S:
-            self.deaf_until(now)
-        self._looked_at = now
-        silence = {node: self.silent_s(node, now) for node in nodes}
-        return (
-            frozenset(node for node, silent_s in silence.items() if silent_s > self.lease.out_of_touch_s),
-            {node: silent_s for node, silent_s in silence.items() if silent_s > self.lease.lost_s},
-        )
+    def silent_since(self, node: NodeState, now: float) -> float:
+        """Since when the node has said nothing while somebody listened. A paused node is not silent."""
+        since = max(self._heard.get(node.name, self._listening_since), self._listening_since)
+        return since if node.paused_until is None else max(since, min(node.paused_until, now))
+
+    def is_silent(self, node: NodeState, now: float) -> bool:
+        """Is the node out of touch? Then it gets nothing new."""
+        return now - self.silent_since(node, now) >= self.lease.out_of_touch_s
+
+    def given_up_at(self, node: NodeState, attempt: Attempt, now: float) -> float:
+        """When the attempt may be given to another node, if its own stays silent."""
+        since = self.silent_since(node, now)
+        return since + self.lease.patience_s(max(0.0, since - attempt.since))
+
+    # --- attempts ------------------------------------------------------------------------------------
+
+    def assigned(self, key: JobKey, now: float) -> None:
+        """The job was assigned: its node is to claim it."""
+        self._assigned_at[key] = now
+
+    def settled(self, key: JobKey) -> None:
+        """The attempt was claimed, or is over."""
+        self._assigned_at.pop(key, None)
+        self._absent_since.pop(key, None)
+
+    def forget(self, batch: BatchId) -> None:
+        """The batch is deleted."""
+        for noted in (self._assigned_at, self._absent_since):
+            for key in [key for key in noted if key.batch == batch]:
+                del noted[key]
+
+    def to_be_claimed_by(self, key: JobKey) -> float:
+        """When the job goes elsewhere if its node has not claimed it."""
+        return self._assigned_at.get(key, self._listening_since) + CLAIM_WITHIN_S
+
+    def named(
+        self, running: Iterable[AttemptId], attempts: Iterable[tuple[JobKey, AttemptId]], now: float
+    ) -> None:
+        """A node's heartbeat names what it has. `attempts` are those that it has claimed, as the log has it."""
+        has = set(running)
+        for key, attempt in attempts:
+            if attempt in has:
+                self._absent_since.pop(key, None)
+            else:
+                self._absent_since.setdefault(key, now)
+
+    def gone_at(self, key: JobKey) -> float | None:
+        """When an attempt that its node does not name counts as gone; None: the node names it."""
+        since = self._absent_since.get(key)
+        return None if since is None else since + ABSENT_AFTER_S

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from distribute.core.specs import Frozen
 
@@ -66,8 +66,14 @@ Entry = Annotated[StoredFile | StoredLink | StoredFolder, Field(discriminator="k
 
 
 class Manifest(Frozen):
-    """Everything a job left. `left_out` names what was not archived, with the reason."""
+    """Everything a job left. `left_out` names what was not archived, with the reason.
 
+    Old clients read new manifests, so fields that they do not know are ignored.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    v: Literal[1] = 1
     entries: tuple[Entry, ...] = ()
     objects: tuple[StoredObject, ...] = ()
     left_out: tuple[str, ...] = ()

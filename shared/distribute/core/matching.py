@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -23,7 +24,8 @@ class Obstacle(Enum):
     QUARANTINED = "is in quarantine"
     BUSY = "is busy"
     BUILD_FAILED = "could not build this batch"
-    KEPT_FOR_GPU_WORK = "keeps its GPUs for GPU work that waits"
+    ON_TRIAL = "failed several jobs within seconds, and waits until some of them have run elsewhere"
+    KEPT_FOR_GPU_WORK = "keeps what GPU work that waits needs"
     RESERVED = "is kept for a job that comes first"
 
 
@@ -39,8 +41,25 @@ class Held:
     memory_bytes: int = 0
     gpus: set[int] = field(default_factory=set)
 
+    def add(self, cpus: int, memory_bytes: int, gpus: Iterable[int]) -> None:
+        """One job more takes this."""
+        self.jobs += 1
+        self.cpus += cpus
+        self.memory_bytes += memory_bytes
+        self.gpus.update(gpus)
+
+    def remove(self, cpus: int, memory_bytes: int, gpus: Iterable[int]) -> None:
+        """One job less takes this."""
+        self.jobs -= 1
+        self.cpus -= cpus
+        self.memory_bytes -= memory_bytes
+        self.gpus.difference_update(gpus)
+
 
 NOTHING_HELD = Held()
+
+GPU = "gpu"
+"""The capability that says so where no GPUs are asked for by number, as in files of the first `distribute`."""
 
 Lack = tuple[int, int, int]
 """GPUs, cpus and bytes of memory that are missing."""
@@ -61,21 +80,46 @@ def never(node: NodeState, shape: Shape) -> Obstacle | None:
     return None
 
 
-def unavailable(node: NodeState, out_of_touch: bool) -> Obstacle | None:
-    """What keeps this node from taking any job now."""
+def unavailable(node: NodeState, now: float, *, is_silent: bool) -> Obstacle | None:
+    """What keeps this node from taking any job now. `now` is in seconds since 1970."""
     if node.presence != "here":
         return Obstacle.GONE
-    if out_of_touch:
-        return Obstacle.OUT_OF_TOUCH
-    if node.keeps is not None:
-        return Obstacle.LEAVING
-    if node.paused_until is not None:
+    if is_paused(node, now):
         return Obstacle.PAUSED
-    if node.draining is not None:
+    if is_silent:
+        return Obstacle.OUT_OF_TOUCH
+    if node.leaving:
+        return Obstacle.LEAVING
+    if is_draining(node, now):
         return Obstacle.DRAINING
-    if node.quarantined is not None:
+    if is_quarantined(node, now):
         return Obstacle.QUARANTINED
     return None
+
+
+def is_paused(node: NodeState, now: float) -> bool:
+    """Does the node lend nothing? A pause past its end is none, whoever failed to say so."""
+    return node.paused_until is not None and now < node.paused_until
+
+
+def is_draining(node: NodeState, now: float) -> bool:
+    """Did a person say that the node is to take no new jobs?"""
+    return node.draining is not None and (node.drained_until is None or now < node.drained_until)
+
+
+def is_quarantined(node: NodeState, now: float) -> bool:
+    """Is the node in quarantine? It ends by itself."""
+    return node.quarantined is not None and now < node.quarantined_until
+
+
+def ends(node: NodeState) -> Iterator[float]:
+    """The moments at which one of these ends by itself."""
+    if node.paused_until is not None:
+        yield node.paused_until
+    if node.drained_until is not None:
+        yield node.drained_until
+    if node.quarantined is not None:
+        yield node.quarantined_until
 
 
 def lack(node: NodeState, shape: Shape, held: Held) -> Lack:
@@ -105,3 +149,13 @@ def grant(node: NodeState, shape: Shape, held: Held) -> tuple[int, int, tuple[in
     taken = node.used_gpus | held.gpus
     free = [gpu for gpu in range(len(node.gpus)) if gpu not in taken]
     return shape.cpus, shape.memory_bytes, tuple(free[: shape.gpus])
+
+
+def is_gpu_work(shape: Shape) -> bool:
+    """Does the job want a GPU?"""
+    return shape.gpus > 0 or GPU in shape.capabilities
+
+
+def has_gpu(node: NodeState) -> bool:
+    """Could GPU work want this node?"""
+    return bool(node.gpus) or GPU in node.capabilities

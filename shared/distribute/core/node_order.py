@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, KeysView
 
-from distribute.core.matching import NOTHING, Held, Lack, lack
+from distribute.core.matching import NOTHING, Held, Lack, is_gpu_work, lack
 from distribute.core.state import NodeState, Shape
 
 Standing = tuple[Lack, bool, int, str]
@@ -44,7 +44,7 @@ class NodeOrder:
     def put(self, node: NodeState, held: Held) -> None:
         """Give a node its place: a new one, or another since it took or gave back something."""
         free_cpus = node.cpus - node.used_cpus - held.cpus
-        idle_gpus = not self.shape.gpus and bool(node.gpus)
+        idle_gpus = not is_gpu_work(self.shape) and bool(node.gpus)
         standing = (lack(node, self.shape, held), idle_gpus, free_cpus, node.name)
         before = self._standings.get(node.name)
         if standing == before:

@@ -2,23 +2,36 @@
 
 By priority, then to whom has least of the lab, then by submission. The first job that could run on a node
 that is now too busy reserves one, so that small jobs can't starve a large one, and so does, at each priority,
-what has waited for too long (`overdue`). Nodes with GPUs are kept for GPU work that waits. A node that has
-built a batch takes jobs of that batch first.
+what has waited for too long (`overdue`). GPUs are kept for GPU work that waits (`gpu_work`). A node that has
+built a batch takes jobs of that batch first. A job whose node is silent for too long is taken from it here, in
+the moment another node can take it.
 """
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from distribute.core import events as ev
 from distribute.core.decisions import Decisions
 from distribute.core.events import Guard
+from distribute.core.gpu_work import fits_beside_gpu_work, keeps_from
 from distribute.core.ids import BatchId
-from distribute.core.matching import grant
+from distribute.core.matching import grant, is_gpu_work
 from distribute.core.overdue import Waiter
 from distribute.core.queues import Lane, Queue
 from distribute.core.state import BatchState, Shape
+from distribute.core.trials import is_probe
+from distribute.core.usage import share
+
+
+class Choice(NamedTuple):
+    """A job, by its batch and row, and the node that it goes to."""
+
+    batch: BatchState
+    row: int
+    node: str
 
 
 def place_jobs(decisions: Decisions) -> None:
@@ -33,32 +46,37 @@ def place_jobs(decisions: Decisions) -> None:
 class _Round:
     """A pass over the queues in their order. Nodes only fill up in it, so what did not fit will not.
 
-    What is kept from whom stands at its start; where a job that was placed changes that, all is ranked anew.
+    Where a job that was placed leaves more for others, by the reservation or of what is kept for GPU work, all
+    is ranked anew.
     """
 
     def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
         self._agenda = decisions.agenda
-        self._kept = decisions.agenda.kept_for_gpu_work()
         self.reserved: dict[str, Shape] = {}
         """Nodes that are kept, each for jobs of a shape."""
         self._reserved_by: Queue | None = None
         """Whose first job has reserved a node by its rank."""
+        self._overdue_on: set[str] = set()
+        """Of these, the nodes that are kept for what is overdue, and therefore not for GPU work."""
+        self._priority = 0
         self._open = list(self._agenda.nodes_for)
 
     def run(self) -> bool:
         """Place what can be placed. False where another round is needed."""
-        agenda, now = self._agenda, self._decisions.now
+        agenda = self._agenda
 
-        def rank(queue: Queue) -> tuple[float, int, Queue]:
-            return agenda.share(queue.user, now), queue.first, queue
+        def rank(queue: Queue) -> tuple[int, int, Queue]:
+            user = queue.user
+            has = share(agenda.state.usage.get(user), agenda.pending.cores.get(user, 0), agenda.now)
+            return has, queue.first, queue
 
-        for priority in sorted(agenda.queues.by_priority, reverse=True):
+        for self._priority in sorted(agenda.queues.by_priority, reverse=True):
             if not self._has_room():
                 return True
-            overdue = agenda.overdue.get(priority, [])
-            reserved_for = self._reserve_for_one_of(overdue, priority)
-            ranking = [rank(queue) for queue in agenda.queues.by_priority[priority].values()]
+            overdue = agenda.overdue.get(self._priority, [])
+            reserved_for = self._reserve_for_one_of(overdue)
+            ranking = [rank(queue) for queue in agenda.queues.by_priority[self._priority].values()]
             heapq.heapify(ranking)
             while ranking and self._has_room():
                 _, _, queue = heapq.heappop(ranking)
@@ -70,7 +88,7 @@ class _Round:
                     overdue.remove(served)
                     if served == reserved_for:
                         return False
-                if queue is self._reserved_by or (placed.gpus and self._kept != agenda.kept_for_gpu_work()):
+                if queue is self._reserved_by or is_gpu_work(placed):
                     return False
                 if queue.lanes:
                     heapq.heappush(ranking, rank(queue))  # its person has more of the lab now
@@ -90,67 +108,95 @@ class _Round:
         for shape, lane in queue.in_order():
             choice = self._choose(shape, lane)
             if choice is not None:
-                self._assign(*choice)
+                self._assign(choice)
                 return shape
-            if self._reserved_by is None and self._reserve(shape, lane):
+            if self._reserved_by is None and self._reserve(shape, lane) is not None:
                 self._reserved_by = queue
         return None
 
-    def _reserve_for_one_of(self, overdue: list[Waiter], priority: int) -> Waiter | None:
+    def _reserve_for_one_of(self, overdue: list[Waiter]) -> Waiter | None:
         """Keep a node for the first of these that one can be kept for."""
-        people = self._agenda.queues.by_priority[priority]
+        people = self._agenda.queues.by_priority[self._priority]
         for user, shape in overdue:
             lane = people[user].lanes.get(shape) if user in people else None
-            if lane and self._reserve(shape, lane):
+            name = self._reserve(shape, lane, is_overdue=True) if lane else None
+            if name is not None:
+                self._overdue_on.add(name)
                 return user, shape
         return None
 
     def _usable(self, shape: Shape) -> Iterator[str]:
         """The nodes that fit the shape and may be used for it, the best first."""
-        return self._not_kept(shape, self._agenda.nodes_for[shape].fitting())
+        for name in self._agenda.nodes_for[shape].fitting():
+            if self.reserved.get(name, shape) == shape and self._fits_beside_gpu_work(shape, name):
+                yield name
 
-    def _not_kept(self, shape: Shape, names: Iterator[str]) -> Iterator[str]:
-        """Those of the nodes that are not kept for others: for GPU work, or by the reservation."""
-        kept = frozenset[str]() if shape.gpus else self._kept
-        return (name for name in names if name not in kept and self.reserved.get(name, shape) == shape)
+    def _fits_beside_gpu_work(self, shape: Shape, name: str) -> bool:
+        if name in self._overdue_on:
+            return True
+        return fits_beside_gpu_work(self._agenda, self._agenda.state.nodes[name], shape, self._priority)
 
-    def _reserve(self, shape: Shape, lane: Lane) -> bool:
+    def _reserve(self, shape: Shape, lane: Lane, *, is_overdue: bool = False) -> str | None:
         """Keep the node that will fit the shape soonest, of those on which something of the lane can run.
 
-        False where there is none.
+        Returns its name; None if there is no such node. Only what is overdue reserves what GPU work waits for.
         """
         batches = [self._agenda.state.batches[batch_id] for _, batch_id, _ in lane]
-        for name in self._not_kept(shape, self._agenda.nodes_for[shape].nearest()):
-            if any(name not in batch.build_failed for batch in batches):
+        for name in self._agenda.nodes_for[shape].nearest():
+            node = self._agenda.state.nodes[name]
+            if (
+                self.reserved.get(name, shape) == shape
+                and any(self._runs_at(name, batch) for batch in batches)
+                and (is_overdue or not keeps_from(self._agenda, node, shape, self._priority).jobs)
+            ):
                 self.reserved[name] = shape
-                return True
-        return False
+                return name
+        return None
 
-    def _choose(self, shape: Shape, lane: Lane) -> tuple[BatchId, int, str] | None:
-        """The batch of the lane, its group, and the node for its next job.
+    def _runs_at(self, name: str, batch: BatchState) -> bool:
+        """Does the node take jobs of the batch, as far as it and the batch are concerned?"""
+        held_back: frozenset[BatchId] = self._agenda.held_back.get(name, frozenset())
+        return name not in batch.build_failed and batch.id not in held_back
+
+    def _choose(self, shape: Shape, lane: Lane) -> Choice | None:
+        """The next job of the lane, and its node.
 
         The first batch takes a node that has built it, or else the best; which, where it has built another
         batch of the lane, takes that one instead.
         """
         for _, batch_id, group in lane:
-            batch = self._agenda.state.batches[batch_id]
-            name = self._best(shape, batch)
-            if name is None:
+            choice = self._choose_of(shape, batch_id, group)
+            if choice is None:
                 continue
-            if batch.needs_build and name not in batch.built_on:
+            name = choice.node
+            if choice.batch.needs_build and not self._has_built(name, choice.batch):
                 builds = self._agenda.state.nodes[name].builds
                 for _, other_id, other_group in lane if builds else ():
-                    if other_id in builds:
-                        return other_id, other_group, name
-            return batch_id, group, name
+                    other = self._agenda.waiting[other_id][other_group]
+                    row = other.first()
+                    if other_id in builds and row is not None and self._takes(name, other.batch, row):
+                        return Choice(other.batch, row, name)
+            return choice
         return None
 
-    def _best(self, shape: Shape, batch: BatchState) -> str | None:
+    def _choose_of(self, shape: Shape, batch_id: BatchId, group: int) -> Choice | None:
+        """The next job of a group that a node can take now. A probe may have to wait where others need not."""
+        waiting = self._agenda.waiting[batch_id][group]
+        batch = waiting.batch
+        row = waiting.first()
+        assert row is not None, "a group stands in a lane only while a job of it waits"
+        name = self._best(shape, batch, row)
+        if name is None and is_probe(batch, row):
+            row = next((other for other in waiting.rows() if not is_probe(batch, other)), None)
+            name = self._best(shape, batch, row) if row is not None else None
+        return Choice(batch, row, name) if row is not None and name is not None else None
+
+    def _best(self, shape: Shape, batch: BatchState, row: int) -> str | None:
         best = None
         for name in self._usable(shape):
-            if name in batch.build_failed:
+            if not self._takes(name, batch, row):
                 continue
-            if name in batch.built_on:
+            if self._has_built(name, batch):
                 return name
             if best is None:
                 best = name
@@ -158,24 +204,35 @@ class _Round:
                 break
         return best
 
-    def _assign(self, batch_id: BatchId, group_number: int, name: str) -> None:
-        agenda = self._agenda
-        waiting = agenda.waiting[batch_id][group_number]
-        row = waiting.first()
-        assert row is not None, "a group stands in a lane only while a job of it waits"
-        batch = waiting.batch
-        cpus, memory_bytes, gpus = grant(agenda.state.nodes[name], waiting.group.shape, agenda.held_of(name))
-        self._decisions.add(
+    def _takes(self, name: str, batch: BatchState, row: int) -> bool:
+        """May this job go to this node? A probe goes anywhere but to the node that it is to prove something of."""
+        if is_probe(batch, row):
+            return name not in batch.build_failed and batch.suspects[row] != name
+        return self._runs_at(name, batch)
+
+    def _has_built(self, name: str, batch: BatchState) -> bool:
+        return batch.id in self._agenda.state.nodes[name].builds
+
+    def _assign(self, choice: Choice) -> None:
+        """Give the job to the node; where its own is silent for too long, take it from there in the same breath."""
+        agenda, decisions = self._agenda, self._decisions
+        batch, row, name = choice
+        waiting = agenda.waiting_of(batch, row)
+        is_taken_over = row in batch.active
+        if is_taken_over:
+            decisions.release(batch, row, "node_lost", agenda.state.nodes[batch.active[row].node].cause)
+        cpus, memory_bytes, gpus = grant(
+            agenda.state.nodes[name], waiting.group.shape, agenda.pending.held_of(name)
+        )
+        decisions.add(
             ev.Assigned(
-                **self._decisions.stamp(),
-                namespace=batch_id.namespace,
-                batch=batch_id.batch,
-                job=batch.names[row],
-                attempt=batch.attempts[row] + 1,
+                **decisions.stamp(),
+                **batch.attempt_id(row)._replace(attempt=batch.attempts[row] + 1)._asdict(),
                 node=name,
                 cpus=cpus,
                 memory_bytes=memory_bytes,
                 gpus=gpus,
             ),
             Guard(batch.job_seq[row], batch.seq),
+            follows=is_taken_over,
         )

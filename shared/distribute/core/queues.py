@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from distribute.core.fold_batch import NO_ROW
@@ -32,6 +33,9 @@ class Waiting:
     group: Group
     cursor: int
     returned: list[int] = field(default_factory=list)
+    """A heap. It may hold rows that do not wait any more, and rows twice."""
+    forsaken: set[int] = field(default_factory=set)
+    """Rows whose attempts may be given to another node, since their own is silent for too long."""
     taken: set[int] = field(default_factory=set)
     """Rows whose assignment is pending."""
     listed_at: int | None = None
@@ -42,7 +46,8 @@ class Waiting:
         return self.batch.seq, self.batch.id, self.number
 
     def first(self) -> int | None:
-        """The lowest row that waits, or None."""
+        """The next job to give away: the lowest row that is queued, or else the lowest forsaken one, since its
+        node may be back before anything else is left to do. None if nothing waits."""
         status = self.batch.status
         while self.returned:
             row = self.returned[0]
@@ -53,7 +58,24 @@ class Waiting:
         while row != NO_ROW and row in self.taken:
             row = status.find(Status.QUEUED, row + 1, self.group.stop)
         self.cursor = self.group.stop if row == NO_ROW else row
-        return None if row == NO_ROW else row
+        return min(self.forsaken - self.taken, default=None) if row == NO_ROW else row
+
+    def rows(self) -> Iterator[int]:
+        """All rows that wait, in the order of `first`. Costs what it yields, and what has come back."""
+        status = self.batch.status
+        yield from sorted(
+            {
+                row
+                for row in self.returned
+                if row < self.cursor and status[row] == Status.QUEUED and row not in self.taken
+            }
+        )
+        row = status.find(Status.QUEUED, self.cursor, self.group.stop)
+        while row != NO_ROW:
+            if row not in self.taken:
+                yield row
+            row = status.find(Status.QUEUED, row + 1, self.group.stop)
+        yield from sorted(self.forsaken - self.taken)
 
     def came_back(self, row: int) -> None:
         """A row behind the cursor waits again."""

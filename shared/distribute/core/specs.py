@@ -122,6 +122,7 @@ Work = Annotated[PythonWork | CommandWork | ApptainerWork, Field(discriminator="
 class BatchSpec(Frozen):
     """A whole batch. `files` are seen by the build and by every job; `resources` None: a whole node."""
 
+    v: Literal[1] = 1
     namespace: Name
     batch: Name
     matrix_user: str | None = None

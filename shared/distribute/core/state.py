@@ -14,7 +14,7 @@ from enum import IntEnum
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.specs import Resources
 
 BatchEnd = Literal["completed", "failed", "killed"]
@@ -71,7 +71,7 @@ class Group(NamedTuple):
 
 @dataclass(slots=True)
 class Attempt:
-    """A job in flight: what it was given, and since when."""
+    """A job in flight: what it was given, and since when. `cause` is the id of its last event."""
 
     number: int
     node: str
@@ -80,7 +80,13 @@ class Attempt:
     gpus: tuple[int, ...]
     seq: int
     assigned_at: float
+    cause: str
     started_at: float | None = None
+
+    @property
+    def since(self) -> float:
+        """When it started; where that is not known, when it was assigned."""
+        return self.assigned_at if self.started_at is None else self.started_at
 
 
 def _doubles() -> array[float]:
@@ -113,13 +119,17 @@ class Outcomes:
 
 @dataclass(slots=True)
 class BatchState:
-    """A batch. `seq` is the sequence of its submission, `last_seq` that of its scope's last event, and
-    `under_seq` that of the last event of anything under it. Guards are made of these."""
+    """A batch, as its own events and those of its jobs and builds tell of it; nothing else changes it.
+
+    `seq` is the sequence of its submission, `last_seq` of the last event of its scope, `under_seq` of the last
+    of anything under it: guards are made of these. `cause` is the id of the last event of its scope.
+    """
 
     id: BatchId
     seq: int
     last_seq: int
     under_seq: int
+    cause: str
     user: str
     kind: str
     priority: int
@@ -143,10 +153,12 @@ class BatchState:
     node_numbers: dict[str, int] = field(default_factory=dict)
     """The place of each name in `node_names`, as `rows` has that of each job in `names`."""
     failures: dict[int, int] = field(default_factory=dict)
-    excused: set[int] = field(default_factory=set)
-    """Rows that had a failure taken back, since a broken node was to blame."""
-    deaths: dict[int, int] = field(default_factory=dict)
-    """How often a node went down while the job ran on it."""
+    suspects: dict[int, str] = field(default_factory=dict)
+    """Rows whose last attempt failed fast, and the node where. It may be the node's fault."""
+    inexcusable: set[int] = field(default_factory=set)
+    """Rows whose failures are their own: they were excused once, or failed on two nodes."""
+    deaths: dict[int, list[str]] = field(default_factory=dict)
+    """The nodes that went down while the job ran on them, one entry each time."""
     reasons: dict[int, str] = field(default_factory=dict)
     unarchived: set[int] = field(default_factory=set)
     """Rows that ended and whose outputs the archiver has still to check."""
@@ -154,9 +166,11 @@ class BatchState:
     """Rows whose last outputs are not in the archive and never will be, and what of them is gone."""
     kill_all: bool = False
     kill_rows: set[int] = field(default_factory=set)
+    building: dict[str, float] = field(default_factory=dict)
+    """The nodes that build the batch, and since when."""
     built_on: set[str] = field(default_factory=set)
+    """The nodes that have built it. They may have left since: what a node has still is in its `builds`."""
     build_failed: dict[str, str] = field(default_factory=dict)
-    succeeded_on: set[str] = field(default_factory=set)
     end: BatchEnd | None = None
     end_reason: str | None = None
     finished_at: float | None = None
@@ -168,6 +182,10 @@ class BatchState:
 
     def job_id(self, row: int) -> JobId:
         return JobId(self.id.namespace, self.id.batch, self.names[row])
+
+    def attempt_id(self, row: int) -> AttemptId:
+        """The last attempt at the job in this row."""
+        return AttemptId(self.id.namespace, self.id.batch, self.names[row], self.attempts[row])
 
     def kill_wanted(self, row: int) -> bool:
         return self.kill_all or row in self.kill_rows
@@ -187,40 +205,62 @@ class JobKey(NamedTuple):
 
 @dataclass(slots=True)
 class NodeState:
-    """A node, what it has, and what of it is free."""
+    """A node, what it has, and what of it is free. Times are in seconds since 1970.
+
+    `cause` is the id of the last event of its scope.
+    """
 
     name: str
     last_seq: int
+    cause: str
     joined_seq: int
     incarnation: str
+    boot_id: str
     capabilities: frozenset[str]
     cpus: int
     memory_bytes: int
     gpus: tuple[str, ...]
     version: str
     presence: Presence = "here"
+    leaving: bool = False
+    """Its runner ends, and takes nothing new."""
     paused_until: float | None = None
     pause_reason: str | None = None
     draining: str | None = None
+    drained_until: float | None = None
+    """None: until a person says otherwise."""
     quarantined: str | None = None
+    quarantined_until: float = 0.0
+    quarantines: int = 0
+    """How often it was put in quarantine since a job last succeeded on it."""
     used_cpus: int = 0
     used_memory_bytes: int = 0
     used_gpus: set[int] = field(default_factory=set)
     attempts: set[JobKey] = field(default_factory=set)
-    keeps: set[JobKey] | None = None
-    """Its runner ends, and still reports these attempts; None: it does not end."""
+    dropped: set[JobKey] = field(default_factory=set)
+    """Of its attempts, those that it said it does not have any more: the scheduler is to release them."""
     builds: set[BatchId] = field(default_factory=set)
-    building: set[BatchId] = field(default_factory=set)
-    fast_failures: list[JobKey] = field(default_factory=list)
-    """Jobs that failed fast here, one after another, since the last that did not."""
+    """The batches that it has built, and can run without building them again."""
+    fast_failures: dict[JobKey, None] = field(default_factory=dict)
+    """Jobs that failed fast here, one after another, since the last that did not; the oldest first."""
+    suspected_at: float = 0.0
+    """When the last of them failed."""
+    cleared: int = 0
+    """How many of them failed elsewhere, too: that was not this node's fault."""
+    blamed: int = 0
+    """How many of them succeeded elsewhere: that was."""
 
 
 @dataclass(slots=True)
 class Usage:
-    """What a person used: decayed core seconds as of a time, the cores held now, and what was served."""
+    """What a person used, and was served. Integers, so that equal logs add up to equal states everywhere.
 
-    core_s: float = 0.0
-    as_of: float = 0.0
+    `core_ms` is past use in core milliseconds as of `as_of_s` (seconds since 1970), see `usage`; `cores`
+    are held now.
+    """
+
+    core_ms: int = 0
+    as_of_s: int = 0
     cores: int = 0
     served: dict[Shape, float] = field(default_factory=dict)
     """When a job of a shape was last given a node."""
@@ -228,10 +268,14 @@ class Usage:
 
 @dataclass(slots=True)
 class State:
-    """Everything. `seq` and `time` are the last event's; `misfits` counts events that fitted no state."""
+    """Everything. `seq`, `time` and `cause` (its id) are the last event's.
+
+    `misfits` counts the events that fitted no state and changed nothing.
+    """
 
     seq: int = 0
     time: float = 0.0
+    cause: str = ""
     batches: dict[BatchId, BatchState] = field(default_factory=dict)
     nodes: dict[str, NodeState] = field(default_factory=dict)
     usage: dict[str, Usage] = field(default_factory=dict)

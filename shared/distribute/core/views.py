@@ -14,7 +14,7 @@ from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
-from distribute.core.matching import LEAVING_REASON, never
+from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
 from distribute.core.specs import Resources
 from distribute.core.state import NO_EXIT_CODE, BatchState, NodeState, Shape, State, Status
 
@@ -55,32 +55,32 @@ def batch_view(
     job: str | None = None,
     states: Collection[str] | None = None,
     most: int | None = None,
+    now: float | None = None,
 ) -> Json:
     """B and its `job_list`, in the order of the user's file: all jobs, or those of some states, or one.
 
     Of more than `most` come first those that failed, then those in flight, then the rest; `more_jobs` says
-    how many are not listed, where some are not. Raises `KeyError` for an unknown batch.
+    how many are not listed, where some are not. `now` is in seconds since 1970; by default, the last event's time.
+    Raises `KeyError` for an unknown batch.
     """
     batch = state.batches[batch_id]
+    now = state.time if now is None else now
     rows: Sequence[int] = batch.file_order if batch.file_order is not None else range(len(batch.names))
     if job is not None:
         rows = [batch.rows[job]] if job in batch.rows else []
     if states is not None:
-        rows = [row for row in rows if _job_state(state, batch, row) in states]
+        rows = [row for row in rows if _job_state(state, batch, row, now) in states]
     found = len(rows)
     if most is not None and found > most:
         rows = sorted(rows, key=lambda row: _URGENCY.get(batch.status[row], 2))[:most]
-    view = {**_batch(batch), "job_list": [_job(state, batch, row) for row in rows]}
+    view = {**_batch(batch), "job_list": [_job(state, batch, row, now) for row in rows]}
     return view | {"more_jobs": found - len(rows)} if found > len(rows) else view
 
 
-def nodes_view(state: State, beats: Mapping[str, Beat], out_of_touch: frozenset[str]) -> Json:
+def nodes_view(agenda: Agenda, beats: Mapping[str, Beat]) -> Json:
     """`{"nodes": [...]}`, by name, with the figures of each node's last beat."""
-    return {
-        "nodes": [
-            _node(state.nodes[name], beats.get(name), name in out_of_touch) for name in sorted(state.nodes)
-        ]
-    }
+    nodes = agenda.state.nodes
+    return {"nodes": [_node(agenda, nodes[name], beats.get(name)) for name in sorted(nodes)]}
 
 
 def why_view(agenda: Agenda, batch_id: BatchId, job: str) -> Json:
@@ -161,19 +161,23 @@ def _batch(batch: BatchState) -> Json:
     }
 
 
-def _job_state(state: State, batch: BatchState, row: int) -> str:
+def _job_state(state: State, batch: BatchState, row: int, now: float) -> str:
     status = Status(batch.status[row])
-    attempt = batch.active.get(row) if status is Status.RUNNING else None
-    is_paused = attempt is not None and state.nodes[attempt.node].paused_until is not None
-    return "paused" if is_paused else _JOB_STATES[status]
+    attempt = batch.active.get(row)
+    node = state.nodes.get(attempt.node) if attempt is not None else None
+    if status is Status.RUNNING and node is not None and is_paused(node, now):
+        return "paused"
+    if status is Status.CLAIMED and attempt is not None and attempt.node in batch.building:
+        return "building"
+    return "retrying" if status is Status.RETRYING else _JOB_STATES[status]
 
 
-def _job(state: State, batch: BatchState, row: int) -> Json:
+def _job(state: State, batch: BatchState, row: int, now: float) -> Json:
     status = Status(batch.status[row])
     attempt = batch.active.get(row)
     view: Json = {
         "job": batch.names[row],
-        "state": _job_state(state, batch, row),
+        "state": _job_state(state, batch, row, now),
         "attempt": batch.attempts[row],
         "node": attempt.node if attempt else None,
         "exit_code": None,
@@ -219,10 +223,11 @@ def _reason(batch: BatchState, row: int) -> str | None:
     return "; ".join(text for text in (batch.reasons.get(row), gone) if text is not None) or None
 
 
-def _node(node: NodeState, beat: Beat | None, out_of_touch: bool) -> Json:
+def _node(agenda: Agenda, node: NodeState, beat: Beat | None) -> Json:
+    now = agenda.now
     return {
         "node": node.name,
-        "state": _node_state(node, out_of_touch),
+        "state": _node_state(agenda, node),
         "capabilities": sorted(node.capabilities),
         "cpus": node.cpus,
         "cpus_free": max(0, node.cpus - node.used_cpus),
@@ -232,24 +237,34 @@ def _node(node: NodeState, beat: Beat | None, out_of_touch: bool) -> Json:
         "load": beat.load if beat else None,
         "owner_idle_s": beat.owner_idle_s if beat else None,
         "version": node.version,
-        "paused_until": rfc3339(node.paused_until),
-        "reason": node.quarantined or node.draining or node.pause_reason or _leaving(node),
+        "paused_until": rfc3339(node.paused_until) if is_paused(node, now) else None,
+        "quarantined_until": rfc3339(node.quarantined_until) if is_quarantined(node, now) else None,
+        "reason": _node_reason(node, now),
+        "heard_at": rfc3339(agenda.liveness.heard_at(node.name)),
     }
 
 
-def _leaving(node: NodeState) -> str | None:
-    return None if node.keeps is None or node.presence != "here" else LEAVING_REASON
+def _node_reason(node: NodeState, now: float) -> str | None:
+    if is_quarantined(node, now):
+        return node.quarantined
+    if is_draining(node, now):
+        return node.draining
+    if is_paused(node, now):
+        return node.pause_reason
+    return LEAVING_REASON if node.leaving and node.presence == "here" else None
 
 
-def _node_state(node: NodeState, out_of_touch: bool) -> str:
-    if node.presence != "here":
-        return node.presence
-    if out_of_touch:
-        return "out_of_touch"
-    if node.paused_until is not None:
-        return "paused"
-    if node.quarantined is not None:
-        return "quarantined"
-    if node.draining is not None or node.keeps is not None:
-        return "draining"
-    return "busy" if node.attempts else "idle"
+def _node_state(agenda: Agenda, node: NodeState) -> str:
+    match agenda.obstacle_of(node):
+        case Obstacle.GONE:
+            return node.presence
+        case Obstacle.OUT_OF_TOUCH:
+            return "out_of_touch"
+        case Obstacle.PAUSED:
+            return "paused"
+        case Obstacle.QUARANTINED:
+            return "quarantined"
+        case Obstacle.DRAINING | Obstacle.LEAVING:
+            return "draining"
+        case _:
+            return "busy" if node.attempts else "idle"

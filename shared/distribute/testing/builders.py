@@ -13,8 +13,9 @@ from typing import Any
 from distribute.core import events as ev
 from distribute.core.events import Event, Recorded
 from distribute.core.fold import apply
-from distribute.core.ids import BatchId, JobId, ulid
+from distribute.core.ids import AttemptId, BatchId, JobId, ulid
 from distribute.core.invariants import check
+from distribute.core.manifest import Outputs
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
 from distribute.core.state import State
 
@@ -98,8 +99,8 @@ def started(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> e
 
 
 def finished(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **fields: Any) -> ev.Finished:
-    """A job that ended after a minute: well, unless `succeeded=False` is given."""
-    ending: dict[str, Any] = {"succeeded": True, "exit_code": 0, "wall_s": 60.0}
+    """A job that ended after a minute: well, unless `succeeded=False` is given. It left an empty file."""
+    ending: dict[str, Any] = {"succeeded": True, "exit_code": 0, "wall_s": 60.0, "outputs": Outputs(files=1)}
     if not fields.get("succeeded", True):
         ending |= {"exit_code": 1, "reason": "exit code 1"}
     return ev.Finished(**_stamp(node), **_attempt(job, node, attempt), **ending | fields)
@@ -109,6 +110,14 @@ def released(
     job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, reason: ev.ReleaseReason = "node_lost"
 ) -> ev.Released:
     return ev.Released(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), reason=reason)
+
+
+def yielded(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.Yielded:
+    return ev.Yielded(**_stamp(node), **_attempt(job, node, attempt), reason="its owner works")
+
+
+def excused(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.Excused:
+    return ev.Excused(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt))
 
 
 def job_archived(
@@ -124,6 +133,7 @@ def joined(node: str = "ws1", **fields: Any) -> ev.Joined:
     """A node of four cpus and 8 GiB with no GPU."""
     defaults = {
         "incarnation": new_id(),
+        "boot_id": "boot1",
         "capabilities": frozenset(),
         "cpus": 4,
         "memory_bytes": 8 * GIB,
@@ -132,8 +142,16 @@ def joined(node: str = "ws1", **fields: Any) -> ev.Joined:
     return ev.Joined(**_stamp(node), node=node, **defaults | fields)
 
 
-def leaving(node: str = "ws1", keeps: tuple[str, ...] = ()) -> ev.Leaving:
-    return ev.Leaving(**_stamp(node), node=node, keeps=keeps)
+def kept(attempts: Iterable[str | AttemptId]) -> tuple[AttemptId, ...]:
+    """Attempts; a name stands for the first one at this job of `lab/sweep`."""
+    return tuple(
+        AttemptId("lab", "sweep", attempt, 1) if isinstance(attempt, str) else attempt for attempt in attempts
+    )
+
+
+def leaving(node: str = "ws1", keeps: Iterable[str | AttemptId] = ()) -> ev.Leaving:
+    """Jobs are named by themselves for their first attempt."""
+    return ev.Leaving(**_stamp(node), node=node, keeps=kept(keeps))
 
 
 def left(node: str = "ws1") -> ev.Left:
@@ -144,24 +162,33 @@ def lost(node: str = "ws1") -> ev.Lost:
     return ev.Lost(**_stamp(ev.SCHEDULER), node=node, silent_s=61.0)
 
 
-def paused(node: str = "ws1", until: datetime = EPOCH + timedelta(days=1)) -> ev.Paused:
-    return ev.Paused(**_stamp(node), node=node, until=until, reason="its owner works")
+def forgotten(node: str = "ws1") -> ev.Forgotten:
+    return ev.Forgotten(**_stamp("jane"), node=node)
+
+
+def paused(
+    node: str = "ws1", until: datetime = EPOCH + timedelta(days=1), keeps: Iterable[str | AttemptId] = ()
+) -> ev.Paused:
+    return ev.Paused(**_stamp(node), node=node, until=until, reason="its owner works", keeps=kept(keeps))
 
 
 def resumed(node: str = "ws1") -> ev.Resumed:
     return ev.Resumed(**_stamp(node), node=node)
 
 
-def drain_requested(node: str = "ws1", reason: str = "for repair") -> ev.DrainRequested:
-    return ev.DrainRequested(**_stamp("jane"), node=node, reason=reason)
+def drain_requested(
+    node: str = "ws1", reason: str = "for repair", until: datetime | None = None
+) -> ev.DrainRequested:
+    return ev.DrainRequested(**_stamp("jane"), node=node, reason=reason, until=until)
 
 
 def undrained(node: str = "ws1") -> ev.Undrained:
     return ev.Undrained(**_stamp("jane"), node=node)
 
 
-def quarantined(node: str = "ws1") -> ev.Quarantined:
-    return ev.Quarantined(**_stamp(ev.SCHEDULER), node=node, reason="failed 5 jobs within seconds")
+def quarantined(node: str = "ws1", until: datetime = EPOCH + timedelta(days=1)) -> ev.Quarantined:
+    reason = "2 jobs that failed here within seconds succeeded elsewhere"
+    return ev.Quarantined(**_stamp(ev.SCHEDULER), node=node, reason=reason, until=until)
 
 
 def build_started(node: str = "ws1", of: BatchSpec | BatchId | None = None) -> ev.BuildStarted:

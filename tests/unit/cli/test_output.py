@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from distribute.core.agenda import Agenda
 from distribute.core.views import batch_view, batches_view, nodes_view
 from distribute.testing.builders import (
     assigned,
@@ -61,7 +62,7 @@ STATE = happen(
     left("ws3"),
 )
 BATCHES, BATCH = batches_view(STATE), batch_view(STATE, SPEC.id)
-NODES = nodes_view(STATE, {}, frozenset())
+NODES = nodes_view(Agenda(STATE, now=STATE.time), {})
 
 
 def drawn(table: Callable[[Document], object], document: Document, width: int = 200) -> list[str]:
@@ -131,7 +132,8 @@ def test_nodes_as_a_table() -> None:
 
 
 def test_a_node_in_quarantine_tells_why() -> None:
-    document = nodes_view(happen(joined("ws1"), quarantined("ws1")), {}, frozenset())
+    state = happen(joined("ws1"), quarantined("ws1"))
+    document = nodes_view(Agenda(state, now=state.time), {})
     heading, row = drawn(tables.nodes, document)
     assert heading.split()[-1] == "why"
     assert document["nodes"][0]["reason"] in row

@@ -1,12 +1,17 @@
 """What happens to jobs: retries, nodes that go down, quarantines, and what is counted on the way."""
 
+from datetime import timedelta
+
 import pytest
 
 from core_kit import status_of
 from distribute.core import events as ev
-from distribute.core.fold_job import USAGE_HALF_LIFE_S, decayed_core_s
+from distribute.core.accounts import MAX_FAST_FAILURES
+from distribute.core.events import Recorded
+from distribute.core.fold import apply
 from distribute.core.ids import BatchId
-from distribute.core.state import JobKey, State, Status, Usage
+from distribute.core.state import JobKey, State, Status
+from distribute.core.usage import HALF_LIFE_S, decayed, share
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")
@@ -91,7 +96,19 @@ def test_a_job_that_took_two_nodes_down_is_not_tried_again(reason: ev.ReleaseRea
     assert status_of(state) is Status.QUEUED
     make.happen(*started(2, "ws2"), make.released(node="ws2", attempt=2, reason=reason), state=state)
     assert status_of(state) is Status.FAILED
-    assert state.batches[SWEEP].reasons[0] == "2 nodes went down while it ran on them, the last ws2"
+    why = "2 nodes went down while it ran on them (ws1, ws2), so it is not tried again"
+    assert state.batches[SWEEP].reasons[0] == why
+
+
+def test_two_crashes_of_one_node_are_not_two_nodes() -> None:
+    state = with_nodes(retries=5)
+    for attempt in (1, 2):
+        make.happen(*started(attempt), make.released(attempt=attempt, reason="node_lost"), state=state)
+    assert status_of(state) is Status.QUEUED
+    make.happen(*started(3), make.released(attempt=3, reason="node_lost"), state=state)
+    assert status_of(state) is Status.FAILED
+    why = "its node went down 3 times while it ran (ws1), so it is not tried again"
+    assert state.batches[SWEEP].reasons[0] == why
 
 
 def test_a_node_that_goes_down_before_the_job_started_speaks_not_against_it() -> None:
@@ -119,7 +136,7 @@ def test_an_attempt_holds_its_share_of_the_node_and_gives_it_back() -> None:
     make.happen(make.claimed(), make.finished(), state=state, apart_s=10)
     assert (node.used_cpus, node.used_memory_bytes, node.used_gpus, node.attempts) == (0, 0, set(), set())
     assert state.usage["jane"].cores == 0
-    assert state.usage["jane"].core_s == 2 * 20  # two cores, from the assignment on
+    assert state.usage["jane"].core_ms == 2 * 20_000  # two cores, from the assignment on
 
 
 def test_a_gpu_given_to_two_is_free_when_both_are_done() -> None:
@@ -131,11 +148,33 @@ def test_a_gpu_given_to_two_is_free_when_both_are_done() -> None:
     assert state.nodes["ws1"].used_gpus == set()
 
 
-def test_use_is_halved_with_every_day() -> None:
-    usage = Usage(core_s=100.0, as_of=1000.0)
-    assert decayed_core_s(usage, 1000.0) == 100.0
-    assert decayed_core_s(usage, 1000.0 + USAGE_HALF_LIFE_S) == pytest.approx(50.0)
-    assert decayed_core_s(usage, 1000.0 + 3 * USAGE_HALF_LIFE_S) == pytest.approx(12.5)
+def test_use_is_halved_with_every_day_in_whole_numbers() -> None:
+    assert decayed(100_000, 0) == 100_000
+    assert decayed(100_000, HALF_LIFE_S) == pytest.approx(50_000, abs=1)
+    assert decayed(100_000, 3 * HALF_LIFE_S) == pytest.approx(12_500, abs=1)
+    assert decayed(1 << 62, 400 * HALF_LIFE_S) == 0
+
+
+def test_a_clock_that_was_ahead_and_is_right_again_makes_nobody_a_heavy_user() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(2)))
+    ahead = [make.assigned(), make.claimed(), make.finished()]
+    three_years = 3 * 365 * 86_400.0
+    for seq, event in enumerate(ahead, start=state.seq + 1):
+        apply(state, Recorded(seq, state.time + three_years, event))
+        three_years = 1.0
+    back = make.EPOCH.timestamp() + 10
+    for seq, event in enumerate(
+        (make.assigned("job2"), make.claimed("job2"), make.finished("job2")), start=state.seq + 1
+    ):
+        apply(state, Recorded(seq, back, event))
+    assert share(state.usage["jane"], 0, back) < HALF_LIFE_S * 1000  # less than one core
+
+
+def test_an_attempt_is_charged_for_what_its_node_counted_where_the_clock_jumped() -> None:
+    state = make.happen(make.joined(), make.submitted())
+    make.happen(make.assigned(), make.claimed(), make.started(), state=state)
+    make.happen(make.finished(wall_s=60.0), state=state, apart_s=30 * 86_400.0)
+    assert state.usage["jane"].core_ms == 62_000  # one core: two seconds until it started, and a minute
 
 
 def test_fast_failures_are_remembered_until_something_ran_long_or_well() -> None:
@@ -144,61 +183,137 @@ def test_fast_failures_are_remembered_until_something_ran_long_or_well() -> None
     for job in ("job1", "job2"):
         make.happen(make.assigned(job), make.claimed(job), state=state)
         make.happen(make.finished(job, succeeded=False, wall_s=9.9), state=state)
-    assert fast == [JobKey(SWEEP, 0), JobKey(SWEEP, 1)]
+    assert list(fast) == [JobKey(SWEEP, 0), JobKey(SWEEP, 1)]
     make.happen(make.assigned("job3"), make.claimed("job3"), state=state)
     make.happen(make.finished("job3", succeeded=False, wall_s=10.0), state=state)
-    assert fast == []
+    assert not fast
 
 
-def test_a_quarantine_takes_a_failure_back() -> None:
-    state = make.happen(make.joined(), make.submitted(make.batch(3)))
-    make.happen(*ATTEMPT, make.finished(succeeded=False, wall_s=1.0), make.job_archived(), state=state)
+def test_a_node_holds_a_thousand_fast_failures_and_forgets_the_oldest() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(MAX_FAST_FAILURES + 1)))
+    jobs = [f"job{number}" for number in range(1, MAX_FAST_FAILURES + 2)]
+    failing = [
+        event
+        for job in jobs
+        for event in (make.assigned(job), make.claimed(job), make.finished(job, succeeded=False, wall_s=1.0))
+    ]
+    for recorded in make.record(failing, after=state):
+        apply(state, recorded)
+    fast = list(state.nodes["ws1"].fast_failures)
+    assert (len(fast), fast[0]) == (MAX_FAST_FAILURES, JobKey(SWEEP, 1))
+
+
+def failed_fast(attempt: int = 1, node: str = "ws1") -> tuple[ev.Event, ...]:
+    failed = make.finished(node=node, attempt=attempt, succeeded=False, wall_s=1.0)
+    return (*started(attempt, node), failed)
+
+
+def test_an_excuse_takes_a_failure_back_and_waits_for_no_archive() -> None:
+    state = with_nodes()
+    make.happen(*failed_fast(), state=state)
     assert status_of(state) is Status.FAILED
-    make.happen(make.quarantined(), make.released(reason="quarantined"), state=state)
+    make.happen(make.excused(), state=state)
     assert status_of(state) is Status.QUEUED
     batch = state.batches[SWEEP]
-    assert (batch.failures, batch.reasons, state.nodes["ws1"].fast_failures) == ({0: 0}, {}, [])
+    assert (batch.failures, batch.reasons, batch.unarchived) == ({0: 0}, {}, set())
+    assert batch.suspects == {0: "ws1"}, "how it ends elsewhere is to prove something of this node"
 
 
-def test_a_failure_taken_back_waits_for_no_archive() -> None:
-    """The archiver's guard holds no more once the job was released, so its word would never come."""
-    state = make.happen(make.joined(), make.submitted())
-    make.happen(*ATTEMPT, make.finished(succeeded=False, wall_s=1.0), state=state)
-    make.happen(make.released(reason="quarantined"), state=state)
-    assert status_of(state) is Status.QUEUED
-    assert state.batches[SWEEP].unarchived == set()
-
-
-@pytest.mark.parametrize("reason", ["node_lost", "killed", "owner", "build_failed"])
-def test_nothing_but_a_quarantine_takes_a_failure_back(reason: ev.ReleaseReason) -> None:
-    state = make.happen(make.joined(), make.submitted())
+@pytest.mark.parametrize("reason", ["node_lost", "killed", "build_failed", "unclaimed"])
+def test_a_release_takes_no_failure_back(reason: ev.ReleaseReason) -> None:
+    state = with_nodes()
     make.happen(*ATTEMPT, make.finished(succeeded=False), make.released(reason=reason), state=state)
     assert status_of(state) is Status.FAILED
-    assert state.last_misfit.endswith("only a quarantine takes back a failure")
+    assert state.last_misfit.endswith("the job is failed")
 
 
 @pytest.mark.parametrize(
     ("retries", "overtaken_by", "stays"),
     [
-        (0, make.completed(state="failed"), Status.FAILED),
+        (0, make.completed(state="failed", reason="the build failed"), Status.FAILED),
         (1, make.kill_requested(), Status.KILLED),
     ],
     ids=["by the end of its batch", "by a kill"],
 )
-def test_a_failure_is_taken_back_too_late(retries: int, overtaken_by: ev.Event, stays: Status) -> None:
+def test_an_excuse_comes_too_late(retries: int, overtaken_by: ev.Event, stays: Status) -> None:
     """The job stays as it is; yet the archiver's guard holds no more, so nobody waits for its word."""
     state = make.happen(make.joined(), make.submitted(make.batch(retries=retries)))
     make.happen(*ATTEMPT, make.finished(succeeded=False, wall_s=1.0), overtaken_by, state=state)
-    make.happen(make.released(reason="quarantined"), state=state)
+    make.happen(make.excused(), state=state)
     assert (status_of(state), state.misfits) == (stays, 0)
     assert state.batches[SWEEP].unarchived == set()
 
 
-def test_a_failure_of_a_job_is_taken_back_once() -> None:
-    state = make.happen(make.joined(), make.joined("ws2"), make.submitted())
-    for attempt, node in enumerate(("ws1", "ws2"), start=1):
-        failed = make.finished(node=node, attempt=attempt, succeeded=False, wall_s=1.0)
-        make.happen(*started(attempt, node), failed, state=state)
-        make.happen(make.released(node=node, attempt=attempt, reason="quarantined"), state=state)
+def test_a_job_is_excused_once() -> None:
+    state = with_nodes()
+    make.happen(
+        *failed_fast(),
+        make.excused(),
+        *failed_fast(2, "ws2"),
+        make.excused(node="ws2", attempt=2),
+        state=state,
+    )
+    assert status_of(state) is Status.FAILED
     assert state.batches[SWEEP].failures == {0: 1}
-    assert state.nodes["ws2"].fast_failures == [], "what failed elsewhere before is no word against this node"
+
+
+def test_a_job_that_fails_elsewhere_as_well_clears_its_first_node_and_speaks_against_no_other() -> None:
+    state = with_nodes()
+    make.happen(*failed_fast(), make.excused(), state=state)
+    assert list(state.nodes["ws1"].fast_failures) == [JobKey(SWEEP, 0)]
+    make.happen(*failed_fast(2, "ws2"), state=state)
+    first, second = state.nodes["ws1"], state.nodes["ws2"]
+    assert (first.cleared, first.blamed, list(first.fast_failures)) == (1, 0, [])
+    assert (second.cleared, second.blamed, list(second.fast_failures)) == (0, 0, [])
+
+
+def test_a_job_that_succeeds_elsewhere_is_proof_against_the_node_where_it_failed() -> None:
+    state = with_nodes()
+    make.happen(
+        *failed_fast(), make.excused(), *started(2, "ws2"), make.finished(node="ws2", attempt=2), state=state
+    )
+    first = state.nodes["ws1"]
+    assert (first.cleared, first.blamed, list(first.fast_failures)) == (0, 1, [])
+
+
+def test_a_quarantine_falls_when_more_of_its_jobs_fail_elsewhere_than_succeed() -> None:
+    state = with_nodes()
+    make.happen(*failed_fast(), make.quarantined(), make.excused(), state=state)
+    assert state.nodes["ws1"].quarantined is not None
+    make.happen(*failed_fast(2, "ws2"), state=state)
+    assert state.nodes["ws1"].quarantined is None
+
+
+def test_a_person_lifts_a_quarantine_at_once() -> None:
+    state = with_nodes()
+    make.happen(*failed_fast(), make.quarantined(), make.undrained(), state=state)
+    node = state.nodes["ws1"]
+    assert (node.quarantined, node.quarantines, list(node.fast_failures)) == (None, 0, [])
+
+
+def test_a_job_that_left_nothing_waits_for_no_archive() -> None:
+    state = with_nodes(retries=1)
+    make.happen(*ATTEMPT, make.finished(succeeded=False, outputs=None), state=state)
+    assert status_of(state) is Status.QUEUED
+    assert state.batches[SWEEP].unarchived == set()
+
+
+def test_a_job_that_ended_at_once_says_when_it_started() -> None:
+    """By its node's clock, which is wrong: only the time between two of its readings counts."""
+    state = with_nodes()
+    wrong = make.EPOCH - timedelta(days=400)
+    ended = make.finished(started_at=wrong, wall_s=0.05).model_copy(
+        update={"time": wrong + timedelta(seconds=0.5)}
+    )
+    make.happen(make.assigned(), make.claimed(), ended, state=state)
+    outcomes = state.batches[SWEEP].outcomes
+    assert outcomes.finished_at[0] - outcomes.started_at[0] == pytest.approx(0.5)
+
+
+def test_what_a_node_gives_back_is_queued_again_and_is_no_failure() -> None:
+    state = with_nodes()
+    make.happen(*ATTEMPT, make.yielded(), state=state)
+    assert status_of(state) is Status.QUEUED
+    batch = state.batches[SWEEP]
+    assert (batch.failures, batch.deaths, batch.active) == ({}, {}, {})
+    assert state.nodes["ws1"].attempts == set()

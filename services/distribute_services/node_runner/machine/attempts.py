@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import TypedDict
 
 from distribute.core import events as ev
-from distribute.core.ids import JobId
+from distribute.core.ids import AttemptId, JobId
 from distribute.core.recipe import Share
 
 
@@ -65,6 +65,10 @@ class Attempt:
 
     def __str__(self) -> str:
         return f"{self.job}, attempt {self.number}"
+
+    @property
+    def id(self) -> AttemptId:
+        return AttemptId(*self.job, self.number)
 
     def names(self, node: str) -> Names:
         """The attempt at `node`, as its events name it."""

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from distribute.core import events as ev
 from distribute.core.events import Append, Guard, Recorded
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recipe import Share
 from distribute.ports import Only
@@ -103,7 +103,7 @@ class RunnerMachine:
 
         If there is such, announce that the node is leaving, so that the rest can run elsewhere meanwhile.
         """
-        keeps = tuple(str(attempt.job) for attempt in self.ended)
+        keeps = tuple(attempt.id for attempt in self.ended)
         told: list[Instruction] = []
         if keeps and not self.leaving:
             told.append(Announce(ev.Leaving(**self._stamp(), node=self.node, keeps=keeps)))
@@ -124,6 +124,11 @@ class RunnerMachine:
     def ended(self) -> list[Attempt]:
         """The attempts that have ended and are not reported yet."""
         return [attempt for attempt in self.attempts.values() if attempt.phase in ENDED]
+
+    @property
+    def named(self) -> tuple[AttemptId, ...]:
+        """Every attempt that this node has, in order."""
+        return tuple(sorted(attempt.id for attempt in self.attempts.values()))
 
     @property
     def idle(self) -> bool:

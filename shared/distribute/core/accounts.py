@@ -1,0 +1,133 @@
+"""What attempts take of their nodes and users, and what their ends say about nodes. Kept beside the batches.
+
+Called by `fold.apply` alone, with what an event changed in its batch.
+"""
+
+from __future__ import annotations
+
+from distribute.core import events as ev
+from distribute.core.fold_job import FAST_FAILURE_S
+from distribute.core.ids import BatchId
+from distribute.core.state import Attempt, BatchState, JobKey, NodeState, Shape, State, Usage
+from distribute.core.usage import charge
+
+MAX_SHAPES_NOTED = 1000
+"""Max. shapes per user for which we remember when a job was last given a node. The oldest is forgotten."""
+
+MAX_FAST_FAILURES = 1000
+"""Max. fast failures in a row that a node's record holds. The oldest is forgotten."""
+
+
+def take(state: State, batch: BatchState, row: int, attempt: Attempt) -> None:
+    """The attempt holds what it was given, of its node and for its user."""
+    node = state.nodes.get(attempt.node)
+    if node is not None:
+        hold(node, JobKey(batch.id, row), attempt)
+        if node.leaving:  # the assignment was on its way when the node said so
+            node.dropped.add(JobKey(batch.id, row))
+    usage = state.usage.setdefault(batch.user, Usage(as_of_s=int(attempt.assigned_at)))
+    usage.cores += attempt.cpus
+    _note_served(usage, batch.group_of(row).shape, attempt.assigned_at)
+
+
+def hold(node: NodeState, key: JobKey, attempt: Attempt) -> None:
+    """The attempt is at the node, and takes its share of it."""
+    node.attempts.add(key)
+    node.used_cpus += attempt.cpus
+    node.used_memory_bytes += attempt.memory_bytes
+    node.used_gpus.update(attempt.gpus)
+
+
+def give_back(state: State, batch: BatchState, row: int, attempt: Attempt, held_s: float) -> None:
+    """The attempt is over. It holds nothing any more, and its user is charged for `held_s` seconds."""
+    key = JobKey(batch.id, row)
+    node = state.nodes.get(attempt.node)
+    if node is not None and key in node.attempts:
+        node.attempts.discard(key)
+        node.dropped.discard(key)
+        node.used_cpus -= attempt.cpus
+        node.used_memory_bytes -= attempt.memory_bytes
+        if attempt.gpus:  # another attempt may hold the same: two schedulers may have given one away at once
+            others = (state.batches[other.batch].active[other.row] for other in node.attempts)
+            node.used_gpus = {gpu for other in others for gpu in other.gpus}
+    usage = state.usage[batch.user]
+    usage.cores -= attempt.cpus
+    charge(usage, attempt.cpus, held_s, state.time)
+
+
+def held_s(attempt: Attempt, time: float, finished: ev.Finished | None) -> float:
+    """For how long the attempt held its share, in seconds. The log's clock may have jumped meanwhile, so a
+    node's own count is the upper bound where there is one."""
+    passed_s = max(0.0, time - attempt.assigned_at)
+    if finished is None:
+        return passed_s
+    before_s = max(0.0, attempt.since - attempt.assigned_at)
+    return min(passed_s, before_s + finished.wall_s + finished.paused_s)
+
+
+def _note_served(usage: Usage, shape: Shape, time: float) -> None:
+    usage.served[shape] = time
+    if len(usage.served) > MAX_SHAPES_NOTED:
+        del usage.served[min(usage.served, key=lambda noted: (usage.served[noted], shape_order(noted)))]
+
+
+def shape_order(shape: Shape) -> tuple[list[str], int, int, int]:
+    """A shape as something that can be sorted."""
+    return sorted(shape.capabilities), shape.cpus, shape.memory_bytes, shape.gpus
+
+
+# --- what an end says about nodes --------------------------------------------------------------------
+
+
+def judge(state: State, batch: BatchState, row: int, suspect: str | None, event: ev.Finished) -> None:
+    """Keep each node's record of fast failures. `suspect` is the node where the job had failed fast before."""
+    key = JobKey(batch.id, row)
+    if suspect is not None and suspect != event.node:
+        _clear_or_blame(state.nodes.get(suspect), key, succeeded=event.succeeded)
+    node = state.nodes.get(event.node)
+    if node is None:
+        return
+    if event.succeeded:
+        node.quarantines = 0
+        forget_failures(node)
+    elif event.wall_s >= FAST_FAILURE_S:
+        forget_failures(node)
+    elif batch.suspects.get(row) == node.name:
+        node.fast_failures[key] = None
+        node.suspected_at = state.time
+        if len(node.fast_failures) > MAX_FAST_FAILURES:
+            del node.fast_failures[next(iter(node.fast_failures))]
+
+
+def _clear_or_blame(node: NodeState | None, key: JobKey, *, succeeded: bool) -> None:
+    """A job that failed fast at this node ended at another one."""
+    if node is None or key not in node.fast_failures:
+        return
+    del node.fast_failures[key]
+    if succeeded:
+        node.blamed += 1
+    else:
+        node.cleared += 1
+    if node.quarantined is not None and node.cleared > node.blamed:
+        lift_quarantine(node)
+
+
+def forget_failures(node: NodeState) -> None:
+    """The node's record is clean."""
+    node.fast_failures.clear()
+    node.blamed = node.cleared = 0
+
+
+def lift_quarantine(node: NodeState) -> None:
+    """The node takes jobs again."""
+    node.quarantined = None
+    node.quarantined_until = 0.0
+    forget_failures(node)
+
+
+def forget_batch(state: State, batch_id: BatchId) -> None:
+    """The batch is deleted: no node has anything of it any more."""
+    for node in state.nodes.values():
+        node.builds.discard(batch_id)
+        for key in [key for key in node.fast_failures if key.batch == batch_id]:
+            del node.fast_failures[key]

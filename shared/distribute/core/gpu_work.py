@@ -1,0 +1,76 @@
+"""What a node with GPUs keeps for GPU work that waits: what that work needs, and nothing more.
+
+Work is GPU work if it asks for GPUs, or for the capability `gpu`. Other work of the same or a lower priority
+takes what is left beside it; work of a higher priority takes what it wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from distribute.core.matching import NOTHING, Held, has_gpu, is_gpu_work, lack
+from distribute.core.queues import Lane
+from distribute.core.state import NodeState, Shape
+
+if TYPE_CHECKING:
+    from distribute.core.agenda import Agenda
+
+
+def keeps_from(agenda: Agenda, node: NodeState, shape: Shape, priority: int) -> Held:
+    """What the node keeps for GPU work that waits, from a job of this shape and priority."""
+    kept = Held()
+    if is_gpu_work(shape) or not has_gpu(node):
+        return kept
+    held = agenda.pending.held_of(node.name)
+    idle_gpus = len(node.gpus) - len(node.used_gpus | held.gpus)
+    for waiting, lane in _waiting(agenda, priority):
+        if node.name not in agenda.nodes_for[waiting]:
+            continue
+        if waiting.whole_node:
+            if _jobs_for(agenda, node, lane, 1):
+                return Held(1, node.cpus, node.memory_bytes)
+            continue
+        fitting = idle_gpus // waiting.gpus if waiting.gpus else 1
+        for _ in range(_jobs_for(agenda, node, lane, fitting)):
+            kept.add(waiting.cpus, waiting.memory_bytes, ())
+            idle_gpus -= waiting.gpus
+    return kept
+
+
+def fits_beside_gpu_work(agenda: Agenda, node: NodeState, shape: Shape, priority: int) -> bool:
+    """Does a job of this shape and priority, which fits the node, fit beside what it keeps for GPU work?"""
+    kept = keeps_from(agenda, node, shape, priority)
+    if not kept.jobs:
+        return True
+    held = agenda.pending.held_of(node.name)
+    both = Held(held.jobs, held.cpus + kept.cpus, held.memory_bytes + kept.memory_bytes, held.gpus)
+    return not shape.whole_node and lack(node, shape, both) == NOTHING
+
+
+def _waiting(agenda: Agenda, priority: int) -> Iterator[tuple[Shape, Lane]]:
+    """The GPU work that waits at this priority or above, the highest first, by submission."""
+    for level in sorted(agenda.queues.by_priority, reverse=True):
+        if level < priority:
+            return
+        lanes = [
+            (lane[0], shape, lane)
+            for queue in agenda.queues.by_priority[level].values()
+            for shape, lane in queue.lanes.items()
+            if is_gpu_work(shape)
+        ]
+        for _, shape, lane in sorted(lanes, key=lambda found: found[0]):
+            yield shape, lane
+
+
+def _jobs_for(agenda: Agenda, node: NodeState, lane: Lane, most: int) -> int:
+    """How many jobs of the lane wait that the node could build, up to so many."""
+    found = 0
+    for _, batch_id, number in lane:
+        if found >= most:
+            break
+        if node.name in agenda.state.batches[batch_id].build_failed:
+            continue
+        found += sum(1 for _ in islice(agenda.waiting[batch_id][number].rows(), most - found))
+    return found

@@ -1,0 +1,100 @@
+"""What was decided and has not come back from the log: it counts as done, so that appends can be pipelined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from distribute.core import events as ev
+from distribute.core.ids import BatchId, Scope
+from distribute.core.matching import NOTHING_HELD, Held
+
+
+@dataclass(slots=True)
+class Pending:
+    """The events under way, by scope and in order, and what they will take of nodes and people."""
+
+    of_scope: dict[Scope, list[ev.Event]] = field(default_factory=dict)
+    jobs: dict[BatchId, int] = field(default_factory=dict)
+    """How many events about jobs of a batch are under way."""
+    quarantines: set[str] = field(default_factory=set)
+    """The nodes that are about to be put in quarantine."""
+    held: dict[str, Held] = field(default_factory=dict)
+    """What assignments under way will take, by node."""
+    cores: dict[str, int] = field(default_factory=dict)
+    """The same, by user."""
+    _users: dict[str, str] = field(default_factory=dict)
+    """Whose an assignment under way is, by the event's id."""
+
+    def __contains__(self, scope: Scope) -> bool:
+        return scope in self.of_scope
+
+    def __bool__(self) -> bool:
+        return bool(self.of_scope)
+
+    def held_of(self, node: str) -> Held:
+        """What assignments that are under way will take of the node."""
+        return self.held.get(node, NOTHING_HELD)
+
+    def add(self, event: ev.Event, user: str = "") -> None:
+        """An event is under way. `user`: whose job an assignment is for."""
+        self.of_scope.setdefault(event.scope, []).append(event)
+        if isinstance(event, ev.Quarantined):
+            self.quarantines.add(event.node)
+        if not isinstance(event, ev.JobEvent):
+            return
+        self.jobs[event.batch_id] = self.jobs.get(event.batch_id, 0) + 1
+        if isinstance(event, ev.Assigned):
+            self._users[event.id] = user
+            self.cores[user] = self.cores.get(user, 0) + event.cpus
+            self.held.setdefault(event.node, Held()).add(event.cpus, event.memory_bytes, event.gpus)
+
+    def settle(self, event: ev.Event) -> list[ev.Event]:
+        """An event came from the log. Returns what is under way no more: the event itself, where it was ours; or
+        all that was under way about the same, since their guards do not hold any more."""
+        expected = self.of_scope.get(event.scope)
+        if expected is None:
+            return []
+        return self._take(event.scope, 1 if expected[0].id == event.id else len(expected))
+
+    def drop(self, scope: Scope) -> list[ev.Event]:
+        """Nothing about this is under way any more."""
+        return self._take(scope, len(self.of_scope.get(scope, ())))
+
+    def of_batch(self, batch_id: BatchId) -> list[Scope]:
+        """The jobs of a batch about which something is under way."""
+        return [
+            scope
+            for scope, events in self.of_scope.items()
+            if isinstance(events[0], ev.JobEvent) and events[0].batch_id == batch_id
+        ]
+
+    def _take(self, scope: Scope, count: int) -> list[ev.Event]:
+        if not count:
+            return []
+        events = self.of_scope[scope]
+        taken = events[:count]
+        del events[:count]
+        if not events:
+            del self.of_scope[scope]
+        for event in taken:
+            self._let_go(event)
+        return taken
+
+    def _let_go(self, event: ev.Event) -> None:
+        if isinstance(event, ev.Quarantined):
+            self.quarantines.discard(event.node)
+        if not isinstance(event, ev.JobEvent):
+            return
+        self.jobs[event.batch_id] -= 1
+        if not self.jobs[event.batch_id]:
+            del self.jobs[event.batch_id]
+        if not isinstance(event, ev.Assigned):
+            return
+        user = self._users.pop(event.id)
+        self.cores[user] -= event.cpus
+        if not self.cores[user]:
+            del self.cores[user]
+        held = self.held[event.node]
+        held.remove(event.cpus, event.memory_bytes, event.gpus)
+        if not held.jobs:
+            del self.held[event.node]

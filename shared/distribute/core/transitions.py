@@ -1,0 +1,54 @@
+"""Which event a job takes in which status, and what it can become by it. Tests and `docs/events.md` are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from distribute.core import events as ev
+from distribute.core.state import IN_FLIGHT, Status
+
+Targets = Mapping[Status, frozenset[Status]]
+
+
+def _each(origins: frozenset[Status], *targets: Status) -> Targets:
+    return {origin: frozenset(targets) for origin in origins}
+
+
+def _stays(*statuses: Status) -> Targets:
+    return {status: frozenset({status}) for status in statuses}
+
+
+JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
+    ev.Assigned: _each(frozenset({Status.QUEUED, Status.KILLED, Status.FAILED}), Status.ASSIGNED),
+    ev.Claimed: {Status.ASSIGNED: frozenset({Status.CLAIMED})},
+    ev.Started: {Status.CLAIMED: frozenset({Status.RUNNING})},
+    ev.Finished: _each(
+        frozenset({Status.CLAIMED, Status.RUNNING}),
+        Status.SUCCEEDED,
+        Status.FAILED,
+        Status.RETRYING,
+        Status.QUEUED,
+        Status.KILLED,
+    ),
+    ev.Yielded: _each(IN_FLIGHT, Status.QUEUED, Status.KILLED),
+    ev.Released: {
+        **_each(IN_FLIGHT - {Status.RUNNING}, Status.QUEUED, Status.KILLED),
+        Status.RUNNING: frozenset({Status.QUEUED, Status.KILLED, Status.FAILED}),
+    },
+    ev.Excused: {
+        **_stays(Status.QUEUED, Status.KILLED),
+        Status.RETRYING: frozenset({Status.QUEUED}),
+        Status.FAILED: frozenset({Status.QUEUED, Status.FAILED}),
+    },
+    ev.JobArchived: {
+        **_stays(Status.QUEUED, Status.SUCCEEDED, Status.FAILED, Status.KILLED),
+        Status.RETRYING: frozenset({Status.QUEUED}),
+    },
+}
+"""Why some of it is less plain than it looks:
+
+- A job is KILLED, or FAILED with its batch, while its assignment is under way: it takes the assignment, so that
+  the scheduler can release it.
+- A failure with retries left waits as RETRYING until what it left is archived; QUEUED at once if it left nothing.
+- An excuse changes nothing where a person, or the end of the batch, came first.
+"""

@@ -1,0 +1,84 @@
+"""Whose fault a fast failure is: a broken node eats a whole batch, job after job, unless somebody finds out.
+
+A node on which several jobs in a row failed fast is *suspect*. A few of them, the *probes*, are excused and run
+again on other nodes; meanwhile the node takes no other jobs of their batches. Where probes succeed elsewhere, the
+node is to blame: it goes into quarantine, and its other failures are excused. Where they fail there as well, the
+jobs are to blame, and the node is cleared. Nothing but the outcome of the same jobs counts as proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from distribute.core.fold_job import why_given_up
+from distribute.core.state import ENDED, BatchState, JobKey, NodeState, State, Status
+
+SUSPECT_AFTER = 5
+"""This many fast failures, one after another, make a node suspect."""
+
+PROBES = 3
+PROOFS = 2
+"""This many of the failed jobs must succeed elsewhere, and more than fail there, to prove a node broken."""
+
+TRIAL_S = 600.0
+"""A trial holds the node back for this long at most: other nodes may be busy for days."""
+
+QUARANTINE_S = 600.0
+LONGEST_QUARANTINE_S = 24 * 3600.0
+"""The first quarantine's length, doubled each time, and the longest."""
+
+
+def is_suspect(node: NodeState) -> bool:
+    """Did several jobs in a row fail fast here, and is it still open whose fault that is?"""
+    is_cleared = node.cleared >= PROBES and node.cleared > node.blamed
+    return len(node.fast_failures) + node.blamed >= SUSPECT_AFTER and not is_cleared
+
+
+def is_proven_broken(node: NodeState) -> bool:
+    """Did the same jobs succeed elsewhere?"""
+    return is_suspect(node) and node.blamed >= PROOFS and node.blamed > node.cleared
+
+
+def quarantine_s(node: NodeState) -> float:
+    """How long the node's next quarantine lasts."""
+    return min(QUARANTINE_S * 2.0 ** min(node.quarantines, 30), LONGEST_QUARANTINE_S)
+
+
+def is_excusable(state: State, node: NodeState, key: JobKey) -> bool:
+    """Can this failure be taken back? Not if a person, the batch's end or the job's own record stands against it."""
+    batch = state.batches.get(key.batch)
+    return (
+        batch is not None
+        and batch.end is None
+        and batch.status[key.row] in {Status.FAILED, Status.RETRYING}
+        and batch.suspects.get(key.row) == node.name
+        and key.row not in batch.inexcusable
+        and not batch.kill_wanted(key.row)
+        and why_given_up(batch.deaths.get(key.row, [])) is None
+    )
+
+
+def is_probe(batch: BatchState, row: int) -> bool:
+    """Was the job excused, and has it not ended elsewhere yet?"""
+    return row in batch.suspects and row in batch.inexcusable and batch.status[row] not in ENDED
+
+
+def probes(state: State, node: NodeState) -> Iterator[JobKey]:
+    """The jobs whose outcome elsewhere decides: those that run as probes, and those to be excused for it."""
+    able = (key for key in node.fast_failures if _is_open(state, node, key) or is_excusable(state, node, key))
+    return islice(able, PROBES)
+
+
+def is_on_trial(state: State, node: NodeState, now: float) -> bool:
+    """Are there probes of this node's failures under way, and is it held back meanwhile?"""
+    return (
+        is_suspect(node)
+        and now < node.suspected_at + TRIAL_S
+        and any(_is_open(state, node, key) for key in node.fast_failures)
+    )
+
+
+def _is_open(state: State, node: NodeState, key: JobKey) -> bool:
+    batch = state.batches.get(key.batch)
+    return batch is not None and batch.suspects.get(key.row) == node.name and is_probe(batch, key.row)

@@ -1,0 +1,58 @@
+"""What a person has used of the lab, in whole numbers: the same on every machine.
+
+Past use halves every day. Floating-point powers differ in their last bit between C libraries, and a digest of
+the state would, too; so the decay is a product of fixed-point factors, one for each bit of the elapsed seconds.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+
+from distribute.core.state import Usage
+
+HALF_LIFE_S = 24 * 3600
+"""Past use counts half after this long; spread over as long, it counts beside the cores held now."""
+
+_BITS = 32
+_LONGEST = 25
+"""After 2**25 seconds, a year, nothing is left: 388 halvings."""
+_MOST_MS = 1 << 62
+"""What a snapshot can hold. A lab reaches it after thousands of years."""
+
+
+def _factor(bit: int) -> int:
+    halvings = Decimal(-(1 << bit)) / Decimal(HALF_LIFE_S)
+    return int(Decimal(1 << _BITS) * Context(prec=40).power(Decimal(2), halvings))
+
+
+_FACTORS = tuple(_factor(bit) for bit in range(_LONGEST))
+
+
+def decayed(amount: int, elapsed_s: int) -> int:
+    """What is left of an amount after so many seconds. A clock that went back takes nothing and adds nothing."""
+    if elapsed_s <= 0:
+        return amount
+    if elapsed_s >> _LONGEST:
+        return 0
+    for bit, factor in enumerate(_FACTORS):
+        if elapsed_s >> bit & 1:
+            amount = amount * factor >> _BITS
+    return amount
+
+
+def charge(usage: Usage, cores: int, held_s: float, now: float) -> None:
+    """Add cores held for so many seconds, as of `now` (seconds since 1970)."""
+    elapsed_s = int(now) - usage.as_of_s
+    usage.core_ms = min(_MOST_MS, decayed(usage.core_ms, elapsed_s) + cores * int(held_s * 1000))
+    usage.as_of_s = max(usage.as_of_s, int(now))
+
+
+def share(usage: Usage | None, cores_pending: int, now: float) -> int:
+    """What a person has of the lab: cores held now or pending, and past use spread over a day.
+
+    In core milliseconds a day, so that it is a whole number: one core is `HALF_LIFE_S * 1000`.
+    """
+    if usage is None:
+        return cores_pending * HALF_LIFE_S * 1000
+    past = decayed(usage.core_ms, int(now) - usage.as_of_s)
+    return (cores_pending + usage.cores) * HALF_LIFE_S * 1000 + past
