@@ -63,6 +63,14 @@ def read(text: bytes, piece_bytes: int) -> list[Part]:
     return asyncio.run(everything())
 
 
+@pytest.mark.parametrize("value", ["3", "true", "null", '"x"', "[[1],[]]", '{"a":[]}'])
+@given(manifests, st.integers(1, 40))
+def test_fields_of_a_newer_distribute_are_ignored(value: str, manifest: Manifest, piece_bytes: int) -> None:
+    text = manifest.model_dump_json().replace('{"v":1,', f'{{"receipt":{value},"v":1,', 1).encode()
+    assert read(text, piece_bytes) == [*manifest.entries, *manifest.objects, *manifest.left_out]
+    assert Manifest.model_validate_json(text) == manifest
+
+
 @given(manifests, st.integers(1, 40), st.none() | st.integers(0, 3))
 def test_it_is_the_same(manifest: Manifest, piece_bytes: int, indent: int | None) -> None:
     text = b"".join(written(manifest).pieces())
@@ -107,7 +115,7 @@ def test_many(count: int) -> None:
         '{"entries":[{}]}',
         '{"entries":[],}',
         '{"left_out":["a",]}',
-        '{"a":[]}',
+        '{"v":2}',
     ],
 )
 def test_what_is_no_manifest(text: str) -> None:

@@ -32,6 +32,7 @@ _FIELDS: dict[str, TypeAdapter[Part]] = {
     "left_out": TypeAdapter(str),
 }
 _BLANK = re.compile(r"[ \t\n\r]*")
+_SCALAR = re.compile(r"[-+.0-9A-Za-z]+")
 _NEXT = json.JSONDecoder()
 
 
@@ -45,7 +46,7 @@ class ManifestText:
 
     def pieces(self) -> Iterator[bytes]:
         """Its JSON: what `Manifest.model_dump_json` makes of the same."""
-        before = b'{"'
+        before = b'{"v":1,"'
         for name in _FIELDS:
             yield before + name.encode() + b'":['
             yield from getattr(self, name).pieces()
@@ -87,12 +88,19 @@ async def read_parts(pieces: AsyncIterator[bytes]) -> AsyncIterator[Part]:
     """
     text = _Text(pieces)
     await text.take("{")
-    missing = dict(_FIELDS)
+    seen: set[str] = set()
     while await text.peek() == '"':
-        field = missing.pop(json.loads(await text.value()), None)
-        if field is None:
-            raise ValueError("a field that is unknown, or comes twice")
+        name = json.loads(await text.value())
+        if name in seen:
+            raise ValueError(f"the field {name!r} comes twice")
+        seen.add(name)
         await text.take(":")
+        field = _FIELDS.get(name)
+        if field is None:
+            await _pass_over(text, name)
+            if not await text.comma("}"):
+                break
+            continue
         await text.take("[")
         while await text.peek() != "]":
             yield field.validate_json(await text.value())
@@ -104,6 +112,13 @@ async def read_parts(pieces: AsyncIterator[bytes]) -> AsyncIterator[Part]:
     await text.take("}")
     if await text.peek():
         raise ValueError(f"{await text.peek()!r} behind its end")
+
+
+async def _pass_over(text: _Text, name: str) -> None:
+    """Ignore a field that a newer distribute added; not another version."""
+    value = await text.scalar() if await text.peek() not in {"{", "[", '"'} else await text.value()
+    if name == "v" and value != "1":
+        raise ValueError(f"a manifest of version {value}; this distribute reads version 1")
 
 
 class _Text:
@@ -140,10 +155,20 @@ class _Text:
             raise ValueError(f"{end!r} behind a comma")
         return True
 
+    async def scalar(self) -> str:
+        """The JSON of the next value, a number or a literal: it ends where something else begins."""
+        await self.peek()
+        while (found := _SCALAR.match(self._text, self._at)) is None or found.end() == len(self._text):
+            if len(self._text) - self._at > MAX_PART_BYTES or not await self._more():
+                raise ValueError(f"{self._text[self._at : self._at + 20]!r} in place of a value")
+        value, self._at = found.group(), found.end()
+        json.loads(value)
+        return value
+
     async def value(self) -> str:
-        """The JSON of the next value, an object or a text: these tell themselves where they end."""
-        if await self.peek() not in {"{", '"'}:
-            raise ValueError(f"{await self.peek()!r} in place of an object or a text")
+        """The JSON of the next value, an object, a list or a text: these tell themselves where they end."""
+        if await self.peek() not in {"{", "[", '"'}:
+            raise ValueError(f"{await self.peek()!r} in place of an object, a list or a text")
         while True:
             try:
                 _, end = _NEXT.raw_decode(self._text, self._at)
