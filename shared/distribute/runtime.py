@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from distribute.core.errors import Conflict
 from distribute.core.events import Event, Guard, guard_scope
@@ -95,6 +95,31 @@ async def supervise(stop: asyncio.Event, tasks: dict[str, Coroutine[Any, Any, No
         for task in (*running, stopping):
             task.cancel()
         await asyncio.gather(*running, stopping, return_exceptions=True)
+
+
+class Failure:
+    """The first error of a service's side work: what a callback or a task that nobody awaits has raised."""
+
+    def __init__(self) -> None:
+        self._error: BaseException | None = None
+        self._there = asyncio.Event()
+
+    def report(self, error: BaseException) -> None:
+        """Remember an error. Only the first counts: the others follow from it as a rule."""
+        if self._error is None:
+            self._error = error
+            self._there.set()
+
+    async def raised(self) -> NoReturn:
+        """Wait for an error, and raise it."""
+        await self._there.wait()
+        self.check()
+        raise AssertionError("an error is there")
+
+    def check(self) -> None:
+        """Raise the error, if there is one. For the end, when nothing waits in `raised` any more."""
+        if self._error is not None:
+            raise self._error
 
 
 def collect_garbage_rarely() -> None:

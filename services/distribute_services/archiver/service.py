@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 
@@ -20,7 +21,7 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
 from distribute.core.manifest_text import read_parts
 from distribute.ports import Cluster, Delivery, Only
-from distribute.runtime import draining, new_id, supervise
+from distribute.runtime import Failure, draining, new_id, supervise
 from distribute_services.archiver.logic import CONSUMED, Absences, Task, task_of, without_outputs
 
 log = logging.getLogger(__name__)
@@ -33,27 +34,44 @@ PATIENCE_S = 5.0
 
 
 class ArchiverService:
-    """Consumes what finished, commits its outputs, and says that they can be pulled, or never will be."""
+    """Consumes what finished, commits its outputs, and says that they can be pulled, or never will be.
 
-    def __init__(self, cluster: Cluster) -> None:
+    `clock` gives seconds since 1970. The simulator passes its own clock and ids.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        *,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = new_id,
+    ) -> None:
         self._cluster = cluster
+        self._clock = clock
+        self._new_id = new_id
         self._at_hand: dict[int, Delivery] = {}
         """What is under way, by sequence. Of what came twice, the later delivery."""
         self._appending: set[asyncio.Future[int]] = set()
         self._working: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(MAX_TASKS)
         self._absences = Absences()
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failure = Failure()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; what was begun and not done by then is done after the next start."""
         async with draining(self._appending, PATIENCE_S):
             try:
                 await supervise(
-                    stop, {"events": self._consume(), "progress": self._tell(), "failures": self._watch()}
+                    stop,
+                    {
+                        "events": self._consume(),
+                        "progress": self._tell(),
+                        "failures": self._failure.raised(),
+                    },
                 )
             finally:
                 await self._end_work()
+        self._failure.check()  # something may fail while the rest is waited for
 
     async def _end_work(self) -> None:
         """Let what is under way end, but not for ever: what is cut off is delivered again."""
@@ -70,7 +88,7 @@ class ArchiverService:
             self._at_hand[recorded.seq] = delivery
             if is_under_way:
                 continue
-            task = task_of(recorded, time.time(), new_id)
+            task = task_of(recorded, self._clock(), self._new_id)
             if task.objects or task.manifest or task.delete:
                 await self._room.acquire()
                 working = asyncio.create_task(self._work(recorded, task))
@@ -91,14 +109,7 @@ class ArchiverService:
         self._working.discard(task)
         self._room.release()
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
-
-    async def _watch(self) -> None:
-        await self._failed
-
-    def _fail(self, error: BaseException) -> None:
-        if not self._failed.done():
-            self._failed.set_exception(error)
+            self._failure.report(error)
 
     async def _work(self, recorded: Recorded, task: Task) -> None:
         missing = await self._commit_or_say_what_is_missing(task)
@@ -164,4 +175,4 @@ class ArchiverService:
         if error is None or isinstance(error, Conflict):
             self._at_hand.pop(seq).ack()  # a conflict: said already, by this archiver before it was restarted
         else:
-            self._fail(error)
+            self._failure.report(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from functools import partial
 
 from distribute.core.errors import Conflict, DistributeError, IntegrityError
@@ -12,7 +13,7 @@ from distribute.core.events import Append
 from distribute.core.liveness import Lease
 from distribute.core.state import State
 from distribute.ports import Cluster
-from distribute.runtime import draining, new_id, supervise
+from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped
 from distribute.snapshot import dump, load
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.queries import answer_queries
@@ -28,32 +29,44 @@ PATIENCE_S = 5.0
 
 
 class SchedulerService:
-    """Follows the log, decides, appends; answers queries; keeps a snapshot for its next start."""
+    """Follows the log, decides, appends; answers queries; keeps a snapshot for its next start.
 
-    def __init__(self, cluster: Cluster, lease: Lease) -> None:
+    `clock` gives seconds since 1970. The simulator passes its clock, its ids, and a `logic` that it watches.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        lease: Lease,
+        *,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = new_id,
+        logic: Callable[..., Scheduler] = Scheduler,
+        snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS,
+    ) -> None:
         self._cluster = cluster
         self._lease = lease
+        self._clock = clock
+        self._new_id = new_id
+        self._logic = logic
+        self._snapshot_every_events = snapshot_every_events
         self._appending: set[asyncio.Future[int]] = set()
         self._snapshot_seq = 0
         self._snapshot_due_seq = 0
         self._saving: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failure = Failure()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then save a snapshot and end."""
-        state = await self._restore()
-        self._scheduler = Scheduler(
-            state,
-            lease=self._lease,
-            new_id=new_id,
-            now=time.time(),
-            catch_up_to=await self._cluster.log.last_seq(),
-        )
+        scheduler = await unless_stopped(stop, self._begin())
+        if scheduler is None:
+            return
+        self._scheduler = scheduler
         if self._scheduler.caught_up:
             self._caught_up.set()
         self._snapshot_due_seq = self._next_snapshot_seq()
-        self._cluster.on_return(lambda: self._scheduler.was_deaf(time.time()))
+        self._cluster.on_return(lambda: self._scheduler.was_deaf(self._clock()))
         async with draining(self._appending, PATIENCE_S):
             await supervise(
                 stop,
@@ -62,9 +75,10 @@ class SchedulerService:
                     "beats": self._listen(),
                     "clock": self._look(),
                     "answers": self._answer(),
-                    "appends": self._watch(),
+                    "appends": self._failure.raised(),
                 },
             )
+        self._failure.check()  # an append may fail while the others are waited for
         try:
             async with asyncio.timeout(PATIENCE_S):
                 if self._saving is not None:
@@ -72,6 +86,16 @@ class SchedulerService:
                 await self._save()
         except TimeoutError:
             log.warning("no snapshot was saved: the broker did not take it within %s s", PATIENCE_S)
+
+    async def _begin(self) -> Scheduler:
+        state = await self._restore()
+        return self._logic(
+            state,
+            lease=self._lease,
+            new_id=self._new_id,
+            now=self._clock(),
+            catch_up_to=await self._cluster.log.last_seq(),
+        )
 
     async def _restore(self) -> State:
         try:
@@ -100,7 +124,7 @@ class SchedulerService:
         scheduler = self._scheduler
         misfits = scheduler.state.misfits
         async for records in self._cluster.log.follow(after=scheduler.state.seq):
-            scheduler.deliver(records, time.time())
+            scheduler.deliver(records, self._clock())
             if scheduler.caught_up:
                 self._caught_up.set()
             if scheduler.state.misfits != misfits:
@@ -112,29 +136,26 @@ class SchedulerService:
 
     async def _listen(self) -> None:
         async for beat in self._cluster.beats.follow():
-            self._scheduler.hear(beat, time.time())
+            self._scheduler.hear(beat, self._clock())
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             if self._cluster.connected:
-                self._scheduler.tick(time.time())
+                self._scheduler.tick(self._clock())
                 self._decide()
 
     async def _answer(self) -> None:
         """Answer queries, but not from the past: while it catches up, who asks folds the log himself."""
         await self._caught_up.wait()
         async with answer_queries(self._cluster, self._scheduler):
-            await self._failed
-
-    async def _watch(self) -> None:
-        await self._failed
+            await self._failure.raised()
 
     def _decide(self) -> None:
         before: asyncio.Future[int] | None = None
-        for append in self._scheduler.decide(time.time()):
+        for append in self._scheduler.decide(self._clock()):
             if append.follows:
-                assert before is not None, "what follows has something before it"
+                assert before is not None, "an append that follows has one before it"
                 before.add_done_callback(partial(self._append_behind, append))
             else:
                 before = self._append(append)
@@ -146,7 +167,7 @@ class SchedulerService:
         return future
 
     def _append_behind(self, append: Append, before: asyncio.Future[int]) -> None:
-        """Append what is to follow an event that is in the log now. If that was refused, so is this."""
+        """Append what follows an event that is in the log now. If that one was refused, so is this."""
         if not before.cancelled() and before.exception() is None:
             self._append(append._replace(guard=append.guard._replace(last_seq=before.result())))
 
@@ -158,8 +179,8 @@ class SchedulerService:
         if isinstance(error, Conflict):
             # No decision here: it waits for the event that came first, or for the next second.
             self._scheduler.refused(append, error.last_seq)
-        elif error is not None and not self._failed.done():
-            self._failed.set_exception(error)
+        elif error is not None:
+            self._failure.report(error)
 
     # --- snapshots ---------------------------------------------------------------------------------
 
@@ -167,7 +188,7 @@ class SchedulerService:
         """When the next one is due. It costs in proportion to the jobs in it, and is to stay a small part."""
         state = self._scheduler.state
         jobs = sum(len(batch.names) for batch in state.batches.values())
-        return state.seq + max(SNAPSHOT_EVERY_EVENTS, jobs // SNAPSHOT_JOBS_AN_EVENT)
+        return state.seq + max(self._snapshot_every_events, jobs // SNAPSHOT_JOBS_AN_EVENT)
 
     def _begin_save(self) -> None:
         if self._saving is None or self._saving.done():
