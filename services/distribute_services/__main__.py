@@ -50,11 +50,19 @@ def _parser() -> argparse.ArgumentParser:
         service.add_argument("--creds", type=Path, default=None)
         service.add_argument("--debug", action="store_true")
         if name == "scheduler":
-            service.add_argument("--out-of-touch-s", type=float, default=15.0)
-            service.add_argument("--lost-s", type=float, default=60.0)
+            _add_lease_options(service)
         if name == "node-runner":
             _add_node_options(service)
     return parser
+
+
+def _add_lease_options(service: argparse.ArgumentParser) -> None:
+    service.add_argument("--out-of-touch-s", type=float, default=15.0, help="a node this silent gets no jobs")
+    service.add_argument("--lost-after-s", type=float, default=60.0, help="a node this silent is lost")
+    service.add_argument(
+        "--patience-growth", type=float, default=0.1, help="share of its run for which a job waits for its node"
+    )
+    service.add_argument("--longest-patience-s", type=float, default=1800.0)
 
 
 def _add_node_options(service: argparse.ArgumentParser) -> None:
@@ -102,7 +110,12 @@ def _service(options: argparse.Namespace) -> tuple[str, Serve]:
             from distribute.core.liveness import Lease
             from distribute_services.scheduler.service import SchedulerService
 
-            lease = Lease(options.out_of_touch_s, options.lost_s)
+            lease = Lease(
+                options.out_of_touch_s,
+                options.lost_after_s,
+                options.patience_growth,
+                options.longest_patience_s,
+            )
             return "scheduler", lambda cluster, stop: SchedulerService(cluster, lease).run(stop)
         case "archiver":
             from distribute_services.archiver.service import ArchiverService
