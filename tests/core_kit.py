@@ -22,9 +22,9 @@ class Lab:
     Nodes beat whenever time passes, but for those in `quiet`.
     """
 
-    def __init__(self, *events: Event, lease: Lease = Lease()) -> None:
+    def __init__(self, *events: Event, lease: Lease | None = None) -> None:
         self.now = make.EPOCH.timestamp()
-        self.agenda = Agenda(State(), Liveness(lease, self.now), now=self.now)
+        self.agenda = Agenda(State(), Liveness(lease or Lease(), self.now), now=self.now)
         self.log: list[Recorded] = []
         self.quiet: set[str] = set()
         self._last_seq: dict[Scope | Under, int] = {}

@@ -60,7 +60,10 @@ def _add_lease_options(service: argparse.ArgumentParser) -> None:
     service.add_argument("--out-of-touch-s", type=float, default=15.0, help="a node this silent gets no jobs")
     service.add_argument("--lost-after-s", type=float, default=60.0, help="a node this silent is lost")
     service.add_argument(
-        "--patience-growth", type=float, default=0.1, help="share of its run for which a job waits for its node"
+        "--patience-growth",
+        type=float,
+        default=0.1,
+        help="share of its run for which a job waits for its node",
     )
     service.add_argument("--longest-patience-s", type=float, default=1800.0)
 

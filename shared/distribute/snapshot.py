@@ -113,15 +113,17 @@ def _pairs(mapping: dict[int, Any]) -> list[list[Any]]:
 # Fields that are plain JSON values already, and those that need a word on how they are stored.
 _BATCH_PLAIN = (
     "seq", "last_seq", "under_seq", "cause", "user", "kind", "priority", "matrix_user", "submitted_at",
-    "needs_build", "names", "counts", "node_names", "kill_all", "end", "end_reason", "finished_at", "archived",
+    "needs_build", "names", "counts", "node_names", "kill_all", "end", "end_reason", "finished_at",
+    "archived",
 )  # fmt: skip
-_BATCH_SETS = ("unarchived", "inexcusable", "kill_rows", "built_on")
-_BATCH_MAPS = ("failures", "suspects", "deaths", "reasons", "missing")
+_BATCH_SETS = ("inexcusable", "kill_rows", "built_on")
+_BATCH_MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "missing")
 _BATCH_BY_NODE = ("building", "build_failed")
 _NODE_PLAIN = (
     "name", "last_seq", "cause", "joined_seq", "incarnation", "boot_id", "cpus", "memory_bytes", "gpus",
-    "version", "presence", "leaving", "paused_until", "pause_reason", "draining", "drained_until", "quarantined",
-    "quarantined_until", "quarantines", "used_cpus", "used_memory_bytes", "suspected_at", "cleared", "blamed",
+    "version", "presence", "leaving", "paused_until", "pause_reason", "draining", "drained_until",
+    "quarantined", "quarantined_until", "quarantines", "used_cpus", "used_memory_bytes", "suspected_at",
+    "cleared", "blamed",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ class Processes:
     ) -> None:
         self.folder = folder
         self.broker = broker or Broker(folder / "broker", die_with_parent=True)
-        lease = ["--out-of-touch-s", str(lost_s / 2), "--lost-s", str(lost_s)]
+        lease = ["--out-of-touch-s", str(lost_s / 2), "--lost-after-s", str(lost_s)]
         self._arguments: dict[str, list[str]] = {"scheduler": ["scheduler", *lease], "archiver": ["archiver"]}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         for name, options in nodes.items():

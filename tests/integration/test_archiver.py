@@ -1,96 +1,190 @@
-"""The archiver at work on a real log: each event is taken up once, however long it takes."""
+"""The archiver at work on a real log: it acts on what the fold accepts, and on each event once."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
-from distribute.core.events import Guard, JobArchived
+from distribute.core.events import Event, Guard, JobArchived, guard_scope
 from distribute.core.manifest import Manifest, Outputs, StoredObject
-from distribute.nats import durable
 from distribute.nats.cluster import Cluster
-from distribute.nats.jetstream import call
-from distribute.nats.provision import EVENTS
 from distribute.ports import Only
 from distribute.testing import builders
-from distribute_services.archiver import logic, service
-from distribute_services.archiver.service import CONSUMER, ArchiverService
+from distribute_services.archiver import service
+from distribute_services.archiver.service import ArchiverService
 from integration.store_kit import stream_of
 
 WITHIN_S = 30.0
+ARCHIVED = Only(types=frozenset({"job_archived"}))
 
 
-async def test_what_takes_long_is_not_begun_again(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durable, "ACK_WAIT_S", 1)
-    monkeypatch.setattr(service, "PROGRESS_EVERY_S", 0.2)
-    began: list[str] = []
-    go_on = asyncio.Event()
-    commit = cluster.store.commit_result
+async def append(cluster: Cluster, *events: Event) -> int:
+    """Append events behind whatever is there. Returns the sequence of the last."""
+    seq = 0
+    for event in events:
+        last = await cluster.log.last(guard_scope(event))
+        seq = await cluster.log.append(event, Guard(last.seq if last is not None else 0))
+    return seq
 
-    async def slowly(stored: StoredObject) -> None:
-        began.append(stored.name)
-        await go_on.wait()
-        await commit(stored)
 
-    monkeypatch.setattr(cluster.store, "commit_result", slowly)
-    stored = await cluster.store.put_result("lab/sweep/job1/1/0", "ws1", stream_of(b"told"))
-    outputs = Outputs(inline=Manifest(objects=(stored,)))
-    seq = await cluster.log.append(builders.finished(outputs=outputs), Guard(0))
+async def finish(cluster: Cluster, outputs: Outputs, job: str = "job1", attempt: int = 1) -> int:
+    """An attempt that ends, and leaves this. Returns the sequence of `finished`."""
+    assigned = builders.assigned(job, attempt=attempt)
+    claimed, finished = builders.claimed(job, attempt=attempt), builders.finished(job, attempt=attempt)
+    return await append(cluster, assigned, claimed, finished.model_copy(update={"outputs": outputs}))
+
+
+async def stored(cluster: Cluster, name: str = "lab/sweep/job1/1/0") -> StoredObject:
+    return await cluster.store.put_result(name, "ws1", stream_of(b"told"))
+
+
+@asynccontextmanager
+async def archiver_of(cluster: Cluster) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    archiver = asyncio.create_task(ArchiverService(cluster).run(stop))
-    await asyncio.sleep(3)  # it takes long: that is what is tested
-    assert began == ["lab/sweep/job1/1/0"]
-    go_on.set()
-    only = Only(types=frozenset({"job_archived"}))
-    async with asyncio.timeout(WITHIN_S):
-        async for _ in cluster.log.follow(after=seq, only=only):
-            break
+    running = asyncio.create_task(ArchiverService(cluster).run(stop))
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            yield
+    finally:
         stop.set()
-        await archiver
-    consumer = await call(cluster.connection, f"CONSUMER.INFO.{EVENTS}.{CONSUMER}")
-    assert consumer["delivered"]["consumer_seq"] == 1
-    assert len(began) == 1
+        await running
 
 
-async def archived_with(cluster: Cluster, manifest: StoredObject) -> str | None:
-    """What of an attempt's outputs the archiver says is missing, whose manifest is stored as this."""
-    seq = await cluster.log.append(builders.finished(outputs=Outputs(stored=manifest)), Guard(0))
-    stop = asyncio.Event()
-    archiver = asyncio.create_task(ArchiverService(cluster).run(stop))
-    async with asyncio.timeout(WITHIN_S):
-        said = await anext(cluster.log.follow(after=seq, only=Only(types=frozenset({"job_archived"}))))
-        stop.set()
-        await archiver
+async def next_archived(cluster: Cluster, after: int) -> JobArchived:
+    """What the archiver says next."""
+    said = await anext(cluster.log.follow(after=after, only=ARCHIVED))
     event = said[0].event
     assert isinstance(event, JobArchived)
-    return event.missing
+    return event
+
+
+def noted(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the objects that are committed from now on."""
+    names: list[str] = []
+    commit = cluster.store.commit_result
+
+    async def note(one: StoredObject) -> None:
+        names.append(one.name)
+        await commit(one)
+
+    monkeypatch.setattr(cluster.store, "commit_result", note)
+    return names
+
+
+async def test_what_a_job_left_is_committed_and_announced(cluster: Cluster) -> None:
+    await append(cluster, builders.submitted())
+    outputs = Outputs(inline=Manifest(objects=(await stored(cluster),)))
+    async with archiver_of(cluster):
+        seq = await finish(cluster, outputs)
+        event = await next_archived(cluster, seq)
+    assert (event.job, event.attempt, event.missing) == ("job1", 1, None)
+    assert event.causation == (await cluster.log.get(seq)).event.id
+
+
+async def test_what_the_fold_refuses_is_not_archived(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A `finished` of an attempt that nobody was given names objects, and is no reason to commit them."""
+    names = noted(cluster, monkeypatch)
+    await append(cluster, builders.submitted(builders.batch(2)))
+    forged = Outputs(inline=Manifest(objects=(await stored(cluster),)))
+    async with archiver_of(cluster):
+        await append(cluster, builders.finished(outputs=forged))
+        right = Outputs(inline=Manifest(objects=(await stored(cluster, "lab/sweep/job2/1/0"),)))
+        seq = await finish(cluster, right, "job2")
+        assert (await next_archived(cluster, 0)).job == "job2"
+    assert names == ["lab/sweep/job2/1/0"], f"event {seq} asked for this alone"
+
+
+async def test_an_object_of_another_job_is_not_this_jobs_to_commit(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MISSING_AFTER", 1)
+    names = noted(cluster, monkeypatch)
+    await append(cluster, builders.submitted())
+    foreign = Outputs(inline=Manifest(objects=(await stored(cluster, "lab/other/job1/1/0"),)))
+    async with archiver_of(cluster):
+        event = await next_archived(cluster, await finish(cluster, foreign))
+    assert event.missing == "lab/other/job1/1/0 is not an object of lab/sweep/job1"
+    assert names == []
+
+
+async def test_noise_on_the_jobs_scope_does_not_keep_it_from_being_archived(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes about the job while it is being archived: the guard is refused, and the word stands."""
+    began, go_on = asyncio.Event(), asyncio.Event()
+    commit = cluster.store.commit_result
+
+    async def slowly(one: StoredObject) -> None:
+        began.set()
+        await go_on.wait()
+        await commit(one)
+
+    monkeypatch.setattr(cluster.store, "commit_result", slowly)
+    await append(cluster, builders.submitted())
+    outputs = Outputs(inline=Manifest(objects=(await stored(cluster),)))
+    async with archiver_of(cluster):
+        seq = await finish(cluster, outputs)
+        await began.wait()
+        await append(cluster, builders.claimed(node="ws9", attempt=7))
+        go_on.set()
+        assert (await next_archived(cluster, seq)).missing is None
+
+
+async def test_what_is_unarchived_is_seen_to_after_a_restart_whatever_was_acknowledged(
+    cluster: Cluster,
+) -> None:
+    await append(cluster, builders.submitted())
+    seq = await finish(cluster, Outputs(inline=Manifest(objects=(await stored(cluster),))))
+    for _ in range(2):  # the second one finds that it is said already
+        async with archiver_of(cluster):
+            assert (await next_archived(cluster, seq)).job == "job1"
+    said = [
+        event
+        async for events in cluster.log.follow(after=0, only=ARCHIVED, until=seq + 1)
+        for event in events
+    ]
+    assert len(said) == 1
+
+
+async def test_a_deletion_that_an_archiver_missed_is_made_up_for(cluster: Cluster) -> None:
+    outputs = Outputs(inline=Manifest(objects=(await stored(cluster),)))
+    await append(cluster, builders.submitted())
+    async with archiver_of(cluster):
+        await next_archived(cluster, await finish(cluster, outputs))
+    gone = await append(cluster, builders.completed(), builders.batch_archived(), builders.deleted())
+    again = await append(cluster, builders.submitted())
+    async with archiver_of(cluster):
+        kept = await stored(cluster)
+        await next_archived(cluster, await finish(cluster, Outputs(inline=Manifest(objects=(kept,)))))
+    assert gone < again
+    pieces = [piece async for piece in cluster.store.get_result(kept)]
+    assert b"".join(pieces) == b"told", "what a later batch of the same name left stays"
 
 
 async def test_the_objects_of_a_stored_manifest_are_committed(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    committed: list[StoredObject] = []
-    commit = cluster.store.commit_result
-
-    async def noted(stored: StoredObject) -> None:
-        committed.append(stored)
-        await commit(stored)
-
-    monkeypatch.setattr(cluster.store, "commit_result", noted)
-    objects = [
-        await cluster.store.put_result(f"lab/sweep/job1/1/{number}", "ws1", stream_of(b"told"))
-        for number in range(2)
-    ]
+    names = noted(cluster, monkeypatch)
+    objects = [await stored(cluster, f"lab/sweep/job1/1/{number}") for number in range(2)]
     text = Manifest(objects=tuple(objects)).model_dump_json().encode()
     manifest = await cluster.store.put_result("lab/sweep/job1/1/2", "ws1", stream_of(text))
-    assert await archived_with(cluster, manifest) is None
-    assert committed == [*objects, manifest]
+    await append(cluster, builders.submitted())
+    async with archiver_of(cluster):
+        event = await next_archived(cluster, await finish(cluster, Outputs(stored=manifest)))
+    assert event.missing is None
+    assert names == [f"lab/sweep/job1/1/{number}" for number in range(3)]
 
 
 async def test_what_is_no_manifest_is_said(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logic, "MISSING_AFTER", 1)
+    monkeypatch.setattr(service, "MISSING_AFTER", 1)
     text = stream_of(b'{"entries":[{"kind":"file"}]}')
     manifest = await cluster.store.put_result("lab/sweep/job1/1/0", "ws1", text)
-    missing = await archived_with(cluster, manifest)
-    assert missing == "lab/sweep/job1/1/0 is no manifest: Field required"
+    await append(cluster, builders.submitted())
+    async with archiver_of(cluster):
+        event = await next_archived(cluster, await finish(cluster, Outputs(stored=manifest)))
+    assert event.missing == "lab/sweep/job1/1/0 is no manifest: Field required"

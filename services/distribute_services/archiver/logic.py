@@ -1,90 +1,130 @@
-"""What the archiver does with an event, with no I/O: the simulator runs this very code."""
+"""What the archiver has to do, by what the fold accepts. No I/O.
+
+It folds the whole log, as the scheduler does: what a batch still waits for is in its state (`unarchived`), so
+nothing that was acknowledged once, or lost with the end of a log, can make it forget a job.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections import deque
+from collections.abc import Callable, Iterator
 
 from distribute.core import events as ev
-from distribute.core.events import Append, Guard, Recorded
-from distribute.core.ids import BatchId
-from distribute.core.manifest import Manifest, Outputs, StoredObject
+from distribute.core.events import Append, Guard, Recorded, time_of
+from distribute.core.fold import apply
+from distribute.core.manifest import StoredObject
+from distribute.core.state import State
 
-CONSUMED = frozenset({"finished", "build_finished", "deleted"})
-"""The types of event the archiver wants."""
+CHORES = frozenset({"build_finished", "deleted"})
+"""Events that ask for something of which the state keeps no record: see `Backlog.done_until`."""
 
-MISSING_AFTER = 3
-"""So often, some ten seconds apart, the store must say that outputs are not there before it is believed.
-Every chunk was acknowledged before the event that names it was written, so none of them is merely late."""
+MAX_EVENTS_HELD = 256
+"""Events held for what is to be done next. Whatever waits behind them is read from the log again."""
 
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What one event asks of the archiver, in this order.
-
-    Commit `objects` (and those of the manifest that `manifest` holds, where it is stored); delete the
-    results of `delete` that were sent before `delete_before`, in seconds since 1970 by the log's clock;
-    append `append`. All of it may be done twice, or when a batch of the same name has results already.
-    """
-
-    objects: tuple[StoredObject, ...] = ()
-    manifest: StoredObject | None = None
-    delete: BatchId | None = None
-    delete_before: float = 0.0
-    append: Append | None = None
+Task = ev.Finished | ev.BuildFinished | ev.Deleted
+"""An event that asks for something: to check and commit outputs, or to delete results."""
 
 
-@dataclass(slots=True)
-class Absences:
-    """How often the store has said that the outputs of an event are not there. One that can't be asked says
-    nothing."""
+class Backlog:
+    """The state, and what of it is still to be archived or deleted."""
 
-    _said: dict[int, int] = field(default_factory=dict)
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._waiting: deque[int] = deque()
+        self._held: dict[int, Recorded] = {}
+        self._chores: set[int] = set()
+        """The sequences of chores that are not done."""
 
-    def settled(self, seq: int) -> bool:
-        """It says so of the event at this sequence once more. Is that to be believed by now?"""
-        said = self._said.pop(seq, 0) + 1
-        if said < MISSING_AFTER:
-            self._said[seq] = said
-        return said >= MISSING_AFTER
+    # --- what happens --------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The state is what a snapshot says: take up what it calls unarchived."""
+        seqs = [seq for batch in self.state.batches.values() for seq in batch.unarchived.values()]
+        self._waiting.extend(sorted(seqs))
+
+    def recall(self, recorded: Recorded) -> None:
+        """A chore that the state knew already, and that may not be done."""
+        event = recorded.event
+        batch = self.state.batches.get(event.batch_id) if isinstance(event, Task) else None
+        is_of_this_batch = batch is not None and batch.seq < recorded.seq
+        # A deletion that was accepted leaves no batch, or a later one of the same name.
+        if is_of_this_batch != isinstance(event, ev.Deleted):
+            self._add(recorded)
+
+    def deliver(self, recorded: Recorded) -> None:
+        """An event came from the log."""
+        if recorded.seq <= self.state.seq:
+            return
+        misfits = self.state.misfits
+        apply(self.state, recorded)
+        if self.state.misfits == misfits and self.is_wanted(recorded):
+            self._add(recorded)
+
+    def _add(self, recorded: Recorded) -> None:
+        self._waiting.append(recorded.seq)
+        if recorded.event.type in CHORES:
+            self._chores.add(recorded.seq)
+        if len(self._held) < MAX_EVENTS_HELD:
+            self._held[recorded.seq] = recorded
+
+    # --- what is to be done --------------------------------------------------------------------------
+
+    def next(self) -> int | None:
+        """The sequence of the event to see to next; None if nothing waits."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def take(self, seq: int) -> Recorded | None:
+        """The event at this sequence, if it is held. It is not held any more."""
+        return self._held.pop(seq, None)
+
+    def is_wanted(self, recorded: Recorded) -> bool:
+        """Does the state still ask for what this event asked for?"""
+        event = recorded.event
+        if isinstance(event, ev.Deleted):
+            return True
+        batch = self.state.batches.get(event.batch_id) if isinstance(event, Task) else None
+        if batch is None or batch.seq > recorded.seq:
+            return False
+        if isinstance(event, ev.Finished):
+            return batch.unarchived.get(batch.rows.get(event.job, -1)) == recorded.seq
+        return isinstance(event, ev.BuildFinished)
+
+    def done(self, seq: int) -> None:
+        """The task of the event at this sequence is done, or is not wanted any more."""
+        self._chores.discard(seq)
+
+    @property
+    def done_until(self) -> int:
+        """Every chore up to this sequence is done. What a restart begins behind."""
+        return min(self._chores, default=self.state.seq + 1) - 1
 
 
-def without_outputs(task: Task, missing: str) -> Task:
-    """What is left of a task whose outputs are gone for good: to say so, where anybody waits for them."""
-    if task.append is None:
-        return Task()
-    event = task.append.event.model_copy(update={"missing": missing})
-    return Task(append=Append(event, task.append.guard))
+def foreign_names(event: ev.Finished | ev.BuildFinished, objects: Iterator[StoredObject]) -> list[str]:
+    """The names of objects that are not for this event to commit: they belong to another job, or to none."""
+    if isinstance(event, ev.Finished):
+        prefix = f"{event.scope}/{event.attempt}/"
+    else:
+        prefix = f"{event.namespace}/{event.batch}//{event.node}/"
+    return [stored.name for stored in objects if not stored.name.startswith(prefix)]
 
 
-def task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
-    """What to do about an event. `now` is in seconds since 1970."""
+def archived(
+    state: State, recorded: Recorded, missing: str | None, now: float, new_id: Callable[[], str]
+) -> Append:
+    """What to append once the outputs of a `finished` event are committed, or known to be `missing`."""
     event = recorded.event
-    match event:
-        case ev.Finished():
-            archived = ev.JobArchived(
-                id=new_id(),
-                time=datetime.fromtimestamp(now, UTC),
-                author=ev.ARCHIVER,
-                causation=event.id,
-                namespace=event.namespace,
-                batch=event.batch,
-                job=event.job,
-                attempt=event.attempt,
-                node=event.node,
-            )
-            return _task(event.outputs, Append(archived, Guard(recorded.seq)))
-        case ev.BuildFinished():
-            return _task(event.outputs, None)
-        case ev.Deleted():
-            return Task(delete=event.scope, delete_before=recorded.time)
-        case _:
-            return Task()
-
-
-def _task(outputs: Outputs | None, append: Append | None) -> Task:
-    if outputs is None:
-        return Task()  # it left nothing, and nobody waits for a word on it
-    inline = outputs.inline or Manifest()
-    return Task(objects=inline.objects, manifest=outputs.stored, append=append)
+    assert isinstance(event, ev.Finished), "only a job's outputs are announced"
+    batch = state.batches[event.batch_id]
+    said = ev.JobArchived(
+        id=new_id(),
+        time=time_of(now),
+        author=ev.ARCHIVER,
+        causation=event.id,
+        namespace=event.namespace,
+        batch=event.batch,
+        job=event.job,
+        attempt=event.attempt,
+        node=event.node,
+        missing=missing,
+    )
+    return Append(said, Guard(batch.job_seq[batch.rows[event.job]], batch.seq))

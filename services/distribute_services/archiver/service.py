@@ -1,6 +1,7 @@
 """The archiver's process: `logic` between the event log and the store.
 
-Deliveries are acknowledged once their whole task is done; one cut short by a crash comes again.
+A task cut short by a crash begins anew after the next start: what is unarchived stands in the state, and of
+the rest the archiver keeps a note of how far it has come.
 """
 
 from __future__ import annotations
@@ -10,31 +11,35 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from functools import partial
 
+import orjson
 from pydantic import ValidationError
 
 from distribute.core import events as ev
-from distribute.core.errors import Conflict, IntegrityError
+from distribute.core.errors import Conflict, DistributeError, IntegrityError
 from distribute.core.events import Recorded
-from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
+from distribute.core.manifest import Manifest, StoredObject
 from distribute.core.manifest_text import read_parts
-from distribute.ports import Cluster, Delivery, Only
-from distribute.runtime import Failure, draining, new_id, supervise
-from distribute_services.archiver.logic import CONSUMED, Absences, Task, task_of, without_outputs
+from distribute.ports import Cluster, Only
+from distribute.restoring import restore
+from distribute.runtime import Failure, new_id, supervise, unless_stopped
+from distribute_services.archiver.logic import CHORES, Backlog, archived, foreign_names
 
 log = logging.getLogger(__name__)
 
-CONSUMER = "archiver"
+NOTE = "archiver"
+"""The name of the snapshot that says how far the archiver has come."""
+NOTE_EVERY_S = 5.0
 MAX_TASKS = 256
-PROGRESS_EVERY_S = 3.0
-"""The broker waits some ten seconds for a word on a delivery."""
+MISSING_AFTER = 3
+LOOK_AGAIN_S = 10.0
+"""So often, and this many seconds apart, the store must say that outputs are not there before we believe it.
+Every chunk was acknowledged before the event that names it was written, so none of them is merely late."""
 PATIENCE_S = 5.0
 
 
 class ArchiverService:
-    """Consumes what finished, commits its outputs, and says that they can be pulled, or never will be.
+    """Commits the outputs of what finished, and says that they can be pulled, or never will be.
 
     `clock` gives seconds since 1970. The simulator passes its own clock and ids.
     """
@@ -49,130 +54,196 @@ class ArchiverService:
         self._cluster = cluster
         self._clock = clock
         self._new_id = new_id
-        self._at_hand: dict[int, Delivery] = {}
-        """What is under way, by sequence. Of what came twice, the later delivery."""
-        self._appending: set[asyncio.Future[int]] = set()
-        self._working: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(MAX_TASKS)
-        self._absences = Absences()
+        self._working: set[asyncio.Task[None]] = set()
+        self._noted = 0
+        self._news = asyncio.Condition()
+        """Notified when events were folded."""
         self._failure = Failure()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; what was begun and not done by then is done after the next start."""
-        async with draining(self._appending, PATIENCE_S):
-            try:
-                await supervise(
-                    stop,
-                    {
-                        "events": self._consume(),
-                        "progress": self._tell(),
-                        "failures": self._failure.raised(),
-                    },
-                )
-            finally:
-                await self._end_work()
+        """Work until `stop` is set. What is not done by then is done after the next start."""
+        backlog = await unless_stopped(stop, self._begin())
+        if backlog is None:
+            return
+        self._backlog = backlog
+        try:
+            await supervise(
+                stop,
+                {
+                    "events": self._follow(),
+                    "tasks": self._begin_tasks(),
+                    "notes": self._keep_note(),
+                    "failures": self._failure.raised(),
+                },
+            )
+        finally:
+            await self._end_tasks()
         self._failure.check()  # something may fail while the rest is waited for
+        await self._note()
 
-    async def _end_work(self) -> None:
-        """Let what is under way end, but not for ever: what is cut off is delivered again."""
-        if self._working:
-            _, late = await asyncio.wait(self._working, timeout=PATIENCE_S)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+    # --- the state -----------------------------------------------------------------------------------
 
-    async def _consume(self) -> None:
-        async for delivery in self._cluster.durable(CONSUMER, Only(types=CONSUMED)):
-            recorded = delivery.recorded
-            is_under_way = recorded.seq in self._at_hand
-            self._at_hand[recorded.seq] = delivery
-            if is_under_way:
-                continue
-            task = task_of(recorded, self._clock(), self._new_id)
-            if task.objects or task.manifest or task.delete:
-                await self._room.acquire()
-                working = asyncio.create_task(self._work(recorded, task))
-                self._working.add(working)
-                working.add_done_callback(self._worked)
-            else:
-                self._append(recorded.seq, task)
+    async def _begin(self) -> Backlog:
+        """The state as of now, and everything that is still to be done."""
+        cluster = self._cluster
+        backlog = Backlog(await restore(cluster))
+        restored_seq, end = backlog.state.seq, await cluster.log.last_seq()
+        backlog.begin()
+        self._noted = min(await self._read_note(), restored_seq)
+        if self._noted < restored_seq:
+            recalling = cluster.log.follow(after=self._noted, only=Only(types=CHORES), until=restored_seq)
+            async with aclosing(recalling) as chores:
+                async for records in chores:
+                    for recorded in records:
+                        backlog.recall(recorded)
+        if restored_seq < end:
+            async with aclosing(cluster.log.follow(after=restored_seq, until=end)) as tail:
+                async for records in tail:
+                    for recorded in records:
+                        backlog.deliver(recorded)
+        return backlog
 
-    async def _tell(self) -> None:
-        """Say of what is under way that it is: the broker would deliver it again, and again, for as long as
-        it takes, be that a large manifest or a broker that takes no events for hours."""
+    async def _follow(self) -> None:
+        async for records in self._cluster.log.follow(after=self._backlog.state.seq):
+            for recorded in records:
+                self._backlog.deliver(recorded)
+            async with self._news:
+                self._news.notify_all()
+
+    async def _folded(self, seq: int) -> None:
+        """Wait until the state has this sequence in it."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._backlog.state.seq >= seq)
+
+    async def _read_note(self) -> int:
+        try:
+            data = await self._cluster.store.get_snapshot(NOTE)
+            return int(orjson.loads(data)["done_until"]) if data else 0
+        except (IntegrityError, ValueError, KeyError, TypeError) as error:
+            log.warning(
+                "the note of how far the archiver came can't be used, it looks at all again: %s", error
+            )
+            return 0
+
+    async def _keep_note(self) -> None:
         while True:
-            await asyncio.sleep(PROGRESS_EVERY_S)
-            for delivery in self._at_hand.values():
-                delivery.in_progress()
+            await asyncio.sleep(NOTE_EVERY_S)
+            await self._note()
 
-    def _worked(self, task: asyncio.Task[None]) -> None:
+    async def _note(self) -> None:
+        """Note how far the archiver has come. Where that fails, the next start only takes longer."""
+        done_until = self._backlog.done_until
+        if done_until == self._noted:
+            return
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._cluster.store.put_snapshot(NOTE, orjson.dumps({"done_until": done_until}))
+        except (DistributeError, TimeoutError) as error:
+            log.warning("how far the archiver came was not noted: %s", error)
+        else:
+            self._noted = done_until
+
+    # --- tasks ---------------------------------------------------------------------------------------
+
+    async def _begin_tasks(self) -> None:
+        """Begin what is to be done, so many tasks at a time. Everything else waits in the backlog."""
+        while True:
+            await self._room.acquire()
+            while (seq := self._backlog.next()) is None:
+                async with self._news:
+                    await self._news.wait()
+            task = asyncio.create_task(self._see_to(seq), name=f"event {seq}")
+            self._working.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)
         self._room.release()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure.report(error)
 
-    async def _work(self, recorded: Recorded, task: Task) -> None:
-        missing = await self._commit_or_say_what_is_missing(task)
-        if missing is not None and not await self._is_deleted(recorded):
-            scope = recorded.event.scope
-            if not self._absences.settled(recorded.seq):
-                log.warning("%s can't be archived, and is looked at again: %s", scope, missing)
-                del self._at_hand[recorded.seq]  # not acknowledged: it is delivered again
-                return
-            log.error("%s can't be archived, and never will be: %s", scope, missing)
-            task = without_outputs(task, missing)
-        if task.delete is not None:
-            await self._delete(task.delete, task.delete_before)
-        self._append(recorded.seq, task)
+    async def _end_tasks(self) -> None:
+        """Let what is under way end, but not for ever."""
+        if not self._working:
+            return
+        _, late = await asyncio.wait(self._working, timeout=PATIENCE_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
-    async def _commit_or_say_what_is_missing(self, task: Task) -> str | None:
+    async def _see_to(self, seq: int) -> None:
+        """Do what the event at this sequence asks for."""
+        recorded = self._backlog.take(seq) or await self._cluster.log.get(seq)
+        event = recorded.event
+        match event:
+            case ev.Deleted():
+                await self._cluster.store.delete_results(event.scope, recorded.time)
+                log.info("deleted the results of %s", event.scope)
+            case ev.Finished() | ev.BuildFinished():
+                await self._archive(recorded, event)
+            case _:
+                raise AssertionError(f"event {seq}, {event.type}, asks for nothing")
+        self._backlog.done(seq)
+
+    async def _archive(self, recorded: Recorded, event: ev.Finished | ev.BuildFinished) -> None:
+        missing = None
+        for times in range(MISSING_AFTER):
+            if times:
+                log.warning("%s can't be archived, and is looked at again: %s", event.scope, missing)
+                await asyncio.sleep(LOOK_AGAIN_S)
+            if not self._backlog.is_wanted(recorded):
+                return
+            missing = await self._commit_or_say_what_is_missing(event)
+            if missing is None:
+                break
+        else:
+            log.error("%s can't be archived, and never will be: %s", event.scope, missing)
+        if isinstance(event, ev.Finished):
+            await self._announce(recorded, missing)
+
+    async def _announce(self, recorded: Recorded, missing: str | None) -> None:
+        """Say how the outputs are, for as long as the state asks. A guard may be refused for what changes
+        nothing."""
+        while self._backlog.is_wanted(recorded):
+            event, guard, _ = archived(self._backlog.state, recorded, missing, self._clock(), self._new_id)
+            try:
+                await self._folded(await self._cluster.log.append(event, guard))
+            except Conflict as conflict:
+                await self._folded(conflict.last_seq)
+
+    async def _commit_or_say_what_is_missing(self, event: ev.Finished | ev.BuildFinished) -> str | None:
         try:
-            await self._commit(task)
+            await self._commit(event)
         except IntegrityError as error:
             return str(error)
         return None
 
-    async def _commit(self, task: Task) -> None:
-        store = self._cluster.store
-        for stored in task.objects:
-            await store.commit_result(stored)
-        if task.manifest is None:
+    async def _commit(self, event: ev.Finished | ev.BuildFinished) -> None:
+        store, outputs = self._cluster.store, event.outputs
+        if outputs is None:
             return
-        try:
-            async with aclosing(store.get_result(task.manifest)) as pieces:
-                objects = [part async for part in read_parts(pieces) if isinstance(part, StoredObject)]
-        except ValueError as error:
-            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise IntegrityError(f"{task.manifest.name} is no manifest: {why}") from error
+        objects: list[StoredObject] = list((outputs.inline or Manifest()).objects)
+        if outputs.stored is not None:
+            _refuse_foreign(event, [outputs.stored])
+            objects += await self._objects_of(outputs.stored)
+            objects.append(outputs.stored)
+        _refuse_foreign(event, objects)
         for stored in objects:
             await store.commit_result(stored)
-        await store.commit_result(task.manifest)
 
-    async def _delete(self, batch: BatchId, before: float) -> None:
-        await self._cluster.store.delete_results(batch, before)
-        log.info("deleted the results of %s", batch)
+    async def _objects_of(self, manifest: StoredObject) -> list[StoredObject]:
+        try:
+            async with aclosing(self._cluster.store.get_result(manifest)) as pieces:
+                return [part async for part in read_parts(pieces) if isinstance(part, StoredObject)]
+        except ValueError as error:
+            why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise IntegrityError(f"{manifest.name} is no manifest: {why}") from error
 
-    async def _is_deleted(self, recorded: Recorded) -> bool:
-        """Was the batch deleted since? There may be a new one of its name."""
-        if not isinstance(recorded.event, ev.Finished | ev.BuildFinished):
-            return False
-        last = await self._cluster.log.last(recorded.event.batch_id, "deleted")
-        return last is not None and last.seq > recorded.seq
 
-    def _append(self, seq: int, task: Task) -> None:
-        if task.append is None:
-            self._at_hand.pop(seq).ack()
-            return
-        future = self._cluster.log.append(task.append.event, task.append.guard)
-        self._appending.add(future)
-        future.add_done_callback(partial(self._appended, seq))
-
-    def _appended(self, seq: int, future: asyncio.Future[int]) -> None:
-        self._appending.discard(future)
-        if future.cancelled():
-            return
-        error = future.exception()
-        if error is None or isinstance(error, Conflict):
-            self._at_hand.pop(seq).ack()  # a conflict: said already, by this archiver before it was restarted
-        else:
-            self._failure.report(error)
+def _refuse_foreign(event: ev.Finished | ev.BuildFinished, objects: list[StoredObject]) -> None:
+    """Raise `IntegrityError` if an object is another job's: a name is given once, and to its owner's
+    bytes."""
+    foreign = foreign_names(event, iter(objects))
+    if foreign:
+        raise IntegrityError(f"{foreign[0]} is not an object of {event.scope}")

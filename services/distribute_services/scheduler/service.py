@@ -8,19 +8,18 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from distribute.core.errors import Conflict, DistributeError, IntegrityError
+from distribute.core.errors import Conflict, DistributeError
 from distribute.core.events import Append
 from distribute.core.liveness import Lease
-from distribute.core.state import State
 from distribute.ports import Cluster
+from distribute.restoring import SNAPSHOT, restore
 from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped
-from distribute.snapshot import dump, load
+from distribute.snapshot import dump
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.queries import answer_queries
 
 log = logging.getLogger(__name__)
 
-SNAPSHOT = "scheduler"
 SNAPSHOT_EVERY_EVENTS = 20_000
 SNAPSHOT_JOBS_AN_EVENT = 4
 """A snapshot costs 0.4 µs a job in it, an event some 60: so snapshots are a fortieth of the work."""
@@ -88,7 +87,8 @@ class SchedulerService:
             log.warning("no snapshot was saved: the broker did not take it within %s s", PATIENCE_S)
 
     async def _begin(self) -> Scheduler:
-        state = await self._restore()
+        state = await restore(self._cluster)
+        self._snapshot_seq = state.seq
         return self._logic(
             state,
             lease=self._lease,
@@ -96,29 +96,6 @@ class SchedulerService:
             now=self._clock(),
             catch_up_to=await self._cluster.log.last_seq(),
         )
-
-    async def _restore(self) -> State:
-        try:
-            data = await self._cluster.store.get_snapshot(SNAPSHOT)
-            if data is None:
-                return State()
-            state = load(data)
-        except IntegrityError as error:
-            log.warning("the snapshot can't be used, the whole log is folded instead: %s", error)
-            return State()
-        if not await self._is_of_this_log(state):
-            log.warning("the snapshot is of another log; the whole log is folded instead")
-            return State()
-        self._snapshot_seq = state.seq
-        log.info("restored the state at event %d", state.seq)
-        return state
-
-    async def _is_of_this_log(self, state: State) -> bool:
-        """Does the log have the event that the state ends with? It may have been restored, or begun anew."""
-        try:
-            return state.seq == 0 or (await self._cluster.log.get(state.seq)).time == state.time
-        except KeyError:
-            return False
 
     async def _follow(self) -> None:
         scheduler = self._scheduler

@@ -80,7 +80,8 @@ def shape_order(shape: Shape) -> tuple[list[str], int, int, int]:
 
 
 def judge(state: State, batch: BatchState, row: int, suspect: str | None, event: ev.Finished) -> None:
-    """Keep each node's record of fast failures. `suspect` is the node where the job had failed fast before."""
+    """Keep each node's record of fast failures. `suspect` is the node where the job had failed fast
+    before."""
     key = JobKey(batch.id, row)
     if suspect is not None and suspect != event.node:
         _clear_or_blame(state.nodes.get(suspect), key, succeeded=event.succeeded)

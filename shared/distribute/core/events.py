@@ -187,7 +187,8 @@ class Deleted(BatchEvent):
 ReleaseReason = Literal[
     "node_lost", "node_left", "node_restarted", "killed", "build_failed", "unclaimed", "not_there"
 ]
-"""`unclaimed`: the node did not claim the job in time. `not_there`: the node says that it does not have it."""
+"""`unclaimed`: the node did not claim the job in time. `not_there`: the node says that it does not have
+it."""
 
 
 class Assigned(JobEvent):
@@ -201,7 +202,8 @@ class Assigned(JobEvent):
 
 
 class Claimed(JobEvent):
-    """The node took the job: it is this node's, and no other's, until it is finished, given back or released."""
+    """The node took the job: it is this node's, and no other's, until it is finished, given back or
+    released."""
 
     type: Literal["claimed"] = "claimed"
     v: Literal[1] = 1
@@ -245,7 +247,8 @@ class Yielded(JobEvent):
 
 
 class Released(JobEvent):
-    """The scheduler took the job from `node`. Whatever the node still says of this attempt counts for nothing."""
+    """The scheduler took the job from `node`. Whatever the node still says of this attempt counts for
+    nothing."""
 
     type: Literal["released"] = "released"
     v: Literal[2] = 2
@@ -253,7 +256,8 @@ class Released(JobEvent):
 
 
 class Excused(JobEvent):
-    """The scheduler takes back the failure of this attempt: its node may be to blame. The job runs again elsewhere."""
+    """The scheduler takes back the failure of this attempt: its node may be to blame. The job runs again
+    elsewhere."""
 
     type: Literal["excused"] = "excused"
     v: Literal[1] = 1
@@ -467,8 +471,8 @@ class Append(NamedTuple):
 
 
 def time_of(now: float) -> datetime:
-    """A clock's reading, in seconds since 1970, as the time of an event. A clock that is out of all bounds, as after a
-    flat battery, stops nobody: it counts as the nearest bound."""
+    """A clock's reading, in seconds since 1970, as the time of an event. A clock that is out of all bounds,
+    as after a flat battery, stops nobody: it counts as the nearest bound."""
     return datetime.fromtimestamp(min(max(now, EARLIEST.timestamp()), LATEST.timestamp()), UTC)
 
 

@@ -71,7 +71,8 @@ def _apply_under_batch(state: State, recorded: Recorded, event: UnderBatch) -> s
 
 
 def _delete(state: State, recorded: Recorded) -> None:
-    """Forget a batch. What was assigned while its end was under way ends with it: its node stops at the same word."""
+    """Forget a batch. What was assigned while its end was under way ends with it: its node stops at the
+    same word."""
     event = recorded.event
     assert isinstance(event, ev.Deleted), "only a deletion deletes"
     batch = state.batches[event.scope]

@@ -23,7 +23,8 @@ UnderBatch = ev.BatchEvent | ev.JobEvent | ev.BuildEvent
 
 
 class Advanced(NamedTuple):
-    """What became of a batch by an event: None where there is none (any more). `misfit`: why it did not fit."""
+    """What became of a batch by an event: None where there is none (any more). `misfit`: why it did not
+    fit."""
 
     batch: BatchState | None
     misfit: str | None

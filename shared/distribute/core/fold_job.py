@@ -62,7 +62,7 @@ def apply(batch: BatchState, seq: int, time: float, event: JobEvent) -> str | No
             set_status(batch, row, Status.RUNNING)
             batch.active[row].started_at = time
         case "finished":
-            _finish(batch, row, time, event)
+            _finish(batch, row, seq, time, event)
         case "yielded":
             del batch.active[row]
             set_status(batch, row, Status.KILLED if is_unwanted(batch, row) else Status.QUEUED)
@@ -100,13 +100,13 @@ def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assign
     return None
 
 
-def _finish(batch: BatchState, row: int, time: float, event: ev.Finished) -> None:
+def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finished) -> None:
     """The attempt ended: well, or to be tried again, or for good."""
     attempt = batch.active.pop(row)
     _record_outcome(batch, row, time, event, attempt)
     batch.missing.pop(row, None)
     if event.outputs is not None:
-        batch.unarchived.add(row)
+        batch.unarchived[row] = seq
     if event.succeeded:
         batch.suspects.pop(row, None)
         batch.reasons.pop(row, None)
@@ -200,12 +200,10 @@ def _excuse(batch: BatchState, row: int) -> None:
     Granted to a job once. If it fails elsewhere, too, that speaks against the job alone: so no job goes from
     node to node, puts all of them in quarantine, and never ends.
     """
-    batch.unarchived.discard(row)  # nobody waits for what the failed attempt left
     has_failed = batch.status[row] in {Status.RETRYING, Status.FAILED}
     if not has_failed or is_unwanted(batch, row) or row in batch.inexcusable:
-        if batch.status[row] == Status.RETRYING:
-            set_status(batch, row, Status.QUEUED)
         return  # a person, or the end of the batch, came first
+    batch.unarchived.pop(row, None)  # nobody waits for what the failed attempt left
     batch.inexcusable.add(row)
     batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
     batch.reasons.pop(row, None)
@@ -216,6 +214,6 @@ def _archive(batch: BatchState, row: int, missing: str | None) -> None:
     """What the last attempt left is safe, or gone for good; where another is to follow, it may."""
     if row in batch.unarchived and missing is not None:
         batch.missing[row] = missing
-    batch.unarchived.discard(row)
+    batch.unarchived.pop(row, None)
     if batch.status[row] == Status.RETRYING:
         set_status(batch, row, Status.QUEUED)

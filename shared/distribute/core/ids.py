@@ -110,8 +110,8 @@ StoredName = Annotated[
         min_length=1, max_length=MAX_NAME_BYTES, pattern=r"^(?:\.{0,2}[^./\x00][^/\x00]*|\.{3,}[^/\x00]*)$"
     ),
 ]
-"""A name as events carry it. The pattern refuses what `check_name` refuses, but for the count of bytes: a replay
-decodes millions of names, and a function of ours costs ten times as much as a pattern."""
+"""A name as events carry it. The pattern refuses what `check_name` refuses, but for the count of bytes: a
+replay decodes millions of names, and a function of ours costs ten times as much as a pattern."""
 
 AttemptNumber = Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)]
 

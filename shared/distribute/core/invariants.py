@@ -48,7 +48,7 @@ def _check_batch(batch: BatchState) -> None:
     for row in batch.unarchived:
         status = Status(batch.status[row])
         assert status in ENDED | {Status.RETRYING}, f"{batch.job_id(row)}: {status.name}, to be archived"
-    both = batch.unarchived & batch.missing.keys()
+    both = batch.unarchived.keys() & batch.missing.keys()
     assert not both, f"{batch.id}: rows {both} are to be archived, and gone"
     if batch.end is not None:
         waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]

@@ -59,7 +59,8 @@ class Held:
 NOTHING_HELD = Held()
 
 GPU = "gpu"
-"""The capability that says so where no GPUs are asked for by number, as in files of the first `distribute`."""
+"""The capability that says so where no GPUs are asked for by number, as in files of the first
+`distribute`."""
 
 Lack = tuple[int, int, int]
 """GPUs, cpus and bytes of memory that are missing."""

@@ -1,4 +1,5 @@
-"""What was decided and has not come back from the log: it counts as done, so that appends can be pipelined."""
+"""What was decided and has not come back from the log: it counts as done, so that appends can be
+pipelined."""
 
 from __future__ import annotations
 
@@ -49,8 +50,8 @@ class Pending:
             self.held.setdefault(event.node, Held()).add(event.cpus, event.memory_bytes, event.gpus)
 
     def settle(self, event: ev.Event) -> list[ev.Event]:
-        """An event came from the log. Returns what is under way no more: the event itself, where it was ours; or
-        all that was under way about the same, since their guards do not hold any more."""
+        """An event came from the log. Returns what is under way no more: the event itself, where it was
+        ours; or all that was under way about the same, since their guards do not hold any more."""
         expected = self.of_scope.get(event.scope)
         if expected is None:
             return []

@@ -3,8 +3,8 @@
 By priority, then to whom has least of the lab, then by submission. The first job that could run on a node
 that is now too busy reserves one, so that small jobs can't starve a large one, and so does, at each priority,
 what has waited for too long (`overdue`). GPUs are kept for GPU work that waits (`gpu_work`). A node that has
-built a batch takes jobs of that batch first. A job whose node is silent for too long is taken from it here, in
-the moment another node can take it.
+built a batch takes jobs of that batch first. A job whose node is silent for too long is taken from it here,
+in the moment another node can take it.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def place_jobs(decisions: Decisions) -> None:
 class _Round:
     """A pass over the queues in their order. Nodes only fill up in it, so what did not fit will not.
 
-    Where a job that was placed leaves more for others, by the reservation or of what is kept for GPU work, all
-    is ranked anew.
+    Where a job that was placed leaves more for others, by the reservation or of what is kept for GPU work,
+    all is ranked anew.
     """
 
     def __init__(self, decisions: Decisions) -> None:
@@ -139,7 +139,8 @@ class _Round:
     def _reserve(self, shape: Shape, lane: Lane, *, is_overdue: bool = False) -> str | None:
         """Keep the node that will fit the shape soonest, of those on which something of the lane can run.
 
-        Returns its name; None if there is no such node. Only what is overdue reserves what GPU work waits for.
+        Returns its name; None if there is no such node. Only what is overdue reserves what GPU work waits
+        for.
         """
         batches = [self._agenda.state.batches[batch_id] for _, batch_id, _ in lane]
         for name in self._agenda.nodes_for[shape].nearest():
@@ -180,7 +181,8 @@ class _Round:
         return None
 
     def _choose_of(self, shape: Shape, batch_id: BatchId, group: int) -> Choice | None:
-        """The next job of a group that a node can take now. A probe may have to wait where others need not."""
+        """The next job of a group that a node can take now. A probe may have to wait where others need
+        not."""
         waiting = self._agenda.waiting[batch_id][group]
         batch = waiting.batch
         row = waiting.first()
@@ -205,7 +207,8 @@ class _Round:
         return best
 
     def _takes(self, name: str, batch: BatchState, row: int) -> bool:
-        """May this job go to this node? A probe goes anywhere but to the node that it is to prove something of."""
+        """May this job go to this node? A probe goes anywhere but to the node that it is to prove something
+        of."""
         if is_probe(batch, row):
             return name not in batch.build_failed and batch.suspects[row] != name
         return self._runs_at(name, batch)
@@ -214,7 +217,8 @@ class _Round:
         return batch.id in self._agenda.state.nodes[name].builds
 
     def _assign(self, choice: Choice) -> None:
-        """Give the job to the node; where its own is silent for too long, take it from there in the same breath."""
+        """Give the job to the node; where its own is silent for too long, take it from there in the same
+        breath."""
         agenda, decisions = self._agenda, self._decisions
         batch, row, name = choice
         waiting = agenda.waiting_of(batch, row)

@@ -46,8 +46,8 @@ class Waiting:
         return self.batch.seq, self.batch.id, self.number
 
     def first(self) -> int | None:
-        """The next job to give away: the lowest row that is queued, or else the lowest forsaken one, since its
-        node may be back before anything else is left to do. None if nothing waits."""
+        """The next job to give away: the lowest row that is queued, or else the lowest forsaken one, since
+        its node may be back before anything else is left to do. None if nothing waits."""
         status = self.batch.status
         while self.returned:
             row = self.returned[0]

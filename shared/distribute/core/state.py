@@ -121,8 +121,8 @@ class Outcomes:
 class BatchState:
     """A batch, as its own events and those of its jobs and builds tell of it; nothing else changes it.
 
-    `seq` is the sequence of its submission, `last_seq` of the last event of its scope, `under_seq` of the last
-    of anything under it: guards are made of these. `cause` is the id of the last event of its scope.
+    `seq` is the sequence of its submission, `last_seq` of the last event of its scope, `under_seq` of the
+    last of anything under it: guards are made of these. `cause` is the id of the last event of its scope.
     """
 
     id: BatchId
@@ -160,8 +160,9 @@ class BatchState:
     deaths: dict[int, list[str]] = field(default_factory=dict)
     """The nodes that went down while the job ran on them, one entry each time."""
     reasons: dict[int, str] = field(default_factory=dict)
-    unarchived: set[int] = field(default_factory=set)
-    """Rows that ended and whose outputs the archiver has still to check."""
+    unarchived: dict[int, int] = field(default_factory=dict)
+    """Rows that ended and whose outputs the archiver has still to check, and the sequence of the event that
+    names these."""
     missing: dict[int, str] = field(default_factory=dict)
     """Rows whose last outputs are not in the archive and never will be, and what of them is gone."""
     kill_all: bool = False

@@ -1,4 +1,5 @@
-"""Which event a job takes in which status, and what it can become by it. Tests and `docs/events.md` are made from it."""
+"""Which event a job takes in which status, and what it can become by it. Tests and `docs/events.md` are
+made from it."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
     },
     ev.Excused: {
         **_stays(Status.QUEUED, Status.KILLED),
-        Status.RETRYING: frozenset({Status.QUEUED}),
+        Status.RETRYING: frozenset({Status.QUEUED, Status.RETRYING}),
         Status.FAILED: frozenset({Status.QUEUED, Status.FAILED}),
     },
     ev.JobArchived: {
@@ -47,8 +48,9 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
 }
 """Why some of it is less plain than it looks:
 
-- A job is KILLED, or FAILED with its batch, while its assignment is under way: it takes the assignment, so that
-  the scheduler can release it.
-- A failure with retries left waits as RETRYING until what it left is archived; QUEUED at once if it left nothing.
+- A job is KILLED, or FAILED with its batch, while its assignment is under way: it takes the assignment, so
+  that the scheduler can release it.
+- A failure with retries left waits as RETRYING until what it left is archived; QUEUED at once if it left
+  nothing.
 - An excuse changes nothing where a person, or the end of the batch, came first.
 """

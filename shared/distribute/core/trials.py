@@ -1,9 +1,10 @@
 """Whose fault a fast failure is: a broken node eats a whole batch, job after job, unless somebody finds out.
 
-A node on which several jobs in a row failed fast is *suspect*. A few of them, the *probes*, are excused and run
-again on other nodes; meanwhile the node takes no other jobs of their batches. Where probes succeed elsewhere, the
-node is to blame: it goes into quarantine, and its other failures are excused. Where they fail there as well, the
-jobs are to blame, and the node is cleared. Nothing but the outcome of the same jobs counts as proof.
+A node on which several jobs in a row failed fast is *suspect*. A few of them, the *probes*, are excused and
+run again on other nodes; meanwhile the node takes no other jobs of their batches. Where probes succeed
+elsewhere, the node is to blame: it goes into quarantine, and its other failures are excused. Where they fail
+there as well, the jobs are to blame, and the node is cleared. Nothing but the outcome of the same jobs counts
+as proof.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def quarantine_s(node: NodeState) -> float:
 
 
 def is_excusable(state: State, node: NodeState, key: JobKey) -> bool:
-    """Can this failure be taken back? Not if a person, the batch's end or the job's own record stands against it."""
+    """Can this failure be taken back? Not if a person, the batch's end or the job's own record stands
+    against it."""
     batch = state.batches.get(key.batch)
     return (
         batch is not None

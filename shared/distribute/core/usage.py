@@ -1,7 +1,8 @@
 """What a person has used of the lab, in whole numbers: the same on every machine.
 
 Past use halves every day. Floating-point powers differ in their last bit between C libraries, and a digest of
-the state would, too; so the decay is a product of fixed-point factors, one for each bit of the elapsed seconds.
+the state would, too; so the decay is a product of fixed-point factors, one for each bit of the elapsed
+seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ _FACTORS = tuple(_factor(bit) for bit in range(_LONGEST))
 
 
 def decayed(amount: int, elapsed_s: int) -> int:
-    """What is left of an amount after so many seconds. A clock that went back takes nothing and adds nothing."""
+    """What is left of an amount after so many seconds. A clock that went back takes nothing and adds
+    nothing."""
     if elapsed_s <= 0:
         return amount
     if elapsed_s >> _LONGEST:

@@ -60,8 +60,8 @@ def batch_view(
     """B and its `job_list`, in the order of the user's file: all jobs, or those of some states, or one.
 
     Of more than `most` come first those that failed, then those in flight, then the rest; `more_jobs` says
-    how many are not listed, where some are not. `now` is in seconds since 1970; by default, the last event's time.
-    Raises `KeyError` for an unknown batch.
+    how many are not listed, where some are not. `now` is in seconds since 1970; by default, the last
+    event's time. Raises `KeyError` for an unknown batch.
     """
     batch = state.batches[batch_id]
     now = state.time if now is None else now

@@ -62,7 +62,7 @@ def test_a_success_keeps_its_figures_and_forgets_why_it_failed_before() -> None:
     assert outcomes.max_rss_bytes[0] == 4
     assert outcomes.finished_at[0] - outcomes.started_at[0] == 1.0
     assert batch.reasons == {}
-    assert batch.unarchived == {0}
+    assert batch.unarchived.keys() == {0}
 
 
 def test_results_that_are_gone_end_the_wait_for_them_until_the_next_attempt_leaves_some() -> None:
@@ -70,14 +70,14 @@ def test_results_that_are_gone_end_the_wait_for_them_until_the_next_attempt_leav
     gone = make.job_archived(missing="0 chunks are stored, not 1")
     make.happen(*ATTEMPT, make.finished(succeeded=False), gone, state=state)
     batch = state.batches[SWEEP]
-    assert (status_of(state), batch.unarchived) == (Status.QUEUED, set())
+    assert (status_of(state), batch.unarchived) == (Status.QUEUED, {})
     assert batch.missing == {0: "0 chunks are stored, not 1"}
     make.happen(*started(2), state=state)
     assert batch.missing == {0: "0 chunks are stored, not 1"}
     make.happen(make.finished(attempt=2), state=state)
-    assert (batch.missing, batch.unarchived) == ({}, {0})
+    assert (batch.missing, batch.unarchived) == ({}, {0: state.seq})
     make.happen(make.job_archived(attempt=2), state=state)
-    assert (batch.missing, batch.unarchived) == ({}, set())
+    assert (batch.missing, batch.unarchived) == ({}, {})
     make.happen(make.job_archived(attempt=2, missing="said too late"), state=state)
     assert batch.missing == {}
 
@@ -215,7 +215,7 @@ def test_an_excuse_takes_a_failure_back_and_waits_for_no_archive() -> None:
     make.happen(make.excused(), state=state)
     assert status_of(state) is Status.QUEUED
     batch = state.batches[SWEEP]
-    assert (batch.failures, batch.reasons, batch.unarchived) == ({0: 0}, {}, set())
+    assert (batch.failures, batch.reasons, batch.unarchived) == ({0: 0}, {}, {})
     assert batch.suspects == {0: "ws1"}, "how it ends elsewhere is to prove something of this node"
 
 
@@ -236,12 +236,12 @@ def test_a_release_takes_no_failure_back(reason: ev.ReleaseReason) -> None:
     ids=["by the end of its batch", "by a kill"],
 )
 def test_an_excuse_comes_too_late(retries: int, overtaken_by: ev.Event, stays: Status) -> None:
-    """The job stays as it is; yet the archiver's guard holds no more, so nobody waits for its word."""
+    """The job stays as it is, and what it left is still to be archived."""
     state = make.happen(make.joined(), make.submitted(make.batch(retries=retries)))
     make.happen(*ATTEMPT, make.finished(succeeded=False, wall_s=1.0), overtaken_by, state=state)
     make.happen(make.excused(), state=state)
     assert (status_of(state), state.misfits) == (stays, 0)
-    assert state.batches[SWEEP].unarchived == set()
+    assert state.batches[SWEEP].unarchived.keys() == {0}
 
 
 def test_a_job_is_excused_once() -> None:
@@ -295,7 +295,7 @@ def test_a_job_that_left_nothing_waits_for_no_archive() -> None:
     state = with_nodes(retries=1)
     make.happen(*ATTEMPT, make.finished(succeeded=False, outputs=None), state=state)
     assert status_of(state) is Status.QUEUED
-    assert state.batches[SWEEP].unarchived == set()
+    assert state.batches[SWEEP].unarchived == {}
 
 
 def test_a_job_that_ended_at_once_says_when_it_started() -> None:
