@@ -1,0 +1,36 @@
+"""How far a batch has come."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from distribute.core.state import BatchEnd, BatchState
+
+
+class Course(NamedTuple):
+    """How far a batch has come. Times are the log's, in seconds since 1970.
+
+    `seq` is its submission's sequence, 0 if there is no such batch. `end` says how it ended, None while it
+    is not over; `archived`, whether everything it left can be pulled.
+    """
+
+    seq: int = 0
+    submitted_at: float = 0.0
+    end: BatchEnd | None = None
+    reason: str | None = None
+    finished_at: float | None = None
+    archived: bool = False
+
+    @property
+    def exists(self) -> bool:
+        """Is there such a batch?"""
+        return self.seq > 0
+
+    @classmethod
+    def of(cls, batch: BatchState | None) -> Course:
+        """The course of a batch as it stands; None: there is no such batch."""
+        if batch is None:
+            return cls()
+        return cls(
+            batch.seq, batch.submitted_at, batch.end, batch.end_reason, batch.finished_at, batch.archived
+        )

@@ -1,0 +1,65 @@
+"""How far a batch has come, by what the fold accepts of its own events."""
+
+from __future__ import annotations
+
+from distribute.core.events import Event
+from distribute.core.projections.course import Course
+from distribute.core.projections.story import BatchStory
+from distribute.testing.builders import (
+    assigned,
+    batch,
+    batch_archived,
+    claimed,
+    completed,
+    deleted,
+    finished,
+    job_archived,
+    record,
+    retry_requested,
+    submitted,
+)
+
+SPEC = batch(1)
+RUN = (assigned(), claimed(), finished(succeeded=False), job_archived())
+PAST = (submitted(SPEC), *RUN, completed(SPEC, state="failed"), batch_archived(SPEC))
+
+
+def course(*events: Event) -> Course:
+    story = BatchStory(SPEC.id)
+    for recorded in record(events):
+        story.fold(recorded)
+    return Course.of(story.state)
+
+
+def test_there_is_no_batch_before_it_is_submitted() -> None:
+    assert course() == Course()
+    assert not course().exists
+
+
+def test_a_batch_is_over_when_it_is_completed_and_archived_a_moment_later() -> None:
+    assert course(submitted(SPEC)).end is None
+    over = course(*PAST[:-1])
+    assert (over.end, over.archived, over.finished_at is None) == ("failed", False, False)
+    assert course(*PAST).archived
+
+
+def test_a_completed_that_the_fold_refuses_ends_nothing() -> None:
+    """Its author had not read that a job runs, or is nobody who may say so."""
+    assert course(submitted(SPEC), *RUN[:2], completed(SPEC), batch_archived(SPEC)) == course(submitted(SPEC))
+
+
+def test_a_retry_begins_anew() -> None:
+    again, first = course(*PAST, retry_requested(SPEC)), course(submitted(SPEC))
+    assert again == first
+    assert (again.seq, again.end, again.archived) == (1, None, False)
+
+
+def test_a_deleted_batch_is_gone_and_its_name_is_free_for_another() -> None:
+    past = (*PAST, deleted(SPEC))
+    assert course(*past) == Course()
+    new = record([*past, submitted(SPEC)])[-1]
+    assert course(*past, submitted(SPEC)) == Course(seq=new.seq, submitted_at=new.time)
+
+
+def test_a_batch_that_is_not_over_stays_when_somebody_deletes_it() -> None:
+    assert course(submitted(SPEC), deleted(SPEC)).exists
