@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import getpass
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from distribute.client.person import Person
+    from distribute.client.queries import Queries
     from distribute.config.settings import ClientSettings
     from distribute.config.where import ServerAddress
     from distribute.ports import Cluster
-    from distribute_cli.output import Output
+    from distribute_cli.output.form import Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,6 @@ class Where:
     port: int | None = None
 
 
-class Stamp(TypedDict):
-    """What every event carries: its id, its author's clock, its author."""
-
-    id: str
-    time: datetime
-    author: str
-
-
 class Session:
     """One run of a verb."""
 
@@ -43,11 +38,11 @@ class Session:
         self.output = output
 
     def address(self, otherwise: ClientSettings | None = None) -> ServerAddress:
-        """Where the cluster is: as the command line says, `otherwise`, or where it is usually found.
+        """Where the cluster is: as the command line says, or `otherwise`, or in the usual places.
 
         Raises:
-            InputError: an address, or the file of credentials, can't be one.
-            Unreachable: nobody says.
+            InputError: an address is not valid, or the file of credentials can't be read.
+            Unreachable: no place says where it is.
         """
         from distribute.config.where import resolve_server
 
@@ -65,24 +60,50 @@ class Session:
         Raises:
             InputError, Unreachable: as `address`, or nothing answers there.
         """
-        from distribute.nats.cluster import open_cluster
-        from distribute.nats.connect import Address
-
         found = self.address()
-        name = f"distribute of {author()}"
-        async with open_cluster(
-            Address.of(found.server, found.creds), name, provisioning=provisioning
-        ) as cluster:
+        name = f"distribute of {user_name()}"
+        async with open_at(found.server, found.creds, name, provisioning=provisioning) as cluster:
             yield cluster
 
+    def queries(self, cluster: Cluster) -> Queries:
+        """Questions about a cluster. If the scheduler doesn't answer them, a warning says so."""
+        from distribute.client.queries import Queries
 
-def author() -> str:
-    """The name under which this person's events are written: that of the login."""
-    return getpass.getuser()
+        def warn() -> None:
+            self.output.warn(
+                "the scheduler doesn't answer: this is read from the log, and no job starts until it is back"
+            )
+
+        return Queries(cluster, warn)
+
+    @property
+    def person(self) -> Person:
+        """Who runs this program."""
+        from distribute.client.person import Person
+        from distribute.runtime import new_id
+
+        return Person(user_name(), new_id, lambda: datetime.now(UTC))
 
 
-def stamp() -> Stamp:
-    """The mark of a new event of this person's."""
-    from distribute.runtime import new_id
+@asynccontextmanager
+async def open_at(
+    server: str, creds: Path | None, name: str, *, provisioning: bool = False
+) -> AsyncIterator[Cluster]:
+    """The cluster at an address, connected under a name.
 
-    return Stamp(id=new_id(), time=datetime.now(UTC), author=author())
+    Raises:
+        InputError, Unreachable: the address is not valid, or nothing answers there.
+    """
+    from distribute.nats.cluster import open_cluster
+    from distribute.nats.connect import Address
+
+    async with open_cluster(Address.of(server, creds), name, provisioning=provisioning) as cluster:
+        yield cluster
+
+
+def user_name() -> str:
+    """This person's login, by which their events name them. A uid without a name is named by its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without an entry in passwd
+        return str(os.getuid())

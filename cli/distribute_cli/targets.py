@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distribute.client.words import printable
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId, check_name
-from distribute_cli.output import printable
 
 if TYPE_CHECKING:
-    from distribute_cli.reads import Reads
+    from distribute.client.queries import Queries
 
 DEFAULT_FILE = "distribute-jobs.yaml"
 
@@ -20,28 +20,28 @@ BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="NAMESPACE/B
 """A batch, by default that of the YAML file in this folder."""
 
 
-async def find_batch(reads: Reads, text: str) -> BatchId:
-    """The batch that `text` names. A bare batch name will do where one namespace alone has it.
+async def find_batch(queries: Queries, text: str) -> BatchId:
+    """The batch that `text` names. A bare batch name will do if only one namespace has it.
 
     Raises:
-        InputError: no name can look like this, or its file is not there.
-        Refused: a bare name that no batch has, or several.
+        InputError: `text` can't be a name, or the file is not there.
+        Refused: no batch has this bare name, or several have it.
     """
-    target = await find_target(reads, text)
+    target = await find_target(queries, text)
     if isinstance(target, JobId):
         raise InputError(f"{printable(text)!r} names a job; a batch is NAMESPACE/BATCH: {target.batch_id}")
     return target
 
 
-async def find_target(reads: Reads, text: str) -> BatchId | JobId:
+async def find_target(queries: Queries, text: str) -> BatchId | JobId:
     """The batch or job that `text` names; see `find_batch`."""
-    if _means_file(text) and not await _names_batch(reads, text):
-        from distribute.config.loading import batch_named_in  # YAML costs a query by name 20 ms
+    if _means_file(text) and not await _names_batch(queries, text):
+        from distribute.config.loading import batch_named_in  # 20 ms for YAML, which a name does not need
 
         return batch_named_in(Path(text).expanduser())
     match text.split("/"):
         case [batch]:
-            return await _find_bare(reads, _checked(text, batch))
+            return await _find_bare(queries, _checked(text, batch))
         case [namespace, batch]:
             return BatchId(_checked(text, namespace), _checked(text, batch))
         case [namespace, batch, job]:
@@ -67,17 +67,17 @@ def _means_file(text: str) -> bool:
     )
 
 
-async def _names_batch(reads: Reads, text: str) -> bool:
-    """Does what looks like a file's path name a batch, or a job of one? A file that is there goes first."""
+async def _names_batch(queries: Queries, text: str) -> bool:
+    """Does this text, which looks like a path, name a batch or a job? An existing file takes precedence."""
     parts = text.split("/")
     if len(parts) not in {2, 3} or Path(text).expanduser().exists():
         return False
-    batches = (await reads.status())["batches"]
+    batches = (await queries.batches())["batches"]
     return any([batch["namespace"], batch["batch"]] == parts[:2] for batch in batches)
 
 
-async def _find_bare(reads: Reads, name: str) -> BatchId:
-    batches = (await reads.status())["batches"]
+async def _find_bare(queries: Queries, name: str) -> BatchId:
+    batches = (await queries.batches())["batches"]
     found = [BatchId(batch["namespace"], batch["batch"]) for batch in batches if batch["batch"] == name]
     if not found:
         raise Refused(f"there is no batch {printable(name)!r}; `distribute status` lists those there are")

@@ -1,7 +1,7 @@
-"""How a verb of the command line is made: one file a verb, loaded only when it is asked for.
+"""How a verb of the command line is made. Each has its own file, which is loaded only when it is used.
 
 A verb is an async function whose first argument is the `Session`; its other arguments are options
-and arguments in typer's own notation. `verb` adds the options that all verbs share, and runs it.
+and arguments in typer's notation. `verb` adds the options that all verbs share, and runs it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperGroup
 
 from distribute.core.errors import DistributeError
-from distribute_cli.output import make_output
+from distribute_cli.output.choice import make_output
 from distribute_cli.session import Session, Where
 
 VERBS = (
@@ -56,7 +56,7 @@ NOT_YET = (
     "slurm",
     "admin",
 )
-"""Verbs that people will look for, from the first `distribute` or from what is planned."""
+"""Verbs that people may look for: the first `distribute` had them, or they are planned."""
 
 ALIASES = {"server-status": "status", "node-status": "nodes"}
 """The names that the first `distribute` had for these verbs."""
@@ -69,37 +69,43 @@ Verb = Callable[..., Awaitable[int | None]]
 
 ServerOption = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="The cluster, such as nats://head:4222; else DISTRIBUTE_SERVER says."),
+    typer.Option(
+        metavar="URL", help="The cluster's address, such as nats://head:4222. [env: DISTRIBUTE_SERVER]"
+    ),
 ]
 CredsOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Your key for the cluster; else DISTRIBUTE_CREDS says.")
+    Path | None, typer.Option(metavar="FILE", help="Your key for the cluster. [env: DISTRIBUTE_CREDS]")
 ]
-IpOption = Annotated[str | None, typer.Option(metavar="HOST", help="The cluster's host, in place of a URL.")]
+IpOption = Annotated[
+    str | None, typer.Option(metavar="HOST", help="The cluster's host, instead of --server.")
+]
 PortOption = Annotated[
     int | None,
     typer.Option("--port", "-p", metavar="N", min=1, max=65535, help="The cluster's port, with --ip."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing but names and states.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Log what is done; show where errors come from.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only names and states.")]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", help="Log every step, and show where errors come from.")
+]
 
 
 def _of_a_cluster(
     server: ServerOption = None, creds: CredsOption = None, ip: IpOption = None, port: PortOption = None
 ) -> None:
-    """A signature: the options of a verb that talks to a cluster."""
+    """Only a signature: the options of verbs that talk to a cluster."""
 
 
 def _of_an_answer(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """A signature: the options of a verb that answers."""
+    """Only a signature: the options of verbs that answer."""
 
 
 def _of_all(debug: DebugOption = False) -> None:
-    """A signature: the options of every verb."""
+    """Only a signature: the options of every verb."""
 
 
 def verb(function: Verb, *, needs_cluster: bool = True, answers: bool = True) -> typer.Typer:
-    """The verb as a typer app, with the shared options that concern it behind its own."""
+    """The verb as a typer app: its own options, then the shared ones that concern it."""
     concerned = ((_of_a_cluster, needs_cluster), (_of_an_answer, answers), (_of_all, True))
     shared = [parameter for group, concerns in concerned if concerns for parameter in _parameters(group)]
     names = {parameter.name for parameter in shared}
@@ -132,7 +138,7 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
     )
     try:
         code = asyncio.run(_awaited(function(session, **values))) or 0
-        sys.stdout.flush()  # here, where it is told if that can't be done
+        sys.stdout.flush()  # here, so that a full disk is reported like any other error
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
     except BrokenPipeError:
@@ -141,8 +147,8 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
         logger.debug("where the error came from", exc_info=True)
         if isinstance(error, DistributeError):
             raise
-        # What nobody thought of is no reason to show people a traceback that they have not asked for.
-        what = " ".join(str(error).split()) or "no more is known"
+        # Even an error that nobody foresaw shows no traceback to people who have not asked for one.
+        what = " ".join(str(error).split()) or "no details"
         raise DistributeError(f"{type(error).__name__}: {what}; --debug shows where it came from") from error
     return code
 
@@ -152,7 +158,7 @@ async def _awaited(verb_run: Awaitable[int | None]) -> int | None:
 
 
 class VerbGroup(TyperGroup):
-    """Loads a verb's module when the verb is asked for, so that each costs only its own imports."""
+    """Loads a verb's module only when it is used, so that each verb costs only its own imports."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
@@ -167,12 +173,12 @@ class VerbGroup(TyperGroup):
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As typer's, which knows only loaded verbs and so can't tell which one is near a misspelt one."""
+        """Like typer's, but suggests from all verbs. Typer knows only those that are loaded."""
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             if name in NOT_YET:
-                ctx.fail(f"the verb {name!r} is not there yet; `distribute --help` lists those that are")
+                ctx.fail(f"there is no verb {name!r} yet; `distribute --help` lists the verbs")
             near = difflib.get_close_matches(name, [*VERBS, *ALIASES], n=1)
-            advice = f"did you mean {near[0]!r}?" if near else "`distribute --help` lists those there are"
+            advice = f"did you mean {near[0]!r}?" if near else "`distribute --help` lists the verbs"
             ctx.fail(f"there is no verb {name!r}; {advice}")
         return super().resolve_command(ctx, args)

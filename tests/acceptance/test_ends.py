@@ -39,7 +39,7 @@ async def test_killing_a_batch_that_runs(lab: Lab) -> None:
     killed = await lab.distribute("kill", "lab/running")
     assert "lab/running is being killed" in killed.out
     waited = await lab.distribute("wait", "lab/running", code=1)
-    assert waited.out == "lab/running killed: 1 of 3 jobs succeeded, 2 killed\n"
+    assert waited.out == "lab/running killed: 2 of 3 jobs killed\n"
     await lab.node_is_idle("one")
     folder, _ = await lab.pull("lab/running")
     assert (folder / "done" / "done").read_text() == "done\n"
@@ -57,7 +57,7 @@ async def test_killing_one_job(lab: Lab) -> None:
     await lab.event("released", batch="lab/one of two")
     gate.touch()
     waited = await lab.distribute("wait", "lab/one of two", code=1)
-    assert waited.out == "lab/one of two failed: 1 of 2 jobs succeeded, 1 killed\n"
+    assert waited.out == "lab/one of two failed: 1 of 2 jobs killed\n"
     states = {job: view["state"] for job, view in (await lab.jobs("lab/one of two")).items()}
     assert states == {"stubborn": "killed", "other": "succeeded"}
     folder, _ = await lab.pull("lab/one of two")
@@ -67,7 +67,9 @@ async def test_killing_one_job(lab: Lab) -> None:
 async def test_killing_a_batch_that_waits(lab: Lab) -> None:
     await lab.add(command_batch("lab/waiting", {"job": "true"}, capabilities=["no such"]), "--anyway")
     await lab.distribute("kill", "waiting")
-    assert (await lab.distribute("wait", "lab/waiting", code=1)).out.startswith("lab/waiting killed: 0 of 1")
+    assert (await lab.distribute("wait", "lab/waiting", code=1)).out.startswith(
+        "lab/waiting killed: 1 of 1 job killed"
+    )
     assert await lab.events("assigned", batch="lab/waiting") == []
 
 
@@ -76,7 +78,7 @@ async def test_a_build_that_fails_on_every_node(lab: Lab) -> None:
     batch["command"]["initialize"] = {"build": "echo building on $DISTRIBUTE_NODE; exit 3"}
     await lab.add(batch)
     waited = await lab.distribute("wait", "lab/broken", code=1)
-    assert "lab/broken failed: 0 of 2 jobs succeeded, 2 failed" in waited.out
+    assert "lab/broken failed: 2 of 2 jobs failed: first job" in waited.out
     assert "the build failed on every node that could run it" in waited.out
     assert "the build failed at one: exit code 3" in (await lab.distribute("status", "lab/broken")).out
     folder, _ = await lab.pull("lab/broken")

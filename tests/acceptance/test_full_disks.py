@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from acceptance.lab import PATIENCE_S, command_batch, distribute, open_lab
-from distribute_cli.local_cluster import NodePlan, Plan, local_cluster
+from distribute_cli.local.cluster import NodePlan, Plan, local_cluster
 from integration.node_runner.small_disk import small_disk
 
 DATA_BYTES = 12 << 20
@@ -137,7 +137,7 @@ async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
             await lab.processes.broker.stop(kill=True)
             await resize(tmp_path / "disk", 400)
             await lab.processes.broker.start()
-            assert (await adding).out == "lab/waits is submitted: 1 jobs\n"
+            assert (await adding).out == "lab/waits is submitted: 1 job\n"
             for batch in ("lab/large", "lab/waits"):
                 await lab.over(batch)
                 assert {job["state"] for job in (await lab.jobs(batch)).values()} == {"succeeded"}

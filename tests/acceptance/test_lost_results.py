@@ -28,7 +28,7 @@ async def test_a_batch_whose_results_were_lost_before_they_were_archived(tmp_pat
         await lab.over("lab/whole")
         assert not await lab.events("job_archived", batch="lab/lossy")
         waited = await lab.distribute("wait", "lab/lossy")
-        assert waited.out == "lab/lossy completed: 1 of 1 jobs succeeded\n"
+        assert waited.out == "lab/lossy completed: 1 of 1 job succeeded\n"
         job = (await lab.jobs("lab/lossy"))["job"]
         assert (job["state"], job["archived"]) == ("succeeded", False)
         assert "its results are gone: result lab/lossy/job/1/" in job["reason"]

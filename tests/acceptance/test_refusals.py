@@ -93,7 +93,7 @@ async def test_replacing_a_batch_that_runs_ends_it_first(lab: Lab) -> None:
     for job in ("job", "gone"):
         await lab.event("started", batch="lab/replaced", where=lambda event, job=job: event.job == job)
     replaced = await lab.add(one_job("lab/replaced", "new"), "--replace")
-    assert "lab/replaced is submitted: 1 jobs" in replaced.out
+    assert "lab/replaced is submitted: 1 job\n" in replaced.out
     seq = (await lab.event("deleted", batch="lab/replaced")).seq
     assert lab.job_processes("small") == []
     assert lab.job_processes("smaller") == []

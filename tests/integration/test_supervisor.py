@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import DistributeError, Refused
-from distribute_cli import here, supervisor
-from distribute_cli.local_cluster import locked
-from distribute_cli.supervisor import StartFailed, Supervisor, gone, run_process
+from distribute.system import exit_of
+from distribute_cli.local import cluster_record, supervisor
+from distribute_cli.local.cluster import locked
+from distribute_cli.local.supervisor import StartFailed, Supervisor, run_process
 
 SAYS_PID_AND_STAYS = "import os, signal; print(os.getpid(), flush=True); signal.pause()"
 IGNORES_SIGTERM = "import signal; signal.signal(15, signal.SIG_IGN); " + SAYS_PID_AND_STAYS
@@ -46,7 +47,7 @@ async def test_a_process_that_dies_is_started_again(tmp_path: Path, caplog: pyte
     with caplog.at_level(logging.WARNING):
         os.kill(int(first), signal.SIGKILL)
         _, second = await lines_of(log, 2)
-    assert "the scheduler ended and is started again in 0.1 s: SIGKILL" in caplog.text
+    assert "the scheduler ended and is restarted in 0.1 s: SIGKILL" in caplog.text
     assert second != first
     await kept.stop("scheduler")
     assert not Path("/proc", second).exists()
@@ -92,7 +93,8 @@ async def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: p
 async def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = (
-        "import asyncio, sys; from pathlib import Path; from distribute_cli.supervisor import run_process; "
+        "import asyncio, sys; from pathlib import Path; "
+        "from distribute_cli.local.supervisor import run_process; "
         f"asyncio.run(run_process([sys.executable, '-c', {SAYS_PID_AND_STAYS!r}], Path({str(log)!r})))"
     )
     parent = start(code)
@@ -100,14 +102,14 @@ async def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> 
     parent.kill()
     parent.wait()
     async with asyncio.timeout(10):
-        await gone(int(child))
+        await exit_of(int(child))
 
 
-async def test_gone_knows_processes_that_were_never_there() -> None:
+async def test_a_process_that_was_never_there_has_ended() -> None:
     ended = start("pass")
     ended.wait()
     async with asyncio.timeout(1):
-        await gone(ended.pid)
+        await exit_of(ended.pid)
 
 
 def test_a_folder_holds_one_cluster(tmp_path: Path) -> None:
@@ -125,11 +127,11 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_cluster_is_written_down_while_it_runs(home: Path) -> None:
     first, second = home / "a", home / "b"
-    with here.written_down("nats://127.0.0.1:1", first, ["ws1"]) as note:
-        assert here.running(home / "up.json") == here.running(first / "up.json") == note
-        with here.written_down("nats://127.0.0.1:2", second, []) as other:
-            assert here.running(second / "up.json") == other
-            assert here.running(home / "up.json") == note
+    with cluster_record.recorded("nats://127.0.0.1:1", first, ["ws1"]) as record:
+        assert cluster_record.running(home / "up.json") == cluster_record.running(first / "up.json") == record
+        with cluster_record.recorded("nats://127.0.0.1:2", second, []) as other:
+            assert cluster_record.running(second / "up.json") == other
+            assert cluster_record.running(home / "up.json") == record
     assert not (home / "up.json").exists()
     assert not (first / "up.json").exists()
 
@@ -137,11 +139,11 @@ def test_a_cluster_is_written_down_while_it_runs(home: Path) -> None:
 async def test_another_process_with_the_number_of_an_ended_one_is_not_touched(home: Path) -> None:
     bystander = start(SAYS_PID_AND_STAYS)
     try:
-        with here.written_down("nats://127.0.0.1:1", home / "a", []) as note:
+        with cluster_record.recorded("nats://127.0.0.1:1", home / "a", []) as record:
             pass
-        here._write(home / "up.json", note.model_copy(update={"pid": bystander.pid}))
+        record._replace(pid=bystander.pid).write(home / "up.json")
         with pytest.raises(Refused, match="no cluster runs here"):
-            await here.end(home / "up.json", print)
+            await cluster_record.end(home / "up.json", print)
         assert bystander.poll() is None
     finally:
         bystander.kill()
@@ -153,7 +155,7 @@ async def test_a_note_that_is_damaged_is_told_and_written_over(home: Path, damag
     home.mkdir(parents=True)
     (home / "up.json").write_text(damaged)
     with pytest.raises(DistributeError, match=r"up\.json does not say which cluster runs \(.*; `dis"):
-        await here.end(home / "up.json", print)
-    with here.written_down("nats://127.0.0.1:1", home / "a", []) as note:
-        assert here.running(home / "up.json") == note
+        await cluster_record.end(home / "up.json", print)
+    with cluster_record.recorded("nats://127.0.0.1:1", home / "a", []) as record:
+        assert cluster_record.running(home / "up.json") == record
     assert not (home / "up.json").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -11,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from distribute.config.cluster_record import ClusterRecord
 from distribute.config.folders import embedded_cluster_file, state_dir
 from distribute.config.settings import load_client_settings, load_node_settings
 from distribute.config.where import ServerAddress, resolve_server
 from distribute.core.errors import InputError, Unreachable
+from distribute.system import process_identity
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def write_client_settings(environ: dict[str, str], text: str) -> Path:
 
 def write_embedded(environ: dict[str, str], pid: int, server: str = "nats://127.0.0.1:4321") -> Path:
     path = embedded_cluster_file(environ)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"server": server, "pid": pid, "dir": str(path.parent)}))
+    identity = process_identity(pid) or "a process that has ended"
+    ClusterRecord(server, pid, identity, str(path.parent), ("ws1",), "up").write(path)
     return path
 
 
@@ -114,9 +115,8 @@ def test_no_cluster_is_set_up(environ: dict[str, str]) -> None:
     with pytest.raises(Unreachable) as caught:
         resolve_server(environ=environ)
     assert str(caught.value) == (
-        "nobody says where the cluster is; start one here with `distribute up`, or name one with "
-        "--server nats://HOST:PORT, DISTRIBUTE_SERVER, or 'server: …' in "
-        f"{environ['HOME']}/.config/distribute/client.yaml"
+        "no cluster is set up for you. Ask your admin for its address and put 'server: nats://HOST:4222' in "
+        f"{environ['HOME']}/.config/distribute/client.yaml; or start one here: distribute up"
     )
 
 
@@ -129,17 +129,13 @@ def test_the_cluster_that_up_ran_has_ended(environ: dict[str, str]) -> None:
     assert str(caught.value) == (
         f"the cluster that ran here (process {ended.pid}) is gone; start it again with `distribute up`"
     )
-    path.write_text('{"server": "nats://127.0.0.1:4321"}')
-    with pytest.raises(Unreachable) as caught:
-        resolve_server(environ=environ)
-    assert str(caught.value) == (
-        f"{path} does not say where the cluster is (KeyError('pid')); run `distribute up` again"
-    )
-    path.write_text("not JSON")
-    with pytest.raises(Unreachable) as caught:
-        resolve_server(environ=environ)
-    assert str(caught.value).startswith(f"{path} does not say where the cluster is (JSONDecodeError(")
-    assert "\n" not in str(caught.value)
+    for damaged in ('{"server": "nats://127.0.0.1:4321"}', "not JSON", "[1]"):
+        path.write_text(damaged)
+        with pytest.raises(Unreachable) as caught:
+            resolve_server(environ=environ)
+        assert str(caught.value).startswith(f"{path} does not say where the cluster is (")
+        assert str(caught.value).endswith("); run `distribute up` again")
+        assert "\n" not in str(caught.value)
 
 
 def test_folders_follow_the_xdg_rules(tmp_path: Path) -> None:

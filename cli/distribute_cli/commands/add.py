@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -15,45 +16,51 @@ from distribute_cli.verbs import verb
 async def add(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The batch's YAML file.")] = Path(DEFAULT_FILE),
-    dry: Annotated[bool, typer.Option("--dry", "-d", help="Check everything, submit nothing.")] = False,
+    dry: Annotated[bool, typer.Option("--dry", "-d", help="Check everything, but submit nothing.")] = False,
     show_caps: Annotated[
-        bool, typer.Option("--show-caps", "-s", help="Show what each node can do, too.")
+        bool, typer.Option("--show-caps", "-s", help="Also show what each node can do.")
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Kill and delete the batch that has this name now.")
+        bool, typer.Option("--replace", help="First kill and delete the batch that has this name.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Return when it is over, as `watch` does.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when the batch is over, as `watch` does.")
+    ] = False,
     priority: Annotated[
         int | None,
-        typer.Option(min=-100, max=100, metavar="P", help="In place of the file's; higher is first."),
+        typer.Option(
+            min=-100, max=100, metavar="P", help="The priority, instead of the file's. Higher runs first."
+        ),
     ] = None,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Submit even what no node could run.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Submit even if no node could run it.")] = False,
 ) -> int:
-    """Submit a batch: check it, store its inputs, and hand it in, whole or not at all."""
+    """Submit a batch: check it, store its inputs, and submit it, whole or not at all."""
+    from distribute.client.submit import submit
+    from distribute.client.words import argument, counted, printable
     from distribute.config.loading import load
-    from distribute_cli.ending import hint_results, watch_through
-    from distribute_cli.output import argument, printable
-    from distribute_cli.reads import Reads
-    from distribute_cli.submitting import check, hand_in
+    from distribute_cli.output.course import hint_results, watch_to_end
+    from distribute_cli.output.plain_output import NoBar
+    from distribute_cli.output.submitted import check_batch
 
     loaded = load(file)
     spec = loaded.spec if priority is None else loaded.spec.model_copy(update={"priority": priority})
     output = session.output
     async with session.cluster() as cluster:
-        reads = Reads(cluster, output)
+        queries = session.queries(cluster)
         if show_caps:
-            output.capabilities(await reads.nodes())
-        document = await check(cluster, reads, output, spec, replace=replace, anyway=anyway)
-        name = printable(str(spec.id))
+            output.capabilities(await queries.nodes())
+        document = await check_batch(cluster, queries, output, spec, replace=replace, anyway=anyway)
+        name, jobs = printable(str(spec.id)), counted(len(spec.work.jobs), "job")
         if dry:
-            output.done(f"{name} would be submitted: {len(spec.work.jobs)} jobs", document)
+            output.done(f"{name} would be submitted: {jobs}", document)
             return 0
-        await hand_in(cluster, output, spec, loaded.sources, replace=replace)
+        with output.bar("sending inputs", of_bytes=True) if loaded.sources else nullcontext(NoBar()) as bar:
+            await submit(cluster, session.person, spec, loaded.sources, replace=replace, on_bytes=bar.update)
         if wait:
-            code = await watch_through(cluster, reads, output, spec.id)
+            code = await watch_to_end(cluster, queries, output, spec.id)
             hint_results(output, spec.id)
             return code
-        output.done(f"{name} is submitted: {len(spec.work.jobs)} jobs", document)
+        output.done(f"{name} is submitted: {jobs}", document)
         output.hint(f"`distribute watch {argument(str(spec.id))}` shows its progress")
         return 0
 

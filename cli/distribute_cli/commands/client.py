@@ -14,27 +14,33 @@ from distribute_cli.verbs import verb
 async def client(
     session: Session,
     base: Annotated[
-        Path | None, typer.Argument(metavar="BASE", help="The folder it works in. Fast and roomy is good.")
+        Path | None,
+        typer.Argument(metavar="BASE", help="The folder the node works in, best on a fast and large disk."),
     ] = None,
     settings: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The node's settings, in place of ~/.config/distribute/node.yaml."),
+        typer.Option(metavar="FILE", help="The node's settings. [default: ~/.config/distribute/node.yaml]"),
     ] = None,
-    name: Annotated[str | None, typer.Option(metavar="N", help="Its name; else the computer's.")] = None,
-    cpus: Annotated[int | None, typer.Option(min=1, metavar="C", help="Cpus it lends; else all.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="N", help="The node's name. [default: the host name]")
+    ] = None,
+    cpus: Annotated[
+        int | None, typer.Option(min=1, metavar="C", help="How many cpus it lends. [default: all]")
+    ] = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Memory it lends, as 16G; else all.")
+        str | None, typer.Option(metavar="SIZE", help="How much memory it lends, such as 16G. [default: all]")
     ] = None,
     capability: Annotated[
-        list[str] | None, typer.Option(metavar="X", help="What it can do, beside what is detected.")
+        list[str] | None,
+        typer.Option(metavar="X", help="Add a capability to those detected (may be repeated)."),
     ] = None,
 ) -> None:
-    """Make this computer a node: it takes jobs of the cluster and runs them until it is ended."""
+    """Make this computer a node: it runs jobs of the cluster until you end it."""
     from distribute.config.folders import state_dir
     from distribute.config.settings import load_node_settings
     from distribute.config.units import parse_size
     from distribute.core.errors import InputError
-    from distribute_cli.services import become_service, node_options
+    from distribute_cli.local.services import become_service, node_options
 
     written = load_node_settings(settings)
     try:

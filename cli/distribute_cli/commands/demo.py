@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distribute_cli.session import Session
+from distribute_cli.session import Session, open_at
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
     from distribute.ports import Cluster
-    from distribute_cli.output import Output
 
 EXAMPLE = Path(__file__).parent.parent / "example"
 
@@ -24,13 +23,11 @@ EXAMPLE = Path(__file__).parent.parent / "example"
 async def demo(
     session: Session,
     save_dir: Annotated[
-        Path, typer.Option("--save-dir", "-s", metavar="D", help="Results go to D/NAMESPACE/BATCH/JOB/…")
+        Path, typer.Option("--save-dir", "-s", metavar="D", help="Write results to D/NAMESPACE/BATCH/JOB/…")
     ] = Path("distribute-demo"),
 ) -> int:
     """Run the example batch on a throw-away cluster of three nodes, from submit to pulled results."""
-    from distribute.nats.cluster import open_cluster
-    from distribute.nats.connect import Address
-    from distribute_cli.local_cluster import NodePlan, Plan, local_cluster
+    from distribute_cli.local.cluster import NodePlan, Plan, local_cluster
 
     this = asyncio.current_task()
     assert this is not None, "a coroutine that runs has a task"
@@ -45,33 +42,33 @@ async def demo(
         output.hint("starting a cluster of three nodes: two with a C compiler, one without")
         async with (
             local_cluster(Plan(Path(folder), nodes)) as server,
-            open_cluster(Address.of(server), "distribute demo") as cluster,
+            open_at(server, None, "distribute demo") as cluster,
         ):
-            code = await _run_example(cluster, output, save_dir)
+            code = await _run_example(session, cluster, save_dir)
     if code == 0:
         output.hint(f"the cluster is gone; the results stay in {save_dir.absolute()}")
     return code
 
 
-async def _run_example(cluster: Cluster, output: Output, save_dir: Path) -> int:
+async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> int:
     """Submit, watch, pull, and print what came out. Returns the exit code."""
+    from distribute.client.pull.filters import Filter
+    from distribute.client.submit import submit
     from distribute.config.loading import load
-    from distribute_cli.ending import watch_through
-    from distribute_cli.filters import Filter
-    from distribute_cli.pulling import pull_batch
-    from distribute_cli.reads import Reads
-    from distribute_cli.submitting import check, hand_in
+    from distribute_cli.output.course import watch_to_end
+    from distribute_cli.output.pulled import pull_batch
+    from distribute_cli.output.submitted import check_batch
 
+    queries, output = session.queries(cluster), session.output
     batch = load(EXAMPLE / "distribute-jobs.yaml")
-    reads = Reads(cluster, output)
-    output.nodes(await reads.nodes())
-    await check(cluster, reads, output, batch.spec, replace=False, anyway=False)
-    await hand_in(cluster, output, batch.spec, batch.sources)
-    ended = await watch_through(cluster, reads, output, batch.spec.id)
+    output.nodes(await queries.nodes())
+    await check_batch(cluster, queries, output, batch.spec, replace=False, anyway=False)
+    await submit(cluster, session.person, batch.spec, batch.sources)
+    ended = await watch_to_end(cluster, queries, output, batch.spec.id)
     pulled = await pull_batch(cluster, output, batch.spec.id, Filter(), save_dir, dry=False, folders=True)
     results = save_dir / batch.spec.namespace / batch.spec.batch
     if ended or pulled:
-        output.batch(await reads.batch(batch.spec.id))
+        output.batch(await queries.batch(batch.spec.id))
         output.hint(f"what its builds and jobs printed is in {results.absolute()}")
         return ended or pulled
     summary = await asyncio.create_subprocess_exec(

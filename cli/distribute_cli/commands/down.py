@@ -1,4 +1,4 @@
-"""`distribute down`: ends the cluster that runs on this computer."""
+"""`distribute down`: ends the cluster that `up` runs on this computer."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ async def down(
     session: Session,
     directory: Annotated[
         Path | None,
-        typer.Option("--dir", metavar="D", help="That of a cluster that was started with --dir D."),
+        typer.Option(
+            "--dir",
+            metavar="D",
+            help="Data folder of the cluster to end. [default: that of `up` without --dir]",
+        ),
     ] = None,
 ) -> None:
-    """End the cluster that runs on this computer, and its running jobs. What it stores stays.
+    """End the cluster that `up` runs on this computer, and its running jobs. Its data stays.
 
-    Jobs that have ended are waited for until their results are stored; `down` once more does not wait.
+    It waits until the results of jobs that have ended are stored. A second `down` does not wait.
     """
+    from distribute.client.words import argument
     from distribute.config.folders import embedded_cluster_file
-    from distribute_cli.here import end, note_in
+    from distribute_cli.local.cluster_record import end, record_in
 
-    place = embedded_cluster_file() if directory is None else note_in(directory.absolute())
-    note = await end(place, session.output.hint)
-    session.output.done(f"the cluster in {note.dir} has ended", note.model_dump())
-    session.output.hint("what it stores stays: `distribute up` goes on with it")
+    place = embedded_cluster_file() if directory is None else record_in(directory.absolute())
+    record = await end(place, session.output.hint)
+    session.output.done(f"the cluster in {record.dir} has ended", record.document)
+    session.output.hint(f"its data stays; `distribute up --dir {argument(record.dir)}` continues")
 
 
 app = verb(down, needs_cluster=False)

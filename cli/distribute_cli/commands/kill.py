@@ -1,4 +1,4 @@
-"""`distribute kill BATCH|JOB`: stops it."""
+"""`distribute kill BATCH|JOB`: stops a batch or a job."""
 
 from __future__ import annotations
 
@@ -20,28 +20,19 @@ async def kill(
         ),
     ],
 ) -> None:
-    """Stop a batch, or one job of it: what runs is ended, what waits is dropped."""
-    from distribute.core.errors import Refused
+    """Stop a batch, or one job of it: running jobs are ended, waiting jobs dropped."""
+    from distribute.client.control import kill as kill_target
+    from distribute.client.words import argument, printable
     from distribute.core.ids import JobId
-    from distribute_cli.output import argument, printable
-    from distribute_cli.reads import Reads
-    from distribute_cli.requests import request_kill
     from distribute_cli.targets import find_target
 
     async with session.cluster() as cluster:
-        reads = Reads(cluster, session.output)
-        found = await find_target(reads, target)
-        if isinstance(found, JobId):
-            job = await reads.job(found)
-            if job["state"] in {"succeeded", "failed", "killed"}:
-                raise Refused(f"{printable(str(found))} is over ({job['state']}): there is nothing to kill")
-            await request_kill(cluster, found.batch_id, found.job)
-        else:
-            await request_kill(cluster, found)
-    name = printable(str(found))
-    session.output.done(f"{name} is being killed", {"killing": str(found)})
+        queries = session.queries(cluster)
+        found = await find_target(queries, target)
+        await kill_target(cluster, queries, session.person, found)
+    session.output.done(f"{printable(str(found))} is being killed", {"killing": str(found)})
     if isinstance(found, JobId):
-        session.output.hint(f"`distribute status {argument(str(found.batch_id))}` tells when it is over")
+        session.output.hint(f"`distribute status {argument(str(found.batch_id))}` shows when it is over")
     else:
         session.output.hint(f"`distribute wait {argument(str(found))}` returns when it is over")
 

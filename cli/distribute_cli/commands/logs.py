@@ -1,56 +1,82 @@
-"""`distribute logs JOB`: what it printed, or prints; with a batch, what its build printed."""
+"""`distribute logs JOB`: shows what it printed; with a batch, what its builds printed."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
+if TYPE_CHECKING:
+    from distribute.core.ids import BatchId, JobId
+    from distribute.ports import Cluster
+    from distribute_cli.output.form import Output
+
 
 async def logs(
     session: Session,
     target: Annotated[
-        str, typer.Argument(metavar="JOB|BATCH", help="NAMESPACE/BATCH/JOB; a batch, for its build's output.")
+        str,
+        typer.Argument(
+            metavar="JOB|BATCH", help="NAMESPACE/BATCH/JOB; or a batch, for the output of its builds."
+        ),
     ],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on while it runs.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on while the job runs.")] = False,
     attempt: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Which attempt; else the last.")
+        int | None, typer.Option(min=1, metavar="N", help="Which attempt. [default: the last]")
     ] = None,
 ) -> None:
-    """Show what a job printed, live or archived; with a batch, what its build printed.
+    """Show what a job printed, live or archived; of a batch, what its builds printed.
 
-    In JSON it stands, as text, under logs[].output, once all of it is there.
+    With --json, the text is in logs[].output, and comes when all of it is there.
     """
-    from distribute.core.errors import Refused
     from distribute.core.ids import BatchId
-    from distribute_cli.output import argument, printable
-    from distribute_cli.printed import print_build, print_job
-    from distribute_cli.reads import Reads
     from distribute_cli.targets import find_target
 
     async with session.cluster() as cluster:
-        reads = Reads(cluster, session.output)
-        found = await find_target(reads, target)
-        batch = {"namespace": found.namespace, "batch": found.batch}
+        found = await find_target(session.queries(cluster), target)
         if isinstance(found, BatchId):
-            with session.output.printed(batch) as printed:
-                await print_build(cluster, found, printed)
-            return
-        last = (await reads.job(found))["attempt"]
-        name = printable(str(found))
-        if not last:
-            raise Refused(
-                f"{name} has not run yet; `distribute watch {argument(str(found.batch_id))}` shows progress"
-            )
-        if attempt is not None and attempt > last:
-            raise Refused(f"{name} has had {last} attempts: there is no attempt {attempt}")
-        number = attempt or last
-        with session.output.printed(batch) as printed:
-            printed.begin({"job": found.job, "attempt": number})
-            await print_job(cluster, found, number, printed, follow=follow)
+            await _show_builds(cluster, session.output, found)
+        else:
+            await _show_job(cluster, session.output, found, attempt, follow=follow)
+
+
+async def _show_builds(cluster: Cluster, output: Output, batch: BatchId) -> None:
+    from distribute.client.logs import build_output, read_builds
+    from distribute.client.words import argument, printable
+    from distribute.core.errors import Refused
+
+    builds = await read_builds(cluster, batch)
+    name = printable(str(batch))
+    if builds.running:
+        nodes = ", ".join(printable(node) for node in sorted(builds.running))
+        output.warn(f"{name} is being built on {nodes}; its output comes when that is done")
+    elif not builds.ended:
+        job = argument(f"{batch}/JOB")
+        raise Refused(f"{name} was not built on any node; `distribute logs {job}` shows a job's output")
+    with output.job_text({"namespace": batch.namespace, "batch": batch.batch}) as text:
+        for node, build in sorted(builds.ended.items()):
+            how = "built" if build.succeeded else f"failed: {build.reason or 'no reason given'}"
+            whose = {"node": node, "succeeded": build.succeeded, "reason": build.reason}
+            text.begin(whose, f"{node} ({how})")
+            async for piece in build_output(cluster, build):
+                text.write(piece)
+
+
+async def _show_job(
+    cluster: Cluster, output: Output, job: JobId, attempt: int | None, *, follow: bool
+) -> None:
+    from distribute.client.logs import job_output
+
+    printed = await job_output(cluster, job, attempt, follow=follow)
+    with output.job_text({"namespace": job.namespace, "batch": job.batch}) as text:
+        text.begin({"job": job.job, "attempt": printed.attempt})
+        async with aclosing(printed.pieces) as pieces:
+            async for piece in pieces:
+                text.write(piece)
 
 
 app = verb(logs)

@@ -1,4 +1,4 @@
-"""`distribute nodes`: the computers, what they are, have and do."""
+"""`distribute nodes`: shows the computers: what they are, have and do."""
 
 from __future__ import annotations
 
@@ -15,18 +15,14 @@ async def nodes(
     session: Session,
     nodes_file: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", hidden=True, help="Taken for old habit's sake: nodes join by themselves now."
-        ),
+        typer.Option(metavar="FILE", hidden=True, help="Accepted, but not read: nodes join by themselves."),
     ] = None,
 ) -> None:
     """Show the nodes: what they are, have and do."""
-    from distribute_cli.reads import Reads
-
     if nodes_file is not None:
         session.output.warn(f"--nodes-file {nodes_file} is not read: nodes join the cluster by themselves")
     async with session.cluster() as cluster:
-        session.output.nodes(await Reads(cluster, session.output).nodes())
+        session.output.nodes(await session.queries(cluster).nodes())
 
 
 app = verb(nodes)

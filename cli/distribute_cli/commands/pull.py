@@ -26,40 +26,47 @@ async def pull(
     ] = None,
     include: Annotated[
         list[str] | None,
-        typer.Option("--include", "-i", metavar="RE", help="Only files whose JOB/path matches one of these."),
+        typer.Option(
+            "--include",
+            "-i",
+            metavar="RE",
+            help="Pull only files whose JOB/path matches this (may be repeated).",
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option("--exclude", "-e", metavar="RE", help="No files whose JOB/path matches one of these."),
+        typer.Option(
+            "--exclude",
+            "-e",
+            metavar="RE",
+            help="Pull no files whose JOB/path matches this (may be repeated).",
+        ),
     ] = None,
     save_dir: Annotated[
-        Path, typer.Option("--save-dir", "-s", metavar="D", help="Results go to D/NAMESPACE/BATCH/JOB/…")
+        Path, typer.Option("--save-dir", "-s", metavar="D", help="Write results to D/NAMESPACE/BATCH/JOB/…")
     ] = Path(),
-    dry: Annotated[bool, typer.Option("--dry", "-d", help="List the files, bring none.")] = False,
-    skip_folders: Annotated[
-        bool, typer.Option("--skip-folders", help="Make no folders but those that files go into.")
-    ] = False,
+    dry: Annotated[bool, typer.Option("--dry", "-d", help="List the files, but pull none.")] = False,
+    skip_folders: Annotated[bool, typer.Option("--skip-folders", help="Make no empty folders.")] = False,
 ) -> int:
-    """Bring a batch's results here: what is there already stays, what was cut off goes on."""
-    from distribute_cli.filters import make_filter
-    from distribute_cli.pulling import pull_batch
-    from distribute_cli.reads import Reads
+    """Bring a batch's results here. Files that are there already stay; a pull that was cut off continues."""
+    from distribute.client.pull.filters import make_filter
+    from distribute_cli.output.pulled import pull_batch
     from distribute_cli.targets import find_batch
 
     batch, more_include, more_exclude = split_words(words or [])
     wanted = make_filter([*(include or []), *more_include], [*(exclude or []), *more_exclude])
     async with session.cluster() as cluster:
-        found = await find_batch(Reads(cluster, session.output), batch)
+        found = await find_batch(session.queries(cluster), batch)
         return await pull_batch(
             cluster, session.output, found, wanted, save_dir, dry=dry, folders=not skip_folders
         )
 
 
 def split_words(words: list[str]) -> tuple[str, list[str], list[str]]:
-    """Batch, patterns to include, patterns to exclude, of the words that are no options.
+    """The batch, patterns to include, and patterns to exclude, from the words that are not options.
 
-    The first `distribute` took `pull FILE include --include RE RE`: behind the word `include`, what
-    follows the option's own value is more patterns.
+    The first `distribute` took `pull FILE include --include RE RE`: after the word `include`, further words
+    are more patterns.
     """
     from distribute.core.errors import InputError
 
@@ -69,9 +76,7 @@ def split_words(words: list[str]) -> tuple[str, list[str], list[str]]:
         return batch, [], []
     kind = rest.pop(0)
     if kind not in FILTER_WORDS:
-        raise InputError(
-            f"{kind!r}: one batch is pulled at a time; behind it go `include` or `exclude`, or options"
-        )
+        raise InputError(f"{kind!r}: pull takes one batch; after it come `include` or `exclude`, or options")
     return (batch, rest, []) if kind == "include" else (batch, [], rest)
 
 

@@ -33,8 +33,8 @@ async def server(
 ) -> int:
     """Run the head of a cluster: broker, scheduler and archiver. Each computer then runs `client`."""
     from distribute.config.folders import state_dir
-    from distribute_cli.local_cluster import Plan
-    from distribute_cli.running import run_here
+    from distribute_cli.local.cluster import Plan
+    from distribute_cli.local.running import run_here
 
     if host is Host.ALL:
         session.output.warn(

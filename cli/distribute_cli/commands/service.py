@@ -1,4 +1,4 @@
-"""`distribute service NAME`: one service alone, for those who run each under a system's own supervisor."""
+"""`distribute service NAME`: runs one service, for those who have a supervisor such as systemd."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from distribute_cli.verbs import verb
 
 
 class Service(Enum):
-    """The services of a head. A node's is started by `distribute client`."""
+    """The services of a head. `distribute client` starts that of a node."""
 
     SCHEDULER = "scheduler"
     ARCHIVER = "archiver"
@@ -21,8 +21,8 @@ class Service(Enum):
 async def service(
     session: Session, name: Annotated[Service, typer.Argument(metavar="NAME", help="scheduler or archiver.")]
 ) -> None:
-    """Run one service alone, against a broker that is there already."""
-    from distribute_cli.services import become_service
+    """Run one service, with a broker that runs already."""
+    from distribute_cli.local.services import become_service
 
     async with session.cluster(provisioning=True):
         address = session.address()

@@ -12,7 +12,7 @@ from distribute_cli.verbs import verb
 
 
 class JobState(StrEnum):
-    """The states of jobs, as they are shown."""
+    """The states of jobs that `status` shows."""
 
     QUEUED = "queued"
     ASSIGNED = "assigned"
@@ -30,31 +30,30 @@ async def status(
     ] = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="List all jobs of the batch.")] = False,
     state: Annotated[
-        list[JobState] | None, typer.Option("--state", help="List only jobs of this state; may be repeated.")
+        list[JobState] | None, typer.Option("--state", help="List only jobs in this state (may be repeated).")
     ] = None,
 ) -> None:
     """Show the batches and their counts; with a batch, its jobs.
 
-    Of a batch of more than 100 jobs, a table lists 100: first those that failed, then those that run, are
-    paused or assigned, then the rest in the order of the file. With --all, --json or --quiet it lists all.
+    Of a batch of more than 100 jobs, the table lists 100: first those that failed, then those that are
+    running, paused or assigned, then the rest in file order. --all, --json and --quiet list all.
     """
     from distribute.core.errors import InputError
-    from distribute_cli.reads import Reads
 
     if batch is None and (every or state):
-        raise InputError("--all and --state are about the jobs of one batch: name it, as NAMESPACE/BATCH")
+        raise InputError("--all and --state select jobs of one batch: name it, as NAMESPACE/BATCH")
 
     async with session.cluster() as cluster:
-        reads = Reads(cluster, session.output)
+        queries = session.queries(cluster)
         if batch is None:
-            session.output.batches(await reads.status())
+            session.output.batches(await queries.batches())
             return
         from distribute_cli.targets import find_batch
 
         states = [one.value for one in state] if state else None
         most = None if every else session.output.most_jobs
-        found = await find_batch(reads, batch)
-        session.output.batch(await reads.batch(found, states=states, most=most))
+        found = await find_batch(queries, batch)
+        session.output.batch(await queries.batch(found, states=states, most=most))
 
 
 app = verb(status)

@@ -14,29 +14,34 @@ from distribute_cli.verbs import verb
 async def up(
     session: Session,
     directory: Annotated[
-        Path | None, typer.Option("--dir", metavar="D", help="Where it keeps its data, and finds it again.")
+        Path | None,
+        typer.Option("--dir", metavar="D", help="Data folder. [default: ~/.local/state/distribute/cluster]"),
     ] = None,
-    nodes: Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="How many node-runners.")] = 1,
+    nodes: Annotated[int, typer.Option(min=0, max=1000, metavar="N", help="How many nodes.")] = 1,
     cpus: Annotated[
         int | None,
-        typer.Option(min=1, metavar="C", help="Cpus of each node. By default they share this computer's."),
+        typer.Option(
+            min=1, metavar="C", help="Cpus of each node. [default: the nodes share this computer's]"
+        ),
     ] = None,
     capability: Annotated[
-        list[str] | None, typer.Option(metavar="X", help="What every node can do, beside what is detected.")
+        list[str] | None, typer.Option(metavar="X", help="Add a capability to every node (may be repeated).")
     ] = None,
     port: Annotated[
         int,
         typer.Option("--port", "-p", min=0, max=65535, metavar="P", help="The broker's port; 0: a free one."),
     ] = 0,
-    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; it runs on.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when it is ready. It keeps running.")
+    ] = False,
     ready_fd: Annotated[
         int | None, typer.Option(hidden=True, help="Tells --detach that it is ready.")
     ] = None,
 ) -> int:
     """Run a whole cluster on this computer: broker, services and nodes. Ctrl-C or `down` ends it."""
-    from distribute_cli.here import default_directory
-    from distribute_cli.local_cluster import Plan, plan_nodes
-    from distribute_cli.running import run_detached, run_here
+    from distribute_cli.local.cluster import Plan, plan_nodes
+    from distribute_cli.local.cluster_record import default_directory
+    from distribute_cli.local.running import run_detached, run_here
 
     folder = (directory or default_directory()).absolute()
     capabilities = tuple(capability or ())

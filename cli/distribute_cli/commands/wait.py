@@ -1,4 +1,4 @@
-"""`distribute wait BATCH`: until it is over and its results are in the archive."""
+"""`distribute wait BATCH`: waits until it is over and its results can be pulled."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from distribute_cli.verbs import verb
 
 
 async def wait(session: Session, batch: BatchArgument = DEFAULT_FILE) -> int:
-    """Wait until a batch is over and its results can be pulled. Exit code 1: it did not end well."""
-    from distribute_cli.ending import follow_to_end, hint_results, tell_end
-    from distribute_cli.reads import Reads
+    """Wait until a batch is over and its results can be pulled. The exit code is 1 if it ended badly."""
+    from distribute.client.follow import follow_to_end
+    from distribute_cli.output.course import hint_results, tell_end
     from distribute_cli.targets import find_batch
 
     async with session.cluster() as cluster:
-        reads = Reads(cluster, session.output)
-        found = await find_batch(reads, batch)
-        course = await follow_to_end(cluster, found)
-        code = await tell_end(session.output, reads, found, course)
+        queries = session.queries(cluster)
+        found = await find_batch(queries, batch)
+        ended = await follow_to_end(cluster, found)
+        code = await tell_end(cluster, queries, session.output, found, ended)
     hint_results(session.output, found)
     return code
 

@@ -1,4 +1,4 @@
-"""`distribute watch BATCH`: a progress bar until it is over."""
+"""`distribute watch BATCH`: shows a progress bar until it is over."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from distribute_cli.verbs import verb
 
 
 async def watch(session: Session, batch: BatchArgument = DEFAULT_FILE) -> int:
-    """Show a batch's progress until it is over. Exit code 1: it did not end well."""
-    from distribute_cli.ending import hint_results, watch_through
-    from distribute_cli.reads import Reads
+    """Show a batch's progress until it is over. The exit code is 1 if it ended badly."""
+    from distribute_cli.output.course import hint_results, watch_to_end
     from distribute_cli.targets import find_batch
 
     async with session.cluster() as cluster:
-        reads = Reads(cluster, session.output)
-        found = await find_batch(reads, batch)
-        code = await watch_through(cluster, reads, session.output, found)
+        queries = session.queries(cluster)
+        found = await find_batch(queries, batch)
+        code = await watch_to_end(cluster, queries, session.output, found)
     hint_results(session.output, found)
     return code
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import orjson
-
+from distribute.config.cluster_record import read_record
 from distribute.config.folders import config_dir, embedded_cluster_file
 from distribute.core.errors import InputError, Unreachable
 
@@ -96,31 +95,20 @@ def _embedded(environ: Mapping[str, str], settings_file: Path) -> str:
     """The address of the cluster that `distribute up` runs on this computer."""
     path = embedded_cluster_file(environ)
     try:
-        written = orjson.loads(path.read_bytes())
-        server, pid = str(written["server"]), int(written["pid"])
-    except FileNotFoundError:
-        raise Unreachable(
-            "nobody says where the cluster is; start one here with `distribute up`, or name one with "
-            f"--server nats://HOST:PORT, DISTRIBUTE_SERVER, or 'server: …' in {settings_file}"
-        ) from None
+        record = read_record(path)
     except OSError as error:
         raise Unreachable(f"{path} can't be read: {error.strerror}; make it readable for you") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except ValueError as error:
         raise Unreachable(
-            f"{path} does not say where the cluster is ({error!r}); run `distribute up` again"
+            f"{path} does not say where the cluster is ({error}); run `distribute up` again"
         ) from error
-    if not _is_alive(pid):
+    if record is None:
         raise Unreachable(
-            f"the cluster that ran here (process {pid}) is gone; start it again with `distribute up`"
+            "no cluster is set up for you. Ask your admin for its address and put "
+            f"'server: nats://HOST:{DEFAULT_PORT}' in {settings_file}; or start one here: distribute up"
         )
-    return server
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    if not record.runs:
+        raise Unreachable(
+            f"the cluster that ran here (process {record.pid}) is gone; start it again with `distribute up`"
+        )
+    return record.server

@@ -45,7 +45,9 @@ def rfc3339(time: float | None) -> str | None:
 
 def batches_view(state: State) -> Json:
     """`{"batches": [B]}`, in order of submission."""
-    return {"batches": [_batch(batch) for batch in sorted(state.batches.values(), key=lambda b: b.seq)]}
+    return {
+        "batches": [batch_document(batch) for batch in sorted(state.batches.values(), key=lambda b: b.seq)]
+    }
 
 
 def batch_view(
@@ -73,7 +75,7 @@ def batch_view(
     found = len(rows)
     if most is not None and found > most:
         rows = sorted(rows, key=lambda row: _URGENCY.get(batch.status[row], 2))[:most]
-    view = {**_batch(batch), "job_list": [_job(state, batch, row, now) for row in rows]}
+    view = {**batch_document(batch), "job_list": [_job(state, batch, row, now) for row in rows]}
     return view | {"more_jobs": found - len(rows)} if found > len(rows) else view
 
 
@@ -139,7 +141,8 @@ def _why_none(nodes: Sequence[NodeState], shape: Shape) -> str:
     )
 
 
-def _batch(batch: BatchState) -> Json:
+def batch_document(batch: BatchState) -> Json:
+    """B: a batch without its jobs."""
     jobs = {"total": len(batch.names)} | {
         state: sum(batch.counts[status] for status, name in _JOB_STATES.items() if name == state)
         for state in dict.fromkeys(_JOB_STATES.values())

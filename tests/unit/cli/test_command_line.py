@@ -15,6 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from distribute.client.pull.filters import make_filter
 from distribute.config.settings import NodeSettings
 from distribute.core.errors import (
     DistributeError,
@@ -27,7 +28,6 @@ from distribute.core.errors import (
 )
 from distribute_cli import commands
 from distribute_cli.commands.pull import split_words
-from distribute_cli.filters import make_filter
 from distribute_cli.main import app
 from distribute_cli.verbs import ALIASES, NOT_YET, VERBS, _of_a_cluster, _of_all, _of_an_answer
 
@@ -103,14 +103,14 @@ def test_a_misspelt_verb_is_named_with_the_nearest_one(written: str, meant: str)
 def test_a_verb_that_is_nothing_like_any_other() -> None:
     result = run("frobnicate")
     assert result.exit_code == 2
-    assert "there is no verb 'frobnicate'; `distribute --help` lists those there are" in result.stderr
+    assert "there is no verb 'frobnicate'; `distribute --help` lists the verbs" in result.stderr
 
 
 @pytest.mark.parametrize("verb", NOT_YET)
 def test_a_verb_that_is_to_come_is_called_that(verb: str) -> None:
     result = run(verb, "jane/sweep", "--duration", "1h")
     assert result.exit_code == 2
-    assert f"the verb {verb!r} is not there yet" in result.stderr
+    assert f"there is no verb {verb!r} yet" in result.stderr
     assert verb not in VERBS
 
 
@@ -149,7 +149,7 @@ def test_no_cluster_is_one_line_that_says_what_to_do_and_code_3() -> None:
     assert (ended.returncode, ended.stdout) == (3, "")
     (line,) = ended.stderr.splitlines()
     assert line.startswith(
-        "distribute: nobody says where the cluster is; start one here with `distribute up`"
+        "distribute: no cluster is set up for you. Ask your admin for its address and put 'server: nats://"
     )
 
 
@@ -210,7 +210,7 @@ def test_filters_are_read_as_the_first_distribute_did(words: list[str], expected
 
 
 def test_a_second_batch_to_pull_is_wrong_usage() -> None:
-    with pytest.raises(InputError, match="one batch is pulled at a time"):
+    with pytest.raises(InputError, match="pull takes one batch"):
         split_words(["jane/a", "jane/b"])
 
 
@@ -226,10 +226,10 @@ def test_every_wrong_expression_is_named_with_place_and_cause() -> None:
         make_filter(["a(b", "fine"], ["*"])
     unclosed, repeated = caught.value.problems
     assert unclosed.startswith(
-        "'a(b' is no regular expression: missing ), unterminated subpattern at character 2;"
+        "'a(b' is not a regular expression: missing ), unterminated subpattern at character 2;"
     )
-    assert unclosed.endswith(r"; for the plain text write 'a\\(b'")
-    assert repeated.startswith("'*' is no regular expression: nothing to repeat at character 1;")
+    assert unclosed.endswith(r"; to search for it as plain text, write 'a\(b'")
+    assert repeated.startswith("'*' is not a regular expression: nothing to repeat at character 1;")
 
 
 @pytest.mark.parametrize("options", [["--all"], ["--state", "failed"]])

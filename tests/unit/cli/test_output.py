@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from distribute.client.words import argument, printable
 from distribute.core.agenda import Agenda
 from distribute.core.views import batch_view, batches_view, nodes_view
 from distribute.testing.builders import (
@@ -32,18 +33,11 @@ from distribute.testing.builders import (
     started,
     submitted,
 )
-from distribute_cli import output as outputs
-from distribute_cli import tables
-from distribute_cli.output import (
-    Document,
-    JsonOutput,
-    Output,
-    QuietOutput,
-    TableOutput,
-    argument,
-    make_output,
-    printable,
-)
+from distribute_cli.output import table_output, tables
+from distribute_cli.output.choice import make_output
+from distribute_cli.output.form import Document, Output
+from distribute_cli.output.plain_output import JsonOutput, QuietOutput
+from distribute_cli.output.table_output import TableOutput
 
 SPEC = batch([job("job1"), job("job2"), job("job3")])
 STATE = happen(
@@ -102,7 +96,7 @@ def test_one_batch_as_a_table() -> None:
 def test_a_table_says_how_many_jobs_it_does_not_list() -> None:
     lines = drawn(tables.batch, batch_view(STATE, SPEC.id, most=1))
     assert lines[4].split()[:2] == ["job1", "failed"]
-    assert lines[-1] == "2 more jobs: --all lists all of them, --state those of one state"
+    assert lines[-1] == "2 more jobs: --all lists all, --state those of one state"
     assert (TableOutput.most_jobs, JsonOutput.most_jobs, QuietOutput.most_jobs) == (100, None, None)
     assert "more jobs" not in "".join(drawn(tables.batch, BATCH))
 
@@ -193,11 +187,11 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(outputs.time, "monotonic", lambda: now)
+    monkeypatch.setattr(table_output.time, "monotonic", lambda: now)
     with TableOutput().bar("jane/sweep") as bar:
         for _ in range(5):
             bar.update(1, 4, "3 running")
-        now += outputs.LINE_EVERY_S
+        now += table_output.LINE_EVERY_S
         bar.update(2, 4, "2 running")
         bar.update(3, 4)
     assert capsys.readouterr().err == "jane/sweep: 50 % (2 running)\n"
@@ -237,7 +231,7 @@ def test_markup_in_a_name_is_text() -> None:
 def test_on_a_narrow_terminal_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
-    monkeypatch.setattr(outputs.sys, "stdout", terminal)
+    monkeypatch.setattr(table_output.sys, "stdout", terminal)
     monkeypatch.setenv("COLUMNS", "30")
     monkeypatch.setenv("TERM", "xterm")
     TableOutput().nodes(NODES)

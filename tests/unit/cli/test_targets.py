@@ -18,7 +18,7 @@ class Batches:
     def __init__(self, *names: str) -> None:
         self._names = names
 
-    async def status(self) -> dict[str, Any]:
+    async def batches(self) -> dict[str, Any]:
         pairs = (name.split("/") for name in self._names)
         return {"batches": [{"namespace": namespace, "batch": batch} for namespace, batch in pairs]}
 

@@ -1,0 +1,195 @@
+"""A whole cluster on this computer: broker, scheduler, archiver and nodes, kept running."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from distribute.client.queries import ask
+from distribute.client.words import argument
+from distribute.core.errors import InputError, Refused, Unreachable
+from distribute.core.events import Joined
+from distribute.nats.cluster import open_cluster
+from distribute.nats.embedded import Broker
+from distribute.ports import Cluster, Only
+from distribute_cli.local.broker import run_broker
+from distribute_cli.local.services import service_command
+from distribute_cli.local.supervisor import StartFailed, Supervisor, run_process
+
+READY_WITHIN_S = 60.0
+_ASK_AGAIN_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class NodePlan:
+    """A node to start. `cpus` None: all there are."""
+
+    name: str
+    cpus: int | None = None
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A cluster to start. `port` 0: a free one. `verb` is the one that starts it: `up` or `server`."""
+
+    directory: Path
+    nodes: tuple[NodePlan, ...]
+    port: int = 0
+    host: str = "127.0.0.1"
+    """Where the broker listens: on this computer only, or on all its addresses (`0.0.0.0`)."""
+    verb: str = "up"
+    scheduler_options: tuple[str, ...] = ()
+    """More options of the scheduler's command line."""
+
+    @property
+    def how_to_continue(self) -> str:
+        """What to type to run the cluster again with its data."""
+        return f"`distribute {self.verb} --dir {argument(str(self.directory))}` continues"
+
+    @property
+    def how_to_end(self) -> str:
+        """What a person does to end the cluster."""
+        return "Ctrl-C, or `distribute down` elsewhere, ends it" if self.verb == "up" else "Ctrl-C ends it"
+
+
+def plan_nodes(count: int, cpus: int | None, capabilities: tuple[str, ...] = ()) -> tuple[NodePlan, ...]:
+    """`count` equal nodes on this computer. Without `cpus` they share its cpus: none is lent twice."""
+    host = socket.gethostname()
+    if count == 1:
+        return (NodePlan(host, cpus, capabilities),)
+    share = cpus or max(1, len(os.sched_getaffinity(0)) // max(1, count))
+    return tuple(NodePlan(f"{host}-{number}", share, capabilities) for number in range(1, count + 1))
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Lock a cluster's folder for this process.
+
+    Raises:
+        Refused: a cluster runs in it.
+        InputError: it can't be made or written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("a")
+    except OSError as error:
+        raise InputError(
+            f"{directory}: can't hold a cluster: {error.strerror}; choose another folder with --dir"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused(
+                f"a cluster runs in {directory} already: use it, end it with `distribute down`, "
+                "or choose another folder with --dir"
+            ) from None
+        yield
+
+
+@asynccontextmanager
+async def local_cluster(plan: Plan, at_once: asyncio.Event | None = None) -> AsyncIterator[str]:
+    """Run a cluster while the block lasts. The block begins when every node has joined, and gets the URL.
+
+    With `at_once`, the end waits until nodes have stored and reported their results, or this is set.
+
+    Raises:
+        Refused: a cluster runs in its folder already.
+        StartFailed: a part of it does not start.
+    """
+    with locked(plan.directory):
+        logs = plan.directory / "logs"
+        logs.mkdir(exist_ok=True)
+        broker = Broker(plan.directory / "broker", host=plan.host, port=plan.port, die_with_parent=True)
+        await broker.start()
+        supervisor = Supervisor()
+        server = broker.address.urls[0]
+        services = _services(server, plan)
+        nodes = {_process_name(node) for node in plan.nodes}
+        supervisor.keep("broker", partial(run_broker, broker))
+        try:
+            async with open_cluster(broker.address, "distribute up", provisioning=True) as cluster:
+                before = await cluster.log.last_seq()
+                for name, argv in services.items():
+                    patience = at_once if name in nodes else None
+                    supervisor.keep(name, partial(run_process, argv, logs / f"{name}.log", patience))
+                await _ready_or_failed(cluster, plan, before, supervisor)
+            yield server
+        finally:
+            await supervisor.stop(*nodes)  # first, so that the others still record their last words
+            await supervisor.stop(*(services.keys() - nodes))
+            await supervisor.stop("broker")
+
+
+def _services(server: str, plan: Plan) -> dict[str, list[str]]:
+    """The command lines of the services, by the names of their logs."""
+    common = ["--server", server]
+    services = {
+        "scheduler": service_command("scheduler", *common, *plan.scheduler_options),
+        "archiver": service_command("archiver", *common),
+    }
+    for node in plan.nodes:
+        options = ["--name", node.name, "--work-dir", str(plan.directory / "nodes" / node.name)]
+        if node.cpus is not None:
+            options += ["--cpus", str(node.cpus)]
+        for capability in node.capabilities:
+            options += ["--capability", capability]
+        services[_process_name(node)] = service_command("node-runner", *common, *options)
+    return services
+
+
+def _process_name(node: NodePlan) -> str:
+    return f"node-{node.name}"
+
+
+async def _ready_or_failed(cluster: Cluster, plan: Plan, before: int, supervisor: Supervisor) -> None:
+    """Wait until the cluster is ready.
+
+    Raises:
+        StartFailed: a process does not stay up, or the start takes too long.
+    """
+    ready = asyncio.create_task(_ready(cluster, plan, before))
+    await asyncio.wait(
+        [ready, supervisor.failed], timeout=READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED
+    )
+    try:
+        if supervisor.failed.done():
+            supervisor.failed.result()
+        if not ready.done():
+            raise StartFailed(
+                f"the cluster is not ready after {READY_WITHIN_S:g} s; "
+                f"see the logs in {plan.directory / 'logs'}"
+            )
+        ready.result()
+    finally:
+        ready.cancel()
+
+
+async def _ready(cluster: Cluster, plan: Plan, before: int) -> None:
+    """Return when every node has joined, and the scheduler answers and knows of it."""
+    missing = {node.name for node in plan.nodes}
+    if missing:
+        async for events in cluster.log.follow(after=before, only=Only(types=frozenset({"joined"}))):
+            missing -= {recorded.event.node for recorded in events if isinstance(recorded.event, Joined)}
+            if not missing:
+                break
+    # A service does not announce that it is up: it can only be asked.
+    while not await _scheduler_knows(cluster, {node.name for node in plan.nodes}):  # noqa: ASYNC110
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+async def _scheduler_knows(cluster: Cluster, nodes: set[str]) -> bool:
+    try:
+        answer = await ask(cluster, "nodes", {})
+    except Unreachable:
+        return False
+    # It may take no jobs now, since a person drained it, or it is in quarantine: it has joined all the same.
+    return nodes <= {node["node"] for node in answer["nodes"] if node["state"] not in {"left", "lost"}}

@@ -1,0 +1,126 @@
+"""Running a local cluster until a person ends it: in this terminal, or in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO
+
+from distribute.client.words import counted, printable
+from distribute.config.cluster_record import ClusterRecord
+from distribute.core.errors import DistributeError, InputError, Refused
+from distribute_cli.local.cluster import Plan, local_cluster
+from distribute_cli.local.cluster_record import record_in, recorded, running
+from distribute_cli.output.form import Output
+
+END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> int:
+    """Run a cluster until a signal ends it. When it is ready, say so, and write to `ready_fd`."""
+    at_once = asyncio.Event()
+    serving = asyncio.create_task(_serve(output, plan, ready_fd, at_once))
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        if not serving.cancelling():
+            serving.cancel()
+            return
+        at_once.set()  # a second Ctrl-C does not wait until nodes have stored and reported their results
+        for number in END_SIGNALS:
+            loop.remove_signal_handler(number)  # and a third ends this process at once
+
+    for number in END_SIGNALS:
+        loop.add_signal_handler(number, end)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        output.hint(f"the cluster has ended; its data stays in {plan.directory}: {plan.how_to_continue}")
+    return 0
+
+
+async def _serve(output: Output, plan: Plan, ready_fd: int | None, at_once: asyncio.Event) -> None:
+    with ExitStack() as until_it_has_ended:  # until then a second `down` must find the record
+        async with local_cluster(plan, at_once) as server:
+            nodes = [node.name for node in plan.nodes]
+            record = until_it_has_ended.enter_context(recorded(server, plan.directory, nodes, plan.verb))
+            _tell_ready(output, record)
+            if ready_fd is not None:
+                os.write(ready_fd, b"ready\n")
+                os.close(ready_fd)
+            else:
+                output.hint(plan.how_to_end)
+            await asyncio.Event().wait()
+
+
+async def run_detached(output: Output, directory: Path, arguments: Sequence[str]) -> int:
+    """Run `distribute` with these arguments in the background, and return when its cluster is ready.
+
+    Raises:
+        DistributeError, InputError, Refused: it did not become ready; the message is its own.
+    """
+    logs = directory / "logs"
+    try:
+        logs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{logs}: can't be made: {error.strerror}; choose another folder with --dir"
+        ) from error
+    log_path = logs / "up.log"
+    already_bytes = log_path.stat().st_size if log_path.exists() else 0
+    process, pipe = _launch(arguments, log_path)
+    with pipe:
+        try:
+            ready = await asyncio.to_thread(pipe.readline)
+        except asyncio.CancelledError:
+            process.terminate()
+            process.wait()
+            raise
+    if not ready:
+        raise _failure(process.wait(), log_path, already_bytes)
+    record = running(record_in(directory))
+    if record is None:
+        raise DistributeError(
+            f"the cluster in {directory} ended as soon as it was ready; {log_path} tells why"
+        )
+    _tell_ready(output, record)
+    output.hint("`distribute down` ends it")
+    return 0
+
+
+def _launch(arguments: Sequence[str], log_path: Path) -> tuple[subprocess.Popen[bytes], BinaryIO]:
+    """Start `distribute` in a session of its own. Its output goes to a log; the pipe says it is ready."""
+    reading, writing = os.pipe()
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "distribute_cli", *arguments, "--ready-fd", str(writing)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            pass_fds=[writing],
+        )
+    os.close(writing)
+    return process, os.fdopen(reading, "rb")
+
+
+def _failure(code: int, log_path: Path, already_bytes: int) -> DistributeError:
+    """The error that the other process ended with, in its own words, from the new part of the log."""
+    lines = log_path.read_bytes()[already_bytes:].decode(errors="replace").strip().splitlines()
+    said = [line.removeprefix("distribute: ") for line in lines if line.startswith("distribute: ")]
+    text = "\n".join(said) or f"the cluster did not start (exit code {code}); {log_path} tells more"
+    return {2: InputError, 4: Refused}.get(code, DistributeError)(text)
+
+
+def _tell_ready(output: Output, record: ClusterRecord) -> None:
+    names = ", ".join(printable(name) for name in record.nodes)
+    nodes = f"{counted(len(record.nodes), 'node')} ({names})" if record.nodes else "no nodes"
+    output.done(
+        f"the cluster is ready at {record.server} with {nodes}; its data is in {record.dir}", record.document
+    )

@@ -1,0 +1,40 @@
+"""The command lines of services, and replacing this process by one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from distribute.config.settings import NodeSettings
+    from distribute.config.where import ServerAddress
+
+
+def service_command(name: str, *options: str) -> list[str]:
+    """The command line of a service."""
+    return [sys.executable, "-m", "distribute_services", name, *options]
+
+
+def become_service(name: str, address: ServerAddress, *options: str) -> NoReturn:
+    """Replace this process by a service, so that its supervisor supervises the service itself."""
+    creds = ["--creds", str(address.creds)] if address.creds is not None else []
+    command = service_command(name, "--server", address.server, *creds, *options)
+    sys.stdout.flush()
+    os.execv(command[0], command)
+
+
+def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
+    """A node's settings as options of its service."""
+    options = ["--name", settings.name, "--work-dir", str(settings.work_dir or default_work_dir)]
+    options += ["--niceness", str(settings.nice), "--cache-bytes", str(settings.max_cache_bytes)]
+    if settings.cpus is not None:
+        options += ["--cpus", str(settings.cpus)]
+    if settings.memory_bytes is not None:
+        options += ["--memory-bytes", str(settings.memory_bytes)]
+    for number in range(settings.gpus or 0):
+        options += ["--gpu", f"gpu{number}"]
+    for capability in settings.capabilities:
+        options += ["--capability", capability]
+    return options

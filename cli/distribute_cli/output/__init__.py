@@ -1,0 +1,1 @@
+"""How verbs answer: words, tables, JSON and progress bars."""

@@ -1,0 +1,14 @@
+"""Which form of answer the options ask for."""
+
+from __future__ import annotations
+
+from distribute_cli.output.form import Output
+from distribute_cli.output.plain_output import JsonOutput, QuietOutput
+from distribute_cli.output.table_output import TableOutput
+
+
+def make_output(*, as_json: bool, quiet: bool) -> Output:
+    """The output that the options ask for. JSON wins over quiet."""
+    if as_json:
+        return JsonOutput()
+    return QuietOutput() if quiet else TableOutput()

@@ -1,0 +1,84 @@
+"""The forms of an answer have one interface: `Output`.
+
+Answers go to standard output; everything else (hints, progress, warnings) goes to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from distribute.client.documents import BatchesDocument, BatchWithJobs, NodesDocument
+
+Document = Mapping[str, Any]
+"""A JSON object with the keys that the interface names."""
+
+
+class Bar(Protocol):
+    """Progress of one thing towards a total."""
+
+    def update(self, done: float, total: float, note: str = "") -> None:
+        """Show how far it is, with `note` behind the bar."""
+
+
+class JobText(Protocol):
+    """Takes what jobs or builds printed: one after the other, piece by piece."""
+
+    def begin(self, whose: Document, title: str = "") -> None:
+        """Everything written from now on was printed by this job or build."""
+
+    def write(self, piece: bytes | memoryview) -> object:
+        """Take the next piece."""
+
+
+class Output(ABC):
+    """Where a verb's answer goes. Each kind of answer has a method, which takes its JSON document."""
+
+    most_jobs: int | None = None
+    """How many of a batch's jobs are listed without `--all`. None: all of them."""
+
+    @abstractmethod
+    def batches(self, document: BatchesDocument) -> None:
+        """Show all batches."""
+
+    @abstractmethod
+    def batch(self, document: BatchWithJobs) -> None:
+        """Show one batch and its jobs."""
+
+    @abstractmethod
+    def nodes(self, document: NodesDocument) -> None:
+        """Show all nodes."""
+
+    @abstractmethod
+    def capabilities(self, document: NodesDocument) -> None:
+        """Show people, beside the answer, what each node can do."""
+
+    @abstractmethod
+    def files(self, document: Document) -> None:
+        """Show the files that `pull --dry` lists."""
+
+    @abstractmethod
+    @contextmanager
+    def job_text(self, document: Document) -> Iterator[JobText]:
+        """Take what jobs or builds printed. `document` says of which batch."""
+
+    @abstractmethod
+    def done(self, line: str, document: Document) -> None:
+        """Say what was done: a line for people, the same as a document for programs."""
+
+    @abstractmethod
+    def hint(self, line: str) -> None:
+        """Tell people something useful beside the answer."""
+
+    @abstractmethod
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        """Show the progress of what the block does, in bytes or in pieces."""
+
+    def warn(self, line: str) -> None:
+        """Warn of something that is wrong, in every form of answer."""
+        print(f"distribute: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,103 @@
+"""Answers for programs: JSON, and bare names and states."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from distribute.client.words import printable
+from distribute_cli.output.form import Bar, Document, JobText, Output
+
+if TYPE_CHECKING:
+    from distribute.client.documents import BatchesDocument, BatchWithJobs, NodesDocument
+
+
+class JsonOutput(Output):
+    """One JSON document on standard output."""
+
+    def batches(self, document: BatchesDocument) -> None:
+        self._write(document)
+
+    def batch(self, document: BatchWithJobs) -> None:
+        self._write(document)
+
+    def nodes(self, document: NodesDocument) -> None:
+        self._write(document)
+
+    def capabilities(self, document: NodesDocument) -> None:
+        """Print nothing: the answer itself holds them."""
+
+    def files(self, document: Document) -> None:
+        self._write(document)
+
+    @contextmanager
+    def job_text(self, document: Document) -> Iterator[JobText]:
+        from distribute_cli.output.job_text import Collected
+
+        collected = Collected()
+        yield collected
+        self._write({**document, "logs": collected.document()})
+
+    def done(self, line: str, document: Document) -> None:
+        self._write(document)
+
+    def hint(self, line: str) -> None:
+        """Print nothing: programs need no hints."""
+
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        yield NoBar()
+
+    def _write(self, document: object) -> None:
+        import orjson
+
+        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
+        sys.stdout.flush()
+
+
+class QuietOutput(Output):
+    """For shell scripts: names and states, one on each line; nothing when something was merely done."""
+
+    def batches(self, document: BatchesDocument) -> None:
+        for batch in document["batches"]:
+            print(printable(f"{batch['namespace']}/{batch['batch']}"), batch["state"])
+
+    def batch(self, document: BatchWithJobs) -> None:
+        for job in document["job_list"]:
+            print(printable(job["job"]), job["state"])
+
+    def nodes(self, document: NodesDocument) -> None:
+        for node in document["nodes"]:
+            print(printable(node["node"]), node["state"])
+
+    def capabilities(self, document: NodesDocument) -> None:
+        """Print nothing."""
+
+    def files(self, document: Document) -> None:
+        for file in document["files"]:
+            print(printable(file["path"]))
+
+    @contextmanager
+    def job_text(self, document: Document) -> Iterator[JobText]:
+        from distribute_cli.output.job_text import AsItComes
+
+        yield AsItComes(titles=False)
+
+    def done(self, line: str, document: Document) -> None:
+        """Print nothing."""
+
+    def hint(self, line: str) -> None:
+        """Print nothing."""
+
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        yield NoBar()
+
+
+class NoBar:
+    """Shows no progress."""
+
+    def update(self, done: float, total: float, note: str = "") -> None:
+        """Show nothing."""

@@ -1,0 +1,54 @@
+"""The words of `add`: whether the cluster can run a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from distribute.client.submit import Fit, check, refuse_if_taken
+from distribute.client.words import counted
+from distribute.core.errors import Refused
+
+if TYPE_CHECKING:
+    from distribute.client.queries import Queries
+    from distribute.core.specs import BatchSpec
+    from distribute.ports import Cluster
+    from distribute_cli.output.form import Output
+
+
+async def check_batch(
+    cluster: Cluster, queries: Queries, output: Output, spec: BatchSpec, *, replace: bool, anyway: bool
+) -> dict[str, Any]:
+    """See that the name is free and that nodes could run the batch, and say how many.
+
+    Returns:
+        What is known of the batch, as the JSON of `add`.
+
+    Raises:
+        Refused: unless told otherwise, if a batch of this name exists, or no node could run some job.
+    """
+    if not replace:
+        await refuse_if_taken(cluster, spec.id)
+    fit = await check(queries, spec)
+    if fit.problem is not None and not anyway:
+        raise Refused(f"{fit.problem}; with --anyway it is submitted and waits for such a node")
+    if fit.problem is not None:
+        output.warn(fit.problem)
+    output.hint(fit_line(fit))
+    return {
+        "namespace": spec.namespace,
+        "batch": spec.batch,
+        "jobs": len(spec.work.jobs),
+        "nodes": fit.match["nodes"],
+        "fit": fit.match["fit"],
+        "capabilities": fit.match["capabilities"],
+    }
+
+
+def fit_line(fit: Fit) -> str:
+    """`runs on 2/3 of the nodes`; if jobs differ, also how many run where."""
+    nodes, by_fit = fit.match["nodes"], fit.jobs_by_fit
+    fewest = f"runs on {min(by_fit)}/{nodes} of the nodes"
+    if len(by_fit) == 1:
+        return fewest
+    parts = [f"{counted(jobs, 'job')} on {nodes_that_fit}/{nodes}" for nodes_that_fit, jobs in by_fit.items()]
+    return f"{fewest} or more: {', '.join(parts)}"

@@ -1,0 +1,106 @@
+"""Answers for people."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from distribute_cli.output.form import Bar, Document, JobText, Output
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from distribute.client.documents import BatchesDocument, BatchWithJobs, NodesDocument
+
+WIDE = 10_000
+"""The width in columns of a table that does not go to a terminal. Nothing is cut there."""
+
+LINE_EVERY_S = 2.0
+"""How often progress is told without a terminal."""
+
+
+class TableOutput(Output):
+    """Tables and lines. The modules that draw are imported only when something is drawn."""
+
+    most_jobs = 100
+
+    def batches(self, document: BatchesDocument) -> None:
+        from distribute_cli.output import tables
+
+        self._print(tables.batches(document))
+
+    def batch(self, document: BatchWithJobs) -> None:
+        from distribute_cli.output import tables
+
+        self._print(tables.batch(document))
+
+    def nodes(self, document: NodesDocument) -> None:
+        from distribute_cli.output import tables
+
+        self._print(tables.nodes(document))
+
+    def capabilities(self, document: NodesDocument) -> None:
+        from distribute_cli.output import tables
+
+        self._print(tables.capabilities(document))
+
+    def files(self, document: Document) -> None:
+        from distribute_cli.output import tables
+
+        self._print(tables.files(document))
+
+    @contextmanager
+    def job_text(self, document: Document) -> Iterator[JobText]:
+        from distribute_cli.output.job_text import AsItComes
+
+        yield AsItComes()
+
+    def done(self, line: str, document: Document) -> None:
+        print(line, flush=True)
+
+    def hint(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        if not sys.stderr.isatty():
+            yield LineBar(title)
+            return
+        from distribute_cli.output.terminal_bar import terminal_bar
+
+        with terminal_bar(_console(stderr=True), title, of_bytes=of_bytes) as bar:
+            yield bar
+
+    def _print(self, parts: Iterable[RenderableType]) -> None:
+        console = _console(stderr=False)
+        width, unlimited = console.width, console.options.update(max_width=WIDE)
+        for part in parts:
+            # People can read lines that a narrow terminal wraps, but not columns of one letter.
+            console.width = max(width, console.measure(part, options=unlimited).minimum)
+            console.print(part)
+
+
+class LineBar:
+    """Progress without a terminal: a line now and then, none if everything is done before the first."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._last = time.monotonic()
+
+    def update(self, done: float, total: float, note: str = "") -> None:
+        now = time.monotonic()
+        if now - self._last >= LINE_EVERY_S:
+            self._last = now
+            behind = f" ({note})" if note else ""
+            print(f"{self._title}: {100 * done / (total or 1):.0f} %{behind}", file=sys.stderr, flush=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Console(stderr=stderr, markup=False, highlight=False, emoji=False, width=width)

@@ -1,0 +1,233 @@
+"""How answers look on a terminal. Each function takes a document of the interface."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+
+from rich.cells import cell_len
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from distribute.client.documents import (
+    BatchDocument,
+    BatchesDocument,
+    BatchWithJobs,
+    JobCounts,
+    JobDocument,
+    NodeDocument,
+    NodesDocument,
+)
+from distribute.client.words import counted, printable
+from distribute.config.units import format_duration, format_size
+from distribute_cli.output.form import Document
+from distribute_cli.output.words import NOTHING, exit_text
+
+STATE_STYLES = {
+    "running": "cyan",
+    "busy": "cyan",
+    "assigned": "cyan",
+    "completed": "green",
+    "succeeded": "green",
+    "failed": "red",
+    "killed": "yellow",
+    "paused": "yellow",
+    "draining": "yellow",
+    "quarantined": "red",
+    "out_of_touch": "yellow",
+    "lost": "red",
+}
+
+
+PROSE = ("why", "capabilities")
+"""Columns whose text may wrap."""
+
+JOB_COUNTS = ("jobs", "succeeded", "running", "assigned", "queued", "failed", "killed")
+
+Cell = str | Text
+
+
+Row = Mapping[str, Cell]
+
+
+def _table(rows: Sequence[Row], *, right: Collection[str] = (), optional: Collection[str] = ()) -> Table:
+    """A table of rows that all have the same columns. It leaves out optional columns that say nothing."""
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    columns = [
+        column
+        for column in (rows[0] if rows else ())
+        if column not in optional or any(str(row[column]) not in {NOTHING, ""} for row in rows)
+    ]
+    for column in columns:
+        table.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            min_width=None if column in PROSE else max(cell_len(str(row[column])) for row in rows),
+        )
+    for row in rows:
+        table.add_row(*(row[column] for column in columns))
+    return table
+
+
+def batches(document: BatchesDocument) -> Iterator[RenderableType]:
+    """All batches, one on each line."""
+    found = document["batches"]
+    if not found:
+        yield "No batches yet. `distribute template command` writes a first one; `distribute add` submits it."
+        return
+    rows = [_batch_row(batch) for batch in found]
+    yield _table(rows, right={*JOB_COUNTS, "took"}, optional={"assigned", "queued", "failed", "killed"})
+
+
+def _batch_row(batch: BatchDocument) -> dict[str, Cell]:
+    jobs = batch["jobs"]
+    state = state_text(batch["state"])
+    if batch["finished_at"] is not None and not batch["archived"]:
+        state.append(", archiving", style="dim")
+    return {
+        "batch": printable(f"{batch['namespace']}/{batch['batch']}"),
+        "user": printable(batch["user"]),
+        "state": state,
+        "jobs": str(jobs["total"]),
+        **{name: _count(count, STATE_STYLES.get(name, "")) for name, count in _counts(jobs)},
+        "submitted": f"{span(batch['submitted_at'], None)} ago",
+        "took": span(batch["submitted_at"], batch["finished_at"]),
+    }
+
+
+def _counts(jobs: JobCounts) -> Iterator[tuple[str, int]]:
+    """How many jobs are in each state, in the order of the table."""
+    yield "succeeded", jobs["succeeded"]
+    yield "running", jobs["running"]
+    yield "assigned", jobs["assigned"]
+    yield "queued", jobs["queued"]
+    yield "failed", jobs["failed"]
+    yield "killed", jobs["killed"]
+
+
+def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
+    """One batch and its jobs."""
+    yield from batches({"batches": [document]})
+    if document["reason"]:
+        yield Text(f"\n{printable(document['reason'])}", style="red")
+    for node, reason in sorted(document["build_failed"].items()):
+        yield Text(f"\nthe build failed at {printable(node)}: {printable(reason)}", style="red")
+    yield ""
+    yield _table(
+        [_job_row(job) for job in document["job_list"]],
+        right={"attempt", "took", "cpu", "memory"},
+        optional={"node", "attempt", "exit", "took", "cpu", "memory", "why"},
+    )
+    if more := document.get("more_jobs"):
+        yield f"\n{more} more {'job' if more == 1 else 'jobs'}: --all lists all, --state those of one state"
+
+
+def _job_row(job: JobDocument) -> dict[str, Cell]:
+    state = state_text(job["state"])
+    if job["finished_at"] is not None and not job["archived"]:
+        state.append(", archiving", style="dim")
+    started_at, is_over = job["started_at"], job["finished_at"] is not None
+    return {
+        "job": printable(job["job"]),
+        "state": state,
+        "attempt": _count(job["attempt"]),
+        "node": printable(job["node"] or NOTHING),
+        "exit": exit_text(job),
+        "took": span(started_at, None) if started_at and not is_over else _duration(job["wall_s"]),
+        "cpu": _duration(job["cpu_s"]),
+        "memory": format_size(job["max_rss_bytes"]) if job["max_rss_bytes"] else NOTHING,
+        "why": printable(job["reason"] or ""),
+    }
+
+
+def nodes(document: NodesDocument) -> Iterator[RenderableType]:
+    """All nodes, one on each line."""
+    found = document["nodes"]
+    if not found:
+        yield "No node has joined yet. `distribute client` makes a computer a node."
+        return
+    figures = {"cpus", "free", "memory", "gpus", "jobs", "load", "owner away"}
+    yield _table([_node_row(node) for node in found], right=figures, optional={"gpus", "owner away", "why"})
+
+
+def _node_row(node: NodeDocument) -> dict[str, Cell]:
+    gone = node["state"] in {"lost", "left"}
+    idle_s = node["owner_idle_s"]
+    return {
+        "node": printable(node["node"]),
+        "state": state_text(node["state"]),
+        "cpus": str(node["cpus"]),
+        "free": NOTHING if gone else str(node["cpus_free"]),
+        "memory": format_size(node["memory_bytes"]),
+        "gpus": _count(len(node["gpus"])),
+        "jobs": _count(node["running"]),
+        "load": NOTHING if gone or node["load"] is None else f"{node['load']:.1f}",
+        "owner away": NOTHING if gone else _duration(idle_s),
+        "capabilities": printable(", ".join(sorted(node["capabilities"])) or NOTHING),
+        "why": printable(_why(node)),
+    }
+
+
+def capabilities(document: NodesDocument) -> Iterator[RenderableType]:
+    """What each node can do (`add --show-caps`)."""
+    yield _table(
+        [
+            {
+                "node": printable(node["node"]),
+                "capabilities": printable(", ".join(sorted(node["capabilities"])) or NOTHING),
+            }
+            for node in document["nodes"]
+        ],
+    )
+
+
+def state_text(state: str) -> Text:
+    """A state in its colour."""
+    return Text(state.replace("_", " "), style=STATE_STYLES.get(state, ""))
+
+
+def span(begin: str, end: str | None) -> str:
+    """The time between two times, in two units at most. Without an end: up to now."""
+    stop = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    return _duration(max(0.0, (stop - datetime.fromisoformat(begin)).total_seconds()))
+
+
+def _duration(seconds: float | None) -> str:
+    """Seconds, rounded to two units at most."""
+    if seconds is None:
+        return NOTHING
+    if seconds >= 86400:
+        seconds -= seconds % 3600
+    elif seconds >= 3600:
+        seconds -= seconds % 60
+    elif seconds >= 1:
+        seconds = round(seconds, 1)
+    return format_duration(seconds)
+
+
+def _count(number: int, style: str = "") -> Text:
+    """A number. Zero is a dash, so that other numbers stand out."""
+    return Text(str(number), style=style) if number else Text(NOTHING, style="dim")
+
+
+def _why(node: NodeDocument) -> str:
+    """Why a node takes no jobs, if it takes none."""
+    if node["paused_until"]:
+        left = datetime.fromisoformat(node["paused_until"]) - datetime.now(UTC)
+        return f"for {_duration(max(0.0, left.total_seconds()))} more: {node['reason'] or 'paused'}"
+    return str(node["reason"] or "")
+
+
+def files(document: Document) -> Iterator[RenderableType]:
+    """The files that `pull` would fetch, without `--dry`."""
+    found = document["files"]
+    if found:
+        rows = [{"size": format_size(file["size_bytes"]), "file": printable(file["path"])} for file in found]
+        yield _table(rows, right={"size"})
+        yield ""
+    total = format_size(sum(file["size_bytes"] for file in found))
+    left_out = len(document["filtered"])
+    filtered = f"; the filter leaves out {left_out} more" if left_out else ""
+    yield f"{counted(len(found), 'file')}, {total}{filtered}"

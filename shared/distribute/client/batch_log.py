@@ -1,0 +1,87 @@
+"""Reading one batch's events from the log."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, get_args
+
+from distribute.core.events import BatchEvent, Event
+from distribute.core.projections.course import Course
+from distribute.core.projections.story import BatchStory
+from distribute.ports import Only
+
+if TYPE_CHECKING:
+    from distribute.core.events import Recorded
+    from distribute.core.ids import BatchId
+    from distribute.ports import Cluster
+
+BUILDS = frozenset({"build_started", "build_finished"})
+
+BATCH_TYPES = frozenset(
+    kind.model_fields["type"].default for kind in get_args(get_args(Event)[0]) if issubclass(kind, BatchEvent)
+)
+"""The types of the events of a batch's own scope."""
+
+ENDS = frozenset({"completed", "deleted"})
+"""The types of the events without which no batch is over."""
+
+
+class BatchReader:
+    """Hands one batch's events to `fold`, each once, in order, from the first on."""
+
+    def __init__(self, cluster: Cluster, batch: BatchId, fold: Callable[[Recorded], object]) -> None:
+        self._log = cluster.log
+        self._only = Only(batch=batch, also=BUILDS)
+        self._fold = fold
+        self._read_seq = 0
+
+    async def read_to_now(self) -> None:
+        """Read what is in the log by now."""
+        now = await self._log.last_seq()
+        if now <= self._read_seq:
+            return
+        async for events in self._log.follow(after=self._read_seq, only=self._only, until=now):
+            self._take(events)
+        self._read_seq = now
+
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """Read to now, then on and on. Yields once it is up to now, and after whatever comes."""
+        await self.read_to_now()
+        yield
+        async for events in self._log.follow(after=self._read_seq, only=self._only):
+            self._take(events)
+            yield
+
+    def _take(self, events: Sequence[Recorded]) -> None:
+        for recorded in events:
+            if recorded.seq > self._read_seq:  # `read_to_now` may have been here before `changes`
+                self._fold(recorded)
+                self._read_seq = recorded.seq
+
+
+class Standing(NamedTuple):
+    """How a batch stands, and the last sequence of its own scope that this takes in, for a guard."""
+
+    course: Course
+    scope_seq: int
+
+
+async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
+    """How a batch stands now.
+
+    A batch of which the log has no `completed` and no `deleted` can't be over, whatever its jobs did: then
+    this reads a few events only. Otherwise it folds all events of the batch.
+    """
+    story = BatchStory(batch)
+    may_be_over = False
+    now = await cluster.log.last_seq()
+    if now:
+        only = Only(types=BATCH_TYPES, batch=batch)
+        async for events in cluster.log.follow(after=0, only=only, until=now):
+            for recorded in events:
+                story.fold(recorded)
+                may_be_over = may_be_over or recorded.event.type in ENDS
+    if may_be_over:
+        story = BatchStory(batch)
+        await BatchReader(cluster, batch, story.fold).read_to_now()
+    return Standing(Course.of(story.state), story.scope_seq)

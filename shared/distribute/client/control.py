@@ -1,0 +1,167 @@
+"""What a person asks for, as events: kill and delete a batch, drain a node."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from distribute.client.batch_log import BatchReader, read_standing
+from distribute.client.queries import no_such_batch
+from distribute.client.words import printable
+from distribute.core.errors import Conflict, Refused
+from distribute.core.events import (
+    Completed,
+    Deleted,
+    DrainRequested,
+    Event,
+    Guard,
+    KillRequested,
+    Recorded,
+    Undrained,
+)
+from distribute.core.ids import BatchId, JobId
+from distribute.core.projections.story import BatchStory
+
+if TYPE_CHECKING:
+    from distribute.client.person import Person
+    from distribute.client.queries import Queries
+    from distribute.ports import Cluster
+
+OVER = frozenset({"succeeded", "failed", "killed"})
+
+
+async def kill(cluster: Cluster, queries: Queries, person: Person, target: BatchId | JobId) -> None:
+    """Ask for a batch, or one job of it, to be stopped.
+
+    Raises:
+        Refused: there is no such batch or job, or it is over.
+    """
+    if isinstance(target, JobId):
+        batch, job = target.batch_id, target.job
+        state = (await queries.job(target))["state"]
+        if state in OVER:
+            raise Refused(f"{printable(str(target))} is over ({state}): there is nothing to kill")
+    else:
+        batch, job = target, None
+    event = KillRequested(**person.stamp(), namespace=batch.namespace, batch=batch.batch, job=job)
+    noise_seq = 0
+    while True:
+        course, scope_seq = await read_standing(cluster, batch)
+        if not course.exists:
+            raise no_such_batch(batch)
+        if course.end is not None:
+            raise Refused(
+                f"{printable(str(batch))} is over: there is nothing to kill; `distribute status` tells more"
+            )
+        try:
+            await cluster.log.append(event, Guard(max(scope_seq, noise_seq)))
+        except Conflict as conflict:
+            noise_seq = conflict.last_seq
+        else:
+            return
+
+
+async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool = False) -> None:
+    """Delete a batch: its results and its entry. One that still runs is killed first, and its end awaited.
+
+    Args:
+        cluster: where it is.
+        person: who deletes it.
+        batch: which.
+        replacing: it makes room for another batch of its name, so its end is what causes the deletion.
+
+    Raises:
+        Refused: there is no such batch, or somebody has it retried meanwhile.
+    """
+    deletion = _Deletion(cluster, person, batch, replacing=replacing)
+    async with aclosing(deletion.reader.changes()) as changes:
+        async for _ in changes:
+            if await deletion.is_done():
+                return
+
+
+class _Deletion:
+    """One deletion under way. It acts on what the fold accepts, never on a message alone."""
+
+    def __init__(self, cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool) -> None:
+        self.reader = BatchReader(cluster, batch, self._fold)
+        self._cluster = cluster
+        self._person = person
+        self._batch = batch
+        self._replacing = replacing
+        self._story = BatchStory(batch)
+        self._ended_by: str | None = None
+        """The id of the event that ended the batch."""
+        self._killed_seq: int | None = None
+        self._noise_seq = 0
+        """The log has an event here that beat one of ours. Everything up to it is read."""
+
+    async def is_done(self) -> bool:
+        """Take the next step. False: wait for the batch's next event."""
+        while True:
+            state = self._story.state
+            if state is None:
+                raise no_such_batch(self._batch)
+            if state.end is not None:
+                if await self._append(self._deleted(), self._story.seq) is not None:
+                    return True
+            elif self._killed_seq is None:
+                self._killed_seq = await self._append(self._kill_requested(), self._story.scope_seq)
+            elif self._story.seq >= self._killed_seq and not state.kill_all:
+                name = printable(str(self._batch))
+                raise Refused(f"{name} runs again: somebody had it retried; it was not deleted")
+            else:
+                return False
+
+    async def _append(self, event: Event, last_seq: int) -> int | None:
+        """The event's sequence. None: another came first; it is read now."""
+        try:
+            return await self._cluster.log.append(event, Guard(max(last_seq, self._noise_seq)))
+        except Conflict as conflict:
+            self._noise_seq = conflict.last_seq
+            await self.reader.read_to_now()
+            return None
+
+    def _kill_requested(self) -> Event:
+        return KillRequested(**self._person.stamp(), **self._batch._asdict())
+
+    def _deleted(self) -> Event:
+        causation = self._ended_by if self._replacing else None
+        return Deleted(**self._person.stamp(), **self._batch._asdict(), causation=causation)
+
+    def _fold(self, recorded: Recorded) -> None:
+        if self._story.fold(recorded) and isinstance(recorded.event, Completed):
+            self._ended_by = recorded.event.id
+
+
+async def drain(cluster: Cluster, person: Person, node: str, *, reason: str = "") -> None:
+    """Have a node take no new jobs. What runs there goes on.
+
+    Raises:
+        Refused: there is no such node.
+    """
+    await _say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason))
+
+
+async def undrain(cluster: Cluster, person: Person, node: str) -> None:
+    """Let a node take jobs again. This lifts a quarantine, too.
+
+    Raises:
+        Refused: there is no such node.
+    """
+    await _say_of_node(cluster, Undrained(**person.stamp(), node=node))
+
+
+async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained) -> None:
+    """Append an event behind whatever is the node's last event."""
+    while True:
+        last = await cluster.log.last(event.scope)
+        if last is None:
+            raise Refused(
+                f"there is no node {printable(event.node)!r}; `distribute nodes` lists those there are"
+            )
+        try:
+            await cluster.log.append(event, Guard(last.seq))
+        except Conflict:
+            continue  # somebody else spoke of the node; this holds all the same
+        return

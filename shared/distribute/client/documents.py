@@ -1,0 +1,109 @@
+"""The documents that queries answer with. Their keys are a contract: keys are added, never renamed.
+
+Times are RFC 3339 in UTC, durations seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+
+class JobCounts(TypedDict):
+    """How many jobs of a batch are in each state."""
+
+    total: int
+    queued: int
+    assigned: int
+    running: int
+    succeeded: int
+    failed: int
+    killed: int
+
+
+class BatchDocument(TypedDict):
+    """A batch. `state` is queued, running, completed, failed or killed.
+
+    `reason` says why the batch as a whole failed; `build_failed` maps nodes to why the build failed there.
+    """
+
+    namespace: str
+    batch: str
+    user: str
+    kind: str
+    state: str
+    priority: int
+    submitted_at: str
+    finished_at: str | None
+    reason: str | None
+    jobs: JobCounts
+    archived: bool
+    build_failed: dict[str, str]
+
+
+class JobDocument(TypedDict):
+    """A job and its last attempt."""
+
+    job: str
+    state: str
+    attempt: int
+    node: str | None
+    exit_code: int | None
+    signal: int | None
+    reason: str | None
+    submitted_at: str
+    started_at: str | None
+    finished_at: str | None
+    wall_s: float | None
+    cpu_s: float | None
+    paused_s: float | None
+    max_rss_bytes: int | None
+    archived: bool
+
+
+class BatchWithJobs(BatchDocument):
+    """A batch and its jobs, in the order of its file. `more_jobs` counts those that are not listed."""
+
+    job_list: list[JobDocument]
+    more_jobs: NotRequired[int]
+
+
+class BatchesDocument(TypedDict):
+    """All batches, in order of submission."""
+
+    batches: list[BatchDocument]
+
+
+class NodeDocument(TypedDict):
+    """A node: what it is, has and does. `load` and `owner_idle_s` are of its last heartbeat."""
+
+    node: str
+    state: str
+    capabilities: list[str]
+    cpus: int
+    cpus_free: int
+    memory_bytes: int
+    gpus: list[str]
+    running: int
+    load: float | None
+    owner_idle_s: float | None
+    version: str
+    paused_until: str | None
+    reason: str | None
+
+
+class NodesDocument(TypedDict):
+    """All nodes, by name."""
+
+    nodes: list[NodeDocument]
+
+
+class MatchDocument(TypedDict):
+    """How many of the `nodes` fit each shape of job, and how many nodes have each capability.
+
+    `problem` says why some job could run on none of them; None: every job could run somewhere.
+    """
+
+    nodes: int
+    fit: list[int]
+    capabilities: dict[str, int]
+    problem: str | None

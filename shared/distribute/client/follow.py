@@ -1,0 +1,53 @@
+"""Following a batch to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
+
+from distribute.client.batch_log import BatchReader
+from distribute.client.queries import no_such_batch
+from distribute.core.projections.story import BatchStory
+from distribute.core.views import batch_document
+
+if TYPE_CHECKING:
+    from distribute.client.documents import BatchDocument
+    from distribute.core.ids import BatchId
+    from distribute.ports import Cluster
+
+OnFigures = Callable[["BatchDocument"], None]
+"""Is told how a batch stands whenever something happened to it."""
+
+
+def _tell_nobody(_: BatchDocument) -> None:
+    pass
+
+
+async def follow_to_end(
+    cluster: Cluster, batch: BatchId, *, archived: bool = True, on_figures: OnFigures = _tell_nobody
+) -> BatchDocument:
+    """Wait until a batch is over and, if `archived`, everything it left can be pulled.
+
+    Args:
+        cluster: where it runs.
+        batch: which.
+        archived: wait for the archive, too.
+        on_figures: is told how the batch stands, now and after every change.
+
+    Returns:
+        How the batch ended.
+
+    Raises:
+        Refused: there is no such batch, or a person deletes it meanwhile.
+    """
+    story = BatchStory(batch)
+    async with aclosing(BatchReader(cluster, batch, story.fold).changes()) as changes:
+        async for _ in changes:
+            if story.state is None:
+                raise no_such_batch(batch)
+            standing = cast("BatchDocument", batch_document(story.state))
+            on_figures(standing)
+            if story.state.end is not None and (story.state.archived or not archived):
+                return standing
+    raise AssertionError("following without a last sequence never ends")

@@ -1,0 +1,186 @@
+"""What jobs and builds printed: live while they run, from their archived outputs afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+
+from distribute.client.batch_log import BatchReader
+from distribute.client.manifests import read_manifest
+from distribute.client.pull.object_stream import ObjectStream
+from distribute.client.queries import no_such_batch
+from distribute.client.words import argument, counted, printable
+from distribute.core.errors import IntegrityError, Refused
+from distribute.core.events import Finished
+from distribute.core.manifest import STDOUT_NAME, Entry, Outputs, StoredFile
+from distribute.core.projections.attempts import JobAttempts
+from distribute.core.projections.results import BatchResults
+
+if TYPE_CHECKING:
+    from distribute.core.events import BuildFinished
+    from distribute.core.ids import BatchId, JobId
+    from distribute.ports import Cluster
+
+QUIET_S = 0.5
+"""Stop following a finished attempt after this much silence: by then everything it sent has arrived."""
+
+
+READ_FOR_A_LINE_BYTES = 1 << 20
+"""Output of more bytes than this is not read only for its last line."""
+
+
+class Builds(NamedTuple):
+    """A batch's builds, by node: those that ended, and since when others run (in seconds since 1970)."""
+
+    ended: Mapping[str, BuildFinished]
+    running: Mapping[str, float]
+
+
+async def read_builds(cluster: Cluster, batch: BatchId) -> Builds:
+    """The builds of a batch, up to now.
+
+    Raises:
+        Refused: there is no such batch.
+    """
+    results = BatchResults(batch)
+    await BatchReader(cluster, batch, results.fold).read_to_now()
+    if not results.course.exists:
+        raise no_such_batch(batch)
+    return Builds(results.builds, results.building)
+
+
+def build_output(cluster: Cluster, build: BuildFinished) -> AsyncGenerator[bytes | memoryview, None]:
+    """What a build printed."""
+    return _stored_text(cluster, build.outputs, f"{build.batch}_build_output-{build.node}.txt")
+
+
+class JobOutput(NamedTuple):
+    """What one attempt of a job printed: its number, and the text piece by piece."""
+
+    attempt: int
+    pieces: AsyncGenerator[bytes | memoryview, None]
+
+
+async def job_output(
+    cluster: Cluster, job: JobId, attempt: int | None = None, *, follow: bool = False
+) -> JobOutput:
+    """What an attempt printed: all of it once it has finished, or up to now; with `follow`, until it is over.
+
+    Args:
+        cluster: where the job is.
+        job: which.
+        attempt: its number, from 1 on. None: the last attempt.
+        follow: go on while it runs.
+
+    Raises:
+        Refused: there is no such batch, job or attempt, or the job has not run yet.
+    """
+    attempts = JobAttempts(job)
+    reader = BatchReader(cluster, job.batch_id, attempts.fold)
+    await reader.read_to_now()
+    _refuse_unknown(attempts, attempt)
+    number = attempt or max(attempts.attempts)
+    record = attempts.attempts[number]
+    if record.finished is not None:
+        return JobOutput(number, _stored_text(cluster, record.finished.outputs, STDOUT_NAME))
+    return JobOutput(number, _live_text(cluster, reader, attempts, number, follow=follow))
+
+
+async def last_line(cluster: Cluster, job: JobId, attempt: int) -> str | None:
+    """The last line that an attempt printed. None: it printed nothing or very much, or it is not over."""
+    last = await cluster.log.last(job, "finished")
+    finished = last.event if last is not None else None
+    if not isinstance(finished, Finished) or finished.attempt != attempt or finished.outputs is None:
+        return None
+    try:
+        manifest = await read_manifest(cluster.store, finished.outputs)
+        sizes = [entry.size_bytes for entry in manifest.entries if _is_text(entry, STDOUT_NAME)]
+        if not sizes or sizes[0] > READ_FOR_A_LINE_BYTES:
+            return None
+        text = b"".join([piece async for piece in _stored_text(cluster, finished.outputs, STDOUT_NAME)])
+    except (IntegrityError, ValueError):
+        return None  # `logs` says what is wrong with it
+    lines = text.decode(errors="backslashreplace").strip().splitlines()
+    return lines[-1] if lines else None
+
+
+def _is_text(entry: Entry, name: str) -> TypeGuard[StoredFile]:
+    return isinstance(entry, StoredFile) and entry.path == name
+
+
+def _refuse_unknown(attempts: JobAttempts, attempt: int | None) -> None:
+    job, batch = attempts.job, attempts.story.state
+    if batch is None:
+        raise no_such_batch(job.batch_id)
+    name, batch_name = printable(str(job)), argument(str(job.batch_id))
+    if job.job not in batch.rows:
+        raise Refused(
+            f"{printable(str(job.batch_id))} has no job {printable(job.job)!r}; "
+            f"`distribute status {batch_name}` lists its jobs"
+        )
+    if not attempts.attempts:
+        raise Refused(f"{name} has not run yet; `distribute watch {batch_name}` shows progress")
+    if attempt is not None and attempt not in attempts.attempts:
+        had = counted(len(attempts.attempts), "attempt")
+        raise Refused(f"{name} has had {had}: there is no attempt {attempt}")
+
+
+async def _live_text(
+    cluster: Cluster, reader: BatchReader, attempts: JobAttempts, number: int, *, follow: bool
+) -> AsyncGenerator[bytes | memoryview, None]:
+    """What an attempt printed up to now; with `follow`, until the attempt is over.
+
+    What was printed before the batch was submitted is left out: it is of a deleted batch of the same name.
+    """
+    batch = attempts.story.state
+    assert batch is not None, "the attempt is there, so its batch is"
+    over = asyncio.ensure_future(_over(reader, attempts, number) if follow else asyncio.sleep(0))
+    async with aclosing(cluster.live.follow(attempts.job, number, since=batch.submitted_at)) as chunks:
+        coming = asyncio.ensure_future(anext(chunks))
+        try:
+            while True:
+                waited_for = {coming} if over.done() else {coming, over}
+                done, _ = await asyncio.wait(
+                    waited_for, timeout=QUIET_S if over.done() else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                if coming in done:
+                    yield coming.result()
+                    coming = asyncio.ensure_future(anext(chunks))
+                elif over in done:
+                    over.result()
+                elif not done:
+                    return
+        finally:
+            over.cancel()
+            coming.cancel()
+            await asyncio.wait({over, coming})
+
+
+async def _over(reader: BatchReader, attempts: JobAttempts, number: int) -> None:
+    """Return when an attempt has finished, was taken from its node, or its batch was deleted."""
+    async with aclosing(reader.changes()) as changes:
+        async for _ in changes:
+            record = attempts.attempts.get(number)
+            if record is None or record.ended_at is not None:
+                return
+
+
+async def _stored_text(
+    cluster: Cluster, outputs: Outputs | None, name: str
+) -> AsyncGenerator[bytes | memoryview, None]:
+    """One file of what a job or build left."""
+    if outputs is None:
+        return
+    manifest = await read_manifest(cluster.store, outputs)
+    for entry in manifest.entries:
+        if not _is_text(entry, name) or entry.object is None:
+            continue
+        if entry.object >= len(manifest.objects):
+            raise IntegrityError(f"{printable(name)}: its list of files has no object {entry.object}")
+        async with aclosing(cluster.store.get_result(manifest.objects[entry.object])) as chunks:
+            stream = ObjectStream(chunks, printable(name))
+            await stream.skip_to(entry.offset)
+            async for piece in stream.take(entry.size_bytes):
+                yield piece

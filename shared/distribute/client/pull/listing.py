@@ -1,0 +1,172 @@
+"""Which files of a batch's results are wanted, and where they go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from distribute.client.batch_log import BatchReader
+from distribute.client.manifests import read_manifest
+from distribute.client.pull.target_folder import Parts, safe_parts, shown
+from distribute.client.queries import no_such_batch
+from distribute.core.errors import IntegrityError
+from distribute.core.ids import check_name
+from distribute.core.manifest import (
+    Entry,
+    Manifest,
+    StoredFile,
+    StoredFolder,
+    StoredLink,
+    StoredObject,
+)
+from distribute.core.projections.results import BatchResults
+
+if TYPE_CHECKING:
+    from distribute.client.pull.filters import Filter
+    from distribute.core.events import BuildFinished, Finished
+    from distribute.core.ids import BatchId
+    from distribute.ports import ArtifactStore, Cluster
+
+
+@dataclass(frozen=True, slots=True)
+class WantedFile:
+    """A file that goes to `parts`, below the target folder."""
+
+    parts: Parts
+    file: StoredFile
+
+
+@dataclass(slots=True)
+class Listing:
+    """What of a batch is wanted. Paths are below the target folder."""
+
+    complete: bool = False
+    """Is everything the batch left in the archive? False: it is not over, or just on its way there."""
+    jobs: int = 0
+    """How many jobs have results in the archive."""
+    files: list[tuple[StoredObject | None, WantedFile]] = field(default_factory=list)
+    """With the object that holds each. An empty file has none."""
+    links: list[tuple[Parts, str]] = field(default_factory=list)
+    folders: list[Parts] = field(default_factory=list)
+    filtered: list[Parts] = field(default_factory=list)
+    """Files, links and folders that the filter does not let through."""
+    left_out: list[str] = field(default_factory=list)
+    """What the nodes did not archive, with the reasons."""
+    problems: list[str] = field(default_factory=list)
+    """What can't be pulled, with the reasons."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all wanted files."""
+        return sum(wanted.file.size_bytes for _, wanted in self.files)
+
+
+async def list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool = True) -> Listing:
+    """List what the archive holds of a batch and the filter lets through.
+
+    What can't be read of a job, a manifest or an entry is named in `problems`, and keeps nothing else out.
+
+    Args:
+        cluster: where the batch is.
+        batch: which.
+        wanted: which of its files.
+        folders: list empty folders, too, and a folder for every job.
+
+    Raises:
+        Refused: there is no such batch.
+    """
+    results = BatchResults(batch)
+    await BatchReader(cluster, batch, results.fold).read_to_now()
+    if not results.course.exists:
+        raise no_such_batch(batch)
+    listed = Listing(results.course.archived, len(results.jobs))
+    lister = _Lister(cluster.store, batch, wanted, listed, folders=folders)
+    for job, finished in results.jobs.items():
+        await lister.list_job(job, finished)
+    for job, missing in results.missing.items():
+        listed.problems.append(f"{lister.at(os.fsencode(job))}: its results are gone: {missing}")
+    for build in results.builds.values():
+        await lister.list_build(build)
+    return listed
+
+
+class _Lister:
+    """Fills a `Listing`."""
+
+    def __init__(
+        self, store: ArtifactStore, batch: BatchId, wanted: Filter, listed: Listing, *, folders: bool
+    ) -> None:
+        self._store = store
+        self._base = (os.fsencode(batch.namespace), os.fsencode(batch.batch))
+        self._wanted = wanted
+        self._listed = listed
+        self._folders = folders
+
+    def at(self, *parts: bytes) -> str:
+        """A path below the batch's folder, for messages."""
+        return shown((*self._base, *parts))
+
+    async def list_job(self, job: str, finished: Finished) -> None:
+        """Add what a job left."""
+        name = os.fsencode(job)
+        with self._named(name):
+            check_name(job)  # it becomes a folder, whoever let it into the log
+            if self._folders:
+                self._listed.folders.append((*self._base, name))
+            if finished.outputs is None:
+                return
+            manifest = await read_manifest(self._store, finished.outputs)
+            self._listed.left_out.extend(f"{self.at(name)}: {line}" for line in manifest.left_out)
+            for entry in manifest.entries:
+                with self._named(name):
+                    self._list_entry(manifest, entry, (name, *safe_parts(entry)))
+
+    async def list_build(self, build: BuildFinished) -> None:
+        """Add what a build printed. A build leaves nothing else."""
+        if build.outputs is None:
+            return
+        name = f"{build.batch}_build_output-{build.node}.txt"
+        with self._named(os.fsencode(name)):
+            manifest = await read_manifest(self._store, build.outputs)
+            self._listed.left_out.extend(
+                f"{self.at(os.fsencode(name))}: {line}" for line in manifest.left_out
+            )
+            for entry in manifest.entries:
+                if entry.path != name or not isinstance(entry, StoredFile):
+                    raise IntegrityError(f"its list of files names {entry.path!r}, which no build leaves")
+                self._list_entry(manifest, entry, safe_parts(entry))
+
+    def _list_entry(self, manifest: Manifest, entry: Entry, path: Parts) -> None:
+        place = (*self._base, *path)
+        if not self._wanted.wants(os.fsdecode(b"/".join(path))):
+            self._listed.filtered.append(place)
+            return
+        match entry:
+            case StoredFile():
+                self._listed.files.append((_object_of(manifest, entry), WantedFile(place, entry)))
+            case StoredLink():
+                self._listed.links.append((place, entry.target))
+            case StoredFolder():
+                if self._folders:
+                    self._listed.folders.append(place)
+
+    @contextmanager
+    def _named(self, *parts: bytes) -> Iterator[None]:
+        """Turn what can't be read in the block into a problem that names where."""
+        try:
+            yield
+        except (IntegrityError, ValueError) as error:  # pydantic's, base64's and codecs' are ValueErrors
+            self._listed.problems.append(f"{self.at(*parts)}: can't be pulled: {error}")
+
+
+def _object_of(manifest: Manifest, entry: StoredFile) -> StoredObject | None:
+    if entry.object is None:
+        if entry.size_bytes:
+            raise IntegrityError(f"its list of files names no object for {entry.path!r}")
+        return None
+    if entry.object >= len(manifest.objects):
+        raise IntegrityError(f"its list of files has no object {entry.object}")
+    return manifest.objects[entry.object]

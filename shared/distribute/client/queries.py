@@ -1,0 +1,142 @@
+"""Answers about the cluster: the scheduler's, who has them at hand, or else folded here from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+
+from distribute.client.words import argument, printable
+from distribute.core.errors import Refused, Unreachable
+
+if TYPE_CHECKING:
+    from distribute.client.documents import (
+        BatchesDocument,
+        BatchWithJobs,
+        JobDocument,
+        MatchDocument,
+        NodesDocument,
+    )
+    from distribute.core.ids import BatchId, JobId
+    from distribute.core.state import State
+    from distribute.ports import Cluster
+
+
+def _say_nothing() -> None:
+    pass
+
+
+class Queries:
+    """Asks the scheduler. If it doesn't answer, folds the log here, with the same code.
+
+    Args:
+        cluster: what to ask.
+        on_silence: called whenever the scheduler didn't answer and the log is read in its place.
+    """
+
+    def __init__(self, cluster: Cluster, on_silence: Callable[[], None] = _say_nothing) -> None:
+        self._cluster = cluster
+        self._on_silence = on_silence
+
+    async def batches(self) -> BatchesDocument:
+        """All batches."""
+        answer = await self._ask("status", {})
+        if answer is None:
+            from distribute.core.views import batches_view
+
+            answer = batches_view(await self._fold())
+        return cast("BatchesDocument", answer)
+
+    async def batch(self, batch: BatchId, **which: Any) -> BatchWithJobs:
+        """One batch and its jobs. `which` says which of its jobs are listed, as in `views.batch_view`.
+
+        Raises:
+            Refused: there is no such batch.
+        """
+        answer = await self._ask("batch", {"namespace": batch.namespace, "batch": batch.batch, **which})
+        if answer is None:
+            from distribute.core.views import batch_view
+
+            state = await self._fold()
+            if batch not in state.batches:
+                raise no_such_batch(batch)
+            answer = batch_view(state, batch, **which)
+        if "error" in answer:
+            raise no_such_batch(batch)
+        return cast("BatchWithJobs", answer)
+
+    async def job(self, job: JobId) -> JobDocument:
+        """One job.
+
+        Raises:
+            Refused: there is no such batch or job.
+        """
+        for found in (await self.batch(job.batch_id, job=job.job))["job_list"]:
+            if found["job"] == job.job:
+                return found
+        batch = printable(str(job.batch_id))
+        raise Refused(
+            f"{batch} has no job {printable(job.job)!r}; "
+            f"`distribute status {argument(str(job.batch_id))}` lists its jobs"
+        )
+
+    async def nodes(self) -> NodesDocument:
+        """All nodes. Folded here, the answer lacks what only heartbeats tell, such as the load."""
+        answer = await self._ask("nodes", {})
+        if answer is None:
+            from distribute.core.views import nodes_view
+
+            answer = nodes_view(await self._fold(), {}, frozenset())
+        return cast("NodesDocument", answer)
+
+    async def match(self, capabilities: list[str], shapes: list[dict[str, int] | None]) -> MatchDocument:
+        """How many nodes could run jobs that need these capabilities, for each shape.
+
+        Args:
+            capabilities: what a node must be able to do.
+            shapes: the resources of a job each (`cpus`, `memory_bytes`, `gpus`); None: a whole node.
+        """
+        answer = await self._ask("match", {"capabilities": capabilities, "shapes": shapes})
+        if answer is None:
+            from distribute.core.specs import Resources
+            from distribute.core.views import match_view
+
+            wanted = [None if shape is None else Resources(**shape) for shape in shapes]
+            answer = match_view(await self._fold(), frozenset(capabilities), wanted)
+        return cast("MatchDocument", answer)
+
+    async def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any] | None:
+        """The scheduler's answer; None: it does not answer."""
+        try:
+            return await ask(self._cluster, verb, question)
+        except Unreachable:
+            self._on_silence()
+            return None
+
+    async def _fold(self) -> State:
+        """The state as of now, folded from the whole log."""
+        from distribute.core.fold import apply
+        from distribute.core.state import State
+
+        state = State()
+        until = await self._cluster.log.last_seq()
+        if until:
+            async for events in self._cluster.log.follow(after=0, until=until):
+                for recorded in events:
+                    apply(state, recorded)
+        return state
+
+
+async def ask(cluster: Cluster, verb: str, question: dict[str, Any]) -> dict[str, Any]:
+    """The scheduler's answer to a query.
+
+    Raises:
+        Unreachable: it does not answer.
+    """
+    return dict(orjson.loads(await cluster.queries.ask(verb, orjson.dumps(question))))
+
+
+def no_such_batch(batch: BatchId) -> Refused:
+    """The error for an unknown batch."""
+    return Refused(f"there is no batch {printable(str(batch))}; `distribute status` lists those there are")

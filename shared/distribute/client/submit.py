@@ -1,0 +1,114 @@
+"""Submitting a batch: check it against the cluster, store its inputs, append it, whole or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from distribute.client.batch_log import read_standing
+from distribute.client.control import delete
+from distribute.client.upload import OnBytes, upload
+from distribute.client.words import argument, printable
+from distribute.core.errors import Conflict, Refused
+from distribute.core.events import Guard, Submitted
+from distribute.core.fold_batch import needs
+
+if TYPE_CHECKING:
+    from distribute.client.documents import MatchDocument
+    from distribute.client.person import Person
+    from distribute.client.queries import Queries
+    from distribute.core.ids import BatchId
+    from distribute.core.specs import BatchSpec
+    from distribute.core.state import Shape
+    from distribute.ports import Cluster
+
+
+class Fit(NamedTuple):
+    """On how many of the cluster's nodes a batch's jobs could run."""
+
+    match: MatchDocument
+    """The cluster's answer, with the shapes of jobs in the order of the batch."""
+    jobs_by_fit: dict[int, int]
+    """How many jobs could run on how many nodes: `{2: 30, 1: 5}`, 30 jobs on two nodes, 5 on one."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why some job could run on none of the nodes. None: each could run somewhere."""
+        return self.match["problem"]
+
+
+async def check(queries: Queries, spec: BatchSpec) -> Fit:
+    """On how many of the nodes that are there now the batch's jobs could run."""
+    shapes = Counter(needs(spec, job)[0] for job in spec.work.jobs)
+    match = await queries.match(sorted(spec.required_capabilities), [_resources(shape) for shape in shapes])
+    jobs_by_fit: Counter[int] = Counter()
+    for fit, jobs in zip(match["fit"], shapes.values(), strict=True):
+        jobs_by_fit[fit] += jobs
+    return Fit(match, dict(sorted(jobs_by_fit.items(), reverse=True)))
+
+
+async def refuse_if_taken(cluster: Cluster, batch: BatchId) -> None:
+    """Raises `Refused` if there is a batch of this name."""
+    if (await read_standing(cluster, batch)).course.exists:
+        raise _taken(batch)
+
+
+async def submit(
+    cluster: Cluster,
+    person: Person,
+    spec: BatchSpec,
+    sources: Mapping[str, Path],
+    *,
+    replace: bool = False,
+    on_bytes: OnBytes = lambda done, total: None,
+) -> None:
+    """Store the inputs, and submit.
+
+    Args:
+        cluster: where it is to run.
+        person: who submits it.
+        spec: the batch.
+        sources: its input files, by sha256.
+        replace: kill and delete the batch that has its name now.
+        on_bytes: is told how many bytes of the inputs are stored, and of how many.
+
+    Raises:
+        Refused: a batch of this name exists, and is not to be replaced.
+        IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
+    """
+    if sources:
+        await upload(cluster.store, sources, on_bytes)
+    event = Submitted(
+        **person.stamp(), namespace=spec.namespace, batch=spec.batch, user=person.name, spec=spec
+    )
+    noise_seq = 0
+    while True:
+        course, scope_seq = await read_standing(cluster, spec.id)
+        if course.exists and not replace:
+            raise _taken(spec.id)
+        if course.exists:
+            await delete(cluster, person, spec.id, replacing=True)
+            continue
+        try:
+            await cluster.log.append(event, Guard(max(scope_seq, noise_seq)))
+        except Conflict as conflict:
+            noise_seq = conflict.last_seq
+        else:
+            return
+
+
+def _resources(shape: Shape) -> dict[str, int] | None:
+    """A shape as the query spells it; None: a whole node."""
+    if shape.whole_node:
+        return None
+    return {"cpus": shape.cpus, "memory_bytes": shape.memory_bytes, "gpus": shape.gpus}
+
+
+def _taken(batch: BatchId) -> Refused:
+    name = printable(str(batch))
+    return Refused(
+        f"there is a batch {name} already: give this one another batch_name, replace that one with "
+        f"`distribute add --replace`, or first `distribute delete {argument(str(batch))}`"
+    )

@@ -1,0 +1,55 @@
+"""Sending a batch's inputs to the store, each content once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distribute.client.words import printable
+from distribute.core.errors import InputError
+
+if TYPE_CHECKING:
+    from distribute.ports import ArtifactStore
+
+PARALLEL_FILES = 128
+"""How many files are handed to the store at once. The store itself knows how many to send at a time."""
+
+OnBytes = Callable[[int, int], None]
+"""Is told how many bytes are done, and of how many."""
+
+
+async def upload(store: ArtifactStore, sources: Mapping[str, Path], on_bytes: OnBytes) -> None:
+    """Store the files of `sources` (by sha256) that the store lacks.
+
+    Raises:
+        IntegrityError: a file changed since its digest was taken.
+        InputError: a file can't be read any more.
+        StorageFull: the cluster has no room.
+    """
+    try:
+        sizes = {path: path.stat().st_size for path in sources.values()}
+        total, sent = sum(sizes.values()), 0
+
+        async def work(queue: Iterator[tuple[str, Path]]) -> None:
+            nonlocal sent
+            for sha256, path in queue:
+                await store.put_input(path, sha256)
+                sent += sizes[path]
+                on_bytes(sent, total)
+
+        queue = iter(sources.items())
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(min(PARALLEL_FILES, len(sources))):
+                tasks.create_task(work(queue))
+    except OSError as error:
+        raise _unreadable(error) from error
+    except ExceptionGroup as errors:
+        # Several at once usually have one cause, such as no room: the first one names it.
+        first = errors.exceptions[0]
+        raise (_unreadable(first) if isinstance(first, OSError) and first.filename else first) from errors
+
+
+def _unreadable(error: OSError) -> InputError:
+    return InputError(f"{printable(str(error.filename))}: can't be read any more: {error.strerror}")

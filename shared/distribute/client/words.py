@@ -1,0 +1,32 @@
+"""Names as messages show them: on one line, and as a shell takes them."""
+
+from __future__ import annotations
+
+import shlex
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with everything escaped that a terminal could take for a command."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+def argument(name: str) -> str:
+    """A name as a person types it into a shell. For messages that say what to type."""
+    if name.isprintable():
+        return shlex.quote(name)
+    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    return "$'" + "".join(char if char.isprintable() else _bytes_of(char) for char in escaped) + "'"
+
+
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """`1 file`, `2 files`. `things` is the plural where it is not `thing` with an s."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
+
+
+def _bytes_of(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))

@@ -1,0 +1,65 @@
+"""The record of a cluster that runs on this computer: where it is, and which process runs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from distribute.system import process_identity, write_whole
+
+
+class ClusterRecord(NamedTuple):
+    """A cluster that runs here. `process` identifies its process (see `process_identity`).
+
+    `verb` is the one that started it, `up` or `server`.
+    """
+
+    server: str
+    pid: int
+    process: str
+    dir: str
+    nodes: tuple[str, ...]
+    verb: str
+
+    @property
+    def runs(self) -> bool:
+        """Does its process still run?"""
+        return process_identity(self.pid) == self.process
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The record as JSON shows it."""
+        return self._asdict()
+
+    def write(self, path: Path) -> None:
+        """Write it to `path`. Raises OSError."""
+        write_whole(path, orjson.dumps(self.document))
+
+
+def read_record(path: Path) -> ClusterRecord | None:
+    """The record at `path`; None if there is no such file.
+
+    Raises:
+        ValueError: the file is not a record.
+        OSError: it can't be read.
+    """
+    try:
+        written = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    if not isinstance(written, dict):
+        raise ValueError("it is not a JSON object")  # noqa: TRY004
+    try:
+        record = ClusterRecord(**written)
+    except TypeError as error:
+        raise ValueError(f"it has not the right keys: {error}") from error
+    texts = (record.server, record.process, record.dir, record.verb)
+    if not isinstance(record.nodes, list) or not all(
+        isinstance(text, str) for text in (*texts, *record.nodes)
+    ):
+        raise ValueError("one of its values is of the wrong type")
+    if not isinstance(record.pid, int) or record.pid <= 0:
+        raise ValueError(f"its pid is {record.pid!r}")
+    return record._replace(nodes=tuple(record.nodes))

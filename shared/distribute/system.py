@@ -1,0 +1,83 @@
+"""What our processes ask of the operating system, each in one place: whole files, other processes' ends."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_prctl = ctypes.CDLL(None).prctl
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: a reader never sees half of it. Makes missing parent folders.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def exit_of(pid: int) -> asyncio.Future[None]:
+    """A future that is done when a process has ended, whether it is our child or not.
+
+    It is done at once if there is no such process. Cancel it to stop waiting.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        future.set_result(None)
+        return future
+
+    def ended() -> None:
+        if not future.done():
+            future.set_result(None)
+
+    def clean_up(_: object) -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+    loop.add_reader(descriptor, ended)
+    future.add_done_callback(clean_up)
+    return future
+
+
+def process_identity(pid: int) -> str | None:
+    """What tells a process from every other one, also from a later one with the same pid.
+
+    None: there is no such process, or it has ended and only waits for its parent.
+    """
+    try:
+        # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html: the name may hold blanks and brackets.
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    started_ticks = fields[18]
+    return None if state in {"Z", "X"} else f"{boot}/{pid}/{started_ticks}"
+
+
+def end_with_parent(number: signal.Signals) -> Callable[[], None]:
+    """A `preexec_fn` that has the kernel send a signal to the child when its parent ends, even by SIGKILL.
+
+    "Parent" is the thread that starts the child.
+    """
+    # Everything is looked up before the fork: the child may only make the call.
+    value = int(number)
+
+    def ask_the_kernel() -> None:
+        _prctl(_PR_SET_PDEATHSIG, value)
+
+    return ask_the_kernel

@@ -1,0 +1,110 @@
+"""Results come out of packs as they went in, each object is fetched once, what is there is not fetched."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distribute.client.pull.fetching import Pulled, fetch
+from distribute.client.pull.listing import Listing, WantedFile
+from distribute.core.manifest import StoredFile, StoredObject
+from distribute.testing.file_store import FileStore
+
+NAME = "jane/sweep/job/1/0"
+
+
+class CountingStore(FileStore):
+    """A store that counts how often an object was asked for."""
+
+    asked = 0
+
+    async def get_result(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
+        self.asked += 1
+        async for piece in super().get_result(stored):
+            yield piece
+
+
+async def pack(store: FileStore, content: bytes) -> StoredObject:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(content), 7):
+            yield content[start : start + 7]
+
+    stored = await store.put_result(NAME, "ws1", pieces())
+    await store.commit_result(stored)
+    return stored
+
+
+def wanted_file(name: str, content: bytes, start: int, stop: int) -> WantedFile:
+    part = content[start:stop]
+    digest = hashlib.sha256(part).hexdigest()
+    return WantedFile(
+        (b"job", name.encode()),
+        StoredFile(path=name, size_bytes=len(part), sha256=digest, object=0 if part else None, offset=start),
+    )
+
+
+async def pull(store: FileStore, stored: StoredObject, files: list[WantedFile], folder: Path) -> Pulled:
+    wanted = Listing(files=[(stored if file.file.object is not None else None, file) for file in files])
+    told = [(0, wanted.size_bytes)]
+    pulled = await fetch(store, wanted, folder, lambda done, total: told.append((done, total)))
+    assert told[-1] == (wanted.size_bytes, wanted.size_bytes)
+    return pulled
+
+
+RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted), min_size=1, max_size=6)
+
+
+@given(content=st.binary(min_size=60, max_size=60), ranges=RANGES)
+def test_every_file_of_a_pack_comes_out_right_even_where_they_overlap(
+    tmp_path_factory, content: bytes, ranges: list[list[int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("pull")
+    files = [wanted_file(f"f{n}", content, start, stop) for n, (start, stop) in enumerate(ranges)]
+
+    async def run() -> Pulled:
+        store = CountingStore(folder / "store")
+        return await pull(store, await pack(store, content), files, folder / "out")
+
+    pulled = asyncio.run(run())
+    assert (pulled.fetched, pulled.problems) == (len(files), [])
+    for n, (start, stop) in enumerate(ranges):
+        assert (folder / "out" / "job" / f"f{n}").read_bytes() == content[start:stop]
+
+
+async def test_a_pack_is_fetched_once_and_only_for_what_is_missing(tmp_path: Path) -> None:
+    content = bytes(range(100))
+    files = [wanted_file(f"f{n}", content, 10 * n, 10 * n + 10) for n in range(10)]
+    store = CountingStore(tmp_path / "store")
+    stored = await pack(store, content)
+    first = await pull(store, stored, files, tmp_path / "out")
+    assert (first.fetched, first.kept, store.asked) == (10, 0, 1)
+    second = await pull(store, stored, files, tmp_path / "out")
+    assert (second.fetched, second.kept, store.asked) == (0, 10, 1)
+    (tmp_path / "out/job/f3").write_bytes(b"spoiled")
+    third = await pull(store, stored, files, tmp_path / "out")
+    assert (third.fetched, third.kept, store.asked) == (1, 9, 2)
+    assert (tmp_path / "out/job/f3").read_bytes() == content[30:40]
+
+
+async def test_a_damaged_object_is_told_and_the_rest_comes(tmp_path: Path) -> None:
+    content = b"0123456789"
+    store = FileStore(tmp_path / "store")
+    stored = await pack(store, content)
+    lie = wanted_file("lie", b"9876543210", 0, 10)
+    pulled = await pull_despite(store, stored, [wanted_file("right", content, 0, 5), lie], tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out/job").iterdir()] == ["right"]
+    assert len(pulled.problems) == 1
+    assert "job/lie" in pulled.problems[0]
+
+
+async def pull_despite(
+    store: FileStore, stored: StoredObject, files: list[WantedFile], folder: Path
+) -> Pulled:
+    """Pull where some of it can't be had, so that the progress does not reach its end."""
+    wanted = Listing(files=[(stored, file) for file in files])
+    return await fetch(store, wanted, folder)

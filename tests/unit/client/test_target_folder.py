@@ -1,0 +1,185 @@
+"""What other machines sent never gets outside the folder that results are pulled into."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distribute.client.pull.target_folder import TargetFolder, safe_parts
+from distribute.core.errors import InputError, IntegrityError
+from distribute.core.manifest import StoredFile, StoredLink
+
+
+def stored(path: str | bytes, content: bytes = b"", *, executable: bool = False) -> StoredFile:
+    raw = path.encode() if isinstance(path, str) else path
+    return StoredFile(
+        path=raw.decode(errors="replace"),
+        raw_path=base64.b64encode(raw).decode(),
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        executable=executable,
+    )
+
+
+def write(target: TargetFolder, file: StoredFile, content: bytes) -> None:
+    with target.new_file(safe_parts(file), file) as new:
+        new.write(content)
+
+
+def everything_in(folder: Path) -> set[str]:
+    return {os.fsdecode(os.path.relpath(path, folder)) for path in folder.rglob("*")}
+
+
+NAMES = st.sampled_from([b"..", b".", b"", b"a", b"b", b"link", b"file", b"\xff", b"new\nline", b"sp ace"])
+PATHS = st.lists(NAMES, min_size=1, max_size=5).map(b"/".join) | st.binary(min_size=1, max_size=30)
+
+
+@given(paths=st.lists(PATHS, max_size=6))
+def test_no_path_leads_out_of_the_folder(paths: list[bytes]) -> None:
+    with tempfile.TemporaryDirectory() as base:
+        outside, folder = Path(base, "outside"), Path(base, "inside", "results")
+        outside.mkdir()
+        folder.mkdir(parents=True)
+        (outside / "file").write_bytes(b"mine")
+        (folder / "link").symlink_to(outside)
+        (folder / "file").symlink_to(outside / "file")
+        target = TargetFolder(folder)
+        for path in paths:
+            try:
+                write(target, stored(path, b"theirs"), b"theirs")
+            except (IntegrityError, InputError):
+                continue
+        assert everything_in(outside) == {"file"}
+        assert (outside / "file").read_bytes() == b"mine"
+        assert {path.name for path in Path(base).iterdir()} == {"outside", "inside"}
+        assert list(Path(base, "inside").iterdir()) == [folder]
+
+
+@given(
+    path=st.text(st.sampled_from("ab./"), min_size=1, max_size=12),
+    link=st.text(st.sampled_from("ab./"), max_size=12),
+)
+def test_no_link_leads_out_of_the_folder(path: str, link: str) -> None:
+    try:
+        parts = safe_parts(StoredLink(path=path, target=link))
+    except IntegrityError:
+        return
+    at = "/job/" + b"/".join(parts[:-1]).decode()
+    assert os.path.normpath(f"{at}/{link}").startswith("/job")
+
+
+def test_a_file_gets_its_name_only_with_the_right_digest(tmp_path: Path) -> None:
+    target = TargetFolder(tmp_path)
+    with pytest.raises(IntegrityError, match="its digest differs"):
+        write(target, stored("out.txt", b"what was left"), b"what came")
+    assert everything_in(tmp_path) == set()
+
+
+def test_a_write_that_is_cut_off_leaves_nothing(tmp_path: Path) -> None:
+    file = stored("out.txt", b"all of it")
+
+    def write_half() -> None:
+        with TargetFolder(tmp_path).new_file((b"out.txt",), file) as new:
+            new.write(b"all")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
+    assert everything_in(tmp_path) == set()
+
+
+def test_names_that_are_no_text_arrive_as_they_were(tmp_path: Path) -> None:
+    write(TargetFolder(tmp_path), stored(b"a\xff/new\nline"), b"")
+    assert (tmp_path / "a\udcff" / "new\nline").is_file()
+
+
+def test_the_longest_name_there_can_be_fits(tmp_path: Path) -> None:
+    write(TargetFolder(tmp_path), stored("x" * 255, b"1"), b"1")
+    assert (tmp_path / ("x" * 255)).read_bytes() == b"1"
+
+
+def test_programs_stay_programs(tmp_path: Path) -> None:
+    target = TargetFolder(tmp_path)
+    write(target, stored("run", b"#!", executable=True), b"#!")
+    write(target, stored("data", b"#!"), b"#!")
+    assert (tmp_path / "run").stat().st_mode & stat.S_IXUSR
+    assert not (tmp_path / "data").stat().st_mode & stat.S_IXUSR
+
+
+def test_what_is_there_is_known_by_its_digest(tmp_path: Path) -> None:
+    target = TargetFolder(tmp_path)
+    file = stored("sub/out.txt", b"right")
+    assert not target.holds(safe_parts(file), file)
+    write(target, file, b"right")
+    assert target.holds(safe_parts(file), file)
+    (tmp_path / "sub/out.txt").write_bytes(b"wrong")
+    assert not target.holds(safe_parts(file), file)
+
+
+def test_what_is_there_is_made_executable_where_it_should_be(tmp_path: Path) -> None:
+    target = TargetFolder(tmp_path)
+    (tmp_path / "run").write_bytes(b"#!")
+    assert target.holds((b"run",), stored("run", b"#!", executable=True))
+    assert (tmp_path / "run").stat().st_mode & stat.S_IXUSR
+
+
+@pytest.mark.parametrize("kind", ["link", "folder", "pipe", "socket"])
+def test_what_is_no_file_holds_no_file(tmp_path: Path, kind: str) -> None:
+    place = tmp_path / "out"
+    if kind == "link":
+        (tmp_path / "real").write_bytes(b"1")
+        place.symlink_to("real")
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        os.mknod(place, stat.S_IFSOCK | 0o600)
+    assert not TargetFolder(tmp_path).holds((b"out",), stored("out", b"1"))
+
+
+def test_a_link_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "job").symlink_to("/")
+    with pytest.raises(InputError, match=r"/job: a link or file is where a folder belongs; move it away"):
+        write(TargetFolder(tmp_path), stored("job/etc"), b"")
+
+
+def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match=r"/out: can't be written: Is a directory"):
+        write(TargetFolder(tmp_path), stored("out"), b"")
+    assert everything_in(tmp_path) == {"out"}
+
+
+@pytest.mark.parametrize(
+    ("where", "why"),
+    [
+        ("file", "File exists"),
+        ("file/below", "Not a directory"),
+        ("nowhere", "File exists"),
+        ("/proc/none", "No such file"),
+    ],
+)
+def test_a_folder_that_can_t_be_is_named(where: str, why: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to("not-there")
+    with pytest.raises(InputError, match=rf"{where}: can't hold results: {why}.*--save-dir$"):
+        TargetFolder(tmp_path / where).make_folder((b"job",))
+
+
+def test_links_are_made_anew_and_kept_where_right(tmp_path: Path) -> None:
+    target = TargetFolder(tmp_path)
+    target.make_link((b"link",), "old")
+    target.make_link((b"link",), "new")
+    made = (tmp_path / "link").lstat().st_ino
+    target.make_link((b"link",), "new")
+    assert (tmp_path / "link").readlink() == Path("new")
+    assert (tmp_path / "link").lstat().st_ino == made
