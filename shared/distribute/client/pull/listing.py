@@ -128,16 +128,15 @@ class _Lister:
         """Add what a build printed. A build leaves nothing else."""
         if build.outputs is None:
             return
-        name = f"{build.batch}_build_output-{build.node}.txt"
-        with self._named(os.fsencode(name)):
+        name = os.fsencode(f"{build.batch}_build_output-{build.node}.txt")
+        with self._named(name):
             manifest = await read_manifest(self._store, build.outputs)
-            self._listed.left_out.extend(
-                f"{self.at(os.fsencode(name))}: {line}" for line in manifest.left_out
-            )
+            self._listed.left_out.extend(f"{self.at(name)}: {line}" for line in manifest.left_out)
             for entry in manifest.entries:
-                if entry.path != name or not isinstance(entry, StoredFile):
-                    raise IntegrityError(f"its list of files names {entry.path!r}, which no build leaves")
-                self._list_entry(manifest, entry, safe_parts(entry))
+                with self._named(name):
+                    if safe_parts(entry) != (name,) or not isinstance(entry, StoredFile):
+                        raise IntegrityError(f"its list of files names {entry.path!r}, which no build leaves")
+                    self._list_entry(manifest, entry, (name,))
 
     def _list_entry(self, manifest: Manifest, entry: Entry, path: Parts) -> None:
         place = (*self._base, *path)

@@ -1,0 +1,96 @@
+"""A cluster in memory for tests of the client: a log, a store in a folder, and nobody who answers queries."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from distribute.client.person import Person
+from distribute.core.errors import Unreachable
+from distribute.core.events import Event, Guard
+from distribute.core.ids import JobId
+from distribute.core.manifest import Entry, Manifest, Outputs, StoredObject
+from distribute.testing import builders as make
+from distribute.testing.file_store import FileStore
+from distribute.testing.memory_log import MemoryLog
+
+JANE = Person("jane", make.new_id, lambda: datetime(2030, 1, 1, tzinfo=UTC))
+
+
+class NobodyAnswers:
+    """Queries without a scheduler."""
+
+    async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
+        raise Unreachable(f"nobody answers {verb!r}")
+
+    def serving(self, verb: str, handler: Any) -> AbstractAsyncContextManager[None]:
+        raise NotImplementedError("no service runs here")
+
+
+class Printed:
+    """Live output: what was sent, and what comes."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[JobId, int], asyncio.Queue[bytes]] = {}
+
+    async def send(self, job: JobId, attempt: int, text: bytes) -> None:
+        await self._queue(job, attempt).put(text)
+
+    async def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncGenerator[bytes, None]:
+        queue = self._queue(job, attempt)
+        while True:
+            yield await queue.get()
+
+    def _queue(self, job: JobId, attempt: int) -> asyncio.Queue[bytes]:
+        return self._texts.setdefault((job, attempt), asyncio.Queue())
+
+
+class MemoryCluster:
+    """`ports.Cluster`, for one test."""
+
+    connected = True
+
+    def __init__(self, folder: Path) -> None:
+        self.log = MemoryLog()
+        self.store = FileStore(folder)
+        self.live = Printed()
+        self.queries = NobodyAnswers()
+
+    def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
+        return lambda: None
+
+    async def say(self, *events: Event) -> None:
+        """Somebody appends events, each under a guard that lets it pass, whatever it says."""
+        for event in events:
+            last = await self.log.last(event.scope)
+            await self.log.append(event, Guard(last.seq if last is not None else 0))
+
+    def types(self) -> list[str]:
+        """The types of all events in the log."""
+        return [recorded.event.type for recorded in self.log.stored.between(0, self.log.stored.last_seq)]
+
+    async def until(self, event_type: str) -> None:
+        """Wait until the log has an event of a type."""
+        async with asyncio.timeout(20):
+            async for _ in self.log.follow(after=0):
+                if event_type in self.types():
+                    return
+
+    async def keep(self, content: bytes, name: str = "lab/sweep/job1/1/0") -> StoredObject:
+        """An object of the archive."""
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            yield content
+
+        stored = await self.store.put_result(name, "ws1", pieces())
+        await self.store.commit_result(stored)
+        return stored
+
+
+def left(*entries: Entry, objects: tuple[StoredObject, ...] = ()) -> Outputs:
+    """What a job left, by its manifest."""
+    return Outputs(inline=Manifest(entries=entries, objects=objects))

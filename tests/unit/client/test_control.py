@@ -1,0 +1,120 @@
+"""Killing and deleting act on what the fold accepts of a batch, whatever else lies in the log."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import JANE, MemoryCluster
+from distribute.client.control import delete, drain, kill, undrain
+from distribute.client.queries import Queries
+from distribute.client.submit import refuse_if_taken, submit
+from distribute.core.errors import Refused
+from distribute.core.ids import BatchId, JobId
+from distribute.testing import builders as make
+
+SPEC = make.batch(1)
+RUNS = (make.joined(), make.submitted(SPEC), make.assigned(), make.claimed(), make.started())
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Any:
+    return MemoryCluster(tmp_path)
+
+
+async def test_a_batch_is_killed_and_deleted_once_it_is_over(cluster: Any) -> None:
+    await cluster.say(*RUNS)
+    deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
+    await cluster.until("kill_requested")
+    assert "deleted" not in cluster.types()
+    await cluster.say(make.released(reason="killed"), make.completed(SPEC, state="killed"))
+    await deleting
+    assert cluster.types()[-1] == "deleted"
+
+
+async def test_a_completed_that_the_fold_refuses_lets_nobody_delete(cluster: Any) -> None:
+    """The job still runs: a scheduler that had not read so, or a forger, said that the batch is over."""
+    await cluster.say(*RUNS, make.completed(SPEC, state="killed"))
+    deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
+    await cluster.until("kill_requested")
+    await cluster.say(make.completed(SPEC, state="killed"))
+    await asyncio.sleep(0)
+    assert "deleted" not in cluster.types()
+    assert not deleting.done()
+    await cluster.say(make.released(reason="killed"), make.completed(SPEC, state="killed"))
+    await deleting
+    assert cluster.types()[-1] == "deleted"
+
+
+async def test_replacing_says_which_end_caused_the_deletion(cluster: Any) -> None:
+    await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC))
+    end = make.completed(SPEC, state="killed")
+    await cluster.say(end)
+    await submit(cluster, JANE, SPEC, {}, replace=True)
+    deleted, submitted = (recorded.event for recorded in cluster.log.stored.between(3, 5))
+    assert (deleted.type, deleted.causation) == ("deleted", end.id)
+    assert (submitted.type, submitted.causation) == ("submitted", None)
+
+
+async def test_a_batch_that_is_retried_meanwhile_is_not_deleted(cluster: Any) -> None:
+    await cluster.say(*RUNS)
+    deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
+    await cluster.until("kill_requested")
+    await cluster.say(
+        make.released(reason="killed"), make.completed(SPEC, state="killed"), make.retry_requested(SPEC)
+    )
+    with pytest.raises(Refused, match="lab/sweep runs again: somebody had it retried; it was not deleted"):
+        await deleting
+    assert "deleted" not in cluster.types()
+
+
+async def test_a_deleted_that_the_fold_refuses_frees_no_name(cluster: Any) -> None:
+    """Else the next submission would be stored, and counted by nobody."""
+    await cluster.say(*RUNS, make.deleted(SPEC))
+    with pytest.raises(Refused, match="there is a batch lab/sweep already"):
+        await submit(cluster, JANE, SPEC, {})
+    with pytest.raises(Refused, match="there is a batch lab/sweep already"):
+        await refuse_if_taken(cluster, SPEC.id)
+
+
+async def test_a_name_is_free_again_once_its_batch_is_deleted(cluster: Any) -> None:
+    await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
+    await delete(cluster, JANE, SPEC.id)
+    await submit(cluster, JANE, SPEC, {})
+    assert cluster.types()[-2:] == ["deleted", "submitted"]
+
+
+async def test_who_is_second_to_submit_a_name_is_told(cluster: Any) -> None:
+    first, second = submit(cluster, JANE, SPEC, {}), submit(cluster, JANE, SPEC, {})
+    outcomes = await asyncio.gather(first, second, return_exceptions=True)
+    (refused,) = [outcome for outcome in outcomes if outcome is not None]
+    assert isinstance(refused, Refused)
+    assert cluster.types() == ["submitted"]
+
+
+async def test_only_what_is_not_over_can_be_killed(cluster: Any) -> None:
+    queries = Queries(cluster)
+    with pytest.raises(Refused, match="there is no batch lab/none"):
+        await kill(cluster, queries, JANE, BatchId("lab", "none"))
+    await cluster.say(*RUNS, make.completed(SPEC, state="failed"))  # which the fold refuses
+    await kill(cluster, queries, JANE, JobId(*SPEC.id, "job1"))
+    await cluster.say(make.finished(succeeded=False))
+    with pytest.raises(Refused, match=r"lab/sweep/job1 is over \(killed\): there is nothing to kill"):
+        await kill(cluster, queries, JANE, JobId(*SPEC.id, "job1"))
+    await cluster.say(make.completed(SPEC, state="killed"))
+    with pytest.raises(Refused, match="lab/sweep is over: there is nothing to kill"):
+        await kill(cluster, queries, JANE, SPEC.id)
+
+
+async def test_a_node_is_drained_and_takes_jobs_again(cluster: Any) -> None:
+    with pytest.raises(Refused, match="there is no node 'ws1'; `distribute nodes` lists those there are"):
+        await drain(cluster, JANE, "ws1")
+    await cluster.say(make.joined())
+    await drain(cluster, JANE, "ws1", reason="new disk")
+    await undrain(cluster, JANE, "ws1")
+    drained, undrained = (recorded.event for recorded in cluster.log.stored.between(1, 3))
+    assert (drained.type, drained.reason, drained.author) == ("drain_requested", "new disk", "jane")
+    assert (undrained.type, undrained.author) == ("undrained", "jane")

@@ -1,0 +1,70 @@
+"""Whoever waits for a batch is told of the end that the fold accepts."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import MemoryCluster
+from distribute.client.documents import BatchDocument
+from distribute.client.follow import follow_to_end
+from distribute.core.errors import Refused
+from distribute.testing import builders as make
+
+SPEC = make.batch(2)
+HALF = (
+    make.joined(),
+    make.submitted(SPEC),
+    make.assigned("job1"),
+    make.claimed("job1"),
+    make.finished("job1"),
+)
+REST = (make.job_archived("job1"), make.assigned("job2"), make.claimed("job2"))
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Any:
+    return MemoryCluster(tmp_path)
+
+
+async def test_an_end_that_the_fold_refuses_ends_no_waiting(cluster: Any) -> None:
+    told: list[tuple[str, int]] = []
+
+    def note(found: BatchDocument) -> None:
+        told.append((found["state"], found["jobs"]["succeeded"]))
+
+    await cluster.say(*HALF, make.completed(SPEC), make.batch_archived(SPEC))
+    following = asyncio.create_task(follow_to_end(cluster, SPEC.id, on_figures=note))
+    await cluster.say(*REST, make.completed(SPEC), make.batch_archived(SPEC))
+    await asyncio.sleep(0)
+    assert not following.done()
+    await cluster.say(make.finished("job2", succeeded=False), make.job_archived("job2"))
+    await cluster.say(make.completed(SPEC, state="failed", reason="a reason"), make.batch_archived(SPEC))
+    ended = await following
+    assert (ended["state"], ended["reason"], ended["archived"]) == ("failed", "a reason", True)
+    assert (ended["jobs"]["succeeded"], ended["jobs"]["failed"]) == (1, 1)
+    assert told[0] == ("running", 1)
+    assert told[-1] == ("failed", 1)
+
+
+async def test_the_archive_is_waited_for_only_if_asked(cluster: Any) -> None:
+    await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
+    assert not (await follow_to_end(cluster, SPEC.id, archived=False))["archived"]
+    following = asyncio.create_task(follow_to_end(cluster, SPEC.id))
+    await asyncio.sleep(0)
+    assert not following.done()
+    await cluster.say(make.batch_archived(SPEC))
+    assert (await following)["archived"]
+
+
+async def test_a_batch_that_is_not_there_or_is_deleted_meanwhile(cluster: Any) -> None:
+    with pytest.raises(Refused, match="there is no batch lab/sweep"):
+        await follow_to_end(cluster, SPEC.id)
+    await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
+    following = asyncio.create_task(follow_to_end(cluster, SPEC.id))
+    await cluster.say(make.deleted(SPEC))
+    with pytest.raises(Refused, match="there is no batch lab/sweep"):
+        await following

@@ -1,0 +1,137 @@
+"""What can't be read of a batch's results is named, and keeps nothing else from being pulled."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import MemoryCluster, left
+from distribute.client.pull.fetching import Pulled, fetch
+from distribute.client.pull.filters import Filter
+from distribute.client.pull.listing import Listing, list_results
+from distribute.core.errors import InputError
+from distribute.core.events import Finished, Recorded
+from distribute.core.manifest import Entry, Outputs, StoredFile, StoredFolder, StoredLink
+from distribute.core.projections.results import BatchResults
+from distribute.testing import builders as make
+
+CONTENT = b"what the job left"
+SPEC = make.batch(2)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Any:
+    return MemoryCluster(tmp_path / "store")
+
+
+def file(path: str, content: bytes = CONTENT, **fields: Any) -> StoredFile:
+    digest = hashlib.sha256(content).hexdigest()
+    return StoredFile(**{"path": path, "size_bytes": len(content), "sha256": digest, "object": 0} | fields)
+
+
+async def run(cluster: Any, outputs: dict[str, Outputs | None]) -> None:
+    """Both jobs of the batch leave something, and it is archived."""
+    await cluster.say(make.joined(), make.submitted(SPEC))
+    for job, what in outputs.items():
+        await cluster.say(make.assigned(job), make.claimed(job), make.finished(job, outputs=what))
+        await cluster.say(make.job_archived(job))
+
+
+async def pull(cluster: Any, folder: Path) -> tuple[Listing, Pulled]:
+    listing = await list_results(cluster, SPEC.id, Filter())
+    return listing, await fetch(cluster.store, listing, folder)
+
+
+BAD_ENTRIES: list[Entry] = [
+    file("/etc/passwd"),
+    file("../../../x"),
+    file("a/../../../../x"),
+    file("", size_bytes=len(CONTENT)),
+    file("nul\0"),
+    file("bad base64", raw_path="%%%"),
+    file("no such object", object=7),
+    file("no object", object=None),
+    file("x" * 300),
+    file("another digest", sha256="0" * 64),
+    file("beyond its end", offset=10),
+    StoredLink(path="link", target="/etc"),
+    StoredLink(path="link", target="../../up"),
+    StoredFolder(path="../folder"),
+    StoredFile(path="raw", raw_path=base64.b64encode(b"../../raw").decode(), size_bytes=0, sha256="0" * 64),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_ENTRIES, ids=lambda entry: entry.path[:20])
+async def test_a_bad_entry_is_named_and_all_others_come(cluster: Any, bad: Entry, tmp_path: Path) -> None:
+    stored = await cluster.keep(CONTENT)
+    good = left(bad, file("good"), objects=(stored,))
+    await run(cluster, {"job1": good, "job2": left(file("other"), objects=(stored,))})
+    listing, pulled = await pull(cluster, tmp_path / "out")
+    (problem,) = [*listing.problems, *pulled.problems]
+    assert "lab/sweep/job1" in problem
+    found = {
+        str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()
+    }
+    assert found == {"lab/sweep/job1/good", "lab/sweep/job2/other"}
+    assert {path.name for path in tmp_path.iterdir()} == {"store", "out"}
+
+
+async def test_a_manifest_that_can_t_be_read_is_named_and_all_others_come(
+    cluster: Any, tmp_path: Path
+) -> None:
+    stored = await cluster.keep(CONTENT)
+    for text in (b"{", b'{"entries": 3}', b'{"entries": [{"kind": "file", "path": "x"}]}'):
+        cluster = MemoryCluster(tmp_path / f"store{len(text)}")
+        stored, manifest = await cluster.keep(CONTENT), await cluster.keep(text)
+        gone = manifest.model_copy(update={"nuid": "9" * 22})
+        for unreadable in (Outputs(stored=manifest), Outputs(stored=gone)):
+            cluster.log = MemoryCluster(tmp_path / "unused").log
+            await run(cluster, {"job1": unreadable, "job2": left(file("other"), objects=(stored,))})
+            listing, pulled = await pull(cluster, tmp_path / "out")
+            assert [problem[:31] for problem in listing.problems] == ["lab/sweep/job1: can't be pulled"]
+            assert (pulled.fetched + pulled.kept, pulled.problems) == (1, [])
+
+
+async def test_files_that_stand_in_each_other_s_way_are_named(cluster: Any, tmp_path: Path) -> None:
+    stored = await cluster.keep(CONTENT)
+    await run(cluster, {"job1": left(file("a"), file("a/b"), file("c"), objects=(stored,)), "job2": None})
+    _, pulled = await pull(cluster, tmp_path / "out")
+    assert pulled.fetched == 2
+    (problem,) = pulled.problems
+    assert "/lab/sweep/job1/a" in problem
+
+
+async def test_a_folder_that_can_t_hold_results_is_told_at_once(cluster: Any, tmp_path: Path) -> None:
+    stored = await cluster.keep(CONTENT)
+    await run(cluster, {"job1": left(file("a"), objects=(stored,)), "job2": None})
+    (tmp_path / "out").touch()
+    with pytest.raises(InputError, match="out: can't hold results: File exists"):
+        await pull(cluster, tmp_path / "out")
+
+
+async def test_a_build_leaves_its_output_and_nothing_else(cluster: Any, tmp_path: Path) -> None:
+    stored = await cluster.keep(CONTENT)
+    await run(cluster, {"job1": left(file("a"), objects=(stored,)), "job2": None})
+    name = "sweep_build_output-ws1.txt"
+    outputs = left(file("job1/a", b"other"), file(name), objects=(stored,))
+    await cluster.say(make.build_finished("ws1", SPEC).model_copy(update={"outputs": outputs}))
+    listing, _ = await pull(cluster, tmp_path / "out")
+    assert (tmp_path / "out/lab/sweep" / name).read_bytes() == CONTENT
+    assert (tmp_path / "out/lab/sweep/job1/a").read_bytes() == CONTENT
+    (problem,) = listing.problems
+    assert "its list of files names 'job1/a', which no build leaves" in problem
+
+
+async def test_results_of_a_job_that_the_batch_does_not_have_count_for_nothing(cluster: Any) -> None:
+    """Even if such an event could be decoded: its name would lead out of the folder."""
+    names = {"namespace": "lab", "batch": "sweep", "job": "../../../x", "attempt": 1, "node": "ws1"}
+    forged = Finished.model_construct(**make.finished().model_dump() | names)
+    results = BatchResults(SPEC.id)
+    for recorded in make.record([make.submitted(SPEC)]):
+        results.fold(recorded)
+    results.fold(Recorded(2, 1.0, forged))
+    assert not results.jobs
