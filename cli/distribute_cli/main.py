@@ -10,9 +10,11 @@ from typing import Annotated
 import typer
 
 from distribute.core.errors import DistributeError, exit_code
+from distribute_cli.usage import UsageError, is_help, usage_line
 from distribute_cli.verbs import VerbGroup
 
 ENDED_BADLY = 1
+WRONG_USAGE = 2
 
 app = typer.Typer(
     cls=VerbGroup,
@@ -42,17 +44,23 @@ def _program(
 
 
 def main() -> None:
-    """Run the verb that the command line names. Exit codes are those of the interface."""
+    """Run the verb that the command line names. The exit codes are those of the interface."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names may hold what the terminal can't show
+            stream.reconfigure(errors="backslashreplace")  # the terminal may not be able to show some names
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except UsageError as error:
+        if is_help(error):
+            print(error)
+        else:
+            print(f"distribute: {usage_line(error)}", file=sys.stderr)
+        sys.exit(WRONG_USAGE)
     except DistributeError as error:
         for line in str(error).splitlines():
             print(f"distribute: {line}", file=sys.stderr)
         sys.exit(exit_code(error))
     except BrokenPipeError:
-        # The reader went away (`distribute status | head`). What is still buffered has nowhere to go.
+        # The reader has gone, as in `distribute status | head`. What is still buffered can't be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ENDED_BADLY)

@@ -232,6 +232,37 @@ def test_every_wrong_expression_is_named_with_place_and_cause() -> None:
     assert repeated.startswith("'*' is not a regular expression: nothing to repeat at character 1;")
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (
+            ("status", "jane/sweep", "--state", "runing"),
+            "--state: 'runing' is not one of its values; did you mean 'running'? (see `distribute status",
+        ),
+        (
+            ("add", "--priority", "high"),
+            "--priority takes a whole number, not 'high' (see `distribute add --help`)",
+        ),
+        (("add", "--priority", "101"), "--priority takes 100 or less, not 101 (see `distribute add --help`)"),
+        (("add", "--prio", "1"), "no such option: --prio"),
+        (("kill",), "missing argument 'BATCH|JOB' (see `distribute kill --help`)"),
+        (("logs", "a/b/c", "--attempt"), "option '--attempt' requires an argument"),
+        (("sttus",), "there is no verb 'sttus'; did you mean 'status'?"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_says_what_to_write(written: tuple[str, ...], told: str) -> None:
+    ended = program(*written)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"distribute: {told}")
+
+
+def test_without_a_verb_the_help_is_shown() -> None:
+    ended = program()
+    assert ended.returncode == 2
+    assert ended.stdout.startswith("Usage: ")
+
+
 @pytest.mark.parametrize("options", [["--all"], ["--state", "failed"]])
 def test_which_jobs_are_listed_is_about_one_batch(options: list[str]) -> None:
     ended = program("status", *options)
