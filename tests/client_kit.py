@@ -11,7 +11,7 @@ from typing import Any
 
 from distribute.client.person import Person
 from distribute.core.errors import Unreachable
-from distribute.core.events import Event, Guard
+from distribute.core.events import Event, Guard, guard_scope
 from distribute.core.ids import JobId
 from distribute.core.manifest import Entry, Manifest, Outputs, StoredObject
 from distribute.testing import builders as make
@@ -66,7 +66,7 @@ class MemoryCluster:
     async def say(self, *events: Event) -> None:
         """Somebody appends events, each under a guard that lets it pass, whatever it says."""
         for event in events:
-            last = await self.log.last(event.scope)
+            last = await self.log.last(guard_scope(event))
             await self.log.append(event, Guard(last.seq if last is not None else 0))
 
     def types(self) -> list[str]:

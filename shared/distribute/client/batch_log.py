@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from distribute.core.ids import BatchId
     from distribute.ports import Cluster
 
-BUILDS = frozenset({"build_started", "build_finished"})
-
 BATCH_TYPES = frozenset(
     kind.model_fields["type"].default for kind in get_args(get_args(Event)[0]) if issubclass(kind, BatchEvent)
 )
@@ -31,7 +29,7 @@ class BatchReader:
 
     def __init__(self, cluster: Cluster, batch: BatchId, fold: Callable[[Recorded], object]) -> None:
         self._log = cluster.log
-        self._only = Only(batch=batch, also=BUILDS)
+        self._only = Only(batch=batch)
         self._fold = fold
         self._read_seq = 0
 

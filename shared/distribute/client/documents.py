@@ -74,7 +74,10 @@ class BatchesDocument(TypedDict):
 
 
 class NodeDocument(TypedDict):
-    """A node: what it is, has and does. `load` and `owner_idle_s` are of its last heartbeat."""
+    """A node: what it is, has and does. `load` and `owner_idle_s` are of its last heartbeat.
+
+    `heard_at` is when the scheduler last heard of it. None: not since the scheduler started.
+    """
 
     node: str
     state: str
@@ -88,7 +91,9 @@ class NodeDocument(TypedDict):
     owner_idle_s: float | None
     version: str
     paused_until: str | None
+    quarantined_until: str | None
     reason: str | None
+    heard_at: str | None
 
 
 class NodesDocument(TypedDict):

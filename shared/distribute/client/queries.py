@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
         BatchWithJobs,
         JobDocument,
         MatchDocument,
+        NodeDocument,
         NodesDocument,
     )
     from distribute.core.ids import BatchId, JobId
@@ -33,11 +35,18 @@ class Queries:
     Args:
         cluster: what to ask.
         on_silence: called whenever the scheduler didn't answer and the log is read in its place.
+        clock: the time now, in seconds since 1970.
     """
 
-    def __init__(self, cluster: Cluster, on_silence: Callable[[], None] = _say_nothing) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        on_silence: Callable[[], None] = _say_nothing,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._cluster = cluster
         self._on_silence = on_silence
+        self._clock = clock
 
     async def batches(self) -> BatchesDocument:
         """All batches."""
@@ -61,7 +70,7 @@ class Queries:
             state = await self._fold()
             if batch not in state.batches:
                 raise no_such_batch(batch)
-            answer = batch_view(state, batch, **which)
+            answer = batch_view(state, batch, now=self._clock(), **which)
         if "error" in answer:
             raise no_such_batch(batch)
         return cast("BatchWithJobs", answer)
@@ -85,10 +94,22 @@ class Queries:
         """All nodes. Folded here, the answer lacks what only heartbeats tell, such as the load."""
         answer = await self._ask("nodes", {})
         if answer is None:
+            from distribute.core.agenda import Agenda
             from distribute.core.views import nodes_view
 
-            answer = nodes_view(await self._fold(), {}, frozenset())
+            answer = nodes_view(Agenda(await self._fold(), now=self._clock()), {})
         return cast("NodesDocument", answer)
+
+    async def node(self, name: str) -> NodeDocument:
+        """One node.
+
+        Raises:
+            Refused: there is no such node.
+        """
+        for found in (await self.nodes())["nodes"]:
+            if found["node"] == name:
+                return found
+        raise no_such_node(name)
 
     async def match(self, capabilities: list[str], shapes: list[dict[str, int] | None]) -> MatchDocument:
         """How many nodes could run jobs that need these capabilities, for each shape.
@@ -135,6 +156,11 @@ async def ask(cluster: Cluster, verb: str, question: dict[str, Any]) -> dict[str
         Unreachable: it does not answer.
     """
     return dict(orjson.loads(await cluster.queries.ask(verb, orjson.dumps(question))))
+
+
+def no_such_node(name: str) -> Refused:
+    """The error for an unknown node."""
+    return Refused(f"there is no node {printable(name)!r}; `distribute nodes` lists those there are")
 
 
 def no_such_batch(batch: BatchId) -> Refused:

@@ -14,7 +14,7 @@ from distribute.core.projections.story import BatchStory
 class AttemptRecord:
     """One attempt. Times are the log's, in seconds since 1970; `ended_at` None: it is not over.
 
-    An attempt is over with `finished`, or because it was taken from its node.
+    An attempt is over when it finished, when its node gave it back, or when it was taken from its node.
     """
 
     number: int
@@ -23,8 +23,8 @@ class AttemptRecord:
     started_at: float | None = None
     ended_at: float | None = None
     finished: ev.Finished | None = None
-    released: str | None = None
-    """Why it was taken from its node, if it was."""
+    taken_back: str | None = None
+    """Why its node gave it back, or the scheduler took it from its node, if one of them did."""
 
 
 class JobAttempts:
@@ -58,8 +58,8 @@ class JobAttempts:
             case ev.Finished():
                 attempt.ended_at = time
                 attempt.finished = event
-            case ev.Released():
+            case ev.Released() | ev.Yielded():
                 attempt.ended_at = time
-                attempt.released = event.reason
+                attempt.taken_back = event.reason
             case _:
                 pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from distribute.core import events as ev
 from distribute.core.events import Recorded
 from distribute.core.ids import BatchId
@@ -10,7 +12,7 @@ from distribute.core.projections.story import BatchStory
 
 
 class BatchResults:
-    """The outputs in the archive of a batch's jobs, and of its builds, by what the batch accepted.
+    """The outputs of a batch's jobs, and of its builds, that can be pulled, by what the batch accepted.
 
     A job's outputs are those of its last attempt that the archiver has seen to. What a deleted batch of the
     same name left does not count.
@@ -19,19 +21,22 @@ class BatchResults:
     def __init__(self, batch: BatchId) -> None:
         self.story = BatchStory(batch)
         self.jobs: dict[str, ev.Finished] = {}
-        """By job: the attempt whose outputs are in the archive."""
+        """By job: the attempt whose outputs are in the archive, or that left nothing."""
         self.missing: dict[str, str] = {}
         """By job: what of its outputs is gone, and will never be in the archive."""
         self.builds: dict[str, ev.BuildFinished] = {}
         """By node: the last build there that ended."""
-        self.building: dict[str, float] = {}
-        """By node: since when a build runs there, in seconds since 1970, by the log's clock."""
         self._unarchived: dict[str, ev.Finished] = {}
 
     @property
     def course(self) -> Course:
         """How far the batch has come."""
         return Course.of(self.story.state)
+
+    @property
+    def building(self) -> Mapping[str, float]:
+        """By node: since when a build runs there, in seconds since 1970, by the log's clock."""
+        return {} if self.story.state is None else self.story.state.building
 
     def fold(self, recorded: Recorded) -> None:
         """Fold the next event under the batch."""
@@ -40,28 +45,31 @@ class BatchResults:
         event = recorded.event
         match event:
             case ev.Submitted() | ev.Deleted():
-                for of_another in (self.jobs, self.missing, self.builds, self.building, self._unarchived):
+                for of_another in (self.jobs, self.missing, self.builds, self._unarchived):
                     of_another.clear()
+            case ev.Finished(outputs=None):
+                self._unarchived.pop(event.job, None)
+                self._settle(event, None)
             case ev.Finished():
                 self._unarchived[event.job] = event
+            case ev.Excused():
+                self._unarchived.pop(event.job, None)
             case ev.JobArchived():
-                self._archive(event)
-            case ev.BuildStarted():
-                self.building[event.node] = recorded.time
+                finished = self._unarchived.get(event.job)
+                # Otherwise the archiver's word came again, or late.
+                if finished is not None and finished.attempt == event.attempt:
+                    del self._unarchived[event.job]
+                    self._settle(finished, event.missing)
             case ev.BuildFinished():
-                self.building.pop(event.node, None)
                 self.builds[event.node] = event
             case _:
                 pass
 
-    def _archive(self, event: ev.JobArchived) -> None:
-        finished = self._unarchived.get(event.job)
-        if finished is None or finished.attempt != event.attempt:
-            return  # the archiver's word came again, or late
-        del self._unarchived[event.job]
-        self.jobs.pop(event.job, None)
-        self.missing.pop(event.job, None)
-        if event.missing is None:
-            self.jobs[event.job] = finished
+    def _settle(self, finished: ev.Finished, missing: str | None) -> None:
+        """What an attempt left takes the place of what the attempt before it left."""
+        self.jobs.pop(finished.job, None)
+        self.missing.pop(finished.job, None)
+        if missing is None:
+            self.jobs[finished.job] = finished
         else:
-            self.missing[event.job] = event.missing
+            self.missing[finished.job] = missing

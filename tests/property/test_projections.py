@@ -1,0 +1,216 @@
+"""What a reader derives from one batch's events is what the whole state says, after every event.
+
+The events are what a lab may say, and in between what nobody may: forged, late, repeated, out of order. The
+projections get only their own batch's events, as a reader of one batch does; `apply` gets all of them.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distribute.core import events as ev
+from distribute.core.events import Event, Recorded
+from distribute.core.fold import apply
+from distribute.core.ids import BatchId, JobId
+from distribute.core.manifest import Outputs
+from distribute.core.projections.attempts import JobAttempts
+from distribute.core.projections.course import Course
+from distribute.core.projections.results import BatchResults
+from distribute.core.projections.story import BatchStory
+from distribute.core.state import BatchState, State, Status
+from distribute.testing import builders as make
+
+SPECS = [make.batch(2, batch="a", retries=1), make.batch(1, batch="b", build="make")]
+NODES = ("n1", "n2")
+JOBS = [JobId(*spec.id, job.name) for spec in SPECS for job in spec.work.jobs]
+
+batches = st.sampled_from(SPECS)
+jobs = st.sampled_from([*JOBS, JobId("lab", "a", "no such job"), JobId("lab", "none", "job1")])
+nodes = st.sampled_from([*NODES, "nobody"])
+attempts = st.integers(1, 3)
+seconds = st.sampled_from([0.5, 600.0])
+outputs = st.none() | st.just(Outputs())
+ends = st.sampled_from(["completed", "failed", "killed"])
+
+anything = st.one_of(
+    st.builds(make.submitted, batches),
+    st.builds(make.kill_requested, batches, st.none() | st.just("job1")),
+    st.builds(make.retry_requested, batches),
+    st.builds(make.completed, batches, state=ends, reason=st.none() | st.just("a reason")),
+    st.builds(make.batch_archived, batches),
+    st.builds(make.deleted, batches),
+    st.builds(make.assigned, jobs, nodes, attempts),
+    st.builds(make.claimed, jobs, nodes, attempts),
+    st.builds(make.started, jobs, nodes, attempts),
+    st.builds(make.finished, jobs, nodes, attempts, succeeded=st.booleans(), wall_s=seconds, outputs=outputs),
+    st.builds(make.released, jobs, nodes, attempts),
+    st.builds(make.yielded, jobs, nodes, attempts),
+    st.builds(make.excused, jobs, nodes, attempts),
+    st.builds(make.job_archived, jobs, nodes, attempts, st.none() | st.just("the disk is gone")),
+    st.builds(make.build_started, nodes, batches),
+    st.builds(make.build_finished, nodes, batches, succeeded=st.booleans()),
+    st.builds(make.left, nodes),
+    st.builds(make.lost, nodes),
+    st.builds(make.joined, st.sampled_from(NODES)),
+)
+"""Any event of this small lab, whether it fits or not."""
+
+
+def sensible(state: State, spec: make.BatchSpec) -> list[Event]:
+    """What may well be said of a batch as it stands."""
+    batch = state.batches.get(spec.id)
+    if batch is None:
+        return [make.submitted(spec)]
+    said: list[Event] = [
+        make.kill_requested(spec),
+        make.build_started("n1", spec),
+        make.build_finished("n1", spec),
+    ]
+    if batch.end is not None:
+        said += [make.deleted(spec), make.retry_requested(spec), make.batch_archived(spec)]
+    elif not batch.active:
+        said += [make.completed(spec, state=end) for end in ("completed", "failed", "killed")]
+    for row in range(len(batch.names)):
+        said += sensible_of_job(batch, row)
+    return said
+
+
+def sensible_of_job(batch: BatchState, row: int) -> list[Event]:
+    job, number = batch.job_id(row), batch.attempts[row]
+    if row in batch.unarchived:
+        last = batch.node_names[batch.outcomes.node[row]]
+        return [
+            make.job_archived(job, last, number),
+            make.job_archived(job, last, number, "the disk is gone"),
+        ]
+    if batch.status[row] == Status.QUEUED:
+        return [make.assigned(job, node, number + 1) for node in NODES]
+    attempt = batch.active.get(row)
+    if attempt is None:
+        return (
+            [make.excused(job, batch.node_names[batch.outcomes.node[row]], number)]
+            if row in batch.failures
+            else []
+        )
+    at = (job, attempt.node, number)
+    said: list[Event] = [make.released(*at), make.yielded(*at)]
+    if batch.status[row] == Status.ASSIGNED:
+        return [*said, make.claimed(*at)]
+    if batch.status[row] == Status.CLAIMED:
+        said.append(make.started(*at))
+    return [*said, make.finished(*at), make.finished(*at, succeeded=False), make.finished(*at, outputs=None)]
+
+
+class Readers:
+    """Somebody reads each batch by itself, while the state reads everything."""
+
+    def __init__(self) -> None:
+        self.truth = State()
+        self.accepted: set[str] = set()
+        self.stories = {spec.id: BatchStory(spec.id) for spec in SPECS}
+        self.results = {spec.id: BatchResults(spec.id) for spec in SPECS}
+        self.attempts = {job: JobAttempts(job) for job in JOBS}
+
+    def read(self, event: Event) -> None:
+        recorded = Recorded(self.truth.seq + 1, 1000.0 + 300.0 * self.truth.seq, event)
+        misfits = self.truth.misfits
+        unarchived = {id_: set(batch.unarchived) for id_, batch in self.truth.batches.items()}
+        apply(self.truth, recorded)
+        for id_, story in self.stories.items():
+            accepted = story.fold(recorded)
+            if batch_of(event) == id_:
+                assert accepted == (self.truth.misfits == misfits), self.truth.last_misfit
+                if accepted:
+                    self.accepted.add(event.type)
+            self.results[id_].fold(recorded)
+        for attempts in self.attempts.values():
+            attempts.fold(recorded)
+        self.check()
+        if isinstance(event, ev.JobArchived):
+            self.check_archived(event, unarchived.get(event.batch_id, set()))
+
+    def check(self) -> None:
+        for id_, story in self.stories.items():
+            assert story.state == self.truth.batches.get(id_)
+            assert Course.of(story.state) == self.results[id_].course
+            self.check_results(self.results[id_])
+        for job, attempts in self.attempts.items():
+            self.check_attempts(job, attempts)
+
+    def check_results(self, results: BatchResults) -> None:
+        batch = self.truth.batches.get(results.story.id)
+        if batch is None:
+            assert not results.jobs
+            assert not results.missing
+            return
+        assert results.jobs.keys().isdisjoint(results.missing)
+        for row, what in batch.missing.items():
+            assert results.missing[batch.names[row]] == what
+        for job, finished in results.jobs.items():
+            assert finished.attempt <= batch.attempts[batch.rows[job]]
+
+    def check_archived(self, event: ev.JobArchived, unarchived: set[int]) -> None:
+        """What the archiver has just seen to is what can be pulled of the job from now on."""
+        batch = self.truth.batches.get(event.batch_id)
+        if batch is None:
+            return
+        for row in unarchived - batch.unarchived:
+            results = self.results[batch.id]
+            if event.missing is None:
+                assert results.jobs[batch.names[row]].attempt == batch.attempts[row]
+            else:
+                assert batch.names[row] not in results.jobs
+
+    def check_attempts(self, job: JobId, attempts: JobAttempts) -> None:
+        batch = self.truth.batches.get(job.batch_id)
+        if batch is None:
+            assert not attempts.attempts
+            return
+        row = batch.rows[job.job]
+        assert sorted(attempts.attempts) == list(range(1, batch.attempts[row] + 1))
+        running = {number: found for number, found in attempts.attempts.items() if found.ended_at is None}
+        active = batch.active.get(row)
+        expected = (
+            {} if active is None else {active.number: (active.node, active.assigned_at, active.started_at)}
+        )
+        assert {
+            number: (found.node, found.assigned_at, found.started_at) for number, found in running.items()
+        } == expected
+
+
+def batch_of(event: Event) -> BatchId | None:
+    if isinstance(event, ev.BatchEvent):
+        return event.scope
+    named = isinstance(event, ev.JobEvent | ev.BuildStarted | ev.BuildFinished)
+    return BatchId(event.namespace, event.batch) if named else None
+
+
+@given(data=st.data(), forged=st.lists(st.none() | st.none() | anything, min_size=30, max_size=60))
+def test_a_reader_of_one_batch_counts_what_the_state_counts(
+    data: st.DataObject, forged: list[Event | None]
+) -> None:
+    readers = Readers()
+    for node in NODES:
+        readers.read(make.joined(node))
+    for event in forged:
+        spec = data.draw(batches)
+        readers.read(event or data.draw(st.sampled_from(sensible(readers.truth, spec))))
+
+
+def test_events_of_every_kind_are_accepted() -> None:
+    """Otherwise the property above would compare empty states."""
+    readers, random = Readers(), Random(1)
+    for node in NODES:
+        readers.read(make.joined(node))
+    for _ in range(2000):
+        readers.read(random.choice(sensible(readers.truth, random.choice(SPECS))))
+    under_a_batch = {
+        kind.model_fields["type"].default
+        for kind in get_args(get_args(Event)[0])
+        if not issubclass(kind, ev.NodeEvent)
+    }
+    assert readers.accepted == under_a_batch - {"reprioritized"}

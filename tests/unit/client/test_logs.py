@@ -1,0 +1,101 @@
+"""What jobs and builds printed, live and from the archive, by what the fold accepts."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import MemoryCluster, left
+from distribute.client.logs import JobOutput, build_output, job_output, last_line, read_builds
+from distribute.core.errors import IntegrityError, Refused
+from distribute.core.ids import JobId
+from distribute.core.manifest import Outputs, StoredFile
+from distribute.testing import builders as make
+
+SPEC = make.batch(1, build="make")
+JOB = JobId(*SPEC.id, "job1")
+RUNS = (make.joined(), make.submitted(SPEC), make.assigned(), make.claimed(), make.started())
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Any:
+    return MemoryCluster(tmp_path)
+
+
+async def printed(cluster: Any, text: bytes, name: str = "stdout.txt") -> Outputs:
+    """The outputs of a job or build that printed `text`."""
+    stored = await cluster.keep(text)
+    digest = hashlib.sha256(text).hexdigest()
+    return left(StoredFile(path=name, size_bytes=len(text), sha256=digest, object=0), objects=(stored,))
+
+
+async def all_of(output: JobOutput) -> bytes:
+    return b"".join([bytes(piece) async for piece in output.pieces])
+
+
+async def test_a_finished_attempt_is_read_from_its_outputs(cluster: Any) -> None:
+    await cluster.say(*RUNS, make.finished(outputs=await printed(cluster, b"one\ntwo\n")))
+    assert await all_of(await job_output(cluster, JOB)) == b"one\ntwo\n"
+    assert await last_line(cluster, JOB, 1) == "two"
+    assert await last_line(cluster, JOB, 2) is None
+
+
+async def test_a_finished_that_the_fold_refuses_is_not_read(cluster: Any) -> None:
+    """Another node says that it finished the job: its words count for nothing."""
+    forged = make.finished(node="ws2", outputs=await printed(cluster, b"forged"))
+    await cluster.say(*RUNS, forged)
+    await cluster.live.send(JOB, 1, b"live")
+    assert await all_of(await job_output(cluster, JOB)) == b"live"
+
+
+async def test_output_is_followed_until_the_attempt_is_over(cluster: Any) -> None:
+    await cluster.say(*RUNS)
+    await cluster.live.send(JOB, 1, b"one ")
+    pieces = (await job_output(cluster, JOB, follow=True)).pieces
+    assert await anext(pieces) == b"one "
+    await cluster.say(make.finished(node="ws2"))
+    coming = asyncio.ensure_future(anext(pieces))
+    await cluster.live.send(JOB, 1, b"two")
+    assert await coming == b"two"
+    await cluster.say(make.yielded())
+    async with asyncio.timeout(20):
+        assert [piece async for piece in pieces] == []
+
+
+async def test_an_attempt_that_is_not_there_is_told(cluster: Any) -> None:
+    with pytest.raises(Refused, match="there is no batch lab/sweep"):
+        await job_output(cluster, JOB)
+    await cluster.say(make.joined(), make.submitted(SPEC))
+    with pytest.raises(Refused, match="lab/sweep has no job 'job2'"):
+        await job_output(cluster, JobId(*SPEC.id, "job2"))
+    with pytest.raises(Refused, match="lab/sweep/job1 has not run yet"):
+        await job_output(cluster, JOB)
+    await cluster.say(make.assigned())
+    with pytest.raises(Refused, match="lab/sweep/job1 has had 1 attempt: there is no attempt 2"):
+        await job_output(cluster, JOB, 2)
+
+
+async def test_outputs_without_the_object_they_name_are_an_error(cluster: Any) -> None:
+    broken = left(StoredFile(path="stdout.txt", size_bytes=4, sha256="0" * 64, object=3))
+    await cluster.say(*RUNS, make.finished(outputs=broken))
+    with pytest.raises(IntegrityError, match=r"stdout\.txt: its list of files has no object 3"):
+        await all_of(await job_output(cluster, JOB))
+    assert await last_line(cluster, JOB, 1) is None
+
+
+async def test_builds_that_run_and_that_ended(cluster: Any) -> None:
+    with pytest.raises(Refused, match="there is no batch lab/sweep"):
+        await read_builds(cluster, SPEC.id)
+    ended = make.build_finished("ws1", SPEC).model_copy(
+        update={"outputs": await printed(cluster, b"built", "sweep_build_output-ws1.txt")}
+    )
+    await cluster.say(make.joined(), make.submitted(SPEC), make.build_started("ws1", SPEC), ended)
+    await cluster.say(make.joined("ws2"), make.build_started("ws2", SPEC))
+    builds = await read_builds(cluster, SPEC.id)
+    assert (list(builds.ended), list(builds.running)) == (["ws1"], ["ws2"])
+    text = [bytes(piece) async for piece in build_output(cluster, builds.ended["ws1"])]
+    assert b"".join(text) == b"built"
