@@ -38,20 +38,15 @@ async def client(
     """Make this computer a node: it runs jobs of the cluster until you end it."""
     from distribute.config.folders import state_dir
     from distribute.config.settings import load_node_settings
-    from distribute.config.units import parse_size
-    from distribute.core.errors import InputError
     from distribute_cli.local.services import become_service, node_options
+    from distribute_cli.values import size_bytes
 
     written = load_node_settings(settings)
-    try:
-        memory_bytes = None if memory is None else parse_size(memory)
-    except ValueError as error:
-        raise InputError(f"--memory: {error}") from error
     given = {
         "work_dir": base and base.absolute(),
         "name": name,
         "cpus": cpus,
-        "memory_bytes": memory_bytes,
+        "memory_bytes": None if memory is None else size_bytes("--memory", memory),
         "capabilities": capability and [*written.capabilities, *capability],
     }
     node = written.model_copy(update={key: value for key, value in given.items() if value is not None})

@@ -13,16 +13,30 @@ from distribute_cli.verbs import verb
 
 async def nodes(
     session: Session,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show only this node.")] = None,
+    forget: Annotated[
+        str | None, typer.Option(metavar="NAME", help="No longer list this node, which is gone for good.")
+    ] = None,
     nodes_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", hidden=True, help="Accepted, but not read: nodes join by themselves."),
     ] = None,
 ) -> None:
     """Show the nodes: what they are, have and do."""
+    from distribute.client.control import forget as forget_node
+    from distribute.client.words import printable
+
     if nodes_file is not None:
         session.output.warn(f"--nodes-file {nodes_file} is not read: nodes join the cluster by themselves")
     async with session.cluster() as cluster:
-        session.output.nodes(await session.queries(cluster).nodes())
+        queries = session.queries(cluster)
+        if forget is not None:
+            await forget_node(cluster, queries, session.person, forget)
+            session.output.done(f"{printable(forget)} is forgotten", {"forgotten": forget})
+        elif name is not None:
+            session.output.nodes({"nodes": [await queries.node(name)]})
+        else:
+            session.output.nodes(await queries.nodes())
 
 
 app = verb(nodes)

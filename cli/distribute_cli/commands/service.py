@@ -21,12 +21,14 @@ class Service(Enum):
 async def service(
     session: Session, name: Annotated[Service, typer.Argument(metavar="NAME", help="scheduler or archiver.")]
 ) -> None:
-    """Run one service, with a broker that runs already."""
-    from distribute_cli.local.services import become_service
+    """Run one service, with a broker that runs already. The scheduler reads `server.yaml`, too."""
+    from distribute.config.settings import load_server_settings
+    from distribute_cli.local.services import become_service, scheduler_options
 
+    options = scheduler_options(load_server_settings()) if name is Service.SCHEDULER else []
     async with session.cluster(provisioning=True):
         address = session.address()
-    become_service(name.value, address)
+    become_service(name.value, address, *options)
 
 
 app = verb(service, answers=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from distribute.config.settings import NodeSettings
+    from distribute.config.settings import NodeSettings, ServerSettings
     from distribute.config.where import ServerAddress
 
 
@@ -38,3 +38,14 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
     for capability in settings.capabilities:
         options += ["--capability", capability]
     return options
+
+
+def scheduler_options(settings: ServerSettings) -> list[str]:
+    """A head's settings as options of the scheduler's service."""
+    given = {
+        "--out-of-touch-s": settings.out_of_touch_s,
+        "--lost-after-s": settings.lost_after_s,
+        "--patience-growth": settings.patience_growth,
+        "--longest-patience-s": settings.longest_patience_s,
+    }
+    return [word for option, value in given.items() if value is not None for word in (option, str(value))]

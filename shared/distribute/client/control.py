@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from distribute.client.batch_log import BatchReader, read_standing
-from distribute.client.queries import no_such_batch
-from distribute.client.words import printable
+from distribute.client.queries import no_such_batch, no_such_node
+from distribute.client.words import counted, printable
 from distribute.core.errors import Conflict, Refused
 from distribute.core.events import (
     Completed,
     Deleted,
     DrainRequested,
     Event,
+    Forgotten,
     Guard,
     KillRequested,
     Recorded,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from distribute.ports import Cluster
 
 OVER = frozenset({"succeeded", "failed", "killed"})
+GONE = frozenset({"left", "lost"})
 
 
 async def kill(cluster: Cluster, queries: Queries, person: Person, target: BatchId | JobId) -> None:
@@ -134,13 +137,22 @@ class _Deletion:
             self._ended_by = recorded.event.id
 
 
-async def drain(cluster: Cluster, person: Person, node: str, *, reason: str = "") -> None:
+async def drain(
+    cluster: Cluster, person: Person, node: str, *, reason: str = "", until: datetime | None = None
+) -> None:
     """Have a node take no new jobs. What runs there goes on.
+
+    Args:
+        cluster: where the node is.
+        person: who wants it.
+        node: its name.
+        reason: why; people see it beside the node.
+        until: when it takes jobs again. None: when somebody says so (`undrain`).
 
     Raises:
         Refused: there is no such node.
     """
-    await _say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason))
+    await _say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason, until=until))
 
 
 async def undrain(cluster: Cluster, person: Person, node: str) -> None:
@@ -152,14 +164,32 @@ async def undrain(cluster: Cluster, person: Person, node: str) -> None:
     await _say_of_node(cluster, Undrained(**person.stamp(), node=node))
 
 
-async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained) -> None:
+async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) -> None:
+    """No longer list a node that is gone for good. If it joins again, it is listed again.
+
+    Raises:
+        Refused: there is no such node, it is not gone, or jobs of its are not given to another node yet.
+    """
+    found = await queries.node(node)
+    if found["state"] not in GONE:
+        raise Refused(
+            f"{printable(node)} is {found['state'].replace('_', ' ')}: only a node that has left or is lost "
+            "can be forgotten"
+        )
+    if found["running"]:
+        jobs = counted(found["running"], "job")
+        raise Refused(
+            f"{jobs} of {printable(node)} may still run there, and can't be forgotten: kill them first"
+        )
+    await _say_of_node(cluster, Forgotten(**person.stamp(), node=node))
+
+
+async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained | Forgotten) -> None:
     """Append an event behind whatever is the node's last event."""
     while True:
         last = await cluster.log.last(event.scope)
         if last is None:
-            raise Refused(
-                f"there is no node {printable(event.node)!r}; `distribute nodes` lists those there are"
-            )
+            raise no_such_node(event.node)
         try:
             await cluster.log.append(event, Guard(last.seq))
         except Conflict:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from distribute.config.folders import config_dir
 from distribute.config.problems import validate
-from distribute.config.section import NonEmpty, Section, Size
+from distribute.config.section import Duration, NonEmpty, Section, Size
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
 from distribute.core.ids import Name
@@ -44,6 +44,20 @@ class NodeSettings(ClientSettings):
     max_cache_bytes: Size = Field(default=20 * 1024**3, alias="max_cache", examples=["20G"])
 
 
+class ServerSettings(Section):
+    """`server.yaml`: how long nodes may be silent. None: the scheduler's own default.
+
+    A node that is silent for `out_of_touch_s` seconds gets no new jobs, and its jobs go to other nodes after
+    `lost_after_s`. A long job is not given away before `patience_growth` of the time that it ran has passed,
+    or `longest_patience_s`.
+    """
+
+    out_of_touch_s: Duration | None = Field(default=None, alias="out_of_touch", examples=["15s"])
+    lost_after_s: Duration | None = Field(default=None, alias="lost_after", examples=["1m"])
+    patience_growth: float | None = Field(default=None, ge=0, le=1, examples=["0.1"])
+    longest_patience_s: Duration | None = Field(default=None, alias="longest_patience", examples=["30m"])
+
+
 def load_client_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> ClientSettings:
     """The settings at `path`. Without a path: those of this user, or the defaults if there are none.
 
@@ -56,6 +70,11 @@ def load_client_settings(path: Path | None = None, environ: Mapping[str, str] = 
 def load_node_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> NodeSettings:
     """The node's settings. Finds the file and raises as `load_client_settings` does."""
     return _load(NodeSettings, path, config_dir(environ) / "node.yaml")
+
+
+def load_server_settings(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> ServerSettings:
+    """The head's settings. Finds the file and raises as `load_client_settings` does."""
+    return _load(ServerSettings, path, config_dir(environ) / "server.yaml")
 
 
 def _load(model: type[S], path: Path | None, default: Path) -> S:

@@ -16,7 +16,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from distribute.client.pull.filters import make_filter
-from distribute.config.settings import NodeSettings
+from distribute.config.settings import NodeSettings, ServerSettings
 from distribute.core.errors import (
     DistributeError,
     InputError,
@@ -65,7 +65,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_everything_a_verb_takes_says_what_it_is_and_stands_in_the_documents(verb: str) -> None:
     text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
-    row = next(line for line in text.splitlines() if re.match(rf"\| .*`{verb}\b", line))
+    row = next(line for line in text.splitlines() if re.match(rf"\| [^|]*`{verb}\b", line))
     several = text.partition("## Options of several verbs")[2]
     module = importlib.import_module(f"distribute_cli.commands.{verb}")
     shared = {
@@ -80,9 +80,29 @@ def test_everything_a_verb_takes_says_what_it_is_and_stands_in_the_documents(ver
             assert f"`{parameter.opts[0]}" in (row if is_own else several), parameter.opts[0]
 
 
+def test_the_documents_list_no_verb_or_option_that_is_not_there() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
+    rows = text.partition("## Verbs")[2].partition("## Options")[0].splitlines()
+    listed = [row.split(" | ") for row in rows if row.startswith("| `")]
+    named: set[str] = set()
+    for verbs, options, *_ in listed:
+        found = re.findall(r"`([a-z]+)\b", verbs)
+        named.update(found)
+        taken = {
+            option
+            for verb in found
+            for parameter in typer.main.get_command(
+                importlib.import_module(f"distribute_cli.commands.{verb}").app
+            ).params
+            for option in parameter.opts
+        }
+        assert set(re.findall(r"`(--[a-z-]+)", options)) <= taken, verbs
+    assert named == set(VERBS)
+
+
 def test_every_setting_stands_in_the_documents() -> None:
     text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text().partition("## Settings")[2]
-    for name, field in NodeSettings.model_fields.items():
+    for name, field in (NodeSettings.model_fields | ServerSettings.model_fields).items():
         assert f"`{field.alias or name}`" in text
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client_kit import JANE, MemoryCluster
-from distribute.client.control import delete, drain, kill, undrain
+from distribute.client.control import delete, drain, forget, kill, undrain
 from distribute.client.queries import Queries
 from distribute.client.submit import refuse_if_taken, submit
 from distribute.core.errors import Refused
@@ -113,8 +114,31 @@ async def test_a_node_is_drained_and_takes_jobs_again(cluster: Any) -> None:
     with pytest.raises(Refused, match="there is no node 'ws1'; `distribute nodes` lists those there are"):
         await drain(cluster, JANE, "ws1")
     await cluster.say(make.joined())
-    await drain(cluster, JANE, "ws1", reason="new disk")
+    until = datetime(2030, 1, 2, tzinfo=UTC)
+    await drain(cluster, JANE, "ws1", reason="new disk", until=until)
     await undrain(cluster, JANE, "ws1")
     drained, undrained = (recorded.event for recorded in cluster.log.stored.between(1, 3))
-    assert (drained.type, drained.reason, drained.author) == ("drain_requested", "new disk", "jane")
-    assert (undrained.type, undrained.author) == ("undrained", "jane")
+    assert (drained.type, drained.reason, drained.until) == ("drain_requested", "new disk", until)
+    assert (undrained.type, undrained.author, undrained.causation) == ("undrained", "jane", None)
+
+
+async def test_only_a_node_that_is_gone_is_forgotten(cluster: Any) -> None:
+    queries = Queries(cluster, clock=lambda: make.EPOCH.timestamp())
+    with pytest.raises(Refused, match="there is no node 'ws1'"):
+        await forget(cluster, queries, JANE, "ws1")
+    await cluster.say(make.joined())
+    with pytest.raises(Refused, match=r"ws1 is .*: only a node that has left or is lost can be forgotten"):
+        await forget(cluster, queries, JANE, "ws1")
+    await cluster.say(make.left())
+    await forget(cluster, queries, JANE, "ws1")
+    assert cluster.types()[-1] == "forgotten"
+    assert (await queries.nodes())["nodes"] == []
+    await cluster.say(make.joined())
+    assert [node["node"] for node in (await queries.nodes())["nodes"]] == ["ws1"]
+
+
+async def test_a_lost_node_whose_job_nobody_has_taken_is_not_forgotten(cluster: Any) -> None:
+    queries = Queries(cluster, clock=lambda: make.EPOCH.timestamp())
+    await cluster.say(*RUNS, make.lost())
+    with pytest.raises(Refused, match="1 job of ws1 may still run there"):
+        await forget(cluster, queries, JANE, "ws1")

@@ -1,0 +1,42 @@
+"""`distribute drain NODE`: it takes no new jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from distribute_cli.session import Session
+from distribute_cli.verbs import verb
+
+
+async def drain(
+    session: Session,
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The node's name.")],
+    reason: Annotated[str, typer.Option(metavar="R", help="Why. `nodes` shows it.")] = "",
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="When it takes jobs again: 2030-01-31T18:00, or from now: 2h, 3d."),
+    ] = None,
+) -> None:
+    """Have a node take no new jobs. Jobs that run there go on. `undrain` ends this."""
+    from datetime import UTC, datetime
+
+    from distribute.client.control import drain as drain_node
+    from distribute.client.words import argument, printable
+    from distribute.core.views import rfc3339
+    from distribute_cli.values import moment
+
+    end = None if until is None else moment("--until", until, datetime.now(UTC))
+    async with session.cluster() as cluster:
+        await drain_node(cluster, session.person, node, reason=reason, until=end)
+    ends_at = None if end is None else rfc3339(end.timestamp())
+    for_how_long = "" if end is None else f" until {ends_at}"
+    session.output.done(
+        f"{printable(node)} takes no new jobs{for_how_long}",
+        {"node": node, "reason": reason, "until": ends_at},
+    )
+    session.output.hint(f"`distribute undrain {argument(node)}` ends this")
+
+
+app = verb(drain)

@@ -1,0 +1,52 @@
+"""Durations, sizes and moments as people write them in options."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from distribute.config.units import parse_duration, parse_size
+from distribute.core.errors import InputError
+
+
+def duration_s(option: str, text: str) -> float:
+    """The seconds in `90s`, `45m` or `1h30m`; a plain number is seconds.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from error
+
+
+def size_bytes(option: str, text: str) -> int:
+    """The bytes in `16G` or `512M`; a plain number is bytes.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from error
+
+
+def moment(option: str, text: str, now: datetime) -> datetime:
+    """A moment after `now`: a date and time, such as `2030-01-31T18:00` (local, unless it says), or `2h`.
+
+    Raises:
+        InputError: it is neither, or lies in the past.
+    """
+    try:
+        found = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        try:
+            found = now + timedelta(seconds=parse_duration(text))
+        except (ValueError, OverflowError):
+            raise InputError(
+                f"{option}: {text!r} is not a time; write 2030-01-31T18:00, or how long from now: 2h, 3d"
+            ) from None
+    if found <= now:
+        raise InputError(f"{option}: {text!r} is in the past")
+    return found

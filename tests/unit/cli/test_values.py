@@ -1,0 +1,56 @@
+"""Durations, sizes and moments in options."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from distribute.core.errors import InputError
+from distribute_cli.values import duration_s, moment, size_bytes
+
+NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2030-01-31T18:00Z", NOW.replace(hour=18)),
+        ("2030-02-01T00:00+01:00", NOW.replace(hour=23)),
+        ("2h", NOW + timedelta(hours=2)),
+        ("3d", NOW + timedelta(days=3)),
+        ("90", NOW + timedelta(seconds=90)),
+    ],
+)
+def test_a_moment_is_a_time_or_how_long_from_now(written: str, meant: datetime) -> None:
+    assert moment("--until", written, NOW) == meant
+
+
+def test_a_moment_without_a_zone_is_local() -> None:
+    assert moment("--until", "2031-01-31T18:00", NOW) == datetime(2031, 1, 31, 18).astimezone()
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (
+            "tomorrow",
+            "--until: 'tomorrow' is not a time; write 2030-01-31T18:00, or how long from now: 2h, 3d",
+        ),
+        ("999999999999d", "--until: '999999999999d' is not a time"),
+        ("2030-01-31T11:00Z", "--until: '2030-01-31T11:00Z' is in the past"),
+        ("0", "--until: '0' is in the past"),
+    ],
+)
+def test_what_is_no_moment_to_come_is_refused(written: str, told: str) -> None:
+    with pytest.raises(InputError) as caught:
+        moment("--until", written, NOW)
+    assert str(caught.value).startswith(told)
+
+
+def test_what_is_no_duration_or_size_is_refused_by_option() -> None:
+    assert (duration_s("--lost-after", "1m30s"), size_bytes("--memory", "1K")) == (90.0, 1024)
+    with pytest.raises(InputError, match=r"^--lost-after: 'soon' "):
+        duration_s("--lost-after", "soon")
+    with pytest.raises(InputError, match=r"^--memory: 'much' "):
+        size_bytes("--memory", "much")
