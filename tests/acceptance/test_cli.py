@@ -7,64 +7,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
+from acceptance.person import Person, runs
+
 PATIENCE_S = 60.0
-
-
-class Person:
-    """Somebody with a home folder, in which `distribute` is run."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTRIBUTE_")}
-        self._environment = inherited | {
-            "HOME": str(home),
-            "XDG_STATE_HOME": str(home / "state"),
-            "XDG_CONFIG_HOME": str(home / "config"),
-        }
-
-    def starts(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "distribute_cli", *arguments],
-            cwd=self.home,
-            env=self._environment,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def runs(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run a verb to its end, which must be of this exit code."""
-        process = self.starts(*arguments)
-        out, err = process.communicate(timeout=60)
-        assert process.returncode == code, f"distribute {' '.join(arguments)}: {out}{err}"
-        assert "Traceback" not in err
-        return subprocess.CompletedProcess(arguments, code, out, err)
-
-    def asks(self, *arguments: str) -> Any:
-        return json.loads(self.runs(*arguments, "--json").stdout)
-
-    def writes(self, batch: str, jobs: dict[str, str], **meta: Any) -> str:
-        """Write a batch of shell commands, by job; the path of its file."""
-        written = {"namespace": "jane", "batch_name": batch, "resources": {"cpus": 1}} | meta
-        work = {"jobs": [{"name": name, "command": command} for name, command in jobs.items()]}
-        path = self.home / f"{batch}.yaml"
-        path.write_text(json.dumps({"meta": written, "command": work}))
-        return path.name
-
-
-def runs(process: psutil.Process) -> bool:
-    """Does it run still? One that ended may lie about until somebody asks how."""
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def cluster_process(person: Person) -> psutil.Process:

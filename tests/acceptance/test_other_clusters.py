@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ import nats
 import pytest
 
 from acceptance.lab import command_batch, distribute
+from acceptance.person import free_port
 from acceptance.processes import Processes
 from distribute.nats.cluster import open_cluster
 from distribute.nats.embedded import Broker
@@ -24,12 +24,6 @@ from distribute.nats.provision import LAYOUT
 
 QUICK_S = 10.0
 """A connection is tried for five seconds."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

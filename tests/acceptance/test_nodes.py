@@ -1,0 +1,87 @@
+"""Nodes as a person orders them: drained, undrained, forgotten; and a head that is told how patient to be."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from acceptance.person import Person, free_port, runs
+
+
+@pytest.fixture
+def jane(tmp_path: Path) -> Iterator[Person]:
+    person = Person(tmp_path)
+    yield person
+    person.starts("down").communicate(timeout=60)
+
+
+def test_up_is_ready_when_its_nodes_have_joined_in_whatever_state(jane: Person) -> None:
+    jane.runs("up", "--nodes", "2", "--cpus", "1", "--detach")
+    one, other = (node["node"] for node in jane.asks("nodes")["nodes"])
+    drained = jane.runs("drain", one, "--reason", "new disk", "--until", "2h")
+    assert f"{one} takes no new jobs until " in drained.stdout
+    (node,) = jane.asks("nodes", one)["nodes"]
+    assert (node["state"], node["reason"]) == ("draining", "new disk")
+    assert (
+        "only a node that has left or is lost can be forgotten"
+        in jane.runs("nodes", "--forget", one, code=4).stderr
+    )
+
+    jane.runs("down")
+    jane.runs("up", "--nodes", "2", "--cpus", "1", "--detach")
+    states = {node["node"]: node["state"] for node in jane.asks("nodes")["nodes"]}
+    assert states == {one: "draining", other: "idle"}
+    assert jane.runs("undrain", one).stdout == f"{one} takes jobs again\n"
+    assert jane.asks("nodes", one)["nodes"][0]["state"] == "idle"
+    for verb in ("drain", "undrain"):
+        assert "there is no node 'ws99'" in jane.runs(verb, "ws99", code=4).stderr
+
+
+def test_a_node_that_has_left_is_forgotten(jane: Person) -> None:
+    jane.runs("up", "--nodes", "2", "--cpus", "1", "--detach")
+    both = [node["node"] for node in jane.asks("nodes")["nodes"]]
+    jane.runs("down")
+    jane.runs("up", "--nodes", "1", "--detach")
+    for node in both:
+        assert jane.runs("nodes", "--forget", node).stdout == f"{node} is forgotten\n"
+    (left,) = jane.asks("nodes")["nodes"]
+    assert left["node"] not in both
+    assert "there is no node" in jane.runs("nodes", both[0], code=4).stderr
+
+
+def test_a_server_passes_its_patience_on_and_is_no_matter_of_down(jane: Person) -> None:
+    (jane.home / "server.yaml").write_text("patience_growth: 0.5\nlost_after: 40s\n")
+    server = jane.starts(
+        "server", "--dir", "head", "--port", str(free_port()), "--settings", "server.yaml",
+        "--out-of-touch", "7s", "--lost-after", "1m10s", "--longest-patience", "2h",
+    )  # fmt: skip
+    assert server.stdout is not None
+    assert " with no nodes; its data is in " in server.stdout.readline()
+    (scheduler,) = [
+        child.cmdline() for child in psutil.Process(server.pid).children() if "scheduler" in child.cmdline()
+    ]
+    assert scheduler[-8:] == [
+        "--out-of-touch-s", "7.0", "--lost-after-s", "70.0",
+        "--patience-growth", "0.5", "--longest-patience-s", "7200.0",
+    ]  # fmt: skip
+    refused = jane.runs("down", code=4).stderr
+    assert "was started by `distribute server`, maybe for others, too: end it in its own terminal" in refused
+    assert f"`kill {server.pid}`" in refused
+    children = psutil.Process(server.pid).children()
+    server.send_signal(signal.SIGTERM)
+    _, err = server.communicate(timeout=60)
+    assert server.returncode == 0
+    assert f"its data stays in {jane.home}/head: `distribute server --dir {jane.home}/head` continues" in err
+    assert [child for child in children if runs(child)] == []
+
+
+def test_a_wrong_setting_of_the_head_is_named_by_line(jane: Person) -> None:
+    (jane.home / "server.yaml").write_text("lost_after: soon\npatience: 1\n")
+    ended = jane.runs("server", "--settings", "server.yaml", code=2)
+    assert "server.yaml:1:" in ended.stderr
+    assert "server.yaml:2:" in ended.stderr
+    assert "--lost-after: 'soon' " in jane.runs("server", "--lost-after", "soon", code=2).stderr
