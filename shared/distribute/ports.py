@@ -28,6 +28,8 @@ class Only:
     """Job events written to or by this node, its builds, and events about it."""
     also: frozenset[str] = frozenset()
     """Types that `types` lacks and of which the reader wants every event, in log order with the others."""
+    scope: Scope | None = None
+    """The events of this scope, and nothing else. Goes with none of the others."""
 
 
 class Raw(NamedTuple):

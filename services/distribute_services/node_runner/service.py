@@ -17,12 +17,12 @@ import distribute
 from distribute.config.units import format_size
 from distribute.core import events as ev
 from distribute.core.beats import Beat
-from distribute.core.errors import Conflict, Refused
-from distribute.core.events import MAX_KEPT
+from distribute.core.errors import Conflict, LogReplaced, Refused, UnreadableEvent
+from distribute.core.events import MAX_KEPT, SCHEDULER, Recorded
 from distribute.core.ids import NodeId
-from distribute.ports import Cluster
+from distribute.ports import Cluster, Only
 from distribute.runtime import Facts, Stop, new_id, supervise, unless_stopped
-from distribute_services.node_runner.host.port import Capacity, Host, P, R
+from distribute_services.node_runner.host.port import Capacity, Figures, Host, P, R
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt
@@ -63,15 +63,19 @@ class NodeRunner(Generic[P, R]):
         self._idle = asyncio.Event()
         """Set when the node is leaving and has no attempt any more."""
         self._over = asyncio.Event()
-        self._work = Work(host, Batches(cluster.log), tell=self._tell, on_fault=self._fail)
+        self._unreadable: asyncio.Future[UnreadableEvent] = asyncio.get_running_loop().create_future()
+        self._work = Work(host, Batches(cluster.log), tell=self._tell, clock=clock)
         self._facts = Facts(cluster.log)
         self._announcements: deque[ev.Event] = deque()
         self._announcing: asyncio.Task[None] | None = None
         self._appending: set[asyncio.Future[int]] = set()
+        """One an attempt or build at most."""
+        self._reading: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._machine = RunnerMachine(
             options.name,
             incarnation=f"{host.identity}/{new_id()}",
+            boot_id=host.boot_id,
             capacity=host.capacity,
             version=distribute.__version__,
             new_id=new_id,
@@ -79,7 +83,12 @@ class NodeRunner(Generic[P, R]):
         )
 
     async def run(self, stop: Stop) -> None:
-        """Join; work until `stop` is set or the disk is full; then end what runs, and leave."""
+        """Join; work until `stop` is set or the disk is full; then end what runs, and leave.
+
+        Raises:
+            UnreadableEvent: a newer version of this tool writes the log. Raised when all is reported.
+            Refused: another runner took this node's name.
+        """
         start = await unless_stopped(stop, self._begin())
         if start is None:
             return
@@ -100,6 +109,10 @@ class NodeRunner(Generic[P, R]):
             # If this runner fails, it ends its jobs, but does not call them failed: that would be untrue.
             await self._end_all()
             await self._speak_out(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
+            for reading in self._reading:
+                reading.cancel()
+        if self._unreadable.done() and not stop.is_set():
+            raise self._unreadable.result()
 
     async def _begin(self) -> int:
         """Clear the computer. Returns the sequence of the log's last event."""
@@ -111,7 +124,7 @@ class NodeRunner(Generic[P, R]):
 
         Meanwhile the node beats and follows the log.
         """
-        await unless_stopped(stop, self._host.full())
+        await unless_stopped(stop, self._cause_to_leave())
         self._do(self._machine.leave())
         if ended := self._machine.ended:
             log.warning(_WAITS, len(ended), ", ".join(str(attempt.job) for attempt in ended[:_NAMED]))
@@ -120,6 +133,20 @@ class NodeRunner(Generic[P, R]):
         self._do(self._machine.left())
         self._over.set()
         await asyncio.Event().wait()  # a supervised task must not end by itself
+
+    async def _cause_to_leave(self) -> None:
+        """Return once the disk is full, or there is no more to do with a log that can't be read on."""
+
+        async def done_with_the_log() -> None:
+            await self._unreadable
+            await self._idle.wait()
+
+        causes = {asyncio.ensure_future(self._host.full()), asyncio.ensure_future(done_with_the_log())}
+        try:
+            await asyncio.wait(causes, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for cause in causes:
+                cause.cancel()
 
     async def _end_all(self) -> None:
         """End all work, and remove what is left of it."""
@@ -142,13 +169,35 @@ class NodeRunner(Generic[P, R]):
     # --- what comes in -----------------------------------------------------------------------------
 
     async def _follow(self, after: int) -> None:
-        async for records in self._cluster.log.follow(after=after, only=wanted(self._options.name)):
-            for recorded in records:
-                self._do(self._machine.deliver(recorded))
+        while True:
+            try:
+                async for records in self._cluster.log.follow(after=after, only=wanted(self._options.name)):
+                    for recorded in records:
+                        self._deliver(recorded)
+            except LogReplaced as error:
+                log.warning("%s: running jobs go on", error)
+                after = await self._cluster.log.last_seq()
+                self._do(self._machine.log_replaced(after))
+            except UnreadableEvent as error:
+                log.error("%s: no new jobs are taken; this node leaves when it has none", error)  # noqa: TRY400
+                self._unreadable.set_result(error)
+                self._do(self._machine.retire())
+                await asyncio.Event().wait()  # a supervised task must not end by itself
+
+    def _deliver(self, recorded: Recorded) -> None:
+        try:
+            self._do(self._machine.deliver(recorded))
+        except Exception:  # one event must not end the runner, and with it everybody's jobs
+            log.exception("event %d (%s) was passed by", recorded.seq, recorded.event.type)
 
     async def _beat(self) -> None:
+        """Keep the scheduler informed, even if this computer can't be measured."""
         while True:
-            figures = await self._host.sample()
+            try:
+                figures = await self._host.sample()
+            except Exception:
+                log.exception("this computer could not be measured")
+                figures = Figures()
             await self._cluster.beats.send(
                 Beat(
                     node=self._options.name,
@@ -159,7 +208,7 @@ class NodeRunner(Generic[P, R]):
                     disk_free_bytes=figures.disk_free_bytes,
                     gpu_percent=figures.gpu_percent,
                     owner_idle_s=figures.owner_idle_s,
-                    running=self._machine.named[:MAX_KEPT],
+                    running=self._machine.has[:MAX_KEPT],
                 )
             )
             await asyncio.sleep(self._options.beat_s)
@@ -167,7 +216,10 @@ class NodeRunner(Generic[P, R]):
     async def _sweep(self) -> None:
         """Not a part of `_beat`: to end processes that resist takes longer than a node may be silent."""
         while True:
-            await self._host.sweep()
+            try:
+                await self._host.sweep()
+            except Exception:
+                log.exception("processes that escaped from their jobs could not be ended")
             await asyncio.sleep(self._options.beat_s)
 
     async def _watch(self) -> None:
@@ -180,13 +232,26 @@ class NodeRunner(Generic[P, R]):
     # --- what the machine wants done ---------------------------------------------------------------
 
     def _tell(self, stimulus: st.Stimulus) -> None:
-        self._do(self._machine.handle(stimulus))
+        """Tell the machine. If it fails at an attempt, it gives that one up, and no other."""
+        try:
+            self._do(self._machine.handle(stimulus))
+        except Exception:
+            log.exception("this node-runner failed at %s", type(stimulus).__name__)
+            attempt = getattr(stimulus, "attempt", getattr(stimulus, "of", None))
+            if isinstance(attempt, Attempt):
+                self._do(self._machine.give_up(attempt))
 
     def _do(self, instructions: Iterable[do.Instruction]) -> None:
         for instruction in instructions:
             match instruction:
                 case do.Report():
                     self._report(instruction)
+                case do.Read():
+                    task = asyncio.create_task(self._read(instruction.of))
+                    self._reading.add(task)
+                    task.add_done_callback(self._read_through)
+                case do.Note():
+                    log.warning("%s", instruction.text)
                 case do.Announce():
                     self._announcements.append(instruction.event)
                     if self._announcing is None or self._announcing.done():
@@ -202,25 +267,51 @@ class NodeRunner(Generic[P, R]):
     def _report(self, report: do.Report) -> None:
         future = self._cluster.log.append(report.append.event, report.append.guard)
         self._appending.add(future)
-        future.add_done_callback(partial(self._reported, report.attempt))
+        future.add_done_callback(partial(self._reported, report.of))
 
-    def _reported(self, attempt: Attempt, future: asyncio.Future[int]) -> None:
+    def _reported(self, of: do.Speaker, future: asyncio.Future[int]) -> None:
         self._appending.discard(future)
         if future.cancelled():
             return
-        error = future.exception()
-        if error is None:
-            self._tell(st.Reported(attempt, future.result()))
-        elif isinstance(error, Conflict):
-            log.info("%s: given away meanwhile, stopped here", attempt)
-            self._tell(st.Fenced(attempt))
-        else:
+        match future.exception():
+            case None:
+                self._tell(st.Reported(of, future.result()))
+            case Conflict() as error:
+                self._tell(st.Refused(of, error.last_seq))
+            case LogReplaced():
+                self._tell(st.Refused(of, 0))
+            case BaseException() as error:
+                self._fail(error)
+
+    async def _read(self, of: do.Speaker) -> None:
+        """Read the scope of an attempt or build. Of other authors than these nothing counts."""
+        scope = of.job if isinstance(of, Attempt) else of.id
+        authors = {SCHEDULER, self._options.name}
+        while True:
+            found: list[Recorded] = []
+            last = await self._cluster.log.last(scope)
+            try:
+                if last is not None:
+                    only = Only(scope=scope)
+                    async for records in self._cluster.log.follow(after=0, only=only, until=last.seq):
+                        found += (record for record in records if record.event.author in authors)
+            except LogReplaced:
+                continue
+            return self._tell(st.ScopeRead(of, tuple(found), last.seq if last is not None else 0))
+
+    def _read_through(self, task: asyncio.Task[None]) -> None:
+        self._reading.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
     async def _announce(self) -> None:
         while self._announcements:
-            await self._facts.append(self._announcements[0])
-            self._announcements.popleft()
+            try:
+                await self._facts.append(self._announcements[0])
+            except LogReplaced as error:
+                log.info("%s: said again", error)
+            else:
+                self._announcements.popleft()
 
     def _announced(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -79,6 +79,8 @@ def filters(only: Only) -> list[str]:
     A batch's events are those of its own scope, of its jobs and of its builds. A node's events are those of
     its own scope, of its builds, and of jobs where it is the node that speaks or is spoken to.
     """
+    if only.scope is not None:
+        return [scope_filter(only.scope)]
     if only.also:
         return [*filters(replace(only, also=frozenset())), *filters(Only(types=only.also))]
     if only == Only():

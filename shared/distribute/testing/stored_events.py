@@ -68,6 +68,8 @@ class StoredEvents:
 
 def wanted(only: Only, event: Event) -> bool:
     """Is the event one of those that a reader asked for?"""
+    if only.scope is not None:
+        return only.scope == event.scope
     if event.type in only.also:
         return True
     if only.types is not None and event.type not in only.types:

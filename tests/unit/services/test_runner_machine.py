@@ -5,62 +5,20 @@ from __future__ import annotations
 import pytest
 
 from distribute.core import events as ev
-from distribute.core.events import Event, Recorded
-from distribute.core.ids import BatchId
+from distribute.core.ids import AttemptId
 from distribute.testing import builders as make
-from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
-from distribute_services.node_runner.machine.attempts import Attempt, Ending
-from distribute_services.node_runner.machine.machine import RunnerMachine
-
-SWEEP = BatchId("lab", "sweep")
-
-
-class Node:
-    """A machine on two cpus that has joined, and the log it hears."""
-
-    def __init__(self) -> None:
-        self.seq = 0
-        self.machine = RunnerMachine(
-            "ws1",
-            incarnation="folder/1",
-            capacity=Capacity(2, 8 * make.GIB, ("A100",), frozenset()),
-            version="1",
-            new_id=make.new_id,
-            clock=make.EPOCH.timestamp,
-        )
-        self.join()
-
-    def join(self) -> None:
-        (announced,) = self.machine.join()
-        assert isinstance(announced, do.Announce)
-        assert self.hear(announced.event) == []
-
-    def hear(self, event: Event) -> list[do.Instruction]:
-        self.seq += 1
-        return self.machine.deliver(Recorded(self.seq, 0.0, event))
-
-    def stored(self, instruction: do.Instruction) -> list[do.Instruction]:
-        """The event of a report is in the log."""
-        assert isinstance(instruction, do.Report)
-        self.seq += 1
-        return self.machine.handle(st.Reported(instruction.attempt, self.seq))
-
-    def run(self, job: str = "job1") -> Attempt:
-        """A job that was assigned, claimed and launched, and runs."""
-        *_, claim = self.hear(make.assigned(job, cpus=1))
-        self.machine.handle(st.Loaded(SWEEP, False))
-        (launch,) = self.stored(claim)
-        assert isinstance(launch, do.Launch)
-        (started,) = self.machine.handle(st.Launched(launch.attempt))
-        assert self.stored(started) == []
-        return launch.attempt
+from distribute_services.node_runner.machine.attempts import Ending
+from unit.services.runner_kit import DONE, SWEEP, Node, event_of
 
 
 @pytest.fixture
 def node() -> Node:
     return Node()
+
+
+# --- claiming --------------------------------------------------------------------------------------
 
 
 def test_nothing_is_launched_before_the_claim_is_in_the_log(node: Node) -> None:
@@ -69,101 +27,214 @@ def test_nothing_is_launched_before_the_claim_is_in_the_log(node: Node) -> None:
     assert isinstance(claim, do.Report)
     assert isinstance(claim.append.event, ev.Claimed)
     assert claim.append.guard == (node.seq, 0), "guarded by the assignment"
-    assert node.machine.handle(st.Loaded(SWEEP, False)) == [], "the claim is not answered yet"
-    assert node.stored(claim) == [do.Launch(claim.attempt)]
+    assert node.handle(st.Loaded(SWEEP, False)) == [], "the claim is not answered yet"
+    assert node.stored(claim) == [do.Launch(claim.of)]
+
+
+def test_a_job_without_room_waits_for_it(node: Node) -> None:
+    attempt = node.run("job1")
+    assert node.hear(make.assigned("job2", cpus=2)) == [], "one of two cpus is taken"
+    assert node.handle(st.Exited(attempt, DONE)) == [do.Collect(attempt, DONE)]
+    (finished,) = node.handle(st.Collected(attempt, DONE, None))
+    tidy, claim = node.stored(finished)
+    assert tidy == do.Tidy(attempt)
+    assert event_of(claim).job == "job2"
+
+
+def test_a_job_without_room_holds_up_nothing_behind_it(node: Node) -> None:
+    node.run("job1")
+    assert node.hear(make.assigned("whole", cpus=2)) == []
+    (claim,) = node.hear(make.assigned("job2", cpus=1))
+    assert event_of(claim).job == "job2"
+
+
+def test_a_gpu_is_never_given_to_two_jobs(node: Node) -> None:
+    node.hear(make.assigned("job1", cpus=1, gpus=(0,)))
+    assert node.hear(make.assigned("job2", cpus=1, gpus=(0,))) == []
+
+
+def test_what_is_being_stopped_takes_its_room_until_it_is_gone(node: Node) -> None:
+    claim = node.claim(cpus=2)
+    node.hear(make.released("job1"))
+    assert node.hear(make.assigned("job2", cpus=2)) == []
+    (next_claim,) = node.handle(st.Stopped(claim.of))
+    assert event_of(next_claim).job == "job2"
+
+
+# --- building --------------------------------------------------------------------------------------
 
 
 def test_a_batch_is_built_once_and_its_jobs_wait_for_it(node: Node) -> None:
     _, first = node.hear(make.assigned("job1", cpus=1))
     (second,) = node.hear(make.assigned("job2", cpus=1))
-    started, build = node.machine.handle(st.Loaded(SWEEP, True))
-    assert isinstance(started, do.Announce)
-    assert isinstance(started.event, ev.BuildStarted)
+    read, build = node.handle(st.Loaded(SWEEP, True))
     assert build == do.Build(SWEEP)
     assert node.stored(first) == node.stored(second) == []
-    _, *launches = node.machine.handle(st.Built(SWEEP, Ending(succeeded=True, reason=None, wall_s=1.0), None))
+    (started,) = node.read(read)
+    assert isinstance(event_of(started), ev.BuildStarted)
+    launches = node.handle(st.Built(SWEEP, DONE, None))
     assert [type(launch) for launch in launches] == [do.Launch, do.Launch]
+    (finished,) = node.stored(started)
+    assert isinstance(finished, do.Report)
+    assert finished.append.guard.last_seq == node.seq, "the builds of a node have guards of their own"
+
+
+def test_a_build_is_reported_behind_what_a_build_of_an_earlier_run_said(node: Node) -> None:
+    node.hear(make.assigned("job1"))
+    read, _ = node.handle(st.Loaded(SWEEP, True))
+    earlier = node.record(make.build_started())
+    (started,) = node.read(read, earlier)
+    assert isinstance(started, do.Report)
+    assert started.append.guard.last_seq == earlier.seq
 
 
 def test_jobs_of_a_failed_build_wait_to_be_taken_back(node: Node) -> None:
     _, claim = node.hear(make.assigned(cpus=1))
-    node.machine.handle(st.Loaded(SWEEP, True))
+    read, _ = node.handle(st.Loaded(SWEEP, True))
     node.stored(claim)
-    (told,) = node.machine.handle(
-        st.Built(SWEEP, Ending(succeeded=False, reason="exit code 2", wall_s=1.0), None)
-    )
-    assert isinstance(told, do.Announce)
-    assert isinstance(told.event, ev.BuildFinished)
-    assert not told.event.succeeded
+    (started,) = node.read(read)
+    assert node.handle(st.Built(SWEEP, Ending(succeeded=False, reason="exit code 2"), None)) == []
+    (finished,) = node.stored(started)
+    assert event_of(finished).reason == "exit code 2"
     assert isinstance(claim, do.Report)
-    assert node.hear(make.released(reason="build_failed")) == [do.Stop(claim.attempt)]
+    assert node.hear(make.released(reason="build_failed")) == [do.Stop(claim.of)]
 
 
-def test_a_job_without_room_waits_for_it(node: Node) -> None:
-    run = node.run("job1")
-    assert node.hear(make.assigned("job2", cpus=2)) == [], "one of two cpus is taken"
-    ending = Ending(succeeded=True, exit_code=0)
-    (collect,) = node.machine.handle(st.Exited(run, ending))
-    assert collect == do.Collect(run, ending)
-    (finished,) = node.machine.handle(st.Collected(run, ending, None))
-    tidy, claim = node.stored(finished)
-    assert tidy == do.Tidy(run)
-    assert isinstance(claim, do.Report)
-    assert claim.attempt.job.job == "job2"
+def test_a_failed_build_is_tried_again_when_a_person_wants_it(node: Node) -> None:
+    node.hear(make.assigned("job1"))
+    (read, _) = node.handle(st.Loaded(SWEEP, True))
+    (started,) = node.read(read)
+    node.handle(st.Built(SWEEP, Ending(succeeded=False), None))
+    (finished,) = node.stored(started)
+    node.hear(make.released("job1", reason="build_failed"))
+    assert node.hear(make.retry_requested()) == [do.Forget(SWEEP)]
+    load, _ = node.hear(make.assigned("job1", attempt=2))
+    assert load == do.Load(SWEEP)
+    assert node.handle(st.Loaded(SWEEP, True)) == [do.Build(SWEEP)], "`build_finished` is on its way"
+    (again,) = node.stored(finished)
+    assert isinstance(event_of(again), ev.BuildStarted)
 
 
-def test_a_gpu_is_never_two_jobs_at_a_time(node: Node) -> None:
-    node.hear(make.assigned("job1", cpus=1, gpus=(0,)))
-    assert node.hear(make.assigned("job2", cpus=1, gpus=(0,))) == []
+# --- reporting -------------------------------------------------------------------------------------
 
 
 def test_an_event_waits_for_the_answer_to_the_one_before(node: Node) -> None:
-    *_, claim = node.hear(make.assigned(cpus=1))
-    node.machine.handle(st.Loaded(SWEEP, False))
-    (launch,) = node.stored(claim)
-    assert isinstance(launch, do.Launch)
-    (started,) = node.machine.handle(st.Launched(launch.attempt))
-    ending = Ending(succeeded=True, exit_code=0)
-    node.machine.handle(st.Exited(launch.attempt, ending))
-    assert node.machine.handle(st.Collected(launch.attempt, ending, None)) == [], (
-        "`started` has no answer yet"
-    )
+    attempt = node.launch()
+    (started,) = node.handle(st.Launched(attempt))
+    node.handle(st.Exited(attempt, DONE))
+    assert node.handle(st.Collected(attempt, DONE, None)) == [], "`started` has no answer yet"
     (finished,) = node.stored(started)
     assert isinstance(finished, do.Report)
     assert isinstance(finished.append.event, ev.Finished)
     assert finished.append.guard.last_seq == node.seq
 
 
-@pytest.mark.parametrize("how", ["fenced", "released", "lost"])
-def test_a_job_that_moved_on_is_stopped_and_never_spoken_of_again(node: Node, how: str) -> None:
-    run = node.run()
-    if how == "fenced":
-        stop = node.machine.handle(st.Fenced(run))[0]
-    else:
-        stop = node.hear(make.released() if how == "released" else make.lost())[0]
-    assert stop == do.Stop(run)
+def test_a_short_job_says_in_its_end_when_it_started(node: Node) -> None:
+    finished = event_of(node.end(node.launch()))
+    assert isinstance(finished, ev.Finished)
+    assert finished.started_at == make.EPOCH
+    assert finished.outputs is None
+
+
+def test_every_event_names_the_one_that_caused_it(node: Node) -> None:
+    assigned = make.assigned()
+    _, claim = node.hear(assigned)
+    node.handle(st.Loaded(SWEEP, False))
+    (launch,) = node.stored(claim)
+    assert isinstance(launch, do.Launch)
+    (started,) = node.handle(st.Launched(launch.attempt))
+    node.stored(started)
+    finished = node.end(launch.attempt)
+    events = [event_of(report) for report in (claim, started, finished)]
+    assert [event.causation for event in events] == [assigned.id, events[0].id, events[1].id]
+
+
+def test_a_build_names_the_assignment_that_caused_it(node: Node) -> None:
+    assigned = make.assigned()
+    node.hear(assigned)
+    read, _ = node.handle(st.Loaded(SWEEP, True))
+    (started,) = node.read(read)
+    node.handle(st.Built(SWEEP, DONE, None))
+    (finished,) = node.stored(started)
+    assert [event_of(started).causation, event_of(finished).causation] == [assigned.id, event_of(started).id]
+
+
+# --- whose words count -----------------------------------------------------------------------------
+
+
+def test_a_job_that_was_released_is_stopped_and_never_spoken_of_again(node: Node) -> None:
+    attempt = node.run()
+    assert node.hear(make.released()) == [do.Stop(attempt)]
     ending = Ending(succeeded=False, signal=15)
-    assert node.machine.handle(st.Exited(run, ending)) == []
-    assert node.machine.handle(st.Collected(run, ending, None)) == []
-    assert node.machine.handle(st.Stopped(run)) == []
+    assert node.handle(st.Exited(attempt, ending)) == []
+    assert node.handle(st.Collected(attempt, ending, None)) == []
+    assert node.handle(st.Stopped(attempt)) == []
+    assert node.machine.idle
 
 
-def test_what_is_being_stopped_takes_its_room_until_it_is_gone(node: Node) -> None:
-    *_, claim = node.hear(make.assigned("job1", cpus=2))
-    assert isinstance(claim, do.Report)
-    node.hear(make.released("job1"))
-    assert node.hear(make.assigned("job2", cpus=2)) == []
-    (next_claim,) = node.machine.handle(st.Stopped(claim.attempt))
-    assert isinstance(next_claim, do.Report)
-    assert next_claim.attempt.job.job == "job2"
+def test_a_job_that_is_assigned_again_replaces_the_attempt_here(node: Node) -> None:
+    attempt = node.run()
+    stop, *_ = node.hear(make.assigned(attempt=2))
+    assert stop == do.Stop(attempt)
+    assert node.machine.has == (AttemptId(*SWEEP, "job1", 2),)
 
 
-def test_a_node_given_up_for_lost_joins_again_and_heeds_only_what_comes_after(node: Node) -> None:
-    (rejoin,) = node.hear(make.lost())
-    assert isinstance(rejoin, do.Announce)
-    assert node.hear(make.assigned("job1")) == [], "said to the node as it was"
-    node.hear(rejoin.event)
-    assert node.hear(make.assigned("job2", cpus=1)) != []
+@pytest.mark.parametrize(
+    "forged",
+    [
+        make.released(),
+        make.assigned(attempt=2),
+        make.assigned("job2"),
+        make.lost(),
+        make.completed(),
+    ],
+)
+def test_only_the_scheduler_gives_and_takes_jobs(node: Node, forged: ev.Event) -> None:
+    node.run()
+    has = node.machine.has
+    for author in ("jane", "ws1", "archiver"):
+        assert node.hear(forged.model_copy(update={"author": author})) == []
+    assert node.machine.has == has
+
+
+def test_a_release_of_another_attempt_or_node_stops_nothing(node: Node) -> None:
+    node.run()
+    assert node.hear(make.released(attempt=2)) == []
+    assert node.hear(make.released(node="ws2")) == []
+
+
+def test_a_persons_deletion_stops_no_job(node: Node) -> None:
+    node.run()
+    assert node.hear(make.deleted()) == [], "the batch runs, so the fold refuses it"
+
+
+def test_the_end_of_a_batch_ends_what_is_left_of_it_here(node: Node) -> None:
+    ended, runs = node.run("job1"), node.run("job2")
+    node.end(ended)
+    assert node.hear(make.completed()) == [do.Stop(runs), do.Forget(SWEEP)], "what has ended is reported"
+
+
+def test_what_was_built_for_a_batch_that_is_over_is_forgotten(node: Node) -> None:
+    attempt = node.run()
+    assert node.hear(make.released(reason="killed")) == [do.Stop(attempt)]
+    assert node.hear(make.completed(state="killed")) == [do.Forget(SWEEP)]
+
+
+# --- joining and leaving ---------------------------------------------------------------------------
+
+
+def test_a_lost_node_joins_again_with_its_jobs_and_goes_on(node: Node) -> None:
+    runs = node.run("job1")
+    node.hear(make.assigned("job2", cpus=1))
+    lost = make.lost()
+    rejoin = node.hear(lost)
+    joined = event_of(rejoin[-1])
+    assert isinstance(joined, ev.Joined)
+    assert (joined.keeps, joined.boot_id, joined.causation) == (node.machine.has, "boot", lost.id)
+    assert len(joined.keeps) == 2
+    assert node.hear(make.assigned("job3")) == [], "what comes before the join is taken back"
+    node.rejoin(rejoin)
+    assert isinstance(event_of(node.end(runs)), ev.Finished)
 
 
 def test_a_node_whose_name_another_takes_gives_way(node: Node) -> None:
@@ -172,58 +243,99 @@ def test_a_node_whose_name_another_takes_gives_way(node: Node) -> None:
 
 def test_leaving_stops_what_runs_and_lets_what_ended_be_reported(node: Node) -> None:
     ended, runs = node.run("job1"), node.run("job2")
-    ending = Ending(succeeded=True, exit_code=0)
-    node.machine.handle(st.Exited(ended, ending))
+    node.handle(st.Exited(ended, DONE))
     told, *rest = node.machine.leave()
-    assert isinstance(told, do.Announce)
-    assert isinstance(told.event, ev.Leaving)
-    assert told.event.keeps == (str(ended.job),)
+    assert isinstance(event_of(told), ev.Leaving)
+    assert event_of(told).keeps == (ended.id,)
     assert rest == [do.Stop(runs), do.Forget(SWEEP)]
     assert node.machine.leave() == [], "it is said once"
     assert node.hear(make.assigned("job3", cpus=1)) == [], "it takes no more"
-    (finished,) = node.machine.handle(st.Collected(ended, ending, None))
-    node.machine.handle(st.Stopped(runs))
+    (finished,) = node.handle(st.Collected(ended, DONE, None))
+    node.handle(st.Stopped(runs))
     assert not node.machine.idle
     assert node.stored(finished) == [do.Tidy(ended)]
     assert node.machine.idle
 
 
-def test_giving_everything_back_names_nothing_that_is_kept(node: Node) -> None:
+def test_a_node_that_leaves_at_once_announces_no_kept_jobs(node: Node) -> None:
     ended = node.run()
-    node.machine.handle(st.Exited(ended, Ending(succeeded=True, exit_code=0)))
+    node.handle(st.Exited(ended, DONE))
     assert node.machine.abandon() == [do.Forget(SWEEP), do.Stop(ended)]
 
 
-def test_leaving_with_nothing_to_report_says_no_more_than_that_it_left(node: Node) -> None:
-    run = node.run()
-    assert node.machine.leave() == [do.Stop(run), do.Forget(SWEEP)]
+def test_a_node_that_leaves_with_nothing_to_report_announces_nothing(node: Node) -> None:
+    attempt = node.run()
+    assert node.machine.leave() == [do.Stop(attempt), do.Forget(SWEEP)]
 
 
-def test_the_end_of_a_batch_ends_what_is_left_of_it_here(node: Node) -> None:
-    run = node.run()
-    assert node.hear(make.completed()) == [], "what was assigned too late is released, or the batch goes on"
-    assert node.hear(make.deleted()) == [do.Stop(run), do.Forget(SWEEP)]
-
-
-def test_what_was_built_for_a_batch_that_is_over_is_forgotten(node: Node) -> None:
-    run = node.run()
-    (stop,) = node.hear(make.released(node="ws1", reason="killed"))
-    assert stop == do.Stop(run)
-    assert node.hear(make.completed(state="killed")) == [do.Forget(SWEEP)]
-
-
-@pytest.mark.parametrize("how", ["released", "lost"])
-def test_a_node_that_leaves_hears_that_what_ended_was_given_away(node: Node, how: str) -> None:
-    ended = node.run()
-    node.machine.handle(st.Exited(ended, Ending(succeeded=True, exit_code=0)))
+def test_a_node_that_leaves_and_is_lost_still_reports_what_has_ended(node: Node) -> None:
+    finished = node.end(node.run())
     node.machine.leave()
-    assert node.hear(make.released() if how == "released" else make.lost()) == [do.Stop(ended)]
-    node.machine.handle(st.Stopped(ended))
+    assert node.hear(make.lost()) == []
+    assert node.stored(finished) == [do.Tidy(finished.of)]
     assert node.machine.idle
 
 
-def test_what_ended_is_given_back_where_nobody_waits_for_it(node: Node) -> None:
+def test_a_node_that_leaves_stops_what_ended_if_that_was_given_away(node: Node) -> None:
     ended = node.run()
-    node.machine.handle(st.Exited(ended, Ending(succeeded=True, exit_code=0)))
+    node.handle(st.Exited(ended, DONE))
+    node.machine.leave()
+    assert node.hear(make.released()) == [do.Stop(ended)]
+    node.handle(st.Stopped(ended))
+    assert node.machine.idle
+
+
+def test_a_second_wish_to_leave_gives_back_what_has_ended(node: Node) -> None:
+    ended = node.run()
+    node.handle(st.Exited(ended, DONE))
     node.machine.leave()
     assert node.machine.abandon() == [do.Stop(ended)]
+
+
+def test_a_node_that_retires_lets_its_jobs_come_to_their_end(node: Node) -> None:
+    runs, claim = node.run("job1"), node.claim("job2")
+    told, stop = node.machine.retire()
+    assert event_of(told).keeps == (runs.id,)
+    assert stop == do.Stop(claim.of)
+    node.handle(st.Stopped(claim.of))
+    assert node.stored(node.end(runs)) == [do.Tidy(runs)]
+    assert node.machine.idle
+
+
+# --- faults of the runner --------------------------------------------------------------------------
+
+
+def test_a_job_that_the_runner_could_not_start_goes_back_once(node: Node) -> None:
+    attempt = node.launch()
+    (yielded,) = node.handle(st.Broke(attempt, "x" * 20_000))
+    event = event_of(yielded)
+    assert isinstance(event, ev.Yielded)
+    assert len(event.reason) == 2000
+    assert node.stored(yielded) == [do.Tidy(attempt)]
+    (claim,) = node.hear(make.assigned(attempt=2))
+    (launch,) = node.stored(claim)
+    assert isinstance(launch, do.Launch)
+    (collect,) = node.handle(st.Broke(launch.attempt, "again"))
+    assert collect == do.Collect(launch.attempt, Ending(succeeded=False, reason="again"))
+
+
+def test_a_fault_while_a_job_runs_fails_it(node: Node) -> None:
+    attempt, started_at = node.run(), make.EPOCH.timestamp()
+    ending = Ending(succeeded=False, reason="a fault", started_at=started_at)
+    assert node.handle(st.Broke(attempt, "a fault", started_at)) == [do.Collect(attempt, ending)]
+    (finished,) = node.handle(st.Broke(attempt, "and another", started_at))
+    event = event_of(finished)
+    assert isinstance(event, ev.Finished)
+    assert (event.succeeded, event.reason) == (False, "and another")
+
+
+def test_jobs_of_a_batch_that_can_not_be_read_fail_when_they_are_claimed(node: Node) -> None:
+    _, first = node.hear(make.assigned("job1", cpus=1))
+    (second,) = node.hear(make.assigned("job2", cpus=1))
+    node.stored(first)
+    ending = Ending(succeeded=False, reason="it is gone")
+    assert isinstance(first, do.Report)
+    assert isinstance(second, do.Report)
+    assert node.handle(st.LoadFailed(SWEEP, "it is gone")) == [do.Collect(first.of, ending)]
+    assert node.stored(second) == [do.Collect(second.of, ending)]
+    assert node.hear(make.assigned("job3")) == [do.Load(SWEEP)], "the name may be another batch's by now"

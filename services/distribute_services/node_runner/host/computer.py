@@ -23,7 +23,7 @@ from distribute_services.node_runner.host.port import CannotStart, Capacity, Exi
 from distribute_services.node_runner.host.tail import Tail
 from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
 from distribute_services.node_runner.options import Options
-from distribute_services.node_runner.results.outputs import collect, collect_build
+from distribute_services.node_runner.results.outputs import NOTHING, collect, collect_build
 
 _PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
@@ -139,13 +139,14 @@ class Computer:
         """As `Host.kill`."""
         await self._trees.kill(running.tree, self._options.grace_s)
 
-    async def collect(self, unit: Unit, place: Place) -> Outputs:
+    async def collect(self, unit: Unit, place: Place) -> Outputs | None:
         """As `Host.collect`."""
         node, workspace = self._options.name, place.workspace
         match unit.of:
             case JobId():
                 prefix = f"{unit.of}/{unit.attempt}"
-                return await collect(workspace.save, workspace.stdout, self._store, prefix, node)
+                outputs = await collect(workspace.save, workspace.stdout, self._store, prefix, node)
+                return outputs if outputs is not NOTHING else None
             case BatchId(_, batch):
                 name = f"{batch}_build_output-{node}.txt"
                 return await collect_build(workspace.stdout, name, self._store, f"{unit.of}//{node}", node)

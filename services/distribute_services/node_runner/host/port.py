@@ -123,8 +123,8 @@ class Host(Protocol[P, R]):
         Returns also if some of them can't be killed; that is logged.
         """
 
-    async def collect(self, unit: Unit, place: P) -> Outputs:
-        """Send to the store what the unit left in its place."""
+    async def collect(self, unit: Unit, place: P) -> Outputs | None:
+        """Send to the store what the unit left in its place. None: it left nothing, nor did it print."""
 
     async def remove(self, place: P) -> None:
         """Remove a place. What resists is logged."""

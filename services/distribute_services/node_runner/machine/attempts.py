@@ -1,16 +1,17 @@
-"""What the runner's machine knows of an attempt."""
+"""What the machine knows of an attempt."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypedDict
 
 from distribute.core import events as ev
+from distribute.core.events import SCHEDULER, Recorded
 from distribute.core.ids import AttemptId, JobId
 from distribute.core.recipe import Share
+from distribute_services.node_runner.machine.words import Words
 
 
 class Phase(Enum):
@@ -27,15 +28,10 @@ class Phase(Enum):
 
 
 ENDED = frozenset({Phase.COLLECTING, Phase.REPORTING})
-"""The process is over; its results are not all reported."""
+"""Nothing of the attempt runs; what came of it is not reported yet."""
 
-
-class Stamp(TypedDict):
-    """What every event says of its author and its time."""
-
-    id: str
-    time: datetime
-    author: str
+NOT_BEGUN = frozenset({Phase.WAITING, Phase.CLAIMING, Phase.CLAIMED})
+"""Nothing was done for the attempt yet."""
 
 
 class Names(TypedDict):
@@ -52,19 +48,31 @@ class Names(TypedDict):
 class Attempt:
     """An attempt at this node.
 
-    `last_seq` is the sequence of its scope's last event; None while an event is on its way.
+    `assigned_id` and `assigned_at` are the id of its `assigned` and the log's time of that. `failure` is
+    why it has to fail as soon as it is claimed.
     """
 
     job: JobId
     number: int
     share: Share
+    assigned_id: str
+    assigned_at: float
     assigned_seq: int
-    last_seq: int | None
+    words: Words
     phase: Phase = Phase.WAITING
-    unsent: deque[ev.Event] = field(default_factory=deque)
+    failure: str | None = None
+    is_detached: bool = False
+    """The log was replaced, and may not have the assignment any more. Nothing is said meanwhile."""
+
+    @classmethod
+    def of(cls, recorded: Recorded, event: ev.Assigned) -> Attempt:
+        """The attempt that an assignment makes."""
+        share = Share(event.cpus, event.memory_bytes, event.gpus)
+        words = Words(event.id, recorded.seq)
+        return cls(event.scope, event.attempt, share, event.id, recorded.time, recorded.seq, words)
 
     def __str__(self) -> str:
-        return f"{self.job}, attempt {self.number}"
+        return str(self.id)
 
     @property
     def id(self) -> AttemptId:
@@ -80,15 +88,66 @@ class Attempt:
             "node": node,
         }
 
+    def is_of(self, event: ev.Assigned) -> bool:
+        """Whether the assignment is this attempt's own, or gives a detached attempt to this node again."""
+        if event.id == self.assigned_id:
+            return True
+        share = Share(event.cpus, event.memory_bytes, event.gpus)
+        return self.is_detached and (event.attempt, share) == (self.number, self.share)
+
+    def attach(self, assignment: Recorded) -> None:
+        """The log has this assignment of the attempt."""
+        self.is_detached = False
+        self.assigned_id = assignment.event.id
+        self.assigned_at = assignment.time
+        self.assigned_seq = assignment.seq
+
+
+class Standing(Enum):
+    """What the log says of an attempt."""
+
+    HELD = auto()
+    GONE = auto()
+    """The scheduler released it, or gave the job away."""
+    UNKNOWN = auto()
+    """The log has neither its assignment nor a later one."""
+
+
+def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[Standing, Recorded | None]:
+    """What the events of the job's scope say of an attempt, and which of them decides it.
+
+    Only the scheduler's words count. Events older than the assignment may be of a deleted namesake.
+    """
+    found: Standing = Standing.UNKNOWN
+    decisive = None
+    for recorded in scope:
+        event = recorded.event
+        if event.author != SCHEDULER:
+            continue
+        if isinstance(event, ev.Released) and found is Standing.HELD and event.attempt == attempt.number:
+            found, decisive = Standing.GONE, recorded
+        if not isinstance(event, ev.Assigned):
+            continue
+        is_later = found is Standing.HELD or recorded.time > attempt.assigned_at
+        if event.id == attempt.assigned_id or (is_later and event.node == node and attempt.is_of(event)):
+            found, decisive = Standing.HELD, recorded
+        elif is_later:
+            found, decisive = Standing.GONE, recorded
+    return found, decisive
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt or a build ended. `reason` says in words why a failure is one."""
+    """How an attempt or a build ended. `reason` says in words why a failure is one.
+
+    `started_at` is when the process started, in seconds since 1970 by this node's clock.
+    """
 
     succeeded: bool
     exit_code: int | None = None
     signal: int | None = None
     reason: str | None = None
+    started_at: float | None = None
     wall_s: float = 0.0
     cpu_s: float = 0.0
     paused_s: float = 0.0

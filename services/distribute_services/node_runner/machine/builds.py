@@ -1,15 +1,24 @@
-"""The builds of batches at this node: each batch is loaded once, built once if it has a build, then ready.
+"""The batches at this node: each is loaded once, built once if it has a build, and then ready.
 
-LOADING ─▶ BUILDING ─▶ READY      (no build: LOADING ─▶ READY)
-                  └──▶ FAILED     (a person's retry makes the batch unknown again)
+    LOADING ─▶ BUILDING ─▶ READY         (no build: LOADING ─▶ READY)
+                      └──▶ FAILED ─▶ IDLE ─▶ LOADING
+
+A failed build stays failed until a person wants a retry. Then the batch is loaded again for its next attempt.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from distribute.core.ids import BatchId
-from distribute_services.node_runner.machine.instructions import Build, Forget, Load
+from distribute.core import events as ev
+from distribute.core.ids import BatchId, BuildId
+from distribute.core.manifest import Outputs
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Ending
+from distribute_services.node_runner.machine.saying import read_scope, say_next
+from distribute_services.node_runner.machine.words import Author, Words
 
 
 class BuildPhase(Enum):
@@ -19,57 +28,136 @@ class BuildPhase(Enum):
     BUILDING = auto()
     READY = auto()
     FAILED = auto()
+    IDLE = auto()
+
+
+@dataclass(slots=True, eq=False)
+class BatchBuild:
+    """A batch at this node, and what the node says of its build."""
+
+    id: BuildId
+    words: Words
+    phase: BuildPhase = BuildPhase.LOADING
+    gave_back: set[str] = field(default_factory=set)
+    """Jobs that this node gave back once. It does not give them back again."""
+
+    @property
+    def batch(self) -> BatchId:
+        return self.id.batch_id
 
 
 class Builds:
-    """The phase of every batch that this node knows. Methods return what is to be done, if anything."""
+    """Every batch that this node knows. Methods return what is to be done."""
 
-    def __init__(self) -> None:
-        self._phases: dict[BatchId, BuildPhase] = {}
+    def __init__(self, author: Author) -> None:
+        self._author = author
+        self._builds: dict[BatchId, BatchBuild] = {}
 
-    def wanted(self, batch: BatchId) -> list[Load]:
-        """An attempt of the batch is here."""
-        if batch in self._phases:
+    def wanted(self, batch: BatchId, cause: str) -> list[do.Instruction]:
+        """An attempt of the batch is here. `cause` is the id of its assignment."""
+        build = self._builds.get(batch)
+        if build is None:
+            build = self._builds[batch] = BatchBuild(BuildId(*batch, self._author.node), Words(cause, None))
+        elif build.phase is not BuildPhase.IDLE:
             return []
-        self._phases[batch] = BuildPhase.LOADING
-        return [Load(batch)]
+        build.phase = BuildPhase.LOADING
+        build.words.cause = cause
+        return [do.Load(batch)]
 
-    def loaded(self, batch: BatchId, needs_build: bool) -> list[Build]:
+    def loaded(self, batch: BatchId, needs_build: bool) -> list[do.Instruction]:
         """It is known what the batch is."""
-        if self._phases.get(batch) is not BuildPhase.LOADING:
+        build = self._in(batch, BuildPhase.LOADING)
+        if build is None:
             return []
-        self._phases[batch] = BuildPhase.BUILDING if needs_build else BuildPhase.READY
-        return [Build(batch)] if needs_build else []
+        if not needs_build:
+            build.phase = BuildPhase.READY
+            return []
+        build.phase = BuildPhase.BUILDING
+        is_first = build.words.is_empty
+        build.words.add(ev.BuildStarted(**self._author.stamp(build.words.cause), **build.id._asdict()))
+        return [*(read_scope(build) if is_first else say_next(build)), do.Build(batch)]
 
     def load_failed(self, batch: BatchId) -> bool:
         """Nobody can tell what the batch is. False if this node does not ask any more."""
-        if self._phases.get(batch) is not BuildPhase.LOADING:
+        if self._in(batch, BuildPhase.LOADING) is None:
             return False
-        del self._phases[batch]
+        del self._builds[batch]
         return True
 
-    def built(self, batch: BatchId, succeeded: bool) -> bool:
-        """The build ended. False if this node does not want it any more."""
-        if self._phases.get(batch) is not BuildPhase.BUILDING:
-            return False
-        self._phases[batch] = BuildPhase.READY if succeeded else BuildPhase.FAILED
-        return True
-
-    def retry(self, batch: BatchId, is_wanted: bool) -> list[Load]:
-        """If the batch's build failed, it may be tried again: now, if attempts wait for it."""
-        if self._phases.get(batch) is not BuildPhase.FAILED:
+    def built(self, batch: BatchId, ending: Ending, outputs: Outputs | None) -> list[do.Instruction]:
+        """The build ended."""
+        build = self._in(batch, BuildPhase.BUILDING)
+        if build is None:
             return []
-        del self._phases[batch]
-        return self.wanted(batch) if is_wanted else []
+        build.phase = BuildPhase.READY if ending.succeeded else BuildPhase.FAILED
+        build.words.add(
+            ev.BuildFinished(
+                **self._author.stamp(build.words.cause),
+                **build.id._asdict(),
+                succeeded=ending.succeeded,
+                reason=ending.reason,
+                wall_s=ending.wall_s,
+                outputs=outputs,
+            )
+        )
+        return say_next(build)
+
+    def retry(self, batch: BatchId, cause: str, *, is_wanted: bool) -> list[do.Instruction]:
+        """If the batch's build failed, it may be tried again: now, if attempts wait for it."""
+        build = self._in(batch, BuildPhase.FAILED)
+        if build is None:
+            return []
+        build.phase = BuildPhase.IDLE
+        return [do.Forget(batch), *(self.wanted(batch, cause) if is_wanted else [])]
 
     def is_ready(self, batch: BatchId) -> bool:
         """Whether attempts of the batch can start."""
-        return self._phases.get(batch) is BuildPhase.READY
+        return self._in(batch, BuildPhase.READY) is not None
 
-    def forget(self, batch: BatchId) -> list[Forget]:
-        """The batch is over."""
-        return [Forget(batch)] if self._phases.pop(batch, None) is not None else []
+    def gives_back(self, batch: BatchId, job: str) -> bool:
+        """Whether the node may give a job back that it could not start: once, lest it comes back for ever."""
+        build = self._builds.get(batch)
+        if build is None or job in build.gave_back:
+            return False
+        build.gave_back.add(job)
+        return True
 
-    def forget_all(self) -> list[Forget]:
+    # --- what the node says of builds --------------------------------------------------------------
+
+    def reported(self, build: BatchBuild, seq: int) -> list[do.Instruction]:
+        """An event about the build is in the log."""
+        build.words.stored(seq)
+        return read_scope(build) if build.words.read_again else say_next(build)
+
+    def refused(self, build: BatchBuild, last_seq: int) -> list[do.Instruction]:
+        """Another message is in the build's scope: say the node's word behind it."""
+        build.words.refused(last_seq)
+        return read_scope(build)
+
+    def read(self, build: BatchBuild, read: st.ScopeRead) -> list[do.Instruction]:
+        """The build's scope was read."""
+        build.words.end_reading()
+        if build.words.read_again:
+            return read_scope(build)
+        build.words.reread({recorded.event.id for recorded in read.scope}, read.last_seq)
+        return say_next(build)
+
+    def read_all(self) -> list[do.Instruction]:
+        """The log was replaced: see what it lacks."""
+        spoken = [build for build in self._builds.values() if not build.words.is_empty]
+        return [read for build in spoken for read in read_scope(build)]
+
+    # --- the end -----------------------------------------------------------------------------------
+
+    def forget(self, batch: BatchId) -> list[do.Instruction]:
+        """The batch is over. What was said of its build may still be on its way."""
+        build = self._builds.pop(batch, None)
+        return [do.Forget(batch)] if build is not None and build.phase is not BuildPhase.IDLE else []
+
+    def forget_all(self) -> list[do.Instruction]:
         """The node is leaving."""
-        return [forgotten for batch in list(self._phases) for forgotten in self.forget(batch)]
+        return [forgotten for batch in list(self._builds) for forgotten in self.forget(batch)]
+
+    def _in(self, batch: BatchId, phase: BuildPhase) -> BatchBuild | None:
+        build = self._builds.get(batch)
+        return build if build is not None and build.phase is phase else None

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from distribute.core import events as ev
 from distribute.core.events import Append
 from distribute.core.ids import BatchId
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
 
+if TYPE_CHECKING:
+    from distribute_services.node_runner.machine.builds import BatchBuild
+
+Speaker: TypeAlias = "Attempt | BatchBuild"
+"""What the node appends events about."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Append this event of an attempt. Answered by `Reported`, or by `Fenced` if the guard did not hold."""
+    """Append this event. Answered by `Reported`, or by `Refused` if the guard did not hold."""
 
-    attempt: Attempt
+    of: Speaker
     append: Append
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Read all events of the attempt's or build's scope. Answered by `ScopeRead`."""
+
+    of: Speaker
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write this to the log of the process: a person may want to know. Not answered."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +67,8 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Make the attempt's place and run it. Answered by `Launched`, then `Exited`; or by `Broke`."""
+    """Make the attempt's place and run it. Answered by `Exited` or `Broke`, and by `Launched` before that if
+    the process runs for longer than a moment."""
 
     attempt: Attempt
 
@@ -83,4 +105,4 @@ class Forget:
 WorkInstruction = Load | Build | Launch | Collect | Stop | Tidy | Forget
 """Carried out by `work`."""
 
-Instruction = Report | Announce | GiveWay | WorkInstruction
+Instruction = Report | Read | Announce | Note | GiveWay | WorkInstruction

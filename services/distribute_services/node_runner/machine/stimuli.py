@@ -4,24 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from distribute.core.events import Recorded
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
+from distribute_services.node_runner.machine.instructions import Speaker
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The event of the attempt is in the log, at `seq`."""
+    """The event is in the log, at `seq`."""
 
-    attempt: Attempt
+    of: Speaker
     seq: int
 
 
 @dataclass(frozen=True, slots=True)
-class Fenced:
-    """The job moved on without this node: what the node did for it does not count."""
+class Refused:
+    """The guard of the event did not hold. That alone does not say that the job was given away.
 
-    attempt: Attempt
+    `last_seq` is the sequence of the last message in the scope, which may be one that nobody can read;
+    0 if it is not known.
+    """
+
+    of: Speaker
+    last_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeRead:
+    """The scope ends at `last_seq` (0: it is empty). `scope`: its events by the scheduler and this node."""
+
+    of: Speaker
+    scope: tuple[Recorded, ...]
+    last_seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +67,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """The attempt's process runs."""
+    """The attempt's process runs, and is not one of those that end in a moment."""
 
     attempt: Attempt
 
@@ -75,10 +91,14 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Broke:
-    """The node-runner failed at a step of the attempt, by a fault of its own. Nothing of the attempt runs."""
+    """The node-runner failed at a step of the attempt, by a fault of its own. Nothing of the attempt runs.
+
+    `started_at` is when its process had been started, in seconds since 1970; None: it had not.
+    """
 
     attempt: Attempt
     reason: str
+    started_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +108,16 @@ class Stopped:
     attempt: Attempt
 
 
-Stimulus = Reported | Fenced | Loaded | LoadFailed | Built | Launched | Exited | Collected | Broke | Stopped
+Stimulus = (
+    Reported
+    | Refused
+    | ScopeRead
+    | Loaded
+    | LoadFailed
+    | Built
+    | Launched
+    | Exited
+    | Collected
+    | Broke
+    | Stopped
+)

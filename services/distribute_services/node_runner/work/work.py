@@ -26,6 +26,9 @@ from distribute_services.node_runner.work.batches import Batches
 
 log = logging.getLogger(__name__)
 
+MOMENT_S = 0.1
+"""Of a process that ends within this time no `started` is written: that would be a third more events."""
+
 Step = Coroutine[Any, Any, None]
 
 
@@ -37,6 +40,7 @@ class _Held(Generic[P, R]):
     unit: Unit | None = None
     place: P | None = None
     running: R | None = None
+    started_at: float | None = None
     is_wanted: bool = True
 
 
@@ -49,13 +53,13 @@ class Work(Generic[P, R]):
         batches: Batches,
         *,
         tell: Callable[[st.Stimulus], None],
-        on_fault: Callable[[BaseException], None],
+        clock: Callable[[], float],
     ) -> None:
-        """`tell` takes each stimulus; it may call `carry_out`. `on_fault` takes what `tell` raises."""
+        """`tell` takes each stimulus; it may call `carry_out`. `clock` gives seconds since 1970."""
         self._host = host
         self._batches = batches
         self._tell = tell
-        self._on_fault = on_fault
+        self._clock = clock
         self._attempts: dict[Attempt, _Held[P, R]] = {}
         self._builds: dict[BatchId, _Held[P, R]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,7 +76,8 @@ class Work(Generic[P, R]):
                 self._begin(self._builds[batch], self._build(batch))
             case do.Forget(batch):
                 self._batches.forget(batch)
-                self._start(self._forget(batch, self._builds.pop(batch)))
+                if (build := self._builds.pop(batch, None)) is not None:
+                    self._start(self._forget(batch, build))
             case do.Launch(attempt):
                 held = self._attempts[attempt] = _Held()
                 self._begin(held, self._launch(attempt, held))
@@ -101,7 +106,7 @@ class Work(Generic[P, R]):
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._on_fault(error)
+            log.error("a step of this node-runner failed", exc_info=error)
 
     # --- batches -----------------------------------------------------------------------------------
 
@@ -164,10 +169,11 @@ class Work(Generic[P, R]):
         try:
             stimulus = st.Exited(attempt, await self._run(attempt, held))
         except (DistributeError, OSError) as error:
-            stimulus = st.Exited(attempt, Ending(succeeded=False, reason=str(error)))
+            ending = Ending(succeeded=False, reason=str(error), started_at=held.started_at)
+            stimulus = st.Exited(attempt, ending)
         except Exception as error:
             log.exception("%s: running it failed by a fault of this node-runner", attempt)
-            stimulus = st.Broke(attempt, _fault("running the job", error))
+            stimulus = st.Broke(attempt, _fault("running the job", error), held.started_at)
         await self._kill(held, attempt)
         self._tell(stimulus)
 
@@ -183,11 +189,14 @@ class Work(Generic[P, R]):
         running = self._host.start(unit, held.place)
         if isinstance(running, CannotStart):
             return Ending(succeeded=False, reason=running.reason)
-        held.running = running
-        self._tell(st.Launched(attempt))
-        ending = await self._end_of(running, recipe.timeout_s)
+        held.running, held.started_at = running, self._clock()
+        lasting = asyncio.get_running_loop().call_later(MOMENT_S, self._tell, st.Launched(attempt))
+        try:
+            ending = await self._end_of(running, recipe.timeout_s)
+        finally:
+            lasting.cancel()
         held.running = None
-        return ending
+        return replace(ending, started_at=held.started_at)
 
     async def _end_of(self, running: R, timeout_s: float | None) -> Ending:
         if timeout_s is None:

@@ -1,0 +1,303 @@
+"""The course of attempts at this node, from their claims to their ends: stimuli in, instructions out.
+
+    WAITING ─room─▶ CLAIMING ─ack─▶ CLAIMED ─built─▶ LAUNCHING ─▶ RUNNING ─exit─▶ COLLECTING ─▶ REPORTING ─▶ .
+       └──────── released, given away, or its batch over: from any phase ────────▶ STOPPING ─▶ .
+
+A job is this node's only when its claim is acknowledged: nothing is started before. An attempt's events
+are appended one after another, each guarded by the sequence of the one before. A refused guard ends no
+attempt: the node reads the scope, and says its word again if the attempt is still its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from distribute.core import events as ev
+from distribute.core.events import Recorded, time_of
+from distribute.core.ids import BatchId, JobId
+from distribute.core.manifest import Outputs
+from distribute_services.node_runner.host.port import Capacity
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import (
+    NOT_BEGUN,
+    Attempt,
+    Ending,
+    Names,
+    Phase,
+    Standing,
+    standing,
+)
+from distribute_services.node_runner.machine.builds import BatchBuild, Builds
+from distribute_services.node_runner.machine.instructions import Instruction
+from distribute_services.node_runner.machine.saying import read_scope, say_next
+from distribute_services.node_runner.machine.words import Author, Stamp
+
+_MAX_REASON = 2000
+
+
+class Course:
+    """All attempts of a node, and the batches that they are of."""
+
+    def __init__(self, author: Author, capacity: Capacity) -> None:
+        self.node = author.node
+        self.capacity = capacity
+        self.attempts: dict[JobId, Attempt] = {}
+        self._author = author
+        self._builds = Builds(author)
+        self._stopping: list[Attempt] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether the node has no attempt any more."""
+        return not self.attempts and not self._stopping
+
+    def _of(self, batch: BatchId) -> list[Attempt]:
+        return [attempt for attempt in self.attempts.values() if attempt.job.batch_id == batch]
+
+    # --- what came of instructions -----------------------------------------------------------------
+
+    def handle(self, stimulus: st.Stimulus) -> list[Instruction]:
+        """Take up what came of an instruction. What nobody waits for any more is ignored."""
+        match stimulus:
+            case st.Reported(of, seq):
+                return (
+                    self._builds.reported(of, seq) if isinstance(of, BatchBuild) else self._reported(of, seq)
+                )
+            case st.Refused(of, seq):
+                return self._builds.refused(of, seq) if isinstance(of, BatchBuild) else self._refused(of, seq)
+            case st.ScopeRead(of):
+                return (
+                    self._builds.read(of, stimulus)
+                    if isinstance(of, BatchBuild)
+                    else self._read(of, stimulus)
+                )
+            case st.Loaded(batch, needs_build):
+                return [*self._builds.loaded(batch, needs_build), *self._launch_all(batch)]
+            case st.LoadFailed(batch, reason):
+                return self._load_failed(batch, reason)
+            case st.Built(batch, ending, outputs):
+                # If it failed, the scheduler takes the batch's jobs back.
+                return [*self._builds.built(batch, ending, outputs), *self._launch_all(batch)]
+            case st.Launched(attempt):
+                return self._launched(attempt)
+            case st.Exited(attempt, ending):
+                return self._exited(attempt, ending)
+            case st.Collected(attempt, ending, outputs):
+                return self._collected(attempt, ending, outputs)
+            case st.Broke(attempt):
+                return self._broke(attempt, stimulus)
+            case st.Stopped(attempt):
+                self._stopping.remove(attempt)
+                return self._claim_what_fits()
+
+    # --- claiming ----------------------------------------------------------------------------------
+
+    def _claim_what_fits(self) -> list[Instruction]:
+        """Claim waiting attempts in order, where there is room. Two schedulers may promise the same room.
+
+        What does not fit holds up nothing behind it: the scheduler takes back what is not claimed in time.
+        """
+        instructions: list[Instruction] = []
+        for attempt in self.attempts.values():
+            if attempt.phase is Phase.WAITING and not attempt.is_detached and self._has_room_for(attempt):
+                attempt.phase = Phase.CLAIMING
+                instructions += self._say(attempt, ev.Claimed(**self._stamp(attempt), **self._names(attempt)))
+        return instructions
+
+    def _has_room_for(self, wanted: Attempt) -> bool:
+        busy = [
+            attempt.share
+            for attempt in [*self.attempts.values(), *self._stopping]
+            if attempt.phase not in {Phase.WAITING, Phase.REPORTING}
+        ]
+        gpus = {gpu for share in busy for gpu in share.gpus}
+        cpus = sum(share.cpus for share in busy) + wanted.share.cpus
+        memory_bytes = sum(share.memory_bytes for share in busy) + wanted.share.memory_bytes
+        return (
+            cpus <= self.capacity.cpus
+            and memory_bytes <= self.capacity.memory_bytes
+            and gpus.isdisjoint(wanted.share.gpus)
+        )
+
+    # --- running -----------------------------------------------------------------------------------
+
+    def _load_failed(self, batch: BatchId, reason: str) -> list[Instruction]:
+        """The batch's attempts here fail with the reason, as soon as they are claimed."""
+        if not self._builds.load_failed(batch):
+            return []
+        for attempt in self._of(batch):
+            attempt.failure = reason
+        return self._launch_all(batch)
+
+    def _launch_all(self, batch: BatchId) -> list[Instruction]:
+        claimed = [attempt for attempt in self._of(batch) if attempt.phase is Phase.CLAIMED]
+        return [instruction for attempt in claimed for instruction in self._launch_if_ready(attempt)]
+
+    def _launch_if_ready(self, attempt: Attempt) -> list[Instruction]:
+        if attempt.failure is not None:
+            attempt.phase = Phase.COLLECTING
+            return [do.Collect(attempt, Ending(succeeded=False, reason=attempt.failure))]
+        if not self._builds.is_ready(attempt.job.batch_id):
+            return []
+        attempt.phase = Phase.LAUNCHING
+        return [do.Launch(attempt)]
+
+    def _launched(self, attempt: Attempt) -> list[Instruction]:
+        if attempt.phase is not Phase.LAUNCHING:
+            return []
+        attempt.phase = Phase.RUNNING
+        return self._say(attempt, ev.Started(**self._stamp(attempt), **self._names(attempt)))
+
+    def _exited(self, attempt: Attempt, ending: Ending) -> list[Instruction]:
+        if attempt.phase not in {Phase.LAUNCHING, Phase.RUNNING}:
+            return []
+        attempt.phase = Phase.COLLECTING
+        return [do.Collect(attempt, ending)]
+
+    def _collected(self, attempt: Attempt, ending: Ending, outputs: Outputs | None) -> list[Instruction]:
+        if attempt.phase is not Phase.COLLECTING:
+            return []
+        finished = ev.Finished(
+            **self._stamp(attempt),
+            **self._names(attempt),
+            succeeded=ending.succeeded,
+            exit_code=ending.exit_code,
+            signal=ending.signal,
+            reason=_short(ending.reason),
+            started_at=time_of(ending.started_at) if ending.started_at is not None else None,
+            wall_s=ending.wall_s,
+            cpu_s=ending.cpu_s,
+            paused_s=ending.paused_s,
+            max_rss_bytes=ending.max_rss_bytes,
+            outputs=outputs,
+        )
+        return self._say_last(attempt, finished)
+
+    def _broke(self, attempt: Attempt, broke: st.Broke) -> list[Instruction]:
+        """This runner failed at a step: that ends this attempt, and no other.
+
+        A job that was not started yet goes back to the queue, once. Any other has failed.
+        """
+        is_launching = attempt.phase is Phase.LAUNCHING and broke.started_at is None
+        if is_launching and self._builds.gives_back(attempt.job.batch_id, attempt.job.job):
+            reason = _short(broke.reason) or ""
+            yielded = ev.Yielded(**self._stamp(attempt), **self._names(attempt), reason=reason)
+            return self._say_last(attempt, yielded)
+        ending = Ending(succeeded=False, reason=broke.reason, started_at=broke.started_at)
+        return self._exited(attempt, ending) or self._collected(attempt, ending, None)
+
+    def give_up(self, attempt: Attempt) -> list[Instruction]:
+        """Stop an attempt at which this machine failed. The scheduler misses it in the beats."""
+        return self._stop(attempt)
+
+    # --- stopping ----------------------------------------------------------------------------------
+
+    def _stop(self, attempt: Attempt) -> list[Instruction]:
+        if attempt.phase is Phase.STOPPING:
+            return []
+        self.attempts.pop(attempt.job, None)
+        attempt.phase = Phase.STOPPING
+        attempt.words.drop()
+        self._stopping.append(attempt)
+        return [do.Stop(attempt)]
+
+    def _stop_all(self, attempts: Iterable[Attempt]) -> list[Instruction]:
+        return [instruction for attempt in attempts for instruction in self._stop(attempt)]
+
+    # --- saying ------------------------------------------------------------------------------------
+
+    def _say(self, attempt: Attempt, event: ev.Event) -> list[Instruction]:
+        attempt.words.add(event)
+        return say_next(attempt)
+
+    def _say_last(self, attempt: Attempt, event: ev.Event) -> list[Instruction]:
+        attempt.phase = Phase.REPORTING
+        said = self._say(attempt, event)
+        # The assignment of a detached attempt may be there by now.
+        return read_scope(attempt) if attempt.is_detached else said
+
+    def _reported(self, attempt: Attempt, seq: int) -> list[Instruction]:
+        if attempt.phase is Phase.STOPPING:
+            return []
+        attempt.words.stored(seq)
+        return read_scope(attempt) if attempt.words.read_again else self._after_words(attempt)
+
+    def _after_words(self, attempt: Attempt) -> list[Instruction]:
+        """Say the next word of an attempt; or, when all is said, go on with it."""
+        if attempt.words.unsaid:
+            return say_next(attempt)
+        if attempt.phase is Phase.CLAIMING:
+            attempt.phase = Phase.CLAIMED
+            return self._launch_if_ready(attempt)
+        if attempt.phase is Phase.REPORTING:
+            return self._over(attempt)
+        return []
+
+    def _over(self, attempt: Attempt) -> list[Instruction]:
+        del self.attempts[attempt.job]
+        return [do.Tidy(attempt), *self._claim_what_fits()]
+
+    # --- reading on --------------------------------------------------------------------------------
+
+    def _refused(self, attempt: Attempt, last_seq: int) -> list[Instruction]:
+        """Another message is in the job's scope. Only the scope can tell what that means."""
+        if attempt.phase is Phase.STOPPING:
+            return []
+        attempt.words.refused(last_seq)
+        return read_scope(attempt)
+
+    def _read(self, attempt: Attempt, read: st.ScopeRead) -> list[Instruction]:
+        if attempt.phase is Phase.STOPPING:
+            return []
+        attempt.words.end_reading()
+        if attempt.words.read_again:
+            return read_scope(attempt)
+        found, decisive = standing(attempt, self.node, read.scope)
+        match found:
+            case Standing.GONE:
+                return [do.Note(_given_away(attempt, decisive)), *self._stop(attempt)]
+            case Standing.UNKNOWN:
+                return self._detached(attempt)
+            case Standing.HELD:
+                assert decisive is not None, "what is held has an assignment"
+                attempt.attach(decisive)
+                attempt.words.reread({recorded.event.id for recorded in read.scope}, read.last_seq)
+                return [*self._after_words(attempt), *self._claim_what_fits()]
+
+    def _detached(self, attempt: Attempt) -> list[Instruction]:
+        """The log lacks the assignment. What runs goes on, for the scheduler may say it again."""
+        attempt.is_detached = True
+        if attempt.phase in NOT_BEGUN:
+            return self._stop(attempt)
+        if attempt.phase is Phase.REPORTING:
+            note = do.Note(
+                f"{attempt} has ended, and the log has lost its assignment: its result is not used"
+            )
+            return [note, *self._over(attempt)]
+        return []
+
+    def _stamp(self, attempt: Attempt) -> Stamp:
+        return self._author.stamp(attempt.words.cause)
+
+    def _names(self, attempt: Attempt) -> Names:
+        return attempt.names(self.node)
+
+
+def _given_away(attempt: Attempt, decisive: Recorded | None) -> str:
+    event = decisive.event if decisive is not None else None
+    match event:
+        case ev.Assigned():
+            how = f"was given to {event.node}"
+        case ev.Released():
+            how = f"was taken from this node ({event.reason})"
+        case _:
+            how = "was given away"
+    return f"{attempt} {how}, which this node hears only now; its result is not used"
+
+
+def _short(reason: str | None) -> str | None:
+    """A reason that fits into an event. Errors may quote anything."""
+    if reason is None or len(reason) <= _MAX_REASON:
+        return reason
+    return reason[: _MAX_REASON - 1] + "…"

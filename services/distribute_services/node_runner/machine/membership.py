@@ -1,0 +1,79 @@
+"""The node's place in the cluster: its joining, leaving and coming back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from distribute.core import events as ev
+from distribute.core.events import MAX_KEPT
+from distribute.core.ids import AttemptId
+from distribute_services.node_runner.host.port import Capacity
+from distribute_services.node_runner.machine.instructions import Announce, GiveWay, Instruction
+from distribute_services.node_runner.machine.words import Author
+
+
+class Membership:
+    """Whether this node has joined, and what it says of itself."""
+
+    def __init__(
+        self, author: Author, *, incarnation: str, boot_id: str, capacity: Capacity, version: str
+    ) -> None:
+        self.incarnation = incarnation
+        self.is_leaving = False
+        self._author = author
+        self._boot_id = boot_id
+        self._capacity = capacity
+        self._version = version
+        self._join_id = ""
+        self._joined_seq: int | None = None
+
+    @property
+    def has_joined(self) -> bool:
+        """Whether the node's last `joined` is in the log, as far as the node has read it."""
+        return self._joined_seq is not None
+
+    def takes(self, assigned_seq: int) -> bool:
+        """Whether an assignment counts: the scheduler takes back what came before the last `joined`."""
+        return not self.is_leaving and self._joined_seq is not None and assigned_seq > self._joined_seq
+
+    def join(self, keeps: Iterable[AttemptId], cause: str | None) -> list[Instruction]:
+        """Say what this node is, and which attempts it still has."""
+        self._joined_seq = None
+        joined = ev.Joined(
+            **self._author.stamp(cause),
+            node=self._author.node,
+            incarnation=self.incarnation,
+            boot_id=self._boot_id,
+            keeps=_kept(keeps),
+            capabilities=self._capacity.capabilities,
+            cpus=self._capacity.cpus,
+            memory_bytes=self._capacity.memory_bytes,
+            gpus=self._capacity.gpus,
+            version=self._version,
+        )
+        self._join_id = joined.id
+        return [Announce(joined)]
+
+    def heard(self, seq: int, event: ev.Joined) -> list[Instruction]:
+        """A `joined` of this node's name is in the log."""
+        if event.id == self._join_id:
+            self._joined_seq = seq
+        elif self.has_joined and event.incarnation != self.incarnation:
+            return [GiveWay()]
+        return []
+
+    def leave(self, keeps: Iterable[AttemptId]) -> list[Instruction]:
+        """Take no more work. If the node keeps attempts, say so: the rest can run elsewhere meanwhile."""
+        was_leaving, self.is_leaving = self.is_leaving, True
+        kept = _kept(keeps)
+        if was_leaving or not kept:
+            return []
+        return [Announce(ev.Leaving(**self._author.stamp(None), node=self._author.node, keeps=kept))]
+
+    def left(self) -> list[Instruction]:
+        """Say goodbye."""
+        return [Announce(ev.Left(**self._author.stamp(None), node=self._author.node))]
+
+
+def _kept(attempts: Iterable[AttemptId]) -> tuple[AttemptId, ...]:
+    return tuple(sorted(attempts))[:MAX_KEPT]

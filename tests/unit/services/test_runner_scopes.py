@@ -1,0 +1,221 @@
+"""A refused guard, a lost tail, an older copy of the log: what becomes of a node's attempts."""
+
+from __future__ import annotations
+
+import pytest
+
+from distribute.core import events as ev
+from distribute.core.events import Recorded
+from distribute.testing import builders as make
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from unit.services.runner_kit import DONE, SWEEP, Node, event_of
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+class Assigned:
+    """A job that runs, and what its scope holds."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.assigned = make.assigned()
+        *_, claim = node.hear(self.assigned)
+        self.scope = [Recorded(node.seq, float(node.seq), self.assigned)]
+        node.handle(st.Loaded(SWEEP, False))
+        self.claimed = self.keep(claim)
+        (launch,) = node.handle(st.Reported(claim.of, node.seq))
+        self.attempt = launch.attempt
+        (self.report,) = node.handle(st.Launched(self.attempt))
+        """Of `started`, on its way."""
+
+    def keep(self, report: do.Instruction) -> Recorded:
+        """The event of a report is in the log."""
+        recorded = self.node.record(event_of(report))
+        self.scope.append(recorded)
+        return recorded
+
+    def answer(self) -> list[do.Instruction]:
+        """`started` is in the log, and acknowledged."""
+        self.keep(self.report)
+        return self.node.handle(st.Reported(self.attempt, self.node.seq))
+
+
+@pytest.fixture
+def job(node: Node) -> Assigned:
+    return Assigned(node)
+
+
+# --- a refused guard -------------------------------------------------------------------------------
+
+
+def test_noise_in_the_scope_stops_nothing(node: Node, job: Assigned) -> None:
+    """Anyone can publish there. The node says its word again, behind the noise."""
+    noise = node.record(make.released().model_copy(update={"author": "jane"}))
+    (read,) = node.refused(job.report, noise.seq)
+    (again,) = node.read(read, *job.scope, noise)
+    assert isinstance(again, do.Report)
+    assert again.append.event is job.report.append.event
+    assert again.append.guard.last_seq == noise.seq
+
+
+def test_a_message_that_nobody_can_read_is_passed_by(node: Node, job: Assigned) -> None:
+    """The scope's last event is before it, and yet the guard has to name it."""
+    (read,) = node.refused(job.report, 99)
+    (again,) = node.read(read, *job.scope)
+    assert isinstance(again, do.Report)
+    assert again.append.guard.last_seq == 99
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        make.released(),
+        make.assigned(node="ws2", attempt=2),
+    ],
+)
+def test_a_job_that_the_scheduler_gave_away_is_stopped(node: Node, job: Assigned, told: ev.Event) -> None:
+    (read,) = node.refused(job.report)
+    note, stop = node.read(read, *job.scope, node.record(told))
+    assert isinstance(note, do.Note)
+    assert stop == do.Stop(job.attempt)
+
+
+def test_what_was_said_of_a_deleted_namesake_does_not_count(node: Node, job: Assigned) -> None:
+    older = [make.assigned(attempt=1), make.released(attempt=1), make.assigned(node="ws2", attempt=2)]
+    before = [Recorded(seq, float(seq), event) for seq, event in zip((-3, -2, -1), older, strict=True)]
+    (read,) = node.refused(job.report)
+    (again,) = node.read(read, *before, *job.scope)
+    assert isinstance(again, do.Report)
+
+
+def test_its_own_word_that_is_in_the_scope_is_not_said_twice(node: Node, job: Assigned) -> None:
+    (read,) = node.refused(job.report)
+    job.keep(job.report)
+    assert node.read(read, *job.scope) == []
+    finished = node.end(job.attempt)
+    assert finished.append.guard.last_seq == node.seq
+
+
+def test_a_claim_that_is_in_the_scope_counts(node: Node) -> None:
+    assigned = make.assigned()
+    _, claim = node.hear(assigned)
+    at = Recorded(node.seq, float(node.seq), assigned)
+    node.handle(st.Loaded(SWEEP, False))
+    (read,) = node.refused(claim)
+    assert node.read(read, at, node.record(event_of(claim))) == [do.Launch(claim.of)]
+
+
+# --- a log that was replaced -----------------------------------------------------------------------
+
+
+def replaced(node: Node, last_seq: int = 0) -> list[do.Instruction]:
+    node.seq = last_seq
+    *reads, _ = instructions = node.machine.log_replaced(last_seq)
+    node.rejoin(instructions)
+    return reads
+
+
+def test_running_jobs_go_on_and_the_lost_words_are_said_again(node: Node, job: Assigned) -> None:
+    """The log lost its tail: the assignment is there, and what the node said is not."""
+    assert job.answer() == []
+    (read,) = replaced(node, job.scope[0].seq)
+    (claimed,) = node.read(read, job.scope[0])
+    assert event_of(claimed) is job.claimed.event
+    assert isinstance(claimed, do.Report)
+    assert claimed.append.guard.last_seq == job.scope[0].seq
+    (started,) = node.stored(claimed)
+    assert event_of(started) is job.report.append.event
+    assert node.stored(started) == []
+    assert isinstance(event_of(node.end(job.attempt)), ev.Finished)
+
+
+def test_the_node_joins_again_with_what_it_has(node: Node, job: Assigned) -> None:
+    job.answer()
+    *_, announced = node.machine.log_replaced(0)
+    joined = event_of(announced)
+    assert isinstance(joined, ev.Joined)
+    assert joined.keeps == (job.attempt.id,)
+
+
+def test_a_word_that_is_on_its_way_is_answered_first(node: Node, job: Assigned) -> None:
+    """Only then is the scope read: both at a time would say the word twice."""
+    assert replaced(node) == []
+    (read,) = node.stored(job.report)
+    assert isinstance(read, do.Read)
+
+
+def test_a_job_whose_assignment_is_lost_runs_on_in_silence(node: Node, job: Assigned) -> None:
+    """The scheduler says it again as soon as it is back."""
+    job.answer()
+    (read,) = replaced(node)
+    assert node.read(read) == []
+    assert node.handle(st.Exited(job.attempt, DONE)) == [do.Collect(job.attempt, DONE)]
+    (read,) = node.hear(job.assigned)
+    at = Recorded(node.seq, float(node.seq), job.assigned)
+    (claimed,) = node.read(read, at)
+    (started,) = node.stored(claimed)
+    assert node.handle(st.Collected(job.attempt, DONE, None)) == [], "`started` is on its way"
+    (finished,) = node.stored(started)
+    said = [event_of(report).type for report in (claimed, started, finished)]
+    assert said == ["claimed", "started", "finished"]
+
+
+def test_a_job_that_is_assigned_here_again_goes_on(node: Node, job: Assigned) -> None:
+    """In an older copy of the log the job is queued, and the scheduler gives it to its node once more."""
+    job.answer()
+    (read,) = replaced(node)
+    again = make.assigned()
+    assert node.hear(again) == [], "the scope is being read, and will be read again"
+    (read,) = node.read(read)
+    (claimed,) = node.read(read, Recorded(node.seq, float(node.seq), again))
+    assert isinstance(event_of(claimed), ev.Claimed)
+    assert node.machine.has == (job.attempt.id,)
+
+
+def test_a_job_that_another_node_has_now_is_stopped(node: Node, job: Assigned) -> None:
+    job.answer()
+    (read,) = replaced(node, 50)
+    elsewhere = node.record(make.assigned(node="ws2"))
+    note, stop = node.read(read, elsewhere)
+    assert stop == do.Stop(job.attempt)
+    assert isinstance(note, do.Note)
+    assert "ws2" in note.text
+
+
+def test_a_job_that_has_ended_is_forgotten_if_the_log_does_not_know_it(node: Node, job: Assigned) -> None:
+    job.answer()
+    (read,) = replaced(node)
+    node.read(read)
+    node.handle(st.Exited(job.attempt, DONE))
+    (read,) = node.handle(st.Collected(job.attempt, DONE, None))
+    note, tidy = node.read(read)
+    assert isinstance(note, do.Note)
+    assert tidy == do.Tidy(job.attempt)
+    assert node.machine.idle
+
+
+def test_what_was_not_begun_is_dropped_if_the_log_does_not_know_it(node: Node) -> None:
+    claim = node.claim()
+    node.stored(claim)  # it launches
+    waiting = node.claim("job2")
+    replaced(node)
+    (read,) = node.refused(waiting)
+    assert node.read(read) == [do.Stop(waiting.of)]
+
+
+def test_words_about_a_build_that_are_lost_are_said_again(node: Node) -> None:
+    node.hear(make.assigned())
+    read, _ = node.handle(st.Loaded(SWEEP, True))
+    (started,) = node.read(read)
+    node.handle(st.Built(SWEEP, DONE, None))
+    (finished,) = node.stored(started)
+    node.stored(finished)
+    (read,) = [found for found in replaced(node) if found.of is started.of]
+    (again,) = node.read(read)
+    assert event_of(again) is event_of(started)
+    (last,) = node.stored(again)
+    assert event_of(last) is event_of(finished)
