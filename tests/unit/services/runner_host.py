@@ -1,0 +1,230 @@
+"""A modelled computer and a cluster in memory, for the real node-runner service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distribute.core.beats import Beat
+from distribute.core.errors import DistributeError
+from distribute.core.events import Event, Guard, Recorded
+from distribute.core.ids import JobId
+from distribute.core.manifest import Outputs
+from distribute.ports import Delivery, Only
+from distribute.runtime import Stop
+from distribute.testing.memory_log import ALL, MemoryLog
+from distribute_services.node_runner.host.port import CannotStart, Capacity, Exit, Figures, Unit
+from distribute_services.node_runner.options import Options
+from distribute_services.node_runner.service import NodeRunner
+
+WITHIN_S = 5.0
+
+
+@dataclass(eq=False)
+class Running:
+    """A modelled process."""
+
+    unit: Unit
+    ended: asyncio.Future[Exit]
+
+
+class ModelHost:
+    """A computer without processes: jobs end when the test says so. `breaks` names the steps that fail."""
+
+    identity = "folder"
+    boot_id = "boot"
+    capacity = Capacity(4, 8 << 30, (), frozenset())
+
+    def __init__(self) -> None:
+        self.breaks: dict[str, Exception] = {}
+        self.running: dict[str, Running] = {}
+        self.places: set[str] = set()
+        self.is_full = asyncio.Event()
+
+    def _step(self, name: str, unit: Unit | None = None) -> None:
+        """Fail, if this step of this unit is to."""
+        error = self.breaks.get(name)
+        if error is not None and (unit is None or "broken" in str(unit.of)):
+            raise error
+
+    def end(self, job: str, exit_code: int = 0) -> None:
+        """The process of a job ends."""
+        found = Exit(exit_code, None, cpu_s=1.0, max_rss_bytes=0, wall_s=1.0)
+        self.running[job].ended.set_result(found)
+
+    async def clear(self) -> None:
+        self.is_full.clear()
+
+    async def full(self) -> None:
+        await self.is_full.wait()
+
+    async def stage(self, unit: Unit, built: str | None) -> str:
+        self._step("stage", unit)
+        await asyncio.sleep(0)
+        place = str(unit.of)
+        self.places.add(place)
+        return place
+
+    def start(self, unit: Unit, place: str) -> Running | CannotStart:
+        self._step("start", unit)
+        running = Running(unit, asyncio.get_running_loop().create_future())
+        self.running[unit.of.job if isinstance(unit.of, JobId) else "build"] = running
+        return running
+
+    async def wait(self, running: Running) -> Exit:
+        ended = await asyncio.shield(running.ended)
+        self._step("wait", running.unit)
+        return ended
+
+    async def kill(self, running: Running) -> None:
+        if not running.ended.done():
+            running.ended.set_result(Exit(None, 15, cpu_s=0.0, max_rss_bytes=0, wall_s=1.0))
+
+    async def collect(self, unit: Unit, place: str) -> Outputs | None:
+        self._step("collect", unit)
+        return None
+
+    async def remove(self, place: str) -> None:
+        self.places.discard(place)
+        self._step("remove")
+
+    async def sweep(self) -> None:
+        self._step("sweep")
+
+    async def sample(self) -> Figures:
+        self._step("sample")
+        return Figures(load=1.0)
+
+
+class Log(MemoryLog):
+    """The log in memory. `trouble` is raised by whoever follows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trouble: DistributeError | None = None
+        self._troubled = asyncio.Event()
+
+    def trouble(self, error: DistributeError) -> None:
+        self._trouble = error
+        self._troubled.set()
+
+    async def follow(
+        self, *, after: int, only: Only = ALL, until: int | None = None
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        following = super().follow(after=after, only=only, until=until)
+        while True:
+            step = asyncio.ensure_future(anext(following, None))
+            waits: set[asyncio.Future[Any]] = {step}
+            if until is None:
+                waits.add(asyncio.ensure_future(self._troubled.wait()))
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            if until is None and self._trouble is not None:
+                error, self._trouble = self._trouble, None
+                self._troubled.clear()
+                step.cancel()
+                raise error
+            records = await step
+            if records is None:
+                return
+            yield records
+
+
+@dataclass
+class SentBeats:
+    """The heartbeats that were sent."""
+
+    sent: list[Beat] = field(default_factory=list)
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(self, beat: Beat) -> None:
+        self.sent.append(beat)
+        self.came.set()
+
+    async def last(self, node: str) -> Beat | None:
+        return self.sent[-1] if self.sent else None
+
+    async def follow(self) -> AsyncGenerator[Beat, None]:
+        raise NotImplementedError("nobody follows the beats of one node here")
+        yield
+
+
+class MemoryCluster:
+    """What a node-runner uses of a cluster."""
+
+    connected = True
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.beats = SentBeats()
+
+    @property
+    def store(self) -> Any:
+        raise NotImplementedError("only the computer uses the store")
+
+    live = queries = store
+
+    def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[Delivery, None]:
+        raise NotImplementedError("a node-runner reads nothing durably")
+
+    def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
+        raise NotImplementedError("a node-runner asks for this nowhere")
+
+
+class RunningNode:
+    """The service `ws1` at work, and the log it writes."""
+
+    def __init__(self, cluster: MemoryCluster, host: ModelHost, stop: Stop) -> None:
+        self.cluster = cluster
+        self.host = host
+        self.stop = stop
+        self.task: asyncio.Task[None]
+
+    async def say(self, event: Event) -> Recorded:
+        """Append an event behind its scope's last one."""
+        log = self.cluster.log
+        last = await log.last(event.scope)
+        seq = await log.append(event, Guard(last.seq if last is not None else 0))
+        return await log.get(seq)
+
+    async def event(self, event_type: str, where: Callable[[Any], bool] = lambda event: True) -> Any:
+        """The first event of a type, as soon as it is there."""
+        async with asyncio.timeout(WITHIN_S):
+            async for records in self.cluster.log.follow(after=0, only=Only(types=frozenset({event_type}))):
+                for recorded in records:
+                    if where(recorded.event):
+                        return recorded.event
+        raise AssertionError("following ended by itself")
+
+    async def of_job(self, event_type: str, job: str) -> Any:
+        """The first event of a type about a job."""
+        return await self.event(event_type, lambda event: event.job == job)
+
+    async def runs(self, job: str) -> None:
+        """Wait until a job's process runs."""
+        await self.of_job("started", job)
+
+
+@asynccontextmanager
+async def running_node(
+    host: ModelHost | None = None, *, fails: bool = False
+) -> AbstractAsyncContextManager[RunningNode]:
+    """A node-runner that has joined; it leaves at the end."""
+    cluster, stop = MemoryCluster(), Stop()
+    node = RunningNode(cluster, host or ModelHost(), stop)
+    options = Options(name="ws1", work_dir=Path("/nowhere"), beat_s=0.05)
+    runner = NodeRunner(cluster, options, node.host)
+    node.task = asyncio.create_task(runner.run(stop))
+    try:
+        await node.event("joined")
+        yield node
+    finally:
+        stop.insist()
+        async with asyncio.timeout(WITHIN_S):
+            await asyncio.wait({node.task})
+    if not fails:
+        node.task.result()
+        assert node.host.places == set(), "nothing is left"

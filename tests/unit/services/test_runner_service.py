@@ -1,0 +1,191 @@
+"""The real node-runner service on a modelled computer: a fault ends one attempt, and no other."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from distribute.core import events as ev
+from distribute.core.errors import LogReplaced, UnreadableEvent
+from distribute.core.ids import JobId
+from distribute.core.specs import BatchSpec
+from distribute.testing import builders as make
+from distribute_services.node_runner.machine.course import Course
+from unit.services.runner_host import WITHIN_S, ModelHost, RunningNode, running_node
+
+BATCH = make.batch([make.job(name) for name in ("good", "broken")])
+
+
+async def begin(node: RunningNode, *jobs: str, spec: BatchSpec = BATCH) -> None:
+    """Assign jobs of a batch to the node."""
+    await node.say(make.submitted(spec))
+    for job in jobs:
+        await node.say(make.assigned(JobId(*spec.id, job), cpus=1))
+
+
+async def test_a_job_comes_to_its_end() -> None:
+    async with running_node() as node:
+        await begin(node, "good")
+        await node.runs("good")
+        node.host.end("good", exit_code=3)
+        finished = await node.of_job("finished", "good")
+        assert (finished.succeeded, finished.exit_code, finished.outputs) == (False, 3, None)
+        assert abs((finished.started_at - datetime.now(UTC)).total_seconds()) < WITHIN_S
+
+
+async def test_a_job_that_ends_in_a_moment_has_no_started() -> None:
+    async with running_node() as node:
+        await begin(node, "good")
+        await node.of_job("claimed", "good")
+        async with asyncio.timeout(WITHIN_S):
+            while "good" not in node.host.running:  # each turn of the loop is one look  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        node.host.end("good")
+        finished = await node.of_job("finished", "good")
+        claimed = await node.of_job("claimed", "good")
+        assert finished.causation == claimed.id
+        assert finished.started_at is not None
+
+
+@pytest.mark.parametrize("step", ["stage", "start"])
+async def test_a_fault_before_a_job_starts_gives_it_back_and_then_fails_it(step: str) -> None:
+    host = ModelHost()
+    host.breaks[step] = RuntimeError("a fault")
+    async with running_node(host) as node:
+        await begin(node, "good", "broken")
+        yielded = await node.of_job("yielded", "broken")
+        assert "RuntimeError: a fault" in yielded.reason
+        await node.say(make.assigned("broken", attempt=2))
+        finished = await node.of_job("finished", "broken")
+        assert (finished.succeeded, finished.reason) == (False, yielded.reason)
+        await the_other_job_is_unharmed(node)
+
+
+@pytest.mark.parametrize("step", ["wait", "collect"])
+async def test_a_fault_after_a_job_started_fails_it(step: str) -> None:
+    host = ModelHost()
+    host.breaks[step] = RuntimeError("a fault")
+    async with running_node(host) as node:
+        await begin(node, "good", "broken")
+        await node.runs("broken")
+        node.host.end("broken")
+        finished = await node.of_job("finished", "broken")
+        assert not finished.succeeded
+        assert "RuntimeError: a fault" in finished.reason
+        await the_other_job_is_unharmed(node)
+
+
+async def test_a_fault_while_a_folder_is_removed_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    host = ModelHost()
+    host.breaks["remove"] = RuntimeError("a fault")
+    async with running_node(host) as node:
+        await begin(node, "good", "broken")
+        await node.runs("broken")
+        node.host.end("broken")
+        assert (await node.of_job("finished", "broken")).succeeded
+        await the_other_job_is_unharmed(node)
+    assert "could not be removed" in caplog.text
+
+
+async def test_a_fault_of_the_machine_costs_one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = Course._launched
+
+    def fail(self: Course, attempt) -> list:  # type: ignore[no-untyped-def, type-arg]
+        if attempt.job.job == "broken":
+            raise AssertionError("a fault")
+        return launched(self, attempt)
+
+    monkeypatch.setattr(Course, "_launched", fail)
+    async with running_node() as node:
+        await begin(node, "broken", "good")
+        await node.runs("good")
+        async with asyncio.timeout(WITHIN_S):
+            while any(attempt.job == "broken" for attempt in node.cluster.beats.sent[-1].running):
+                node.cluster.beats.came.clear()
+                await node.cluster.beats.came.wait()
+        await the_other_job_is_unharmed(node)
+
+
+async def the_other_job_is_unharmed(node: RunningNode) -> None:
+    await node.runs("good")
+    assert not node.host.running["good"].ended.done()
+    node.host.end("good")
+    assert (await node.of_job("finished", "good")).succeeded
+    assert not node.task.done()
+
+
+@pytest.mark.parametrize("step", ["sample", "sweep"])
+async def test_a_computer_that_can_not_be_measured_still_beats(step: str) -> None:
+    host = ModelHost()
+    host.breaks[step] = OSError("no /proc here")
+    async with running_node(host) as node:
+        for _ in range(3):
+            node.cluster.beats.came.clear()
+            await asyncio.wait_for(node.cluster.beats.came.wait(), WITHIN_S)
+
+
+async def test_noise_in_a_jobs_scope_does_not_keep_its_result_out() -> None:
+    async with running_node() as node:
+        await begin(node, "good")
+        await node.runs("good")
+        await node.say(make.claimed("good", node="ws2"))
+        node.host.end("good")
+        assert (await node.of_job("finished", "good")).succeeded
+
+
+async def test_a_lost_node_goes_on() -> None:
+    async with running_node() as node:
+        await begin(node, "good")
+        await node.runs("good")
+        await node.say(make.lost())
+        again = await node.event("joined", lambda event: event.keeps)
+        assert [attempt.job for attempt in again.keeps] == ["good"]
+        await the_other_job_is_unharmed(node)
+
+
+async def test_a_log_that_was_replaced_stops_no_job() -> None:
+    async with running_node() as node:
+        await begin(node, "good")
+        await node.runs("good")
+        node.cluster.log.trouble(LogReplaced("the log is an older copy"))
+        await node.event("joined", lambda event: event.keeps)
+        await the_other_job_is_unharmed(node)
+        await node.say(make.assigned("broken"))
+        await node.of_job("claimed", "broken")
+
+
+async def test_a_node_that_can_not_read_on_ends_what_it_has_and_leaves() -> None:
+    async with running_node(fails=True) as node:
+        await begin(node, "good")
+        await node.runs("good")
+        node.cluster.log.trouble(UnreadableEvent("a newer distribute writes here: upgrade this one"))
+        leaving = await node.event("leaving")
+        assert [attempt.job for attempt in leaving.keeps] == ["good"]
+        node.host.end("good")
+        assert (await node.of_job("finished", "good")).succeeded
+        await node.event("left")
+        with pytest.raises(UnreadableEvent, match="upgrade this one"):
+            await asyncio.wait_for(node.task, WITHIN_S)
+
+
+async def test_a_build_is_reported_in_its_own_scope() -> None:
+    async with running_node() as node:
+        await begin(node, "job1", spec=make.batch(build="make"))
+        started = await node.event("build_started")
+        node.host.end("build")
+        finished = await node.event("build_finished")
+        assert (finished.causation, finished.succeeded) == (started.id, True)
+        await node.runs("job1")
+        assert isinstance(started, ev.BuildEvent)
+
+
+async def test_a_fault_during_a_build_fails_the_build() -> None:
+    host = ModelHost()
+    host.breaks["stage"] = RuntimeError("a fault")
+    async with running_node(host) as node:
+        await begin(node, "job1", spec=make.batch(build="make", batch="broken"))
+        finished = await node.event("build_finished")
+        assert not finished.succeeded
+        assert "RuntimeError: a fault" in finished.reason
