@@ -175,9 +175,8 @@ class Queries(Protocol):
         """Ask the service that answers this verb.
 
         Raises:
-            NoResponder: no service answers it.
             Refused: the service refuses the question, or the broker forbids it.
-            Unreachable: no answer came in time.
+            Unreachable: no service answers this verb, or none in time.
         """
 
 

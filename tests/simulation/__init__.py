@@ -1,7 +1,7 @@
 """The real core and the services' real logic in a simulated world, where one seed decides everything.
 
 `world` is the place, `truth` what must hold after every step, `scenario` what a seed makes happen;
-`scheduling`, `archiving`, `node` and `people` are the processes: the services' logic, with simulated hands.
+`trouble` what goes wrong; `scheduling`, `archiving`, `node` and `people` are the processes.
 
     python -m tests.simulation SEED     replays a seed, and tells what happened
 """

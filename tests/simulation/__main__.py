@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 
 from distribute.snapshot import digest
 
-from .stories import Broken
-from .world import simulate
+from .truth import Truth
+from .world import World, told
+
+
+class IntoTrace(logging.Handler):
+    """Puts what the services log between the events of the story."""
+
+    def __init__(self, truth: Truth) -> None:
+        super().__init__()
+        self._truth = truth
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._truth.note(record.levelname.lower(), record.getMessage())
 
 
 def main() -> int:
@@ -16,13 +28,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", metavar="SEED", type=int)
     seed = parser.parse_args().seed
+    world = World(seed)
+    logging.basicConfig(level=logging.INFO, handlers=[IntoTrace(world.truth)])
     try:
-        world = simulate(seed)
-    except Broken as broken:
-        print(broken, file=sys.stderr)
+        world.run()
+    except Exception as error:  # noqa: BLE001  # whatever the code under test raises belongs to its seed
+        print(told(world, seed, error), file=sys.stderr)
         return 1
     print(world.truth.trace)
-    print(f"seed {seed}: everything holds for {world.timeline.now:.3f} s and {len(world.truth.log)} events,")
+    print(f"seed {seed}: everything holds for {world.loop.now:.3f} s and {len(world.truth.log)} events,")
     print(f"which add up to {digest(world.truth.state)}")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 from collections import Counter
@@ -31,6 +32,7 @@ class Summary:
 def simulate_all(seeds: Sequence[int]) -> Summary:
     """Simulate these seeds, one after another."""
     summary = Summary(worlds=len(seeds))
+    logging.disable()  # this is a process of its own
     for seed in seeds:
         world = World(seed)
         try:

@@ -21,7 +21,7 @@ from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, Phase
 from distribute_services.node_runner.machine.machine import wanted
 
-from .process import SimulatedProcess
+from .process import WorldProcess
 from .scenario import Computer
 from .truth import Process
 
@@ -39,7 +39,7 @@ FAILS_AT_ONCE_S = 0.2
 DIES_AFTER_S = 1.0
 
 
-class RunnerProcess(SimulatedProcess):
+class RunnerProcess(WorldProcess):
     """A node-runner, from its start, at which it kills what an earlier one left running, to its death."""
 
     def __init__(self, world: World, computer: Computer) -> None:
@@ -58,10 +58,10 @@ class RunnerProcess(SimulatedProcess):
             incarnation=world.timeline.new_id(),
             capacity=Capacity(computer.cpus, computer.memory_bytes, computer.gpus, computer.capabilities),
             version="1",
-            new_id=world.timeline.new_id,
-            clock=self.wall,
+            new_id=self.new_id,
+            clock=self.clock,
         )
-        self.log.ask(lambda stored: stored.last_seq, self._begin)
+        self.ask(lambda stored: stored.last_seq, self._begin)
 
     def _begin(self, last_seq: int) -> None:
         if not self.alive:
@@ -78,12 +78,12 @@ class RunnerProcess(SimulatedProcess):
     def _beat(self) -> None:
         running = tuple(sorted(str(job) for job in self.machine.attempts))
         beat = Beat(node=self.name, incarnation=self.machine.incarnation, load=0.0, running=running)
-        self.world.beat(self.link, beat)
+        self.run(self.cluster.beats.send(beat))
 
     def leave(self) -> None:
         """End in good order."""
         if not self._begun:
-            self.kill()
+            self.crash()
         elif not self._leaving:
             self.note("is to leave")
             self._leaving = True
@@ -133,7 +133,7 @@ class RunnerProcess(SimulatedProcess):
                 self.world.truth.happened["fenced"] += 1
                 self._do(self.machine.handle(st.Fenced(report.attempt)))
 
-        self.log.append(report.append.event, report.append.guard, answered)
+        self.append(report.append.event, report.append.guard, answered)
 
     def _announce(self) -> None:
         """Append the first of the announcements, and then the next; see `runtime.Facts`."""
@@ -149,9 +149,9 @@ class RunnerProcess(SimulatedProcess):
             if self._facts:
                 self._announce()
 
-        self.log.ask(
+        self.ask(
             lambda stored: stored.last_seq_of(event.scope),
-            lambda last_seq: self.log.append(event, Guard(last_seq), answered) if self.alive else None,
+            lambda last_seq: self.append(event, Guard(last_seq), answered) if self.alive else None,
         )
 
     # --- batches -----------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ class RunnerProcess(SimulatedProcess):
             else:
                 self._do(self.machine.handle(st.Loaded(batch, spec.needs_build)))
 
-        self.soon(LAUNCH_WITHIN_S, lambda: self.log.ask(lambda stored: _submitted(stored, batch), loaded))
+        self.soon(LAUNCH_WITHIN_S, lambda: self.ask(lambda stored: _submitted(stored, batch), loaded))
 
     def _build(self, batch: BatchId) -> None:
         succeeded = (batch, self.name) not in self.world.scenario.failing_builds
@@ -250,6 +250,6 @@ def _submitted(stored: StoredEvents, batch: BatchId) -> BatchSpec | None:
     return None
 
 
-def _outputs(name: str) -> Outputs:
-    stored = StoredObject(name=name, nuid="n", size_bytes=1, chunks=1, sha256=sha256(b"x").hexdigest())
+def _outputs(name: str, nuid: str) -> Outputs:
+    stored = StoredObject(name=name, nuid=nuid, size_bytes=1, chunks=1, sha256=sha256(b"x").hexdigest())
     return Outputs(inline=Manifest(objects=(stored,)), objects=1, files=1, size_bytes=1)

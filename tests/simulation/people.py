@@ -12,9 +12,9 @@ from distribute.core.events import Guard, guard_scope
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.specs import BatchSpec
 from distribute.core.state import ENDED, BatchState, Status
-from distribute.testing.stored_events import StoredEvents
+from distribute.sim.stored_events import StoredEvents
 
-from .process import SimulatedProcess
+from .process import WorldProcess
 from .scenario import Verb
 
 ASK_AGAIN_S = 3.0
@@ -23,7 +23,7 @@ Words = Callable[[BatchState], ev.Event | None]
 """What to say of a batch as it stands; None: nothing."""
 
 
-class Person(SimulatedProcess):
+class Person(WorldProcess):
     """Everybody who sits at a command line."""
 
     def submit(self, spec: BatchSpec, user: str) -> None:
@@ -34,13 +34,13 @@ class Person(SimulatedProcess):
             if batch is not None:
                 return
             event = ev.Submitted(**self._stamp(), **spec.id._asdict(), user=user, spec=spec)
-            self.log.append(event, Guard(last_seq), lambda _: None)
+            self.append(event, Guard(last_seq), lambda _: None)
 
         self._ask(spec.id, standing)
 
     def request(self, verb: Verb) -> None:
         """Do one thing to something."""
-        random, state = self.world.timeline.random, self.world.truth.state
+        random, state = self.loop.random, self.world.truth.state
         if verb in {"drain", "undrain"}:
             if state.nodes:
                 self._say_of_node(verb, random.choice(sorted(state.nodes)))
@@ -115,7 +115,7 @@ class Person(SimulatedProcess):
     def _ask(self, batch_id: BatchId, then: Callable[[tuple[int, BatchState | None]], None]) -> None:
         """The last sequence of a batch's scope, and how it stands, both from the log itself."""
         state = self.world.truth.state
-        self.log.ask(lambda stored: (stored.last_seq_of(batch_id), state.batches.get(batch_id)), then)
+        self.ask(lambda stored: (stored.last_seq_of(batch_id), state.batches.get(batch_id)), then)
 
     def _say(
         self, batch_id: BatchId, words: Words, then: Callable[[ev.Event | None], None] = lambda _: None
@@ -133,7 +133,7 @@ class Person(SimulatedProcess):
         def speak(found: tuple[int, bool, ev.Event | None]) -> None:
             last_seq, there, event = found
             if event is not None:
-                self.log.append(event, Guard(last_seq), lambda seq: answered(event, seq))
+                self.append(event, Guard(last_seq), lambda seq: answered(event, seq))
             elif there:
                 then(None)
 
@@ -143,7 +143,7 @@ class Person(SimulatedProcess):
             else:
                 then(event)
 
-        self.log.ask(look, speak)
+        self.ask(look, speak)
 
     def _say_of_node(self, verb: Verb, node: str) -> None:
         event: ev.Event = (
@@ -153,14 +153,14 @@ class Person(SimulatedProcess):
         )
 
         def append(last_seq: int) -> None:
-            self.log.append(event, Guard(last_seq), answered)
+            self.append(event, Guard(last_seq), answered)
 
         def answered(seq: int | None) -> None:
             if seq is None:
                 self._say_of_node(verb, node)
 
-        self.log.ask(lambda stored: stored.last_seq_of(NodeId(node)), append)
+        self.ask(lambda stored: stored.last_seq_of(NodeId(node)), append)
 
     def _stamp(self) -> dict[str, Any]:
-        id_ = self.world.timeline.new_id()
-        return {"id": id_, "time": datetime.fromtimestamp(self.wall(), UTC), "author": "jane"}
+        time = datetime.fromtimestamp(self.clock(), UTC)
+        return {"id": self.new_id(), "time": time, "author": "jane"}

@@ -8,8 +8,8 @@ from typing import Literal
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.sim.network import Weather
 from distribute.testing.builders import GIB
-from distribute.testing.simulated import Weather
 
 USERS = ("ann", "bob", "eve")
 CAPABILITIES = ("gcc", "fenics")
@@ -19,14 +19,18 @@ NOWHERE = "quantum"
 CLEAR = Weather()
 WEATHERS = (
     CLEAR,
-    Weather(loss=0.01, delay_s=0.05, stall=0.01, stall_s=5.0, repeat=0.05),
-    Weather(loss=0.08, delay_s=0.3, stall=0.05, stall_s=20.0, repeat=0.2),
+    Weather(
+        loss=0.01, delay_s=0.05, stall=0.01, stall_s=5.0, repeat=0.05, transfer_s=1.0, slow=0.02, slow_s=30.0
+    ),
+    Weather(
+        loss=0.08, delay_s=0.3, stall=0.05, stall_s=20.0, repeat=0.2, transfer_s=3.0, slow=0.05, slow_s=90.0
+    ),
 )
 
 Verb = Literal["kill", "kill_job", "retry", "delete", "replace", "reprioritize", "drain", "undrain", "leave"]
 VERBS: tuple[Verb, ...] = (
-    "kill", "kill_job", "kill_job", "retry", "retry", "delete", "replace", "reprioritize", "drain", "undrain",
-    "leave",
+    "kill", "kill_job", "kill_job", "retry", "retry", "delete", "replace", "replace", "reprioritize", "drain",
+    "undrain", "leave",
 )  # fmt: skip
 
 

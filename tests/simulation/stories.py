@@ -9,10 +9,10 @@ from enum import Enum, auto
 from distribute.core import events as ev
 from distribute.core.fold_job import MAX_NODE_DEATHS
 from distribute.core.ids import BatchId, JobId
+from distribute.core.manifest import StoredObject
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
-
-from .results import Results
+from distribute.sim.stored_files import StoredFiles
 
 
 class Broken(AssertionError):
@@ -40,6 +40,8 @@ class Story:
     succeeded: bool = False
     to_archive: bool = False
     """An attempt ended, and the archiver has not said that its outputs are there."""
+    left: tuple[StoredObject, ...] = ()
+    """What the last attempt that ended has left."""
     missing: bool = False
     """The archiver said that the last attempt's outputs are gone."""
 
@@ -55,11 +57,11 @@ class Verdict(Enum):
 
 
 class Stories:
-    """The stories of all jobs. `results` has theirs, as `JOB/ATTEMPT`."""
+    """The stories of all jobs. `files` has their results."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, files: StoredFiles) -> None:
         self.of: dict[JobId, Story] = {}
-        self._results = results
+        self._files = files
         self._deleted: set[BatchId] = set()
         self._ghosts: dict[JobId, tuple[str, int]] = {}
         """Attempts at jobs of batches that were deleted meanwhile."""
@@ -151,12 +153,12 @@ class Stories:
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
             case ev.JobArchived():
                 require(event.attempt == story.attempt and story.to_archive, "nothing was to be archived")
-                name = f"{event.scope}/{event.attempt}"
                 story.missing = event.missing is not None
                 if story.missing:
-                    require(name not in self._results.uploaded, "it is there, and said to be gone")
+                    gone = not all(map(self._files.has_chunks, story.left))
+                    require(gone, "it is there, and said to be gone")
                 else:
-                    require(name in self._results.committed, "it is not in the archive")
+                    require(all(map(self._files.is_committed, story.left)), "it is not in the archive")
                 story.to_archive = False
             case ev.Released(reason="quarantined") if story.holder is None:
                 require(not story.succeeded, "there is no failure to take back")
@@ -189,6 +191,8 @@ class Stories:
             case ev.Finished():
                 require(story.claimed, "it was not claimed")
                 story.holder, story.to_archive, story.missing = None, True, False
+                inline = event.outputs.inline if event.outputs is not None else None
+                story.left = inline.objects if inline is not None else ()
                 story.succeeded = event.succeeded
                 story.failures += not event.succeeded
             case _:

@@ -12,15 +12,16 @@ from distribute.core.agenda import Agenda
 from distribute.core.events import Recorded
 from distribute.core.ids import Scope, Under
 from distribute.core.state import BatchState, NodeState, State, Status
+from distribute.sim.log import SimulatedLog
+from distribute.sim.network import Broker
 from distribute.snapshot import load
-from distribute.testing.simulated import Broker
-from distribute.testing.simulated_log import SimulatedLog
+from distribute_services.archiver import service as archiver_service
 from distribute_services.archiver.logic import Absences, Task, task_of
 from distribute_services.node_runner.machine.attempts import Attempt, Phase
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
 from distribute_services.node_runner.machine.stimuli import Fenced, Reported, Stimulus
-from simulation import scheduling
+from distribute_services.scheduler import service as scheduler_service
 from simulation.stories import Broken
 from simulation.world import Parts, simulate
 
@@ -62,7 +63,7 @@ class ForgetfulLog(SimulatedLog):
     """Takes its own event, met again after a lost answer, for another's."""
 
     def _settle(self, entry, found_seq: int) -> None:  # type: ignore[no-untyped-def]  # of a private class
-        self._done(entry, None)
+        self._beaten(entry, found_seq)
 
 
 def test_a_client_that_takes_a_lost_answer_for_a_conflict() -> None:
@@ -146,16 +147,20 @@ def hasty_task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> 
     return replace(task_of(recorded, now, new_id), objects=())
 
 
-def test_an_archiver_that_speaks_before_the_results_are_there() -> None:
-    finds("it is not in the archive", task_of=hasty_task_of)
+def test_an_archiver_that_speaks_before_the_results_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archiver_service, "task_of", hasty_task_of)
+    finds("it is not in the archive")
 
 
 def sweeping_task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
     return replace(task_of(recorded, now, new_id), delete_before=float("inf"))
 
 
-def test_an_archiver_that_deletes_the_results_of_a_new_batch_of_the_same_name() -> None:
-    finds("are archived, and gone|it is not in the archive", task_of=sweeping_task_of)
+def test_an_archiver_that_deletes_the_results_of_a_new_batch_of_the_same_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(archiver_service, "task_of", sweeping_task_of)
+    finds("are archived, and gone|it is not in the archive")
 
 
 def test_an_archiver_that_waits_for_ever_for_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +228,7 @@ def test_a_snapshot_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -
             batch.succeeded_on.clear()
         return state
 
-    monkeypatch.setattr(scheduling, "load", load_some)
+    monkeypatch.setattr(scheduler_service, "load", load_some)
     finds("is not what the log adds up to")
 
 

@@ -23,8 +23,9 @@ NOBODY_SAYS = {"pause_requested", "paused", "resumed"}
 TYPES = {kind.model_fields["type"].default for kind in get_args(get_args(Event)[0])} - {"released"}
 REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"released: owner"}
 MISHAPS = {
-    "SchedulerProcess killed", "ArchiverProcess killed", "RunnerProcess killed", "cut off", "broker down",
-    "fenced", "about nothing", "results missing",
+    "SchedulerProcess killed", "ArchiverProcess killed", "RunnerProcess killed", "SchedulerProcess drained",
+    "ArchiverProcess drained", "cut off", "broker is down", "broker stands still", "fenced", "about nothing",
+    "results missing",
 }  # fmt: skip
 
 

@@ -12,10 +12,11 @@ from distribute.core.ids import BatchId
 from distribute.core.invariants import check
 from distribute.core.matching import never
 from distribute.core.state import State, Status
+from distribute.sim.loop import VirtualLoop
+from distribute.sim.stored_files import StoredFiles
 from distribute.snapshot import digest, dump, load
 from distribute_services.node_runner.machine.attempts import Attempt
 
-from .results import Results
 from .scenario import Computer
 from .stories import Broken, Stories, Verdict, require
 
@@ -34,23 +35,23 @@ class Process:
 class Truth:
     """The log folded as it grows, each job's story, and what really runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, loop: VirtualLoop, files: StoredFiles) -> None:
+        self._loop = loop
         self.state = State()
         self.log: list[Recorded] = []
         self.digests: dict[int, str] = {}
         self.processes: dict[str, list[Process]] = {}
-        self.results = Results()
-        self.stories = Stories(self.results)
+        self.files = files
+        self.stories = Stories(files)
         self.given: Counter[str] = Counter()
         """How many jobs each node was given."""
         self.happened: Counter[str] = Counter()
         """How often what happened, so that it can be told whether enough does."""
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
-        self.now = 0.0
 
     def note(self, who: str, what: object) -> None:
         """Remember what happened, for the story of a failure."""
-        self._trace.append((self.now, who, what))
+        self._trace.append((self._loop.now, who, what))
 
     @property
     def trace(self) -> str:
@@ -129,8 +130,8 @@ class Truth:
         """What was archived can be pulled."""
         for job, story in self.stories.of.items():
             if story.succeeded and not story.to_archive and not story.missing:
-                name = f"{job}/{story.attempt}"
-                require(name in self.results.committed, f"the results of {job} are archived, and gone")
+                there = all(map(self.files.is_committed, story.left))
+                require(there, f"the results of {job} are archived, and gone")
 
     # --- the end -----------------------------------------------------------------------------------
 

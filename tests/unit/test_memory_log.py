@@ -10,9 +10,9 @@ from distribute.core.ids import BatchId, NodeId, Under
 from distribute.nats.subjects import event_subject, filters
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
+from distribute.sim.stored_events import wanted
 from distribute.testing import builders as make
 from distribute.testing.memory_log import MemoryLog
-from distribute.testing.stored_events import wanted
 from distribute_services.node_runner.work.batches import Batches
 
 SWEEP = BatchId("lab", "sweep")

@@ -11,7 +11,7 @@ from distribute.core.errors import Conflict
 from distribute.core.events import Event, Guard, Recorded, guard_scope
 from distribute.core.ids import Scope, Under
 from distribute.ports import Only, Raw
-from distribute.testing.stored_events import StoredEvents, wanted
+from distribute.sim.stored_events import StoredEvents, wanted
 
 ALL = Only()
 

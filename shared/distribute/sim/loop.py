@@ -1,0 +1,316 @@
+"""An asyncio event loop with virtual time: the clock jumps to the next timer, and a seed decides the rest.
+
+It has no threads and does no I/O. Whatever runs on it runs in the same order every time: timers of one
+moment fire in the order in which they were set, and tasks and futures hash by their number, not by their
+address, so that sets of them have the same order in every process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
+from contextvars import Context, ContextVar, copy_context
+from itertools import count
+from random import Random
+from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+Action = Callable[[], object]
+
+
+class Owner(Protocol):
+    """The simulated process that a task belongs to."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    def owns(self, task: asyncio.Task[Any]) -> None:
+        """A task of this process was created."""
+
+
+OWNER: ContextVar[Owner | None] = ContextVar("owner", default=None)
+"""The process whose code is running. Tasks inherit it from the task that creates them."""
+
+
+class NothingLeft(RuntimeError):
+    """Every task waits, and no timer is set: nothing can ever happen again."""
+
+
+class _Future(asyncio.Future[T]):
+    __slots__ = ("number", "owner")
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self.number = loop.next_number()
+        self.owner = OWNER.get()
+        super().__init__(loop=loop)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _Task(asyncio.Task[T]):
+    __slots__ = ("number", "owner")
+
+    def __init__(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        loop: VirtualLoop,
+        name: str | None,
+        context: Context | None,
+    ) -> None:
+        self.number = loop.next_number()
+        self.owner = OWNER.get()
+        super().__init__(coro, loop=loop, name=name, context=context)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _Handle(asyncio.TimerHandle):
+    """A callback to run, soon or at a time."""
+
+    __slots__ = ("args", "callback", "context", "is_cancelled")
+
+    def __init__(
+        self, when: float, callback: Callable[..., object], args: Sequence[Any], context: Context | None
+    ) -> None:
+        # The base class reads the debug mode and makes a hash of the time: neither is wanted here.
+        self._when = when
+        self.callback = callback
+        self.args = args
+        self.context = context if context is not None else copy_context()
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        return self.is_cancelled
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """The loop. `now` is in virtual seconds since its start."""
+
+    def __init__(self, seed: int) -> None:
+        self._is_running = False
+        super().__init__()
+        self.random = Random(seed)
+        self.now = 0.0
+        self.faults: list[BaseException] = []
+        """Exceptions that nobody handled, in tasks and callbacks of living processes."""
+        self.thread_delay_s: Callable[[], float] = lambda: 0.0
+        """How long the next piece of work handed to a thread takes."""
+        self._numbers = count(1)
+        self._soon: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle | Action]] = []
+        self._is_stopping = False
+        self._generators: set[AsyncGenerator[Any, Any]] = set()
+
+    # --- for the simulated world ---
+
+    def at(self, moment: float, action: Action) -> None:
+        """Call `action` at a moment. What it raises is raised by `run_forever`."""
+        heapq.heappush(self._timers, (moment, next(self._numbers), action))
+
+    def after(self, delay_s: float, action: Action) -> None:
+        """Call `action` after a delay."""
+        heapq.heappush(self._timers, (self.now + delay_s, next(self._numbers), action))
+
+    def chance(self, probability: float) -> bool:
+        """Draw whether something of this probability happens."""
+        return self.random.random() < probability
+
+    def next_number(self) -> int:
+        """A number that this loop gives only once."""
+        return next(self._numbers)
+
+    def forget_actions(self) -> None:
+        """Drop all actions of `at` and `after`. Timers of tasks stay."""
+        self._timers = [timer for timer in self._timers if isinstance(timer[2], _Handle)]
+        heapq.heapify(self._timers)
+
+    # --- running ---
+
+    def run_forever(self) -> None:
+        """Run until `stop` is called or something is in `faults`.
+
+        Raises:
+            NothingLeft: everything waits for ever.
+        """
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=self._generators.add, finalizer=self._end_generator)
+        asyncio._set_running_loop(self)
+        self._is_running = True
+        try:
+            while not (self._is_stopping or self.faults):
+                self._step()
+        finally:
+            self._is_stopping = self._is_running = False
+            asyncio._set_running_loop(None)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def _step(self) -> None:
+        soon = self._soon
+        if not soon:
+            self._fire_timer()
+        for _ in range(len(soon)):
+            self._run(soon.popleft())
+
+    def _fire_timer(self) -> None:
+        if not self._timers:
+            raise NothingLeft(f"nothing is left to happen after {self.now:.3f} s")
+        moment, _, due = heapq.heappop(self._timers)
+        self.now = max(self.now, moment)
+        if isinstance(due, _Handle):
+            self._run(due)
+        else:
+            due()
+
+    def _run(self, handle: _Handle) -> None:
+        if handle.is_cancelled:
+            return
+        try:
+            handle.context.run(handle.callback, *handle.args)
+        except Exception as error:  # noqa: BLE001  # a callback has nobody who could handle it
+            self._fault(handle.context.get(OWNER), error)
+
+    def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
+        """Run until `future` is done, and return its result.
+
+        Raises:
+            NothingLeft: it will never be done.
+        """
+        task: asyncio.Future[T] = asyncio.ensure_future(future, loop=self)  # type: ignore[arg-type]  # as in asyncio
+
+        def stop(_: object) -> None:
+            self.stop()
+
+        task.add_done_callback(stop)
+        try:
+            self.run_forever()
+        finally:
+            task.remove_done_callback(stop)
+        if not task.done():
+            raise self.faults[0]
+        return task.result()
+
+    def end_tasks(self, patience_s: float) -> None:
+        """Cancel every task, and run until they have ended, for at most `patience_s`."""
+        left = asyncio.all_tasks(self)
+        for task in left:
+            task.cancel()
+        if left:
+            self.run_until_complete(asyncio.wait(left, timeout=patience_s))
+
+    def stop(self) -> None:
+        self._is_stopping = True
+
+    def is_running(self) -> bool:
+        return self._is_running
+
+    def close(self) -> None:
+        super().close()
+        self._soon.clear()
+        self._timers.clear()
+
+    async def shutdown_asyncgens(self) -> None:
+        for generator in list(self._generators):
+            await generator.aclose()
+
+    async def shutdown_default_executor(self) -> None:
+        """There is none."""
+
+    def _end_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._generators.discard(generator)
+        if not self.is_closed():
+            self.create_task(generator.aclose())
+
+    # --- callbacks ---
+
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = _Handle(self.now, callback, args, context)
+        self._soon.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        timer = _Handle(when, callback, args, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
+
+    def time(self) -> float:
+        return self.now
+
+    # --- futures, tasks, threads ---
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return _Future(self)
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        task = _Task(coro, self, None if name is None else str(name), context)
+        if task.owner is not None:
+            task.owner.owns(task)
+        return task
+
+    def run_in_executor(
+        self, executor: object, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
+        """Run `func` on this thread, all at once, after `thread_delay_s()`."""
+        done: asyncio.Future[T] = self.create_future()
+
+        def work() -> None:
+            if done.cancelled():
+                return
+            try:
+                result = func(*args)
+            except Exception as error:  # noqa: BLE001  # whoever awaits `done` handles it
+                done.set_exception(error)
+            else:
+                done.set_result(result)
+
+        self.call_later(self.thread_delay_s(), work)
+        return done
+
+    # --- errors ---
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Remember an exception that nobody handled, such as that of a task which nobody awaits."""
+        source, error = context.get("task") or context.get("future"), context.get("exception")
+        owner = source.owner if isinstance(source, _Task | _Future) else None
+        self._fault(owner, error if isinstance(error, BaseException) else RuntimeError(context["message"]))
+
+    def _fault(self, owner: Owner | None, error: BaseException) -> None:
+        if not self.is_closed() and (owner is None or owner.alive):
+            self.faults.append(error)

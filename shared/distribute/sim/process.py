@@ -1,0 +1,76 @@
+"""A simulated process: a connection, a clock of its own, tasks, and an end at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import copy_context
+from typing import Any
+
+from distribute.core.ids import ulid
+from distribute.sim.cluster import Hub, SimulatedCluster
+from distribute.sim.log import SimulatedLog
+from distribute.sim.loop import OWNER
+from distribute.sim.network import EPOCH_S, Link, Weather
+
+
+class SimulatedProcess:
+    """What all processes have.
+
+    A killed process does nothing any more that anybody could notice. What it has sent may arrive.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        name: str,
+        weather: Callable[[], Weather],
+        *,
+        log: Callable[[Link], SimulatedLog] = SimulatedLog,
+        clock_offset_s: float = 0.0,
+        clock_rate: float = 1.0,
+    ) -> None:
+        self.name = name
+        self.loop = hub.broker.loop
+        self.link = Link(hub.broker, weather)
+        self.cluster = SimulatedCluster(hub, self.link, self.new_id, log)
+        self._clock_offset_s = clock_offset_s
+        self._clock_rate = clock_rate
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._tidy_at = 64
+
+    @property
+    def alive(self) -> bool:
+        return not self.link.closed
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work`, and all tasks that it begins, as this process."""
+        context = copy_context()
+        context.run(OWNER.set, self)
+        return context.run(self.loop.create_task, work)
+
+    def kill(self) -> None:
+        """End at once, as by `kill -9`.
+
+        Python can't drop a task without running its cleanup. So the process loses its connection first:
+        whatever the cleanup says, nobody hears it.
+        """
+        if self.alive:
+            self.link.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def clock(self) -> float:
+        """What this process takes for the time, in seconds since 1970."""
+        return EPOCH_S + self.loop.now * self._clock_rate + self._clock_offset_s
+
+    def new_id(self) -> str:
+        """As `runtime.new_id`."""
+        return ulid(round(self.clock() * 1000), self.loop.next_number().to_bytes(10, "big"))
+
+    def owns(self, task: asyncio.Task[Any]) -> None:
+        """As `loop.Owner.owns`."""
+        self._tasks.append(task)
+        if len(self._tasks) > self._tidy_at:
+            self._tasks = [task for task in self._tasks if not task.done()]
+            self._tidy_at = 2 * len(self._tasks) + 64

@@ -1,0 +1,80 @@
+"""The files as a simulated process sees them: `ports.ArtifactStore`, with transfers that take time."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
+
+from distribute.core.errors import IntegrityError
+from distribute.core.ids import BatchId
+from distribute.core.manifest import StoredObject
+from distribute.sim.network import Link
+
+
+class SimulatedStore:
+    """A process's way to the files. Jobs' inputs and results wait for a silent broker, all else gives up."""
+
+    def __init__(self, link: Link, new_id: Callable[[], str]) -> None:
+        self._link = link
+        self._files = link.broker.files
+        self._new_id = new_id
+
+    async def put_input(self, path: Path, sha256: str) -> None:
+        """As `ports.ArtifactStore.put_input`."""
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise IntegrityError(f"{path}: its content was changed after it was listed")
+        await self._transfer()
+        await self._link.ask(lambda: self._files.inputs.setdefault(sha256, content), patient=False)
+
+    async def get_input(self, sha256: str, path: Path) -> None:
+        """As `ports.ArtifactStore.get_input`."""
+        await self._transfer()
+        content = await self._link.ask(lambda: self._files.inputs.get(sha256))
+        if content is None:
+            raise IntegrityError(f"input {sha256}: the store does not have it")
+        path.write_bytes(content)
+
+    async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
+        """As `ports.ArtifactStore.put_result`."""
+        content = b"".join([piece async for piece in source])
+        nuid = self._new_id()
+        await self._transfer()
+        now = self._link.broker
+        await self._link.ask(lambda: self._files.send(nuid, name, content, now.clock))
+        digest = hashlib.sha256(content).hexdigest()
+        return StoredObject(name=name, nuid=nuid, size_bytes=len(content), chunks=1, sha256=digest)
+
+    async def commit_result(self, stored: StoredObject) -> None:
+        """As `ports.ArtifactStore.commit_result`."""
+        await self._link.ask(lambda: self._files.commit(stored), patient=False)
+
+    async def get_result(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
+        """As `ports.ArtifactStore.get_result`."""
+        await self._transfer()
+        yield await self._link.ask(lambda: self._files.content(stored), patient=False)
+
+    async def fetch_result(self, stored: StoredObject, path: Path) -> None:
+        """As `ports.ArtifactStore.fetch_result`."""
+        async for content in self.get_result(stored):
+            path.write_bytes(content)
+
+    async def delete_results(self, batch: BatchId, before: float) -> None:
+        """As `ports.ArtifactStore.delete_results`."""
+        await self._transfer()
+        await self._link.ask(lambda: self._files.delete(batch, before), patient=False)
+
+    async def put_snapshot(self, name: str, data: bytes) -> None:
+        """As `ports.ArtifactStore.put_snapshot`."""
+        await self._transfer()
+        await self._link.ask(lambda: self._files.snapshots.update({name: data}), patient=False)
+
+    async def get_snapshot(self, name: str) -> bytes | None:
+        """As `ports.ArtifactStore.get_snapshot`."""
+        await self._transfer()
+        return await self._link.ask(lambda: self._files.snapshots.get(name), patient=False)
+
+    async def _transfer(self) -> None:
+        await asyncio.sleep(self._link.transfer_s())

@@ -1,0 +1,71 @@
+"""What a broker keeps of files: inputs, results with their names, snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from distribute.core.errors import IntegrityError
+from distribute.core.ids import BatchId
+from distribute.core.manifest import StoredObject
+
+
+@dataclass(frozen=True, slots=True)
+class SentResult:
+    """The chunks of a result. `sent_at` is in seconds since 1970, by the broker's clock."""
+
+    name: str
+    content: bytes
+    sent_at: float
+
+
+@dataclass(slots=True)
+class StoredFiles:
+    """The buckets."""
+
+    inputs: dict[str, bytes] = field(default_factory=dict)
+    """By SHA-256."""
+    sent: dict[str, SentResult] = field(default_factory=dict)
+    """By NUID."""
+    named: dict[str, str] = field(default_factory=dict)
+    """The NUID of the result that was committed last under a name."""
+    snapshots: dict[str, bytes] = field(default_factory=dict)
+
+    def send(self, nuid: str, name: str, content: bytes, now: float) -> None:
+        """Keep a result's chunks."""
+        self.sent[nuid] = SentResult(name, content, now)
+
+    def commit(self, stored: StoredObject) -> None:
+        """Give a result its name. Raises `IntegrityError` if its chunks are not there."""
+        if not self.has_chunks(stored):
+            raise IntegrityError(f"result {stored.name}: 0 chunks are stored, not {stored.chunks}")
+        self.named[stored.name] = stored.nuid
+
+    def content(self, stored: StoredObject) -> bytes:
+        """The bytes of a result. Raises `IntegrityError` if they are not there."""
+        if not self.has_chunks(stored):
+            raise IntegrityError(f"result {stored.name} is not in the store")
+        return self.sent[stored.nuid].content
+
+    def has_chunks(self, stored: StoredObject) -> bool:
+        found = self.sent.get(stored.nuid)
+        return found is not None and found.name == stored.name
+
+    def is_committed(self, stored: StoredObject) -> bool:
+        """Whether the result can be pulled."""
+        return self.has_chunks(stored) and self.named.get(stored.name) == stored.nuid
+
+    def uncommitted(self) -> list[str]:
+        """The NUIDs of results without a name."""
+        return [nuid for nuid, sent in self.sent.items() if self.named.get(sent.name) != nuid]
+
+    def lose(self, nuid: str) -> None:
+        """A disk loses a result."""
+        del self.sent[nuid]
+
+    def delete(self, batch: BatchId, before: float) -> None:
+        """Remove the results of a batch that were sent before a time."""
+        for nuid, sent in list(self.sent.items()):
+            if sent.name.startswith(f"{batch}/") and sent.sent_at < before:
+                del self.sent[nuid]
+                if self.named.get(sent.name) == nuid:
+                    del self.named[sent.name]

@@ -1,0 +1,106 @@
+"""What goes wrong in the simulated world until it calms down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from distribute.sim.network import Link
+
+if TYPE_CHECKING:
+    from .node import RunnerProcess
+    from .world import World
+
+LONGEST_CUTS_S = (20.0, 120.0, 300.0)
+
+
+class Trouble:
+    """One thing after another goes wrong: crashes, cuts, outages, services that are told to end.
+
+    Each world has some kinds of trouble only: a cut that is long enough to matter is rare if everything else
+    goes wrong, too.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._random = world.random
+        kinds: list[Callable[[], None]] = [
+            self._kill_scheduler,
+            self._kill_archiver,
+            self._kill_runner,
+            self._kill_runner,
+            self._cut_runner,
+            self._cut_runner,
+            self._cut_runner,
+            self._cut_service,
+            self._drain_service,
+            self._stop_broker,
+            self._lose_results,
+        ]
+        self._kinds = self._random.sample(kinds, self._random.randint(1, len(kinds)))
+
+    def begin(self) -> None:
+        """Plan the next one."""
+        self._world.loop.after(
+            self._random.expovariate(1 / self._world.scenario.trouble_every_s), self._happen
+        )
+
+    def _happen(self) -> None:
+        if not self._world.calm:
+            self._random.choice(self._kinds)()
+            self.begin()
+
+    def _runner(self) -> RunnerProcess | None:
+        runners = self._world.runners
+        return runners[self._random.choice(sorted(runners))] if runners else None
+
+    def _kill_scheduler(self) -> None:
+        number = self._random.randrange(len(self._world.schedulers))
+        self._world.schedulers[number].crash()
+        self._world.later(lambda: self._world.start_scheduler(number))
+
+    def _kill_archiver(self) -> None:
+        self._world.archiver.crash()
+        self._world.later(self._world.start_archiver)
+
+    def _kill_runner(self) -> None:
+        runner = self._runner()
+        if runner is not None:
+            self._world.crash_runner(runner)
+
+    def _cut_runner(self) -> None:
+        runner = self._runner()
+        if runner is not None:
+            self._cut(runner.link)
+
+    def _cut_service(self) -> None:
+        self._cut(self._random.choice([*self._world.schedulers, self._world.archiver]).link)
+
+    def _drain_service(self) -> None:
+        service = self._random.choice([*self._world.schedulers, self._world.archiver])
+        if service.alive:
+            service.drain()
+
+    def _stop_broker(self) -> None:
+        broker = self._world.broker
+        what, stop = self._random.choice((("stands still", broker.stand_still), ("is down", broker.crash)))
+        self._note("broker", what)
+        self._world.truth.happened[f"broker {what}"] += 1
+        stop()
+        self._world.later(broker.come_up)
+
+    def _cut(self, link: Link) -> None:
+        self._note("network", "is cut")
+        self._world.truth.happened["cut off"] += 1
+        link.cut()
+        self._world.loop.after(self._world.uniform(self._random.choice(LONGEST_CUTS_S)), link.heal)
+
+    def _lose_results(self) -> None:
+        """The store loses an object, as a disk does, or a person who tidies up."""
+        files = self._world.broker.files
+        if uncommitted := files.uncommitted():
+            files.lose(self._random.choice(uncommitted))
+            self._world.truth.happened["results lost"] += 1
+
+    def _note(self, who: str, what: str) -> None:
+        self._world.truth.note(who, what)
