@@ -38,7 +38,7 @@ class Person(WorldProcess):
 
         self._ask(spec.id, standing)
 
-    def request(self, verb: Verb) -> None:
+    def request(self, verb: Verb, of: BatchId | None = None) -> None:
         """Do one thing to something."""
         random, state = self.loop.random, self.world.truth.state
         if verb in {"drain", "undrain"}:
@@ -47,7 +47,9 @@ class Person(WorldProcess):
             return
         if not state.batches:
             return
-        batch = state.batches[random.choice(sorted(state.batches))]
+        batch = state.batches.get(of or random.choice(sorted(state.batches)))
+        if batch is None:
+            return
         names, job, priority = batch.id._asdict(), random.choice(batch.names), random.randint(-9, 9)
         match verb:
             case "kill":

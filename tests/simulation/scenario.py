@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
@@ -19,6 +19,7 @@ NOWHERE = "quantum"
 CLEAR = Weather()
 WEATHERS = (
     CLEAR,
+    Weather(delay_s=2.0),
     Weather(
         loss=0.01, delay_s=0.05, stall=0.01, stall_s=5.0, repeat=0.05, transfer_s=1.0, slow=0.02, slow_s=30.0
     ),
@@ -60,6 +61,14 @@ class Fate:
     """It takes its node's runner down."""
 
 
+class Request(NamedTuple):
+    """Somebody asks for something, of a batch or of any."""
+
+    moment: float
+    verb: Verb
+    batch: BatchId | None = None
+
+
 @dataclass(slots=True)
 class Scenario:
     """Everything that is settled before the world begins."""
@@ -73,7 +82,7 @@ class Scenario:
     calm_at: float
     """Nothing goes wrong from this time on."""
     submissions: list[tuple[float, BatchSpec, str]] = field(default_factory=list)
-    requests: list[tuple[float, Verb]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     fates: dict[JobId, Fate] = field(default_factory=dict)
     failing_builds: set[tuple[BatchId, str]] = field(default_factory=set)
 
@@ -92,7 +101,7 @@ def scenario(random: Random) -> Scenario:
     calm_at = random.uniform(60, 180)
     made = Scenario(
         computers=[_computer(random, number) for number in range(1, random.randint(2, 6) + 1)],
-        schedulers=random.choice((1, 1, 2)),
+        schedulers=random.choice((1, 2)),
         replicated=random.random() < 0.3,
         weather=random.choice(WEATHERS),
         trouble_every_s=random.choice((0.0, 8.0, 20.0, 60.0)),
@@ -104,8 +113,16 @@ def scenario(random: Random) -> Scenario:
         _decide_fates(random, made, spec)
     if random.random() < 0.7:
         moments = sorted(random.uniform(1, calm_at) for _ in range(random.randint(1, 8)))
-        made.requests = [(moment, random.choice(VERBS)) for moment in moments]
+        made.requests = [Request(moment, random.choice(VERBS)) for moment in moments]
+    if random.random() < 0.3:
+        made.requests += [_second_thought(random, at, spec.id) for at, spec, _ in made.submissions]
     return made
+
+
+def _second_thought(random: Random, submitted_at: float, batch: BatchId) -> Request:
+    """A person takes a batch back while its first jobs are being given to nodes."""
+    moment = submitted_at + random.expovariate(2.0)
+    return Request(moment, random.choice(("kill", "kill", "delete", "replace")), batch)
 
 
 def _computer(random: Random, number: int) -> Computer:

@@ -50,8 +50,6 @@ class Verdict(Enum):
     """What the fold has to make of an event."""
 
     FITS = auto()
-    REFUSED = auto()
-    """It must not count."""
     ABOUT_NOTHING = auto()
     """It is about nothing that is still there: it can't do anything, whatever it counts as."""
 
@@ -72,9 +70,8 @@ class Stories:
     def tell(self, event: ev.Event, before: State) -> Verdict:
         """Go on with the stories, and say whether the event fits them.
 
-        The guards of a batch and of its jobs know nothing of each other. So it need not: where a batch was
-        deleted while an event about one of its jobs was on its way, or while a scheduler that had not read
-        the last of these sees to its end.
+        What ends a batch is guarded by everything under it, so it always fits. An event about a job need
+        not: if its batch was deleted while the event was on its way.
         """
         match event:
             case ev.Submitted():
@@ -85,10 +82,10 @@ class Stories:
             case ev.RetryRequested():
                 self._forgive(before.batches[event.scope], event.failed_only)
             case ev.Completed():
-                return self._completed(event, before.batches[event.scope])
+                self._completed(event, before.batches[event.scope])
             case ev.BatchArchived():
-                if any(story.holder or story.to_archive for _, story in self.of_batch(event.scope)):
-                    return Verdict.REFUSED
+                late = [job for job, story in self.of_batch(event.scope) if story.holder or story.to_archive]
+                require(not late, f"archived without {late}")
             case ev.Deleted():
                 self._deleted.add(event.scope)
                 for job, story in self.of_batch(event.scope):
@@ -121,14 +118,14 @@ class Stories:
         require(ghostly or story is not None, "there is no such job")
         return ghostly
 
-    def _completed(self, event: ev.Completed, batch: BatchState) -> Verdict:
+    def _completed(self, event: ev.Completed, batch: BatchState) -> None:
         stories = self.of_batch(event.scope)
+        held = [job for job, story in stories if story.holder]
+        require(not held, f"completed, and {held} are with nodes")
         waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
-        if any(story.holder for _, story in stories) or (waiting and event.reason is None):
-            return Verdict.REFUSED
+        require(not waiting or event.reason is not None, f"completed, and {waiting} jobs wait")
         missing = [job for job, story in stories if event.state == "completed" and not story.succeeded]
         require(not missing, f"completed without {missing}")
-        return Verdict.FITS
 
     def _submitted(self, spec: BatchSpec) -> None:
         for job in spec.work.jobs:

@@ -156,8 +156,9 @@ class World:
         plan = self.scenario
         for moment, spec, user in plan.submissions:
             self.loop.at(moment, partial(self.people.submit, spec, user))
-        for moment, verb in plan.requests:
-            self.loop.at(moment, self._leave if verb == "leave" else partial(self.people.request, verb))
+        for moment, verb, batch in plan.requests:
+            request = self._leave if verb == "leave" else partial(self.people.request, verb, batch)
+            self.loop.at(moment, request)
         if plan.trouble_every_s:
             Trouble(self).begin()
         self.loop.at(plan.calm_at, self._calm_down)
