@@ -40,8 +40,24 @@ class Raw(NamedTuple):
     payload: bytes
 
 
+@dataclass(slots=True)
+class Garbage:
+    """What readers of the log passed by, since no reader can read it: how much, and what came last."""
+
+    count: int = 0
+    last: str = ""
+
+
 class EventLog(Protocol):
-    """The one stream of events. Every method survives outages, however long they last."""
+    """The one stream of events. Every method survives outages, however long they last.
+
+    Messages that no reader can read are no part of it: every method passes them by, and they are counted. A
+    message that a newer distribute may have written raises `UnreadableEvent`, with the remedy.
+    """
+
+    @property
+    def garbage(self) -> Garbage:
+        """The messages that this log has passed by."""
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """Append `event` if `guard` holds; the future gives its sequence.

@@ -20,7 +20,7 @@ from acceptance.person import free_port
 from acceptance.processes import Processes
 from distribute.nats.cluster import open_cluster
 from distribute.nats.embedded import Broker
-from distribute.nats.provision import LAYOUT
+from distribute.nats.layout import LAYOUT
 
 QUICK_S = 10.0
 """A connection is tried for five seconds."""

@@ -13,7 +13,7 @@ from distribute.core.events import Recorded
 from distribute.core.fold import apply
 from distribute.core.state import State
 from distribute.nats.cluster import Cluster
-from distribute.nats.provision import EVENTS
+from distribute.nats.layout import EVENTS
 from distribute.nats.reader import read
 from distribute.nats.subjects import ALL_EVENTS
 from distribute.runtime import collect_garbage_rarely

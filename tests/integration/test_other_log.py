@@ -19,7 +19,8 @@ from distribute.core.state import State
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.embedded import Broker
 from distribute.nats.jetstream import call
-from distribute.nats.provision import EVENTS, LOGS
+from distribute.nats.layout import EVENTS
+from distribute.nats.provision import LOGS
 from distribute.snapshot import dump
 from distribute.testing import builders
 from distribute_services.scheduler.service import SNAPSHOT, SchedulerService

@@ -23,8 +23,9 @@ from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connect import Address, connect
 from distribute.nats.embedded import Broker
 from distribute.nats.jetstream import call
+from distribute.nats.layout import EVENTS
 from distribute.nats.log import JetStreamLog
-from distribute.nats.provision import EVENTS, bucket_stream, provision
+from distribute.nats.provision import bucket_stream, provision
 from distribute.nats.publisher import Publisher
 from distribute.testing import builders
 from integration.relay import Relay

@@ -10,14 +10,13 @@ from contextlib import aclosing
 
 import pytest
 
-from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Guard, Recorded
 from distribute.core.ids import BatchId, JobId
 from distribute.nats import durable, pulling
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.embedded import Broker
 from distribute.nats.jetstream import call
-from distribute.nats.provision import EVENTS
+from distribute.nats.layout import EVENTS
 from distribute.ports import Only
 from distribute.testing import builders
 from integration.relay import Relay
@@ -259,38 +258,6 @@ async def test_large_events_are_replayed_however_many_there_are(cluster: Cluster
     for event in events:
         await cluster.log.append(event, Guard(0))
     assert [record.event for record in await read(cluster.log.follow(after=0, until=12))] == events
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"type":"teleported","v":1}',
-        b'{"type":"claimed","v":2}',
-        b"\x78\x9cnot zlib",
-        b"",
-        b"\0",
-        b"\0" * 9,  # a part, of none
-        b"\0\0\0\0\3\0\0\0\4",  # the last part of four, but what lies before are no parts
-        b"\0\0\0\0\7\0\0\0\x08",  # the last part of more than there are
-        b"\0\xff\xff\xff\xfe\xff\xff\xff\xff",
-    ],
-)
-async def test_an_unreadable_event_stops_the_reader_behind_the_last_readable(
-    cluster: Cluster, body: bytes
-) -> None:
-    await claim(cluster, 0, 3)
-    await cluster.connection.request("ev.job.lab.sweep.job9.teleported.ws1", body)
-    await claim(cluster, 3, 3)
-    seen: list[int] = []
-    with pytest.raises(UnreadableEvent, match="sequence 4 of the log"):
-        await collect(cluster.log.follow(after=0, until=7), seen)
-    assert seen == [1, 2, 3]
-    assert [record.seq for record in await read(cluster.log.follow(after=4, until=7))] == [5, 6, 7]
-
-
-async def collect(log: AsyncIterator[Sequence[Recorded]], seen: list[int]) -> None:
-    async for records in log:
-        seen += [record.seq for record in records]
 
 
 async def test_gets_one_event(cluster: Cluster) -> None:

@@ -6,7 +6,8 @@ from typing import Any, get_args
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from distribute.core.events import SCHEDULER, Event
+from distribute.core.authors import AUTHORS, SERVICES, AuthorKind
+from distribute.core.events import ARCHIVER, SCHEDULER, Event
 from distribute.core.ids import MAX_ATTEMPTS, MAX_NAME_BYTES, AttemptId, check_name
 from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
 from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, Resources
@@ -20,7 +21,7 @@ def _is_a_name(text: str) -> bool:
         check_name(text)
     except ValueError:
         return False
-    return True
+    return text not in SERVICES
 
 
 any_names = st.text(min_size=1, max_size=MAX_NAME_BYTES).filter(_is_a_name)
@@ -30,6 +31,8 @@ node_names = st.sampled_from(["n1", "n2", "n3"])
 moments = st.datetimes(datetime(2000, 1, 1), datetime(2199, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 sizes = st.one_of(st.integers(0, 4), st.just(2**63 - 1))
 durations = st.floats(0, 1e10)
+
+paths = st.lists(any_names, min_size=1, max_size=3).map("/".join)
 
 shares = st.none() | st.builds(Resources, cpus=st.integers(1, 4), memory_bytes=sizes, gpus=st.integers(0, 2))
 jobs = st.lists(
@@ -61,9 +64,9 @@ outputs = st.none() | st.builds(
         Manifest,
         entries=st.lists(
             st.one_of(
-                st.builds(StoredFolder, path=st.text()),
-                st.builds(StoredLink, path=st.text(), target=st.text()),
-                st.builds(StoredFile, path=st.text(), size_bytes=sizes, sha256=st.just("0" * 64)),
+                st.builds(StoredFolder, path=paths),
+                st.builds(StoredLink, path=paths, target=paths),
+                st.builds(StoredFile, path=paths, size_bytes=sizes, sha256=st.just("0" * 64)),
             ),
             max_size=2,
         ).map(tuple),
@@ -72,7 +75,7 @@ outputs = st.none() | st.builds(
 )
 
 FIELDS: dict[str, SearchStrategy[Any]] = {
-    "id": st.text(min_size=1, max_size=26),
+    "id": st.text("0123456789ABCXYZabc-_", min_size=1, max_size=26),
     "time": moments,
     "author": node_names | st.just(SCHEDULER),
     "namespace": st.just("lab"),
@@ -109,6 +112,13 @@ OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("joined", "gpus"): st.lists(st.text(max_size=3), max_size=3).map(tuple),
     ("kill_requested", "job"): st.none() | job_names,
 }
+
+
+def rightly_written(event: Any) -> Any:
+    """The same event by an author who may write it."""
+    by = {AuthorKind.SCHEDULER: SCHEDULER, AuthorKind.ARCHIVER: ARCHIVER, AuthorKind.PERSON: "jane"}
+    author = by.get(AUTHORS[event.type]) or event.node
+    return event.model_copy(update={"author": author})
 
 
 def events_of(kind: type[Any], **fields: SearchStrategy[Any]) -> SearchStrategy[Any]:

@@ -16,22 +16,29 @@ from distribute.core.manifest_text import ManifestText, Part, read_parts
 digests = st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}")
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 raws = st.none() | st.just("/w==")
+names = texts.filter(lambda text: text not in {"", ".", ".."} and not {"/", "\0"} & set(text))
+paths = st.lists(names, min_size=1, max_size=3).map("/".join)
 files = st.builds(
     StoredFile,
-    path=texts,
+    path=paths,
     raw_path=raws,
-    size_bytes=st.integers(0, 2**63),
+    size_bytes=st.integers(0, 2**63 - 1),
     sha256=digests,
     executable=st.booleans(),
     object=st.none() | st.integers(0, 9),
 )
 entries = (
     files
-    | st.builds(StoredLink, path=texts, target=texts)
-    | st.builds(StoredFolder, path=texts, raw_path=raws)
+    | st.builds(StoredLink, path=paths, target=paths)
+    | st.builds(StoredFolder, path=paths, raw_path=raws)
 )
 stored = st.builds(
-    StoredObject, name=texts, nuid=texts, size_bytes=st.integers(0), chunks=st.integers(0), sha256=digests
+    StoredObject,
+    name=texts,
+    nuid=texts,
+    size_bytes=st.integers(0, 2**63 - 1),
+    chunks=st.integers(0, 2**31 - 1),
+    sha256=digests,
 )
 manifests = st.builds(
     Manifest,

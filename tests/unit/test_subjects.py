@@ -140,12 +140,12 @@ def test_filters_match_what_is_wanted_and_never_twice(
         wanted = types is None or event.type in types
         if batch is not None:
             of_batch = (
-                isinstance(event, Submitted | Assigned | Claimed | JobArchived)
+                isinstance(event, Submitted | Assigned | Claimed | JobArchived | BuildStarted)
                 or event.type == "batch_archived"
             )
             wanted &= of_batch and (event.namespace, event.batch) == batch
         if node is not None:
-            by_or_to = isinstance(event, Assigned | Claimed) and event.node == node
+            by_or_to = isinstance(event, Assigned | Claimed | BuildStarted) and event.node == node
             about = event.scope == NodeId(node)
             wanted &= by_or_to or about
         assert sum(matches(pattern, event_subject(event)) for pattern in patterns) == int(wanted)

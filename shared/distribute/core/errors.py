@@ -54,7 +54,8 @@ class LogReplaced(DistributeError):
 
 
 class UnreadableEvent(DistributeError):
-    """An event of an unknown type or a newer version, or bytes that are no event. Never skipped."""
+    """Bytes that this version can't read as an event. A reader of the log stops at them only if a newer
+    distribute may have written them; all others are garbage, and it passes them by."""
 
 
 class IntegrityError(DistributeError):

@@ -44,14 +44,16 @@ Time = Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)]
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
 """A duration: up to 300 years."""
 
-Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+"""An event's id. It goes into a header of the broker's protocol."""
+
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 """A reason, in words."""
 
 Label = Annotated[str, StringConstraints(max_length=256)]
 """A version, an incarnation, the name of a GPU: text that we show and compare, and never interpret."""
 
-Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT)]
+Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=True)]
 """Of a node's attempts, those it still has: they run, are frozen, or have ended and are not reported yet."""
 
 
@@ -310,7 +312,7 @@ class Joined(NodeEvent):
     capabilities: Capabilities
     cpus: int = Field(ge=1, le=MAX_CPUS)
     memory_bytes: Bytes
-    gpus: Annotated[tuple[Label, ...], Field(max_length=MAX_GPUS)] = ()
+    gpus: Annotated[tuple[Label, ...], Field(max_length=MAX_GPUS, fail_fast=True)] = ()
     version: Label
 
 

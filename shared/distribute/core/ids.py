@@ -7,6 +7,7 @@ what no folder could be called is refused here, once, by name.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field, StringConstraints
@@ -79,6 +80,7 @@ class Under(NamedTuple):
         return f"everything under {self.batch}"
 
 
+@lru_cache(maxsize=1 << 16)
 def check_name(name: str) -> str:
     """Return `name` if it can name a namespace, batch, job or node.
 

@@ -7,11 +7,12 @@ Small files share an object (a pack), a large file has its own. An object is nam
 from __future__ import annotations
 
 import base64
+import binascii
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from distribute.core.specs import Frozen
+from distribute.core.specs import Bytes, Frozen
 
 INLINE_ENTRIES = 200
 """Manifests of more entries than this are stored as an object; the event then only points to it."""
@@ -19,47 +20,95 @@ INLINE_ENTRIES = 200
 STDOUT_NAME = "stdout.txt"
 
 
+MAX_PATH_BYTES = 4096
+MAX_LINE = 10_000
+
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""A number of things."""
+
+_MAX_RAW_PATH = 4 * -(-MAX_PATH_BYTES // 3)
+
+
+def check_path(path: str) -> str:
+    """Return `path` if it is relative and normalized, and so can't lead out of the folder it is taken in.
+
+    Raises:
+        ValueError: it is not, or it is longer than `MAX_PATH_BYTES`.
+    """
+    _check_path_bytes(path.encode("utf-8", "surrogateescape"))
+    return path
+
+
+def _check_path_bytes(path: bytes) -> None:
+    if len(path) > MAX_PATH_BYTES:
+        raise ValueError(f"a path of {len(path)} bytes; it may have {MAX_PATH_BYTES}")
+    if b"\0" in path or not {b"", b".", b".."}.isdisjoint(path.split(b"/")):
+        raise ValueError(f"{path[:80]!r} is no relative, normalized path")
+
+
+def _check_raw_path(raw_path: str) -> str:
+    try:
+        _check_path_bytes(base64.b64decode(raw_path, validate=True))
+    except binascii.Error as error:
+        raise ValueError(f"a raw path is not base64: {error}") from error
+    return raw_path
+
+
 class StoredObject(Frozen):
     """An object of the results bucket: its name, where its chunks lie, and what they must add up to."""
 
-    name: str
-    nuid: str
-    size_bytes: int = Field(ge=0)
-    chunks: int = Field(ge=0)
+    name: str = Field(max_length=MAX_PATH_BYTES)
+    nuid: str = Field(max_length=MAX_PATH_BYTES)
+    size_bytes: Bytes
+    chunks: Count
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+RelativePath = Annotated[str, AfterValidator(check_path)]
+"""A path below the job's folder."""
+
+RawPath = Annotated[str, Field(max_length=_MAX_RAW_PATH), AfterValidator(_check_raw_path)]
+"""The base64 of a path's bytes, if these are not valid UTF-8; `path` only shows them then."""
 
 
 class StoredFile(Frozen):
-    """A file of a job: `size_bytes` bytes of objects[`object`] from `offset` on. Empty files have no object.
+    """A file of a job: `size_bytes` bytes of objects[`object`], from `offset` on.
 
-    `raw_path` is the base64 of the path's bytes, where these are not valid UTF-8 and `path` only shows them.
+    An empty file has no object.
     """
 
     kind: Literal["file"] = "file"
-    path: str
-    raw_path: str | None = None
-    size_bytes: int = Field(ge=0)
+    path: RelativePath
+    raw_path: RawPath | None = None
+    size_bytes: Bytes
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     executable: bool = False
-    object: int | None = Field(default=None, ge=0)
-    offset: int = Field(default=0, ge=0)
+    object: Count | None = None
+    offset: Bytes = 0
 
 
 class StoredLink(Frozen):
     """A symbolic link whose `target` stays inside the job's folder."""
 
     kind: Literal["link"] = "link"
-    path: str
-    raw_path: str | None = None
-    target: str
+    path: RelativePath
+    raw_path: RawPath | None = None
+    target: str = Field(max_length=MAX_PATH_BYTES)
+
+    @model_validator(mode="after")
+    def _stays_inside(self) -> StoredLink:
+        path = entry_bytes(self).decode("utf-8", "surrogateescape")
+        if not link_stays_inside(path, self.target):
+            raise ValueError(f"the link {path!r} to {self.target[:80]!r} leads out of the job's folder")
+        return self
 
 
 class StoredFolder(Frozen):
     """An empty folder."""
 
     kind: Literal["folder"] = "folder"
-    path: str
-    raw_path: str | None = None
+    path: RelativePath
+    raw_path: RawPath | None = None
 
 
 Entry = Annotated[StoredFile | StoredLink | StoredFolder, Field(discriminator="kind")]
@@ -74,9 +123,9 @@ class Manifest(Frozen):
     model_config = ConfigDict(extra="ignore")
 
     v: Literal[1] = 1
-    entries: tuple[Entry, ...] = ()
-    objects: tuple[StoredObject, ...] = ()
-    left_out: tuple[str, ...] = ()
+    entries: tuple[Entry, ...] = Field(default=(), fail_fast=True)
+    objects: tuple[StoredObject, ...] = Field(default=(), fail_fast=True)
+    left_out: tuple[Annotated[str, Field(max_length=MAX_LINE)], ...] = Field(default=(), fail_fast=True)
 
 
 class Outputs(Frozen):
@@ -84,16 +133,16 @@ class Outputs(Frozen):
 
     inline: Manifest | None = None
     stored: StoredObject | None = None
-    objects: int = Field(default=0, ge=0)
-    files: int = Field(default=0, ge=0)
-    size_bytes: int = Field(default=0, ge=0)
+    objects: Count = 0
+    files: Count = 0
+    size_bytes: Bytes = 0
 
 
 def entry_bytes(entry: Entry) -> bytes:
     """The entry's path as the bytes it had on the node's file system."""
     if entry.raw_path is not None:
         return base64.b64decode(entry.raw_path, validate=True)
-    return entry.path.encode()
+    return entry.path.encode("utf-8", "surrogateescape")
 
 
 def link_stays_inside(path: str, target: str) -> bool:

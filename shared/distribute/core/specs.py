@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StringConstraints,
+    model_validator,
+)
 
 from distribute.core.ids import BatchId, Name
 
@@ -37,8 +45,34 @@ Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 Timeout = Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)]
 """The wall time that a job may take, in seconds."""
 
-Capabilities = Annotated[frozenset[str], PlainSerializer(sorted, return_type=list[str], when_used="json")]
+MAX_ARGUMENTS = 100_000
+MAX_CAPABILITIES = 1000
+MAX_FILES = 100_000
+MAX_MOUNTS = 1000
+MAX_VARIABLES = 1000
+"""How many there may be in one list. The lists also stop at their first mistake (`fail_fast`): whoever reads
+a forged event must not collect millions of errors, which cost a kilobyte each."""
+
+Capabilities = Annotated[
+    frozenset[Annotated[str, StringConstraints(max_length=256)]],
+    Field(max_length=MAX_CAPABILITIES, fail_fast=True),
+    PlainSerializer(sorted, return_type=list[str], when_used="json"),
+]
 """What nodes have and jobs need, by name. Stored in order, so that equal events are equal bytes."""
+
+
+def _few_variables(value: object) -> object:
+    """Look at the number before pydantic looks at each."""
+    if isinstance(value, dict) and len(value) > MAX_VARIABLES:
+        raise ValueError(f"{len(value)} variables; {MAX_VARIABLES} are allowed")
+    return value
+
+
+Environment = Annotated[dict[str, str], BeforeValidator(_few_variables)]
+"""Environment variables, by name."""
+
+Arguments = Annotated[tuple[str, ...], Field(max_length=MAX_ARGUMENTS, fail_fast=True)]
+"""A program and its arguments."""
 
 
 class Frozen(BaseModel):
@@ -68,11 +102,11 @@ class Job(Frozen):
     """What every kind of job has. `None` means: as the batch says."""
 
     name: Name
-    files: tuple[InputFile, ...] = ()
+    files: tuple[InputFile, ...] = Field(default=(), max_length=MAX_FILES, fail_fast=True)
     resources: Resources | None = None
     timeout_s: Timeout | None = None
     retries: Retries | None = None
-    env: dict[str, str] = Field(default_factory=dict)
+    env: Environment = Field(default_factory=dict)
 
 
 class PythonJob(Job):
@@ -84,7 +118,7 @@ class PythonJob(Job):
 class CommandJob(Job):
     """`command` is an argument list, or one string for `sh -c`."""
 
-    command: str | tuple[str, ...] = Field(min_length=1)
+    command: str | Arguments = Field(min_length=1)
 
 
 class ApptainerJob(Job):
@@ -96,7 +130,7 @@ class PythonWork(Frozen):
 
     kind: Literal["python"] = "python"
     build: InputFile
-    jobs: tuple[PythonJob, ...] = Field(min_length=1, max_length=MAX_JOBS)
+    jobs: tuple[PythonJob, ...] = Field(min_length=1, max_length=MAX_JOBS, fail_fast=True)
 
 
 class CommandWork(Frozen):
@@ -104,7 +138,7 @@ class CommandWork(Frozen):
 
     kind: Literal["command"] = "command"
     build: str | None = None
-    jobs: tuple[CommandJob, ...] = Field(min_length=1, max_length=MAX_JOBS)
+    jobs: tuple[CommandJob, ...] = Field(min_length=1, max_length=MAX_JOBS, fail_fast=True)
 
 
 class ApptainerWork(Frozen):
@@ -112,8 +146,8 @@ class ApptainerWork(Frozen):
 
     kind: Literal["apptainer"] = "apptainer"
     image: InputFile
-    mounts: tuple[str, ...] = ()
-    jobs: tuple[ApptainerJob, ...] = Field(min_length=1, max_length=MAX_JOBS)
+    mounts: tuple[str, ...] = Field(default=(), max_length=MAX_MOUNTS, fail_fast=True)
+    jobs: tuple[ApptainerJob, ...] = Field(min_length=1, max_length=MAX_JOBS, fail_fast=True)
 
 
 Work = Annotated[PythonWork | CommandWork | ApptainerWork, Field(discriminator="kind")]
@@ -131,8 +165,8 @@ class BatchSpec(Frozen):
     resources: Resources | None = None
     timeout_s: Timeout | None = None
     retries: Retries = 0
-    env: dict[str, str] = Field(default_factory=dict)
-    files: tuple[InputFile, ...] = ()
+    env: Environment = Field(default_factory=dict)
+    files: tuple[InputFile, ...] = Field(default=(), max_length=MAX_FILES, fail_fast=True)
     work: Work
 
     @model_validator(mode="after")

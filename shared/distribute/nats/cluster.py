@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from distribute.nats.connect import Address, connect
 from distribute.nats.connection import Connection
-from distribute.nats.provision import LAYOUT, check_layout, provision
+from distribute.nats.layout import LAYOUT
+from distribute.nats.provision import check_layout, provision
 from distribute.nats.queries import Queries
 
 if TYPE_CHECKING:

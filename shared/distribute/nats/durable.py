@@ -59,7 +59,7 @@ class DurableReader:
         filters: list[str],
         recorded: Callable[[Entry], Awaitable[Recorded | None]],
     ) -> None:
-        """`recorded` makes an event of a message; None where it is an earlier part of one."""
+        """`recorded` makes an event of a message, and returns None for a message that readers pass by."""
         self._connection = connection
         self._stream = stream
         self._name = name
@@ -72,7 +72,7 @@ class DurableReader:
         """What is not acknowledged yet, and what comes.
 
         Raises:
-            UnreadableEvent: one is none. It is not acknowledged, so it stops the next reader, too.
+            UnreadableEvent: a newer distribute wrote a message; it stays unacknowledged.
             ApiError: the consumer can't be made.
         """
         keeping = asyncio.create_task(self._keep_waiting_ones(), name=f"keep deliveries of {self._name}")
@@ -80,9 +80,10 @@ class DurableReader:
             while True:
                 self._waiting.extend(await self._take())
                 while self._waiting:
-                    reply, payload = self._waiting[0]
+                    subject, reply, payload = self._waiting[0]
                     _, seq, _, time_ns, *_ = ack_tokens(reply)
-                    recorded = await self._recorded(Entry(int(seq), int(time_ns) / _NANOSECONDS, payload))
+                    entry = Entry(int(seq), int(time_ns) / _NANOSECONDS, subject, payload)
+                    recorded = await self._recorded(entry)
                     self._waiting.popleft()
                     if recorded is None:
                         self._connection.send(reply.decode(), _ACK)
@@ -131,5 +132,5 @@ class DurableReader:
         while True:
             await asyncio.sleep(ACK_WAIT_S / 3)
             untaken = self._puller.arrived if self._puller is not None else []
-            for reply, _ in (*self._waiting, *untaken):
+            for _, reply, _ in (*self._waiting, *untaken):
                 self._connection.send(reply.decode(), _IN_PROGRESS)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from distribute.core.errors import Conflict
+from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Guard
 from distribute.core.ids import Scope, Under
 from distribute.nats import parts
@@ -14,11 +15,15 @@ from distribute.nats.subjects import scope_filter
 
 
 class ScopeGuard(NamedTuple):
-    """A guard, and the scope of the stream whose last event it speaks of, or everything under a batch."""
+    """A guard, and the scope of the stream whose last event it speaks of, or everything under a batch.
+
+    `is_event` tells whether readers take a message for an event, and not for garbage.
+    """
 
     stream: str
     scope: Scope | Under
     guard: Guard
+    is_event: Callable[[Stored], Awaitable[bool]]
 
     @property
     def filter(self) -> str:
@@ -35,24 +40,36 @@ class Settled(NamedTuple):
 async def settle(connection: Connection, condition: ScopeGuard, message_id: str) -> Settled:
     """Find out what a refused guard means.
 
-    Were the event in the log, it would be the first of its scope behind what the guard names, whatever
-    came after it: so that one decides, not the scope's last.
+    If our event were in the log, it would be the first of its scope behind what the guard names, whatever
+    came after it. So the first one decides, not the scope's last. Garbage is no event: readers pass it by,
+    and so does the guard, or one message of anybody's would stop its scope for ever.
 
     Raises:
         Conflict: the scope moved on, by another event.
+        LogReplaced: the log has less of the scope than the author of the event knew.
         NoResponder, Unreachable: the broker could not be asked.
     """
-    guard = condition.guard
-    last = await leader_get(connection, condition.stream, {"last_by_subj": condition.filter})
+    stream, scope, guard, is_event = condition
+    last = await leader_get(connection, stream, {"last_by_subj": condition.filter})
     found_seq = last.seq if last is not None else 0
     if guard.holds(found_seq):
         return Settled(None, found_seq)
-    first = await leader_get(
-        connection, condition.stream, {"seq": guard.behind + 1, "next_by_subj": condition.filter}
-    )
-    if first is not None and _is_of(first, message_id):
-        return Settled(_last_part_seq(first), 0)
-    raise Conflict(condition.scope, guard.last_seq, found_seq)
+    if found_seq < guard.last_seq:
+        raise LogReplaced(
+            f"{connection.address}: the log has lost its end, or was restored from an older copy: the last "
+            f"event of {scope} was at {guard.last_seq}, and now it is at {found_seq}"
+        )
+    passed_seq = guard.behind
+    while True:
+        wanted = {"seq": passed_seq + 1, "next_by_subj": condition.filter}
+        first = await leader_get(connection, stream, wanted)
+        if first is None:
+            return Settled(None, max(passed_seq, found_seq))
+        if _is_of(first, message_id):
+            return Settled(_last_part_seq(first), 0)
+        if await is_event(first):
+            raise Conflict(scope, guard.last_seq, found_seq)
+        passed_seq = first.seq
 
 
 def _is_of(stored: Stored, message_id: str) -> bool:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import ApiError, call
-from distribute.nats.provision import BEATS, BUCKETS, EVENTS, LOGS, bucket_stream
+from distribute.nats.layout import EVENTS
+from distribute.nats.provision import BEATS, BUCKETS, LOGS, bucket_stream
 
 _NO_SUBJECT = "nowhere"
 _PURGE_FAILED = 10051

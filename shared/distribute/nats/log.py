@@ -6,25 +6,27 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from math import inf
-from typing import Any
 
-from distribute.codec import decode, encode
+from distribute.codec import encode
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Event, Guard, Recorded, guard_scope
 from distribute.core.ids import Scope, Under
-from distribute.nats import parts
 from distribute.nats.connection import Connection
 from distribute.nats.durable import DurableReader, JetStreamDelivery
 from distribute.nats.guards import ScopeGuard
-from distribute.nats.jetstream import Stored, direct_get, leader_get
+from distribute.nats.jetstream import Stored, leader_get
+from distribute.nats.layout import EVENTS
+from distribute.nats.messages import Messages, decode_message, entry_of
 from distribute.nats.patience import patiently
-from distribute.nats.provision import EVENTS
 from distribute.nats.publisher import Publisher
 from distribute.nats.reader import Entry, read
 from distribute.nats.subjects import ALL_EVENTS, escape, event_subject, filters, scope_filter
-from distribute.ports import Only, Raw
+from distribute.ports import Garbage, Only, Raw
 
 ALL = Only()
+
+_LOOKED_BACK = 10_000
+"""How many messages are looked through at a time for the last event."""
 
 _DECODED_AT_ONCE = 64
 """Events handed on together, at most. Of more, decoding and folding each costs a third more: the last ones
@@ -37,6 +39,7 @@ class JetStreamLog:
     def __init__(self, connection: Connection, publisher: Publisher) -> None:
         self._connection = connection
         self._publisher = publisher
+        self._messages = Messages(connection)
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """As `ports.EventLog.append`. Raises `Refused` where the broker will never take the event."""
@@ -44,8 +47,13 @@ class JetStreamLog:
             event_subject(event),
             encode(event),
             message_id=event.id,
-            guard=ScopeGuard(EVENTS, guard_scope(event), guard),
+            guard=ScopeGuard(EVENTS, guard_scope(event), guard, self._messages.is_event),
         )
+
+    @property
+    def garbage(self) -> Garbage:
+        """As `ports.EventLog.garbage`."""
+        return self._messages.garbage
 
     @property
     def unanswered(self) -> int:
@@ -70,11 +78,14 @@ class JetStreamLog:
             async for entries in reading:
                 for some in _slices(entries):
                     try:
-                        records = [Recorded(seq, time, decode(payload)) for seq, time, payload in some]
+                        records = [
+                            Recorded(seq, time, decode_message(subject, payload))
+                            for seq, time, subject, payload in some
+                        ]
                     except UnreadableEvent:
-                        # One of them is a part of an event, or none at all: what lies before it counts still.
+                        # One of them is a part of an event, garbage, or newer than this distribute.
                         for entry in some:
-                            recorded = await self.recorded(entry)
+                            recorded = await self._messages.event(entry)
                             if recorded is not None:
                                 yield [recorded]
                     else:
@@ -86,7 +97,7 @@ class JetStreamLog:
         Raises:
             ValueError: no event can match `only`.
         """
-        reader = DurableReader(self._connection, EVENTS, escape(name), _filters(only), self.recorded)
+        reader = DurableReader(self._connection, EVENTS, escape(name), _filters(only), self._messages.event)
         async with aclosing(reader.deliveries()) as deliveries:
             async for delivery in deliveries:
                 yield delivery
@@ -94,73 +105,58 @@ class JetStreamLog:
     async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         wanted = scope_filter(scope, event_type)
-        stored = await self._latest({"last_by_subj": wanted})
-        return await self.recorded(_entry(stored)) if stored else None
+        stored = await self._latest(wanted)
+        if stored is None:
+            return None
+        recorded = await self._messages.event(entry_of(stored))
+        return recorded or await self._last_event(wanted, after=0, until=stored.seq)
 
     async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
         """As `ports.EventLog.last_raw`."""
-        stored = await self._latest({"last_by_subj": scope_filter(scope, event_type)})
-        return await self._whole(_entry(stored)) if stored else None
+        stored = await self._latest(scope_filter(scope, event_type))
+        return await self._messages.whole(entry_of(stored)) if stored else None
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""
-        stored = await self._stored(seq) if seq > 0 else None
-        recorded = await self.recorded(_entry(stored)) if stored else None
+        stored = await self._messages.stored(seq) if seq > 0 else None
+        recorded = await self._messages.event(entry_of(stored)) if stored else None
         if recorded is None:
             raise KeyError(seq)
         return recorded
 
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
-        # The stream's own figure would do, but for an event that somebody removed from its end by hand:
-        # whoever waits to have read up to that one would wait for ever.
-        stored = await self._latest({"last_by_subj": ALL_EVENTS})
-        return stored.seq if stored is not None else 0
+        # Not the stream's own figure. A reader that wants to have read up to here would wait for ever if
+        # the last message is garbage, or was removed by hand.
+        stored = await self._latest(ALL_EVENTS)
+        if stored is None:
+            return 0
+        if await self._messages.event(entry_of(stored)) is not None:
+            return stored.seq
+        until = stored.seq - 1
+        while until > 0:
+            after = max(0, until - _LOOKED_BACK)
+            recorded = await self._last_event(ALL_EVENTS, after=after, until=until)
+            if recorded is not None:
+                return recorded.seq
+            until = after
+        return 0
 
-    async def recorded(self, entry: Entry) -> Recorded | None:
-        """The event that ends with this message; None where the message is an earlier part of one.
+    async def _last_event(self, subjects: str, *, after: int, until: int) -> Recorded | None:
+        """The last event among these messages, read from the first on: the broker can't read backwards."""
+        last: Recorded | None = None
+        async with aclosing(read(self._connection, EVENTS, [subjects], after=after, until=until)) as reading:
+            async for entries in reading:
+                for entry in reversed(entries):
+                    recorded = await self._messages.event(entry)
+                    if recorded is not None:
+                        last = recorded
+                        break
+        return last
 
-        Raises:
-            UnreadableEvent: it is none.
-        """
-        try:
-            whole = await self._whole(entry)
-            return Recorded(whole.seq, whole.time, decode(whole.payload)) if whole is not None else None
-        except UnreadableEvent as error:
-            raise UnreadableEvent(f"sequence {entry.seq} of the log: {error}") from error
-
-    async def _whole(self, entry: Entry) -> Raw | None:
-        """The event that ends with this message, as bytes; None if the message is an earlier part of one."""
-        seq, time, payload = entry
-        if parts.is_part(payload):
-            index, count = parts.place(payload)
-            if index < count - 1:
-                return None
-            payload = await self._joined(entry, count)
-        return Raw(seq, time, payload)
-
-    async def _joined(self, last: Entry, count: int) -> bytes:
-        """The payload whose last part this is."""
-        if not 0 < count <= min(last.seq, parts.MAX_PARTS):
-            raise UnreadableEvent(f"the last of {count} parts: there can't be as many")
-        pieces: list[bytes] = []
-        for seq in range(last.seq - count + 1, last.seq):
-            stored = await self._stored(seq)
-            part = stored.payload if stored is not None else b""
-            if not parts.is_part(part) or parts.place(part) != (len(pieces), count):
-                raise UnreadableEvent(f"the last of {count} parts: others are missing")
-            pieces.append(parts.content(part))
-        return b"".join((*pieces, parts.content(last.payload)))
-
-    async def _stored(self, seq: int) -> Stored | None:
-        wanted = {"seq": seq}
-        stored = await patiently(
-            self._connection, lambda: direct_get(self._connection, EVENTS, wanted), give_up_after_s=inf
-        )
-        # A replica may lag behind what its leader has acknowledged.
-        return stored or await self._latest(wanted)
-
-    async def _latest(self, wanted: dict[str, Any]) -> Stored | None:
+    async def _latest(self, subjects: str) -> Stored | None:
+        """The last message on these subjects, as the stream's leader knows it."""
+        wanted = {"last_by_subj": subjects}
         return await patiently(
             self._connection, lambda: leader_get(self._connection, EVENTS, wanted), give_up_after_s=inf
         )
@@ -168,10 +164,6 @@ class JetStreamLog:
 
 def _slices(entries: list[Entry]) -> Iterator[list[Entry]]:
     return (entries[at : at + _DECODED_AT_ONCE] for at in range(0, len(entries), _DECODED_AT_ONCE))
-
-
-def _entry(stored: Stored) -> Entry:
-    return Entry(stored.seq, stored.time, stored.payload)
 
 
 def _filters(only: Only) -> list[str]:

@@ -12,13 +12,10 @@ from typing import Any
 from distribute.core.errors import DistributeError, Refused, StorageFull
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import NOT_FOUND, ApiError, call
+from distribute.nats.layout import EVENTS, LAYOUT, Layout, read_layout
 
 _log = logging.getLogger(__name__)
 
-LAYOUT = 1
-"""Raised whenever an older distribute could no longer work on what a newer one stores."""
-
-EVENTS = "EV"
 BEATS = "BEATS"
 LOGS = "LOGS"
 BUCKETS = ("inputs", "results", "snapshots")
@@ -35,7 +32,6 @@ LOG_MESSAGES_AN_ATTEMPT = 10_000
 DUPLICATE_WINDOW_S = 120
 MAX_CONSUMERS = 100_000
 
-_LAYOUT_KEY = "distribute_layout"
 _SECOND = 1_000_000_000
 _NO_STORAGE = 10047
 _ANSWER_WITHIN_S = 30.0
@@ -52,37 +48,21 @@ async def provision(
         Refused: the cluster is of another layout version, or we may not provision it.
         StorageFull: the broker has no room for them.
     """
-    if await layout(connection) is not None:
+    if await read_layout(connection) is not None:
         await check_layout(connection)
     for config in _streams(replicas, logs_max_bytes):
         await _ensure(connection, config)
 
 
-async def layout(connection: Connection) -> int | None:
-    """The layout version of the cluster; None where it has not been provisioned.
-
-    Raises:
-        Refused: its event stream is not distribute's.
-    """
-    found = await _config(connection, EVENTS)
-    if found is None:
-        return None
-    version = found.get("metadata", {}).get(_LAYOUT_KEY, "")
-    if not version.isdecimal():
-        raise Refused(
-            f"{connection.address}: its stream {EVENTS!r} is not distribute's: use another broker, or account"
-        )
-    return int(version)
-
-
 async def check_layout(connection: Connection) -> None:
     """Raises `Refused` unless the cluster is provisioned, in this version's layout."""
-    found = await layout(connection)
-    if found is None:
+    layout = await read_layout(connection)
+    if layout is None:
         raise Refused(
             f"{connection.address}: a broker, but no cluster: start one there with 'distribute up' or "
             "'distribute server'"
         )
+    found = layout.number
     if found > LAYOUT:
         raise Refused(
             f"{connection.address}: the cluster is newer (layout {found}) than this distribute "
@@ -146,7 +126,7 @@ def _streams(replicas: int, logs_max_bytes: int) -> list[dict[str, Any]]:
             "name": EVENTS,
             "subjects": ["ev.>"],
             "allow_atomic": True,
-            "metadata": {_LAYOUT_KEY: str(LAYOUT)},
+            "metadata": Layout(LAYOUT).metadata(),
         },
     ]
 

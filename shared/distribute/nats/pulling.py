@@ -8,6 +8,7 @@ trip. What was granted and not yet taken is bounded, and so is the memory.
 from __future__ import annotations
 
 import asyncio
+from typing import NamedTuple
 
 import orjson
 
@@ -22,8 +23,13 @@ _SILENCE_S = 25.0
 _NANOSECONDS = 1_000_000_000
 _IDLE_HEARTBEAT, _BAD_REQUEST, _TIMEOUT, _CONFLICT = 100, 400, 408, 409
 
-Arrival = tuple[bytes, bytes]
-"""The reply subject, which holds the message's place in stream and consumer, and the payload."""
+
+class Arrival(NamedTuple):
+    """A delivered message. `reply` tells its place in the stream and in the consumer."""
+
+    subject: bytes
+    reply: bytes
+    payload: bytes
 
 
 class ConsumerLost(Exception):
@@ -94,7 +100,7 @@ class Puller:
         self._heard = True
         if reply:
             self._granted -= 1
-            self.arrived.append((reply, payload))
+            self.arrived.append(Arrival(subject, reply, payload))
             self._wake.set()
         else:
             self._told(status(header), header)

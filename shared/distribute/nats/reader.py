@@ -32,6 +32,7 @@ class Entry(NamedTuple):
 
     seq: int
     time: float
+    subject: bytes
     payload: bytes
 
 
@@ -152,14 +153,14 @@ async def _entries(
     while True:
         arrivals = await puller.take()
         entries: list[Entry] = []
-        for reply, payload in arrivals:
+        for subject, reply, payload in arrivals:
             _, seq, number, time_ns, *_ = ack_tokens(reply)
             if int(number) != expected:
                 break
             expected += 1
-            entries.append(Entry(int(seq), int(time_ns) / _NANOSECONDS, payload))
+            entries.append(Entry(int(seq), int(time_ns) / _NANOSECONDS, subject, payload))
         is_whole = len(entries) == len(arrivals)
-        is_over = ends_when_drained and is_whole and ack_tokens(arrivals[-1][0])[4] == b"0"
+        is_over = ends_when_drained and is_whole and ack_tokens(arrivals[-1].reply)[4] == b"0"
         if until is not None and entries and entries[-1].seq >= until:
             entries = [entry for entry in entries if entry.seq <= until]
             is_over = True

@@ -10,7 +10,7 @@ from distribute.codec import encode
 from distribute.core.errors import Conflict
 from distribute.core.events import Event, Guard, Recorded, guard_scope
 from distribute.core.ids import Scope, Under
-from distribute.ports import Only, Raw
+from distribute.ports import Garbage, Only, Raw
 from distribute.sim.stored_events import StoredEvents, wanted
 
 ALL = Only()
@@ -21,6 +21,7 @@ class MemoryLog:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.stored = StoredEvents()
+        self.garbage = Garbage()
         self._clock = clock
         self._grew = asyncio.Event()
 

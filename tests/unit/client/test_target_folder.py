@@ -20,7 +20,7 @@ from distribute.core.manifest import StoredFile, StoredLink
 
 def stored(path: str | bytes, content: bytes = b"", *, executable: bool = False) -> StoredFile:
     raw = path.encode() if isinstance(path, str) else path
-    return StoredFile(
+    return StoredFile.model_construct(  # as if nothing had been checked when it was read
         path=raw.decode(errors="replace"),
         raw_path=base64.b64encode(raw).decode(),
         size_bytes=len(content),
@@ -69,7 +69,7 @@ def test_no_path_leads_out_of_the_folder(paths: list[bytes]) -> None:
 )
 def test_no_link_leads_out_of_the_folder(path: str, link: str) -> None:
     try:
-        parts = safe_parts(StoredLink(path=path, target=link))
+        parts = safe_parts(StoredLink.model_construct(path=path, target=link))
     except IntegrityError:
         return
     at = "/job/" + b"/".join(parts[:-1]).decode()

@@ -8,9 +8,18 @@ import zlib
 import orjson
 import pytest
 
-from distribute.codec import COMPRESS_OVER_BYTES, decode, decode_beat, encode, encode_beat
+from distribute.codec import (
+    COMPRESS_OVER_BYTES,
+    MAX_EVENT_BYTES,
+    MAX_EVENT_VALUES,
+    decode,
+    decode_beat,
+    encode,
+    encode_beat,
+)
 from distribute.core.beats import Beat
-from distribute.core.errors import UnreadableEvent
+from distribute.core.errors import InputError, UnreadableEvent
+from distribute.core.ids import AttemptId
 from distribute.testing import builders as make
 
 CLAIMED = encode(make.claimed())
@@ -48,12 +57,14 @@ def test_a_large_event_is_compressed() -> None:
         (b"\xff\xfe", "not an event: "),
         (b"[1]", "not an event: a JSON list"),
         (b"null", "not an event: a JSON NoneType"),
-        (b"{}", "an event of the unknown type None, from a newer distribute: upgrade this one"),
-        (
-            changed(type="teleported"),
-            "an event of the unknown type 'teleported', from a newer distribute: upgrade this one",
-        ),
-        (changed(v=2), "a 'claimed' event of version 2; this distribute reads up to 1: upgrade it"),
+        (b"{}", "an event of the unknown type 'None'"),
+        (changed(type="teleported"), "an event of the unknown type 'teleported'"),
+        (changed(v=2), "a 'claimed' event of version 2; this distribute reads up to 1"),
+        (changed(author="ws2"), "not a valid 'claimed' event: 'ws2' wrote it, and only the node it nam"),
+        (changed(time="9999-01-01T00:00:00Z"), "not a valid 'claimed' event: claimed.time: Input should be"),
+        (changed(time="2026-01-01T00:00:00"), "not a valid 'claimed' event: claimed.time: Input should have"),
+        (changed(job="../x"), "not a valid 'claimed' event: claimed.job: String should match"),
+        (changed(node="scheduler", author="scheduler"), "not a valid 'claimed' event: 'scheduler' wrote it"),
         (changed(v=0), "not a valid 'claimed' event: claimed.v: Input should be 1"),
         (changed(attempt=0), "not a valid 'claimed' event: claimed.attempt: Input should be greater"),
         (changed(attempt=2**31), "not a valid 'claimed' event: claimed.attempt: Input should be less"),
@@ -66,10 +77,55 @@ def test_a_large_event_is_compressed() -> None:
         (zlib.compress(b"[]"), "not an event: a JSON list"),
     ],
 )  # fmt: skip
-def test_what_is_no_event_stops_the_reader(data: bytes, why: str) -> None:
+def test_what_is_no_event_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(UnreadableEvent) as stopped:
         decode(data)
     assert str(stopped.value).startswith(why)
+
+
+def test_what_no_reader_would_take_is_not_written() -> None:
+    for event, why in (
+        (make.claimed(node="ws1").model_copy(update={"author": "ws2"}), "only the node it names may"),
+        (make.completed().model_copy(update={"author": "jane"}), "only the scheduler may"),
+        (make.submitted(make.batch(env={"LONG": "x" * (MAX_EVENT_BYTES)})), "submit several smaller"),
+    ):
+        with pytest.raises(InputError, match=why):
+            encode(event)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b" " * (1 << 30),
+        b'{"x":[' + b"0," * MAX_EVENT_VALUES + b"0]}",
+        b"{" + b'"k":0,' * (MAX_EVENT_VALUES - 10) + b'"type":"claimed"}',
+        b'{"type":"submitted","spec":{"work":{"kind":"command","jobs":[{"name":"a","command":['
+        + b"0," * (MAX_EVENT_VALUES - 10)
+        + b"0]}]}}}",
+    ],
+    ids=["blanks", "values", "fields", "arguments"],
+)
+def test_a_small_message_can_not_take_all_memory(body: bytes) -> None:
+    """Each was gigabytes of memory to whoever read it, and is kilobytes in the log."""
+    message = zlib.compress(body)
+    assert len(message) < 2 << 20
+    program = (
+        "import sys, resource; from distribute.codec import decode, UnreadableEvent\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: decode(sys.stdin.buffer.read())\n"
+        "except UnreadableEvent: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], input=message, capture_output=True, check=True)
+    assert int(told.stdout) < 1 << 20, "KiB"
+
+
+def test_a_large_event_with_unknown_fields_is_refused() -> None:
+    large = make.submitted(make.batch(env={"LONG": "x" * (2 << 20)}))
+    body = zlib.decompress(encode(large))
+    assert decode(body) == large
+    for more in (b'{"more":1,', b'{"more":[],'):
+        with pytest.raises(UnreadableEvent, match="it has unknown fields"):
+            decode(more + body[1:])
 
 
 def test_every_cut_is_noticed() -> None:
@@ -80,7 +136,8 @@ def test_every_cut_is_noticed() -> None:
 
 
 def test_a_beat_survives_and_what_is_none_is_refused() -> None:
-    beat = Beat(node="ws1", incarnation="1", load=0.5, gpu_percent=(1.0, 99.5), running=("lab/sweep/job1",))
+    running = (AttemptId("lab", "sweep", "job1", 1),)
+    beat = Beat(node="ws1", incarnation="1", load=0.5, gpu_percent=(1.0, 99.5), running=running)
     assert decode_beat(encode_beat(beat)) == beat
     with pytest.raises(UnreadableEvent, match=r"^not a heartbeat: Field required$"):
         decode_beat(b'{"node":"ws1"}')

@@ -1,5 +1,7 @@
 """Which links a manifest may hold: none that leads out of the job's folder."""
 
+import base64
+
 import pytest
 
 from distribute.core.manifest import (
@@ -47,6 +49,26 @@ def test_a_path_that_is_no_text_keeps_its_bytes() -> None:
     assert entry_bytes(StoredLink(path="a", target="b")) == b"a"
 
 
+@pytest.mark.parametrize(
+    "path", ["", "/etc/passwd", "..", "../x", "a/../b", "a/..", "./a", "a//b", "a/", "a\0b", "x" * 4097]
+)
+def test_paths_that_are_not_relative_and_normalized_are_refused(path: str) -> None:
+    raw_path = base64.b64encode(path.encode()).decode()
+    for fields in ({"path": path}, {"path": "a", "raw_path": raw_path}):
+        with pytest.raises(ValueError, match="path"):
+            StoredFolder(**fields)
+        with pytest.raises(ValueError, match="path"):
+            StoredFile(**fields, size_bytes=0, sha256="0" * 64)
+
+
+def test_a_link_that_leaves_the_folder_is_refused() -> None:
+    deep = "a/b/c"
+    assert StoredLink(path=deep, target="../../x").target == "../../x"
+    with pytest.raises(ValueError, match="leads out of the job's folder"):
+        # What counts is the path it gets, not the one that is shown.
+        StoredLink(path=deep, raw_path=base64.b64encode(b"\xff").decode(), target="../../x")
+
+
 def test_a_raw_path_that_is_no_base64_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Only base64 data|padding"):
-        entry_bytes(StoredFolder(path="x", raw_path="not base64!"))
+    with pytest.raises(ValueError, match="is not base64"):
+        StoredFolder(path="x", raw_path="not base64!")

@@ -1,0 +1,152 @@
+"""Messages of the event stream as events; and what becomes of those that are none.
+
+Anybody who may publish can store a message that no reader can read. Such a message stops its readers only
+if a newer distribute may have written it: the cluster's layout is newer than ours, and the message lies
+behind the sequence at which the layout was raised. Every other one is garbage for ever: all readers pass it
+by, count it, and name it once in their log.
+"""
+
+from __future__ import annotations
+
+import logging
+from math import inf
+
+from distribute.codec import MAX_EVENT_BYTES, decode
+from distribute.core.errors import UnreadableEvent
+from distribute.core.events import Event, Recorded
+from distribute.nats import parts
+from distribute.nats.connection import Connection
+from distribute.nats.jetstream import Stored, direct_get, leader_get
+from distribute.nats.layout import EVENTS, LAYOUT, Layout, read_layout
+from distribute.nats.patience import patiently
+from distribute.nats.reader import Entry
+from distribute.nats.subjects import event_subject
+from distribute.ports import Garbage, Raw
+
+_log = logging.getLogger(__name__)
+
+_NAMED_AT_MOST = 100
+"""So many are named in the log of a process. More are only counted, so that nobody fills its disk."""
+_REMEMBERED = 100_000
+
+
+class Messages:
+    """Reads messages of the event stream over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.garbage = Garbage()
+        self._connection = connection
+        self._layout: Layout | None = None
+        self._garbage_seqs: set[int] = set()
+
+    async def event(self, entry: Entry) -> Recorded | None:
+        """The event that ends with this message. None: it is an earlier part of one, or garbage.
+
+        Raises:
+            UnreadableEvent: a newer distribute wrote it.
+        """
+        if entry.seq in self._garbage_seqs:
+            return None
+        try:
+            whole = await self._whole(entry)
+            if whole is None:
+                return None
+            return Recorded(entry.seq, entry.time, decode_message(entry.subject, whole))
+        except UnreadableEvent as error:
+            await self._pass_by(entry.seq, error)
+            return None
+
+    async def whole(self, entry: Entry) -> Raw | None:
+        """The bytes that end with this message, not decoded: so they may still be garbage.
+
+        None: the message is an earlier part of a whole, or a part of none.
+        """
+        try:
+            payload = await self._whole(entry)
+        except UnreadableEvent as error:
+            await self._pass_by(entry.seq, error)
+            return None
+        return None if payload is None else Raw(entry.seq, entry.time, payload)
+
+    async def is_event(self, stored: Stored) -> bool:
+        """Does a reader take this message for an event, or can't tell because a newer distribute wrote it?"""
+        try:
+            return await self.event(entry_of(stored)) is not None
+        except UnreadableEvent:
+            return True
+
+    async def stored(self, seq: int) -> Stored | None:
+        """The message at a sequence, over outages; None if there is none."""
+        wanted = {"seq": seq}
+        found = await patiently(
+            self._connection, lambda: direct_get(self._connection, EVENTS, wanted), give_up_after_s=inf
+        )
+        # A replica may lag behind what its leader has acknowledged.
+        return found or await patiently(
+            self._connection, lambda: leader_get(self._connection, EVENTS, wanted), give_up_after_s=inf
+        )
+
+    async def _pass_by(self, seq: int, error: UnreadableEvent) -> None:
+        """Count a message as garbage. Raises `UnreadableEvent` if a newer distribute may have written it."""
+        layout = self._layout
+        if layout is None or layout.as_of_seq < seq:
+            # The layout is raised before anything new is written: what was asked later than the message
+            # was stored holds for it.
+            layout = self._layout = await read_layout(self._connection, patient=True)
+        newer_after = layout.newer_after(LAYOUT) if layout is not None else None
+        if layout is not None and newer_after is not None and seq > newer_after:
+            raise UnreadableEvent(
+                f"sequence {seq} of the log: {error}. The cluster's layout is {layout.number}, and this "
+                f"distribute reads {LAYOUT}: upgrade distribute on this computer"
+            ) from error
+        if len(self._garbage_seqs) < _REMEMBERED:
+            self._garbage_seqs.add(seq)
+        self.garbage.count += 1
+        self.garbage.last = f"sequence {seq} of the log: {error}"
+        if self.garbage.count <= _NAMED_AT_MOST:
+            _log.warning("%s: passing by garbage: %s", self._connection.address, self.garbage.last)
+        if self.garbage.count == _NAMED_AT_MOST:
+            _log.warning("%s: more garbage is only counted from now on", self._connection.address)
+
+    async def _whole(self, entry: Entry) -> bytes | None:
+        if not parts.is_part(entry.payload):
+            return entry.payload
+        index, count = parts.place(entry.payload)
+        return await self._joined(entry, count) if index == count - 1 else None
+
+    async def _joined(self, last: Entry, count: int) -> bytes:
+        """The payload whose last part this is."""
+        if not 0 < count <= min(last.seq, parts.MAX_PARTS):
+            raise UnreadableEvent(f"the last of {count} parts: there can't be as many")
+        pieces: list[bytes] = []
+        room = MAX_EVENT_BYTES - len(last.payload)
+        for seq in range(last.seq - count + 1, last.seq):
+            stored = await self.stored(seq)
+            part = stored.payload if stored is not None else b""
+            if not parts.is_part(part) or parts.place(part) != (len(pieces), count):
+                raise UnreadableEvent(f"the last of {count} parts: others are missing")
+            pieces.append(parts.content(part))
+            room -= len(part)
+            if room < 0:
+                raise UnreadableEvent(f"the last of {count} parts: together they are larger than any event")
+        return b"".join((*pieces, parts.content(last.payload)))
+
+
+def decode_message(subject: bytes, payload: bytes) -> Event:
+    """The event of a message that holds it whole.
+
+    Raises:
+        UnreadableEvent: it is none, or its subject is another event's.
+    """
+    event = decode(payload)
+    if event_subject(event).encode() != subject:
+        # The guard and the permissions went by the subject.
+        raise UnreadableEvent(
+            f"a {event.type!r} event of {event.scope} by {event.author!r}, on the subject {subject[:200]!r}"
+        )
+    return event
+
+
+def entry_of(stored: Stored) -> Entry:
+    """A message that was asked for, as a reader gets it delivered."""
+    return Entry(stored.seq, stored.time, stored.subject.encode(), stored.payload)

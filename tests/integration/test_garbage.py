@@ -1,0 +1,203 @@
+"""Messages in the event stream that are no events: they stop nobody. Only a newer layout stops a reader."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+
+import orjson
+import pytest
+
+from distribute.codec import encode
+from distribute.core.errors import Conflict, UnreadableEvent
+from distribute.core.events import Event, Guard, Recorded
+from distribute.core.ids import JobId, NodeId, Under
+from distribute.nats import layout, messages
+from distribute.nats.cluster import Cluster
+from distribute.nats.jetstream import call
+from distribute.nats.layout import EVENTS, Layout, read_layout
+from distribute.nats.subjects import event_subject
+from distribute.ports import Only
+from distribute.testing import builders
+
+WITHIN_S = 30.0
+SCOPE = JobId("lab", "sweep", "job9")
+SUBJECT = "ev.job.lab.sweep.job9.claimed.ws1"
+
+BODIES = {
+    "no event": b'{"hello":"world"}',
+    "an unknown type": b'{"type":"teleported","v":1}',
+    "a version of the future": b'{"type":"claimed","v":99}',
+    "damaged": b"\x78\x9cnot zlib",
+    "larger than any event": zlib.compress(bytes(1 << 30)),
+    "nothing": b"",
+    "a lone NUL": b"\0",
+    "a part of none": b"\0" * 9,
+    "the last of four parts, behind what are none": b"\0\0\0\0\3\0\0\0\4",
+    "the last of more parts than there are messages": b"\0\0\0\0\7\0\0\0\x08",
+    "the last of very many parts": b"\0\xff\xff\xff\xfe\xff\xff\xff\xff",
+    "another job's event": encode(builders.claimed("job1")),
+    "another node's event": encode(builders.claimed("job9", node="ws2")),
+    "another type of event": encode(builders.started("job9")),
+    "an event of the year 9999": orjson.dumps(
+        orjson.loads(encode(builders.claimed("job9"))) | {"time": "9999-01-01T00:00:00Z"}
+    ),
+}
+FORGED: dict[str, tuple[str, Event]] = {
+    "a person's completed": ("ev.batch.lab.sweep.completed.jane", builders.completed()),
+    "a release by a node": ("ev.job.lab.sweep.job1.released.ws1", builders.released(node="ws1")),
+    "a finished by another node": ("ev.job.lab.sweep.job1.finished.ws2", builders.finished(node="ws1")),
+    "a scheduler's kill": ("ev.batch.lab.sweep.kill_requested.scheduler", builders.kill_requested()),
+}
+
+
+async def put(cluster: Cluster, subject: str, body: bytes) -> int:
+    """Store a message as anybody's own program can."""
+    answer = await cluster.connection.request(subject, body)
+    return int(orjson.loads(answer.payload)["seq"])
+
+
+async def claim(cluster: Cluster, first: int, count: int) -> None:
+    for number in range(first, first + count):
+        await cluster.log.append(builders.claimed(f"job{number}"), Guard(0))
+
+
+async def seqs(log: AsyncIterator[Sequence[Recorded]]) -> list[int]:
+    async with asyncio.timeout(WITHIN_S):
+        return [record.seq async for records in log for record in records]
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+async def test_every_reader_passes_garbage_by_and_counts_it_once(
+    cluster: Cluster, body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    await claim(cluster, 0, 3)
+    seq = await put(cluster, SUBJECT, body)
+    await claim(cluster, 3, 3)
+    assert await seqs(cluster.log.follow(after=0, until=7)) == [1, 2, 3, 5, 6, 7]
+    assert await seqs(cluster.log.follow(after=3, until=7)) == [5, 6, 7]
+    async with asyncio.timeout(WITHIN_S), aclosing(cluster.log.durable("archiver")) as deliveries:
+        assert [(await anext(deliveries)).recorded.seq for _ in range(6)] == [1, 2, 3, 5, 6, 7]
+    with pytest.raises(KeyError):
+        await cluster.log.get(seq)
+    assert await cluster.log.last(SCOPE) is None
+    if body != b"\0" * 9:  # the first part of what never comes is nobody's, as is an upload that was cut off
+        assert cluster.log.garbage.count == 1
+        assert f"sequence {seq} of the log: " in cluster.log.garbage.last
+        assert caplog.text.count("passing by garbage") == 1
+
+
+@pytest.mark.parametrize(("subject", "event"), FORGED.values(), ids=FORGED)
+async def test_an_event_of_an_author_who_may_not_write_it_is_garbage(
+    cluster: Cluster, subject: str, event: Event
+) -> None:
+    author = subject.rpartition(".")[2]
+    forged = event.model_copy(update={"author": author})
+    await put(cluster, subject, forged.__pydantic_serializer__.to_json(forged, exclude_none=True))
+    await claim(cluster, 0, 1)
+    assert await seqs(cluster.log.follow(after=0, until=2)) == [2]
+    assert "may" in cluster.log.garbage.last
+
+
+async def test_garbage_behind_the_last_event_of_a_scope_stops_no_author(cluster: Cluster) -> None:
+    submitted = await cluster.log.append(builders.submitted(), Guard(0))
+    seq = await cluster.log.append(builders.assigned(), Guard(0))
+    for number in range(3):
+        await put(cluster, "ev.job.lab.sweep.job1.claimed.ws1", b"garbage %d" % number)
+    await put(cluster, "ev.what.lab.sweep.is.this", b"{}")
+    found = await cluster.log.last(JobId("lab", "sweep", "job1"))
+    assert found is not None
+    assert found.seq == seq
+    assert await cluster.log.last_seq() == seq
+    claimed = await cluster.log.append(builders.claimed(), Guard(seq))
+    await put(cluster, "ev.job.lab.sweep.job1.claimed.ws1", b"garbage")
+    # Garbage hides neither a conflict nor the event that was appended before.
+    with pytest.raises(Conflict):
+        await cluster.log.append(builders.claimed(), Guard(seq))
+    event = builders.finished()
+    finished = await cluster.log.append(event, Guard(claimed))
+    assert await cluster.log.append(event, Guard(claimed)) == finished
+    with pytest.raises(Conflict):
+        await cluster.log.append(builders.completed(), Guard(submitted))
+    await cluster.log.append(builders.completed(), Guard(finished))
+
+
+async def test_an_event_that_garbage_stands_before_is_found_again(cluster: Cluster) -> None:
+    """Its answer was lost, say; and it was stored behind garbage."""
+    await put(cluster, event_subject(builders.joined("ws1")), b"garbage")
+    event = builders.joined("ws1")
+    seq = await cluster.log.append(event, Guard(0))
+    assert await cluster.log.append(event, Guard(0)) == seq
+    last = await cluster.log.last(NodeId("ws1"))
+    assert last is not None
+    assert last.seq == seq
+
+
+async def test_the_last_event_is_found_behind_much_garbage(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from distribute.nats import log
+
+    monkeypatch.setattr(log, "_LOOKED_BACK", 20)
+    await claim(cluster, 0, 2)
+    for number in range(150):
+        await put(cluster, "ev.batch.lab.sweep.submitted.jane", b"%d" % number)
+    assert await cluster.log.last_seq() == 2
+    assert await cluster.log.last(Under(builders.batch().id)) == await cluster.log.get(2)
+    assert cluster.log.garbage.count == 150
+    assert caplog.text.count("passing by garbage") == 100  # nobody fills a disk with them
+
+
+# --- newer layouts ---------------------------------------------------------------------------------
+
+
+async def raise_layout(cluster: Cluster, number: int) -> None:
+    """As the head of a newer distribute does."""
+    found = await read_layout(cluster.connection)
+    assert found is not None
+    raised = Layout(number, found.raised_at | {number: found.as_of_seq})
+    config = (await call(cluster.connection, f"STREAM.INFO.{EVENTS}"))["config"]
+    config["metadata"] |= raised.metadata()
+    await call(cluster.connection, f"STREAM.UPDATE.{EVENTS}", config)
+
+
+async def test_what_can_t_be_read_stops_readers_only_behind_a_newer_layout(cluster: Cluster) -> None:
+    await claim(cluster, 0, 1)
+    await put(cluster, SUBJECT, b'{"type":"teleported","v":1}')
+    assert await seqs(cluster.log.follow(after=0, until=2)) == [1]
+    await raise_layout(cluster, layout.LAYOUT + 1)
+    await claim(cluster, 1, 1)
+    newer = await put(cluster, SUBJECT, b'{"type":"teleported","v":1}')
+    read: list[int] = []
+
+    async def follow() -> None:
+        async for records in cluster.log.follow(after=0, until=newer):
+            read.extend(record.seq for record in records)
+
+    remedy = rf"sequence {newer} of the log: .*'teleported'.* layout is {layout.LAYOUT + 1}.*upgrade"
+    with pytest.raises(UnreadableEvent, match=remedy):
+        await asyncio.wait_for(follow(), WITHIN_S)
+    assert read == [1, 3]  # what lies before the raise stays garbage
+    for question in (cluster.log.get(newer), cluster.log.last(SCOPE), cluster.log.last_seq()):
+        with pytest.raises(UnreadableEvent, match=remedy):
+            await question
+    # A word on that scope waits for a distribute that knows what was said there.
+    with pytest.raises(Conflict):
+        await cluster.log.append(builders.claimed("job9"), Guard(0))
+
+
+async def test_a_durable_reader_leaves_what_a_newer_distribute_wrote_to_a_newer_one(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await raise_layout(cluster, layout.LAYOUT + 1)
+    await put(cluster, SUBJECT, b'{"type":"teleported","v":1}')
+    with pytest.raises(UnreadableEvent, match="upgrade distribute"):
+        async with asyncio.timeout(WITHIN_S), aclosing(cluster.log.durable("archiver")) as deliveries:
+            await anext(deliveries)
+    # Upgraded, and it is garbage for that one, too.
+    monkeypatch.setattr(messages, "LAYOUT", layout.LAYOUT + 1)
+    seq = await cluster.log.append(builders.joined(), Guard(0))
+    async with asyncio.timeout(WITHIN_S), aclosing(cluster.log.durable("archiver", Only())) as deliveries:
+        assert (await anext(deliveries)).recorded.seq == seq
