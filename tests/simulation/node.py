@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from distribute.testing.simulated import EPOCH_S
+from distribute.testing.stored_events import StoredEvents
+
 from distribute.core import events as ev
 from distribute.core.beats import Beat
 from distribute.core.events import Guard, Recorded
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Manifest, Outputs, StoredObject
 from distribute.core.specs import BatchSpec
-from distribute.testing.simulated import EPOCH_S
-from distribute.testing.stored_events import StoredEvents
 from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
