@@ -14,8 +14,8 @@ from distribute.core.usage import charge
 MAX_SHAPES_NOTED = 1000
 """Max. shapes per user for which we remember when a job was last given a node. The oldest is forgotten."""
 
-MAX_FAST_FAILURES = 1000
-"""Max. fast failures in a row that a node's record holds. The oldest is forgotten."""
+MAX_FAST_FAILURES = 100
+"""Max. fast failures in a row that a node's record holds. The oldest is forgotten: a decision looks at each."""
 
 
 def take(state: State, batch: BatchState, row: int, attempt: Attempt) -> None:

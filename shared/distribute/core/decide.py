@@ -86,14 +86,17 @@ def _try_suspects(decisions: Decisions) -> None:
 
 def _has_alternative(agenda: Agenda, node: NodeState) -> bool:
     """Is there another node that can run one of the jobs which failed here, and is not about to go?"""
-    shapes = {agenda.state.batches[key.batch].group_of(key.row).shape: None for key in node.fast_failures}
-    return any(
-        other is not node
+    others = [
+        other
+        for other in agenda.state.nodes.values()
+        if other is not node
         and agenda.obstacle_of(other) is None
         and other.name not in agenda.pending.quarantines
-        and any(never(other, shape) is None for shape in shapes)
-        for other in agenda.state.nodes.values()
-    )
+    ]
+    if not others:
+        return False
+    shapes = {agenda.state.batches[key.batch].group_of(key.row).shape for key in node.fast_failures}
+    return any(never(other, shape) is None for other in others for shape in shapes)
 
 
 def _quarantine(decisions: Decisions, node: NodeState) -> None:

@@ -189,7 +189,7 @@ def test_fast_failures_are_remembered_until_something_ran_long_or_well() -> None
     assert not fast
 
 
-def test_a_node_holds_a_thousand_fast_failures_and_forgets_the_oldest() -> None:
+def test_a_node_holds_a_hundred_fast_failures_and_forgets_the_oldest() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(MAX_FAST_FAILURES + 1)))
     jobs = [f"job{number}" for number in range(1, MAX_FAST_FAILURES + 2)]
     failing = [
