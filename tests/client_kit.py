@@ -11,9 +11,10 @@ from typing import Any
 
 from distribute.client.person import Person
 from distribute.core.errors import Unreachable
-from distribute.core.events import Event, Guard, guard_scope
+from distribute.core.events import Event
 from distribute.core.ids import JobId
 from distribute.core.manifest import Entry, Manifest, Outputs, StoredObject
+from distribute.core.recorded import Guard, guard_scope
 from distribute.testing import builders as make
 from distribute.testing.file_store import FileStore
 from distribute.testing.memory_log import MemoryLog

@@ -8,10 +8,11 @@ from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.events import Event, Recorded, guard_scope
+from distribute.core.events import Event
 from distribute.core.ids import AttemptId, BatchId, JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
 from distribute.core.liveness import Lease, Liveness
+from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.state import BatchState, State, Status
 from distribute.testing import builders as make
 

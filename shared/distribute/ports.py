@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from distribute.core.beats import Beat
-from distribute.core.events import Event, Guard, Recorded
+from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId, Scope, Under
 from distribute.core.manifest import StoredObject
+from distribute.core.recorded import Guard, Recorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, NoReturn, TypeVar
 
 from distribute.core.errors import Conflict
-from distribute.core.events import Event, Guard, guard_scope
+from distribute.core.events import Event
 from distribute.core.ids import ulid
+from distribute.core.recorded import Guard, guard_scope
 from distribute.ports import EventLog
 
 log = logging.getLogger(__name__)

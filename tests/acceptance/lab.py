@@ -20,8 +20,9 @@ from urllib.parse import urlsplit
 import yaml
 
 from acceptance.processes import Processes
-from distribute.core.events import Event, Recorded
+from distribute.core.events import Event
 from distribute.core.ids import BatchId
+from distribute.core.recorded import Recorded
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connection import NoResponder
 from distribute.nats.embedded import Broker

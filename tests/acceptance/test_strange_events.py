@@ -17,7 +17,7 @@ from nats.js import JetStreamContext
 
 from acceptance.lab import Lab, command_batch, open_lab
 from distribute.core import events as ev
-from distribute.core.events import Guard
+from distribute.core.recorded import Guard
 from distribute.runtime import new_id
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -11,8 +11,8 @@ import orjson
 
 from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
-from distribute.core.events import Recorded
 from distribute.core.fold import apply
+from distribute.core.recorded import Recorded
 from distribute.core.state import State
 
 from .figure import Figure, Floor

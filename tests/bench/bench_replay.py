@@ -9,8 +9,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
-from distribute.core.events import Recorded
 from distribute.core.fold import apply
+from distribute.core.recorded import Recorded
 from distribute.core.state import State
 from distribute.nats.cluster import Cluster
 from distribute.nats.layout import EVENTS

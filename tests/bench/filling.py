@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from distribute.codec import encode
-from distribute.core.events import Recorded
+from distribute.core.recorded import Recorded
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.embedded import Broker
 from distribute.nats.subjects import event_subject

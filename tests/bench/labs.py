@@ -9,7 +9,8 @@ from time import process_time_ns
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.decide import decide
-from distribute.core.events import Append, Event
+from distribute.core.events import Event
+from distribute.core.recorded import Append
 from distribute.core.specs import Resources
 from distribute.core.state import JobKey, State
 

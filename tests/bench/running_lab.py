@@ -12,7 +12,7 @@ import psutil
 from tests.acceptance.processes import Processes
 
 from distribute.core import events as ev
-from distribute.core.events import Guard, Recorded
+from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.ports import Only

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from distribute.core.events import Event, Guard, JobArchived, guard_scope
+from distribute.core.events import Event, JobArchived
 from distribute.core.manifest import Manifest, Outputs, StoredObject
+from distribute.core.recorded import Guard, guard_scope
 from distribute.nats.cluster import Cluster
 from distribute.ports import Only
 from distribute.testing import builders

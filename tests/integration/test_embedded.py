@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import DistributeError, InputError, Refused, StorageFull, Unreachable
-from distribute.core.events import Guard
+from distribute.core.recorded import Guard
 from distribute.nats import embedded
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connect import Address, connect

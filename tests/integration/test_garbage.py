@@ -12,8 +12,9 @@ import pytest
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict, UnreadableEvent
-from distribute.core.events import Event, Guard, Recorded
+from distribute.core.events import Event
 from distribute.core.ids import JobId, NodeId, Under
+from distribute.core.recorded import Guard, Recorded
 from distribute.nats import layout, messages
 from distribute.nats.cluster import Cluster
 from distribute.nats.jetstream import call

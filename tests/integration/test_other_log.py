@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import LogReplaced
-from distribute.core.events import Guard, Recorded
 from distribute.core.fold import apply
 from distribute.core.ids import JobId
 from distribute.core.liveness import Lease
+from distribute.core.recorded import Guard, Recorded
 from distribute.core.state import State
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.embedded import Broker

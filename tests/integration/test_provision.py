@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from distribute.core.errors import Refused, StorageFull
-from distribute.core.events import Guard
+from distribute.core.recorded import Guard
 from distribute.nats import provision as provisioning
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connect import connect

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import Conflict, Refused, StorageFull, Unreachable
-from distribute.core.events import Event, Guard
+from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId, Under
+from distribute.core.recorded import Guard
 from distribute.core.specs import BatchSpec
 from distribute.nats import outgoing
 from distribute.nats import publisher as publishing

@@ -10,8 +10,8 @@ from contextlib import aclosing
 
 import pytest
 
-from distribute.core.events import Guard, Recorded
 from distribute.core.ids import BatchId, JobId
+from distribute.core.recorded import Guard, Recorded
 from distribute.nats import durable, pulling
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.embedded import Broker

@@ -16,12 +16,13 @@ from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.events import Append, Event, Guard, Recorded, guard_scope
+from distribute.core.events import Event
 from distribute.core.explain import obstacle_at
 from distribute.core.fold import apply
 from distribute.core.ids import JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
 from distribute.core.overdue import find_overdue
+from distribute.core.recorded import Append, Guard, Recorded, guard_scope
 from distribute.core.specs import Resources
 from distribute.core.state import ENDED, BatchState, JobKey, State, Status
 from distribute.snapshot import digest, dump, load

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.decide import decide
-from distribute.core.events import Event, Guard, Recorded
+from distribute.core.events import Event
 from distribute.core.explain import explain
 from distribute.core.fold import apply
 from distribute.core.invariants import check, check_agenda
+from distribute.core.recorded import Guard, Recorded
 from distribute.core.state import State
 from distribute.core.views import batch_view, batches_view, nodes_view
 from distribute.snapshot import digest, dump, load

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distribute.core import events as ev
-from distribute.core.events import Event, Recorded
+from distribute.core.events import Event
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
@@ -21,6 +21,7 @@ from distribute.core.projections.attempts import JobAttempts
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import BatchResults
 from distribute.core.projections.story import BatchStory
+from distribute.core.recorded import Recorded
 from distribute.core.state import BatchState, State, Status
 from distribute.testing import builders as make
 

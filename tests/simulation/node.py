@@ -12,9 +12,9 @@ from distribute.testing.stored_events import StoredEvents
 
 from distribute.core import events as ev
 from distribute.core.beats import Beat
-from distribute.core.events import Guard, Recorded
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Manifest, Outputs, StoredObject
+from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec
 from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine import instructions as do

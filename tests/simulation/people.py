@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from distribute.core import events as ev
-from distribute.core.events import Guard, guard_scope
 from distribute.core.ids import BatchId, NodeId
+from distribute.core.recorded import Guard, guard_scope
 from distribute.core.specs import BatchSpec
 from distribute.core.state import ENDED, BatchState, Status
 from distribute.sim.stored_events import StoredEvents

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from distribute.core.errors import Conflict, DistributeError
-from distribute.core.events import Event, Guard, Recorded
+from distribute.core.events import Event
+from distribute.core.recorded import Guard, Recorded
 from distribute.ports import Only
 from distribute.runtime import Stop
 from distribute.sim.process import SimulatedProcess

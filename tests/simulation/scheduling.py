@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.core import events as ev
-from distribute.core.events import Append, Recorded
 from distribute.core.explain import obstacle_at
 from distribute.core.ids import BatchId
 from distribute.core.invariants import check_agenda
 from distribute.core.liveness import Lease
+from distribute.core.recorded import Append, Recorded
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.service import SchedulerService
 

@@ -10,8 +10,8 @@ import pytest
 
 from distribute.core import decide, fold_job
 from distribute.core.agenda import Agenda
-from distribute.core.events import Recorded
 from distribute.core.ids import Scope, Under
+from distribute.core.recorded import Recorded
 from distribute.core.state import BatchState, NodeState, State, Status
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Broker, Weather

@@ -6,11 +6,11 @@ from collections import Counter, deque
 from dataclasses import dataclass
 
 from distribute.core import events as ev
-from distribute.core.events import Recorded
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId
 from distribute.core.invariants import check
 from distribute.core.matching import never
+from distribute.core.recorded import Recorded
 from distribute.core.state import State, Status
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.stored_files import StoredFiles

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from distribute.core import events as ev
-from distribute.core.events import Append, Guard, Recorded, time_of
 from distribute.core.fold import apply
 from distribute.core.manifest import StoredObject
+from distribute.core.recorded import Append, Guard, Recorded, time_of
 from distribute.core.state import State
 
 CHORES = frozenset({"build_finished", "deleted"})

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError
-from distribute.core.events import Recorded
 from distribute.core.manifest import Manifest, StoredObject
 from distribute.core.manifest_text import read_parts
+from distribute.core.recorded import Recorded
 from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import Failure, new_id, supervise, unless_stopped

@@ -18,8 +18,10 @@ from distribute.config.units import format_size
 from distribute.core import events as ev
 from distribute.core.beats import Beat
 from distribute.core.errors import Conflict, LogReplaced, Refused, UnreadableEvent
-from distribute.core.events import MAX_KEPT, SCHEDULER, Recorded
+from distribute.core.event_base import MAX_KEPT
+from distribute.core.events import SCHEDULER
 from distribute.core.ids import NodeId
+from distribute.core.recorded import Recorded
 from distribute.ports import Cluster, Only
 from distribute.runtime import Facts, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner.host.port import Capacity, Figures, Host, P, R

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.events import Append, Recorded
 from distribute.core.ids import Scope
 from distribute.core.liveness import Lease, Liveness
+from distribute.core.recorded import Append, Recorded
 from distribute.core.state import State
 
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 
 from distribute.core.errors import Conflict, DistributeError
-from distribute.core.events import Append
 from distribute.core.liveness import Lease
+from distribute.core.recorded import Append
 from distribute.ports import Cluster
 from distribute.restoring import SNAPSHOT, restore
 from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped

@@ -11,8 +11,8 @@ from distribute.core.projections.story import BatchStory
 from distribute.ports import Only
 
 if TYPE_CHECKING:
-    from distribute.core.events import Recorded
     from distribute.core.ids import BatchId
+    from distribute.core.recorded import Recorded
     from distribute.ports import Cluster
 
 BATCH_TYPES = frozenset(

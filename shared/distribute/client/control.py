@@ -16,13 +16,12 @@ from distribute.core.events import (
     DrainRequested,
     Event,
     Forgotten,
-    Guard,
     KillRequested,
-    Recorded,
     Undrained,
 )
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.story import BatchStory
+from distribute.core.recorded import Guard, Recorded
 
 if TYPE_CHECKING:
     from distribute.client.person import Person

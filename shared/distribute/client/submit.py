@@ -12,8 +12,9 @@ from distribute.client.control import delete
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
 from distribute.core.errors import Conflict, Refused
-from distribute.core.events import Guard, Submitted
+from distribute.core.events import Submitted
 from distribute.core.fold_batch import needs
+from distribute.core.recorded import Guard
 
 if TYPE_CHECKING:
     from distribute.client.documents import MatchDocument

@@ -13,7 +13,6 @@ from bisect import bisect_right
 from distribute.core import events as ev
 from distribute.core.beats import Beat
 from distribute.core.due import DueTimes, Key
-from distribute.core.events import Recorded, guard_scope
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, Scope, Under
 from distribute.core.liveness import Lease, Liveness
@@ -22,6 +21,7 @@ from distribute.core.node_order import NodeOrder
 from distribute.core.overdue import Overdue, find_overdue
 from distribute.core.pending import Pending
 from distribute.core.queues import Queues, Waiting
+from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.state import IN_FLIGHT, BatchState, JobKey, NodeState, Shape, State, Status
 from distribute.core.trials import is_suspect
 

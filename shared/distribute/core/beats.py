@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from distribute.core.events import Kept, Label
+from distribute.core.event_base import Kept, Label
 from distribute.core.ids import StoredName
 from distribute.core.specs import MAX_GPUS, Bytes, Frozen
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.decisions import Decisions
-from distribute.core.events import Append, Guard, time_of
 from distribute.core.ids import NodeId
 from distribute.core.matching import is_quarantined, never
 from distribute.core.placing import place_jobs
+from distribute.core.recorded import Append, Guard, time_of
 from distribute.core.state import Attempt, BatchEnd, BatchState, JobKey, NodeState, Status
 from distribute.core.trials import (
     is_excusable,

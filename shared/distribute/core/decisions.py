@@ -8,7 +8,7 @@ from typing import TypedDict
 
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
-from distribute.core.events import Append, Guard, time_of
+from distribute.core.recorded import Append, Guard, time_of
 from distribute.core.state import BatchState
 
 

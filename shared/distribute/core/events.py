@@ -2,127 +2,28 @@
 
 An event is about one scope: a batch, a job, a build or a node. It says who wrote it (`author`), when by
 that author's clock (`time`), and which event made the author act (`causation`). The log adds a sequence
-and its own time; the fold uses those, not the author's clock (see `Recorded`).
+and its own time; the fold uses those, not the author's clock (see `recorded`).
 
-Bounds stand here because anyone on the network can publish: what decodes as an event can do no harm.
 How to add or change a type: `CONTRIBUTING.md`. `tests/compat` holds samples of every version.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter
+from pydantic import Field, TypeAdapter
 
-from distribute.core.ids import (
-    AttemptId,
-    AttemptNumber,
-    BatchId,
-    BuildId,
-    JobId,
-    NodeId,
-    Scope,
-    StoredName,
-    Under,
-)
+from distribute.core.event_base import BatchEvent as BatchEvent
+from distribute.core.event_base import BuildEvent as BuildEvent
+from distribute.core.event_base import JobEvent as JobEvent
+from distribute.core.event_base import Kept, Label, Seconds, Text, Time
+from distribute.core.event_base import NodeEvent as NodeEvent
+from distribute.core.ids import StoredName
 from distribute.core.manifest import Outputs
-from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabilities, Frozen
+from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabilities
 
 SCHEDULER = "scheduler"
 ARCHIVER = "archiver"
-
-MAX_KEPT = 10_000
-"""Attempts that a node can say it still has. More than any node can run."""
-
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-
-Time = Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)]
-"""A moment that every clock, column and JSON reader can hold."""
-
-Seconds = Annotated[float, Field(ge=0, le=1e10)]
-"""A duration: up to 300 years."""
-
-Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
-"""An event's id. It goes into a header of the broker's protocol."""
-
-Text = Annotated[str, StringConstraints(max_length=10_000)]
-"""A reason, in words."""
-
-Label = Annotated[str, StringConstraints(max_length=256)]
-"""A version, an incarnation, the name of a GPU: text that we show and compare, and never interpret."""
-
-Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=True)]
-"""Of a node's attempts, those it still has: they run, are frozen, or have ended and are not reported yet."""
-
-
-class EventBase(Frozen):
-    """What every event carries."""
-
-    id: Id
-    time: Time
-    author: StoredName
-    causation: Id | None = None
-
-
-class BatchEvent(EventBase):
-    """Something happened to a batch."""
-
-    namespace: StoredName
-    batch: StoredName
-
-    @property
-    def scope(self) -> BatchId:
-        return BatchId(self.namespace, self.batch)
-
-    @property
-    def batch_id(self) -> BatchId:
-        return BatchId(self.namespace, self.batch)
-
-
-class JobEvent(EventBase):
-    """Something happened to an attempt of a job. `node` is its node, whoever writes the event."""
-
-    namespace: StoredName
-    batch: StoredName
-    job: StoredName
-    attempt: AttemptNumber
-    node: StoredName
-
-    @property
-    def scope(self) -> JobId:
-        return JobId(self.namespace, self.batch, self.job)
-
-    @property
-    def batch_id(self) -> BatchId:
-        return BatchId(self.namespace, self.batch)
-
-
-class BuildEvent(EventBase):
-    """Something happened to the build of a batch at a node."""
-
-    namespace: StoredName
-    batch: StoredName
-    node: StoredName
-
-    @property
-    def scope(self) -> BuildId:
-        return BuildId(self.namespace, self.batch, self.node)
-
-    @property
-    def batch_id(self) -> BatchId:
-        return BatchId(self.namespace, self.batch)
-
-
-class NodeEvent(EventBase):
-    """Something happened to a node."""
-
-    node: StoredName
-
-    @property
-    def scope(self) -> NodeId:
-        return NodeId(self.node)
 
 
 # --- batches ---------------------------------------------------------------------------------------
@@ -430,57 +331,3 @@ Event = Annotated[
 ]
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-
-
-class Guard(NamedTuple):
-    """The condition of an append: the last event of what it guards is at `last_seq` (0: there is none).
-
-    `since` is the sequence that the scope's story begins behind: events at or before it belong to a deleted
-    batch of the same name, and count as none. What is guarded: `guard_scope`.
-    """
-
-    last_seq: int
-    since: int = 0
-
-    def holds(self, found_seq: int) -> bool:
-        """Does the guard let an event pass, where the last event is at `found_seq`?"""
-        return found_seq == self.last_seq or (self.last_seq <= self.since and found_seq <= self.since)
-
-    @property
-    def behind(self) -> int:
-        """An event that passed the guard is the first of what it guards behind this sequence."""
-        return max(self.last_seq, self.since)
-
-
-class Recorded(NamedTuple):
-    """An event in the log: its sequence, and the log's own time, in seconds since 1970."""
-
-    seq: int
-    time: float
-    event: Event
-
-
-class Append(NamedTuple):
-    """An event to be appended, under a guard. What pure code returns instead of writing.
-
-    `follows`: the sequence of the append made just before this one is what `guard` is to be; where that one
-    is refused, so is this.
-    """
-
-    event: Event
-    guard: Guard
-    follows: bool = False
-
-
-def time_of(now: float) -> datetime:
-    """A clock's reading, in seconds since 1970, as the time of an event. A clock that is out of all bounds,
-    as after a flat battery, stops nobody: it counts as the nearest bound."""
-    return datetime.fromtimestamp(min(max(now, EARLIEST.timestamp()), LATEST.timestamp()), UTC)
-
-
-def guard_scope(event: Event) -> Scope | Under:
-    """What must not have moved on for the event to be stored: its scope; for what ends a batch, everything
-    under the batch. So whoever reads that a batch is over may believe it."""
-    if isinstance(event, Completed | BatchArchived | Deleted):
-        return Under(event.scope)
-    return event.scope

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from distribute.core import accounts
 from distribute.core import events as ev
-from distribute.core.events import LATEST, Recorded
+from distribute.core.event_base import LATEST
 from distribute.core.fold_batch import UnderBatch, advance
 from distribute.core.fold_node import apply_node_event
+from distribute.core.recorded import Recorded
 from distribute.core.state import State
 
 

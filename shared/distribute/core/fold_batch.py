@@ -11,8 +11,8 @@ from typing import NamedTuple, assert_never
 
 from distribute.core import events as ev
 from distribute.core import fold_job
-from distribute.core.events import Recorded
 from distribute.core.fold_job import set_status
+from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, Job
 from distribute.core.state import BatchState, Group, Shape, Status
 

@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 from distribute.core import events as ev
 from distribute.core.decisions import Decisions
-from distribute.core.events import Guard
 from distribute.core.gpu_work import fits_beside_gpu_work, keeps_from
 from distribute.core.ids import BatchId
 from distribute.core.matching import grant, is_gpu_work
 from distribute.core.overdue import Waiter
 from distribute.core.queues import Lane, Queue
+from distribute.core.recorded import Guard
 from distribute.core.state import BatchState, Shape
 from distribute.core.trials import is_probe
 from distribute.core.usage import share

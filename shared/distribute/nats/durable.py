@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from distribute.core.errors import Unreachable
-from distribute.core.events import Recorded
+from distribute.core.recorded import Recorded
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import ApiError, call
 from distribute.nats.pulling import Arrival, ConsumerLost, Puller

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import Guard
 from distribute.core.ids import Scope, Under
+from distribute.core.recorded import Guard
 from distribute.nats import parts
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import Stored, leader_get

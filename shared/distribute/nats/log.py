@@ -9,8 +9,9 @@ from math import inf
 
 from distribute.codec import encode
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import Event, Guard, Recorded, guard_scope
+from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
+from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.nats.connection import Connection
 from distribute.nats.durable import DurableReader, JetStreamDelivery
 from distribute.nats.guards import ScopeGuard

@@ -13,7 +13,8 @@ from math import inf
 
 from distribute.codec import MAX_EVENT_BYTES, decode
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import Event, Recorded
+from distribute.core.events import Event
+from distribute.core.recorded import Recorded
 from distribute.nats import parts
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import Stored, direct_get, leader_get

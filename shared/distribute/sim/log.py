@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict
-from distribute.core.events import Event, Guard, Recorded, guard_scope
+from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
+from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Only
 from distribute.sim.network import Link
 from distribute.sim.stored_events import wanted

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from distribute.core.errors import DistributeError, Unreachable
-from distribute.core.events import Recorded
 from distribute.core.ids import Scope, Under
+from distribute.core.recorded import Recorded
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.stored_events import StoredEvents
 from distribute.sim.stored_files import StoredFiles

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from distribute.codec import decode
 from distribute.core import events as ev
 from distribute.core.authors import subject_author
-from distribute.core.events import Event, Recorded
+from distribute.core.events import Event
 from distribute.core.ids import BatchId, Scope, Under
+from distribute.core.recorded import Recorded
 from distribute.ports import Only
 
 

@@ -11,11 +11,12 @@ from itertools import count
 from typing import Any
 
 from distribute.core import events as ev
-from distribute.core.events import Event, Recorded
+from distribute.core.events import Event
 from distribute.core.fold import apply
 from distribute.core.ids import AttemptId, BatchId, JobId, ulid
 from distribute.core.invariants import check
 from distribute.core.manifest import Outputs
+from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
 from distribute.core.state import State
 

@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 from distribute.codec import encode
 from distribute.core.errors import Conflict
-from distribute.core.events import Event, Guard, Recorded, guard_scope
+from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
+from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Garbage, Only, Raw
 from distribute.sim.stored_events import StoredEvents, wanted
 

@@ -14,9 +14,10 @@ from distribute.client.pull.fetching import Pulled, fetch
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.core.errors import InputError
-from distribute.core.events import Finished, Recorded
+from distribute.core.events import Finished
 from distribute.core.manifest import Entry, Outputs, StoredFile, StoredFolder, StoredLink
 from distribute.core.projections.results import BatchResults
+from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
 
 CONTENT = b"what the job left"

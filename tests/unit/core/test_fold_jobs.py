@@ -7,9 +7,9 @@ import pytest
 from core_kit import status_of
 from distribute.core import events as ev
 from distribute.core.accounts import MAX_FAST_FAILURES
-from distribute.core.events import Recorded
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId
+from distribute.core.recorded import Recorded
 from distribute.core.state import JobKey, State, Status
 from distribute.core.usage import HALF_LIFE_S, decayed, share
 from distribute.testing import builders as make

@@ -11,9 +11,10 @@ from typing import Any
 
 from distribute.core.beats import Beat
 from distribute.core.errors import DistributeError
-from distribute.core.events import Event, Guard, Recorded
+from distribute.core.events import Event
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
+from distribute.core.recorded import Guard, Recorded
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
 from distribute.testing.memory_log import ALL, MemoryLog

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from distribute.core import events as ev
-from distribute.core.events import Event, Recorded
+from distribute.core.events import Event
 from distribute.core.ids import BatchId
+from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
 from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine import instructions as do

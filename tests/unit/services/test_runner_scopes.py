@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distribute.core import events as ev
-from distribute.core.events import Recorded
+from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st

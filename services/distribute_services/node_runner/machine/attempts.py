@@ -8,9 +8,10 @@ from enum import Enum, auto
 from typing import TypedDict
 
 from distribute.core import events as ev
-from distribute.core.events import SCHEDULER, Recorded
+from distribute.core.events import SCHEDULER
 from distribute.core.ids import AttemptId, JobId
 from distribute.core.recipe import Share
+from distribute.core.recorded import Recorded
 from distribute_services.node_runner.machine.words import Words
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from distribute.core import events as ev
-from distribute.core.events import Append
 from distribute.core.ids import BatchId
+from distribute.core.recorded import Append
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
 
 if TYPE_CHECKING:

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distribute.core import events as ev
-from distribute.core.events import MAX_KEPT, SCHEDULER, Recorded
+from distribute.core.event_base import MAX_KEPT
+from distribute.core.events import SCHEDULER
 from distribute.core.ids import AttemptId, BatchId
+from distribute.core.recorded import Recorded
 from distribute.ports import Only
 from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine import instructions as do

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from distribute.core import events as ev
-from distribute.core.events import MAX_KEPT
+from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import AttemptId
 from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine.instructions import Announce, GiveWay, Instruction

@@ -9,7 +9,8 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import TypedDict
 
-from distribute.core.events import Append, Event, Guard, time_of
+from distribute.core.events import Event
+from distribute.core.recorded import Append, Guard, time_of
 
 
 class Stamp(TypedDict):

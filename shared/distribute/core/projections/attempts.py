@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distribute.core import events as ev
-from distribute.core.events import Recorded
 from distribute.core.ids import JobId
 from distribute.core.projections.story import BatchStory
+from distribute.core.recorded import Recorded
 
 
 @dataclass(slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from distribute.core import events as ev
-from distribute.core.events import Recorded
 from distribute.core.ids import BatchId
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
+from distribute.core.recorded import Recorded
 
 
 class BatchResults:

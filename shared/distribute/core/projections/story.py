@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from distribute.core import events as ev
-from distribute.core.events import Recorded
 from distribute.core.fold_batch import advance
 from distribute.core.ids import BatchId
+from distribute.core.recorded import Recorded
 from distribute.core.state import BatchState
 
 

@@ -1,0 +1,114 @@
+"""What every event carries, and the bounds of its fields.
+
+The bounds are there because anyone on the network can publish: what decodes as an event can do no harm.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, StringConstraints
+
+from distribute.core.ids import (
+    AttemptId,
+    AttemptNumber,
+    BatchId,
+    BuildId,
+    JobId,
+    NodeId,
+    StoredName,
+)
+from distribute.core.specs import Frozen
+
+MAX_KEPT = 10_000
+"""Attempts that a node can say it still has. More than any node can run."""
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+Time = Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)]
+"""A moment that every clock, column and JSON reader can hold."""
+
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+"""A duration: up to 300 years."""
+
+Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
+"""An event's id. It goes into a header of the broker's protocol."""
+
+Text = Annotated[str, StringConstraints(max_length=10_000)]
+"""A reason, in words."""
+
+Label = Annotated[str, StringConstraints(max_length=256)]
+"""A version, an incarnation, the name of a GPU: text that we show and compare, and never interpret."""
+
+Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=True)]
+"""Of a node's attempts, those it still has: they run, are frozen, or have ended and are not reported yet."""
+
+
+class EventBase(Frozen):
+    """What every event carries."""
+
+    id: Id
+    time: Time
+    author: StoredName
+    causation: Id | None = None
+
+
+class BatchEvent(EventBase):
+    """Something happened to a batch."""
+
+    namespace: StoredName
+    batch: StoredName
+
+    @property
+    def scope(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+
+class JobEvent(EventBase):
+    """Something happened to an attempt of a job. `node` is its node, whoever writes the event."""
+
+    namespace: StoredName
+    batch: StoredName
+    job: StoredName
+    attempt: AttemptNumber
+    node: StoredName
+
+    @property
+    def scope(self) -> JobId:
+        return JobId(self.namespace, self.batch, self.job)
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+
+class BuildEvent(EventBase):
+    """Something happened to the build of a batch at a node."""
+
+    namespace: StoredName
+    batch: StoredName
+    node: StoredName
+
+    @property
+    def scope(self) -> BuildId:
+        return BuildId(self.namespace, self.batch, self.node)
+
+    @property
+    def batch_id(self) -> BatchId:
+        return BatchId(self.namespace, self.batch)
+
+
+class NodeEvent(EventBase):
+    """Something happened to a node."""
+
+    node: StoredName
+
+    @property
+    def scope(self) -> NodeId:
+        return NodeId(self.node)
