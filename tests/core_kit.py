@@ -44,6 +44,7 @@ class Lab:
             for scope in guarded_scopes(event):
                 self._last_seq[scope] = recorded.seq
             self._all_beat()
+            self.agenda.tick(self.now)
             self.agenda.fold(recorded)
             check(self.state)
             check_agenda(self.agenda)
@@ -111,6 +112,26 @@ class Lab:
 
     def status(self, job: str = "job1", batch: str = "sweep") -> Status:
         return status_of(self.state, job, batch)
+
+
+def told(events: Iterable[Event]) -> list[tuple[str, ...]]:
+    """What the scheduler decided, in short: of whom it says what, and why."""
+    found = []
+    for event in events:
+        match event:
+            case ev.Released():
+                found.append(("released", event.job, event.node, event.reason))
+            case ev.Assigned() | ev.Excused():
+                found.append((event.type, event.job, event.node))
+            case ev.Completed():
+                found.append(("completed", event.batch, event.state))
+            case ev.BatchArchived():
+                found.append(("batch_archived", event.batch))
+            case ev.Quarantined() | ev.Lost():
+                found.append((event.type, event.node))
+            case _:
+                raise AssertionError(f"the scheduler wrote {event}")
+    return found
 
 
 def guarded_scopes(event: Event) -> list[Scope | Under]:

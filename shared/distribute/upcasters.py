@@ -1,5 +1,4 @@
-"""Old versions of events as those of today: `UPCASTERS` has a function for each type and version that there
-was.
+"""Old versions of events as those of today: `UPCASTERS` has a function for each old type and version.
 
 The codec tries them when a body does not validate. Each takes the JSON object of an event and returns that of
 the next version, which may be of another type. Samples of every version stay in `tests/compat/data`.

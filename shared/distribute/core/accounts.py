@@ -15,7 +15,7 @@ MAX_SHAPES_NOTED = 1000
 """Max. shapes per user for which we remember when a job was last given a node. The oldest is forgotten."""
 
 MAX_FAST_FAILURES = 100
-"""Max. fast failures in a row that a node's record holds. The oldest is forgotten: a decision looks at each."""
+"""Max. fast failures in a row in a node's record: a decision looks at each. The oldest is forgotten."""
 
 
 def take(state: State, batch: BatchState, row: int, attempt: Attempt) -> None:
@@ -80,8 +80,7 @@ def shape_order(shape: Shape) -> tuple[list[str], int, int, int]:
 
 
 def judge(state: State, batch: BatchState, row: int, suspect: str | None, event: ev.Finished) -> None:
-    """Keep each node's record of fast failures. `suspect` is the node where the job had failed fast
-    before."""
+    """Keep each node's record of fast failures. `suspect`: the node where the job failed fast before."""
     key = JobKey(batch.id, row)
     if suspect is not None and suspect != event.node:
         _clear_or_blame(state.nodes.get(suspect), key, succeeded=event.succeeded)

@@ -31,8 +31,7 @@ class Decisions:
         self._time = time_of(agenda.now)
 
     def stamp(self, because_of: str | None = None) -> Stamp:
-        """The stamp of a new event. `because_of`: the id of the event that caused it, else the last one
-        folded."""
+        """The stamp of a new event. `because_of`: the id of its cause; by default, the last event folded."""
         return {
             "id": self._new_id(),
             "time": self._time,

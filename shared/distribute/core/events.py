@@ -90,8 +90,7 @@ class Deleted(BatchEvent):
 ReleaseReason = Literal[
     "node_lost", "node_left", "node_restarted", "killed", "build_failed", "unclaimed", "not_there"
 ]
-"""`unclaimed`: the node did not claim the job in time. `not_there`: the node says that it does not have
-it."""
+"""`unclaimed`: the node did not claim the job in time. `not_there`: the node does not name it as its own."""
 
 
 class Assigned(JobEvent):
@@ -105,8 +104,7 @@ class Assigned(JobEvent):
 
 
 class Claimed(JobEvent):
-    """The node took the job: it is this node's, and no other's, until it is finished, given back or
-    released."""
+    """The node took the job. It is this node's alone until it is finished, given back or released."""
 
     type: Literal["claimed"] = "claimed"
     v: Literal[1] = 1
@@ -150,8 +148,7 @@ class Yielded(JobEvent):
 
 
 class Released(JobEvent):
-    """The scheduler took the job from `node`. Whatever the node still says of this attempt counts for
-    nothing."""
+    """The scheduler took the job from `node`, and ignores what the node still says of this attempt."""
 
     type: Literal["released"] = "released"
     v: Literal[2] = 2
@@ -159,8 +156,7 @@ class Released(JobEvent):
 
 
 class Excused(JobEvent):
-    """The scheduler takes back the failure of this attempt: its node may be to blame. The job runs again
-    elsewhere."""
+    """The scheduler takes back this failure, for which the node may be to blame. The job runs elsewhere."""
 
     type: Literal["excused"] = "excused"
     v: Literal[1] = 1

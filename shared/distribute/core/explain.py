@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from distribute.core.agenda import Agenda
 from distribute.core.gpu_work import fits_beside_gpu_work
 from distribute.core.ids import BatchId
-from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never
+from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, takes_nothing_of
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import is_probe
 
@@ -93,7 +93,7 @@ def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) ->
         or (Obstacle.BUILD_FAILED if node.name in batch.build_failed else None)
         or busy(node, shape, agenda.pending.held_of(node.name))
         or _trial_at(agenda, batch, row, node)
-        or (None if agenda.reserved.get(node.name, shape) == shape else Obstacle.RESERVED)
+        or _reservation_at(agenda, shape, node)
         or _gpu_work_at(agenda, batch, shape, node)
     )
 
@@ -103,6 +103,13 @@ def _trial_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) -> O
         return Obstacle.ON_TRIAL if batch.suspects[row] == node.name else None
     held_back: frozenset[BatchId] = agenda.held_back.get(node.name, frozenset())
     return Obstacle.ON_TRIAL if batch.id in held_back else None
+
+
+def _reservation_at(agenda: Agenda, shape: Shape, node: NodeState) -> Obstacle | None:
+    kept_for = agenda.reserved.get(node.name, shape)
+    if kept_for == shape or takes_nothing_of(node, shape, kept_for, agenda.pending.held_of(node.name)):
+        return None
+    return Obstacle.RESERVED
 
 
 def _gpu_work_at(agenda: Agenda, batch: BatchState, shape: Shape, node: NodeState) -> Obstacle | None:

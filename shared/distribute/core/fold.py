@@ -59,7 +59,7 @@ def _apply_under_batch(state: State, recorded: Recorded, event: UnderBatch) -> s
                 accounts.judge(state, batch, row, suspect, finished)
         case ev.BuildFinished():
             node = state.nodes.get(event.node)
-            if node is not None and event.succeeded:
+            if batch is not None and node is not None and event.succeeded:
                 node.builds.add(event.batch_id)
         case ev.Submitted():
             assert batch is not None, "a submission that fits makes a batch"
@@ -72,8 +72,7 @@ def _apply_under_batch(state: State, recorded: Recorded, event: UnderBatch) -> s
 
 
 def _delete(state: State, recorded: Recorded) -> None:
-    """Forget a batch. What was assigned while its end was under way ends with it: its node stops at the
-    same word."""
+    """Forget a batch, and jobs assigned to a node just before: the node stops them when it reads this."""
     event = recorded.event
     assert isinstance(event, ev.Deleted), "only a deletion deletes"
     batch = state.batches[event.scope]

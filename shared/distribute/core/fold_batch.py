@@ -23,8 +23,7 @@ UnderBatch = ev.BatchEvent | ev.JobEvent | ev.BuildEvent
 
 
 class Advanced(NamedTuple):
-    """What became of a batch by an event: None where there is none (any more). `misfit`: why it did not
-    fit."""
+    """The batch after an event; None: there is none (any more). `misfit`: why the event did not fit."""
 
     batch: BatchState | None
     misfit: str | None
@@ -35,7 +34,9 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
     seq, time, event = recorded
     if batch is None:
         if not isinstance(event, ev.Submitted):
-            return Advanced(None, None if event.type == "job_archived" else "there is no such batch")
+            # The archiver or a build may have been at work when a person deleted the batch: nobody's mistake.
+            may_be_late = isinstance(event, ev.JobArchived | ev.BuildEvent)
+            return Advanced(None, None if may_be_late else "there is no such batch")
         if event.spec.id != event.scope:
             return Advanced(None, f"its specification is of {event.spec.id}")
         return Advanced(_submit(event, seq, time), None)

@@ -115,8 +115,7 @@ class Liveness:
     def named(
         self, running: Iterable[AttemptId], attempts: Iterable[tuple[JobKey, AttemptId]], now: float
     ) -> None:
-        """A node's heartbeat names what it has. `attempts` are those that it has claimed, as the log has
-        it."""
+        """A heartbeat names what its node has. `attempts`: what the node has claimed, by the log."""
         has = set(running)
         for key, attempt in attempts:
             if attempt in has:

@@ -59,8 +59,7 @@ class Held:
 NOTHING_HELD = Held()
 
 GPU = "gpu"
-"""The capability that says so where no GPUs are asked for by number, as in files of the first
-`distribute`."""
+"""The capability of GPU work that asks for no number of GPUs, as in files of the first `distribute`."""
 
 Lack = tuple[int, int, int]
 """GPUs, cpus and bytes of memory that are missing."""
@@ -150,6 +149,13 @@ def grant(node: NodeState, shape: Shape, held: Held) -> tuple[int, int, tuple[in
     taken = node.used_gpus | held.gpus
     free = [gpu for gpu in range(len(node.gpus)) if gpu not in taken]
     return shape.cpus, shape.memory_bytes, tuple(free[: shape.gpus])
+
+
+def takes_nothing_of(node: NodeState, shape: Shape, kept_for: Shape, held: Held) -> bool:
+    """Would a job of this shape, which fits the node, leave what the node is kept for as near as it is?"""
+    cpus, memory_bytes, gpus = grant(node, shape, held)
+    both = Held(held.jobs + 1, held.cpus + cpus, held.memory_bytes + memory_bytes, held.gpus.union(gpus))
+    return lack(node, kept_for, both) == lack(node, kept_for, held)
 
 
 def is_gpu_work(shape: Shape) -> bool:

@@ -1,5 +1,4 @@
-"""What was decided and has not come back from the log: it counts as done, so that appends can be
-pipelined."""
+"""What was decided and has not come back from the log. It counts as done, so appends can be pipelined."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from distribute.core import events as ev
 from distribute.core.decisions import Decisions
 from distribute.core.gpu_work import fits_beside_gpu_work, keeps_from
 from distribute.core.ids import BatchId
-from distribute.core.matching import grant, is_gpu_work
+from distribute.core.matching import grant, is_gpu_work, takes_nothing_of
 from distribute.core.overdue import Waiter
 from distribute.core.queues import Lane, Queue
 from distribute.core.recorded import Guard
@@ -54,7 +54,7 @@ class _Round:
         self._decisions = decisions
         self._agenda = decisions.agenda
         self.reserved: dict[str, Shape] = {}
-        """Nodes that are kept, each for jobs of a shape."""
+        """Nodes that are kept, each for jobs of a shape. Others may have what those do not need."""
         self._reserved_by: Queue | None = None
         """Whose first job has reserved a node by its rank."""
         self._overdue_on: set[str] = set()
@@ -128,8 +128,13 @@ class _Round:
     def _usable(self, shape: Shape) -> Iterator[str]:
         """The nodes that fit the shape and may be used for it, the best first."""
         for name in self._agenda.nodes_for[shape].fitting():
-            if self.reserved.get(name, shape) == shape and self._fits_beside_gpu_work(shape, name):
+            if self._fits_beside_reservation(shape, name) and self._fits_beside_gpu_work(shape, name):
                 yield name
+
+    def _fits_beside_reservation(self, shape: Shape, name: str) -> bool:
+        kept_for = self.reserved.get(name, shape)
+        node, held = self._agenda.state.nodes[name], self._agenda.pending.held_of(name)
+        return kept_for == shape or takes_nothing_of(node, shape, kept_for, held)
 
     def _fits_beside_gpu_work(self, shape: Shape, name: str) -> bool:
         if name in self._overdue_on:
@@ -139,8 +144,7 @@ class _Round:
     def _reserve(self, shape: Shape, lane: Lane, *, is_overdue: bool = False) -> str | None:
         """Keep the node that will fit the shape soonest, of those on which something of the lane can run.
 
-        Returns its name; None if there is no such node. Only what is overdue reserves what GPU work waits
-        for.
+        Returns its name; None if there is no such node. Only what is overdue takes from waiting GPU work.
         """
         batches = [self._agenda.state.batches[batch_id] for _, batch_id, _ in lane]
         for name in self._agenda.nodes_for[shape].nearest():
@@ -181,8 +185,7 @@ class _Round:
         return None
 
     def _choose_of(self, shape: Shape, batch_id: BatchId, group: int) -> Choice | None:
-        """The next job of a group that a node can take now. A probe may have to wait where others need
-        not."""
+        """The next job of a group that a node can take now. Others may run while a probe waits."""
         waiting = self._agenda.waiting[batch_id][group]
         batch = waiting.batch
         row = waiting.first()
@@ -207,8 +210,7 @@ class _Round:
         return best
 
     def _takes(self, name: str, batch: BatchState, row: int) -> bool:
-        """May this job go to this node? A probe goes anywhere but to the node that it is to prove something
-        of."""
+        """May this job go to this node? A probe goes anywhere but to its suspect."""
         if is_probe(batch, row):
             return name not in batch.build_failed and batch.suspects[row] != name
         return self._runs_at(name, batch)
@@ -217,8 +219,7 @@ class _Round:
         return batch.id in self._agenda.state.nodes[name].builds
 
     def _assign(self, choice: Choice) -> None:
-        """Give the job to the node; where its own is silent for too long, take it from there in the same
-        breath."""
+        """Give the job to the node. If its own node is silent, take it from there first."""
         agenda, decisions = self._agenda, self._decisions
         batch, row, name = choice
         waiting = agenda.waiting_of(batch, row)

@@ -47,8 +47,7 @@ def quarantine_s(node: NodeState) -> float:
 
 
 def is_excusable(state: State, node: NodeState, key: JobKey) -> bool:
-    """Can this failure be taken back? Not if a person, the batch's end or the job's own record stands
-    against it."""
+    """Can this failure be taken back? Not once a person, the batch's end or the job's record rules it out."""
     batch = state.batches.get(key.batch)
     return (
         batch is not None
@@ -69,7 +68,7 @@ def is_probe(batch: BatchState, row: int) -> bool:
 def probes(state: State, node: NodeState) -> Iterator[JobKey]:
     """The jobs whose outcome elsewhere decides: those that run as probes, and those to be excused for it."""
     able = (key for key in node.fast_failures if _is_open(state, node, key) or is_excusable(state, node, key))
-    return islice(able, PROBES)
+    return islice(able, max(1, PROBES - node.cleared - node.blamed))
 
 
 def is_on_trial(state: State, node: NodeState, now: float) -> bool:

@@ -30,8 +30,7 @@ _FACTORS = tuple(_factor(bit) for bit in range(_LONGEST))
 
 
 def decayed(amount: int, elapsed_s: int) -> int:
-    """What is left of an amount after so many seconds. A clock that went back takes nothing and adds
-    nothing."""
+    """What is left of an amount after so many seconds. Where the clock went back, all of it."""
     if elapsed_s <= 0:
         return amount
     if elapsed_s >> _LONGEST:

@@ -6,6 +6,7 @@ from core_kit import Lab, of
 from distribute.core import events as ev
 from distribute.core.events import Event
 from distribute.core.specs import Resources
+from distribute.core.state import Status
 from distribute.testing import builders as make
 from distribute.testing.builders import GIB
 
@@ -113,10 +114,13 @@ def test_a_node_that_stands_aside_gets_nothing(state: tuple[Event, ...]) -> None
 def test_a_node_out_of_touch_gets_nothing_and_keeps_what_it_has() -> None:
     lab = Lab(make.joined(), make.submitted(make.batch(1, resources=Resources(cpus=3))))
     lab.assign()
-    lab.agenda.observe(frozenset({"ws1"}))
+    lab.run("job1")
+    lab.quiet.add("ws1")
+    lab.wait(lab.agenda.liveness.lease.out_of_touch_s)
     lab.happen(make.submitted(make.batch(1, batch="other")))
     assert lab.decide() == []
-    lab.agenda.observe(frozenset())
+    assert lab.status("job1") is Status.RUNNING
+    lab.beat("ws1")
     assert lab.assign() == {"job1": "ws1"}
 
 
@@ -134,21 +138,14 @@ def test_other_work_uses_gpu_nodes_while_no_gpu_work_waits() -> None:
     assert lab.assign() == {"job1": "gpu"}
 
 
-def with_gpu_work_waiting() -> Lab:
-    """Both GPUs of the only GPU node are in use, cpus are free, and more GPU work waits."""
+def test_beside_gpus_that_are_all_in_use_other_work_runs() -> None:
+    """More GPU work waits, for a GPU and one cpu. That cpu is kept, and no more."""
     lab = Lab(make.joined("gpu", cpus=8, gpus=("a", "b")))
     lab.happen(make.submitted(make.batch(3, batch="gpus", resources=Resources(cpus=1, gpus=1))))
     assert lab.assign() == {"job1": "gpu", "job2": "gpu"}
-    lab.happen(make.submitted(make.batch(1, batch="cpus"), user="bob"))
-    return lab
-
-
-def test_gpu_nodes_are_kept_while_gpu_work_waits() -> None:
-    lab = with_gpu_work_waiting()
-    assert lab.decide() == []
-    lab.succeed(of("gpus"), "gpu")
+    lab.happen(make.submitted(make.batch(9, batch="cpus"), user="bob"))
     made = [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)]
-    assert made == ["gpus", "cpus"]  # once no GPU work waits any more
+    assert made == ["cpus"] * 5
 
 
 def test_gpu_work_that_could_never_use_a_node_does_not_keep_it() -> None:
@@ -161,10 +158,13 @@ def test_gpu_work_that_could_never_use_a_node_does_not_keep_it() -> None:
 def test_a_job_that_may_not_use_a_kept_node_does_not_reserve_it_either() -> None:
     """Or both would wait for ever: the one because the node is kept, the other because it is reserved."""
     lab = Lab(make.joined("gpu", cpus=4, gpus=("a",)))
-    lab.happen(make.submitted(make.batch(1, batch="cpus", priority=1)))
+    lab.happen(make.submitted(make.batch(1, batch="cpus", resources=Resources(cpus=4))))
     lab.happen(make.submitted(make.batch(1, batch="gpus", resources=Resources(cpus=1, gpus=1))))
-    made = [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)]
-    assert made == ["gpus", "cpus"]
+    made = lab.decide()
+    assert [event.batch for event in made if isinstance(event, ev.Assigned)] == ["gpus"]
+    lab.happen(*made)
+    lab.succeed(of("gpus"), "gpu")
+    assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == ["cpus"]
 
 
 # --- builds ----------------------------------------------------------------------------------------
@@ -217,9 +217,10 @@ def test_small_jobs_do_not_starve_a_large_one() -> None:
     for _ in range(4):
         row, attempt = min(lab.batch("small").active.items())
         lab.succeed(lab.batch("small").job_id(row), attempt.node)
-        if "large" in [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)]:
+        made = lab.decide()
+        if "large" in [event.batch for event in made if isinstance(event, ev.Assigned)]:
             break
-        lab.happen(*lab.agenda.pending.values())
+        lab.happen(*made)
     else:
         pytest.fail("four small jobs ended, and the large one waits still")
 

@@ -13,6 +13,7 @@ from distribute.testing import builders as make
 from distribute.testing.builders import GIB
 
 FAILED_BUILD = make.build_finished(succeeded=False)
+QUARANTINED = "2 jobs that failed here within seconds succeeded elsewhere"
 LARGE = Resources(cpus=8, memory_bytes=32 * GIB, gpus=2)
 
 
@@ -44,7 +45,7 @@ def verdict(lab: Lab, node: str = "ws1", batch: str = "sweep") -> Verdict:
         ({}, (make.paused(),), Obstacle.PAUSED, "is paused: its owner works"),
         ({}, (make.drain_requested(),), Obstacle.DRAINING, "is draining: for repair"),
         ({}, (make.drain_requested(reason=""),), Obstacle.DRAINING, "is draining"),
-        ({}, (make.quarantined(),), Obstacle.QUARANTINED, "is in quarantine: failed 5 jobs within seconds"),
+        ({}, (make.quarantined(),), Obstacle.QUARANTINED, f"is in quarantine: {QUARANTINED}"),
         ({}, (FAILED_BUILD,), Obstacle.BUILD_FAILED, "could not build this batch: exit code 2"),
         ({}, (), None, "could take it now"),
     ],
@@ -64,7 +65,10 @@ def test_each_obstacle_is_named_with_its_figures(
 
 def test_a_node_out_of_touch_is_told() -> None:
     lab = Lab(make.joined(), make.submitted())
-    lab.agenda.observe(frozenset({"ws1"}))
+    lab.quiet.add("ws1")
+    lab.wait(14)
+    assert verdict(lab).obstacle is None
+    lab.wait(1)
     assert verdict(lab) == Verdict("ws1", Obstacle.OUT_OF_TOUCH, "is out of touch")
 
 
@@ -78,10 +82,13 @@ def test_a_busy_node_tells_what_is_free_and_what_is_needed() -> None:
 
 def test_a_node_kept_for_gpu_work_is_told() -> None:
     lab = Lab(make.joined(cpus=8, gpus=("a",)))
-    lab.happen(make.submitted(make.batch(2, batch="gpus", resources=Resources(cpus=1, gpus=1))))
+    lab.happen(make.submitted(make.batch(1, batch="before", resources=Resources(cpus=6))))
     lab.assign()
+    lab.happen(make.submitted(make.batch(1, batch="gpus", resources=Resources(cpus=4, gpus=1))))
     lab.happen(make.submitted(make.batch(1)))
-    assert verdict(lab).obstacle is Obstacle.KEPT_FOR_GPU_WORK
+    assert verdict(lab, batch="gpus").obstacle is Obstacle.BUSY
+    kept = "keeps what GPU work that waits needs"
+    assert verdict(lab) == Verdict("ws1", Obstacle.KEPT_FOR_GPU_WORK, kept)
 
 
 def test_a_job_that_waits_tells_for_what() -> None:
@@ -104,7 +111,7 @@ def test_every_other_status_has_its_sentence() -> None:
     lab.happen(make.started())
     assert why(lab) == "running: attempt 1 at ws1"
     lab.happen(make.finished(succeeded=False))
-    assert why(lab) == "failed, and runs again once the archiver has what it left"
+    assert why(lab) == "failed, and runs again as soon as what it left is archived"
     lab.happen(make.job_archived(), make.assigned(attempt=2))
     lab.run("job1", attempt=2)
     lab.happen(make.finished(attempt=2, succeeded=False, reason="signal 9"))
@@ -148,8 +155,8 @@ def test_where_decide_gives_a_job_explain_sees_no_obstacle() -> None:
         lab.agenda.drop(event.scope)
     for event in given:
         batch = lab.state.batches[event.batch_id]
-        shape = batch.group_of(batch.rows[event.job]).shape
-        assert obstacle_at(lab.agenda, batch, shape, lab.state.nodes[event.node]) is None, event
+        row = batch.rows[event.job]
+        assert obstacle_at(lab.agenda, batch, row, lab.state.nodes[event.node]) is None, event
         lab.agenda.plan(event)
 
 

@@ -47,7 +47,7 @@ def test_what_people_said_of_a_node_outlives_its_runner() -> None:
 def test_a_broken_node_is_no_better_for_a_restart() -> None:
     state = make.happen(make.joined(), make.submitted(), make.assigned(), make.claimed())
     make.happen(make.finished(succeeded=False, wall_s=1.0), make.joined(), state=state)
-    assert state.nodes["ws1"].fast_failures == [JobKey(SWEEP, 0)]
+    assert list(state.nodes["ws1"].fast_failures) == [JobKey(SWEEP, 0)]
 
 
 def test_a_pause_carries_its_end_and_ends() -> None:
@@ -76,14 +76,26 @@ def built() -> State:
 def test_a_build_is_known_to_its_batch_and_its_node() -> None:
     state = built()
     assert state.nodes["ws1"].builds == {SWEEP}
-    assert state.nodes["ws1"].building == set()
     assert state.batches[SWEEP].built_on == {"ws1"}
+    assert state.batches[SWEEP].building == {}
+
+
+def test_a_build_under_way_is_known_to_its_batch() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(build="make")), make.build_started())
+    assert state.batches[SWEEP].building == {"ws1": state.time}
+    assert state.nodes["ws1"].builds == set()
 
 
 def test_a_runner_that_starts_anew_has_built_nothing() -> None:
     state = make.happen(make.joined(), state=built())
     assert state.nodes["ws1"].builds == set()
-    assert state.batches[SWEEP].built_on == set()
+    assert state.batches[SWEEP].built_on == {"ws1"}, "what a batch is depends on no event of a node"
+
+
+def test_a_runner_that_was_only_out_of_touch_still_has_what_it_built() -> None:
+    lab = make.happen(make.joined(incarnation="1"), make.submitted(make.batch(build="make")))
+    make.happen(make.build_finished(), make.lost(), make.joined(incarnation="1"), state=lab)
+    assert lab.nodes["ws1"].builds == {SWEEP}
 
 
 def test_a_build_that_failed_can_succeed_later() -> None:
@@ -95,4 +107,4 @@ def test_a_build_that_failed_can_succeed_later() -> None:
 
 def test_the_build_of_a_deleted_batch_is_nobodys() -> None:
     state = make.happen(make.joined(), make.build_started(), make.build_finished())
-    assert (state.nodes["ws1"].builds, state.nodes["ws1"].building, state.misfits) == (set(), set(), 0)
+    assert (state.nodes["ws1"].builds, state.misfits) == (set(), 0)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import MISSING, fields
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def busy_lab() -> Lab:
     lab.happen(make.assigned("c"))
     lab.run("c")
     lab.happen(make.released("c"), make.kill_requested(job="d"), make.left("nobody"))
-    lab.happen(make.submitted(make.batch(batch="other"), user="bob"), make.drain_requested("ws2"))
+    lab.happen(make.submitted(make.batch(batch="other"), user="bob"))
+    lab.happen(make.drain_requested("ws2", until=make.EPOCH + timedelta(hours=1)))
     lab.happen(make.submitted(make.batch(batch="done")), make.kill_requested(make.batch(batch="done")))
     done = make.batch(batch="done")
     lab.happen(make.completed(done, state="killed", reason="so it is"), make.batch_archived(done))
@@ -49,12 +51,17 @@ def busy_lab() -> Lab:
     lab.run(of("well", "job2"), "ws2")
     lab.happen(make.finished(of("well", "job2"), "ws2"))
     lab.happen(make.job_archived(of("well", "job2"), "ws2", missing="no chunks"))
-    for name in ("bad", "worse"):
+    for name in ("bad", "worse", "worst"):
         lab.happen(make.submitted(make.batch(batch=name)), make.assigned(of(name), "ws2"))
         lab.fail_fast(of(name), "ws2")
-    lab.happen(make.quarantined("ws2"), make.released(of("bad"), "ws2", reason="quarantined"))
-    lab.happen(make.build_started("ws1", done), make.joined("ws3"), make.lost("ws3"))
-    lab.happen(make.leaving("ws1", keeps=("lab/sweep/b",)))
+    lab.happen(make.quarantined("ws2"), make.joined("ws3"))
+    for name in ("bad", "worse"):
+        lab.happen(make.excused(of(name), "ws2"), make.assigned(of(name), "ws3", attempt=2))
+    lab.succeed(of("bad"), "ws3", attempt=2)
+    lab.fail_fast(of("worse"), "ws3", attempt=2)
+    lab.happen(make.build_started("ws1", done), make.lost("ws3"))
+    lab.happen(make.submitted(make.batch(batch="more")), make.assigned(of("more"), "ws1"))
+    lab.happen(make.leaving("ws1", keeps=("b",)))
     return lab
 
 
@@ -90,7 +97,7 @@ def test_one_event_more_is_another_digest() -> None:
 def test_who_goes_on_from_a_snapshot_gets_where_the_others_are() -> None:
     lab = busy_lab()
     restored = load(dump(lab.state))
-    tail = (make.finished("b", node="ws1"), make.job_archived("a"), make.released("c", reason="owner"))
+    tail = (make.finished("b", node="ws1"), make.job_archived("a"), make.released("c", reason="not_there"))
     lab.happen(*tail)
     make.happen(*tail, state=restored)
     assert digest(restored) == digest(lab.state)

@@ -17,6 +17,7 @@ from distribute.testing.builders import GIB
 SWEEP = BatchId("lab", "sweep")
 
 
+QUARANTINED = "2 jobs that failed here within seconds succeeded elsewhere"
 TOO_LARGE = (
     "no node with these capabilities is large enough for 9 cpus, 0 bytes of memory and 0 GPUs;"
     f" the largest have 4 cpus, {8 * GIB} bytes and 0 GPUs"
@@ -222,7 +223,7 @@ def test_a_node() -> None:
     lab = Lab(make.joined(cpus=8, gpus=("A100",), capabilities=frozenset({"mpi", "gcc"})), make.submitted())
     lab.assign()
     beat = Beat(node="ws1", incarnation="1", load=2.5, owner_idle_s=30.0)
-    (view,) = nodes_view(lab.state, {"ws1": beat}, frozenset())["nodes"]
+    (view,) = nodes_view(lab.agenda, {"ws1": beat})["nodes"]
     assert view == {
         "node": "ws1",
         "state": "busy",
@@ -236,7 +237,9 @@ def test_a_node() -> None:
         "owner_idle_s": 30.0,
         "version": "1",
         "paused_until": None,
+        "quarantined_until": None,
         "reason": None,
+        "heard_at": "2026-01-01T00:00:03.000Z",
     }
 
 
@@ -247,7 +250,7 @@ def test_a_node() -> None:
         ((make.submitted(), make.assigned()), "busy", None),
         ((make.paused(),), "paused", "its owner works"),
         ((make.drain_requested(),), "draining", "for repair"),
-        ((make.quarantined(),), "quarantined", "failed 5 jobs within seconds"),
+        ((make.quarantined(),), "quarantined", QUARANTINED),
         (
             (make.leaving(),),
             "draining",
@@ -259,13 +262,15 @@ def test_a_node() -> None:
     ],
 )
 def test_the_state_of_a_node(events: tuple[Event, ...], state: str, reason: str | None) -> None:
-    (view,) = nodes_view(Lab(make.joined(), *events).state, {}, frozenset())["nodes"]
+    (view,) = nodes_view(Lab(make.joined(), *events).agenda, {})["nodes"]
     assert (view["state"], view["reason"], view["load"]) == (state, reason, None)
 
 
 def test_a_node_out_of_touch_and_one_that_is_paused() -> None:
     lab = Lab(make.joined("b"), make.joined("a"), make.paused("a"))
-    views = nodes_view(lab.state, {}, frozenset({"b"}))["nodes"]
+    lab.quiet.update({"a", "b"})
+    lab.wait(15)
+    views = nodes_view(lab.agenda, {})["nodes"]
     assert [(view["node"], view["state"]) for view in views] == [("a", "paused"), ("b", "out_of_touch")]
     assert views[0]["paused_until"] == "2026-01-02T00:00:00.000Z"
 
@@ -324,7 +329,7 @@ def test_everything_is_json() -> None:
     for view in (
         batches_view(lab.state),
         batch_view(lab.state, SWEEP),
-        nodes_view(lab.state, {}, frozenset()),
+        nodes_view(lab.agenda, {}),
         why_view(lab.agenda, SWEEP, "job2"),
     ):
         assert orjson.loads(orjson.dumps(view)) == view
