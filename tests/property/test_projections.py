@@ -159,7 +159,7 @@ class Readers:
         batch = self.truth.batches.get(event.batch_id)
         if batch is None:
             return
-        for row in unarchived - batch.unarchived:
+        for row in unarchived - batch.unarchived.keys():
             results = self.results[batch.id]
             if event.missing is None:
                 assert results.jobs[batch.names[row]].attempt == batch.attempts[row]

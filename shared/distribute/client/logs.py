@@ -95,7 +95,7 @@ async def last_line(cluster: Cluster, job: JobId, attempt: int) -> str | None:
     if not isinstance(finished, Finished) or finished.attempt != attempt or finished.outputs is None:
         return None
     try:
-        manifest = await read_manifest(cluster.store, finished.outputs)
+        manifest, _ = await read_manifest(cluster.store, finished.outputs)
         sizes = [entry.size_bytes for entry in manifest.entries if _is_text(entry, STDOUT_NAME)]
         if not sizes or sizes[0] > READ_FOR_A_LINE_BYTES:
             return None
@@ -173,7 +173,7 @@ async def _stored_text(
     """One file of what a job or build left."""
     if outputs is None:
         return
-    manifest = await read_manifest(cluster.store, outputs)
+    manifest, _ = await read_manifest(cluster.store, outputs)
     for entry in manifest.entries:
         if not _is_text(entry, name) or entry.object is None:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.core.errors import InputError
 from distribute.core.events import Finished
-from distribute.core.manifest import Entry, Outputs, StoredFile, StoredFolder, StoredLink
+from distribute.core.manifest import Outputs, StoredFile
 from distribute.core.projections.results import BatchResults
 from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
@@ -47,30 +48,47 @@ async def pull(cluster: Any, folder: Path) -> tuple[Listing, Pulled]:
     return listing, await fetch(cluster.store, listing, folder)
 
 
-BAD_ENTRIES: list[Entry] = [
-    file("/etc/passwd"),
-    file("../../../x"),
-    file("a/../../../../x"),
-    file("", size_bytes=len(CONTENT)),
-    file("nul\0"),
-    file("bad base64", raw_path="%%%"),
-    file("no such object", object=7),
-    file("no object", object=None),
-    file("x" * 300),
-    file("another digest", sha256="0" * 64),
-    file("beyond its end", offset=10),
-    StoredLink(path="link", target="/etc"),
-    StoredLink(path="link", target="../../up"),
-    StoredFolder(path="../folder"),
-    StoredFile(path="raw", raw_path=base64.b64encode(b"../../raw").decode(), size_bytes=0, sha256="0" * 64),
+def entry(path: str, **fields: Any) -> dict[str, Any]:
+    """A file's entry as it lies in a manifest, whether it is right or not."""
+    return file("right").model_dump() | {"path": path} | fields
+
+
+BAD_ENTRIES: list[dict[str, Any]] = [
+    entry("/etc/passwd"),
+    entry("../../../x"),
+    entry("a/../../../../x"),
+    entry(""),
+    entry("nul\0"),
+    entry("bad base64", raw_path="%%%"),
+    entry("raw", raw_path=base64.b64encode(b"../../raw").decode()),
+    entry("no such object", object=7),
+    entry("no object", object=None),
+    entry("x" * 300),
+    entry("another digest", sha256="0" * 64),
+    entry("beyond its end", offset=10),
+    entry("a negative size", size_bytes=-1),
+    {"kind": "link", "path": "link", "target": "/etc"},
+    {"kind": "link", "path": "link", "target": "../../up"},
+    {"kind": "folder", "path": "../folder"},
+    {"kind": "device", "path": "null"},
+    {},
 ]
 
 
-@pytest.mark.parametrize("bad", BAD_ENTRIES, ids=lambda entry: entry.path[:20])
-async def test_a_bad_entry_is_named_and_all_others_come(cluster: Any, bad: Entry, tmp_path: Path) -> None:
+async def stored_list(cluster: Any, *entries: dict[str, Any], **fields: Any) -> Outputs:
+    """Outputs whose manifest lies in the store, with these entries."""
     stored = await cluster.keep(CONTENT)
-    good = left(bad, file("good"), objects=(stored,))
-    await run(cluster, {"job1": good, "job2": left(file("other"), objects=(stored,))})
+    manifest = {"entries": entries, "objects": [stored.model_dump()]} | fields
+    return Outputs(stored=await cluster.keep(json.dumps(manifest).encode()))
+
+
+@pytest.mark.parametrize("bad", BAD_ENTRIES, ids=lambda entry: str(entry.get("path"))[:20])
+async def test_a_bad_entry_is_named_and_all_others_come(
+    cluster: Any, bad: dict[str, Any], tmp_path: Path
+) -> None:
+    stored = await cluster.keep(CONTENT)
+    half_bad = await stored_list(cluster, bad, entry("good"))
+    await run(cluster, {"job1": half_bad, "job2": left(file("other"), objects=(stored,))})
     listing, pulled = await pull(cluster, tmp_path / "out")
     (problem,) = [*listing.problems, *pulled.problems]
     assert "lab/sweep/job1" in problem
@@ -85,7 +103,13 @@ async def test_a_manifest_that_can_t_be_read_is_named_and_all_others_come(
     cluster: Any, tmp_path: Path
 ) -> None:
     stored = await cluster.keep(CONTENT)
-    for text in (b"{", b'{"entries": 3}', b'{"entries": [{"kind": "file", "path": "x"}]}'):
+    for text in (
+        b"{",
+        b"[]",
+        b'{"entries": 3}',
+        b'{"entries": [], "objects": [1]}',
+        b'{"v": 2, "entries": []}',
+    ):
         cluster = MemoryCluster(tmp_path / f"store{len(text)}")
         stored, manifest = await cluster.keep(CONTENT), await cluster.keep(text)
         gone = manifest.model_copy(update={"nuid": "9" * 22})

@@ -17,6 +17,7 @@ from distribute.core.ids import check_name
 from distribute.core.manifest import (
     Entry,
     Manifest,
+    Outputs,
     StoredFile,
     StoredFolder,
     StoredLink,
@@ -118,8 +119,7 @@ class _Lister:
                 self._listed.folders.append((*self._base, name))
             if finished.outputs is None:
                 return
-            manifest = await read_manifest(self._store, finished.outputs)
-            self._listed.left_out.extend(f"{self.at(name)}: {line}" for line in manifest.left_out)
+            manifest = await self._read(finished.outputs, name)
             for entry in manifest.entries:
                 with self._named(name):
                     self._list_entry(manifest, entry, (name, *safe_parts(entry)))
@@ -130,13 +130,19 @@ class _Lister:
             return
         name = os.fsencode(f"{build.batch}_build_output-{build.node}.txt")
         with self._named(name):
-            manifest = await read_manifest(self._store, build.outputs)
-            self._listed.left_out.extend(f"{self.at(name)}: {line}" for line in manifest.left_out)
+            manifest = await self._read(build.outputs, name)
             for entry in manifest.entries:
                 with self._named(name):
                     if safe_parts(entry) != (name,) or not isinstance(entry, StoredFile):
                         raise IntegrityError(f"its list of files names {entry.path!r}, which no build leaves")
                     self._list_entry(manifest, entry, (name,))
+
+    async def _read(self, outputs: Outputs, name: bytes) -> Manifest:
+        """The manifest of a job or build. What it left out, and what of it can't be read, is noted."""
+        manifest, problems = await read_manifest(self._store, outputs)
+        self._listed.left_out.extend(f"{self.at(name)}: {line}" for line in manifest.left_out)
+        self._listed.problems.extend(f"{self.at(name)}: can't be pulled: {problem}" for problem in problems)
+        return manifest
 
     def _list_entry(self, manifest: Manifest, entry: Entry, path: Parts) -> None:
         place = (*self._base, *path)
