@@ -9,8 +9,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+_POLL_S = 0.05
 _PR_SET_PDEATHSIG = 1
-_prctl = ctypes.CDLL(None).prctl
+_PR_SET_CHILD_SUBREAPER = 36
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -40,6 +42,8 @@ def exit_of(pid: int) -> asyncio.Future[None]:
     except ProcessLookupError:
         future.set_result(None)
         return future
+    except OSError:  # a kernel before 5.3, a seccomp filter, or no descriptor left
+        return asyncio.ensure_future(_poll_exit(pid))
 
     def ended() -> None:
         if not future.done():
@@ -52,6 +56,12 @@ def exit_of(pid: int) -> asyncio.Future[None]:
     loop.add_reader(descriptor, ended)
     future.add_done_callback(clean_up)
     return future
+
+
+async def _poll_exit(pid: int) -> None:
+    identity = process_identity(pid)
+    while identity is not None and process_identity(pid) == identity:  # noqa: ASYNC110 - nothing to wait on
+        await asyncio.sleep(_POLL_S)
 
 
 def process_identity(pid: int) -> str | None:
@@ -81,3 +91,14 @@ def end_with_parent(number: signal.Signals) -> Callable[[], None]:
         _prctl(_PR_SET_PDEATHSIG, value)
 
     return ask_the_kernel
+
+
+def become_subreaper() -> None:
+    """Have orphans among this process's descendants become its children, so that it can wait for them.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    if _prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"this process could not be made a subreaper: {os.strerror(code)}")

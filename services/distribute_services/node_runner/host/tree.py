@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import logging
 import os
 import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from distribute.system import become_subreaper, exit_of
 from distribute_services.node_runner.host import procfs
 from distribute_services.node_runner.host.launch import DEFAULT_NICENESS, Process, start
 from distribute_services.node_runner.host.port import CannotStart, Exit
@@ -29,8 +29,6 @@ LEFTOVER_GRACE_S = 2.0
 
 _KILL_ROUND_S = 1.0
 _KILL_ROUNDS = 30
-_POLL_S = 0.05
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Tree:
@@ -209,7 +207,7 @@ async def _until_gone(pids: Collection[int], timeout_s: float) -> None:
 
     async def all_gone() -> None:
         for pid in pids:
-            await _gone(pid)
+            await exit_of(pid)
 
     try:
         # Not `asyncio.timeout`: in a task that is being cancelled, as a build's is with its batch, it
@@ -217,25 +215,6 @@ async def _until_gone(pids: Collection[int], timeout_s: float) -> None:
         await asyncio.wait_for(all_gone(), timeout_s)
     except TimeoutError:
         log.debug("not all of %s ended within %g s", pids, timeout_s)
-
-
-async def _gone(pid: int) -> None:
-    try:
-        pidfd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    except OSError:  # no pidfd here (see `launch.Process`), so there is nothing to wait on
-        while (stat := procfs.stat(pid)) is not None and stat.alive:  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_S)
-        return
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    loop.add_reader(pidfd, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(pidfd)
-        os.close(pidfd)
 
 
 def _keep_files_private() -> None:
@@ -246,9 +225,6 @@ def _keep_files_private() -> None:
 
 
 def _become_subreaper() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"this process could not be made a subreaper: {os.strerror(code)}")
+    become_subreaper()
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:  # inherited: exit statuses would be thrown away
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
