@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from distribute.client.person import Person
-from distribute.core.errors import Unreachable
+from distribute.codec import encode
+from distribute.core.errors import LogReplaced, Unreachable
 from distribute.core.events import Event
 from distribute.core.ids import JobId
 from distribute.core.manifest import Entry, Manifest, Outputs, StoredObject
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.ports import Only
+from distribute.sim.stored_events import StoredEvents
 from distribute.testing import builders as make
 from distribute.testing.file_store import FileStore
-from distribute.testing.memory_log import MemoryLog
+from distribute.testing.memory_log import ALL, MemoryLog
 
 JANE = Person("jane", make.new_id, lambda: datetime(2030, 1, 1, tzinfo=UTC))
 
@@ -50,13 +53,35 @@ class Printed:
         return self._texts.setdefault((job, attempt), asyncio.Queue())
 
 
+class ReplacedLog(MemoryLog):
+    """A log that is replaced, once, by one that has only its first events: whoever follows it is told so."""
+
+    replaced = False
+
+    async def follow(
+        self, *, after: int, only: Only = ALL, until: int | None = None
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        async for events in super().follow(after=after, only=only, until=until):
+            if self.replaced and until is None:
+                self.replaced = False
+                raise LogReplaced("the log has less than was read of it")
+            yield events
+
+    async def replace(self, keeps: int) -> None:
+        """Lose all events but the first ones."""
+        kept = self.stored.between(0, keeps)
+        self.stored, self.replaced = StoredEvents(), True
+        for recorded in kept:
+            self.stored.store(encode(recorded.event), recorded.time)
+
+
 class MemoryCluster:
     """`ports.Cluster`, for one test."""
 
     connected = True
 
     def __init__(self, folder: Path) -> None:
-        self.log = MemoryLog()
+        self.log = ReplacedLog()
         self.store = FileStore(folder)
         self.live = Printed()
         self.queries = NobodyAnswers()
@@ -77,7 +102,7 @@ class MemoryCluster:
     async def until(self, event_type: str) -> None:
         """Wait until the log has an event of a type."""
         async with asyncio.timeout(20):
-            async for _ in self.log.follow(after=0):
+            async for _ in MemoryLog.follow(self.log, after=0):
                 if event_type in self.types():
                     return
 

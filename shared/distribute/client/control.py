@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from distribute.client.batch_log import BatchReader, read_standing
 from distribute.client.queries import no_such_batch, no_such_node
 from distribute.client.words import counted, printable
-from distribute.core.errors import Conflict, Refused
+from distribute.core.errors import Conflict, LogReplaced, Refused
 from distribute.core.events import (
     Completed,
     Deleted,
@@ -59,6 +59,8 @@ async def kill(cluster: Cluster, queries: Queries, person: Person, target: Batch
             await cluster.log.append(event, Guard(max(scope_seq, noise_seq)))
         except Conflict as conflict:
             noise_seq = conflict.last_seq
+        except LogReplaced:
+            noise_seq = 0
         else:
             return
 
@@ -75,11 +77,15 @@ async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing:
     Raises:
         Refused: there is no such batch, or somebody has it retried meanwhile.
     """
-    deletion = _Deletion(cluster, person, batch, replacing=replacing)
-    async with aclosing(deletion.reader.changes()) as changes:
-        async for _ in changes:
-            if await deletion.is_done():
-                return
+    while True:
+        deletion = _Deletion(cluster, person, batch, replacing=replacing)
+        try:
+            async with aclosing(deletion.reader.changes()) as changes:
+                async for _ in changes:
+                    if await deletion.is_done():
+                        return
+        except LogReplaced:
+            continue  # as after a restore from an older copy: what was folded is invalid, so begin again
 
 
 class _Deletion:
@@ -191,6 +197,6 @@ async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained | For
             raise no_such_node(event.node)
         try:
             await cluster.log.append(event, Guard(last.seq))
-        except Conflict:
+        except (Conflict, LogReplaced):
             continue  # somebody else spoke of the node; this holds all the same
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from distribute.client.batch_log import BatchReader
 from distribute.client.queries import no_such_batch
+from distribute.core.errors import LogReplaced
 from distribute.core.projections.story import BatchStory
 from distribute.core.views import batch_document
 
@@ -41,6 +42,16 @@ async def follow_to_end(
     Raises:
         Refused: there is no such batch, or a person deletes it meanwhile.
     """
+    while True:
+        try:
+            return await _follow(cluster, batch, on_figures, archived=archived)
+        except LogReplaced:
+            continue  # as after a restore from an older copy: what was folded is invalid, so read again
+
+
+async def _follow(
+    cluster: Cluster, batch: BatchId, on_figures: OnFigures, *, archived: bool
+) -> BatchDocument:
     story = BatchStory(batch)
     async with aclosing(BatchReader(cluster, batch, story.fold).changes()) as changes:
         async for _ in changes:

@@ -11,7 +11,7 @@ from distribute.client.batch_log import read_standing
 from distribute.client.control import delete
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
-from distribute.core.errors import Conflict, Refused
+from distribute.core.errors import Conflict, LogReplaced, Refused
 from distribute.core.events import Submitted
 from distribute.core.fold_batch import needs
 from distribute.core.recorded import Guard
@@ -96,6 +96,8 @@ async def submit(
             await cluster.log.append(event, Guard(max(scope_seq, noise_seq)))
         except Conflict as conflict:
             noise_seq = conflict.last_seq
+        except LogReplaced:
+            noise_seq = 0
         else:
             return
 

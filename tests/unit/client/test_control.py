@@ -50,6 +50,19 @@ async def test_a_completed_that_the_fold_refuses_lets_nobody_delete(cluster: Any
     assert cluster.types()[-1] == "deleted"
 
 
+async def test_a_log_that_lost_the_kill_gets_it_again(cluster: Any) -> None:
+    await cluster.say(*RUNS)
+    deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
+    await cluster.until("kill_requested")
+    await cluster.log.replace(keeps=len(RUNS))
+    await cluster.say(make.reprioritized(1, SPEC), make.reprioritized(2, SPEC))
+    await cluster.until("kill_requested")
+    await cluster.say(make.released(reason="killed"), make.completed(SPEC, state="killed"))
+    async with asyncio.timeout(20):
+        await deleting
+    assert cluster.types()[-1] == "deleted"
+
+
 async def test_replacing_says_which_end_caused_the_deletion(cluster: Any) -> None:
     await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC))
     end = make.completed(SPEC, state="killed")

@@ -60,6 +60,17 @@ async def test_the_archive_is_waited_for_only_if_asked(cluster: Any) -> None:
     assert (await following)["archived"]
 
 
+async def test_a_log_that_is_replaced_is_read_again(cluster: Any) -> None:
+    """What was read of the old one counts no more: here, that the batch was over."""
+    await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
+    following = asyncio.create_task(follow_to_end(cluster, SPEC.id))
+    await asyncio.sleep(0)
+    await cluster.log.replace(keeps=2)
+    await cluster.say(make.completed(SPEC, state="failed"), make.batch_archived(SPEC))
+    async with asyncio.timeout(20):
+        assert (await following)["state"] == "failed"
+
+
 async def test_a_batch_that_is_not_there_or_is_deleted_meanwhile(cluster: Any) -> None:
     with pytest.raises(Refused, match="there is no batch lab/sweep"):
         await follow_to_end(cluster, SPEC.id)
