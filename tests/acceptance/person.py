@@ -1,4 +1,4 @@
-"""Somebody who uses the command line, with a home folder of their own."""
+"""A person who uses the command line, with a home folder of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psutil
 
 
 class Person:
-    """Somebody with a home folder, in which `distribute` is run."""
+    """A person with a home folder, who runs `distribute` there."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -37,7 +37,7 @@ class Person:
         )
 
     def runs(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run a verb to its end, which must be of this exit code."""
+        """Run a verb to its end; it must exit with this code."""
         process = self.starts(*arguments)
         out, err = process.communicate(timeout=60)
         assert process.returncode == code, f"distribute {' '.join(arguments)}: {out}{err}"
@@ -57,7 +57,7 @@ class Person:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Does it run still? One that ended may lie about until somebody asks how."""
+    """Does it still run? A zombie does not."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 

@@ -1,4 +1,4 @@
-"""The verbs, as a person uses them: a cluster of this user's own, and every verb a process."""
+"""The verbs as a person uses them: on a cluster of their own, each verb a process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def cluster_process(person: Person) -> psutil.Process:
 
 @pytest.fixture(scope="module")
 def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    """Somebody whose cluster runs."""
+    """A person with a running cluster."""
     person = Person(tmp_path_factory.mktemp("home"))
     up = person.runs("up", "--nodes", "2", "--cpus", "2", "--capability", "fast", "--detach")
     assert up.stdout.startswith("the cluster is ready at nats://127.0.0.1:")
@@ -36,7 +36,7 @@ def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     assert "no cluster runs here" in person.runs("down", code=4).stderr
 
 
-def test_what_up_starts_is_there_when_it_returns(jane: Person) -> None:
+def test_up_returns_when_everything_runs(jane: Person) -> None:
     nodes = jane.asks("nodes")["nodes"]
     assert [(node["state"], node["cpus"], "fast" in node["capabilities"]) for node in nodes] == [
         ("idle", 2, True)
@@ -110,7 +110,7 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     assert "there is no batch jane/sweep" in jane.runs("pull", file, code=4).stderr
 
 
-def test_what_was_printed_as_json(jane: Person) -> None:
+def test_output_as_json(jane: Person) -> None:
     file = jane.writes("prints", {"a": r"printf 'one\n\377\n'"})
     batch = json.loads((jane.home / file).read_text())
     batch["command"]["initialize"] = {"build": "echo built it"}
@@ -128,7 +128,7 @@ def test_what_was_printed_as_json(jane: Person) -> None:
     assert jane.runs("logs", "jane/prints/b", "--json", code=4).stdout == ""
 
 
-def test_a_large_result_comes_whole_and_is_gone_on_with(jane: Person) -> None:
+def test_a_large_pull_that_was_cut_off_continues(jane: Person) -> None:
     size = 48 << 20
     file = jane.writes(
         "large", {"big": f"head -c {size} /dev/urandom | tee distribute_save/big.bin | sha256sum"}
@@ -177,13 +177,13 @@ def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:
     assert "jane/long is over: there is nothing to kill" in jane.runs("kill", "jane/long", code=4).stderr
 
 
-def test_replace_puts_a_batch_in_the_place_of_one_that_runs(jane: Person) -> None:
+def test_replace_ends_the_batch_that_runs_and_submits_another(jane: Person) -> None:
     jane.runs("add", jane.writes("again", {"old": "sleep 100"}))
     jane.runs("add", jane.writes("again", {"new": "true"}), "--replace", "--wait")
     assert [job["job"] for job in jane.asks("status", "jane/again")["job_list"]] == ["new"]
 
 
-def test_what_no_node_could_run_is_refused_unless_told(jane: Person) -> None:
+def test_a_batch_that_no_node_could_run_is_refused_without_anyway(jane: Person) -> None:
     odd = jane.writes("odd", {"x": "true"}, capabilities=["quantum"])
     assert "no node has the capability quantum" in jane.runs("add", odd, code=4).stderr
     huge = jane.writes("huge", {"x": "true"}, resources={"cpus": 1000})
@@ -213,7 +213,7 @@ def test_delete_asks_first(jane: Person) -> None:
     assert jane.asks("status", "jane/kept")["state"] == "completed"
 
 
-def test_the_log_itself_answers_while_the_scheduler_does_not(jane: Person) -> None:
+def test_status_is_read_from_the_log_if_the_scheduler_does_not_answer(jane: Person) -> None:
     jane.runs("add", jane.writes("told", {"x": "true"}), "--wait")
     expected = jane.asks("status", "jane/told")
     (scheduler,) = [

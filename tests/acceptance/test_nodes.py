@@ -53,7 +53,7 @@ def test_a_node_that_has_left_is_forgotten(jane: Person) -> None:
     assert "there is no node" in jane.runs("nodes", both[0], code=4).stderr
 
 
-def test_a_server_passes_its_patience_on_and_is_no_matter_of_down(jane: Person) -> None:
+def test_a_server_passes_its_patience_on_and_down_does_not_end_it(jane: Person) -> None:
     (jane.home / "server.yaml").write_text("patience_growth: 0.5\nlost_after: 40s\n")
     server = jane.starts(
         "server", "--dir", "head", "--port", str(free_port()), "--settings", "server.yaml",

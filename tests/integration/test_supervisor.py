@@ -1,4 +1,4 @@
-"""Processes are kept running, ended in good order, and never left behind."""
+"""The supervisor keeps processes running, ends them in order, and leaves none behind."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def start(code: str) -> subprocess.Popen[bytes]:
 
 
 async def lines_of(log: Path, count: int) -> list[str]:
-    """The first lines of a log, as soon as there are so many."""
+    """The first lines of a log, once it has that many."""
     async with asyncio.timeout(20):
         while not log.exists() or log.read_text().count("\n") < count:  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(0.01)
     return log.read_text().splitlines()
 
 
-async def test_a_process_that_dies_is_started_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_process_that_dies_is_restarted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     log = tmp_path / "log"
     kept = Supervisor()
     kept.keep("scheduler", partial(run_process, python(SAYS_PID_AND_STAYS), log))
@@ -53,7 +53,7 @@ async def test_a_process_that_dies_is_started_again(tmp_path: Path, caplog: pyte
     assert not Path("/proc", second).exists()
 
 
-async def test_a_process_that_does_not_come_up_is_told_with_its_last_words(
+async def test_a_process_that_does_not_stay_up_is_reported_with_its_last_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.001)
@@ -66,7 +66,7 @@ async def test_a_process_that_does_not_come_up_is_told_with_its_last_words(
     await kept.stop("archiver", "one that was never started")
 
 
-async def test_a_process_that_can_t_be_started_is_told_and_tried_again(
+async def test_a_process_that_can_t_be_started_is_reported_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "FIRST_DELAY_S", 0.001)
@@ -81,7 +81,9 @@ async def test_a_process_that_can_t_be_started_is_told_and_tried_again(
     await kept.stop("archiver")
 
 
-async def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_that_ignores_sigterm_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(supervisor, "PATIENCE_S", 0.2)
     kept = Supervisor()
     kept.keep("node", partial(run_process, python(IGNORES_SIGTERM), tmp_path / "log"))
@@ -90,7 +92,7 @@ async def test_one_that_does_not_listen_is_killed(tmp_path: Path, monkeypatch: p
     assert not Path("/proc", pid).exists()
 
 
-async def test_nothing_is_left_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+async def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = (
         "import asyncio, sys; from pathlib import Path; "
@@ -125,7 +127,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "distribute"
 
 
-def test_a_cluster_is_written_down_while_it_runs(home: Path) -> None:
+def test_a_cluster_has_a_record_while_it_runs(home: Path) -> None:
     first, second = home / "a", home / "b"
     with cluster_record.recorded("nats://127.0.0.1:1", first, ["ws1"]) as record:
         assert cluster_record.running(home / "up.json") == cluster_record.running(first / "up.json") == record
@@ -136,7 +138,7 @@ def test_a_cluster_is_written_down_while_it_runs(home: Path) -> None:
     assert not (first / "up.json").exists()
 
 
-async def test_another_process_with_the_number_of_an_ended_one_is_not_touched(home: Path) -> None:
+async def test_a_later_process_with_the_same_pid_is_left_alone(home: Path) -> None:
     bystander = start(SAYS_PID_AND_STAYS)
     try:
         with cluster_record.recorded("nats://127.0.0.1:1", home / "a", []) as record:
@@ -151,7 +153,7 @@ async def test_another_process_with_the_number_of_an_ended_one_is_not_touched(ho
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", '{"server": "nats://127.0.0.1:1", "pid": 1}'])
-async def test_a_note_that_is_damaged_is_told_and_written_over(home: Path, damaged: str) -> None:
+async def test_a_damaged_record_is_reported_and_replaced(home: Path, damaged: str) -> None:
     home.mkdir(parents=True)
     (home / "up.json").write_text(damaged)
     with pytest.raises(DistributeError, match=r"up\.json does not say which cluster runs \(.*; `dis"):

@@ -1,6 +1,6 @@
-"""Prints the results of the cavity sweep as a table: `python3 summarize.py FOLDER`, what was pulled in it.
+"""Prints the pulled results of the cavity sweep as a table: `python3 summarize.py FOLDER`.
 
-Needs nothing but Python. Exits with 1 if there is no result at all.
+Needs only Python. The exit code is 1 if FOLDER has no results.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 PUBLISHED_PSI = {100: -0.103423, 400: -0.113909, 1000: -0.117929}
-"""Streamfunction in the middle of the primary vortex, from the paper that `ghia1982.csv` names."""
+"""The stream function at the centre of the primary vortex, from the paper that `ghia1982.csv` names."""
 
 HEADINGS = ("Re", "grid", "u off by", "v off by", "vortex at", "its psi", "seconds", "node")
 
@@ -31,7 +31,7 @@ def row(run: dict[str, Any]) -> tuple[str, ...]:
 
 
 def print_table(rows: list[tuple[str, ...]]) -> None:
-    """Columns as wide as they need be; numbers to the right, the last column, of names, to the left."""
+    """Print columns as wide as necessary: numbers aligned right, the names in the last column left."""
     widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
     for cells in (HEADINGS, tuple("-" * width for width in widths), *rows):
         *numbers, name = cells

@@ -7,7 +7,7 @@ import sys
 
 
 async def answer_to(question: str) -> str:
-    """A person's answer to a question, stripped of blanks. Empty if there is none, or nobody is there.
+    """A person's answer to a question, without surrounding blanks. Empty if there is no answer.
 
     Waits for the line in the event loop. A thread that reads it could not be cancelled, and
     would hold the process until Enter is pressed.

@@ -63,7 +63,7 @@ def test_every_verb_explains_itself(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_everything_a_verb_takes_says_what_it_is_and_stands_in_the_documents(verb: str) -> None:
+def test_every_option_of_a_verb_has_help_and_is_documented(verb: str) -> None:
     text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
     row = next(line for line in text.splitlines() if re.match(rf"\| [^|]*`{verb}\b", line))
     several = text.partition("## Options of several verbs")[2]
@@ -80,7 +80,7 @@ def test_everything_a_verb_takes_says_what_it_is_and_stands_in_the_documents(ver
             assert f"`{parameter.opts[0]}" in (row if is_own else several), parameter.opts[0]
 
 
-def test_the_documents_list_no_verb_or_option_that_is_not_there() -> None:
+def test_every_documented_verb_and_option_exists() -> None:
     text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text()
     rows = text.partition("## Verbs")[2].partition("## Options")[0].splitlines()
     listed = [row.split(" | ") for row in rows if row.startswith("| `")]
@@ -100,7 +100,7 @@ def test_the_documents_list_no_verb_or_option_that_is_not_there() -> None:
     assert named == set(VERBS)
 
 
-def test_every_setting_stands_in_the_documents() -> None:
+def test_every_setting_is_documented() -> None:
     text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text().partition("## Settings")[2]
     for name, field in (NodeSettings.model_fields | ServerSettings.model_fields).items():
         assert f"`{field.alias or name}`" in text
@@ -114,27 +114,27 @@ def test_help_lists_the_verbs() -> None:
 @pytest.mark.parametrize(
     ("written", "meant"), [("stats", "status"), ("nodes-status", "node-status"), ("pul", "pull")]
 )
-def test_a_misspelt_verb_is_named_with_the_nearest_one(written: str, meant: str) -> None:
+def test_for_a_misspelt_verb_the_nearest_one_is_suggested(written: str, meant: str) -> None:
     result = run(written)
     assert result.exit_code == 2
     assert f"there is no verb {written!r}; did you mean {meant!r}?" in result.stderr
 
 
-def test_a_verb_that_is_nothing_like_any_other() -> None:
+def test_an_unknown_verb_is_reported() -> None:
     result = run("frobnicate")
     assert result.exit_code == 2
     assert "there is no verb 'frobnicate'; `distribute --help` lists the verbs" in result.stderr
 
 
 @pytest.mark.parametrize("verb", NOT_YET)
-def test_a_verb_that_is_to_come_is_called_that(verb: str) -> None:
+def test_a_planned_verb_is_reported_as_such(verb: str) -> None:
     result = run(verb, "jane/sweep", "--duration", "1h")
     assert result.exit_code == 2
     assert f"there is no verb {verb!r} yet" in result.stderr
     assert verb not in VERBS
 
 
-def test_what_nobody_thought_of_is_one_line_without_a_traceback() -> None:
+def test_an_unforeseen_error_is_one_line_without_a_traceback() -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
             [sys.executable, "-m", "distribute_cli", "template", "command", "--output", "-"],
@@ -164,7 +164,7 @@ def test_exit_codes_are_those_of_the_interface(error: DistributeError, code: int
     assert exit_code(error) == code
 
 
-def test_no_cluster_is_one_line_that_says_what_to_do_and_code_3() -> None:
+def test_without_a_cluster_one_line_says_what_to_do() -> None:
     ended = program("status")
     assert (ended.returncode, ended.stdout) == (3, "")
     (line,) = ended.stderr.splitlines()
@@ -180,7 +180,7 @@ def test_debug_shows_where_an_error_came_from() -> None:
     assert "Traceback" not in program("status").stderr
 
 
-def test_all_problems_of_a_file_are_told_a_line_each(tmp_path: Path) -> None:
+def test_all_problems_of_a_file_are_reported_each_on_a_line(tmp_path: Path) -> None:
     (tmp_path / "distribute-jobs.yaml").write_text(
         "meta: {namespace: jane, batch_name: a/b, capabilites: []}\n"
         "command: {jobs: [{name: x, command: 'true'}]}\n"
@@ -207,7 +207,7 @@ def test_a_template_can_go_to_standard_output() -> None:
     assert run("template", "command", "--output", "-").stdout.startswith("meta:")
 
 
-def test_what_was_done_is_told_in_the_form_asked_for() -> None:
+def test_the_result_is_printed_in_the_chosen_form() -> None:
     assert json.loads(run("template", "command", "--json").stdout) == {
         "file": "distribute-jobs.yaml",
         "kind": "command",
@@ -225,7 +225,7 @@ def test_what_was_done_is_told_in_the_form_asked_for() -> None:
         (["jobs.yaml", "exclude", "b"], ("jobs.yaml", [], ["b"])),
     ],
 )
-def test_filters_are_read_as_the_first_distribute_did(words: list[str], expected: object) -> None:
+def test_filters_are_read_as_in_the_first_distribute(words: list[str], expected: object) -> None:
     assert split_words(words) == expected
 
 
@@ -234,14 +234,14 @@ def test_a_second_batch_to_pull_is_wrong_usage() -> None:
         split_words(["jane/a", "jane/b"])
 
 
-def test_filters_are_ored_and_exclusion_wins() -> None:
+def test_any_include_matches_and_any_exclude_wins() -> None:
     wanted = make_filter(["^a/", r"\.csv$"], ["tmp"])
     paths = ["a/x", "b/y.csv", "b/y.txt", "a/tmp/x"]
     assert [path for path in paths if wanted.wants(path)] == ["a/x", "b/y.csv"]
     assert all(make_filter([], []).wants(path) for path in paths)
 
 
-def test_every_wrong_expression_is_named_with_place_and_cause() -> None:
+def test_every_wrong_expression_is_reported_with_place_and_cause() -> None:
     with pytest.raises(InputError) as caught:
         make_filter(["a(b", "fine"], ["*"])
     unclosed, repeated = caught.value.problems
@@ -284,13 +284,13 @@ def test_without_a_verb_the_help_is_shown() -> None:
 
 
 @pytest.mark.parametrize("options", [["--all"], ["--state", "failed"]])
-def test_which_jobs_are_listed_is_about_one_batch(options: list[str]) -> None:
+def test_options_that_select_jobs_need_a_batch(options: list[str]) -> None:
     ended = program("status", *options)
     assert ended.returncode == 2
     assert "name it, as NAMESPACE/BATCH" in ended.stderr
 
 
-def test_a_state_that_no_job_has() -> None:
+def test_an_unknown_state_is_refused() -> None:
     ended = program("status", "jane/sweep", "--state", "faild")
     assert ended.returncode == 2
     assert "failed" in ended.stderr

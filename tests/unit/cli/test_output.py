@@ -1,4 +1,4 @@
-"""Tables, JSON and bare names say the same of the same document."""
+"""Tables, JSON and bare names show the same document."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def test_a_table_says_how_many_jobs_it_does_not_list() -> None:
     assert "more jobs" not in "".join(drawn(tables.batch, BATCH))
 
 
-def test_a_batch_tells_why_it_failed_and_where_its_build_did() -> None:
+def test_a_batch_shows_why_it_failed_and_where_its_build_failed() -> None:
     document = BATCH | {"reason": "no node could build it", "build_failed": {"ws1": "no compiler"}}
     text = "\n".join(drawn(tables.batch, document))
     assert "no node could build it" in text
     assert "the build failed at ws1: no compiler" in text
 
 
-def test_results_on_their_way_to_the_archive_are_told() -> None:
+def test_a_batch_that_is_being_archived_says_so() -> None:
     state = happen(
         joined("ws1"), submitted(batch(1)), assigned(), claimed(), started(), finished(), completed(batch(1))
     )
@@ -125,7 +125,7 @@ def test_nodes_as_a_table() -> None:
     assert rows[2].split()[3] == "-"
 
 
-def test_a_node_in_quarantine_tells_why() -> None:
+def test_a_node_in_quarantine_shows_why() -> None:
     state = happen(joined("ws1"), quarantined("ws1"))
     document = nodes_view(Agenda(state, now=state.time), {})
     heading, row = drawn(tables.nodes, document)
@@ -138,7 +138,7 @@ def test_an_empty_cluster_says_what_to_do() -> None:
     assert "`distribute client`" in drawn(tables.nodes, {"nodes": []})[0]
 
 
-def test_nothing_is_cut_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_terminal_nothing_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
     name = "n" * 120
     wide = batch([job(name)])
     TableOutput().batch(batch_view(happen(submitted(wide)), wide.id))
@@ -152,7 +152,7 @@ def test_json_is_the_document_itself(answer: str, capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out) == document
 
 
-def test_quiet_is_names_and_states(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_names_and_states(capsys: pytest.CaptureFixture[str]) -> None:
     quiet = QuietOutput()
     quiet.batches(BATCHES)
     quiet.batch(BATCH)
@@ -171,7 +171,7 @@ def test_quiet_is_names_and_states(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("output", [TableOutput(), JsonOutput(), QuietOutput()])
-def test_warnings_are_always_told_and_never_in_the_answer(
+def test_warnings_are_always_printed_but_never_into_the_answer(
     output: Output, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output.warn("the disk is full")
@@ -183,7 +183,7 @@ def test_json_wins_over_quiet() -> None:
     assert isinstance(make_output(as_json=False, quiet=True), QuietOutput)
 
 
-def test_progress_without_a_terminal_is_a_line_now_and_then(
+def test_without_a_terminal_progress_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -198,7 +198,7 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(
 
 
 @given(st.text() | st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl"])))
-def test_no_name_can_command_a_terminal_or_begin_a_line(name: str) -> None:
+def test_no_name_can_control_the_terminal_or_start_a_line(name: str) -> None:
     shown = printable(name)
     assert shown.isprintable()
     assert shown == name or not name.isprintable()
@@ -206,7 +206,7 @@ def test_no_name_can_command_a_terminal_or_begin_a_line(name: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 @settings(max_examples=25)
-def test_a_name_in_a_command_is_what_a_shell_takes_it_for(name: str) -> None:
+def test_a_shell_reads_a_name_in_a_command_as_that_name(name: str) -> None:
     typed = argument(name)
     assert typed.isprintable()
     said = subprocess.run(
@@ -218,7 +218,7 @@ def test_a_name_in_a_command_is_what_a_shell_takes_it_for(name: str) -> None:
     assert said.stdout.decode() == name
 
 
-def test_a_plain_name_in_a_command_stays_plain() -> None:
+def test_a_plain_name_is_not_quoted() -> None:
     assert argument("jane/sweep-3.b_1") == "jane/sweep-3.b_1"
     assert argument("my lab/it's") == """'my lab/it'"'"'s'"""
 

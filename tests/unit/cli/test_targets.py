@@ -13,7 +13,7 @@ from distribute_cli.targets import find_batch, find_target
 
 
 class Batches:
-    """A cluster that has these batches."""
+    """A cluster with these batches."""
 
     def __init__(self, *names: str) -> None:
         self._names = names
@@ -54,7 +54,7 @@ async def test_a_file_means_its_batch(tmp_path: Path, monkeypatch: pytest.Monkey
         ),
     ],
 )
-async def test_a_file_that_names_no_batch_is_told(text: str, told: str, tmp_path: Path) -> None:
+async def test_a_file_without_the_name_of_a_batch_is_reported(text: str, told: str, tmp_path: Path) -> None:
     path = tmp_path / "jobs.yaml"
     path.write_text(text)
     with pytest.raises(InputError) as caught:
@@ -62,12 +62,12 @@ async def test_a_file_that_names_no_batch_is_told(text: str, told: str, tmp_path
     assert str(caught.value) == f"{path}:{told}"
 
 
-async def test_a_file_that_is_not_there_is_told() -> None:
+async def test_a_missing_file_is_reported() -> None:
     with pytest.raises(InputError, match=r"none\.yaml: there is no such file"):
         await find_target(NONE, "none.yaml")
 
 
-async def test_a_batch_may_be_called_like_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_may_have_the_name_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: Any = Batches("jane/sweep.yaml", "~/b")
     monkeypatch.chdir(tmp_path)
     assert await find_target(reads, "jane/sweep.yaml") == BatchId("jane", "sweep.yaml")
@@ -80,7 +80,7 @@ async def test_a_batch_may_be_called_like_a_file(tmp_path: Path, monkeypatch: py
     assert await find_target(reads, "jane/sweep.yaml") == BatchId("joe", "mesh")
 
 
-async def test_a_bare_name_will_do_where_it_is_unique() -> None:
+async def test_a_bare_name_is_enough_if_it_is_unique() -> None:
     assert await find_batch(SOME, "mesh") == BatchId("joe", "mesh")
     with pytest.raises(Refused, match="2 batches are called 'sweep': name one of jane/sweep, joe/sweep"):
         await find_batch(SOME, "sweep")
@@ -89,12 +89,12 @@ async def test_a_bare_name_will_do_where_it_is_unique() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a//b", "a/..", "a/b/c/d", "a/" + "x" * 129, "a/b\0"])
-async def test_what_can_name_nothing_is_wrong_input(text: str) -> None:
+async def test_an_impossible_name_is_wrong_input(text: str) -> None:
     with pytest.raises(InputError):
         await find_target(NONE, text)
 
 
-async def test_a_job_is_no_batch() -> None:
+async def test_a_job_is_not_taken_for_a_batch() -> None:
     with pytest.raises(
         InputError, match="'jane/sweep/x' names a job; a batch is NAMESPACE/BATCH: jane/sweep"
     ):

@@ -42,13 +42,13 @@ def test_a_moment_without_a_zone_is_local() -> None:
         ("0", "--until: '0' is in the past"),
     ],
 )
-def test_what_is_no_moment_to_come_is_refused(written: str, told: str) -> None:
+def test_a_value_that_is_not_a_future_moment_is_refused(written: str, told: str) -> None:
     with pytest.raises(InputError) as caught:
         moment("--until", written, NOW)
     assert str(caught.value).startswith(told)
 
 
-def test_what_is_no_duration_or_size_is_refused_by_option() -> None:
+def test_a_wrong_duration_or_size_is_refused_and_the_option_named() -> None:
     assert (duration_s("--lost-after", "1m30s"), size_bytes("--memory", "1K")) == (90.0, 1024)
     with pytest.raises(InputError, match=r"^--lost-after: 'soon' "):
         duration_s("--lost-after", "soon")

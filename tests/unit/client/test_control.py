@@ -101,7 +101,7 @@ async def test_a_name_is_free_again_once_its_batch_is_deleted(cluster: Any) -> N
     assert cluster.types()[-2:] == ["deleted", "submitted"]
 
 
-async def test_who_is_second_to_submit_a_name_is_told(cluster: Any) -> None:
+async def test_the_second_to_submit_a_name_is_refused(cluster: Any) -> None:
     first, second = submit(cluster, JANE, SPEC, {}), submit(cluster, JANE, SPEC, {})
     outcomes = await asyncio.gather(first, second, return_exceptions=True)
     (refused,) = [outcome for outcome in outcomes if outcome is not None]
@@ -109,7 +109,7 @@ async def test_who_is_second_to_submit_a_name_is_told(cluster: Any) -> None:
     assert cluster.types() == ["submitted"]
 
 
-async def test_only_what_is_not_over_can_be_killed(cluster: Any) -> None:
+async def test_only_a_batch_or_job_that_is_not_over_can_be_killed(cluster: Any) -> None:
     queries = Queries(cluster)
     with pytest.raises(Refused, match="there is no batch lab/none"):
         await kill(cluster, queries, JANE, BatchId("lab", "none"))

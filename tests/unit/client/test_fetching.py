@@ -1,4 +1,4 @@
-"""Results come out of packs as they went in, each object is fetched once, what is there is not fetched."""
+"""Files come out of packs as they went in, each object is fetched once, and existing files are not."""
 
 from __future__ import annotations
 

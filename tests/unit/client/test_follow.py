@@ -30,7 +30,7 @@ def cluster(tmp_path: Path) -> Any:
     return MemoryCluster(tmp_path)
 
 
-async def test_an_end_that_the_fold_refuses_ends_no_waiting(cluster: Any) -> None:
+async def test_an_end_that_the_fold_refuses_is_not_believed(cluster: Any) -> None:
     told: list[tuple[str, int]] = []
 
     def note(found: BatchDocument) -> None:

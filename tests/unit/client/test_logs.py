@@ -66,7 +66,7 @@ async def test_output_is_followed_until_the_attempt_is_over(cluster: Any) -> Non
         assert [piece async for piece in pieces] == []
 
 
-async def test_an_attempt_that_is_not_there_is_told(cluster: Any) -> None:
+async def test_an_unknown_attempt_is_refused(cluster: Any) -> None:
     with pytest.raises(Refused, match="there is no batch lab/sweep"):
         await job_output(cluster, JOB)
     await cluster.say(make.joined(), make.submitted(SPEC))

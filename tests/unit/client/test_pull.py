@@ -83,7 +83,7 @@ async def stored_list(cluster: Any, *entries: dict[str, Any], **fields: Any) -> 
 
 
 @pytest.mark.parametrize("bad", BAD_ENTRIES, ids=lambda entry: str(entry.get("path"))[:20])
-async def test_a_bad_entry_is_named_and_all_others_come(
+async def test_a_bad_entry_is_reported_and_all_others_are_pulled(
     cluster: Any, bad: dict[str, Any], tmp_path: Path
 ) -> None:
     stored = await cluster.keep(CONTENT)
@@ -99,7 +99,7 @@ async def test_a_bad_entry_is_named_and_all_others_come(
     assert {path.name for path in tmp_path.iterdir()} == {"store", "out"}
 
 
-async def test_a_manifest_that_can_t_be_read_is_named_and_all_others_come(
+async def test_an_unreadable_manifest_is_reported_and_all_others_are_pulled(
     cluster: Any, tmp_path: Path
 ) -> None:
     stored = await cluster.keep(CONTENT)
@@ -121,7 +121,7 @@ async def test_a_manifest_that_can_t_be_read_is_named_and_all_others_come(
             assert (pulled.fetched + pulled.kept, pulled.problems) == (1, [])
 
 
-async def test_files_that_stand_in_each_other_s_way_are_named(cluster: Any, tmp_path: Path) -> None:
+async def test_files_in_each_other_s_way_are_reported(cluster: Any, tmp_path: Path) -> None:
     stored = await cluster.keep(CONTENT)
     await run(cluster, {"job1": left(file("a"), file("a/b"), file("c"), objects=(stored,)), "job2": None})
     _, pulled = await pull(cluster, tmp_path / "out")
@@ -130,7 +130,7 @@ async def test_files_that_stand_in_each_other_s_way_are_named(cluster: Any, tmp_
     assert "/lab/sweep/job1/a" in problem
 
 
-async def test_a_folder_that_can_t_hold_results_is_told_at_once(cluster: Any, tmp_path: Path) -> None:
+async def test_a_folder_that_can_t_hold_results_is_reported_at_once(cluster: Any, tmp_path: Path) -> None:
     stored = await cluster.keep(CONTENT)
     await run(cluster, {"job1": left(file("a"), objects=(stored,)), "job2": None})
     (tmp_path / "out").touch()

@@ -1,4 +1,4 @@
-"""What other machines sent never gets outside the folder that results are pulled into."""
+"""Whatever other machines sent, nothing is written outside the folder that results are pulled into."""
 
 from __future__ import annotations
 
@@ -96,17 +96,17 @@ def test_a_write_that_is_cut_off_leaves_nothing(tmp_path: Path) -> None:
     assert everything_in(tmp_path) == set()
 
 
-def test_names_that_are_no_text_arrive_as_they_were(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_kept(tmp_path: Path) -> None:
     write(TargetFolder(tmp_path), stored(b"a\xff/new\nline"), b"")
     assert (tmp_path / "a\udcff" / "new\nline").is_file()
 
 
-def test_the_longest_name_there_can_be_fits(tmp_path: Path) -> None:
+def test_the_longest_possible_name_fits(tmp_path: Path) -> None:
     write(TargetFolder(tmp_path), stored("x" * 255, b"1"), b"1")
     assert (tmp_path / ("x" * 255)).read_bytes() == b"1"
 
 
-def test_programs_stay_programs(tmp_path: Path) -> None:
+def test_executable_files_stay_executable(tmp_path: Path) -> None:
     target = TargetFolder(tmp_path)
     write(target, stored("run", b"#!", executable=True), b"#!")
     write(target, stored("data", b"#!"), b"#!")
@@ -114,7 +114,7 @@ def test_programs_stay_programs(tmp_path: Path) -> None:
     assert not (tmp_path / "data").stat().st_mode & stat.S_IXUSR
 
 
-def test_what_is_there_is_known_by_its_digest(tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_recognized_by_its_digest(tmp_path: Path) -> None:
     target = TargetFolder(tmp_path)
     file = stored("sub/out.txt", b"right")
     assert not target.holds(safe_parts(file), file)
@@ -124,7 +124,7 @@ def test_what_is_there_is_known_by_its_digest(tmp_path: Path) -> None:
     assert not target.holds(safe_parts(file), file)
 
 
-def test_what_is_there_is_made_executable_where_it_should_be(tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_made_executable_if_it_should_be(tmp_path: Path) -> None:
     target = TargetFolder(tmp_path)
     (tmp_path / "run").write_bytes(b"#!")
     assert target.holds((b"run",), stored("run", b"#!", executable=True))
@@ -132,7 +132,7 @@ def test_what_is_there_is_made_executable_where_it_should_be(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe", "socket"])
-def test_what_is_no_file_holds_no_file(tmp_path: Path, kind: str) -> None:
+def test_something_else_is_not_taken_for_the_file(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "out"
     if kind == "link":
         (tmp_path / "real").write_bytes(b"1")
@@ -168,14 +168,14 @@ def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
         ("/proc/none", "No such file"),
     ],
 )
-def test_a_folder_that_can_t_be_is_named(where: str, why: str, tmp_path: Path) -> None:
+def test_a_folder_that_can_t_be_made_is_named(where: str, why: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "nowhere").symlink_to("not-there")
     with pytest.raises(InputError, match=rf"{where}: can't hold results: {why}.*--save-dir$"):
         TargetFolder(tmp_path / where).make_folder((b"job",))
 
 
-def test_links_are_made_anew_and_kept_where_right(tmp_path: Path) -> None:
+def test_a_wrong_link_is_replaced_and_a_right_one_kept(tmp_path: Path) -> None:
     target = TargetFolder(tmp_path)
     target.make_link((b"link",), "old")
     target.make_link((b"link",), "new")

@@ -1,4 +1,4 @@
-"""What keeps an input from being stored is told as what it is, however many are sent at once."""
+"""If an input can't be stored, the error names the cause, however many are sent at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_every_input_is_stored(sources: dict[str, Path], tmp_path: Path) -
     assert {path.name for path in (tmp_path / "store/inputs").iterdir()} == set(sources)
 
 
-async def test_a_file_that_changed_meanwhile(sources: dict[str, Path], tmp_path: Path) -> None:
+async def test_a_file_that_changed_after_it_was_listed(sources: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "in-7").write_text("changed")
     with pytest.raises(IntegrityError):
         await upload(FileStore(tmp_path / "store"), sources, tell_nobody)
