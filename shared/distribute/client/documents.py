@@ -102,13 +102,30 @@ class NodesDocument(TypedDict):
     nodes: list[NodeDocument]
 
 
+class Amounts(TypedDict):
+    """What a job asks for, or a node has."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: int
+
+
+class TooLarge(TypedDict):
+    """What a job asks for, and the most that any capable node has of each."""
+
+    asked: Amounts
+    most: Amounts
+
+
 class MatchDocument(TypedDict):
     """How many of the `nodes` fit each shape of job, and how many nodes have each capability.
 
-    `problem` says why some job could run on none of them; None: every job could run somewhere.
+    `problem` says why some job could run on none of them; None: every job could run somewhere. `too_large` is
+    there if the job asks for too much.
     """
 
     nodes: int
     fit: list[int]
     capabilities: dict[str, int]
     problem: str | None
+    too_large: NotRequired[TooLarge | None]

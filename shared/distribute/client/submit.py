@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from distribute.client.batch_log import read_standing
 from distribute.client.control import delete
 from distribute.client.upload import OnBytes, upload
-from distribute.client.words import argument, printable
+from distribute.client.words import argument, counted, printable
+from distribute.config.units import format_size
 from distribute.core.errors import Conflict, LogReplaced, Refused
 from distribute.core.events import Submitted
 from distribute.core.fold_batch import needs
 from distribute.core.recorded import Guard
 
 if TYPE_CHECKING:
-    from distribute.client.documents import MatchDocument
+    from distribute.client.documents import Amounts, MatchDocument
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
@@ -37,7 +38,8 @@ class Fit(NamedTuple):
     @property
     def problem(self) -> str | None:
         """Why some job could run on none of the nodes. None: each could run somewhere."""
-        return self.match["problem"]
+        too_large = self.match.get("too_large")
+        return self.match["problem"] if too_large is None else _too_large(**too_large)
 
 
 async def check(queries: Queries, spec: BatchSpec) -> Fit:
@@ -100,6 +102,25 @@ async def submit(
             noise_seq = 0
         else:
             return
+
+
+def _too_large(asked: Amounts, most: Amounts) -> str:
+    """`no node has 4 cpus and 2G for one job: at most 1 cpu and 23.5G`."""
+    wanted = f"{_amounts(asked, asked)} for one job"
+    has_cpus, has_gpus = asked["cpus"] <= most["cpus"], asked["gpus"] <= most["gpus"]
+    if has_cpus and has_gpus and asked["memory_bytes"] <= most["memory_bytes"]:
+        return f"no single node has {wanted}"
+    return f"no node has {wanted}: at most {_amounts(most, asked)}"
+
+
+def _amounts(amounts: Amounts, asked: Amounts) -> str:
+    """`4 cpus, 2G and 1 GPU`: of everything that is asked for."""
+    parts = [counted(amounts["cpus"], "cpu")]
+    if asked["memory_bytes"]:
+        parts.append(format_size(amounts["memory_bytes"]))
+    if asked["gpus"]:
+        parts.append(counted(amounts["gpus"], "GPU"))
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _resources(shape: Shape) -> dict[str, int] | None:

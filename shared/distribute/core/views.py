@@ -110,35 +110,43 @@ def why_view(agenda: Agenda, batch_id: BatchId, job: str) -> Json:
 def match_view(state: State, capabilities: frozenset[str], shapes: Sequence[Resources | None]) -> Json:
     """How many of the nodes could ever run jobs of these shapes, and which capabilities there are.
 
-    `problem` says, where a shape fits no node at all, why.
+    `problem` says why some shape fits no node at all. If it is too large, `too_large` says what it asks for
+    and the most that any capable node has of each.
     """
     nodes = [node for node in state.nodes.values() if node.presence == "here"]
     wanted = [Shape.of(capabilities, resources) for resources in shapes]
     offered = Counter(capability for node in nodes for capability in node.capabilities)
     fit = [sum(never(node, shape) is None for node in nodes) for shape in wanted]
-    problem = next(
-        (_why_none(nodes, shape) for shape, count in zip(wanted, fit, strict=True) if not count), None
-    )
-    counted = dict(sorted(offered.items()))
-    return {"nodes": len(nodes), "fit": fit, "capabilities": counted, "problem": problem}
+    misfit = next((shape for shape, count in zip(wanted, fit, strict=True) if not count), None)
+    problem, too_large = (None, None) if misfit is None else _why_none(nodes, misfit)
+    return {
+        "nodes": len(nodes),
+        "fit": fit,
+        "capabilities": dict(sorted(offered.items())),
+        "problem": problem,
+        "too_large": too_large,
+    }
 
 
-def _why_none(nodes: Sequence[NodeState], shape: Shape) -> str:
+def _why_none(nodes: Sequence[NodeState], shape: Shape) -> tuple[str, Json | None]:
+    """Why no node could run a shape; if it is too large, also what it asks for and what there is."""
     if not nodes:
-        return "no node has joined yet"
+        return "no node has joined yet", None
     offered = frozenset[str]().union(*(node.capabilities for node in nodes))
     missing = sorted(shape.capabilities - offered)
     if missing:
         names = ", ".join(missing)
-        return f"no node has the capability {names}; there are: {', '.join(sorted(offered)) or 'none'}"
+        return f"no node has the capability {names}; there are: {', '.join(sorted(offered)) or 'none'}", None
     able = [node for node in nodes if shape.capabilities <= node.capabilities]
     if not able:
-        return f"no single node has all of: {', '.join(sorted(shape.capabilities))}"
-    return (
-        f"no node with these capabilities is large enough for {shape.cpus} cpus, {shape.memory_bytes} bytes"
-        f" of memory and {shape.gpus} GPUs; the largest have {max(node.cpus for node in able)} cpus,"
-        f" {max(node.memory_bytes for node in able)} bytes and {max(len(node.gpus) for node in able)} GPUs"
-    )
+        return f"no single node has all of: {', '.join(sorted(shape.capabilities))}", None
+    asked = {"cpus": shape.cpus, "memory_bytes": shape.memory_bytes, "gpus": shape.gpus}
+    most = {
+        "cpus": max(node.cpus for node in able),
+        "memory_bytes": max(node.memory_bytes for node in able),
+        "gpus": max(len(node.gpus) for node in able),
+    }
+    return "no node is large enough", {"asked": asked, "most": most}
 
 
 def batch_document(batch: BatchState) -> Json:
