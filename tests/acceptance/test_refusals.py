@@ -93,8 +93,8 @@ async def test_replacing_a_batch_that_runs_ends_it_first(lab: Lab) -> None:
         "waits": {"command": "true", "resources": {"cpus": 2}},
     }
     await lab.add(command_batch("lab/replaced", running))
-    for job in ("job", "gone"):
-        await lab.event("started", batch="lab/replaced", where=lambda event, job=job: event.job == job)
+    await lab.event("started", batch="lab/replaced", where=lambda event: event.job == "job")
+    await lab.event("finished", batch="lab/replaced", where=lambda event: event.job == "gone")
     replaced = await lab.add(one_job("lab/replaced", "new"), "--replace")
     assert "lab/replaced is submitted: 1 job\n" in replaced.out
     seq = (await lab.event("deleted", batch="lab/replaced")).seq
