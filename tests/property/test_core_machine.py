@@ -21,7 +21,6 @@ from distribute.core.explain import obstacle_at
 from distribute.core.fold import apply
 from distribute.core.ids import JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
-from distribute.core.overdue import find_overdue
 from distribute.core.recorded import Append, Guard, Recorded, guard_scope
 from distribute.core.specs import Resources
 from distribute.core.state import ENDED, BatchState, JobKey, State, Status
@@ -66,7 +65,7 @@ class Scheduler:
             node = self.agenda.state.nodes[name]
             has = tuple(self.agenda.state.batches[key.batch].attempt_id(key.row) for key in node.attempts)
             self.agenda.hear(Beat(node=name, incarnation=node.incarnation, load=0.0, running=has))
-        self.agenda.overdue = find_overdue(self.agenda.state, self.agenda.queues, self.agenda.nodes_for)
+        self.agenda.look_for_overdue()
         return decide(self.agenda, now, make.new_id)
 
 

@@ -123,7 +123,15 @@ class Agenda:
         self.pass_time(now)
         if self.liveness.tick(now):
             self._touch_all_nodes()
-        self.overdue = find_overdue(self.state, self.queues, self.nodes_for)
+        self.look_for_overdue()
+
+    def look_for_overdue(self) -> None:
+        """See what has waited for too long. Whom an assignment is under way to has not."""
+        served = set()
+        for event in self.pending.assignments():
+            batch = self.state.batches[event.batch_id]
+            served.add((batch.user, batch.group_of(batch.rows[event.job]).shape))
+        self.overdue = find_overdue(self.state, self.queues, self.nodes_for, served)
 
     def plan(self, event: ev.Event) -> None:
         """Count an event that is being appended as done, until it comes back or is dropped."""

@@ -8,7 +8,7 @@ reservation that goes by rank lasts only while it is their turn.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import itemgetter
 
 from distribute.core.node_order import NodeOrder
@@ -24,8 +24,11 @@ Overdue = dict[int, list[Waiter]]
 """At each priority, who has waited for too long; the longest first."""
 
 
-def find_overdue(state: State, queues: Queues, nodes_for: Mapping[Shape, NodeOrder]) -> Overdue:
-    """What is overdue as of the last event's time, where there are nodes for it.
+def find_overdue(
+    state: State, queues: Queues, nodes_for: Mapping[Shape, NodeOrder], served: Collection[Waiter]
+) -> Overdue:
+    """What is overdue as of the last event's time, where there are nodes for it. `served`: whom an assignment
+    is under way to.
 
     Costs a microsecond a lane: to be looked at every second or so, not in every decision.
     """
@@ -39,7 +42,8 @@ def find_overdue(state: State, queues: Queues, nodes_for: Mapping[Shape, NodeOrd
                 batch = state.batches[batch_id]
                 served_at = usage.served.get(shape, 0.0) if usage is not None else 0.0
                 since = max(served_at, batch.submitted_at)
-                if state.time - since > OVERDUE_S and not nodes_for[shape].names <= batch.build_failed.keys():
+                is_overdue = state.time - since > OVERDUE_S and (queue.user, shape) not in served
+                if is_overdue and not nodes_for[shape].names <= batch.build_failed.keys():
                     waiting.append((since, seq, queue.user, shape))
         if waiting:
             waiting.sort(key=itemgetter(0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from distribute.core import events as ev
@@ -59,6 +60,11 @@ class Pending:
     def drop(self, scope: Scope) -> list[ev.Event]:
         """Nothing about this is under way any more."""
         return self._take(scope, len(self.of_scope.get(scope, ())))
+
+    def assignments(self) -> Iterator[ev.Assigned]:
+        """The assignments that are under way."""
+        for events in self.of_scope.values():
+            yield from (event for event in events if isinstance(event, ev.Assigned))
 
     def of_batch(self, batch_id: BatchId) -> list[Scope]:
         """The jobs of a batch about which something is under way."""
