@@ -37,6 +37,7 @@ BATCHES = ("a", "b", "c")
 SHARES = (None, Resources(cpus=1), Resources(cpus=2), Resources(cpus=1, gpus=1))
 
 TOO_LATE = (
+    "there is no such batch",
     "there is no such job",
     "the batch is over",
     "jobs of the batch are in flight",

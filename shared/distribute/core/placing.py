@@ -59,6 +59,8 @@ class _Round:
         """Whose first job has reserved a node by its rank."""
         self._overdue_on: set[str] = set()
         """Of these, the nodes that are kept for what is overdue, and therefore not for GPU work."""
+        self._overdue_for: set[Waiter] = set()
+        """What they are kept for."""
         self._priority = 0
         self._open = list(self._agenda.nodes_for)
 
@@ -72,10 +74,9 @@ class _Round:
             return has, queue.first, queue
 
         for self._priority in sorted(agenda.queues.by_priority, reverse=True):
+            self._reserve_for_what_is_overdue()
             if not self._has_room():
-                return True
-            overdue = agenda.overdue.get(self._priority, [])
-            reserved_for = self._reserve_for_one_of(overdue)
+                continue
             ranking = [rank(queue) for queue in agenda.queues.by_priority[self._priority].values()]
             heapq.heapify(ranking)
             while ranking and self._has_room():
@@ -83,12 +84,8 @@ class _Round:
                 placed = self._serve(queue)
                 if placed is None:
                     continue
-                served = (queue.user, placed)
-                if served in overdue:
-                    overdue.remove(served)
-                    if served == reserved_for:
-                        return False
-                if queue is self._reserved_by or is_gpu_work(placed):
+                was_reserved = self._note_served((queue.user, placed))
+                if was_reserved or queue is self._reserved_by or is_gpu_work(placed):
                     return False
                 if queue.lanes:
                     heapq.heappush(ranking, rank(queue))  # its person has more of the lab now
@@ -114,16 +111,24 @@ class _Round:
                 self._reserved_by = queue
         return None
 
-    def _reserve_for_one_of(self, overdue: list[Waiter]) -> Waiter | None:
-        """Keep a node for the first of these that one can be kept for."""
+    def _reserve_for_what_is_overdue(self) -> None:
+        """At this priority, keep a node for whoever has waited longest of those that one can be kept for."""
         people = self._agenda.queues.by_priority[self._priority]
-        for user, shape in overdue:
+        for user, shape in self._agenda.overdue.get(self._priority, ()):
             lane = people[user].lanes.get(shape) if user in people else None
             name = self._reserve(shape, lane, is_overdue=True) if lane else None
             if name is not None:
                 self._overdue_on.add(name)
-                return user, shape
-        return None
+                self._overdue_for.add((user, shape))
+                self._open.append(shape)  # it may use what is kept for GPU work now
+                return
+
+    def _note_served(self, waiter: Waiter) -> bool:
+        """A job was given away: its person's jobs of its shape are not overdue. Was a node kept for them?"""
+        for overdue in self._agenda.overdue.values():
+            if waiter in overdue:
+                overdue.remove(waiter)
+        return waiter in self._overdue_for
 
     def _usable(self, shape: Shape) -> Iterator[str]:
         """The nodes that fit the shape and may be used for it, the best first."""
