@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from acceptance.lab import command_batch, open_lab
+from distribute.core.ids import AttemptId
 from integration.standstill import standing_still
 
 HELD_UP_S = 13.0
@@ -29,7 +30,7 @@ async def test_what_has_ended_is_stored_and_reported_however_long_it_takes(tmp_p
             await asyncio.sleep(HELD_UP_S)  # it is held up: that is what is tested
         assert await lab.processes.ended("node") == 0
         leaving = await lab.event("leaving", node="node", after=started.seq)
-        assert leaving.event.keeps == ("lab/long/job",)
+        assert leaving.event.keeps == (AttemptId("lab", "long", "job", 1),)
         await lab.event("left", node="node", after=leaving.seq)
         await lab.over("lab/long")
         view = (await lab.jobs("lab/long"))["job"]
