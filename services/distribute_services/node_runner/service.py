@@ -65,7 +65,10 @@ class NodeRunner(Generic[P, R]):
         self._idle = asyncio.Event()
         """Set when the node is leaving and has no attempt any more."""
         self._over = asyncio.Event()
-        self._unreadable: asyncio.Future[UnreadableEvent] = asyncio.get_running_loop().create_future()
+        self._unreadable: UnreadableEvent | None = None
+        """What keeps this node from reading on."""
+        self._cannot_read_on = asyncio.Event()
+        """Set when it can't read on."""
         self._work = Work(host, Batches(cluster.log), tell=self._tell, clock=clock)
         self._facts = Facts(cluster.log)
         self._announcements: deque[ev.Event] = deque()
@@ -113,8 +116,8 @@ class NodeRunner(Generic[P, R]):
             await self._speak_out(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
             for reading in self._reading:
                 reading.cancel()
-        if self._unreadable.done() and not stop.is_set():
-            raise self._unreadable.result()
+        if self._unreadable is not None and not stop.is_set():
+            raise self._unreadable
 
     async def _begin(self) -> int:
         """Clear the computer. Returns the sequence of the log's last event."""
@@ -140,7 +143,7 @@ class NodeRunner(Generic[P, R]):
         """Return once the disk is full, or there is no more to do with a log that can't be read on."""
 
         async def done_with_the_log() -> None:
-            await self._unreadable
+            await self._cannot_read_on.wait()
             await self._idle.wait()
 
         causes = {asyncio.ensure_future(self._host.full()), asyncio.ensure_future(done_with_the_log())}
@@ -182,7 +185,8 @@ class NodeRunner(Generic[P, R]):
                 self._do(self._machine.log_replaced(after))
             except UnreadableEvent as error:
                 log.error("%s: no new jobs are taken; this node leaves when it has none", error)  # noqa: TRY400
-                self._unreadable.set_result(error)
+                self._unreadable = error
+                self._cannot_read_on.set()
                 self._do(self._machine.retire())
                 await asyncio.Event().wait()  # a supervised task must not end by itself
 

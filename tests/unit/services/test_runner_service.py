@@ -170,6 +170,13 @@ async def test_a_node_that_can_not_read_on_ends_what_it_has_and_leaves() -> None
             await asyncio.wait_for(node.task, WITHIN_S)
 
 
+async def test_a_node_whose_disk_is_full_leaves_without_an_error() -> None:
+    async with running_node() as node:
+        node.host.is_full.set()
+        await node.event("left")
+        await asyncio.wait_for(asyncio.shield(node.task), WITHIN_S)
+
+
 async def test_a_build_is_reported_in_its_own_scope() -> None:
     async with running_node() as node:
         await begin(node, "job1", spec=make.batch(build="make"))
