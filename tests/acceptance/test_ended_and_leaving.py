@@ -26,7 +26,7 @@ async def test_what_has_ended_is_stored_and_reported_however_long_it_takes(tmp_p
             await lab.node_is_idle("node")
             await asyncio.sleep(1)  # nothing tells that the upload has begun
             os.kill(lab.processes.pids["node"], signal.SIGTERM)
-            await lab.logged("node", "leaves once what has ended is stored and reported")
+            await lab.logged("node", "leaving once the results of lab/long/job are stored")
             await asyncio.sleep(HELD_UP_S)  # it is held up: that is what is tested
         assert await lab.processes.ended("node") == 0
         leaving = await lab.event("leaving", node="node", after=started.seq)

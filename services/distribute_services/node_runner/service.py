@@ -41,8 +41,8 @@ AT_ONCE_S = 2.0
 """The same, when it was told to skip the graceful part."""
 _NAMED = 5
 _WAITS = (
-    "leaves once what has ended is stored and reported, however long that takes: %d jobs (%s); told again to"
-    " end, it gives them back, and they run once more"
+    "leaving once the results of %s are stored and reported, however long that takes. If told to end once more,"
+    " this node gives these jobs back, and they run again"
 )
 
 
@@ -132,7 +132,9 @@ class NodeRunner(Generic[P, R]):
         await unless_stopped(stop, self._cause_to_leave())
         self._do(self._machine.leave())
         if ended := self._machine.ended:
-            log.warning(_WAITS, len(ended), ", ".join(str(attempt.job) for attempt in ended[:_NAMED]))
+            names = [str(attempt.job) for attempt in ended[:_NAMED]]
+            more = [f"{len(ended) - _NAMED} more"] if len(ended) > _NAMED else []
+            log.warning(_WAITS, ", ".join([*names, *more]))
         await unless_stopped(stop.at_once, self._idle.wait())
         await self._end_all()
         self._do(self._machine.left())
@@ -167,7 +169,7 @@ class NodeRunner(Generic[P, R]):
             return
         _, late = await asyncio.wait(words, timeout=patience_s)
         if late:
-            log.warning("left without a word: the broker did not answer within %g s", patience_s)
+            log.warning("left without telling the cluster: the broker did not answer within %g s", patience_s)
         if self._announcing is not None:
             self._announcing.cancel()
 
@@ -361,6 +363,6 @@ def _told(has: Capacity) -> str:
 
 def _two_of_a_name(name: str) -> str:
     return (
-        f"another node-runner, on another computer or in another folder, is the node {name!r}: give one of"
-        " them another --name; or, where that one was killed just now, try again in a quarter of a minute"
+        f"the name {name!r} is in use by another node-runner, on another computer or in another folder."
+        " Set 'name:' in node.yaml (or --name); after a crash, try again in 15 s"
     )

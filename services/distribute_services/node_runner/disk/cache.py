@@ -1,7 +1,7 @@
-"""Inputs on this computer's disk, by digest: what a hundred batches share is fetched once.
+"""Inputs on this computer's disk, by digest: a file that a hundred batches share is fetched once.
 
-`<folder>/<first two digits>/<sha256>`. The files themselves are the cache's whole memory, so it
-survives a restart; the time of last access is the time of last use. One process uses a folder.
+A file lies at `<folder>/<first two digits>/<sha256>`. The cache keeps no other record, so it survives a
+restart: the time of last access is the time of last use. Only one process uses a folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(slots=True)
 class _Entry:
-    """`checked`: how the file looked when this process last knew its digest to be right (None: never)."""
+    """`checked` is how the file looked when this process last checked its digest; None: never."""
 
     size_bytes: int
     checked: tuple[int, int, int] | None = None
@@ -52,10 +52,10 @@ class InputCache:
         self._load()
 
     async def get(self, sha256: str, size_bytes: int) -> Path:
-        """The file with this digest, fetched if it isn't here. Read-only; evicted in its turn, unless leased.
+        """The file with this digest, which is fetched if it isn't here. Do not write to it.
 
-        A file from an earlier run, or one that looks different since, is trusted after its digest
-        was checked. Callers at the same time share one fetch.
+        The cache may evict the file later, unless it is leased. It checks the digest of a file that an
+        earlier run left, or that looks different now. Callers at the same time share one fetch.
 
         Raises:
             IntegrityError: the store's content is missing or damaged.
@@ -72,11 +72,11 @@ class InputCache:
             )
             self._fetches[sha256] = fetch
             fetch.add_done_callback(lambda done: self._fetched(sha256, done))
-        return await asyncio.shield(fetch)  # a caller that gives up doesn't take it from the others
+        return await asyncio.shield(fetch)  # the other callers still want it if this one is cancelled
 
     @contextlib.asynccontextmanager
     async def lease(self, files: Iterable[InputFile]) -> AsyncIterator[dict[str, Path]]:
-        """Where these files are, by digest. None of them is evicted until the lease is over. See `get`."""
+        """The paths of these files, by digest. None of them is evicted while the context lasts. See `get`."""
         wanted = {file.sha256: file.size_bytes for file in files}
         self._leases.update(wanted.keys())
         try:
@@ -94,7 +94,7 @@ class InputCache:
         return self._folder / sha256[:2] / sha256
 
     def _load(self) -> None:
-        """Take up what an earlier run left, oldest use first; remove its half-fetched files."""
+        """Take over the files of an earlier run, oldest use first. Remove those that it had half fetched."""
         found = []
         for path in self._folder.glob("*/*"):
             if _DIGEST.fullmatch(path.name) and path.parent.name == path.name[:2]:
@@ -156,7 +156,7 @@ class InputCache:
             log.debug("input %s could not be fetched", sha256, exc_info=done.exception())
 
     def _make_room(self, needed_bytes: int) -> None:
-        """Evict what was not used for longest, until `needed_bytes` more fit or the rest is in use."""
+        """Evict the least recently used files until `needed_bytes` more fit, or the rest is in use."""
         while self.size_bytes + needed_bytes > self._max_bytes:
             oldest = next((sha256 for sha256 in self._entries if not self._leases[sha256]), None)
             if oldest is None:
@@ -164,7 +164,7 @@ class InputCache:
             self._remove(oldest)
 
     def evict_unused(self) -> bool:
-        """Evict all that is not in use; False where there was nothing."""
+        """Evict every file that is not in use. False if there was none."""
         unused = [sha256 for sha256 in self._entries if not self._leases[sha256]]
         for sha256 in unused:
             self._remove(sha256)

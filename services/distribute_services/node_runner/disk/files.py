@@ -1,4 +1,4 @@
-"""Copies and removals of files and folders, for workspaces."""
+"""Copying and removing files and folders of workspaces."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NO_COPY_FILE_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP
 
 @contextlib.contextmanager
 def disk_errors(what: object) -> Iterator[None]:
-    """Turns what the disk says no with inside the block into this tool's errors, naming `what`.
+    """Translate OSErrors raised in the block. The error names `what`.
 
     Raises:
         StorageFull: no space left, or over quota.
@@ -36,9 +36,9 @@ def disk_errors(what: object) -> Iterator[None]:
 
 
 def copy_file(source: Path, target: Path, *, executable: bool) -> None:
-    """Make `target`, which must not exist, a copy of a file. Shares the disk's blocks where it can.
+    """Copy a file to `target`, which must not exist. Shares blocks of the disk if the file system can.
 
-    Never a hard link: who changes the copy in place must not change the source.
+    Never makes a hard link: a job that changes its copy must not change the source.
 
     Raises:
         StorageFull, DistributeError: as in `disk_errors`.
@@ -60,14 +60,14 @@ def copy_file(source: Path, target: Path, *, executable: bool) -> None:
 
 
 async def clone_folder(source: Path, target: Path) -> None:
-    """Copy all that is in `source` into the folder `target`. Links stay links, modes and times are kept.
+    """Copy everything in `source` into the folder `target`. Links stay links; modes and times are kept.
 
-    Blocks of the disk are shared where they can be. By GNU cp, which knows sparse files, pipes, and
-    names in any encoding.
+    Runs GNU cp, which knows sparse files, pipes, and names in any encoding, and shares blocks of the disk
+    if the file system can.
 
     Raises:
         StorageFull: there is no room for it.
-        DistributeError: for another reason.
+        DistributeError: it failed for another reason.
     """
     command = ["cp", "-a", "--reflink=auto", "--", f"{source}/.", f"{target}/"]
     problem = await _run(*command)
@@ -79,9 +79,9 @@ async def clone_folder(source: Path, target: Path) -> None:
 
 
 async def remove_folder(folder: Path) -> None:
-    """Remove a folder, whatever its names, depth and modes. What resists is logged and stays.
+    """Remove a folder, whatever its names, depth and modes. If that fails, log it; the folder stays.
 
-    By rm, which goes down any depth; shutil.rmtree holds a descriptor open for each level.
+    Runs rm, which goes down any depth: shutil.rmtree holds a descriptor open for each level.
     """
     command = ("rm", "-rf", "--one-file-system", "--", str(folder))
     if await _run(*command) is None:
@@ -92,19 +92,19 @@ async def remove_folder(folder: Path) -> None:
 
 
 async def folder_bytes(folder: Path) -> int:
-    """How much of the disk is taken by what lies in a folder."""
+    """How many bytes of the disk the content of a folder takes."""
     _, said, _ = await _output("du", "--summarize", "--block-size=1", "--one-file-system", "--", f"{folder}/")
     return int(said.split(b"\t")[0] or 0)
 
 
 async def folder_files(folder: Path) -> int:
-    """How many of the disk's files, folders among them, lie in a folder."""
+    """How many files and folders a folder holds."""
     _, said, _ = await _output("du", "--summarize", "--inodes", "--one-file-system", "--", f"{folder}/")
     return int(said.split(b"\t")[0] or 0)
 
 
 async def _run(*command: str) -> str | None:
-    """Run a command; what it complained about, or None where it succeeded."""
+    """Run a command. Returns what it complained about; None if it succeeded."""
     code, _, complaint = await _output(*command)
     if code == 0:
         return None
@@ -112,14 +112,14 @@ async def _run(*command: str) -> str | None:
 
 
 async def _output(*command: str) -> tuple[int | None, bytes, bytes]:
-    """Run a command; its exit code, what it said, and what it complained about."""
+    """Run a command. Returns its exit code, its output and its complaints."""
     process = await asyncio.create_subprocess_exec(
         *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env={**os.environ, "LC_ALL": "C"}
     )
     try:
         said, complaint = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()  # it would go on making what is about to be removed
+        process.kill()  # it would go on writing to a folder that is about to be removed
         await process.wait()
         raise
     return process.returncode, said, complaint

@@ -1,9 +1,9 @@
-"""The room for work on this computer's disk: who waits for it, and when there is none at all.
+"""The room for work on this computer's disk: who waits for it, and what happens when there is none.
 
-That a disk is full is seldom the fault of the job that finds it so. A job that does not fit beside the
-others waits until one of them has gone. Where there are no others, either the job is too large for this
-computer, which is its own failure; or the disk is full of what is not this tool's, and then the node has
-nothing to lend: it leaves, its jobs go elsewhere, and it joins again once there is room.
+A full disk is seldom the fault of the job that meets it. A job that does not fit beside the others waits
+until one of them is gone. If there are no others, either the job is too large for this computer, and
+fails; or files that are not this tool's fill the disk. Then the node has nothing to lend: it leaves, its
+jobs run elsewhere, and it joins again once there is room.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ log = logging.getLogger(__name__)
 NEEDED_BYTES = 256 << 20
 NEEDED_FILES = 1000
 NEEDED_SHARE = 0.01
-"""With less than this much, or this share of a small disk, free, no work is begun: it could hardly print."""
+"""No work begins with less free than this much, or this share of a small disk: it could hardly print."""
 
 LOOK_EVERY_S = 5.0
 
 
 class Room:
-    """Room in `folder`, where nothing is but this node's workspaces.
+    """The room in `folder`, which holds nothing but this node's workspaces.
 
-    `is_busy`: does an attempt hold some of it? `on_full`: there is none for any work.
+    `is_busy` tells whether an attempt has a workspace. `on_full` is called if no work has room.
     """
 
     def __init__(
@@ -57,16 +57,16 @@ class Room:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def give(self, make: Callable[[], Awaitable[Workspace]]) -> Workspace:
-        """What `make` makes, as soon as there is room for it. About 5 µs where there is.
+        """Call `make` as soon as there is room for what it makes. Takes about 5 µs if there is.
 
         Raises:
-            StorageFull: there is none, though nothing else of this node takes any.
+            StorageFull: there is no room, although nothing else of this node takes any.
         """
         try:
             return await self._try(make)
         except StorageFull as error:
             log.info("%s: waiting for room", error)
-            self._say_freed()  # what it had made is gone again: another may have failed for that alone
+            self._say_freed()  # `make` removed what it had made: another may fit now
         async with self._tight:  # one at a time: two that each fit alone must not keep each other out
             while True:
                 freed = self._freed
@@ -82,7 +82,7 @@ class Room:
 
     @contextlib.contextmanager
     def freeing(self) -> Iterator[None]:
-        """While something that takes room is being removed."""
+        """Enter while removing something that takes room."""
         self._changing += 1
         try:
             yield
@@ -109,7 +109,7 @@ class Room:
         return not self._cache.evict_unused() or not _free(self._folder).has(_needed(self._folder))
 
     async def _is_full(self) -> bool:
-        """Would there be too little even with nothing of this node's on the disk?"""
+        """Whether there would be too little room even if this node had nothing on the disk."""
         ours = Space(await folder_bytes(self._folder), await folder_files(self._folder))
         free = _free(self._folder)
         all_there_is = Space(free.size_bytes + ours.size_bytes, free.files + ours.files)
@@ -124,7 +124,7 @@ class Room:
 
 
 class Space(NamedTuple):
-    """Room for so many bytes in so many files."""
+    """Room for some bytes in some number of files."""
 
     size_bytes: int
     files: int
@@ -139,7 +139,8 @@ def _free(folder: Path) -> Space:
 
 
 def _needed(folder: Path) -> Space:
-    """A file system without a limit of files, as btrfs, has 0 of them in all: a share of that is no need."""
+    """How much has to be free. A file system without a limit of files, as btrfs, says that it has 0 in all:
+    the share of that is 0, too."""
     disk = os.statvfs(folder)
     return Space(
         min(NEEDED_BYTES, int(disk.f_blocks * disk.f_frsize * NEEDED_SHARE)),

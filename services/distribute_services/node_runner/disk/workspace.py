@@ -1,8 +1,8 @@
 """The private folder in which a build, or an attempt of a job, runs.
 
-A workspace is a slot, `<root>/<n>/`, that holds `job/` (the working directory) and `stdout`. Slots
-are numbered, not named after jobs: their paths are short, and hold nothing that a shell, a makefile
-or `apptainer --bind` could trip over.
+A workspace is a slot, `<root>/<n>/`, that holds `job/` (the working directory) and `stdout`. Slots have
+numbers, not the names of jobs, so their paths are short and hold nothing that a shell, a makefile or
+`apptainer --bind` could stumble over.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Workspaces:
             return workspace
         try:
             if built is not None:
-                workspace.input.rmdir()  # the build may have left something else under these names
+                workspace.input.rmdir()  # the build may have made something else of these
                 workspace.save.rmdir()
                 await clone_folder(built.folder, workspace.folder)
                 await remove_folder(workspace.save)
@@ -116,7 +116,7 @@ class Workspaces:
 
 
 def _lay_out(workspace: Workspace, recipe: Recipe, cached: dict[str, Path]) -> None:
-    """Make the folders and copy the files. A build may have left anything under their names."""
+    """Make the folders and copy the files. A build may have left anything at their paths."""
     with disk_errors(workspace.folder):
         workspace.folder.chmod(_FOLDER_MODE)
         more = (workspace.folder / name for name in recipe.folders)

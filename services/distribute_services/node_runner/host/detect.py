@@ -1,4 +1,4 @@
-"""What this computer is, for `joined`, and what it is doing, for heartbeats."""
+"""What this computer has to lend, and what it is doing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from distribute_services.node_runner.host.port import Capacity, Figures
 log = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 10.0
-"""A program asked about this computer that takes longer counts as broken. `nvidia-smi` can take 3 s."""
+"""Max. seconds that a program may take to tell about this computer. `nvidia-smi` can take 3 s."""
 
 GPU_FIGURES_EVERY_S = 30.0
 """`nvidia-smi` costs 20 ms to 1 s of a core: too much for every beat."""
@@ -40,10 +40,10 @@ async def detect(
     gpus: tuple[str, ...] | None = None,
     capabilities: frozenset[str] = frozenset(),
 ) -> Capacity:
-    """What this process may use of this computer. What is given is taken as given.
+    """What this process may use of this computer. Arguments replace what would be detected.
 
-    To `capabilities` are added `apptainer`, `gpu`, and `python3.N` (the `python3` that jobs would get),
-    each where it is there.
+    Adds to `capabilities`: `apptainer`, `gpu`, and `python3.N` (the `python3` that jobs would get), if this
+    computer has them.
     """
     if gpus is None:
         gpus = tuple(await _nvidia("name"))
@@ -69,23 +69,23 @@ def default_node_name() -> str:
 
 
 class Sampler:
-    """Takes the figures of heartbeats. `has_gpus`: ask about GPUs, too."""
+    """Measures for the heartbeats. `has_gpus`: measure GPUs, too."""
 
     def __init__(self, work_dir: Path, *, has_gpus: bool) -> None:
         self._work_dir = work_dir
         self._has_gpus = has_gpus
         self._gpu_percent: tuple[float, ...] = ()
         self._gpus_asked_at = -math.inf
-        psutil.cpu_percent(None)  # the first call only sets the mark from which the next one counts
+        psutil.cpu_percent(None)  # the next call measures from this one on
 
     async def sample(self) -> Figures:
-        """The figures now; `cpu_percent` since the last call. About 100 µs, GPUs not counted."""
+        """Measure now; `cpu_percent` since the last call. Takes about 100 µs without GPUs."""
         now = time.monotonic()
         if self._has_gpus and now - self._gpus_asked_at >= GPU_FIGURES_EVERY_S:
             self._gpus_asked_at = now
             self._gpu_percent = tuple(map(_percent, await _nvidia("utilization.gpu")))
             if not self._gpu_percent:
-                self._has_gpus = False  # broken, and logged: don't run into its timeout again
+                self._has_gpus = False  # its driver is broken, which is logged: don't wait for it again
         return Figures(
             load=os.getloadavg()[0],
             cpu_percent=psutil.cpu_percent(None),
@@ -125,9 +125,9 @@ def _memory_bytes() -> int:
 
 
 def _cgroup_folders(controller: str, *mounts: Path) -> Iterator[Path]:
-    """This process's cgroup under a controller (`""`: version 2), and all above it: each may limit it.
+    """This process's cgroup of a controller (`""`: version 2), and all above it: each may have a limit.
 
-    In a container the path may be the host's, which is not to be seen there: the mount's root counts.
+    In a container the path may be the host's, which can't be seen there. Then the mount's root counts.
     """
     for line in _OWN_CGROUPS.read_text().splitlines():
         _number, controllers, path = line.split(":", 2)
@@ -142,7 +142,7 @@ def _words(path: Path) -> list[str]:
 
 
 async def _nvidia(figure: str) -> list[str]:
-    """One figure of every GPU, in order of index; empty where there is none or the driver is broken."""
+    """One figure of every GPU, in order of index; empty if there is none or the driver is broken."""
     if shutil.which("nvidia-smi") is None:
         return []
     answer = await _ask("nvidia-smi", f"--query-gpu={figure}", "--format=csv,noheader,nounits")
@@ -150,7 +150,7 @@ async def _nvidia(figure: str) -> list[str]:
 
 
 def _percent(text: str) -> float:
-    """A GPU's use; 0 where the driver says `[N/A]`, as it does of a GPU in partitions (MIG)."""
+    """A GPU's use; 0 if the driver says `[N/A]`, as it does of a GPU in partitions (MIG)."""
     try:
         return float(text)
     except ValueError:
@@ -158,7 +158,7 @@ def _percent(text: str) -> float:
 
 
 async def _ask(program: str, *arguments: str) -> str | None:
-    """What a program prints, or None: it is not there, fails (logged), or does not answer (logged)."""
+    """What a program prints. None if it isn't installed, fails, or does not answer; the latter are logged."""
     if shutil.which(program) is None:
         return None
     process = await asyncio.create_subprocess_exec(
@@ -169,7 +169,7 @@ async def _ask(program: str, *arguments: str) -> str | None:
     except TimeoutError:
         log.warning("%s did not answer within %g s: this node does without it", program, ASK_TIMEOUT_S)
         process.kill()
-        # One that hangs in a broken driver can't even be killed, so it is not waited for for ever.
+        # A program that hangs in a broken driver can't even be killed.
         await asyncio.wait({asyncio.create_task(process.wait())}, timeout=1)
         return None
     if process.returncode != 0:
@@ -180,10 +180,10 @@ async def _ask(program: str, *arguments: str) -> str | None:
 
 
 def _owner_idle_s() -> float | None:
-    """Seconds since someone typed at a terminal of this computer, local or by ssh.
+    """Seconds since a person typed at a terminal of this computer, local or by ssh.
 
-    None where it can't be told: nobody is logged in, or someone is at a graphical session, whose
-    keystrokes no terminal sees.
+    None if that can't be told: nobody is logged in, or somebody uses a graphical session, whose keystrokes
+    no terminal sees.
     """
     if _graphical_session():
         return None

@@ -1,8 +1,8 @@
-"""Starts a job's process and learns how it ended.
+"""Starts a job's process and tells how it ended.
 
-A process gets a session of its own, its folder as working directory, nothing on standard input, its
-output in one file, default signal dispositions, and no open file of the runner's (`tree.Trees` sees to
-those that the runner inherited itself).
+A process gets a session of its own, its folder as working directory, nothing on standard input, one file
+for its output, default signal dispositions, and no open file of the runner's. (`tree.Trees` closes those
+that the runner inherited itself.)
 """
 
 from __future__ import annotations
@@ -27,13 +27,12 @@ _RESET_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 class Process:
-    """A started process. `started_at` is in seconds since 1970. Reaped by itself when it ends."""
+    """A started process. It is reaped as soon as it ends."""
 
-    __slots__ = ("_exited", "_loop", "_pidfd", "_runner_rss", "_started", "pid", "started_at")
+    __slots__ = ("_exited", "_loop", "_pidfd", "_runner_rss", "_started", "pid")
 
     def __init__(self, pid: int, runner_rss_bytes: int) -> None:
         self.pid = pid
-        self.started_at = time.time()
         self._started = time.monotonic()
         self._runner_rss = runner_rss_bytes
         self._loop = asyncio.get_running_loop()
@@ -42,18 +41,18 @@ class Process:
         try:
             self._pidfd = os.pidfd_open(pid)
         except OSError:
-            # A kernel before 5.3, a seccomp filter, or no descriptor left: a thread can wait, too.
+            # A kernel before 5.3, a seccomp filter, or no free descriptor: wait in a thread.
             threading.Thread(target=self._wait_in_thread, name=f"wait for {pid}", daemon=True).start()
         else:
             self._loop.add_reader(self._pidfd, self._on_pidfd)
 
     @property
     def ended(self) -> bool:
-        """True once the process is reaped. From then on its pid may be another process's."""
+        """Whether the process is reaped. Then its pid may be another process's."""
         return self._exited.done()
 
     async def wait(self) -> Exit:
-        """How the process ended, once it did. What it started itself may live on: see `tree`."""
+        """Wait for the end of the process. What it started may live on: see `tree`."""
         return await asyncio.shield(self._exited)
 
     def _on_pidfd(self) -> None:
@@ -85,10 +84,10 @@ def start(
     stdout: Path,
     niceness: int = DEFAULT_NICENESS,
 ) -> Process | CannotStart:
-    """Start `argv` in `cwd`, with exactly the environment `env`; both outputs are appended to `stdout`.
+    """Start `argv` in `cwd`, with exactly the environment `env`. Appends both outputs to `stdout`.
 
-    A program without a `/` is looked up in the PATH of `env`. Needs a running event loop, and every
-    other thread of this process to name files by absolute paths: see `_spawn`.
+    Looks up a program without a `/` in the PATH of `env`. Needs a running event loop. Every other thread of
+    this process has to name files by absolute paths: see `_spawn`.
     """
     program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=env.get("PATH", os.defpath))
     if program is None:
@@ -115,12 +114,12 @@ def start(
 
 
 def _spawn(program: str, argv: Sequence[str], cwd: Path, env: Mapping[str, str], output: int) -> int:
-    """posix_spawn in `cwd`; the pid.
+    """Start a process in `cwd` by posix_spawn. Returns its pid.
 
-    Measured for `/bin/true` on two cores, CPU of the runner a start: posix_spawn 57 µs, subprocess.Popen
-    110 to 130 µs (the whole of a job may cost 1,600). Popen would also keep ignored signals ignored.
-    posix_spawn knows no working directory, so this process goes there and comes back; that is seen
-    by its other threads, hence the rule about absolute paths.
+    Measured for `/bin/true` on two cores, CPU of the runner per start: posix_spawn 57 µs, subprocess.Popen
+    110 to 130 µs (a whole job may cost 1,600). Popen would also keep ignored signals ignored.
+    posix_spawn can't set the working directory, so this process changes its own for a moment. Its other
+    threads see that, hence the rule about absolute paths.
     """
     here = os.open(".", os.O_PATH)
     try:
@@ -146,7 +145,7 @@ def _spawn(program: str, argv: Sequence[str], cwd: Path, env: Mapping[str, str],
 def _be_nice(pid: int, niceness: int) -> None:
     """Lower the priority of a new session, unless the runner's own is lower still.
 
-    By process group, so that what the process may have forked already is meant, too.
+    By process group, to include what the process may have forked already.
     """
     if os.getpriority(os.PRIO_PROCESS, 0) < niceness:
         with contextlib.suppress(PermissionError):  # it has become another user's (setuid) already
@@ -177,9 +176,9 @@ def _why(error: OSError, program: str, cwd: Path) -> str:
 
 
 def _rss(measured_bytes: int, runner_rss_bytes: int) -> int:
-    """The peak memory of a process, or 0 where it can't be told.
+    """The peak memory of a process; 0 if it can't be told.
 
-    Linux counts into it the memory of the process it was spawned from (exec keeps the high-water
-    mark of the memory it replaces), so a figure up to the runner's own peak says nothing.
+    Linux carries the peak of the process that spawned it over (exec keeps the high-water mark of the
+    memory it replaces), so a figure up to the runner's own peak says nothing.
     """
     return measured_bytes if measured_bytes > runner_rss_bytes else 0

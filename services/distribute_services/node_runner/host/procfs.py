@@ -1,4 +1,4 @@
-"""What /proc says of processes. None or nothing where a process is gone, or is not ours to ask about."""
+"""What /proc says of processes. None, or nothing, if a process is gone or is another user's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARKER_PREFIX = MARKER.encode() + b"="
 
 
 class Stat(NamedTuple):
-    """A process: is it alive (no zombie), its parent and its session."""
+    """A process: whether it is alive (a zombie is not), its parent and its session."""
 
     alive: bool
     parent: int
@@ -25,15 +25,15 @@ def stat(pid: int) -> Stat | None:
     text = _read(f"/proc/{pid}/stat")
     if not text:
         return None
-    # The second field is the program's name in brackets, and may itself hold blanks and brackets.
+    # The second field is the program's name in brackets. It may hold blanks and brackets itself.
     fields = text[text.rindex(b")") + 2 :].split()
-    # The first thread of a living process may be a zombie: then others are counted.
+    # The first thread of a living process may be a zombie, while others live: field 17 counts them.
     alive = fields[0] not in {b"Z", b"X"} or int(fields[17]) > 1
     return Stat(alive, parent=int(fields[1]), session=int(fields[3]))
 
 
 def marker(pid: int) -> str | None:
-    """The attempt a process says it belongs to. Zombies have no environment left to say it."""
+    """The attempt to which a process belongs, by its environment. A zombie has none any more."""
     environment = _read(f"/proc/{pid}/environ")
     if _MARKER_PREFIX not in environment:
         return None
@@ -44,12 +44,12 @@ def marker(pid: int) -> str | None:
 
 
 def own_children() -> list[int]:
-    """The children of this process's main thread, to which the kernel gives the orphans, too. 7 µs for 16."""
+    """The children of this process's main thread, orphans that it got from the kernel too. 7 µs for 16."""
     return [int(child) for child in _read(f"/proc/self/task/{os.getpid()}/children").split()]
 
 
 def can_list_children() -> bool:
-    """Was this kernel built with CONFIG_PROC_CHILDREN? (Those of the distributions are.)"""
+    """Whether this kernel was built with CONFIG_PROC_CHILDREN. Those of the distributions are."""
     return Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
@@ -62,7 +62,7 @@ def with_descendants(pids: list[int]) -> Iterator[int]:
         try:
             threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 (thousands of Paths are slow)
         except OSError:
-            continue  # gone: what it left behind is the runner's child now
+            continue  # gone: its children are the runner's now
         for thread in threads:
             todo.extend(int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split())
 
@@ -81,7 +81,7 @@ def processes_of(uid: int) -> Iterator[int]:
 
 
 def _read(path: str) -> bytes:
-    """A file of /proc, whole; empty where the process is gone or may not be asked."""
+    """A file of /proc; empty if the process is gone or another user's."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:

@@ -1,4 +1,4 @@
-"""Sends what running jobs print, while they print it."""
+"""Sends the output of running jobs while they print it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 0.5
 
 MAX_BYTES = 64 << 10
-"""The most that is sent of one job at a time: 128 KiB/s. Of more, only the end is sent, and that is said."""
+"""Max. output of a job sent at a time, which makes 128 KiB/s. Of more, only the end is sent, with a note."""
 
 SEND_TIMEOUT_S = 2.0
-"""A broker that is away must not hold up a job that ended."""
+"""Max. seconds to wait for the broker. It must not hold up a job that has ended."""
 
 
 class _File:
-    """A growing file. It stays open, so that it can be read to its end when it is removed."""
+    """A growing file. It stays open, to be read to its end even if the job removes it."""
 
     __slots__ = ("attempt", "fd", "job", "sent_bytes")
 
@@ -34,16 +34,16 @@ class _File:
         self.sent_bytes = 0
 
     def news(self) -> bytes:
-        """What came since the last call; of too much, the end."""
+        """The output since the last call; the end of it, if it is too long."""
         size = os.fstat(self.fd).st_size
-        if size < self.sent_bytes:  # the job emptied it, as `> /dev/stderr` in a shell does: it begins anew
+        if size < self.sent_bytes:  # the job emptied it, as `> /dev/stderr` in a shell does
             self.sent_bytes = 0
         if size - self.sent_bytes <= MAX_BYTES:
             text = os.pread(self.fd, size - self.sent_bytes, self.sent_bytes)
             self.sent_bytes += len(text)
             return text
         text = os.pread(self.fd, MAX_BYTES, size - MAX_BYTES)
-        text = text[text.find(b"\n") + 1 :]  # from the beginning of a line, where there is one
+        text = text[text.find(b"\n") + 1 :]  # from the beginning of a line, if there is one
         skipped_bytes = size - len(text) - self.sent_bytes
         self.sent_bytes = size
         return b"\n[%d bytes skipped here: the whole output comes with the results]\n" % skipped_bytes + text
@@ -59,10 +59,10 @@ class Tail:
         self._following: asyncio.Task[None] | None = None
 
     def add(self, job: JobId, attempt: int, stdout: Path) -> None:
-        """Follow an attempt's output. To be called before its process is started. About 5 µs.
+        """Follow an attempt's output. Call this before starting its process. Takes about 5 µs.
 
-        For the process may do anything to the file's name: remove it, or put a pipe there, which would
-        hold up whoever opens it. Raises `OSError` where the file can't be made.
+        The process may remove the file, or replace it by a pipe, which would block us when we open it.
+        Raises `OSError` if the file can't be made.
         """
         fd = os.open(stdout, os.O_RDONLY | os.O_CREAT, 0o644)
         self._files[job, attempt] = _File(job, attempt, fd)
@@ -70,7 +70,7 @@ class Tail:
             self._following = asyncio.create_task(self._follow(), name="follow output")
 
     async def finish(self, job: JobId, attempt: int) -> None:
-        """Send what is still unsent of an attempt that ended, and forget it. The file may go afterwards."""
+        """Send the rest of the output of an attempt that ended, and forget it. The file may go then."""
         file = self._files.pop((job, attempt))
         try:
             await self._send_news(file)
@@ -94,7 +94,7 @@ class Tail:
         while self._files:
             await asyncio.sleep(self._interval_s)
             for key, file in list(self._files.items()):
-                if key in self._files:  # it may have finished while another one's news were sent
+                if key in self._files:  # it may have finished while another file's output was sent
                     await self._send_news(file)
 
     async def _send_news(self, file: _File) -> None:
@@ -105,6 +105,6 @@ class Tail:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._live.send(file.job, file.attempt, text)
         except (DistributeError, TimeoutError) as error:
-            # A view that is lost, no more: the whole output comes with the results.
-            lost = f"{len(text)} bytes of its output could not be sent for following"
+            # Only whoever follows misses it: the whole output comes with the results.
+            lost = f"could not send {len(text)} bytes of its output to those who follow it"
             log.warning("%s: %s: %s", file.job, lost, error or "no answer")

@@ -1,10 +1,11 @@
-"""The process trees of attempts: all that a job's process started, and whatever that started.
+"""The process trees of attempts: a job's process, and everything below it.
 
-The runner is a *subreaper*: a process whose parent ends becomes the runner's child, not init's. So
-everything an attempt started is below the runner for as long as it lives, daemons included, and
-"is anything left?" is one read of the runner's own children. Whose an orphan is, its environment
-says (`procfs.MARKER`), or else its session. One that hid both (a daemon with an emptied environment)
-could be any running attempt's, so it is ended with the last of them. Only a cgroup could tell.
+The runner is a *subreaper*: if the parent of a process ends, the process becomes the runner's child, not
+init's. So everything that an attempt started stays below the runner, daemons included, and one read of the
+runner's own children tells whether anything is left. An orphan's environment says to which attempt it
+belongs (`procfs.MARKER`), or else its session does. An orphan that hides both (a daemon with an emptied
+environment) could belong to any running attempt, so it is ended with the last of them. Only a cgroup could
+tell.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from distribute_services.node_runner.host.port import CannotStart, Exit
 log = logging.getLogger(__name__)
 
 LEFTOVER_GRACE_S = 2.0
-"""How long what a job left running has between SIGTERM and SIGKILL."""
+"""Seconds from SIGTERM to SIGKILL for processes that a job left running."""
 
 _KILL_ROUND_S = 1.0
 _KILL_ROUNDS = 30
 
 
 class Tree:
-    """An attempt's process and all below it. `marker` is unique among the attempts of this computer."""
+    """An attempt's process and all below it. No other attempt on this computer has its `marker`."""
 
     __slots__ = ("ending", "marker", "process")
 
@@ -43,10 +44,10 @@ class Tree:
 
 
 class Trees:
-    """All attempts' trees of this runner. Makes this process a subreaper.
+    """The trees of all attempts of this runner. Makes this process a subreaper.
 
-    From then on it must start nothing else in a session of its own: new children in foreign sessions
-    are taken for orphans of attempts.
+    From then on this process must start nothing else in a session of its own: `Trees` would take such a child
+    for an orphan of an attempt.
     """
 
     def __init__(self, niceness: int = DEFAULT_NICENESS) -> None:
@@ -57,7 +58,7 @@ class Trees:
         _become_subreaper()
         _keep_files_private()
         if not procfs.can_list_children():
-            log.warning("this kernel (no CONFIG_PROC_CHILDREN) hides what jobs leave running: it will stay")
+            log.warning("this kernel has no CONFIG_PROC_CHILDREN: processes that jobs leave behind will stay")
 
     def start(
         self, marker: str, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: Path
@@ -75,23 +76,23 @@ class Trees:
         return tree
 
     async def wait(self, tree: Tree) -> Exit:
-        """How the attempt's process ended, once nothing of its tree is left.
+        """Wait for the end of an attempt's process, and end what it left running. Returns how it ended.
 
-        What outlives the process is ended first. Costs about 10 µs where there is nothing.
+        Takes about 10 µs more than the process if it left nothing.
         """
         ended = await tree.process.wait()
-        async with tree.ending:  # a kill under way keeps its own grace period
+        async with tree.ending:  # a kill that is under way keeps its own grace period
             if self._by_marker.get(tree.marker) is tree:
                 if left := self._members(tree):
-                    log.info("%s ended and left %d processes running: they are ended", tree.marker, len(left))
+                    log.info("%s ended and left %d processes running: ending them", tree.marker, len(left))
                     await _end(lambda: self._members(tree), LEFTOVER_GRACE_S, tree.marker)
                 self._forget(tree)
         return ended
 
     async def kill(self, tree: Tree, grace_s: float) -> None:
-        """End the whole tree: SIGTERM to all of it, SIGKILL after `grace_s` seconds to what is left then.
+        """End the whole tree: send SIGTERM to all of it, and SIGKILL after `grace_s` seconds to what is left.
 
-        Returns when nothing is left, or after half a minute of SIGKILLs, with what lives on in the log.
+        Returns when nothing is left; or after half a minute of SIGKILLs, and then logs what still lives.
         """
         async with tree.ending:
             gone = await _end(lambda: self._members(tree), grace_s, tree.marker)
@@ -100,10 +101,10 @@ class Trees:
                 self._forget(tree)
 
     async def sweep(self) -> None:
-        """Reap orphans that ended, and end those that are nobody's any more.
+        """Reap orphans that ended, and end those that belong to no attempt any more.
 
-        For now and then, as with each heartbeat: it collects what long jobs leave as zombies, and what
-        could not be told to be left behind in the moment its job ended. Costs about 10 µs.
+        Call it every few seconds: it reaps zombies of long jobs, and ends processes that nobody could assign
+        to their job when it ended. Takes about 10 µs.
         """
         if self._members(None):
             await _end(lambda: self._members(None), LEFTOVER_GRACE_S, "jobs that are over")
@@ -113,20 +114,20 @@ class Trees:
         del self._by_pid[tree.process.pid]
 
     def _members(self, tree: Tree | None) -> list[int]:
-        """The living processes of a tree (None: of none), and orphans that are nobody's."""
+        """The living processes of a tree (None: of no tree), and orphans that belong to no attempt."""
         alone = all(other is tree for other in self._by_marker.values())
         roots = [] if tree is None or tree.process.ended else [tree.process.pid]
         for pid, session in self._orphans():
             marker = procfs.marker(pid)
             owner = self._by_pid.get(session) if marker is None else self._by_marker.get(marker)
-            # One that says nothing may be any attempt's; one of an unknown marker is a past one's.
+            # An orphan without a marker may be any attempt's. An unknown marker is of a past attempt.
             nobodys = owner is None and (alone or marker is not None)
             if nobodys or (owner is not None and owner is tree):
                 roots.append(pid)
         return _living(roots)
 
     def _orphans(self) -> list[tuple[int, int]]:
-        """Pid and session of the living children that are no attempt's first process. Reaps the others."""
+        """Pid and session of the living orphans among this process's children. Reaps the dead ones."""
         found = []
         own_session = os.getsid(0)
         for pid in procfs.own_children():
@@ -138,17 +139,16 @@ class Trees:
             if stat.alive:
                 found.append((pid, stat.session))
             else:
-                # One of the runner's own helpers (`files`), which a thread of asyncio's is just reaping,
-                # has no session any more, and may be gone by now.
+                # A helper of the runner's own (`disk.files`) may be among them: asyncio reaps it in a thread.
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
         return found
 
 
 async def kill_leftovers(is_ours: Callable[[str], bool], grace_s: float = LEFTOVER_GRACE_S) -> int:
-    """End what a runner that was killed left running; the number of processes found.
+    """End what a killed runner left running. Returns the number of processes found.
 
-    Meant are this user's processes whose marker `is_ours` says yes to, and all below them; nothing else.
+    These are the processes of this user for whose marker `is_ours` returns True, and all below them.
     """
 
     def marked() -> list[int]:
@@ -167,10 +167,10 @@ def _is_marked(pid: int, is_ours: Callable[[str], bool]) -> bool:
 
 
 async def _end(members: Callable[[], list[int]], grace_s: float, whose: str) -> bool:
-    """SIGTERM to `members()`, then SIGKILL until it has none. False where some live on, which is logged."""
+    """Send SIGTERM to `members()`, then SIGKILL until there are none. False, and a log, if some live on."""
     forbidden: set[int] = set()
     found = members()
-    # A stopped process takes its SIGTERM only once it goes on.
+    # A stopped process gets its SIGTERM only when it continues.
     _signal(found, (signal.SIGTERM, signal.SIGCONT), forbidden)
     await _until_gone(found, grace_s)
     for _ in range(_KILL_ROUNDS):
@@ -203,24 +203,24 @@ def _signal(pids: Collection[int], signals: Sequence[signal.Signals], forbidden:
 
 
 async def _until_gone(pids: Collection[int], timeout_s: float) -> None:
-    """Until all of these have ended, or for `timeout_s` seconds."""
+    """Wait until all of these have ended, for `timeout_s` seconds at most."""
 
     async def all_gone() -> None:
         for pid in pids:
             await exit_of(pid)
 
     try:
-        # Not `asyncio.timeout`: in a task that is being cancelled, as a build's is with its batch, it
-        # raises no TimeoutError before Python 3.11.3.
+        # Not `asyncio.timeout`: before Python 3.11.3 it raises no TimeoutError in a task that is being
+        # cancelled, as the task of a build is when its batch ends.
         await asyncio.wait_for(all_gone(), timeout_s)
     except TimeoutError:
         log.debug("not all of %s ended within %g s", pids, timeout_s)
 
 
 def _keep_files_private() -> None:
-    """Jobs must not inherit what this process itself inherited open. (What Python opens is private.)"""
+    """Keep jobs from inheriting the files that this process inherited. (Python's own are private.)"""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
-        with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
+        with contextlib.suppress(OSError):  # the descriptor of the listing is closed by now
             os.set_inheritable(int(name), int(name) <= 2)
 
 

@@ -1,6 +1,6 @@
-"""What lies in the folder a job leaves its results in: files to send, links, empty folders, and the rest.
+"""What lies in the folder for a job's results: files to send, links, empty folders, and the rest.
 
-Nothing is followed and nothing is read here but names.
+This follows no link and opens no file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NOT_STORED = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to be sent: its path in the manifest, where it is, and what it was when it was found."""
+    """A file to be sent: its path in the manifest, its path on the disk, and its size when it was found."""
 
     name: bytes
     path: bytes
@@ -36,20 +36,20 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that is not archived: its name, and why."""
+    """Something that is not archived. `line` names it and says why."""
 
     line: str
 
 
 Found = Source | StoredFolder | StoredLink | LeftOut
-"""Links and empty folders need no bytes sent: they are found as they stand in the manifest."""
+"""Links and empty folders have no bytes to send, so they are manifest entries already."""
 
 
 _NAME_TAKEN = LeftOut(f"{STDOUT_NAME}: the captured output has this name; use another one")
 
 
 def shown(name: bytes) -> tuple[str, str | None]:
-    """A path as text, and as base64 of its bytes where it is not valid UTF-8."""
+    """A path as text; and as base64 of its bytes, if it is not valid UTF-8."""
     try:
         return name.decode(), None
     except UnicodeDecodeError:
@@ -57,17 +57,17 @@ def shown(name: bytes) -> tuple[str, str | None]:
 
 
 def unlock(path: bytes) -> None:
-    """Give a file or folder that its job closed to itself back to its owner; never what a link leads to."""
+    """Make a file or folder accessible again that its job locked. Does not follow links."""
     fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
     try:
-        # A mode can't be set by such a descriptor, nor, with a libc before 2.32, without following links.
+        # An O_PATH descriptor can't set a mode, nor can a libc before 2.32 without following links.
         os.chmod(f"/proc/self/fd/{fd}", 0o700)  # noqa: PTH101
     finally:
         os.close(fd)
 
 
 def look_through(save: bytes) -> Iterator[Found]:
-    """Everything in the folder `save`, a folder at a time, in order of name."""
+    """Yield everything in the folder `save`, folder by folder, in order of name."""
     todo = [b""]
     while todo:
         folder = todo.pop()
@@ -95,8 +95,10 @@ def _below(folder: bytes, name: bytes) -> bytes:
 
 
 def _names(path: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The names of the folders in a folder, and of everything else. What the system tells with each name
-    takes ten times the memory, and there may be a million."""
+    """The names of the folders in a folder, and the names of everything else.
+
+    Only names, for there may be a million: a whole directory entry takes ten times the memory.
+    """
     try:
         scanning = os.scandir(path)
     except PermissionError:
@@ -111,7 +113,7 @@ def _names(path: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 def _found_stdout(save: bytes, name_is_taken: bool) -> Found:
-    """A job's own `stdout.txt` is archived in `distribute_save/`, where it can be."""
+    """A job's own `stdout.txt`. It is archived in `distribute_save/`, unless the job has that name, too."""
     found = _found(save, _STDOUT)
     if isinstance(found, Source) and not name_is_taken:
         return replace(found, name=_SAVE + b"/" + _STDOUT)
@@ -119,7 +121,7 @@ def _found_stdout(save: bytes, name_is_taken: bool) -> Found:
 
 
 def _found(save: bytes, name: bytes) -> Found:
-    """What is in `save` under a name that is no folder's."""
+    """What `save` has under this name, which is not a folder."""
     path, raw = shown(name)
     where = os.path.join(save, name)  # noqa: PTH118 (bytes)
     try:
@@ -139,7 +141,7 @@ def _found(save: bytes, name: bytes) -> Found:
 
 
 def _ends_inside(save: bytes, link: bytes) -> bool:
-    """Does a link stay in `save` also where links on its way lead elsewhere than their names say?"""
+    """Whether a link ends in `save`, after every link on its way was followed."""
     inside = os.path.realpath(save)
     end = os.path.realpath(link)
     return end == inside or end.startswith(inside + b"/")

@@ -1,8 +1,8 @@
-"""Brings what a job left to the results bucket, and says what that is: its manifest.
+"""Uploads what a job left to the results bucket, and lists it in a manifest.
 
-Small files share objects (packs), a large file has its own. Everything is read as a stream, whatever
-its size. The captured output is always in the manifest, as `stdout.txt`; a file of that name in the
-job's own results is archived as `distribute_save/stdout.txt`.
+Small files share objects (packs); a large file has its own. Files are read as streams, whatever their
+size. The captured output is always in the manifest, as `stdout.txt`. A file of that name in the job's own
+results is archived as `distribute_save/stdout.txt`.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ SMALL_BYTES = 1 << 20
 
 PACK_BYTES = 8 << 20
 PACK_FILES = 8192
-"""What a pack holds at most. Its files are held in memory until it is sent."""
+"""Max. content of a pack."""
 
 _PIECE_BYTES = 1 << 20
 _AT_ONCE_BYTES = 64 << 10
-"""So much is read faster than a thread is asked to read it."""
+"""To read this much takes less time than to ask a thread for it."""
 
 _AHEAD = 1000
-"""So many files are looked for at once."""
+"""Files that are looked for at once."""
 
 _EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
@@ -60,14 +60,14 @@ NOTHING = Outputs(
 
 
 async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: str, node: str) -> Outputs:
-    """Send what lies in `save`, and the captured output, as objects `<name_prefix>/<n>` of `node`.
+    """Upload the files in `save`, and the captured output, as objects `<name_prefix>/<n>` of `node`.
 
-    What can't be archived (sockets, links that lead out, files that change meanwhile) is named in
-    the manifest's `left_out`, with the reason. To be called when the job's processes are gone. With
-    nothing to send it returns `NOTHING`, itself, in 10 µs.
+    The manifest's `left_out` names what can't be archived (sockets, links that lead out, files that change
+    meanwhile), with the reason. Call this when the job's processes are gone. With nothing to upload it
+    returns `NOTHING`, the object itself, in 10 µs.
 
     Raises:
-        DistributeError: the store gives up.
+        DistributeError: the store gave up.
     """
     if _is_empty(save):
         if not _size(stdout):
@@ -80,7 +80,7 @@ async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: s
 async def collect_build(
     stdout: Path, name: str, store: ArtifactStore, name_prefix: str, node: str
 ) -> Outputs:
-    """Send the output of a build, as the file `name`. Raises as `collect`."""
+    """Upload the output of a build, as the file `name`. Raises as `collect`."""
     return await _send(name, stdout, None, store, name_prefix, node)
 
 
@@ -94,7 +94,7 @@ async def _send(
 ) -> Outputs:
     sender = _Sender(store, name_prefix, node)
     await sender.take(Source(stdout_name.encode(), os.fsencode(stdout), _size(stdout)))
-    # What a job left is looked through in a thread, and only as far ahead as it is sent.
+    # A thread looks for files, and only as far ahead as they are sent.
     while found and (some := await asyncio.to_thread(lambda: list(islice(found, _AHEAD)))):
         for one in some:
             await sender.take(one)
@@ -102,7 +102,7 @@ async def _send(
 
 
 def _look_through(save: Path, slot: Path) -> Iterator[Found]:
-    """What lies in `save`, or where the job's own link of that name leads, as long as that is in its slot."""
+    """What lies in `save`. If the job made that a link, it must lead into the job's own slot."""
     folder = os.path.realpath(save)
     if folder.startswith(f"{os.path.realpath(slot.parent)}/{slot.name}/"):
         return look_through(os.fsencode(folder))
@@ -113,20 +113,20 @@ def _is_empty(save: Path) -> bool:
     try:
         return not any(save.iterdir())
     except OSError:
-        return False  # the job removed or locked it: `look_through` says so, or opens it
+        return False  # the job removed or locked it: `look_through` reports that, or opens it
 
 
 def _size(stdout: Path) -> int:
-    """A job that could not be started may have no output file at all."""
+    """The size of the output. A job that could not be started may have no output file."""
     return stdout.stat().st_size if stdout.exists() else 0
 
 
 class _LeftOutError(Exception):
-    """A file can't be archived; the message says why."""
+    """A file can't be archived. The message says why."""
 
 
 class _Sender:
-    """Sends files as objects and writes the manifest on the way. No more of either is held than has to be."""
+    """Sends files as objects and writes the manifest on the way. Holds a pack in memory, and no more."""
 
     def __init__(self, store: ArtifactStore, name_prefix: str, node: str) -> None:
         self._store = store
@@ -157,7 +157,7 @@ class _Sender:
                 self._pack_bytes += size
 
     async def outputs(self) -> Outputs:
-        """The manifest, inline or, where it is long, as one more object. Nothing can be taken any more."""
+        """The manifest: inline, or as one more object if it is long. Call this last."""
         if self._pack:
             await self._send_pack()
         manifest, stored = self._manifest, None
@@ -212,7 +212,7 @@ class _Sender:
 
 
 class _Pack:
-    """Several small files as one stream of bytes. `read` tells where in it each begins, and its digest."""
+    """Several small files as one stream of bytes. `read` has each file with its offset and its digest."""
 
     def __init__(self, files: list[Source]) -> None:
         self._todo = iter(files)
@@ -226,7 +226,7 @@ class _Pack:
             yield piece
 
     def _next(self) -> bytes:
-        """The next files' bytes, about `_PIECE_BYTES` together; none behind the last."""
+        """The bytes of the next files, about `_PIECE_BYTES` together; empty behind the last."""
         parts: list[bytes] = []
         size = 0
         for file in self._todo:
@@ -267,7 +267,7 @@ async def _each(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
 
 @contextlib.contextmanager
 def _opened(file: Source) -> Iterator[int]:
-    """The file, open for reading; what the disk says no with comes as `_LeftOutError`."""
+    """Open a file for reading. Translates OSErrors in the block to `_LeftOutError`."""
     try:
         fd = _open(file.path)
         try:
@@ -279,7 +279,7 @@ def _opened(file: Source) -> Iterator[int]:
 
 
 def _open(path: bytes) -> int:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # it may have become a link or a pipe
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # the job may have replaced it by a link or a pipe
     try:
         return os.open(path, flags)
     except PermissionError:
