@@ -8,22 +8,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, Generic
+from typing import Generic
 
 import distribute
 from distribute.config.units import format_size
 from distribute.core import events as ev
 from distribute.core.beats import Beat
-from distribute.core.errors import Conflict, LogReplaced, Refused, UnreadableEvent
+from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.event_base import MAX_KEPT
-from distribute.core.events import SCHEDULER
 from distribute.core.ids import NodeId
 from distribute.core.recorded import Recorded
-from distribute.ports import Cluster, Only
-from distribute.runtime import Facts, Stop, new_id, supervise, unless_stopped
+from distribute.ports import Cluster
+from distribute.runtime import Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner.host.port import Capacity, Figures, Host, P, R
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
@@ -31,6 +28,7 @@ from distribute_services.node_runner.machine.attempts import Attempt
 from distribute_services.node_runner.machine.machine import RunnerMachine, wanted
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.work.batches import Batches
+from distribute_services.node_runner.work.reports import Reports
 from distribute_services.node_runner.work.work import Work
 
 log = logging.getLogger(__name__)
@@ -41,8 +39,8 @@ AT_ONCE_S = 2.0
 """The same, when it was told to skip the graceful part."""
 _NAMED = 5
 _WAITS = (
-    "leaving once the results of %s are stored and reported, however long that takes. If told to end once more,"
-    " this node gives these jobs back, and they run again"
+    "leaving once the results of %s are stored and reported, however long that takes. If told to end once"
+    " more, this node gives these jobs back, and they run again"
 )
 
 
@@ -70,12 +68,7 @@ class NodeRunner(Generic[P, R]):
         self._cannot_read_on = asyncio.Event()
         """Set when it can't read on."""
         self._work = Work(host, Batches(cluster.log), tell=self._tell, clock=clock)
-        self._facts = Facts(cluster.log)
-        self._announcements: deque[ev.Event] = deque()
-        self._announcing: asyncio.Task[None] | None = None
-        self._appending: set[asyncio.Future[int]] = set()
-        """One an attempt or build at most."""
-        self._reading: set[asyncio.Task[None]] = set()
+        self._reports = Reports(cluster.log, options.name, tell=self._tell, on_fault=self._fail)
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._machine = RunnerMachine(
             options.name,
@@ -97,7 +90,7 @@ class NodeRunner(Generic[P, R]):
         start = await unless_stopped(stop, self._begin())
         if start is None:
             return
-        log.info("joining as %s, with %s", self._options.name, _told(self._host.capacity))
+        log.info("joining as %s, with %s", self._options.name, _described(self._host.capacity))
         self._do(self._machine.join())
         try:
             await supervise(
@@ -113,9 +106,7 @@ class NodeRunner(Generic[P, R]):
         finally:
             # If this runner fails, it ends its jobs, but does not call them failed: that would be untrue.
             await self._end_all()
-            await self._speak_out(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
-            for reading in self._reading:
-                reading.cancel()
+            await self._reports.close(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
         if self._unreadable is not None and not stop.is_set():
             raise self._unreadable
 
@@ -150,7 +141,9 @@ class NodeRunner(Generic[P, R]):
 
         causes = {asyncio.ensure_future(self._host.full()), asyncio.ensure_future(done_with_the_log())}
         try:
-            await asyncio.wait(causes, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(causes, return_when=asyncio.FIRST_COMPLETED)
+            for cause in done:
+                cause.result()
         finally:
             for cause in causes:
                 cause.cancel()
@@ -159,19 +152,6 @@ class NodeRunner(Generic[P, R]):
         """End all work, and remove what is left of it."""
         self._do(self._machine.abandon())
         await self._work.close()
-
-    async def _speak_out(self, patience_s: float) -> None:
-        """Wait until the broker has what this node appended, for `patience_s` at most."""
-        words: set[asyncio.Future[Any]] = {*self._appending}
-        if self._announcing is not None:
-            words.add(self._announcing)
-        if not words:
-            return
-        _, late = await asyncio.wait(words, timeout=patience_s)
-        if late:
-            log.warning("left without telling the cluster: the broker did not answer within %g s", patience_s)
-        if self._announcing is not None:
-            self._announcing.cancel()
 
     # --- what comes in -----------------------------------------------------------------------------
 
@@ -253,77 +233,19 @@ class NodeRunner(Generic[P, R]):
         for instruction in instructions:
             match instruction:
                 case do.Report():
-                    self._report(instruction)
+                    self._reports.append(instruction)
                 case do.Read():
-                    task = asyncio.create_task(self._read(instruction.of))
-                    self._reading.add(task)
-                    task.add_done_callback(self._read_through)
+                    self._reports.read(instruction.of)
+                case do.Announce():
+                    self._reports.announce(instruction.event)
                 case do.Note():
                     log.warning("%s", instruction.text)
-                case do.Announce():
-                    self._announcements.append(instruction.event)
-                    if self._announcing is None or self._announcing.done():
-                        self._announcing = asyncio.create_task(self._announce())
-                        self._announcing.add_done_callback(self._announced)
                 case do.GiveWay():
                     self._fail(Refused(_two_of_a_name(self._options.name)))
                 case _:
                     self._work.carry_out(instruction)
         if self._machine.leaving and self._machine.idle:
             self._idle.set()
-
-    def _report(self, report: do.Report) -> None:
-        future = self._cluster.log.append(report.append.event, report.append.guard)
-        self._appending.add(future)
-        future.add_done_callback(partial(self._reported, report.of))
-
-    def _reported(self, of: do.Speaker, future: asyncio.Future[int]) -> None:
-        self._appending.discard(future)
-        if future.cancelled():
-            return
-        match future.exception():
-            case None:
-                self._tell(st.Reported(of, future.result()))
-            case Conflict() as error:
-                self._tell(st.Refused(of, error.last_seq))
-            case LogReplaced():
-                self._tell(st.Refused(of, 0))
-            case BaseException() as error:
-                self._fail(error)
-
-    async def _read(self, of: do.Speaker) -> None:
-        """Read the scope of an attempt or build. Of other authors than these nothing counts."""
-        scope = of.job if isinstance(of, Attempt) else of.id
-        authors = {SCHEDULER, self._options.name}
-        while True:
-            found: list[Recorded] = []
-            last = await self._cluster.log.last(scope)
-            try:
-                if last is not None:
-                    only = Only(scope=scope)
-                    async for records in self._cluster.log.follow(after=0, only=only, until=last.seq):
-                        found += (record for record in records if record.event.author in authors)
-            except LogReplaced:
-                continue
-            return self._tell(st.ScopeRead(of, tuple(found), last.seq if last is not None else 0))
-
-    def _read_through(self, task: asyncio.Task[None]) -> None:
-        self._reading.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
-
-    async def _announce(self) -> None:
-        while self._announcements:
-            try:
-                await self._facts.append(self._announcements[0])
-            except LogReplaced as error:
-                log.info("%s: said again", error)
-            else:
-                self._announcements.popleft()
-
-    def _announced(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._fail(error)
 
 
 async def run_node(
@@ -355,10 +277,12 @@ async def _check_name_is_free(cluster: Cluster, name: str, identity: str) -> Non
         raise Refused(_two_of_a_name(name))
 
 
-def _told(has: Capacity) -> str:
+def _described(has: Capacity) -> str:
     can = ", ".join(sorted(has.capabilities)) or "none"
     size = format_size(has.memory_bytes)
-    return f"{has.cpus} cpus, {size} of memory, {len(has.gpus)} GPUs; capabilities: {can}"
+    cpus = f"{has.cpus} cpu{'s' if has.cpus != 1 else ''}"
+    gpus = f", GPUs: {', '.join(has.gpus)}" if has.gpus else ""
+    return f"{cpus}, {size} of memory{gpus}; capabilities: {can}"
 
 
 def _two_of_a_name(name: str) -> str:

@@ -1,0 +1,124 @@
+"""Carries out the machine's instructions about the log: appends the node's events, and reads scopes.
+
+Bounded: the machine has one event on its way for each attempt or build, and says of the node itself only that
+it joined, is leaving or has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from distribute.core.errors import Conflict, LogReplaced
+from distribute.core.events import SCHEDULER, Event
+from distribute.core.recorded import Recorded
+from distribute.ports import EventLog, Only
+from distribute.runtime import Facts
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Attempt
+
+log = logging.getLogger(__name__)
+
+
+class Reports:
+    """What this node says in the log."""
+
+    def __init__(
+        self,
+        event_log: EventLog,
+        node: str,
+        *,
+        tell: Callable[[st.Stimulus], None],
+        on_fault: Callable[[BaseException], None],
+    ) -> None:
+        """`tell` takes each stimulus. `on_fault` takes an error after which nothing can be said any more."""
+        self._log = event_log
+        self._authors = frozenset({SCHEDULER, node})
+        self._tell = tell
+        self._on_fault = on_fault
+        self._facts = Facts(event_log)
+        self._announcements: deque[Event] = deque()
+        self._announcing: asyncio.Task[None] | None = None
+        self._appending: set[asyncio.Future[int]] = set()
+        self._reading: set[asyncio.Task[None]] = set()
+
+    def append(self, report: do.Report) -> None:
+        """Append an event of an attempt or a build."""
+        future = self._log.append(report.append.event, report.append.guard)
+        self._appending.add(future)
+        future.add_done_callback(partial(self._appended, report.of))
+
+    def announce(self, event: Event) -> None:
+        """Append an event about the node, behind whatever is its last one."""
+        self._announcements.append(event)
+        if self._announcing is None or self._announcing.done():
+            self._announcing = asyncio.create_task(self._announce())
+            self._announcing.add_done_callback(self._raise_fault)
+
+    def read(self, of: do.Speaker) -> None:
+        """Read the scope of an attempt or a build."""
+        task = asyncio.create_task(self._read(of))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+        task.add_done_callback(self._raise_fault)
+
+    async def close(self, patience_s: float) -> None:
+        """Wait until the broker has what this node said, for `patience_s` at most."""
+        words: set[asyncio.Future[Any]] = {*self._appending}
+        if self._announcing is not None:
+            words.add(self._announcing)
+        if words:
+            _, late = await asyncio.wait(words, timeout=patience_s)
+            if late:
+                log.warning(
+                    "left without telling the cluster: the broker did not answer within %g s", patience_s
+                )
+        for task in (self._announcing, *self._reading):
+            if task is not None:
+                task.cancel()
+
+    def _appended(self, of: do.Speaker, future: asyncio.Future[int]) -> None:
+        self._appending.discard(future)
+        if future.cancelled():
+            return
+        match future.exception():
+            case None:
+                self._tell(st.Reported(of, future.result()))
+            case Conflict() as error:
+                self._tell(st.Refused(of, error.last_seq))
+            case LogReplaced():
+                self._tell(st.Refused(of, 0))
+            case BaseException() as error:
+                self._on_fault(error)
+
+    async def _read(self, of: do.Speaker) -> None:
+        """Only the words of the scheduler and of this node count, so those of others are left out."""
+        scope = of.job if isinstance(of, Attempt) else of.id
+        while True:
+            found: list[Recorded] = []
+            last = await self._log.last(scope)
+            try:
+                if last is not None:
+                    async for records in self._log.follow(after=0, only=Only(scope=scope), until=last.seq):
+                        found += (record for record in records if record.event.author in self._authors)
+            except LogReplaced:
+                continue  # once more, in the log that is there now
+            return self._tell(st.ScopeRead(of, tuple(found), last.seq if last is not None else 0))
+
+    async def _announce(self) -> None:
+        while self._announcements:
+            try:
+                await self._facts.append(self._announcements[0])
+            except LogReplaced as error:
+                log.info("%s: said again", error)
+            else:
+                self._announcements.popleft()
+
+    def _raise_fault(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._on_fault(error)
