@@ -176,6 +176,21 @@ def test_a_job_that_is_assigned_here_again_goes_on(node: Node, job: Assigned) ->
     assert node.machine.has == (job.attempt.id,)
 
 
+def test_words_that_came_before_the_assignment_are_said_again_behind_it(node: Node, job: Assigned) -> None:
+    """After a loss each author says its words again, and the node's connection may be first."""
+    job.answer()
+    (read,) = replaced(node)
+    early = [node.record(recorded.event) for recorded in job.scope[1:]]
+    assert node.hear(job.assigned) == []
+    scope = [*early, Recorded(node.seq, float(node.seq), job.assigned)]
+    (read,) = node.read(read, *scope)
+    (claimed,) = node.read(read, *scope)
+    assert event_of(claimed).type == "claimed"
+    assert event_of(claimed).id != job.claimed.event.id, "the log takes an id only once"
+    (started,) = node.stored(claimed)
+    assert event_of(started).type == "started"
+
+
 def test_a_job_that_another_node_has_now_is_stopped(node: Node, job: Assigned) -> None:
     job.answer()
     (read,) = replaced(node, 50)

@@ -262,7 +262,10 @@ class Course:
             case Standing.HELD:
                 assert decisive is not None, "what is held has an assignment"
                 attempt.attach(decisive)
-                attempt.words.reread({recorded.event.id for recorded in read.scope}, read.last_seq)
+                behind = {recorded.event.id for recorded in read.scope if recorded.seq > decisive.seq}
+                # Where a log lost its end, its authors say again what is lost: the node may be the first.
+                before = {recorded.event.id for recorded in read.scope} - behind
+                attempt.words.reread(behind, read.last_seq, before, self._author.new_id)
                 return [*self._after_words(attempt), *self._claim_what_fits()]
 
     def _detached(self, attempt: Attempt) -> list[Instruction]:

@@ -12,6 +12,8 @@ from typing import TypedDict
 from distribute.core.events import Event
 from distribute.core.recorded import Append, Guard, time_of
 
+NewId = Callable[[], str]
+
 
 class Stamp(TypedDict):
     """What every event says of its author, its time and its cause."""
@@ -27,7 +29,7 @@ class Author:
     """This node as the author of events. `clock` gives seconds since 1970."""
 
     node: str
-    new_id: Callable[[], str]
+    new_id: NewId
     clock: Callable[[], float]
 
     def stamp(self, causation: str | None) -> Stamp:
@@ -106,11 +108,25 @@ class Words:
         """The scope was read. Nothing is said, unless `reread` follows."""
         self._talk = Talk.QUIET
 
-    def reread(self, found: Collection[str], last_seq: int) -> None:
-        """The scope ends at `last_seq` and holds the events `found`. Say again what it lacks."""
+    def reread(
+        self,
+        found: Collection[str],
+        last_seq: int,
+        misplaced: Collection[str] = (),
+        new_id: NewId | None = None,
+    ) -> None:
+        """The scope ends at `last_seq` and holds the events `found`. Say again what it lacks.
+
+        It also holds the events `misplaced`, where they count for nothing. They are said again as other
+        events, for the log takes an id only once.
+        """
         events = [*self.said, *self.unsaid]
         self.said = [event for event in events if event.id in found]
-        self.unsaid = deque(event for event in events if event.id not in found)
+        self.unsaid = deque(
+            event.model_copy(update={"id": new_id()}) if new_id and event.id in misplaced else event
+            for event in events
+            if event.id not in found
+        )
         # What beat the last word may be no event that could be read.
         self.last_seq = max(last_seq, self._refused_by)
         self._refused_by = 0
