@@ -242,8 +242,9 @@ class Agenda:
         if node is not None:
             self._place_node(node)
         if isinstance(event, ev.Finished):
-            for name in {event.node, *self.suspects}:
-                self._note_suspect(name)
+            self._note_suspect(event.node)
+            for name in sorted(self.suspects - {event.node}):
+                self._touch_node(name)  # a result elsewhere may lift its quarantine
 
     def _note_suspect(self, name: str) -> None:
         node = self.state.nodes.get(name)

@@ -100,7 +100,8 @@ def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) ->
 
 def _trial_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) -> Obstacle | None:
     if is_probe(batch, row):
-        return Obstacle.ON_TRIAL if batch.suspects[row] == node.name else None
+        is_barred = batch.suspects[row] == node.name and node.name in agenda.held_back
+        return Obstacle.ON_TRIAL if is_barred else None
     held_back: frozenset[BatchId] = agenda.held_back.get(node.name, frozenset())
     return Obstacle.ON_TRIAL if batch.id in held_back else None
 
