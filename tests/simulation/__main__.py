@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 
 from distribute.snapshot import digest
 
-from .truth import Truth
 from .world import World, told
-
-
-class IntoTrace(logging.Handler):
-    """Puts what the services log between the events of the story."""
-
-    def __init__(self, truth: Truth) -> None:
-        super().__init__()
-        self._truth = truth
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._truth.note(record.levelname.lower(), record.getMessage())
 
 
 def main() -> int:
@@ -28,8 +15,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", metavar="SEED", type=int)
     seed = parser.parse_args().seed
-    world = World(seed)
-    logging.basicConfig(level=logging.INFO, handlers=[IntoTrace(world.truth)])
+    world = World(seed, tells_logs=True)
     try:
         world.run()
     except Exception as error:  # noqa: BLE001  # whatever the code under test raises belongs to its seed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import os
 from collections import Counter
@@ -32,7 +31,6 @@ class Summary:
 def simulate_all(seeds: Sequence[int]) -> Summary:
     """Simulate these seeds, one after another."""
     summary = Summary(worlds=len(seeds))
-    logging.disable()  # this is a process of its own
     for seed in seeds:
         world = World(seed)
         try:

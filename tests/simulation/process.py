@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ENDS_WITHIN_S = 30.0
-"""A service that is told to stop has ended after this many seconds."""
+"""A service that is told to stop has ended after this many seconds; a node-runner, when it is told twice."""
 
 
 class WorldProcess(SimulatedProcess):
@@ -102,6 +102,9 @@ class WorldProcess(SimulatedProcess):
 class ServiceProcess(WorldProcess):
     """A process that runs a real service. The world starts a new one when it has ended, however that was."""
 
+    waits_for_results = False
+    """Told to end once, it does so when all results are stored, however long that takes."""
+
     def __init__(
         self, world: World, name: str, *, clock_offset_s: float = 0.0, clock_rate: float = 1.0
     ) -> None:
@@ -116,7 +119,7 @@ class ServiceProcess(WorldProcess):
     def drain(self) -> None:
         """Tell the service to end, as by SIGTERM; the second time, at once."""
         self.note("is told to end")
-        if not self.stop.is_set():
+        if self.stop.is_set() or not self.waits_for_results:
             self.after(ENDS_WITHIN_S, lambda: require(False, f"{self.name} was told to end, and goes on"))
         self.stop.ask()
 

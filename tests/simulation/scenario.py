@@ -48,6 +48,8 @@ class Computer:
     """Every job fails there, at once."""
     clock_offset_s: float
     clock_rate: float
+    boots: int = 1
+    """How often it was started."""
 
 
 @dataclass(frozen=True, slots=True)

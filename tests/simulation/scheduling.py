@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .truth import Truth
     from .world import World
 
-LEASE = Lease(out_of_touch_s=15.0, lost_s=60.0)
+LEASE = Lease()
 SNAPSHOT_EVERY_EVENTS = 40
 CHECK_AGENDA_EVERY = 10
 
@@ -42,9 +42,9 @@ class WatchedScheduler(Scheduler):
         self._truth = truth
         self._decisions = 0
 
-    def deliver(self, records: Iterable[Recorded], monotonic: float) -> None:
+    def deliver(self, records: Iterable[Recorded], now: float) -> None:
         for recorded in records:
-            super().deliver([recorded], monotonic)
+            super().deliver([recorded], now)
             self._truth.agrees(self.state)
 
     def decide(self, now: float) -> list[Append]:
@@ -64,16 +64,16 @@ class WatchedScheduler(Scheduler):
         if not self.caught_up:
             return
         agenda = self.agenda
-        idle = [
-            node for node in agenda.state.nodes.values() if not node.attempts and node.name not in agenda.held
-        ]
+        nodes = agenda.state.nodes.values()
+        idle = [node for node in nodes if not node.attempts and node.name not in agenda.pending.held]
         for batch_id, groups in agenda.waiting.items():
             batch = agenda.state.batches[batch_id]
             for waiting in groups if batch.end is None else ():
-                if waiting.first() is not None:
-                    shape = waiting.group.shape
-                    free = [node for node in idle if obstacle_at(agenda, batch, shape, node) is None]
-                    yield from (IdleNode(node.name, self._truth.given[node.name], batch_id) for node in free)
+                row = waiting.first()
+                free = [
+                    node for node in idle if row is not None and obstacle_at(agenda, batch, row, node) is None
+                ]
+                yield from (IdleNode(node.name, self._truth.given[node.name], batch_id) for node in free)
 
     def _check_priorities(self, made: Sequence[Append]) -> None:
         """No job was given to a node that a job of higher priority, which waits still, could use even now."""
@@ -82,19 +82,19 @@ class WatchedScheduler(Scheduler):
         for event in given:
             priority = agenda.state.batches[event.batch_id].priority
             node = agenda.state.nodes[event.node]
-            higher = [key for key in agenda.queues.by_priority if key > priority]
-            waiting = [
-                (shape, batch_id)
-                for key in higher
+            higher = [
+                agenda.waiting[batch_id][number]
+                for key in agenda.queues.by_priority
                 for queue in agenda.queues.by_priority[key].values()
-                for shape, lane in queue.lanes.items()
-                for _, batch_id, _ in lane
-                # A node with GPUs was kept for the job that got it, if that is the last to want them.
-                if shape.gpus or not event.gpus
+                for lane in queue.lanes.values()
+                for _, batch_id, number in lane
+                if key > priority
             ]
-            for shape, batch_id in waiting:
-                if obstacle_at(agenda, agenda.state.batches[batch_id], shape, node) is None:
-                    raise Broken(f"{event.scope} went to {node.name}, which {batch_id} is waiting for")
+            for waiting in higher:
+                row = waiting.first()
+                if row is not None and obstacle_at(agenda, waiting.batch, row, node) is None:
+                    job = waiting.batch.job_id(row)
+                    raise Broken(f"{event.scope} went to {node.name}, which {job} is waiting for")
 
 
 class SchedulerProcess(ServiceProcess):

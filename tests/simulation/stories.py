@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from distribute.core import events as ev
-from distribute.core.fold_job import MAX_NODE_DEATHS
+from distribute.core.fold_job import FAST_FAILURE_S, why_given_up
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import StoredObject
 from distribute.core.specs import BatchSpec
@@ -34,8 +34,10 @@ class Story:
     holder: str | None = None
     claimed: bool = False
     failures: int = 0
-    excused: bool = False
-    """A failure was taken back."""
+    suspect: str | None = None
+    """The node at which it failed fast, if that was its last failure."""
+    inexcusable: bool = False
+    """A failure was taken back, or it failed at two nodes: its failures are its own."""
     to_be_killed: bool = False
     succeeded: bool = False
     to_archive: bool = False
@@ -96,6 +98,8 @@ class Stories:
                 if self._is_ghostly(event):
                     return Verdict.ABOUT_NOTHING
                 self._tell_of_job(self.of[event.scope], event, before)
+            case ev.BuildEvent() if event.batch_id in self._deleted and event.batch_id not in before.batches:
+                return Verdict.ABOUT_NOTHING
             case _:
                 pass
         return Verdict.FITS
@@ -138,7 +142,7 @@ class Stories:
         unhappy = {Status.FAILED} if failed_only else {Status.FAILED, Status.KILLED}
         for job, story in self.of_batch(batch.id):
             if batch.status[batch.rows[job.job]] in unhappy:
-                story.failures, story.excused = 0, False
+                story.failures, story.suspect, story.inexcusable = 0, None, False
 
     def _tell_of_job(self, story: Story, event: ev.JobEvent, before: State) -> None:
         match event:
@@ -147,6 +151,7 @@ class Stories:
                 require(not story.succeeded, "it has succeeded already")
                 require(story.failures <= story.retries, f"it has failed {story.failures} times")
                 require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
+                require(not story.to_archive, "its last attempt is not archived yet")
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
             case ev.JobArchived():
                 require(event.attempt == story.attempt and story.to_archive, "nothing was to be archived")
@@ -157,13 +162,16 @@ class Stories:
                 else:
                     require(all(map(self._files.is_committed, story.left)), "it is not in the archive")
                 story.to_archive = False
-            case ev.Released(reason="quarantined") if story.holder is None:
+            case ev.Excused():
+                require(story.holder is None, f"{story.holder} has it")
                 require(not story.succeeded, "there is no failure to take back")
                 story.to_archive = False
-                if self._waits_for_better(before.batches[event.batch_id], event.job):
-                    require(not story.excused, "a failure was taken back before")
+                if (
+                    self._waits_for_better(before.batches[event.batch_id], event.job)
+                    and not story.inexcusable
+                ):
                     story.failures -= 1
-                    story.excused = True
+                    story.inexcusable = True
             case _:
                 require(
                     (story.holder, story.attempt) == (event.node, event.attempt), f"{story.holder} has it"
@@ -187,13 +195,25 @@ class Stories:
                 require(story.claimed, "it was not claimed")
             case ev.Finished():
                 require(story.claimed, "it was not claimed")
-                story.holder, story.to_archive, story.missing = None, True, False
+                story.holder, story.to_archive, story.missing = None, event.outputs is not None, False
                 inline = event.outputs.inline if event.outputs is not None else None
                 story.left = inline.objects if inline is not None else ()
                 story.succeeded = event.succeeded
                 story.failures += not event.succeeded
+                self._suspect(story, event)
             case _:
                 story.holder = None
+
+    def _suspect(self, story: Story, event: ev.Finished) -> None:
+        """Whose fault may a failure be?"""
+        if event.succeeded:
+            story.suspect = None
+        elif story.suspect not in {None, event.node}:
+            story.suspect, story.inexcusable = None, True
+        elif event.wall_s >= FAST_FAILURE_S:
+            story.suspect = None
+        elif not story.inexcusable:
+            story.suspect = event.node
 
     def compare(self, batch: BatchState) -> None:
         """The fold says of the jobs of a batch what their stories say."""
@@ -203,7 +223,7 @@ class Stories:
             require((status is Status.SUCCEEDED) == story.succeeded, f"{job} is {status.name}: {story}")
             require((row in batch.missing) == story.missing, f"its results are gone, or are not: {story}")
             given_up = batch.end_reason is not None
-            if status is Status.FAILED and not given_up and batch.deaths.get(row, 0) < MAX_NODE_DEATHS:
+            if status is Status.FAILED and not given_up and not why_given_up(batch.deaths.get(row, [])):
                 require(story.failures > story.retries, f"{job} failed for no reason: {story}")
             if status is Status.KILLED and not given_up:
                 require(story.to_be_killed, f"{job} was killed, and nobody asked for that: {story}")

@@ -2,27 +2,29 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from math import inf
 from random import Random
 from typing import Any
 
 import pytest
 
-from distribute.core import decide, fold_job
+from distribute import restoring
+from distribute.core import accounts, decide, fold_job
 from distribute.core.agenda import Agenda
+from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Recorded
-from distribute.core.state import BatchState, NodeState, State, Status
+from distribute.core.state import Attempt, BatchState, State, Status
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Broker, Weather
+from distribute.sim.store import SimulatedStore
 from distribute.snapshot import load
 from distribute_services.archiver import service as archiver_service
-from distribute_services.archiver.logic import Absences, Task, task_of
-from distribute_services.node_runner.machine.attempts import Attempt, Phase
+from distribute_services.archiver.service import ArchiverService
+from distribute_services.node_runner import service as runner_service
+from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
-from distribute_services.node_runner.machine.stimuli import Fenced, Reported, Stimulus
-from distribute_services.scheduler import service as scheduler_service
 from simulation.scenario import Request, Scenario, scenario
 from simulation.stories import Broken
 from simulation.world import Parts, simulate
@@ -94,7 +96,7 @@ class ForgetfulLog(SimulatedLog):
 
 
 def test_a_client_that_takes_a_lost_answer_for_a_conflict() -> None:
-    finds("still not done", log=ForgetfulLog)
+    finds("still not done|idle, and waited for", log=ForgetfulLog)
 
 
 class InsistentLog(SimulatedLog):
@@ -113,20 +115,23 @@ def test_a_client_that_takes_no_conflict_for_an_answer() -> None:
 # --- the node-runner -------------------------------------------------------------------------------
 
 
+def finds_of_machine(says: str, machine: type[RunnerMachine], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner_service, "RunnerMachine", machine)
+    finds(says)
+
+
 class UnfencedMachine(RunnerMachine):
     """Goes on with a job that was given away."""
 
     def deliver(self, recorded: Recorded) -> list[Instruction]:
-        return [] if recorded.event.type in {"released", "lost"} else super().deliver(recorded)
+        return [] if recorded.event.type == "released" else super().deliver(recorded)
 
-    def handle(self, stimulus: Stimulus) -> list[Instruction]:
-        if isinstance(stimulus, Fenced):
-            return super().handle(Reported(stimulus.attempt, stimulus.attempt.assigned_seq))
-        return super().handle(stimulus)
+    def _refused(self, attempt: attempts.Attempt, last_seq: int) -> list[Instruction]:
+        return self._reported(attempt, last_seq)
 
 
-def test_a_node_that_goes_on_with_what_was_given_away() -> None:
-    finds("without a claim in the log", machine=UnfencedMachine)
+def test_a_node_that_goes_on_with_what_was_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("without a claim in the log", UnfencedMachine, monkeypatch)
 
 
 class HastyMachine(RunnerMachine):
@@ -135,25 +140,25 @@ class HastyMachine(RunnerMachine):
     def _claim_what_fits(self) -> list[Instruction]:
         instructions = super()._claim_what_fits()
         for attempt in self.attempts.values():
-            if attempt.phase is Phase.CLAIMING:
-                attempt.phase = Phase.CLAIMED
+            if attempt.phase is attempts.Phase.CLAIMING:
+                attempt.phase = attempts.Phase.CLAIMED
                 instructions += self._launch_if_ready(attempt)
         return instructions
 
 
-def test_a_node_that_starts_before_its_claim_is_in_the_log() -> None:
-    finds("without a claim in the log", machine=HastyMachine)
+def test_a_node_that_starts_before_its_claim_is_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("without a claim in the log", HastyMachine, monkeypatch)
 
 
 class GreedyMachine(RunnerMachine):
     """Takes whatever two schedulers promise of it."""
 
-    def _has_room_for(self, wanted: Attempt) -> bool:
+    def _has_room_for(self, wanted: attempts.Attempt) -> bool:
         return True
 
 
-def test_a_node_that_takes_more_than_it_has_room_for() -> None:
-    finds("runs jobs for|gives a GPU to two jobs", machine=GreedyMachine)
+def test_a_node_that_takes_more_than_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("runs jobs for|gives a GPU to two jobs", GreedyMachine, monkeypatch)
 
 
 class DeafMachine(RunnerMachine):
@@ -163,41 +168,37 @@ class DeafMachine(RunnerMachine):
         return [] if recorded.event.type == "lost" else super().deliver(recorded)
 
 
-def test_a_node_that_does_not_come_back_after_it_was_given_up() -> None:
-    finds("still not done", machine=DeafMachine)
+def test_a_node_that_does_not_come_back_after_it_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("still not done", DeafMachine, monkeypatch)
 
 
 # --- the archiver ----------------------------------------------------------------------------------
 
 
-def hasty_task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
-    return replace(task_of(recorded, now, new_id), objects=())
-
-
 def test_an_archiver_that_speaks_before_the_results_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archiver_service, "task_of", hasty_task_of)
+    async def commit_nothing(self: ArchiverService, event: Event) -> None:
+        """It is in a hurry."""
+
+    monkeypatch.setattr(ArchiverService, "_commit", commit_nothing)
     finds("it is not in the archive")
-
-
-def sweeping_task_of(recorded: Recorded, now: float, new_id: Callable[[], str]) -> Task:
-    return replace(task_of(recorded, now, new_id), delete_before=float("inf"))
 
 
 def test_an_archiver_that_deletes_the_results_of_a_new_batch_of_the_same_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(archiver_service, "task_of", sweeping_task_of)
+    delete = SimulatedStore.delete_results
+    monkeypatch.setattr(SimulatedStore, "delete_results", lambda self, batch, _: delete(self, batch, inf))
     finds("are archived, and gone|it is not in the archive")
 
 
 def test_an_archiver_that_waits_for_ever_for_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Absences, "settled", lambda self, seq: False)
+    monkeypatch.setattr(archiver_service, "MISSING_AFTER", 10**9)
     finds("still not done: .*and not archived")
 
 
 def test_a_fold_that_takes_for_archived_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = fold_job.archive
-    monkeypatch.setattr(fold_job, "archive", lambda batch, row, missing: archive(batch, row, None))
+    archive = fold_job._archive
+    monkeypatch.setattr(fold_job, "_archive", lambda batch, row, missing: archive(batch, row, None))
     finds("its results are gone, or are not")
 
 
@@ -205,46 +206,48 @@ def test_a_fold_that_takes_for_archived_what_is_gone(monkeypatch: pytest.MonkeyP
 
 
 def test_a_release_that_does_not_queue_the_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def release(state: State, batch: BatchState, row: int, time: float, event: object) -> None:
-        if row in batch.active:
-            fold_job.end_attempt(state, batch, row, time)
-            fold_job.set_status(batch, row, Status.KILLED)
+    def release(batch: BatchState, row: int, event: Event) -> None:
+        del batch.active[row]
+        fold_job.set_status(batch, row, Status.KILLED)
 
-    monkeypatch.setattr(fold_job, "release", release)
+    monkeypatch.setattr(fold_job, "_release", release)
     finds("nobody asked")
 
 
 def test_an_end_that_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    end_attempt = fold_job.end_attempt
+    give_back = accounts.give_back
 
-    def end(state: State, batch: BatchState, row: int, time: float) -> tuple[object, NodeState]:
-        attempt, node = end_attempt(state, batch, row, time)
-        node.used_cpus += attempt.cpus
-        return attempt, node
+    def give_back_all_but_cpus(
+        state: State, batch: BatchState, row: int, attempt: Attempt, held_s: float
+    ) -> None:
+        give_back(state, batch, row, attempt, held_s)
+        if attempt.node in state.nodes:
+            state.nodes[attempt.node].used_cpus += attempt.cpus
 
-    monkeypatch.setattr(fold_job, "end_attempt", end)
+    monkeypatch.setattr(accounts, "give_back", give_back_all_but_cpus)
     finds("cpus in use")
 
 
+def finish_but(then: Callable[[BatchState, int], object]) -> Callable[..., None]:
+    """The fold of `finished`, and something that must not be."""
+    finish = fold_job._finish
+
+    def finish_badly(batch: BatchState, row: int, *further: Any) -> None:
+        finish(batch, row, *further)
+        then(batch, row)
+
+    return finish_badly
+
+
 def test_a_fold_that_forgets_what_is_to_be_archived(monkeypatch: pytest.MonkeyPatch) -> None:
-    finish = fold_job.finish
-
-    def forgetful(state: State, batch: BatchState, row: int, time: float, event: object) -> None:
-        finish(state, batch, row, time, event)  # type: ignore[arg-type]
-        batch.unarchived.discard(row)
-
-    monkeypatch.setattr(fold_job, "finish", forgetful)
+    forget = finish_but(lambda batch, row: batch.unarchived.pop(row, None))
+    monkeypatch.setattr(fold_job, "_finish", forget)
     finds("archived without")
 
 
 def test_a_retry_that_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    finish = fold_job.finish
-
-    def lenient(state: State, batch: BatchState, row: int, time: float, event: object) -> None:
-        finish(state, batch, row, time, event)  # type: ignore[arg-type]
-        batch.failures.pop(row, None)
-
-    monkeypatch.setattr(fold_job, "finish", lenient)
+    lenient = finish_but(lambda batch, row: batch.failures.pop(row, None))
+    monkeypatch.setattr(fold_job, "_finish", lenient)
     finds("it has failed")
 
 
@@ -252,10 +255,10 @@ def test_a_snapshot_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -
     def load_some(data: bytes) -> State:
         state = load(data)
         for batch in state.batches.values():
-            batch.succeeded_on.clear()
+            batch.built_on.clear()
         return state
 
-    monkeypatch.setattr(scheduler_service, "load", load_some)
+    monkeypatch.setattr(restoring, "load", load_some)
     finds("is not what the log adds up to")
 
 

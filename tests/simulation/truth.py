@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
-from distribute.core.ids import BatchId
+from distribute.core.ids import BatchId, JobId
 from distribute.core.invariants import check
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
@@ -15,7 +16,7 @@ from distribute.core.state import State, Status
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.stored_files import StoredFiles
 from distribute.snapshot import digest, dump, load
-from distribute_services.node_runner.machine.attempts import Attempt
+from distribute_services.node_runner.host.port import Exit, Unit
 
 from .scenario import Computer
 from .stories import Broken, Stories, Verdict, require
@@ -26,10 +27,12 @@ TRACE_LENGTH = 400
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """A job's process on a computer."""
+    """The process of a job or a build on a computer. `ended` gets how it ended."""
 
-    attempt: Attempt
+    unit: Unit
     computer: Computer
+    started_at: float
+    ended: asyncio.Future[Exit] = field(repr=False)
 
 
 class Truth:
@@ -95,31 +98,32 @@ class Truth:
     # --- what really runs --------------------------------------------------------------------------
 
     def launched(self, process: Process) -> None:
-        """A job's process was started."""
-        attempt, computer = process.attempt, process.computer
-        self.note(computer.name, f"runs {attempt}")
+        """A process was started."""
+        unit, computer = process.unit, process.computer
+        self.note(computer.name, f"runs {unit}")
         running = self.processes.setdefault(computer.name, [])
         running.append(process)
-        claims = [
-            recorded
+        if not isinstance(unit.of, JobId):
+            return
+        job, attempt = unit.of, unit.attempt
+        claimed = any(
+            isinstance(event := recorded.event, ev.Claimed)
+            and (event.scope, event.attempt, event.node) == (job, attempt, computer.name)
             for recorded in reversed(self.log)
-            if recorded.seq > attempt.assigned_seq
-            and isinstance(recorded.event, ev.Claimed)
-            and (recorded.event.scope, recorded.event.attempt, recorded.event.node)
-            == (attempt.job, attempt.number, computer.name)
-        ]
-        require(bool(claims), f"{computer.name} runs {attempt.job} without a claim in the log")
-        cpus = sum(other.attempt.share.cpus for other in running)
+        )
+        require(claimed, f"{computer.name} runs {job} without a claim in the log")
+        shares = [other.unit.share for other in running if other.unit.attempt]
+        cpus = sum(share.cpus for share in shares)
         require(cpus <= computer.cpus, f"{computer.name} runs jobs for {cpus} of {computer.cpus} cpus")
-        memory = sum(other.attempt.share.memory_bytes for other in running)
+        memory = sum(share.memory_bytes for share in shares)
         require(memory <= computer.memory_bytes, f"{computer.name} runs jobs for {memory} bytes")
-        gpus = [gpu for other in running for gpu in other.attempt.share.gpus]
+        gpus = [gpu for share in shares for gpu in share.gpus]
         require(len(gpus) == len(set(gpus)), f"{computer.name} gives a GPU to two jobs: {gpus}")
         require(set(gpus) <= set(range(len(computer.gpus))), f"{computer.name} has no such GPUs: {gpus}")
 
     def ended(self, process: Process) -> None:
-        """A job's process is gone, by itself or killed."""
-        self.note(process.computer.name, f"{process.attempt} is gone")
+        """A process is gone, by itself or killed."""
+        self.note(process.computer.name, f"{process.unit} is gone")
         self.processes[process.computer.name].remove(process)
 
     # --- results -----------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from distribute.sim.cluster import Hub
 from distribute.sim.log import SimulatedLog
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import Broker, Link
-from distribute_services.node_runner.machine.machine import RunnerMachine
 from distribute_services.scheduler.service import SNAPSHOT
 
 from .archiving import ArchiverProcess
+from .logs import Logs
 from .node import RunnerProcess
 from .people import Person
 from .process import ServiceProcess
@@ -46,13 +46,13 @@ class Parts:
     scenario: Callable[[Random], Scenario] = scenario
     broker: type[Broker] = Broker
     log: type[SimulatedLog] = SimulatedLog
-    machine: type[RunnerMachine] = RunnerMachine
 
 
 class World:
     """One simulated world."""
 
-    def __init__(self, seed: int, parts: Parts = Parts()) -> None:
+    def __init__(self, seed: int, parts: Parts = Parts(), *, tells_logs: bool = False) -> None:
+        self._logs = Logs(self, tells_all=tells_logs)
         self.loop = VirtualLoop(seed)
         self.random = self.loop.random
         self.parts = parts
@@ -77,14 +77,15 @@ class World:
 
     def run(self) -> None:
         """Let everything happen. Raises `Broken`, or what a process raised."""
-        try:
-            self.loop.run_forever()
-            for error in (self._failure, *self.loop.faults):
-                if error is not None:
-                    raise error
-            self.truth.finish()
-        finally:
-            self._close()
+        with self._logs.taken():
+            try:
+                self.loop.run_forever()
+                for error in (self._failure, *self.loop.faults):
+                    if error is not None:
+                        raise error
+                self.truth.finish()
+            finally:
+                self._close()
 
     def _close(self) -> None:
         """Kill every process, and let the tasks end, so that nothing is left for the garbage collector."""
@@ -112,6 +113,9 @@ class World:
         for number, scheduler in enumerate(self.schedulers):
             if process is scheduler:
                 self.later(partial(self.start_scheduler, number))
+        for runner in self.runners.values():
+            if process is runner:
+                self.later(partial(self.start_runner, runner.computer))
 
     def start_runner(self, computer: Computer) -> None:
         """Start a computer's node-runner, unless it runs."""
@@ -166,7 +170,10 @@ class World:
     def _leave(self) -> None:
         runners = [self.runners[name] for name in sorted(self.runners) if self.runners[name].alive]
         if runners:
-            self.random.choice(runners).leave()
+            runner = self.random.choice(runners)
+            runner.drain()
+            if self.loop.chance(0.3):
+                runner.soon(60.0, runner.drain)
 
     @property
     def _links(self) -> list[Link]:
@@ -226,7 +233,10 @@ class World:
                 found.append(f"{process.name} has something under way")
             else:
                 scheduler.check()
-        found += [f"{name} is not idle" for name, runner in self.runners.items() if not runner.machine.idle]
+        processes = (*self.schedulers, self.archiver, *self.runners.values())
+        found += [
+            f"{process.name} waits for an answer" for process in processes if process.cluster.log.unanswered
+        ]
         found += [f"{name} runs {len(running)}" for name, running in self.truth.processes.items() if running]
         return found
 

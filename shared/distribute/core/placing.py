@@ -215,11 +215,7 @@ class _Round:
         return best
 
     def _takes(self, name: str, batch: BatchState, row: int) -> bool:
-<<<<<<< HEAD
-        """May this job go to this node? A probe goes anywhere but to its suspect."""
-=======
         """May this job go to this node? A probe goes anywhere but to its suspect, while that is on trial."""
->>>>>>> 9c6cc56 (Let a probe run on its suspect once the trial is over, and reindex freed nodes)
         if is_probe(batch, row):
             is_barred = batch.suspects[row] == name and name in self._agenda.held_back
             return name not in batch.build_failed and not is_barred

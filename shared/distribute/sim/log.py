@@ -12,7 +12,7 @@ from distribute.core.errors import Conflict
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
-from distribute.ports import Only
+from distribute.ports import Only, Raw
 from distribute.sim.network import Link
 from distribute.sim.stored_events import wanted
 
@@ -50,6 +50,11 @@ class SimulatedLog:
         self._send(entry)
         return future
 
+    @property
+    def unanswered(self) -> int:
+        """How many appends have no answer yet."""
+        return len(self._in_flight)
+
     async def follow(
         self, *, after: int, only: Only = ALL, until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:
@@ -72,6 +77,11 @@ class SimulatedLog:
             return next((found for found in reversed(of_scope) if found.event.type == event_type), None)
 
         return await self._link.ask(find)
+
+    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
+        """As `ports.EventLog.last_raw`."""
+        found = await self.last(scope, event_type)
+        return Raw(found.seq, found.time, encode(found.event)) if found is not None else None
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""
