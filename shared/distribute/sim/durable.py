@@ -24,7 +24,7 @@ class Consumer:
         self._unacked: dict[int, float] = {}
         """The deadline of each delivery, by sequence."""
         self._reader: DurableReader | None = None
-        broker.readers.append(self.wake)
+        broker.readers.append(lambda _: self.wake())
 
     def attach(self, reader: DurableReader | None) -> None:
         """From now on, this process reads."""

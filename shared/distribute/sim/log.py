@@ -191,7 +191,7 @@ class _Follower:
         self._arrived: deque[Sequence[Recorded]] = deque()
         self._waiting: asyncio.Future[None] | None = None
         link.on_return.append(self.wake)
-        link.broker.readers.append(self.wake)
+        link.broker.readers.append(self._on_event)
         self.wake()
 
     async def take(self) -> Sequence[Recorded]:
@@ -203,7 +203,13 @@ class _Follower:
 
     def close(self) -> None:
         self._link.on_return.remove(self.wake)
-        self._link.broker.readers.remove(self.wake)
+        self._link.broker.readers.remove(self._on_event)
+
+    def _on_event(self, recorded: Recorded | None) -> None:
+        if recorded is None or wanted(self._only, recorded.event) or recorded.seq == self._until:
+            self.wake()
+        elif self.position == recorded.seq - 1 and not self._under_way:
+            self.position = recorded.seq  # the broker does not send what the reader does not want
 
     @property
     def _end(self) -> int:

@@ -54,8 +54,8 @@ class Broker:
         self.files = StoredFiles()
         self.links: list[Link] = []
         self.on_append: list[Callable[[Recorded], None]] = []
-        self.readers: list[Callable[[], None]] = []
-        """Called when there may be something to read."""
+        self.readers: list[Callable[[Recorded | None], None]] = []
+        """Called with each new event; with None when there may be something to read for another reason."""
         self._replicated = replicated
         self._recent: dict[str, tuple[int, float]] = {}
 
@@ -82,16 +82,13 @@ class Broker:
         self._recent[event_id] = (recorded.seq, self.loop.now)
         for notify in self.on_append:
             notify(recorded)
-        self.wake_readers()
+        for wake in list(self.readers):
+            wake(recorded)
         return recorded.seq
 
     def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
         """Whether the guard holds."""
         return self.stored.last_seq_of(scope) == expected_seq
-
-    def wake_readers(self) -> None:
-        for wake in list(self.readers):
-            wake()
 
     # --- outages ---
 
@@ -110,7 +107,8 @@ class Broker:
         self.up = True
         for link in list(self.links):
             link.reconnect_soon()
-        self.wake_readers()
+        for wake in list(self.readers):
+            wake(None)
 
 
 class Link:
