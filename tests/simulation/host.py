@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distribute.core.ids import JobId
-from distribute.core.manifest import Manifest, Outputs
+from distribute.core.manifest import Manifest, Outputs, StoredFile
 from distribute_services.node_runner.host.port import CannotStart, Capacity, Exit, Figures, Unit
 
 from .truth import Process
@@ -105,7 +105,10 @@ class SimulatedHost:
         name = self._computer.name
         prefix = f"{unit.of}/{unit.attempt}" if unit.attempt else f"{unit.of}//{name}"
         stored = await self._runner.cluster.store.put_result(f"{prefix}/0", name, _content())
-        return Outputs(inline=Manifest(objects=(stored,)), objects=1, files=1, size_bytes=1)
+        path = "result" if unit.attempt else f"{unit.of.batch}_build_output-{name}.txt"
+        entry = StoredFile(path=path, size_bytes=1, sha256=stored.sha256, object=0)
+        manifest = Manifest(entries=(entry,), objects=(stored,))
+        return Outputs(inline=manifest, objects=1, files=1, size_bytes=1)
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""

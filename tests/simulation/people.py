@@ -1,168 +1,177 @@
-"""The people of the simulated world: they submit, kill, retry, delete, drain. As the command line does it:
-look at how things stand, append behind that, and look again if something came between."""
+"""The people of the simulated world: each thing they do is one run of the client, a process of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from distribute.client.batch_log import BatchReader
+from distribute.client.control import delete, drain, kill, undrain
+from distribute.client.follow import follow_to_end
+from distribute.client.person import Person
+from distribute.client.pull.filters import Filter
+from distribute.client.pull.listing import list_results
+from distribute.client.queries import Queries
+from distribute.client.submit import submit
 from distribute.core import events as ev
-from distribute.core.ids import BatchId, NodeId
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.errors import Conflict, DistributeError
+from distribute.core.events import Guard
+from distribute.core.ids import BatchId, JobId
+from distribute.core.projections.story import BatchStory
 from distribute.core.specs import BatchSpec
-from distribute.core.state import ENDED, BatchState, Status
-from distribute.sim.stored_events import StoredEvents
+from distribute.core.state import BatchState, Status
 
 from .process import WorldProcess
 from .scenario import Verb
 
-ASK_AGAIN_S = 3.0
+if TYPE_CHECKING:
+    from .world import World
+
+INTERRUPTED = 0.05
+"""The probability that a person interrupts what was begun."""
+INTERRUPTED_WITHIN_S = 10.0
 
 Words = Callable[[BatchState], ev.Event | None]
 """What to say of a batch as it stands; None: nothing."""
 
 
-class Person(WorldProcess):
+class Visit(WorldProcess):
+    """One run of a person's program."""
+
+    def __init__(self, world: World, user: str, work: Callable[[Visit], Coroutine[Any, Any, None]]) -> None:
+        super().__init__(world, user)
+        self.person = Person(user, self.new_id, lambda: datetime.fromtimestamp(self.clock(), UTC))
+        self.run(self._do(work))
+
+    @property
+    def queries(self) -> Queries:
+        return Queries(self.cluster, clock=self.clock)
+
+    async def _do(self, work: Callable[[Visit], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await work(self)
+        except DistributeError as error:
+            self.note(f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001  # the world ends with it
+            if self.alive:
+                self.world.fail(error)
+        if self.alive:
+            self.kill()
+
+
+class People:
     """Everybody who sits at a command line."""
 
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._visits: list[Visit] = []
+
     def submit(self, spec: BatchSpec, user: str) -> None:
-        """Hand in a batch, if its name is free."""
+        """Hand in a batch, if its name is free; wait for its end, now and then."""
+        waits = self._world.loop.chance(0.3)
 
-        def standing(found: tuple[int, BatchState | None]) -> None:
-            last_seq, batch = found
-            if batch is not None:
-                return
-            event = ev.Submitted(**self._stamp(), **spec.id._asdict(), user=user, spec=spec)
-            self.append(event, Guard(last_seq), lambda _: None)
+        async def work(visit: Visit) -> None:
+            await submit(visit.cluster, visit.person, spec, {})
+            if waits:
+                await follow_to_end(visit.cluster, spec.id)
+                self._world.truth.told_archived(spec.id)
 
-        self._ask(spec.id, standing)
+        self._visit(user, work)
 
     def request(self, verb: Verb, of: BatchId | None = None) -> None:
         """Do one thing to something."""
-        random, state = self.loop.random, self.world.truth.state
+        random, state = self._world.random, self._world.truth.state
         if verb in {"drain", "undrain"}:
             if state.nodes:
-                self._say_of_node(verb, random.choice(sorted(state.nodes)))
+                self._of_node(verb, random.choice(sorted(state.nodes)))
             return
         if not state.batches:
             return
         batch = state.batches.get(of or random.choice(sorted(state.batches)))
         if batch is None:
             return
-        names, job, priority = batch.id._asdict(), random.choice(batch.names), random.randint(-9, 9)
-        match verb:
-            case "kill":
-                self._say(batch.id, self._kill)
-            case "kill_job":
-                self._say(batch.id, lambda batch: self._kill_job(batch, job))
-            case "retry":
-                failed_only = random.random() < 0.5
-                self._say(batch.id, lambda batch: self._retry(batch, failed_only))
-            case "reprioritize":
-                self._say(batch.id, lambda _: ev.Reprioritized(**self._stamp(), **names, priority=priority))
-            case "delete":
-                self._delete(batch.id, lambda: None)
-            case "replace":
-                self._replace(batch.id)
-            case _:
-                raise AssertionError(f"nobody can {verb}")
+        target = batch.id
+        job, priority = JobId(*target, random.choice(batch.names)), random.randint(-9, 9)
+        failed_only = random.random() < 0.5
+
+        async def work(visit: Visit) -> None:
+            match verb:
+                case "kill":
+                    await kill(visit.cluster, visit.queries, visit.person, target)
+                case "kill_job":
+                    await kill(visit.cluster, visit.queries, visit.person, job)
+                case "delete":
+                    await delete(visit.cluster, visit.person, target)
+                case "replace":
+                    await submit(visit.cluster, visit.person, self._spec_of(target), {}, replace=True)
+                case "retry":
+                    await _say(visit, target, lambda batch: _retry(visit, batch, failed_only))
+                case "reprioritize":
+                    await _say(visit, target, lambda batch: _reprioritize(visit, batch, priority))
+                case _:
+                    raise AssertionError(f"nobody can {verb}")
+
+        self._visit("jane", work)
 
     def undrain(self, node: str) -> None:
         """Let a node take jobs again."""
-        self._say_of_node("undrain", node)
+        self._of_node("undrain", node)
 
-    # --- what to say -------------------------------------------------------------------------------
+    def pull(self, batch: BatchId, then: Callable[[], None]) -> None:
+        """Look what the archive has of a batch: what the stories say, and nothing else."""
 
-    def _kill(self, batch: BatchState) -> ev.Event | None:
-        if batch.end is not None:
-            return None
-        return ev.KillRequested(**self._stamp(), **batch.id._asdict())
+        async def work(visit: Visit) -> None:
+            listing = await list_results(visit.cluster, batch, Filter())
+            found = {stored.name: stored.nuid for stored, _ in listing.files if stored is not None}
+            self._world.truth.pulled(batch, found, listing.complete)
+            then()
 
-    def _kill_job(self, batch: BatchState, job: str) -> ev.Event | None:
-        if batch.end is not None or job not in batch.rows or batch.status[batch.rows[job]] in ENDED:
-            return None
-        return ev.KillRequested(**self._stamp(), **batch.id._asdict(), job=job)
+        Visit(self._world, "puller", work)
 
-    def _retry(self, batch: BatchState, failed_only: bool) -> ev.Event | None:
-        unhappy = batch.counts[Status.FAILED] + (0 if failed_only else batch.counts[Status.KILLED])
-        if not unhappy or (batch.kill_all and batch.end is None):
-            return None
-        return ev.RetryRequested(**self._stamp(), **batch.id._asdict(), failed_only=failed_only)
+    def close(self) -> None:
+        """Everybody goes home."""
+        for visit in self._visits:
+            visit.kill()
 
-    def _delete(self, batch_id: BatchId, then: Callable[[], None]) -> None:
-        """Kill the batch if it is not over, wait for its end, and delete it."""
+    def _visit(self, user: str, work: Callable[[Visit], Coroutine[Any, Any, None]]) -> None:
+        self._visits = [visit for visit in self._visits if visit.alive]
+        visit = Visit(self._world, user, work)
+        self._visits.append(visit)
+        if not self._world.calm and self._world.loop.chance(INTERRUPTED):
+            visit.soon(INTERRUPTED_WITHIN_S, visit.crash)
 
-        def words(batch: BatchState) -> ev.Event | None:
-            if batch.end is not None:
-                return ev.Deleted(**self._stamp(), **batch_id._asdict())
-            return None if batch.kill_all else self._kill(batch)
+    def _of_node(self, verb: Verb, node: str) -> None:
+        async def work(visit: Visit) -> None:
+            await (drain if verb == "drain" else undrain)(visit.cluster, visit.person, node)
 
-        def said(event: ev.Event | None) -> None:
-            if isinstance(event, ev.Deleted):
-                then()
-            else:
-                self.after(ASK_AGAIN_S, lambda: self._delete(batch_id, then))
+        self._visit("jane", work)
 
-        self._say(batch_id, words, said)
+    def _spec_of(self, batch: BatchId) -> BatchSpec:
+        return next(spec for _, spec, _ in self._world.scenario.submissions if spec.id == batch)
 
-    def _replace(self, batch_id: BatchId) -> None:
-        spec, user = next(
-            (spec, user) for _, spec, user in self.world.scenario.submissions if spec.id == batch_id
-        )
-        self._delete(batch_id, lambda: self.submit(spec, user))
 
-    # --- how to say it -----------------------------------------------------------------------------
+async def _say(visit: Visit, batch: BatchId, words: Words) -> None:
+    """Say something of a batch as it stands, and look again if something came between."""
+    while True:
+        story = BatchStory(batch)
+        await BatchReader(visit.cluster, batch, story.fold).read_to_now()
+        event = words(story.state) if story.state is not None else None
+        if event is None:
+            return
+        try:
+            await visit.cluster.log.append(event, Guard(story.scope_seq))
+        except Conflict:
+            continue
+        return
 
-    def _ask(self, batch_id: BatchId, then: Callable[[tuple[int, BatchState | None]], None]) -> None:
-        """The last sequence of a batch's scope, and how it stands, both from the log itself."""
-        state = self.world.truth.state
-        self.ask(lambda stored: (stored.last_seq_of(batch_id), state.batches.get(batch_id)), then)
 
-    def _say(
-        self, batch_id: BatchId, words: Words, then: Callable[[ev.Event | None], None] = lambda _: None
-    ) -> None:
-        """Say something of a batch, as it stands at the moment of reading: by the time the answer is here,
-        things may have moved on. `then` learns what was said; where there is no such batch, it does not."""
-        state = self.world.truth.state
+def _retry(visit: Visit, batch: BatchState, failed_only: bool) -> ev.Event | None:
+    unhappy = batch.counts[Status.FAILED] + (0 if failed_only else batch.counts[Status.KILLED])
+    if not unhappy or (batch.kill_all and batch.end is None):
+        return None
+    return ev.RetryRequested(**visit.person.stamp(), **batch.id._asdict(), failed_only=failed_only)
 
-        def look(stored: StoredEvents) -> tuple[int, bool, ev.Event | None]:
-            batch = state.batches.get(batch_id)
-            event = words(batch) if batch is not None else None
-            last_seq = stored.last_seq_of(guard_scope(event)) if event is not None else 0
-            return last_seq, batch is not None, event
 
-        def speak(found: tuple[int, bool, ev.Event | None]) -> None:
-            last_seq, there, event = found
-            if event is not None:
-                self.append(event, Guard(last_seq), lambda seq: answered(event, seq))
-            elif there:
-                then(None)
-
-        def answered(event: ev.Event, seq: int | None) -> None:
-            if seq is None:
-                self._say(batch_id, words, then)
-            else:
-                then(event)
-
-        self.ask(look, speak)
-
-    def _say_of_node(self, verb: Verb, node: str) -> None:
-        event: ev.Event = (
-            ev.DrainRequested(**self._stamp(), node=node)
-            if verb == "drain"
-            else ev.Undrained(**self._stamp(), node=node)
-        )
-
-        def append(last_seq: int) -> None:
-            self.append(event, Guard(last_seq), answered)
-
-        def answered(seq: int | None) -> None:
-            if seq is None:
-                self._say_of_node(verb, node)
-
-        self.ask(lambda stored: stored.last_seq_of(NodeId(node)), append)
-
-    def _stamp(self) -> dict[str, Any]:
-        time = datetime.fromtimestamp(self.clock(), UTC)
-        return {"id": self.new_id(), "time": time, "author": "jane"}
+def _reprioritize(visit: Visit, batch: BatchState, priority: int) -> ev.Event:
+    return ev.Reprioritized(**visit.person.stamp(), **batch.id._asdict(), priority=priority)

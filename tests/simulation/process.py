@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from distribute.core.errors import Conflict, DistributeError
-from distribute.core.events import Event
-from distribute.core.recorded import Guard, Recorded
-from distribute.ports import Only
+from distribute.core.errors import DistributeError
 from distribute.runtime import Stop
 from distribute.sim.process import SimulatedProcess
-from distribute.sim.stored_events import StoredEvents
 
 from .stories import require
 
 if TYPE_CHECKING:
     from .world import World
-
-T = TypeVar("T")
 
 ENDS_WITHIN_S = 30.0
 """A service that is told to stop has ended after this many seconds; a node-runner, when it is told twice."""
@@ -52,51 +45,13 @@ class WorldProcess(SimulatedProcess):
     def note(self, what: object) -> None:
         self.world.truth.note(self.name, what)
 
-    # --- for those that are written in callbacks ---
-
     def after(self, delay_s: float, action: Callable[[], None]) -> None:
         """Do something later, if this process still lives."""
         self.loop.after(delay_s, lambda: action() if self.alive else None)
 
-    def every(self, period_s: float, action: Callable[[], None]) -> None:
-        """Do something now and again, as long as this process lives."""
-
-        def again() -> None:
-            action()
-            self.after(period_s, again)
-
-        again()
-
     def soon(self, longest_s: float, action: Callable[[], None]) -> None:
         """Do something after some time."""
         self.after(self.loop.random.uniform(0, longest_s), action)
-
-    def follow(self, after: int, only: Only, deliver: Callable[[Sequence[Recorded]], None]) -> None:
-        """Have the events behind a sequence delivered."""
-
-        async def follow() -> None:
-            async for records in self.cluster.log.follow(after=after, only=only):
-                deliver(records)
-
-        self.run(follow())
-
-    def append(self, event: Event, guard: Guard, then: Callable[[int | None], None]) -> None:
-        """Append; `then` gets the sequence, or None for a conflict."""
-
-        def answered(future: asyncio.Future[int]) -> None:
-            if self.alive and not future.cancelled():
-                then(None if isinstance(future.exception(), Conflict) else future.result())
-
-        self.cluster.log.append(event, guard).add_done_callback(answered)
-
-    def ask(self, question: Callable[[StoredEvents], T], then: Callable[[T], None]) -> None:
-        """Read from the log, asking until there is an answer."""
-
-        def answered(future: asyncio.Future[T]) -> None:
-            if self.alive:
-                then(future.result())
-
-        self.link.ask(lambda: question(self.link.broker.stored)).add_done_callback(answered)
 
 
 class ServiceProcess(WorldProcess):

@@ -49,6 +49,8 @@ class Truth:
         self.stories = Stories(files)
         self.given: Counter[str] = Counter()
         """How many jobs each node was given."""
+        self._archived: set[BatchId] = set()
+        """Batches that were over and archived, if only for a time."""
         self.happened: Counter[str] = Counter()
         """How often what happened, so that it can be told whether enough does."""
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
@@ -82,6 +84,8 @@ class Truth:
         apply(self.state, recorded)
         if recorded.seq % CHECK_EVERY == 0:
             check(self.state)
+        if isinstance(event, ev.BatchArchived):
+            self._archived.add(event.scope)
         if isinstance(event, ev.BatchArchived) and verdict is Verdict.FITS:
             self.stories.compare(self.state.batches[event.scope])
         if verdict is Verdict.FITS:
@@ -136,6 +140,20 @@ class Truth:
             if story.succeeded and not story.to_archive and not story.missing:
                 there = all(map(self.files.is_committed, story.left))
                 require(there, f"the results of {job} are archived, and gone")
+
+    def told_archived(self, batch: BatchId) -> None:
+        """A person was told that a batch is over, and that its results can be pulled."""
+        require(batch in self._archived, f"a person was told that {batch} is archived")
+
+    def pulled(self, batch: BatchId, found: dict[str, str], complete: bool) -> None:
+        """A person who looked at a batch's results was shown these: NUIDs by the objects' names."""
+        stories = [story for _, story in self.stories.of_batch(batch)]
+        safe = [story for story in stories if not story.to_archive and not story.missing]
+        expected = {stored.name: stored.nuid for story in safe for stored in story.left}
+        jobs = {name: nuid for name, nuid in found.items() if not name.startswith(f"{batch}//")}
+        require(jobs == expected, f"of {batch}, people see {jobs}, and not {expected}")
+        state = self.state.batches[batch]
+        require(complete == state.archived, f"{batch} is complete, or is not, as people see it")
 
     # --- the end -----------------------------------------------------------------------------------
 

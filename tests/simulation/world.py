@@ -23,7 +23,7 @@ from distribute_services.scheduler.service import SNAPSHOT
 from .archiving import ArchiverProcess
 from .logs import Logs
 from .node import RunnerProcess
-from .people import Person
+from .people import People
 from .process import ServiceProcess
 from .scenario import CLEAR, Computer, Fate, Scenario, scenario
 from .scheduling import IdleNode, SchedulerProcess
@@ -67,7 +67,7 @@ class World:
         self._failure: Exception | None = None
         self._idle: set[IdleNode] = set()
         self._deadline = self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
-        self.people = Person(self, "people")
+        self.people = People(self)
         self.archiver = ArchiverProcess(self, "archiver")
         self.schedulers = [self._new_scheduler(number) for number in range(self.scenario.schedulers)]
         self.runners: dict[str, RunnerProcess] = {}
@@ -91,8 +91,9 @@ class World:
         """Kill every process, and let the tasks end, so that nothing is left for the garbage collector."""
         self.loop.forget_actions()
         self.loop.faults.clear()
-        for process in (*self.schedulers, self.archiver, *self.runners.values(), self.people):
+        for process in (*self.schedulers, self.archiver, *self.runners.values()):
             process.kill()
+        self.people.close()
         self.loop.end_tasks(CLOSING_S)
         self.loop.close()
 
@@ -210,7 +211,7 @@ class World:
         """Is everything done?"""
         undone = self.truth.unfinished() or self._restless()
         if not undone:
-            self.loop.stop()
+            self._finish()
             return
         require(self.loop.now < self._deadline, f"still not done: {undone}")
         idle = {
@@ -222,6 +223,14 @@ class World:
         require(not idle & self._idle, f"idle, and waited for: {sorted(idle & self._idle)}")
         self._idle = idle
         self.loop.after(LOOK_EVERY_S, self._look)
+
+    def _finish(self) -> None:
+        """Somebody looks at the results of a batch, and then the world ends."""
+        batches = sorted(self.truth.state.batches)
+        if batches:
+            self.people.pull(self.random.choice(batches), self.loop.stop)
+        else:
+            self.loop.stop()
 
     def _restless(self) -> list[str]:
         """Who is not at rest: has something under way, or has not read all of the log."""
