@@ -59,6 +59,7 @@ class Agenda:
         """Apply an event to the state, and bring the indexes up to it."""
         event = recorded.event
         before = self.state.batches.get(event.scope) if event.type == "deleted" else None
+        suspect = self._suspect_of(event) if event.type == "finished" else None
         if event.type == "joined":
             self.liveness.heard(event.node, self.now)
         apply(self.state, recorded)
@@ -74,6 +75,8 @@ class Agenda:
             case ev.JobEvent():
                 self._note_progress(event)
                 self._touch_job(event)
+                if suspect is not None and suspect != event.node:
+                    self._touch_node(suspect)  # its record changed: a quarantine may be lifted by that
             case ev.BuildEvent():
                 self._touch_build(event)
             case ev.NodeEvent():
@@ -243,8 +246,12 @@ class Agenda:
             self._place_node(node)
         if isinstance(event, ev.Finished):
             self._note_suspect(event.node)
-            for name in sorted(self.suspects - {event.node}):
-                self._touch_node(name)  # a result elsewhere may lift its quarantine
+
+    def _suspect_of(self, event: ev.Finished) -> str | None:
+        """The node where the job failed fast before."""
+        batch = self.state.batches.get(event.batch_id)
+        row = batch.rows.get(event.job) if batch is not None else None
+        return batch.suspects.get(row) if batch is not None and row is not None else None
 
     def _note_suspect(self, name: str) -> None:
         node = self.state.nodes.get(name)
