@@ -12,11 +12,11 @@ from collections.abc import Callable
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.decisions import Decisions
-from distribute.core.ids import NodeId
+from distribute.core.ids import BatchId, NodeId
 from distribute.core.matching import is_quarantined, never
 from distribute.core.placing import place_jobs
 from distribute.core.recorded import Append, Guard, time_of
-from distribute.core.state import Attempt, BatchEnd, BatchState, JobKey, NodeState, Status
+from distribute.core.state import Attempt, BatchEnd, BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import (
     is_excusable,
     is_on_trial,
@@ -66,37 +66,46 @@ def _give_up_nodes(decisions: Decisions) -> None:
 def _try_suspects(decisions: Decisions) -> None:
     """Have jobs that failed on a suspect run elsewhere; put a node that is proven broken in quarantine."""
     agenda = decisions.agenda
+    agenda.held_back = {}
     for name in sorted(agenda.suspects):
         node = agenda.state.nodes[name]
+        elsewhere = _Elsewhere(agenda, node)
+        if is_on_trial(agenda.state, node, agenda.now, elsewhere):
+            agenda.held_back[name] = frozenset(key.batch for key in node.fast_failures)
         if is_quarantined(node, agenda.now):
             _excuse(decisions, [key for key in node.fast_failures if is_excusable(agenda.state, node, key)])
-        elif NodeId(name) in agenda.pending or not _has_alternative(agenda, node):
+        elif NodeId(name) in agenda.pending or not any(map(elsewhere, node.fast_failures)):
             continue
         elif is_proven_broken(node):
             _quarantine(decisions, node)
         elif is_suspect(node):
-            chosen = list(probes(agenda.state, node))
+            chosen = list(probes(agenda.state, node, elsewhere))
             _excuse(decisions, [key for key in chosen if is_excusable(agenda.state, node, key)])
-    agenda.held_back = {
-        name: frozenset(key.batch for key in agenda.state.nodes[name].fast_failures)
-        for name in sorted(agenda.suspects)
-        if is_on_trial(agenda.state, agenda.state.nodes[name], agenda.now)
-    }
 
 
-def _has_alternative(agenda: Agenda, node: NodeState) -> bool:
-    """Is there another node that can run one of the jobs which failed here, and is not about to go?"""
-    others = [
-        other
-        for other in agenda.state.nodes.values()
-        if other is not node
-        and agenda.obstacle_of(other) is None
-        and other.name not in agenda.pending.quarantines
-    ]
-    if not others:
-        return False
-    shapes = {agenda.state.batches[key.batch].group_of(key.row).shape for key in node.fast_failures}
-    return any(never(other, shape) is None for other in others for shape in shapes)
+class _Elsewhere:
+    """Which of a node's jobs could run on another node that is there, and is not about to go."""
+
+    def __init__(self, agenda: Agenda, node: NodeState) -> None:
+        self._batches = agenda.state.batches
+        self._others = [
+            other
+            for other in agenda.state.nodes.values()
+            if other is not node
+            and agenda.obstacle_of(other) is None
+            and other.name not in agenda.pending.quarantines
+        ]
+        self._found: dict[tuple[BatchId, Shape], bool] = {}
+
+    def __call__(self, key: JobKey) -> bool:
+        batch = self._batches[key.batch]
+        shape = batch.group_of(key.row).shape
+        found = self._found.get((key.batch, shape))
+        if found is None:
+            found = self._found[key.batch, shape] = any(
+                never(other, shape) is None and other.name not in batch.build_failed for other in self._others
+            )
+        return found
 
 
 def _quarantine(decisions: Decisions, node: NodeState) -> None:

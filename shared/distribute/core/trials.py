@@ -9,7 +9,7 @@ as proof.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from distribute.core.fold_job import why_given_up
@@ -65,18 +65,31 @@ def is_probe(batch: BatchState, row: int) -> bool:
     return row in batch.suspects and row in batch.inexcusable and batch.status[row] not in ENDED
 
 
-def probes(state: State, node: NodeState) -> Iterator[JobKey]:
-    """The jobs whose outcome elsewhere decides: those that run as probes, and those to be excused for it."""
-    able = (key for key in node.fast_failures if _is_open(state, node, key) or is_excusable(state, node, key))
+def probes(state: State, node: NodeState, elsewhere: Callable[[JobKey], bool]) -> Iterator[JobKey]:
+    """The jobs whose outcome elsewhere decides: those that run as probes, and those to be excused for it.
+
+    `elsewhere` tells whether another node could run a job.
+    """
+    able = (
+        key
+        for key in node.fast_failures
+        if _is_open(state, node, key) or (is_excusable(state, node, key) and elsewhere(key))
+    )
     return islice(able, max(1, PROBES - node.cleared - node.blamed))
 
 
-def is_on_trial(state: State, node: NodeState, now: float) -> bool:
-    """Are there probes of this node's failures under way, and is it held back meanwhile?"""
+def is_on_trial(state: State, node: NodeState, now: float, elsewhere: Callable[[JobKey], bool]) -> bool:
+    """Are there probes of this node's failures under way, and is it held back meanwhile?
+
+    A probe that no other node can run any more proves nothing, and holds nothing back.
+    """
     return (
         is_suspect(node)
         and now < node.suspected_at + TRIAL_S
-        and any(_is_open(state, node, key) for key in node.fast_failures)
+        and any(
+            _is_open(state, node, key) and (key.row in state.batches[key.batch].active or elsewhere(key))
+            for key in node.fast_failures
+        )
     )
 
 

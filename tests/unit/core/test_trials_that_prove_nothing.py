@@ -1,0 +1,48 @@
+"""A trial that can prove nothing holds nobody back, and the agenda follows every record. Found by simulation."""
+
+from __future__ import annotations
+
+from core_kit import Lab, told
+from distribute.core.trials import SUSPECT_AFTER
+from distribute.testing import builders as make
+
+
+def suspect_with_another_node() -> Lab:
+    """Enough jobs failed fast at the only node; another has come."""
+    lab = Lab(make.joined("broken"), make.submitted(make.batch(8)))
+    for number in range(1, SUSPECT_AFTER + 1):
+        lab.happen(make.assigned(f"job{number}", "broken"))
+        lab.fail_fast(f"job{number}", "broken")
+    lab.happen(make.joined("other"))
+    return lab
+
+
+def test_nothing_is_excused_if_no_other_node_can_build_the_batch() -> None:
+    lab = suspect_with_another_node()
+    lab.happen(make.build_finished("other", succeeded=False))
+    assert not [line for line in told(lab.decide()) if line[0] == "excused"]
+
+
+def test_the_suspect_runs_its_probes_itself_once_no_other_node_can() -> None:
+    lab = suspect_with_another_node()
+    lab.happen(*lab.decide())
+    assert lab.batch().inexcusable, "there are probes"
+    lab.happen(make.left("other"))
+    given = lab.assign()
+    assert set(given.values()) == {"broken"}
+
+
+def test_a_cleared_node_that_results_elsewhere_blame_again_is_looked_at_again() -> None:
+    """`Lab` compares the agenda's indexes with fresh ones after every event."""
+    lab = Lab(make.joined("broken"), make.submitted(make.batch(9, retries=1)))
+    for number in range(1, 9):
+        lab.happen(make.assigned(f"job{number}", "broken"))
+        lab.fail_fast(f"job{number}", "broken")
+    lab.happen(make.joined("other"))
+    for number in range(1, 7):
+        lab.happen(make.assigned(f"job{number}", "other", 2))
+        if number <= 3:
+            lab.fail_fast(f"job{number}", "other", attempt=2)
+        else:
+            lab.succeed(f"job{number}", "other", attempt=2)
+    assert "broken" in lab.agenda.suspects
