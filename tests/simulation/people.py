@@ -16,9 +16,9 @@ from distribute.client.queries import Queries
 from distribute.client.submit import submit
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError
-from distribute.core.events import Guard
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.story import BatchStory
+from distribute.core.recorded import Guard
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, Status
 

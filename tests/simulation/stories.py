@@ -44,6 +44,8 @@ class Story:
     """An attempt ended, and the archiver has not said that its outputs are there."""
     left: tuple[StoredObject, ...] = ()
     """What the last attempt that ended has left."""
+    archived: tuple[StoredObject, ...] = ()
+    """What can be pulled: of the last attempt that the archiver saw to, or that left nothing."""
     missing: bool = False
     """The archiver said that the last attempt's outputs are gone."""
 
@@ -156,6 +158,7 @@ class Stories:
             case ev.JobArchived():
                 require(event.attempt == story.attempt and story.to_archive, "nothing was to be archived")
                 story.missing = event.missing is not None
+                story.archived = () if story.missing else story.left
                 if story.missing:
                     gone = not all(map(self._files.has_chunks, story.left))
                     require(gone, "it is there, and said to be gone")
@@ -198,6 +201,8 @@ class Stories:
                 story.holder, story.to_archive, story.missing = None, event.outputs is not None, False
                 inline = event.outputs.inline if event.outputs is not None else None
                 story.left = inline.objects if inline is not None else ()
+                if not story.to_archive:
+                    story.archived = ()
                 story.succeeded = event.succeeded
                 story.failures += not event.succeeded
                 self._suspect(story, event)

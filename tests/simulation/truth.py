@@ -148,8 +148,7 @@ class Truth:
     def pulled(self, batch: BatchId, found: dict[str, str], complete: bool) -> None:
         """A person who looked at a batch's results was shown these: NUIDs by the objects' names."""
         stories = [story for _, story in self.stories.of_batch(batch)]
-        safe = [story for story in stories if not story.to_archive and not story.missing]
-        expected = {stored.name: stored.nuid for story in safe for stored in story.left}
+        expected = {stored.name: stored.nuid for story in stories for stored in story.archived}
         jobs = {name: nuid for name, nuid in found.items() if not name.startswith(f"{batch}//")}
         require(jobs == expected, f"of {batch}, people see {jobs}, and not {expected}")
         state = self.state.batches[batch]
