@@ -128,12 +128,19 @@ class Queries:
         return cast("MatchDocument", answer)
 
     async def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any] | None:
-        """The scheduler's answer; None: it does not answer."""
+        """The scheduler's answer; None: it does not answer.
+
+        Raises:
+            Refused: the scheduler does not understand the question.
+        """
         try:
-            return await ask(self._cluster, verb, question)
+            answer = await ask(self._cluster, verb, question)
         except Unreachable:
             self._on_silence()
             return None
+        if str(answer.get("error", "")).startswith("not a question"):
+            raise Refused(f"the scheduler does not understand {verb!r} ({answer['error']}): upgrade it")
+        return answer
 
     async def _fold(self) -> State:
         """The state as of now, folded from the whole log."""
