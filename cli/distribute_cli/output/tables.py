@@ -214,10 +214,11 @@ def _count(number: int, style: str = "") -> Text:
 
 def _why(node: NodeDocument) -> str:
     """Why a node takes no jobs, if it takes none."""
-    if node["paused_until"]:
-        left = datetime.fromisoformat(node["paused_until"]) - datetime.now(UTC)
-        return f"for {_duration(max(0.0, left.total_seconds()))} more: {node['reason'] or 'paused'}"
-    return str(node["reason"] or "")
+    until = {"paused": node["paused_until"], "quarantined": node.get("quarantined_until")}.get(node["state"])
+    if until is None:
+        return node["reason"] or ""
+    left = datetime.fromisoformat(until) - datetime.now(UTC)
+    return f"for {_duration(max(0.0, left.total_seconds()))} more: {node['reason'] or node['state']}"
 
 
 def files(document: Document) -> Iterator[RenderableType]:

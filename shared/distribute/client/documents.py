@@ -91,9 +91,9 @@ class NodeDocument(TypedDict):
     owner_idle_s: float | None
     version: str
     paused_until: str | None
-    quarantined_until: str | None
+    quarantined_until: NotRequired[str | None]
     reason: str | None
-    heard_at: str | None
+    heard_at: NotRequired[str | None]
 
 
 class NodesDocument(TypedDict):

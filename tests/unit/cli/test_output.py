@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -125,12 +126,12 @@ def test_nodes_as_a_table() -> None:
     assert rows[2].split()[3] == "-"
 
 
-def test_a_node_in_quarantine_shows_why() -> None:
-    state = happen(joined("ws1"), quarantined("ws1"))
+def test_a_node_in_quarantine_shows_why_and_for_how_long() -> None:
+    state = happen(joined("ws1"), quarantined("ws1", datetime.now(UTC) + timedelta(hours=2, seconds=30)))
     document = nodes_view(Agenda(state, now=state.time), {})
     heading, row = drawn(tables.nodes, document)
     assert heading.split()[-1] == "why"
-    assert document["nodes"][0]["reason"] in row
+    assert f"for 2h more: {document['nodes'][0]['reason']}" in row
 
 
 def test_an_empty_cluster_says_what_to_do() -> None:
