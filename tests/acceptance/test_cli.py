@@ -91,6 +91,8 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
         "jane/sweep/b/stdout.txt",
         "jane/sweep/b/two\\nlines",
     }
+    nothing = jane.runs("pull", "jane/sweep", "--include", "nothing", "--skip-folders", code=1)
+    assert nothing.stdout.startswith("no file of jane/sweep matches (")
     assert not (jane.home / "jane").exists()
     pulled = jane.runs("pull", file)
     assert "not archived: jane/sweep/b: out: " in pulled.stderr
@@ -104,6 +106,11 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     assert not (results / "b/out").is_symlink()
     assert {path.read_text() for path in results.glob("sweep_build_output-*.txt")} == {"built it\n"}
     assert jane.asks("pull", file)["fetched"] == 0
+    (results / "b/two\nlines").unlink()
+    (results / "b/two\nlines").mkdir()
+    in_the_way = jane.runs("pull", file, code=1)
+    assert in_the_way.stdout.startswith("nothing new: ")
+    assert "b/two\\nlines: can't be written: Is a directory" in in_the_way.stderr
 
     jane.runs("delete", file, "--yes")
     assert jane.asks("status")["batches"] == []
