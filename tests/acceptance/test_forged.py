@@ -1,0 +1,86 @@
+"""What somebody publishes in the scheduler's name, and the fold refuses, deceives no command line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acceptance.lab import Lab, batch_id, command_batch, open_lab
+from distribute.core import events as ev
+from distribute.core.ids import JobId
+from distribute.core.manifest import Manifest, Outputs, StoredFile
+from distribute.core.recorded import Guard, guard_scope
+from distribute.runtime import new_id
+
+BATCH = "lab/forged"
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with open_lab(tmp_path / "lab", {"one": []}) as lab:
+        yield lab
+
+
+def by(author: str) -> dict[str, Any]:
+    return {"id": new_id(), "time": datetime.now(UTC), "author": author}
+
+
+async def forge(lab: Lab, *events: ev.Event) -> None:
+    """Publish events under guards that hold, so that nothing but the fold can refuse them."""
+    for event in events:
+        last = await lab.cluster.log.last(guard_scope(event))
+        await lab.cluster.log.append(event, Guard(last.seq if last is not None else 0))
+
+
+async def test_a_forged_end_and_forged_results_count_for_nothing(lab: Lab) -> None:
+    await lab.add(command_batch(BATCH, {"job": "sleep 1000"}))
+    await lab.event("started", batch=BATCH)
+    names = batch_id(BATCH)._asdict()
+    job = {**names, "job": "job", "attempt": 1, "node": "other"}
+    empty = StoredFile(path="told", size_bytes=0, sha256="0" * 64)
+    await forge(
+        lab,
+        ev.Finished(**by("other"), **job, succeeded=True, outputs=Outputs(inline=Manifest(entries=(empty,)))),
+        ev.JobArchived(**by(ev.ARCHIVER), **job),
+        ev.Completed(**by(ev.SCHEDULER), **names, state="completed"),
+        ev.BatchArchived(**by(ev.SCHEDULER), **names),
+    )
+    waiting = asyncio.create_task(lab.distribute("wait", BATCH, code=1))
+    _, pulled = await lab.pull(BATCH)
+    assert (
+        "lab/forged is not over: this is what is archived of it so far, the results of 0 jobs" in pulled.err
+    )
+    assert (await lab.distribute("logs", f"{BATCH}/job")).out == ""
+    assert (await lab.jobs(BATCH))["job"]["state"] == "running"
+    assert not waiting.done()
+
+    await lab.distribute("kill", BATCH)
+    assert (await waiting).out == "lab/forged killed: 1 of 1 job killed\n"
+    folder, _ = await lab.pull(BATCH)
+    assert not (folder / "job" / "told").exists()
+
+
+async def test_a_forged_end_lets_nobody_delete_a_batch_that_runs(lab: Lab) -> None:
+    await lab.add(command_batch(BATCH, {"job": "sleep 1000"}))
+    await lab.event("started", batch=BATCH)
+    names = batch_id(BATCH)._asdict()
+    await forge(
+        lab,
+        ev.Completed(**by(ev.SCHEDULER), **names, state="failed"),
+        ev.Deleted(**by("mallory"), **names),
+    )
+    refused = await lab.add(command_batch(BATCH, {"job": "true"}), code=4)
+    assert f"there is a batch {BATCH} already" in refused.err
+    await lab.distribute("delete", BATCH, "--yes")
+    kinds = [event.type for event in await lab.events("kill_requested", "released", "deleted", batch=BATCH)]
+    assert kinds == ["deleted", "kill_requested", "released", "deleted"]
+    assert lab.job_processes("one") == []
+    last = await lab.cluster.log.last(JobId(*batch_id(BATCH), "job"))
+    assert last is not None
+    assert last.event.type == "released"
+    await lab.add(command_batch(BATCH, {"job": "true"}), "--wait")
