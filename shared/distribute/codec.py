@@ -1,13 +1,15 @@
 """Bytes <-> event. The only way in and out of the log.
 
-An event is a JSON object. One over `COMPRESS_OVER_BYTES` is stored as the zlib stream of that object; the
-first byte tells which. Bytes that are no event of this version raise `UnreadableEvent`: the log then finds
-out whether a newer distribute wrote them, or whether they are garbage.
+An event is a JSON object. One over `COMPRESS_OVER_BYTES` is stored as the zlib stream of that object, and a
+large submission in blocks (`submissions`); the first byte tells which. Bytes that are no event of this
+version raise `UnreadableEvent`: the log then finds out whether a newer distribute wrote them, or whether they
+are garbage.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Generator, Iterator
 from typing import get_args
 
 import orjson
@@ -16,8 +18,21 @@ from pydantic import ValidationError
 from distribute.core.authors import wrong_author
 from distribute.core.beats import Beat
 from distribute.core.errors import InputError, UnreadableEvent
-from distribute.core.events import EVENT, Event
-from distribute.upcasters import upcast
+from distribute.core.events import EVENT, Event, Submitted
+from distribute.slices import at_once, in_slices
+from distribute.submissions import (
+    BLOCK_JOBS,
+    MARK,
+    encode_in_blocks,
+    first_job,
+    head_with,
+    inflate,
+    inflate_block,
+    join_frames,
+    split_frames,
+    with_blocks,
+)
+from distribute.upcasters import is_old, upcast
 
 COMPRESS_OVER_BYTES = 32 * 1024
 
@@ -25,6 +40,11 @@ MAX_EVENT_BYTES = 96 << 20
 MAX_EVENT_VALUES = 4_000_000
 """Bounds on an event's JSON: its size, and the number of its values. Each value is an object while the event
 is read. Measured: 100,000 python jobs with a script and four files each: 74 MiB, 3.0 million values."""
+
+MAX_PIECE_BYTES = 16 << 20
+MAX_PIECE_VALUES = 1_000_000
+"""The same bounds on what is read in one go, without a pause: an event that is not stored in blocks, or a
+submission without its jobs."""
 
 _LARGE_BYTES = 1 << 20
 """An event over this is read with care: an error costs a kilobyte, and it could hold millions."""
@@ -45,12 +65,31 @@ def encode(event: Event) -> bytes:
     """
     if (why := wrong_author(event)) is not None:
         raise InputError(f"can't write a {event.type!r} event: {why}")
+    if isinstance(event, Submitted) and len(event.spec.work.jobs) > BLOCK_JOBS:
+        return _encode_in_blocks(event)
     body = event.__pydantic_serializer__.to_json(event, exclude_none=True)
     if len(body) <= COMPRESS_OVER_BYTES:
         return body
-    if (why := _why_too_large(body)) is not None:
-        raise InputError(f"{event.scope}: a {event.type!r} event has {why}: submit several smaller batches")
+    if isinstance(event, Submitted) and len(body) > _LARGE_BYTES:
+        return _encode_in_blocks(event)
+    _refuse(event, _why_too_large(body))
     return zlib.compress(body, 6)
+
+
+def _encode_in_blocks(event: Submitted) -> bytes:
+    head, blocks = encode_in_blocks(event)
+    _refuse(event, _why_too_large(head))
+    budget = _Budget()
+    texts = [head]
+    for block in blocks:
+        _refuse(event, budget.why_exceeded(block))
+        texts.append(block)
+    return join_frames(texts)
+
+
+def _refuse(event: Event, why: str | None) -> None:
+    if why is not None:
+        raise InputError(f"{event.scope}: a {event.type!r} event has {why}: submit several smaller batches")
 
 
 def decode(data: bytes) -> Event:
@@ -59,9 +98,42 @@ def decode(data: bytes) -> Event:
     Raises:
         UnreadableEvent: it has an unknown type or version, an author who may not write it, or is no event.
     """
+    return at_once(_read_blocks(data)) if data[:1] == MARK else _decode_piece(data)
+
+
+async def decode_in_slices(data: bytes) -> Event:
+    """As `decode`, but lets other tasks run after each block of a large submission."""
+    return await in_slices(_read_blocks(data)) if data[:1] == MARK else _decode_piece(data)
+
+
+def _read_blocks(data: bytes) -> Generator[None, None, Event]:
+    """The submission that is stored in blocks as `data`. Yields after each."""
+    compressed_head, frames = split_frames(data)
+    head = inflate(compressed_head, MAX_PIECE_BYTES)
+    if is_old(_parsed(head)):
+        # An upcaster changes an event as a whole.
+        return _decode_piece(head_with(head, [*_within_bounds(frames)]), whole=True)
+    event = _decode_piece(head_with(head, [first_job(inflate_block(frames[0]))]))
+    if not isinstance(event, Submitted):
+        raise UnreadableEvent(f"not an event: a {event.type!r} event in blocks")
+    return (yield from with_blocks(event, _within_bounds(frames)))
+
+
+def _within_bounds(frames: list[bytes]) -> Iterator[bytes]:
+    """The blocks of a submission, as long as it is no larger than any may be."""
+    budget = _Budget()
+    for frame in frames:
+        block = inflate_block(frame)
+        if (why := budget.why_exceeded(block)) is not None:
+            raise UnreadableEvent(f"not an event: it has {why}")
+        yield block
+
+
+def _decode_piece(data: bytes, *, whole: bool = False) -> Event:
+    """The event that is stored in one piece as `data`. `whole`: its blocks were put together."""
     if data[:1] == b"\x78":
-        data = _inflate(data)
-    if (why := _why_too_large(data)) is not None:
+        data = inflate(data, MAX_PIECE_BYTES)
+    if not whole and (why := _why_too_large(data)) is not None:
         raise UnreadableEvent(f"not an event: it has {why}")
     if len(data) > _LARGE_BYTES:
         event = _decode_large(data)
@@ -123,33 +195,37 @@ def decode_beat(data: bytes) -> Beat:
 
 
 def _why_too_large(body: bytes) -> str | None:
-    """Why no event may be as large as this JSON; None if one may.
+    """Why no event in one piece may be as large as this JSON; None if one may."""
+    if len(body) <= _LARGE_BYTES:
+        return None
+    return _Budget(MAX_PIECE_BYTES, MAX_PIECE_VALUES).why_exceeded(body)
+
+
+class _Budget:
+    """How much JSON an event may still have.
 
     Parsing makes an object of every value, so a few bytes of JSON can take many of memory. The commas and
     opening brackets bound how many values there are.
     """
-    if len(body) <= _LARGE_BYTES:
+
+    def __init__(self, most_bytes: int = MAX_EVENT_BYTES, most_values: int = MAX_EVENT_VALUES) -> None:
+        self._most_bytes, self._most_values = most_bytes, most_values
+        self._bytes = self._values = 0
+
+    def why_exceeded(self, more: bytes) -> str | None:
+        """Count some more, and say why that is too much; None if it is not."""
+        self._bytes += len(more)
+        if self._bytes > self._most_bytes:
+            return f"{self._bytes} bytes of JSON; {self._most_bytes} are allowed"
+        self._values += _values(more)
+        if self._values > self._most_values:
+            return f"{self._values} JSON values; {self._most_values} are allowed"
         return None
-    if len(body) > MAX_EVENT_BYTES:
-        return f"{len(body)} bytes of JSON; {MAX_EVENT_BYTES} are allowed"
-    values = _values(body)
-    return f"{values} JSON values; {MAX_EVENT_VALUES} are allowed" if values > MAX_EVENT_VALUES else None
 
 
 def _values(body: bytes) -> int:
     """How many values a JSON text has at most."""
     return body.count(b",") + body.count(b"[") + body.count(b"{")
-
-
-def _inflate(data: bytes) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        body = inflater.decompress(data, MAX_EVENT_BYTES + 1)
-    except zlib.error as error:
-        raise UnreadableEvent(f"a compressed event is damaged: {error}") from error
-    if not inflater.eof or inflater.unused_data:
-        raise UnreadableEvent("a compressed event is cut short, runs on, or is larger than any event may be")
-    return body
 
 
 def _parsed(data: bytes) -> object:

@@ -47,6 +47,11 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {
 }
 
 
+def is_old(body: object) -> bool:
+    """Is this the JSON of an event of an old version?"""
+    return isinstance(body, dict) and (str(body.get("type")), _version(body)) in UPCASTERS
+
+
 def upcast(body: Json) -> Json | None:
     """The event's JSON as that of today; None if it is of no old version.
 

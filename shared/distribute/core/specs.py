@@ -6,6 +6,8 @@ anywhere. It is carried whole by the `submitted` event.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -153,6 +155,33 @@ class ApptainerWork(Frozen):
 Work = Annotated[PythonWork | CommandWork | ApptainerWork, Field(discriminator="kind")]
 
 
+class JobsSeen:
+    """What jobs of a batch must have among them, checked some jobs at a time."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._needs: set[tuple[Resources | None, int | None]] = set()
+
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Check some more jobs.
+
+        Raises:
+            ValueError: two jobs have one name, or there are too many jobs or needs.
+        """
+        names = [job.name for job in jobs]
+        if len(self._names) + len(names) > MAX_JOBS:
+            raise ValueError(f"it has more than {MAX_JOBS} jobs")
+        if len(set(names)) < len(names) or not self._names.isdisjoint(names):
+            counted = Counter([*self._names.intersection(names), *names])
+            raise ValueError(f"two jobs are called {counted.most_common(1)[0][0]!r}")
+        self._names.update(names)
+        self._needs.update({(job.resources, job.retries) for job in jobs})
+        if len(self._needs) > MAX_NEEDS:
+            raise ValueError(
+                f"its jobs have {len(self._needs)} different needs, and a batch may have {MAX_NEEDS}"
+            )
+
+
 class BatchSpec(Frozen):
     """A whole batch. `files` are seen by the build and by every job; `resources` None: a whole node."""
 
@@ -170,19 +199,8 @@ class BatchSpec(Frozen):
     work: Work
 
     @model_validator(mode="after")
-    def _job_names_are_unique(self) -> BatchSpec:
-        seen: set[str] = set()
-        for job in self.work.jobs:
-            if job.name in seen:
-                raise ValueError(f"two jobs are called {job.name!r}")
-            seen.add(job.name)
-        return self
-
-    @model_validator(mode="after")
-    def _needs_are_few(self) -> BatchSpec:
-        needs = {(job.resources, job.retries) for job in self.work.jobs}
-        if len(needs) > MAX_NEEDS:
-            raise ValueError(f"its jobs have {len(needs)} different needs, and a batch may have {MAX_NEEDS}")
+    def _jobs_fit_together(self) -> BatchSpec:
+        JobsSeen().add(self.work.jobs)
         return self
 
     @property

@@ -23,6 +23,7 @@ from distribute.nats.publisher import Publisher
 from distribute.nats.reader import Entry, read
 from distribute.nats.subjects import ALL_EVENTS, escape, event_subject, filters, scope_filter
 from distribute.ports import Garbage, Only, Raw
+from distribute.submissions import MARK
 
 ALL = Only()
 
@@ -78,19 +79,17 @@ class JetStreamLog:
         ) as reading:
             async for entries in reading:
                 for some in _slices(entries):
-                    try:
-                        records = [
-                            Recorded(seq, time, decode_message(subject, payload))
-                            for seq, time, subject, payload in some
-                        ]
-                    except UnreadableEvent:
-                        # One of them is a part of an event, garbage, or newer than this distribute.
-                        for entry in some:
-                            recorded = await self._messages.event(entry)
-                            if recorded is not None:
-                                yield [recorded]
-                    else:
+                    records = _decoded(some)
+                    if records is not None:
                         yield records
+                        continue
+                    for entry in some:
+                        recorded = await self._messages.event(entry)
+                        if recorded is not None:
+                            yield [recorded]
+                            # To fold a large submission takes long, and so does to free it: not in one turn.
+                            del recorded
+                            await asyncio.sleep(0)
 
     async def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[JetStreamDelivery, None]:
         """As `ports.Cluster.durable`.
@@ -161,6 +160,19 @@ class JetStreamLog:
         return await patiently(
             self._connection, lambda: leader_get(self._connection, EVENTS, wanted), give_up_after_s=inf
         )
+
+
+def _decoded(entries: list[Entry]) -> list[Recorded] | None:
+    """The events of these messages. None if they are not to be read so plainly: one is part of an event,
+    garbage, or newer than this distribute, or one is large."""
+    if any(entry.payload.startswith(MARK) for entry in entries):
+        return None
+    try:
+        return [
+            Recorded(seq, time, decode_message(subject, payload)) for seq, time, subject, payload in entries
+        ]
+    except UnreadableEvent:
+        return None
 
 
 def _slices(entries: list[Entry]) -> Iterator[list[Entry]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from math import inf
 
-from distribute.codec import MAX_EVENT_BYTES, decode
+from distribute.codec import MAX_EVENT_BYTES, decode, decode_in_slices
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Event
 from distribute.core.recorded import Recorded
@@ -52,7 +52,9 @@ class Messages:
             whole = await self._whole(entry)
             if whole is None:
                 return None
-            return Recorded(entry.seq, entry.time, decode_message(entry.subject, whole))
+            event = await decode_in_slices(whole)
+            _check_subject(event, entry.subject)
+            return Recorded(entry.seq, entry.time, event)
         except UnreadableEvent as error:
             await self._pass_by(entry.seq, error)
             return None
@@ -140,12 +142,16 @@ def decode_message(subject: bytes, payload: bytes) -> Event:
         UnreadableEvent: it is none, or its subject is another event's.
     """
     event = decode(payload)
+    _check_subject(event, subject)
+    return event
+
+
+def _check_subject(event: Event, subject: bytes) -> None:
     if event_subject(event).encode() != subject:
         # The guard and the permissions went by the subject.
         raise UnreadableEvent(
             f"a {event.type!r} event of {event.scope} by {event.author!r}, on the subject {subject[:200]!r}"
         )
-    return event
 
 
 def entry_of(stored: Stored) -> Entry:

@@ -1,0 +1,195 @@
+"""The stored form of a large submission: blocks of jobs, so that no reader has to take it in at once.
+
+To read 100,000 jobs in one go blocks an event loop for more than a second. Here the event without its jobs
+comes first, then the jobs in blocks. Each of these frames is a zlib stream of JSON with its length before it.
+Before the first come `MARK`, with which no other stored form begins, and the number of frames. Numbers are
+four bytes, big-endian.
+A reader decodes one block at a time, and keeps the others compressed if it does not need them.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Generator, Iterable, Iterator, Sequence
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import SchemaValidator
+
+from distribute.core.errors import InputError, UnreadableEvent
+from distribute.core.events import Submitted
+from distribute.core.specs import ApptainerJob, CommandJob, Job, JobsSeen, PythonJob
+
+MARK = b"\x01"
+
+BLOCK_JOBS = 1000
+"""Max. jobs in a block. Measured: to decode so many takes 10 ms."""
+
+MAX_BLOCK_BYTES = 1 << 20
+"""Max. bytes of JSON in a block, and so of a job."""
+
+_FULL_BLOCK_BYTES = 256 << 10
+"""A block takes no further job that would make it larger than this."""
+
+_NUMBER = struct.Struct(">I")
+
+
+def _validator(kind: type[Job]) -> SchemaValidator:
+    found = TypeAdapter(tuple[kind, ...]).validator  # type: ignore[valid-type]
+    assert isinstance(found, SchemaValidator), "pydantic has compiled it"
+    return found
+
+
+_JOBS = {
+    "python": _validator(PythonJob),
+    "command": _validator(CommandJob),
+    "apptainer": _validator(ApptainerJob),
+}
+
+
+def encode_in_blocks(event: Submitted) -> tuple[bytes, Iterator[bytes]]:
+    """The JSON of the event without its jobs, and that of each block of jobs, to be passed to `join_frames`.
+
+    Raises:
+        InputError: one of the jobs is larger than a block may be. Raised by the iterator.
+    """
+    bare = _with_jobs(event, ())
+    return bare.__pydantic_serializer__.to_json(bare, exclude_none=True), _blocks(event)
+
+
+def _blocks(event: Submitted) -> Iterator[bytes]:
+    block: list[bytes] = []
+    size = 0
+    for job in event.spec.work.jobs:
+        text = job.__pydantic_serializer__.to_json(job, exclude_none=True)
+        if len(text) + len(b"[]") > MAX_BLOCK_BYTES:
+            raise InputError(
+                f"{event.scope}: job {job.name!r} has {len(text)} bytes of JSON; {MAX_BLOCK_BYTES} are"
+                " allowed: give files that many jobs need to the batch"
+            )
+        if len(block) == BLOCK_JOBS or (block and size + len(text) > _FULL_BLOCK_BYTES):
+            yield b"[%b]" % b",".join(block)
+            block, size = [], 0
+        block.append(text)
+        size += len(text) + 1
+    yield b"[%b]" % b",".join(block)
+
+
+def join_frames(texts: Iterable[bytes]) -> bytes:
+    """The stored form of these JSON texts: the head's, then each block's."""
+    frames = [zlib.compress(text, 6) for text in texts]
+    return b"".join(
+        (MARK, _NUMBER.pack(len(frames)), *(_NUMBER.pack(len(frame)) + frame for frame in frames))
+    )
+
+
+def split_frames(data: bytes) -> tuple[bytes, list[bytes]]:
+    """The head and the blocks of a stored submission, each still compressed.
+
+    Raises:
+        UnreadableEvent: it is cut short, runs on, or has no block.
+    """
+    frames: list[bytes] = []
+    at = len(MARK)
+    try:
+        count = _NUMBER.unpack_from(data, at)[0]
+        at += _NUMBER.size
+        while at < len(data):
+            start = at + _NUMBER.size
+            at = start + _NUMBER.unpack_from(data, at)[0]
+            frames.append(data[start:at])
+    except struct.error:
+        raise UnreadableEvent("a submission in blocks is cut short") from None
+    if at != len(data) or len(frames) != count or count < 2:
+        raise UnreadableEvent("a submission in blocks is cut short, or has no block")
+    return frames[0], frames[1:]
+
+
+def inflate(data: bytes, most: int) -> bytes:
+    """A zlib stream's content.
+
+    Raises:
+        UnreadableEvent: it is damaged, or larger than `most` bytes. Found out without inflating more.
+    """
+    inflater = zlib.decompressobj()
+    try:
+        body = inflater.decompress(data, most + 1)
+    except zlib.error as error:
+        raise UnreadableEvent(f"a compressed event is damaged: {error}") from error
+    if not inflater.eof or inflater.unused_data or len(body) > most:
+        raise UnreadableEvent("a compressed event is cut short, runs on, or is larger than any event may be")
+    return body
+
+
+def inflate_block(frame: bytes) -> bytes:
+    """The JSON of a block: an array of jobs. Raises `UnreadableEvent`."""
+    return inflate(frame, MAX_BLOCK_BYTES)
+
+
+def head_with(head: bytes, jobs: Iterable[bytes]) -> bytes:
+    """The JSON of a submission with the jobs of these blocks.
+
+    Raises:
+        UnreadableEvent: it is not one of a submission, or these are not blocks.
+    """
+    try:
+        event = orjson.loads(head)
+        found = [job for block in jobs for job in orjson.loads(block)]
+        event["spec"]["work"]["jobs"] = found
+        return orjson.dumps(event)
+    except (ValueError, TypeError, KeyError) as error:
+        raise UnreadableEvent(f"not a submission in blocks: {type(error).__name__}: {error}") from None
+
+
+def first_job(block: bytes) -> bytes:
+    """A block with only the first job of a block.
+
+    Raises:
+        UnreadableEvent: it has none.
+    """
+    try:
+        return orjson.dumps([orjson.loads(block)[0]])
+    except (ValueError, TypeError, KeyError, IndexError) as error:
+        raise UnreadableEvent(f"not a block of jobs: {type(error).__name__}: {error}") from None
+
+
+def decode_block(kind: str, block: bytes) -> tuple[Job, ...]:
+    """The jobs of a block, of this kind of work.
+
+    Raises:
+        UnreadableEvent: they are none, or too many.
+    """
+    try:
+        jobs: tuple[Job, ...] = _JOBS[kind].validate_json(block)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UnreadableEvent(f"not a valid 'submitted' event: jobs: {where}: {first['msg']}") from None
+    if len(jobs) > BLOCK_JOBS:
+        raise UnreadableEvent(f"a block of {len(jobs)} jobs; {BLOCK_JOBS} are allowed")
+    return jobs
+
+
+def with_blocks(event: Submitted, blocks: Iterable[bytes]) -> Generator[None, None, Submitted]:
+    """The event with the jobs of these blocks instead of its own. Yields behind each block.
+
+    Raises:
+        UnreadableEvent: the jobs are none of this event.
+    """
+    jobs: list[Job] = []
+    seen = JobsSeen()
+    for block in blocks:
+        found = decode_block(event.spec.work.kind, block)
+        try:
+            seen.add(found)
+        except ValueError as error:
+            raise UnreadableEvent(f"not a valid 'submitted' event: {error}") from None
+        jobs.extend(found)
+        yield
+    return _with_jobs(event, jobs)
+
+
+def _with_jobs(event: Submitted, jobs: Sequence[Job]) -> Submitted:
+    work = event.spec.work.model_copy(update={"jobs": tuple(jobs)})
+    return event.model_copy(update={"spec": event.spec.model_copy(update={"work": work})})
