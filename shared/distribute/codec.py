@@ -31,6 +31,7 @@ from distribute.submissions import (
     join_frames,
     split_frames,
     with_blocks,
+    with_jobs,
 )
 from distribute.upcasters import is_old, upcast
 
@@ -106,6 +107,26 @@ async def decode_in_slices(data: bytes) -> Event:
     return await in_slices(_read_blocks(data)) if data[:1] == MARK else _decode_piece(data)
 
 
+def decode_without_jobs(data: bytes) -> tuple[Submitted, list[bytes]]:
+    """The submission stored as `data` with only its first job; and all its jobs in blocks.
+
+    The blocks are as they were stored, for `submissions.inflate_block` and `decode_block`.
+
+    Raises:
+        UnreadableEvent: it is none.
+    """
+    if data[:1] == MARK:
+        compressed_head, frames = split_frames(data)
+        head = inflate(compressed_head, MAX_PIECE_BYTES)
+        if not is_old(_parsed(head)):
+            return _with_first_job(head, frames), frames
+    event = decode(data)
+    if not isinstance(event, Submitted):
+        raise UnreadableEvent(f"a {event.type!r} event, where a submission should be")
+    _, blocks = encode_in_blocks(event)
+    return with_jobs(event, event.spec.work.jobs[:1]), [zlib.compress(block, 1) for block in blocks]
+
+
 def _read_blocks(data: bytes) -> Generator[None, None, Event]:
     """The submission that is stored in blocks as `data`. Yields after each."""
     compressed_head, frames = split_frames(data)
@@ -113,10 +134,15 @@ def _read_blocks(data: bytes) -> Generator[None, None, Event]:
     if is_old(_parsed(head)):
         # An upcaster changes an event as a whole.
         return _decode_piece(head_with(head, [*_within_bounds(frames)]), whole=True)
+    event = _with_first_job(head, frames)
+    return (yield from with_blocks(event, _within_bounds(frames)))
+
+
+def _with_first_job(head: bytes, frames: list[bytes]) -> Submitted:
     event = _decode_piece(head_with(head, [first_job(inflate_block(frames[0]))]))
     if not isinstance(event, Submitted):
         raise UnreadableEvent(f"not an event: a {event.type!r} event in blocks")
-    return (yield from with_blocks(event, _within_bounds(frames)))
+    return event
 
 
 def _within_bounds(frames: list[bytes]) -> Iterator[bytes]:

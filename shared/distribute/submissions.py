@@ -54,7 +54,7 @@ def encode_in_blocks(event: Submitted) -> tuple[bytes, Iterator[bytes]]:
     Raises:
         InputError: one of the jobs is larger than a block may be. Raised by the iterator.
     """
-    bare = _with_jobs(event, ())
+    bare = with_jobs(event, ())
     return bare.__pydantic_serializer__.to_json(bare, exclude_none=True), _blocks(event)
 
 
@@ -187,9 +187,10 @@ def with_blocks(event: Submitted, blocks: Iterable[bytes]) -> Generator[None, No
             raise UnreadableEvent(f"not a valid 'submitted' event: {error}") from None
         jobs.extend(found)
         yield
-    return _with_jobs(event, jobs)
+    return with_jobs(event, jobs)
 
 
-def _with_jobs(event: Submitted, jobs: Sequence[Job]) -> Submitted:
+def with_jobs(event: Submitted, jobs: Sequence[Job]) -> Submitted:
+    """The event with these jobs instead of its own. They are not checked."""
     work = event.spec.work.model_copy(update={"jobs": tuple(jobs)})
     return event.model_copy(update={"spec": event.spec.model_copy(update={"work": work})})

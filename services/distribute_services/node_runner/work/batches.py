@@ -8,9 +8,6 @@ from distribute.core.ids import BatchId
 from distribute.ports import EventLog
 from distribute_services.node_runner.work.submission import Submission
 
-_AT_ONCE_BYTES = 64 << 10
-"""A submission of this size is read faster than a thread is started."""
-
 
 class Batches:
     """The submissions in use."""
@@ -34,10 +31,7 @@ class Batches:
         )
         if raw is None or (deleted is not None and deleted.seq > raw.seq):
             raise KeyError(batch_id)
-        if len(raw.payload) <= _AT_ONCE_BYTES and raw.payload[:1] == b"{":
-            found = Submission(raw.payload)
-        else:
-            found = await asyncio.to_thread(Submission, raw.payload)
+        found = await Submission.read(raw.payload)
         self._batches[batch_id] = found
         return found
 
