@@ -9,12 +9,13 @@ from collections.abc import Callable
 from functools import partial
 
 from distribute.core.errors import Conflict, DistributeError
+from distribute.core.events import NodeEvent
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Append
 from distribute.ports import Cluster
 from distribute.restoring import SNAPSHOT, restore
 from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped
-from distribute.snapshot import dump
+from distribute.snapshot_writer import SnapshotWriter
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.queries import answer_queries
 
@@ -50,6 +51,7 @@ class SchedulerService:
         self._logic = logic
         self._snapshot_every_events = snapshot_every_events
         self._appending: set[asyncio.Future[int]] = set()
+        self._snapshots = SnapshotWriter()
         self._snapshot_seq = 0
         self._snapshot_due_seq = 0
         self._saving: asyncio.Task[None] | None = None
@@ -101,6 +103,9 @@ class SchedulerService:
         scheduler = self._scheduler
         misfits = scheduler.state.misfits
         async for records in self._cluster.log.follow(after=scheduler.state.seq):
+            await self._snapshots.before_change(
+                recorded.event.batch_id for recorded in records if not isinstance(recorded.event, NodeEvent)
+            )
             scheduler.deliver(records, self._clock())
             if scheduler.caught_up:
                 self._caught_up.set()
@@ -180,7 +185,7 @@ class SchedulerService:
             return
         self._snapshot_seq = state.seq
         try:
-            await self._cluster.store.put_snapshot(SNAPSHOT, dump(state))
+            await self._cluster.store.put_snapshot(SNAPSHOT, await self._snapshots.write(state))
         except DistributeError as error:
             # The next start only takes longer: no reason to stop scheduling.
             log.warning("no snapshot was saved: %s", error)

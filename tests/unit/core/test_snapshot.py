@@ -5,7 +5,6 @@ import subprocess
 import sys
 from dataclasses import MISSING, fields
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 
 import orjson
@@ -13,10 +12,11 @@ import pytest
 
 import core_kit
 from core_kit import Lab, of
+from distribute.core.batch_record import seal, unseal
 from distribute.core.errors import IntegrityError
 from distribute.core.specs import Resources
 from distribute.core.state import State
-from distribute.snapshot import digest, dump, load
+from distribute.snapshot import digest, dump, join_records, load, split_records
 from distribute.testing import builders as make
 
 
@@ -117,26 +117,32 @@ def test_a_snapshot_cut_short_is_noticed(size: int) -> None:
         load(dump(busy_lab().state)[:size])
 
 
+def written(*pieces: bytes) -> bytes:
+    """A snapshot of one record, as another program would have written it."""
+    return join_records([seal(pieces)])
+
+
 def stored(**fields: object) -> bytes:
-    """The snapshot of an empty state as another program would have written it."""
-    body = orjson.dumps(orjson.loads(dump(State())[64:]) | fields)
-    return sha256(body).hexdigest().encode() + body
+    """The snapshot of an empty state in which some fields are others."""
+    [record] = split_records(dump(State()))
+    [core] = unseal(record)
+    return written(orjson.dumps(orjson.loads(core) | fields))
 
 
 def test_a_snapshot_of_another_version_is_refused() -> None:
-    with pytest.raises(IntegrityError, match=r"^a snapshot of version 99; this distribute reads 3$"):
+    with pytest.raises(IntegrityError, match=r"^a snapshot of version 99; this distribute reads 4$"):
         load(stored(version=99))
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"3"])
 def test_what_is_no_snapshot_at_all_is_refused(body: bytes) -> None:
-    with pytest.raises(IntegrityError, match=r"^a snapshot of another make of version 3: "):
-        load(sha256(body).hexdigest().encode() + body)
+    with pytest.raises(IntegrityError, match=r"^a snapshot of another make of version 4: "):
+        load(written(body))
 
 
 def test_a_snapshot_with_other_fields_is_refused() -> None:
     with pytest.raises(
-        IntegrityError, match=r"^a snapshot of another make of version 3: KeyError\('name'\)$"
+        IntegrityError, match=r"^a snapshot of another make of version 4: KeyError\('name'\)$"
     ):
         load(stored(nodes=[{}]))
 

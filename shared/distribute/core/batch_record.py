@@ -1,0 +1,192 @@
+"""A batch as bytes, and back: for snapshots.
+
+A batch has two records. What never changes (names, groups, order) makes up the first, so that it is written
+once; the second is all that events change. A record is a list of pieces (JSON, and columns as their
+little-endian bytes), compressed; its digest is that of the pieces, for two versions of zlib may compress
+differently. Equal batches have equal records.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+import sys
+import zlib
+from array import array
+from collections.abc import Generator, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from distribute.core.ids import BatchId
+from distribute.core.state import Attempt, BatchState, Group, Outcomes, Shape
+
+Json = dict[str, Any]
+
+_LEVEL = 1
+"""Of compression. Higher ones take three times as long, and save a tenth."""
+
+_LENGTH = struct.Struct("<I")
+_NAMES_END = "\0"
+"""No name has it."""
+
+_FIXED = ("seq", "user", "kind", "matrix_user", "submitted_at", "needs_build")
+_PLAIN = (
+    "last_seq", "under_seq", "cause", "priority", "counts", "node_names", "kill_all", "end", "end_reason",
+    "finished_at", "archived",
+)  # fmt: skip
+_BY_NODE = ("building", "build_failed")
+_SETS = ("inexcusable", "kill_rows", "built_on")
+_MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "missing")
+_COLUMNS = ("job_seq", "attempts")
+_TYPECODES = {"job_seq": "Q", "attempts": "I", "file_order": "I"}
+
+
+class Record(NamedTuple):
+    """Compressed pieces, and the SHA-256 of them as they were."""
+
+    digest: bytes
+    data: bytes
+
+
+def seal(pieces: Iterable[bytes]) -> Record:
+    """Make a record. Most of the time it does not hold the interpreter: it can be left to a thread."""
+    hashing, packing = hashlib.sha256(), zlib.compressobj(_LEVEL)
+    packed = []
+    for piece in pieces:
+        for part in (_LENGTH.pack(len(piece)), piece):
+            hashing.update(part)
+            packed.append(packing.compress(part))
+    return Record(hashing.digest(), b"".join((*packed, packing.flush())))
+
+
+class Damaged(ValueError):
+    """A record's pieces do not have its digest."""
+
+
+def unseal(record: Record) -> list[bytes]:
+    """The pieces of a record. Raises `Damaged`."""
+    try:
+        body = zlib.decompress(record.data)
+    except zlib.error as error:
+        raise Damaged(str(error)) from None
+    if hashlib.sha256(body).digest() != record.digest:
+        raise Damaged("a record does not have its digest")
+    pieces, at = [], 0
+    while at < len(body):
+        start = at + _LENGTH.size
+        at = start + _LENGTH.unpack_from(body, at)[0]
+        pieces.append(body[start:at])
+    return pieces
+
+
+def fixed_pieces(batch: BatchState) -> list[bytes]:
+    """What never changes of a batch."""
+    fixed = {name: getattr(batch, name) for name in _FIXED}
+    groups = [[dump_shape(group.shape), *group[1:]] for group in batch.groups]
+    return [
+        as_json({"id": batch.id, "groups": groups, "ordered": batch.file_order is not None, **fixed}),
+        _NAMES_END.join(batch.names).encode(),
+        as_piece(batch.file_order if batch.file_order is not None else array("I")),
+    ]
+
+
+def changing_pieces(batch: BatchState) -> Generator[None, None, list[bytes]]:
+    """What events change of a batch. Yields after pieces that may be long; the batch must not change then."""
+    pieces: list[bytes] = [
+        as_json({name: getattr(batch, name) for name in _PLAIN}),
+        as_json({name: dict(sorted(getattr(batch, name).items())) for name in _BY_NODE}),
+        as_piece(batch.status),
+        *(as_piece(getattr(batch, name)) for name in _COLUMNS),
+        *(as_piece(getattr(batch.outcomes, name)) for name in Outcomes.__slots__),
+        as_json([_dump_attempt(row, attempt) for row, attempt in sorted(batch.active.items())]),
+    ]
+    yield
+    for name in _SETS:
+        pieces.append(as_json(sorted(getattr(batch, name))))
+        yield
+    for name in _MAPS:
+        pieces.append(as_json(sorted(getattr(batch, name).items())))
+        yield
+    return pieces
+
+
+def load_batch(fixed: Record, changing: Record) -> BatchState:
+    """The batch of two records.
+
+    Raises:
+        Damaged: their bytes are not those of their digests.
+        ValueError, KeyError, TypeError: they are of another version.
+    """
+    head, names_text, order = unseal(fixed)
+    found = json.loads(head)
+    names = names_text.decode().split(_NAMES_END)
+    pieces = iter(unseal(changing))
+    plain = json.loads(next(pieces))
+    fields: Json = {name: found[name] for name in _FIXED} | {name: plain[name] for name in _PLAIN}
+    fields |= {name: dict(values) for name, values in json.loads(next(pieces)).items()}
+    fields["status"] = bytearray(next(pieces))
+    fields |= {name: _column(_TYPECODES[name], next(pieces)) for name in _COLUMNS}
+    fields["outcomes"] = _load_outcomes(pieces)
+    fields["active"] = dict(map(_load_attempt, json.loads(next(pieces))))
+    fields |= {name: set(json.loads(next(pieces))) for name in _SETS}
+    fields |= {name: dict(json.loads(next(pieces))) for name in _MAPS}
+    batch = BatchState(
+        id=BatchId(*found["id"]),
+        groups=tuple(Group(load_shape(shape), *rest) for shape, *rest in found["groups"]),
+        file_order=_column("I", order) if found["ordered"] else None,
+        names=names,
+        rows=dict(zip(names, range(len(names)), strict=True)),
+        node_numbers={name: number for number, name in enumerate(plain["node_names"])},
+        **fields,
+    )
+    if {len(batch.rows), len(batch.status), len(batch.job_seq), len(batch.attempts)} != {len(names)}:
+        raise ValueError(f"the columns of {batch.id} are not of one length")
+    return batch
+
+
+def as_json(value: object) -> bytes:
+    """A piece of JSON: equal values are equal bytes."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def as_piece(column: array[Any] | bytearray) -> bytes:
+    """A copy of a column's bytes."""
+    if isinstance(column, array) and sys.byteorder == "big":
+        column = array(column.typecode, column)
+        column.byteswap()
+    return bytes(column)
+
+
+def _column(typecode: str, piece: bytes) -> array[Any]:
+    values = array(typecode, piece)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def _load_outcomes(pieces: Iterator[bytes]) -> Outcomes:
+    outcomes = Outcomes()
+    for name in Outcomes.__slots__:
+        setattr(outcomes, name, _column(getattr(outcomes, name).typecode, next(pieces)))
+    return outcomes
+
+
+def _dump_attempt(row: int, attempt: Attempt) -> list[Any]:
+    return [row, *(getattr(attempt, name) for name in Attempt.__slots__)]
+
+
+def _load_attempt(found: list[Any]) -> tuple[int, Attempt]:
+    row, *values = found
+    attempt = Attempt(*values)
+    attempt.gpus = tuple(attempt.gpus)
+    return row, attempt
+
+
+def dump_shape(shape: Shape) -> list[Any]:
+    """A shape as JSON."""
+    return [sorted(shape.capabilities), *shape[1:]]
+
+
+def load_shape(found: list[Any]) -> Shape:
+    """The shape that `dump_shape` made this of."""
+    return Shape(frozenset(found[0]), *found[1:])

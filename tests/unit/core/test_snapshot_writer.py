@@ -1,0 +1,114 @@
+"""Snapshots written in slices: always of one moment, whatever is folded meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from core_kit import of
+from distribute import snapshot_writer
+from distribute.core.batch_record import Record, seal
+from distribute.core.events import Event
+from distribute.core.state import State
+from distribute.snapshot import dump
+from distribute.snapshot_writer import SnapshotWriter
+from distribute.testing import builders as make
+from unit.core.test_snapshot import busy_lab
+
+
+def of_batches(*names: str) -> State:
+    state = State()
+    make.happen(make.joined("ws1"), state=state)
+    make.happen(*(make.submitted(make.batch(3, batch=name)) for name in names), state=state)
+    return state
+
+
+def submitted(name: str) -> Event:
+    return make.submitted(make.batch(1, batch=name))
+
+
+async def test_what_is_written_is_what_dump_gives() -> None:
+    for state in (busy_lab().state, State()):
+        assert await SnapshotWriter().write(state) == dump(state)
+
+
+async def test_what_is_folded_meanwhile_is_not_in_it() -> None:
+    state = of_batches("a", "b", "c")
+    before = dump(state)
+    writer = SnapshotWriter()
+    writing = asyncio.create_task(writer.write(state))
+    await asyncio.sleep(0)
+    assert writer._unwritten, "nothing is left to change"
+    for event in (make.assigned(of("c")), make.kill_requested(make.batch(batch="b")), submitted("d")):
+        await writer.before_change([event.batch_id])
+        make.happen(event, state=state)
+    assert await writing == before
+    assert await writer.write(state) == dump(state) != before
+
+
+async def test_a_batch_that_is_deleted_meanwhile_is_still_in_it() -> None:
+    state = of_batches("a", "b", "c")
+    b = make.batch(3, batch="b")
+    make.happen(make.kill_requested(b), make.completed(b, state="killed"), state=state)
+    before = dump(state)
+    writer = SnapshotWriter()
+    writing = asyncio.create_task(writer.write(state))
+    await asyncio.sleep(0)
+    await writer.before_change([b.id])
+    make.happen(make.deleted(b), submitted("b"), state=state)
+    assert await writing == before
+    assert await writer.write(state) == dump(state)
+
+
+async def test_only_what_changed_is_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = of_batches("a", "b", "c")
+    writer = SnapshotWriter()
+    await writer.write(state)
+    made: list[Record] = []
+
+    def noted(pieces: list[bytes]) -> Record:
+        made.append(seal(pieces))
+        return made[-1]
+
+    monkeypatch.setattr(snapshot_writer, "seal", noted)
+    make.happen(make.assigned(of("b")), state=state)
+    assert await writer.write(state) == dump(state)
+    assert len(made) == 1
+    make.happen(submitted("d"), state=state)
+    assert await writer.write(state) == dump(state)
+    assert len(made) == 3
+
+
+async def test_nobody_waits_if_nothing_is_being_written() -> None:
+    writer = SnapshotWriter()
+    state = of_batches("a")
+    await writer.write(state)
+    waiting = writer.before_change([make.batch(batch="a").id])
+    with pytest.raises(StopIteration):
+        waiting.send(None)
+
+
+async def test_what_takes_long_is_done_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def noted(pieces: list[bytes]) -> Record:
+        threads.append(threading.get_ident())
+        return seal(pieces)
+
+    monkeypatch.setattr(snapshot_writer, "seal", noted)
+    await SnapshotWriter().write(of_batches("a"))
+    assert threads
+    assert threading.get_ident() not in threads
+
+
+async def test_after_a_write_that_was_given_up_the_next_is_right() -> None:
+    state = of_batches("a", "b", "c")
+    writer = SnapshotWriter()
+    writing = asyncio.create_task(writer.write(state))
+    await asyncio.sleep(0)
+    writing.cancel()
+    await asyncio.wait([writing])
+    make.happen(make.assigned(of("a")), make.assigned(of("b")), state=state)
+    assert await writer.write(state) == dump(state)
