@@ -24,7 +24,7 @@ async def drain(
 
     from distribute.client.control import drain as drain_node
     from distribute.client.words import argument, printable
-    from distribute.core.views import rfc3339
+    from distribute.core.listing import rfc3339
     from distribute_cli.values import moment
 
     end = None if until is None else moment("--until", until, datetime.now(UTC))

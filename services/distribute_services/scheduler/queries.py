@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from typing import Any
 
 import orjson
 
 from distribute.core.ids import BatchId
+from distribute.core.listing import Listing
 from distribute.core.specs import Resources
-from distribute.core.views import batch_view, batches_view, match_view, nodes_view, why_view
-from distribute.ports import Cluster
+from distribute.core.views import batches_in_slices, match_view, nodes_view, why_view
+from distribute.ports import Cluster, Handler
+from distribute.slices import in_slices
 from distribute_services.scheduler.logic import Scheduler
 
 Json = dict[str, Any]
+
+Answering = Generator[None, None, bytes]
+"""The making of an answer, in slices: it yields after each."""
 
 
 @contextlib.asynccontextmanager
 async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterator[None]:
     """Answer `status`, `batch`, `nodes`, `why` and `match` for as long as the context lasts."""
-    answers: dict[str, Callable[[Json], Json]] = {
-        "status": lambda _: batches_view(scheduler.state),
+    answers: dict[str, Callable[[Json], Answering]] = {
+        "status": lambda _: _status(scheduler),
         "batch": lambda asked: _batch(scheduler, **asked),
-        "nodes": lambda _: nodes_view(scheduler.agenda, scheduler.beats),
-        "why": lambda asked: why_view(scheduler.agenda, _batch_id(asked), asked["job"]),
-        "match": lambda asked: _match(scheduler, asked),
+        "nodes": lambda _: _whole(nodes_view(scheduler.agenda, scheduler.beats)),
+        "why": lambda asked: _whole(why_view(scheduler.agenda, _batch_id(asked), asked["job"])),
+        "match": lambda asked: _whole(_match(scheduler, asked)),
     }
 
-    def handler(answer: Callable[[Json], Json]) -> Callable[[bytes], Any]:
+    def handler(answer: Callable[[Json], Answering]) -> Handler:
         async def handle(payload: bytes) -> bytes:
-            return orjson.dumps(_answered(answer, payload))
+            try:
+                return await in_slices(answer(orjson.loads(payload or b"{}")))
+            except KeyError as error:
+                return orjson.dumps({"error": f"there is no {error.args[0]}"})
+            except (ValueError, TypeError) as error:
+                return orjson.dumps({"error": f"not a question: {error}"})
 
         return handle
 
@@ -40,21 +50,38 @@ async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterato
         yield
 
 
-def _answered(answer: Callable[[Json], Json], payload: bytes) -> Json:
-    try:
-        return answer(orjson.loads(payload or b"{}"))
-    except KeyError as error:
-        return {"error": f"there is no {error.args[0]}"}
-    except (ValueError, TypeError) as error:
-        return {"error": f"not a question: {error}"}
+def _whole(answer: Json) -> Answering:
+    """An answer that is never long."""
+    yield from ()
+    return orjson.dumps(answer)
+
+
+def _status(scheduler: Scheduler) -> Answering:
+    return (yield from _with_list({}, "batches", batches_in_slices(scheduler.state), {}))
+
+
+def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) -> Answering:
+    listing = Listing(scheduler.state, BatchId(namespace, batch), scheduler.agenda.now, **which)
+    yield from listing.choose()
+    return (yield from _with_list(listing.head, "job_list", listing.slices(), listing.tail))
+
+
+def _with_list(head: Json, name: str, slices: Iterable[list[Json]], tail: Json) -> Answering:
+    """The JSON of `head`, a list that comes in slices, and `tail`. Yields after each slice."""
+    parts = []
+    for some in slices:
+        parts.append(orjson.dumps(some)[1:-1])
+        yield
+    members = [
+        orjson.dumps(head)[1:-1],
+        b'"%b":[%b]' % (name.encode(), b",".join(parts)),
+        orjson.dumps(tail)[1:-1],
+    ]
+    return b"{%b}" % b",".join(filter(None, members))
 
 
 def _batch_id(asked: Json) -> BatchId:
     return BatchId(asked["namespace"], asked["batch"])
-
-
-def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) -> Json:
-    return batch_view(scheduler.state, BatchId(namespace, batch), **which, now=scheduler.agenda.now)
 
 
 def _match(scheduler: Scheduler, asked: Json) -> Json:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 from distribute.client.batch_log import BatchReader
 from distribute.client.queries import no_such_batch
 from distribute.core.errors import LogReplaced
+from distribute.core.listing import batch_document
 from distribute.core.projections.story import BatchStory
-from distribute.core.views import batch_document
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument

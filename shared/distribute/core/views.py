@@ -6,77 +6,45 @@ Times become RFC 3339 in UTC, durations are seconds, sizes bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
+from distribute.core.listing import JOB_STATES, Listing, batch_document, rfc3339
 from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
 from distribute.core.specs import Resources
-from distribute.core.state import NO_EXIT_CODE, BatchState, NodeState, Shape, State, Status
+from distribute.core.state import NodeState, Shape, State, Status
 
 Json = dict[str, Any]
 
-_JOB_STATES = {
-    Status.QUEUED: "queued",
-    Status.RETRYING: "queued",
-    Status.ASSIGNED: "assigned",
-    Status.CLAIMED: "assigned",
-    Status.RUNNING: "running",
-    Status.SUCCEEDED: "succeeded",
-    Status.FAILED: "failed",
-    Status.KILLED: "killed",
-}
-
-
-_URGENCY: dict[int, int] = {Status.FAILED: 0, Status.RUNNING: 1, Status.CLAIMED: 1, Status.ASSIGNED: 1}
-"""What is looked for first where there is not room for all."""
-
-
-def rfc3339(time: float | None) -> str | None:
-    """Seconds since 1970 as text, to the millisecond; None and 0 (never) as None."""
-    if not time:
-        return None
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+BATCHES_AT_ONCE = 500
 
 
 def batches_view(state: State) -> Json:
     """`{"batches": [B]}`, in order of submission."""
-    return {
-        "batches": [batch_document(batch) for batch in sorted(state.batches.values(), key=lambda b: b.seq)]
-    }
+    return {"batches": [document for some in batches_in_slices(state) for document in some]}
 
 
-def batch_view(
-    state: State,
-    batch_id: BatchId,
-    *,
-    job: str | None = None,
-    states: Collection[str] | None = None,
-    most: int | None = None,
-    now: float | None = None,
-) -> Json:
-    """B and its `job_list`, in the order of the user's file: all jobs, or those of some states, or one.
+def batches_in_slices(state: State) -> Iterator[list[Json]]:
+    """The batches of `batches_view`, some at a time, each as it is when its turn comes.
 
-    Of more than `most` come first those that failed, then those in flight, then the rest; `more_jobs` says
-    how many are not listed, where some are not. `now` is in seconds since 1970; by default, the last
-    event's time. Raises `KeyError` for an unknown batch.
+    A batch that is deleted meanwhile may still be among them.
     """
-    batch = state.batches[batch_id]
-    now = state.time if now is None else now
-    rows: Sequence[int] = batch.file_order if batch.file_order is not None else range(len(batch.names))
-    if job is not None:
-        rows = [batch.rows[job]] if job in batch.rows else []
-    if states is not None:
-        rows = [row for row in rows if _job_state(state, batch, row, now) in states]
-    found = len(rows)
-    if most is not None and found > most:
-        rows = sorted(rows, key=lambda row: _URGENCY.get(batch.status[row], 2))[:most]
-    view = {**batch_document(batch), "job_list": [_job(state, batch, row, now) for row in rows]}
-    return view | {"more_jobs": found - len(rows)} if found > len(rows) else view
+    batches = sorted(state.batches.values(), key=lambda batch: batch.seq)
+    for first in range(0, len(batches), BATCHES_AT_ONCE):
+        yield [batch_document(batch) for batch in batches[first : first + BATCHES_AT_ONCE]]
+
+
+def batch_view(state: State, batch_id: BatchId, *, now: float | None = None, **which: Any) -> Json:
+    """B and its `job_list`, as `listing.Listing` chooses them by `which`. Raises `KeyError` for an unknown
+    batch."""
+    listing = Listing(state, batch_id, state.time if now is None else now, **which)
+    for _ in listing.choose():
+        pass
+    return listing.head | {"job_list": [job for some in listing.slices() for job in some]} | listing.tail
 
 
 def nodes_view(agenda: Agenda, beats: Mapping[str, Beat]) -> Json:
@@ -94,7 +62,7 @@ def why_view(agenda: Agenda, batch_id: BatchId, job: str) -> Json:
         "namespace": batch_id.namespace,
         "batch": batch_id.batch,
         "job": job,
-        "state": _JOB_STATES[Status(batch.status[row])],
+        "state": JOB_STATES[Status(batch.status[row])],
         "summary": explanation.summary,
         "nodes": [
             {
@@ -147,91 +115,6 @@ def _why_none(nodes: Sequence[NodeState], shape: Shape) -> tuple[str, Json | Non
         "gpus": max(len(node.gpus) for node in able),
     }
     return "no node is large enough", {"asked": asked, "most": most}
-
-
-def batch_document(batch: BatchState) -> Json:
-    """B: a batch without its jobs."""
-    jobs = {"total": len(batch.names)} | {
-        state: sum(batch.counts[status] for status, name in _JOB_STATES.items() if name == state)
-        for state in dict.fromkeys(_JOB_STATES.values())
-    }
-    ran = batch.active or len(batch.outcomes.node) or jobs["queued"] < jobs["total"]
-    return {
-        "namespace": batch.id.namespace,
-        "batch": batch.id.batch,
-        "user": batch.user,
-        "kind": batch.kind,
-        "state": batch.end or ("running" if ran else "queued"),
-        "priority": batch.priority,
-        "submitted_at": rfc3339(batch.submitted_at),
-        "finished_at": rfc3339(batch.finished_at),
-        "reason": batch.end_reason,
-        "jobs": jobs,
-        "archived": batch.archived,
-        "build_failed": dict(batch.build_failed),
-    }
-
-
-def _job_state(state: State, batch: BatchState, row: int, now: float) -> str:
-    status = Status(batch.status[row])
-    attempt = batch.active.get(row)
-    node = state.nodes.get(attempt.node) if attempt is not None else None
-    if status is Status.RUNNING and node is not None and is_paused(node, now):
-        return "paused"
-    if status is Status.CLAIMED and attempt is not None and attempt.node in batch.building:
-        return "building"
-    return "retrying" if status is Status.RETRYING else _JOB_STATES[status]
-
-
-def _job(state: State, batch: BatchState, row: int, now: float) -> Json:
-    status = Status(batch.status[row])
-    attempt = batch.active.get(row)
-    view: Json = {
-        "job": batch.names[row],
-        "state": _job_state(state, batch, row, now),
-        "attempt": batch.attempts[row],
-        "node": attempt.node if attempt else None,
-        "exit_code": None,
-        "signal": None,
-        "reason": batch.reasons.get(row),
-        "submitted_at": rfc3339(batch.submitted_at),
-        "started_at": rfc3339(attempt.started_at) if attempt else None,
-        "finished_at": None,
-        "wall_s": None,
-        "cpu_s": None,
-        "paused_s": None,
-        "max_rss_bytes": None,
-        "archived": False,
-    }
-    if attempt is not None:
-        return view
-    outcomes = batch.outcomes
-    if not len(outcomes.node) or not outcomes.finished_at[row]:
-        if status is Status.FAILED and view["reason"] is None:
-            view["reason"] = batch.end_reason
-        return view
-    exit_code = outcomes.exit_code[row]
-    view |= {
-        "node": batch.node_names[outcomes.node[row]],
-        "exit_code": None if exit_code == NO_EXIT_CODE else exit_code,
-        "signal": outcomes.signal[row] or None,
-        "started_at": rfc3339(outcomes.started_at[row]),
-        "finished_at": rfc3339(outcomes.finished_at[row]),
-        "wall_s": outcomes.wall_s[row],
-        "cpu_s": outcomes.cpu_s[row],
-        "paused_s": outcomes.paused_s[row],
-        "max_rss_bytes": outcomes.max_rss_bytes[row],
-        "reason": _reason(batch, row),
-        "archived": row not in batch.unarchived and row not in batch.missing,
-    }
-    return view
-
-
-def _reason(batch: BatchState, row: int) -> str | None:
-    """Why it failed, and that its results are gone: what there is of both."""
-    missing = batch.missing.get(row)
-    gone = None if missing is None else f"its results are gone: {missing}"
-    return "; ".join(text for text in (batch.reasons.get(row), gone) if text is not None) or None
 
 
 def _node(agenda: Agenda, node: NodeState, beat: Beat | None) -> Json:
