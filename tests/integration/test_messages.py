@@ -12,6 +12,7 @@ import pytest
 from distribute.core.beats import Beat
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.core.ids import JobId
+from distribute.nats import queries
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.connection import NoResponder
 from distribute.nats.embedded import Broker
@@ -210,3 +211,22 @@ async def test_hooks_tell_of_loss_and_return(broker: Broker, cluster: Cluster) -
     await asyncio.wait_for(returned.wait(), WITHIN_S)
     assert told == ["lost"]
     assert cluster.connected
+
+
+async def test_of_too_many_questions_at_once_the_last_is_refused(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MAX_AT_ONCE", 2)
+    go_on = asyncio.Event()
+
+    async def slow(payload: bytes) -> bytes:
+        await go_on.wait()
+        return payload
+
+    async with cluster.queries.serving("slow", slow):
+        asked = [asyncio.create_task(cluster.queries.ask("slow", b"%d" % n)) for n in range(3)]
+        with pytest.raises(Refused, match="2 questions of 'slow' wait already"):
+            await asked[2]
+        go_on.set()
+        assert [await task for task in asked[:2]] == [b"0", b"1"]
+        assert await cluster.queries.ask("slow", b"again") == b"again"

@@ -26,6 +26,9 @@ _ID_BYTES = 8
 _HEAD_BYTES = 1 + _ID_BYTES
 _MORE, _PLAIN, _COMPRESSED, _ERROR = b"+", b".", b"z", b"!"
 
+MAX_AT_ONCE = 1000
+"""Questions of one verb that are being answered. Who asks one more is refused, and may ask again."""
+
 Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
 
@@ -41,10 +44,15 @@ class Queries:
 
         A `DistributeError` of the handler's is the asker's `Refused`, with its message.
         """
-        tasks: set[asyncio.Task[bytes]] = set()
+        tasks: set[asyncio.Task[tuple[bytes, bytes]]] = set()
 
         def asked(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
-            task = asyncio.create_task(handler(payload), name=f"query {verb}")
+            if len(tasks) >= MAX_AT_ONCE:
+                self._send(
+                    reply.decode(), _ERROR, f"{len(tasks)} questions of {verb!r} wait already".encode()
+                )
+                return
+            task = asyncio.create_task(_answered(handler, payload), name=f"query {verb}")
             tasks.add(task)
             task.add_done_callback(lambda done: self._answer(verb, reply.decode(), done))
             task.add_done_callback(tasks.discard)
@@ -86,12 +94,12 @@ class Queries:
             raise Refused(body.decode("utf-8", "replace"))
         return body
 
-    def _answer(self, verb: str, reply: str, task: asyncio.Task[bytes]) -> None:
+    def _answer(self, verb: str, reply: str, task: asyncio.Task[tuple[bytes, bytes]]) -> None:
         if task.cancelled() or not reply:
             return
         error = task.exception()
         if error is None:
-            self._send(reply, _PLAIN, task.result())
+            self._send(reply, *task.result())
         elif isinstance(error, DistributeError):
             self._send(reply, _ERROR, str(error).encode())
         else:
@@ -99,14 +107,22 @@ class Queries:
             self._send(reply, _ERROR, f"the query {verb!r} failed: the service's log says why".encode())
 
     def _send(self, reply: str, kind: bytes, body: bytes) -> None:
-        if kind == _PLAIN and len(body) > _COMPRESS_OVER_BYTES:
-            kind, body = _COMPRESSED, zlib.compress(body, 1)
+        if not reply:
+            return
         answer_id = token_bytes(_ID_BYTES)
         share = self._connection.max_payload - _HEAD_BYTES
-        while len(body) > share:
-            self._connection.send(reply, _MORE + answer_id + body[:share])
-            body = body[share:]
-        self._connection.send(reply, kind + answer_id + body)
+        last = max(0, len(body) - 1) // share * share
+        for at in range(0, last, share):
+            self._connection.send(reply, _MORE + answer_id + body[at : at + share])
+        self._connection.send(reply, kind + answer_id + body[last:])
+
+
+async def _answered(handler: Handler, payload: bytes) -> tuple[bytes, bytes]:
+    """The kind of an answer, and its body. A large one is compressed in a thread: that takes long."""
+    body = await handler(payload)
+    if len(body) <= _COMPRESS_OVER_BYTES:
+        return _PLAIN, body
+    return _COMPRESSED, await asyncio.to_thread(zlib.compress, body, 1)
 
 
 def _subject(verb: str) -> str:

@@ -1,0 +1,67 @@
+"""What the scheduler answers is what the views show, made in slices and of one moment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from core_kit import Lab, of
+from distribute.core import listing, views
+from distribute.core.liveness import Lease
+from distribute.core.state import State
+from distribute.core.views import batch_view, batches_view
+from distribute.slices import at_once
+from distribute.testing import builders as make
+from distribute_services.scheduler.logic import Scheduler
+from distribute_services.scheduler.queries import _batch, _status
+
+SWEEP = make.batch(25)
+
+
+def scheduler_of(state: State) -> Scheduler:
+    return Scheduler(state, lease=Lease(), new_id=lambda: "", now=state.time, catch_up_to=0)
+
+
+def busy() -> State:
+    lab = Lab(make.joined("ws1"), make.submitted(SWEEP), make.submitted(make.batch(1, batch="other")))
+    for number in range(1, 9):
+        lab.happen(make.assigned(f"job{number}"))
+        if number > 2:
+            lab.run(f"job{number}")
+        if number > 4:
+            lab.happen(make.finished(f"job{number}", succeeded=number % 2 == 0))
+    return lab.state
+
+
+@pytest.fixture(autouse=True)
+def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "JOBS_AT_ONCE", 4)
+    monkeypatch.setattr(views, "BATCHES_AT_ONCE", 1)
+
+
+@pytest.mark.parametrize(
+    "which",
+    [{}, {"most": 3}, {"most": 100}, {"states": ["failed", "running"]}, {"job": "job7"}, {"job": "none"}],
+)
+def test_the_answer_is_the_view(which: dict[str, Any]) -> None:
+    state = busy()
+    answer = at_once(_batch(scheduler_of(state), namespace="lab", batch="sweep", **which))
+    assert answer == orjson.dumps(batch_view(state, SWEEP.id, **which))
+
+
+def test_the_status_is_the_view() -> None:
+    for state in (busy(), State()):
+        assert at_once(_status(scheduler_of(state))) == orjson.dumps(batches_view(state))
+
+
+def test_what_happens_while_an_answer_is_made_is_not_in_it() -> None:
+    state = busy()
+    before = orjson.dumps(batch_view(state, SWEEP.id))
+    answering = _batch(scheduler_of(state), namespace="lab", batch="sweep")
+    next(answering)
+    make.happen(make.claimed("job1"), make.finished("job4"), make.paused("ws1"), state=state)
+    make.happen(make.kill_requested(), make.job_archived("job6"), make.assigned(of("other")), state=state)
+    assert batch_view(state, SWEEP.id) != orjson.loads(before)
+    assert at_once(answering) == before
