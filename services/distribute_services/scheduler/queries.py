@@ -68,16 +68,15 @@ def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) ->
 
 def _with_list(head: Json, name: str, slices: Iterable[list[Json]], tail: Json) -> Answering:
     """The JSON of `head`, a list that comes in slices, and `tail`. Yields after each slice."""
-    parts = []
+    members = [orjson.dumps(head)[1:-1]] if head else []
+    parts = [b"{", *members, b"," if members else b"", b'"%b":[' % name.encode()]
+    separator = b""
     for some in slices:
-        parts.append(orjson.dumps(some)[1:-1])
+        parts += (separator, orjson.dumps(some)[1:-1])
+        separator = b","
         yield
-    members = [
-        orjson.dumps(head)[1:-1],
-        b'"%b":[%b]' % (name.encode(), b",".join(parts)),
-        orjson.dumps(tail)[1:-1],
-    ]
-    return b"{%b}" % b",".join(filter(None, members))
+    parts += (b"]", b"," if tail else b"", orjson.dumps(tail)[1:])
+    return b"".join(parts)  # once, for it may be 30 MB
 
 
 def _batch_id(asked: Json) -> BatchId:

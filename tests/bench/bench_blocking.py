@@ -1,0 +1,184 @@
+"""Milliseconds for which the scheduler's or a node's event loop is blocked at most, by what is large.
+
+A batch of 100,000 jobs is submitted, and told of by `status`; a snapshot is of a million jobs. Everything
+runs as in its service, on the loop that is measured; who submits and asks is another process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import os
+from array import array
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+import orjson
+import psutil
+
+from distribute.core import events as ev
+from distribute.core.fold import apply
+from distribute.core.ids import BatchId
+from distribute.core.liveness import Lease
+from distribute.core.recorded import Guard, Recorded
+from distribute.core.state import BatchState, Outcomes, State, Status
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.connect import Address
+from distribute.runtime import collect_garbage_rarely
+from distribute.snapshot_writer import SnapshotWriter
+from distribute_services.node_runner.work.batches import Batches
+from distribute_services.scheduler.logic import Scheduler
+from distribute_services.scheduler.service import SchedulerService
+
+from .figure import Figure
+from .filling import empty_cluster
+from .streams import Writer, sweep
+from .turns import Turns, watched
+
+JOBS = 100_000
+SNAPSHOT_BATCHES = 10
+TARGET_MS = 50.0
+MEMORY_TARGET_MB = 10.0
+
+
+def run() -> list[Figure]:
+    """Do each in turn."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as elsewhere:
+        return asyncio.run(_measure(elsewhere))
+
+
+async def _measure(elsewhere: ProcessPoolExecutor) -> list[Figure]:
+    collect_garbage_rarely()  # as services do
+    async with empty_cluster() as (broker, cluster):
+        figures = await _measure_scheduler(elsewhere, broker.address, cluster)
+        figures += await _measure_node(elsewhere, broker.address, cluster)
+    writer, state = SnapshotWriter(), _million()
+    async with watched() as turns:
+        await writer.write(state)
+    return [*figures, _figure(f"scheduler: a snapshot of {SNAPSHOT_BATCHES * JOBS:,} jobs", turns)]
+
+
+async def _measure_scheduler(
+    elsewhere: ProcessPoolExecutor, address: Address, cluster: Cluster
+) -> list[Figure]:
+    stop = asyncio.Event()
+    folded: asyncio.Future[BatchState] = asyncio.get_running_loop().create_future()
+
+    class Telling(Scheduler):
+        """Says when it has folded the batch."""
+
+        def deliver(self, records: Iterable[Recorded], now: float) -> None:
+            super().deliver(records, now)
+            if self.state.batches and not folded.done():
+                folded.set_result(next(iter(self.state.batches.values())))
+
+    running = asyncio.create_task(SchedulerService(cluster, Lease(), logic=Telling).run(stop))
+    async with watched() as turns:
+        await _elsewhere(elsewhere, submit, address)
+        batch = await folded
+    figures = [_figure("scheduler: a submission", turns)]
+    _end_all(batch)
+    for verb, asked in (("status", {}), ("batch", batch.id._asdict())):
+        async with watched() as turns:
+            await _elsewhere(elsewhere, ask, address, verb, orjson.dumps(asked))
+        figures.append(_figure(f"scheduler: the answer to {verb!r}", turns))
+    stop.set()
+    await running
+    return figures
+
+
+async def _measure_node(elsewhere: ProcessPoolExecutor, address: Address, cluster: Cluster) -> list[Figure]:
+    batches = Batches(cluster.log)
+    async with watched() as turns:
+        found = await batches.load(_batch_id())
+    if len(found) != JOBS:
+        raise AssertionError(f"the node has read {len(found)} jobs")
+    held_mb = await asyncio.get_running_loop().run_in_executor(elsewhere, memory_mb, address)
+    return [
+        _figure("node: a submission", turns),
+        Figure("node: memory of a submission", held_mb, "MB", MEMORY_TARGET_MB),
+    ]
+
+
+def memory_mb(address: Address) -> float:
+    """The part of another process, whose heap nobody else has filled: what it grows by with a submission."""
+    return asyncio.run(_memory_mb(address))
+
+
+async def _memory_mb(address: Address) -> float:
+    async with open_cluster(address, "node") as cluster:
+        before = _rss_mb()
+        batches = Batches(cluster.log)
+        await batches.load(_batch_id())
+        return _rss_mb() - before
+
+
+def _figure(name: str, turns: Turns) -> Figure:
+    return Figure(name, turns.longest_ms, "ms", TARGET_MS)
+
+
+async def _elsewhere(elsewhere: ProcessPoolExecutor, function: Callable[..., object], *args: object) -> None:
+    await asyncio.get_running_loop().run_in_executor(elsewhere, partial(function, *args))
+
+
+def _batch_id() -> BatchId:
+    return sweep(0, 1).id
+
+
+def _submitted(number: int, writer: Writer) -> ev.Submitted:
+    spec = sweep(number, JOBS)
+    return ev.Submitted(**writer.stamp("jane"), **spec.id._asdict(), user="jane", spec=spec)
+
+
+def submit(address: Address) -> None:
+    """The part of another process: submit a batch."""
+    asyncio.run(_submit(address))
+
+
+async def _submit(address: Address) -> None:
+    async with open_cluster(address, "person") as cluster:
+        await cluster.log.append(_submitted(0, Writer()), Guard(0))
+
+
+def ask(address: Address, verb: str, payload: bytes) -> None:
+    """The part of another process: ask the scheduler."""
+    asyncio.run(_ask(address, verb, payload))
+
+
+async def _ask(address: Address, verb: str, payload: bytes) -> None:
+    async with open_cluster(address, "person") as cluster:
+        answer = orjson.loads(await cluster.queries.ask(verb, payload, timeout_s=60.0))
+    told = len(answer["job_list"]) if verb == "batch" else answer["batches"][0]["jobs"]["total"]
+    if told != JOBS:
+        raise AssertionError(f"the answer is of {told} jobs")
+
+
+def _end_all(batch: BatchState) -> None:
+    """Have every job of a batch end, with figures that do not compress well."""
+    jobs = len(batch.names)
+    batch.status = bytearray([Status.SUCCEEDED]) * jobs
+    batch.counts = [0] * len(Status)
+    batch.counts[Status.SUCCEEDED] = jobs
+    batch.node_names = ["ws1"]
+    batch.outcomes = Outcomes()
+    batch.outcomes.allocate(jobs)
+    for name in ("wall_s", "cpu_s", "started_at", "finished_at"):
+        numbers = array("I", os.urandom(4 * jobs))
+        setattr(batch.outcomes, name, array("d", [1.7e9 + number / 1e3 for number in numbers]))
+
+
+def _million() -> State:
+    state, writer = State(), Writer()
+    for number in range(SNAPSHOT_BATCHES):
+        event = _submitted(number, writer)
+        apply(state, writer.record(event))
+        _end_all(state.batches[event.scope])
+    return state
+
+
+def _rss_mb() -> float:
+    gc.collect()
+    return float(psutil.Process().memory_info().rss) / 1e6
