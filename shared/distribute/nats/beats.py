@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from functools import partial
+from math import inf
 
 from distribute.codec import decode_beat, encode_beat
 from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
 from distribute.nats.connection import Connection
-from distribute.nats.jetstream import Stored, call, direct_get
+from distribute.nats.jetstream import NOT_FOUND, ApiError, Stored, call, direct_get
 from distribute.nats.patience import patiently
 from distribute.nats.provision import BEATS
 from distribute.nats.subjects import ALL_BEATS, beat_subject
@@ -31,8 +32,12 @@ class JetStreamBeats:
 
     async def last(self, node: str) -> Beat | None:
         """The last heartbeat of a node, while it is kept: `provision.BEATS_KEPT_S` seconds."""
-        stored = await direct_get(self._connection, BEATS, {"last_by_subj": beat_subject(node)})
-        return None if stored is None else decode_beat(stored.payload)
+        wanted = {"last_by_subj": beat_subject(node)}
+        # The stream may be missing: the head makes it again.
+        stored = await patiently(
+            self._connection, lambda: direct_get(self._connection, BEATS, wanted), give_up_after_s=inf
+        )
+        return None if stored is None else self._read(stored.payload)
 
     async def follow(self) -> AsyncGenerator[Beat, None]:
         """The last heartbeat of each node, then each as it comes. One that can't be read is left out.
@@ -65,7 +70,13 @@ class JetStreamBeats:
     async def _kept(self) -> list[bytes]:
         """The last heartbeat of each node, from the stream, in order."""
         connection, body = self._connection, {"subjects_filter": ALL_BEATS}
-        info = await patiently(connection, lambda: call(connection, f"STREAM.INFO.{BEATS}", body))
+        try:
+            info = await patiently(connection, lambda: call(connection, f"STREAM.INFO.{BEATS}", body))
+        except ApiError as error:
+            if error.code != NOT_FOUND:
+                raise
+            _log.warning("%s: stream %s is missing: no heartbeat is kept", connection.address, BEATS)
+            return []
         kept: list[Stored] = []
         for subject in info["state"].get("subjects") or {}:
             ask = partial(direct_get, connection, BEATS, {"last_by_subj": subject})

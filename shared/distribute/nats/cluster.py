@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from distribute.core.errors import DistributeError
 from distribute.nats.connect import Address, connect
 from distribute.nats.connection import Connection
 from distribute.nats.layout import LAYOUT
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from distribute.ports import Only
 
 
+_log = logging.getLogger(__name__)
+
+
 class Cluster:
     """`ports.Cluster` on one connection. Imports each part on first use: a query needs no event classes."""
 
@@ -29,6 +35,7 @@ class Cluster:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._provisioning: asyncio.Task[None] | None = None
 
     @property
     def connection(self) -> Connection:
@@ -82,8 +89,23 @@ class Cluster:
         """As `ports.Cluster.durable`."""
         return self.log.durable(name) if only is None else self.log.durable(name, only)
 
+    def provision_again(self) -> None:
+        """Make what the broker has lost while it was away."""
+        if self._provisioning is None or self._provisioning.done():
+            self._provisioning = asyncio.create_task(self._provision(), name="provision again")
+
+    async def _provision(self) -> None:
+        try:
+            await provision(self._connection)
+        except DistributeError as error:
+            # Whoever needs what is missing says so, too.
+            _log.warning("the cluster could not be provisioned again: %s", error)
+
     async def close(self) -> None:
         """Give up what is under way, and disconnect."""
+        if self._provisioning is not None:
+            self._provisioning.cancel()
+            await asyncio.wait({self._provisioning})
         # What was never used was never made.
         if "log" in self.__dict__:
             await self.log.close()
@@ -98,7 +120,8 @@ async def open_cluster(
 ) -> AsyncIterator[Cluster]:
     """The cluster at an address, for as long as the context lasts. `name` is shown by the broker.
 
-    `provisioning`: make what the cluster lacks, instead of refusing to work without.
+    `provisioning`: make what the cluster lacks, now and after each reconnect, and move an older cluster to
+    our layout. Otherwise refuse to work on such a cluster.
 
     Raises:
         Unreachable: no broker answers within `timeout_s` seconds (None: wait for one).
@@ -109,7 +132,11 @@ async def open_cluster(
     connection = await connect(address, name, timeout_s=timeout_s)
     cluster = Cluster(connection)
     try:
-        await (provision(connection) if provisioning else check_layout(connection))
+        if provisioning:
+            await provision(connection)
+            connection.on_return(cluster.provision_again)
+        else:
+            await check_layout(connection)
         yield cluster
     finally:
         await cluster.close()

@@ -9,22 +9,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from math import inf
-from typing import Any
 
 from distribute.core.errors import Refused
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import NOT_FOUND, ApiError, call
 from distribute.nats.patience import patiently
 
-LAYOUT = 1
-"""Raised whenever an older distribute could no longer work on what a newer one stores."""
+LAYOUT = 2
+"""Raised with every change of the event set (`tests/compat` ties them), and whenever an older distribute
+could no longer work on what a newer one stores. `nats.migrations` has the history."""
 
 EVENTS = "EV"
 
 _NUMBER_KEY = "distribute_layout"
 _RAISED_KEY = "distribute_layout_raised"
-_ANSWER_WITHIN_S = 30.0
+_GIVE_UP_AFTER_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +44,28 @@ class Layout:
             return None
         return min((seq for raised, seq in self.raised_at.items() if raised > number), default=0)
 
+    def raised_to(self, number: int) -> Layout:
+        """The same cluster, once it has this layout."""
+        raised_at = dict.fromkeys(range(self.number + 1, number + 1), self.as_of_seq)
+        return Layout(number, self.raised_at | raised_at, self.as_of_seq)
+
     def metadata(self) -> dict[str, str]:
         """As the event stream keeps it."""
         return {_NUMBER_KEY: str(self.number), _RAISED_KEY: json.dumps(self.raised_at)}
 
 
-async def read_layout(connection: Connection, *, patient: bool = False) -> Layout | None:
-    """The cluster's layout; None if there is no cluster yet. `patient`: outlive outages.
+async def read_layout(connection: Connection, *, give_up_after_s: float = _GIVE_UP_AFTER_S) -> Layout | None:
+    """The cluster's layout; None if there is no cluster yet.
 
     Raises:
         Refused: the event stream is not distribute's.
-        ApiError, Unreachable: the broker could not be asked.
+        ApiError: the broker refused to tell.
+        Unreachable: the broker is there, and did not answer for `give_up_after_s` seconds.
     """
-
-    async def ask() -> dict[str, Any]:
-        return await call(connection, f"STREAM.INFO.{EVENTS}", timeout_s=_ANSWER_WITHIN_S)
-
     try:
-        answer = await (patiently(connection, ask, give_up_after_s=inf) if patient else ask())
+        answer = await patiently(
+            connection, lambda: call(connection, f"STREAM.INFO.{EVENTS}"), give_up_after_s=give_up_after_s
+        )
     except ApiError as error:
         if error.code == NOT_FOUND:
             return None

@@ -13,7 +13,7 @@ from math import inf
 
 from distribute.codec import MAX_EVENT_BYTES, decode, decode_in_slices
 from distribute.core.errors import UnreadableEvent
-from distribute.core.events import Event
+from distribute.core.events import BuildEvent, Event
 from distribute.core.recorded import Recorded
 from distribute.nats import parts
 from distribute.nats.connection import Connection
@@ -21,7 +21,7 @@ from distribute.nats.jetstream import Stored, direct_get, leader_get
 from distribute.nats.layout import EVENTS, LAYOUT, Layout, read_layout
 from distribute.nats.patience import patiently
 from distribute.nats.reader import Entry
-from distribute.nats.subjects import event_subject
+from distribute.nats.subjects import escape, event_subject
 from distribute.ports import Garbage, Raw
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Messages:
         if layout is None or layout.as_of_seq < seq:
             # The layout is raised before anything new is written: what was asked later than the message
             # was stored holds for it.
-            layout = self._layout = await read_layout(self._connection, patient=True)
+            layout = self._layout = await read_layout(self._connection, give_up_after_s=inf)
         newer_after = layout.newer_after(LAYOUT) if layout is not None else None
         if layout is not None and newer_after is not None and seq > newer_after:
             raise UnreadableEvent(
@@ -147,11 +147,19 @@ def decode_message(subject: bytes, payload: bytes) -> Event:
 
 
 def _check_subject(event: Event, subject: bytes) -> None:
-    if event_subject(event).encode() != subject:
+    if event_subject(event).encode() != subject and not _is_of_layout_1(event, subject):
         # The guard and the permissions went by the subject.
         raise UnreadableEvent(
             f"a {event.type!r} event of {event.scope} by {event.author!r}, on the subject {subject[:200]!r}"
         )
+
+
+def _is_of_layout_1(event: Event, subject: bytes) -> bool:
+    """Layout 1 stored what a node said of its builds in the node's own scope."""
+    if not isinstance(event, BuildEvent):
+        return False
+    node = escape(event.node)
+    return subject == f"ev.node.{node}.{event.type}.{node}".encode()
 
 
 def entry_of(stored: Stored) -> Entry:

@@ -1,7 +1,7 @@
-"""The streams and buckets of a cluster, and the version of their layout.
+"""The streams and buckets of a cluster, in this distribute's layout.
 
-`provision` makes what is missing and brings the rest up to date; it can be repeated at any time. What it
-finds of another layout version it leaves alone.
+`provision` makes what is missing and brings the rest up to date; it can be repeated at any time. It never
+lowers what an admin raised. It moves a cluster of an older layout to ours, and leaves a newer one alone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from distribute.core.errors import DistributeError, Refused, StorageFull
 from distribute.nats.connection import Connection
 from distribute.nats.jetstream import NOT_FOUND, ApiError, call
 from distribute.nats.layout import EVENTS, LAYOUT, Layout, read_layout
+from distribute.nats.migrations import MIGRATIONS
+from distribute.nats.patience import patiently
 
 _log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ MAX_CONSUMERS = 100_000
 
 _SECOND = 1_000_000_000
 _NO_STORAGE = 10047
-_ANSWER_WITHIN_S = 30.0
+_GIVE_UP_AFTER_S = 30.0
 
 
 async def provision(
@@ -45,34 +47,44 @@ async def provision(
     `logs_max_bytes`: what is kept of live output, where the broker has that much room.
 
     Raises:
-        Refused: the cluster is of another layout version, or we may not provision it.
+        Refused: the cluster is of a newer layout, or we may not provision it.
         StorageFull: the broker has no room for them.
     """
-    if await read_layout(connection) is not None:
-        await check_layout(connection)
-    for config in _streams(replicas, logs_max_bytes):
+    layout = await read_layout(connection)
+    if layout is None:
+        layout = Layout(LAYOUT)
+    elif layout.number > LAYOUT:
+        raise _newer(connection, layout)
+    for number in range(layout.number + 1, LAYOUT + 1):
+        _log.info("%s: from layout %d to %d", connection.address, number - 1, number)
+        if (migrate := MIGRATIONS.get(number)) is not None:
+            await migrate(connection)
+    for config in _streams(replicas, logs_max_bytes, layout.raised_to(LAYOUT)):
         await _ensure(connection, config)
 
 
 async def check_layout(connection: Connection) -> None:
-    """Raises `Refused` unless the cluster is provisioned, in this version's layout."""
+    """Raises `Refused` unless there is a cluster, in this version's layout."""
     layout = await read_layout(connection)
     if layout is None:
         raise Refused(
             f"{connection.address}: a broker, but no cluster: start one there with 'distribute up' or "
             "'distribute server'"
         )
-    found = layout.number
-    if found > LAYOUT:
+    if layout.number > LAYOUT:
+        raise _newer(connection, layout)
+    if layout.number < LAYOUT:
         raise Refused(
-            f"{connection.address}: the cluster is newer (layout {found}) than this distribute "
-            f"(layout {LAYOUT}): upgrade distribute on this computer"
-        )
-    if found < LAYOUT:
-        raise Refused(
-            f"{connection.address}: the cluster is older (layout {found}) than this distribute "
+            f"{connection.address}: the cluster is older (layout {layout.number}) than this distribute "
             f"(layout {LAYOUT}): upgrade the cluster's head first"
         )
+
+
+def _newer(connection: Connection, layout: Layout) -> Refused:
+    return Refused(
+        f"{connection.address}: the cluster is newer (layout {layout.number}) than this distribute "
+        f"(layout {LAYOUT}): upgrade distribute on this computer"
+    )
 
 
 def bucket_stream(bucket: str) -> str:
@@ -80,7 +92,7 @@ def bucket_stream(bucket: str) -> str:
     return f"OBJ_{bucket}"
 
 
-def _streams(replicas: int, logs_max_bytes: int) -> list[dict[str, Any]]:
+def _streams(replicas: int, logs_max_bytes: int, layout: Layout) -> list[dict[str, Any]]:
     common: dict[str, Any] = {
         "num_replicas": replicas,
         "allow_direct": True,
@@ -126,7 +138,7 @@ def _streams(replicas: int, logs_max_bytes: int) -> list[dict[str, Any]]:
             "name": EVENTS,
             "subjects": ["ev.>"],
             "allow_atomic": True,
-            "metadata": Layout(LAYOUT).metadata(),
+            "metadata": layout.metadata(),
         },
     ]
 
@@ -134,14 +146,14 @@ def _streams(replicas: int, logs_max_bytes: int) -> list[dict[str, Any]]:
 async def _ensure(connection: Connection, wanted: dict[str, Any]) -> None:
     name = wanted["name"]
     found = await _config(connection, name)
-    if found is not None and 0 < found["max_bytes"] < wanted.get("max_bytes", 0):
-        wanted = wanted | {"max_bytes": found["max_bytes"]}  # there was no room for more
-    if found is not None and _agrees(found, wanted):
-        return
+    if found is not None:
+        wanted = _not_lowered(found, wanted)
+        if _agrees(found, wanted):
+            return
     verb = "CREATE" if found is None else "UPDATE"
     _log.info("%s: stream %s: %s", connection.address, name, verb.lower())
     try:
-        await call(connection, f"STREAM.{verb}.{name}", (found or {}) | wanted, timeout_s=_ANSWER_WITHIN_S)
+        await _ask(connection, f"STREAM.{verb}.{name}", (found or {}) | wanted)
     except ApiError as error:
         if error.err_code == _NO_STORAGE:
             less = wanted.get("max_bytes", 0) // 2
@@ -158,6 +170,25 @@ async def _ensure(connection: Connection, wanted: dict[str, Any]) -> None:
         ) from error
 
 
+def _not_lowered(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """What is wanted, except that what an admin raised stays: replicas, and how much live output is kept.
+
+    A smaller bound in bytes stays as well: the broker had no room for more.
+    """
+    wanted = wanted | {"num_replicas": max(found["num_replicas"], wanted["num_replicas"])}
+    if wanted["num_replicas"] > 1:
+        # The broker refuses this for replicated streams.
+        wanted.pop("persist_mode", None)
+    if wanted["name"] == LOGS:
+        wanted |= {
+            key: max(found[key], wanted[key]) if found[key] > 0 else wanted[key]
+            for key in ("max_age", "max_msgs_per_subject")
+        }
+        if found["max_bytes"] > 0:
+            wanted["max_bytes"] = found["max_bytes"]
+    return wanted
+
+
 def _agrees(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
     metadata = wanted.get("metadata", {})
     return metadata.items() <= found.get("metadata", {}).items() and all(
@@ -167,10 +198,16 @@ def _agrees(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
 
 async def _config(connection: Connection, stream: str) -> dict[str, Any] | None:
     try:
-        answer = await call(connection, f"STREAM.INFO.{stream}", timeout_s=_ANSWER_WITHIN_S)
+        answer = await _ask(connection, f"STREAM.INFO.{stream}")
     except ApiError as error:
         if error.code == NOT_FOUND:
             return None
         raise DistributeError(f"{connection.address}: can't ask for stream {stream}: {error}") from error
     config: dict[str, Any] = answer["config"]
     return config
+
+
+async def _ask(connection: Connection, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Ask until there is an answer: a broker that has just started drops some of what it is asked. All of it
+    can be asked again."""
+    return await patiently(connection, lambda: call(connection, verb, body), give_up_after_s=_GIVE_UP_AFTER_S)

@@ -1,0 +1,22 @@
+"""What changes in a cluster when the head of a newer distribute starts.
+
+`MIGRATIONS` holds a function for each layout number that needs one. The head runs those that the cluster
+lacks, in order, and raises the number afterwards. Two heads may run one at once, and one that was cut off
+runs again: so each can be repeated. Events are never rewritten: old ones are read through `upcasters`.
+
+| layout | what it brought |
+|---|---|
+| 1 | the first |
+| 2 | builds as a scope of their own, with subjects of their own; nodes name the attempts that they keep |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from distribute.nats.connection import Connection
+
+Migration = Callable[[Connection], Awaitable[None]]
+
+MIGRATIONS: Mapping[int, Migration] = {}
+"""By the layout number that each leads to."""
