@@ -65,7 +65,8 @@ class EventLog(Protocol):
 
         Never blocks. The log sends the event again until the broker answers. If the event is in the log
         already, because an earlier answer was lost, the future gives the sequence it has there.
-        The future raises `Conflict` if the guard does not hold. Events are sent in the order of the calls.
+        The future raises `Conflict` if the guard does not hold, and `LogReplaced` if the log has less than the
+        guard's author knew. After a reconnect the log says again what the broker had acknowledged and lost. Events are sent in the order of the calls.
         """
 
     def follow(

@@ -12,7 +12,7 @@ import pytest
 
 from distribute.core.beats import Beat
 from distribute.core.errors import Refused, StorageFull, Unreachable
-from distribute.core.events import Guard
+from distribute.core.recorded import Guard
 from distribute.nats import migrations
 from distribute.nats import provision as provisioning
 from distribute.nats.cluster import Cluster, open_cluster

@@ -273,3 +273,22 @@ async def test_a_damaged_snapshot_is_told(cluster: Stores, store: JetStreamStore
     await jetstream.call(connection, "STREAM.PURGE.OBJ_snapshots", {"filter": subject})
     with pytest.raises(IntegrityError, match="2 are missing"):
         await store.get_snapshot("state")
+
+
+@pytest.mark.parametrize("size_bytes", [100, 5 * CHUNK])
+async def test_an_input_that_lost_a_chunk_is_sent_again_by_the_next_put(
+    cluster: Stores, store: JetStreamStore, tmp_path: Path, size_bytes: int
+) -> None:
+    """That its name is known says nothing: whoever submits again must not hear that it is there."""
+    data, connection = content(size_bytes), await cluster.connection()
+    sha256 = write(tmp_path / "input", data)
+    await store.put_input(tmp_path / "input", sha256)
+    await remove_one_chunk(connection, "inputs", f"$O.inputs.C.{sha256}.*")
+    with pytest.raises(IntegrityError):
+        await store.get_input(sha256, tmp_path / "back")
+    await store.put_input(tmp_path / "input", sha256)
+    await store.get_input(sha256, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == data
+    assert (
+        len(await subjects(connection, "inputs", f"C.{sha256}.*")) == 1
+    )  # nothing of the damaged one is left

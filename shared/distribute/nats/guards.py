@@ -17,13 +17,15 @@ from distribute.nats.subjects import scope_filter
 class ScopeGuard(NamedTuple):
     """A guard, and the scope of the stream whose last event it speaks of, or everything under a batch.
 
-    `is_event` tells whether readers take a message for an event, and not for garbage.
+    `is_event` tells whether readers take a message for an event, and not for garbage. `now_at` tells where an
+    event is that had to be appended again, since the log had lost it.
     """
 
     stream: str
     scope: Scope | Under
     guard: Guard
     is_event: Callable[[Stored], Awaitable[bool]]
+    now_at: Callable[[Scope | Under, int], Awaitable[int]]
 
     @property
     def filter(self) -> str:
@@ -49,7 +51,9 @@ async def settle(connection: Connection, condition: ScopeGuard, message_id: str)
         LogReplaced: the log has less of the scope than the author of the event knew.
         NoResponder, Unreachable: the broker could not be asked.
     """
-    stream, scope, guard, is_event = condition
+    stream, scope, guard, is_event, now_at = condition
+    if guard.last_seq:
+        guard = guard._replace(last_seq=await now_at(scope, guard.last_seq))
     last = await leader_get(connection, stream, {"last_by_subj": condition.filter})
     found_seq = last.seq if last is not None else 0
     if guard.holds(found_seq):

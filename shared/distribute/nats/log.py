@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
+from functools import partial
 from math import inf
 
 from distribute.codec import encode
@@ -16,11 +17,13 @@ from distribute.nats.connection import Connection
 from distribute.nats.durable import DurableReader, JetStreamDelivery
 from distribute.nats.guards import ScopeGuard
 from distribute.nats.jetstream import Stored, leader_get
+from distribute.nats.jetstream import last_seq as end_of
 from distribute.nats.layout import EVENTS
 from distribute.nats.messages import Messages, decode_message, entry_of
 from distribute.nats.patience import patiently
 from distribute.nats.publisher import Publisher
 from distribute.nats.reader import Entry, read
+from distribute.nats.said import Questions, Said
 from distribute.nats.subjects import ALL_EVENTS, escape, event_subject, filters, scope_filter
 from distribute.ports import Garbage, Only, Raw
 from distribute.submissions import MARK
@@ -42,15 +45,48 @@ class JetStreamLog:
         self._connection = connection
         self._publisher = publisher
         self._messages = Messages(connection)
+        self._said = Said(connection, Questions(self._has, self._last_seq_of, self._append_again))
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
-        """As `ports.EventLog.append`. Raises `Refused` where the broker will never take the event."""
-        return self._publisher.publish(
-            event_subject(event),
-            encode(event),
-            message_id=event.id,
-            guard=ScopeGuard(EVENTS, guard_scope(event), guard, self._messages.is_event),
+        """As `ports.EventLog.append`. Raises `Refused` if the broker will never take the event."""
+        if self._said.replaced is not None:
+            refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+            refused.set_exception(self._said.replaced)
+            return refused
+        body = encode(event)
+        future = self._publish(event, body, guard, self._said.now_at)
+        future.add_done_callback(partial(self._acknowledged, event, len(body)))
+        return future
+
+    def _acknowledged(self, event: Event, size_bytes: int, future: asyncio.Future[int]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._said.acknowledged(future.result(), event, size_bytes)
+
+    def _publish(
+        self,
+        event: Event,
+        body: bytes,
+        guard: Guard,
+        now_at: Callable[[Scope | Under, int], Awaitable[int]],
+    ) -> asyncio.Future[int]:
+        condition = ScopeGuard(EVENTS, guard_scope(event), guard, self._messages.is_event, now_at)
+        return self._publisher.publish(event_subject(event), body, message_id=event.id, guard=condition)
+
+    async def _append_again(self, event: Event, guard: Guard) -> int:
+        return await self._publish(event, encode(event), guard, _as_it_was)
+
+    async def _has(self, seq: int, event_id: str) -> bool:
+        stored = await patiently(
+            self._connection, lambda: leader_get(self._connection, EVENTS, {"seq": seq}), give_up_after_s=inf
         )
+        if stored is not None:
+            return stored.fields.get("Nats-Msg-Id") == event_id
+        end = await patiently(self._connection, lambda: end_of(self._connection, EVENTS), give_up_after_s=inf)
+        return end >= seq  # then somebody removed it
+
+    async def _last_seq_of(self, scope: Scope | Under) -> int:
+        stored = await self._latest(scope_filter(scope))
+        return stored.seq if stored is not None else 0
 
     @property
     def garbage(self) -> Garbage:
@@ -64,6 +100,7 @@ class JetStreamLog:
 
     async def close(self) -> None:
         """Give up the appends that have no answer yet: their futures raise `Unreachable`."""
+        await self._said.close()
         await self._publisher.close()
 
     async def follow(
@@ -173,6 +210,11 @@ def _decoded(entries: list[Entry]) -> list[Recorded] | None:
         ]
     except UnreadableEvent:
         return None
+
+
+async def _as_it_was(scope: Scope | Under, seq: int) -> int:
+    """Of a guard that was made after the log lost its end."""
+    return seq
 
 
 def _slices(entries: list[Entry]) -> Iterator[list[Entry]]:

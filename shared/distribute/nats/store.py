@@ -66,7 +66,7 @@ class JetStreamStore:
     # --- inputs ---
 
     async def put_input(self, path: Path, sha256: str) -> None:
-        """Store a file under its digest, unless it is there already.
+        """Store a file under its digest, unless it is there already, whole.
 
         Any number may be put at once: as many as make sense are sent at a time, each digest once.
 
@@ -78,13 +78,18 @@ class JetStreamStore:
         lock = self._input_locks.setdefault(sha256, asyncio.Lock())
         large = _size_of(path) > self._sender.chunk_bytes
         async with lock, self._slot(large):
-            if await self._inputs.meta(sha256, latest=False) is not None:
+            found = await self._inputs.meta(sha256, latest=False)
+            if found is not None and await self._inputs.count(found[0].nuid) == found[0].chunks:
                 return
+            # A store that lost a chunk gets the whole input anew.
+            replacing = found[1] if found is not None else 0
             content = _pieces_of(path, self._sender.chunk_bytes) if large else _all_of(path)
             async with aclosing(content) as pieces:
-                await self._send_input(path, sha256, pieces)
+                await self._send_input(path, sha256, pieces, replacing)
 
-    async def _send_input(self, path: Path, sha256: str, pieces: AsyncIterator[bytes]) -> None:
+    async def _send_input(
+        self, path: Path, sha256: str, pieces: AsyncIterator[bytes], replacing: int
+    ) -> None:
         sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False)
         if sent.sha256 != sha256:
             await self._inputs.purge(self._inputs.chunk_subject(sent.nuid))
@@ -94,7 +99,7 @@ class JetStreamStore:
             )
         # Superseded: somebody else stored the same content meanwhile.
         with suppress(Superseded):
-            await self._give_name(self._inputs, sha256, sent, replacing=0)
+            await self._give_name(self._inputs, sha256, sent, replacing=replacing)
 
     async def get_input(self, sha256: str, path: Path) -> None:
         """Write an input to `path`, which gets its name only once the digest is right. A broker that stands

@@ -1,0 +1,148 @@
+"""What this connection appended, and whether the log still has it.
+
+A broker that is killed can lose acknowledged events, the last ones of its log; and an admin can restore an
+older copy. So the log remembers the last events that the broker acknowledged to it. After each reconnect it
+looks for them, and appends again those that are gone: with the same id, behind whatever is the last event
+of their scope by then. The fold judges whether they still fit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from distribute.core.errors import Conflict, LogReplaced
+from distribute.core.events import Event
+from distribute.core.ids import Scope, Under
+from distribute.core.recorded import Guard, guard_scope
+from distribute.nats.connection import Connection
+
+_log = logging.getLogger(__name__)
+
+MAX_REMEMBERED = 1000
+MAX_REMEMBERED_BYTES = 16 << 20
+"""The last acknowledged events that are remembered. A kill loses what was stored within milliseconds."""
+
+
+class _Said(NamedTuple):
+    seq: int
+    event: Event
+    size_bytes: int
+
+
+class Questions(NamedTuple):
+    """What is asked of the log while its end is checked.
+
+    `has` tells whether the event of an id is at a sequence, or was until an admin removed it. `last_seq` is
+    the sequence of the last message of a guard's scope, and `append` appends an event.
+    """
+
+    has: Callable[[int, str], Awaitable[bool]]
+    last_seq: Callable[[Scope | Under], Awaitable[int]]
+    append: Callable[[Event, Guard], Awaitable[int]]
+
+
+class Said:
+    """The last acknowledged events of one connection."""
+
+    def __init__(self, connection: Connection, questions: Questions) -> None:
+        self.replaced: LogReplaced | None = None
+        """Set once the log lacks more than can be said again."""
+        self._connection = connection
+        self._questions = questions
+        self._remembered: deque[_Said] = deque()
+        self._bytes = 0
+        self._forgotten: tuple[int, str] | None = None
+        self._moved: dict[tuple[Scope | Under, int], int] = {}
+        self._check: asyncio.Task[None] | None = None
+        self._undo = connection.on_return(self._returned)
+
+    def acknowledged(self, seq: int, event: Event, size_bytes: int) -> None:
+        """The broker has stored an event."""
+        self._remembered.append(_Said(seq, event, size_bytes))
+        self._bytes += size_bytes
+        while len(self._remembered) > MAX_REMEMBERED or (
+            self._bytes > MAX_REMEMBERED_BYTES and len(self._remembered) > 1
+        ):
+            oldest = self._remembered.popleft()
+            self._bytes -= oldest.size_bytes
+            if self._forgotten is None or oldest.seq > self._forgotten[0]:
+                self._forgotten = (oldest.seq, oldest.event.id)
+
+    async def now_at(self, scope: Scope | Under, seq: int) -> int:
+        """Where the event is that this connection once stored at a sequence, after a check that is under way.
+
+        Raises:
+            LogReplaced: the log lacks more than could be said again.
+        """
+        if self._check is not None:
+            await asyncio.wait({self._check})
+        if self.replaced is not None:
+            raise self.replaced
+        return self._moved.get((scope, seq), seq)
+
+    async def close(self) -> None:
+        """Check no more."""
+        self._undo()
+        if self._check is not None:
+            self._check.cancel()
+            await asyncio.wait({self._check})
+
+    def _returned(self) -> None:
+        if self._check is not None:
+            self._check.cancel()
+        self._check = asyncio.create_task(self._say_again(), name="check what was said")
+        self._check.add_done_callback(self._checked)
+
+    def _checked(self, check: asyncio.Task[None]) -> None:
+        if not check.cancelled() and (error := check.exception()) is not None:
+            _log.error(
+                "%s: the end of the log could not be checked", self._connection.address, exc_info=error
+            )
+
+    async def _say_again(self) -> None:
+        lost = await self._lost()
+        if not lost:
+            return
+        _log.warning(
+            "%s: the log has lost its end: appending %d acknowledged events again",
+            self._connection.address,
+            len(lost),
+        )
+        for said in lost:
+            seq = await self._append_last(said.event)
+            self._remembered.remove(said)
+            self._bytes -= said.size_bytes
+            self.acknowledged(seq, said.event, said.size_bytes)
+            self._moved[guard_scope(said.event), said.seq] = seq
+            # A guard of the scope itself may name it, too: what ends a batch is guarded by all under it.
+            self._moved[said.event.scope, said.seq] = seq
+
+    async def _lost(self) -> list[_Said]:
+        """The remembered events that the log lacks, in the order in which they were said."""
+        lost: list[_Said] = []
+        for said in sorted(self._remembered, key=lambda said: said.seq, reverse=True):
+            if await self._questions.has(said.seq, said.event.id):
+                return lost[::-1]
+            lost.append(said)
+        if lost and self._forgotten is not None:
+            seq, event_id = self._forgotten
+            if not await self._questions.has(seq, event_id):
+                self.replaced = LogReplaced(
+                    f"{self._connection.address}: the log lacks event {seq}, which this process appended, "
+                    "and since then more than it remembers: was it restored from an older copy?"
+                )
+                return []
+        return lost[::-1]
+
+    async def _append_last(self, event: Event) -> int:
+        """Append an event behind whatever is the last of its scope."""
+        while True:
+            last_seq = await self._questions.last_seq(guard_scope(event))
+            try:
+                return await self._questions.append(event, Guard(last_seq))
+            except Conflict:
+                continue  # somebody spoke between the two; it goes behind that

@@ -1,0 +1,139 @@
+"""A broker that is killed and loses acknowledged events: their authors say them again."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import Conflict, LogReplaced
+from distribute.core.events import Event
+from distribute.core.recorded import Guard
+from distribute.nats import said
+from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.embedded import Broker
+from distribute.nats.jetstream import call
+from distribute.nats.layout import EVENTS
+from distribute.testing import builders
+
+WITHIN_S = 30.0
+
+
+async def lose_end(broker: Broker, events: int) -> None:
+    """Kill the broker, tear the last records off the stream's last block, and start it again."""
+    await broker.stop(kill=True)
+    folder = broker.folder / "jetstream" / "jetstream" / "$G" / "streams" / EVENTS / "msgs"
+    block = max(folder.glob("*.blk"), key=lambda path: int(path.stem))
+    data = block.read_bytes()
+    ends = record_ends(data)
+    assert len(ends) > events
+    # A few bytes of the first lost record are left, as of a write that a power cut tore.
+    block.write_bytes(data[: ends[-events - 1] + 7])
+    (folder / "index.db").unlink(missing_ok=True)
+    await broker.start()
+
+
+def record_ends(data: bytes) -> list[int]:
+    """Where each record of a block ends. It begins with its length; the highest bit there means headers."""
+    ends, at = [], 0
+    while at < len(data):
+        at += int.from_bytes(data[at : at + 4], "little") & 0x7FFFFFFF
+        ends.append(at)
+    return ends
+
+
+async def stored(cluster: Cluster) -> list[Event]:
+    last = await cluster.log.last_seq()
+    return [one.event async for records in cluster.log.follow(after=0, until=last) for one in records]
+
+
+@asynccontextmanager
+async def other_author(broker: Broker) -> AsyncIterator[Cluster]:
+    async with open_cluster(broker.address, "another author") as cluster:
+        yield cluster
+
+
+async def everything_is_said_again(cluster: Cluster, events: list[Event]) -> None:
+    """Wait until all of these are in the log. Nothing tells that but the log."""
+    async with asyncio.timeout(WITHIN_S):
+        while {event.id for event in await stored(cluster)} != {event.id for event in events}:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_acknowledged_events_that_a_killed_broker_lost_are_said_again_in_order(
+    broker: Broker, cluster: Cluster
+) -> None:
+    story = [
+        builders.submitted(),
+        builders.joined(),
+        builders.assigned(),
+        builders.claimed(),
+        builders.started(),
+    ]
+    seqs = [0]
+    for event, guard in zip(story, (0, 0, 0, 3, 4), strict=True):
+        seqs.append(await cluster.log.append(event, Guard(guard)))
+    await lose_end(broker, 3)
+    # The next word of the scope is guarded by an event that has another place in the log by then.
+    finished = builders.finished()
+    seq = await asyncio.wait_for(cluster.log.append(finished, Guard(seqs[5])), WITHIN_S)
+    assert await stored(cluster) == [*story, finished]
+    assert seq == 6
+    with pytest.raises(Conflict):
+        await cluster.log.append(builders.finished(), Guard(seqs[5]))
+
+
+async def test_each_author_says_its_own_words_again(broker: Broker, cluster: Cluster) -> None:
+    async with other_author(broker) as node:
+        story: list[Event] = [builders.joined(), builders.assigned(), builders.claimed()]
+        await node.log.append(story[0], Guard(0))
+        assigned = await cluster.log.append(story[1], Guard(0))
+        await node.log.append(story[2], Guard(assigned))
+        await lose_end(broker, 2)
+        await everything_is_said_again(cluster, story)
+        # Who comes first is chance; each is behind what was the last of its scope then.
+        assert (await stored(cluster))[0] == story[0]
+
+
+async def test_a_guard_on_what_another_author_lost_is_no_conflict(broker: Broker, cluster: Cluster) -> None:
+    async with other_author(broker) as scheduler:
+        await scheduler.log.append(builders.joined("ws9"), Guard(0))
+        assigned = await scheduler.log.append(builders.assigned(), Guard(0))
+    await lose_end(broker, 1)  # and nobody is there to say it again
+    with pytest.raises(LogReplaced, match="the log has lost its end, or was restored from an older copy"):
+        await asyncio.wait_for(cluster.log.append(builders.claimed(), Guard(assigned)), WITHIN_S)
+
+
+async def test_a_log_that_lacks_more_than_is_remembered_is_another_log(
+    broker: Broker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(said, "MAX_REMEMBERED", 5)
+    await cluster.log.append(builders.joined("ws1"), Guard(0))
+    await broker.stop()
+    shutil.copytree(broker.folder / "jetstream", tmp_path / "copy")
+    await broker.start()
+    for number in range(8):
+        await asyncio.wait_for(cluster.log.append(builders.claimed(f"job{number}"), Guard(0)), WITHIN_S)
+    await broker.stop()
+    shutil.rmtree(broker.folder / "jetstream")
+    shutil.copytree(tmp_path / "copy", broker.folder / "jetstream")
+    await broker.start()
+    with pytest.raises(LogReplaced):
+        await asyncio.wait_for(cluster.log.append(builders.started("job7"), Guard(9)), WITHIN_S)
+    with pytest.raises(LogReplaced, match="since then more than it remembers"):
+        await cluster.log.append(builders.joined("ws2"), Guard(0))
+    assert await cluster.log.last_seq() == 1
+
+
+async def test_an_event_that_an_admin_removed_is_not_said_again(broker: Broker, cluster: Cluster) -> None:
+    await cluster.log.append(builders.joined("ws1"), Guard(0))
+    seq = await cluster.log.append(builders.joined("ws2"), Guard(0))
+    await call(cluster.connection, f"STREAM.MSG.DELETE.{EVENTS}", {"seq": seq})
+    await broker.stop()
+    await broker.start()
+    await asyncio.wait_for(cluster.log.append(builders.left("ws1"), Guard(1)), WITHIN_S)
+    assert [event.type for event in await stored(cluster)] == ["joined", "left"]
