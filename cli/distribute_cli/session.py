@@ -94,8 +94,8 @@ async def open_at(
     Raises:
         InputError, Unreachable: the address is not valid, or nothing answers there.
     """
+    from distribute.nats.client.connect import Address
     from distribute.nats.cluster import open_cluster
-    from distribute.nats.connect import Address
 
     async with open_cluster(Address.of(server, creds), name, provisioning=provisioning) as cluster:
         yield cluster

@@ -64,9 +64,10 @@ class EventLog(Protocol):
         """Append `event` if `guard` holds; the future gives its sequence.
 
         Never blocks. The log sends the event again until the broker answers. If the event is in the log
-        already, because an earlier answer was lost, the future gives the sequence it has there.
-        The future raises `Conflict` if the guard does not hold, and `LogReplaced` if the log has less than the
-        guard's author knew. After a reconnect the log says again what the broker had acknowledged and lost. Events are sent in the order of the calls.
+        already, because an earlier answer was lost, the future gives the sequence it has there. The future
+        raises `Conflict` if the guard does not hold, and `LogReplaced` if the log has less than the author of
+        the guard knew. Events are sent in the order of the calls. What the broker acknowledged and lost, the
+        log appends again after the next reconnect.
         """
 
     def follow(

@@ -23,11 +23,11 @@ from acceptance.processes import Processes
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.connection import NoResponder
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.connection import NoResponder
-from distribute.nats.embedded import Broker
-from distribute.nats.jetstream import call
-from distribute.nats.result_names import chunks_of_batch
+from distribute.nats.objects.result_names import chunks_of_batch
 from distribute.ports import Only
 from distribute_services.node_runner.host import procfs
 

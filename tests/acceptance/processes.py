@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster
-from distribute.nats.embedded import Broker
 
 
 class Processes:

@@ -6,8 +6,8 @@ import signal
 from pathlib import Path
 
 from acceptance.lab import batch_id, command_batch, open_lab
-from distribute.nats.jetstream import call
-from distribute.nats.result_names import chunks_of_batch
+from distribute.nats.client.jetstream import call
+from distribute.nats.objects.result_names import chunks_of_batch
 
 
 async def test_a_batch_whose_results_were_lost_before_they_were_archived(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from distribute.core.ids import BatchId
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Guard, Recorded
 from distribute.core.state import BatchState, Outcomes, State, Status
+from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.connect import Address
 from distribute.runtime import collect_garbage_rarely
 from distribute.snapshot_writer import SnapshotWriter
 from distribute_services.node_runner.work.batches import Batches

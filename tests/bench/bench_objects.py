@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from distribute.core.manifest import StoredObject
+from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.embedded import Broker
 
 from .figure import Figure, Floor
 

@@ -13,9 +13,9 @@ from distribute.core.fold import apply
 from distribute.core.recorded import Recorded
 from distribute.core.state import State
 from distribute.nats.cluster import Cluster
-from distribute.nats.layout import EVENTS
-from distribute.nats.reader import read
-from distribute.nats.subjects import ALL_EVENTS
+from distribute.nats.stream.layout import EVENTS
+from distribute.nats.stream.reader import read
+from distribute.nats.stream.subjects import ALL_EVENTS
 from distribute.runtime import collect_garbage_rarely
 
 from .figure import Figure, Floor

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 
 from distribute.codec import encode
 from distribute.core.recorded import Recorded
+from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.embedded import Broker
-from distribute.nats.subjects import event_subject
+from distribute.nats.stream.subjects import event_subject
 
 MAX_UNANSWERED = 5000
 """The broker queues 10,000 messages a stream, and drops those above."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from distribute.core.events import EVENT
-from distribute.nats import migrations
-from distribute.nats.layout import LAYOUT
-from distribute.nats.migrations import MIGRATIONS
+from distribute.nats.stream import migrations
+from distribute.nats.stream.layout import LAYOUT
+from distribute.nats.stream.migrations import MIGRATIONS
 
 FINGERPRINTS = Path(__file__).parent / "data" / "layouts.json"
 """The fingerprint of each layout's event set. Lines are added, and those of old layouts stay."""
@@ -39,7 +39,7 @@ def test_the_layout_is_that_of_the_event_set() -> None:
     assert known.get(str(LAYOUT)) == fingerprint(), (
         "The event set is not that of this layout. If no cluster of this layout was ever made, put "
         f"{fingerprint()!r} beside {LAYOUT} in {FINGERPRINTS.name}. Otherwise raise LAYOUT, add a line there "
-        "and a row to the table in nats/migrations.py."
+        "and a row to the table in nats/stream/migrations.py."
     )
 
 

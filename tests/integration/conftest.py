@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.embedded import Broker
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from distribute.nats.connect import Address
+from distribute.nats.client.connect import Address
 
 
 class Relay:

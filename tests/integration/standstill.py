@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from distribute.nats.embedded import Broker
+from distribute.nats.broker.embedded import Broker
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from distribute.core.manifest import StoredObject
-from distribute.nats import jetstream
-from distribute.nats.connect import connect
-from distribute.nats.connection import Connection
-from distribute.nats.embedded import Broker
-from distribute.nats.provision import provision
-from distribute.nats.store import JetStreamStore
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client import jetstream
+from distribute.nats.client.connect import connect
+from distribute.nats.client.connection import Connection
+from distribute.nats.objects.store import JetStreamStore
+from distribute.nats.stream.provision import provision
 
 CHUNK = 512 << 10
 

@@ -16,10 +16,10 @@ import pytest
 
 from distribute.core.errors import DistributeError, InputError, Refused, StorageFull, Unreachable
 from distribute.core.recorded import Guard
-from distribute.nats import embedded
+from distribute.nats.broker import embedded
+from distribute.nats.broker.embedded import MAX_PAYLOAD_BYTES, Broker
+from distribute.nats.client.connect import Address, connect
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.connect import Address, connect
-from distribute.nats.embedded import MAX_PAYLOAD_BYTES, Broker
 from distribute.testing import builders
 from integration.node_runner.small_disk import small_disk
 
@@ -85,13 +85,29 @@ async def test_a_broker_without_room_for_its_configuration_says_so(tmp_path: Pat
 
 
 STUBBORN = """#!{python}
-import re, signal, socket, sys
+import json, os, signal, socket, sys
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-port = int(re.search(r":(\\d+)", open(sys.argv[2]).readline())[1])
-with socket.create_server(("127.0.0.1", port)) as server:
+with socket.create_server(("127.0.0.1", 0)) as server:
+    url = "nats://127.0.0.1:%d" % server.getsockname()[1]
+    with open(os.path.join(os.path.dirname(sys.argv[2]), "nats-server_1.ports"), "w") as ports:
+        json.dump({{"nats": [url]}}, ports)
     while True:
         server.accept()[0].sendall(b"INFO {{}}\\r\\n")
 """
+
+
+async def test_many_brokers_at_once_get_a_port_each_and_keep_it(tmp_path: Path) -> None:
+    """Each takes a free port itself: one that we chose could be another's by the time it is used."""
+    brokers = [Broker(tmp_path / f"{number}", sync_always=False, die_with_parent=True) for number in range(8)]
+    try:
+        await asyncio.gather(*(broker.start() for broker in brokers))
+        ports = [broker.port for broker in brokers]
+        assert len(set(ports)) == len(brokers)
+        await brokers[0].stop(kill=True)
+        await brokers[0].start()
+        assert brokers[0].port == ports[0]
+    finally:
+        await asyncio.gather(*(broker.stop() for broker in brokers))
 
 
 async def test_a_broker_that_does_not_end_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +126,7 @@ async def test_a_broker_that_does_not_end_is_killed(tmp_path: Path, monkeypatch:
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from distribute.nats.embedded import Broker
+from distribute.nats.broker.embedded import Broker
 
 async def main() -> None:
     broker = Broker(Path(sys.argv[1]), die_with_parent=sys.argv[2] == "True")

@@ -15,11 +15,11 @@ from distribute.core.errors import Conflict, UnreadableEvent
 from distribute.core.events import Event
 from distribute.core.ids import JobId, NodeId, Under
 from distribute.core.recorded import Guard, Recorded
-from distribute.nats import layout, messages
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
-from distribute.nats.jetstream import call
-from distribute.nats.layout import EVENTS, Layout, read_layout
-from distribute.nats.subjects import event_subject
+from distribute.nats.stream import layout, messages
+from distribute.nats.stream.layout import EVENTS, Layout, read_layout
+from distribute.nats.stream.subjects import event_subject
 from distribute.ports import Only
 from distribute.testing import builders
 
@@ -139,7 +139,7 @@ async def test_an_event_that_garbage_stands_before_is_found_again(cluster: Clust
 async def test_the_last_event_is_found_behind_much_garbage(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from distribute.nats import log
+    from distribute.nats.stream import log
 
     monkeypatch.setattr(log, "_LOOKED_BACK", 20)
     await claim(cluster, 0, 2)

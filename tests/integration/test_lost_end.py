@@ -13,11 +13,11 @@ import pytest
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Event
 from distribute.core.recorded import Guard
-from distribute.nats import said
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.embedded import Broker
-from distribute.nats.jetstream import call
-from distribute.nats.layout import EVENTS
+from distribute.nats.stream import said
+from distribute.nats.stream.layout import EVENTS
 from distribute.testing import builders
 
 WITHIN_S = 30.0

@@ -12,10 +12,9 @@ import pytest
 from distribute.core.beats import Beat
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.core.ids import JobId
-from distribute.nats import queries
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.connection import NoResponder
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.connection import NoResponder
-from distribute.nats.embedded import Broker
 from integration.relay import Relay
 
 JOB = JobId("lab", "a.b", "job 1")

@@ -16,11 +16,11 @@ from distribute.core.ids import JobId
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Guard, Recorded
 from distribute.core.state import State
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.embedded import Broker
-from distribute.nats.jetstream import call
-from distribute.nats.layout import EVENTS
-from distribute.nats.provision import LOGS
+from distribute.nats.stream.layout import EVENTS
+from distribute.nats.stream.provision import LOGS
 from distribute.snapshot import dump
 from distribute.testing import builders
 from distribute_services.scheduler.service import SNAPSHOT, SchedulerService

@@ -13,15 +13,15 @@ import pytest
 from distribute.core.beats import Beat
 from distribute.core.errors import Refused, StorageFull, Unreachable
 from distribute.core.recorded import Guard
-from distribute.nats import migrations
-from distribute.nats import provision as provisioning
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.connect import Address, connect
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.connect import Address, connect
-from distribute.nats.connection import Connection
-from distribute.nats.embedded import Broker
-from distribute.nats.jetstream import call
-from distribute.nats.layout import EVENTS, LAYOUT, read_layout
-from distribute.nats.provision import (
+from distribute.nats.stream import migrations
+from distribute.nats.stream import provision as provisioning
+from distribute.nats.stream.layout import EVENTS, LAYOUT, read_layout
+from distribute.nats.stream.provision import (
     BEATS,
     LOGS,
     LOGS_MAX_BYTES,

@@ -18,16 +18,16 @@ from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId, Under
 from distribute.core.recorded import Guard
 from distribute.core.specs import BatchSpec
-from distribute.nats import outgoing
-from distribute.nats import publisher as publishing
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.connect import Address, connect
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.connect import Address, connect
-from distribute.nats.embedded import Broker
-from distribute.nats.jetstream import call
-from distribute.nats.layout import EVENTS
-from distribute.nats.log import JetStreamLog
-from distribute.nats.provision import bucket_stream, provision
-from distribute.nats.publisher import Publisher
+from distribute.nats.stream import outgoing
+from distribute.nats.stream import publisher as publishing
+from distribute.nats.stream.layout import EVENTS
+from distribute.nats.stream.log import JetStreamLog
+from distribute.nats.stream.provision import bucket_stream, provision
+from distribute.nats.stream.publisher import Publisher
 from distribute.testing import builders
 from integration.relay import Relay
 from integration.standstill import standing_still

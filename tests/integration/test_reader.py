@@ -12,11 +12,11 @@ import pytest
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.recorded import Guard, Recorded
-from distribute.nats import durable, pulling
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.embedded import Broker
-from distribute.nats.jetstream import call
-from distribute.nats.layout import EVENTS
+from distribute.nats.stream import durable, pulling
+from distribute.nats.stream.layout import EVENTS
 from distribute.ports import Only
 from distribute.testing import builders
 from integration.relay import Relay

@@ -13,9 +13,9 @@ import pytest
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
-from distribute.nats import jetstream
-from distribute.nats.embedded import Broker
-from distribute.nats.store import JetStreamStore
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client import jetstream
+from distribute.nats.objects.store import JetStreamStore
 from integration.store_kit import (
     CHUNK,
     Stores,

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from distribute.nats import jetstream
-from distribute.nats.bucket import Bucket
-from distribute.nats.chunk_reader import ChunkReader
-from distribute.nats.chunk_sender import ChunkSender
-from distribute.nats.embedded import Broker
-from distribute.nats.guards import ScopeGuard
-from distribute.nats.publisher import Publisher
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client import jetstream
+from distribute.nats.objects.bucket import Bucket
+from distribute.nats.objects.chunk_reader import ChunkReader
+from distribute.nats.objects.chunk_sender import ChunkSender
+from distribute.nats.stream.guards import ScopeGuard
+from distribute.nats.stream.publisher import Publisher
 from integration.store_kit import (
     CHUNK,
     Stores,

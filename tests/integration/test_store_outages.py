@@ -17,14 +17,14 @@ import pytest
 from distribute.core.errors import StorageFull
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
-from distribute.nats.bucket import Bucket
-from distribute.nats.chunk_reader import Chunk, ChunkReader
-from distribute.nats.connection import Connection
-from distribute.nats.embedded import Broker
-from distribute.nats.fetch import Wanted, fetch
-from distribute.nats.part_file import PartFile
-from distribute.nats.patience import patiently
-from distribute.nats.publisher import Publisher
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.patience import patiently
+from distribute.nats.objects.bucket import Bucket
+from distribute.nats.objects.chunk_reader import Chunk, ChunkReader
+from distribute.nats.objects.fetch import Wanted, fetch
+from distribute.nats.objects.part_file import PartFile
+from distribute.nats.stream.publisher import Publisher
 from integration.standstill import standing_still
 from integration.store_kit import (
     CHUNK,
@@ -231,8 +231,8 @@ _BIG_BYTES = 300 << 20
 _ONE_WAY = """
 import asyncio, resource, sys
 from pathlib import Path
-from distribute.nats.connect import Address, connect
-from distribute.nats.store import JetStreamStore
+from distribute.nats.client.connect import Address, connect
+from distribute.nats.objects.store import JetStreamStore
 
 async def main(server, verb, path, sha256):
     connection = await connect(Address.of(server), "test")

@@ -7,7 +7,7 @@ import pytest
 from distribute.core.errors import Conflict
 from distribute.core.ids import BatchId, NodeId, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
-from distribute.nats.subjects import event_subject, filters
+from distribute.nats.stream.subjects import event_subject, filters
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
 from distribute.sim.stored_events import wanted

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import IntegrityError
-from distribute.nats.part_file import KEEP_FROM_BYTES, PartFile
+from distribute.nats.objects.part_file import KEEP_FROM_BYTES, PartFile
 
 DATA = b"the whole of it"
 SHA256 = hashlib.sha256(DATA).hexdigest()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from distribute.core.events import Assigned, BuildStarted, Claimed, JobArchived, Submitted
 from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Under, check_name
-from distribute.nats.subjects import escape, event_subject, filters, scope_filter, unescape
+from distribute.nats.stream.subjects import escape, event_subject, filters, scope_filter, unescape
 from distribute.ports import Only
 from distribute.testing import builders
 

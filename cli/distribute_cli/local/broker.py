@@ -9,9 +9,9 @@ from typing import Any
 
 from distribute.config.units import format_size
 from distribute.core.errors import Unreachable
-from distribute.nats.connect import connect
-from distribute.nats.embedded import Broker
-from distribute.nats.health import failed_write
+from distribute.nats.broker.embedded import Broker
+from distribute.nats.broker.health import failed_write
+from distribute.nats.client.connect import connect
 from distribute.system import exit_of
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,8 @@ from distribute.client.queries import ask
 from distribute.client.words import argument
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.core.events import Joined
+from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster
-from distribute.nats.embedded import Broker
 from distribute.ports import Cluster, Only
 from distribute_cli.local.broker import run_broker
 from distribute_cli.local.services import service_command

@@ -1,8 +1,9 @@
-"""The one place that knows NATS.
+"""The one place that knows NATS. The rest of distribute comes in by `cluster`.
 
-Upwards from the socket: `wire` and `protocol` move bytes, `connection` and `connect` keep a connection,
-`jetstream` asks its API, `patience` over outages, `publisher` (with `outgoing`, `guards`, `parts`) writes,
-`reader` and `durable` (on `pulling`) read, and `log`, `store`, `beats`, `live` and `queries` are what the
-rest of distribute uses, all of it from `cluster`. `subjects` and `provision` say what is where; `embedded`
-runs a broker, and `health` tells whether its streams can be written.
+| room | what it does |
+|---|---|
+| `client` | keeps a connection, and asks JetStream's API over it |
+| `stream` | writes and reads messages and events: what lies where, guards, garbage, the layout |
+| `objects` | stores files as chunks, and brings them back whole |
+| `broker` | runs a nats-server, and tells whether it can store anything |
 """

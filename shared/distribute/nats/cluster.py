@@ -10,18 +10,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from distribute.core.errors import DistributeError
-from distribute.nats.connect import Address, connect
-from distribute.nats.connection import Connection
-from distribute.nats.layout import LAYOUT
-from distribute.nats.provision import check_layout, provision
-from distribute.nats.queries import Queries
+from distribute.nats.client.connect import Address, connect
+from distribute.nats.client.connection import Connection
+from distribute.nats.stream.layout import LAYOUT
+from distribute.nats.stream.provision import check_layout, provision
+from distribute.nats.stream.queries import Queries
 
 if TYPE_CHECKING:
-    from distribute.nats.beats import JetStreamBeats
-    from distribute.nats.durable import JetStreamDelivery
-    from distribute.nats.live import JetStreamLiveOutput
-    from distribute.nats.log import JetStreamLog
-    from distribute.nats.store import JetStreamStore
+    from distribute.nats.objects.store import JetStreamStore
+    from distribute.nats.stream.beats import JetStreamBeats
+    from distribute.nats.stream.durable import JetStreamDelivery
+    from distribute.nats.stream.live import JetStreamLiveOutput
+    from distribute.nats.stream.log import JetStreamLog
     from distribute.ports import Only
 
 
@@ -54,22 +54,22 @@ class Cluster:
     @cached_property
     def log(self) -> JetStreamLog:
         """The events."""
-        from distribute.nats.log import JetStreamLog
-        from distribute.nats.publisher import Publisher
+        from distribute.nats.stream.log import JetStreamLog
+        from distribute.nats.stream.publisher import Publisher
 
         return JetStreamLog(self._connection, Publisher(self._connection))
 
     @cached_property
     def beats(self) -> JetStreamBeats:
         """The heartbeats."""
-        from distribute.nats.beats import JetStreamBeats
+        from distribute.nats.stream.beats import JetStreamBeats
 
         return JetStreamBeats(self._connection)
 
     @cached_property
     def live(self) -> JetStreamLiveOutput:
         """What running jobs print."""
-        from distribute.nats.live import JetStreamLiveOutput
+        from distribute.nats.stream.live import JetStreamLiveOutput
 
         return JetStreamLiveOutput(self._connection)
 
@@ -81,7 +81,7 @@ class Cluster:
     @cached_property
     def store(self) -> JetStreamStore:
         """The files."""
-        from distribute.nats.store import JetStreamStore
+        from distribute.nats.objects.store import JetStreamStore
 
         return JetStreamStore(self._connection)
 

@@ -34,7 +34,7 @@ class _Outgoing:
 
 
 class SimulatedLog:
-    """A process's way to the log. It resends, and settles conflicts, as `nats.publisher` and `guards` do."""
+    """A process's way to the log. It resends, and settles conflicts, as `nats.stream.publisher` does."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -145,7 +145,7 @@ class SimulatedLog:
         )
 
     def _settle(self, entry: _Outgoing, found_seq: int) -> None:
-        """Find out what the conflict means. See `nats.guards.settle`."""
+        """Find out what the conflict means. See `distribute.nats.stream.guards.settle`."""
         if entry.guard.holds(found_seq):
             entry.settling = False
             entry.expected_seq = found_seq

@@ -22,10 +22,10 @@ from typing import NamedTuple
 
 from distribute.core.errors import DistributeError, IntegrityError, Unreachable
 from distribute.core.ids import ulid
-from distribute.nats.bucket import Bucket
-from distribute.nats.chunk_reader import ChunkReader
-from distribute.nats.connection import Connection
-from distribute.nats.publisher import Publisher
+from distribute.nats.client.connection import Connection
+from distribute.nats.objects.bucket import Bucket
+from distribute.nats.objects.chunk_reader import ChunkReader
+from distribute.nats.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
 

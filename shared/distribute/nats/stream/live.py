@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from distribute.core.ids import JobId
-from distribute.nats.connection import Connection
-from distribute.nats.provision import LOGS
-from distribute.nats.reader import read
-from distribute.nats.subjects import log_subject
+from distribute.nats.client.connection import Connection
+from distribute.nats.stream.provision import LOGS
+from distribute.nats.stream.reader import read
+from distribute.nats.stream.subjects import log_subject
 
 CHUNK_BYTES = 64 * 1024
 _UNSENT_BYTES = 1 << 20

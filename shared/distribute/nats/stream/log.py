@@ -13,18 +13,18 @@ from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
-from distribute.nats.connection import Connection
-from distribute.nats.durable import DurableReader, JetStreamDelivery
-from distribute.nats.guards import ScopeGuard
-from distribute.nats.jetstream import Stored, leader_get
-from distribute.nats.jetstream import last_seq as end_of
-from distribute.nats.layout import EVENTS
-from distribute.nats.messages import Messages, decode_message, entry_of
-from distribute.nats.patience import patiently
-from distribute.nats.publisher import Publisher
-from distribute.nats.reader import Entry, read
-from distribute.nats.said import Questions, Said
-from distribute.nats.subjects import ALL_EVENTS, escape, event_subject, filters, scope_filter
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import Stored, leader_get
+from distribute.nats.client.jetstream import last_seq as end_of
+from distribute.nats.client.patience import patiently
+from distribute.nats.stream.durable import DurableReader, JetStreamDelivery
+from distribute.nats.stream.guards import ScopeGuard
+from distribute.nats.stream.layout import EVENTS
+from distribute.nats.stream.messages import Messages, decode_message, entry_of
+from distribute.nats.stream.publisher import Publisher
+from distribute.nats.stream.reader import Entry, read
+from distribute.nats.stream.said import Questions, Said
+from distribute.nats.stream.subjects import ALL_EVENTS, escape, event_subject, filters, scope_filter
 from distribute.ports import Garbage, Only, Raw
 from distribute.submissions import MARK
 

@@ -15,9 +15,9 @@ from secrets import token_hex
 from typing import Any, NamedTuple
 
 from distribute.core.errors import LogReplaced, Unreachable
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import ApiError, call, direct_get, last_seq
-from distribute.nats.pulling import ConsumerLost, Puller
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import ApiError, call, direct_get, last_seq
+from distribute.nats.stream.pulling import ConsumerLost, Puller
 
 _log = logging.getLogger(__name__)
 

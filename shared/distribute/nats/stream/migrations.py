@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from distribute.nats.connection import Connection
+from distribute.nats.client.connection import Connection
 
 Migration = Callable[[Connection], Awaitable[None]]
 

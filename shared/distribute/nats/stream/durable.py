@@ -14,10 +14,10 @@ from typing import Any
 
 from distribute.core.errors import Unreachable
 from distribute.core.recorded import Recorded
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import ApiError, call
-from distribute.nats.pulling import Arrival, ConsumerLost, Puller
-from distribute.nats.reader import Entry, ack_tokens
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import ApiError, call
+from distribute.nats.stream.pulling import Arrival, ConsumerLost, Puller
+from distribute.nats.stream.reader import Entry, ack_tokens
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard
-from distribute.nats import parts
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import Stored, leader_get
-from distribute.nats.subjects import scope_filter
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import Stored, leader_get
+from distribute.nats.stream import parts
+from distribute.nats.stream.subjects import scope_filter
 
 
 class ScopeGuard(NamedTuple):

@@ -11,13 +11,13 @@ import json
 from dataclasses import dataclass, field
 
 from distribute.core.errors import Refused
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import NOT_FOUND, ApiError, call
-from distribute.nats.patience import patiently
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import NOT_FOUND, ApiError, call
+from distribute.nats.client.patience import patiently
 
 LAYOUT = 2
 """Raised with every change of the event set (`tests/compat` ties them), and whenever an older distribute
-could no longer work on what a newer one stores. `nats.migrations` has the history."""
+could no longer work on what a newer one stores. `migrations` has the history."""
 
 EVENTS = "EV"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from distribute.core.errors import IntegrityError
-from distribute.nats.bucket import Bucket
-from distribute.nats.chunk_reader import Chunk, ChunkReader
-from distribute.nats.part_file import KEEP_FROM_BYTES, PartFile
+from distribute.nats.objects.bucket import Bucket
+from distribute.nats.objects.chunk_reader import Chunk, ChunkReader
+from distribute.nats.objects.part_file import KEEP_FROM_BYTES, PartFile
 
 _WRITE_INLINE_BYTES = 32 << 10
 """Up to here writing and hashing take less time than handing them to a thread."""

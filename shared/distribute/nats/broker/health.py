@@ -7,10 +7,10 @@ rest as ever; only a purge tells of it, here one of a subject that no stream has
 
 from __future__ import annotations
 
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import ApiError, call
-from distribute.nats.layout import EVENTS
-from distribute.nats.provision import BEATS, BUCKETS, LOGS, bucket_stream
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import ApiError, call
+from distribute.nats.stream.layout import EVENTS
+from distribute.nats.stream.provision import BEATS, BUCKETS, LOGS, bucket_stream
 
 _NO_SUBJECT = "nowhere"
 _PURGE_FAILED = 10051

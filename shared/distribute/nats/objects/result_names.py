@@ -12,7 +12,7 @@ import re
 from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
-from distribute.nats.subjects import escape, unescape
+from distribute.nats.stream.subjects import escape, unescape
 
 _BUILD = "%build"
 """The token of no job. No name is escaped to it: there, two digits follow a `%`."""

@@ -10,11 +10,11 @@ import logging
 from typing import Any
 
 from distribute.core.errors import DistributeError, Refused, StorageFull
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import NOT_FOUND, ApiError, call
-from distribute.nats.layout import EVENTS, LAYOUT, Layout, read_layout
-from distribute.nats.migrations import MIGRATIONS
-from distribute.nats.patience import patiently
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import NOT_FOUND, ApiError, call
+from distribute.nats.client.patience import patiently
+from distribute.nats.stream.layout import EVENTS, LAYOUT, Layout, read_layout
+from distribute.nats.stream.migrations import MIGRATIONS
 
 _log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import orjson
 
 from distribute.core.errors import DistributeError
-from distribute.nats.connection import Connection
-from distribute.nats.protocol import header_fields, status
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.protocol import header_fields, status
 
 _EXPIRES_S = 60
 _HEARTBEAT_S = 10

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from distribute.nats import parts
-from distribute.nats.guards import ScopeGuard
-from distribute.nats.protocol import header_block, publish_command
+from distribute.nats.client.protocol import header_block, publish_command
+from distribute.nats.stream import parts
+from distribute.nats.stream.guards import ScopeGuard
 
 ANSWER_TIMEOUT_S = 10.0
 """So long the broker may take at first. On a connection that is up it takes milliseconds."""

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from distribute.core.errors import Unreachable
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import ApiError
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import ApiError
 
 _log = logging.getLogger(__name__)
 

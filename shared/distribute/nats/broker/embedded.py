@@ -17,9 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 from shutil import disk_usage, which
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from distribute.core.errors import DistributeError, InputError, StorageFull
-from distribute.nats.connect import Address
+from distribute.nats.client.connect import Address
 
 _log = logging.getLogger(__name__)
 
@@ -29,16 +30,17 @@ _LOOPBACK = "127.0.0.1"
 _TRY_AGAIN_S = 0.01
 _PATIENCE_S = 60.0
 _PR_SET_PDEATHSIG = 1
+_PORTS_FILES = "nats-server_*.ports"
 
 
 class Broker:
     """A nats-server with JetStream, its data in a folder.
 
-    `host` is where it listens: this machine alone, or `0.0.0.0` for all of its addresses. `port` 0 picks a
-    free one, and keeps it over restarts. `sync_always`: an acknowledged event survives a
-    power cut. `max_file_store_bytes` bounds what it stores (None: three quarters of the free disk, its own
-    default). `die_with_parent`: the kernel ends it with the thread that started it, however that ends.
-    `extra` is more configuration, as a nats-server reads it.
+    `host` is where it listens: this machine alone, or `0.0.0.0` for all of its addresses. With `port` 0 it
+    takes a free port at its first start, and keeps it over restarts. `sync_always`: an acknowledged event
+    survives a power cut. `max_file_store_bytes` bounds what it stores; by default three quarters of the free
+    disk. `die_with_parent`: the kernel ends it when the thread that started it ends. `extra` is more
+    configuration, as a nats-server reads it.
     """
 
     def __init__(
@@ -94,10 +96,9 @@ class Broker:
             return
         if self.port:
             _check_free(self._host, self.port)
-        else:
-            self.port = _free_port(self._host)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            self._forget_ports()
             config = self.folder / "nats-server.conf"
             config.write_text(self._config())
             with self.log_path.open("ab") as log:
@@ -153,12 +154,31 @@ class Broker:
         assert self._process is not None
         exited = _exit_of(self._process.pid)
         try:
-            while not await _answers(self.port):
+            while not await self._answers():
                 done, _ = await asyncio.wait({exited}, timeout=_TRY_AGAIN_S)
                 if done:
                     raise self._failure()
         finally:
             exited.cancel()
+
+    async def _answers(self) -> bool:
+        if not self.port:
+            self.port = self._chosen_port() or 0
+        return bool(self.port) and await _answers(self.port)
+
+    def _chosen_port(self) -> int | None:
+        """The free port that the broker took for itself; None until it says so in a file in its folder."""
+        for path in self.folder.glob(_PORTS_FILES):
+            try:
+                url: str = json.loads(path.read_bytes())["nats"][0]
+                return urlsplit(url).port
+            except (ValueError, LookupError):
+                return None  # it is still being written
+        return None
+
+    def _forget_ports(self) -> None:
+        for path in self.folder.glob(_PORTS_FILES):
+            path.unlink()
 
     def _failure(self) -> DistributeError:
         with self.log_path.open("rb") as log:
@@ -180,7 +200,9 @@ class Broker:
             lines.append(f"max_file_store: {self._max_file_store_bytes}")
         return "\n".join(
             (
-                f"listen: {json.dumps(f'{self._host}:{self.port}')}",
+                # Port -1: a free one, which the broker writes into a file in that folder.
+                f"listen: {json.dumps(f'{self._host}:{self.port or -1}')}",
+                f"ports_file_dir: {json.dumps(str(self.folder))}",
                 "server_name: distribute",
                 f"max_payload: {MAX_PAYLOAD_BYTES}",
                 f"log_file: {json.dumps(str(self.log_path))}",
@@ -220,12 +242,6 @@ def _check_free(host: str, port: int) -> None:
             ) from None
         except OSError:
             raise _port_taken(host, port) from None
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
 
 
 def _port_taken(host: str, port: int) -> InputError:

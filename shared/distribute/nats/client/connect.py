@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from nats.errors import Error as NatsError
 
 from distribute.core.errors import InputError, Refused, Unreachable
-from distribute.nats.connection import Connection
-from distribute.nats.wire import Wire
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.wire import Wire
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from distribute.core.errors import Refused, Unreachable
-from distribute.nats.protocol import NO_HEADER, Message, publish_command, status
-from distribute.nats.wire import Tap, Wire
+from distribute.nats.client.protocol import NO_HEADER, Message, publish_command, status
+from distribute.nats.client.wire import Tap, Wire
 
 _NO_RESPONDERS = 503
 _OURSELVES = ""

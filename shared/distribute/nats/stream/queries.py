@@ -17,7 +17,7 @@ from secrets import token_bytes
 from typing import Any
 
 from distribute.core.errors import DistributeError, Refused
-from distribute.nats.connection import Connection
+from distribute.nats.client.connection import Connection
 
 _log = logging.getLogger(__name__)
 

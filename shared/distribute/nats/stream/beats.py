@@ -11,11 +11,11 @@ from math import inf
 from distribute.codec import decode_beat, encode_beat
 from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import NOT_FOUND, ApiError, Stored, call, direct_get
-from distribute.nats.patience import patiently
-from distribute.nats.provision import BEATS
-from distribute.nats.subjects import ALL_BEATS, beat_subject
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import NOT_FOUND, ApiError, Stored, call, direct_get
+from distribute.nats.client.patience import patiently
+from distribute.nats.stream.provision import BEATS
+from distribute.nats.stream.subjects import ALL_BEATS, beat_subject
 
 _log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from distribute.codec import MAX_EVENT_BYTES, decode, decode_in_slices
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import BuildEvent, Event
 from distribute.core.recorded import Recorded
-from distribute.nats import parts
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import Stored, direct_get, leader_get
-from distribute.nats.layout import EVENTS, LAYOUT, Layout, read_layout
-from distribute.nats.patience import patiently
-from distribute.nats.reader import Entry
-from distribute.nats.subjects import escape, event_subject
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import Stored, direct_get, leader_get
+from distribute.nats.client.patience import patiently
+from distribute.nats.stream import parts
+from distribute.nats.stream.layout import EVENTS, LAYOUT, Layout, read_layout
+from distribute.nats.stream.reader import Entry
+from distribute.nats.stream.subjects import escape, event_subject
 from distribute.ports import Garbage, Raw
 
 _log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard, guard_scope
-from distribute.nats.connection import Connection
+from distribute.nats.client.connection import Connection
 
 _log = logging.getLogger(__name__)
 

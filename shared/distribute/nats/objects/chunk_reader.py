@@ -18,10 +18,10 @@ from typing import NamedTuple
 import orjson
 
 from distribute.core.errors import IntegrityError, Unreachable
-from distribute.nats.bucket import Bucket
-from distribute.nats.connection import Connection
-from distribute.nats.jetstream import ApiError
-from distribute.nats.protocol import header_fields, status
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import ApiError
+from distribute.nats.client.protocol import header_fields, status
+from distribute.nats.objects.bucket import Bucket
 
 WINDOW_BYTES = 8 << 20
 """What one request asks for. Twice this can be in memory: one window at work, one arriving."""

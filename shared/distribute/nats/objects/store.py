@@ -24,14 +24,14 @@ from weakref import WeakValueDictionary
 from distribute.core.errors import IntegrityError, Refused, StorageFull
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
-from distribute.nats.bucket import Bucket, Meta, Superseded
-from distribute.nats.chunk_reader import ChunkReader
-from distribute.nats.chunk_sender import ChunkSender, Sent
-from distribute.nats.connection import Connection
-from distribute.nats.fetch import Wanted, fetch
-from distribute.nats.publisher import Publisher
-from distribute.nats.result_names import check_nuid, chunks_of_batch, name_of, place_of
-from distribute.nats.subjects import escape
+from distribute.nats.client.connection import Connection
+from distribute.nats.objects.bucket import Bucket, Meta, Superseded
+from distribute.nats.objects.chunk_reader import ChunkReader
+from distribute.nats.objects.chunk_sender import ChunkSender, Sent
+from distribute.nats.objects.fetch import Wanted, fetch
+from distribute.nats.objects.result_names import check_nuid, chunks_of_batch, name_of, place_of
+from distribute.nats.stream.publisher import Publisher
+from distribute.nats.stream.subjects import escape
 
 _SMALL_AT_ONCE = 64
 """Files of one chunk that are under way at once: enough to hide what each waits for."""

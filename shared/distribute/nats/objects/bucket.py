@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import orjson
 
 from distribute.core.errors import IntegrityError, Refused
-from distribute.nats import jetstream
-from distribute.nats.connection import Connection
-from distribute.nats.patience import STALLED_AFTER_S, patiently
-from distribute.nats.publisher import Publisher
+from distribute.nats.client import jetstream
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.patience import STALLED_AFTER_S, patiently
+from distribute.nats.stream.publisher import Publisher
 
 _LISTING_TIMEOUT_S = 30.0
 _DIGEST_PREFIX = "SHA-256="

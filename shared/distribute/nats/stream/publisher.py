@@ -15,11 +15,11 @@ from collections import deque
 from typing import Any
 
 from distribute.core.errors import Refused, StorageFull, Unreachable
-from distribute.nats.connection import Connection
-from distribute.nats.guards import ScopeGuard, Settled, settle
-from distribute.nats.jetstream import ApiError, json_object
-from distribute.nats.outgoing import ANSWER_TIMEOUT_S, Outgoing
-from distribute.nats.protocol import status
+from distribute.nats.client.connection import Connection
+from distribute.nats.client.jetstream import ApiError, json_object
+from distribute.nats.client.protocol import status
+from distribute.nats.stream.guards import ScopeGuard, Settled, settle
+from distribute.nats.stream.outgoing import ANSWER_TIMEOUT_S, Outgoing
 
 _log = logging.getLogger(__name__)
 

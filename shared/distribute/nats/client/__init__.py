@@ -1,0 +1,5 @@
+"""One connection to the broker.
+
+`wire` and `protocol` move bytes, `connect` and `connection` make and keep the connection, `jetstream` asks
+the broker's API, and `patience` does so over outages.
+"""
