@@ -68,6 +68,7 @@ def event_subject(event: Event) -> str:
     return f"{scope_prefix(event.scope)}.{subject_type(event.type)}.{escape(subject_author(event))}"
 
 
+@lru_cache
 def subject_type(event_type: str) -> str:
     """The type as a subject spells it: there the kind of scope stands already, so `archived` is enough."""
     return event_type.removeprefix("batch_").removeprefix("job_").removeprefix("build_")
