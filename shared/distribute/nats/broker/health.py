@@ -17,7 +17,7 @@ _PURGE_FAILED = 10051
 
 
 async def failed_write(connection: Connection) -> str | None:
-    """Which stream can't be written any more, and why; None where all can.
+    """Which stream can't be written any more, and why; None if all can.
 
     Raises:
         Unreachable: the broker does not answer.

@@ -31,7 +31,7 @@ class Address:
 
     @classmethod
     def of(cls, servers: str, creds: Path | None = None) -> Address:
-        """The address written as `nats://host:port[,nats://host:port...]`.
+        """Parse an address written as `nats://host:port[,nats://host:port...]`.
 
         Raises:
             InputError: it is none.
@@ -74,7 +74,7 @@ async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0)
 
 
 class _Opener:
-    """The first connect, and what nats-py reports from then on."""
+    """Makes the first connection and receives what nats-py reports afterwards."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -121,7 +121,7 @@ class _Opener:
                 connecting.cancel()
                 await asyncio.wait({connecting}, timeout=_CANCEL_AGAIN_S)
             if not connecting.cancelled():
-                connecting.exception()  # taken note of: raised above, or not wanted any more
+                connecting.exception()  # retrieved: it was raised above, or nobody wants it any more
         self._connection = Connection(self.wire, str(self._address))
         return self._connection
 

@@ -1,4 +1,4 @@
-"""A connection to the broker that comes back by itself, and says so.
+"""A connection to the broker that reconnects by itself and calls hooks when it does.
 
 Everything in `distribute.nats` stands on `Connection`: plain calls to send and to be called with what
 comes, requests that outlive a reconnect, and hooks for the moments the broker is lost and back.
@@ -42,11 +42,11 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Is the broker there, as far as one can tell?"""
+        """Whether the broker is reachable, as far as this connection knows."""
         return self._up.is_set() and self._wire.is_connected
 
     async def returned(self) -> None:
-        """Wait until the broker is there."""
+        """Wait until the broker is reachable."""
         await self._up.wait()
 
     @property
@@ -56,35 +56,35 @@ class Connection:
 
     @property
     def unsent_bytes(self) -> int:
-        """What was sent, but is still in this process."""
+        """Bytes that were sent and are still in this process."""
         return self._wire.unsent_bytes
 
     def on_return(self, hook: Callable[[], None]) -> Callable[[], None]:
-        """Have `hook` called after each reconnect. Returns what takes it off again."""
+        """Call `hook` after each reconnect. Returns a function that ends this."""
         self._return_hooks.append(hook)
         return lambda: self._return_hooks.remove(hook)
 
     def on_loss(self, hook: Callable[[], None]) -> Callable[[], None]:
-        """Have `hook` called each time the broker is lost. Returns what takes it off again."""
+        """Call `hook` each time the connection is lost. Returns a function that ends this."""
         self._loss_hooks.append(hook)
         return lambda: self._loss_hooks.remove(hook)
 
     def on_denial(self, hook: Callable[[str, str], None]) -> Callable[[], None]:
-        """Have `hook` called with action and subject where permissions forbid something."""
+        """Call `hook` with action and subject when permissions forbid something."""
         self._denial_hooks.append(hook)
         return lambda: self._denial_hooks.remove(hook)
 
     def new_inbox(self) -> str:
-        """A subject that is nobody else's, nor are those below it."""
+        """A new subject that only this connection uses, with all subjects below it."""
         return self._wire.new_inbox()
 
     def tap(self, subject: str, tap: Tap) -> Callable[[], None]:
-        """Have `tap` called with each message on a subject, over reconnects. Returns what ends it."""
+        """Call `tap` with each message on a subject, over reconnects. Returns a function that ends this."""
         sid = self._wire.add_tap(subject, tap)
         return lambda: self._wire.remove_tap(sid)
 
     def send(self, subject: str, payload: bytes, *, reply: str = "", header: bytes = NO_HEADER) -> bool:
-        """Send a message, and hear nothing of it. False, and nothing sent, while there is no broker."""
+        """Send a message without an acknowledgement. Returns False, and sends nothing, while disconnected."""
         return self.send_command(publish_command(subject, payload, reply, header))
 
     def send_command(self, command: bytes) -> bool:
@@ -95,18 +95,18 @@ class Connection:
         return True
 
     async def less_unsent_than(self, limit_bytes: int) -> None:
-        """Wait until fewer bytes are unsent, or the broker is lost: for who sends a lot."""
+        """Wait until fewer bytes are unsent, or the connection is lost. For senders of much data."""
         while self.connected and self.unsent_bytes >= limit_bytes:
             await asyncio.wait((self._wire.flushed(), self._loss), return_when=asyncio.FIRST_COMPLETED)
 
     async def round_trip(self) -> None:
-        """Wait until the broker has taken in all that was sent until now, subscriptions included."""
+        """Wait until the broker has received everything sent so far, subscriptions included."""
         await self.collect(_OURSELVES, b"", is_last=lambda _: True, timeout_s=None)
 
     async def request(
         self, subject: str, payload: bytes = b"", *, header: bytes = NO_HEADER, timeout_s: float = 5.0
     ) -> Message:
-        """Ask and wait for the answer; `collect` where it is one message."""
+        """Ask and wait for one message: `collect` with a single answer."""
         messages = await self.collect(
             subject, payload, header=header, timeout_s=timeout_s, is_last=lambda _: True
         )
@@ -133,7 +133,7 @@ class Connection:
                 while True:
                     await self._up.wait()
                     if not self._wire.is_connected:
-                        # The client knows already, and says so a little later; or it was closed.
+                        # nats-py knows of the loss and has not called back yet; or it was closed.
                         self.went_down()
                         continue
                     messages = await self._ask(subject, payload, header, is_last)
@@ -166,7 +166,7 @@ class Connection:
             hook()
 
     def went_down(self) -> None:
-        """The broker is lost. Said again of the same loss, it changes nothing."""
+        """The connection is lost. A second call for the same loss changes nothing."""
         if not self._up.is_set():
             return
         self._up.clear()
@@ -179,7 +179,7 @@ class Connection:
     async def _ask(
         self, subject: str, payload: bytes, header: bytes, is_last: Callable[[Message], bool]
     ) -> list[Message]:
-        """One try; empty where the connection was lost before the answer was complete."""
+        """Try once. Returns an empty list if the connection was lost before the answer was complete."""
         number = str(next(self._numbers))
         question = _Question(subject, is_last, [], asyncio.get_running_loop().create_future())
         self._questions[number.encode()] = question

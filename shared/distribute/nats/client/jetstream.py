@@ -62,7 +62,7 @@ async def call(
 
 
 def json_object(data: bytes) -> dict[str, Any]:
-    """The JSON object in `data`; empty where there is none."""
+    """The JSON object in `data`; an empty one if there is none."""
     try:
         found = orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -89,7 +89,7 @@ async def direct_get(connection: Connection, stream: str, wanted: dict[str, Any]
 
 
 async def leader_get(connection: Connection, stream: str, wanted: dict[str, Any]) -> Stored | None:
-    """A message as `direct_get`, by the stream's leader: never an older answer than the last acknowledged."""
+    """A message as `direct_get`, but from the stream's leader: never older than the last acknowledged one."""
     try:
         answer = await call(connection, f"STREAM.MSG.GET.{stream}", wanted)
     except ApiError as error:
@@ -107,7 +107,7 @@ async def leader_get(connection: Connection, stream: str, wanted: dict[str, Any]
 
 
 def _seconds(text: str) -> float:
-    """The stream's time, the same as a consumer tells it in nanoseconds: `datetime` drops the last three."""
+    """The stream's time to the nanosecond, as consumers report it; `datetime` would drop three digits."""
     whole = datetime.fromisoformat(text)
     fraction = _FRACTION.search(text)
     nanoseconds = int(fraction[1].ljust(9, "0")) if fraction else 0

@@ -1,4 +1,4 @@
-"""Asking the broker until it answers, over outages that last as long as they last."""
+"""Ask the broker until it answers, however long an outage lasts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from distribute.nats.client.jetstream import ApiError
 _log = logging.getLogger(__name__)
 
 STALLED_AFTER_S = 60.0
-"""A broker that is there, and yet has made no progress for this long, is given up by who can do without."""
+"""Callers that can do without an answer give up a reachable broker after this many seconds of silence."""
 
 _TOLD_AFTER_S = 10.0
 _FIRST_PAUSE_S = 0.05
@@ -28,10 +28,10 @@ T = TypeVar("T")
 async def patiently(
     connection: Connection, ask: Callable[[], Awaitable[T]], *, give_up_after_s: float = STALLED_AFTER_S
 ) -> T:
-    """Ask until there is an answer. Only time in which the broker is there counts towards giving it up.
+    """Ask until there is an answer. Only time while the broker is reachable counts towards giving up.
 
     Raises:
-        Unreachable: the broker is there, yet does not answer for `give_up_after_s` seconds.
+        Unreachable: the broker is reachable, but does not answer for `give_up_after_s` seconds.
         ApiError: it refused.
     """
     pause_s, silent_s, told = _FIRST_PAUSE_S, 0.0, False
@@ -48,7 +48,7 @@ async def patiently(
             if silent_s >= _TOLD_AFTER_S and not told:
                 _log.warning("%s; asking again until there is an answer", error)
                 told = True
-        # Nothing tells when a broker that is only just starting is ready: hence the pause.
+        # A broker that is starting sends no signal when it is ready, so we pause and ask again.
         await asyncio.sleep(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         if connection.connected:

@@ -1,4 +1,4 @@
-"""nats-py's client, with a faster way in and out for what this tool moves by the hundred thousand.
+"""nats-py's client with a faster path for sending and receiving large numbers of messages.
 
 nats-py connects, authenticates, reconnects and keeps the subscriptions; that is kept. Between the
 socket and the code, though, it spends some 5 µs a message, and 8 where the message has headers, as every
@@ -33,7 +33,7 @@ class _Transport(TcpTransport):
     """Reads in larger pieces than nats-py asks for: a large object costs 30 times fewer wake-ups."""
 
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
-        # A try that got no further than this leaves its socket behind.
+        # A failed attempt that got this far left its socket open.
         self.close()  # type: ignore[no-untyped-call]
         await super().connect(uri, _READ_BYTES, connect_timeout)
 
@@ -130,10 +130,10 @@ class _Parser:
 
 
 class Wire(Client):
-    """A nats-py client with taps, a plain call to send, and no way to be closed but `close`."""
+    """A nats-py client with taps and a plain `send`. Only `close` closes it."""
 
     def __init__(self, denied: Callable[[str, str], None]) -> None:
-        """`denied` is told, with the action and the subject, what the broker's permissions forbid."""
+        """`denied` is called with action and subject when the broker's permissions forbid something."""
         super().__init__()
         self.taps: dict[bytes, Tap] = {}
         self._denied = denied
@@ -194,7 +194,7 @@ class Wire(Client):
         return future
 
     def drop_unsent(self) -> None:
-        """Throw away what a lost connection did not take. Who sent it sends it again, if it matters."""
+        """Drop what a lost connection did not send. The senders send again what matters."""
         self._pending.clear()
         self._pending_data_size = 0
 
@@ -218,7 +218,7 @@ class Wire(Client):
 
     async def _read_loop(self) -> None:
         await super()._read_loop()
-        # It also ends, after logging it, at an error it did not expect: without this, deaf for ever.
+        # nats-py's loop also ends at unexpected errors. Reconnect then, or we would never hear again.
         task = asyncio.current_task()
         if self.is_connected and task is not None and not task.cancelling():
             await self._process_op_err(Error("nats: reading from the broker failed"))

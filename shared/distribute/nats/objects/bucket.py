@@ -86,7 +86,7 @@ class Superseded(Exception):
 class Bucket:
     """The subjects of one bucket, and what can be asked about them. Outages are outlived.
 
-    `give_up_after_s`: so long a broker that is there may make no progress, before that is `Unreachable`.
+    `give_up_after_s`: after this long without progress of a reachable broker, raise `Unreachable`.
     """
 
     def __init__(
@@ -145,12 +145,12 @@ class Bucket:
             found = await self.meta(meta.name, latest=True)
             if replacing is None or found is None or found[1] == replacing:
                 raise
-            # Where the answer to an earlier try was lost, it is our own meta that stands in the way.
+            # If the answer to an earlier try was lost, the meta in the way is our own.
             if found[0] != meta:
                 raise Superseded(meta.name) from error
 
     async def count(self, nuid: str) -> int:
-        """How many chunks of an object there are, says the leader."""
+        """The number of an object's chunks, as the leader knows it."""
         subject = self.chunk_subject(nuid)
         found: dict[str, int] = (await self._page(subject, 0))["state"].get("subjects") or {}
         return found.get(subject, 0)
@@ -172,7 +172,7 @@ class Bucket:
                 return found
 
     async def seq_at(self, moment: float) -> int:
-        """The sequence below which all is that was stored before a moment, in seconds since 1970."""
+        """First sequence stored at or after `moment` (seconds since 1970)."""
         answer = await self._api(f"STREAM.INFO.{self.stream}", {})
         time = datetime.fromtimestamp(moment, UTC).isoformat()
         wanted = {"next_by_subj": ">", "start_time": time}

@@ -1,4 +1,4 @@
-"""Reading an object's chunks, fast and in bounded memory.
+"""Read an object's chunks, fast and in bounded memory.
 
 By batched direct gets: one request brings chunks by the megabyte, any replica answers, and the broker
 keeps no state for it. So nothing has to be made or cleaned up, and going on after an outage is asking
@@ -24,7 +24,7 @@ from distribute.nats.client.protocol import header_fields, status
 from distribute.nats.objects.bucket import Bucket
 
 WINDOW_BYTES = 8 << 20
-"""What one request asks for. Twice this can be in memory: one window at work, one arriving."""
+"""Bytes per request. Two windows can be in memory: one being processed, one arriving."""
 
 _MAX_BATCH = 1000
 _ASK_AGAIN_AFTER_S = 10.0
@@ -94,7 +94,7 @@ class ChunkReader:
             self._reads.pop(reading.number, None)
 
     async def _take(self, reading: _Read) -> list[Chunk]:
-        """What has arrived, once something has; empty where there is no more."""
+        """Wait for chunks and return those that have arrived; an empty list if there are no more."""
         while not reading.arrived:
             if reading.error is not None:
                 raise reading.error
@@ -158,7 +158,7 @@ class ChunkReader:
             return
         reading.asked = False
         if code == _NO_RESPONDER:
-            # A broker that is only just starting, and nothing tells when it is ready.
+            # The broker is starting and sends no signal when it is ready.
             asyncio.get_running_loop().call_later(_PAUSE_S, reading.changed.set)
             return
         if code == _NOT_FOUND or (code == _END_OF_BATCH and not _pending(header)):
@@ -172,7 +172,7 @@ class ChunkReader:
 
 
 class _Read:
-    """How far one reading is."""
+    """The progress of one read."""
 
     def __init__(
         self, stream: str, subject: str, wanted: int, first_seq: int, give_up_after_s: float

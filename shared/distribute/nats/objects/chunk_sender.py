@@ -1,4 +1,4 @@
-"""Sending an object's chunks: pipelined, hashed on the way, in bounded memory, and in order for sure.
+"""Send an object's chunks: pipelined, hashed on the way, in bounded memory, and in order.
 
 Chunks are published without waiting for each answer. The publisher sends again what was not answered,
 and the broker drops what it has already, by message id. Two rare things get past that: a broker that
@@ -34,11 +34,11 @@ CHUNK_BYTES = 512 << 10
 that a broker takes by default."""
 
 WINDOW_BYTES = 8 << 20
-"""What of one object may be unanswered."""
+"""Bytes of one object that may be unacknowledged."""
 
 _HEADER_ROOM_BYTES = 4096
 _HASH_INLINE_BYTES = 32 << 10
-"""Up to here hashing takes less time than handing it to a thread."""
+"""Up to this size, hashing takes less time than a hop to a thread."""
 _SUSPICIOUS_AFTER_S = 5.0
 
 
@@ -88,7 +88,7 @@ class ChunkSender:
         try:
             await sending.send_all(source, self.chunk_bytes)
         except (asyncio.CancelledError, Unreachable):
-            # Cut off from here: nothing can be cleaned up now.
+            # The connection is gone, so nothing can be cleaned up now.
             sending.forget()
             raise
         except Exception:
@@ -189,7 +189,7 @@ class _Sending:
 
 
 async def _remove(bucket: Bucket, nuid: str) -> None:
-    """Remove chunks that nobody needs. Where that is not allowed, they stay until their batch is deleted."""
+    """Remove useless chunks. If permissions forbid it, they stay until their batch is deleted."""
     try:
         await bucket.purge(bucket.chunk_subject(nuid))
     except DistributeError as error:

@@ -1,4 +1,4 @@
-"""An object of a bucket, into a file. A large one that was cut off goes on where it was."""
+"""Write an object of a bucket to a file. Resume a large one that was interrupted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from distribute.nats.objects.chunk_reader import Chunk, ChunkReader
 from distribute.nats.objects.part_file import KEEP_FROM_BYTES, PartFile
 
 _WRITE_INLINE_BYTES = 32 << 10
-"""Up to here writing and hashing take less time than handing them to a thread."""
+"""Up to this size, writing and hashing take less time than a hop to a thread."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,7 +41,7 @@ async def fetch(reader: ChunkReader, wanted: Wanted, path: Path) -> None:
     with PartFile(path, wanted.sha256) as part:
         resumed = await _resume(reader, wanted, part)
         if resumed and not part.is_right():
-            # What an earlier try left was damaged.
+            # The part that an earlier try left was damaged.
             await in_thread(part.keep, 0)
             resumed = False
         if not resumed:
@@ -74,7 +74,7 @@ async def _append(reader: ChunkReader, wanted: Wanted, part: PartFile, first_seq
 
 
 async def _resume(reader: ChunkReader, wanted: Wanted, part: PartFile) -> bool:
-    """Go on with what an earlier try left, if that pays; False, and an empty part file, if not."""
+    """Resume from what an earlier try left, if that pays. Otherwise empty the part file and return False."""
     found_bytes = part.found_bytes()
     if found_bytes >= KEEP_FROM_BYTES and wanted.chunks > 1:
         finder = _Finder(reader, wanted)
@@ -107,7 +107,7 @@ class _Finder:
         return wanted.chunks - 1 - chunk.following, chunk
 
     async def seq_of(self, index: int) -> int | None:
-        """The sequence of the chunk at `index`; None where a replica that lags misleads the search."""
+        """The sequence of the chunk at `index`; None if a lagging replica misled the search."""
         low_index, first = await self.chunk_from(1)
         low_seq = first.seq
         high_index, high_seq = self._wanted.chunks - 1, await self._wanted.bucket.last_seq(self._wanted.nuid)

@@ -1,4 +1,4 @@
-"""A file that gets its name only once it is whole.
+"""A file that gets its name only when it is whole.
 
 Until then it lies beside its target as a hidden part file. A cut-off large one is kept, so that the next try
 can go on from there; what is there already is hashed again, since a crash may have damaged it.
@@ -44,7 +44,7 @@ class PartFile:
     def __enter__(self) -> PartFile:
         self._fd = self._open_locked()
         if self._fd < 0:
-            # Somebody else is at it. Two files of the same content do no harm, two writers in one would.
+            # Another process writes it. Two files of the same content do no harm; two writers would.
             self._path = self._path.with_suffix(f".{secrets.token_hex(8)}.part")
             self._worth_keeping = False
             self._fd = self._open()
@@ -62,11 +62,11 @@ class PartFile:
         os.close(self._fd)
 
     def found_bytes(self) -> int:
-        """How much an earlier try left."""
+        """Size in bytes of what an earlier try left."""
         return os.fstat(self._fd).st_size
 
     def keep(self, size_bytes: int) -> None:
-        """Take over the first `size_bytes` of what was found, and drop the rest."""
+        """Keep the first `size_bytes` of what was found, and drop the rest."""
         os.ftruncate(self._fd, size_bytes)
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._hasher = hashlib.sha256()
@@ -88,7 +88,7 @@ class PartFile:
                 raise _translated(error, self.target) from error
 
     def is_right(self) -> bool:
-        """Do the bytes have the digest?"""
+        """Whether the bytes have the wanted digest."""
         return self._hasher.hexdigest() == self.sha256
 
     def finish(self) -> None:
@@ -108,7 +108,7 @@ class PartFile:
             raise _translated(error, self.target) from error
 
     def _open_locked(self) -> int:
-        """Open the part file for this process alone; -1 where another has it."""
+        """Open the part file for this process alone; returns -1 if another process has it."""
         while True:
             fd = self._open()
             try:

@@ -1,4 +1,4 @@
-"""Where the chunks of a result lie, and what that says of its name.
+"""Names of results, and the subjects of their chunks.
 
 `NAMESPACE/BATCH/JOB/ATTEMPT/N`, sent by a node, lies on
 `<node>.<namespace>.<batch>.<job>.<attempt>.<n>.<ulid>`, each part escaped to one token. A build's output has
@@ -15,7 +15,7 @@ from distribute.core.manifest import StoredObject
 from distribute.nats.stream.subjects import escape, unescape
 
 _BUILD = "%build"
-"""The token of no job. No name is escaped to it: there, two digits follow a `%`."""
+"""Stands for "no job". No escaped name is equal to it: there, two hex digits follow a `%`."""
 
 _PARTS = 5
 _JOB = 2

@@ -34,9 +34,9 @@ from distribute.nats.stream.publisher import Publisher
 from distribute.nats.stream.subjects import escape
 
 _SMALL_AT_ONCE = 64
-"""Files of one chunk that are under way at once: enough to hide what each waits for."""
+"""Maximum number of one-chunk files in transfer at once: enough to hide the latency of each."""
 _LARGE_AT_ONCE = 3
-"""Larger ones: each fills the connection by itself, and holds a window of memory."""
+"""Maximum number of larger files in transfer. Each fills the connection and holds a window of memory."""
 _PURGES_AT_ONCE = 32
 
 
@@ -49,7 +49,7 @@ class JetStreamStore:
         self._sender = ChunkSender(connection, self._publisher, self._reader)
         self._inputs = Bucket(connection, self._publisher, "inputs")
         self._results = Bucket(connection, self._publisher, "results")
-        # A job is not to fail for a broker that stands still: what it needs and what it left are waited for.
+        # A job must not fail because the broker hangs: wait for its inputs and its results.
         self._inputs_awaited = Bucket(connection, self._publisher, "inputs", give_up_after_s=inf)
         self._results_awaited = Bucket(connection, self._publisher, "results", give_up_after_s=inf)
         self._snapshots = Bucket(connection, self._publisher, "snapshots")
@@ -58,7 +58,7 @@ class JetStreamStore:
         self._input_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def close(self) -> None:
-        """Give up what is under way. What was awaited before is stored."""
+        """Abort transfers under way. Whatever the caller awaited before is stored."""
         await self._publisher.close()
         self._sender.close()
         self._reader.close()
@@ -253,7 +253,7 @@ class JetStreamStore:
         """
         own = bucket.chunk_subject(sent.nuid)
         siblings = bucket.chunk_subject(f"{sent.nuid.rpartition('.')[0]}.*")
-        # For a small new object the question would cost more than the little it might find.
+        # For a small new object the question costs more than the few bytes it could free.
         found = await bucket.subjects(siblings) if sent.chunks > 1 or replacing else []
         meta = Meta(name, sent.nuid, sent.size_bytes, sent.chunks, sent.sha256, sent.chunk_bytes)
         try:

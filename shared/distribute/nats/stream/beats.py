@@ -27,7 +27,7 @@ class JetStreamBeats:
         self._connection = connection
 
     async def send(self, beat: Beat) -> None:
-        """Send a heartbeat. Without a broker it is dropped: late ones would tell lies."""
+        """Send a heartbeat. Without a connection it is dropped: a late one would be wrong."""
         self._connection.send(beat_subject(beat.node), encode_beat(beat))
 
     async def last(self, node: str) -> Beat | None:
@@ -89,6 +89,6 @@ class JetStreamBeats:
         try:
             return decode_beat(payload)
         except UnreadableEvent as error:
-            # A node of another version: no reason to be deaf to all others.
+            # One bad heartbeat must not stop us from hearing the other nodes.
             _log.warning("%s: a heartbeat that can't be read: %s", self._connection.address, error)
             return None

@@ -1,4 +1,4 @@
-"""Reading with acknowledgements: the broker remembers what was done, over crashes of whoever does it.
+"""Read with acknowledgements: the broker remembers what was dealt with, over crashes of the reader.
 
 What is delivered and not acknowledged within `ACK_WAIT_S` is delivered again. While deliveries wait here
 to be taken, they are kept from that; once taken, that is up to who took them.
@@ -69,7 +69,7 @@ class DurableReader:
         self._puller: Puller | None = None
 
     async def deliveries(self) -> AsyncGenerator[JetStreamDelivery, None]:
-        """What is not acknowledged yet, and what comes.
+        """Yield what is not acknowledged yet, then what comes.
 
         Raises:
             UnreadableEvent: a newer distribute wrote a message; it stays unacknowledged.
@@ -112,7 +112,7 @@ class DurableReader:
                 if isinstance(error, ApiError) and error.code < 500:
                     raise
                 _log.info("%s: can't read as %s now: %s", self._connection.address, self._name, error)
-                # Nothing tells when a stream that lacks its leader, or is being recovered, is back.
+                # A stream without a leader, or in recovery, sends no signal when it is back.
                 await asyncio.sleep(_TRY_AGAIN_S)
 
     async def _ensure_consumer(self) -> None:

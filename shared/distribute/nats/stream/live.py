@@ -16,7 +16,7 @@ _UNSENT_BYTES = 1 << 20
 
 
 class JetStreamLiveOutput:
-    """Output as it is printed, kept for a while and within bounds."""
+    """Output of running jobs. The stream keeps it for a while, within bounds."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

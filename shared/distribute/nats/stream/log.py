@@ -31,11 +31,11 @@ from distribute.submissions import MARK
 ALL = Only()
 
 _LOOKED_BACK = 10_000
-"""How many messages are looked through at a time for the last event."""
+"""How many messages we look through at a time to find the last event."""
 
 _DECODED_AT_ONCE = 64
-"""Events handed on together, at most. Of more, decoding and folding each costs a third more: the last ones
-push the first out of the processor's caches before anybody has looked at them."""
+"""Maximum number of events in one yield. With more, decoding and folding each take a third longer: the last
+events evict the first from the processor's caches."""
 
 
 class JetStreamLog:

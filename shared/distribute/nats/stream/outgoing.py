@@ -10,7 +10,7 @@ from distribute.nats.stream import parts
 from distribute.nats.stream.guards import ScopeGuard
 
 ANSWER_TIMEOUT_S = 10.0
-"""So long the broker may take at first. On a connection that is up it takes milliseconds."""
+"""Seconds to wait for the first answer. On a live connection it takes milliseconds."""
 
 _OVERHEAD_BYTES = 300
 
@@ -61,14 +61,14 @@ class Outgoing:
         self.sent_at = 0.0
         self.answer_timeout_s = ANSWER_TIMEOUT_S
         self.settling = False
-        """The broker said that the guard does not hold, and it is being found out what that means."""
+        """The broker refused the guard, and `settle` is finding out what that means."""
         self.postponed = False
-        """The broker said that it can't take it now, and it was not sent again yet."""
+        """The broker could not take it, and we have not sent it again yet."""
         self.was_late = False
-        """It was not taken at once, and that was said."""
+        """It was delayed, and we logged that."""
 
     def commands(self, max_payload: int) -> Iterator[bytes]:
-        """The commands that publish it: one, or one a part."""
+        """The commands that publish it: one, or one for each part."""
         self.tries += 1
         count = parts.count_parts(self.payload, max_payload)
         if count == 1:
@@ -82,7 +82,7 @@ class Outgoing:
             yield publish_command(self.subject, part, self.reply, header_block(fields))
 
     def fail(self, error: BaseException) -> None:
-        """Let who waits for the answer have the error."""
+        """Raise the error in whoever awaits the answer."""
         if not self.future.done():
             self.future.set_exception(error)
 
@@ -97,7 +97,7 @@ class Outgoing:
     def _part_fields(self, index: int, count: int) -> dict[str, str]:
         last = index == count - 1
         return {
-            # A try that was cut off must not be taken up by the next one.
+            # The broker must not continue a batch that an earlier try left unfinished.
             "Nats-Batch-Id": f"{self.message_id}.{self.tries}",
             "Nats-Batch-Sequence": str(index + 1),
             "Nats-Msg-Id": self.message_id if last else f"{self.message_id}.{index}",

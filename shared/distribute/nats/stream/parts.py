@@ -36,7 +36,7 @@ def content(part: bytes) -> bytes:
 
 
 def count_parts(payload: bytes, max_payload: int) -> int:
-    """In how many parts a payload has to go; 1 means that it goes as it is."""
+    """How many parts a payload needs; 1 means that it is sent whole."""
     if len(payload) + HEADER_ROOM_BYTES <= max_payload:
         return 1
     return -(-len(payload) // _share(max_payload))

@@ -1,4 +1,4 @@
-"""Publishing to streams without waiting for each answer, and without ever losing track of one.
+"""Publish to streams without waiting for each answer, and match every answer to its message.
 
 nats-py's `publish_async` never resolves where the broker answers with an error. Here every message has
 a number, its answer comes to `<inbox>.<number>`, and a message leaves the window only with an answer:
@@ -95,7 +95,7 @@ class Publisher:
         return future
 
     async def close(self) -> None:
-        """Give up what has no answer: its futures raise `Unreachable`. Where it matters, await them first."""
+        """Give up messages without an answer: their futures raise `Unreachable`."""
         if self._closed:
             return
         self._closed = True
@@ -145,8 +145,9 @@ class Publisher:
         self._fill_window()
 
     def _look_for_overdue(self) -> None:
-        """Send again what has no answer for long. On a connection that is up this is rare: the broker's disk
-        was full, it had no leader, or an answer was dropped. While the broker does not even read, wait."""
+        """Send again messages that have waited too long for an answer. On a live connection this is rare: the
+        broker's disk was full, the stream had no leader, or an answer was dropped. While the broker does not
+        read, wait."""
         self._timer = None
         if not self._in_flight:
             return
@@ -170,7 +171,7 @@ class Publisher:
         if entry is None or entry.settling:
             return
         if not payload:
-            # A part of a batch was taken, which says nothing yet; or nobody is there who could.
+            # The broker took one part of a batch, which decides nothing; or no stream is there.
             if status(header):
                 self._postpone(entry, "no stream takes it")
             return
@@ -196,7 +197,7 @@ class Publisher:
             self._failed(number, Refused(f"the broker does not take {entry.subject}: {text}"))
 
     def _settle(self, number: bytes, entry: Outgoing, guard: ScopeGuard) -> None:
-        """Find out, aside, whether a conflict is one."""
+        """Find out in a task of its own whether a conflict is one."""
         entry.settling = True
         task = asyncio.create_task(
             settle(self._connection, guard, entry.message_id), name="settle a conflict"
@@ -226,7 +227,7 @@ class Publisher:
             self._send(entry)
 
     def _postpone(self, entry: Outgoing, reason: str) -> None:
-        """The broker can't take it now, and nothing will tell when it can: try again after a while."""
+        """The broker can't store it now and sends no signal when it can: try again after a while."""
         self._complain(entry, reason)
         entry.postponed = True
         if self._retry_timer is None:
@@ -235,7 +236,7 @@ class Publisher:
             self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
 
     def _complain(self, entry: Outgoing, reason: str) -> None:
-        """Say once that the broker does not take messages, until it does again."""
+        """Log once that the broker does not take messages, until it takes them again."""
         entry.was_late = True
         if self._complained:
             return

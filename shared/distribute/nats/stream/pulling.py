@@ -1,4 +1,4 @@
-"""Pulling messages from a consumer, several requests ahead, as they come and no faster than they are taken.
+"""Pull messages from a consumer with several requests under way, no faster than the reader takes them.
 
 nats-py's `fetch` waits for each request to be filled. Here requests overlap: the broker always has leave
 to send some more, so a message comes the moment it is stored, and a long replay never waits for a round
@@ -19,7 +19,7 @@ from distribute.nats.client.protocol import header_fields, status
 _EXPIRES_S = 60
 _HEARTBEAT_S = 10
 _SILENCE_S = 25.0
-"""With heartbeats every ten seconds, a consumer that is silent for longer is no more."""
+"""The broker sends a heartbeat every ten seconds. A consumer that is silent for this long is gone."""
 _NANOSECONDS = 1_000_000_000
 _IDLE_HEARTBEAT, _BAD_REQUEST, _TIMEOUT, _CONFLICT = 100, 400, 408, 409
 
@@ -33,7 +33,7 @@ class Arrival(NamedTuple):
 
 
 class ConsumerLost(Exception):
-    """The consumer is gone, or the connection was: make it again, from where one was."""
+    """The consumer or the connection is gone: make a new consumer and read on from the same place."""
 
 
 class Puller:
@@ -47,7 +47,7 @@ class Puller:
         self._max_bytes = 2 * connection.max_payload
         self._granted = 0
         self.arrived: list[Arrival] = []
-        """What has come, and was not taken yet."""
+        """Messages that have come and were not taken yet."""
         self._wake = asyncio.Event()
         self._lost: str | None = None
         self._error: DistributeError | None = None
@@ -106,14 +106,14 @@ class Puller:
             self._told(status(header), header)
 
     def _told(self, code: int, header: bytes) -> None:
-        """The broker says how a request stands."""
+        """Handle a status message of the broker about a request."""
         if code == _IDLE_HEARTBEAT:
             return
         fields = header_fields(header)
         unfilled = fields.get("Nats-Pending-Messages", "")
         words = header[13:].partition(b"\r\n")[0].decode("utf-8", "replace")
         if "MaxBytes" in words and fields.get("Nats-Pending-Bytes") == str(self._max_bytes):
-            # The request had all its room still: no request would do.
+            # The request still had all its room, so a larger request would not help.
             self._error = DistributeError(
                 f"{self._next_subject}: a message is larger than the broker's max_payload is now: "
                 "raise it again"
@@ -135,7 +135,7 @@ class Puller:
         if not self._heard:
             self._give_up("it is silent")
             return
-        # A reader that takes its time has nothing granted, and nothing to hear.
+        # A slow reader has nothing granted, so silence means nothing.
         self._heard = self._granted <= 0
         self._watch = self._loop.call_later(_SILENCE_S, self._check_silence)
 

@@ -1,4 +1,4 @@
-"""Asking a service for what it knows: request and reply, for reads that need no record.
+"""Ask a service a question: request and reply, for reads that need no record.
 
 An answer is compressed when large, and sent in several messages where it exceeds the broker's limit. The
 first byte of each tells: `+` more follows, `.` the last one, `z` the last one of a compressed answer, `!` the
@@ -69,7 +69,7 @@ class Queries:
                 await asyncio.wait(tasks)
 
     async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
-        """Put a question to the service that answers this verb.
+        """Ask the service that answers this verb.
 
         Raises:
             NoResponder: no service is there that does.

@@ -1,4 +1,4 @@
-"""Reading a stream in order: every message once, over reconnects and restarts of the broker.
+"""Read a stream in order: every message once, over reconnects and restarts of the broker.
 
 An ephemeral consumer without acknowledgements numbers what it delivers. A number that is missing, a
 silent consumer or a lost connection all mean the same: make a new consumer behind the last message that
@@ -76,7 +76,7 @@ async def read(
             if isinstance(error, ApiError) and error.code < 500:
                 raise
             _log.info("%s: can't read %s now: %s", connection.address, stream, error)
-            # Nothing tells when a stream that lacks its leader, or is being recovered, is back.
+            # A stream without a leader, or in recovery, sends no signal when it is back.
             await asyncio.sleep(_TRY_AGAIN_S)
             continue
         if consumer.is_drained:
@@ -109,7 +109,7 @@ async def _check_same(connection: Connection, stream: str, after: int, last: Ent
 
 
 class _Consumer(NamedTuple):
-    """`sees_until`: the stream has reached the end that is wanted. `is_drained`: and nothing matches."""
+    """`sees_until`: the stream has reached the wanted end. `is_drained`: and no message there matches."""
 
     name: str
     sees_until: bool
@@ -144,7 +144,7 @@ async def _create(
 async def _entries(
     puller: Puller, until: int | None, ends_when_drained: bool
 ) -> AsyncGenerator[list[Entry], None]:
-    """What the consumer delivers, up to the first number that is missing.
+    """Yield what the consumer delivers, up to the first missing number.
 
     Raises:
         ConsumerLost: it delivers no more, or one is missing.

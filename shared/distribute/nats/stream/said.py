@@ -1,4 +1,4 @@
-"""What this connection appended, and whether the log still has it.
+"""Remember what this connection appended, and append again what the broker lost.
 
 A broker that is killed can lose acknowledged events, the last ones of its log; and an admin can restore an
 older copy. So the log remembers the last events that the broker acknowledged to it. After each reconnect it
