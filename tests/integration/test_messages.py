@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing
 
@@ -109,6 +110,23 @@ async def test_questions_and_answers(broker: Broker, cluster: Cluster) -> None:
         assert await asker.queries.ask("double", text) == text * 2
     with pytest.raises(NoResponder, match=r"nobody answers to query\.double"):
         await cluster.queries.ask("double")
+
+
+@pytest.mark.parametrize("body", [zlib.compress(bytes(1 << 30)), b"no zlib", zlib.compress(b"short")[:-2]])
+async def test_an_answer_that_would_fill_memory_or_is_damaged_is_refused(
+    cluster: Cluster, body: bytes
+) -> None:
+    """Anybody who may subscribe can answer."""
+    connection = cluster.connection
+
+    def answer(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
+        connection.send(reply.decode(), b"z" + bytes(8) + body)
+
+    end = connection.tap("query.bomb", answer)
+    await connection.round_trip()
+    with pytest.raises(Refused, match="the answer to 'bomb' is"):
+        await cluster.queries.ask("bomb")
+    end()
 
 
 async def test_of_two_services_that_answer_one_is_heard(broker: Broker, cluster: Cluster) -> None:

@@ -1,8 +1,8 @@
 """Whether a broker's streams can be written.
 
-A nats-server keeps a failed write in mind: a stream that met a full disk stores nothing more until the server
-is started again, however much room there is by then. It answers nothing to what was to be stored, and all the
-rest as ever; only a purge tells of it, here one of a subject that no stream has.
+After a failed write, as on a full disk, a stream stores nothing more until the nats-server is restarted,
+however much room there is by then. It stops acknowledging writes but serves everything else. Only a purge
+reveals the error; we purge a subject that no stream has.
 """
 
 from __future__ import annotations

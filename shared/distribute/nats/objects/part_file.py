@@ -1,7 +1,7 @@
 """A file that gets its name only when it is whole.
 
-Until then it lies beside its target as a hidden part file. A cut-off large one is kept, so that the next try
-can go on from there; what is there already is hashed again, since a crash may have damaged it.
+Until then it is a hidden part file beside its target. An interrupted large one is kept, so that the next try
+can resume. The resumed part is hashed again, since a crash may have damaged it.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@
 | snapshots | any | `<name>.<ulid>` |
 
 So a node can be confined to its own subjects, one wildcard names all chunks of a batch, and a chunk's
-subject tells the name of its object, whether that was ever committed or not. Outages of the broker are
-waited out, however long they last.
+subject tells the name of its object, committed or not. Every method waits while the broker is away, however
+long that lasts.
 """
 
 from __future__ import annotations

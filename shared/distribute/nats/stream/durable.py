@@ -1,7 +1,7 @@
 """Read with acknowledgements: the broker remembers what was dealt with, over crashes of the reader.
 
-What is delivered and not acknowledged within `ACK_WAIT_S` is delivered again. While deliveries wait here
-to be taken, they are kept from that; once taken, that is up to who took them.
+The broker delivers a message again if nobody acknowledges it within `ACK_WAIT_S`. While messages wait here
+to be taken, we report them as in progress. The reader does so for those that it has taken.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Payloads larger than the broker takes, as parts that are stored in one piece or not at all.
 
 A part begins with a NUL byte, its index and the number of parts, both as four bytes, big-endian. No stored
-form of an event begins with NUL. JetStream stores the messages of an atomic batch with
-consecutive sequences, so who has the last part knows where the others are.
+form of an event begins with NUL. JetStream stores the messages of an atomic batch with consecutive
+sequences, so the last part tells where the others are.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pull messages from a consumer with several requests under way, no faster than the reader takes them.
 
-nats-py's `fetch` waits for each request to be filled. Here requests overlap: the broker always has leave
-to send some more, so a message comes the moment it is stored, and a long replay never waits for a round
-trip. What was granted and not yet taken is bounded, and so is the memory.
+nats-py's `fetch` waits for each request to be filled. Here requests overlap: the broker may always send some
+more, so a message comes the moment it is stored, and a long replay never waits for a round trip. What was
+requested and not taken yet is bounded, and so is the memory.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Ask a service a question: request and reply, for reads that need no record.
 
-An answer is compressed when large, and sent in several messages where it exceeds the broker's limit. The
-first byte of each tells: `+` more follows, `.` the last one, `z` the last one of a compressed answer, `!` the
-last one, and the answer is an error's message. Behind it stands which answer the message is of: where two
-services answer, as two schedulers do, the one is heard that is done first.
+A large answer is compressed, and sent in several messages if it exceeds the broker's limit. The first byte
+of each message tells: `+` more follows; `.` this is the last; `z` this is the last of a compressed answer;
+`!` this is the last, and the answer is an error's message. The id of the answer follows. If two services
+answer, as two schedulers do, the asker takes the answer that is complete first.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from distribute.nats.client.connection import Connection
 
 _log = logging.getLogger(__name__)
 
+MAX_ANSWER_BYTES = 256 << 20
 _COMPRESS_OVER_BYTES = 32 * 1024
 _ID_BYTES = 8
 _HEAD_BYTES = 1 + _ID_BYTES
@@ -89,10 +90,26 @@ class Queries:
             if message.payload[1:_HEAD_BYTES] == answer_id
         )
         if kind == _COMPRESSED:
-            return zlib.decompress(body)
+            return self._inflated(verb, body)
         if kind == _ERROR:
             raise Refused(body.decode("utf-8", "replace"))
         return body
+
+    def _inflated(self, verb: str, body: bytes) -> bytes:
+        """Anybody may answer a question, so the answer is bounded."""
+        inflater = zlib.decompressobj()
+        try:
+            answer = inflater.decompress(body, MAX_ANSWER_BYTES)
+        except zlib.error as error:
+            raise Refused(
+                f"{self._connection.address}: the answer to {verb!r} is damaged: {error}"
+            ) from error
+        if not inflater.eof:
+            raise Refused(
+                f"{self._connection.address}: the answer to {verb!r} is cut short, or larger than "
+                f"{MAX_ANSWER_BYTES >> 20} MiB"
+            )
+        return answer
 
     def _answer(self, verb: str, reply: str, task: asyncio.Task[tuple[bytes, bytes]]) -> None:
         if task.cancelled() or not reply:

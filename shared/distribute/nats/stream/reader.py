@@ -1,9 +1,9 @@
 """Read a stream in order: every message once, over reconnects and restarts of the broker.
 
-An ephemeral consumer without acknowledgements numbers what it delivers. A number that is missing, a
-silent consumer or a lost connection all mean the same: make a new consumer behind the last message that
-was handed on, if that is still there: a broker may come back with an older copy of its data, or after a power
-cut without the end of it. Measured (two cores, 300-byte events with guard headers): 250,000 messages/s.
+An ephemeral consumer without acknowledgements numbers what it delivers. After a missing number, a silent
+consumer or a lost connection we make a new consumer, behind the last message that we handed on. First we
+check that this message is still there: a broker may come back with an older copy of its data, or without its
+end after a power cut. Measured (two cores, 300-byte events with guard headers): 250,000 messages/s.
 """
 
 from __future__ import annotations
