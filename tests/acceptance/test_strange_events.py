@@ -50,7 +50,7 @@ async def raise_layout(js: JetStreamContext, by: int) -> None:
     await js.update_stream(info.config)
 
 
-async def test_an_event_of_the_future_stops_the_scheduler_and_loses_nothing(lab: Lab) -> None:
+async def test_an_event_of_the_future_stops_the_head_and_loses_nothing(lab: Lab) -> None:
     gate = lab.folder / "gate"
     before = {"runs": f"until test -e '{gate}'; do sleep 0.05; done; echo ran", "waits": "echo waited"}
     await lab.add(command_batch("lab/before", before, resources={"cpus": 2}))
@@ -59,17 +59,19 @@ async def test_an_event_of_the_future_stops_the_scheduler_and_loses_nothing(lab:
         await raise_layout(js, 1)
         event = {"type": "teleported", "v": 1}
         stored = await js.publish("ev.batch.lab.future.submitted.jane", json.dumps(event).encode())
-        assert await lab.processes.ended("scheduler") == 1
-        last = lab.processes.log_of("scheduler").splitlines()[-1]
-        assert f"sequence {stored.seq} of the log: an event of the unknown type 'teleported'" in last
-        assert "upgrade distribute on this computer" in last
+        for service in ("scheduler", "archiver"):
+            assert await lab.processes.ended(service) == 1
+            last = lab.processes.log_of(service).splitlines()[-1]
+            assert f"sequence {stored.seq} of the log: an event of the unknown type 'teleported'" in last
+            assert "upgrade distribute on this computer" in last
         # What runs goes on meanwhile. What people ask is refused with the same remedy.
         gate.touch()
-        await lab.event("job_archived", batch="lab/before")
+        await lab.event("finished", batch="lab/before")
         assert "upgrade distribute on this computer" in (await lab.distribute("status", code=4)).err
         await raise_layout(js, -1)
     # Under a layout that is not newer it is garbage.
     lab.processes.start("scheduler")
+    lab.processes.start("archiver")
     await lab.over("lab/before")
     assert {job["state"] for job in (await lab.jobs("lab/before")).values()} == {"succeeded"}
 
