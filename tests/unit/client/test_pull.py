@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from pathlib import Path
@@ -14,8 +15,8 @@ from distribute.client.pull.fetching import Pulled, fetch
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.core.errors import InputError
-from distribute.core.events import Finished, Recorded
-from distribute.core.manifest import Entry, Outputs, StoredFile
+from distribute.core.events import Finished
+from distribute.core.manifest import Outputs, StoredFile
 from distribute.core.projections.results import BatchResults
 from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
@@ -47,13 +48,30 @@ async def pull(cluster: Any, folder: Path) -> tuple[Listing, Pulled]:
     return listing, await fetch(cluster.store, listing, folder)
 
 
-# Paths that lead out of the folder are refused where an event or a manifest is read (`core.manifest`).
-BAD_ENTRIES: list[Entry] = [
-    file("no such object", object=7),
-    file("no object", object=None),
-    file("x" * 300),
-    file("another digest", sha256="0" * 64),
-    file("beyond its end", offset=10),
+def entry(path: str, **fields: Any) -> dict[str, Any]:
+    """A file's entry as it lies in a manifest, whether it is right or not."""
+    return file("right").model_dump() | {"path": path} | fields
+
+
+BAD_ENTRIES: list[dict[str, Any]] = [
+    entry("/etc/passwd"),
+    entry("../../../x"),
+    entry("a/../../../../x"),
+    entry(""),
+    entry("nul\0"),
+    entry("bad base64", raw_path="%%%"),
+    entry("raw", raw_path=base64.b64encode(b"../../raw").decode()),
+    entry("no such object", object=7),
+    entry("no object", object=None),
+    entry("x" * 300),
+    entry("another digest", sha256="0" * 64),
+    entry("beyond its end", offset=10),
+    entry("a negative size", size_bytes=-1),
+    {"kind": "link", "path": "link", "target": "/etc"},
+    {"kind": "link", "path": "link", "target": "../../up"},
+    {"kind": "folder", "path": "../folder"},
+    {"kind": "device", "path": "null"},
+    {},
 ]
 
 
