@@ -116,8 +116,6 @@ async def test_events_that_fit_no_state_are_counted_and_harm_nothing(lab: Lab) -
     for event in strange:
         last = await lab.cluster.log.last(event.scope)
         await lab.cluster.log.append(event, Guard(last.seq if last is not None else 0))
-    # What the archiver makes of a result that nobody waits for does not count either.
-    await lab.event("job_archived", batch="lab/real", where=lambda event: event.attempt == 7)
     job = (await lab.jobs("lab/real"))["job"]
     assert (job["state"], job["attempt"]) == ("succeeded", 1)
     await lab.add(command_batch("lab/still works", {"job": "true"}))
