@@ -193,11 +193,11 @@ async def test_a_local_cluster_whose_disk_was_full_goes_on_by_itself(
             assert added.out == "lab/large is submitted: 4 jobs\n"
             await logged(caplog, "the broker's disk is full (stream OBJ_results: ")
             # It is not started again for nothing.
-            assert "is started again" not in caplog.text
+            assert "is restarted" not in caplog.text
             assert "running" in (await distribute(server, tmp_path, "status", "lab/large")).out
             await resize(tmp_path / "disk", 400)
             await logged(
-                caplog, "the broker ended and is started again in 0.1 s: it could not write, and its disk has"
+                caplog, "the broker ended and is restarted in 0.1 s: it can't write although its disk has"
             )
             waited = await distribute(server, tmp_path, "wait", "lab/large")
             assert waited.out == "lab/large completed: 4 of 4 jobs succeeded\n"

@@ -16,6 +16,7 @@ from distribute.core.ids import JobId
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.connection import NoResponder
 from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.stream import queries
 from integration.relay import Relay
 
 JOB = JobId("lab", "a.b", "job 1")

@@ -11,8 +11,8 @@ import orjson
 from distribute.core.ids import BatchId
 from distribute.core.listing import Listing
 from distribute.core.specs import Resources
-from distribute.core.views import batches_in_slices, match_view, nodes_view, why_view
-from distribute.ports import Cluster, Handler
+from distribute.core.views import batches_in_slices, ignored_view, match_view, nodes_view, why_view
+from distribute.ports import Cluster, Garbage, Handler
 from distribute.slices import in_slices
 from distribute_services.scheduler.logic import Scheduler
 
@@ -26,7 +26,7 @@ Answering = Generator[None, None, bytes]
 async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterator[None]:
     """Answer `status`, `batch`, `nodes`, `why` and `match` for as long as the context lasts."""
     answers: dict[str, Callable[[Json], Answering]] = {
-        "status": lambda _: _status(scheduler),
+        "status": lambda _: _status(scheduler, cluster.log.garbage),
         "batch": lambda asked: _batch(scheduler, **asked),
         "nodes": lambda _: _whole(nodes_view(scheduler.agenda, scheduler.beats)),
         "why": lambda asked: _whole(why_view(scheduler.agenda, _batch_id(asked), asked["job"])),
@@ -56,8 +56,9 @@ def _whole(answer: Json) -> Answering:
     return orjson.dumps(answer)
 
 
-def _status(scheduler: Scheduler) -> Answering:
-    return (yield from _with_list({}, "batches", batches_in_slices(scheduler.state), {}))
+def _status(scheduler: Scheduler, garbage: Garbage) -> Answering:
+    ignored = ignored_view(scheduler.state, garbage.count, garbage.last)
+    return (yield from _with_list({}, "batches", batches_in_slices(scheduler.state), ignored))
 
 
 def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) -> Answering:

@@ -67,10 +67,19 @@ class BatchWithJobs(BatchDocument):
     more_jobs: NotRequired[int]
 
 
+class IgnoredDocument(TypedDict):
+    """Events that fitted no state, or messages that are no events: how many, and what the last one was."""
+
+    count: int
+    last: str | None
+
+
 class BatchesDocument(TypedDict):
-    """All batches, in order of submission."""
+    """All batches, in order of submission, and what of the log nobody acts on."""
 
     batches: list[BatchDocument]
+    misfits: IgnoredDocument
+    garbage: IgnoredDocument
 
 
 class NodeDocument(TypedDict):

@@ -52,9 +52,10 @@ class Queries:
         """All batches."""
         answer = await self._ask("status", {})
         if answer is None:
-            from distribute.core.views import batches_view
+            from distribute.core.views import batches_view, ignored_view
 
-            answer = batches_view(await self._fold())
+            state, garbage = await self._fold(), self._cluster.log.garbage
+            answer = batches_view(state) | ignored_view(state, garbage.count, garbage.last)
         return cast("BatchesDocument", answer)
 
     async def batch(self, batch: BatchId, **which: Any) -> BatchWithJobs:

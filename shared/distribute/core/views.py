@@ -38,6 +38,15 @@ def batches_in_slices(state: State) -> Iterator[list[Json]]:
         yield [batch_document(batch) for batch in batches[first : first + BATCHES_AT_ONCE]]
 
 
+def ignored_view(state: State, garbage_count: int, garbage_last: str) -> Json:
+    """What nobody acts on: events that fitted no state (`misfits`), and messages that are no events
+    (`garbage`)."""
+    return {
+        "misfits": {"count": state.misfits, "last": state.last_misfit or None},
+        "garbage": {"count": garbage_count, "last": garbage_last or None},
+    }
+
+
 def batch_view(state: State, batch_id: BatchId, *, now: float | None = None, **which: Any) -> Json:
     """B and its `job_list`, as `listing.Listing` chooses them by `which`. Raises `KeyError` for an unknown
     batch."""

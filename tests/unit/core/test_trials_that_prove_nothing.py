@@ -1,4 +1,5 @@
-"""A trial that can prove nothing holds nobody back, and the agenda follows every record. Found by simulation."""
+"""A trial that can prove nothing holds nobody back, and the agenda follows every record. Found by
+simulation."""
 
 from __future__ import annotations
 

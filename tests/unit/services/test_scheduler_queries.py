@@ -11,7 +11,8 @@ from core_kit import Lab, of
 from distribute.core import listing, views
 from distribute.core.liveness import Lease
 from distribute.core.state import State
-from distribute.core.views import batch_view, batches_view
+from distribute.core.views import batch_view, batches_view, ignored_view
+from distribute.ports import Garbage
 from distribute.slices import at_once
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler
@@ -53,7 +54,9 @@ def test_the_answer_is_the_view(which: dict[str, Any]) -> None:
 
 def test_the_status_is_the_view() -> None:
     for state in (busy(), State()):
-        assert at_once(_status(scheduler_of(state))) == orjson.dumps(batches_view(state))
+        garbage = Garbage(2, "sequence 7 of the log: no JSON")
+        expected = batches_view(state) | ignored_view(state, garbage.count, garbage.last)
+        assert at_once(_status(scheduler_of(state), garbage)) == orjson.dumps(expected)
 
 
 def test_what_happens_while_an_answer_is_made_is_not_in_it() -> None:
