@@ -24,10 +24,11 @@ Answering = Generator[None, None, bytes]
 
 @contextlib.asynccontextmanager
 async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterator[None]:
-    """Answer `status`, `batch`, `nodes`, `why` and `match` for as long as the context lasts."""
+    """Answer `status`, `batch`, `standing`, `nodes`, `why` and `match` for as long as the context lasts."""
     answers: dict[str, Callable[[Json], Answering]] = {
         "status": lambda _: _status(scheduler, cluster.log.garbage),
         "batch": lambda asked: _batch(scheduler, **asked),
+        "standing": lambda asked: _whole(_standing(scheduler, _batch_id(asked))),
         "nodes": lambda _: _whole(nodes_view(scheduler.agenda, scheduler.beats)),
         "why": lambda asked: _whole(why_view(scheduler.agenda, _batch_id(asked), asked["job"])),
         "match": lambda asked: _whole(_match(scheduler, asked)),
@@ -82,6 +83,12 @@ def _with_list(head: Json, name: str, slices: Iterable[list[Json]], tail: Json) 
 
 def _batch_id(asked: Json) -> BatchId:
     return BatchId(asked["namespace"], asked["batch"])
+
+
+def _standing(scheduler: Scheduler, batch_id: BatchId) -> Json:
+    """The sequence of the submission that counts (0: there is no such batch), as of the event at `seq`."""
+    batch = scheduler.state.batches.get(batch_id)
+    return {"seq": scheduler.state.seq, "submission": batch.seq if batch is not None else 0}
 
 
 def _match(scheduler: Scheduler, asked: Json) -> Json:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
+from distribute.client.queries import ask
+from distribute.core.errors import Refused, Unreachable
 from distribute.core.events import BatchEvent, Event
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
@@ -20,22 +23,32 @@ BATCH_TYPES = frozenset(
 )
 """The types of the events of a batch's own scope."""
 
+ANSWER_WITHIN_S = 1.0
+"""How long to wait for the scheduler where its answer only saves work."""
+
 ENDS = frozenset({"completed", "deleted"})
 """The types of the events without which no batch is over."""
 
 
 class BatchReader:
-    """Hands one batch's events to `fold`, each once, in order, from the first on."""
+    """Hands one batch's events to `fold`, each once, in order, from its submission on.
+
+    Events of deleted batches of the same name come, too, unless the scheduler says where they end.
+    """
 
     def __init__(self, cluster: Cluster, batch: BatchId, fold: Callable[[Recorded], object]) -> None:
+        self._cluster = cluster
+        self._batch = batch
         self._log = cluster.log
         self._only = Only(batch=batch)
         self._fold = fold
-        self._read_seq = 0
+        self._read_seq: int | None = None
 
     async def read_to_now(self) -> None:
         """Read what is in the log by now."""
         now = await self._log.last_seq()
+        if self._read_seq is None:
+            self._read_seq = await _beginning(self._cluster, self._batch, now)
         if now <= self._read_seq:
             return
         async for events in self._log.follow(after=self._read_seq, only=self._only, until=now):
@@ -46,15 +59,41 @@ class BatchReader:
         """Read to now, then on and on. Yields once it is up to now, and after whatever comes."""
         await self.read_to_now()
         yield
-        async for events in self._log.follow(after=self._read_seq, only=self._only):
+        async for events in self._log.follow(after=self._read_seq or 0, only=self._only):
             self._take(events)
             yield
 
     def _take(self, events: Sequence[Recorded]) -> None:
         for recorded in events:
-            if recorded.seq > self._read_seq:  # `read_to_now` may have been here before `changes`
+            if recorded.seq > (self._read_seq or 0):  # `read_to_now` may have been here before `changes`
                 self._fold(recorded)
                 self._read_seq = recorded.seq
+
+
+async def _beginning(cluster: Cluster, batch: BatchId, now: int) -> int:
+    """The sequence behind which the events of the batch begin that has this name now.
+
+    People submit one name again and again; without this, a reader would fold all deleted batches, too. The
+    scheduler knows which submission counts. If it does not answer, or has not read up to `now`, this is 0.
+    """
+    if not now or not await _has_deleted(cluster, batch, now):
+        return 0
+    try:
+        answer = await ask(cluster, "standing", batch._asdict(), timeout_s=ANSWER_WITHIN_S)
+    except (Unreachable, Refused):
+        return 0
+    if answer.get("seq", 0) < now:
+        return 0
+    submission = answer["submission"]
+    return min(submission - 1, now) if submission else now
+
+
+async def _has_deleted(cluster: Cluster, batch: BatchId, now: int) -> bool:
+    only = Only(types=frozenset({"deleted"}), batch=batch)
+    async with aclosing(cluster.log.follow(after=0, only=only, until=now)) as deletions:
+        async for _ in deletions:
+            return True
+    return False
 
 
 class Standing(NamedTuple):
@@ -72,6 +111,7 @@ async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
     """
     story = BatchStory(batch)
     may_be_over = False
+    scope_seq = 0
     now = await cluster.log.last_seq()
     if now:
         only = Only(types=BATCH_TYPES, batch=batch)
@@ -79,7 +119,8 @@ async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
             for recorded in events:
                 story.fold(recorded)
                 may_be_over = may_be_over or recorded.event.type in ENDS
+        scope_seq = story.scope_seq
     if may_be_over:
         story = BatchStory(batch)
         await BatchReader(cluster, batch, story.fold).read_to_now()
-    return Standing(Course.of(story.state), story.scope_seq)
+    return Standing(Course.of(story.state), max(scope_seq, story.scope_seq))

@@ -157,13 +157,15 @@ class Queries:
         return state
 
 
-async def ask(cluster: Cluster, verb: str, question: dict[str, Any]) -> dict[str, Any]:
+async def ask(
+    cluster: Cluster, verb: str, question: dict[str, Any], *, timeout_s: float = 5.0
+) -> dict[str, Any]:
     """The scheduler's answer to a query.
 
     Raises:
-        Unreachable: it does not answer.
+        Unreachable: it does not answer in time.
     """
-    return dict(orjson.loads(await cluster.queries.ask(verb, orjson.dumps(question))))
+    return dict(orjson.loads(await cluster.queries.ask(verb, orjson.dumps(question), timeout_s=timeout_s)))
 
 
 def no_such_node(name: str) -> Refused:
