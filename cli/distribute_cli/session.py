@@ -62,7 +62,9 @@ class Session:
         """
         found = self.address()
         name = f"distribute of {user_name()}"
-        async with open_at(found.server, found.creds, name, provisioning=provisioning) as cluster:
+        async with open_at(
+            found.server, found.creds, name, source=found.source, provisioning=provisioning
+        ) as cluster:
             yield cluster
 
     def queries(self, cluster: Cluster) -> Queries:
@@ -87,9 +89,9 @@ class Session:
 
 @asynccontextmanager
 async def open_at(
-    server: str, creds: Path | None, name: str, *, provisioning: bool = False
+    server: str, creds: Path | None, name: str, *, source: str = "", provisioning: bool = False
 ) -> AsyncIterator[Cluster]:
-    """The cluster at an address, connected under a name.
+    """The cluster at an address, connected under a name. `source` says who named the address.
 
     Raises:
         InputError, Unreachable: the address is not valid, or nothing answers there.
@@ -97,7 +99,7 @@ async def open_at(
     from distribute.nats.client.connect import Address
     from distribute.nats.cluster import open_cluster
 
-    async with open_cluster(Address.of(server, creds), name, provisioning=provisioning) as cluster:
+    async with open_cluster(Address.of(server, creds, source), name, provisioning=provisioning) as cluster:
         yield cluster
 
 

@@ -162,14 +162,28 @@ async def test_dies_with_its_parent_only_if_asked(tmp_path: Path, dies: bool) ->
         os.close(descriptor)
 
 
-async def test_nobody_there_is_said(tmp_path: Path) -> None:
+async def test_a_refused_connection_is_reported_at_once(tmp_path: Path) -> None:
     broker = Broker(tmp_path)
     await broker.start()
     await broker.stop()
-    with pytest.raises(
-        Unreachable, match=rf"no broker answers at nats://127\.0\.0\.1:{broker.port} within 0\.3 s"
-    ):
-        await connect(broker.address, "nobody", timeout_s=0.3)
+    address = Address.of(f"nats://127.0.0.1:{broker.port}", source="client.yaml")
+    with pytest.raises(Unreachable) as caught:
+        async with asyncio.timeout(10):
+            await connect(address, "nobody", timeout_s=600)
+    assert str(caught.value) == (
+        f"nats://127.0.0.1:{broker.port} (from client.yaml) refused the connection: "
+        "is `distribute server` running there?"
+    )
+
+
+async def test_a_host_that_does_not_answer_is_reported_in_time() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        server = f"nats://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Unreachable) as caught:
+            await connect(Address.of(server), "nobody", timeout_s=0.3)
+    assert str(caught.value).startswith(f"{server} does not answer as a broker within 0.3 s")
 
 
 async def test_a_first_connect_can_wait_for_the_broker_and_says_so(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import errno
 import json
 import logging
-import os
 import signal
 import socket
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
 from shutil import disk_usage, which
 from typing import BinaryIO
@@ -21,6 +18,7 @@ from urllib.parse import urlsplit
 
 from distribute.core.errors import DistributeError, InputError, StorageFull
 from distribute.nats.client.connect import Address
+from distribute.system import end_with_parent, exit_of
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +27,6 @@ _LOG_BYTES = 16 << 20
 _LOOPBACK = "127.0.0.1"
 _TRY_AGAIN_S = 0.01
 _PATIENCE_S = 60.0
-_PR_SET_PDEATHSIG = 1
 _PORTS_FILES = "nats-server_*.ports"
 
 
@@ -120,7 +117,7 @@ class Broker:
         if process is None:
             return
         if process.poll() is None:
-            exited = _exit_of(process.pid)
+            exited = exit_of(process.pid)
             process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
             # One that was made to stand still could not leave otherwise.
             process.send_signal(signal.SIGCONT)
@@ -146,13 +143,13 @@ class Broker:
             stdout=subprocess.DEVNULL,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_end_with_parent() if self._die_with_parent else None,
+            preexec_fn=end_with_parent(signal.SIGTERM) if self._die_with_parent else None,
         )
 
     async def _ready(self) -> None:
         """Wait until it answers, or ends."""
         assert self._process is not None
-        exited = _exit_of(self._process.pid)
+        exited = exit_of(self._process.pid)
         try:
             while not await self._answers():
                 done, _ = await asyncio.wait({exited}, timeout=_TRY_AGAIN_S)
@@ -261,33 +258,3 @@ async def _answers(port: int) -> bool:
         return False
     finally:
         writer.close()
-
-
-def _exit_of(pid: int) -> asyncio.Future[None]:
-    """Done when the process has ended. The process must be a child that nobody has waited for."""
-    loop = asyncio.get_running_loop()
-    descriptor = os.pidfd_open(pid)
-    future: asyncio.Future[None] = loop.create_future()
-
-    def ended() -> None:
-        if not future.done():
-            future.set_result(None)
-
-    def clean_up(_: object) -> None:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)
-
-    loop.add_reader(descriptor, ended)
-    future.add_done_callback(clean_up)
-    return future
-
-
-def _end_with_parent() -> Callable[[], None]:
-    # Everything is looked up before the fork: the child may only make the call.
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    terminate = int(signal.SIGTERM)
-
-    def ask_the_kernel() -> None:
-        prctl(_PR_SET_PDEATHSIG, terminate)
-
-    return ask_the_kernel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -24,13 +25,17 @@ _CANCEL_AGAIN_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a cluster is: the URLs of its brokers (one is enough), and the file that lets one in."""
+    """Where a cluster is: the URLs of its brokers (one is enough), and the file that lets one in.
+
+    `source` says who named it, for messages: a file, a variable, an option.
+    """
 
     urls: tuple[str, ...]
     creds: Path | None = None
+    source: str = ""
 
     @classmethod
-    def of(cls, servers: str, creds: Path | None = None) -> Address:
+    def of(cls, servers: str, creds: Path | None = None, source: str = "") -> Address:
         """Parse an address written as `nats://host:port[,nats://host:port...]`.
 
         Raises:
@@ -47,10 +52,15 @@ class Address:
                 known = False
             if not known:
                 raise InputError(f"{_without_password(url)!r} is no server: write it as nats://HOST:PORT")
-        return cls(urls, creds)
+        return cls(urls, creds, source)
 
     def __str__(self) -> str:
         return ", ".join(_without_password(url) for url in self.urls)
+
+    @property
+    def with_source(self) -> str:
+        """The address and who named it: `nats://head:4222 (from client.yaml)`."""
+        return f"{self} (from {self.source})" if self.source else str(self)
 
 
 async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0) -> Connection:
@@ -59,7 +69,8 @@ async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0)
     `name` is shown by the broker. `timeout_s` None: wait until there is a broker.
 
     Raises:
-        Unreachable: no broker answers in time.
+        Unreachable: no broker answers in time. With `timeout_s`, raised at once if no broker takes the
+            connection, or none can be found.
         Refused: the broker does not let us in.
         InputError: the credentials can't be read.
     """
@@ -81,6 +92,8 @@ class _Opener:
         self._last_error: Exception | None = None
         self._tell_waiting = False
         self._refusal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._failures: list[OSError] = []
+        self._all_failed = asyncio.Event()
         self.wire = Wire(self._denied)
         self._connection: Connection | None = None
 
@@ -102,20 +115,20 @@ class _Opener:
                 user_credentials=str(creds) if creds is not None else None,
             )
         )
+        hopeless = asyncio.ensure_future(
+            asyncio.Event().wait() if timeout_s is None else self._all_failed.wait()
+        )
         try:
             await asyncio.wait(
-                (connecting, self._refusal), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+                (connecting, self._refusal, hopeless), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
             if self._refusal.done():
                 raise Refused(f"{self._address}: the broker does not let us in: {self._refusal.result()}")
             if not connecting.done():
-                cause = f": {self._last_error}" if self._last_error else ""
-                raise Unreachable(
-                    f"no broker answers at {self._address} within {timeout_s:g} s{cause}; "
-                    "is the cluster up, and is this its address?"
-                )
+                raise Unreachable(self._why_unreachable(timeout_s))
             connecting.result()
         finally:
+            hopeless.cancel()
             # Before Python 3.12, `wait_for` loses a cancellation that comes together with what it waits for.
             while not connecting.done():
                 connecting.cancel()
@@ -125,7 +138,27 @@ class _Opener:
         self._connection = Connection(self.wire, str(self._address))
         return self._connection
 
+    def _why_unreachable(self, timeout_s: float | None) -> str:
+        address = self._address.with_source
+        match self._failures:
+            case [ConnectionRefusedError(), *_]:
+                return f"{address} refused the connection: is `distribute server` running there?"
+            case [socket.gaierror(), *_]:
+                return f"{address}: there is no such host; is this the cluster's address?"
+            case [OSError() as error, *_]:
+                return (
+                    f"{address} can't be reached ({error.strerror or error}); is this the cluster's address?"
+                )
+            case _:
+                why = f" ({self._last_error})" if str(self._last_error or "") else ""
+                within = "" if timeout_s is None else f" within {timeout_s:g} s"
+                return f"{address} does not answer as a broker{within}{why}; is this the cluster's address?"
+
     async def _error(self, error: Exception) -> None:
+        if self._connection is None and isinstance(error, OSError) and not isinstance(error, TimeoutError):
+            self._failures.append(error)
+            if len(self._failures) >= len(self._address.urls):
+                self._all_failed.set()
         if (
             isinstance(error, NatsError)
             and "authorization" in str(error).lower()
