@@ -77,8 +77,12 @@ def batches(document: BatchesDocument) -> Iterator[RenderableType]:
     if not found:
         yield "No batches yet. `distribute template command` writes a first one; `distribute add` submits it."
         return
+    yield _batch_table(found)
+
+
+def _batch_table(found: Sequence[BatchDocument]) -> RenderableType:
     rows = [_batch_row(batch) for batch in found]
-    yield _table(rows, right={*JOB_COUNTS, "took"}, optional={"assigned", "queued", "failed", "killed"})
+    return _table(rows, right={*JOB_COUNTS, "took"}, optional={"assigned", "queued", "failed", "killed"})
 
 
 def _batch_row(batch: BatchDocument) -> dict[str, Cell]:
@@ -109,7 +113,7 @@ def _counts(jobs: JobCounts) -> Iterator[tuple[str, int]]:
 
 def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     """One batch and its jobs."""
-    yield from batches({"batches": [document]})
+    yield _batch_table([document])
     if document["reason"]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
     for node, reason in sorted(document["build_failed"].items()):
