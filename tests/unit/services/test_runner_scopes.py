@@ -201,16 +201,54 @@ def test_a_job_that_another_node_has_now_is_stopped(node: Node, job: Assigned) -
     assert "ws2" in note.text
 
 
-def test_a_job_that_has_ended_is_forgotten_if_the_log_does_not_know_it(node: Node, job: Assigned) -> None:
+@pytest.fixture
+def ended(node: Node, job: Assigned) -> Assigned:
+    """The job has ended, and the log does not know it any more."""
     job.answer()
     (read,) = replaced(node)
     node.read(read)
     node.handle(st.Exited(job.attempt, DONE))
     (read,) = node.handle(st.Collected(job.attempt, DONE, None))
-    note, tidy = node.read(read)
-    assert isinstance(note, do.Note)
-    assert tidy == do.Tidy(job.attempt)
+    assert node.read(read) == [do.Tidy(job.attempt)], "its results are stored, so its place is free"
+    return job
+
+
+def test_a_result_that_the_log_does_not_know_counts_when_its_node_gets_the_job_again(
+    node: Node, ended: Assigned
+) -> None:
+    again = make.assigned()
+    (read,) = node.hear(again)
+    (report,) = node.read(read, Recorded(node.seq, float(node.seq), again))
+    said = []
+    while isinstance(report, do.Report):
+        said.append(event_of(report).type)
+        report, *_ = node.stored(report)
+    assert said == ["claimed", "started", "finished"]
     assert node.machine.idle
+
+
+def test_a_result_that_the_log_does_not_know_is_dropped_with_its_batch(node: Node, ended: Assigned) -> None:
+    assert node.hear(make.completed()) == [do.Stop(ended.attempt), do.Forget(SWEEP)]
+
+
+def test_a_node_that_leaves_does_not_wait_for_a_result_that_the_log_does_not_know(
+    node: Node, ended: Assigned
+) -> None:
+    assert node.machine.leave() == [do.Stop(ended.attempt), do.Forget(SWEEP)]
+
+
+def test_a_node_that_retires_does_not_wait_for_it_either(node: Node, ended: Assigned) -> None:
+    assert node.machine.retire() == [do.Stop(ended.attempt)]
+
+
+def test_a_job_of_a_node_that_retires_ends_unknown(node: Node, job: Assigned) -> None:
+    job.answer()
+    (read,) = replaced(node)
+    node.read(read)
+    node.machine.retire()
+    node.handle(st.Exited(job.attempt, DONE))
+    (read,) = node.handle(st.Collected(job.attempt, DONE, None))
+    assert node.read(read) == [do.Stop(job.attempt)]
 
 
 def test_what_was_not_begun_is_dropped_if_the_log_does_not_know_it(node: Node) -> None:

@@ -48,6 +48,11 @@ class Course:
         self._stopping: list[Attempt] = []
 
     @property
+    def leaving(self) -> bool:
+        """Whether the node takes nothing new."""
+        return False
+
+    @property
     def idle(self) -> bool:
         """Whether the node has no attempt any more."""
         return not self.attempts and not self._stopping
@@ -269,16 +274,15 @@ class Course:
                 return [*self._after_words(attempt), *self._claim_what_fits()]
 
     def _detached(self, attempt: Attempt) -> list[Instruction]:
-        """The log lacks the assignment. What runs goes on, for the scheduler may say it again."""
+        """The log lacks the assignment. What runs goes on, for the scheduler may say it again.
+
+        Of what has ended, only the result is kept, until its batch is over or the node leaves.
+        """
         attempt.is_detached = True
-        if attempt.phase in NOT_BEGUN:
+        has_ended = attempt.phase is Phase.REPORTING
+        if attempt.phase in NOT_BEGUN or (has_ended and self.leaving):
             return self._stop(attempt)
-        if attempt.phase is Phase.REPORTING:
-            note = do.Note(
-                f"{attempt} has ended, and the log has lost its assignment: its result is not used"
-            )
-            return [note, *self._over(attempt)]
-        return []
+        return [do.Tidy(attempt)] if has_ended else []
 
     def _stamp(self, attempt: Attempt) -> Stamp:
         return self._author.stamp(attempt.words.cause)

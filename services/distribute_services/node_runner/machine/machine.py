@@ -73,8 +73,8 @@ class RunnerMachine(Course):
 
     @property
     def ended(self) -> list[Attempt]:
-        """The attempts that have ended and are not reported yet."""
-        return [attempt for attempt in self.attempts.values() if attempt.phase in ENDED]
+        """The attempts that have ended and will be reported."""
+        return [attempt for attempt in self.attempts.values() if _will_be_reported(attempt)]
 
     # --- joining and leaving -----------------------------------------------------------------------
 
@@ -89,13 +89,16 @@ class RunnerMachine(Course):
     def leave(self) -> list[Instruction]:
         """Take no more work and stop what has not ended. What has ended is still collected and reported."""
         told = self._membership.leave(attempt.id for attempt in self.ended)
-        unfinished = [attempt for attempt in self.attempts.values() if attempt.phase not in ENDED]
+        unfinished = [attempt for attempt in self.attempts.values() if not _will_be_reported(attempt)]
         return [*told, *self._stop_all(unfinished), *self._builds.forget_all()]
 
     def retire(self) -> list[Instruction]:
         """Take no more work, but let everything that was begun come to its end."""
-        unbegun = [attempt for attempt in self.attempts.values() if attempt.phase in NOT_BEGUN]
-        stops = self._stop_all(unbegun)
+        stops = self._stop_all(
+            attempt
+            for attempt in list(self.attempts.values())
+            if attempt.phase in NOT_BEGUN or (attempt.phase in ENDED and attempt.is_detached)
+        )
         return [*self._membership.leave(self.has), *stops]
 
     def abandon(self) -> list[Instruction]:
@@ -170,6 +173,12 @@ class RunnerMachine(Course):
         return self._stop(attempt) if attempt is not None and attempt.number == event.attempt else []
 
     def _batch_over(self, batch: BatchId) -> list[Instruction]:
-        """Nobody else wants a job of the batch: what is here and not reported was given away before."""
-        left = [attempt for attempt in self._of(batch) if attempt.phase is not Phase.REPORTING]
+        """What is here of the batch was given away before, unless its last word is on its way."""
+        on_its_way = {attempt for attempt in self._of(batch) if attempt.phase is Phase.REPORTING}
+        left = [attempt for attempt in self._of(batch) if attempt not in on_its_way or attempt.is_detached]
         return [*self._stop_all(left), *self._builds.forget(batch)]
+
+
+def _will_be_reported(attempt: Attempt) -> bool:
+    """Whether the attempt has ended, in a log that knows it."""
+    return attempt.phase in ENDED and not attempt.is_detached
