@@ -168,11 +168,9 @@ class Stories:
             case ev.Excused():
                 require(story.holder is None, f"{story.holder} has it")
                 require(not story.succeeded, "there is no failure to take back")
-                story.to_archive = False
-                if (
-                    self._waits_for_better(before.batches[event.batch_id], event.job)
-                    and not story.inexcusable
-                ):
+                waits = self._waits_for_better(before.batches[event.batch_id], event.job)
+                if waits and not story.inexcusable:
+                    story.to_archive = False
                     story.failures -= 1
                     story.inexcusable = True
             case _:

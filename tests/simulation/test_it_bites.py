@@ -25,7 +25,7 @@ from distribute_services.node_runner import service as runner_service
 from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
-from simulation.scenario import Request, Scenario, scenario
+from simulation.scenario import Fate, Request, Scenario, scenario
 from simulation.stories import Broken
 from simulation.world import Parts, simulate
 
@@ -72,20 +72,23 @@ class BrokerWithNarrowGuards(Broker):
         return super().admits(scope, expected_seq)
 
 
-def second_thoughts(random: Random) -> Scenario:
-    """Two schedulers far from the broker, and people who take their batches back at once."""
+def indecision(random: Random) -> Scenario:
+    """Two schedulers far from the broker, and people who kill their batches and run them again, and again."""
     made = scenario(random)
-    made.schedulers, made.weather, made.trouble_every_s = 2, Weather(delay_s=3.0), 0.0
-    made.requests = [
-        Request(submitted_at + random.uniform(0, 12), random.choice(("kill", "delete", "replace")), spec.id)
-        for submitted_at, spec, _ in made.submissions
-    ]
+    made.schedulers, made.weather, made.trouble_every_s = 2, Weather(delay_s=1.0), 0.0
+    made.fates = {job: Fate(random.uniform(0, 3)) for job in made.fates}
+    made.failing_builds.clear()
+    for moment, spec, _ in made.submissions:
+        for verb in ("kill", "retry") * 6:
+            moment += random.uniform(0, 10)
+            made.requests.append(Request(moment, verb, spec.id))
+    made.calm_at = 10 + max(request.moment for request in made.requests)
     return made
 
 
 def test_an_end_that_is_not_guarded_by_everything_under_the_batch() -> None:
     says = "completed, and|completed without|archived without"
-    finds(says, broker=BrokerWithNarrowGuards, scenario=second_thoughts)
+    finds(says, broker=BrokerWithNarrowGuards, scenario=indecision)
 
 
 class ForgetfulLog(SimulatedLog):
