@@ -96,6 +96,8 @@ class SimulatedHost:
 
     async def kill(self, running: Process) -> None:
         """As `Host.kill`."""
+        if self._runner.alive and not self._runner.stop.is_set():
+            self._world.truth.stopped(running)
         await self._within(STOP_WITHIN_S)
         self.end(running, Exit(None, SIGTERM, 0.0, 0, self._loop.now - running.started_at))
 

@@ -64,9 +64,26 @@ class Stories:
     def __init__(self, files: StoredFiles) -> None:
         self.of: dict[JobId, Story] = {}
         self._files = files
+        self.checks = True
+        """False: the stories are told again, to come to where they were."""
         self._deleted: set[BatchId] = set()
         self._ghosts: dict[JobId, tuple[str, int]] = {}
         """Attempts at jobs of batches that were deleted meanwhile."""
+
+    def anew(self) -> Stories:
+        """To tell the same stories again, since the log has lost its end."""
+        again = Stories(self._files)
+        again.checks = False
+        again._deleted = self._deleted
+        return again
+
+    def vanish(self, batch: BatchId) -> None:
+        """The log has lost the submission of a batch: it is as if somebody had deleted it."""
+        self._deleted.add(batch)
+
+    def _require(self, holds: bool, otherwise: str) -> None:
+        if self.checks:
+            require(holds, otherwise)
 
     def of_batch(self, batch: BatchId) -> list[tuple[JobId, Story]]:
         return [(job, story) for job, story in self.of.items() if job.batch_id == batch]
@@ -89,7 +106,7 @@ class Stories:
                 self._completed(event, before.batches[event.scope])
             case ev.BatchArchived():
                 late = [job for job, story in self.of_batch(event.scope) if story.holder or story.to_archive]
-                require(not late, f"archived without {late}")
+                self._require(not late, f"archived without {late}")
             case ev.Deleted():
                 self._deleted.add(event.scope)
                 for job, story in self.of_batch(event.scope):
@@ -121,23 +138,23 @@ class Stories:
         else:
             ghostly = self._ghosts.get(event.scope) == (event.node, event.attempt)
             ghostly |= story is None and event.batch_id in self._deleted
-        require(ghostly or story is not None, "there is no such job")
+        self._require(ghostly or story is not None, "there is no such job")
         return ghostly
 
     def _completed(self, event: ev.Completed, batch: BatchState) -> None:
         stories = self.of_batch(event.scope)
         held = [job for job, story in stories if story.holder]
-        require(not held, f"completed, and {held} are with nodes")
+        self._require(not held, f"completed, and {held} are with nodes")
         waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
-        require(not waiting or event.reason is not None, f"completed, and {waiting} jobs wait")
+        self._require(not waiting or event.reason is not None, f"completed, and {waiting} jobs wait")
         missing = [job for job, story in stories if event.state == "completed" and not story.succeeded]
-        require(not missing, f"completed without {missing}")
+        self._require(not missing, f"completed without {missing}")
 
     def _submitted(self, spec: BatchSpec) -> None:
         for job in spec.work.jobs:
             retries = spec.retries if job.retries is None else job.retries
             id_ = JobId(spec.namespace, spec.batch, job.name)
-            require(id_ not in self.of, f"{id_} is submitted twice")
+            self._require(id_ not in self.of, f"{id_} is submitted twice")
             self.of[id_] = Story(retries)
 
     def _forgive(self, batch: BatchState, failed_only: bool) -> None:
@@ -149,32 +166,34 @@ class Stories:
     def _tell_of_job(self, story: Story, event: ev.JobEvent, before: State) -> None:
         match event:
             case ev.Assigned():
-                require(story.holder is None, f"{story.holder} has it")
-                require(not story.succeeded, "it has succeeded already")
-                require(story.failures <= story.retries, f"it has failed {story.failures} times")
-                require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
-                require(not story.to_archive, "its last attempt is not archived yet")
+                self._require(story.holder is None, f"{story.holder} has it")
+                self._require(not story.succeeded, "it has succeeded already")
+                self._require(story.failures <= story.retries, f"it has failed {story.failures} times")
+                self._require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
+                self._require(not story.to_archive, "its last attempt is not archived yet")
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
             case ev.JobArchived():
-                require(event.attempt == story.attempt and story.to_archive, "nothing was to be archived")
+                self._require(
+                    event.attempt == story.attempt and story.to_archive, "nothing was to be archived"
+                )
                 story.missing = event.missing is not None
                 story.archived = () if story.missing else story.left
                 if story.missing:
                     gone = not all(map(self._files.has_chunks, story.left))
-                    require(gone, "it is there, and said to be gone")
+                    self._require(gone, "it is there, and said to be gone")
                 else:
-                    require(all(map(self._files.is_committed, story.left)), "it is not in the archive")
+                    self._require(all(map(self._files.is_committed, story.left)), "it is not in the archive")
                 story.to_archive = False
             case ev.Excused():
-                require(story.holder is None, f"{story.holder} has it")
-                require(not story.succeeded, "there is no failure to take back")
+                self._require(story.holder is None, f"{story.holder} has it")
+                self._require(not story.succeeded, "there is no failure to take back")
                 waits = self._waits_for_better(before.batches[event.batch_id], event.job)
                 if waits and not story.inexcusable:
                     story.to_archive = False
                     story.failures -= 1
                     story.inexcusable = True
             case _:
-                require(
+                self._require(
                     (story.holder, story.attempt) == (event.node, event.attempt), f"{story.holder} has it"
                 )
                 self._go_on(story, event)
@@ -190,12 +209,12 @@ class Stories:
         """A word of, or to, the node that has the job."""
         match event:
             case ev.Claimed():
-                require(not story.claimed, "it was claimed already")
+                self._require(not story.claimed, "it was claimed already")
                 story.claimed = True
             case ev.Started():
-                require(story.claimed, "it was not claimed")
+                self._require(story.claimed, "it was not claimed")
             case ev.Finished():
-                require(story.claimed, "it was not claimed")
+                self._require(story.claimed, "it was not claimed")
                 story.holder, story.to_archive, story.missing = None, event.outputs is not None, False
                 inline = event.outputs.inline if event.outputs is not None else None
                 story.left = inline.objects if inline is not None else ()

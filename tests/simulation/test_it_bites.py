@@ -11,11 +11,11 @@ import pytest
 from distribute import restoring
 from distribute.core import accounts, decide, fold_job
 from distribute.core.agenda import Agenda
+from distribute.core.errors import Conflict
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
-from distribute.core.recorded import Recorded
+from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.state import Attempt, BatchState, State, Status
-from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Broker, Weather
 from distribute.sim.store import SimulatedStore
 from distribute.snapshot import load
@@ -25,6 +25,7 @@ from distribute_services.node_runner import service as runner_service
 from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
+from simulation.saying import SayingLog
 from simulation.scenario import Fate, Request, Scenario, scenario
 from simulation.stories import Broken
 from simulation.world import Parts, simulate
@@ -91,24 +92,23 @@ def test_an_end_that_is_not_guarded_by_everything_under_the_batch() -> None:
     finds(says, broker=BrokerWithNarrowGuards, scenario=indecision)
 
 
-class ForgetfulLog(SimulatedLog):
+class ForgetfulLog(SayingLog):
     """Takes its own event, met again after a lost answer, for another's."""
 
-    def _settle(self, entry, found_seq: int) -> None:  # type: ignore[no-untyped-def]  # of a private class
-        self._beaten(entry, found_seq)
+    async def _settle(self, entry) -> None:  # type: ignore[no-untyped-def]  # of a private class
+        self._refused(entry, Conflict(entry.event.scope, 0, 0))
 
 
 def test_a_client_that_takes_a_lost_answer_for_a_conflict() -> None:
     finds("still not done|idle, and waited for", log=ForgetfulLog)
 
 
-class InsistentLog(SimulatedLog):
+class InsistentLog(SayingLog):
     """Says what it has to say behind whatever came between, and so breaks every fence."""
 
-    def _settle(self, entry, found_seq: int) -> None:  # type: ignore[no-untyped-def]  # of a private class
-        entry.settling = False
-        entry.expected_seq = found_seq
-        self._send(entry)
+    async def _settle(self, entry) -> None:  # type: ignore[no-untyped-def]  # of a private class
+        scope = guard_scope(entry.event)
+        self._again(entry, await self._link.ask(lambda: self._broker.stored.last_seq_of(scope)))
 
 
 def test_a_client_that_takes_no_conflict_for_an_answer() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from distribute.core.ids import NodeId, Scope
 from distribute.sim.network import Link
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class Trouble:
             self._drain_service,
             self._stop_broker,
             self._lose_results,
+            self._make_noise,
         ]
         self._kinds = self._random.sample(kinds, self._random.randint(1, len(kinds)))
 
@@ -83,10 +85,13 @@ class Trouble:
 
     def _stop_broker(self) -> None:
         broker = self._world.broker
-        what, stop = self._random.choice((("stands still", broker.stand_still), ("is down", broker.crash)))
+        what = self._random.choice(("stands still", "is down"))
         self._note("broker", what)
         self._world.truth.happened[f"broker {what}"] += 1
-        stop()
+        if what == "stands still":
+            broker.stand_still()
+        else:
+            broker.crash(self._random.choice((0, 0, 1, 1, 2, 5)))
         self._world.later(broker.come_up)
 
     def _cut(self, link: Link) -> None:
@@ -101,6 +106,19 @@ class Trouble:
         if uncommitted := files.uncommitted():
             files.lose(self._random.choice(uncommitted))
             self._world.truth.happened["results lost"] += 1
+
+    def _make_noise(self) -> None:
+        """Somebody publishes what nobody can read, on a subject that matters."""
+        state = self._world.truth.state
+        scopes: list[Scope] = [NodeId(name) for name in sorted(state.nodes)]
+        for batch_id in sorted(state.batches):
+            batch = state.batches[batch_id]
+            scopes += [batch_id, *(batch.job_id(row) for row in sorted(batch.active))]
+        if scopes:
+            scope = self._random.choice(scopes)
+            self._note("somebody", f"publishes garbage on {scope}")
+            self._world.truth.happened["garbage"] += 1
+            self._world.broker.store_garbage(scope)
 
     def _note(self, who: str, what: str) -> None:
         self._world.truth.note(who, what)

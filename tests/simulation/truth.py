@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from distribute.core import events as ev
@@ -49,6 +50,13 @@ class Truth:
         self.stories = Stories(files)
         self.given: Counter[str] = Counter()
         """How many jobs each node was given."""
+        self._claimed: set[tuple[JobId, int, str]] = set()
+        self._taken: set[tuple[JobId, int]] = set()
+        """Attempts that the scheduler took from their nodes."""
+        self._over: set[BatchId] = set()
+        """Batches that were over, if only for a time."""
+        self._lost: set[str] = set()
+        """The ids of events that the log has lost. They may be said again when they don't fit any more."""
         self._archived: set[BatchId] = set()
         """Batches that were over and archived, if only for a time."""
         self.happened: Counter[str] = Counter()
@@ -77,15 +85,11 @@ class Truth:
         if isinstance(event, ev.JobArchived) and event.missing is not None:
             self.happened["results missing"] += 1
         misfits = self.state.misfits
-        try:
-            verdict = self.stories.tell(event, self.state)
-        except Broken as error:
-            raise Broken(f"{_told(recorded)}: {error}") from None
+        verdict = self._verdict_on(recorded)
         apply(self.state, recorded)
         if recorded.seq % CHECK_EVERY == 0:
             check(self.state)
-        if isinstance(event, ev.BatchArchived):
-            self._archived.add(event.scope)
+        self._note_for_ever(event)
         if isinstance(event, ev.BatchArchived) and verdict is Verdict.FITS:
             self.stories.compare(self.state.batches[event.scope])
         if verdict is Verdict.FITS:
@@ -95,8 +99,53 @@ class Truth:
         if recorded.seq % DIGEST_EVERY == 0:
             self.digests[recorded.seq] = digest(self.state)
 
+    def _verdict_on(self, recorded: Recorded) -> Verdict:
+        event = recorded.event
+        if event.id in self._lost:
+            before, misfits = deepcopy(self.state), self.state.misfits
+            apply(before, recorded)
+            if before.misfits > misfits:
+                return Verdict.ABOUT_NOTHING  # said again too late
+        try:
+            return self.stories.tell(event, self.state)
+        except Broken as error:
+            raise Broken(f"{_told(recorded)}: {error}") from None
+
+    def _note_for_ever(self, event: ev.Event) -> None:
+        """What happened, happened, whatever the log loses."""
+        match event:
+            case ev.Claimed():
+                self._claimed.add((event.scope, event.attempt, event.node))
+            case ev.Released():
+                self._taken.add((event.scope, event.attempt))
+            case ev.Completed() | ev.Deleted():
+                self._over.add(event.scope)
+            case ev.BatchArchived():
+                self._archived.add(event.scope)
+            case _:
+                pass
+
+    def lost(self, events: list[Recorded]) -> None:
+        """The log has lost its end."""
+        for recorded in events:
+            self.note("log", f"has lost {_told(recorded)}")
+            self._lost.add(recorded.event.id)
+            self.happened["events lost"] += 1
+            if isinstance(recorded.event, ev.Submitted):
+                self.stories.vanish(recorded.event.scope)
+        self.log = self.log[: -len(events)]
+        last_seq = self.log[-1].seq if self.log else 0
+        self.digests = {seq: digest for seq, digest in self.digests.items() if seq <= last_seq}
+        self.state, self.stories = State(), self.stories.anew()
+        for recorded in self.log:
+            self.stories.tell(recorded.event, self.state)
+            apply(self.state, recorded)
+        self.stories.checks = True
+
     def agrees(self, state: State) -> None:
         """A scheduler's state is what the log adds up to: however it was restarted, whatever came twice."""
+        if self._lost:
+            return  # it may not have heard yet that the log is another one
         expected = self.digests.get(state.seq)
         if expected is not None and digest(state) != expected:
             raise Broken(f"a scheduler's state at event {state.seq} is not what the log adds up to")
@@ -112,11 +161,7 @@ class Truth:
         if not isinstance(unit.of, JobId):
             return
         job, attempt = unit.of, unit.attempt
-        claimed = any(
-            isinstance(event := recorded.event, ev.Claimed)
-            and (event.scope, event.attempt, event.node) == (job, attempt, computer.name)
-            for recorded in reversed(self.log)
-        )
+        claimed = (job, attempt, computer.name) in self._claimed
         require(claimed, f"{computer.name} runs {job} without a claim in the log")
         shares = [other.unit.share for other in running if other.unit.attempt]
         cpus = sum(share.cpus for share in shares)
@@ -126,6 +171,13 @@ class Truth:
         gpus = [gpu for share in shares for gpu in share.gpus]
         require(len(gpus) == len(set(gpus)), f"{computer.name} gives a GPU to two jobs: {gpus}")
         require(set(gpus) <= set(range(len(computer.gpus))), f"{computer.name} has no such GPUs: {gpus}")
+
+    def stopped(self, process: Process) -> None:
+        """A living node-runner, which goes on, ends a job."""
+        job = process.unit.of
+        if isinstance(job, JobId):
+            is_over = (job, process.unit.attempt) in self._taken or job.batch_id in self._over
+            require(is_over, f"{process.computer.name} stops {process.unit}, which nobody took from it")
 
     def ended(self, process: Process) -> None:
         """A process is gone, by itself or killed."""

@@ -25,6 +25,7 @@ from .logs import Logs
 from .node import RunnerProcess
 from .people import People
 from .process import ServiceProcess
+from .saying import SayingLog
 from .scenario import CLEAR, Computer, Fate, Scenario, scenario
 from .scheduling import IdleNode, SchedulerProcess
 from .stories import Broken, require
@@ -45,7 +46,7 @@ class Parts:
 
     scenario: Callable[[Random], Scenario] = scenario
     broker: type[Broker] = Broker
-    log: type[SimulatedLog] = SimulatedLog
+    log: type[SimulatedLog] = SayingLog
 
 
 class World:
@@ -63,6 +64,7 @@ class World:
         self.hub = Hub(self.broker)
         self.truth = Truth(self.loop, self.broker.files)
         self.broker.on_append.append(self.truth.appended)
+        self.broker.on_loss.append(self.truth.lost)
         self.calm = False
         self._failure: Exception | None = None
         self._idle: set[IdleNode] = set()
@@ -234,7 +236,7 @@ class World:
 
     def _restless(self) -> list[str]:
         """Who is not at rest: has something under way, or has not read all of the log."""
-        last_seq = self.broker.stored.last_seq
+        last_seq = self.broker.stored.last_event_seq
         found = []
         for process in self.schedulers:
             scheduler = process.scheduler

@@ -6,13 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from distribute.codec import encode
-from distribute.core.errors import Conflict
+from distribute.core.errors import Conflict, DistributeError, LogReplaced
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
-from distribute.ports import Only, Raw
+from distribute.ports import Garbage, Only, Raw
 from distribute.sim.network import Link
 from distribute.sim.stored_events import wanted
 
@@ -28,27 +29,60 @@ class _Outgoing:
     guard: Guard
     expected_seq: int
     future: asyncio.Future[int]
+    is_new: bool
     tries: int = 0
     settling: bool = False
     answered: bool = False
+
+
+class Memory(Protocol):
+    """What a log remembers of the events that it appended, to append them again if the broker loses them."""
+
+    replaced: LogReplaced | None
+    """Set once the log lacks more than is remembered."""
+
+    def acknowledged(self, seq: int, event: Event, size_bytes: int) -> None:
+        """The broker has stored an event."""
+
+    async def now_at(self, scope: Scope | Under, seq: int) -> int:
+        """Where the event is that was once stored at a sequence. Raises `LogReplaced`."""
+
+
+class NoMemory:
+    """Remembers nothing."""
+
+    replaced: LogReplaced | None = None
+
+    def acknowledged(self, seq: int, event: Event, size_bytes: int) -> None:
+        """As `Memory.acknowledged`."""
+
+    async def now_at(self, scope: Scope | Under, seq: int) -> int:
+        """As `Memory.now_at`."""
+        return seq
 
 
 class SimulatedLog:
     """A process's way to the log. It resends, and settles conflicts, as `nats.stream.publisher` does."""
 
     def __init__(self, link: Link) -> None:
+        self.garbage = Garbage()
+        self.memory: Memory = NoMemory()
         self._link = link
         self._broker = link.broker
-        self._in_flight: dict[str, _Outgoing] = {}
+        self._in_flight: dict[_Outgoing, None] = {}
         link.on_return.append(self._send_all_again)
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """As `ports.EventLog.append`."""
-        future: asyncio.Future[int] = self._link.loop.create_future()
-        entry = _Outgoing(event, encode(event), guard, guard.last_seq, future)
-        self._in_flight[event.id] = entry
-        self._send(entry)
-        return future
+        if self.memory.replaced is not None:
+            refused: asyncio.Future[int] = self._link.loop.create_future()
+            refused.set_exception(self.memory.replaced)
+            return refused
+        return self._publish(event, guard, is_new=True)
+
+    def append_again(self, event: Event, guard: Guard) -> asyncio.Future[int]:
+        """Append an event that the memory found to be lost."""
+        return self._publish(event, guard, is_new=False)
 
     @property
     def unanswered(self) -> int:
@@ -85,24 +119,35 @@ class SimulatedLog:
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""
-
-        def find() -> Recorded | None:
-            stored = self._broker.stored
-            return stored.get(seq) if 0 < seq <= stored.last_seq else None
-
-        found = await self._link.ask(find)
+        found = await self._get(seq)
         if found is None:
             raise KeyError(seq)
         return found
 
+    async def _get(self, seq: int) -> Recorded | None:
+        def find() -> Recorded | None:
+            try:
+                return self._broker.stored.get(seq)
+            except KeyError:
+                return None
+
+        return await self._link.ask(find)
+
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
-        return await self._link.ask(lambda: self._broker.stored.last_seq)
+        return await self._link.ask(lambda: self._broker.stored.last_event_seq)
 
     # --- sending -----------------------------------------------------------------------------------
 
+    def _publish(self, event: Event, guard: Guard, *, is_new: bool) -> asyncio.Future[int]:
+        future: asyncio.Future[int] = self._link.loop.create_future()
+        entry = _Outgoing(event, encode(event), guard, guard.last_seq, future, is_new)
+        self._in_flight[entry] = None
+        self._send(entry)
+        return future
+
     def _send_all_again(self) -> None:
-        for entry in list(self._in_flight.values()):
+        for entry in list(self._in_flight):
             if not entry.settling:
                 self._send(entry)
 
@@ -114,16 +159,12 @@ class SimulatedLog:
                 lambda: self._broker.publish(event.id, body, guard_scope(event), expected_seq),
                 lambda seq: self._answered(entry, seq),
             )
-        self._watch(entry)
-
-    def _watch(self, entry: _Outgoing) -> None:
-        """Begin again if this try has no answer after a while."""
         entry.tries += 1
         tries = entry.tries
 
         def overdue() -> None:
-            if not entry.answered and entry.tries == tries and not self._link.closed:
-                entry.settling = False
+            is_waiting = entry.tries == tries and not entry.settling
+            if is_waiting and not entry.answered and not self._link.closed:
                 self._send(entry)
 
         self._link.loop.after(RESEND_AFTER_S, overdue)
@@ -137,45 +178,52 @@ class SimulatedLog:
             self._stored(entry, seq)
             return
         entry.settling = True
-        self._watch(entry)
-        scope, tries = guard_scope(entry.event), entry.tries
-        self._link.request(
-            lambda: self._broker.stored.last_seq_of(scope),
-            lambda found: self._settle(entry, found) if entry.tries == tries else None,
-        )
+        self._link.context.copy().run(self._link.loop.create_task, self._settle(entry))
 
-    def _settle(self, entry: _Outgoing, found_seq: int) -> None:
-        """Find out what the conflict means. See `distribute.nats.stream.guards.settle`."""
-        if entry.guard.holds(found_seq):
-            entry.settling = False
-            entry.expected_seq = found_seq
-            self._send(entry)
-            return
-        scope, tries = guard_scope(entry.event), entry.tries
-
-        def decide(first: Recorded | None) -> None:
-            if entry.tries != tries:
+    async def _settle(self, entry: _Outgoing) -> None:
+        """Find out what a refusal means. See `distribute.nats.stream.guards.settle`."""
+        scope, guard, stored = guard_scope(entry.event), entry.guard, self._broker.stored
+        if guard.last_seq and entry.is_new:
+            try:
+                guard = guard._replace(last_seq=await self.memory.now_at(scope, guard.last_seq))
+            except LogReplaced as error:
+                self._refused(entry, error)
                 return
-            if first is not None and first.event.id == entry.event.id:
-                self._stored(entry, first.seq)
-            else:
-                self._beaten(entry, found_seq)
+        found_seq = await self._link.ask(lambda: stored.last_seq_of(scope))
+        if guard.holds(found_seq):
+            self._again(entry, found_seq)
+            return
+        if found_seq < guard.last_seq:
+            self._refused(entry, LogReplaced(f"the log has lost its end: {scope} ends at {found_seq}"))
+            return
+        first = await self._link.ask(lambda: stored.first_of(scope, guard.behind))
+        if first is None:
+            self._again(entry, found_seq)  # what is behind it is garbage
+        elif first.event.id == entry.event.id:
+            self._stored(entry, first.seq)
+        else:
+            self._refused(entry, Conflict(scope, guard.last_seq, found_seq))
 
-        self._link.request(lambda: self._broker.stored.first_of(scope, entry.guard.behind), decide)
+    def _again(self, entry: _Outgoing, expected_seq: int) -> None:
+        entry.settling = False
+        entry.expected_seq = expected_seq
+        self._send(entry)
 
     def _stored(self, entry: _Outgoing, seq: int) -> None:
         self._leave(entry)
+        if entry.is_new:
+            self.memory.acknowledged(seq, entry.event, len(entry.body))
         if not entry.future.done():
             entry.future.set_result(seq)
 
-    def _beaten(self, entry: _Outgoing, found_seq: int) -> None:
+    def _refused(self, entry: _Outgoing, error: DistributeError) -> None:
         self._leave(entry)
         if not entry.future.done():
-            entry.future.set_exception(Conflict(guard_scope(entry.event), entry.guard.last_seq, found_seq))
+            entry.future.set_exception(error)
 
     def _leave(self, entry: _Outgoing) -> None:
         entry.answered = True
-        del self._in_flight[entry.event.id]
+        del self._in_flight[entry]
 
 
 class _Follower:
@@ -184,26 +232,51 @@ class _Follower:
     def __init__(self, link: Link, after: int, only: Only, until: int | None) -> None:
         self.position = after
         """The sequence up to which the log was read."""
+        self._after = after
         self._until = until
         self._link = link
         self._only = only
         self._under_way = False
+        self._read: Recorded | None = None
+        """The last event that was handed on."""
+        self._replaced: LogReplaced | None = None
         self._arrived: deque[Sequence[Recorded]] = deque()
         self._waiting: asyncio.Future[None] | None = None
-        link.on_return.append(self.wake)
+        link.on_return.append(self._look_and_wake)
         link.broker.readers.append(self._on_event)
         self.wake()
 
     async def take(self) -> Sequence[Recorded]:
-        """The events of the next delivery. They may be none only at the end."""
+        """The events of the next delivery. They may be none only at the end.
+
+        Raises:
+            LogReplaced: the log has lost something that was read.
+        """
         while not self._arrived:
+            if self._replaced is not None:
+                raise self._replaced
             self._waiting = self._link.loop.create_future()
             await self._waiting
         return self._arrived.popleft()
 
     def close(self) -> None:
-        self._link.on_return.remove(self.wake)
+        self._link.on_return.remove(self._look_and_wake)
         self._link.broker.readers.remove(self._on_event)
+
+    def _look_and_wake(self) -> None:
+        """The connection is new: is the log still the one that was read?"""
+        stored = self._link.broker.stored
+        known = self._read.seq if self._read is not None else self._after
+        if stored.last_seq < known or (self._read is not None and not stored.has(self._read)):
+            self._replaced = LogReplaced(f"the log does not have any more what was at {known}")
+            self._notify()
+        else:
+            self.position = min(self.position, stored.last_seq)  # it may have skipped what is lost now
+            self.wake()
+
+    def _notify(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def _on_event(self, recorded: Recorded | None) -> None:
         if recorded is None or wanted(self._only, recorded.event) or recorded.seq == self._until:
@@ -241,6 +314,6 @@ class _Follower:
         self.position = until
         if records or until == self._until:
             self._arrived.append(records)
-            if self._waiting is not None and not self._waiting.done():
-                self._waiting.set_result(None)
+            self._read = records[-1] if records else self._read
+            self._notify()
         self.wake()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -54,6 +55,7 @@ class Broker:
         self.files = StoredFiles()
         self.links: list[Link] = []
         self.on_append: list[Callable[[Recorded], None]] = []
+        self.on_loss: list[Callable[[list[Recorded]], None]] = []
         self.readers: list[Callable[[Recorded | None], None]] = []
         """Called with each new event; with None when there may be something to read for another reason."""
         self._replicated = replicated
@@ -86,6 +88,12 @@ class Broker:
             wake(recorded)
         return recorded.seq
 
+    def store_garbage(self, scope: Scope) -> None:
+        """Somebody publishes what nobody can read."""
+        self.stored.store_garbage(scope)
+        for wake in list(self.readers):
+            wake(None)
+
     def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
         """Whether the guard holds."""
         return self.stored.last_seq_of(scope) == expected_seq
@@ -96,11 +104,16 @@ class Broker:
         """Stop answering, as under SIGSTOP: connections stay open."""
         self.up = False
 
-    def crash(self) -> None:
-        """Go down: every connection breaks."""
+    def crash(self, lost: int = 0) -> None:
+        """Go down: every connection breaks, and the last `lost` messages are gone."""
         self.up = False
         for link in list(self.links):
             link.drop()
+        events = self.stored.lose_end(lost)
+        for recorded in events:
+            self._recent.pop(recorded.event.id, None)
+        for notify in self.on_loss if events else ():
+            notify(events)
 
     def come_up(self) -> None:
         """Answer again. Clients that lost their connection make a new one soon."""
@@ -121,6 +134,8 @@ class Link:
         self.connected = broker.up
         self.closed = False
         self.on_return: list[Callable[[], None]] = []
+        self.context = copy_context()
+        """In which the client of this connection runs: that of its process."""
         self._is_cut = False
         self._out_at = 0.0
         self._in_at = 0.0
@@ -153,7 +168,7 @@ class Link:
             return
         self.connected = True
         for action in list(self.on_return):
-            action()
+            self.context.run(action)
 
     def close(self) -> None:
         """The process is gone: nothing leaves it or comes back to it any more."""

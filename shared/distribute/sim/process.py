@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
 from typing import Any
 
 from distribute.core.ids import ulid
@@ -33,6 +32,7 @@ class SimulatedProcess:
         self.name = name
         self.loop = hub.broker.loop
         self.link = Link(hub.broker, weather)
+        self.link.context.run(OWNER.set, self)
         self.cluster = SimulatedCluster(hub, self.link, self.new_id, log)
         self._clock_offset_s = clock_offset_s
         self._clock_rate = clock_rate
@@ -45,9 +45,7 @@ class SimulatedProcess:
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work`, and all tasks that it begins, as this process."""
-        context = copy_context()
-        context.run(OWNER.set, self)
-        return context.run(self.loop.create_task, work)
+        return self.link.context.copy().run(self.loop.create_task, work)
 
     def kill(self) -> None:
         """End at once, as by `kill -9`.

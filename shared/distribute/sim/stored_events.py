@@ -3,68 +3,106 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from distribute.codec import decode
 from distribute.core import events as ev
 from distribute.core.authors import subject_author
 from distribute.core.events import Event
-from distribute.core.ids import BatchId, Scope, Under
+from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Recorded
 from distribute.ports import Only
 
 
 class StoredEvents:
-    """Events by sequence (from 1 on), and the sequences of each scope and of all under each batch."""
+    """Messages by sequence (from 1 on), and the sequences of each scope and of all under each batch.
+
+    A message that nobody can read as an event has a sequence, too; readers pass it by.
+    """
 
     def __init__(self) -> None:
-        self._records: list[Recorded] = []
+        self._messages: list[Recorded | None] = []
         self._of_scope: dict[Scope | Under, list[int]] = {}
 
     def store(self, body: bytes, time: float) -> Recorded:
         """Keep an encoded event. `time` is the log's, in seconds since 1970."""
         recorded = Recorded(self.last_seq + 1, time, decode(body))
-        self._records.append(recorded)
-        event = recorded.event
-        self._of_scope.setdefault(event.scope, []).append(recorded.seq)
-        if not isinstance(event, ev.NodeEvent):
-            self._of_scope.setdefault(Under(_batch_of(event)), []).append(recorded.seq)
+        self._messages.append(recorded)
+        for scope in _scopes_of(recorded.event):
+            self._of_scope.setdefault(scope, []).append(recorded.seq)
         return recorded
+
+    def store_garbage(self, scope: Scope) -> None:
+        """Keep a message of a scope that nobody can read."""
+        self._messages.append(None)
+        self._of_scope.setdefault(scope, []).append(self.last_seq)
+
+    def lose_end(self, count: int) -> list[Recorded]:
+        """Lose the last messages. Returns the events among them."""
+        lost: list[Recorded] = []
+        for _ in range(min(count, self.last_seq)):
+            seq, message = self.last_seq, self._messages.pop()
+            for sequences in self._of_scope.values():
+                if sequences and sequences[-1] == seq:
+                    sequences.pop()
+            if message is not None:
+                lost.insert(0, message)
+        return lost
 
     @property
     def last_seq(self) -> int:
+        """The sequence of the last message; 0: there is none."""
+        return len(self._messages)
+
+    @property
+    def last_event_seq(self) -> int:
         """The sequence of the last event; 0: there is none."""
-        return len(self._records)
+        return next((event.seq for event in reversed(self._messages) if event is not None), 0)
 
     def get(self, seq: int) -> Recorded:
-        """The event at a sequence. Raises `KeyError` where there is none."""
-        if not 0 < seq <= len(self._records):
+        """The event at a sequence. Raises `KeyError` if there is none."""
+        found = self._messages[seq - 1] if 0 < seq <= self.last_seq else None
+        if found is None:
             raise KeyError(seq)
-        return self._records[seq - 1]
+        return found
+
+    def has(self, recorded: Recorded) -> bool:
+        """Whether this event is where it was."""
+        return recorded.seq <= self.last_seq and self._messages[recorded.seq - 1] is recorded
 
     def between(self, after: int, until: int) -> Sequence[Recorded]:
         """The events behind sequence `after`, up to and with `until`."""
-        return self._records[after:until]
+        return [message for message in self._messages[after:until] if message is not None]
 
     def last_seq_of(self, scope: Scope | Under) -> int:
-        """The sequence of a scope's last event; 0: it has none."""
+        """The sequence of a scope's last message; 0: it has none."""
         sequences = self._of_scope.get(scope)
         return sequences[-1] if sequences else 0
 
     def last_of(self, scope: Scope | Under) -> Recorded | None:
         """A scope's last event."""
-        seq = self.last_seq_of(scope)
-        return self.get(seq) if seq else None
+        return next(self._events(reversed(self._of_scope.get(scope, ()))), None)
 
     def of_scope(self, scope: Scope | Under) -> list[Recorded]:
         """All events of a scope."""
-        return [self.get(seq) for seq in self._of_scope.get(scope, ())]
+        return list(self._events(self._of_scope.get(scope, ())))
 
     def first_of(self, scope: Scope | Under, behind: int) -> Recorded | None:
         """A scope's first event behind a sequence."""
         sequences = self._of_scope.get(scope, [])
-        position = bisect_right(sequences, behind)
-        return self.get(sequences[position]) if position < len(sequences) else None
+        return next(self._events(sequences[bisect_right(sequences, behind) :]), None)
+
+    def _events(self, sequences: Iterable[int]) -> Iterator[Recorded]:
+        for seq in sequences:
+            message = self._messages[seq - 1]
+            if message is not None:
+                yield message
+
+
+def _scopes_of(event: Event) -> list[Scope | Under]:
+    if isinstance(event, ev.NodeEvent):
+        return [event.scope]
+    return [event.scope, Under(event.scope if isinstance(event, ev.BatchEvent) else event.batch_id)]
 
 
 def wanted(only: Only, event: Event) -> bool:
@@ -84,7 +122,3 @@ def wanted(only: Only, event: Event) -> bool:
             return only.batch in {None, event.batch_id} and only.node in {None, event.node}
         case _:
             return only.batch is None and only.node in {None, event.node}
-
-
-def _batch_of(event: ev.BatchEvent | ev.JobEvent | ev.BuildEvent) -> BatchId:
-    return event.scope if isinstance(event, ev.BatchEvent) else event.batch_id

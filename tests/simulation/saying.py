@@ -1,0 +1,50 @@
+"""The log of a process in the simulated world, with the real memory of what it said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+from distribute.core.events import Event
+from distribute.core.ids import Scope, Under
+from distribute.core.recorded import Guard
+from distribute.nats.stream.said import Questions, Said
+from distribute.sim.log import SimulatedLog
+from distribute.sim.network import Link
+
+if TYPE_CHECKING:
+    from distribute.nats.client.connection import Connection
+
+
+class LinkAsConnection:
+    """What `Said` needs of a connection."""
+
+    address = "the simulated broker"
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def on_return(self, hook: Callable[[], None]) -> Callable[[], None]:
+        self._link.on_return.append(hook)
+        return lambda: self._link.on_return.remove(hook)
+
+
+class SayingLog(SimulatedLog):
+    """Appends again what the broker acknowledged and lost."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link)
+        stored = link.broker.stored
+
+        async def has(seq: int, event_id: str) -> bool:
+            found = await self._get(seq)
+            return found is not None and found.event.id == event_id
+
+        async def last_seq(scope: Scope | Under) -> int:
+            return await link.ask(lambda: stored.last_seq_of(scope))
+
+        async def append(event: Event, guard: Guard) -> int:
+            return await self.append_again(event, guard)
+
+        connection = cast("Connection", LinkAsConnection(link))
+        self.memory = Said(connection, Questions(has, last_seq, append))
