@@ -12,7 +12,7 @@ from distribute.core.events import Event
 from distribute.core.explain import explain
 from distribute.core.fold import apply
 from distribute.core.invariants import check, check_agenda
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.recorded import Guard, Recorded, time_of
 from distribute.core.state import State
 from distribute.core.views import batch_view, batches_view, nodes_view
 from distribute.snapshot import digest, dump, load
@@ -38,6 +38,42 @@ def test_whatever_is_written_is_survived(written: list[Event], data: st.DataObje
         assert view.keys() <= {"batches", "nodes"}
     for batch in agenda.state.batches.values():
         assert len(batch_view(agenda.state, batch.id)["job_list"]) == len(batch.names)
+        assert all(explain(agenda, batch, row).summary for row in range(len(batch.names)))
+
+
+STRANGE_TIMES = (float("nan"), float("inf"), float("-inf"), -1.0, 0.0, 253_402_300_799.0, 1e300)
+"""Before 1970, the last second of the year 9999, and what is no time at all."""
+
+clocks = st.one_of(
+    st.sampled_from(STRANGE_TIMES),
+    st.floats(0, 4e9),
+    st.integers(0, 3600).map(lambda seconds: make.EPOCH.timestamp() + seconds),
+)
+
+
+@given(
+    written=st.lists(st.tuples(events, clocks, st.integers(-2, 3), clocks), max_size=50),
+    is_live=st.booleans(),
+)
+def test_whatever_the_clocks_and_the_order_the_fold_and_the_views_never_fail(
+    written: list[tuple[Event, float, int, float]], is_live: bool
+) -> None:
+    """Clocks jump back and forth, sequences too; `is_live`: there is a setting that the events fit into."""
+    agenda, seq = Agenda(State(), now=make.EPOCH.timestamp()), 0
+    before = [(event, make.EPOCH.timestamp(), 1, make.EPOCH.timestamp()) for event in SETTING]
+    for event, time, step, now in (before if is_live else []) + written:
+        seq = max(0, seq + step)
+        agenda.tick(time_of(now).timestamp() if now == now else make.EPOCH.timestamp())
+        agenda.fold(Recorded(seq, time, event))
+        check(agenda.state)
+        check_agenda(agenda)
+        decide(agenda, agenda.now, make.new_id)
+    assert load(dump(agenda.state)) == agenda.state
+    assert digest(load(dump(agenda.state))) == digest(agenda.state)
+    batches_view(agenda.state)
+    nodes_view(agenda, {})
+    for batch in agenda.state.batches.values():
+        batch_view(agenda.state, batch.id)
         assert all(explain(agenda, batch, row).summary for row in range(len(batch.names)))
 
 

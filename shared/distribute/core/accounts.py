@@ -9,6 +9,7 @@ from distribute.core import events as ev
 from distribute.core.fold_job import FAST_FAILURE_S
 from distribute.core.ids import BatchId
 from distribute.core.state import Attempt, BatchState, JobKey, NodeState, Shape, State, Usage
+from distribute.core.trials import is_cleared
 from distribute.core.usage import charge
 
 MAX_SHAPES_NOTED = 1000
@@ -93,6 +94,8 @@ def judge(state: State, batch: BatchState, row: int, suspect: str | None, event:
     elif event.wall_s >= FAST_FAILURE_S:
         forget_failures(node)
     elif batch.suspects.get(row) == node.name:
+        if node.quarantined is not None and state.time >= node.quarantined_until:
+            lift_quarantine(node)  # it ended by itself, and the record begins anew
         node.fast_failures[key] = None
         node.suspected_at = state.time
         if len(node.fast_failures) > MAX_FAST_FAILURES:
@@ -108,8 +111,11 @@ def _clear_or_blame(node: NodeState | None, key: JobKey, *, succeeded: bool) -> 
         node.blamed += 1
     else:
         node.cleared += 1
-    if node.quarantined is not None and node.cleared > node.blamed:
-        lift_quarantine(node)
+    if node.quarantined is not None:
+        if node.cleared > node.blamed:
+            lift_quarantine(node)
+    elif is_cleared(node):
+        forget_failures(node)
 
 
 def forget_failures(node: NodeState) -> None:

@@ -70,17 +70,22 @@ def _try_suspects(decisions: Decisions) -> None:
     for name in sorted(agenda.suspects):
         node = agenda.state.nodes[name]
         elsewhere = _Elsewhere(agenda, node)
-        if is_on_trial(agenda.state, node, agenda.now, elsewhere):
+        _try_suspect(decisions, node, elsewhere)
+        if is_on_trial(agenda.state, node, agenda.pending, agenda.now, elsewhere):
             agenda.held_back[name] = frozenset(key.batch for key in node.fast_failures)
-        if is_quarantined(node, agenda.now):
-            _excuse(decisions, [key for key in node.fast_failures if is_excusable(agenda.state, node, key)])
-        elif NodeId(name) in agenda.pending or not any(map(elsewhere, node.fast_failures)):
-            continue
-        elif is_proven_broken(node):
-            _quarantine(decisions, node)
-        elif is_suspect(node):
-            chosen = list(probes(agenda.state, node, elsewhere))
-            _excuse(decisions, [key for key in chosen if is_excusable(agenda.state, node, key)])
+
+
+def _try_suspect(decisions: Decisions, node: NodeState, elsewhere: Callable[[JobKey], bool]) -> None:
+    agenda = decisions.agenda
+    if is_quarantined(node, agenda.now):
+        _excuse(decisions, [key for key in node.fast_failures if is_excusable(agenda.state, node, key)])
+    elif NodeId(node.name) in agenda.pending or not any(map(elsewhere, node.fast_failures)):
+        return
+    elif is_proven_broken(node):
+        _quarantine(decisions, node)
+    elif is_suspect(node):
+        chosen = list(probes(agenda.state, node, elsewhere))
+        _excuse(decisions, [key for key in chosen if is_excusable(agenda.state, node, key)])
 
 
 class _Elsewhere:

@@ -10,7 +10,7 @@ from distribute.core.gpu_work import fits_beside_gpu_work
 from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, takes_nothing_of
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
-from distribute.core.trials import is_probe
+from distribute.core.trials import avoids, is_probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) ->
     return (
         never(node, shape)
         or agenda.obstacle_of(node)
+        or (Obstacle.QUARANTINED if node.name in agenda.pending.quarantines else None)
         or (Obstacle.BUILD_FAILED if node.name in batch.build_failed else None)
         or busy(node, shape, agenda.pending.held_of(node.name))
         or _trial_at(agenda, batch, row, node)
@@ -100,8 +101,7 @@ def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) ->
 
 def _trial_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) -> Obstacle | None:
     if is_probe(batch, row):
-        is_barred = batch.suspects[row] == node.name and node.name in agenda.held_back
-        return Obstacle.ON_TRIAL if is_barred else None
+        return Obstacle.ON_TRIAL if avoids(agenda.state, batch, row, node.name, agenda.now) else None
     held_back: frozenset[BatchId] = agenda.held_back.get(node.name, frozenset())
     return Obstacle.ON_TRIAL if batch.id in held_back else None
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from distribute.core.matching import NOTHING, Held, has_gpu, is_gpu_work, lack
+from distribute.core.matching import Held, has_gpu, is_gpu_work
 from distribute.core.queues import Lane
 from distribute.core.state import NodeState, Shape
 
@@ -45,8 +45,10 @@ def fits_beside_gpu_work(agenda: Agenda, node: NodeState, shape: Shape, priority
     if not kept.jobs:
         return True
     held = agenda.pending.held_of(node.name)
-    both = Held(held.jobs, held.cpus + kept.cpus, held.memory_bytes + kept.memory_bytes, held.gpus)
-    return not shape.whole_node and lack(node, shape, both) == NOTHING
+    cpus_left = node.cpus - node.used_cpus - held.cpus - kept.cpus
+    memory_left = node.memory_bytes - node.used_memory_bytes - held.memory_bytes - kept.memory_bytes
+    needs_no_memory = shape.memory_bytes == 0  # whatever is left of it, which may be less than is kept
+    return 0 < shape.cpus <= cpus_left and (needs_no_memory or shape.memory_bytes <= memory_left)
 
 
 def _waiting(agenda: Agenda, priority: int) -> Iterator[tuple[Shape, Lane]]:

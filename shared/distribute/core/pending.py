@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from distribute.core import events as ev
-from distribute.core.ids import BatchId, Scope
+from distribute.core.ids import BatchId, JobId, Scope
 from distribute.core.matching import NOTHING_HELD, Held
 
 
@@ -65,6 +65,10 @@ class Pending:
         """The assignments that are under way."""
         for events in self.of_scope.values():
             yield from (event for event in events if isinstance(event, ev.Assigned))
+
+    def excuses(self, job: JobId) -> bool:
+        """Is an excuse of the job under way?"""
+        return any(isinstance(event, ev.Excused) for event in self.of_scope.get(job, ()))
 
     def of_batch(self, batch_id: BatchId) -> list[Scope]:
         """The jobs of a batch about which something is under way."""

@@ -22,7 +22,7 @@ from distribute.core.overdue import Waiter
 from distribute.core.queues import Lane, Queue
 from distribute.core.recorded import Guard
 from distribute.core.state import BatchState, Shape
-from distribute.core.trials import is_probe
+from distribute.core.trials import avoids, is_probe
 from distribute.core.usage import share
 
 
@@ -133,6 +133,8 @@ class _Round:
     def _usable(self, shape: Shape) -> Iterator[str]:
         """The nodes that fit the shape and may be used for it, the best first."""
         for name in self._agenda.nodes_for[shape].fitting():
+            if name in self._agenda.pending.quarantines:
+                continue
             if self._fits_beside_reservation(shape, name) and self._fits_beside_gpu_work(shape, name):
                 yield name
 
@@ -215,9 +217,9 @@ class _Round:
         return best
 
     def _takes(self, name: str, batch: BatchState, row: int) -> bool:
-        """May this job go to this node? A probe goes anywhere but to its suspect, while that is on trial."""
+        """May this job go to this node? A probe goes anywhere but to its suspect."""
         if is_probe(batch, row):
-            is_barred = batch.suspects[row] == name and name in self._agenda.held_back
+            is_barred = avoids(self._agenda.state, batch, row, name, self._agenda.now)
             return name not in batch.build_failed and not is_barred
         return self._runs_at(name, batch)
 

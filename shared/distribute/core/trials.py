@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from distribute.core.fold_job import why_given_up
+from distribute.core.matching import never, unavailable
+from distribute.core.pending import Pending
 from distribute.core.state import ENDED, BatchState, JobKey, NodeState, State, Status
 
 SUSPECT_AFTER = 5
@@ -31,9 +33,16 @@ LONGEST_QUARANTINE_S = 24 * 3600.0
 
 
 def is_suspect(node: NodeState) -> bool:
-    """Did several jobs in a row fail fast here, and is it still open whose fault that is?"""
-    is_cleared = node.cleared >= PROBES and node.cleared > node.blamed
-    return len(node.fast_failures) + node.blamed >= SUSPECT_AFTER and not is_cleared
+    """Did several jobs in a row fail fast here, and is it still open whose fault that is?
+
+    What a quarantine was for is settled: behind its end, only new failures make the node suspect again.
+    """
+    return node.quarantined is None and len(node.fast_failures) + node.blamed >= SUSPECT_AFTER
+
+
+def is_cleared(node: NodeState) -> bool:
+    """Did enough of the failed jobs fail elsewhere, too?"""
+    return node.cleared >= PROBES and node.cleared > node.blamed
 
 
 def is_proven_broken(node: NodeState) -> bool:
@@ -65,6 +74,19 @@ def is_probe(batch: BatchState, row: int) -> bool:
     return row in batch.suspects and row in batch.inexcusable and batch.status[row] not in ENDED
 
 
+def avoids(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
+    """Is the job a probe of this node that another node could run before long? Then this one does not."""
+    suspect = state.nodes[name]
+    if not is_probe(batch, row) or JobKey(batch.id, row) not in suspect.fast_failures:
+        return False
+    shape = batch.group_of(row).shape
+    return any(
+        unavailable(other, now, is_silent=False) is None and other.name not in batch.build_failed
+        for other in state.nodes.values()
+        if other is not suspect and never(other, shape) is None
+    )
+
+
 def probes(state: State, node: NodeState, elsewhere: Callable[[JobKey], bool]) -> Iterator[JobKey]:
     """The jobs whose outcome elsewhere decides: those that run as probes, and those to be excused for it.
 
@@ -78,8 +100,10 @@ def probes(state: State, node: NodeState, elsewhere: Callable[[JobKey], bool]) -
     return islice(able, max(1, PROBES - node.cleared - node.blamed))
 
 
-def is_on_trial(state: State, node: NodeState, now: float, elsewhere: Callable[[JobKey], bool]) -> bool:
-    """Are there probes of this node's failures under way, and is it held back meanwhile?
+def is_on_trial(
+    state: State, node: NodeState, pending: Pending, now: float, elsewhere: Callable[[JobKey], bool]
+) -> bool:
+    """Are there probes of this node's failures, or about to be, and is it held back meanwhile?
 
     A probe that no other node can run any more proves nothing, and holds nothing back.
     """
@@ -87,7 +111,8 @@ def is_on_trial(state: State, node: NodeState, now: float, elsewhere: Callable[[
         is_suspect(node)
         and now < node.suspected_at + TRIAL_S
         and any(
-            _is_open(state, node, key) and (key.row in state.batches[key.batch].active or elsewhere(key))
+            (_is_open(state, node, key) and (key.row in state.batches[key.batch].active or elsewhere(key)))
+            or pending.excuses(state.batches[key.batch].job_id(key.row))
             for key in node.fast_failures
         )
     )

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core_kit import Lab, of, told
 from distribute.core import events as ev
+from distribute.core.events import Event
 from distribute.core.specs import BatchSpec
 from distribute.core.state import Status
-from distribute.core.trials import QUARANTINE_S, SUSPECT_AFTER
+from distribute.core.trials import (
+    LONGEST_QUARANTINE_S,
+    QUARANTINE_S,
+    SUSPECT_AFTER,
+    TRIAL_S,
+    quarantine_s,
+)
 from distribute.testing import builders as make
 
 
@@ -78,6 +87,16 @@ def test_a_node_whose_failed_jobs_succeed_elsewhere_is_put_in_quarantine() -> No
     assert event.until.timestamp() == lab.now + QUARANTINE_S
 
 
+def test_a_node_that_is_about_to_be_put_in_quarantine_gets_nothing() -> None:
+    lab = on_trial()
+    lab.succeed("job1", "other", attempt=2)
+    lab.succeed("job2", "other", attempt=2)
+    lab.happen(make.submitted(make.batch(9, batch="more")))
+    made = lab.decide()
+    assert told(made)[0] == ("quarantined", "broken")
+    assert {event.node for event in made if isinstance(event, ev.Assigned)} == {"other"}
+
+
 def test_what_failed_at_a_node_in_quarantine_runs_again_elsewhere() -> None:
     lab = in_quarantine()
     excused = lab.decide()
@@ -104,3 +123,268 @@ def test_a_person_lifts_the_quarantine() -> None:
     lab = in_quarantine()
     lab.happen(make.undrained("broken"), make.submitted(make.batch(9, batch="more")))
     assert "broken" in lab.assign().values()
+
+
+# --- what is no proof ------------------------------------------------------------------------------
+
+
+def bad_sweeps() -> Lab:
+    """Two good nodes. Three people's batches, each of a mistyped program, run one after another."""
+    lab = Lab(make.joined("big", cpus=8), make.joined("small", cpus=2))
+    for name in ("a", "b", "c"):
+        lab.happen(make.submitted(make.batch(20, batch=name), user=name))
+        run_all(lab)
+    return lab
+
+
+def run_all(lab: Lab, broken: frozenset[str] = frozenset({"big", "small"})) -> None:
+    """Everything that can run does, at once: it fails fast on broken nodes, and succeeds on the others."""
+    for _ in range(100):
+        made = lab.decide()
+        if not made:
+            return
+        lab.happen(*made)
+        for event in made:
+            if isinstance(event, ev.Assigned):
+                at = (event.scope, event.node, event.attempt)
+                (lab.fail_fast if event.node in broken else lab.succeed)(*at)
+    raise AssertionError("a hundred decisions were not enough")
+
+
+def said(lab: Lab, kind: type[ev.Event]) -> list[ev.Event]:
+    return [recorded.event for recorded in lab.log if isinstance(recorded.event, kind)]
+
+
+def test_sweeps_that_fail_everywhere_put_no_good_node_in_quarantine() -> None:
+    lab = bad_sweeps()
+    assert said(lab, ev.Quarantined) == []
+    assert [batch.end for batch in lab.state.batches.values()] == ["failed"] * 3
+    again = len(said(lab, ev.Excused)) / len(said(lab, ev.Assigned))
+    assert again < 0.5, "few of them run twice"
+
+
+def test_a_sweep_whose_first_parameters_are_bad_speaks_against_no_node() -> None:
+    """The others succeed on the small node, and these would have, too: they are other jobs."""
+    lab = Lab(make.joined("big", cpus=8), make.joined("small", cpus=1), make.submitted(make.batch(20)))
+    given = lab.assign()
+    on_big = [job for job, node in given.items() if node == "big"]
+    (on_small,) = (job for job, node in given.items() if node == "small")
+    lab.succeed(on_small, "small")
+    for job in on_big[:5]:
+        lab.fail_fast(job, "big")
+    assert not [line for line in told(lab.decide()) if line[0] == "quarantined"]
+
+
+def test_batches_of_two_jobs_that_can_succeed_nowhere_put_no_node_in_quarantine() -> None:
+    lab = Lab(make.joined("n1", cpus=2), make.joined("n2", cpus=2))
+    for name in ("b1", "b2", "b3"):
+        lab.happen(make.submitted(make.batch(2, batch=name)))
+        run_all(lab, frozenset({"n1", "n2"}))
+    assert said(lab, ev.Quarantined) == []
+    assert [batch.end for batch in lab.state.batches.values()] == ["failed"] * 3
+
+
+def test_each_of_two_nodes_that_lack_something_for_one_batch_is_never_in_quarantine_with_the_other() -> None:
+    """`a` can't run x, `b` can't run y."""
+    lab = Lab(
+        make.joined("a", cpus=8),
+        make.joined("b", cpus=8),
+        make.submitted(make.batch(40, batch="x")),
+        make.submitted(make.batch(40, batch="y"), user="bob"),
+    )
+    for _ in range(200):
+        made = lab.decide()
+        lab.happen(*made)
+        there = [node for node in lab.state.nodes.values() if node.quarantined is None]
+        assert there, "one node is left"
+        for event in made:
+            if isinstance(event, ev.Assigned):
+                is_broken = (event.batch, event.node) in {("x", "a"), ("y", "b")}
+                (lab.fail_fast if is_broken else lab.succeed)(event.scope, event.node, event.attempt)
+        if all(batch.archived for batch in lab.state.batches.values()):
+            break
+    assert all(batch.end is not None for batch in lab.state.batches.values()), "nothing waits for ever"
+
+
+# --- a broken node ---------------------------------------------------------------------------------
+
+
+def test_a_broken_node_is_found_out_and_its_jobs_succeed_elsewhere() -> None:
+    lab = Lab(make.joined("broken", cpus=2), make.joined("sound", cpus=2), make.submitted(make.batch(60)))
+    run_all(lab, frozenset({"broken"}))
+    (event,) = said(lab, ev.Quarantined)
+    assert event.node == "broken"  # type: ignore[union-attr]
+    assert lab.batch().end == "completed", "none of its jobs failed for good"
+
+
+def test_a_node_that_breaks_after_a_bad_sweep_is_found_out_as_well() -> None:
+    """What the sweep's failures said for it counts no more."""
+    lab = bad_sweeps()
+    lab.happen(make.submitted(make.batch(60, batch="good"), user="dora"))
+    run_all(lab, frozenset({"big"}))
+    (event,) = said(lab, ev.Quarantined)
+    assert event.node == "big"  # type: ignore[union-attr]
+    assert lab.batch("good").end == "completed"
+
+
+def test_a_quarantine_ends_by_itself() -> None:
+    lab = in_quarantine()
+    lab.happen(make.submitted(make.batch(9, batch="more")))
+    lab.wait(QUARANTINE_S - 5)
+    assert "broken" not in lab.assign().values()
+    lab.wait(5)
+    assert "broken" in lab.assign().values()
+
+
+def test_behind_its_end_only_new_failures_count() -> None:
+    """The old ones are settled: one failure more is no five, and proves nothing."""
+    lab = in_quarantine()
+    lab.happen(*lab.decide())
+    lab.wait(QUARANTINE_S)
+    lab.happen(make.submitted(make.batch(9, batch="more")))
+    lab.happen(make.assigned(of("more"), "broken"))
+    lab.fail_fast(of("more"), "broken")
+    for _ in range(3):
+        made = lab.decide()
+        assert not [line for line in told(made) if line[0] in {"quarantined", "excused"}]
+        lab.happen(*made)
+
+
+def test_a_node_that_is_still_broken_is_put_away_for_twice_as_long_each_time() -> None:
+    lab = Lab(make.joined("broken", cpus=2), make.joined("sound", cpus=2))
+    lengths = []
+    for name in ("a", "b", "c"):
+        lab.happen(make.submitted(make.batch(60, batch=name)))
+        run_all(lab, frozenset({"broken"}))
+        event = said(lab, ev.Quarantined)[-1]
+        assert isinstance(event, ev.Quarantined)
+        lengths.append((event.until - event.time).total_seconds())
+        lab.now = event.until.timestamp()
+        lab.look()
+    assert lengths == [QUARANTINE_S, 2 * QUARANTINE_S, 4 * QUARANTINE_S]
+
+
+def test_a_success_makes_the_next_quarantine_a_first_one() -> None:
+    lab = in_quarantine()
+    assert quarantine_s(lab.state.nodes["broken"]) == 2 * QUARANTINE_S
+    lab.wait(QUARANTINE_S)
+    lab.happen(make.submitted(make.batch(1, batch="more")), make.assigned(of("more"), "broken"))
+    lab.succeed(of("more"), "broken")
+    assert quarantine_s(lab.state.nodes["broken"]) == QUARANTINE_S
+
+
+def test_no_quarantine_is_longer_than_a_day() -> None:
+    node = in_quarantine().state.nodes["broken"]
+    node.quarantines = 10_000
+    assert quarantine_s(node) == LONGEST_QUARANTINE_S
+
+
+def test_a_restart_of_the_node_lifts_nothing() -> None:
+    lab = in_quarantine()
+    lab.happen(make.joined("broken"), make.submitted(make.batch(9, batch="more")))
+    assert "broken" not in lab.assign().values()
+
+
+def test_jobs_that_fail_elsewhere_after_all_lift_the_quarantine() -> None:
+    lab = in_quarantine()
+    for job in ("job3", "job4", "job5"):
+        lab.happen(*lab.decide())
+        lab.happen(*lab.decide())
+        assert lab.state.nodes["broken"].quarantined is not None
+        lab.fail_fast(job, "other", attempt=2)
+    assert lab.state.nodes["broken"].quarantined is None
+
+
+# --- the trial -------------------------------------------------------------------------------------
+
+
+def test_a_node_on_trial_takes_jobs_of_other_batches_and_none_of_those_that_failed() -> None:
+    lab = failing(make.batch(9))
+    lab.happen(make.joined("other", cpus=1))
+    assert lab.assign() == {"job6": "other"}, "in the decision that excuses the probes, too"
+    lab.succeed("job6", "other")
+    assert lab.assign() == {"job1": "other"}
+    assert lab.decide() == [], "job7 to job9 wait"
+    lab.happen(make.submitted(make.batch(4, batch="more")))
+    assert set(lab.assign().values()) == {"broken"}
+
+
+def test_a_trial_ends_by_itself_where_nobody_has_room_for_the_probes() -> None:
+    lab = failing(make.batch(9))
+    lab.happen(make.submitted(make.batch(1, batch="long", resources=None)))
+    lab.happen(make.joined("other"), make.assigned(of("long"), "other", cpus=4))
+    lab.run(of("long"), "other")
+    lab.happen(*lab.decide())
+    assert lab.decide() == []
+    lab.wait(TRIAL_S)
+    assert lab.assign() == {f"job{number}": "broken" for number in (6, 7, 8, 9)}
+
+
+def test_a_probe_never_goes_back_to_its_suspect_while_another_node_could_run_it() -> None:
+    """However long that is busy."""
+    lab = failing(make.batch(5))
+    lab.happen(make.submitted(make.batch(1, batch="long", resources=None)))
+    lab.happen(make.joined("other"), make.assigned(of("long"), "other", cpus=4))
+    lab.run(of("long"), "other")
+    lab.happen(*lab.decide())
+    lab.wait(2 * TRIAL_S)
+    assert lab.decide() == []
+    lab.happen(make.finished(of("long"), "other"))
+    assert set(lab.assign().values()) == {"other"}
+
+
+def test_a_person_who_clears_the_node_lets_it_run_the_probes() -> None:
+    lab = failing(make.batch(5))
+    lab.happen(make.joined("other", cpus=1))
+    lab.happen(*lab.decide())
+    assert lab.assign() == {"job1": "other"}
+    lab.happen(make.undrained("broken"))
+    assert lab.assign() == {"job2": "broken", "job3": "broken"}
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        make.left("other"),
+        make.lost("other"),
+        make.drain_requested("other"),
+        make.paused("other"),
+        make.build_finished("other", succeeded=False),
+    ],
+    ids=["left", "lost", "drained", "paused", "can't build"],
+)
+def test_a_probe_goes_back_to_its_suspect_where_no_other_node_is_left(gone: Event) -> None:
+    """Or it would wait for ever."""
+    lab = failing(make.batch(5, build="make"))
+    lab.happen(make.joined("other"))
+    lab.happen(*lab.decide(), gone)
+    assert lab.assign() == {"job1": "broken", "job2": "broken", "job3": "broken"}
+
+
+def test_a_job_is_excused_once() -> None:
+    """So no job goes from node to node, fails on each, and never ends."""
+    lab = on_trial()
+    lab.happen(make.joined("third"))
+    for job in ("job1", "job2", "job3"):
+        lab.fail_fast(job, "other", attempt=2)
+    run_all(lab, frozenset({"broken", "other", "third"}))
+    assert lab.batch().end == "failed"
+    assert max(lab.batch().attempts) == 2
+
+
+def test_a_job_that_a_person_killed_is_not_excused() -> None:
+    lab = failing(make.batch(5))
+    lab.happen(make.kill_requested(), make.joined("other"))
+    assert told(lab.decide()) == [("completed", "sweep", "killed")]
+
+
+def test_a_failure_with_retries_left_is_excused_too_and_keeps_its_retries() -> None:
+    lab = Lab(make.joined("broken"), make.submitted(make.batch(5, retries=1)))
+    for number in range(1, 6):
+        lab.happen(make.assigned(f"job{number}", "broken"))
+        lab.run(f"job{number}", "broken")
+        lab.happen(make.finished(f"job{number}", "broken", succeeded=False, wall_s=0.5))
+    lab.happen(make.joined("other"))
+    lab.happen(*lab.decide())
+    assert [lab.status(f"job{number}") for number in (1, 2, 3)] == [Status.QUEUED] * 3
+    assert lab.batch().failures[0] == 0

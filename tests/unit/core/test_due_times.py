@@ -1,0 +1,125 @@
+"""What ends by itself: a pause, a drain or a quarantine past its end is none, whoever failed to say so."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from core_kit import Lab
+from distribute.core.agenda import Agenda
+from distribute.core.decide import decide
+from distribute.core.due import DueTimes
+from distribute.core.events import Event
+from distribute.core.explain import explain
+from distribute.core.ids import BatchId
+from distribute.core.matching import Obstacle
+from distribute.core.state import JobKey
+from distribute.core.views import nodes_view
+from distribute.snapshot import dump, load
+from distribute.testing import builders as make
+
+IN_A_MINUTE = datetime.fromtimestamp(make.EPOCH.timestamp() + 60, UTC)
+ENDING = {
+    "paused": make.paused(until=IN_A_MINUTE),
+    "draining": make.drain_requested(until=IN_A_MINUTE),
+    "quarantined": make.quarantined(until=IN_A_MINUTE),
+}
+
+
+@pytest.mark.parametrize(("state", "event"), ENDING.items(), ids=list(ENDING))
+def test_it_ends_in_time_though_nobody_says_so(state: str, event: Event) -> None:
+    lab = Lab(make.joined(), event, make.submitted())
+    (view,) = nodes_view(lab.agenda, {})["nodes"]
+    assert view["state"] == state
+    lab.wait(56)
+    assert lab.decide() == []
+    lab.wait(1)
+    assert lab.now == IN_A_MINUTE.timestamp()
+    assert lab.assign() == {"job1": "ws1"}
+    (view,) = nodes_view(lab.agenda, {})["nodes"]
+    assert (view["state"], view["reason"]) == ("busy", None)
+    assert (view["paused_until"], view["quarantined_until"]) == (None, None)
+
+
+@pytest.mark.parametrize("event", ENDING.values(), ids=list(ENDING))
+def test_it_has_ended_for_a_scheduler_that_starts_afterwards(event: Event) -> None:
+    lab = Lab(make.joined(), event, make.submitted())
+    later = IN_A_MINUTE.timestamp() + 1
+    restored = Agenda(load(dump(lab.state)), now=later)
+    (assigned,) = decide(restored, later, make.new_id)
+    assert assigned.event.type == "assigned"
+
+
+@pytest.mark.parametrize("event", ENDING.values(), ids=list(ENDING))
+def test_one_that_is_over_when_it_is_said_is_none(event: Event) -> None:
+    lab = Lab(make.joined())
+    lab.now += 120
+    lab.happen(event, make.submitted())
+    assert lab.assign() == {"job1": "ws1"}
+
+
+def test_a_drain_without_an_end_lasts_until_a_person_ends_it() -> None:
+    lab = Lab(make.joined(), make.drain_requested(), make.submitted())
+    lab.wait(3600)
+    assert lab.decide() == []
+    assert explain(lab.agenda, lab.batch(), 0).nodes[0].obstacle is Obstacle.DRAINING
+    lab.happen(make.undrained())
+    assert lab.assign() == {"job1": "ws1"}
+
+
+def test_a_pause_that_is_prolonged_ends_at_its_new_end() -> None:
+    lab = Lab(make.joined(), make.paused(until=IN_A_MINUTE))
+    later = datetime.fromtimestamp(IN_A_MINUTE.timestamp() + 60, UTC)
+    lab.happen(make.paused(until=later), make.submitted())
+    lab.wait(70)
+    assert lab.decide() == []
+    lab.wait(60)
+    assert lab.assign() == {"job1": "ws1"}
+
+
+def test_a_pause_and_a_drain_end_each_at_its_own_time() -> None:
+    later = datetime.fromtimestamp(IN_A_MINUTE.timestamp() + 60, UTC)
+    lab = Lab(make.joined(), make.paused(until=IN_A_MINUTE), make.drain_requested(until=later))
+    lab.happen(make.submitted())
+    lab.wait(65)
+    assert lab.decide() == []
+    lab.wait(60)
+    assert lab.assign() == {"job1": "ws1"}
+
+
+def test_a_clock_that_goes_back_brings_back_what_had_ended() -> None:
+    lab = Lab(make.joined(), make.paused(until=IN_A_MINUTE), make.submitted())
+    lab.wait(57)
+    lab.now -= 30
+    lab.look()
+    assert lab.decide() == []
+    lab.wait(30)
+    assert lab.assign() == {"job1": "ws1"}
+
+
+def test_due_times_come_in_order_and_only_once() -> None:
+    due, job = DueTimes(), JobKey(BatchId("lab", "sweep"), 0)
+    due.add("b", 20.0)
+    due.add("a", 10.0)
+    due.add(job, 15.0)
+    assert due.next == 10.0
+    assert list(due.pop(9.0)) == []
+    assert list(due.pop(20.0)) == ["a", job, "b"]
+    assert list(due.pop(1e9)) == []
+    assert due.next is None
+
+
+def test_a_key_is_looked_at_at_its_earliest_moment() -> None:
+    due = DueTimes()
+    for moment in (20.0, 10.0, 30.0):
+        due.add("a", moment)
+    assert list(due.pop(10.0)) == ["a"]
+    assert list(due.pop(100.0)) == [], "whoever looked adds the next moment"
+
+
+def test_what_is_forgotten_is_never_due() -> None:
+    due = DueTimes()
+    due.add("a", 10.0)
+    due.forget("a")
+    assert list(due.pop(100.0)) == []

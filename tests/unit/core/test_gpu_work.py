@@ -1,0 +1,156 @@
+"""What nodes with GPUs keep for GPU work that waits: what that work needs, and nothing more."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from core_kit import Lab, of
+from distribute.core import events as ev
+from distribute.core.explain import explain
+from distribute.core.matching import Obstacle
+from distribute.core.specs import Resources
+from distribute.testing import builders as make
+from distribute.testing.builders import GIB
+
+GPU = frozenset({"gpu"})
+
+
+def batches(lab: Lab) -> dict[str, int]:
+    """How many jobs of each batch are given away next; at once in the log."""
+    made = lab.decide()
+    lab.happen(*made)
+    return dict(Counter(event.batch for event in made if isinstance(event, ev.Assigned)))
+
+
+def busy_with(lab: Lab, cpus: int, node: str = "gpu", **resources: int) -> None:
+    """A job of so many cpus runs at the node."""
+    spec = make.batch(1, batch="before", resources=Resources(cpus=cpus, **resources))
+    lab.happen(make.submitted(spec), make.assigned(of("before"), node, cpus=cpus, **resources))
+    lab.run(of("before"), node)
+
+
+def submit(lab: Lab, name: str, jobs: int = 20, user: str = "bob", priority: int = 0, **fields: int) -> None:
+    resources = Resources(**{"cpus": 1} | fields)
+    lab.happen(make.submitted(make.batch(jobs, batch=name, resources=resources, priority=priority), user))
+
+
+def test_an_idle_gpu_keeps_the_cpus_that_work_waiting_for_it_needs() -> None:
+    """It has two cpus free and the work needs four: both stay free, or it would never begin."""
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
+    busy_with(lab, 6)
+    submit(lab, "cpus")
+    submit(lab, "gpus", 1, "jane", cpus=4, gpus=1)
+    assert batches(lab) == {}
+    lab.succeed(of("before"), "gpu")
+    assert batches(lab) == {"gpus": 1, "cpus": 4}
+
+
+def test_it_keeps_no_more_than_that() -> None:
+    lab = Lab(make.joined("gpu", cpus=16, memory_bytes=16 * GIB, gpus=("a",)))
+    busy_with(lab, 1, memory_bytes=13 * GIB)
+    submit(lab, "cpus")
+    submit(lab, "gpus", 1, "jane", cpus=4, memory_bytes=4 * GIB, gpus=1)
+    assert batches(lab) == {"cpus": 11}, "16 cpus, less the one in use and the four that are kept"
+
+
+def test_it_keeps_memory_as_it_keeps_cpus() -> None:
+    lab = Lab(make.joined("gpu", cpus=16, memory_bytes=16 * GIB, gpus=("a",)))
+    busy_with(lab, 13)
+    submit(lab, "cpus", memory_bytes=5 * GIB)
+    submit(lab, "gpus", 1, "jane", cpus=4, memory_bytes=8 * GIB, gpus=1)
+    assert batches(lab) == {}
+    lab.succeed(of("before"), "gpu")
+    assert batches(lab) == {"gpus": 1, "cpus": 1}
+
+
+def test_it_keeps_what_as_many_jobs_need_as_it_has_idle_gpus() -> None:
+    lab = Lab(make.joined("gpu", cpus=16, gpus=("a", "b")))
+    busy_with(lab, 14)
+    submit(lab, "gpus", 9, "jane", cpus=3, gpus=1)
+    submit(lab, "cpus")
+    assert batches(lab) == {}
+    lab.succeed(of("before"), "gpu")
+    assert batches(lab) == {"gpus": 2, "cpus": 7}, "three cpus stay for the next of the GPU jobs"
+
+
+def test_gpus_that_are_all_in_use_keep_no_cpus_for_ever() -> None:
+    """One job holds the only GPU for days, and 31 of 32 cpus stay no idle for it."""
+    lab = Lab(make.joined("gpu", cpus=32, gpus=("a",)))
+    submit(lab, "gpus", 100, "jane", gpus=1, priority=-100)
+    assert batches(lab) == {"gpus": 1}
+    submit(lab, "cpus", 50, priority=100)
+    assert batches(lab) == {"cpus": 31}
+
+
+def test_nothing_is_kept_from_work_of_a_higher_priority() -> None:
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
+    busy_with(lab, 6)
+    submit(lab, "gpus", 1, "jane", cpus=4, gpus=1)
+    submit(lab, "cpus", priority=1)
+    assert batches(lab) == {"cpus": 2}
+
+
+def test_nothing_is_kept_for_gpu_work_of_a_lower_priority_though_it_came_first() -> None:
+    lab = Lab(make.joined("gpu", cpus=4, gpus=("a",)))
+    submit(lab, "gpus", 1, "jane", gpus=1)
+    submit(lab, "cpus", priority=1)
+    assert batches(lab) == {"cpus": 4}
+
+
+def test_gpu_work_of_a_higher_priority_keeps_what_it_needs_from_all_below() -> None:
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
+    busy_with(lab, 6)
+    submit(lab, "gpus", 1, "jane", cpus=4, gpus=1, priority=1)
+    submit(lab, "cpus")
+    assert batches(lab) == {}
+
+
+def test_other_nodes_keep_nothing() -> None:
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)), make.joined("plain", cpus=3))
+    busy_with(lab, 6)
+    submit(lab, "gpus", 1, "jane", cpus=4, gpus=1)
+    submit(lab, "cpus")
+    made = lab.decide()
+    assert {event.node for event in made if isinstance(event, ev.Assigned)} == {"plain"}
+
+
+def test_why_says_that_the_node_is_kept() -> None:
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
+    busy_with(lab, 6)
+    submit(lab, "cpus")
+    submit(lab, "gpus", 1, "jane", cpus=4, gpus=1)
+    (verdict,) = explain(lab.agenda, lab.batch("cpus"), 0).nodes
+    assert verdict.obstacle is Obstacle.KEPT_FOR_GPU_WORK
+
+
+def test_a_file_of_the_first_distribute_goes_first_on_a_gpu_node() -> None:
+    """It asks for the capability `gpu` and names no resources: a whole node."""
+    lab = Lab(make.joined("gpu", cpus=8, capabilities=GPU), make.joined("plain", cpus=8))
+    lab.happen(make.submitted(make.batch(40, batch="cpus"), user="bob"))
+    old = make.batch(1, batch="old", capabilities=GPU, resources=None)
+    lab.happen(make.submitted(old, user="jane"))
+    made = lab.decide()
+    at_gpu = {event.batch for event in made if isinstance(event, ev.Assigned) and event.node == "gpu"}
+    assert at_gpu == {"old"}
+
+
+def test_a_node_with_the_capability_is_kept_whole_for_work_that_wants_it_whole() -> None:
+    lab = Lab(make.joined("gpu", cpus=8, capabilities=GPU))
+    busy_with(lab, 1)
+    lab.happen(make.submitted(make.batch(40, batch="cpus"), user="bob"))
+    lab.happen(make.submitted(make.batch(1, batch="old", capabilities=GPU, resources=None), user="jane"))
+    assert batches(lab) == {}
+    lab.succeed(of("before"), "gpu")
+    assert batches(lab) == {"old": 1}
+
+
+def test_work_that_was_overdue_has_what_is_kept_for_gpu_work() -> None:
+    """So that nothing starves."""
+    lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
+    busy_with(lab, 6)
+    submit(lab, "cpus", 1)
+    submit(lab, "gpus", 1, "jane", cpus=4, gpus=1)
+    assert batches(lab) == {}
+    lab.happen(make.undrained("gpu"), apart_s=1801)
+    lab.look()
+    assert batches(lab) == {"cpus": 1}

@@ -1,0 +1,82 @@
+"""What people have used of the lab: whole numbers, the same on every machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from core_kit import Lab
+from distribute.core.specs import Resources
+from distribute.core.state import Usage
+from distribute.core.usage import HALF_LIFE_S, charge, decayed, share
+from distribute.testing import builders as make
+
+DAY_S = 86_400
+ONE_CORE = HALF_LIFE_S * 1000
+"""What a share calls one core."""
+
+
+def test_use_halves_every_day() -> None:
+    assert decayed(1 << 40, DAY_S) == pytest.approx(1 << 39, rel=1e-8)
+    assert decayed(1 << 40, 3 * DAY_S) == pytest.approx(1 << 37, rel=1e-8)
+
+
+@pytest.mark.parametrize("elapsed_s", [0, -1, -(10**12)])
+def test_no_time_and_a_clock_that_went_back_take_nothing(elapsed_s: int) -> None:
+    assert decayed(12_345, elapsed_s) == 12_345
+
+
+def test_after_a_year_nothing_is_left_and_no_number_is_too_large() -> None:
+    assert decayed(1 << 62, 1 << 25) == 0
+    assert decayed(1 << 62, 10**18) == 0
+    assert decayed(1 << 62, (1 << 25) - 1) == 0
+
+
+def test_decay_is_written_down_for_every_machine() -> None:
+    """Or two machines could disagree about one log, and their digests with them."""
+    assert [decayed(10**12, seconds) for seconds in (1, 60, 3600, 100_000)] == [
+        999_991_977_354,
+        999_518_763_164,
+        971_531_940_745,
+        448_317_459_716,
+    ]
+
+
+def test_what_is_held_is_charged_by_core_and_second() -> None:
+    usage = Usage(as_of_s=1000)
+    charge(usage, 4, 2.5, 1000.0)
+    assert (usage.core_ms, usage.as_of_s) == (10_000, 1000)
+    charge(usage, 1, 1.0, 1000.0 + DAY_S)
+    assert (usage.core_ms, usage.as_of_s) == (pytest.approx(6000, abs=5), 1000 + DAY_S)
+
+
+def test_a_clock_that_goes_back_does_not_move_the_account_back() -> None:
+    usage = Usage(core_ms=10_000, as_of_s=1000)
+    charge(usage, 1, 1.0, 10.0)
+    assert (usage.core_ms, usage.as_of_s) == (11_000, 1000)
+
+
+def test_the_largest_use_still_fits_a_snapshot() -> None:
+    usage = Usage()
+    charge(usage, 1 << 16, 1e10, 0.0)
+    charge(usage, 1 << 16, 1e300, 0.0)
+    assert usage.core_ms == 1 << 62
+
+
+def test_a_share_is_what_is_held_and_pending_and_past_use_spread_over_a_day() -> None:
+    assert share(None, 2, 0.0) == 2 * ONE_CORE
+    assert share(Usage(cores=3), 2, 0.0) == 5 * ONE_CORE
+    assert share(Usage(core_ms=4 * DAY_S * 1000, as_of_s=0), 0, DAY_S) == pytest.approx(2 * ONE_CORE, abs=9)
+
+
+def test_a_head_whose_clock_was_years_ahead_still_folds_its_log() -> None:
+    """Nobody is charged for the years between."""
+    lab = Lab(make.joined(cpus=2), make.submitted(make.batch(1, resources=Resources(cpus=2))))
+    lab.assign()
+    lab.run("job1")
+    lab.now += 3 * 365 * DAY_S
+    lab.happen(make.finished(wall_s=60.0))
+    lab.now -= 3 * 365 * DAY_S
+    lab.happen(make.submitted(make.batch(1, batch="more")))
+    held_s = 60 + 2  # and the two seconds from its assignment to its start
+    assert lab.state.usage["jane"].core_ms == pytest.approx(2 * held_s * 1000, abs=2000)
+    assert lab.assign() == {"job1": "ws1"}
