@@ -6,6 +6,7 @@ what it decided arrives at the log later, or is refused. After every step the st
 
 from collections import deque
 from collections.abc import Iterable
+from copy import deepcopy
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -60,14 +61,35 @@ class Scheduler:
         """The sequence of what arrived last; None: it was refused."""
 
     def decide(self, now: float, heard: Iterable[str]) -> list[Append]:
-        """Time has passed, and these nodes beat."""
+        """Time has passed, and these nodes beat. Who restored the state from a snapshot decides the same."""
         self.agenda.pass_time(now)
         for name in sorted(heard):
             node = self.agenda.state.nodes[name]
             has = tuple(self.agenda.state.batches[key.batch].attempt_id(key.row) for key in node.attempts)
             self.agenda.hear(Beat(node=name, incarnation=node.incarnation, load=0.0, running=has))
         self.agenda.look_for_overdue()
-        return decide(self.agenda, now, make.new_id)
+        twin = self.restored()
+        made = decide(self.agenda, now, make.new_id)
+        assert told(decide(twin, now, make.new_id)) == told(made)
+        assert (twin.reserved, twin.held_back) == (self.agenda.reserved, self.agenda.held_back)
+        return made
+
+    def restored(self) -> Agenda:
+        """An agenda of one who knows the same, made from a snapshot: nothing in it is in the same order."""
+        state = load(dump(self.agenda.state))
+        state.batches = dict(reversed(state.batches.items()))
+        state.nodes = dict(reversed(state.nodes.items()))
+        twin = Agenda(state, deepcopy(self.agenda.liveness), now=self.agenda.now)
+        for events in reversed(self.agenda.pending.of_scope.values()):
+            for event in events:
+                twin.plan(event)
+        twin.look_for_overdue()
+        return twin
+
+
+def told(made: list[Append]) -> list[tuple[dict[str, object], Guard, bool]]:
+    """What was decided, but for the ids of the new events."""
+    return [(append.event.model_dump(exclude={"id"}), append.guard, append.follows) for append in made]
 
 
 class LabMachine(RuleBasedStateMachine):

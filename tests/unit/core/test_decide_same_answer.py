@@ -6,6 +6,12 @@ import sys
 from pathlib import Path
 
 import core_kit
+from core_kit import Lab
+from distribute.core.agenda import Agenda
+from distribute.core.decide import decide
+from distribute.core.specs import Resources
+from distribute.snapshot import dump, load
+from distribute.testing import builders as make
 
 DAY = """
 import random
@@ -50,3 +56,21 @@ def test_a_days_decisions_are_the_same_in_every_process() -> None:
     answers = {told_with(seed) for seed in ("0", "1", "2")}
     assert len(answers) == 1
     assert answers.pop().count("assigned") > 30
+
+
+def told(agenda: Agenda, now: float) -> list[tuple[str, str]]:
+    return [(made.event.type, str(made.event.scope)) for made in decide(agenda, now, make.new_id)]
+
+
+def test_who_has_restored_the_state_decides_as_who_has_lived_it() -> None:
+    """Releases of two batches that came in another order than their names'."""
+    two = Resources(cpus=2)
+    lab = Lab(*(make.joined(name) for name in ("b", "a")))
+    for name in ("z", "m"):
+        lab.happen(make.submitted(make.batch(2, batch=name, resources=two)))
+    lab.assign()
+    for name in ("z", "m"):
+        lab.happen(make.kill_requested(make.batch(batch=name)))
+    restored = Agenda(load(dump(lab.state)), now=lab.now)
+    expected = [("released", f"lab/{batch}/job{job}") for batch in ("m", "z") for job in (1, 2)]
+    assert told(lab.agenda, lab.now) == told(restored, lab.now) == expected

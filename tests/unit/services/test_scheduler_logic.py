@@ -1,0 +1,251 @@
+"""What the scheduler does with events, heartbeats, refusals and time."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from types import FrameType
+
+from distribute.core import events as ev
+from distribute.core.beats import Beat
+from distribute.core.events import Event
+from distribute.core.ids import AttemptId, JobId
+from distribute.core.liveness import ABSENT_AFTER_S, CLAIM_WITHIN_S, Lease
+from distribute.core.recorded import Append, Recorded
+from distribute.core.state import State, Status
+from distribute.testing import builders as make
+from distribute_services.scheduler.logic import Scheduler
+
+
+class Office:
+    """A scheduler, the log that it reads, and a clock."""
+
+    def __init__(self, *events: Event, catch_up_to: int = 0) -> None:
+        self.now = make.EPOCH.timestamp()
+        self.written = 0
+        self.scheduler = Scheduler(
+            State(), lease=Lease(), new_id=make.new_id, now=self.now, catch_up_to=catch_up_to
+        )
+        self.read(*events)
+
+    def read(self, *events: Event) -> None:
+        """The events are in the log, and the scheduler reads them."""
+        for event in events:
+            self.written += 1
+            self.scheduler.deliver([Recorded(self.written, self.now, event)], self.now)
+
+    def decide(self) -> list[Append]:
+        return self.scheduler.decide(self.now)
+
+    def beat(self, node: str, running: Iterable[AttemptId] = ()) -> None:
+        incarnation = self.scheduler.state.nodes[node].incarnation
+        beat = Beat(node=node, incarnation=incarnation, load=0.0, running=tuple(running))
+        self.scheduler.hear(beat, self.now)
+
+    def pass_seconds(self, seconds: float, running: Iterable[AttemptId] = ()) -> list[Event]:
+        """Time passes, second by second, and ws1 beats in each. What was decided meanwhile."""
+        made: list[Event] = []
+        for _ in range(int(seconds)):
+            self.now += 1
+            self.beat("ws1", running)
+            self.scheduler.tick(self.now)
+            made += [append.event for append in self.decide()]
+        return made
+
+
+def types(made: Iterable[Append]) -> list[str]:
+    return [append.event.type for append in made]
+
+
+# --- refusals --------------------------------------------------------------------------------------
+
+
+def test_a_refused_append_waits_until_what_beat_it_is_read() -> None:
+    """To decide on the same state would be to decide the same, and to ask the broker in vain."""
+    office = Office(make.joined(), make.submitted())
+    (assigned,) = office.decide()
+    beaten_by = office.written + 1
+    office.scheduler.refused(assigned, beaten_by)
+    assert office.decide() == []
+    office.read(make.assigned("job1", "ws1"))
+    assert office.decide() == []
+    assert office.scheduler.state.batches[assigned.event.batch_id].active[0].cause != assigned.event.id  # type: ignore[union-attr]
+
+
+def test_it_is_decided_anew_once_that_is_read_if_it_still_fits() -> None:
+    office = Office(make.joined(), make.submitted())
+    (assigned,) = office.decide()
+    office.scheduler.refused(assigned, office.written + 2)
+    office.read(make.drain_requested())
+    assert office.decide() == [], "what beat it comes after this"
+    office.read(make.undrained())
+    assert types(office.decide()) == ["assigned"]
+
+
+def test_what_beat_it_may_have_been_read_before_the_refusal_came() -> None:
+    office = Office(make.joined(), make.submitted())
+    (assigned,) = office.decide()
+    office.read(make.reprioritized(3))
+    office.scheduler.refused(assigned, office.written)
+    assert types(office.decide()) == ["assigned"]
+
+
+def test_a_refusal_of_what_is_settled_already_changes_nothing() -> None:
+    office = Office(make.joined(), make.submitted(make.batch(1)))
+    (assigned,) = office.decide()
+    office.read(make.assigned("job1", "ws1"))
+    office.scheduler.refused(assigned, office.written)
+    assert office.decide() == []
+    assert not office.scheduler.agenda.pending
+
+
+def test_the_end_of_a_batch_that_was_refused_is_decided_anew_behind_what_beat_it() -> None:
+    office = Office(make.submitted(), make.kill_requested())
+    (completed,) = office.decide()
+    assert completed.event.type == "completed"
+    office.scheduler.refused(completed, office.written + 1)
+    assert office.decide() == []
+    office.read(make.reprioritized(2))
+    (again,) = office.decide()
+    assert again.event.type == "completed"
+    assert again.guard.last_seq == office.written
+
+
+def test_a_take_over_whose_release_was_refused_is_decided_anew_as_a_whole() -> None:
+    """The release and the assignment behind it are one."""
+    office = Office(make.joined(), make.submitted(), make.assigned(), make.claimed(), make.started())
+    office.pass_seconds(1, make.kept(["job1"]))
+    office.read(make.joined("ws2"))
+    for _ in range(100):
+        office.now += 1
+        office.beat("ws2")
+        office.scheduler.tick(office.now)
+        made = office.decide()
+        if any(append.event.type == "released" for append in made):
+            break
+        office.read(*(append.event for append in made))
+    *_, released, assigned = made
+    assert (released.event.type, assigned.event.type) == ("released", "assigned")
+    office.scheduler.refused(released, office.written + 1)
+    assert office.decide() == []
+    office.read(make.finished())
+    job = JobId("lab", "sweep", "job1")
+    assert job not in office.scheduler.agenda.pending
+    assert office.scheduler.state.batches[job.batch_id].status[0] == Status.SUCCEEDED
+    assert types(office.decide()) == ["completed"]
+
+
+# --- catching up -----------------------------------------------------------------------------------
+
+
+def test_it_decides_nothing_before_it_has_read_the_log_to_its_end() -> None:
+    office = Office(make.joined(), make.submitted(), catch_up_to=3)
+    assert office.decide() == []
+    office.read(make.undrained())
+    assert types(office.decide()) == ["assigned"]
+
+
+def test_what_is_delivered_again_changes_nothing() -> None:
+    office = Office(make.joined(), make.submitted())
+    office.scheduler.deliver([Recorded(1, office.now, make.left())], office.now)
+    assert office.scheduler.state.nodes["ws1"].presence == "here"
+
+
+# --- what nodes say of themselves ------------------------------------------------------------------
+
+
+def running_job() -> Office:
+    office = Office(make.joined(), make.submitted())
+    office.read(*(append.event for append in office.decide()))
+    office.read(make.claimed(), make.started())
+    return office
+
+
+def test_a_job_that_its_nodes_beats_do_not_name_for_a_minute_is_released() -> None:
+    office = running_job()
+    assert office.pass_seconds(ABSENT_AFTER_S) == []
+    (released,) = office.pass_seconds(1)
+    assert isinstance(released, ev.Released)
+    assert (released.node, released.reason) == ("ws1", "not_there")
+
+
+def test_one_beat_that_names_it_is_enough() -> None:
+    office = running_job()
+    assert office.pass_seconds(ABSENT_AFTER_S - 1) == []
+    assert office.pass_seconds(1, make.kept(["job1"])) == []
+    assert office.pass_seconds(ABSENT_AFTER_S - 1) == []
+
+
+def test_another_attempt_at_the_same_job_is_not_that_one() -> None:
+    office = running_job()
+    earlier = [AttemptId("lab", "sweep", "job1", 7)]
+    assert [event.type for event in office.pass_seconds(ABSENT_AFTER_S + 1, earlier)] == ["released"]
+
+
+def test_a_job_that_is_not_claimed_for_a_minute_is_released() -> None:
+    office = Office(make.joined(), make.submitted())
+    office.read(*(append.event for append in office.decide()))
+    assert office.pass_seconds(CLAIM_WITHIN_S - 1) == []
+    (released,) = office.pass_seconds(1)
+    assert isinstance(released, ev.Released)
+    assert (released.node, released.reason) == ("ws1", "unclaimed")
+
+
+def test_a_job_that_waits_for_its_claim_is_not_missed_in_beats() -> None:
+    """The assignment may be on its way."""
+    office = Office(make.joined(), make.submitted())
+    office.read(*(append.event for append in office.decide()))
+    assert office.pass_seconds(CLAIM_WITHIN_S - 1) == []
+    office.read(make.claimed())
+    assert office.pass_seconds(ABSENT_AFTER_S - 1) == []
+
+
+def test_time_in_which_the_scheduler_was_deaf_counts_against_nobody() -> None:
+    office = running_job()
+    office.pass_seconds(50)
+    office.now += 3600
+    office.scheduler.was_deaf(office.now)
+    assert office.pass_seconds(ABSENT_AFTER_S) == []
+
+
+def test_a_beat_of_an_earlier_incarnation_says_nothing() -> None:
+    office = running_job()
+    office.read(make.joined(incarnation="new", keeps=make.kept(["job1"])))
+    old = Beat(node="ws1", incarnation="old", load=0.0)
+    for _ in range(120):
+        office.now += 1
+        office.scheduler.hear(old, office.now)
+        office.scheduler.tick(office.now)
+    assert types(office.decide()) == ["lost"]
+
+
+# --- bounds ----------------------------------------------------------------------------------------
+
+
+def calls_for(jobs: int) -> int:
+    """How many calls of the core's functions it takes until so many jobs of one batch have failed fast."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and "/core/" in frame.f_code.co_filename
+
+    office = Office(make.joined(cpus=1), make.joined("ws2", cpus=1), make.submitted(make.batch(jobs)))
+    sys.setprofile(count)
+    try:
+        while made := office.decide():
+            office.read(*(append.event for append in made))
+            for event in (append.event for append in made):
+                if isinstance(event, ev.Assigned):
+                    at = (event.job, event.node, event.attempt)
+                    office.read(make.claimed(*at), make.finished(*at, succeeded=False, wall_s=0.01))
+                    office.read(make.job_archived(*at))
+    finally:
+        sys.setprofile(None)
+    (batch,) = office.scheduler.state.batches.values()
+    assert batch.end == "failed"
+    return calls
+
+
+def test_the_cost_of_failures_grows_no_faster_than_they_do() -> None:
+    assert calls_for(320) < 2.5 * calls_for(160)
