@@ -12,6 +12,9 @@ from distribute.core.liveness import Lease, Liveness
 from distribute.core.recorded import Append, Recorded
 from distribute.core.state import State
 
+MOST_AT_ONCE = 200
+"""Events decided on in one turn of the event loop, and appended: 30 ms where a thousand nodes are idle."""
+
 
 class Scheduler:
     """The state, what is pending, and who is alive. `now` is in seconds since 1970, by this process's clock.
@@ -65,8 +68,8 @@ class Scheduler:
         self.agenda.tick(now)
 
     def decide(self, now: float) -> list[Append]:
-        """What to append now."""
-        return decide(self.agenda, now, self._new_id) if self.caught_up else []
+        """What to append now. If that is `MOST_AT_ONCE` or more, decide again soon."""
+        return decide(self.agenda, now, self._new_id, most=MOST_AT_ONCE) if self.caught_up else []
 
     def refused(self, append: Append, beaten_by: int) -> None:
         """An append lost its race to the event at this sequence, which comes by the log, or has come."""

@@ -16,7 +16,7 @@ from distribute.ports import Cluster
 from distribute.restoring import SNAPSHOT, restore
 from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped
 from distribute.snapshot_writer import SnapshotWriter
-from distribute_services.scheduler.logic import Scheduler
+from distribute_services.scheduler.logic import MOST_AT_ONCE, Scheduler
 from distribute_services.scheduler.queries import answer_queries
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class SchedulerService:
             if scheduler.state.misfits != misfits:
                 misfits = scheduler.state.misfits
                 log.warning("an event did not fit: %s", scheduler.state.last_misfit)
-            self._decide()
+            await self._decide()
             if scheduler.state.seq >= self._snapshot_due_seq:
                 self._begin_save()
 
@@ -125,7 +125,7 @@ class SchedulerService:
             await asyncio.sleep(LOOK_EVERY_S)
             if self._cluster.connected:
                 self._scheduler.tick(self._clock())
-                self._decide()
+                await self._decide()
 
     async def _answer(self) -> None:
         """Answer queries, but not from the past: while it catches up, who asks folds the log himself."""
@@ -133,14 +133,20 @@ class SchedulerService:
         async with answer_queries(self._cluster, self._scheduler):
             await self._failure.raised()
 
-    def _decide(self) -> None:
-        before: asyncio.Future[int] | None = None
-        for append in self._scheduler.decide(self._clock()):
-            if append.follows:
-                assert before is not None, "an append that follows has one before it"
-                before.add_done_callback(partial(self._append_behind, append))
-            else:
-                before = self._append(append)
+    async def _decide(self) -> None:
+        """Decide and append, in turns that are short however much there is to do."""
+        while True:
+            before: asyncio.Future[int] | None = None
+            made = self._scheduler.decide(self._clock())
+            for append in made:
+                if append.follows:
+                    assert before is not None, "an append that follows has one before it"
+                    before.add_done_callback(partial(self._append_behind, append))
+                else:
+                    before = self._append(append)
+            if len(made) < MOST_AT_ONCE:
+                return
+            await asyncio.sleep(0)
 
     def _append(self, append: Append) -> asyncio.Future[int]:
         future = self._cluster.log.append(append.event, append.guard)

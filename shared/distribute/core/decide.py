@@ -29,16 +29,18 @@ from distribute.core.trials import (
 BUILD_FAILED = "the build failed on every node that could run it"
 
 
-def decide(agenda: Agenda, now: float, new_id: Callable[[], str]) -> list[Append]:
+def decide(agenda: Agenda, now: float, new_id: Callable[[], str], *, most: int | None = None) -> list[Append]:
     """What the scheduler appends next.
 
     Args:
         agenda: the state, what was decided before and has not come back from the log yet, and who is silent.
         now: seconds since 1970.
         new_id: makes the id of an event.
+        most: no further job is given away once so many events are decided on. Then decide again: there may be
+            more to do.
     """
     agenda.pass_time(now)
-    decisions = Decisions(agenda, new_id)
+    decisions = Decisions(agenda, new_id, most)
     _give_up_nodes(decisions)
     _try_suspects(decisions)
     _release(decisions)

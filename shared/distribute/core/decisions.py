@@ -24,11 +24,17 @@ class Stamp(TypedDict):
 class Decisions:
     """What was decided so far, each planned in the agenda at once."""
 
-    def __init__(self, agenda: Agenda, new_id: Callable[[], str]) -> None:
+    def __init__(self, agenda: Agenda, new_id: Callable[[], str], most: int | None = None) -> None:
         self.agenda = agenda
+        self._most = most
         self.made: list[Append] = []
         self._new_id = new_id
         self._time = time_of(agenda.now)
+
+    @property
+    def is_full(self) -> bool:
+        """Are there as many as are wanted at once? What else could be decided is left to the next call."""
+        return self._most is not None and len(self.made) >= self._most
 
     def stamp(self, because_of: str | None = None) -> Stamp:
         """The stamp of a new event. `because_of`: the id of its cause; by default, the last event folded."""

@@ -35,12 +35,12 @@ class Choice(NamedTuple):
 
 
 def place_jobs(decisions: Decisions) -> None:
-    """Give jobs away until nothing that waits can be placed."""
+    """Give jobs away until nothing that waits can be placed, or the decisions are full."""
     is_done = False
-    while not is_done:
+    while not is_done and not decisions.is_full:
         this_round = _Round(decisions)
         is_done = this_round.run()
-    decisions.agenda.reserved = this_round.reserved
+        decisions.agenda.reserved = this_round.reserved
 
 
 class _Round:
@@ -79,7 +79,7 @@ class _Round:
                 continue
             ranking = [rank(queue) for queue in agenda.queues.by_priority[self._priority].values()]
             heapq.heapify(ranking)
-            while ranking and self._has_room():
+            while ranking and self._has_room() and not self._decisions.is_full:
                 _, _, queue = heapq.heappop(ranking)
                 placed = self._serve(queue)
                 if placed is None:
