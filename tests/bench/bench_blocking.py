@@ -58,7 +58,7 @@ async def _measure(elsewhere: ProcessPoolExecutor) -> list[Figure]:
     writer, state = SnapshotWriter(), _million()
     async with watched() as turns:
         await writer.write(state)
-    return [*figures, _figure(f"scheduler: a snapshot of {SNAPSHOT_BATCHES * JOBS:,} jobs", turns)]
+    return [*figures, *_figures(f"scheduler: a snapshot of {SNAPSHOT_BATCHES * JOBS:,} jobs", turns)]
 
 
 async def _measure_scheduler(
@@ -79,12 +79,12 @@ async def _measure_scheduler(
     async with watched() as turns:
         await _elsewhere(elsewhere, submit, address)
         batch = await folded
-    figures = [_figure("scheduler: a submission", turns)]
+    figures = _figures("scheduler: a submission", turns)
     _end_all(batch)
     for verb, asked in (("status", {}), ("batch", batch.id._asdict())):
         async with watched() as turns:
             await _elsewhere(elsewhere, ask, address, verb, orjson.dumps(asked))
-        figures.append(_figure(f"scheduler: the answer to {verb!r}", turns))
+        figures += _figures(f"scheduler: the answer to {verb!r}", turns)
     stop.set()
     await running
     return figures
@@ -98,7 +98,7 @@ async def _measure_node(elsewhere: ProcessPoolExecutor, address: Address, cluste
         raise AssertionError(f"the node has read {len(found)} jobs")
     held_mb = await asyncio.get_running_loop().run_in_executor(elsewhere, memory_mb, address)
     return [
-        _figure("node: a submission", turns),
+        *_figures("node: a submission", turns),
         Figure("node: memory of a submission", held_mb, "MB", MEMORY_TARGET_MB),
     ]
 
@@ -116,8 +116,11 @@ async def _memory_mb(address: Address) -> float:
         return _rss_mb() - before
 
 
-def _figure(name: str, turns: Turns) -> Figure:
-    return Figure(name, turns.longest_ms, "ms", TARGET_MS)
+def _figures(name: str, turns: Turns) -> list[Figure]:
+    return [
+        Figure(f"{name}: processor time", turns.busy_ms, "ms", TARGET_MS),
+        Figure(f"{name}: time", turns.longest_ms, "ms"),
+    ]
 
 
 async def _elsewhere(elsewhere: ProcessPoolExecutor, function: Callable[..., object], *args: object) -> None:

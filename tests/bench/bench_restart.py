@@ -39,15 +39,13 @@ def run() -> list[Figure]:
 
 async def _measure() -> list[Figure]:
     async with empty_cluster() as (broker, cluster):
-        state, old = State(), b""
+        old_seq = 0
         for number, piece in enumerate(lab(BATCHES, JOBS)):
             await fill(cluster, piece)
-            for recorded in piece:
-                apply(state, recorded)
             if number == SNAPSHOT_BATCHES:
-                old, old_seq = dump(state), state.seq
-        new, last = dump(state), state.seq
-        del state
+                old_seq = piece[-1].seq
+        last = piece[-1].seq
+        old, new = await _snapshot(cluster, old_seq), await _snapshot(cluster, last)
         server = broker.address.urls[0]
         from_new = [await _restart(cluster, server, new) for _ in range(TRIES)]
         from_old = [await _restart(cluster, server, old) for _ in range(TRIES)]
@@ -57,6 +55,17 @@ async def _measure() -> list[Figure]:
         Figure(f"restart at {last:,} events", min(from_new), "s", TARGET_S, floor),
         Figure(f"restart, {tail}", min(from_old), "s", TARGET_S, floor),
     ]
+
+
+async def _snapshot(cluster: Cluster, at: int) -> bytes:
+    """The snapshot at a sequence, of the events as the log has them: any other is of another log."""
+    state = State()
+    async for records in cluster.log.follow(after=0, until=at):
+        for recorded in records:
+            apply(state, recorded)
+    if state.misfits or state.seq != at:
+        raise AssertionError(f"folded up to {state.seq} of {at}: {state.last_misfit}")
+    return dump(state)
 
 
 async def _restart(cluster: Cluster, server: str, snapshot: bytes) -> float:

@@ -10,6 +10,7 @@ from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.decide import decide
 from distribute.core.events import Event
+from distribute.core.liveness import Lease, Liveness
 from distribute.core.recorded import Append
 from distribute.core.specs import Resources
 from distribute.core.state import JobKey, State
@@ -17,13 +18,15 @@ from distribute.core.state import JobKey, State
 from .streams import GIB, SECOND_OF_START, Writer, sweep
 
 USERS = 40
+NEVER_SILENT = Lease(out_of_touch_s=1e9, lost_after_s=1e9)
 
 
 class Lab:
     """A scheduler's agenda, with a log that gives back at once what is decided."""
 
     def __init__(self) -> None:
-        self.agenda = Agenda(State())
+        liveness = Liveness(NEVER_SILENT, SECOND_OF_START)  # nobody beats here
+        self.agenda = Agenda(State(), liveness, now=SECOND_OF_START)
         self.writer = Writer()
         self.random = random.Random(2)
 
@@ -39,6 +42,7 @@ class Lab:
                     **self.writer.stamp(name),
                     node=name,
                     incarnation="1",
+                    boot_id="1",
                     capabilities=frozenset({"python"}),
                     cpus=cpus[number % len(cpus)],
                     memory_bytes=64 * GIB,
@@ -62,7 +66,7 @@ class Lab:
         ids = iter(range(1_000_000))
         now = SECOND_OF_START + self.writer.seq / 1000
         since = process_time_ns()
-        made = decide(self.agenda, now, {}, lambda: f"{next(ids)}")
+        made = decide(self.agenda, now, lambda: f"{next(ids)}")
         return made, (process_time_ns() - since) / 1e3
 
     def run(self, made: Iterable[Append]) -> None:

@@ -66,6 +66,7 @@ def nodes(writer: Writer) -> Iterator[Recorded]:
                 **writer.stamp(name),
                 node=name,
                 incarnation=ulid(number, bytes(10)),
+                boot_id="1",
                 capabilities=frozenset({"python", "gfortran"}),
                 cpus=NODE_CPUS,
                 memory_bytes=16 * GIB,

@@ -11,9 +11,13 @@ EVERY_S = 0.005
 
 
 class Turns:
-    """The longest turn of the loop so far, in milliseconds: how late a task was that sleeps for `EVERY_S`."""
+    """The longest turn of the loop so far, in milliseconds: how late a task was that sleeps for `EVERY_S`.
+
+    `busy_ms` counts only the processor time of the loop's thread, whatever else keeps the machine busy.
+    """
 
     longest_ms = 0.0
+    busy_ms = 0.0
 
 
 @asynccontextmanager
@@ -23,8 +27,9 @@ async def watched() -> AsyncIterator[Turns]:
 
     async def watch() -> None:
         while True:
-            since = time.perf_counter()
+            since, used = time.perf_counter(), time.thread_time()
             await asyncio.sleep(EVERY_S)
+            turns.busy_ms = max(turns.busy_ms, 1e3 * (time.thread_time() - used))
             turns.longest_ms = max(turns.longest_ms, 1e3 * (time.perf_counter() - since - EVERY_S))
 
     watching = asyncio.create_task(watch())

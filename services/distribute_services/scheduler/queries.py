@@ -78,7 +78,9 @@ def _with_list(head: Json, name: str, slices: Iterable[list[Json]], tail: Json) 
         separator = b","
         yield
     parts += (b"]", b"," if tail else b"", orjson.dumps(tail)[1:])
-    return b"".join(parts)  # once, for it may be 30 MB
+    body = b"".join(parts)
+    yield  # it may be 30 MB, and to free the parts takes as long as to join them
+    return body
 
 
 def _batch_id(asked: Json) -> BatchId:
