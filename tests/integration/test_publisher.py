@@ -356,3 +356,15 @@ async def test_names_of_all_kinds_are_scopes_of_their_own(cluster: Cluster) -> N
         assert last is not None
         assert last.event.scope == scope
     assert await cluster.log.last(BatchId("lab", "s.*")) is None
+
+
+async def test_of_too_many_that_wait_the_last_fails_at_once(
+    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "MAX_WAITING", 2)
+    monkeypatch.setattr(publishing, "MAX_IN_FLIGHT", 1)
+    events = [builders.submitted(builders.batch(batch=f"b{number}")) for number in range(4)]
+    futures = [cluster.log.append(event, Guard(0)) for event in events]
+    with pytest.raises(Unreachable, match="2 messages wait for the broker already"):
+        await futures[3]
+    assert [await future for future in futures[:3]] == [1, 2, 3]

@@ -15,6 +15,9 @@ from distribute.core.state import State
 MOST_AT_ONCE = 200
 """Events decided on in one turn of the event loop, and appended: 30 ms where a thousand nodes are idle."""
 
+MAX_UNKNOWN = 1000
+"""Nodes that have not joined and whose last heartbeats are kept. Those of more are dropped."""
+
 
 class Scheduler:
     """The state, what is pending, and who is alive. `now` is in seconds since 1970, by this process's clock.
@@ -53,6 +56,8 @@ class Scheduler:
     def hear(self, beat: Beat, now: float) -> None:
         """A node beat. One of an earlier incarnation than the one that joined last says nothing."""
         node = self.state.nodes.get(beat.node)
+        if node is None and len(self.beats) >= len(self.state.nodes) + MAX_UNKNOWN:
+            return
         if node is None or node.incarnation == beat.incarnation:
             self.beats[beat.node] = beat
             self.agenda.pass_time(now)

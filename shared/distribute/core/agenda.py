@@ -81,6 +81,8 @@ class Agenda:
                 self._touch_build(event)
             case ev.NodeEvent():
                 self._touch_node(event.node)
+                if event.node not in self.state.nodes:
+                    self.liveness.forget_node(event.node)
                 if event.type in {"joined", "left", "lost", "forgotten"}:
                     self._recheck_failed_builds()
             case _:
@@ -91,9 +93,9 @@ class Agenda:
     def hear(self, beat: Beat) -> None:
         """A node beat."""
         node = self.state.nodes.get(beat.node)
-        self.liveness.heard(beat.node, self.now)
         if node is None:
             return
+        self.liveness.heard(beat.node, self.now)
         if node.name in self.silent:
             self._touch_node(node.name)
         claimed = [

@@ -59,6 +59,10 @@ class Liveness:
         """The node gave a sign of life."""
         self._heard[node] = now
 
+    def forget_node(self, node: str) -> None:
+        """A person had the node forgotten."""
+        self._heard.pop(node, None)
+
     def heard_at(self, node: str) -> float | None:
         """When the node gave its last sign of life; None: never, as far as this listener knows."""
         return self._heard.get(node)

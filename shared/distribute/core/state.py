@@ -100,7 +100,7 @@ class Outcomes:
     `node` indexes `BatchState.node_names`; times in seconds since 1970, durations in seconds.
     """
 
-    node: array[int] = field(default_factory=lambda: array("H"))
+    node: array[int] = field(default_factory=lambda: array("I"))
     exit_code: array[int] = field(default_factory=lambda: array("h"))
     signal: array[int] = field(default_factory=lambda: array("B"))
     started_at: array[float] = field(default_factory=_doubles)

@@ -19,6 +19,9 @@ from distribute.nats.stream.subjects import ALL_BEATS, beat_subject
 
 _log = logging.getLogger(__name__)
 
+MAX_WAITING = 10_000
+"""Nodes whose last heartbeats wait for their reader. Those of more are dropped: they beat again soon."""
+
 
 class JetStreamBeats:
     """The last heartbeat of each node."""
@@ -49,7 +52,8 @@ class JetStreamBeats:
         wake = asyncio.Event()
 
         def receive(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
-            arrived[subject] = payload
+            if subject in arrived or len(arrived) < MAX_WAITING:
+                arrived[subject] = payload
             wake.set()
 
         end = self._connection.tap(ALL_BEATS, receive)

@@ -27,6 +27,9 @@ MAX_IN_FLIGHT = 256
 """The broker stores all that has come before it answers any of it, or delivers it: on a disk that takes 10 ms
 to sync, thousands would wait for their answers until they are sent again, and the first job for the last.
 Measured: 64 messages reach the disk's rate, 256 most of the rate without syncing."""
+MAX_WAITING = 100_000
+"""Messages that wait until others are answered. One more fails at once with `Unreachable`: its author ends,
+and begins anew from what is in the log."""
 MAX_IN_FLIGHT_BYTES = 32 << 20
 
 _MAX_ANSWER_TIMEOUT_S = 120.0
@@ -83,11 +86,15 @@ class Publisher:
         A payload over the broker's limit is stored in parts, whole or not at all; the sequence is that
         of the last. `fields` are more headers. A broker that has no room is waited for, or, where
         `patient` is false, makes the future raise `StorageFull`. Else it raises `Conflict` where the
-        guard does not hold, `Refused` where the broker will never take the message.
+        guard does not hold, `Refused` where the broker will never take the message, and `Unreachable` where
+        more than `MAX_WAITING` wait.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self._closed:
             future.set_exception(Unreachable("the connection was closed before this could be sent"))
+            return future
+        if len(self._waiting) >= MAX_WAITING:
+            future.set_exception(Unreachable(f"{len(self._waiting)} messages wait for the broker already"))
             return future
         entry = Outgoing(subject, payload, message_id, guard, fields, patient, future)
         self._waiting.append(entry)
