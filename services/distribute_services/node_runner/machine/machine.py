@@ -173,10 +173,16 @@ class RunnerMachine(Course):
         return self._stop(attempt) if attempt is not None and attempt.number == event.attempt else []
 
     def _batch_over(self, batch: BatchId) -> list[Instruction]:
-        """What is here of the batch was given away before, unless its last word is on its way."""
-        on_its_way = {attempt for attempt in self._of(batch) if attempt.phase is Phase.REPORTING}
-        left = [attempt for attempt in self._of(batch) if attempt not in on_its_way or attempt.is_detached]
-        return [*self._stop_all(left), *self._builds.forget(batch)]
+        """The log says that a batch is over.
+
+        No batch ends while an attempt runs here that the log knows: that is released first, so the fold refuses
+        a `completed` that comes before. An attempt that the log lost with its end is released by nobody.
+        """
+        lost = [attempt for attempt in self._of(batch) if attempt.is_detached]
+        runs = [attempt for attempt in self._of(batch) if not attempt.is_detached]
+        if any(attempt.phase is not Phase.REPORTING for attempt in runs):
+            return self._stop_all(lost)
+        return [*self._stop_all(lost), *self._builds.forget(batch)]
 
 
 def _will_be_reported(attempt: Attempt) -> bool:
