@@ -175,7 +175,8 @@ class RunnerMachine(Course):
     def _batch_over(self, batch: BatchId) -> list[Instruction]:
         """The log says that a batch is over.
 
-        No batch ends while an attempt runs here that the log knows: that is released first, so the fold refuses
+        No batch ends while an attempt runs here that the log knows: that is released first, so the fold
+        refuses
         a `completed` that comes before. An attempt that the log lost with its end is released by nobody.
         """
         lost = [attempt for attempt in self._of(batch) if attempt.is_detached]
