@@ -57,7 +57,7 @@ async def test_concurrent_requests_fetch_once(
     assert store.fetched == [file.sha256]
 
 
-async def test_a_caller_that_gives_up_does_not_take_it_from_the_others(
+async def test_a_cancelled_caller_does_not_cancel_the_fetch_of_others(
     cache: InputCache, store: CountingStore, add_input: AddInput
 ) -> None:
     file = await add_input(b"shared")
@@ -103,7 +103,7 @@ async def test_damage_is_found_and_mended(
     assert store.fetched == [file.sha256, file.sha256]
 
 
-async def test_what_was_not_used_for_longest_goes_first(
+async def test_the_least_recently_used_file_is_evicted_first(
     tmp_path: Path, store: CountingStore, add_input: AddInput
 ) -> None:
     cache = InputCache(tmp_path / "cache", store, max_bytes=100 * KIB)
@@ -127,7 +127,9 @@ async def test_order_of_use_survives_a_restart(
     assert in_cache(tmp_path) == {files[n].sha256 for n in (0, 2)}
 
 
-async def test_what_is_leased_stays(tmp_path: Path, store: CountingStore, add_input: AddInput) -> None:
+async def test_a_leased_file_is_not_evicted(
+    tmp_path: Path, store: CountingStore, add_input: AddInput
+) -> None:
     cache = InputCache(tmp_path / "cache", store, max_bytes=50 * KIB)
     used, wanted = [await add_input(os.urandom(40 * KIB)) for _ in range(2)]
     async with cache.lease([used]) as paths:
@@ -154,7 +156,7 @@ async def test_cost_of_a_lease_in_a_large_cache(
     assert (time.process_time() - begun) / count < 0.4e-3
 
 
-async def test_what_the_store_does_not_have(cache: InputCache, add_input: AddInput) -> None:
+async def test_an_input_that_the_store_lacks_is_an_error(cache: InputCache, add_input: AddInput) -> None:
     with pytest.raises(IntegrityError, match="not in the store"):
         await cache.get("0" * 64, 1)
     file = await add_input(b"content")
@@ -163,12 +165,12 @@ async def test_what_the_store_does_not_have(cache: InputCache, add_input: AddInp
     assert await get(cache, file) == b"content"
 
 
-async def test_what_is_no_digest_never_becomes_a_path(cache: InputCache) -> None:
+async def test_only_digests_become_paths(cache: InputCache) -> None:
     with pytest.raises(ValueError, match="no SHA-256 digest"):
         await cache.get("../" * 20 + "etc/passwd", 1)
 
 
-async def test_a_full_disk_takes_the_room_of_what_is_not_used(
+async def test_a_full_disk_evicts_unused_files(
     tmp_path: Path, store: CountingStore, add_input: AddInput
 ) -> None:
     old, new, huge = [await add_input(os.urandom(size << 20)) for size in (3, 2, 5)]

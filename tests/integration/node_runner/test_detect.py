@@ -54,7 +54,7 @@ async def test_affinity_counts() -> None:
         os.sched_setaffinity(0, before)
 
 
-async def test_what_is_given_is_taken(programs: Path) -> None:
+async def test_options_replace_what_is_detected(programs: Path) -> None:
     found = await detect(cpus=64, memory_bytes=1 << 40, gpus=("A100",), capabilities=frozenset({"matlab"}))
     assert (found.cpus, found.memory_bytes, found.gpus) == (64, 1 << 40, ("A100",))
     assert found.capabilities == {"matlab", "gpu"}
@@ -72,7 +72,7 @@ async def test_programs(programs: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["echo no devices were found >&2; exit 9", "exec /bin/sleep 60"])
-async def test_a_broken_driver_is_said(
+async def test_a_broken_driver_is_logged(
     programs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, script: str
 ) -> None:
     monkeypatch.setattr(detect_module, "ASK_TIMEOUT_S", 0.2)

@@ -132,7 +132,7 @@ async def test_memory_that_the_runner_hides_is_not_made_up(tmp_path: Path) -> No
     assert ended.max_rss_bytes == 0
 
 
-async def test_exit_is_told_also_without_pidfd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_exit_is_reported_without_pidfd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(pid: int, flags: int = 0) -> int:
         raise OSError(38, "Function not implemented")
 
@@ -162,11 +162,11 @@ async def test_files_that_are_no_programs(tmp_path: Path) -> None:
     assert "is a folder" in refusal(tmp_path, str(tmp_path))
 
 
-async def test_too_much_to_say(tmp_path: Path) -> None:
+async def test_arguments_too_long_for_the_kernel(tmp_path: Path) -> None:
     assert "too long" in refusal(tmp_path, "true", "x" * (3 << 20))
 
 
-async def test_what_can_not_be_said_at_all(tmp_path: Path) -> None:
+async def test_arguments_that_are_not_valid(tmp_path: Path) -> None:
     assert "not valid" in refusal(tmp_path, "true", "a\0b")
     assert "not valid" in refusal(tmp_path, "true", env=ENV | {"a=b": "c"})
 

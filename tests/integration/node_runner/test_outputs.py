@@ -85,7 +85,7 @@ def paths(manifest: Manifest) -> set[str]:
     return {entry.path for entry in manifest.entries}
 
 
-async def test_nothing_costs_nothing(left: Left) -> None:
+async def test_a_job_that_left_nothing_sends_nothing(left: Left) -> None:
     assert await left.collect() is NOTHING
     assert paths(await left.manifest()) == {"stdout.txt"}
     begun, count = time.process_time(), 300
@@ -195,7 +195,7 @@ async def test_a_jobs_own_stdout_txt(left: Left) -> None:
     assert manifest.left_out == ("stdout.txt: the captured output has this name; use another one",)
 
 
-async def test_files_a_job_closed_to_itself_are_read(left: Left) -> None:
+async def test_files_that_a_job_locked_are_read(left: Left) -> None:
     (left.save / "closed").mkdir()
     (left.save / "closed" / "file").write_text("content")
     (left.save / "closed" / "file").chmod(0)
@@ -254,7 +254,7 @@ async def test_a_file_that_changes_meanwhile_is_left_out(tmp_path: Path) -> None
     assert manifest.left_out == ("large: changed while it was read",)
 
 
-async def test_results_where_a_link_of_the_jobs_leads(left: Left) -> None:
+async def test_results_behind_a_link_that_the_job_made(left: Left) -> None:
     """As of one that made another folder of them; files elsewhere are not its own, whatever it links to."""
     (left.save.parent / "run7").mkdir()
     (left.save.parent / "run7" / "result").write_text("42")
@@ -264,7 +264,7 @@ async def test_results_where_a_link_of_the_jobs_leads(left: Left) -> None:
 
 
 @pytest.mark.parametrize("target", ["/usr/share", "../..", "."])
-async def test_no_folder_that_is_not_the_jobs(left: Left, target: str) -> None:
+async def test_a_link_out_of_the_jobs_folder_is_not_followed(left: Left, target: str) -> None:
     left.save.rmdir()
     left.save.symlink_to(target)
     manifest = await left.manifest()
@@ -282,7 +282,7 @@ async def test_cost_of_many_tiny_files(left: Left, tmp_path: Path) -> None:
     assert time.process_time() - begun < 4
 
 
-async def test_a_full_store_is_said(left: Left) -> None:
+async def test_a_full_store_is_reported(left: Left) -> None:
     class Full(FileStore):
         async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
             raise StorageFull("the broker has no room")

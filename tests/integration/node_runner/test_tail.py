@@ -86,7 +86,7 @@ async def test_nothing_happens_when_nothing_runs(stdout: Path) -> None:
     assert open_files() == files
 
 
-async def test_a_flood_is_cut_short_and_that_is_said(stdout: Path) -> None:
+async def test_a_flood_is_cut_short_with_a_note(stdout: Path) -> None:
     live = Recorder()
     tail = Tail(live, interval_s=10)
     tail.add(JOB, 1, stdout)

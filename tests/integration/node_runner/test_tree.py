@@ -126,7 +126,7 @@ async def test_sigkill_after_the_grace_period(tmp_path: Path) -> None:
     assert (await trees.wait(tree)).signal == signal.SIGKILL
 
 
-async def test_sigkill_after_the_grace_period_where_the_one_who_waits_is_cancelled(tmp_path: Path) -> None:
+async def test_sigkill_after_the_grace_period_if_the_waiting_task_is_cancelled(tmp_path: Path) -> None:
     """As a build is, with its batch. Before Python 3.11.3 `asyncio.timeout` fails there."""
     trees = Trees()
     tree = begin(trees, tmp_path, "sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done")
@@ -266,7 +266,7 @@ async def test_cost_of_a_start_and_an_end(tmp_path: Path) -> None:
     assert a_job_us < 4000
 
 
-async def test_helpers_that_asyncio_reaps_are_none_of_its_business() -> None:
+async def test_helpers_that_asyncio_reaps_are_left_alone() -> None:
     """Up to Python 3.11 a thread reaps them, while orphans are being looked for."""
     trees = Trees()
     for _ in range(1000):

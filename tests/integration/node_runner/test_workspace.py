@@ -236,7 +236,7 @@ async def test_a_missing_input_leaves_no_half_made_workspace(tmp_path: Path, wor
     assert list((tmp_path / "work").iterdir()) == []
 
 
-async def test_a_full_disk_is_said_and_gives_its_room_back(
+async def test_a_full_disk_is_an_error_and_frees_its_room(
     tmp_path: Path, store: FileStore, add_input: AddInput
 ) -> None:
     spec = command_batch(files=(await add_input(os.urandom(3 << 20)),))
