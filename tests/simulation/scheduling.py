@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .truth import Truth
     from .world import World
 
-LEASE = Lease()
+LEASE = Lease(patience_growth=2.0, longest_patience_s=300.0)
+"""Patience grows fast, since the jobs of this world are short."""
 SNAPSHOT_EVERY_EVENTS = 40
 CHECK_AGENDA_EVERY = 20
 

@@ -14,8 +14,10 @@ from distribute.core.agenda import Agenda
 from distribute.core.errors import Conflict
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
+from distribute.core.liveness import Lease
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.state import Attempt, BatchState, State, Status
+from distribute.sim.log import SimulatedLog, _Follower
 from distribute.sim.network import Broker, Weather
 from distribute.sim.store import SimulatedStore
 from distribute.snapshot import load
@@ -115,6 +117,11 @@ def test_a_client_that_takes_no_conflict_for_an_answer() -> None:
     finds("has it|was claimed already", log=InsistentLog)
 
 
+def test_a_reader_that_does_not_see_that_the_log_lost_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Follower, "_look_and_wake", _Follower.wake)
+    finds("still not done|waited for", log=SimulatedLog)
+
+
 # --- the node-runner -------------------------------------------------------------------------------
 
 
@@ -172,7 +179,44 @@ class DeafMachine(RunnerMachine):
 
 
 def test_a_node_that_does_not_come_back_after_it_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    finds_of_machine("still not done", DeafMachine, monkeypatch)
+    finds_of_machine("runs, and is not there", DeafMachine, monkeypatch)
+
+
+class TimidMachine(RunnerMachine):
+    """Stops its jobs when it hears that it was given up for lost."""
+
+    def deliver(self, recorded: Recorded) -> list[Instruction]:
+        stops = self._stop_all(list(self.attempts.values())) if recorded.event.type == "lost" else []
+        return [*stops, *super().deliver(recorded)]
+
+
+def test_a_node_that_stops_its_jobs_when_it_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("which nobody took from it", TimidMachine, monkeypatch)
+
+
+class OffendedMachine(RunnerMachine):
+    """Takes a refused guard for a release, whoever wrote what is there."""
+
+    def _refused(self, attempt: attempts.Attempt, last_seq: int) -> list[Instruction]:
+        return self._stop(attempt)
+
+
+def test_a_node_that_takes_a_conflict_for_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimulatedLog, "_settle", settle_without_passing_garbage)
+    finds_of_machine("which nobody took from it", OffendedMachine, monkeypatch)
+
+
+async def settle_without_passing_garbage(self: SimulatedLog, entry: Any) -> None:
+    """As the client did when a guard did not pass garbage by."""
+    scope, stored = guard_scope(entry.event), self._broker.stored
+    found_seq = await self._link.ask(lambda: stored.last_seq_of(scope))
+    first = await self._link.ask(lambda: stored.first_of(scope, entry.guard.behind))
+    if entry.guard.holds(found_seq):
+        self._again(entry, found_seq)
+    elif first is not None and first.event.id == entry.event.id:
+        self._stored(entry, first.seq)
+    else:
+        self._refused(entry, Conflict(scope, entry.guard.last_seq, found_seq))
 
 
 # --- the archiver ----------------------------------------------------------------------------------
@@ -268,6 +312,20 @@ def test_a_snapshot_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -
 def test_an_agenda_that_does_not_see_a_node_fill_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Agenda, "_place_node", lambda self, node: None)
     finds("nodes: ")
+
+
+def long_jobs(random: Random) -> Scenario:
+    """A few jobs that run for minutes, in a world with much trouble."""
+    made = scenario(random)
+    made.submissions = made.submissions[:1]
+    made.fates = {job: Fate(150.0) for job in made.fates}
+    made.requests, made.trouble_every_s, made.calm_at = [], 8.0, 400.0
+    return made
+
+
+def test_a_scheduler_whose_patience_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lease, "patience_s", lambda self, ran_s: self.lost_after_s)
+    finds("was taken from .* silence", scenario=long_jobs)
 
 
 def test_a_scheduler_that_never_ends_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:

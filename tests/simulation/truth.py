@@ -14,7 +14,9 @@ from distribute.core.invariants import check
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
 from distribute.core.state import State, Status
+from distribute.sim.cluster import Hub
 from distribute.sim.loop import VirtualLoop
+from distribute.sim.network import EPOCH_S
 from distribute.sim.stored_files import StoredFiles
 from distribute.snapshot import digest, dump, load
 from distribute_services.node_runner.host.port import Exit, Unit
@@ -22,6 +24,10 @@ from distribute_services.node_runner.host.port import Exit, Unit
 from .scenario import Computer
 from .stories import Broken, Stories, Verdict, require
 
+GROWTH, LONGEST_S = 2.0, 300.0
+"""The patience of the schedulers of this world: see `scheduling.LEASE`."""
+SLACK_S = 20.0
+"""A scheduler may miss a few heartbeats that reached the broker."""
 CHECK_EVERY = 4
 DIGEST_EVERY = 32
 TRACE_LENGTH = 400
@@ -40,8 +46,9 @@ class Process:
 class Truth:
     """The log folded as it grows, each job's story, and what really runs."""
 
-    def __init__(self, loop: VirtualLoop, files: StoredFiles) -> None:
+    def __init__(self, loop: VirtualLoop, files: StoredFiles, hub: Hub) -> None:
         self._loop = loop
+        self._hub = hub
         self.state = State()
         self.log: list[Recorded] = []
         self.digests: dict[int, str] = {}
@@ -84,12 +91,12 @@ class Truth:
         self.happened[f"released: {event.reason}" if isinstance(event, ev.Released) else event.type] += 1
         if isinstance(event, ev.JobArchived) and event.missing is not None:
             self.happened["results missing"] += 1
+        self._note_for_ever(event)
         misfits = self.state.misfits
         verdict = self._verdict_on(recorded)
         apply(self.state, recorded)
         if recorded.seq % CHECK_EVERY == 0:
             check(self.state)
-        self._note_for_ever(event)
         if isinstance(event, ev.BatchArchived) and verdict is Verdict.FITS:
             self.stories.compare(self.state.batches[event.scope])
         if verdict is Verdict.FITS:
@@ -111,12 +118,31 @@ class Truth:
         except Broken as error:
             raise Broken(f"{_told(recorded)}: {error}") from None
 
+    def _is_patient(self, released: ev.Released) -> None:
+        """A job is taken from its silent node only when that was silent for long, for what would be lost."""
+        batch = self.state.batches.get(released.batch_id)
+        row = batch.rows.get(released.job) if batch is not None else None
+        attempt = batch.active.get(row) if batch is not None and row is not None else None
+        _, beat_at = self._hub.beats.get(released.node, (None, 0.0))
+        if attempt is None or attempt.number != released.attempt:
+            return
+        silence_s = self._loop.now - beat_at
+        ran_s = max(0.0, EPOCH_S + beat_at - attempt.since)
+        patience_s = min(GROWTH * ran_s, LONGEST_S)
+        require(
+            silence_s > patience_s - SLACK_S,
+            f"{released.scope} had run for {ran_s:.0f} s, and was taken from {released.node} after a "
+            f"silence of {silence_s:.0f} s",
+        )
+
     def _note_for_ever(self, event: ev.Event) -> None:
         """What happened, happened, whatever the log loses."""
         match event:
             case ev.Claimed():
                 self._claimed.add((event.scope, event.attempt, event.node))
             case ev.Released():
+                if event.reason == "node_lost":
+                    self._is_patient(event)
                 self._taken.add((event.scope, event.attempt))
             case ev.Completed() | ev.Deleted():
                 self._over.add(event.scope)

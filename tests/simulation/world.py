@@ -62,7 +62,7 @@ class World:
         self.loop.thread_delay_s = lambda: self.uniform(self.weather.transfer_s)
         self.broker = parts.broker(self.loop, replicated=self.scenario.replicated)
         self.hub = Hub(self.broker)
-        self.truth = Truth(self.loop, self.broker.files)
+        self.truth = Truth(self.loop, self.broker.files, self.hub)
         self.broker.on_append.append(self.truth.appended)
         self.broker.on_loss.append(self.truth.lost)
         self.calm = False
@@ -248,6 +248,10 @@ class World:
         found += [
             f"{process.name} waits for an answer" for process in processes if process.cluster.log.unanswered
         ]
+        for name, runner in self.runners.items():
+            node = self.truth.state.nodes.get(name)
+            if runner.alive and not runner.stop.is_set() and (node is None or node.presence != "here"):
+                found.append(f"{name} runs, and is not there")
         found += [f"{name} runs {len(running)}" for name, running in self.truth.processes.items() if running]
         return found
 

@@ -271,7 +271,7 @@ class _Follower:
             self._replaced = LogReplaced(f"the log does not have any more what was at {known}")
             self._notify()
         else:
-            self.position = min(self.position, stored.last_seq)  # it may have skipped what is lost now
+            self.position = known  # what it skipped behind that may be lost, and other events be there
             self.wake()
 
     def _notify(self) -> None:
