@@ -14,6 +14,7 @@ from distribute.core import events as ev
 from distribute.core.beats import Beat
 from distribute.core.due import DueTimes, Key
 from distribute.core.fold import apply
+from distribute.core.giving_up import is_forsaken
 from distribute.core.ids import BatchId, Scope, Under
 from distribute.core.liveness import Lease, Liveness
 from distribute.core.matching import Obstacle, ends, never, unavailable
@@ -23,7 +24,7 @@ from distribute.core.pending import Pending
 from distribute.core.queues import Queues, Waiting
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.state import IN_FLIGHT, BatchState, JobKey, NodeState, Shape, State, Status
-from distribute.core.trials import is_suspect
+from distribute.core.trials import is_suspect, suspect_of
 
 
 class Agenda:
@@ -59,7 +60,7 @@ class Agenda:
         """Apply an event to the state, and bring the indexes up to it."""
         event = recorded.event
         before = self.state.batches.get(event.scope) if event.type == "deleted" else None
-        suspect = self._suspect_of(event) if event.type == "finished" else None
+        suspect = suspect_of(self.state, event) if event.type == "finished" else None
         if event.type == "joined":
             self.liveness.heard(event.node, self.now)
         apply(self.state, recorded)
@@ -203,18 +204,6 @@ class Agenda:
         groups = self.waiting[batch.id]
         return groups[bisect_right(groups, row, key=lambda waiting: waiting.group.start) - 1]
 
-    def is_forsaken(self, key: JobKey) -> bool:
-        """May the attempt be given to another node, since its own is silent for too long?"""
-        batch = self.state.batches[key.batch]
-        attempt = batch.active.get(key.row)
-        node = self.state.nodes.get(attempt.node) if attempt is not None else None
-        if attempt is None or node is None or batch.end is not None or batch.kill_wanted(key.row):
-            return False
-        if node.presence == "left" or key in node.dropped:
-            return False  # it is released without waiting
-        is_away = node.presence == "lost" or self.liveness.is_silent(node, self.now)
-        return is_away and self.now >= self.liveness.given_up_at(node, attempt, self.now)
-
     # --- indexes -----------------------------------------------------------------------------------
 
     def _note_progress(self, event: ev.JobEvent) -> None:
@@ -248,12 +237,6 @@ class Agenda:
             self._place_node(node)
         if isinstance(event, ev.Finished):
             self._note_suspect(event.node)
-
-    def _suspect_of(self, event: ev.Finished) -> str | None:
-        """The node where the job failed fast before."""
-        batch = self.state.batches.get(event.batch_id)
-        row = batch.rows.get(event.job) if batch is not None else None
-        return batch.suspects.get(row) if batch is not None and row is not None else None
 
     def _note_suspect(self, name: str) -> None:
         node = self.state.nodes.get(name)
@@ -337,7 +320,7 @@ class Agenda:
         """Index whether the attempt may be given to another node, or when it may, or is to be looked at."""
         batch = self.state.batches[key.batch]
         waiting = self.waiting_of(batch, key.row)
-        if self.is_forsaken(key):
+        if is_forsaken(self, key):
             waiting.forsaken.add(key.row)
         else:
             waiting.forsaken.discard(key.row)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.decisions import Decisions
+from distribute.core.giving_up import is_hopeless
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.matching import is_quarantined, never
 from distribute.core.placing import place_jobs
@@ -173,6 +174,8 @@ def _why_release(
         return "node_restarted", node.cause
     if node.name in batch.build_failed:
         return "build_failed", None
+    if is_hopeless(agenda, key):
+        return "node_lost", node.cause
     if node.presence != "here" or node.name in agenda.silent:
         return None  # it keeps the job until another node can take it, see `placing`
     if batch.status[key.row] == Status.ASSIGNED:

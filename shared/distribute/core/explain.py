@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distribute.core.agenda import Agenda
+from distribute.core.giving_up import is_forsaken
 from distribute.core.gpu_work import fits_beside_gpu_work
 from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, takes_nothing_of
@@ -63,7 +64,7 @@ def _explain_in_flight(agenda: Agenda, batch: BatchState, row: int, status: Stat
     if node is None or not (node.presence == "lost" or node.name in agenda.silent):
         return Explanation(told)
     left_s = agenda.liveness.given_up_at(node, attempt, agenda.now) - agenda.now
-    if agenda.is_forsaken(JobKey(batch.id, row)):
+    if is_forsaken(agenda, JobKey(batch.id, row)):
         return Explanation(f"{told}, which is silent: the first other node that can takes it over")
     return Explanation(f"{told}, which is silent: waits up to {left_s:.0f} s more for it")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from distribute.core.events import Finished
 from distribute.core.fold_job import why_given_up
 from distribute.core.matching import never, unavailable
 from distribute.core.pending import Pending
@@ -53,6 +54,13 @@ def is_proven_broken(node: NodeState) -> bool:
 def quarantine_s(node: NodeState) -> float:
     """How long the node's next quarantine lasts."""
     return min(QUARANTINE_S * 2.0 ** min(node.quarantines, 30), LONGEST_QUARANTINE_S)
+
+
+def suspect_of(state: State, event: Finished) -> str | None:
+    """The node where the job that ended now had failed fast before."""
+    batch = state.batches.get(event.batch_id)
+    row = batch.rows.get(event.job) if batch is not None else None
+    return batch.suspects.get(row) if batch is not None and row is not None else None
 
 
 def is_excusable(state: State, node: NodeState, key: JobKey) -> bool:

@@ -1,0 +1,40 @@
+"""Which attempts may be taken from a node that is silent for too long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distribute.core.fold_job import why_given_up
+from distribute.core.state import JobKey, Status
+
+if TYPE_CHECKING:
+    from distribute.core.agenda import Agenda
+
+
+def is_forsaken(agenda: Agenda, key: JobKey) -> bool:
+    """May the attempt be given to another node, since its own is silent for too long?"""
+    return _is_overdue(agenda, key) and not _is_last_death(agenda, key)
+
+
+def is_hopeless(agenda: Agenda, key: JobKey) -> bool:
+    """Is its node silent for too long, and the job not to be tried again after that?"""
+    return _is_overdue(agenda, key) and _is_last_death(agenda, key)
+
+
+def _is_overdue(agenda: Agenda, key: JobKey) -> bool:
+    batch = agenda.state.batches[key.batch]
+    attempt = batch.active.get(key.row)
+    node = agenda.state.nodes.get(attempt.node) if attempt is not None else None
+    if attempt is None or node is None or batch.end is not None or batch.kill_wanted(key.row):
+        return False
+    if node.presence == "left" or key in node.dropped:
+        return False  # it is released without waiting
+    is_away = node.presence == "lost" or agenda.liveness.is_silent(node, agenda.now)
+    return is_away and agenda.now >= agenda.liveness.given_up_at(node, attempt, agenda.now)
+
+
+def _is_last_death(agenda: Agenda, key: JobKey) -> bool:
+    """Has the job gone down with its nodes so often that this is its end?"""
+    batch = agenda.state.batches[key.batch]
+    deaths = [*batch.deaths.get(key.row, []), batch.active[key.row].node]
+    return batch.status[key.row] == Status.RUNNING and why_given_up(deaths) is not None

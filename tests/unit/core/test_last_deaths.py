@@ -1,0 +1,34 @@
+"""A job that went down with its nodes too often is given up, not given away. Found by simulation."""
+
+from __future__ import annotations
+
+from core_kit import Lab, told
+from distribute.core.state import Status
+from distribute.testing import builders as make
+
+
+def on_its_last_node() -> Lab:
+    """The job's first node was lost while it ran; now it runs on the second one, which falls silent."""
+    lab = Lab(make.joined("ws1"), make.joined("ws2"), make.submitted(make.batch(1)))
+    lab.happen(make.assigned("job1", "ws1"))
+    lab.run("job1", "ws1")
+    lab.happen(make.released("job1", "ws1", reason="node_lost"), make.assigned("job1", "ws2", 2))
+    lab.run("job1", "ws2", 2)
+    lab.quiet.add("ws2")
+    return lab
+
+
+def test_it_is_released_and_given_to_nobody() -> None:
+    lab = on_its_last_node()
+    lab.wait(61)
+    decided = lab.decide()
+    assert ("released", "job1", "ws2", "node_lost") in told(decided)
+    assert not [line for line in told(decided) if line[0] == "assigned"]
+    lab.happen(*decided)
+    assert lab.status() is Status.FAILED
+
+
+def test_its_node_has_as_long_to_come_back_as_any() -> None:
+    lab = on_its_last_node()
+    lab.wait(50)
+    assert not [line for line in told(lab.decide()) if line[0] == "released"]
