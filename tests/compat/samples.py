@@ -97,6 +97,7 @@ SAMPLES: dict[str, Event] = {
     "submitted-python": _submitted(PYTHON),
     "submitted-apptainer": _submitted(APPTAINER),
     "submitted-compressed": _submitted(MANY),
+    "submitted-blocks": _submitted(MANY),
     "kill_requested": ev.KillRequested(**_by("jane"), **BATCH, job="re=100*"),
     "retry_requested": ev.RetryRequested(**_by("jane"), **BATCH, failed_only=True),
     "reprioritized": ev.Reprioritized(**_by("jane"), **BATCH, priority=100),

@@ -132,12 +132,8 @@ class Agenda:
         self.look_for_overdue()
 
     def look_for_overdue(self) -> None:
-        """See what has waited for too long. Whom an assignment is under way to has not."""
-        served = set()
-        for event in self.pending.assignments():
-            batch = self.state.batches[event.batch_id]
-            served.add((batch.user, batch.group_of(batch.rows[event.job]).shape))
-        self.overdue = find_overdue(self.state, self.queues, self.nodes_for, served)
+        """See what has waited for too long."""
+        self.overdue = find_overdue(self.state, self.pending, self.queues, self.nodes_for)
 
     def plan(self, event: ev.Event) -> None:
         """Count an event that is being appended as done, until it comes back or is dropped."""

@@ -8,10 +8,11 @@ reservation that goes by rank lasts only while it is their turn.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
 
 from distribute.core.node_order import NodeOrder
+from distribute.core.pending import Pending
 from distribute.core.queues import Queues
 from distribute.core.state import Shape, State
 
@@ -25,14 +26,14 @@ Overdue = dict[int, list[Waiter]]
 
 
 def find_overdue(
-    state: State, queues: Queues, nodes_for: Mapping[Shape, NodeOrder], served: Collection[Waiter]
+    state: State, pending: Pending, queues: Queues, nodes_for: Mapping[Shape, NodeOrder]
 ) -> Overdue:
-    """What is overdue as of the last event's time, where there are nodes for it. `served`: whom an assignment
-    is under way to.
+    """What is overdue as of the last event's time, where there are nodes for it.
 
     Costs a microsecond a lane: to be looked at every second or so, not in every decision.
     """
     found: Overdue = {}
+    served = set(_served(state, pending))
     for priority, people in queues.by_priority.items():
         waiting: list[tuple[float, int, str, Shape]] = []
         for queue in people.values():
@@ -49,3 +50,10 @@ def find_overdue(
             waiting.sort(key=itemgetter(0, 1))
             found[priority] = [(user, shape) for _, _, user, shape in waiting]
     return found
+
+
+def _served(state: State, pending: Pending) -> Iterator[Waiter]:
+    """Whom an assignment is under way to: they wait no more."""
+    for event in pending.assignments():
+        batch = state.batches[event.batch_id]
+        yield batch.user, batch.group_of(batch.rows[event.job]).shape
