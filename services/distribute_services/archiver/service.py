@@ -108,6 +108,7 @@ class ArchiverService:
         async for records in self._cluster.log.follow(after=self._backlog.state.seq):
             for recorded in records:
                 self._backlog.deliver(recorded)
+            del recorded, records  # a submission may take 140 MB: not until something else happens
             async with self._news:
                 self._news.notify_all()
 

@@ -115,6 +115,7 @@ class SchedulerService:
             await self._decide()
             if scheduler.state.seq >= self._snapshot_due_seq:
                 self._begin_save()
+            del records  # a submission may take 140 MB: not until something else happens
 
     async def _listen(self) -> None:
         async for beat in self._cluster.beats.follow():

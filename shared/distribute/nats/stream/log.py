@@ -125,8 +125,8 @@ class JetStreamLog:
                         if recorded is not None:
                             yield [recorded]
                             # To fold a large submission takes long, and so does to free it: not in one turn.
-                            del recorded
                             await asyncio.sleep(0)
+                            del recorded
 
     async def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[JetStreamDelivery, None]:
         """As `ports.Cluster.durable`.
