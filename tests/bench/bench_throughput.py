@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 from .figure import Figure, Floor
 from .running_lab import NODE, cpu_s, event_of, running_lab, submit
-from .streams import EVENTS_A_JOB
 
 JOBS = 5000
 WARM_UP_JOBS = 200
@@ -39,15 +38,16 @@ class Floors(NamedTuple):
 def run() -> list[Figure]:
     """Measure the floors, the cluster, and the floors again."""
     before = _floors()
-    seconds, cpu_s_a_job = asyncio.run(_run_batch())
+    seconds, events, cpu_s_a_job = asyncio.run(_run_batch())
     floors = Floors(*map(fmean, zip(before, _floors(), strict=True)))
     rate = JOBS / seconds
     xargs, syncs = Floor(f"xargs -P {SLOTS}", floors.jobs_a_second), Floor("fsyncs", floors.syncs_a_second)
     own = Floor("xargs and the jobs", 1e6 * floors.cpu_s_a_job)
     return [
         Figure("jobs", rate, "jobs/s", TARGET, xargs),
-        Figure("events, synced to the disk", rate * EVENTS_A_JOB, "events/s", None, syncs),
+        Figure("events, synced to the disk", events / seconds, "events/s", None, syncs),
         Figure("processor time a job, all together", 1e6 * sum(cpu_s_a_job.values()), "µs", None, own),
+        Figure("events a job", events / JOBS, "events"),
         *(
             Figure(f"processor time a job: {name}", 1e6 * each, "µs")
             for name, each in sorted(cpu_s_a_job.items())
@@ -55,8 +55,9 @@ def run() -> list[Figure]:
     ]
 
 
-async def _run_batch() -> tuple[float, dict[str, float]]:
-    """Seconds that the batch takes, and each process's CPU seconds a job; the node's with its jobs'."""
+async def _run_batch() -> tuple[float, int, dict[str, float]]:
+    """Seconds that the batch takes, its events, and each process's CPU seconds a job; the node's with its
+    jobs'."""
     async with running_lab(cpus=SLOTS) as (processes, cluster):
         warm_up = await submit(cluster, "warm-up", [(JOB,)] * WARM_UP_JOBS)
         await event_of(cluster, "batch_archived", after=warm_up)
@@ -65,9 +66,10 @@ async def _run_batch() -> tuple[float, dict[str, float]]:
         submitted = await submit(cluster, "measured", [(JOB,)] * JOBS)
         await event_of(cluster, "batch_archived", after=submitted)
         seconds = time.perf_counter() - since
+        events = await cluster.log.last_seq() - submitted + 1
         more = {name: (cpu_s(pid) - used[name]) / JOBS for name, pid in processes.pids.items()}
     more[f"{NODE}, jobs included"] = more.pop(NODE)
-    return seconds, more
+    return seconds, events, more
 
 
 def _floors() -> Floors:

@@ -14,7 +14,6 @@ from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
 
 SECOND_OF_START = 1_767_225_600.0
-EVENTS_A_JOB = 5
 SLOTS = 64
 NODES = 16
 NODE_CPUS = 4
