@@ -67,18 +67,13 @@ class Agenda:
         settled = self.pending.settle(event)
         for own in settled:
             self._let_go(own)
-        if isinstance(event, ev.JobEvent | ev.BuildEvent):
-            self._drop_pending_end(event.batch_id)
         match event:
-            case ev.Claimed() | ev.Started():
-                self._note_progress(event)
-                self._touch_rows(settled)  # plans of ours that were beaten by it
             case ev.JobEvent():
-                self._note_progress(event)
-                self._touch_job(event)
+                self._fold_job_event(event, settled)
                 if suspect is not None and suspect != event.node:
                     self._touch_node(suspect)  # its record changed: a quarantine may be lifted by that
             case ev.BuildEvent():
+                self._drop_pending_end(event.batch_id)
                 self._touch_build(event)
             case ev.NodeEvent():
                 self._touch_node(event.node)
@@ -156,8 +151,8 @@ class Agenda:
 
     def _drop_pending_end(self, batch_id: BatchId) -> None:
         """Something happened under a batch, so the guard of what was to end it refuses that."""
-        pending = self.pending.of_scope.get(batch_id, [])
-        if any(isinstance(guard_scope(event), Under) for event in pending):
+        pending = self.pending.of_scope.get(batch_id)
+        if pending and any(isinstance(guard_scope(event), Under) for event in pending):
             self.drop(batch_id)
 
     def _touch_rows(self, dropped: list[ev.Event]) -> None:
@@ -165,7 +160,9 @@ class Agenda:
         for event in dropped:
             match event:
                 case ev.JobEvent():
-                    self._touch_job(event)
+                    batch = self.state.batches.get(event.batch_id)
+                    if batch is not None and event.job in batch.rows:
+                        self._touch_job(batch, batch.rows[event.job], event)
                 case ev.NodeEvent():
                     self._touch_node(event.node)
                 case ev.BatchEvent():
@@ -202,31 +199,32 @@ class Agenda:
 
     # --- indexes -----------------------------------------------------------------------------------
 
-    def _note_progress(self, event: ev.JobEvent) -> None:
-        batch = self.state.batches.get(event.batch_id)
+    def _fold_job_event(self, event: ev.JobEvent, settled: list[ev.Event]) -> None:
+        batch_id = event.batch_id
+        self._drop_pending_end(batch_id)
+        batch = self.state.batches.get(batch_id)
         row = batch.rows.get(event.job) if batch is not None else None
         if batch is None or row is None:
             return
-        key = JobKey(batch.id, row)
+        key = JobKey(batch_id, row)
         if batch.status[row] != Status.ASSIGNED:
             self.liveness.settled(key)
         elif isinstance(event, ev.Assigned):
             self.liveness.assigned(key, self.now)
             self.due.add(key, self.liveness.to_be_claimed_by(key))
+        if isinstance(event, ev.Claimed | ev.Started):
+            self._touch_rows(settled)  # plans of ours that were beaten by it
+        else:
+            self._touch_job(batch, row, event)
 
-    def _touch_job(self, event: ev.JobEvent) -> None:
-        batch = self.state.batches.get(event.batch_id)
-        row = batch.rows.get(event.job) if batch is not None else None
-        if batch is None or row is None:
-            return
+    def _touch_job(self, batch: BatchState, row: int, event: ev.JobEvent) -> None:
         key = JobKey(batch.id, row)
         waiting = self.waiting_of(batch, row)
         if batch.status[row] == Status.QUEUED:
             waiting.came_back(row)
         elif batch.status[row] in IN_FLIGHT:
             self._to_release.add(key)
-        self._judge(key)
-        self._keep(waiting)
+        self._judge(key, batch, waiting)
         self._to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
         if node is not None:
@@ -262,8 +260,7 @@ class Agenda:
             self._keep(waiting)
         self._to_check.add(batch_id)
         for row in batch.active:
-            self._to_release.add(JobKey(batch_id, row))
-            self._judge(JobKey(batch_id, row))
+            self._look_at(JobKey(batch_id, row), batch)
 
     def _touch_all_nodes(self) -> None:
         for name in self.state.nodes:
@@ -283,9 +280,8 @@ class Agenda:
                 order.put(node, self.pending.held_of(name))
             else:
                 order.remove(name)
-        self._to_release.update(node.attempts)
         for key in node.attempts:
-            self._judge(key)
+            self._look_at(key, self.state.batches[key.batch])
         self._note_suspect(name)
         self._note_silence(node)
 
@@ -309,19 +305,21 @@ class Agenda:
             return
         batch = self.state.batches.get(key.batch)
         if batch is not None and key.row in batch.active:
-            self._to_release.add(key)
-            self._judge(key)
+            self._look_at(key, batch)
 
-    def _judge(self, key: JobKey) -> None:
+    def _look_at(self, key: JobKey, batch: BatchState) -> None:
+        """The attempt may have to be released, or may be given to another node."""
+        self._to_release.add(key)
+        self._judge(key, batch, self.waiting_of(batch, key.row))
+
+    def _judge(self, key: JobKey, batch: BatchState, waiting: Waiting) -> None:
         """Index whether the attempt may be given to another node, or when it may, or is to be looked at."""
-        batch = self.state.batches[key.batch]
-        waiting = self.waiting_of(batch, key.row)
-        if is_forsaken(self, key):
+        attempt = batch.active.get(key.row)
+        if attempt is not None and is_forsaken(self, key):
             waiting.forsaken.add(key.row)
         else:
             waiting.forsaken.discard(key.row)
         self._keep(waiting)
-        attempt = batch.active.get(key.row)
         node = self.state.nodes.get(attempt.node) if attempt is not None else None
         if attempt is None or node is None:
             return

@@ -11,10 +11,13 @@ from __future__ import annotations
 from distribute.core import accounts
 from distribute.core import events as ev
 from distribute.core.event_base import LATEST
-from distribute.core.fold_batch import UnderBatch, advance
+from distribute.core.fold_batch import BatchEvent, BuildEvent, advance, advance_job
+from distribute.core.fold_job import JobEvent
 from distribute.core.fold_node import apply_node_event
 from distribute.core.recorded import Recorded
 from distribute.core.state import State
+
+_LATEST_S = LATEST.timestamp()
 
 
 def apply(state: State, recorded: Recorded) -> None:
@@ -22,41 +25,50 @@ def apply(state: State, recorded: Recorded) -> None:
     seq, time, event = recorded
     if seq <= state.seq:
         return
-    if not 0.0 <= time <= LATEST.timestamp():
+    if not 0.0 <= time <= _LATEST_S:
         time = state.time
         recorded = Recorded(seq, time, event)
     state.seq, state.time, state.cause = seq, time, event.id
-    if isinstance(event, ev.NodeEvent):
+    if isinstance(event, ev.JobEvent):
+        misfit = _apply_job_event(state, recorded, event)
+    elif isinstance(event, ev.NodeEvent):
         misfit = apply_node_event(state, event)
     else:
-        misfit = _apply_under_batch(state, recorded, event)
+        misfit = _apply_to_batch(state, recorded, event)
     if misfit is not None:
         state.misfits += 1
         state.last_misfit = f"event {seq} ({event.type} by {event.author} of {event.scope}): {misfit}"
 
 
-def _apply_under_batch(state: State, recorded: Recorded, event: UnderBatch) -> str | None:
-    """Fold an event of a batch, a job or a build; why it does not fit, or None."""
-    before = state.batches.get(event.batch_id)
-    row = before.rows.get(event.job) if before is not None and isinstance(event, ev.JobEvent) else None
-    attempt = before.active.get(row) if before is not None and row is not None else None
-    suspect = before.suspects.get(row) if before is not None and row is not None else None
-    batch, misfit = advance(before, recorded)
+def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str | None:
+    """Fold an event of a job; why it does not fit, or None."""
+    batch = state.batches.get(event.batch_id)
+    row = batch.rows.get(event.job) if batch is not None else None
+    if batch is None or row is None:
+        return advance(batch, recorded).misfit
+    before = batch.active.get(row)
+    suspect = batch.suspects.get(row)
+    misfit = advance_job(batch, row, recorded.seq, recorded.time, event)
+    if misfit is not None:
+        return misfit
+    now = batch.active.get(row)
+    finished = event if isinstance(event, ev.Finished) else None
+    if now is not before:
+        if before is not None:
+            accounts.give_back(state, batch, row, before, accounts.held_s(before, recorded.time, finished))
+        if now is not None:
+            accounts.take(state, batch, row, now)
+    if finished is not None:
+        accounts.judge(state, batch, row, suspect, finished)
+    return None
+
+
+def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildEvent) -> str | None:
+    """Fold an event of a batch or of a build; why it does not fit, or None."""
+    batch, misfit = advance(state.batches.get(event.batch_id), recorded)
     if misfit is not None:
         return misfit
     match event:
-        case ev.JobEvent():
-            if batch is None or row is None:
-                return None
-            now = batch.active.get(row)
-            finished = event if isinstance(event, ev.Finished) else None
-            if attempt is not None and now is not attempt:
-                held_s = accounts.held_s(attempt, recorded.time, finished)
-                accounts.give_back(state, batch, row, attempt, held_s)
-            if now is not None and now is not attempt:
-                accounts.take(state, batch, row, now)
-            if finished is not None:
-                accounts.judge(state, batch, row, suspect, finished)
         case ev.BuildFinished():
             node = state.nodes.get(event.node)
             if batch is not None and node is not None and event.succeeded:

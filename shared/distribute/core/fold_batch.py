@@ -43,7 +43,10 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
     batch.under_seq = seq
     match event:
         case ev.JobEvent():
-            return Advanced(batch, fold_job.apply(batch, seq, time, event))
+            row = batch.rows.get(event.job)
+            if row is None:
+                return Advanced(batch, None if isinstance(event, ev.JobArchived) else "there is no such job")
+            return Advanced(batch, advance_job(batch, row, seq, time, event))
         case ev.BuildStarted():
             batch.building[event.node] = time
             return Advanced(batch, None)
@@ -59,6 +62,14 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
         case _:
             raise TypeError(f"{event.type} is not about a batch")
 
+
+def advance_job(batch: BatchState, row: int, seq: int, time: float, event: fold_job.JobEvent) -> str | None:
+    """The same for an event of the job in this row; why it did not fit, or None."""
+    batch.under_seq = seq
+    return fold_job.apply(batch, row, seq, time, event)
+
+
+BuildEvent = ev.BuildStarted | ev.BuildFinished
 
 BatchEvent = (
     ev.Submitted

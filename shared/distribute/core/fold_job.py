@@ -37,20 +37,17 @@ def set_status(batch: BatchState, row: int, status: Status) -> None:
     batch.status[row] = status
 
 
-def apply(batch: BatchState, seq: int, time: float, event: JobEvent) -> str | None:
-    """Fold a job event into its batch; why it does not fit, or None."""
-    row = batch.rows.get(event.job)
-    # The archiver may have been at it when a person deleted the batch: nobody's mistake.
-    may_be_late = event.type == "job_archived"
-    if row is None:
-        return None if may_be_late else "there is no such job"
+def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -> str | None:
+    """Fold an event of the job in this row into its batch; why it does not fit, or None."""
     batch.job_seq[row] = seq
-    status = Status(batch.status[row])
+    status = batch.status[row]
     if status not in JOB_TRANSITIONS[type(event)]:
-        return f"the job is {status.name.lower()}"
+        return f"the job is {Status(status).name.lower()}"
     if event.type == "assigned":
         return _assign(batch, row, seq, time, event)
     if event.attempt != batch.attempts[row]:
+        # The archiver may have been at it when a person deleted the batch: nobody's mistake.
+        may_be_late = event.type == "job_archived"
         return None if may_be_late else f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
     attempt = batch.active.get(row)
     if attempt is not None and attempt.node != event.node:

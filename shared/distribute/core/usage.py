@@ -8,6 +8,7 @@ seconds.
 from __future__ import annotations
 
 from decimal import Context, Decimal
+from functools import lru_cache
 
 from distribute.core.state import Usage
 
@@ -35,10 +36,15 @@ def decayed(amount: int, elapsed_s: int) -> int:
         return amount
     if elapsed_s >> _LONGEST:
         return 0
-    for bit, factor in enumerate(_FACTORS):
-        if elapsed_s >> bit & 1:
-            amount = amount * factor >> _BITS
+    while elapsed_s:
+        lowest = elapsed_s & -elapsed_s
+        amount = amount * _FACTORS[lowest.bit_length() - 1] >> _BITS
+        elapsed_s ^= lowest
     return amount
+
+
+_past_use = lru_cache(maxsize=4096)(decayed)
+"""Every decision of a second asks for the same: what each person's past use is by now."""
 
 
 def charge(usage: Usage, cores: int, held_s: float, now: float) -> None:
@@ -55,5 +61,5 @@ def share(usage: Usage | None, cores_pending: int, now: float) -> int:
     """
     if usage is None:
         return cores_pending * HALF_LIFE_S * 1000
-    past = decayed(usage.core_ms, int(now) - usage.as_of_s)
+    past = _past_use(usage.core_ms, int(now) - usage.as_of_s)
     return (cores_pending + usage.cores) * HALF_LIFE_S * 1000 + past
