@@ -178,13 +178,11 @@ class Agenda:
         if node is not None:
             self._place_node(node)
         groups = self.waiting.get(event.batch_id)
-        if groups is None:
-            return
-        batch = groups[0].batch
-        row = batch.rows[event.job]
-        waiting = self.waiting_of(batch, row)
-        waiting.taken.discard(row)
-        waiting.came_back(row)
+        if groups is not None:
+            row = groups[0].batch.rows[event.job]
+            waiting = self.waiting_of(groups[0].batch, row)
+            waiting.taken.discard(row)
+            waiting.came_back(row)
 
     # --- what is asked -----------------------------------------------------------------------------
 
@@ -211,7 +209,6 @@ class Agenda:
             self.liveness.settled(key)
         elif isinstance(event, ev.Assigned):
             self.liveness.assigned(key, self.now)
-            self.due.add(key, self.liveness.to_be_claimed_by(key))
         if isinstance(event, ev.Claimed | ev.Started):
             self._touch_rows(settled)  # plans of ours that were beaten by it
         else:
@@ -227,7 +224,7 @@ class Agenda:
         self._judge(key, batch, waiting)
         self._to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
-        if node is not None:
+        if node is not None and not isinstance(event, ev.JobArchived):
             self._place_node(node)
         if isinstance(event, ev.Finished):
             self._note_suspect(event.node)
@@ -315,20 +312,23 @@ class Agenda:
     def _judge(self, key: JobKey, batch: BatchState, waiting: Waiting) -> None:
         """Index whether the attempt may be given to another node, or when it may, or is to be looked at."""
         attempt = batch.active.get(key.row)
-        if attempt is not None and is_forsaken(self, key):
+        node = self.state.nodes.get(attempt.node) if attempt is not None else None
+        is_away = node is not None and (node.presence == "lost" or self.liveness.is_silent(node, self.now))
+        if is_away and is_forsaken(self, key):
             waiting.forsaken.add(key.row)
         else:
             waiting.forsaken.discard(key.row)
         self._keep(waiting)
-        node = self.state.nodes.get(attempt.node) if attempt is not None else None
         if attempt is None or node is None:
             return
-        moments = [self.liveness.to_be_claimed_by(key)] if batch.status[key.row] == Status.ASSIGNED else []
-        if node.presence == "lost" or self.liveness.is_silent(node, self.now):
-            moments.append(self.liveness.given_up_at(node, attempt, self.now))
-        later = [moment for moment in moments if moment > self.now]
-        if later:
-            self.due.add(key, min(later))
+        if batch.status[key.row] == Status.ASSIGNED:
+            self._look_later(key, self.liveness.to_be_claimed_by(key))
+        if is_away:
+            self._look_later(key, self.liveness.given_up_at(node, attempt, self.now))
+
+    def _look_later(self, key: JobKey, moment: float) -> None:
+        if moment > self.now:
+            self.due.add(key, moment)
 
     def _recheck_failed_builds(self) -> None:
         """Which nodes are there has changed: a build may now have failed on all of them."""

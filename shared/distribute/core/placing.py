@@ -17,7 +17,7 @@ from distribute.core import events as ev
 from distribute.core.decisions import Decisions
 from distribute.core.gpu_work import fits_beside_gpu_work, keeps_from
 from distribute.core.ids import BatchId
-from distribute.core.matching import grant, is_gpu_work, takes_nothing_of
+from distribute.core.matching import grant, has_gpu, is_gpu_work, takes_nothing_of
 from distribute.core.overdue import Waiter
 from distribute.core.queues import Lane, Queue
 from distribute.core.recorded import Guard
@@ -67,11 +67,11 @@ class _Round:
     def run(self) -> bool:
         """Place what can be placed. False where another round is needed."""
         agenda = self._agenda
+        used, pending, now = agenda.state.usage, agenda.pending.cores, agenda.now
 
         def rank(queue: Queue) -> tuple[int, int, Queue]:
             user = queue.user
-            has = share(agenda.state.usage.get(user), agenda.pending.cores.get(user, 0), agenda.now)
-            return has, queue.first, queue
+            return share(used.get(user), pending.get(user, 0), now), queue.first, queue
 
         for self._priority in sorted(agenda.queues.by_priority, reverse=True):
             self._reserve_for_what_is_overdue()
@@ -135,18 +135,21 @@ class _Round:
         for name in self._agenda.nodes_for[shape].fitting():
             if name in self._agenda.pending.quarantines:
                 continue
-            if self._fits_beside_reservation(shape, name) and self._fits_beside_gpu_work(shape, name):
+            if name in self.reserved and not self._fits_beside_reservation(shape, name):
+                continue
+            if self._fits_beside_gpu_work(shape, name):
                 yield name
 
     def _fits_beside_reservation(self, shape: Shape, name: str) -> bool:
-        kept_for = self.reserved.get(name, shape)
+        kept_for = self.reserved[name]
         node, held = self._agenda.state.nodes[name], self._agenda.pending.held_of(name)
         return kept_for == shape or takes_nothing_of(node, shape, kept_for, held)
 
     def _fits_beside_gpu_work(self, shape: Shape, name: str) -> bool:
-        if name in self._overdue_on:
+        node = self._agenda.state.nodes[name]
+        if not has_gpu(node) or name in self._overdue_on:
             return True
-        return fits_beside_gpu_work(self._agenda, self._agenda.state.nodes[name], shape, self._priority)
+        return fits_beside_gpu_work(self._agenda, node, shape, self._priority)
 
     def _reserve(self, shape: Shape, lane: Lane, *, is_overdue: bool = False) -> str | None:
         """Keep the node that will fit the shape soonest, of those on which something of the lane can run.

@@ -15,6 +15,9 @@ from distribute.core.state import Usage
 HALF_LIFE_S = 24 * 3600
 """Past use counts half after this long; spread over as long, it counts beside the cores held now."""
 
+ONE_CORE = HALF_LIFE_S * 1000
+"""What one core counts in a share: the core milliseconds of a day."""
+
 _BITS = 32
 _LONGEST = 25
 """After 2**25 seconds, a year, nothing is left: 388 halvings."""
@@ -57,9 +60,9 @@ def charge(usage: Usage, cores: int, held_s: float, now: float) -> None:
 def share(usage: Usage | None, cores_pending: int, now: float) -> int:
     """What a person has of the lab: cores held now or pending, and past use spread over a day.
 
-    In core milliseconds a day, so that it is a whole number: one core is `HALF_LIFE_S * 1000`.
+    In core milliseconds a day, so that it is a whole number: one core is `ONE_CORE`.
     """
     if usage is None:
-        return cores_pending * HALF_LIFE_S * 1000
+        return cores_pending * ONE_CORE
     past = _past_use(usage.core_ms, int(now) - usage.as_of_s)
-    return (cores_pending + usage.cores) * HALF_LIFE_S * 1000 + past
+    return (cores_pending + usage.cores) * ONE_CORE + past

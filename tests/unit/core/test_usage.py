@@ -7,12 +7,10 @@ import pytest
 from core_kit import Lab
 from distribute.core.specs import Resources
 from distribute.core.state import Usage
-from distribute.core.usage import HALF_LIFE_S, charge, decayed, share
+from distribute.core.usage import ONE_CORE, charge, decayed, share
 from distribute.testing import builders as make
 
 DAY_S = 86_400
-ONE_CORE = HALF_LIFE_S * 1000
-"""What a share calls one core."""
 
 
 def test_use_halves_every_day() -> None:
