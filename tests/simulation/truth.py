@@ -64,6 +64,10 @@ class Truth:
         """Batches that were over, if only for a time."""
         self._lost: set[str] = set()
         """The ids of events that the log has lost. They may be said again when they don't fit any more."""
+        self._forgotten: set[tuple[JobId, int]] = set()
+        """Attempts of which the log has lost something."""
+        self.slowest_clock_s = 0.0
+        """How far the slowest clock of a scheduler is behind the log's, as a negative number."""
         self._archived: set[BatchId] = set()
         """Batches that were over and archived, if only for a time."""
         self.happened: Counter[str] = Counter()
@@ -108,11 +112,12 @@ class Truth:
 
     def _verdict_on(self, recorded: Recorded) -> Verdict:
         event = recorded.event
-        if event.id in self._lost:
+        attempt = (event.scope, event.attempt) if isinstance(event, ev.JobEvent) else None
+        if event.id in self._lost or attempt in self._forgotten:
             before, misfits = deepcopy(self.state), self.state.misfits
             apply(before, recorded)
             if before.misfits > misfits:
-                return Verdict.ABOUT_NOTHING  # said again too late
+                return Verdict.ABOUT_NOTHING  # said again too late, or of an attempt that ran twice for it
         try:
             return self.stories.tell(event, self.state)
         except Broken as error:
@@ -127,7 +132,8 @@ class Truth:
         if attempt is None or attempt.number != released.attempt:
             return
         silence_s = self._loop.now - beat_at
-        ran_s = max(0.0, EPOCH_S + beat_at - attempt.since)
+        # A scheduler subtracts the log's times from its own: if its clock is behind, the run looks shorter.
+        ran_s = max(0.0, EPOCH_S + beat_at - attempt.since + self.slowest_clock_s)
         patience_s = min(GROWTH * ran_s, LONGEST_S)
         require(
             silence_s > patience_s - SLACK_S,
@@ -156,6 +162,8 @@ class Truth:
         for recorded in events:
             self.note("log", f"has lost {_told(recorded)}")
             self._lost.add(recorded.event.id)
+            if isinstance(recorded.event, ev.JobEvent):
+                self._forgotten.add((recorded.event.scope, recorded.event.attempt))
             self.happened["events lost"] += 1
             if isinstance(recorded.event, ev.Submitted):
                 self.stories.vanish(recorded.event.scope)
