@@ -176,7 +176,8 @@ def _resources(random: Random, made: Scenario) -> Resources | None:
 
 
 def _decide_fates(random: Random, made: Scenario, spec: BatchSpec) -> None:
-    duration_s = random.choice((0.0, 0.1, 2.0, 15.0, 40.0, 150.0 if len(spec.work.jobs) <= 5 else 2.0))
+    longest_s = 150.0 if len(spec.work.jobs) <= 2 else 2.0
+    duration_s = random.choice((0.0, 0.1, 2.0, 15.0, 40.0, longest_s))
     bad_share = random.choice((0.0, 0.0, 0.1, 0.5, 1.0))
     for job in spec.work.jobs:
         failures = random.choice((1, 1, 2, 1000)) if random.random() < bad_share else 0

@@ -191,7 +191,8 @@ class TimidMachine(RunnerMachine):
 
 
 def test_a_node_that_stops_its_jobs_when_it_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    finds_of_machine("which nobody took from it", TimidMachine, monkeypatch)
+    monkeypatch.setattr(runner_service, "RunnerMachine", TimidMachine)
+    finds("which nobody took from it", scenario=long_jobs)
 
 
 class OffendedMachine(RunnerMachine):
