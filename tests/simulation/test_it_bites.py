@@ -231,12 +231,26 @@ def test_an_archiver_that_speaks_before_the_results_are_there(monkeypatch: pytes
     finds("it is not in the archive")
 
 
+def replacements(random: Random) -> Scenario:
+    """People who replace their batches again and again, and an archiver whose hands are slow."""
+    made = scenario(random)
+    made.weather = Weather(delay_s=0.1, transfer_s=2.0, slow=0.3, slow_s=20.0)
+    made.fates = {job: Fate(0.5) for job in made.fates}
+    made.requests = [
+        Request(submitted_at + 20.0 * number, "replace", spec.id)
+        for submitted_at, spec, _ in made.submissions
+        for number in range(1, 5)
+    ]
+    made.calm_at = 10 + max(request.moment for request in made.requests)
+    return made
+
+
 def test_an_archiver_that_deletes_the_results_of_a_new_batch_of_the_same_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     delete = SimulatedStore.delete_results
     monkeypatch.setattr(SimulatedStore, "delete_results", lambda self, batch, _: delete(self, batch, inf))
-    finds("are archived, and gone|it is not in the archive")
+    finds("are archived, and gone|it is not in the archive", scenario=replacements)
 
 
 def test_an_archiver_that_waits_for_ever_for_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
