@@ -13,7 +13,7 @@ from operator import itemgetter
 
 from distribute.core.node_order import NodeOrder
 from distribute.core.pending import Pending
-from distribute.core.queues import Queues
+from distribute.core.queues import LaneEntry, Queues
 from distribute.core.state import Shape, State
 
 OVERDUE_S = 1800.0
@@ -35,20 +35,19 @@ def find_overdue(
     found: Overdue = {}
     served = set(_served(state, pending))
     for priority, people in queues.by_priority.items():
-        waiting: list[tuple[float, int, str, Shape]] = []
+        waiting: list[tuple[float, LaneEntry, Waiter]] = []
         for queue in people.values():
             usage = state.usage.get(queue.user)
             for shape, lane in queue.lanes.items():
-                seq, batch_id, _ = lane[0]
-                batch = state.batches[batch_id]
+                batch = state.batches[lane[0][1]]
                 served_at = usage.served.get(shape, 0.0) if usage is not None else 0.0
                 since = max(served_at, batch.submitted_at)
                 is_overdue = state.time - since > OVERDUE_S and (queue.user, shape) not in served
                 if is_overdue and not nodes_for[shape].names <= batch.build_failed.keys():
-                    waiting.append((since, seq, queue.user, shape))
+                    waiting.append((since, lane[0], (queue.user, shape)))
         if waiting:
-            waiting.sort(key=itemgetter(0, 1))
-            found[priority] = [(user, shape) for _, _, user, shape in waiting]
+            waiting.sort(key=itemgetter(0, 1))  # no two lanes have the same first entry
+            found[priority] = [waiter for _, _, waiter in waiting]
     return found
 
 

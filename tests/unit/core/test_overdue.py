@@ -143,3 +143,16 @@ def test_what_no_node_could_build_stands_in_nobodys_way() -> None:
     pass_time(lab, OVERDUE_S)
     lab.look()
     assert lab.agenda.overdue == {}
+
+
+def test_of_one_batchs_needs_the_first_in_its_file_goes_first_whoever_restored_the_state() -> None:
+    """They wait since the same moment, and live queues may hold them in any order."""
+    jobs = [make.job("a", resources=WHOLE), make.job("b", resources=ONE)]
+    lab = Lab(make.joined("ws1", cpus=2), make.drain_requested("ws1"), make.submitted(make.batch(jobs)))
+    first, second = (waiting.group.shape for waiting in lab.agenda.waiting[lab.batch().id])
+    lanes = lab.agenda.queues.by_priority[0]["jane"].lanes
+    lanes[first] = lanes.pop(first)
+    pass_time(lab, OVERDUE_S + 10)
+    lab.look()
+    assert list(lanes) == [second, first], "in another order than the file's"
+    assert lab.agenda.overdue == {0: [("jane", first), ("jane", second)]}
