@@ -211,6 +211,10 @@ def test_delete_asks_first(jane: Person) -> None:
     jane.runs("add", jane.writes("kept", {"x": "true"}), "--wait")
     refused = jane.runs("delete", "jane/kept", code=4).stderr
     assert refused.endswith("[y/N] distribute: jane/kept was not deleted: answer y, or give --yes\n")
+    with Path(os.devnull).open("w") as deaf:  # as `nohup` leaves it
+        unheard = jane.starts("delete", "jane/kept", stdin=deaf.fileno())
+    assert unheard.communicate(timeout=60)[1] == refused
+    assert unheard.returncode == 4
     asking = jane.starts("delete", "jane/kept", stdin=subprocess.PIPE)
     assert asking.stderr is not None
     assert asking.stderr.read(len("Delete")) == "Delete"

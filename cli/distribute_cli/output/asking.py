@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import sys
 
 
@@ -13,8 +15,8 @@ async def answer_to(question: str) -> str:
     would hold the process until Enter is pressed.
     """
     print(question, end=" ", file=sys.stderr, flush=True)
-    if sys.stdin is None:  # closed, as `<&-` does
-        return ""
+    if sys.stdin is None or not _is_readable(sys.stdin.fileno()):
+        return ""  # closed, as `<&-` does, or open for writing only, as `nohup` leaves it
     loop = asyncio.get_running_loop()
     there = asyncio.Event()
     try:
@@ -27,3 +29,7 @@ async def answer_to(question: str) -> str:
         finally:
             loop.remove_reader(sys.stdin)
     return sys.stdin.readline().strip()
+
+
+def _is_readable(fd: int) -> bool:
+    return fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_WRONLY
