@@ -174,10 +174,9 @@ def _why_release(
         return "node_restarted", node.cause
     if node.name in batch.build_failed:
         return "build_failed", None
-    if is_hopeless(agenda, key):
-        return "node_lost", node.cause
     if node.presence != "here" or node.name in agenda.silent:
-        return None  # it keeps the job until another node can take it, see `placing`
+        # It keeps the job until another node can take it, see `placing`.
+        return ("node_lost", node.cause) if is_hopeless(agenda, key) else None
     if batch.status[key.row] == Status.ASSIGNED:
         is_late = agenda.now >= agenda.liveness.to_be_claimed_by(key)
         return ("unclaimed", attempt.cause) if is_late else None

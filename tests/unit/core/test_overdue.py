@@ -148,7 +148,9 @@ def test_what_no_node_could_build_stands_in_nobodys_way() -> None:
 def test_of_one_batchs_needs_the_first_in_its_file_goes_first_whoever_restored_the_state() -> None:
     """They wait since the same moment, and live queues may hold them in any order."""
     jobs = [make.job("a", resources=WHOLE), make.job("b", resources=ONE)]
-    lab = Lab(make.joined("ws1", cpus=2), make.drain_requested("ws1"), make.submitted(make.batch(jobs)))
+    lab = Lab(make.joined("ws1", cpus=2), make.submitted(make.batch(1, batch="before", resources=WHOLE)))
+    assert lab.assign() == {"job1": "ws1"}
+    lab.happen(make.submitted(make.batch(jobs)))
     first, second = (waiting.group.shape for waiting in lab.agenda.waiting[lab.batch().id])
     lanes = lab.agenda.queues.by_priority[0]["jane"].lanes
     lanes[first] = lanes.pop(first)
