@@ -61,8 +61,9 @@ class Agenda:
         event = recorded.event
         before = self.state.batches.get(event.scope) if event.type == "deleted" else None
         suspect = suspect_of(self.state, event) if event.type == "finished" else None
-        if event.type == "joined":
-            self.liveness.heard(event.node, self.now)
+        writer = None if isinstance(event, ev.BatchEvent) or event.author != event.node else event.node
+        if writer is not None:
+            self.liveness.heard(writer, self.now)  # whatever a node writes is a sign of life
         apply(self.state, recorded)
         settled = self.pending.settle(event)
         for own in settled:
@@ -85,6 +86,8 @@ class Agenda:
                 if before is not None and event.scope not in self.state.batches:
                     self._forget(before)
                 self._touch_batch(event.scope)
+        if writer in self.silent:
+            self._touch_node(writer)
 
     def hear(self, beat: Beat) -> None:
         """A node beat."""

@@ -85,7 +85,8 @@ def is_probe(batch: BatchState, row: int) -> bool:
 def avoids(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
     """Is the job a probe of this node that another node could run before long? Then this one does not."""
     suspect = state.nodes[name]
-    if not is_probe(batch, row) or JobKey(batch.id, row) not in suspect.fast_failures:
+    is_suspected = batch.suspects.get(row) == name and JobKey(batch.id, row) in suspect.fast_failures
+    if not is_suspected or not is_probe(batch, row):
         return False
     shape = batch.group_of(row).shape
     return any(

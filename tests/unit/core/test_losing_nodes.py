@@ -260,3 +260,15 @@ def test_two_crashes_of_one_node_are_not_two_nodes() -> None:
     lab.happen(*lab.decide())
     assert lab.status() is Status.FAILED
     assert lab.batch().reasons[0] == "its node went down 3 times while it ran (ws1), so it is not tried again"
+
+
+def test_whatever_a_node_writes_is_a_sign_of_life() -> None:
+    """Its heartbeats may be lost, or come behind what it says in the log."""
+    lab = Lab(make.joined(), make.submitted())
+    assert lab.assign() == {"job1": "ws1"}
+    lab.quiet.add("ws1")
+    lab.wait(55)
+    lab.happen(make.claimed())
+    assert lab.decide() == []
+    lab.wait(55)
+    assert lab.decide() == []
