@@ -14,9 +14,10 @@ from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Event
 from distribute.core.recorded import Guard
 from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.stream import said
+from distribute.nats.stream import log, said
 from distribute.nats.stream.layout import EVENTS
 from distribute.testing import builders
 
@@ -97,6 +98,28 @@ async def test_each_author_says_its_own_words_again(broker: Broker, cluster: Clu
         await everything_is_said_again(cluster, story)
         # Who comes first is chance; each is behind what was the last of its scope then.
         assert (await stored(cluster))[0] == story[0]
+
+
+async def test_an_author_who_takes_the_sequence_meanwhile_hides_no_loss(
+    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two questions about the lost event another author says something, which is stored in its
+    place."""
+    story = [builders.joined(), builders.claimed()]
+    await cluster.log.append(story[0], Guard(0))
+    await cluster.log.append(story[1], Guard(0))
+    other = builders.joined("ws2")
+    end_of = log.end_of
+
+    async def end_after_another_spoke(connection: Connection, stream: str) -> int:
+        monkeypatch.setattr(log, "end_of", end_of)
+        async with other_author(broker) as author:
+            await author.log.append(other, Guard(0))
+        return await end_of(connection, stream)
+
+    monkeypatch.setattr(log, "end_of", end_after_another_spoke)
+    await lose_end(broker, 1)
+    await everything_is_said_again(cluster, [*story, other])
 
 
 async def test_a_guard_on_what_another_author_lost_is_no_conflict(broker: Broker, cluster: Cluster) -> None:

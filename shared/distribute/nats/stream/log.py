@@ -76,13 +76,14 @@ class JetStreamLog:
         return await self._publish(event, encode(event), guard, _as_it_was)
 
     async def _has(self, seq: int, event_id: str) -> bool:
+        # The end first: asked the other way round, another author may take this sequence between the two.
+        end = await patiently(self._connection, lambda: end_of(self._connection, EVENTS), give_up_after_s=inf)
+        if end < seq:
+            return False
         stored = await patiently(
             self._connection, lambda: leader_get(self._connection, EVENTS, {"seq": seq}), give_up_after_s=inf
         )
-        if stored is not None:
-            return stored.fields.get("Nats-Msg-Id") == event_id
-        end = await patiently(self._connection, lambda: end_of(self._connection, EVENTS), give_up_after_s=inf)
-        return end >= seq  # then somebody removed it
+        return stored is None or stored.fields.get("Nats-Msg-Id") == event_id  # None: somebody removed it
 
     async def _last_seq_of(self, scope: Scope | Under) -> int:
         stored = await self._latest(scope_filter(scope))
