@@ -388,19 +388,3 @@ def test_a_failure_with_retries_left_is_excused_too_and_keeps_its_retries() -> N
     lab.happen(*lab.decide())
     assert [lab.status(f"job{number}") for number in (1, 2, 3)] == [Status.QUEUED] * 3
     assert lab.batch().failures[0] == 0
-
-
-def test_a_probe_runs_on_a_node_where_it_failed_before_a_person_had_it_retried() -> None:
-    """That failure is forgiven: only the node that is suspected now is avoided."""
-    lab = Lab(make.joined("sound"), make.joined("broken"), make.submitted(make.batch(SUSPECT_AFTER)))
-    lab.happen(make.assigned("job1", "sound"))
-    lab.fail_fast("job1", "sound")
-    lab.happen(make.retry_requested(), make.assigned("job1", "broken", attempt=2))
-    lab.fail_fast("job1", "broken", attempt=2)
-    for number in range(2, SUSPECT_AFTER + 1):
-        lab.happen(make.assigned(f"job{number}", "broken"))
-        lab.fail_fast(f"job{number}", "broken")
-    excused = lab.decide()
-    assert "job1" in [event.job for event in excused if isinstance(event, ev.Excused)]
-    lab.happen(*excused)
-    assert lab.assign()["job1"] == "sound"

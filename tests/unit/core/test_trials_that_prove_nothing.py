@@ -6,6 +6,7 @@ Found by simulation.
 from __future__ import annotations
 
 from core_kit import Lab, told
+from distribute.core import events as ev
 from distribute.core.trials import SUSPECT_AFTER
 from distribute.testing import builders as make
 
@@ -50,3 +51,19 @@ def test_a_node_that_results_elsewhere_clear_is_a_suspect_no_more() -> None:
     lab.fail_fast("job3", "other", attempt=2)
     assert "broken" not in lab.agenda.suspects
     assert not lab.state.nodes["broken"].fast_failures, "its record begins anew"
+
+
+def test_a_probe_runs_on_a_node_where_it_failed_before_a_person_had_it_retried() -> None:
+    """That failure is forgiven: only the node that is suspected now is avoided."""
+    lab = Lab(make.joined("sound"), make.joined("broken"), make.submitted(make.batch(SUSPECT_AFTER)))
+    lab.happen(make.assigned("job1", "sound"))
+    lab.fail_fast("job1", "sound")
+    lab.happen(make.retry_requested(), make.assigned("job1", "broken", attempt=2))
+    lab.fail_fast("job1", "broken", attempt=2)
+    for number in range(2, SUSPECT_AFTER + 1):
+        lab.happen(make.assigned(f"job{number}", "broken"))
+        lab.fail_fast(f"job{number}", "broken")
+    excused = lab.decide()
+    assert "job1" in [event.job for event in excused if isinstance(event, ev.Excused)]
+    lab.happen(*excused)
+    assert lab.assign()["job1"] == "sound"
