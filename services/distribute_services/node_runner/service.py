@@ -68,7 +68,9 @@ class NodeRunner(Generic[P, R]):
         self._cannot_read_on = asyncio.Event()
         """Set when it can't read on."""
         self._work = Work(host, Batches(cluster.log), tell=self._tell, clock=clock)
-        self._reports = Reports(cluster.log, options.name, tell=self._tell, on_fault=self._fail)
+        self._reports = Reports(
+            cluster.log, options.name, tell=self._tell, announced=self._announced, on_fault=self._fail
+        )
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._machine = RunnerMachine(
             options.name,
@@ -218,6 +220,9 @@ class NodeRunner(Generic[P, R]):
             self._failed.set_exception(error)
 
     # --- what the machine wants done ---------------------------------------------------------------
+
+    def _announced(self, event: ev.Event, seq: int) -> None:
+        self._machine.announced(event, seq)
 
     def _tell(self, stimulus: st.Stimulus) -> None:
         """Tell the machine. If it fails at an attempt, it gives that one up, and no other."""

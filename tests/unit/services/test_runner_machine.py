@@ -225,6 +225,14 @@ def test_what_was_built_for_a_batch_that_is_over_is_forgotten(node: Node) -> Non
 # --- joining and leaving ---------------------------------------------------------------------------
 
 
+def test_a_node_whose_joined_lies_where_it_has_read_already_takes_jobs(node: Node) -> None:
+    """The log lost its end just before the node followed it. The broker's answer says where its word is."""
+    joined = event_of(node.machine.join()[-1])
+    assert node.hear(make.assigned()) == [], "it has not joined yet"
+    node.machine.announced(joined, node.seq)
+    assert node.hear(make.assigned("job2")) != []
+
+
 def test_a_lost_node_joins_again_with_its_jobs_and_goes_on(node: Node) -> None:
     runs = node.run("job1")
     node.hear(make.assigned("job2", cpus=1))

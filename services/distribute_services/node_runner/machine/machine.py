@@ -110,6 +110,11 @@ class RunnerMachine(Course):
         """Announce that the node has left. To be called when nothing runs any more."""
         return self._membership.left()
 
+    def announced(self, event: ev.Event, seq: int) -> None:
+        """What this node said of itself is in the log, at this sequence."""
+        if isinstance(event, ev.Joined):
+            self._membership.stored(seq, event)
+
     # --- what the log says -------------------------------------------------------------------------
 
     def deliver(self, recorded: Recorded) -> list[Instruction]:

@@ -54,6 +54,12 @@ class Membership:
         self._join_id = joined.id
         return [Announce(joined)]
 
+    def stored(self, seq: int, event: ev.Joined) -> None:
+        """The broker has this node's `joined`. A log that lost its end just before the node began to follow
+        it may have put that where the node has read already, so the node need not read it."""
+        if event.id == self._join_id:
+            self._joined_seq = seq
+
     def heard(self, seq: int, event: ev.Joined) -> list[Instruction]:
         """A `joined` of this node's name is in the log."""
         if event.id == self._join_id:

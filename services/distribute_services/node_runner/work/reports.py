@@ -34,12 +34,15 @@ class Reports:
         node: str,
         *,
         tell: Callable[[st.Stimulus], None],
+        announced: Callable[[Event, int], None],
         on_fault: Callable[[BaseException], None],
     ) -> None:
-        """`tell` takes each stimulus. `on_fault` takes an error after which nothing can be said any more."""
+        """`tell` takes each stimulus, `announced` each event about the node that is in the log, with its
+        sequence. `on_fault` takes an error after which nothing can be said any more."""
         self._log = event_log
         self._authors = frozenset({SCHEDULER, node})
         self._tell = tell
+        self._announced = announced
         self._on_fault = on_fault
         self._facts = Facts(event_log)
         self._announcements: deque[Event] = deque()
@@ -113,11 +116,11 @@ class Reports:
     async def _announce(self) -> None:
         while self._announcements:
             try:
-                await self._facts.append(self._announcements[0])
+                seq = await self._facts.append(self._announcements[0])
             except LogReplaced as error:
                 log.info("%s: said again", error)
             else:
-                self._announcements.popleft()
+                self._announced(self._announcements.popleft(), seq)
 
     def _raise_fault(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
