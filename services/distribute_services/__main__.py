@@ -12,18 +12,15 @@ import logging
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from distribute.core.errors import DistributeError, LogReplaced, exit_code
+from distribute.core.errors import DistributeError, exit_code
 
 if TYPE_CHECKING:
     from distribute.ports import Cluster
     from distribute.runtime import Stop
 
     Serve = Callable[[Cluster, Stop], Coroutine[Any, Any, None]]
-
-
-log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,11 +119,11 @@ def _service(options: argparse.Namespace) -> tuple[str, Serve]:
                 options.patience_growth,
                 options.longest_patience_s,
             )
-            return "scheduler", _rebuilding(lambda cluster: SchedulerService(cluster, lease))
+            return "scheduler", lambda cluster, stop: SchedulerService(cluster, lease).run(stop)
         case "archiver":
             from distribute_services.archiver.service import ArchiverService
 
-            return "archiver", _rebuilding(ArchiverService)
+            return "archiver", lambda cluster, stop: ArchiverService(cluster).run(stop)
         case _:
             from distribute_services.node_runner.host.computer import open_computer
             from distribute_services.node_runner.options import Options
@@ -139,26 +136,6 @@ def _service(options: argparse.Namespace) -> tuple[str, Serve]:
                     await run_node(cluster, node, computer, stop)
 
             return node.name, serve_node
-
-
-class _Service(Protocol):
-    async def run(self, stop: asyncio.Event) -> None: ...
-
-
-def _rebuilding(make: Callable[[Cluster], _Service]) -> Serve:
-    """Run a service; where the log was replaced by an older copy, or lost its end, run a new one in its
-    place: the state derived from it is invalid."""
-
-    async def serve(cluster: Cluster, stop: Stop) -> None:
-        while True:
-            try:
-                await make(cluster).run(stop)
-            except LogReplaced as error:
-                log.warning("%s: folding it anew", error)
-            else:
-                return
-
-    return serve
 
 
 if __name__ == "__main__":
