@@ -9,6 +9,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -120,6 +121,22 @@ def fill(path: Path) -> None:
             file.write(bytes(1 << 20))
 
 
+async def connected(verb: str) -> None:
+    """Wait until a command of ours has its connection: one that finds no broker ends at once."""
+
+    def is_connected() -> bool:
+        return any(
+            connection.status == psutil.CONN_ESTABLISHED
+            for process in psutil.Process().children()
+            if verb in process.cmdline()
+            for connection in process.net_connections("tcp")
+        )
+
+    async with asyncio.timeout(PATIENCE_S):
+        while not is_connected():  # noqa: ASYNC110 (the kernel tells nobody)
+            await asyncio.sleep(0.02)
+
+
 async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
     """Everybody waits, and is told; with more room, and the broker started again, all of it ends well."""
     (tmp_path / "input").write_bytes(os.urandom(DATA_BYTES))
@@ -133,6 +150,7 @@ async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
             brings = {"command": "sha256sum input/input", "required_files": [str(tmp_path / "input")]}
             adding = asyncio.create_task(lab.add(command_batch("lab/waits", {"job": brings})))
             assert "running" in (await lab.distribute("status", "lab/large")).out
+            await connected("add")
             assert not adding.done()
             await lab.processes.broker.stop(kill=True)
             await resize(tmp_path / "disk", 400)
