@@ -143,7 +143,9 @@ class Agenda:
         waiting = self.waiting_of(batch, batch.rows[event.job])
         waiting.taken.add(batch.rows[event.job])
         self._keep(waiting)
-        self._place_node(self.state.nodes[event.node])
+        node = self.state.nodes.get(event.node)
+        if node is not None:  # it may have been forgotten meanwhile
+            self._place_node(node)
 
     def drop(self, scope: Scope) -> None:
         """What was pending about this was refused: decide anew what it was for."""

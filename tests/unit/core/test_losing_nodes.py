@@ -272,3 +272,11 @@ def test_whatever_a_node_writes_is_a_sign_of_life() -> None:
     assert lab.decide() == []
     lab.wait(55)
     assert lab.decide() == []
+
+
+def test_an_assignment_on_its_way_to_a_node_that_is_forgotten_meanwhile_is_released() -> None:
+    lab = Lab(make.joined(), make.submitted())
+    (assigned,) = lab.decide()
+    lab.happen(make.left(), make.forgotten())
+    lab.happen(assigned)
+    assert told(lab.decide()) == [("released", "job1", "ws1", "node_left")]
