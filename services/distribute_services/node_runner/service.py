@@ -268,7 +268,7 @@ async def run_node(
         Refused: another runner, in another folder or on another computer, has this node's name.
     """
     while not stop.is_set():
-        await _check_name_is_free(cluster, options.name, host.identity)
+        await unless_stopped(stop, _check_name_is_free(cluster, options.name, host.identity))
         await NodeRunner(cluster, options, host, clock=clock, new_id=new_id).run(stop)
 
 
