@@ -30,7 +30,7 @@ from distribute.core.ids import BatchId
 from distribute.core.state import JobKey, NodeState, State, Usage
 from distribute.slices import at_once
 
-VERSION = 4
+VERSION = 5
 
 Json = dict[str, Any]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId, BuildId, JobId
 from distribute.core.invariants import check
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
@@ -64,8 +64,8 @@ class Truth:
         """Batches that were over, if only for a time."""
         self._lost: set[str] = set()
         """The ids of events that the log has lost. They may be said again when they don't fit any more."""
-        self._forgotten: set[tuple[JobId, int]] = set()
-        """Attempts of which the log has lost something."""
+        self._forgotten: set[tuple[JobId, int] | BuildId] = set()
+        """Attempts and builds of which the log has lost something."""
         self.slowest_clock_s = 0.0
         """How far the slowest clock of a scheduler is behind the log's, as a negative number."""
         self._archived: set[BatchId] = set()
@@ -111,17 +111,22 @@ class Truth:
             self.digests[recorded.seq] = digest(self.state)
 
     def _verdict_on(self, recorded: Recorded) -> Verdict:
-        event = recorded.event
-        attempt = (event.scope, event.attempt) if isinstance(event, ev.JobEvent) else None
-        if event.id in self._lost or attempt in self._forgotten:
-            before, misfits = deepcopy(self.state), self.state.misfits
-            apply(before, recorded)
-            if before.misfits > misfits:
-                return Verdict.ABOUT_NOTHING  # said again too late, or of an attempt that ran twice for it
+        if self._comes_too_late(recorded):
+            return Verdict.ABOUT_NOTHING
         try:
-            return self.stories.tell(event, self.state)
+            return self.stories.tell(recorded.event, self.state)
         except Broken as error:
             raise Broken(f"{_told(recorded)}: {error}") from None
+
+    def _comes_too_late(self, recorded: Recorded) -> bool:
+        """Was it said again, or is it of an attempt or build that began twice, for the log lost something of it,
+        and doesn't it fit?"""
+        event = recorded.event
+        if event.id not in self._lost and _begun(event) not in self._forgotten:
+            return False
+        state = deepcopy(self.state)
+        apply(state, recorded)
+        return state.misfits > self.state.misfits
 
     def _is_patient(self, released: ev.Released) -> None:
         """A job is taken from its silent node only when that was silent for long, for what would be lost."""
@@ -162,8 +167,8 @@ class Truth:
         for recorded in events:
             self.note("log", f"has lost {_told(recorded)}")
             self._lost.add(recorded.event.id)
-            if isinstance(recorded.event, ev.JobEvent):
-                self._forgotten.add((recorded.event.scope, recorded.event.attempt))
+            if (begun := _begun(recorded.event)) is not None:
+                self._forgotten.add(begun)
             self.happened["events lost"] += 1
             if isinstance(recorded.event, ev.Submitted):
                 self.stories.vanish(recorded.event.scope)
@@ -172,7 +177,8 @@ class Truth:
         self.digests = {seq: digest for seq, digest in self.digests.items() if seq <= last_seq}
         self.state, self.stories = State(), self.stories.anew()
         for recorded in self.log:
-            self.stories.tell(recorded.event, self.state)
+            if not self._comes_too_late(recorded):
+                self.stories.tell(recorded.event, self.state)
             apply(self.state, recorded)
         self.stories.checks = True
 
@@ -281,6 +287,17 @@ class Truth:
                 state = load(dump(state))
         require(digest(replayed) == whole, "a replay of the log adds up to something else")
         require(digest(state) == whole, "a snapshot and the tail of the log add up to something else")
+
+
+def _begun(event: ev.Event) -> tuple[JobId, int] | BuildId | None:
+    """The attempt or the build that an event is about."""
+    match event:
+        case ev.JobEvent():
+            return event.scope, event.attempt
+        case ev.BuildEvent():
+            return event.scope
+        case _:
+            return None
 
 
 def _told(what: object) -> str:

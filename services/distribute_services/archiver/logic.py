@@ -39,8 +39,8 @@ class Backlog:
 
     def begin(self) -> None:
         """The state is what a snapshot says: take up what it calls unarchived."""
-        seqs = [seq for batch in self.state.batches.values() for seq in batch.unarchived.values()]
-        self._waiting.extend(sorted(seqs))
+        batches = self.state.batches.values()
+        self._waiting.extend(sorted(left.seq for batch in batches for left in batch.unarchived.values()))
 
     def recall(self, recorded: Recorded) -> None:
         """A chore that the state knew already, and that may not be done."""
@@ -86,7 +86,8 @@ class Backlog:
         if batch is None or batch.seq > recorded.seq:
             return False
         if isinstance(event, ev.Finished):
-            return batch.unarchived.get(batch.rows.get(event.job, -1)) == recorded.seq
+            left = batch.unarchived.get(batch.rows.get(event.job, -1))
+            return left is not None and left.seq == recorded.seq
         return isinstance(event, ev.BuildFinished)
 
     def done(self, seq: int) -> None:

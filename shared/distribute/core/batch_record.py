@@ -18,7 +18,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from distribute.core.ids import BatchId
-from distribute.core.state import Attempt, BatchState, Group, Outcomes, Shape
+from distribute.core.state import Attempt, BatchState, Building, Group, Outcomes, Shape, Unarchived
 
 Json = dict[str, Any]
 
@@ -130,6 +130,8 @@ def load_batch(fixed: Record, changing: Record) -> BatchState:
     fields["active"] = dict(map(_load_attempt, json.loads(next(pieces))))
     fields |= {name: set(json.loads(next(pieces))) for name in _SETS}
     fields |= {name: dict(json.loads(next(pieces))) for name in _MAPS}
+    fields["building"] = {node: Building(*values) for node, values in fields["building"].items()}
+    fields["unarchived"] = {row: Unarchived(*values) for row, values in fields["unarchived"].items()}
     batch = BatchState(
         id=BatchId(*found["id"]),
         groups=tuple(Group(load_shape(shape), *rest) for shape, *rest in found["groups"]),

@@ -14,7 +14,7 @@ from distribute.core import fold_job
 from distribute.core.fold_job import set_status
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, Job, Resources
-from distribute.core.state import BatchState, Group, Shape, Status
+from distribute.core.state import BatchState, Building, Group, Shape, Status
 
 NO_ROW = -1
 
@@ -48,11 +48,10 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
                 return Advanced(batch, None if isinstance(event, ev.JobArchived) else "there is no such job")
             return Advanced(batch, advance_job(batch, row, seq, time, event))
         case ev.BuildStarted():
-            batch.building[event.node] = time
+            batch.building[event.node] = Building(time, event.id)
             return Advanced(batch, None)
         case ev.BuildFinished():
-            _finish_build(batch, event)
-            return Advanced(batch, None)
+            return Advanced(batch, _finish_build(batch, event))
         case ev.BatchEvent():
             batch.last_seq = seq
             misfit = _apply(batch, time, event)
@@ -267,11 +266,18 @@ def _archive(batch: BatchState) -> str | None:
     return None
 
 
-def _finish_build(batch: BatchState, event: ev.BuildFinished) -> None:
-    """The node can run the batch's jobs from now on, or can't."""
+def _finish_build(batch: BatchState, event: ev.BuildFinished) -> str | None:
+    """The node can run the batch's jobs from now on, or can't. Why the event does not fit, or None.
+
+    Like the events of an attempt, it must follow from the one before (see `fold_job`).
+    """
+    building = batch.building.get(event.node)
+    if event.causation is not None and (building is None or building.id != event.causation):
+        return f"it follows from {event.causation}, which is no build that runs at {event.node}"
     batch.building.pop(event.node, None)
     if event.succeeded:
         batch.built_on.add(event.node)
         batch.build_failed.pop(event.node, None)
     else:
         batch.build_failed[event.node] = event.reason or "the build failed"
+    return None

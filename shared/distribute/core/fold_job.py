@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from distribute.core import events as ev
-from distribute.core.state import NO_EXIT_CODE, Attempt, BatchState, Status
+from distribute.core.state import NO_EXIT_CODE, Attempt, BatchState, Status, Unarchived
 from distribute.core.transitions import JOB_TRANSITIONS
 
 FAST_FAILURE_S = 10.0
@@ -52,6 +52,8 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
     attempt = batch.active.get(row)
     if attempt is not None and attempt.node != event.node:
         return f"the job is at {attempt.node}"
+    if not _continues(batch, row, attempt, event):
+        return f"it follows from {event.causation}, which is not the last event of this attempt"
     match event.type:
         case "claimed":
             set_status(batch, row, Status.CLAIMED)
@@ -74,6 +76,25 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
     if attempt is not None:
         attempt.cause = event.id
     return None
+
+
+def _continues(batch: BatchState, row: int, attempt: Attempt | None, event: JobEvent) -> bool:
+    """Whether the event follows from the last one of its attempt.
+
+    A number alone does not tell one attempt from another. A log that lost its end, or a batch that was deleted
+    and submitted again, gives a number a second time; words about the first attempt may still come then.
+    Versions without `causation` are judged by the number.
+    """
+    if event.causation is None:
+        return True
+    match event.type:
+        case "claimed" | "started" | "finished" | "yielded":
+            return attempt is not None and attempt.cause == event.causation
+        case "job_archived":
+            unarchived = batch.unarchived.get(row)
+            return unarchived is not None and unarchived.id == event.causation
+        case _:
+            return True  # the scheduler decides by the whole state
 
 
 def is_unwanted(batch: BatchState, row: int) -> bool:
@@ -103,7 +124,7 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
     _record_outcome(batch, row, time, event, attempt)
     batch.missing.pop(row, None)
     if event.outputs is not None:
-        batch.unarchived[row] = seq
+        batch.unarchived[row] = Unarchived(seq, event.id)
     if event.succeeded:
         batch.suspects.pop(row, None)
         batch.reasons.pop(row, None)

@@ -69,6 +69,20 @@ class Group(NamedTuple):
     stop: int
 
 
+class Unarchived(NamedTuple):
+    """The `finished` event whose outputs are still to be archived: its sequence, and its id."""
+
+    seq: int
+    id: str
+
+
+class Building(NamedTuple):
+    """A build that runs: since when, and the id of its `build_started`."""
+
+    since: float
+    id: str
+
+
 @dataclass(slots=True)
 class Attempt:
     """A job in flight: what it was given, and since when. `cause` is the id of its last event."""
@@ -160,15 +174,14 @@ class BatchState:
     deaths: dict[int, list[str]] = field(default_factory=dict)
     """The nodes that went down while the job ran on them, one entry each time."""
     reasons: dict[int, str] = field(default_factory=dict)
-    unarchived: dict[int, int] = field(default_factory=dict)
-    """Rows that ended and whose outputs the archiver has still to check, and the sequence of the event that
-    names these."""
+    unarchived: dict[int, Unarchived] = field(default_factory=dict)
+    """Rows that ended and whose outputs the archiver has still to check."""
     missing: dict[int, str] = field(default_factory=dict)
     """Rows whose last outputs are not in the archive and never will be, and what of them is gone."""
     kill_all: bool = False
     kill_rows: set[int] = field(default_factory=set)
-    building: dict[str, float] = field(default_factory=dict)
-    """The nodes that build the batch, and since when."""
+    building: dict[str, Building] = field(default_factory=dict)
+    """The builds that run, by node."""
     built_on: set[str] = field(default_factory=set)
     """The nodes that have built it. They may have left since: what a node has still is in its `builds`."""
     build_failed: dict[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from distribute.core.accounts import MAX_FAST_FAILURES
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
-from distribute.core.state import JobKey, State, Status
+from distribute.core.state import JobKey, State, Status, Unarchived
 from distribute.core.usage import HALF_LIFE_S, decayed, share
 from distribute.testing import builders as make
 
@@ -75,7 +75,7 @@ def test_results_that_are_gone_end_the_wait_for_them_until_the_next_attempt_leav
     make.happen(*started(2), state=state)
     assert batch.missing == {0: "0 chunks are stored, not 1"}
     make.happen(make.finished(attempt=2), state=state)
-    assert (batch.missing, batch.unarchived) == ({}, {0: state.seq})
+    assert (batch.missing, batch.unarchived) == ({}, {0: Unarchived(state.seq, state.cause)})
     make.happen(make.job_archived(attempt=2), state=state)
     assert (batch.missing, batch.unarchived) == ({}, {})
     make.happen(make.job_archived(attempt=2, missing="said too late"), state=state)

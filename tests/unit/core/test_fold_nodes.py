@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from distribute.core.ids import BatchId
-from distribute.core.state import JobKey, NodeState, State
+from distribute.core.state import Building, JobKey, NodeState, State
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")
@@ -82,7 +82,7 @@ def test_a_build_is_known_to_its_batch_and_its_node() -> None:
 
 def test_a_build_under_way_is_known_to_its_batch() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(build="make")), make.build_started())
-    assert state.batches[SWEEP].building == {"ws1": state.time}
+    assert state.batches[SWEEP].building == {"ws1": Building(state.time, state.cause)}
     assert state.nodes["ws1"].builds == set()
 
 

@@ -146,19 +146,19 @@ def stored(**fields: object) -> bytes:
 
 
 def test_a_snapshot_of_another_version_is_refused() -> None:
-    with pytest.raises(IntegrityError, match=r"^a snapshot of version 99; this distribute reads 4$"):
+    with pytest.raises(IntegrityError, match=r"^a snapshot of version 99; this distribute reads 5$"):
         load(stored(version=99))
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"3"])
 def test_what_is_no_snapshot_at_all_is_refused(body: bytes) -> None:
-    with pytest.raises(IntegrityError, match=r"^a snapshot of another make of version 4: "):
+    with pytest.raises(IntegrityError, match=r"^a snapshot of another make of version 5: "):
         load(written(body))
 
 
 def test_a_snapshot_with_other_fields_is_refused() -> None:
     with pytest.raises(
-        IntegrityError, match=r"^a snapshot of another make of version 4: KeyError\('name'\)$"
+        IntegrityError, match=r"^a snapshot of another make of version 5: KeyError\('name'\)$"
     ):
         load(stored(nodes=[{}]))
 

@@ -139,7 +139,8 @@ class Builds:
         build.words.end_reading()
         if build.words.read_again:
             return read_scope(build)
-        build.words.reread({recorded.event.id for recorded in read.scope}, read.last_seq)
+        found = {recorded.event.id for recorded in read.scope}
+        build.words.reread(found, (), read.last_seq, self._author.new_id, root=None)
         return say_next(build)
 
     def read_all(self) -> list[do.Instruction]:

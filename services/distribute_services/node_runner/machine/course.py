@@ -270,7 +270,7 @@ class Course:
                 behind = {recorded.event.id for recorded in read.scope if recorded.seq > decisive.seq}
                 # Where a log lost its end, its authors say again what is lost: the node may be the first.
                 before = {recorded.event.id for recorded in read.scope} - behind
-                attempt.words.reread(behind, read.last_seq, before, self._author.new_id)
+                attempt.words.reread(behind, before, read.last_seq, self._author.new_id, attempt.assigned_id)
                 return [*self._after_words(attempt), *self._claim_what_fits()]
 
     def _detached(self, attempt: Attempt) -> list[Instruction]:

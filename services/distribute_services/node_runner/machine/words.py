@@ -65,6 +65,11 @@ class Words:
     """The scope is to be read as soon as what goes on there is over."""
     _refused_by: int = 0
     _talk: Talk = Talk.QUIET
+    _root: str = ""
+    """The id of the event from which the first word follows."""
+
+    def __post_init__(self) -> None:
+        self._root = self.cause
 
     @property
     def is_empty(self) -> bool:
@@ -109,24 +114,32 @@ class Words:
         self._talk = Talk.QUIET
 
     def reread(
-        self,
-        found: Collection[str],
-        last_seq: int,
-        misplaced: Collection[str] = (),
-        new_id: NewId | None = None,
+        self, behind: Collection[str], before: Collection[str], last_seq: int, new_id: NewId, root: str | None
     ) -> None:
-        """The scope ends at `last_seq` and holds the events `found`. Say again what it lacks.
+        """The scope ends at `last_seq`. Say again what it lacks.
 
-        It also holds the events `misplaced`, where they count for nothing. They are said again as other
-        events, for the log takes an id only once.
+        The scope holds the events `behind`, and also the events `before`, which count for nothing where they
+        are. `root` is the id of the event from which the first word follows now; None: as before.
+
+        The fold wants each word to follow from the one before it. So from the first word that the scope
+        lacks, all are said again. One whose id the log has, or whose cause is another, gets a new id.
         """
-        events = [*self.said, *self.unsaid]
-        self.said = [event for event in events if event.id in found]
-        self.unsaid = deque(
-            event.model_copy(update={"id": new_id()}) if new_id and event.id in misplaced else event
-            for event in events
-            if event.id not in found
-        )
+        renamed: dict[str | None, str] = {self._root: root} if root is not None else {}
+        said, unsaid = list[Event](), deque[Event]()
+        for event in (*self.said, *self.unsaid):
+            causation = renamed.get(event.causation, event.causation)
+            is_there = event.id in behind or event.id in before
+            if not unsaid and event.id in behind and causation == event.causation:
+                said.append(event)
+            elif not is_there and causation == event.causation:
+                unsaid.append(event)
+            else:
+                renamed[event.id] = new_id()
+                again = {"id": renamed[event.id], "causation": causation}
+                unsaid.append(event.model_copy(update=again))
+        self.said, self.unsaid = said, unsaid
+        self.cause = renamed.get(self.cause, self.cause)
+        self._root = root or self._root
         # What beat the last word may be no event that could be read.
         self.last_seq = max(last_seq, self._refused_by)
         self._refused_by = 0

@@ -36,7 +36,8 @@ class BatchResults:
     @property
     def building(self) -> Mapping[str, float]:
         """By node: since when a build runs there, in seconds since 1970, by the log's clock."""
-        return {} if self.story.state is None else self.story.state.building
+        builds = {} if self.story.state is None else self.story.state.building
+        return {node: build.since for node, build in builds.items()}
 
     def fold(self, recorded: Recorded) -> None:
         """Fold the next event under the batch."""
