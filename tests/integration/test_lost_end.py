@@ -122,6 +122,28 @@ async def test_an_author_who_takes_the_sequence_meanwhile_hides_no_loss(
     await everything_is_said_again(cluster, [*story, other])
 
 
+async def test_a_guard_does_not_pass_what_came_before_the_word_that_is_said_again(
+    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The author has not read that other event, although its own word stands behind it now."""
+    for event, guard in ((builders.assigned(), 0), (builders.claimed(), 1)):
+        await cluster.log.append(event, Guard(guard))
+    released = builders.released(reason="unclaimed")
+    end_of = log.end_of
+
+    async def end_after_another_spoke(connection: Connection, stream: str) -> int:
+        monkeypatch.setattr(log, "end_of", end_of)
+        async with other_author(broker) as author:
+            await author.log.append(released, Guard(1))
+        return await end_of(connection, stream)
+
+    monkeypatch.setattr(log, "end_of", end_after_another_spoke)
+    await lose_end(broker, 1)
+    with pytest.raises(Conflict):
+        await asyncio.wait_for(cluster.log.append(builders.started(), Guard(2)), WITHIN_S)
+    assert [event.type for event in await stored(cluster)] == ["assigned", "released", "claimed"]
+
+
 async def test_a_guard_on_what_another_author_lost_is_no_conflict(broker: Broker, cluster: Cluster) -> None:
     async with other_author(broker) as scheduler:
         await scheduler.log.append(builders.joined("ws9"), Guard(0))

@@ -119,8 +119,8 @@ class Truth:
             raise Broken(f"{_told(recorded)}: {error}") from None
 
     def _comes_too_late(self, recorded: Recorded) -> bool:
-        """Was it said again, or is it of an attempt or build that began twice, for the log lost something of it,
-        and doesn't it fit?"""
+        """Whether it does not fit, and may come too late: the log lost it, or something of its attempt or build,
+        which may have begun a second time since."""
         event = recorded.event
         if event.id not in self._lost and _begun(event) not in self._forgotten:
             return False

@@ -81,8 +81,8 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
 def _continues(batch: BatchState, row: int, attempt: Attempt | None, event: JobEvent) -> bool:
     """Whether the event follows from the last one of its attempt.
 
-    A number alone does not tell one attempt from another. A log that lost its end, or a batch that was deleted
-    and submitted again, gives a number a second time; words about the first attempt may still come then.
+    A number alone does not tell one attempt from another. If the log loses its end, or a batch is deleted and
+    submitted again, a number is given a second time, and words about the first attempt may still come.
     Versions without `causation` are judged by the number.
     """
     if event.causation is None:

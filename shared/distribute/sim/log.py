@@ -41,7 +41,7 @@ class Memory(Protocol):
     replaced: LogReplaced | None
     """Set once the log lacks more than is remembered."""
 
-    def acknowledged(self, seq: int, event: Event, size_bytes: int) -> None:
+    def acknowledged(self, seq: int, event: Event, behind: int, size_bytes: int) -> None:
         """The broker has stored an event."""
 
     async def now_at(self, scope: Scope | Under, seq: int) -> int:
@@ -53,7 +53,7 @@ class NoMemory:
 
     replaced: LogReplaced | None = None
 
-    def acknowledged(self, seq: int, event: Event, size_bytes: int) -> None:
+    def acknowledged(self, seq: int, event: Event, behind: int, size_bytes: int) -> None:
         """As `Memory.acknowledged`."""
 
     async def now_at(self, scope: Scope | Under, seq: int) -> int:
@@ -212,7 +212,7 @@ class SimulatedLog:
     def _stored(self, entry: _Outgoing, seq: int) -> None:
         self._leave(entry)
         if entry.is_new:
-            self.memory.acknowledged(seq, entry.event, len(entry.body))
+            self.memory.acknowledged(seq, entry.event, entry.guard.behind, len(entry.body))
         if not entry.future.done():
             entry.future.set_result(seq)
 

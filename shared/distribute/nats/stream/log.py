@@ -55,12 +55,12 @@ class JetStreamLog:
             return refused
         body = encode(event)
         future = self._publish(event, body, guard, self._said.now_at)
-        future.add_done_callback(partial(self._acknowledged, event, len(body)))
+        future.add_done_callback(partial(self._acknowledged, event, guard.behind, len(body)))
         return future
 
-    def _acknowledged(self, event: Event, size_bytes: int, future: asyncio.Future[int]) -> None:
+    def _acknowledged(self, event: Event, behind: int, size_bytes: int, future: asyncio.Future[int]) -> None:
         if not future.cancelled() and future.exception() is None:
-            self._said.acknowledged(future.result(), event, size_bytes)
+            self._said.acknowledged(future.result(), event, behind, size_bytes)
 
     def _publish(
         self,

@@ -28,8 +28,11 @@ MAX_REMEMBERED_BYTES = 16 << 20
 
 
 class _Said(NamedTuple):
+    """An event at `seq`, which its author put behind the event at `behind` in what guards it."""
+
     seq: int
     event: Event
+    behind: int
     size_bytes: int
 
 
@@ -60,9 +63,9 @@ class Said:
         self._check: asyncio.Task[None] | None = None
         self._undo = connection.on_return(self._returned)
 
-    def acknowledged(self, seq: int, event: Event, size_bytes: int) -> None:
-        """The broker has stored an event."""
-        self._remembered.append(_Said(seq, event, size_bytes))
+    def acknowledged(self, seq: int, event: Event, behind: int, size_bytes: int) -> None:
+        """The broker has stored an event. `behind`: what its guard named (`Guard.behind`)."""
+        self._remembered.append(_Said(seq, event, behind, size_bytes))
         self._bytes += size_bytes
         while len(self._remembered) > MAX_REMEMBERED or (
             self._bytes > MAX_REMEMBERED_BYTES and len(self._remembered) > 1
@@ -113,11 +116,14 @@ class Said:
             len(lost),
         )
         for said in lost:
-            seq = await self._append_last(said.event)
+            seq, behind = await self._append_last(said.event)
             self._remembered.remove(said)
             self._bytes -= said.size_bytes
-            self.acknowledged(seq, said.event, said.size_bytes)
-            self._moved[guard_scope(said.event), said.seq] = seq
+            self.acknowledged(seq, said.event, behind, said.size_bytes)
+            scope = guard_scope(said.event)
+            if behind > self._moved.get((scope, said.behind), said.behind):
+                continue  # something came before it that its author has not read
+            self._moved[scope, said.seq] = seq
             # A guard of the scope itself may name it, too: what ends a batch is guarded by all under it.
             self._moved[said.event.scope, said.seq] = seq
 
@@ -138,11 +144,11 @@ class Said:
                 return []
         return lost[::-1]
 
-    async def _append_last(self, event: Event) -> int:
-        """Append an event behind whatever is the last of its scope."""
+    async def _append_last(self, event: Event) -> tuple[int, int]:
+        """Append an event behind whatever is the last of its scope. Both sequences."""
         while True:
             last_seq = await self._questions.last_seq(guard_scope(event))
             try:
-                return await self._questions.append(event, Guard(last_seq))
+                return await self._questions.append(event, Guard(last_seq)), last_seq
             except Conflict:
                 continue  # somebody spoke between the two; it goes behind that
