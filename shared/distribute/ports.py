@@ -71,12 +71,13 @@ class EventLog(Protocol):
         """
 
     def follow(
-        self, *, after: int, only: Only = Only(), until: int | None = None
+        self, *, after: int, at: float | None = None, only: Only = Only(), until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         """Yield events with a sequence above `after`: in order, each once, several at a time, as they come.
 
-        Ends behind sequence `until`; without `until` it never ends. Raises `UnreadableEvent`; `LogReplaced`
-        if the log lacks events that were read already, as after a restore from an older copy.
+        Ends behind sequence `until`; without `until` it never ends. `at` is the log's time of the event
+        `after`, if the reader knows it. Raises `UnreadableEvent`; `LogReplaced` if the log lacks events that
+        were read already, as after a restore from an older copy.
         """
 
     async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:

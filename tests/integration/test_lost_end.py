@@ -182,3 +182,18 @@ async def test_an_event_that_an_admin_removed_is_not_said_again(broker: Broker, 
     await broker.start()
     await asyncio.wait_for(cluster.log.append(builders.left("ws1"), Guard(1)), WITHIN_S)
     assert [event.type for event in await stored(cluster)] == ["joined", "left"]
+
+
+async def test_a_reader_that_has_read_nothing_since_it_began_notices_that_the_log_is_another_one(
+    broker: Broker, cluster: Cluster
+) -> None:
+    """By the time of what was read before; its sequence has another event by then."""
+    await cluster.log.append(builders.joined(), Guard(0))
+    async with other_author(broker) as author:
+        read = await author.log.get(await author.log.append(builders.claimed(), Guard(0)))
+    await lose_end(broker, 1)
+    for job in ("job2", "job3"):
+        await asyncio.wait_for(cluster.log.append(builders.claimed(job), Guard(0)), WITHIN_S)
+    with pytest.raises(LogReplaced):
+        async for _ in cluster.log.follow(after=read.seq, at=read.time):
+            pass

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
-from distribute.core.ids import BatchId, BuildId, JobId
+from distribute.core.ids import BatchId, JobId
 from distribute.core.invariants import check
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
@@ -62,10 +62,12 @@ class Truth:
         """Attempts that the scheduler took from their nodes."""
         self._over: set[BatchId] = set()
         """Batches that were over, if only for a time."""
-        self._lost: set[str] = set()
-        """The ids of events that the log has lost. They may be said again when they don't fit any more."""
-        self._forgotten: set[tuple[JobId, int] | BuildId] = set()
-        """Attempts and builds of which the log has lost something."""
+        self._is_torn = False
+        """Whether the log has lost its end, ever."""
+        self._undeleted: set[BatchId] = set()
+        """Batches whose deletion the log has lost. By then the archiver may have carried it out."""
+        self._forgotten: set[BatchId] = set()
+        """Batches of which the log has lost something."""
         self.slowest_clock_s = 0.0
         """How far the slowest clock of a scheduler is behind the log's, as a negative number."""
         self._archived: set[BatchId] = set()
@@ -119,10 +121,13 @@ class Truth:
             raise Broken(f"{_told(recorded)}: {error}") from None
 
     def _comes_too_late(self, recorded: Recorded) -> bool:
-        """Whether it does not fit, and may come too late: the log lost it, or something of its attempt or build,
-        which may have begun a second time since."""
+        """Whether it does not fit, and need not: the log lost something of its batch.
+
+        A lost word is said again when it may not fit any more, attempts and builds begin a second time, and
+        a sequence that a guard names is given a second time.
+        """
         event = recorded.event
-        if event.id not in self._lost and _begun(event) not in self._forgotten:
+        if _batch_of(event) not in self._forgotten:
             return False
         state = deepcopy(self.state)
         apply(state, recorded)
@@ -166,12 +171,14 @@ class Truth:
         """The log has lost its end."""
         for recorded in events:
             self.note("log", f"has lost {_told(recorded)}")
-            self._lost.add(recorded.event.id)
-            if (begun := _begun(recorded.event)) is not None:
-                self._forgotten.add(begun)
+            self._is_torn = True
+            if (batch := _batch_of(recorded.event)) is not None:
+                self._forgotten.add(batch)
             self.happened["events lost"] += 1
             if isinstance(recorded.event, ev.Submitted):
                 self.stories.vanish(recorded.event.scope)
+            if isinstance(recorded.event, ev.Deleted):
+                self._undeleted.add(recorded.event.scope)
         self.log = self.log[: -len(events)]
         last_seq = self.log[-1].seq if self.log else 0
         self.digests = {seq: digest for seq, digest in self.digests.items() if seq <= last_seq}
@@ -184,7 +191,7 @@ class Truth:
 
     def agrees(self, state: State) -> None:
         """A scheduler's state is what the log adds up to: however it was restarted, whatever came twice."""
-        if self._lost:
+        if self._is_torn:
             return  # it may not have heard yet that the log is another one
         expected = self.digests.get(state.seq)
         if expected is not None and digest(state) != expected:
@@ -229,7 +236,8 @@ class Truth:
     def results_are_there(self) -> None:
         """What was archived can be pulled."""
         for job, story in self.stories.of.items():
-            if story.succeeded and not story.to_archive and not story.missing:
+            is_archived = story.succeeded and not story.to_archive and not story.missing
+            if is_archived and job.batch_id not in self._undeleted:
                 there = all(map(self.files.is_committed, story.left))
                 require(there, f"the results of {job} are archived, and gone")
 
@@ -289,15 +297,8 @@ class Truth:
         require(digest(state) == whole, "a snapshot and the tail of the log add up to something else")
 
 
-def _begun(event: ev.Event) -> tuple[JobId, int] | BuildId | None:
-    """The attempt or the build that an event is about."""
-    match event:
-        case ev.JobEvent():
-            return event.scope, event.attempt
-        case ev.BuildEvent():
-            return event.scope
-        case _:
-            return None
+def _batch_of(event: ev.Event) -> BatchId | None:
+    return None if isinstance(event, ev.NodeEvent) else event.batch_id
 
 
 def _told(what: object) -> str:

@@ -98,14 +98,16 @@ class ArchiverService:
                     for recorded in records:
                         backlog.recall(recorded)
         if restored_seq < end:
-            async with aclosing(cluster.log.follow(after=restored_seq, until=end)) as tail:
+            tail = cluster.log.follow(after=restored_seq, at=backlog.state.time, until=end)
+            async with aclosing(tail):
                 async for records in tail:
                     for recorded in records:
                         backlog.deliver(recorded)
         return backlog
 
     async def _follow(self) -> None:
-        async for records in self._cluster.log.follow(after=self._backlog.state.seq):
+        state = self._backlog.state
+        async for records in self._cluster.log.follow(after=state.seq, at=state.time):
             for recorded in records:
                 self._backlog.deliver(recorded)
             del recorded, records  # a submission may take 140 MB: not until something else happens

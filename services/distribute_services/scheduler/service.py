@@ -102,7 +102,8 @@ class SchedulerService:
     async def _follow(self) -> None:
         scheduler = self._scheduler
         misfits = scheduler.state.misfits
-        async for records in self._cluster.log.follow(after=scheduler.state.seq):
+        state = scheduler.state
+        async for records in self._cluster.log.follow(after=state.seq, at=state.time):
             await self._snapshots.before_change(
                 recorded.event.batch_id for recorded in records if not isinstance(recorded.event, NodeEvent)
             )

@@ -43,6 +43,8 @@ class BatchReader:
         self._only = Only(batch=batch)
         self._fold = fold
         self._read_seq: int | None = None
+        self._read_at: float | None = None
+        """The log's time of the event at `_read_seq`, if it is the batch's."""
 
     async def read_to_now(self) -> None:
         """Read what is in the log by now."""
@@ -53,13 +55,14 @@ class BatchReader:
             return
         async for events in self._log.follow(after=self._read_seq, only=self._only, until=now):
             self._take(events)
-        self._read_seq = now
+        self._read_seq, self._read_at = now, None
 
     async def changes(self) -> AsyncGenerator[None, None]:
         """Read to now, then on and on. Yields once it is up to now, and after whatever comes."""
         await self.read_to_now()
         yield
-        async for events in self._log.follow(after=self._read_seq or 0, only=self._only):
+        after = self._read_seq or 0
+        async for events in self._log.follow(after=after, at=self._read_at, only=self._only):
             self._take(events)
             yield
 
@@ -67,7 +70,7 @@ class BatchReader:
         for recorded in events:
             if recorded.seq > (self._read_seq or 0):  # `read_to_now` may have been here before `changes`
                 self._fold(recorded)
-                self._read_seq = recorded.seq
+                self._read_seq, self._read_at = recorded.seq, recorded.time
 
 
 async def _beginning(cluster: Cluster, batch: BatchId, now: int) -> int:

@@ -90,10 +90,10 @@ class SimulatedLog:
         return len(self._in_flight)
 
     async def follow(
-        self, *, after: int, only: Only = ALL, until: int | None = None
+        self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         """As `ports.EventLog.follow`."""
-        follower = _Follower(self._link, after, only, until)
+        follower = _Follower(self._link, after, at, only, until)
         try:
             while until is None or follower.position < until:
                 if records := await follower.take():
@@ -229,16 +229,16 @@ class SimulatedLog:
 class _Follower:
     """A reader of the log: it gets every event wanted, once, in order, late."""
 
-    def __init__(self, link: Link, after: int, only: Only, until: int | None) -> None:
+    def __init__(self, link: Link, after: int, at: float | None, only: Only, until: int | None) -> None:
         self.position = after
         """The sequence up to which the log was read."""
-        self._after = after
+        self._read = after
+        self._read_at = at
+        """The last event that was handed on, or that was read before: its sequence, and its time if known."""
         self._until = until
         self._link = link
         self._only = only
         self._under_way = False
-        self._read: Recorded | None = None
-        """The last event that was handed on."""
         self._replaced: LogReplaced | None = None
         self._arrived: deque[Sequence[Recorded]] = deque()
         self._waiting: asyncio.Future[None] | None = None
@@ -266,12 +266,11 @@ class _Follower:
     def _look_and_wake(self) -> None:
         """The connection is new: is the log still the one that was read?"""
         stored = self._link.broker.stored
-        known = self._read.seq if self._read is not None else self._after
-        if stored.last_seq < known or (self._read is not None and not stored.has(self._read)):
-            self._replaced = LogReplaced(f"the log does not have any more what was at {known}")
+        if not stored.is_same(self._read, self._read_at):
+            self._replaced = LogReplaced(f"the log does not have any more what was at {self._read}")
             self._notify()
         else:
-            self.position = known  # what it skipped behind that may be lost, and other events be there
+            self.position = self._read  # what it skipped behind that may be lost, and other events be there
             self.wake()
 
     def _notify(self) -> None:
@@ -314,6 +313,7 @@ class _Follower:
         self.position = until
         if records or until == self._until:
             self._arrived.append(records)
-            self._read = records[-1] if records else self._read
+            if records:
+                self._read, self._read_at = records[-1].seq, records[-1].time
             self._notify()
         self.wake()

@@ -66,9 +66,12 @@ class StoredEvents:
             raise KeyError(seq)
         return found
 
-    def has(self, recorded: Recorded) -> bool:
-        """Whether this event is where it was."""
-        return recorded.seq <= self.last_seq and self._messages[recorded.seq - 1] is recorded
+    def is_same(self, seq: int, time: float | None) -> bool:
+        """Whether there still is a message at a sequence, of this time if that is known."""
+        if seq == 0 or time is None:
+            return seq <= self.last_seq
+        found = self._messages[seq - 1] if seq <= self.last_seq else None
+        return found is not None and found.time == time
 
     def between(self, after: int, until: int) -> Sequence[Recorded]:
         """The events behind sequence `after`, up to and with `until`."""

@@ -44,7 +44,7 @@ class MemoryLog:
         return answer
 
     async def follow(
-        self, *, after: int, only: Only = ALL, until: int | None = None
+        self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         """As `ports.EventLog.follow`."""
         while until is None or after < until:

@@ -105,7 +105,7 @@ class JetStreamLog:
         await self._publisher.close()
 
     async def follow(
-        self, *, after: int, only: Only = ALL, until: int | None = None
+        self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         """As `ports.EventLog.follow`.
 
@@ -113,7 +113,7 @@ class JetStreamLog:
             ValueError: no event can match `only`.
         """
         async with aclosing(
-            read(self._connection, EVENTS, _filters(only), after=after, until=until)
+            read(self._connection, EVENTS, _filters(only), after=after, at=at, until=until)
         ) as reading:
             async for entries in reading:
                 for some in _slices(entries):

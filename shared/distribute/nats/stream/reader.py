@@ -52,25 +52,26 @@ async def read(
     filters: list[str],
     *,
     after: int = 0,
+    at: float | None = None,
     until: int | None = None,
     may_lose_its_end: bool = False,
 ) -> AsyncGenerator[list[Entry], None]:
     """Messages with a sequence above `after` that match a filter, in order, as they come.
 
-    Ends behind sequence `until`, or never; where `until` is still to come, and nothing on it matches, with
-    the first match behind it. `may_lose_its_end`: what the stream has lost of that is not missed.
+    `at` is the time of the message `after`, if that was read. Ends behind sequence `until`, or never; where
+    `until` is still to come, and nothing on it matches, with the first match behind it.
+    `may_lose_its_end`: what the stream has lost of that is not missed.
 
     Raises:
         LogReplaced: the stream is another one than was read so far.
         DistributeError: the stream does not exist, or the broker forbids to read it.
     """
-    last: Entry | None = None
     while True:
         try:
             if may_lose_its_end:
                 after = min(after, await last_seq(connection, stream))
             else:
-                await _check_same(connection, stream, after, last)
+                await _check_same(connection, stream, after, at)
             consumer = await _create(connection, stream, filters, after, until)
         except (Unreachable, ApiError) as error:
             if isinstance(error, ApiError) and error.code < 500:
@@ -84,8 +85,7 @@ async def read(
         puller = Puller(connection, stream, consumer.name, ahead=_AHEAD)
         try:
             async for entries in _entries(puller, until, consumer.sees_until):
-                last = entries[-1]
-                after = last.seq
+                after, at = entries[-1].seq, entries[-1].time
                 yield entries
         except ConsumerLost as error:
             _log.info("%s: reading %s anew behind %d: %s", connection.address, stream, after, error)
@@ -96,12 +96,12 @@ async def read(
             connection.send(f"$JS.API.CONSUMER.DELETE.{stream}.{consumer.name}", b"")
 
 
-async def _check_same(connection: Connection, stream: str, after: int, last: Entry | None) -> None:
-    """Raises `LogReplaced` unless the stream still has what was read of it, `last` at the end. A message that
-    is not there any more may have been removed by somebody."""
+async def _check_same(connection: Connection, stream: str, after: int, at: float | None) -> None:
+    """Raises `LogReplaced` unless the stream still has what was read of it, up to the message `after` of the
+    time `at`. A message that is not there any more may have been removed by somebody."""
     end = await last_seq(connection, stream) if after else 0
-    found = await direct_get(connection, stream, {"seq": last.seq}) if last is not None else None
-    if end < after or (last is not None and found is not None and found.time != last.time):
+    found = await direct_get(connection, stream, {"seq": after}) if after and at is not None else None
+    if end < after or (found is not None and found.time != at):
         raise LogReplaced(
             f"{connection.address}: stream {stream} is not the one that was read so far: it ends at {end}, "
             f"and does not have what was at {after}; was it restored from an older copy?"
