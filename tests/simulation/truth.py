@@ -14,13 +14,13 @@ from distribute.core.invariants import check
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
 from distribute.core.state import State, Status
-from distribute.sim.cluster import Hub
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import EPOCH_S
 from distribute.sim.stored_files import StoredFiles
 from distribute.snapshot import digest, dump, load
 from distribute_services.node_runner.host.port import Exit, Unit
 
+from .hub import WatchedHub
 from .scenario import Computer
 from .stories import Broken, Stories, Verdict, require
 
@@ -46,7 +46,7 @@ class Process:
 class Truth:
     """The log folded as it grows, each job's story, and what really runs."""
 
-    def __init__(self, loop: VirtualLoop, files: StoredFiles, hub: Hub) -> None:
+    def __init__(self, loop: VirtualLoop, files: StoredFiles, hub: WatchedHub) -> None:
         self._loop = loop
         self._hub = hub
         self.state = State()
@@ -138,18 +138,20 @@ class Truth:
         batch = self.state.batches.get(released.batch_id)
         row = batch.rows.get(released.job) if batch is not None else None
         attempt = batch.active.get(row) if batch is not None and row is not None else None
-        _, beat_at = self._hub.beats.get(released.node, (None, 0.0))
         if attempt is None or attempt.number != released.attempt:
             return
-        silence_s = self._loop.now - beat_at
-        # A scheduler subtracts the log's times from its own: if its clock is behind, the run looks shorter.
-        ran_s = max(0.0, EPOCH_S + beat_at - attempt.since + self.slowest_clock_s)
-        patience_s = min(GROWTH * ran_s, LONGEST_S)
-        require(
-            silence_s > patience_s - SLACK_S,
-            f"{released.scope} had run for {ran_s:.0f} s, and was taken from {released.node} after a "
-            f"silence of {silence_s:.0f} s",
-        )
+        beats = self._hub.beat_times.get(released.node) or [0.0]
+        # What came just before was under way to the scheduler when it decided.
+        surely_heard = [beat_at for beat_at in beats if beat_at <= self._loop.now - SLACK_S]
+        told = []
+        for beat_at in (beats[-1], *surely_heard[-1:]):
+            silence_s = self._loop.now - beat_at
+            # A scheduler whose clock is behind the log's sees a shorter run.
+            ran_s = max(0.0, EPOCH_S + beat_at - attempt.since + self.slowest_clock_s)
+            if silence_s > min(GROWTH * ran_s, LONGEST_S) - SLACK_S:
+                return
+            told.append(f"had run for {ran_s:.0f} s when it fell silent for {silence_s:.0f} s")
+        raise Broken(f"{released.scope} was taken from {released.node}: it {', or '.join(told)}")
 
     def _note_for_ever(self, event: ev.Event) -> None:
         """What happened, happened, whatever the log loses."""

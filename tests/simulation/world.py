@@ -14,13 +14,13 @@ from pathlib import Path
 from random import Random
 
 from distribute.core.ids import JobId
-from distribute.sim.cluster import Hub
 from distribute.sim.log import SimulatedLog
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import Broker, Link
 from distribute_services.scheduler.service import SNAPSHOT
 
 from .archiving import ArchiverProcess
+from .hub import WatchedHub
 from .logs import Logs
 from .node import RunnerProcess
 from .people import People
@@ -61,7 +61,7 @@ class World:
         self.weather = self.scenario.weather
         self.loop.thread_delay_s = lambda: self.uniform(self.weather.transfer_s)
         self.broker = parts.broker(self.loop, replicated=self.scenario.replicated)
-        self.hub = Hub(self.broker)
+        self.hub = WatchedHub(self.broker)
         self.truth = Truth(self.loop, self.broker.files, self.hub)
         self.broker.on_append.append(self.truth.appended)
         self.broker.on_loss.append(self.truth.lost)

@@ -32,12 +32,13 @@ class Hub:
     servers: Servers = field(default_factory=dict)
     output: dict[tuple[JobId, int], list[tuple[float, bytes]]] = field(default_factory=dict)
 
-    def beat(self, body: bytes) -> None:
-        """A heartbeat comes in."""
+    def beat(self, body: bytes) -> Beat:
+        """A heartbeat comes in. Returns it."""
         beat = decode_beat(body)
         self.beats[beat.node] = beat, self.broker.loop.now
         for listener in self.listeners:
             listener.deliver(beat)
+        return beat
 
     def last_beat(self, node: str) -> Beat | None:
         beat, came_at = self.beats.get(node, (None, 0.0))

@@ -1,0 +1,21 @@
+"""What the simulated broker holds, with a record of the heartbeats that came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from distribute.core.beats import Beat
+from distribute.sim.cluster import Hub
+
+
+@dataclass(slots=True)
+class WatchedHub(Hub):
+    """Remembers when each node's heartbeats came, in seconds of virtual time."""
+
+    beat_times: dict[str, list[float]] = field(default_factory=dict)
+
+    def beat(self, body: bytes) -> Beat:
+        """As `Hub.beat`."""
+        beat = Hub.beat(self, body)
+        self.beat_times.setdefault(beat.node, []).append(self.broker.loop.now)
+        return beat
