@@ -115,6 +115,21 @@ def test_a_failed_build_is_tried_again_when_a_person_wants_it(node: Node) -> Non
     assert isinstance(event_of(again), ev.BuildStarted)
 
 
+def test_a_batch_whose_failed_build_the_log_has_lost_is_built_again(node: Node) -> None:
+    node.hear(make.assigned("job1"))
+    (read, _) = node.handle(st.Loaded(SWEEP, True))
+    (started,) = node.read(read)
+    node.handle(st.Built(SWEEP, Ending(succeeded=False), None))
+    (finished,) = node.stored(started)
+    assert do.Load(SWEEP) not in node.hear(make.assigned("job2")), (
+        "the scheduler may not know of the failure yet"
+    )
+    node.stored(finished)
+    node.hear(make.released("job1", reason="build_failed"))
+    assert node.hear(make.assigned("job1", attempt=2))[:2] == [do.Forget(SWEEP), do.Load(SWEEP)]
+    assert node.handle(st.Loaded(SWEEP, True))[1:] == [do.Build(SWEEP)]
+
+
 # --- reporting -------------------------------------------------------------------------------------
 
 

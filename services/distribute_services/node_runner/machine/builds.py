@@ -3,7 +3,9 @@
     LOADING ─▶ BUILDING ─▶ READY         (no build: LOADING ─▶ READY)
                       └──▶ FAILED ─▶ IDLE ─▶ LOADING
 
-A failed build stays failed until a person wants a retry. Then the batch is loaded again for its next attempt.
+A failed build stays failed until a person wants a retry, or until another attempt is assigned behind the
+report of the failure: the scheduler assigns one only if that report was lost. Then the batch is loaded and
+built again.
 """
 
 from __future__ import annotations
@@ -53,16 +55,18 @@ class Builds:
         self._author = author
         self._builds: dict[BatchId, BatchBuild] = {}
 
-    def wanted(self, batch: BatchId, cause: str) -> list[do.Instruction]:
-        """An attempt of the batch is here. `cause` is the id of its assignment."""
+    def wanted(self, batch: BatchId, cause: str, seq: int) -> list[do.Instruction]:
+        """An attempt of the batch is here, by an assignment with this id (`cause`) and sequence."""
         build = self._builds.get(batch)
         if build is None:
             build = self._builds[batch] = BatchBuild(BuildId(*batch, self._author.node), Words(cause, None))
-        elif build.phase is not BuildPhase.IDLE:
+            return [do.Load(batch)]
+        is_lost_failure = build.phase is BuildPhase.FAILED and build.words.are_stored_before(seq)
+        if build.phase is not BuildPhase.IDLE and not is_lost_failure:
             return []
         build.phase = BuildPhase.LOADING
         build.words.cause = cause
-        return [do.Load(batch)]
+        return [do.Forget(batch), do.Load(batch)] if is_lost_failure else [do.Load(batch)]
 
     def loaded(self, batch: BatchId, needs_build: bool) -> list[do.Instruction]:
         """It is known what the batch is."""
@@ -102,13 +106,13 @@ class Builds:
         )
         return say_next(build)
 
-    def retry(self, batch: BatchId, cause: str, *, is_wanted: bool) -> list[do.Instruction]:
+    def retry(self, batch: BatchId, cause: str, seq: int, *, is_wanted: bool) -> list[do.Instruction]:
         """If the batch's build failed, it may be tried again: now, if attempts wait for it."""
         build = self._in(batch, BuildPhase.FAILED)
         if build is None:
             return []
         build.phase = BuildPhase.IDLE
-        return [do.Forget(batch), *(self.wanted(batch, cause) if is_wanted else [])]
+        return [do.Forget(batch), *(self.wanted(batch, cause, seq) if is_wanted else [])]
 
     def is_ready(self, batch: BatchId) -> bool:
         """Whether attempts of the batch can start."""

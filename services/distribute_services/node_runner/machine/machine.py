@@ -128,7 +128,7 @@ class RunnerMachine(Course):
                 return self._membership.heard(recorded.seq, event)
             case ev.RetryRequested():
                 is_wanted = bool(self._of(event.scope))
-                return self._builds.retry(event.scope, event.id, is_wanted=is_wanted)
+                return self._builds.retry(event.scope, event.id, recorded.seq, is_wanted=is_wanted)
             case ev.Deleted() if not self._of(event.scope):
                 return self._builds.forget(event.scope)
             case ev.Completed() if event.author == SCHEDULER:
@@ -171,7 +171,8 @@ class RunnerMachine(Course):
         if len(self.attempts) >= MAX_KEPT:
             return [*stops, do.Note(f"{event.scope}: not taken, for this node has {MAX_KEPT} jobs already")]
         self.attempts[event.scope] = Attempt.of(recorded, event)
-        return [*stops, *self._builds.wanted(event.batch_id, event.id), *self._claim_what_fits()]
+        builds = self._builds.wanted(event.batch_id, event.id, recorded.seq)
+        return [*stops, *builds, *self._claim_what_fits()]
 
     def _released(self, event: ev.Released) -> list[Instruction]:
         attempt = self.attempts.get(event.scope)

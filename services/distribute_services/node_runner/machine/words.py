@@ -76,6 +76,10 @@ class Words:
         """Whether there was never anything to say."""
         return not self.said and not self.unsaid
 
+    def are_stored_before(self, seq: int) -> bool:
+        """Whether all was said, and stood in the log before the message at this sequence."""
+        return not self.unsaid and self.last_seq is not None and self.last_seq < seq
+
     def add(self, event: Event) -> None:
         """This event is to be appended behind the others."""
         self.unsaid.append(event)
