@@ -8,13 +8,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from distribute.core.errors import LogReplaced
 from distribute.core.events import Event, JobArchived
 from distribute.core.manifest import Manifest, Outputs, StoredObject
 from distribute.core.recorded import Guard, guard_scope
+from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
+from distribute.nats.stream.layout import EVENTS
 from distribute.ports import Only
 from distribute.testing import builders
-from distribute_services.archiver import service
+from distribute_services.archiver import logic, service
 from distribute_services.archiver.service import ArchiverService
 from integration.store_kit import stream_of
 
@@ -111,6 +114,22 @@ async def test_an_object_of_another_job_is_not_this_jobs_to_commit(
         event = await next_archived(cluster, await finish(cluster, foreign))
     assert event.missing == "lab/other/job1/1/0 is not an object of lab/sweep/job1"
     assert names == []
+
+
+async def test_an_archiver_whose_log_has_lost_what_it_waits_for_says_that_the_log_was_replaced(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logic, "MAX_EVENTS_HELD", 0)
+    await append(cluster, builders.submitted())
+    seq = await finish(cluster, Outputs(inline=Manifest(objects=(await stored(cluster),))))
+    running = ArchiverService(cluster)
+    running._backlog = await running._begin()
+    await call(cluster.connection, f"STREAM.MSG.DELETE.{EVENTS}", {"seq": seq})
+    with pytest.raises(LogReplaced, match=f"event {seq} of the log is not there any more"):
+        await running._see_to(seq)
+    # A restored log may have another event there.
+    with pytest.raises(LogReplaced, match="or is another one"):
+        await running._see_to(1)
 
 
 async def test_noise_on_the_jobs_scope_does_not_keep_it_from_being_archived(

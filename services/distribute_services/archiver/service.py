@@ -16,7 +16,7 @@ import orjson
 from pydantic import ValidationError
 
 from distribute.core import events as ev
-from distribute.core.errors import Conflict, DistributeError, IntegrityError
+from distribute.core.errors import Conflict, DistributeError, IntegrityError, LogReplaced
 from distribute.core.manifest import Manifest, StoredObject
 from distribute.core.manifest_text import read_parts
 from distribute.core.recorded import Recorded
@@ -176,8 +176,8 @@ class ArchiverService:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def _see_to(self, seq: int) -> None:
-        """Do what the event at this sequence asks for."""
-        recorded = self._backlog.take(seq) or await self._cluster.log.get(seq)
+        """Do what the event at this sequence asks for. Raises `LogReplaced` if the log does not have it."""
+        recorded = self._backlog.take(seq) or await self._read(seq)
         event = recorded.event
         match event:
             case ev.Deleted():
@@ -186,8 +186,14 @@ class ArchiverService:
             case ev.Finished() | ev.BuildFinished():
                 await self._archive(recorded, event)
             case _:
-                raise AssertionError(f"event {seq}, {event.type}, asks for nothing")
+                raise _other_log(seq)
         self._backlog.done(seq)
+
+    async def _read(self, seq: int) -> Recorded:
+        try:
+            return await self._cluster.log.get(seq)
+        except KeyError:
+            raise _other_log(seq) from None
 
     async def _archive(self, recorded: Recorded, event: ev.Finished | ev.BuildFinished) -> None:
         missing = None
@@ -242,6 +248,13 @@ class ArchiverService:
         except ValueError as error:
             why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
             raise IntegrityError(f"{manifest.name} is no manifest: {why}") from error
+
+
+def _other_log(seq: int) -> LogReplaced:
+    return LogReplaced(
+        f"event {seq} of the log is not there any more, or is another one; was the log restored from an older"
+        " copy?"
+    )
 
 
 def _refuse_foreign(event: ev.Finished | ev.BuildFinished, objects: list[StoredObject]) -> None:

@@ -20,7 +20,7 @@ from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
 from distribute.core.recorded import Recorded
 from distribute.ports import Cluster
-from distribute.runtime import Stop, new_id, supervise, unless_stopped
+from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner.host.port import Capacity, Figures, Host, P, R
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
@@ -67,11 +67,15 @@ class NodeRunner(Generic[P, R]):
         """What keeps this node from reading on."""
         self._cannot_read_on = asyncio.Event()
         """Set when it can't read on."""
+        self._failure = Failure()
         self._work = Work(host, Batches(cluster.log), tell=self._tell, clock=clock)
         self._reports = Reports(
-            cluster.log, options.name, tell=self._tell, announced=self._announced, on_fault=self._fail
+            cluster.log,
+            options.name,
+            tell=self._tell,
+            announced=self._announced,
+            on_fault=self._failure.report,
         )
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._machine = RunnerMachine(
             options.name,
             incarnation=f"{host.identity}/{new_id()}",
@@ -101,7 +105,7 @@ class NodeRunner(Generic[P, R]):
                     "events": self._follow(start),
                     "beats": self._beat(),
                     "sweeps": self._sweep(),
-                    "failures": self._watch(),
+                    "failures": self._failure.raised(),
                     "end": self._leave(stop),
                 },
             )
@@ -109,6 +113,7 @@ class NodeRunner(Generic[P, R]):
             # If this runner fails, it ends its jobs, but does not call them failed: that would be untrue.
             await self._end_all()
             await self._reports.close(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
+        self._failure.check()  # the node's last words may be refused, too
         if self._unreadable is not None and not stop.is_set():
             raise self._unreadable
 
@@ -212,13 +217,6 @@ class NodeRunner(Generic[P, R]):
                 log.exception("processes that escaped from their jobs could not be ended")
             await asyncio.sleep(self._options.beat_s)
 
-    async def _watch(self) -> None:
-        await asyncio.shield(self._failed)  # shielded: it is read after this task was cancelled, too
-
-    def _fail(self, error: BaseException) -> None:
-        if not self._failed.done():
-            self._failed.set_exception(error)
-
     # --- what the machine wants done ---------------------------------------------------------------
 
     def _announced(self, event: ev.Event, seq: int) -> None:
@@ -246,7 +244,7 @@ class NodeRunner(Generic[P, R]):
                 case do.Note():
                     log.warning("%s", instruction.text)
                 case do.GiveWay():
-                    self._fail(Refused(_two_of_a_name(self._options.name)))
+                    self._failure.report(Refused(_two_of_a_name(self._options.name)))
                 case _:
                     self._work.carry_out(instruction)
         if self._machine.leaving and self._machine.idle:

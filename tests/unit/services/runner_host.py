@@ -102,16 +102,25 @@ class ModelHost:
 
 
 class Log(MemoryLog):
-    """The log in memory. `trouble` is raised by whoever follows it."""
+    """The log in memory. Whoever follows it gets the error of `trouble`; it takes no event that it `refuses`."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.refuses: dict[str, DistributeError] = {}
+        """By type of event: the error that an append raises."""
         self._trouble: DistributeError | None = None
         self._troubled = asyncio.Event()
 
     def trouble(self, error: DistributeError) -> None:
         self._trouble = error
         self._troubled.set()
+
+    def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
+        if (error := self.refuses.get(event.type)) is None:
+            return super().append(event, guard)
+        refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        refused.set_exception(error)
+        return refused
 
     async def follow(
         self, *, after: int, only: Only = ALL, until: int | None = None

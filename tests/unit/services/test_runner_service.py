@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from distribute.core import events as ev
-from distribute.core.errors import LogReplaced, UnreadableEvent
+from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.ids import JobId
 from distribute.core.specs import BatchSpec
 from distribute.testing import builders as make
@@ -175,6 +175,14 @@ async def test_a_node_whose_disk_is_full_leaves_without_an_error() -> None:
         node.host.is_full.set()
         await node.event("left")
         await asyncio.wait_for(asyncio.shield(node.task), WITHIN_S)
+
+
+async def test_a_node_whose_last_word_the_broker_refuses_ends_with_that_error() -> None:
+    async with running_node(fails=True) as node:
+        node.cluster.log.refuses["left"] = Refused("you may not publish on ev.node.ws1.left.ws1")
+        node.stop.ask()
+        with pytest.raises(Refused, match="you may not publish"):
+            await asyncio.wait_for(node.task, WITHIN_S)
 
 
 async def test_a_build_is_reported_in_its_own_scope() -> None:
