@@ -67,7 +67,14 @@ class EventLog(Protocol):
         already, because an earlier answer was lost, the future gives the sequence it has there. The future
         raises `Conflict` if the guard does not hold, and `LogReplaced` if the log has less than the author of
         the guard knew. Events are sent in the order of the calls. What the broker acknowledged and lost, the
-        log appends again after the next reconnect.
+        log appends again after the next reconnect. If it lost more than the log remembers, the log is another
+        one: every append raises `LogReplaced` until `begin_anew`.
+        """
+
+    def begin_anew(self) -> None:
+        """Take the log as it is now: the author reads it anew before it appends on.
+
+        Forgets what was appended to the log that was replaced. Changes nothing while appends are allowed.
         """
 
     def follow(

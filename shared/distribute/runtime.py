@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, NoReturn, TypeVar
 
-from distribute.core.errors import Conflict
+from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Event
 from distribute.core.ids import ulid
 from distribute.core.recorded import Guard, guard_scope
@@ -165,3 +165,6 @@ class Facts:
                     return await self._log.append(event, Guard(last.seq if last is not None else 0))
                 except Conflict:
                     continue  # somebody spoke between the two; the fact stands all the same
+                except LogReplaced as error:
+                    log.info("%s: said again", error)
+                    self._log.begin_anew()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -158,15 +158,7 @@ async def test_a_log_that_lacks_more_than_is_remembered_is_another_log(
 ) -> None:
     monkeypatch.setattr(said, "MAX_REMEMBERED", 5)
     await cluster.log.append(builders.joined("ws1"), Guard(0))
-    await broker.stop()
-    shutil.copytree(broker.folder / "jetstream", tmp_path / "copy")
-    await broker.start()
-    for number in range(8):
-        await asyncio.wait_for(cluster.log.append(builders.claimed(f"job{number}"), Guard(0)), WITHIN_S)
-    await broker.stop()
-    shutil.rmtree(broker.folder / "jetstream")
-    shutil.copytree(tmp_path / "copy", broker.folder / "jetstream")
-    await broker.start()
+    await put_back_after(broker, tmp_path / "copy", lambda: claim(cluster, 8))
     with pytest.raises(LogReplaced):
         await asyncio.wait_for(cluster.log.append(builders.started("job7"), Guard(9)), WITHIN_S)
     with pytest.raises(LogReplaced, match="since then more than it remembers"):
@@ -197,3 +189,39 @@ async def test_a_reader_that_has_read_nothing_since_it_began_notices_that_the_lo
     with pytest.raises(LogReplaced):
         async for _ in cluster.log.follow(after=read.seq, at=read.time):
             pass
+
+
+async def test_an_author_who_begins_anew_appends_to_the_log_that_is_there(
+    broker: Broker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(said, "MAX_REMEMBERED", 3)
+    first = builders.joined("ws1")
+    await cluster.log.append(first, Guard(0))
+    cluster.log.begin_anew()  # changes nothing: the log is the one it was
+    await put_back_after(broker, tmp_path / "copy", lambda: claim(cluster, 6))
+    with pytest.raises(LogReplaced):
+        await asyncio.wait_for(cluster.log.append(builders.started("job5"), Guard(7)), WITHIN_S)
+    cluster.log.begin_anew()
+    second = builders.claimed("job5")
+    assert await asyncio.wait_for(cluster.log.append(second, Guard(0)), WITHIN_S) == 2
+    # From now on it remembers what it says to this log, and nothing else.
+    await lose_end(broker, 1)
+    await everything_is_said_again(cluster, [first, second])
+
+
+async def claim(cluster: Cluster, count: int) -> None:
+    for number in range(count):
+        await asyncio.wait_for(cluster.log.append(builders.claimed(f"job{number}"), Guard(0)), WITHIN_S)
+
+
+async def put_back_after(broker: Broker, copy: Path, write: Callable[[], Awaitable[None]]) -> None:
+    """Copy what the broker has, let something be written, and put the copy back."""
+    store = broker.folder / "jetstream"
+    await broker.stop()
+    shutil.copytree(store, copy)
+    await broker.start()
+    await write()
+    await broker.stop()
+    shutil.rmtree(store)
+    shutil.copytree(copy, store)
+    await broker.start()

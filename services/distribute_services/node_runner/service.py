@@ -171,6 +171,7 @@ class NodeRunner(Generic[P, R]):
             except LogReplaced as error:
                 log.warning("%s: running jobs go on", error)
                 after = await self._cluster.log.last_seq()
+                self._cluster.log.begin_anew()
                 self._do(self._machine.log_replaced(after))
             except UnreadableEvent as error:
                 log.error("%s: no new jobs are taken; this node leaves when it has none", error)  # noqa: TRY400

@@ -60,6 +60,7 @@ async def kill(cluster: Cluster, queries: Queries, person: Person, target: Batch
         except Conflict as conflict:
             noise_seq = conflict.last_seq
         except LogReplaced:
+            cluster.log.begin_anew()
             noise_seq = 0
         else:
             return
@@ -85,7 +86,8 @@ async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing:
                     if await deletion.is_done():
                         return
         except LogReplaced:
-            continue  # as after a restore from an older copy: what was folded is invalid, so begin again
+            # As after a restore from an older copy: what was folded is invalid.
+            cluster.log.begin_anew()
 
 
 class _Deletion:
@@ -197,6 +199,9 @@ async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained | For
             raise no_such_node(event.node)
         try:
             await cluster.log.append(event, Guard(last.seq))
-        except (Conflict, LogReplaced):
+        except Conflict:
             continue  # somebody else spoke of the node; this holds all the same
-        return
+        except LogReplaced:
+            cluster.log.begin_anew()
+        else:
+            return

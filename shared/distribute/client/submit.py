@@ -99,6 +99,7 @@ async def submit(
         except Conflict as conflict:
             noise_seq = conflict.last_seq
         except LogReplaced:
+            cluster.log.begin_anew()
             noise_seq = 0
         else:
             return

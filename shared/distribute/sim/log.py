@@ -47,6 +47,9 @@ class Memory(Protocol):
     async def now_at(self, scope: Scope | Under, seq: int) -> int:
         """Where the event is that was once stored at a sequence. Raises `LogReplaced`."""
 
+    def begin_anew(self) -> None:
+        """Forget all, if the log is another one."""
+
 
 class NoMemory:
     """Remembers nothing."""
@@ -59,6 +62,9 @@ class NoMemory:
     async def now_at(self, scope: Scope | Under, seq: int) -> int:
         """As `Memory.now_at`."""
         return seq
+
+    def begin_anew(self) -> None:
+        """As `Memory.begin_anew`."""
 
 
 class SimulatedLog:
@@ -79,6 +85,10 @@ class SimulatedLog:
             refused.set_exception(self.memory.replaced)
             return refused
         return self._publish(event, guard, is_new=True)
+
+    def begin_anew(self) -> None:
+        """As `ports.EventLog.begin_anew`."""
+        self.memory.begin_anew()
 
     def append_again(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """Append an event that the memory found to be lost."""

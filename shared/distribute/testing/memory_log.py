@@ -43,6 +43,9 @@ class MemoryLog:
             answer.set_exception(Conflict(scope, guard.last_seq, found_seq))
         return answer
 
+    def begin_anew(self) -> None:
+        """As `ports.EventLog.begin_anew`. This log loses nothing."""
+
     async def follow(
         self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:

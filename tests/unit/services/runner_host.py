@@ -102,7 +102,7 @@ class ModelHost:
 
 
 class Log(MemoryLog):
-    """The log in memory. Whoever follows it gets the error of `trouble`; it takes no event that it `refuses`."""
+    """The log in memory. Who follows it gets the error of `trouble`; it takes no event that it `refuses`."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -95,6 +95,7 @@ class Reports:
             case Conflict() as error:
                 self._tell(st.Refused(of, error.last_seq))
             case LogReplaced():
+                self._log.begin_anew()  # the machine reads the scope before it says its word again
                 self._tell(st.Refused(of, 0))
             case BaseException() as error:
                 self._on_fault(error)
@@ -115,12 +116,8 @@ class Reports:
 
     async def _announce(self) -> None:
         while self._announcements:
-            try:
-                seq = await self._facts.append(self._announcements[0])
-            except LogReplaced as error:
-                log.info("%s: said again", error)
-            else:
-                self._announced(self._announcements.popleft(), seq)
+            seq = await self._facts.append(self._announcements[0])
+            self._announced(self._announcements.popleft(), seq)
 
     def _raise_fault(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

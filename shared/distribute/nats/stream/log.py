@@ -58,6 +58,10 @@ class JetStreamLog:
         future.add_done_callback(partial(self._acknowledged, event, guard.behind, len(body)))
         return future
 
+    def begin_anew(self) -> None:
+        """As `ports.EventLog.begin_anew`."""
+        self._said.begin_anew()
+
     def _acknowledged(self, event: Event, behind: int, size_bytes: int, future: asyncio.Future[int]) -> None:
         if not future.cancelled() and future.exception() is None:
             self._said.acknowledged(future.result(), event, behind, size_bytes)

@@ -53,7 +53,7 @@ class Said:
 
     def __init__(self, connection: Connection, questions: Questions) -> None:
         self.replaced: LogReplaced | None = None
-        """Set once the log lacks more than can be said again."""
+        """Set once the log lacks more than can be said again, until `begin_anew`."""
         self._connection = connection
         self._questions = questions
         self._remembered: deque[_Said] = deque()
@@ -86,6 +86,17 @@ class Said:
         if self.replaced is not None:
             raise self.replaced
         return self._moved.get((scope, seq), seq)
+
+    def begin_anew(self) -> None:
+        """If the log was replaced, forget what was said in the one before: the author reads this one anew."""
+        if self.replaced is None:
+            return
+        if self._check is not None:
+            self._check.cancel()  # of a later reconnect: it looks for what was said in the log before
+        self.replaced = self._forgotten = None
+        self._remembered.clear()
+        self._bytes = 0
+        self._moved.clear()
 
     async def close(self) -> None:
         """Check no more."""
