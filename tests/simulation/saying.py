@@ -36,6 +36,9 @@ class SayingLog(SimulatedLog):
         super().__init__(link)
         stored = link.broker.stored
 
+        async def end() -> int:
+            return await link.ask(lambda: stored.last_seq)
+
         async def has(seq: int, event_id: str) -> bool:
             found = await self._get(seq)
             return found is not None and found.event.id == event_id
@@ -47,4 +50,4 @@ class SayingLog(SimulatedLog):
             return await self.append_again(event, guard)
 
         connection = cast("Connection", LinkAsConnection(link))
-        self.memory = Said(connection, Questions(has, last_seq, append))
+        self.memory = Said(connection, Questions(end, has, last_seq, append))

@@ -45,7 +45,7 @@ class JetStreamLog:
         self._connection = connection
         self._publisher = publisher
         self._messages = Messages(connection)
-        self._said = Said(connection, Questions(self._has, self._last_seq_of, self._append_again))
+        self._said = Said(connection, Questions(self._end, self._has, self._last_seq_of, self._append_again))
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """As `ports.EventLog.append`. Raises `Refused` if the broker will never take the event."""
@@ -79,11 +79,12 @@ class JetStreamLog:
     async def _append_again(self, event: Event, guard: Guard) -> int:
         return await self._publish(event, encode(event), guard, _as_it_was)
 
+    async def _end(self) -> int:
+        return await patiently(
+            self._connection, lambda: end_of(self._connection, EVENTS), give_up_after_s=inf
+        )
+
     async def _has(self, seq: int, event_id: str) -> bool:
-        # The end first: asked the other way round, another author may take this sequence between the two.
-        end = await patiently(self._connection, lambda: end_of(self._connection, EVENTS), give_up_after_s=inf)
-        if end < seq:
-            return False
         stored = await patiently(
             self._connection, lambda: leader_get(self._connection, EVENTS, {"seq": seq}), give_up_after_s=inf
         )

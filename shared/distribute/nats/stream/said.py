@@ -39,10 +39,12 @@ class _Said(NamedTuple):
 class Questions(NamedTuple):
     """What is asked of the log while its end is checked.
 
-    `has` tells whether the event of an id is at a sequence, or was until an admin removed it. `last_seq` is
-    the sequence of the last message of a guard's scope, and `append` appends an event.
+    `end` is the sequence of the log's last message. `has` tells whether the event of an id is at a sequence,
+    or was until an admin removed it. `last_seq` is the sequence of the last message of a guard's scope, and
+    `append` appends an event.
     """
 
+    end: Callable[[], Awaitable[int]]
     has: Callable[[int, str], Awaitable[bool]]
     last_seq: Callable[[Scope | Under], Awaitable[int]]
     append: Callable[[Event, Guard], Awaitable[int]]
@@ -140,14 +142,16 @@ class Said:
 
     async def _lost(self) -> list[_Said]:
         """The remembered events that the log lacks, in the order in which they were said."""
+        # The end first: asked later, another author may have taken the sequence of a lost event by then.
+        end = await self._questions.end()
         lost: list[_Said] = []
         for said in sorted(self._remembered, key=lambda said: said.seq, reverse=True):
-            if await self._questions.has(said.seq, said.event.id):
+            if said.seq <= end and await self._questions.has(said.seq, said.event.id):
                 return lost[::-1]
             lost.append(said)
         if lost and self._forgotten is not None:
             seq, event_id = self._forgotten
-            if not await self._questions.has(seq, event_id):
+            if seq > end or not await self._questions.has(seq, event_id):
                 self.replaced = LogReplaced(
                     f"{self._connection.address}: the log lacks event {seq}, which this process appended, "
                     "and since then more than it remembers: was it restored from an older copy?"
