@@ -130,8 +130,9 @@ class Said:
         )
         for said in lost:
             seq, behind = await self._append_last(said.event)
-            self._remembered.remove(said)
-            self._bytes -= said.size_bytes
+            if said in self._remembered:  # else what was said meanwhile has taken its place
+                self._remembered.remove(said)
+                self._bytes -= said.size_bytes
             self.acknowledged(seq, said.event, behind, said.size_bytes)
             scope = guard_scope(said.event)
             if behind > self._moved.get((scope, said.behind), said.behind):
