@@ -23,6 +23,7 @@ from distribute.core.overdue import Overdue, find_overdue
 from distribute.core.pending import Pending
 from distribute.core.queues import Queues, Waiting
 from distribute.core.recorded import Recorded, guard_scope
+from distribute.core.releases import Releases
 from distribute.core.state import IN_FLIGHT, BatchState, JobKey, NodeState, Shape, State, Status
 from distribute.core.trials import is_suspect, suspect_of
 
@@ -47,7 +48,8 @@ class Agenda:
         self.queues = Queues()
         self.nodes_for: dict[Shape, NodeOrder] = {}
         self.waiting: dict[BatchId, list[Waiting]] = {}
-        self._to_release: set[JobKey] = set()
+        self.to_release = Releases()
+        """The attempts that may have to be taken from their nodes."""
         self._to_check: set[BatchId] = set()
         for batch_id in state.batches:
             self._touch_batch(batch_id)
@@ -225,7 +227,7 @@ class Agenda:
         if batch.status[row] == Status.QUEUED:
             waiting.came_back(row)
         elif batch.status[row] in IN_FLIGHT:
-            self._to_release.add(key)
+            self.to_release.add(key)
         self._judge(key, batch, waiting)
         self._to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
@@ -246,8 +248,11 @@ class Agenda:
         if batch is None:
             return
         self._to_check.add(batch.id)
-        if event.node in batch.build_failed:
-            self._to_release.update(JobKey(batch.id, row) for row in batch.active)
+        node = self.state.nodes.get(event.node)
+        if node is not None and event.node in batch.build_failed:
+            for key in node.attempts:
+                if key.batch == batch.id:
+                    self.to_release.add(key)
 
     def _touch_batch(self, batch_id: BatchId) -> None:
         batch = self.state.batches.get(batch_id)
@@ -261,8 +266,13 @@ class Agenda:
             waiting.look_again()
             self._keep(waiting)
         self._to_check.add(batch_id)
-        for row in batch.active:
-            self._look_at(JobKey(batch_id, row), batch)
+        if batch.active:
+            self.to_release.add_all(batch_id, batch.active)
+            nodes = self.state.nodes.values()
+            away = {node.name for node in nodes if node.presence == "lost" or node.name in self.silent}
+            for row, attempt in batch.active.items() if away else ():
+                if attempt.node in away:
+                    self._judge(JobKey(batch_id, row), batch, self.waiting_of(batch, row))
 
     def _touch_all_nodes(self) -> None:
         for name in self.state.nodes:
@@ -311,7 +321,7 @@ class Agenda:
 
     def _look_at(self, key: JobKey, batch: BatchState) -> None:
         """The attempt may have to be released, or may be given to another node."""
-        self._to_release.add(key)
+        self.to_release.add(key)
         self._judge(key, batch, self.waiting_of(batch, key.row))
 
     def _judge(self, key: JobKey, batch: BatchState, waiting: Waiting) -> None:
@@ -349,7 +359,7 @@ class Agenda:
         for waiting in self.waiting.pop(batch.id, ()):
             self.queues.remove(waiting)
             self._index_shape(waiting.group.shape)
-        self._to_release = {key for key in self._to_release if key.batch != batch.id}
+        self.to_release.forget(batch.id)
         self.liveness.forget(batch.id)
         for node in self.state.nodes.values():
             self._place_node(node)  # it may have had a job of the batch, assigned too late
@@ -377,11 +387,6 @@ class Agenda:
                 order.put(node, held)
 
     # --- what is to be looked at, once -------------------------------------------------------------
-
-    def take_releases(self) -> list[JobKey]:
-        """The jobs that may have to be released, in order."""
-        taken, self._to_release = sorted(self._to_release), set()
-        return taken
 
     def take_checks(self) -> list[BatchId]:
         """The batches that may have ended, in order."""

@@ -37,8 +37,8 @@ def decide(agenda: Agenda, now: float, new_id: Callable[[], str], *, most: int |
         agenda: the state, what was decided before and has not come back from the log yet, and who is silent.
         now: seconds since 1970.
         new_id: makes the id of an event.
-        most: no further job is given away once so many events are decided on. Then decide again: there may be
-            more to do.
+        most: no further job is taken back or given away once so many events are decided on. Then decide
+            again: there may be more to do.
     """
     agenda.pass_time(now)
     decisions = Decisions(agenda, new_id, most)
@@ -148,8 +148,11 @@ def _excuse(decisions: Decisions, keys: list[JobKey]) -> None:
 
 
 def _release(decisions: Decisions) -> None:
+    """Take jobs back. Of very many, as many as are wanted at once: the next call goes on."""
     agenda = decisions.agenda
-    for key in agenda.take_releases():
+    if decisions.is_full:
+        return
+    for key in agenda.to_release.take():
         batch = agenda.state.batches.get(key.batch)
         attempt = batch.active.get(key.row) if batch is not None else None
         if batch is None or attempt is None or batch.job_id(key.row) in agenda.pending:
@@ -157,6 +160,8 @@ def _release(decisions: Decisions) -> None:
         found = _why_release(agenda, batch, key, attempt)
         if found is not None:
             decisions.release(batch, key.row, *found)
+            if decisions.is_full:
+                return
 
 
 def _why_release(

@@ -1,0 +1,55 @@
+"""The attempts that may have to be taken from their nodes: to be looked at once, the smallest first.
+
+A person may kill a batch of which a hundred thousand jobs run. So who looks may stop, and go on later.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from distribute.core.ids import BatchId
+from distribute.core.state import JobKey
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows of a batch, each once, in a heap."""
+
+    heap: list[int] = field(default_factory=list)
+    members: set[int] = field(default_factory=set)
+
+
+class Releases:
+    """What is to be looked at, by batch."""
+
+    def __init__(self) -> None:
+        self._rows: dict[BatchId, _Rows] = {}
+
+    def add(self, key: JobKey) -> None:
+        """Look at this attempt."""
+        rows = self._rows.setdefault(key.batch, _Rows())
+        if key.row not in rows.members:
+            rows.members.add(key.row)
+            heapq.heappush(rows.heap, key.row)
+
+    def add_all(self, batch_id: BatchId, found: Iterable[int]) -> None:
+        """Look at the attempts in these rows of a batch."""
+        rows = self._rows.setdefault(batch_id, _Rows())
+        rows.members.update(found)
+        rows.heap = sorted(rows.members)
+
+    def forget(self, batch_id: BatchId) -> None:
+        """The batch is gone."""
+        self._rows.pop(batch_id, None)
+
+    def take(self) -> Iterator[JobKey]:
+        """Take out one after another. What the caller does not ask for stays."""
+        for batch_id in sorted(self._rows):
+            rows = self._rows[batch_id]
+            while rows.heap:
+                row = heapq.heappop(rows.heap)
+                rows.members.discard(row)
+                yield JobKey(batch_id, row)
+            del self._rows[batch_id]
