@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import deepcopy
+from math import inf
 
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
+from distribute.core.batch_record import changing_pieces, fixed_pieces, seal
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
 from distribute.core.events import Event
 from distribute.core.ids import AttemptId, BatchId, JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
 from distribute.core.liveness import Lease, Liveness
+from distribute.core.packing import packable, unpack
 from distribute.core.recorded import Recorded, guard_scope
+from distribute.core.slices import at_once
 from distribute.core.state import BatchState, State, Status
 from distribute.testing import builders as make
 
@@ -107,6 +112,13 @@ class Lab:
         self.run(job, node, attempt)
         self.happen(make.finished(job, node, attempt), make.job_archived(job, node, attempt))
 
+    def pack(self) -> set[str]:
+        """Every batch that can be packed is, whenever it ended. Returns their names."""
+        packed = pack_all(self.agenda)
+        check(self.state)
+        check_agenda(self.agenda)
+        return {batch_id.batch for batch_id in packed}
+
     def batch(self, name: str = "sweep") -> BatchState:
         return self.state.batches[BatchId("lab", name)]
 
@@ -132,6 +144,23 @@ def told(events: Iterable[Event]) -> list[tuple[str, ...]]:
             case _:
                 raise AssertionError(f"the scheduler wrote {event}")
     return found
+
+
+def pack_all(agenda: Agenda) -> set[BatchId]:
+    """Pack every batch that can be. Returns those that were."""
+    before = set(agenda.state.packed)
+    for batch_id in packable(agenda.state, over_before=inf):
+        batch = agenda.state.batches[batch_id]
+        agenda.pack(batch_id, seal(fixed_pieces(batch)), seal(at_once(changing_pieces(batch))))
+    return agenda.state.packed.keys() - before
+
+
+def unpacked(state: State) -> State:
+    """A copy of the state in which every batch is whole."""
+    whole = deepcopy(state)
+    for batch_id in state.packed:
+        unpack(whole, batch_id)
+    return whole
 
 
 def guarded_scopes(event: Event) -> list[Scope | Under]:

@@ -19,7 +19,8 @@ from distribute.core.authors import wrong_author
 from distribute.core.beats import Beat
 from distribute.core.errors import InputError, UnreadableEvent
 from distribute.core.events import EVENT, Event, Submitted
-from distribute.slices import at_once, in_slices
+from distribute.core.slices import at_once
+from distribute.slices import in_slices
 from distribute.submissions import (
     BLOCK_JOBS,
     MARK,

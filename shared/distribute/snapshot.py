@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 import orjson
 
 from distribute.core.batch_record import (
     Damaged,
-    Record,
     changing_pieces,
     dump_shape,
     fixed_pieces,
-    load_batch,
+    load_packed,
     load_shape,
+    loading,
     seal,
     unseal,
 )
 from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
-from distribute.core.state import JobKey, NodeState, State, Usage
-from distribute.slices import at_once
+from distribute.core.packed import PackedBatch, Record
+from distribute.core.packing import named_by_nodes
+from distribute.core.slices import at_once
+from distribute.core.state import BatchState, JobKey, NodeState, State, Usage
 
 VERSION = 5
 
@@ -53,9 +55,13 @@ def dump(state: State) -> bytes:
 
 
 def _dump_batches(state: State) -> Iterator[Record]:
-    for _, batch in sorted(state.batches.items()):
-        yield seal(fixed_pieces(batch))
-        yield seal(at_once(changing_pieces(batch)))
+    for batch_id in sorted((*state.batches, *state.packed)):
+        packed = state.packed.get(batch_id)
+        if packed is not None:
+            yield from (packed.fixed, packed.changing)
+        else:
+            batch = state.batches[batch_id]
+            yield from (seal(fixed_pieces(batch)), seal(at_once(changing_pieces(batch))))
 
 
 def dump_core(state: State) -> Record:
@@ -106,7 +112,7 @@ def _digest_of(records: Iterable[Record]) -> str:
 
 
 def load(data: bytes) -> State:
-    """The state of a snapshot.
+    """The state of a snapshot. Batches that can be packed are left as they are.
 
     Raises:
         IntegrityError: it is damaged, or of another version. The log has everything: fold it anew.
@@ -117,13 +123,16 @@ def load(data: bytes) -> State:
         found = orjson.loads(core)
         if found["version"] != VERSION:
             raise IntegrityError(f"a snapshot of version {found['version']}; this distribute reads {VERSION}")
-        batches = [load_batch(*pair) for pair in zip(records[1::2], records[2::2], strict=True)]
+        nodes = {node.name: node for node in map(_load_node, found["nodes"])}
+        named = named_by_nodes(nodes.values())
+        batches = [_load_batch(*pair, named) for pair in zip(records[1::2], records[2::2], strict=True)]
         return State(
             seq=found["seq"],
             time=found["time"],
             cause=found["cause"],
-            batches={batch.id: batch for batch in batches},
-            nodes={node.name: node for node in map(_load_node, found["nodes"])},
+            batches={batch.id: batch for batch in batches if isinstance(batch, BatchState)},
+            packed={batch.id: batch for batch in batches if isinstance(batch, PackedBatch)},
+            nodes=nodes,
             usage={user: _load_usage(values) for user, values in found["usage"].items()},
             misfits=found["misfits"],
             last_misfit=found["last_misfit"],
@@ -132,6 +141,11 @@ def load(data: bytes) -> State:
         raise IntegrityError(_DAMAGED) from error
     except (KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
         raise IntegrityError(f"a snapshot of another make of version {VERSION}: {error!r}") from error
+
+
+def _load_batch(fixed: Record, changing: Record, named: Container[BatchId]) -> BatchState | PackedBatch:
+    packed = load_packed(fixed, changing)
+    return packed if packed is not None and packed.id not in named else at_once(loading(fixed, changing))
 
 
 def digest(state: State) -> str:

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from distribute.core.batch_record import Record, changing_pieces, fixed_pieces, seal
+from distribute.core.batch_record import changing_pieces, fixed_pieces, seal
 from distribute.core.ids import BatchId
+from distribute.core.packed import Record
 from distribute.core.state import BatchState, State
 from distribute.slices import in_slices
 from distribute.snapshot import dump_core, join_records
@@ -39,7 +40,7 @@ class SnapshotWriter:
     async def write(self, state: State) -> bytes:
         """The snapshot of the state as it is when this begins: the bytes that `dump` gives. One at a time."""
         core = dump_core(state)
-        ids = sorted(state.batches)
+        ids, packed = sorted((*state.batches, *state.packed)), state.packed.copy()
         for batch_id in self._written.keys() - state.batches.keys():
             del self._written[batch_id]
         self._unwritten = {
@@ -52,9 +53,14 @@ class SnapshotWriter:
             self._unwritten = {}
         records = [core]
         for batch_id in ids:
-            written = self._written[batch_id]
+            written = packed.get(batch_id) or self._written[batch_id]
             records += (written.fixed, written.changing)
         return join_records(records)
+
+    @property
+    def is_writing(self) -> bool:
+        """Must whoever changes a batch await `before_change` first?"""
+        return bool(self._unwritten)
 
     async def before_change(self, batch_ids: Iterable[BatchId]) -> None:
         """Return when these batches may change. Costs nothing if no snapshot is being written."""
@@ -67,16 +73,25 @@ class SnapshotWriter:
                     self._written[batch_id] = await self._write_batch(batch)
                     self._unwritten.pop(batch_id, None)
 
+    def records_of(self, batch: BatchState) -> tuple[Record, Record] | None:
+        """The records of a batch, if the last snapshot has it as it is now."""
+        written = self._written.get(batch.id)
+        return (written.fixed, written.changing) if written is not None and self._has(batch) else None
+
     def _has(self, batch: BatchState) -> bool:
         """Is what we have written of the batch still true?"""
         written = self._written.get(batch.id)
         return written is not None and written[:2] == (batch.seq, batch.under_seq)
 
     async def _write_batch(self, batch: BatchState) -> _Written:
-        before = self._written.get(batch.id)
-        if before is not None and before.seq == batch.seq:
-            fixed = before.fixed
-        else:
-            fixed = await asyncio.to_thread(seal, fixed_pieces(batch))
-        pieces = await in_slices(changing_pieces(batch))
-        return _Written(batch.seq, batch.under_seq, fixed, await asyncio.to_thread(seal, pieces))
+        before, seq, under_seq = self._written.get(batch.id), batch.seq, batch.under_seq
+        fixed = before.fixed if before is not None and before.seq == seq else None
+        return _Written(seq, under_seq, *await write_batch(batch, fixed))
+
+
+async def write_batch(batch: BatchState, fixed: Record | None = None) -> tuple[Record, Record]:
+    """The records of a batch, which must not change meanwhile. `fixed`: the first of them, if it is there."""
+    if fixed is None:
+        fixed = await asyncio.to_thread(seal, fixed_pieces(batch))
+    pieces = await in_slices(changing_pieces(batch))
+    return fixed, await asyncio.to_thread(seal, pieces)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
-import os
-from array import array
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,11 +17,10 @@ import orjson
 import psutil
 
 from distribute.core import events as ev
-from distribute.core.fold import apply
 from distribute.core.ids import BatchId
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Guard, Recorded
-from distribute.core.state import BatchState, Outcomes, State, Status
+from distribute.core.state import BatchState, State
 from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.runtime import collect_garbage_rarely
@@ -32,6 +29,7 @@ from distribute_services.node_runner.work.batches import Batches
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.service import SchedulerService
 
+from .ended import end_all, ended_batches
 from .figure import Figure
 from .filling import empty_cluster
 from .streams import Writer, sweep
@@ -80,7 +78,7 @@ async def _measure_scheduler(
         await _elsewhere(elsewhere, submit, address)
         batch = await folded
     figures = _figures("scheduler: a submission", turns)
-    _end_all(batch)
+    end_all(batch)
     for verb, asked in (("status", {}), ("batch", batch.id._asdict())):
         async with watched() as turns:
             await _elsewhere(elsewhere, ask, address, verb, orjson.dumps(asked))
@@ -159,27 +157,8 @@ async def _ask(address: Address, verb: str, payload: bytes) -> None:
         raise AssertionError(f"the answer is of {told} jobs")
 
 
-def _end_all(batch: BatchState) -> None:
-    """Have every job of a batch end, with figures that do not compress well."""
-    jobs = len(batch.names)
-    batch.status = bytearray([Status.SUCCEEDED]) * jobs
-    batch.counts = [0] * len(Status)
-    batch.counts[Status.SUCCEEDED] = jobs
-    batch.node_names = ["ws1"]
-    batch.outcomes = Outcomes()
-    batch.outcomes.allocate(jobs)
-    for name in ("wall_s", "cpu_s", "started_at", "finished_at"):
-        numbers = array("I", os.urandom(4 * jobs))
-        setattr(batch.outcomes, name, array("d", [1.7e9 + number / 1e3 for number in numbers]))
-
-
 def _million() -> State:
-    state, writer = State(), Writer()
-    for number in range(SNAPSHOT_BATCHES):
-        event = _submitted(number, writer)
-        apply(state, writer.record(event))
-        _end_all(state.batches[event.scope])
-    return state
+    return ended_batches(SNAPSHOT_BATCHES, JOBS)
 
 
 def _rss_mb() -> float:

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from core_kit import guarded_scopes
+from core_kit import guarded_scopes, pack_all
 from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
@@ -23,8 +23,10 @@ from distribute.core.fold import apply
 from distribute.core.ids import JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
 from distribute.core.recorded import Append, Guard, Recorded, guard_scope
+from distribute.core.slices import at_once
 from distribute.core.specs import Resources
 from distribute.core.state import ENDED, BatchState, JobKey, State, Status
+from distribute.core.views import whole_batch
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 
@@ -121,7 +123,8 @@ class LabMachine(RuleBasedStateMachine):
         return make.EPOCH.timestamp() + 300.0 * len(self.log)
 
     def batch(self, name: str) -> BatchState | None:
-        return self.state.batches.get(make.batch(batch=name).id)
+        batch_id = make.batch(batch=name).id
+        return None if self.state.find(batch_id) is None else at_once(whole_batch(self.state, batch_id))
 
     def jobs(self, *statuses: Status) -> list[tuple[JobId, BatchState, int]]:
         """The jobs in any of these statuses."""
@@ -266,6 +269,10 @@ class LabMachine(RuleBasedStateMachine):
             scheduler.arrived_at = None
             if event in scheduler.agenda.pending.of_scope.get(event.scope, ()):
                 scheduler.agenda.drop(event.scope)
+
+    @rule(which=st.integers(0, 1))
+    def a_scheduler_packs(self, which: int) -> None:
+        pack_all(self.schedulers[which].agenda)
 
     @rule()
     def a_snapshot_is_taken(self) -> None:

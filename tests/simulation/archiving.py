@@ -6,9 +6,17 @@ from distribute_services.archiver.service import ArchiverService
 
 from .process import ServiceProcess
 
+PACK_EVERY_EVENTS = 20
+
 
 class ArchiverProcess(ServiceProcess):
     """An archiver, from its start to its end. What it has not acknowledged comes again."""
 
     async def service(self) -> None:
-        await ArchiverService(self.cluster, clock=self.clock, new_id=self.new_id).run(self.stop)
+        await ArchiverService(
+            self.cluster,
+            clock=self.clock,
+            new_id=self.new_id,
+            pack_every_events=PACK_EVERY_EVENTS,
+            pack_after_s=self.world.scenario.pack_after_s,
+        ).run(self.stop)

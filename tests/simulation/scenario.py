@@ -83,6 +83,8 @@ class Scenario:
     """Seconds between two crashes or cuts, on average; 0: there are none."""
     calm_at: float
     """Nothing goes wrong from this time on."""
+    pack_after_s: float = 0.0
+    """Batches that ended so long ago are packed; below 0: at once, however wrong the clock is."""
     submissions: list[tuple[float, BatchSpec, str]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     fates: dict[JobId, Fate] = field(default_factory=dict)
@@ -118,6 +120,7 @@ def scenario(random: Random) -> Scenario:
         made.requests = [Request(moment, random.choice(VERBS)) for moment in moments]
     if random.random() < 0.3:
         made.requests += [_second_thought(random, at, spec.id) for at, spec, _ in made.submissions]
+    made.pack_after_s = random.choice((-600.0, 0.0, 60.0))
     return made
 
 

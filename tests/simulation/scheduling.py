@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from distribute.core import events as ev
 from distribute.core.explain import obstacle_at
 from distribute.core.ids import BatchId
-from distribute.core.invariants import check_agenda
+from distribute.core.invariants import check, check_agenda
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Append, Recorded
 from distribute_services.scheduler.logic import Scheduler
@@ -42,11 +42,16 @@ class WatchedScheduler(Scheduler):
         super().__init__(*args, **kwargs)
         self._truth = truth
         self._decisions = 0
+        self._packed: set[BatchId] = set()
 
     def deliver(self, records: Iterable[Recorded], now: float) -> None:
         for recorded in records:
             super().deliver([recorded], now)
             self._truth.agrees(self.state)
+        packed = set(self.state.packed)
+        self._truth.happened["a batch is packed"] += len(packed - self._packed)
+        self._truth.happened["a packed batch changes"] += len(self._packed - packed)
+        self._packed = packed
 
     def decide(self, now: float) -> list[Append]:
         made = super().decide(now)
@@ -57,7 +62,8 @@ class WatchedScheduler(Scheduler):
         return made
 
     def check(self) -> None:
-        """The agenda is what the state and the pending events make it."""
+        """The state is sound, and the agenda is what that and the pending events make it."""
+        check(self.state)
         check_agenda(self.agenda)
 
     def idle_and_waited_for(self) -> Iterator[IdleNode]:
@@ -113,6 +119,7 @@ class SchedulerProcess(ServiceProcess):
             new_id=self.new_id,
             logic=self._watched,
             snapshot_every_events=SNAPSHOT_EVERY_EVENTS,
+            pack_after_s=self.world.scenario.pack_after_s,
         ).run(self.stop)
 
     def _watched(self, *args: Any, **kwargs: Any) -> WatchedScheduler:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from distribute.core import events as ev
 from distribute.core.fold import apply
 from distribute.core.manifest import StoredObject
+from distribute.core.packed import PackedBatch
 from distribute.core.recorded import Append, Guard, Recorded, time_of
 from distribute.core.state import State
 
@@ -45,7 +46,7 @@ class Backlog:
     def recall(self, recorded: Recorded) -> None:
         """A chore that the state knew already, and that may not be done."""
         event = recorded.event
-        batch = self.state.batches.get(event.batch_id) if isinstance(event, Task) else None
+        batch = self.state.find(event.batch_id) if isinstance(event, Task) else None
         is_of_this_batch = batch is not None and batch.seq < recorded.seq
         # A deletion that was accepted leaves no batch, or a later one of the same name.
         if is_of_this_batch != isinstance(event, ev.Deleted):
@@ -82,13 +83,17 @@ class Backlog:
         event = recorded.event
         if isinstance(event, ev.Deleted):
             return True
-        batch = self.state.batches.get(event.batch_id) if isinstance(event, Task) else None
+        if not isinstance(event, Task):
+            return False
+        batch = self.state.find(event.batch_id)
         if batch is None or batch.seq > recorded.seq:
             return False
-        if isinstance(event, ev.Finished):
-            left = batch.unarchived.get(batch.rows.get(event.job, -1))
-            return left is not None and left.seq == recorded.seq
-        return isinstance(event, ev.BuildFinished)
+        if isinstance(event, ev.BuildFinished):
+            return True
+        if isinstance(batch, PackedBatch):
+            return False  # what is packed is archived
+        left = batch.unarchived.get(batch.rows.get(event.job, -1))
+        return left is not None and left.seq == recorded.seq
 
     def done(self, seq: int) -> None:
         """The task of the event at this sequence is done, or is not wanted any more."""

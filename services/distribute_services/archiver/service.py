@@ -19,10 +19,13 @@ from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError, LogReplaced
 from distribute.core.manifest import Manifest, StoredObject
 from distribute.core.manifest_text import read_parts
+from distribute.core.packing import pack, packable
 from distribute.core.recorded import Recorded
+from distribute.core.state import State
 from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import Failure, new_id, supervise, unless_stopped
+from distribute.snapshot_writer import write_batch
 from distribute_services.archiver.logic import CHORES, Backlog, archived, foreign_names
 
 log = logging.getLogger(__name__)
@@ -35,6 +38,9 @@ MISSING_AFTER = 3
 LOOK_AGAIN_S = 10.0
 """So often, and this many seconds apart, the store must say that outputs are not there before we believe it.
 Every chunk was acknowledged before the event that names it was written, so none of them is merely late."""
+PACK_EVERY_EVENTS = 20_000
+PACK_AFTER_S = 600.0
+"""So often, whatever ended this long ago is packed."""
 PATIENCE_S = 5.0
 
 
@@ -50,10 +56,14 @@ class ArchiverService:
         *,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_id,
+        pack_every_events: int = PACK_EVERY_EVENTS,
+        pack_after_s: float = PACK_AFTER_S,
     ) -> None:
         self._cluster = cluster
         self._clock = clock
         self._new_id = new_id
+        self._pack_every_events = pack_every_events
+        self._pack_after_s = pack_after_s
         self._room = asyncio.Semaphore(MAX_TASKS)
         self._working: set[asyncio.Task[None]] = set()
         self._noted = 0
@@ -107,12 +117,21 @@ class ArchiverService:
 
     async def _follow(self) -> None:
         state = self._backlog.state
+        packed_at_seq = state.seq
         async for records in self._cluster.log.follow(after=state.seq, at=state.time):
             for recorded in records:
                 self._backlog.deliver(recorded)
             del recorded, records  # a submission may take 140 MB: not until something else happens
             async with self._news:
                 self._news.notify_all()
+            if state.seq >= packed_at_seq + self._pack_every_events:
+                packed_at_seq = state.seq
+                await self._pack(state)
+
+    async def _pack(self, state: State) -> None:
+        """Hold the batches that ended a while ago as bytes. Nothing is folded meanwhile."""
+        for batch_id in packable(state, self._clock() - self._pack_after_s):
+            pack(state, batch_id, *await write_batch(state.batches[batch_id]))
 
     async def _folded(self, seq: int) -> None:
         """Wait until the state has this sequence in it."""

@@ -11,7 +11,14 @@ import orjson
 from distribute.core.ids import BatchId
 from distribute.core.listing import Listing
 from distribute.core.specs import Resources
-from distribute.core.views import batches_in_slices, ignored_view, match_view, nodes_view, why_view
+from distribute.core.views import (
+    batches_in_slices,
+    ignored_view,
+    match_view,
+    nodes_view,
+    whole_batch,
+    why_view,
+)
 from distribute.ports import Cluster, Garbage, Handler
 from distribute.slices import in_slices
 from distribute_services.scheduler.logic import Scheduler
@@ -30,7 +37,7 @@ async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterato
         "batch": lambda asked: _batch(scheduler, **asked),
         "standing": lambda asked: _whole(_standing(scheduler, _batch_id(asked))),
         "nodes": lambda _: _whole(nodes_view(scheduler.agenda, scheduler.beats)),
-        "why": lambda asked: _whole(why_view(scheduler.agenda, _batch_id(asked), asked["job"])),
+        "why": lambda asked: _why(scheduler, _batch_id(asked), asked["job"]),
         "match": lambda asked: _whole(_match(scheduler, asked)),
     }
 
@@ -63,7 +70,9 @@ def _status(scheduler: Scheduler, garbage: Garbage) -> Answering:
 
 
 def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) -> Answering:
-    listing = Listing(scheduler.state, BatchId(namespace, batch), scheduler.agenda.now, **which)
+    state = scheduler.state
+    whole = yield from whole_batch(state, BatchId(namespace, batch))
+    listing = Listing(whole, state.nodes, scheduler.agenda.now, **which)
     yield from listing.choose()
     return (yield from _with_list(listing.head, "job_list", listing.slices(), listing.tail))
 
@@ -83,13 +92,18 @@ def _with_list(head: Json, name: str, slices: Iterable[list[Json]], tail: Json) 
     return body
 
 
+def _why(scheduler: Scheduler, batch_id: BatchId, job: str) -> Answering:
+    batch = yield from whole_batch(scheduler.state, batch_id)
+    return orjson.dumps(why_view(scheduler.agenda, batch, job))
+
+
 def _batch_id(asked: Json) -> BatchId:
     return BatchId(asked["namespace"], asked["batch"])
 
 
 def _standing(scheduler: Scheduler, batch_id: BatchId) -> Json:
     """The sequence of the submission that counts (0: there is no such batch), as of the event at `seq`."""
-    batch = scheduler.state.batches.get(batch_id)
+    batch = scheduler.state.find(batch_id)
     return {"seq": scheduler.state.seq, "submission": batch.seq if batch is not None else 0}
 
 

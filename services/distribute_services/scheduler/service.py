@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
+from distribute.core.batch_record import loading
 from distribute.core.errors import Conflict, DistributeError
 from distribute.core.events import NodeEvent
 from distribute.core.liveness import Lease
-from distribute.core.recorded import Append
+from distribute.core.packing import packable
+from distribute.core.recorded import Append, Recorded
 from distribute.ports import Cluster
 from distribute.restoring import SNAPSHOT, restore
 from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped
+from distribute.slices import in_slices
 from distribute.snapshot_writer import SnapshotWriter
 from distribute_services.scheduler.logic import MOST_AT_ONCE, Scheduler
 from distribute_services.scheduler.queries import answer_queries
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 SNAPSHOT_EVERY_EVENTS = 20_000
 SNAPSHOT_JOBS_AN_EVENT = 4
 """A snapshot costs 0.4 µs a job in it, an event some 60: so snapshots are a fortieth of the work."""
+PACK_AFTER_S = 600.0
+"""A batch that ended so long ago is packed: until then, people may well retry or delete it."""
 LOOK_EVERY_S = 1.0
 PATIENCE_S = 5.0
 
@@ -43,6 +48,7 @@ class SchedulerService:
         new_id: Callable[[], str] = new_id,
         logic: Callable[..., Scheduler] = Scheduler,
         snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS,
+        pack_after_s: float = PACK_AFTER_S,
     ) -> None:
         self._cluster = cluster
         self._lease = lease
@@ -50,6 +56,7 @@ class SchedulerService:
         self._new_id = new_id
         self._logic = logic
         self._snapshot_every_events = snapshot_every_events
+        self._pack_after_s = pack_after_s
         self._appending: set[asyncio.Future[int]] = set()
         self._snapshots = SnapshotWriter()
         self._snapshot_seq = 0
@@ -104,9 +111,7 @@ class SchedulerService:
         misfits = scheduler.state.misfits
         state = scheduler.state
         async for records in self._cluster.log.follow(after=state.seq, at=state.time):
-            await self._snapshots.before_change(
-                recorded.event.batch_id for recorded in records if not isinstance(recorded.event, NodeEvent)
-            )
+            await self._before_change(records)
             scheduler.deliver(records, self._clock())
             if scheduler.caught_up:
                 self._caught_up.set()
@@ -117,6 +122,19 @@ class SchedulerService:
             if scheduler.state.seq >= self._snapshot_due_seq:
                 self._begin_save()
             del records  # a submission may take 140 MB: not until something else happens
+
+    async def _before_change(self, records: Sequence[Recorded]) -> None:
+        """See that the batches of these events may change: they are in the snapshot that is being written,
+        and they are not packed. What is large is unpacked in slices, so that the fold need not."""
+        state = self._scheduler.state
+        if not self._snapshots.is_writing and not state.packed:
+            return
+        events = (recorded.event for recorded in records)
+        batch_ids = {event.batch_id for event in events if not isinstance(event, NodeEvent)}
+        await self._snapshots.before_change(batch_ids)
+        for batch_id in sorted(batch_ids & state.packed.keys()):
+            packed = state.packed[batch_id]
+            self._scheduler.agenda.unpacked(await in_slices(loading(packed.fixed, packed.changing)))
 
     async def _listen(self) -> None:
         async for beat in self._cluster.beats.follow():
@@ -172,10 +190,11 @@ class SchedulerService:
         elif error is not None:
             self._failure.report(error)
 
-    # --- snapshots ---------------------------------------------------------------------------------
+    # --- snapshots, and what they let us pack ------------------------------------------------------
 
     def _next_snapshot_seq(self) -> int:
-        """When the next one is due. It costs in proportion to the jobs in it, and is to stay a small part."""
+        """When the next one is due. It costs in proportion to the jobs of batches that are not packed, and is
+        to stay a small part."""
         state = self._scheduler.state
         jobs = sum(len(batch.names) for batch in state.batches.values())
         return state.seq + max(self._snapshot_every_events, jobs // SNAPSHOT_JOBS_AN_EVENT)
@@ -193,9 +212,22 @@ class SchedulerService:
             return
         self._snapshot_seq = state.seq
         try:
-            await self._cluster.store.put_snapshot(SNAPSHOT, await self._snapshots.write(state))
+            data = await self._snapshots.write(state)
+            await self._pack()
+            await self._cluster.store.put_snapshot(SNAPSHOT, data)
         except DistributeError as error:
             # The next start only takes longer: no reason to stop scheduling.
             log.warning("no snapshot was saved: %s", error)
         else:
             log.info("saved the state at event %d", self._snapshot_seq)
+
+    async def _pack(self) -> None:
+        """Hold the batches that ended a while ago as the records that the snapshot has of them."""
+        state = self._scheduler.state
+        for batch_id in packable(state, self._clock() - self._pack_after_s):
+            batch = state.batches.get(batch_id)
+            records = self._snapshots.records_of(batch) if batch is not None else None
+            del batch
+            if records is not None:
+                self._scheduler.agenda.pack(batch_id, *records)
+                await asyncio.sleep(0)  # to free a hundred thousand jobs takes 10 ms

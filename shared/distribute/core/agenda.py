@@ -16,10 +16,12 @@ from distribute.core.due import DueTimes, Key
 from distribute.core.fold import apply
 from distribute.core.giving_up import is_forsaken
 from distribute.core.ids import BatchId, Scope, Under
-from distribute.core.liveness import Lease, Liveness
+from distribute.core.liveness import Lease, Liveness, claimed_by
 from distribute.core.matching import Obstacle, ends, never, unavailable
 from distribute.core.node_order import NodeOrder
 from distribute.core.overdue import Overdue, find_overdue
+from distribute.core.packed import Record
+from distribute.core.packing import pack
 from distribute.core.pending import Pending
 from distribute.core.queues import Queues, Waiting
 from distribute.core.recorded import Recorded, guard_scope
@@ -50,7 +52,8 @@ class Agenda:
         self.waiting: dict[BatchId, list[Waiting]] = {}
         self.to_release = Releases()
         """The attempts that may have to be taken from their nodes."""
-        self._to_check: set[BatchId] = set()
+        self.to_check: set[BatchId] = set()
+        """The batches that may have ended."""
         for batch_id in state.batches:
             self._touch_batch(batch_id)
         for name in state.nodes:
@@ -61,12 +64,15 @@ class Agenda:
     def fold(self, recorded: Recorded) -> None:
         """Apply an event to the state, and bring the indexes up to it."""
         event = recorded.event
-        before = self.state.batches.get(event.scope) if event.type == "deleted" else None
+        existed = event.type == "deleted" and self.state.find(event.scope) is not None
         suspect = suspect_of(self.state, event) if event.type == "finished" else None
         writer = None if isinstance(event, ev.BatchEvent) or event.author != event.node else event.node
         if writer is not None:
             self.liveness.heard(writer, self.now)  # whatever a node writes is a sign of life
+        packed = len(self.state.packed)
         apply(self.state, recorded)
+        if len(self.state.packed) < packed and not isinstance(event, ev.NodeEvent):
+            self._touch_batch(event.batch_id)  # it was unpacked
         settled = self.pending.settle(event)
         for own in settled:
             self._let_go(own)
@@ -85,11 +91,24 @@ class Agenda:
                 if event.type in {"joined", "left", "lost", "forgotten"}:
                     self._recheck_failed_builds()
             case _:
-                if before is not None and event.scope not in self.state.batches:
-                    self._forget(before)
+                if existed and event.scope not in self.state.batches:
+                    self._forget(event.scope)
                 self._touch_batch(event.scope)
         if writer in self.silent:
             self._touch_node(writer)
+
+    def pack(self, batch_id: BatchId, fixed: Record, changing: Record) -> None:
+        """Hold a batch as its records, unless something about it is under way. See `packing.packable`."""
+        if batch_id in self.pending or batch_id in self.pending.jobs:
+            return
+        pack(self.state, batch_id, fixed, changing)
+        del self.waiting[batch_id]
+
+    def unpacked(self, batch: BatchState) -> None:
+        """Hold a packed batch whole again. An event would do it by itself, but in one go."""
+        del self.state.packed[batch.id]
+        self.state.batches[batch.id] = batch
+        self._touch_batch(batch.id)
 
     def hear(self, beat: Beat) -> None:
         """A node beat."""
@@ -99,11 +118,7 @@ class Agenda:
         self.liveness.heard(beat.node, self.now)
         if node.name in self.silent:
             self._touch_node(node.name)
-        claimed = [
-            (key, self.state.batches[key.batch].attempt_id(key.row))
-            for key in node.attempts
-            if self.state.batches[key.batch].status[key.row] != Status.ASSIGNED
-        ]
+        claimed = claimed_by(self.state, node)
         self.liveness.named(beat.running, claimed, self.now)
         for key, _ in claimed:
             gone_at = self.liveness.gone_at(key)
@@ -173,7 +188,7 @@ class Agenda:
                 case ev.NodeEvent():
                     self._touch_node(event.node)
                 case ev.BatchEvent():
-                    self._to_check.add(event.scope)
+                    self.to_check.add(event.scope)
                 case _:
                     pass
 
@@ -229,7 +244,7 @@ class Agenda:
         elif batch.status[row] in IN_FLIGHT:
             self.to_release.add(key)
         self._judge(key, batch, waiting)
-        self._to_check.add(batch.id)
+        self.to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
         if node is not None and not isinstance(event, ev.JobArchived):
             self._place_node(node)
@@ -247,7 +262,7 @@ class Agenda:
         batch = self.state.batches.get(event.batch_id)
         if batch is None:
             return
-        self._to_check.add(batch.id)
+        self.to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
         if node is not None and event.node in batch.build_failed:
             for key in node.attempts:
@@ -265,7 +280,7 @@ class Agenda:
         for waiting in self.waiting[batch_id]:
             waiting.look_again()
             self._keep(waiting)
-        self._to_check.add(batch_id)
+        self.to_check.add(batch_id)
         if batch.active:
             self.to_release.add_all(batch_id, batch.active)
             nodes = self.state.nodes.values()
@@ -349,18 +364,18 @@ class Agenda:
         """Which nodes are there has changed: a build may now have failed on all of them."""
         for batch_id, batch in self.state.batches.items():
             if batch.build_failed and batch.end is None:
-                self._to_check.add(batch_id)
+                self.to_check.add(batch_id)
 
-    def _forget(self, batch: BatchState) -> None:
+    def _forget(self, batch_id: BatchId) -> None:
         # What is under way for it counts no more: the name may soon be another batch's.
-        for scope in self.pending.of_batch(batch.id):
+        for scope in self.pending.of_batch(batch_id):
             for event in self.pending.drop(scope):
                 self._let_go(event)
-        for waiting in self.waiting.pop(batch.id, ()):
+        for waiting in self.waiting.pop(batch_id, ()):
             self.queues.remove(waiting)
             self._index_shape(waiting.group.shape)
-        self.to_release.forget(batch.id)
-        self.liveness.forget(batch.id)
+        self.to_release.forget(batch_id)
+        self.liveness.forget(batch_id)
         for node in self.state.nodes.values():
             self._place_node(node)  # it may have had a job of the batch, assigned too late
             self._note_suspect(node.name)
@@ -385,14 +400,3 @@ class Agenda:
         for order in self.nodes_for.values():
             if node.name in order:
                 order.put(node, held)
-
-    # --- what is to be looked at, once -------------------------------------------------------------
-
-    def take_checks(self) -> list[BatchId]:
-        """The batches that may have ended, in order."""
-        taken, self._to_check = sorted(self._to_check), set()
-        return taken
-
-    def check_again(self, batch_id: BatchId) -> None:
-        """Whether the batch has ended can't be said yet."""
-        self._to_check.add(batch_id)

@@ -14,10 +14,12 @@ import struct
 import sys
 import zlib
 from array import array
-from collections.abc import Generator, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Generator, Iterable, Mapping
+from typing import Any
 
 from distribute.core.ids import BatchId
+from distribute.core.packed import PackedBatch, Record
+from distribute.core.slices import at_once
 from distribute.core.state import Attempt, BatchState, Building, Group, Outcomes, Shape, Unarchived
 
 Json = dict[str, Any]
@@ -39,13 +41,12 @@ _SETS = ("inexcusable", "kill_rows", "built_on")
 _MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "missing")
 _COLUMNS = ("job_seq", "attempts")
 _TYPECODES = {"job_seq": "Q", "attempts": "I", "file_order": "I"}
+_SIZES = {name: array(_TYPECODES[name]).itemsize for name in _COLUMNS}
+_CHANGING = ("plain", "by_node", "status", *_COLUMNS, *Outcomes.__slots__, "active", *_SETS, *_MAPS)
+"""The pieces of the second record, in order."""
 
-
-class Record(NamedTuple):
-    """Compressed pieces, and the SHA-256 of them as they were."""
-
-    digest: bytes
-    data: bytes
+_INFLATED_AT_ONCE = 1 << 20
+"""Bytes of a record that are decompressed and hashed in one slice: 6 ms."""
 
 
 def seal(pieces: Iterable[bytes]) -> Record:
@@ -63,20 +64,34 @@ class Damaged(ValueError):
     """A record's pieces do not have its digest."""
 
 
-def unseal(record: Record) -> list[bytes]:
-    """The pieces of a record. Raises `Damaged`."""
+def unsealing(record: Record) -> Generator[None, None, list[bytes]]:
+    """The pieces of a record, in slices. Raises `Damaged`."""
+    inflating, hashing = zlib.decompressobj(), hashlib.sha256()
+    body, left = bytearray(), record.data
     try:
-        body = zlib.decompress(record.data)
+        while not inflating.eof:
+            some = inflating.decompress(left, _INFLATED_AT_ONCE)
+            left = inflating.unconsumed_tail
+            if not some and not left:
+                raise Damaged("a record is cut short")
+            hashing.update(some)
+            body += some
+            yield
     except zlib.error as error:
         raise Damaged(str(error)) from None
-    if hashlib.sha256(body).digest() != record.digest:
+    if hashing.digest() != record.digest:
         raise Damaged("a record does not have its digest")
     pieces, at = [], 0
     while at < len(body):
         start = at + _LENGTH.size
         at = start + _LENGTH.unpack_from(body, at)[0]
-        pieces.append(body[start:at])
+        pieces.append(bytes(body[start:at]))
     return pieces
+
+
+def unseal(record: Record) -> list[bytes]:
+    """The pieces of a record. Raises `Damaged`."""
+    return at_once(unsealing(record))
 
 
 def fixed_pieces(batch: BatchState) -> list[bytes]:
@@ -110,26 +125,31 @@ def changing_pieces(batch: BatchState) -> Generator[None, None, list[bytes]]:
     return pieces
 
 
-def load_batch(fixed: Record, changing: Record) -> BatchState:
-    """The batch of two records.
+def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState]:
+    """The batch of two records, in slices.
 
     Raises:
         Damaged: their bytes are not those of their digests.
         ValueError, KeyError, TypeError: they are of another version.
     """
-    head, names_text, order = unseal(fixed)
+    head, names_text, order = yield from unsealing(fixed)
     found = json.loads(head)
     names = names_text.decode().split(_NAMES_END)
-    pieces = iter(unseal(changing))
-    plain = json.loads(next(pieces))
+    yield
+    rows = dict(zip(names, range(len(names)), strict=True))
+    yield
+    pieces = _named((yield from unsealing(changing)))
+    plain = json.loads(pieces["plain"])
     fields: Json = {name: found[name] for name in _FIXED} | {name: plain[name] for name in _PLAIN}
-    fields |= {name: dict(values) for name, values in json.loads(next(pieces)).items()}
-    fields["status"] = bytearray(next(pieces))
-    fields |= {name: _column(_TYPECODES[name], next(pieces)) for name in _COLUMNS}
-    fields["outcomes"] = _load_outcomes(pieces)
-    fields["active"] = dict(map(_load_attempt, json.loads(next(pieces))))
-    fields |= {name: set(json.loads(next(pieces))) for name in _SETS}
-    fields |= {name: dict(json.loads(next(pieces))) for name in _MAPS}
+    fields |= {name: dict(values) for name, values in json.loads(pieces["by_node"]).items()}
+    fields |= {name: _column(_TYPECODES[name], pieces[name]) for name in _COLUMNS}
+    fields["active"] = dict(map(_load_attempt, json.loads(pieces["active"])))
+    for name in _SETS:
+        fields[name] = set(json.loads(pieces[name]))
+        yield
+    for name in _MAPS:
+        fields[name] = dict(json.loads(pieces[name]))
+        yield
     fields["building"] = {node: Building(*values) for node, values in fields["building"].items()}
     fields["unarchived"] = {row: Unarchived(*values) for row, values in fields["unarchived"].items()}
     batch = BatchState(
@@ -137,13 +157,42 @@ def load_batch(fixed: Record, changing: Record) -> BatchState:
         groups=tuple(Group(load_shape(shape), *rest) for shape, *rest in found["groups"]),
         file_order=_column("I", order) if found["ordered"] else None,
         names=names,
-        rows=dict(zip(names, range(len(names)), strict=True)),
+        rows=rows,
+        status=bytearray(pieces["status"]),
+        outcomes=_load_outcomes(pieces),
         node_numbers={name: number for number, name in enumerate(plain["node_names"])},
         **fields,
     )
     if {len(batch.rows), len(batch.status), len(batch.job_seq), len(batch.attempts)} != {len(names)}:
         raise ValueError(f"the columns of {batch.id} are not of one length")
     return batch
+
+
+def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
+    """The packed batch of two records; None: it is one that is not to be packed. Raises as `loading` does."""
+    head, names, _ = unseal(fixed)
+    pieces = _named(unseal(changing))
+    found, plain = json.loads(head), json.loads(pieces["plain"])
+    jobs = names.count(_NAMES_END.encode()) + 1
+    sizes = {len(pieces["status"]), *(len(pieces[name]) // _SIZES[name] for name in _COLUMNS)}
+    if sizes != {jobs}:
+        raise ValueError(f"the columns of {found['id']} are not of one length")
+    if plain["end"] is None or not plain["archived"] or {pieces["active"], pieces["unarchived"]} != {b"[]"}:
+        return None
+    return PackedBatch(
+        id=BatchId(*found["id"]),
+        build_failed=json.loads(pieces["by_node"])["build_failed"],
+        counts=tuple(plain["counts"]),
+        fixed=fixed,
+        changing=changing,
+        **{name: found[name] for name in ("seq", "user", "kind", "submitted_at")},
+        **{name: plain[name] for name in ("under_seq", "priority", "end", "end_reason", "finished_at")},
+    )
+
+
+def _named(pieces: list[bytes]) -> dict[str, bytes]:
+    """The pieces of a batch's second record, by name."""
+    return dict(zip(_CHANGING, pieces, strict=True))
 
 
 def as_json(value: object) -> bytes:
@@ -166,10 +215,10 @@ def _column(typecode: str, piece: bytes) -> array[Any]:
     return values
 
 
-def _load_outcomes(pieces: Iterator[bytes]) -> Outcomes:
+def _load_outcomes(pieces: Mapping[str, bytes]) -> Outcomes:
     outcomes = Outcomes()
     for name in Outcomes.__slots__:
-        setattr(outcomes, name, _column(getattr(outcomes, name).typecode, next(pieces)))
+        setattr(outcomes, name, _column(getattr(outcomes, name).typecode, pieces[name]))
     return outcomes
 
 

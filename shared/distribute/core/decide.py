@@ -194,12 +194,13 @@ def _why_release(
 
 def _end_batches(decisions: Decisions) -> None:
     agenda = decisions.agenda
-    for batch_id in agenda.take_checks():
+    checks, agenda.to_check = sorted(agenda.to_check), set()
+    for batch_id in checks:
         batch = agenda.state.batches.get(batch_id)
         if batch is None or batch_id in agenda.pending or batch_id in agenda.pending.jobs:
             continue
         if _is_in_doubt(agenda, batch):
-            agenda.check_again(batch_id)
+            agenda.to_check.add(batch_id)
             continue
         guard = Guard(batch.under_seq, batch.seq)
         if batch.end is None:

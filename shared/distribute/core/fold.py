@@ -14,6 +14,7 @@ from distribute.core.event_base import LATEST
 from distribute.core.fold_batch import BatchEvent, BuildEvent, advance, advance_job
 from distribute.core.fold_job import JobEvent
 from distribute.core.fold_node import apply_node_event
+from distribute.core.packing import unpack
 from distribute.core.recorded import Recorded
 from distribute.core.state import State
 
@@ -42,7 +43,7 @@ def apply(state: State, recorded: Recorded) -> None:
 
 def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str | None:
     """Fold an event of a job; why it does not fit, or None."""
-    batch = state.batches.get(event.batch_id)
+    batch = state.batches.get(event.batch_id) or unpack(state, event.batch_id)
     row = batch.rows.get(event.job) if batch is not None else None
     if batch is None or row is None:
         return advance(batch, recorded).misfit
@@ -65,7 +66,8 @@ def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str |
 
 def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildEvent) -> str | None:
     """Fold an event of a batch or of a build; why it does not fit, or None."""
-    batch, misfit = advance(state.batches.get(event.batch_id), recorded)
+    batch = state.batches.get(event.batch_id) or unpack(state, event.batch_id)
+    batch, misfit = advance(batch, recorded)
     if misfit is not None:
         return misfit
     match event:

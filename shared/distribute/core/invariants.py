@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from distribute.core.agenda import Agenda
+from distribute.core.batch_record import loading
+from distribute.core.packing import is_packable, named_by_nodes, packed_as
+from distribute.core.slices import at_once
 from distribute.core.state import ENDED, IN_FLIGHT, BatchState, JobKey, State, Status
 
 
@@ -26,9 +29,23 @@ def check(state: State) -> None:
         used_memory = sum(attempt.memory_bytes for attempt in attempts)
         assert node.used_memory_bytes == used_memory, f"{name}: memory in use"
         assert node.used_gpus == {gpu for attempt in attempts for gpu in attempt.gpus}, f"{name}: GPUs in use"
+    _check_packed(state)
     for user, usage in state.usage.items():
         assert usage.cores == cores[user], f"{user}: holds {usage.cores} cores, attempts say {cores[user]}"
         assert usage.core_ms >= 0, f"{user}: used {usage.core_ms} core milliseconds"
+
+
+def _check_packed(state: State) -> None:
+    """What is packed is of one batch, can be packed, and needs to be looked at by nobody."""
+    named = named_by_nodes(state.nodes.values())
+    for batch_id, packed in state.packed.items():
+        assert packed.id == batch_id, f"{batch_id} is packed as {packed.id}"
+        assert batch_id not in state.batches, f"{batch_id} is packed, and is not"
+        assert batch_id not in named, f"{batch_id} is packed, and a node's record names it"
+        batch = at_once(loading(packed.fixed, packed.changing))
+        _check_batch(batch)
+        assert is_packable(batch), f"{batch_id} is packed, and not over"
+        assert packed_as(batch, packed.fixed, packed.changing) == packed, f"{batch_id}: what lists show of it"
 
 
 def _check_batch(batch: BatchState) -> None:
@@ -59,6 +76,7 @@ def _check_batch(batch: BatchState) -> None:
 
 def check_agenda(agenda: Agenda) -> None:
     """The indexes say what an agenda built afresh from the same state and pending events would say."""
+    assert agenda.waiting.keys() == agenda.state.batches.keys(), "batches that are indexed"
     fresh = Agenda(agenda.state, agenda.liveness, now=agenda.now)
     for events in agenda.pending.of_scope.values():
         for event in events:

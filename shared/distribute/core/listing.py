@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from distribute.core.ids import BatchId
 from distribute.core.matching import is_paused
-from distribute.core.state import NO_EXIT_CODE, BatchState, Outcomes, State, Status
+from distribute.core.packed import PackedBatch
+from distribute.core.state import NO_EXIT_CODE, BatchState, NodeState, Outcomes, Status
 
 Json = dict[str, Any]
 
@@ -49,18 +49,16 @@ class Listing:
 
     def __init__(
         self,
-        state: State,
-        batch_id: BatchId,
+        batch: BatchState,
+        nodes: Mapping[str, NodeState],
         now: float,
         *,
         job: str | None = None,
         states: Collection[str] | None = None,
         most: int | None = None,
     ) -> None:
-        """Raises `KeyError` for an unknown batch."""
-        batch = state.batches[batch_id]
-        nodes = {attempt.node for attempt in batch.active.values()} & state.nodes.keys()
-        self._paused = {name for name in nodes if is_paused(state.nodes[name], now)}
+        at = {attempt.node for attempt in batch.active.values()} & nodes.keys()
+        self._paused = {name for name in at if is_paused(nodes[name], now)}
         self._batch = _copy(batch)
         self._states = states
         self._most = most
@@ -114,18 +112,17 @@ def _copy(batch: BatchState) -> BatchState:
     )
 
 
-def batch_document(batch: BatchState) -> Json:
+def batch_document(batch: BatchState | PackedBatch) -> Json:
     """B: a batch without its jobs."""
-    jobs = {"total": len(batch.names)} | dict.fromkeys(JOB_STATES.values(), 0)
+    jobs = {"total": sum(batch.counts)} | dict.fromkeys(JOB_STATES.values(), 0)
     for status, name in JOB_STATES.items():
         jobs[name] += batch.counts[status]
-    ran = batch.active or len(batch.outcomes.node) or jobs["queued"] < jobs["total"]
     return {
         "namespace": batch.id.namespace,
         "batch": batch.id.batch,
         "user": batch.user,
         "kind": batch.kind,
-        "state": batch.end or ("running" if ran else "queued"),
+        "state": batch.end or ("running" if _has_begun(batch) else "queued"),
         "priority": batch.priority,
         "submitted_at": rfc3339(batch.submitted_at),
         "finished_at": rfc3339(batch.finished_at),
@@ -134,6 +131,12 @@ def batch_document(batch: BatchState) -> Json:
         "archived": batch.archived,
         "build_failed": dict(batch.build_failed),
     }
+
+
+def _has_begun(batch: BatchState | PackedBatch) -> bool:
+    """Was a job of the batch given to a node, or did one end?"""
+    waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
+    return waiting < sum(batch.counts) or (isinstance(batch, BatchState) and len(batch.outcomes.node) > 0)
 
 
 def _job_state(batch: BatchState, row: int, paused: Collection[str]) -> str:

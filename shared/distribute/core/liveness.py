@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distribute.core.ids import AttemptId, BatchId
-from distribute.core.state import Attempt, JobKey, NodeState
+from distribute.core.state import Attempt, JobKey, NodeState, State, Status
 
 MAX_GAP_S = 5.0
 """Longer between two ticks, and the listener was away, or its clock jumped."""
@@ -131,3 +131,13 @@ class Liveness:
         """When an attempt that its node does not name counts as gone; None: the node names it."""
         since = self._absent_since.get(key)
         return None if since is None else since + ABSENT_AFTER_S
+
+
+def claimed_by(state: State, node: NodeState) -> list[tuple[JobKey, AttemptId]]:
+    """The attempts that the node has claimed: its heartbeats are to name them."""
+    attempts = ((key, state.batches[key.batch]) for key in node.attempts)
+    return [
+        (key, batch.attempt_id(key.row))
+        for key, batch in attempts
+        if batch.status[key.row] != Status.ASSIGNED
+    ]

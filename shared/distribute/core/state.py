@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from distribute.core.ids import AttemptId, BatchId, JobId
+from distribute.core.packed import PackedBatch
 from distribute.core.specs import Resources
 
 BatchEnd = Literal["completed", "failed", "killed"]
@@ -284,14 +285,20 @@ class Usage:
 class State:
     """Everything. `seq`, `time` and `cause` (its id) are the last event's.
 
-    `misfits` counts the events that fitted no state and changed nothing.
+    `batches` are those held whole, `packed` the others: which is which is no part of the truth. `misfits`
+    counts the events that fitted no state and changed nothing.
     """
 
     seq: int = 0
     time: float = 0.0
     cause: str = ""
     batches: dict[BatchId, BatchState] = field(default_factory=dict)
+    packed: dict[BatchId, PackedBatch] = field(default_factory=dict)
     nodes: dict[str, NodeState] = field(default_factory=dict)
     usage: dict[str, Usage] = field(default_factory=dict)
     misfits: int = 0
     last_misfit: str = ""
+
+    def find(self, batch_id: BatchId) -> BatchState | PackedBatch | None:
+        """What all batches have, packed or not, of this one; None: there is no such batch."""
+        return self.batches.get(batch_id) or self.packed.get(batch_id)

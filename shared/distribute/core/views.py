@@ -6,17 +6,20 @@ Times become RFC 3339 in UTC, durations are seconds, sizes bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from distribute.core.agenda import Agenda
+from distribute.core.batch_record import loading
 from distribute.core.beats import Beat
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
 from distribute.core.listing import JOB_STATES, Listing, batch_document, rfc3339
 from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
+from distribute.core.packed import PackedBatch
+from distribute.core.slices import at_once
 from distribute.core.specs import Resources
-from distribute.core.state import NodeState, Shape, State, Status
+from distribute.core.state import BatchState, NodeState, Shape, State, Status
 
 Json = dict[str, Any]
 
@@ -33,7 +36,8 @@ def batches_in_slices(state: State) -> Iterator[list[Json]]:
 
     A batch that is deleted meanwhile may still be among them.
     """
-    batches = sorted(state.batches.values(), key=lambda batch: batch.seq)
+    batches: list[BatchState | PackedBatch] = [*state.batches.values(), *state.packed.values()]
+    batches.sort(key=lambda batch: batch.seq)
     for first in range(0, len(batches), BATCHES_AT_ONCE):
         yield [batch_document(batch) for batch in batches[first : first + BATCHES_AT_ONCE]]
 
@@ -47,10 +51,23 @@ def ignored_view(state: State, garbage_count: int, garbage_last: str) -> Json:
     }
 
 
+def whole_batch(state: State, batch_id: BatchId) -> Generator[None, None, BatchState]:
+    """The batch, in slices: a packed one is unpacked for whoever asks, and stays as it is.
+
+    Raises `KeyError` for an unknown batch.
+    """
+    batch = state.batches.get(batch_id)
+    if batch is not None:
+        return batch
+    packed = state.packed[batch_id]
+    return (yield from loading(packed.fixed, packed.changing))
+
+
 def batch_view(state: State, batch_id: BatchId, *, now: float | None = None, **which: Any) -> Json:
     """B and its `job_list`, as `listing.Listing` chooses them by `which`. Raises `KeyError` for an unknown
     batch."""
-    listing = Listing(state, batch_id, state.time if now is None else now, **which)
+    batch = at_once(whole_batch(state, batch_id))
+    listing = Listing(batch, state.nodes, state.time if now is None else now, **which)
     for _ in listing.choose():
         pass
     return listing.head | {"job_list": [job for some in listing.slices() for job in some]} | listing.tail
@@ -62,14 +79,13 @@ def nodes_view(agenda: Agenda, beats: Mapping[str, Beat]) -> Json:
     return {"nodes": [_node(agenda, nodes[name], beats.get(name)) for name in sorted(nodes)]}
 
 
-def why_view(agenda: Agenda, batch_id: BatchId, job: str) -> Json:
-    """What a job waits for, node by node. Raises `KeyError` for an unknown batch or job."""
-    batch = agenda.state.batches[batch_id]
+def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:
+    """What a job waits for, node by node. Raises `KeyError` for an unknown job."""
     row = batch.rows[job]
     explanation = explain(agenda, batch, row)
     return {
-        "namespace": batch_id.namespace,
-        "batch": batch_id.batch,
+        "namespace": batch.id.namespace,
+        "batch": batch.id.batch,
         "job": job,
         "state": JOB_STATES[Status(batch.status[row])],
         "summary": explanation.summary,

@@ -10,8 +10,8 @@ from distribute import codec, submissions, upcasters
 from distribute.codec import decode, decode_in_slices, encode
 from distribute.core.errors import InputError, UnreadableEvent
 from distribute.core.events import Submitted
+from distribute.core.slices import at_once
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
-from distribute.slices import at_once
 from distribute.submissions import BLOCK_JOBS, MARK, join_frames, split_frames, with_blocks
 from distribute.testing import builders as make
 

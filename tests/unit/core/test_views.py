@@ -273,7 +273,7 @@ def test_a_node_out_of_touch_and_one_that_is_paused() -> None:
 
 def test_why() -> None:
     lab = after(resources=Resources(cpus=64))
-    assert why_view(lab.agenda, SWEEP, "job1") == {
+    assert why_view(lab.agenda, lab.batch(), "job1") == {
         "namespace": "lab",
         "batch": "sweep",
         "job": "job1",
@@ -284,7 +284,7 @@ def test_why() -> None:
         ],
     }
     with pytest.raises(KeyError, match="job9"):
-        why_view(lab.agenda, SWEEP, "job9")
+        why_view(lab.agenda, lab.batch(), "job9")
 
 
 @pytest.mark.parametrize(
@@ -338,6 +338,6 @@ def test_everything_is_json() -> None:
         batches_view(lab.state),
         batch_view(lab.state, SWEEP),
         nodes_view(lab.agenda, {}),
-        why_view(lab.agenda, SWEEP, "job2"),
+        why_view(lab.agenda, lab.batch(), "job2"),
     ):
         assert orjson.loads(orjson.dumps(view)) == view

@@ -10,10 +10,10 @@ import pytest
 from core_kit import Lab, of
 from distribute.core import listing, views
 from distribute.core.liveness import Lease
+from distribute.core.slices import at_once
 from distribute.core.state import State
 from distribute.core.views import batch_view, batches_view, ignored_view
 from distribute.ports import Garbage
-from distribute.slices import at_once
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.queries import _batch, _status

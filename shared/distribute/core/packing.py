@@ -1,0 +1,70 @@
+"""Packing batches of a state, and unpacking them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from distribute.core.batch_record import loading
+from distribute.core.ids import BatchId
+from distribute.core.packed import PackedBatch, Record
+from distribute.core.slices import at_once
+from distribute.core.state import BatchState, NodeState, State
+
+
+def is_packable(batch: BatchState) -> bool:
+    """Is the batch over and archived, and nothing of it in flight?"""
+    return batch.end is not None and batch.archived and not batch.active and not batch.unarchived
+
+
+def packable(state: State, over_before: float) -> list[BatchId]:
+    """The batches that can be packed and ended before this moment, in seconds since 1970.
+
+    Those that nodes' records of fast failures name are left as they are: decisions look at their jobs.
+    """
+    named = named_by_nodes(state.nodes.values())
+    return [
+        batch.id
+        for batch in state.batches.values()
+        if (batch.finished_at or 0.0) < over_before and is_packable(batch) and batch.id not in named
+    ]
+
+
+def named_by_nodes(nodes: Iterable[NodeState]) -> set[BatchId]:
+    """The batches of which these nodes' records of fast failures name jobs."""
+    return {key.batch for node in nodes for key in node.fast_failures}
+
+
+def pack(state: State, batch_id: BatchId, fixed: Record, changing: Record) -> None:
+    """Hold a batch that can be packed as its records, which are of it as it is now."""
+    state.packed[batch_id] = packed_as(state.batches.pop(batch_id), fixed, changing)
+
+
+def packed_as(batch: BatchState, fixed: Record, changing: Record) -> PackedBatch:
+    """A batch that is over, as these records of it."""
+    assert batch.end is not None, f"{batch.id} is not over"
+    assert batch.finished_at is not None, f"{batch.id} is over since no moment"
+    return PackedBatch(
+        id=batch.id,
+        seq=batch.seq,
+        under_seq=batch.under_seq,
+        user=batch.user,
+        kind=batch.kind,
+        priority=batch.priority,
+        submitted_at=batch.submitted_at,
+        counts=tuple(batch.counts),
+        build_failed=batch.build_failed,
+        end=batch.end,
+        end_reason=batch.end_reason,
+        finished_at=batch.finished_at,
+        fixed=fixed,
+        changing=changing,
+    )
+
+
+def unpack(state: State, batch_id: BatchId) -> BatchState | None:
+    """Hold a batch whole again. Returns it; None if none of this name is packed."""
+    packed = state.packed.pop(batch_id, None)
+    if packed is None:
+        return None
+    batch = state.batches[batch_id] = at_once(loading(packed.fixed, packed.changing))
+    return batch
