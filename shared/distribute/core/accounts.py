@@ -8,9 +8,10 @@ from __future__ import annotations
 from distribute.core import events as ev
 from distribute.core.fold_job import FAST_FAILURE_S
 from distribute.core.ids import BatchId
+from distribute.core.overdue import OVERDUE_S
 from distribute.core.state import Attempt, BatchState, JobKey, NodeState, Shape, State, Usage
 from distribute.core.trials import is_cleared
-from distribute.core.usage import charge
+from distribute.core.usage import charge, decayed
 
 MAX_SHAPES_NOTED = 1000
 """Max. shapes per user for which we remember when a job was last given a node. The oldest is forgotten."""
@@ -26,7 +27,10 @@ def take(state: State, batch: BatchState, row: int, attempt: Attempt) -> None:
         hold(node, JobKey(batch.id, row), attempt)
         if node.leaving:  # the assignment was on its way when the node said so
             node.dropped.add(JobKey(batch.id, row))
-    usage = state.usage.setdefault(batch.user, Usage(as_of_s=int(attempt.assigned_at)))
+    usage = state.usage.get(batch.user)
+    if usage is None:
+        _forget_idle_users(state)
+        usage = state.usage[batch.user] = Usage(as_of_s=int(attempt.assigned_at))
     usage.cores += attempt.cpus
     _note_served(usage, batch.group_of(row).shape, attempt.assigned_at)
 
@@ -64,6 +68,27 @@ def held_s(attempt: Attempt, time: float, finished: ev.Finished | None) -> float
         return passed_s
     before_s = max(0.0, attempt.since - attempt.assigned_at)
     return min(passed_s, before_s + finished.wall_s + finished.paused_s)
+
+
+def _forget_idle_users(state: State) -> None:
+    """Another user comes. If they are twice as many as before, forget those for whom nothing counts any more.
+
+    Anyone can submit under any name. To look only then costs little for each new user.
+    """
+    known = len(state.usage)
+    if known & (known - 1) == 0:  # a power of two
+        idle = [user for user, usage in state.usage.items() if _counts_for_nothing(usage, state.time)]
+        for user in idle:
+            del state.usage[user]
+
+
+def _counts_for_nothing(usage: Usage, now: float) -> bool:
+    """Does the user hold nothing, has past use decayed to nothing, and is it long since a job was served?"""
+    return (
+        usage.cores == 0
+        and decayed(usage.core_ms, int(now) - usage.as_of_s) == 0
+        and now - max(usage.served.values(), default=0.0) > OVERDUE_S
+    )
 
 
 def _note_served(usage: Usage, shape: Shape, time: float) -> None:

@@ -18,6 +18,9 @@ from distribute.core.state import BatchState, Building, Group, Shape, Status
 
 NO_ROW = -1
 
+MAX_BUILDS_NOTED = 10_000
+"""Max. builds that a batch keeps a note of. Labs have a few hundred nodes, but anyone can invent names."""
+
 
 UnderBatch = ev.BatchEvent | ev.JobEvent | ev.BuildEvent
 
@@ -47,11 +50,8 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
             if row is None:
                 return Advanced(batch, None if isinstance(event, ev.JobArchived) else "there is no such job")
             return Advanced(batch, advance_job(batch, row, seq, time, event))
-        case ev.BuildStarted():
-            batch.building[event.node] = Building(time, event.id)
-            return Advanced(batch, None)
-        case ev.BuildFinished():
-            return Advanced(batch, _finish_build(batch, event))
+        case ev.BuildStarted() | ev.BuildFinished():
+            return Advanced(batch, _apply_build(batch, time, event))
         case ev.BatchEvent():
             batch.last_seq = seq
             misfit = _apply(batch, time, event)
@@ -264,6 +264,18 @@ def _archive(batch: BatchState) -> str | None:
         return "what jobs of the batch leave is not archived yet"
     batch.archived = True
     return None
+
+
+def _apply_build(batch: BatchState, time: float, event: BuildEvent) -> str | None:
+    """Fold an event of a build; why it does not fit, or None."""
+    of_builds = (batch.building, batch.built_on, batch.build_failed)
+    is_known = any(event.node in nodes for nodes in of_builds)
+    if not is_known and sum(map(len, of_builds)) >= MAX_BUILDS_NOTED:
+        return f"{MAX_BUILDS_NOTED} builds of the batch are noted already"
+    if isinstance(event, ev.BuildStarted):
+        batch.building[event.node] = Building(time, event.id)
+        return None
+    return _finish_build(batch, event)
 
 
 def _finish_build(batch: BatchState, event: ev.BuildFinished) -> str | None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
+from distribute.core import fold_batch
 from distribute.core.ids import BatchId
 from distribute.core.state import Building, JobKey, NodeState, State
 from distribute.testing import builders as make
@@ -103,6 +104,18 @@ def test_a_build_that_failed_can_succeed_later() -> None:
     assert state.batches[SWEEP].build_failed == {"ws1": "exit code 2"}
     make.happen(make.build_finished(), state=state)
     assert state.batches[SWEEP].build_failed == {}
+
+
+def test_a_batch_notes_no_more_builds_than_a_lab_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of nodes can be invented."""
+    monkeypatch.setattr(fold_batch, "MAX_BUILDS_NOTED", 3)
+    state = make.happen(make.submitted())
+    make.happen(*(make.build_started(f"ws{number}") for number in range(5)), state=state)
+    assert state.batches[SWEEP].building.keys() == {"ws0", "ws1", "ws2"}
+    assert state.last_misfit.endswith("3 builds of the batch are noted already")
+    make.happen(make.build_finished("ws0"), make.build_finished("ws1", succeeded=False), state=state)
+    make.happen(make.build_finished("ws7"), state=state)
+    assert (state.batches[SWEEP].built_on, state.misfits) == ({"ws0"}, 3)
 
 
 def test_the_build_of_a_deleted_batch_is_nobodys() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab
+from distribute.core.ids import JobId
 from distribute.core.specs import Resources
-from distribute.core.state import Usage
+from distribute.core.state import State, Usage
 from distribute.core.usage import ONE_CORE, charge, decayed, share
 from distribute.testing import builders as make
 
@@ -78,3 +79,40 @@ def test_a_head_whose_clock_was_years_ahead_still_folds_its_log() -> None:
     held_s = 60 + 2  # and the two seconds from its assignment to its start
     assert lab.state.usage["jane"].core_ms == pytest.approx(2 * held_s * 1000, abs=2000)
     assert lab.assign() == {"job1": "ws1"}
+
+
+def used_by(state: State, *users: str, apart_s: float = 1.0, wall_s: float = 3600.0) -> None:
+    """Each user has a job run, one after another."""
+    for user in users:
+        spec = make.batch(1, batch=user)
+        job = JobId("lab", user, "job1")
+        make.happen(make.submitted(spec, user=user), make.assigned(job), state=state, apart_s=apart_s)
+        make.happen(make.claimed(job), make.finished(job, wall_s=wall_s), state=state, apart_s=wall_s)
+
+
+def test_a_user_of_whom_nothing_counts_any_more_is_forgotten() -> None:
+    state = make.happen(make.joined("ws1"))
+    used_by(state, "ann", "bob")
+    make.happen(make.submitted(make.batch(1, batch="held"), user="eve"), state=state)
+    make.happen(make.assigned(JobId("lab", "held", "job1")), state=state)
+    used_by(state, "jane", apart_s=60 * DAY_S)
+    assert state.usage.keys() == {"ann", "bob", "eve", "jane"}, "nobody looks before they are twice as many"
+    used_by(state, "john")
+    assert state.usage.keys() == {"eve", "jane", "john"}, "eve holds cores, and jane had some today"
+
+
+def test_a_user_who_was_served_just_now_is_not_forgotten() -> None:
+    """Or jobs of theirs would seem to have waited since they were submitted."""
+    state = make.happen(make.joined("ws1"))
+    make.happen(make.submitted(make.batch(1, batch="a"), user="ann"), state=state)
+    job = JobId("lab", "a", "job1")
+    make.happen(make.assigned(job), make.released(job), state=state, apart_s=0.0)
+    assert state.usage["ann"].core_ms == 0
+    used_by(state, "bob", "eve", wall_s=1.0)
+    assert "ann" in state.usage
+
+
+def test_invented_users_do_not_pile_up() -> None:
+    state = make.happen(make.joined("ws1"))
+    used_by(state, *(f"user{number}" for number in range(100)), apart_s=30 * DAY_S)
+    assert len(state.usage) <= 4
