@@ -9,9 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.core.events import Assigned, BuildStarted, Claimed, JobArchived, Submitted
+from distribute.core.events import Assigned, BuildStarted, Claimed, Event, JobArchived, Submitted
 from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Under, check_name
-from distribute.nats.stream.subjects import escape, event_subject, filters, scope_filter, unescape
+from distribute.nats.stream.subjects import (
+    are_subjects_of,
+    escape,
+    event_subject,
+    filters,
+    is_subject_of,
+    scope_filter,
+    unescape,
+)
 from distribute.ports import Only
 from distribute.testing import builders
 
@@ -73,6 +81,49 @@ def test_subjects_of_events() -> None:
     assert archived == "ev.job.jane.sweep%2E3.re%20100.archived.archiver"
     assert event_subject(builders.submitted()) == "ev.batch.lab.sweep.submitted.jane"
     assert event_subject(builders.joined("ws*")) == "ev.node.ws%2A.joined.ws%2A"
+
+
+@given(
+    tokens=st.lists(st.tuples(names, names, names, names, names), min_size=1, max_size=4),
+    forged=st.none() | st.tuples(st.integers(0, 3), st.integers(0, 6), names | st.sampled_from(["a.b", ""])),
+)
+def test_subjects_hold_for_many_events_as_for_each(
+    tokens: list[tuple[str, str, str, str, str]], forged: tuple[int, int, str] | None
+) -> None:
+    """Names may hold what a subject can't: then the body of one event must not pass on another's subject."""
+    events: list[Event] = []
+    for number, (namespace, batch, job, node, author) in enumerate(tokens):
+        make = (builders.assigned, builders.claimed, builders.job_archived)[number % 3]
+        event = make(JobId(namespace, batch, job), node=node)
+        events.append(event.model_copy(update={"author": author}))
+    subjects = [event_subject(event) for event in events]
+    if forged is not None:
+        at, token, other = forged
+        wrong = subjects[at % len(events)].split(".")
+        wrong[token] = other
+        subjects[at % len(events)] = ".".join(wrong)
+    found = [subject.encode() for subject in subjects]
+    assert are_subjects_of(found, events) == all(map(is_subject_of, found, events))
+
+
+@pytest.mark.parametrize(
+    ("job", "subject"),
+    [
+        ("a%2Eb", b"ev.job.lab.sweep.a%2Eb.claimed.ws1"),  # the token of the job a.b
+        ("a.claimed", b"ev.job.lab.sweep.a.claimed.claimed.ws1"),
+        ("a\nb", b"ev.job.lab.sweep.a\nb.claimed.ws1"),
+        ("\u00e9", "ev.job.lab.sweep.\u00e9.claimed.ws1".encode()),
+    ],
+)
+def test_a_name_that_is_no_token_is_on_no_subject_as_it_stands(job: str, subject: bytes) -> None:
+    event = builders.claimed(JobId("lab", "sweep", job))
+    assert not is_subject_of(subject, event)
+    assert not are_subjects_of([subject], [event])
+
+
+def test_events_of_all_scopes_are_on_their_subjects() -> None:
+    assert are_subjects_of([event_subject(event).encode() for event in EVENTS], EVENTS)
+    assert not are_subjects_of([event_subject(event).encode() for event in reversed(EVENTS)], EVENTS)
 
 
 def test_filters_of_scopes() -> None:

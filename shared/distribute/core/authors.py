@@ -11,7 +11,7 @@ from enum import Enum
 from typing import get_args
 
 from distribute.core import events as ev
-from distribute.core.events import ARCHIVER, SCHEDULER, Assigned, Event, Released
+from distribute.core.events import ARCHIVER, SCHEDULER, Event
 
 
 class AuthorKind(Enum):
@@ -46,27 +46,46 @@ AUTHORS: Mapping[str, AuthorKind] = {
 SERVICES = frozenset({SCHEDULER, ARCHIVER})
 """Names that neither a person nor a node can have."""
 
-_UNNAMED = {kind.model_fields["type"].default for kind in get_args(get_args(Event)[0])} - AUTHORS.keys()
+_KINDS: tuple[type[Event], ...] = get_args(get_args(Event)[0])
+
+
+def _type_of(kind: type[Event]) -> str:
+    found: str = kind.model_fields["type"].default
+    return found
+
+
+_UNNAMED = {_type_of(kind) for kind in _KINDS} - AUTHORS.keys()
 assert not _UNNAMED, f"who writes {_UNNAMED}?"
+
+
+_SERVICE_OF = {AuthorKind.SCHEDULER: SCHEDULER, AuthorKind.ARCHIVER: ARCHIVER}
+_ONLY_AUTHOR: dict[type[Event], str] = {
+    kind: _SERVICE_OF[author] for kind in _KINDS if (author := AUTHORS[_type_of(kind)]) in _SERVICE_OF
+}
+_BY_A_PERSON = frozenset(kind for kind in _KINDS if AUTHORS[_type_of(kind)] is AuthorKind.PERSON)
+# `AUTHORS` as a replay asks for it, once an event: by class, and without members of an enumeration, which are
+# dear to get.
 
 
 def wrong_author(event: Event) -> str | None:
     """Why the event's author may not write it; None if he may."""
-    kind, author = AUTHORS[event.type], event.author
-    match kind:
-        case AuthorKind.SCHEDULER:
-            right = author == SCHEDULER
-        case AuthorKind.ARCHIVER:
-            right = author == ARCHIVER
-        case AuthorKind.NODE:
-            right = author == getattr(event, "node", None) and author not in SERVICES
-        case AuthorKind.PERSON:
-            right = author not in SERVICES
-    return None if right else f"{author!r} wrote it, and only {kind.value} may"
+    author = event.author
+    only = _ONLY_AUTHOR.get(type(event))
+    if only is not None:
+        is_right = author == only
+    else:
+        is_right = author not in SERVICES and (
+            author == getattr(event, "node", None) or type(event) in _BY_A_PERSON
+        )
+    return None if is_right else f"{author!r} wrote it, and only {AUTHORS[event.type].value} may"
+
+
+ADDRESSED: frozenset[type[Event]] = frozenset({ev.Assigned, ev.Released})
+"""The scheduler's words to a node: their subjects end with the name of the node."""
 
 
 def subject_author(event: Event) -> str:
     """Whose name ends the event's subject: for the scheduler's words to a node, the node; else the author."""
-    if isinstance(event, Assigned | Released):
+    if event.type == "assigned" or event.type == "released":
         return event.node
     return event.author

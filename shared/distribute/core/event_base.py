@@ -6,7 +6,7 @@ The bounds are there because anyone on the network can publish: what decodes as 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
@@ -47,7 +47,11 @@ Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=Tru
 
 
 class EventBase(Frozen):
-    """What every event carries."""
+    """What every event carries.
+
+    Code that runs for each event of a replay looks at `about` or the exact class: pydantic makes `isinstance`
+    with a base class several times as dear.
+    """
 
     id: Id
     time: Time
@@ -57,6 +61,8 @@ class EventBase(Frozen):
 
 class BatchEvent(EventBase):
     """Something happened to a batch."""
+
+    about: ClassVar[Literal["batch"]] = "batch"
 
     namespace: StoredName
     batch: StoredName
@@ -72,6 +78,8 @@ class BatchEvent(EventBase):
 
 class JobEvent(EventBase):
     """Something happened to an attempt of a job. `node` is its node, whoever writes the event."""
+
+    about: ClassVar[Literal["job"]] = "job"
 
     namespace: StoredName
     batch: StoredName
@@ -91,6 +99,8 @@ class JobEvent(EventBase):
 class BuildEvent(EventBase):
     """Something happened to the build of a batch at a node."""
 
+    about: ClassVar[Literal["build"]] = "build"
+
     namespace: StoredName
     batch: StoredName
     node: StoredName
@@ -106,6 +116,8 @@ class BuildEvent(EventBase):
 
 class NodeEvent(EventBase):
     """Something happened to a node."""
+
+    about: ClassVar[Literal["node"]] = "node"
 
     node: StoredName
 

@@ -1,13 +1,17 @@
 """Which links a manifest may hold: none that leads out of the job's folder."""
 
 import base64
+from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from distribute.core.manifest import (
     StoredFile,
     StoredFolder,
     StoredLink,
+    check_path,
     entry_bytes,
     link_stays_inside,
 )
@@ -59,6 +63,23 @@ def test_paths_that_are_not_relative_and_normalized_are_refused(path: str) -> No
             StoredFolder(**fields)
         with pytest.raises(ValueError, match="path"):
             StoredFile(**fields, size_bytes=0, sha256="0" * 64)
+
+
+PARTS = st.sampled_from(
+    ["", ".", "..", "...", ".a", "..a", "a.", "a", "\0", "a\0", "\n", "é", "日" * 500, "x" * 1500]
+)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=5).map("/".join) | st.text(max_size=20))
+def test_the_pattern_of_paths_takes_what_the_function_takes(path: str) -> None:
+    def is_taken(take: Callable[[str], object]) -> bool:
+        try:
+            take(path)
+        except ValueError:
+            return False
+        return True
+
+    assert is_taken(lambda path: StoredFolder(path=path)) == is_taken(check_path)
 
 
 def test_a_link_that_leaves_the_folder_is_refused() -> None:

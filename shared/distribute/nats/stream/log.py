@@ -8,7 +8,7 @@ from contextlib import aclosing
 from functools import partial
 from math import inf
 
-from distribute.codec import encode
+from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
@@ -20,15 +20,24 @@ from distribute.nats.client.patience import patiently
 from distribute.nats.stream.durable import DurableReader, JetStreamDelivery
 from distribute.nats.stream.guards import ScopeGuard
 from distribute.nats.stream.layout import EVENTS
-from distribute.nats.stream.messages import Messages, decode_message, entry_of
+from distribute.nats.stream.messages import Messages, entry_of
 from distribute.nats.stream.publisher import Publisher
 from distribute.nats.stream.reader import Entry, read
 from distribute.nats.stream.said import Questions, Said
-from distribute.nats.stream.subjects import ALL_EVENTS, escape, event_subject, filters, scope_filter
+from distribute.nats.stream.subjects import (
+    ALL_EVENTS,
+    are_subjects_of,
+    escape,
+    event_subject,
+    filters,
+    scope_filter,
+)
 from distribute.ports import Garbage, Only, Raw
 from distribute.submissions import MARK
 
 ALL = Only()
+
+_new_tuple = tuple.__new__
 
 _LOOKED_BACK = 10_000
 """How many messages we look through at a time to find the last event."""
@@ -207,15 +216,22 @@ class JetStreamLog:
 
 def _decoded(entries: list[Entry]) -> list[Recorded] | None:
     """The events of these messages. None if they are not to be read so plainly: one is part of an event,
-    garbage, or newer than this distribute, or one is large."""
-    if any(entry.payload.startswith(MARK) for entry in entries):
+    garbage, of an older layout, or newer than this distribute, or one is large."""
+    events: list[Event] = []
+    for _, _, _, payload in entries:
+        if payload[:1] == MARK:
+            return None
+        try:
+            events.append(decode(payload))
+        except UnreadableEvent:
+            return None
+    if not are_subjects_of([entry.subject for entry in entries], events):
         return None
-    try:
-        return [
-            Recorded(seq, time, decode_message(subject, payload)) for seq, time, subject, payload in entries
-        ]
-    except UnreadableEvent:
-        return None
+    # As `Recorded(seq, time, event)`, in half the time.
+    return [
+        _new_tuple(Recorded, (seq, time, event))
+        for (seq, time, _, _), event in zip(entries, events, strict=True)
+    ]
 
 
 async def _as_it_was(scope: Scope | Under, seq: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from math import inf
 
-from distribute.codec import MAX_EVENT_BYTES, decode, decode_in_slices
+from distribute.codec import MAX_EVENT_BYTES, decode_in_slices
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import BuildEvent, Event
 from distribute.core.recorded import Recorded
@@ -21,7 +21,7 @@ from distribute.nats.client.patience import patiently
 from distribute.nats.stream import parts
 from distribute.nats.stream.layout import EVENTS, LAYOUT, Layout, read_layout
 from distribute.nats.stream.reader import Entry
-from distribute.nats.stream.subjects import escape, event_subject
+from distribute.nats.stream.subjects import escape, is_subject_of
 from distribute.ports import Garbage, Raw
 
 _log = logging.getLogger(__name__)
@@ -135,20 +135,8 @@ class Messages:
         return b"".join((*pieces, parts.content(last.payload)))
 
 
-def decode_message(subject: bytes, payload: bytes) -> Event:
-    """The event of a message that holds it whole.
-
-    Raises:
-        UnreadableEvent: it is none, or its subject is another event's.
-    """
-    event = decode(payload)
-    _check_subject(event, subject)
-    return event
-
-
 def _check_subject(event: Event, subject: bytes) -> None:
-    if event_subject(event).encode() != subject and not _is_of_layout_1(event, subject):
-        # The guard and the permissions went by the subject.
+    if not is_subject_of(subject, event) and not _is_of_layout_1(event, subject):
         raise UnreadableEvent(
             f"a {event.type!r} event of {event.scope} by {event.author!r}, on the subject {subject[:200]!r}"
         )

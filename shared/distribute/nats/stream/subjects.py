@@ -12,13 +12,13 @@ percent-encoded. So no name can be a wildcard, split into two tokens, or end a l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import get_args
 from urllib.parse import quote, unquote
 
-from distribute.core.authors import subject_author
+from distribute.core.authors import ADDRESSED, subject_author
 from distribute.core.events import BatchEvent, BuildEvent, Event, JobEvent
 from distribute.core.ids import BatchId, BuildId, JobId, Scope, Under
 from distribute.ports import Only
@@ -27,6 +27,9 @@ ALL_EVENTS = "ev.>"
 ALL_BEATS = "beat.*"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_PLAIN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+_SIX_DOTS = b"......"
+"""What is left of a job event's subject of plain tokens if all plain bytes are taken away."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -68,7 +71,32 @@ def event_subject(event: Event) -> str:
     return f"{scope_prefix(event.scope)}.{subject_type(event.type)}.{escape(subject_author(event))}"
 
 
-@lru_cache
+def is_subject_of(subject: bytes, event: Event) -> bool:
+    """Is the event stored on this subject? Its guard and the permissions went by the subject."""
+    return subject == event_subject(event).encode()
+
+
+def are_subjects_of(subjects: Sequence[bytes], events: Sequence[Event]) -> bool:
+    """Is each event stored on the subject in the same place?
+
+    Quick for the events of jobs, of which a replay reads millions. In a subject of plain tokens the names
+    stand as they are: they need no escaping to be compared, and all are compared at once.
+    """
+    joined = b"\n".join(subjects)
+    if joined.translate(None, _PLAIN_BYTES) == b"\n".join([_SIX_DOTS] * len(events)):
+        plain = "\n".join(
+            [
+                f"ev.job.{event.namespace}.{event.batch}.{event.job}.{_JOB_TYPES[type(event)]}."
+                f"{event.node if type(event) in ADDRESSED else event.author}"
+                for event in events
+                if event.about == "job"
+            ]
+        )
+        if plain.encode() == joined:
+            return True
+    return all(map(is_subject_of, subjects, events))
+
+
 def subject_type(event_type: str) -> str:
     """The type as a subject spells it: there the kind of scope stands already, so `archived` is enough."""
     return event_type.removeprefix("batch_").removeprefix("job_").removeprefix("build_")
@@ -133,4 +161,10 @@ def _scope_kind(event_class: type) -> str:
 _SCOPE_KIND: dict[str, str] = {
     event_class.model_fields["type"].default: _scope_kind(event_class)
     for event_class in get_args(get_args(Event)[0])
+}
+
+_JOB_TYPES: dict[type[Event], str] = {
+    event_class: subject_type(event_class.model_fields["type"].default)
+    for event_class in get_args(get_args(Event)[0])
+    if issubclass(event_class, JobEvent)
 }
