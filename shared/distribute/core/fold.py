@@ -30,9 +30,9 @@ def apply(state: State, recorded: Recorded) -> None:
         time = state.time
         recorded = Recorded(seq, time, event)
     state.seq, state.time, state.cause = seq, time, event.id
-    if isinstance(event, ev.JobEvent):
+    if event.about == "job":
         misfit = _apply_job_event(state, recorded, event)
-    elif isinstance(event, ev.NodeEvent):
+    elif event.about == "node":
         misfit = apply_node_event(state, event)
     else:
         misfit = _apply_to_batch(state, recorded, event)
@@ -43,17 +43,17 @@ def apply(state: State, recorded: Recorded) -> None:
 
 def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str | None:
     """Fold an event of a job; why it does not fit, or None."""
-    batch = state.batches.get(event.batch_id) or unpack(state, event.batch_id)
+    batch = state.batch_of(event) or unpack(state, event.batch_id)
     row = batch.rows.get(event.job) if batch is not None else None
     if batch is None or row is None:
         return advance(batch, recorded).misfit
     before = batch.active.get(row)
-    suspect = batch.suspects.get(row)
+    finished = event if type(event) is ev.Finished else None
+    suspect = batch.suspects.get(row) if finished is not None else None
     misfit = advance_job(batch, row, recorded.seq, recorded.time, event)
     if misfit is not None:
         return misfit
     now = batch.active.get(row)
-    finished = event if isinstance(event, ev.Finished) else None
     if now is not before:
         if before is not None:
             accounts.give_back(state, batch, row, before, accounts.held_s(before, recorded.time, finished))
@@ -66,7 +66,7 @@ def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str |
 
 def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildEvent) -> str | None:
     """Fold an event of a batch or of a build; why it does not fit, or None."""
-    batch = state.batches.get(event.batch_id) or unpack(state, event.batch_id)
+    batch = state.batch_of(event) or unpack(state, event.batch_id)
     batch, misfit = advance(batch, recorded)
     if misfit is not None:
         return misfit

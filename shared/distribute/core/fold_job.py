@@ -8,7 +8,21 @@ from __future__ import annotations
 from typing import assert_never
 
 from distribute.core import events as ev
-from distribute.core.state import NO_EXIT_CODE, Attempt, BatchState, Status, Unarchived
+from distribute.core.state import (
+    ASSIGNED,
+    CLAIMED,
+    FAILED,
+    KILLED,
+    NO_EXIT_CODE,
+    QUEUED,
+    RETRYING,
+    RUNNING,
+    SUCCEEDED,
+    Attempt,
+    BatchState,
+    Status,
+    Unarchived,
+)
 from distribute.core.transitions import JOB_TRANSITIONS
 
 FAST_FAILURE_S = 10.0
@@ -54,23 +68,23 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
         return f"the job is at {attempt.node}"
     if not _continues(batch, row, attempt, event):
         return f"it follows from {event.causation}, which is not the last event of this attempt"
-    match event.type:
+    match event.type:  # the most frequent first
         case "claimed":
-            set_status(batch, row, Status.CLAIMED)
+            set_status(batch, row, CLAIMED)
         case "started":
-            set_status(batch, row, Status.RUNNING)
+            set_status(batch, row, RUNNING)
             batch.active[row].started_at = time
         case "finished":
             _finish(batch, row, seq, time, event)
+        case "job_archived":
+            _archive(batch, row, event.missing)
         case "yielded":
             del batch.active[row]
-            set_status(batch, row, Status.KILLED if is_unwanted(batch, row) else Status.QUEUED)
+            set_status(batch, row, KILLED if is_unwanted(batch, row) else QUEUED)
         case "released":
             _release(batch, row, event)
         case "excused":
             _excuse(batch, row)
-        case "job_archived":
-            _archive(batch, row, event.missing)
         case _:
             assert_never(event)
     if attempt is not None:
@@ -104,7 +118,7 @@ def is_unwanted(batch: BatchState, row: int) -> bool:
 
 def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assigned) -> str | None:
     """The job is its node's."""
-    if batch.status[row] != Status.QUEUED and not is_unwanted(batch, row):
+    if batch.status[row] != QUEUED and not is_unwanted(batch, row):
         return "the job is over"
     if event.attempt != batch.attempts[row] + 1:
         return f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
@@ -114,7 +128,7 @@ def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assign
     batch.active[row] = Attempt(
         event.attempt, event.node, event.cpus, event.memory_bytes, event.gpus, seq, time, event.id
     )
-    set_status(batch, row, Status.ASSIGNED)
+    set_status(batch, row, ASSIGNED)
     return None
 
 
@@ -128,18 +142,18 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
     if event.succeeded:
         batch.suspects.pop(row, None)
         batch.reasons.pop(row, None)
-        set_status(batch, row, Status.SUCCEEDED)
+        set_status(batch, row, SUCCEEDED)
         return
     _suspect(batch, row, attempt.node, is_fast=event.wall_s < FAST_FAILURE_S)
     if event.reason is not None:
         batch.reasons[row] = event.reason
     failures = batch.failures[row] = batch.failures.get(row, 0) + 1
     if batch.kill_wanted(row):
-        set_status(batch, row, Status.KILLED)
+        set_status(batch, row, KILLED)
     elif batch.end is not None or failures > batch.group_of(row).retries:
-        set_status(batch, row, Status.FAILED)
+        set_status(batch, row, FAILED)
     else:
-        set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
+        set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
 
 
 def _suspect(batch: BatchState, row: int, node: str, *, is_fast: bool) -> None:
@@ -186,19 +200,19 @@ def _started_at(time: float, event: ev.Finished, attempt: Attempt) -> float:
 
 def _release(batch: BatchState, row: int, event: ev.Released) -> None:
     """The attempt was taken from its node: the job is queued again, unless it is not to run any more."""
-    was_running = batch.status[row] == Status.RUNNING
+    was_running = batch.status[row] == RUNNING
     del batch.active[row]
     if is_unwanted(batch, row) or event.reason == "killed":
-        set_status(batch, row, Status.KILLED)
+        set_status(batch, row, KILLED)
         return
     if was_running and event.reason in {"node_lost", "node_restarted"}:
         deaths = batch.deaths.setdefault(row, [])
         deaths.append(event.node)
         if why := why_given_up(deaths):
             batch.reasons[row] = why
-            set_status(batch, row, Status.FAILED)
+            set_status(batch, row, FAILED)
             return
-    set_status(batch, row, Status.QUEUED)
+    set_status(batch, row, QUEUED)
 
 
 def why_given_up(deaths: list[str]) -> str | None:
@@ -218,14 +232,14 @@ def _excuse(batch: BatchState, row: int) -> None:
     Granted to a job once. If it fails elsewhere, too, that speaks against the job alone: so no job goes from
     node to node, puts all of them in quarantine, and never ends.
     """
-    has_failed = batch.status[row] in {Status.RETRYING, Status.FAILED}
+    has_failed = batch.status[row] in {RETRYING, FAILED}
     if not has_failed or is_unwanted(batch, row) or row in batch.inexcusable:
         return  # a person, or the end of the batch, came first
     batch.unarchived.pop(row, None)  # nobody waits for what the failed attempt left
     batch.inexcusable.add(row)
     batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
     batch.reasons.pop(row, None)
-    set_status(batch, row, Status.QUEUED)
+    set_status(batch, row, QUEUED)
 
 
 def _archive(batch: BatchState, row: int, missing: str | None) -> None:
@@ -233,5 +247,5 @@ def _archive(batch: BatchState, row: int, missing: str | None) -> None:
     if row in batch.unarchived and missing is not None:
         batch.missing[row] = missing
     batch.unarchived.pop(row, None)
-    if batch.status[row] == Status.RETRYING:
-        set_status(batch, row, Status.QUEUED)
+    if batch.status[row] == RETRYING:
+        set_status(batch, row, QUEUED)

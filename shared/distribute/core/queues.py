@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from distribute.core.fold_batch import NO_ROW
 from distribute.core.ids import BatchId
-from distribute.core.state import BatchState, Group, Shape, Status
+from distribute.core.state import QUEUED, BatchState, Group, Shape
 
 LaneEntry = tuple[int, BatchId, int]
 """The sequence of a batch's submission, the batch, and the number of its group that waits."""
@@ -51,12 +51,12 @@ class Waiting:
         status = self.batch.status
         while self.returned:
             row = self.returned[0]
-            if status[row] == Status.QUEUED and row not in self.taken:
+            if status[row] == QUEUED and row not in self.taken:
                 return row
             heapq.heappop(self.returned)
-        row = status.find(Status.QUEUED, self.cursor, self.group.stop)
+        row = status.find(QUEUED, self.cursor, self.group.stop)
         while row != NO_ROW and row in self.taken:
-            row = status.find(Status.QUEUED, row + 1, self.group.stop)
+            row = status.find(QUEUED, row + 1, self.group.stop)
         self.cursor = self.group.stop if row == NO_ROW else row
         return min(self.forsaken - self.taken, default=None) if row == NO_ROW else row
 
@@ -67,14 +67,14 @@ class Waiting:
             {
                 row
                 for row in self.returned
-                if row < self.cursor and status[row] == Status.QUEUED and row not in self.taken
+                if row < self.cursor and status[row] == QUEUED and row not in self.taken
             }
         )
-        row = status.find(Status.QUEUED, self.cursor, self.group.stop)
+        row = status.find(QUEUED, self.cursor, self.group.stop)
         while row != NO_ROW:
             if row not in self.taken:
                 yield row
-            row = status.find(Status.QUEUED, row + 1, self.group.stop)
+            row = status.find(QUEUED, row + 1, self.group.stop)
         yield from sorted(self.forsaken - self.taken)
 
     def came_back(self, row: int) -> None:
