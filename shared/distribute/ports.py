@@ -93,6 +93,9 @@ class EventLog(Protocol):
     async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
         """As `last`, but not decoded: to decode a submission of 100,000 jobs at once takes seconds."""
 
+    async def get_raw(self, seq: int) -> Raw:
+        """As `get`, but not decoded. Raises `KeyError` if there is none."""
+
     async def get(self, seq: int) -> Recorded:
         """The event at a sequence. Raises `KeyError` if there is none."""
 

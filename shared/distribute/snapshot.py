@@ -32,7 +32,7 @@ from distribute.core.packing import named_by_nodes
 from distribute.core.slices import at_once
 from distribute.core.state import BatchState, JobKey, NodeState, State, Usage
 
-VERSION = 5
+VERSION = 6
 
 Json = dict[str, Any]
 

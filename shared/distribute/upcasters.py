@@ -38,6 +38,8 @@ def _quarantined_1(body: Json) -> Json:
 
 
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {
+    ("assigned", 1): _with_defaults(2),
+    ("build_started", 1): _with_defaults(2),
     ("joined", 1): _with_defaults(2),
     ("leaving", 1): _leaving_1,
     ("released", 1): _released_1,

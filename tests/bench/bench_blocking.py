@@ -25,7 +25,8 @@ from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.runtime import collect_garbage_rarely
 from distribute.snapshot_writer import SnapshotWriter
-from distribute_services.node_runner.work.batches import Batches
+from distribute_services.node_runner.machine.attempts import SubmissionRef
+from distribute_services.node_runner.work.batches import load_submission
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.service import SchedulerService
 
@@ -89,9 +90,8 @@ async def _measure_scheduler(
 
 
 async def _measure_node(elsewhere: ProcessPoolExecutor, address: Address, cluster: Cluster) -> list[Figure]:
-    batches = Batches(cluster.log)
     async with watched() as turns:
-        found = await batches.load(_batch_id())
+        found = await load_submission(cluster.log, _batch_id(), SubmissionRef())
     if len(found) != JOBS:
         raise AssertionError(f"the node has read {len(found)} jobs")
     held_mb = await asyncio.get_running_loop().run_in_executor(elsewhere, memory_mb, address)
@@ -109,9 +109,10 @@ def memory_mb(address: Address) -> float:
 async def _memory_mb(address: Address) -> float:
     async with open_cluster(address, "node") as cluster:
         before = _rss_mb()
-        batches = Batches(cluster.log)
-        await batches.load(_batch_id())
-        return _rss_mb() - before
+        loaded = await load_submission(cluster.log, _batch_id(), SubmissionRef())
+        held_mb = _rss_mb() - before
+        assert len(loaded) == JOBS, "it is held until here"
+        return held_mb
 
 
 def _figures(name: str, turns: Turns) -> list[Figure]:

@@ -20,6 +20,7 @@ from distribute.core.specs import (
 )
 
 WHEN = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)
+SUBMISSION = "01BX5ZZKBKACTAV9WEVGEMMVS0"
 DIGEST = "6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090"
 BATCH = {"namespace": "größe", "batch": "sweep 3"}
 KEPT = (AttemptId("größe", "sweep 3", "re=100*", 2),)
@@ -104,7 +105,15 @@ SAMPLES: dict[str, Event] = {
     "completed": ev.Completed(**_by(ev.SCHEDULER), **BATCH, state="failed", reason="the build failed"),
     "batch_archived": ev.BatchArchived(**_by(ev.SCHEDULER), **BATCH),
     "deleted": ev.Deleted(**_by("jane"), **BATCH),
-    "assigned": ev.Assigned(**_by(ev.SCHEDULER), **ATTEMPT, cpus=4, memory_bytes=8 << 30, gpus=(0, 3)),
+    "assigned": ev.Assigned(
+        **_by(ev.SCHEDULER),
+        **ATTEMPT,
+        cpus=4,
+        memory_bytes=8 << 30,
+        gpus=(0, 3),
+        submission=SUBMISSION,
+        submitted_seq=1234,
+    ),
     "claimed": ev.Claimed(**_by("ws07"), **ATTEMPT),
     "started": ev.Started(**_by("ws07"), **ATTEMPT),
     "finished": ev.Finished(
@@ -151,7 +160,7 @@ SAMPLES: dict[str, Event] = {
     "resumed": ev.Resumed(**_by("ws07"), node="ws07"),
     "drain_requested": ev.DrainRequested(**_by("jane"), node="ws07", reason="new disk", until=WHEN),
     "undrained": ev.Undrained(**_by("jane"), node="ws07"),
-    "build_started": ev.BuildStarted(**_by("ws07"), node="ws07", **BATCH),
+    "build_started": ev.BuildStarted(**_by("ws07"), node="ws07", **BATCH, submission=SUBMISSION),
     "build_finished": ev.BuildFinished(
         **_by("ws07"),
         node="ws07",

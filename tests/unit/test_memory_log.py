@@ -1,4 +1,4 @@
-"""The log in memory, and what is built on any log: `runtime.Facts`, and the node-runner's `Batches`."""
+"""The log in memory, and what is built on any log: `runtime.Facts`, and how a node reads a batch."""
 
 import asyncio
 
@@ -13,7 +13,8 @@ from distribute.runtime import Facts
 from distribute.sim.stored_events import wanted
 from distribute.testing import builders as make
 from distribute.testing.memory_log import MemoryLog
-from distribute_services.node_runner.work.batches import Batches
+from distribute_services.node_runner.machine.attempts import SubmissionRef
+from distribute_services.node_runner.work.batches import load_submission
 
 SWEEP = BatchId("lab", "sweep")
 STORY = (
@@ -140,12 +141,45 @@ async def test_facts_stand_behind_whatever_else_is_said() -> None:
 
 
 async def test_a_batch_that_was_deleted_can_not_be_loaded() -> None:
-    log = await log_of(make.submitted(), make.completed(state="failed"))
-    batches = Batches(log)
-    assert (await batches.load(SWEEP)).spec == make.batch()
+    first, second = make.submitted(), make.submitted(make.batch(2))
+    log = await log_of(first, make.completed(state="failed"))
+    assert (await load_submission(log, SWEEP, SubmissionRef(first.id, 1))).spec == make.batch()
     await log.append(make.deleted(), Guard(2))
     with pytest.raises(KeyError):
-        await batches.load(SWEEP)
-    await log.append(make.submitted(make.batch(2)), Guard(3))
-    loaded = await batches.load(SWEEP)
+        await load_submission(log, SWEEP, SubmissionRef(first.id, 1))
+    await log.append(second, Guard(3))
+    with pytest.raises(KeyError):
+        await load_submission(log, SWEEP, SubmissionRef(first.id, 1))
+    loaded = await load_submission(log, SWEEP, SubmissionRef(second.id, 4))
     assert [loaded.job(name) for name in ("job1", "job2", "job3")] == [*make.batch(2).work.jobs, None]
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        make.submitted(make.batch(3)),  # the fold refuses it: the batch exists
+        make.deleted(),  # and this: the batch is not over
+    ],
+    ids=["a second submission", "a deletion"],
+)
+async def test_what_the_fold_refuses_does_not_change_what_is_loaded(noise: make.Event) -> None:
+    submitted = make.submitted()
+    log = await log_of(submitted)
+    await log.append(noise, Guard(1))
+    assert (await load_submission(log, SWEEP, SubmissionRef(submitted.id, 1))).event_id == submitted.id
+
+
+@pytest.mark.parametrize("seq", [0, 1, 3, 9])
+async def test_a_submission_at_another_place_is_found_by_its_id(seq: int) -> None:
+    """The log lost its end, and has it elsewhere now."""
+    submitted = make.submitted()
+    log = await log_of(make.joined(), submitted, make.kill_requested())
+    assert (await load_submission(log, SWEEP, SubmissionRef(submitted.id, seq))).event_id == submitted.id
+    with pytest.raises(KeyError):
+        await load_submission(log, SWEEP, SubmissionRef("another", seq))
+
+
+async def test_version_1_of_an_assignment_means_the_last_submission() -> None:
+    submitted = make.submitted()
+    log = await log_of(submitted)
+    assert (await load_submission(log, SWEEP, SubmissionRef())).event_id == submitted.id

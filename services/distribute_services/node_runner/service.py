@@ -27,7 +27,6 @@ from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt
 from distribute_services.node_runner.machine.machine import RunnerMachine, wanted
 from distribute_services.node_runner.options import Options
-from distribute_services.node_runner.work.batches import Batches
 from distribute_services.node_runner.work.reports import Reports
 from distribute_services.node_runner.work.work import Work
 
@@ -68,7 +67,7 @@ class NodeRunner(Generic[P, R]):
         self._cannot_read_on = asyncio.Event()
         """Set when it can't read on."""
         self._failure = Failure()
-        self._work = Work(host, Batches(cluster.log), tell=self._tell, clock=clock)
+        self._work = Work(host, cluster.log, tell=self._tell, clock=clock)
         self._reports = Reports(
             cluster.log,
             options.name,

@@ -31,7 +31,7 @@ _LENGTH = struct.Struct("<I")
 _NAMES_END = "\0"
 """No name has it."""
 
-_FIXED = ("seq", "user", "kind", "matrix_user", "submitted_at", "needs_build")
+_FIXED = ("seq", "submission", "user", "kind", "matrix_user", "submitted_at", "needs_build")
 _PLAIN = (
     "last_seq", "under_seq", "cause", "priority", "counts", "node_names", "kill_all", "end", "end_reason",
     "finished_at", "archived",

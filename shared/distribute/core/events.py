@@ -15,8 +15,8 @@ from pydantic import Field, TypeAdapter
 
 from distribute.core.event_base import BatchEvent as BatchEvent
 from distribute.core.event_base import BuildEvent as BuildEvent
+from distribute.core.event_base import Id, Kept, Label, Seconds, Text, Time
 from distribute.core.event_base import JobEvent as JobEvent
-from distribute.core.event_base import Kept, Label, Seconds, Text, Time
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.ids import StoredName
 from distribute.core.manifest import Outputs
@@ -94,10 +94,16 @@ ReleaseReason = Literal[
 
 
 class Assigned(JobEvent):
-    """The scheduler gives the job to `node`, with these resources. `gpus` are the node's own indices."""
+    """The scheduler gives the job to `node`, with these resources. `gpus` are the node's own indices.
+
+    `submission` is the id of the batch's `submitted`, for a deleted batch may have had the same name. It is
+    at `submitted_seq`, unless the log lost its end since. None: version 1 did not say.
+    """
 
     type: Literal["assigned"] = "assigned"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
+    submission: Id | None = None
+    submitted_seq: int = Field(default=0, ge=0, le=2**63 - 1)
     cpus: int = Field(ge=1, le=MAX_CPUS)
     memory_bytes: Bytes = 0
     gpus: Annotated[tuple[Annotated[int, Field(ge=0, lt=MAX_GPUS)], ...], Field(max_length=MAX_GPUS)] = ()
@@ -174,10 +180,11 @@ class JobArchived(JobEvent):
 
 
 class BuildStarted(BuildEvent):
-    """The node builds a batch, before its first job there."""
+    """The node builds a batch, before its first job there. `submission`: as `assigned` has it."""
 
     type: Literal["build_started"] = "build_started"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
+    submission: Id | None = None
 
 
 class BuildFinished(BuildEvent):

@@ -11,7 +11,7 @@ from typing import NamedTuple, assert_never
 
 from distribute.core import events as ev
 from distribute.core import fold_job
-from distribute.core.fold_job import set_status
+from distribute.core.fold_job import of_another_batch, set_status
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, Job, Resources
 from distribute.core.state import BatchState, Building, Group, Shape, Status
@@ -113,6 +113,7 @@ def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
     return BatchState(
         id=spec.id,
         seq=seq,
+        submission=event.id,
         last_seq=seq,
         under_seq=seq,
         cause=event.id,
@@ -268,6 +269,8 @@ def _archive(batch: BatchState) -> str | None:
 
 def _apply_build(batch: BatchState, time: float, event: BuildEvent) -> str | None:
     """Fold an event of a build; why it does not fit, or None."""
+    if isinstance(event, ev.BuildStarted) and (misfit := of_another_batch(batch, event)) is not None:
+        return misfit
     of_builds = (batch.building, batch.built_on, batch.build_failed)
     is_known = any(event.node in nodes for nodes in of_builds)
     if not is_known and sum(map(len, of_builds)) >= MAX_BUILDS_NOTED:

@@ -111,6 +111,17 @@ def _continues(batch: BatchState, row: int, attempt: Attempt | None, event: JobE
             return True  # the scheduler decides by the whole state
 
 
+def of_another_batch(batch: BatchState, event: ev.Assigned | ev.BuildStarted) -> str | None:
+    """Why the event is not about this batch, although it has its name; None if it is.
+
+    What belongs to a deleted batch may come late, when another batch has the name. These events begin what
+    all others about attempts and builds follow from (`_continues`). Version 1 did not name the submission.
+    """
+    if event.submission in {None, batch.submission}:
+        return None
+    return "it is about a batch of the same name that was deleted"
+
+
 def is_unwanted(batch: BatchState, row: int) -> bool:
     """Is the job not to run any more: killed, or its batch over?"""
     return batch.kill_wanted(row) or batch.end is not None
@@ -118,6 +129,8 @@ def is_unwanted(batch: BatchState, row: int) -> bool:
 
 def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assigned) -> str | None:
     """The job is its node's."""
+    if (misfit := of_another_batch(batch, event)) is not None:
+        return misfit
     if batch.status[row] != QUEUED and not is_unwanted(batch, row):
         return "the job is over"
     if event.attempt != batch.attempts[row] + 1:

@@ -248,6 +248,8 @@ class _Round:
                 cpus=cpus,
                 memory_bytes=memory_bytes,
                 gpus=gpus,
+                submission=batch.submission,
+                submitted_seq=batch.seq,
             ),
             Guard(batch.job_seq[row], batch.seq),
             follows=is_taken_over,

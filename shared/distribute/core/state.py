@@ -144,11 +144,13 @@ class BatchState:
     """A batch, as its own events and those of its jobs and builds tell of it; nothing else changes it.
 
     `seq` is the sequence of its submission, `last_seq` of the last event of its scope, `under_seq` of the
-    last of anything under it: guards are made of these. `cause` is the id of the last event of its scope.
+    last of anything under it: guards are made of these. `submission` is the id of its submission, `cause` of
+    the last event of its scope.
     """
 
     id: BatchId
     seq: int
+    submission: str
     last_seq: int
     under_seq: int
     cause: str

@@ -143,6 +143,11 @@ class SimulatedLog:
 
         return await self._link.ask(find)
 
+    async def get_raw(self, seq: int) -> Raw:
+        """As `ports.EventLog.get_raw`."""
+        found = await self.get(seq)
+        return Raw(found.seq, found.time, encode(found.event))
+
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
         return await self._link.ask(lambda: self._broker.stored.last_event_seq)

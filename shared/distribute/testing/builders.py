@@ -192,8 +192,8 @@ def quarantined(node: str = "ws1", until: datetime = EPOCH + timedelta(days=1)) 
     return ev.Quarantined(**_stamp(ev.SCHEDULER), node=node, reason=reason, until=until)
 
 
-def build_started(node: str = "ws1", of: BatchSpec | BatchId | None = None) -> ev.BuildStarted:
-    return ev.BuildStarted(**_stamp(node), node=node, **_batch_names(of))
+def build_started(node: str = "ws1", of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.BuildStarted:
+    return ev.BuildStarted(**_stamp(node), node=node, **_batch_names(of), **fields)
 
 
 def build_finished(

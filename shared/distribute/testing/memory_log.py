@@ -75,6 +75,11 @@ class MemoryLog:
         """As `ports.EventLog.get`."""
         return self.stored.get(seq)
 
+    async def get_raw(self, seq: int) -> Raw:
+        """As `ports.EventLog.get_raw`."""
+        found = await self.get(seq)
+        return Raw(found.seq, found.time, encode(found.event))
+
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
         return self.stored.last_seq

@@ -256,3 +256,39 @@ def test_a_submission_that_was_refused_still_counts_in_the_scope() -> None:
 def test_a_priority_can_change() -> None:
     state = make.happen(make.submitted(), make.reprioritized(7))
     assert state.batches[SWEEP].priority == 7
+
+
+# --- another batch of the name ---------------------------------------------------------------------
+
+
+def test_a_late_assignment_of_a_deleted_batch_fits_no_other_of_its_name() -> None:
+    first, second = make.submitted(), make.submitted()
+    state = make.happen(first, make.kill_requested(), make.completed(state="killed"), make.deleted(), second)
+    make.happen(make.assigned(submission=first.id, submitted_seq=1), state=state)
+    assert state.misfits == 1
+    assert "a batch of the same name that was deleted" in state.last_misfit
+    assert state.batches[SWEEP].counts[Status.QUEUED] == 1
+    make.happen(make.assigned(submission=second.id, submitted_seq=5), state=state)
+    assert state.misfits == 1
+    assert state.batches[SWEEP].counts[Status.ASSIGNED] == 1
+
+
+def test_an_assignment_of_version_1_is_judged_by_the_name_alone() -> None:
+    state = make.happen(make.submitted(), make.assigned())
+    assert state.batches[SWEEP].counts[Status.ASSIGNED] == 1
+
+
+def test_a_build_of_a_deleted_batch_is_none_of_another_of_its_name() -> None:
+    first, second = make.submitted(make.batch(build="make")), make.submitted(make.batch(build="make"))
+    state = make.happen(
+        first, make.joined(), make.kill_requested(), make.completed(state="killed"), make.deleted(), second
+    )
+    started = make.build_started(submission=first.id)
+    finished = make.build_finished(succeeded=False).model_copy(update={"causation": started.id})
+    make.happen(started, finished, state=state)
+    assert state.misfits == 2
+    assert (state.batches[SWEEP].building, state.batches[SWEEP].build_failed) == ({}, {})
+    started = make.build_started(submission=second.id)
+    make.happen(started, finished.model_copy(update={"causation": started.id}), state=state)
+    assert state.misfits == 2
+    assert set(state.batches[SWEEP].build_failed) == {"ws1"}

@@ -16,7 +16,7 @@ from distribute.core.batch_record import seal, unseal
 from distribute.core.errors import IntegrityError
 from distribute.core.specs import Resources
 from distribute.core.state import State
-from distribute.snapshot import digest, dump, join_records, load, split_records
+from distribute.snapshot import VERSION, digest, dump, join_records, load, split_records
 from distribute.testing import builders as make
 
 
@@ -150,19 +150,19 @@ def stored(**fields: object) -> bytes:
 
 
 def test_a_snapshot_of_another_version_is_refused() -> None:
-    with pytest.raises(IntegrityError, match=r"^a snapshot of version 99; this distribute reads 5$"):
+    with pytest.raises(IntegrityError, match=rf"^a snapshot of version 99; this distribute reads {VERSION}$"):
         load(stored(version=99))
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"3"])
 def test_what_is_no_snapshot_at_all_is_refused(body: bytes) -> None:
-    with pytest.raises(IntegrityError, match=r"^a snapshot of another make of version 5: "):
+    with pytest.raises(IntegrityError, match=rf"^a snapshot of another make of version {VERSION}: "):
         load(written(body))
 
 
 def test_a_snapshot_with_other_fields_is_refused() -> None:
     with pytest.raises(
-        IntegrityError, match=r"^a snapshot of another make of version 5: KeyError\('name'\)$"
+        IntegrityError, match=rf"^a snapshot of another make of version {VERSION}: KeyError\('name'\)$"
     ):
         load(stored(nodes=[{}]))
 

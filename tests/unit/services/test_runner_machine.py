@@ -9,7 +9,7 @@ from distribute.core.ids import AttemptId
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
-from distribute_services.node_runner.machine.attempts import Ending
+from distribute_services.node_runner.machine.attempts import Ending, SubmissionRef
 from unit.services.runner_kit import DONE, SWEEP, Node, event_of
 
 
@@ -23,7 +23,7 @@ def node() -> Node:
 
 def test_nothing_is_launched_before_the_claim_is_in_the_log(node: Node) -> None:
     load, claim = node.hear(make.assigned(cpus=1))
-    assert load == do.Load(SWEEP)
+    assert load == do.Load(SWEEP, SubmissionRef())
     assert isinstance(claim, do.Report)
     assert isinstance(claim.append.event, ev.Claimed)
     assert claim.append.guard == (node.seq, 0), "guarded by the assignment"
@@ -109,7 +109,7 @@ def test_a_failed_build_is_tried_again_when_a_person_wants_it(node: Node) -> Non
     node.hear(make.released("job1", reason="build_failed"))
     assert node.hear(make.retry_requested()) == [do.Forget(SWEEP)]
     load, _ = node.hear(make.assigned("job1", attempt=2))
-    assert load == do.Load(SWEEP)
+    assert load == do.Load(SWEEP, SubmissionRef())
     assert node.handle(st.Loaded(SWEEP, True)) == [do.Build(SWEEP)], "`build_finished` is on its way"
     (again,) = node.stored(finished)
     assert isinstance(event_of(again), ev.BuildStarted)
@@ -121,12 +121,15 @@ def test_a_batch_whose_failed_build_the_log_has_lost_is_built_again(node: Node) 
     (started,) = node.read(read)
     node.handle(st.Built(SWEEP, Ending(succeeded=False), None))
     (finished,) = node.stored(started)
-    assert do.Load(SWEEP) not in node.hear(make.assigned("job2")), (
+    assert do.Load(SWEEP, SubmissionRef()) not in node.hear(make.assigned("job2")), (
         "the scheduler may not know of the failure yet"
     )
     node.stored(finished)
     node.hear(make.released("job1", reason="build_failed"))
-    assert node.hear(make.assigned("job1", attempt=2))[:2] == [do.Forget(SWEEP), do.Load(SWEEP)]
+    assert node.hear(make.assigned("job1", attempt=2))[:2] == [
+        do.Forget(SWEEP),
+        do.Load(SWEEP, SubmissionRef()),
+    ]
     assert node.handle(st.Loaded(SWEEP, True))[1:] == [do.Build(SWEEP)]
 
 
@@ -363,4 +366,6 @@ def test_jobs_of_a_batch_that_can_not_be_read_fail_when_they_are_claimed(node: N
     assert isinstance(second, do.Report)
     assert node.handle(st.LoadFailed(SWEEP, "it is gone")) == [do.Collect(first.of, ending)]
     assert node.stored(second) == [do.Collect(second.of, ending)]
-    assert node.hear(make.assigned("job3")) == [do.Load(SWEEP)], "the name may be another batch's by now"
+    assert node.hear(make.assigned("job3")) == [do.Load(SWEEP, SubmissionRef())], (
+        "the name may be another batch's by now"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from distribute.core import events as ev
 from distribute.core.events import SCHEDULER
@@ -35,6 +35,16 @@ NOT_BEGUN = frozenset({Phase.WAITING, Phase.CLAIMING, Phase.CLAIMED})
 """Nothing was done for the attempt yet."""
 
 
+class SubmissionRef(NamedTuple):
+    """Which batch of a name is meant: that of the `submitted` with this id, at this place in the log.
+
+    `id` None: the last one of the name, as of version 1 of `assigned`. `seq` 0: its place is not known.
+    """
+
+    id: str | None = None
+    seq: int = 0
+
+
 class Names(TypedDict):
     """How the events of an attempt name it."""
 
@@ -56,6 +66,7 @@ class Attempt:
     job: JobId
     number: int
     share: Share
+    submission: SubmissionRef
     assigned_id: str
     assigned_at: float
     assigned_seq: int
@@ -70,7 +81,9 @@ class Attempt:
         """The attempt that an assignment makes."""
         share = Share(event.cpus, event.memory_bytes, event.gpus)
         words = Words(event.id, recorded.seq)
-        return cls(event.scope, event.attempt, share, event.id, recorded.time, recorded.seq, words)
+        submission = submission_of(event)
+        seq, time = recorded.seq, recorded.time
+        return cls(event.scope, event.attempt, share, submission, event.id, time, seq, words)
 
     def __str__(self) -> str:
         return str(self.id)
@@ -90,11 +103,14 @@ class Attempt:
         }
 
     def is_of(self, event: ev.Assigned) -> bool:
-        """Whether the assignment is this attempt's own, or gives a detached attempt to this node again."""
+        """Whether the assignment is this attempt's own, or gives a detached attempt to this node again.
+
+        A deleted batch may have had the same name, and an attempt of the same number.
+        """
         if event.id == self.assigned_id:
             return True
-        share = Share(event.cpus, event.memory_bytes, event.gpus)
-        return self.is_detached and (event.attempt, share) == (self.number, self.share)
+        given = event.submission, event.attempt, Share(event.cpus, event.memory_bytes, event.gpus)
+        return self.is_detached and given == (self.submission.id, self.number, self.share)
 
     def attach(self, assignment: Recorded) -> None:
         """The log has this assignment of the attempt."""
@@ -102,6 +118,11 @@ class Attempt:
         self.assigned_id = assignment.event.id
         self.assigned_at = assignment.time
         self.assigned_seq = assignment.seq
+
+
+def submission_of(event: ev.Assigned) -> SubmissionRef:
+    """The submission that an assignment names."""
+    return SubmissionRef(event.submission, event.submitted_seq)
 
 
 class Standing(Enum):

@@ -18,7 +18,7 @@ from distribute.core.ids import BatchId, BuildId
 from distribute.core.manifest import Outputs
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
-from distribute_services.node_runner.machine.attempts import Ending
+from distribute_services.node_runner.machine.attempts import Ending, SubmissionRef
 from distribute_services.node_runner.machine.saying import read_scope, say_next
 from distribute_services.node_runner.machine.words import Author, Words
 
@@ -38,8 +38,9 @@ class BatchBuild:
     """A batch at this node, and what the node says of its build."""
 
     id: BuildId
+    submission: SubmissionRef
     words: Words
-    phase: BuildPhase = BuildPhase.LOADING
+    phase: BuildPhase = BuildPhase.IDLE
     gave_back: set[str] = field(default_factory=set)
     """Jobs that this node gave back once. It does not give them back again."""
 
@@ -55,18 +56,32 @@ class Builds:
         self._author = author
         self._builds: dict[BatchId, BatchBuild] = {}
 
-    def wanted(self, batch: BatchId, cause: str, seq: int) -> list[do.Instruction]:
+    def wanted(self, batch: BatchId, cause: str, seq: int, submission: SubmissionRef) -> list[do.Instruction]:
         """An attempt of the batch is here, by an assignment with this id (`cause`) and sequence."""
         build = self._builds.get(batch)
+        if build is not None and build.submission.id != submission.id:
+            # Another batch has the name now. Whatever was built of the one before is of no use.
+            return [*self.forget(batch), *self.wanted(batch, cause, seq, submission)]
         if build is None:
-            build = self._builds[batch] = BatchBuild(BuildId(*batch, self._author.node), Words(cause, None))
-            return [do.Load(batch)]
+            build = BatchBuild(BuildId(*batch, self._author.node), submission, Words(cause, None))
+            self._builds[batch] = build
+        build.submission = submission
         is_lost_failure = build.phase is BuildPhase.FAILED and build.words.are_stored_before(seq)
         if build.phase is not BuildPhase.IDLE and not is_lost_failure:
             return []
         build.phase = BuildPhase.LOADING
         build.words.cause = cause
-        return [do.Forget(batch), do.Load(batch)] if is_lost_failure else [do.Load(batch)]
+        load = do.Load(batch, submission)
+        return [do.Forget(batch), load] if is_lost_failure else [load]
+
+    def is_outdated(self, batch: BatchId, submission: SubmissionRef) -> bool:
+        """Whether a later batch of this name is known here: an assignment may come late."""
+        build = self._builds.get(batch)
+        return (
+            build is not None
+            and build.submission.id != submission.id
+            and build.submission.seq > submission.seq
+        )
 
     def loaded(self, batch: BatchId, needs_build: bool) -> list[do.Instruction]:
         """It is known what the batch is."""
@@ -78,7 +93,13 @@ class Builds:
             return []
         build.phase = BuildPhase.BUILDING
         is_first = build.words.is_empty
-        build.words.add(ev.BuildStarted(**self._author.stamp(build.words.cause), **build.id._asdict()))
+        build.words.add(
+            ev.BuildStarted(
+                **self._author.stamp(build.words.cause),
+                **build.id._asdict(),
+                submission=build.submission.id,
+            )
+        )
         return [*(read_scope(build) if is_first else say_next(build)), do.Build(batch)]
 
     def load_failed(self, batch: BatchId) -> bool:
@@ -112,7 +133,8 @@ class Builds:
         if build is None:
             return []
         build.phase = BuildPhase.IDLE
-        return [do.Forget(batch), *(self.wanted(batch, cause, seq) if is_wanted else [])]
+        wanted = self.wanted(batch, cause, seq, build.submission) if is_wanted else []
+        return [do.Forget(batch), *wanted]
 
     def is_ready(self, batch: BatchId) -> bool:
         """Whether attempts of the batch can start."""
@@ -148,7 +170,9 @@ class Builds:
         return say_next(build)
 
     def read_all(self) -> list[do.Instruction]:
-        """The log was replaced: see what it lacks."""
+        """The log was replaced: see what it lacks. It has submissions at other places."""
+        for build in self._builds.values():
+            build.submission = build.submission._replace(seq=0)
         spoken = [build for build in self._builds.values() if not build.words.is_empty]
         return [read for build in spoken for read in read_scope(build)]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from distribute.core import events as ev
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Append
-from distribute_services.node_runner.machine.attempts import Attempt, Ending
+from distribute_services.node_runner.machine.attempts import Attempt, Ending, SubmissionRef
 
 if TYPE_CHECKING:
     from distribute_services.node_runner.machine.builds import BatchBuild
@@ -53,9 +53,10 @@ class GiveWay:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Read what the batch is. Answered by `Loaded` or `LoadFailed`."""
+    """Read what the batch is that was handed in by this submission. Answered by `Loaded` or `LoadFailed`."""
 
     batch: BatchId
+    submission: SubmissionRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,13 @@ from distribute.core.recorded import Recorded
 from distribute.ports import Only
 from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine import instructions as do
-from distribute_services.node_runner.machine.attempts import ENDED, NOT_BEGUN, Attempt, Phase
+from distribute_services.node_runner.machine.attempts import (
+    ENDED,
+    NOT_BEGUN,
+    Attempt,
+    Phase,
+    submission_of,
+)
 from distribute_services.node_runner.machine.course import Course
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.membership import Membership
@@ -159,19 +165,24 @@ class RunnerMachine(Course):
         return [*reads, *self._builds.read_all(), *joins]
 
     def _assigned(self, recorded: Recorded, event: ev.Assigned) -> list[Instruction]:
+        batch, submission = event.batch_id, submission_of(event)
+        if self._builds.is_outdated(batch, submission):
+            return []
         known = self.attempts.get(event.scope)
         if known is not None and known.is_of(event):
             if known.is_detached:  # the scheduler has said it again, in a log that lacked it
                 known.attach(recorded)
                 return read_scope(known)
             return []
-        stops = self._stop(known) if known is not None else []
+        # The scheduler gives no job of a batch before the one of that name before it is over and deleted.
+        of_another = [one for one in self._of(batch) if one.submission.id != submission.id]
+        stops = self._stop_all(of_another if known is None or known in of_another else [*of_another, known])
         if not self._membership.takes(recorded.seq):
             return stops
         if len(self.attempts) >= MAX_KEPT:
             return [*stops, do.Note(f"{event.scope}: not taken, for this node has {MAX_KEPT} jobs already")]
         self.attempts[event.scope] = Attempt.of(recorded, event)
-        builds = self._builds.wanted(event.batch_id, event.id, recorded.seq)
+        builds = self._builds.wanted(batch, event.id, recorded.seq, submission)
         return [*stops, *builds, *self._claim_what_fits()]
 
     def _released(self, event: ev.Released) -> list[Instruction]:

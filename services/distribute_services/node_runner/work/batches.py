@@ -1,40 +1,52 @@
-"""The batches that a node has jobs of: read from the log once, kept while they last."""
+"""Reads the batches that a node has jobs of from the log."""
 
 from __future__ import annotations
 
-import asyncio
-
+from distribute.core.errors import UnreadableEvent
 from distribute.core.ids import BatchId
 from distribute.ports import EventLog
+from distribute_services.node_runner.machine.attempts import SubmissionRef
 from distribute_services.node_runner.work.submission import Submission
 
 
-class Batches:
-    """The submissions in use."""
+async def load_submission(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> Submission:
+    """The submission that the scheduler named.
 
-    def __init__(self, log: EventLog) -> None:
-        self._log = log
-        self._batches: dict[BatchId, Submission] = {}
+    A message on the batch's subjects alone decides nothing: anyone may have written it.
 
-    def __getitem__(self, batch_id: BatchId) -> Submission:
-        return self._batches[batch_id]
+    Raises:
+        KeyError: the log does not have it, or the batch is deleted.
+        UnreadableEvent: it is damaged.
+    """
+    found, seq = await _find(log, batch, wanted)
+    if await _is_deleted(log, batch, seq):
+        raise KeyError(batch)
+    return found
 
-    async def load(self, batch_id: BatchId) -> Submission:
-        """The last submission of this name.
 
-        Raises:
-            KeyError: there is none, or it is deleted.
-            UnreadableEvent: it is damaged.
-        """
-        raw, deleted = await asyncio.gather(
-            self._log.last_raw(batch_id, "submitted"), self._log.last(batch_id, "deleted")
-        )
-        if raw is None or (deleted is not None and deleted.seq > raw.seq):
-            raise KeyError(batch_id)
-        found = await Submission.read(raw.payload)
-        self._batches[batch_id] = found
-        return found
+async def _find(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> tuple[Submission, int]:
+    """The submission, and its sequence."""
+    if wanted.seq:
+        try:
+            found = await Submission.read((await log.get_raw(wanted.seq)).payload)
+        except (KeyError, UnreadableEvent):
+            pass  # the log has lost its end since, and has something else there
+        else:
+            if (found.spec.id, found.event_id) == (batch, wanted.id):
+                return found, wanted.seq
+    raw = await log.last_raw(batch, "submitted")
+    if raw is None:
+        raise KeyError(batch)
+    found = await Submission.read(raw.payload)
+    if found.event_id != wanted.id and wanted.id is not None:
+        raise KeyError(batch)
+    return found, raw.seq
 
-    def forget(self, batch_id: BatchId) -> None:
-        """Drop a batch that is over."""
-        self._batches.pop(batch_id, None)
+
+async def _is_deleted(log: EventLog, batch: BatchId, seq: int) -> bool:
+    """Whether the batch that was submitted at `seq` is deleted. Only one that was over can be."""
+    deleted = await log.last(batch, "deleted")
+    if deleted is None or deleted.seq < seq:
+        return False
+    completed = await log.last(batch, "completed")
+    return completed is not None and seq < completed.seq < deleted.seq

@@ -26,10 +26,11 @@ from distribute.submissions import decode_block, inflate_block
 class Submission:
     """A batch's specification, whose jobs are decoded one at a time.
 
-    `spec` is whole but for its jobs: it has only the first.
+    `event_id` is that of its event. `spec` is whole but for its jobs: it has only the first.
     """
 
-    def __init__(self, spec: BatchSpec) -> None:
+    def __init__(self, event_id: str, spec: BatchSpec) -> None:
+        self.event_id = event_id
         self.spec = spec
         self._blocks: list[_Block] = []
         self._count = 0
@@ -98,7 +99,7 @@ class _Block(NamedTuple):
 
 def _read(payload: bytes) -> Generator[None, None, Submission]:
     event, blocks = decode_without_jobs(payload)
-    submission = Submission(event.spec)
+    submission = Submission(event.id, event.spec)
     for block in blocks:
         submission._add(block)
         yield

@@ -18,11 +18,13 @@ from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.recipe import Share, build_of, recipe_of
+from distribute.ports import EventLog
 from distribute_services.node_runner.host.port import CannotStart, Exit, Host, P, R, Unit
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
-from distribute_services.node_runner.machine.attempts import Attempt, Ending
-from distribute_services.node_runner.work.batches import Batches
+from distribute_services.node_runner.machine.attempts import Attempt, Ending, SubmissionRef
+from distribute_services.node_runner.work.batches import load_submission
+from distribute_services.node_runner.work.submission import Submission
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class _Held(Generic[P, R]):
 
     task: asyncio.Task[None] | None = None
     unit: Unit | None = None
+    submission: Submission | None = None
+    """Of a build: what its batch is, once that is read."""
     place: P | None = None
     running: R | None = None
     started_at: float | None = None
@@ -50,14 +54,14 @@ class Work(Generic[P, R]):
     def __init__(
         self,
         host: Host[P, R],
-        batches: Batches,
+        event_log: EventLog,
         *,
         tell: Callable[[st.Stimulus], None],
         clock: Callable[[], float],
     ) -> None:
         """`tell` takes each stimulus; it may call `carry_out`. `clock` gives seconds since 1970."""
         self._host = host
-        self._batches = batches
+        self._log = event_log
         self._tell = tell
         self._clock = clock
         self._attempts: dict[Attempt, _Held[P, R]] = {}
@@ -67,15 +71,15 @@ class Work(Generic[P, R]):
     def carry_out(self, instruction: do.WorkInstruction) -> None:
         """Begin to carry an instruction out."""
         match instruction:
-            case do.Load(batch):
+            case do.Load(batch, submission):
                 if (before := self._builds.pop(batch, None)) is not None:  # a build that failed
                     self._start(self._forget(batch, before))
-                self._builds[batch] = _Held()
-                self._begin(self._builds[batch], self._load(batch))
+                held = self._builds[batch] = _Held()
+                self._begin(held, self._load(batch, held, submission))
             case do.Build(batch):
-                self._begin(self._builds[batch], self._build(batch))
+                held = self._builds[batch]
+                self._begin(held, self._build(batch, held))
             case do.Forget(batch):
-                self._batches.forget(batch)
                 if (build := self._builds.pop(batch, None)) is not None:
                     self._start(self._forget(batch, build))
             case do.Launch(attempt):
@@ -110,19 +114,23 @@ class Work(Generic[P, R]):
 
     # --- batches -----------------------------------------------------------------------------------
 
-    async def _load(self, batch: BatchId) -> None:
+    def _tell_of(self, batch: BatchId, held: _Held[P, R], stimulus: st.Stimulus) -> None:
+        """Tell the machine, unless this was forgotten meanwhile: another batch may have the name by now."""
+        if self._builds.get(batch) is held:
+            self._tell(stimulus)
+
+    async def _load(self, batch: BatchId, held: _Held[P, R], submission: SubmissionRef) -> None:
         try:
-            loaded = await self._batches.load(batch)
+            held.submission = await load_submission(self._log, batch, submission)
         except KeyError:
-            self._tell(st.LoadFailed(batch, "the batch is not in the log any more"))
+            self._tell_of(batch, held, st.LoadFailed(batch, "the batch is not in the log any more"))
         except Exception as error:
             log.exception("%s: reading what it is failed", batch)
-            self._tell(st.LoadFailed(batch, _fault("reading the batch", error)))
+            self._tell_of(batch, held, st.LoadFailed(batch, _fault("reading the batch", error)))
         else:
-            self._tell(st.Loaded(batch, loaded.spec.needs_build))
+            self._tell_of(batch, held, st.Loaded(batch, held.submission.spec.needs_build))
 
-    async def _build(self, batch: BatchId) -> None:
-        held = self._builds[batch]
+    async def _build(self, batch: BatchId, held: _Held[P, R]) -> None:
         try:
             ending, outputs = await self._run_build(batch, held)
         except (DistributeError, OSError) as error:
@@ -131,10 +139,11 @@ class Work(Generic[P, R]):
             log.exception("%s: its build failed by a fault of this node-runner", batch)
             ending, outputs = Ending(succeeded=False, reason=_fault("the build", error)), None
         await self._kill(held, batch)
-        self._tell(st.Built(batch, ending, outputs))
+        self._tell_of(batch, held, st.Built(batch, ending, outputs))
 
     async def _run_build(self, batch: BatchId, held: _Held[P, R]) -> tuple[Ending, Outputs | None]:
-        recipe = build_of(self._batches[batch].spec)
+        assert held.submission is not None, "only what is loaded is built"
+        recipe = build_of(held.submission.spec)
         assert recipe is not None, "only a batch with a build is built"
         unit = Unit(batch, 0, recipe, Share(self._host.capacity.cpus))
         held.place = await self._host.stage(unit, None)
@@ -178,14 +187,14 @@ class Work(Generic[P, R]):
         self._tell(stimulus)
 
     async def _run(self, attempt: Attempt, held: _Held[P, R]) -> Ending:
-        batch = self._batches[attempt.job.batch_id]
-        job = batch.job(attempt.job.job)
-        if job is None:
-            # It was assigned when its batch had just been deleted, and another batch has the name by now.
-            return Ending(succeeded=False, reason="the batch of this name has no such job any more")
+        build = self._builds[attempt.job.batch_id]
+        batch = build.submission
+        job = batch.job(attempt.job.job) if batch is not None else None
+        if batch is None or job is None:
+            return Ending(succeeded=False, reason="the batch of this name has no such job")
         recipe = recipe_of(batch.spec, job)
         unit = held.unit = Unit(attempt.job, attempt.number, recipe, attempt.share)
-        held.place = await self._host.stage(unit, self._builds[attempt.job.batch_id].place)
+        held.place = await self._host.stage(unit, build.place)
         running = self._host.start(unit, held.place)
         if isinstance(running, CannotStart):
             return Ending(succeeded=False, reason=running.reason)

@@ -15,7 +15,7 @@ from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import NOT_FOUND, ApiError, call
 from distribute.nats.client.patience import patiently
 
-LAYOUT = 2
+LAYOUT = 3
 """Raised with every change of the event set (`tests/compat` ties them), and whenever an older distribute
 could no longer work on what a newer one stores. `migrations` has the history."""
 

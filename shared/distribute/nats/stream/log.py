@@ -176,6 +176,14 @@ class JetStreamLog:
             raise KeyError(seq)
         return recorded
 
+    async def get_raw(self, seq: int) -> Raw:
+        """As `ports.EventLog.get_raw`."""
+        stored = await self._messages.stored(seq) if seq > 0 else None
+        raw = await self._messages.whole(entry_of(stored)) if stored else None
+        if raw is None:
+            raise KeyError(seq)
+        return raw
+
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
         # Not the stream's own figure. A reader that wants to have read up to here would wait for ever if

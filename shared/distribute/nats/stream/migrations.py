@@ -8,6 +8,7 @@ runs again: so each can be repeated. Events are never rewritten: old ones are re
 |---|---|
 | 1 | the first |
 | 2 | builds as a scope of their own, with subjects of their own; nodes name the attempts that they keep |
+| 3 | assignments and builds name the submission that they belong to |
 """
 
 from __future__ import annotations

@@ -1,0 +1,90 @@
+"""A batch that was deleted, and another one of its name: a node mistakes neither for the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from distribute.core import events as ev
+from distribute.testing import builders as make
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Attempt, SubmissionRef
+from unit.services.runner_kit import SWEEP, Node, event_of
+
+FIRST, SECOND = SubmissionRef("first", 10), SubmissionRef("second", 20)
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+def assigned(submission: SubmissionRef, job: str = "job1") -> ev.Assigned:
+    return make.assigned(job, submission=submission.id, submitted_seq=submission.seq)
+
+
+def run(node: Node, submission: SubmissionRef, *, needs_build: bool = False) -> Attempt:
+    """A job of this batch that runs, or waits for its batch's build."""
+    load, claim = node.hear(assigned(submission))
+    assert load == do.Load(SWEEP, submission)
+    node.handle(st.Loaded(SWEEP, needs_build))
+    node.stored(claim)
+    assert isinstance(claim, do.Report)
+    assert isinstance(claim.of, Attempt)
+    if not needs_build:
+        (started,) = node.handle(st.Launched(claim.of))
+        node.stored(started)
+    return claim.of
+
+
+def test_another_batch_takes_the_place_of_the_one_before(node: Node) -> None:
+    """Also of its attempts at other jobs, and of what was built."""
+    old = run(node, FIRST)
+    assert node.hear(assigned(SECOND, "job2"))[:3] == [
+        do.Stop(old),
+        do.Forget(SWEEP),
+        do.Load(SWEEP, SECOND),
+    ]
+    assert list(node.machine.has) == [(*SWEEP, "job2", 1)]
+
+
+def test_the_same_job_of_another_batch_is_stopped_once(node: Node) -> None:
+    old = run(node, FIRST)
+    assert node.hear(assigned(SECOND)).count(do.Stop(old)) == 1
+    assert list(node.machine.has) == [(*SWEEP, "job1", 1)]
+
+
+def test_an_assignment_that_comes_late_changes_nothing(node: Node) -> None:
+    run(node, SECOND)
+    for job in ("job1", "job2"):
+        assert node.hear(assigned(FIRST, job)) == []
+    assert list(node.machine.has) == [(*SWEEP, "job1", 1)]
+
+
+def test_an_attempt_that_the_log_lost_is_not_that_of_another_batch(node: Node) -> None:
+    """Both are attempt 1 of the same job, with the same share. The log is an older copy, and its sequences
+    may be smaller."""
+    old = run(node, SECOND)
+    node.machine.log_replaced(node.seq)
+    node.handle(st.ScopeRead(old, (), 0))
+    assert node.machine.has == (old.id,), "it runs on: the scheduler may say it again"
+    new = assigned(FIRST._replace(seq=7))
+    node.rejoin(node.machine.join())
+    assert do.Stop(old) in node.hear(new)
+
+
+def test_an_attempt_that_the_log_lost_is_its_own_batchs_at_another_place(node: Node) -> None:
+    old = run(node, FIRST)
+    node.machine.log_replaced(node.seq)
+    node.handle(st.ScopeRead(old, (), 0))
+    (read,) = node.hear(assigned(FIRST._replace(seq=4)))
+    assert read == do.Read(old)
+
+
+def test_a_build_says_of_which_batch_it_is(node: Node) -> None:
+    attempt = run(node, FIRST, needs_build=True)
+    read = do.Read(node.machine._builds._builds[SWEEP])
+    (started,) = node.read(read)
+    event = event_of(started)
+    assert isinstance(event, ev.BuildStarted)
+    assert (event.submission, event.causation) == (FIRST.id, attempt.assigned_id)
