@@ -229,8 +229,15 @@ class World:
         self.loop.after(LOOK_EVERY_S, self._look)
 
     def _finish(self) -> None:
-        """Somebody looks at the results of a batch, and then the world ends."""
-        batches = sorted(self.truth.state.batches)
+        """Somebody looks at the results of a batch, and then the world ends.
+
+        A batch that can't end may have a job under way still: what it leaves may come in between.
+        """
+        batches = [
+            batch_id
+            for batch_id, batch in sorted(self.truth.state.batches.items())
+            if not batch.active and not batch.unarchived
+        ]
         if batches:
             self.people.pull(self.random.choice(batches), self.loop.stop)
         else:
