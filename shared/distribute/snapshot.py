@@ -17,6 +17,7 @@ import orjson
 from distribute.core.batch_record import (
     Damaged,
     changing_pieces,
+    digest_of,
     dump_shape,
     fixed_pieces,
     load_packed,
@@ -64,8 +65,24 @@ def _dump_batches(state: State) -> Iterator[Record]:
             yield from (seal(fixed_pieces(batch)), seal(at_once(changing_pieces(batch))))
 
 
+def _digests(state: State) -> Iterator[bytes]:
+    """The digests of a state's records."""
+    yield digest_of(_core_pieces(state))
+    for batch_id in sorted((*state.batches, *state.packed)):
+        packed = state.packed.get(batch_id)
+        if packed is not None:
+            yield from (packed.fixed.digest, packed.changing.digest)
+        else:
+            batch = state.batches[batch_id]
+            yield from (digest_of(fixed_pieces(batch)), digest_of(at_once(changing_pieces(batch))))
+
+
 def dump_core(state: State) -> Record:
     """The record of all that is no batch."""
+    return seal(_core_pieces(state))
+
+
+def _core_pieces(state: State) -> list[bytes]:
     core = {
         "version": VERSION,
         "seq": state.seq,
@@ -76,12 +93,12 @@ def dump_core(state: State) -> Record:
         "misfits": state.misfits,
         "last_misfit": state.last_misfit,
     }
-    return seal([orjson.dumps(core)])
+    return [orjson.dumps(core)]
 
 
 def join_records(records: list[Record]) -> bytes:
     """The snapshot of these records."""
-    parts = [_digest_of(records).encode()]
+    parts = [_digest_of(record.digest for record in records).encode()]
     for digest, data in records:
         parts += (digest, _LENGTH.pack(len(data)), data)
     return b"".join(parts)
@@ -102,13 +119,14 @@ def split_records(data: bytes) -> list[Record]:
         digest = data[at : at + _DIGEST_BYTES]
         at = start + _LENGTH.unpack_from(data, at + _DIGEST_BYTES)[0]
         records.append(Record(digest, data[start:at]))
-    if at != len(data) or data[:_DIGEST_LENGTH] != _digest_of(records).encode():
+    digests = [record.digest for record in records]
+    if at != len(data) or data[:_DIGEST_LENGTH] != _digest_of(digests).encode():
         raise IntegrityError(_DAMAGED)
     return records
 
 
-def _digest_of(records: Iterable[Record]) -> str:
-    return hashlib.sha256(b"".join(record.digest for record in records)).hexdigest()
+def _digest_of(digests: Iterable[bytes]) -> str:
+    return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
 def load(data: bytes) -> State:
@@ -150,7 +168,7 @@ def _load_batch(fixed: Record, changing: Record, named: Container[BatchId]) -> B
 
 def digest(state: State) -> str:
     """SHA-256 that two states share exactly if they are equal, in hex: the same on every machine."""
-    return dump(state)[:_DIGEST_LENGTH].decode()
+    return _digest_of(_digests(state))
 
 
 def _dump_usage(usage: Usage) -> list[Any]:

@@ -116,7 +116,8 @@ class SimulatedHost:
         """As `Host.remove`."""
 
     async def sweep(self) -> None:
-        """As `Host.sweep`. Nothing escapes."""
+        """As `Host.sweep`. Nothing ever escapes, so this need not be asked again."""
+        await self._loop.create_future()
 
     async def sample(self) -> Figures:
         """As `Host.sample`."""

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 LEASE = Lease(patience_growth=2.0, longest_patience_s=300.0)
 """Patience grows fast, since the jobs of this world are short."""
-SNAPSHOT_EVERY_EVENTS = 40
-CHECK_AGENDA_EVERY = 20
+SNAPSHOT_EVERY_EVENTS = 80
+LOOK_EVERY_S = 2.0
+"""Half as often as in life: most of the time there is nothing to see."""
+CHECK_AGENDA_EVERY = 60
 
 
 class IdleNode(NamedTuple):
@@ -120,6 +122,7 @@ class SchedulerProcess(ServiceProcess):
             logic=self._watched,
             snapshot_every_events=SNAPSHOT_EVERY_EVENTS,
             pack_after_s=self.world.scenario.pack_after_s,
+            look_every_s=LOOK_EVERY_S,
         ).run(self.stop)
 
     def _watched(self, *args: Any, **kwargs: Any) -> WatchedScheduler:

@@ -233,6 +233,10 @@ class World:
 
         A batch that can't end may have a job under way still: what it leaves may come in between.
         """
+        for process in self.schedulers:
+            if process.scheduler is not None:
+                process.scheduler.check()
+                self.truth.agrees_in_the_end(process.scheduler.state)
         batches = [
             batch_id
             for batch_id, batch in sorted(self.truth.state.batches.items())
@@ -251,8 +255,6 @@ class World:
             scheduler = process.scheduler
             if scheduler is None or scheduler.state.seq < last_seq or scheduler.agenda.pending:
                 found.append(f"{process.name} has something under way")
-            else:
-                scheduler.check()
         processes = (*self.schedulers, self.archiver, *self.runners.values())
         found += [
             f"{process.name} waits for an answer" for process in processes if process.cluster.log.unanswered

@@ -49,6 +49,7 @@ class SchedulerService:
         logic: Callable[..., Scheduler] = Scheduler,
         snapshot_every_events: int = SNAPSHOT_EVERY_EVENTS,
         pack_after_s: float = PACK_AFTER_S,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._cluster = cluster
         self._lease = lease
@@ -57,6 +58,7 @@ class SchedulerService:
         self._logic = logic
         self._snapshot_every_events = snapshot_every_events
         self._pack_after_s = pack_after_s
+        self._look_every_s = look_every_s
         self._appending: set[asyncio.Future[int]] = set()
         self._snapshots = SnapshotWriter()
         self._snapshot_seq = 0
@@ -142,7 +144,7 @@ class SchedulerService:
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(self._look_every_s)
             if self._cluster.connected:
                 self._scheduler.tick(self._clock())
                 await self._decide()

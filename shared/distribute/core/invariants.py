@@ -4,31 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 
+from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.batch_record import loading
+from distribute.core.events import Event
 from distribute.core.packing import is_packable, named_by_nodes, packed_as
 from distribute.core.slices import at_once
-from distribute.core.state import ENDED, IN_FLIGHT, BatchState, JobKey, State, Status
+from distribute.core.state import ENDED, IN_FLIGHT, BatchState, JobKey, NodeState, State, Status
 
 
 def check(state: State) -> None:
     """Raise `AssertionError`, naming the batch or node, where the state contradicts itself."""
-    held: dict[str, set[JobKey]] = {name: set() for name in state.nodes}
     cores: Counter[str] = Counter()
     for batch in state.batches.values():
-        _check_batch(batch)
-        for row, attempt in batch.active.items():
-            if attempt.node in held:  # else it was given to a node that nobody knows: it is to be released
-                held[attempt.node].add(JobKey(batch.id, row))
+        check_batch(state, batch)
+        for attempt in batch.active.values():
             cores[batch.user] += attempt.cpus
-    for name, node in state.nodes.items():
-        assert node.attempts == held[name], f"{name}: attempts {node.attempts} against {held[name]}"
-        assert node.dropped <= node.attempts, f"{name}: dropped {node.dropped - node.attempts} twice"
-        attempts = [state.batches[key.batch].active[key.row] for key in node.attempts]
-        assert node.used_cpus == sum(attempt.cpus for attempt in attempts), f"{name}: cpus in use"
-        used_memory = sum(attempt.memory_bytes for attempt in attempts)
-        assert node.used_memory_bytes == used_memory, f"{name}: memory in use"
-        assert node.used_gpus == {gpu for attempt in attempts for gpu in attempt.gpus}, f"{name}: GPUs in use"
+    for node in state.nodes.values():
+        check_node(state, node)
     _check_packed(state)
     for user, usage in state.usage.items():
         assert usage.cores == cores[user], f"{user}: holds {usage.cores} cores, attempts say {cores[user]}"
@@ -43,12 +36,46 @@ def _check_packed(state: State) -> None:
         assert batch_id not in state.batches, f"{batch_id} is packed, and is not"
         assert batch_id not in named, f"{batch_id} is packed, and a node's record names it"
         batch = at_once(loading(packed.fixed, packed.changing))
-        _check_batch(batch)
+        check_batch(state, batch)
         assert is_packable(batch), f"{batch_id} is packed, and not over"
         assert packed_as(batch, packed.fixed, packed.changing) == packed, f"{batch_id}: what lists show of it"
 
 
-def _check_batch(batch: BatchState) -> None:
+def check_touched(state: State, event: Event) -> None:
+    """As `check`, but only of the batch and the node that an event is about."""
+    match event:
+        case ev.NodeEvent():
+            batch, node = None, state.nodes.get(event.node)
+        case ev.BatchEvent():
+            batch, node = state.batches.get(event.scope), None
+        case _:
+            batch, node = state.batches.get(event.batch_id), state.nodes.get(event.node)
+    if batch is not None:
+        check_batch(state, batch)
+    if node is not None:
+        check_node(state, node)
+
+
+def check_node(state: State, node: NodeState) -> None:
+    """Raise `AssertionError` where a node contradicts itself, or the batches."""
+    name = node.name
+    assert node.dropped <= node.attempts, f"{name}: dropped {node.dropped - node.attempts} twice"
+    attempts = [
+        attempt
+        for key in node.attempts
+        if (batch := state.batches.get(key.batch)) is not None
+        and (attempt := batch.active.get(key.row)) is not None
+        and attempt.node == name
+    ]
+    assert len(attempts) == len(node.attempts), f"{name}: attempts {node.attempts} that it has not"
+    assert node.used_cpus == sum(attempt.cpus for attempt in attempts), f"{name}: cpus in use"
+    used_memory = sum(attempt.memory_bytes for attempt in attempts)
+    assert node.used_memory_bytes == used_memory, f"{name}: memory in use"
+    assert node.used_gpus == {gpu for attempt in attempts for gpu in attempt.gpus}, f"{name}: GPUs in use"
+
+
+def check_batch(state: State, batch: BatchState) -> None:
+    """Raise `AssertionError` where a batch contradicts itself, or the nodes."""
     statuses = Counter(batch.status)
     total = len(batch.names)
     for status in Status:
@@ -58,10 +85,13 @@ def _check_batch(batch: BatchState) -> None:
         f"{batch.id}: groups leave gaps"
     )
     assert batch.groups[-1].stop == total, f"{batch.id}: groups leave jobs out"
-    in_flight = {row for row in range(total) if batch.status[row] in IN_FLIGHT}
+    in_flight = {row for row, status in enumerate(batch.status) if status in IN_FLIGHT}
     assert set(batch.active) == in_flight, f"{batch.id}: attempts {set(batch.active)}, in flight {in_flight}"
     for row, attempt in batch.active.items():
         assert attempt.number == batch.attempts[row], f"{batch.job_id(row)}: number of its attempt"
+        node = state.nodes.get(attempt.node)  # None: nobody knows it; the attempt is to be released
+        is_held = node is None or JobKey(batch.id, row) in node.attempts
+        assert is_held, f"{attempt.node}: does not have {batch.job_id(row)}"
     for row in batch.unarchived:
         status = Status(batch.status[row])
         assert status in ENDED | {Status.RETRYING}, f"{batch.job_id(row)}: {status.name}, to be archived"

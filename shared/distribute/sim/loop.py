@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import sys
+import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import Context, ContextVar, copy_context
 from itertools import count
 from random import Random
-from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack, cast
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -42,15 +43,19 @@ class NothingLeft(RuntimeError):
 
 
 class _Future(asyncio.Future[T]):
+    """A future that knows its process. It gets its number when it is first hashed: most never are."""
+
     __slots__ = ("number", "owner")
 
-    def __init__(self, loop: VirtualLoop) -> None:
-        self.number = loop.next_number()
-        self.owner = OWNER.get()
-        super().__init__(loop=loop)
+    number: int
+    owner: Owner | None
 
     def __hash__(self) -> int:
-        return self.number
+        try:
+            return self.number
+        except AttributeError:
+            self.number = cast(VirtualLoop, self.get_loop()).next_number()
+            return self.number
 
 
 class _Task(asyncio.Task[T]):
@@ -69,6 +74,24 @@ class _Task(asyncio.Task[T]):
 
     def __hash__(self) -> int:
         return self.number
+
+
+class Tasks:
+    """The tasks that something has begun. It does not keep them: whoever forgets one that fails is told."""
+
+    def __init__(self) -> None:
+        self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
+        self._tidy_at = 64
+
+    def add(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.append(weakref.ref(task))
+        if len(self._tasks) > self._tidy_at:
+            self._tasks = [weakref.ref(task) for task in self.running()]
+            self._tidy_at = 2 * len(self._tasks) + 64
+
+    def running(self) -> list[asyncio.Task[Any]]:
+        """Those that are not done, in the order in which they began."""
+        return [task for known in self._tasks if (task := known()) is not None and not task.done()]
 
 
 class _Handle(asyncio.TimerHandle):
@@ -110,6 +133,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[float, int, _Handle | Action]] = []
         self._is_stopping = False
         self._generators: set[AsyncGenerator[Any, Any]] = set()
+        self._tasks = Tasks()
+        """All of them. `asyncio.all_tasks` looks through those of other loops, too."""
 
     # --- for the simulated world ---
 
@@ -131,7 +156,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def forget_actions(self) -> None:
         """Drop all actions of `at` and `after`. Timers of tasks stay."""
-        self._timers = [timer for timer in self._timers if isinstance(timer[2], _Handle)]
+        self._timers[:] = [timer for timer in self._timers if isinstance(timer[2], _Handle)]
         heapq.heapify(self._timers)
 
     # --- running ---
@@ -147,37 +172,34 @@ class VirtualLoop(asyncio.BaseEventLoop):
         asyncio._set_running_loop(self)
         self._is_running = True
         try:
-            while not (self._is_stopping or self.faults):
-                self._step()
+            self._run()
         finally:
             self._is_stopping = self._is_running = False
             asyncio._set_running_loop(None)
             sys.set_asyncgen_hooks(*hooks)
 
-    def _step(self) -> None:
-        soon = self._soon
-        if not soon:
-            self._fire_timer()
-        for _ in range(len(soon)):
-            self._run(soon.popleft())
-
-    def _fire_timer(self) -> None:
-        if not self._timers:
-            raise NothingLeft(f"nothing is left to happen after {self.now:.3f} s")
-        moment, _, due = heapq.heappop(self._timers)
-        self.now = max(self.now, moment)
-        if isinstance(due, _Handle):
-            self._run(due)
-        else:
-            due()
-
-    def _run(self, handle: _Handle) -> None:
-        if handle.is_cancelled:
-            return
-        try:
-            handle.context.run(handle.callback, *handle.args)
-        except Exception as error:  # noqa: BLE001  # a callback has nobody who could handle it
-            self._fault(handle.context.get(OWNER), error)
+    def _run(self) -> None:
+        """Run whatever is to run soon; if there is nothing, fire the next timer. All inline: it is hot."""
+        soon, timers, faults = self._soon, self._timers, self.faults
+        while not (self._is_stopping or faults):
+            if soon:
+                handle = soon.popleft()
+            elif timers:
+                moment, _, due = heapq.heappop(timers)
+                if moment > self.now:
+                    self.now = moment
+                if not isinstance(due, _Handle):
+                    due()
+                    continue
+                handle = due
+            else:
+                raise NothingLeft(f"nothing is left to happen after {self.now:.3f} s")
+            if handle.is_cancelled:
+                continue
+            try:
+                handle.context.run(handle.callback, *handle.args)
+            except Exception as error:  # noqa: BLE001  # a callback has nobody who could handle it
+                self._fault(handle.context.get(OWNER), error)
 
     def run_until_complete(self, future: Generator[Any, None, T] | Awaitable[T]) -> T:
         """Run until `future` is done, and return its result.
@@ -201,7 +223,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def end_tasks(self, patience_s: float) -> None:
         """Cancel every task, and run until they have ended, for at most `patience_s`."""
-        left = asyncio.all_tasks(self)
+        left = self._tasks.running()
         for task in left:
             task.cancel()
         if left:
@@ -267,7 +289,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # --- futures, tasks, threads ---
 
     def create_future(self) -> asyncio.Future[Any]:
-        return _Future(self)
+        future: _Future[Any] = _Future(loop=self)
+        future.owner = OWNER.get()
+        return future
 
     def create_task(
         self,
@@ -277,6 +301,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.Task[T]:
         task = _Task(coro, self, None if name is None else str(name), context)
+        self._tasks.add(task)
         if task.owner is not None:
             task.owner.owns(task)
         return task
@@ -302,8 +327,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     # --- errors ---
 
-    def get_debug(self) -> bool:
-        return False
+    get_debug = staticmethod(bool)
+    """It gives False. Every future asks for it, so it costs no call of a Python function."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Remember an exception that nobody handled, such as that of a task which nobody awaits."""

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from distribute.core.ids import ulid
 from distribute.sim.cluster import Hub, SimulatedCluster
 from distribute.sim.log import SimulatedLog
-from distribute.sim.loop import OWNER
+from distribute.sim.loop import OWNER, Tasks
 from distribute.sim.network import EPOCH_S, Link, Weather
 
 
@@ -36,8 +35,7 @@ class SimulatedProcess:
         self.cluster = SimulatedCluster(hub, self.link, self.new_id, log)
         self._clock_offset_s = clock_offset_s
         self._clock_rate = clock_rate
-        self._tasks: list[asyncio.Task[Any]] = []
-        self._tidy_at = 64
+        self._tasks = Tasks()
 
     @property
     def alive(self) -> bool:
@@ -55,7 +53,7 @@ class SimulatedProcess:
         """
         if self.alive:
             self.link.close()
-        for task in self._tasks:
+        for task in self._tasks.running():
             task.cancel()
 
     def clock(self) -> float:
@@ -63,12 +61,9 @@ class SimulatedProcess:
         return EPOCH_S + self.loop.now * self._clock_rate + self._clock_offset_s
 
     def new_id(self) -> str:
-        """As `runtime.new_id`."""
-        return ulid(round(self.clock() * 1000), self.loop.next_number().to_bytes(10, "big"))
+        """An id that no other process of this simulation makes, and that is the same in every run."""
+        return f"{round(self.clock() * 1000):011X}-{self.loop.next_number():X}"
 
     def owns(self, task: asyncio.Task[Any]) -> None:
         """As `loop.Owner.owns`."""
-        self._tasks.append(task)
-        if len(self._tasks) > self._tidy_at:
-            self._tasks = [task for task in self._tasks if not task.done()]
-            self._tidy_at = 2 * len(self._tasks) + 64
+        self._tasks.add(task)

@@ -118,10 +118,12 @@ def wanted(only: Only, event: Event) -> bool:
         return False
     match event:
         case ev.BatchEvent():
-            return only.node is None and only.batch in {None, event.scope}
+            return only.node is None and (only.batch is None or only.batch == event.scope)
         case ev.JobEvent():
-            return only.batch in {None, event.batch_id} and only.node in {None, subject_author(event)}
+            return (only.node is None or only.node == subject_author(event)) and (
+                only.batch is None or only.batch == event.batch_id
+            )
         case ev.BuildEvent():
-            return only.batch in {None, event.batch_id} and only.node in {None, event.node}
+            return only.node in {None, event.node} and (only.batch is None or only.batch == event.batch_id)
         case _:
             return only.batch is None and only.node in {None, event.node}
