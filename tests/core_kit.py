@@ -25,10 +25,12 @@ from distribute.testing import builders as make
 class Lab:
     """A scheduler's agenda and a clock. Every event is a second later than the one before.
 
-    Nodes beat whenever time passes, but for those in `quiet`.
+    Nodes beat whenever time passes, but for those in `quiet`. The log's clock is `log_ahead_s` seconds ahead
+    of the scheduler's.
     """
 
-    def __init__(self, *events: Event, lease: Lease | None = None) -> None:
+    def __init__(self, *events: Event, lease: Lease | None = None, log_ahead_s: float = 0.0) -> None:
+        self.log_ahead_s = log_ahead_s
         self.now = make.EPOCH.timestamp()
         self.agenda = Agenda(State(), Liveness(lease or Lease(), self.now), now=self.now)
         self.log: list[Recorded] = []
@@ -44,7 +46,7 @@ class Lab:
         """The log delivers events: the state and its indexes stay sound."""
         for event in events:
             self.now += apart_s
-            recorded = Recorded(len(self.log) + 1, self.now, event)
+            recorded = Recorded(len(self.log) + 1, self.now + self.log_ahead_s, event)
             self.log.append(recorded)
             for scope in guarded_scopes(event):
                 self._last_seq[scope] = recorded.seq
@@ -65,6 +67,15 @@ class Lab:
         for _ in range(int(seconds)):
             self.now += 1
             self.look()
+
+    def pass_quickly(self, seconds: float) -> None:
+        """Time passes, and nothing falls silent."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + 5)
+            self.agenda.tick(self.now)
+            for name in sorted(self.state.nodes.keys() - self.quiet):
+                self.beat(name)
 
     def beat(self, node: str = "ws1", running: Iterable[AttemptId] | None = None) -> None:
         """The node beats, and names what it has: by default, what the log says."""

@@ -44,9 +44,9 @@ _DAMAGED = "a snapshot is damaged: its bytes do not have its digest"
 
 _NODE_PLAIN = (
     "name", "last_seq", "cause", "joined_seq", "incarnation", "boot_id", "cpus", "memory_bytes", "gpus",
-    "version", "presence", "leaving", "paused_until", "pause_reason", "draining", "drained_until",
-    "quarantined", "quarantined_until", "quarantines", "used_cpus", "used_memory_bytes", "suspected_at",
-    "cleared", "blamed",
+    "version", "presence", "silent_from", "pauses", "leaving", "paused_until", "pause_reason",
+    "draining", "drained_until", "quarantined", "quarantined_until", "quarantines", "used_cpus",
+    "used_memory_bytes", "suspected_at", "cleared", "blamed",
 )  # fmt: skip
 
 
@@ -204,6 +204,7 @@ def _dump_node(node: NodeState) -> Json:
 def _load_node(found: Json) -> NodeState:
     plain = {name: found[name] for name in _NODE_PLAIN}
     plain["gpus"] = tuple(plain["gpus"])
+    plain["pauses"] = [(begin, end) for begin, end in plain["pauses"]]
     return NodeState(
         capabilities=frozenset(found["capabilities"]),
         used_gpus=set(found["used_gpus"]),

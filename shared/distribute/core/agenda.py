@@ -343,8 +343,8 @@ class Agenda:
         """Index whether the attempt may be given to another node, or when it may, or is to be looked at."""
         attempt = batch.active.get(key.row)
         node = self.state.nodes.get(attempt.node) if attempt is not None else None
-        is_away = node is not None and (node.presence == "lost" or self.liveness.is_silent(node, self.now))
-        if is_away and is_forsaken(self, key):
+        is_lost = node is not None and node.presence == "lost"
+        if is_lost and is_forsaken(self, key):
             waiting.forsaken.add(key.row)
         else:
             waiting.forsaken.discard(key.row)
@@ -353,7 +353,7 @@ class Agenda:
             return
         if batch.status[key.row] == Status.ASSIGNED:
             self._look_later(key, self.liveness.to_be_claimed_by(key))
-        if is_away:
+        if is_lost:
             self._look_later(key, self.liveness.given_up_at(node, attempt, self.now))
 
     def _look_later(self, key: JobKey, moment: float) -> None:

@@ -63,6 +63,8 @@ def _explain_in_flight(agenda: Agenda, batch: BatchState, row: int, status: Stat
     node = agenda.state.nodes.get(attempt.node)
     if node is None or not (node.presence == "lost" or node.name in agenda.silent):
         return Explanation(told)
+    if node.presence != "lost":
+        return Explanation(f"{told}, which is out of touch")
     left_s = agenda.liveness.given_up_at(node, attempt, agenda.now) - agenda.now
     if is_forsaken(agenda, JobKey(batch.id, row)):
         return Explanation(f"{told}, which is silent: the first other node that can takes it over")

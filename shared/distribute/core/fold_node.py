@@ -10,6 +10,9 @@ from distribute.core import events as ev
 from distribute.core.ids import AttemptId
 from distribute.core.state import JobKey, NodeState, State
 
+MAX_PAUSES = 1000
+"""Max. pauses noted while a node has attempts. The oldest is forgotten, and counts as time run."""
+
 NodeEvent = (
     ev.Joined
     | ev.Leaving
@@ -45,6 +48,7 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
             if node.presence != "here":
                 return f"the node is {node.presence}"
             node.presence = "lost"  # its attempts stay its own until another node can take them
+            node.silent_from = max(0.0, state.time - event.silent_s)
         case "forgotten":
             return _forget(state, node)
         case "pause_requested":
@@ -53,8 +57,10 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
             node.paused_until = event.until.timestamp()
             node.pause_reason = event.reason
             _keep_only(state, node, event.keeps)
+            _begin_pause(state, node, (event.until - event.time).total_seconds())
         case "resumed":
             node.paused_until = node.pause_reason = None
+            _end_pause(node, state.time)
         case "drain_requested":
             node.draining = event.reason
             node.drained_until = None if event.until is None else event.until.timestamp()
@@ -95,6 +101,7 @@ def _join(state: State, event: ev.Joined) -> None:
         return
     # What people and the scheduler said of the node outlives its runner.
     node.paused_until, node.pause_reason = before.paused_until, before.pause_reason
+    node.pauses = before.pauses
     node.draining, node.drained_until = before.draining, before.drained_until
     node.quarantined, node.quarantined_until = before.quarantined, before.quarantined_until
     node.quarantines = before.quarantines
@@ -116,6 +123,24 @@ def _keep_only(state: State, node: NodeState, keeps: Iterable[AttemptId]) -> Non
     """Of its attempts, the node has these and no others."""
     kept = set(keeps)
     node.dropped = {key for key in node.attempts if state.batches[key.batch].attempt_id(key.row) not in kept}
+
+
+def _begin_pause(state: State, node: NodeState, length_s: float) -> None:
+    """Its attempts don't run for so long, or until it says that they do again.
+
+    The length is a difference of two times of the node's clock, so a wrong clock makes no difference.
+    """
+    _end_pause(node, state.time)
+    attempts = (state.batches[key.batch].active[key.row] for key in node.attempts)
+    earliest = min((attempt.assigned_at for attempt in attempts), default=state.time)
+    kept = [pause for pause in node.pauses if pause[1] > earliest]
+    node.pauses = [*kept[1 - MAX_PAUSES :], (state.time, state.time + max(0.0, length_s))]
+
+
+def _end_pause(node: NodeState, time: float) -> None:
+    if node.pauses:
+        begin, end = node.pauses[-1]
+        node.pauses[-1] = (begin, max(begin, min(end, time)))
 
 
 def _forget(state: State, node: NodeState) -> str | None:

@@ -27,10 +27,9 @@ def _is_overdue(agenda: Agenda, key: JobKey) -> bool:
     node = agenda.state.nodes.get(attempt.node) if attempt is not None else None
     if attempt is None or node is None or batch.end is not None or batch.kill_wanted(key.row):
         return False
-    if node.presence == "left" or key in node.dropped:
-        return False  # it is released without waiting
-    is_away = node.presence == "lost" or agenda.liveness.is_silent(node, agenda.now)
-    return is_away and agenda.now >= agenda.liveness.given_up_at(node, attempt, agenda.now)
+    if node.presence != "lost" or key in node.dropped:
+        return False  # the log has to say first that it is lost; what it left is released without waiting
+    return agenda.now >= agenda.liveness.given_up_at(node, attempt, agenda.now)
 
 
 def _is_last_death(agenda: Agenda, key: JobKey) -> bool:

@@ -42,6 +42,21 @@ class Lease:
         return max(self.lost_after_s, grown_s)
 
 
+def ran_s(node: NodeState, attempt: Attempt) -> float:
+    """For how long the attempt had run when its node fell silent, without pauses. 0 while it is not lost."""
+    return 0.0 if node.silent_from is None else run_s(node, attempt, node.silent_from)
+
+
+def run_s(node: NodeState, attempt: Attempt, until: float) -> float:
+    """For how long the attempt ran until a moment of the log's clock, without the pauses of its node."""
+    return max(0.0, until - attempt.since) - paused_s(node, attempt.since, until)
+
+
+def paused_s(node: NodeState, since: float, until: float) -> float:
+    """For how long the node was paused between two moments of the log's clock."""
+    return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in node.pauses)
+
+
 class Liveness:
     """When each node was last heard, and each attempt last known to be well."""
 
@@ -91,9 +106,12 @@ class Liveness:
         return now - self.silent_since(node, now) >= self.lease.out_of_touch_s
 
     def given_up_at(self, node: NodeState, attempt: Attempt, now: float) -> float:
-        """When the attempt may be given to another node, if its own stays silent."""
-        since = self.silent_since(node, now)
-        return since + self.lease.patience_s(max(0.0, since - attempt.since))
+        """When the attempt may be given to another node, if its own is lost and stays silent.
+
+        Silence is by the listener's clock, and how long the attempt ran by the log's: the two may differ by
+        hours, so no moment of one is compared with a moment of the other.
+        """
+        return self.silent_since(node, now) + self.lease.patience_s(ran_s(node, attempt))
 
     # --- attempts ------------------------------------------------------------------------------------
 

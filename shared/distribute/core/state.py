@@ -247,6 +247,10 @@ class NodeState:
     gpus: tuple[str, ...]
     version: str
     presence: Presence = "here"
+    silent_from: float | None = None
+    """When the silence began for which it was lost, by the log's clock; None: it is not lost."""
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    """When it was paused, from and to, by the log's clock, as far as attempts that it has go back."""
     leaving: bool = False
     """Its runner ends, and takes nothing new."""
     paused_until: float | None = None

@@ -21,6 +21,9 @@ def on_its_last_node() -> Lab:
 def test_it_is_released_and_given_to_nobody() -> None:
     lab = on_its_last_node()
     lab.wait(61)
+    lost = lab.decide()
+    assert told(lost) == [("lost", "ws2")], "the log says first that it is lost"
+    lab.happen(*lost)
     decided = lab.decide()
     assert ("released", "job1", "ws2", "node_lost") in told(decided)
     assert not [line for line in told(decided) if line[0] == "assigned"]
