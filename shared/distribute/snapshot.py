@@ -31,7 +31,7 @@ from distribute.core.ids import BatchId
 from distribute.core.packed import PackedBatch, Record
 from distribute.core.packing import named_by_nodes
 from distribute.core.slices import at_once
-from distribute.core.state import BatchState, JobKey, NodeState, State, Usage
+from distribute.core.state import BatchState, FailureRecord, JobKey, NodeState, State, Usage
 
 VERSION = 6
 
@@ -45,8 +45,8 @@ _DAMAGED = "a snapshot is damaged: its bytes do not have its digest"
 _NODE_PLAIN = (
     "name", "last_seq", "cause", "joined_seq", "incarnation", "boot_id", "cpus", "memory_bytes", "gpus",
     "version", "presence", "silent_from", "pauses", "leaving", "paused_until", "pause_reason",
-    "draining", "drained_until", "quarantined", "quarantined_until", "quarantines", "used_cpus",
-    "used_memory_bytes", "suspected_at", "cleared", "blamed",
+    "draining", "drained_until", "quarantined", "quarantined_until", "quarantine_ends_at", "used_cpus",
+    "used_memory_bytes",
 )  # fmt: skip
 
 
@@ -189,13 +189,22 @@ def _load_keys(found: list[list[Any]]) -> list[JobKey]:
     return [JobKey(BatchId(namespace, batch), row) for namespace, batch, row in found]
 
 
+def _dump_record(record: FailureRecord) -> list[Any]:
+    return [_dump_keys(record.fast_failures, list), record.cleared, record.blamed, record.quarantines]
+
+
+def _load_record(found: list[Any]) -> FailureRecord:
+    failures, *counts = found
+    return FailureRecord(dict.fromkeys(_load_keys(failures)), *counts)
+
+
 def _dump_node(node: NodeState) -> Json:
     return {
         "capabilities": sorted(node.capabilities),
         "used_gpus": sorted(node.used_gpus),
         "attempts": _dump_keys(node.attempts, sorted),
         "dropped": _dump_keys(node.dropped, sorted),
-        "fast_failures": _dump_keys(node.fast_failures, list),
+        "records": [_dump_record(record) for record in node.records],
         "builds": sorted(map(list, node.builds)),
         **{name: getattr(node, name) for name in _NODE_PLAIN},
     }
@@ -205,12 +214,14 @@ def _load_node(found: Json) -> NodeState:
     plain = {name: found[name] for name in _NODE_PLAIN}
     plain["gpus"] = tuple(plain["gpus"])
     plain["pauses"] = [(begin, end) for begin, end in plain["pauses"]]
+    record, gpu_record = map(_load_record, found["records"])
     return NodeState(
         capabilities=frozenset(found["capabilities"]),
         used_gpus=set(found["used_gpus"]),
         attempts=set(_load_keys(found["attempts"])),
         dropped=set(_load_keys(found["dropped"])),
-        fast_failures=dict.fromkeys(_load_keys(found["fast_failures"])),
+        record=record,
+        gpu_record=gpu_record,
         builds={BatchId(*pair) for pair in found["builds"]},
         **plain,
     )

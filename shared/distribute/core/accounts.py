@@ -8,8 +8,9 @@ from __future__ import annotations
 from distribute.core import events as ev
 from distribute.core.fold_job import FAST_FAILURE_S
 from distribute.core.ids import BatchId
+from distribute.core.matching import is_gpu_work
 from distribute.core.overdue import OVERDUE_S
-from distribute.core.state import Attempt, BatchState, JobKey, NodeState, Shape, State, Usage
+from distribute.core.state import Attempt, BatchState, FailureRecord, JobKey, NodeState, Shape, State, Usage
 from distribute.core.trials import is_cleared
 from distribute.core.usage import charge, decayed
 
@@ -106,59 +107,81 @@ def shape_order(shape: Shape) -> tuple[list[str], int, int, int]:
 
 
 def judge(state: State, batch: BatchState, row: int, suspect: str | None, event: ev.Finished) -> None:
-    """Keep each node's record of fast failures. `suspect`: the node where the job failed fast before."""
+    """Keep each node's records of fast failures. `suspect`: the node where the job failed fast before."""
     key = JobKey(batch.id, row)
-    if suspect is not None and suspect != event.node:
-        _clear_or_blame(state.nodes.get(suspect), key, succeeded=event.succeeded)
+    shape = batch.group_of(row).shape
+    suspected = state.nodes.get(suspect) if suspect is not None and suspect != event.node else None
+    if suspected is not None:
+        _clear_or_blame(suspected, record_of(suspected, shape), key, succeeded=event.succeeded)
     node = state.nodes.get(event.node)
     if node is None:
         return
+    record = record_of(node, shape)
     if event.succeeded:
-        node.quarantines = 0
-        forget_failures(node)
+        record.quarantines = 0
+        forget_failures(record)
     elif event.wall_s >= FAST_FAILURE_S:
-        forget_failures(node)
+        forget_failures(record)
     elif batch.suspects.get(row) == node.name:
-        if node.quarantined is not None and state.time >= node.quarantined_until:
+        if node.quarantined is not None and state.time >= node.quarantine_ends_at:
             lift_quarantine(node)  # it ended by itself, and the record begins anew
-        node.fast_failures[key] = None
-        node.suspected_at = state.time
-        if len(node.fast_failures) > MAX_FAST_FAILURES:
-            del node.fast_failures[next(iter(node.fast_failures))]
+        record.fast_failures[key] = None
+        if len(record.fast_failures) > MAX_FAST_FAILURES:
+            del record.fast_failures[next(iter(record.fast_failures))]
 
 
-def _clear_or_blame(node: NodeState | None, key: JobKey, *, succeeded: bool) -> None:
+def record_of(node: NodeState, shape: Shape) -> FailureRecord:
+    """The node's record with jobs like those of this shape."""
+    return node.gpu_record if is_gpu_work(shape) else node.record
+
+
+def _clear_or_blame(node: NodeState, record: FailureRecord, key: JobKey, *, succeeded: bool) -> None:
     """A job that failed fast at this node ended at another one."""
-    if node is None or key not in node.fast_failures:
+    if key not in record.fast_failures:
         return
-    del node.fast_failures[key]
+    del record.fast_failures[key]
     if succeeded:
-        node.blamed += 1
+        record.blamed += 1
     else:
-        node.cleared += 1
+        record.cleared += 1
     if node.quarantined is not None:
-        if node.cleared > node.blamed:
+        if all(record.cleared > record.blamed for record in node.records if record.blamed):
             lift_quarantine(node)
-    elif is_cleared(node):
-        forget_failures(node)
+    elif is_cleared(record):
+        forget_failures(record)
 
 
-def forget_failures(node: NodeState) -> None:
-    """The node's record is clean."""
-    node.fast_failures.clear()
-    node.blamed = node.cleared = 0
+def forget_failures(record: FailureRecord) -> None:
+    """The record is clean."""
+    record.fast_failures.clear()
+    record.blamed = record.cleared = 0
 
 
 def lift_quarantine(node: NodeState) -> None:
     """The node takes jobs again."""
     node.quarantined = None
-    node.quarantined_until = 0.0
-    forget_failures(node)
+    node.quarantined_until = node.quarantine_ends_at = 0.0
+    for record in node.records:
+        forget_failures(record)
+
+
+def count_quarantine(node: NodeState) -> None:
+    """The node was put in quarantine for the jobs that speak against it."""
+    against = [record for record in node.records if record.blamed > record.cleared]
+    for record in against or node.records:
+        record.quarantines += 1
+
+
+def forget_quarantines(node: NodeState) -> None:
+    """The node's next quarantine is a first one."""
+    for record in node.records:
+        record.quarantines = 0
 
 
 def forget_batch(state: State, batch_id: BatchId) -> None:
     """The batch is deleted: no node has anything of it any more."""
     for node in state.nodes.values():
         node.builds.discard(batch_id)
-        for key in [key for key in node.fast_failures if key.batch == batch_id]:
-            del node.fast_failures[key]
+        for record in node.records:
+            for key in [key for key in record.fast_failures if key.batch == batch_id]:
+                del record.fast_failures[key]

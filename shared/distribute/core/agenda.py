@@ -27,7 +27,7 @@ from distribute.core.queues import Queues, Waiting
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.releases import Releases
 from distribute.core.state import IN_FLIGHT, BatchState, JobKey, NodeState, Shape, State, Status
-from distribute.core.trials import is_suspect, suspect_of
+from distribute.core.trials import asks_for_decision, suspect_of
 
 
 class Agenda:
@@ -249,11 +249,13 @@ class Agenda:
         if node is not None and not isinstance(event, ev.JobArchived):
             self._place_node(node)
         if isinstance(event, ev.Finished):
+            if node is not None and any(key in record.fast_failures for record in node.records):
+                self.liveness.suspected(node.name, self.now)
             self._note_suspect(event.node)
 
     def _note_suspect(self, name: str) -> None:
         node = self.state.nodes.get(name)
-        if node is not None and (is_suspect(node) or (node.quarantined and node.fast_failures)):
+        if node is not None and asks_for_decision(node):
             self.suspects.add(name)
         else:
             self.suspects.discard(name)

@@ -17,8 +17,18 @@ from distribute.core.ids import BatchId, NodeId
 from distribute.core.matching import is_quarantined, never
 from distribute.core.placing import place_jobs
 from distribute.core.recorded import Append, Guard, time_of
-from distribute.core.state import Attempt, BatchEnd, BatchState, JobKey, NodeState, Shape, Status
+from distribute.core.state import (
+    Attempt,
+    BatchEnd,
+    BatchState,
+    FailureRecord,
+    JobKey,
+    NodeState,
+    Shape,
+    Status,
+)
 from distribute.core.trials import (
+    TRIAL_S,
     is_excusable,
     is_on_trial,
     is_proven_broken,
@@ -73,21 +83,29 @@ def _try_suspects(decisions: Decisions) -> None:
     for name in sorted(agenda.suspects):
         node = agenda.state.nodes[name]
         elsewhere = _Elsewhere(agenda, node)
-        _try_suspect(decisions, node, elsewhere)
-        if is_on_trial(agenda.state, node, agenda.pending, agenda.now, elsewhere):
-            agenda.held_back[name] = frozenset(key.batch for key in node.fast_failures)
+        held_back: set[BatchId] = set()
+        for record in node.records:
+            _try_suspect(decisions, node, record, elsewhere)
+            if agenda.now < agenda.liveness.suspected_at(name) + TRIAL_S and is_on_trial(
+                agenda.state, node, record, agenda.pending, elsewhere
+            ):
+                held_back.update(key.batch for key in record.fast_failures)
+        if held_back:
+            agenda.held_back[name] = frozenset(held_back)
 
 
-def _try_suspect(decisions: Decisions, node: NodeState, elsewhere: Callable[[JobKey], bool]) -> None:
+def _try_suspect(
+    decisions: Decisions, node: NodeState, record: FailureRecord, elsewhere: Callable[[JobKey], bool]
+) -> None:
     agenda = decisions.agenda
     if is_quarantined(node, agenda.now):
-        _excuse(decisions, [key for key in node.fast_failures if is_excusable(agenda.state, node, key)])
-    elif NodeId(node.name) in agenda.pending or not any(map(elsewhere, node.fast_failures)):
+        _excuse(decisions, [key for key in record.fast_failures if is_excusable(agenda.state, node, key)])
+    elif NodeId(node.name) in agenda.pending or not any(map(elsewhere, record.fast_failures)):
         return
-    elif is_proven_broken(node):
-        _quarantine(decisions, node)
-    elif is_suspect(node):
-        chosen = list(probes(agenda.state, node, elsewhere))
+    elif is_proven_broken(node, record):
+        _quarantine(decisions, node, record)
+    elif is_suspect(node, record):
+        chosen = list(probes(agenda.state, node, record, elsewhere))
         _excuse(decisions, [key for key in chosen if is_excusable(agenda.state, node, key)])
 
 
@@ -116,14 +134,14 @@ class _Elsewhere:
         return found
 
 
-def _quarantine(decisions: Decisions, node: NodeState) -> None:
-    jobs = "1 job" if node.blamed == 1 else f"{node.blamed} jobs"
-    until = time_of(decisions.agenda.now + quarantine_s(node))
+def _quarantine(decisions: Decisions, node: NodeState, record: FailureRecord) -> None:
+    kind = "GPU jobs" if record is node.gpu_record else "jobs"
+    until = time_of(decisions.agenda.now + quarantine_s(record))
     decisions.add(
         ev.Quarantined(
             **decisions.stamp(),
             node=node.name,
-            reason=f"{jobs} that failed here within seconds succeeded elsewhere",
+            reason=f"{record.blamed} {kind} that failed here within seconds succeeded elsewhere",
             until=until,
         ),
         Guard(node.last_seq),
@@ -230,7 +248,8 @@ def _is_in_doubt(agenda: Agenda, batch: BatchState) -> bool:
     return any(
         key.batch == batch.id
         for name in agenda.pending.quarantines
-        for key in agenda.state.nodes[name].fast_failures
+        for record in agenda.state.nodes[name].records
+        for key in record.fast_failures
     )
 
 

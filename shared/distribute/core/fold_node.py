@@ -66,12 +66,13 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
             node.drained_until = None if event.until is None else event.until.timestamp()
         case "undrained":
             node.draining = node.drained_until = None
-            node.quarantines = 0
             accounts.lift_quarantine(node)
+            accounts.forget_quarantines(node)
         case "quarantined":
             node.quarantined = event.reason
             node.quarantined_until = event.until.timestamp()
-            node.quarantines += 1
+            node.quarantine_ends_at = state.time + max(0.0, (event.until - event.time).total_seconds())
+            accounts.count_quarantine(node)
         case _:
             assert_never(event)
     return None
@@ -104,9 +105,8 @@ def _join(state: State, event: ev.Joined) -> None:
     node.pauses = before.pauses
     node.draining, node.drained_until = before.draining, before.drained_until
     node.quarantined, node.quarantined_until = before.quarantined, before.quarantined_until
-    node.quarantines = before.quarantines
-    node.fast_failures, node.suspected_at = before.fast_failures, before.suspected_at
-    node.cleared, node.blamed = before.cleared, before.blamed
+    node.quarantine_ends_at = before.quarantine_ends_at
+    node.record, node.gpu_record = before.record, before.gpu_record
     if before.incarnation == event.incarnation:
         node.builds = before.builds  # the same runner, which was out of touch
 

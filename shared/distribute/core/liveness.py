@@ -67,6 +67,7 @@ class Liveness:
         self._ticked_at = now
         self._assigned_at: dict[JobKey, float] = {}
         self._absent_since: dict[JobKey, float] = {}
+        self._suspected_at: dict[str, float] = {}
 
     # --- nodes ---------------------------------------------------------------------------------------
 
@@ -77,6 +78,15 @@ class Liveness:
     def forget_node(self, node: str) -> None:
         """A person had the node forgotten."""
         self._heard.pop(node, None)
+        self._suspected_at.pop(node, None)
+
+    def suspected(self, node: str, now: float) -> None:
+        """A job failed fast at the node."""
+        self._suspected_at[node] = now
+
+    def suspected_at(self, node: str) -> float:
+        """When a job last failed fast at the node; or when this listener began, if that was before."""
+        return self._suspected_at.get(node, self._listening_since)
 
     def heard_at(self, node: str) -> float | None:
         """When the node gave its last sign of life; None: never, as far as this listener knows."""
@@ -86,6 +96,7 @@ class Liveness:
         """The listener heard nothing until now: silence before counts for nobody."""
         self._listening_since = now
         self._assigned_at = dict.fromkeys(self._assigned_at, now)
+        self._suspected_at = dict.fromkeys(self._suspected_at, now)
         self._absent_since.clear()
 
     def tick(self, now: float) -> bool:

@@ -31,7 +31,7 @@ def packable(state: State, over_before: float) -> list[BatchId]:
 
 def named_by_nodes(nodes: Iterable[NodeState]) -> set[BatchId]:
     """The batches of which these nodes' records of fast failures name jobs."""
-    return {key.batch for node in nodes for key in node.fast_failures}
+    return {key.batch for node in nodes for record in node.records for key in record.fast_failures}
 
 
 def pack(state: State, batch_id: BatchId, fixed: Record, changing: Record) -> None:

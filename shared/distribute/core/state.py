@@ -229,6 +229,20 @@ class JobKey(NamedTuple):
 
 
 @dataclass(slots=True)
+class FailureRecord:
+    """What became of the jobs of one kind at a node."""
+
+    fast_failures: dict[JobKey, None] = field(default_factory=dict)
+    """Jobs that failed fast here, one after another, since the last that did not; the oldest first."""
+    cleared: int = 0
+    """How many of them failed elsewhere, too: that was not this node's fault."""
+    blamed: int = 0
+    """How many of them succeeded elsewhere: that was."""
+    quarantines: int = 0
+    """How often they put it in quarantine since a job of the kind last succeeded on it."""
+
+
+@dataclass(slots=True)
 class NodeState:
     """A node, what it has, and what of it is free. Times are in seconds since 1970.
 
@@ -260,8 +274,8 @@ class NodeState:
     """None: until a person says otherwise."""
     quarantined: str | None = None
     quarantined_until: float = 0.0
-    quarantines: int = 0
-    """How often it was put in quarantine since a job last succeeded on it."""
+    quarantine_ends_at: float = 0.0
+    """The same by the log's clock."""
     used_cpus: int = 0
     used_memory_bytes: int = 0
     used_gpus: set[int] = field(default_factory=set)
@@ -270,14 +284,13 @@ class NodeState:
     """Of its attempts, those that it said it does not have any more: the scheduler is to release them."""
     builds: set[BatchId] = field(default_factory=set)
     """The batches that it has built, and can run without building them again."""
-    fast_failures: dict[JobKey, None] = field(default_factory=dict)
-    """Jobs that failed fast here, one after another, since the last that did not; the oldest first."""
-    suspected_at: float = 0.0
-    """When the last of them failed."""
-    cleared: int = 0
-    """How many of them failed elsewhere, too: that was not this node's fault."""
-    blamed: int = 0
-    """How many of them succeeded elsewhere: that was."""
+    record: FailureRecord = field(default_factory=FailureRecord)
+    gpu_record: FailureRecord = field(default_factory=FailureRecord)
+    """With GPU work. Apart, for a node whose GPU is broken may run all other work well."""
+
+    @property
+    def records(self) -> tuple[FailureRecord, FailureRecord]:
+        return self.record, self.gpu_record
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ A node on which several jobs in a row failed fast is *suspect*. A few of them, t
 run again on other nodes; meanwhile the node takes no other jobs of their batches. Where probes succeed
 elsewhere, the node is to blame: it goes into quarantine, and its other failures are excused. Where they fail
 there as well, the jobs are to blame, and the node is cleared. Nothing but the outcome of the same jobs counts
-as proof.
+as proof. GPU work and other work have a record each: a job that needs no GPU proves nothing for a node's GPU.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from distribute.core.events import Finished
 from distribute.core.fold_job import why_given_up
 from distribute.core.matching import never, unavailable
 from distribute.core.pending import Pending
-from distribute.core.state import ENDED, BatchState, JobKey, NodeState, State, Status
+from distribute.core.state import ENDED, BatchState, FailureRecord, JobKey, NodeState, State, Status
 
 SUSPECT_AFTER = 5
 """This many fast failures, one after another, make a node suspect."""
@@ -33,27 +33,35 @@ LONGEST_QUARANTINE_S = 24 * 3600.0
 """The first quarantine's length, doubled each time, and the longest."""
 
 
-def is_suspect(node: NodeState) -> bool:
+def is_suspect(node: NodeState, record: FailureRecord) -> bool:
     """Did several jobs in a row fail fast here, and is it still open whose fault that is?
 
     What a quarantine was for is settled: behind its end, only new failures make the node suspect again.
     """
-    return node.quarantined is None and len(node.fast_failures) + node.blamed >= SUSPECT_AFTER
+    return node.quarantined is None and len(record.fast_failures) + record.blamed >= SUSPECT_AFTER
 
 
-def is_cleared(node: NodeState) -> bool:
+def asks_for_decision(node: NodeState) -> bool:
+    """Is the node suspect, or are there failures to be excused since it is in quarantine?"""
+    return any(
+        is_suspect(node, record) or (node.quarantined is not None and bool(record.fast_failures))
+        for record in node.records
+    )
+
+
+def is_cleared(record: FailureRecord) -> bool:
     """Did enough of the failed jobs fail elsewhere, too?"""
-    return node.cleared >= PROBES and node.cleared > node.blamed
+    return record.cleared >= PROBES and record.cleared > record.blamed
 
 
-def is_proven_broken(node: NodeState) -> bool:
+def is_proven_broken(node: NodeState, record: FailureRecord) -> bool:
     """Did the same jobs succeed elsewhere?"""
-    return is_suspect(node) and node.blamed >= PROOFS and node.blamed > node.cleared
+    return is_suspect(node, record) and record.blamed >= PROOFS and record.blamed > record.cleared
 
 
-def quarantine_s(node: NodeState) -> float:
-    """How long the node's next quarantine lasts."""
-    return min(QUARANTINE_S * 2.0 ** min(node.quarantines, 30), LONGEST_QUARANTINE_S)
+def quarantine_s(record: FailureRecord) -> float:
+    """How long the next quarantine lasts for which the jobs of this record are the proof."""
+    return min(QUARANTINE_S * 2.0 ** min(record.quarantines, 30), LONGEST_QUARANTINE_S)
 
 
 def suspect_of(state: State, event: Finished) -> str | None:
@@ -85,7 +93,10 @@ def is_probe(batch: BatchState, row: int) -> bool:
 def avoids(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
     """Is the job a probe of this node that another node could run before long? Then this one does not."""
     suspect = state.nodes[name]
-    is_suspected = batch.suspects.get(row) == name and JobKey(batch.id, row) in suspect.fast_failures
+    key = JobKey(batch.id, row)
+    is_suspected = batch.suspects.get(row) == name and any(
+        key in each.fast_failures for each in suspect.records
+    )
     if not is_suspected or not is_probe(batch, row):
         return False
     shape = batch.group_of(row).shape
@@ -96,34 +107,36 @@ def avoids(state: State, batch: BatchState, row: int, name: str, now: float) -> 
     )
 
 
-def probes(state: State, node: NodeState, elsewhere: Callable[[JobKey], bool]) -> Iterator[JobKey]:
+def probes(
+    state: State, node: NodeState, record: FailureRecord, elsewhere: Callable[[JobKey], bool]
+) -> Iterator[JobKey]:
     """The jobs whose outcome elsewhere decides: those that run as probes, and those to be excused for it.
 
     `elsewhere` tells whether another node could run a job.
     """
     able = (
         key
-        for key in node.fast_failures
+        for key in record.fast_failures
         if _is_open(state, node, key) or (is_excusable(state, node, key) and elsewhere(key))
     )
-    return islice(able, max(1, PROBES - node.cleared - node.blamed))
+    return islice(able, max(1, PROBES - record.cleared - record.blamed))
 
 
 def is_on_trial(
-    state: State, node: NodeState, pending: Pending, now: float, elsewhere: Callable[[JobKey], bool]
+    state: State,
+    node: NodeState,
+    record: FailureRecord,
+    pending: Pending,
+    elsewhere: Callable[[JobKey], bool],
 ) -> bool:
-    """Are there probes of this node's failures, or about to be, and is it held back meanwhile?
+    """Are there probes of this node's failures, or about to be, that hold it back for `TRIAL_S` at most?
 
     A probe that no other node can run any more proves nothing, and holds nothing back.
     """
-    return (
-        is_suspect(node)
-        and now < node.suspected_at + TRIAL_S
-        and any(
-            (_is_open(state, node, key) and (key.row in state.batches[key.batch].active or elsewhere(key)))
-            or pending.excuses(state.batches[key.batch].job_id(key.row))
-            for key in node.fast_failures
-        )
+    return is_suspect(node, record) and any(
+        (_is_open(state, node, key) and (key.row in state.batches[key.batch].active or elsewhere(key)))
+        or pending.excuses(state.batches[key.batch].job_id(key.row))
+        for key in record.fast_failures
     )
 
 

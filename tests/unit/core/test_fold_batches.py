@@ -200,7 +200,7 @@ def test_a_deleted_batch_is_forgotten_and_its_name_free() -> None:
     make.happen(make.completed(state="killed"), make.deleted(), state=state)
     node = state.nodes["ws1"]
     assert state.batches == {}
-    assert (node.builds, node.fast_failures) == (set(), {})
+    assert (node.builds, node.record.fast_failures) == (set(), {})
     make.happen(make.submitted(make.batch(1)), state=state)
     batch = state.batches[SWEEP]
     assert (batch.seq, batch.last_seq, list(batch.job_seq), list(batch.attempts)) == (

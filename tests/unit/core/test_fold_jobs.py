@@ -179,7 +179,7 @@ def test_an_attempt_is_charged_for_what_its_node_counted_where_the_clock_jumped(
 
 def test_fast_failures_are_remembered_until_something_ran_long_or_well() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(3)))
-    fast = state.nodes["ws1"].fast_failures
+    fast = state.nodes["ws1"].record.fast_failures
     for job in ("job1", "job2"):
         make.happen(make.assigned(job), make.claimed(job), state=state)
         make.happen(make.finished(job, succeeded=False, wall_s=9.9), state=state)
@@ -199,7 +199,7 @@ def test_a_node_holds_a_hundred_fast_failures_and_forgets_the_oldest() -> None:
     ]
     for recorded in make.record(failing, after=state):
         apply(state, recorded)
-    fast = list(state.nodes["ws1"].fast_failures)
+    fast = list(state.nodes["ws1"].record.fast_failures)
     assert (len(fast), fast[0]) == (MAX_FAST_FAILURES, JobKey(SWEEP, 1))
 
 
@@ -260,11 +260,11 @@ def test_a_job_is_excused_once() -> None:
 def test_a_job_that_fails_elsewhere_as_well_clears_its_first_node_and_speaks_against_no_other() -> None:
     state = with_nodes()
     make.happen(*failed_fast(), make.excused(), state=state)
-    assert list(state.nodes["ws1"].fast_failures) == [JobKey(SWEEP, 0)]
+    assert list(state.nodes["ws1"].record.fast_failures) == [JobKey(SWEEP, 0)]
     make.happen(*failed_fast(2, "ws2"), state=state)
     first, second = state.nodes["ws1"], state.nodes["ws2"]
-    assert (first.cleared, first.blamed, list(first.fast_failures)) == (1, 0, [])
-    assert (second.cleared, second.blamed, list(second.fast_failures)) == (0, 0, [])
+    assert (first.record.cleared, first.record.blamed, list(first.record.fast_failures)) == (1, 0, [])
+    assert (second.record.cleared, second.record.blamed, list(second.record.fast_failures)) == (0, 0, [])
 
 
 def test_a_job_that_succeeds_elsewhere_is_proof_against_the_node_where_it_failed() -> None:
@@ -273,7 +273,7 @@ def test_a_job_that_succeeds_elsewhere_is_proof_against_the_node_where_it_failed
         *failed_fast(), make.excused(), *started(2, "ws2"), make.finished(node="ws2", attempt=2), state=state
     )
     first = state.nodes["ws1"]
-    assert (first.cleared, first.blamed, list(first.fast_failures)) == (0, 1, [])
+    assert (first.record.cleared, first.record.blamed, list(first.record.fast_failures)) == (0, 1, [])
 
 
 def test_a_quarantine_falls_when_more_of_its_jobs_fail_elsewhere_than_succeed() -> None:
@@ -288,7 +288,7 @@ def test_a_person_lifts_a_quarantine_at_once() -> None:
     state = with_nodes()
     make.happen(*failed_fast(), make.quarantined(), make.undrained(), state=state)
     node = state.nodes["ws1"]
-    assert (node.quarantined, node.quarantines, list(node.fast_failures)) == (None, 0, [])
+    assert (node.quarantined, node.record.quarantines, list(node.record.fast_failures)) == (None, 0, [])
 
 
 def test_a_job_that_left_nothing_waits_for_no_archive() -> None:

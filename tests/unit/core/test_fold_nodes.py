@@ -48,7 +48,7 @@ def test_what_people_said_of_a_node_outlives_its_runner() -> None:
 def test_a_broken_node_is_no_better_for_a_restart() -> None:
     state = make.happen(make.joined(), make.submitted(), make.assigned(), make.claimed())
     make.happen(make.finished(succeeded=False, wall_s=1.0), make.joined(), state=state)
-    assert list(state.nodes["ws1"].fast_failures) == [JobKey(SWEEP, 0)]
+    assert list(state.nodes["ws1"].record.fast_failures) == [JobKey(SWEEP, 0)]
 
 
 def test_a_pause_carries_its_end_and_ends() -> None:

@@ -2,41 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from core_kit import Lab, of, told
 from distribute.core import events as ev
-from distribute.core.events import Event
-from distribute.core.specs import BatchSpec
 from distribute.core.state import Status
-from distribute.core.trials import (
-    LONGEST_QUARANTINE_S,
-    QUARANTINE_S,
-    SUSPECT_AFTER,
-    TRIAL_S,
-    quarantine_s,
-)
+from distribute.core.trials import LONGEST_QUARANTINE_S, QUARANTINE_S, quarantine_s
 from distribute.testing import builders as make
-
-
-def failing(*specs: BatchSpec, jobs: int = SUSPECT_AFTER) -> Lab:
-    """So many jobs, of the batches in turn, failed fast, one after another, at the only node."""
-    lab = Lab(make.joined("broken"), *(make.submitted(spec) for spec in specs))
-    for number in range(jobs):
-        spec = specs[number % len(specs)]
-        job = of(spec.batch, f"job{number // len(specs) + 1}")
-        lab.happen(make.assigned(job, "broken"))
-        lab.fail_fast(job, "broken")
-    return lab
-
-
-def on_trial(*specs: BatchSpec, jobs: int = SUSPECT_AFTER) -> Lab:
-    """The same, and another node has come: the first few of the jobs run again there."""
-    lab = failing(*(specs or (make.batch(5),)), jobs=jobs)
-    lab.happen(make.joined("other"))
-    lab.happen(*lab.decide())
-    lab.happen(*lab.decide())
-    return lab
+from trials_kit import failing, on_trial, run_all, said
 
 
 def in_quarantine() -> Lab:
@@ -135,24 +106,6 @@ def bad_sweeps() -> Lab:
         lab.happen(make.submitted(make.batch(20, batch=name), user=name))
         run_all(lab)
     return lab
-
-
-def run_all(lab: Lab, broken: frozenset[str] = frozenset({"big", "small"})) -> None:
-    """Everything that can run does, at once: it fails fast on broken nodes, and succeeds on the others."""
-    for _ in range(100):
-        made = lab.decide()
-        if not made:
-            return
-        lab.happen(*made)
-        for event in made:
-            if isinstance(event, ev.Assigned):
-                at = (event.scope, event.node, event.attempt)
-                (lab.fail_fast if event.node in broken else lab.succeed)(*at)
-    raise AssertionError("a hundred decisions were not enough")
-
-
-def said(lab: Lab, kind: type[ev.Event]) -> list[ev.Event]:
-    return [recorded.event for recorded in lab.log if isinstance(recorded.event, kind)]
 
 
 def test_sweeps_that_fail_everywhere_put_no_good_node_in_quarantine() -> None:
@@ -266,17 +219,17 @@ def test_a_node_that_is_still_broken_is_put_away_for_twice_as_long_each_time() -
 
 def test_a_success_makes_the_next_quarantine_a_first_one() -> None:
     lab = in_quarantine()
-    assert quarantine_s(lab.state.nodes["broken"]) == 2 * QUARANTINE_S
+    assert quarantine_s(lab.state.nodes["broken"].record) == 2 * QUARANTINE_S
     lab.wait(QUARANTINE_S)
     lab.happen(make.submitted(make.batch(1, batch="more")), make.assigned(of("more"), "broken"))
     lab.succeed(of("more"), "broken")
-    assert quarantine_s(lab.state.nodes["broken"]) == QUARANTINE_S
+    assert quarantine_s(lab.state.nodes["broken"].record) == QUARANTINE_S
 
 
 def test_no_quarantine_is_longer_than_a_day() -> None:
     node = in_quarantine().state.nodes["broken"]
-    node.quarantines = 10_000
-    assert quarantine_s(node) == LONGEST_QUARANTINE_S
+    node.record.quarantines = 10_000
+    assert quarantine_s(node.record) == LONGEST_QUARANTINE_S
 
 
 def test_a_restart_of_the_node_lifts_nothing() -> None:
@@ -293,98 +246,3 @@ def test_jobs_that_fail_elsewhere_after_all_lift_the_quarantine() -> None:
         assert lab.state.nodes["broken"].quarantined is not None
         lab.fail_fast(job, "other", attempt=2)
     assert lab.state.nodes["broken"].quarantined is None
-
-
-# --- the trial -------------------------------------------------------------------------------------
-
-
-def test_a_node_on_trial_takes_jobs_of_other_batches_and_none_of_those_that_failed() -> None:
-    lab = failing(make.batch(9))
-    lab.happen(make.joined("other", cpus=1))
-    assert lab.assign() == {"job6": "other"}, "in the decision that excuses the probes, too"
-    lab.succeed("job6", "other")
-    assert lab.assign() == {"job1": "other"}
-    assert lab.decide() == [], "job7 to job9 wait"
-    lab.happen(make.submitted(make.batch(4, batch="more")))
-    assert set(lab.assign().values()) == {"broken"}
-
-
-def test_a_trial_ends_by_itself_where_nobody_has_room_for_the_probes() -> None:
-    lab = failing(make.batch(9))
-    lab.happen(make.submitted(make.batch(1, batch="long", resources=None)))
-    lab.happen(make.joined("other"), make.assigned(of("long"), "other", cpus=4))
-    lab.run(of("long"), "other")
-    lab.happen(*lab.decide())
-    assert lab.decide() == []
-    lab.wait(TRIAL_S)
-    assert lab.assign() == {f"job{number}": "broken" for number in (6, 7, 8, 9)}
-
-
-def test_a_probe_never_goes_back_to_its_suspect_while_another_node_could_run_it() -> None:
-    """However long that is busy."""
-    lab = failing(make.batch(5))
-    lab.happen(make.submitted(make.batch(1, batch="long", resources=None)))
-    lab.happen(make.joined("other"), make.assigned(of("long"), "other", cpus=4))
-    lab.run(of("long"), "other")
-    lab.happen(*lab.decide())
-    lab.wait(2 * TRIAL_S)
-    assert lab.decide() == []
-    lab.happen(make.finished(of("long"), "other"))
-    assert set(lab.assign().values()) == {"other"}
-
-
-def test_a_person_who_clears_the_node_lets_it_run_the_probes() -> None:
-    lab = failing(make.batch(5))
-    lab.happen(make.joined("other", cpus=1))
-    lab.happen(*lab.decide())
-    assert lab.assign() == {"job1": "other"}
-    lab.happen(make.undrained("broken"))
-    assert lab.assign() == {"job2": "broken", "job3": "broken"}
-
-
-@pytest.mark.parametrize(
-    "gone",
-    [
-        make.left("other"),
-        make.lost("other"),
-        make.drain_requested("other"),
-        make.paused("other"),
-        make.build_finished("other", succeeded=False),
-    ],
-    ids=["left", "lost", "drained", "paused", "can't build"],
-)
-def test_a_probe_goes_back_to_its_suspect_where_no_other_node_is_left(gone: Event) -> None:
-    """Or it would wait for ever."""
-    lab = failing(make.batch(5, build="make"))
-    lab.happen(make.joined("other"))
-    lab.happen(*lab.decide(), gone)
-    assert lab.assign() == {"job1": "broken", "job2": "broken", "job3": "broken"}
-
-
-def test_a_job_is_excused_once() -> None:
-    """So no job goes from node to node, fails on each, and never ends."""
-    lab = on_trial()
-    lab.happen(make.joined("third"))
-    for job in ("job1", "job2", "job3"):
-        lab.fail_fast(job, "other", attempt=2)
-    run_all(lab, frozenset({"broken", "other", "third"}))
-    assert lab.batch().end == "failed"
-    assert max(lab.batch().attempts) == 2
-
-
-def test_a_job_that_a_person_killed_is_not_excused() -> None:
-    lab = failing(make.batch(5))
-    lab.happen(make.kill_requested(), make.joined("other"))
-    assert told(lab.decide()) == [("completed", "sweep", "killed")]
-
-
-def test_a_failure_with_retries_left_is_excused_too_and_keeps_its_retries() -> None:
-    lab = Lab(make.joined("broken"), make.submitted(make.batch(5, retries=1)))
-    for number in range(1, 6):
-        lab.happen(make.assigned(f"job{number}", "broken"))
-        lab.run(f"job{number}", "broken")
-        lab.happen(make.finished(f"job{number}", "broken", succeeded=False, wall_s=0.5))
-    lab.happen(make.joined("other"))
-    lab.happen(*lab.decide())
-    assert [lab.status(f"job{number}") for number in (1, 2, 3)] == [Status.QUEUED] * 3
-    assert lab.batch().failures[0] == 0

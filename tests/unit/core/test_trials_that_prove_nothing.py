@@ -50,7 +50,7 @@ def test_a_node_that_results_elsewhere_clear_is_a_suspect_no_more() -> None:
     lab.happen(make.assigned("job3", "other", 2))
     lab.fail_fast("job3", "other", attempt=2)
     assert "broken" not in lab.agenda.suspects
-    assert not lab.state.nodes["broken"].fast_failures, "its record begins anew"
+    assert not lab.state.nodes["broken"].record.fast_failures, "its record begins anew"
 
 
 def test_a_probe_runs_on_a_node_where_it_failed_before_a_person_had_it_retried() -> None:
