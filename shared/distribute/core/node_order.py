@@ -5,11 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterator, KeysView
 
-from distribute.core.matching import NOTHING, Held, Lack, is_gpu_work, lack
+from distribute.core.matching import Held, is_gpu_work, lack
 from distribute.core.state import NodeState, Shape
 
-Standing = tuple[Lack, bool, int, str]
-"""What a node lacks for the shape, whether its GPUs would lie idle, the cpus it has free, and its name.
+Standing = tuple[int, int, int, bool, int, str]
+"""What a node lacks for the shape (GPUs, cpus, bytes of memory), whether its GPUs would lie idle, the cpus it
+has free, and its name.
 
 The least comes first: a node that lacks nothing, without GPUs where none are wanted, and the fullest, so
 that large gaps stay whole. Behind those that fit comes first the one that will fit soonest, as far as can be
@@ -22,6 +23,7 @@ class NodeOrder:
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
+        self._is_gpu_work = is_gpu_work(shape)
         self._standings: dict[str, Standing] = {}
         self._order: list[Standing] = []
 
@@ -43,15 +45,16 @@ class NodeOrder:
 
     def put(self, node: NodeState, held: Held) -> None:
         """Give a node its place: a new one, or another since it took or gave back something."""
+        name = node.name
+        idle_gpus = bool(node.gpus) and not self._is_gpu_work
         free_cpus = node.cpus - node.used_cpus - held.cpus
-        idle_gpus = not is_gpu_work(self.shape) and bool(node.gpus)
-        standing = (lack(node, self.shape, held), idle_gpus, free_cpus, node.name)
-        before = self._standings.get(node.name)
+        standing = (*lack(node, self.shape, held), idle_gpus, free_cpus, name)
+        before = self._standings.get(name)
         if standing == before:
             return
         if before is not None:
             del self._order[bisect_left(self._order, before)]
-        self._standings[node.name] = standing
+        self._standings[name] = standing
         insort(self._order, standing)
 
     def remove(self, name: str) -> None:
@@ -62,8 +65,8 @@ class NodeOrder:
 
     def fitting(self) -> Iterator[str]:
         """The nodes that fit now, the best first."""
-        for missing, _, _, name in self._order:
-            if missing != NOTHING:
+        for gpus, cpus, memory_bytes, _, _, name in self._order:
+            if gpus or cpus or memory_bytes:
                 return
             yield name
 

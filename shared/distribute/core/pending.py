@@ -52,10 +52,13 @@ class Pending:
     def settle(self, event: ev.Event) -> list[ev.Event]:
         """An event came from the log. Returns what is under way no more: the event itself, where it was
         ours; or all that was under way about the same, since their guards do not hold any more."""
-        expected = self.of_scope.get(event.scope) if self.of_scope else None
+        if not self.of_scope:
+            return []
+        scope = event.scope
+        expected = self.of_scope.get(scope)
         if expected is None:
             return []
-        return self._take(event.scope, 1 if expected[0].id == event.id else len(expected))
+        return self._take(scope, 1 if expected[0].id == event.id else len(expected))
 
     def drop(self, scope: Scope) -> list[ev.Event]:
         """Nothing about this is under way any more."""

@@ -331,7 +331,7 @@ class State:
         return self.batches.get(batch_id) or self.packed.get(batch_id)
 
     def batch_of(self, event: BatchEvent | JobEvent | BuildEvent) -> BatchState | None:
-        """The batch that an event is about, unless it is packed. A plain tuple finds it, at a fifth of the price
-        of a `BatchId`."""
+        """The batch that an event is about, unless it is packed. A plain tuple finds it, and costs a fifth of
+        a `BatchId`."""
         key: Any = (event.namespace, event.batch)
         return self.batches.get(key)

@@ -66,7 +66,7 @@ def quarantine_s(record: FailureRecord) -> float:
 
 def suspect_of(state: State, event: Finished) -> str | None:
     """The node where the job that ended now had failed fast before."""
-    batch = state.batches.get(event.batch_id)
+    batch = state.batch_of(event)
     row = batch.rows.get(event.job) if batch is not None else None
     return batch.suspects.get(row) if batch is not None and row is not None else None
 
