@@ -78,9 +78,11 @@ def _forget_idle_users(state: State) -> None:
     """
     known = len(state.usage)
     if known & (known - 1) == 0:  # a power of two
-        idle = [user for user, usage in state.usage.items() if _counts_for_nothing(usage, state.time)]
-        for user in idle:
-            del state.usage[user]
+        left = {
+            user: usage for user, usage in state.usage.items() if not _counts_for_nothing(usage, state.time)
+        }
+        if len(left) < known:
+            state.usage = left  # another object: `shares` sees that by it
 
 
 def _counts_for_nothing(usage: Usage, now: float) -> bool:

@@ -26,6 +26,7 @@ from distribute.core.pending import Pending
 from distribute.core.queues import Queues, Waiting
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.releases import Releases
+from distribute.core.shares import Shares
 from distribute.core.state import ASSIGNED, IN_FLIGHT, QUEUED, BatchState, JobKey, NodeState, Shape, State
 from distribute.core.trials import asks_for_decision, suspect_of
 
@@ -38,6 +39,8 @@ class Agenda:
         self.now = now
         self.liveness = liveness if liveness is not None else Liveness(Lease(), now)
         self.pending = Pending()
+        self.shares = Shares(state, self.pending)
+        """What each person has of the lab."""
         self.due = DueTimes()
         self.silent: set[str] = set()
         self.overdue: Overdue = {}
@@ -151,13 +154,15 @@ class Agenda:
 
     def plan(self, event: ev.Event) -> None:
         """Count an event that is being appended as done, until it comes back or is dropped."""
-        if not isinstance(event, ev.Assigned):
+        if type(event) is not ev.Assigned:
             self.pending.add(event)
             return
         batch = self.state.batches[event.batch_id]
         self.pending.add(event, batch.user)
-        waiting = self.waiting_of(batch, batch.rows[event.job])
-        waiting.taken.add(batch.rows[event.job])
+        self.shares.changed(batch.user)
+        row = batch.rows[event.job]
+        waiting = self.waiting_of(batch, row)
+        waiting.taken.add(row)
         self._keep(waiting)
         node = self.state.nodes.get(event.node)
         if node is not None:  # it may have been forgotten meanwhile
@@ -193,13 +198,14 @@ class Agenda:
 
     def _let_go(self, event: ev.Event) -> None:
         """An event of ours is under way no more."""
-        if not isinstance(event, ev.Assigned):
+        if type(event) is not ev.Assigned:
             return
         node = self.state.nodes.get(event.node)
         if node is not None:
             self._place_node(node)
         groups = self.waiting.get(event.batch_id)
         if groups is not None:
+            self.shares.changed(groups[0].batch.user)
             row = groups[0].batch.rows[event.job]
             waiting = self.waiting_of(groups[0].batch, row)
             waiting.taken.discard(row)
@@ -238,6 +244,7 @@ class Agenda:
             self._touch_job(batch, key, event)
 
     def _touch_job(self, batch: BatchState, key: JobKey, event: ev.JobEvent) -> None:
+        self.shares.changed(batch.user)
         row = key.row
         waiting = self.waiting_of(batch, row)
         status = batch.status[row]
@@ -375,6 +382,7 @@ class Agenda:
         for scope in self.pending.of_batch(batch_id):
             for event in self.pending.drop(scope):
                 self._let_go(event)
+        self.shares.clear()
         for waiting in self.waiting.pop(batch_id, ()):
             self.queues.remove(waiting)
             self._index_shape(waiting.group.shape)

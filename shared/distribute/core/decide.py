@@ -245,9 +245,10 @@ def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | 
 
 def _is_in_doubt(agenda: Agenda, batch: BatchState) -> bool:
     """Is a node about to be put in quarantine, so that failures of the batch there will not count?"""
-    return any(
+    quarantines = agenda.pending.quarantines
+    return bool(quarantines) and any(
         key.batch == batch.id
-        for name in agenda.pending.quarantines
+        for name in quarantines
         for record in agenda.state.nodes[name].records
         for key in record.fast_failures
     )

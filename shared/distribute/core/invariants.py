@@ -115,6 +115,10 @@ def check_agenda(agenda: Agenda) -> None:
         f"held: {agenda.pending.held} against {fresh.pending.held}"
     )
     assert fresh.pending.cores == agenda.pending.cores, "held cores"
+    agenda.shares.pass_time(agenda.shares.second)
+    for user, kept in agenda.shares.items():
+        found = agenda.shares.computed(user)
+        assert kept == found, f"{user}: the share that is kept is {kept}, and was to be {found}"
     assert fresh.pending.jobs == agenda.pending.jobs, "pending jobs"
     assert fresh.pending.quarantines == agenda.pending.quarantines, "pending quarantines"
     assert fresh.silent == agenda.silent, f"silent: {agenda.silent} against {fresh.silent}"

@@ -39,15 +39,19 @@ class Pending:
     def add(self, event: ev.Event, user: str = "") -> None:
         """An event is under way. `user`: whose job an assignment is for."""
         self.of_scope.setdefault(event.scope, []).append(event)
-        if isinstance(event, ev.Quarantined):
+        if type(event) is ev.Quarantined:
             self.quarantines.add(event.node)
-        if not isinstance(event, ev.JobEvent):
+        if event.about != "job":
             return
-        self.jobs[event.batch_id] = self.jobs.get(event.batch_id, 0) + 1
-        if isinstance(event, ev.Assigned):
+        batch_id = event.batch_id
+        self.jobs[batch_id] = self.jobs.get(batch_id, 0) + 1
+        if type(event) is ev.Assigned:
             self._users[event.id] = user
             self.cores[user] = self.cores.get(user, 0) + event.cpus
-            self.held.setdefault(event.node, Held()).add(event.cpus, event.memory_bytes, event.gpus)
+            held = self.held.get(event.node)
+            if held is None:
+                held = self.held[event.node] = Held()
+            held.add(event.cpus, event.memory_bytes, event.gpus)
 
     def settle(self, event: ev.Event) -> list[ev.Event]:
         """An event came from the log. Returns what is under way no more: the event itself, where it was
@@ -94,14 +98,15 @@ class Pending:
         return taken
 
     def _let_go(self, event: ev.Event) -> None:
-        if isinstance(event, ev.Quarantined):
+        if type(event) is ev.Quarantined:
             self.quarantines.discard(event.node)
-        if not isinstance(event, ev.JobEvent):
+        if event.about != "job":
             return
-        self.jobs[event.batch_id] -= 1
-        if not self.jobs[event.batch_id]:
-            del self.jobs[event.batch_id]
-        if not isinstance(event, ev.Assigned):
+        batch_id = event.batch_id
+        self.jobs[batch_id] -= 1
+        if not self.jobs[batch_id]:
+            del self.jobs[batch_id]
+        if type(event) is not ev.Assigned:
             return
         user = self._users.pop(event.id)
         self.cores[user] -= event.cpus

@@ -23,7 +23,6 @@ from distribute.core.queues import Lane, Queue
 from distribute.core.recorded import Guard
 from distribute.core.state import BatchState, Shape
 from distribute.core.trials import avoids, is_probe
-from distribute.core.usage import share
 
 
 class Choice(NamedTuple):
@@ -67,17 +66,14 @@ class _Round:
     def run(self) -> bool:
         """Place what can be placed. False where another round is needed."""
         agenda = self._agenda
-        used, pending, now = agenda.state.usage, agenda.pending.cores, agenda.now
-
-        def rank(queue: Queue) -> tuple[int, int, Queue]:
-            user = queue.user
-            return share(used.get(user), pending.get(user, 0), now), queue.first, queue
-
+        shares = agenda.shares
+        shares.pass_time(agenda.now)
         for self._priority in sorted(agenda.queues.by_priority, reverse=True):
             self._reserve_for_what_is_overdue()
             if not self._has_room():
                 continue
-            ranking = [rank(queue) for queue in agenda.queues.by_priority[self._priority].values()]
+            people = agenda.queues.by_priority[self._priority]
+            ranking = [(shares[user], queue.first, queue) for user, queue in people.items()]
             heapq.heapify(ranking)
             while ranking and self._has_room() and not self._decisions.is_full:
                 _, _, queue = heapq.heappop(ranking)
@@ -88,7 +84,8 @@ class _Round:
                 if was_reserved or queue is self._reserved_by or is_gpu_work(placed):
                     return False
                 if queue.lanes:
-                    heapq.heappush(ranking, rank(queue))  # its person has more of the lab now
+                    # Its person has more of the lab now.
+                    heapq.heappush(ranking, (shares[queue.user], queue.first, queue))
         return True
 
     def _has_room(self) -> bool:
@@ -132,12 +129,13 @@ class _Round:
 
     def _usable(self, shape: Shape) -> Iterator[str]:
         """The nodes that fit the shape and may be used for it, the best first."""
+        nodes, quarantines = self._agenda.state.nodes, self._agenda.pending.quarantines
         for name in self._agenda.nodes_for[shape].fitting():
-            if name in self._agenda.pending.quarantines:
+            if name in quarantines:
                 continue
             if name in self.reserved and not self._fits_beside_reservation(shape, name):
                 continue
-            if self._fits_beside_gpu_work(shape, name):
+            if not has_gpu(nodes[name]) or self._fits_beside_gpu_work(shape, name):
                 yield name
 
     def _fits_beside_reservation(self, shape: Shape, name: str) -> bool:
@@ -146,10 +144,9 @@ class _Round:
         return kept_for == shape or takes_nothing_of(node, shape, kept_for, held)
 
     def _fits_beside_gpu_work(self, shape: Shape, name: str) -> bool:
-        node = self._agenda.state.nodes[name]
-        if not has_gpu(node) or name in self._overdue_on:
+        if name in self._overdue_on:
             return True
-        return fits_beside_gpu_work(self._agenda, node, shape, self._priority)
+        return fits_beside_gpu_work(self._agenda, self._agenda.state.nodes[name], shape, self._priority)
 
     def _reserve(self, shape: Shape, lane: Lane, *, is_overdue: bool = False) -> str | None:
         """Keep the node that will fit the shape soonest, of those on which something of the lane can run.
@@ -243,7 +240,10 @@ class _Round:
         decisions.add(
             ev.Assigned(
                 **decisions.stamp(),
-                **batch.attempt_id(row)._replace(attempt=batch.attempts[row] + 1)._asdict(),
+                namespace=batch.id.namespace,
+                batch=batch.id.batch,
+                job=batch.names[row],
+                attempt=batch.attempts[row] + 1,
                 node=name,
                 cpus=cpus,
                 memory_bytes=memory_bytes,

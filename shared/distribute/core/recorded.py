@@ -9,6 +9,8 @@ from distribute.core.event_base import EARLIEST, LATEST
 from distribute.core.events import BatchArchived, Completed, Deleted, Event
 from distribute.core.ids import Scope, Under
 
+_EARLIEST_S, _LATEST_S = EARLIEST.timestamp(), LATEST.timestamp()
+
 
 class Guard(NamedTuple):
     """The condition of an append: the last event of what it guards is at `last_seq` (0: there is none).
@@ -55,7 +57,7 @@ def time_of(now: float) -> datetime:
 
     A clock that is out of bounds, as after a flat battery, stops nobody: its nearest bound is taken instead.
     """
-    return datetime.fromtimestamp(min(max(now, EARLIEST.timestamp()), LATEST.timestamp()), UTC)
+    return datetime.fromtimestamp(min(max(now, _EARLIEST_S), _LATEST_S), UTC)
 
 
 def guard_scope(event: Event) -> Scope | Under:

@@ -29,7 +29,9 @@ class Releases:
 
     def add(self, key: JobKey) -> None:
         """Look at this attempt."""
-        rows = self._rows.setdefault(key.batch, _Rows())
+        rows = self._rows.get(key.batch)
+        if rows is None:
+            rows = self._rows[key.batch] = _Rows()
         if key.row not in rows.members:
             rows.members.add(key.row)
             heapq.heappush(rows.heap, key.row)

@@ -8,7 +8,6 @@ seconds.
 from __future__ import annotations
 
 from decimal import Context, Decimal
-from functools import lru_cache
 
 from distribute.core.state import Usage
 
@@ -46,10 +45,6 @@ def decayed(amount: int, elapsed_s: int) -> int:
     return amount
 
 
-_past_use = lru_cache(maxsize=4096)(decayed)
-"""Every decision of a second asks for the same: what each person's past use is by now."""
-
-
 def charge(usage: Usage, cores: int, held_s: float, now: float) -> None:
     """Add cores held for so many seconds, as of `now` (seconds since 1970)."""
     elapsed_s = int(now) - usage.as_of_s
@@ -64,5 +59,5 @@ def share(usage: Usage | None, cores_pending: int, now: float) -> int:
     """
     if usage is None:
         return cores_pending * ONE_CORE
-    past = _past_use(usage.core_ms, int(now) - usage.as_of_s)
+    past = decayed(usage.core_ms, int(now) - usage.as_of_s)
     return (cores_pending + usage.cores) * ONE_CORE + past

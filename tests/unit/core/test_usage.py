@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from core_kit import Lab
+from distribute.core.agenda import Agenda
 from distribute.core.ids import JobId
+from distribute.core.invariants import check_agenda
 from distribute.core.specs import Resources
 from distribute.core.state import State, Usage
 from distribute.core.usage import ONE_CORE, charge, decayed, share
@@ -116,3 +118,17 @@ def test_invented_users_do_not_pile_up() -> None:
     state = make.happen(make.joined("ws1"))
     used_by(state, *(f"user{number}" for number in range(100)), apart_s=30 * DAY_S)
     assert len(state.usage) <= 4
+
+
+def test_a_share_that_is_kept_is_given_up_when_it_changes() -> None:
+    agenda = Agenda(make.happen(make.joined(), make.submitted(), make.assigned()))
+    now = agenda.state.time
+    agenda.shares.pass_time(now)
+    assert agenda.shares["jane"] == ONE_CORE
+    for recorded in make.record([make.released()], after=agenda.state):
+        agenda.fold(recorded)
+    past = agenda.shares["jane"]
+    assert 0 < past < ONE_CORE
+    agenda.shares.pass_time(now + 3 * DAY_S)
+    assert 0 < agenda.shares["jane"] < past
+    check_agenda(agenda)
