@@ -11,7 +11,7 @@ from distribute.core.ids import BatchId
 from distribute.core.packed import Record
 from distribute.core.state import BatchState, State
 from distribute.slices import in_slices
-from distribute.snapshot import dump_core, join_records
+from distribute.snapshot import copy_core, core_pieces, join_records
 
 
 class _Written(NamedTuple):
@@ -39,7 +39,7 @@ class SnapshotWriter:
 
     async def write(self, state: State) -> bytes:
         """The snapshot of the state as it is when this begins: the bytes that `dump` gives. One at a time."""
-        core = dump_core(state)
+        core = copy_core(state)
         ids, packed = sorted((*state.batches, *state.packed)), state.packed.copy()
         for batch_id in self._written.keys() - state.batches.keys():
             del self._written[batch_id]
@@ -51,7 +51,7 @@ class SnapshotWriter:
                 await self.before_change([next(iter(self._unwritten))])
         finally:
             self._unwritten = {}
-        records = [core]
+        records = [await asyncio.to_thread(seal, await in_slices(core_pieces(core)))]
         for batch_id in ids:
             written = packed.get(batch_id) or self._written[batch_id]
             records += (written.fixed, written.changing)
