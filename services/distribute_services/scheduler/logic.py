@@ -72,8 +72,13 @@ class Scheduler:
         """Time passed. Called every second or so."""
         self.agenda.tick(now)
 
+    @property
+    def has_more(self) -> bool:
+        """Was not everything looked at that may have to be released?"""
+        return self.caught_up and bool(self.agenda.to_release)
+
     def decide(self, now: float) -> list[Append]:
-        """What to append now. If that is `MOST_AT_ONCE` or more, decide again soon."""
+        """What to append now. If that is `MOST_AT_ONCE` or more, or if it `has_more`, decide again soon."""
         return decide(self.agenda, now, self._new_id, most=MOST_AT_ONCE) if self.caught_up else []
 
     def refused(self, append: Append, beaten_by: int) -> None:

@@ -166,7 +166,7 @@ class SchedulerService:
                     before.add_done_callback(partial(self._append_behind, append))
                 else:
                     before = self._append(append)
-            if len(made) < MOST_AT_ONCE:
+            if len(made) < MOST_AT_ONCE and not self._scheduler.has_more:
                 return
             await asyncio.sleep(0)
 

@@ -18,7 +18,7 @@ from distribute.core.giving_up import is_forsaken
 from distribute.core.ids import BatchId, Scope, Under
 from distribute.core.liveness import Lease, Liveness, claimed_by
 from distribute.core.matching import Obstacle, ends, never, unavailable
-from distribute.core.node_order import NodeOrder
+from distribute.core.node_order import NodeOrder, index_shape
 from distribute.core.overdue import Overdue, find_overdue
 from distribute.core.packed import Record
 from distribute.core.packing import pack
@@ -43,6 +43,8 @@ class Agenda:
         """What each person has of the lab."""
         self.due = DueTimes()
         self.silent: set[str] = set()
+        self._away: set[str] = set()
+        """Nodes that are silent or lost: their attempts may be given to others."""
         self.overdue: Overdue = {}
         self.reserved: dict[str, Shape] = {}
         """The nodes that the last decision kept, each for a job of a shape that it could not place."""
@@ -294,10 +296,8 @@ class Agenda:
         self.to_check.add(batch_id)
         if batch.active:
             self.to_release.add_all(batch_id, batch.active)
-            nodes = self.state.nodes.values()
-            away = {node.name for node in nodes if node.presence == "lost" or node.name in self.silent}
-            for row, attempt in batch.active.items() if away else ():
-                if attempt.node in away:
+            for row, attempt in batch.active.items() if self._away else ():
+                if attempt.node in self._away:
                     self._judge(JobKey(batch_id, row), batch, self.waiting_of(batch, row))
 
     def _touch_all_nodes(self) -> None:
@@ -309,8 +309,8 @@ class Agenda:
         if node is None:
             for order in self.nodes_for.values():
                 order.remove(name)
-            self.silent.discard(name)
-            self.suspects.discard(name)
+            for names in (self.silent, self.suspects, self._away):
+                names.discard(name)
             return
         is_free = self.obstacle_of(node) is None
         for shape, order in self.nodes_for.items():
@@ -318,10 +318,15 @@ class Agenda:
                 order.put(node, self.pending.held_of(name))
             else:
                 order.remove(name)
-        for key in node.attempts:
-            self._look_at(key, self.state.batches[key.batch])
         self._note_suspect(name)
         self._note_silence(node)
+        was_away, is_away = name in self._away, node.presence == "lost" or name in self.silent
+        (self._away.add if is_away else self._away.discard)(name)
+        concerns_all = was_away or is_away or node.presence == "left" or bool(node.dropped)
+        for key in node.attempts:
+            batch = self.state.batches[key.batch]
+            if concerns_all or batch.status[key.row] == ASSIGNED:
+                self._look_at(key, batch)
 
     def _note_silence(self, node: NodeState) -> None:
         """Index whether the node is silent, and when that, or what was said of it, ends by itself."""
@@ -385,7 +390,7 @@ class Agenda:
         self.shares.clear()
         for waiting in self.waiting.pop(batch_id, ()):
             self.queues.remove(waiting)
-            self._index_shape(waiting.group.shape)
+            index_shape(self, waiting.group.shape)
         self.to_release.forget(batch_id)
         self.liveness.forget(batch_id)
         for node in self.state.nodes.values():
@@ -394,17 +399,7 @@ class Agenda:
 
     def _keep(self, waiting: Waiting) -> None:
         if self.queues.keep(waiting):
-            self._index_shape(waiting.group.shape)
-
-    def _index_shape(self, shape: Shape) -> None:
-        """Have an order of nodes for the shape if it waits, and none if it does not."""
-        if shape not in self.queues.shapes:
-            self.nodes_for.pop(shape, None)
-        elif shape not in self.nodes_for:
-            order = self.nodes_for[shape] = NodeOrder(shape)
-            for node in self.state.nodes.values():
-                if self.obstacle_of(node) is None and never(node, shape) is None:
-                    order.put(node, self.pending.held_of(node.name))
+            index_shape(self, waiting.group.shape)
 
     def _place_node(self, node: NodeState) -> None:
         """A node took or gave back something."""

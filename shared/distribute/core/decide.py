@@ -8,6 +8,7 @@ restarted, of killed batches, where the build failed); batches seen to their end
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
@@ -37,6 +38,9 @@ from distribute.core.trials import (
     quarantine_s,
 )
 
+MOST_LOOKED_AT = 5000
+"""Attempts that one call with a limit looks at, whether they are to be released: 15 ms."""
+
 BUILD_FAILED = "the build failed on every node that could run it"
 
 
@@ -48,7 +52,7 @@ def decide(agenda: Agenda, now: float, new_id: Callable[[], str], *, most: int |
         now: seconds since 1970.
         new_id: makes the id of an event.
         most: no further job is taken back or given away once so many events are decided on. Then decide
-            again: there may be more to do.
+            again: there may be more to do. So there is while `agenda.to_release` holds something.
     """
     agenda.pass_time(now)
     decisions = Decisions(agenda, new_id, most)
@@ -170,7 +174,7 @@ def _release(decisions: Decisions) -> None:
     agenda = decisions.agenda
     if decisions.is_full:
         return
-    for key in agenda.to_release.take():
+    for key in islice(agenda.to_release.take(), MOST_LOOKED_AT if decisions.has_limit else None):
         batch = agenda.state.batches.get(key.batch)
         attempt = batch.active.get(key.row) if batch is not None else None
         if batch is None or attempt is None or batch.job_id(key.row) in agenda.pending:

@@ -32,6 +32,11 @@ class Decisions:
         self._time = time_of(agenda.now)
 
     @property
+    def has_limit(self) -> bool:
+        """Is this to be a short turn, with others to follow?"""
+        return self._most is not None
+
+    @property
     def is_full(self) -> bool:
         """Are there as many as are wanted at once? What else could be decided is left to the next call."""
         return self._most is not None and len(self.made) >= self._most

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator, KeysView
+from typing import TYPE_CHECKING
 
-from distribute.core.matching import Held, is_gpu_work, lack
+from distribute.core.matching import Held, is_gpu_work, lack, never
 from distribute.core.state import NodeState, Shape
+
+if TYPE_CHECKING:
+    from distribute.core.agenda import Agenda
 
 Standing = tuple[int, int, int, bool, int, str]
 """What a node lacks for the shape (GPUs, cpus, bytes of memory), whether its GPUs would lie idle, the cpus it
@@ -74,3 +78,14 @@ class NodeOrder:
         """All the nodes, the one that lacks least first."""
         for *_, name in self._order:
             yield name
+
+
+def index_shape(agenda: Agenda, shape: Shape) -> None:
+    """Have an order of nodes for the shape if it waits, and none if it does not."""
+    if shape not in agenda.queues.shapes:
+        agenda.nodes_for.pop(shape, None)
+    elif shape not in agenda.nodes_for:
+        order = agenda.nodes_for[shape] = NodeOrder(shape)
+        for node in agenda.state.nodes.values():
+            if agenda.obstacle_of(node) is None and never(node, shape) is None:
+                order.put(node, agenda.pending.held_of(node.name))

@@ -27,6 +27,9 @@ class Releases:
     def __init__(self) -> None:
         self._rows: dict[BatchId, _Rows] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
     def add(self, key: JobKey) -> None:
         """Look at this attempt."""
         rows = self._rows.get(key.batch)

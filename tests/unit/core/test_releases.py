@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from core_kit import Lab
+from distribute.core import decide as core_decide
+from distribute.core.agenda import Agenda
 from distribute.core.decide import decide
 from distribute.core.ids import BatchId
 from distribute.core.releases import Releases
@@ -52,6 +56,18 @@ def test_the_jobs_of_a_killed_batch_are_released_some_at_a_time() -> None:
         made = decide(lab.agenda, lab.now, make.new_id, most=4)
         told.append([append.event.job for append in made if append.event.type == "released"])
     assert told == [["job1", "job2", "job3", "job4"], ["job5", "job6", "job7", "job8"], ["job9", "job10"], []]
+
+
+def test_jobs_that_need_not_be_released_are_looked_at_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_decide, "MOST_LOOKED_AT", 4)
+    spec = make.batch(10, resources=Resources(cpus=1))
+    lab = Lab(make.joined("ws1", cpus=16), make.submitted(spec))
+    lab.assign()
+    restarted = Agenda(lab.state, lab.agenda.liveness, now=lab.now)
+    for _ in range(3):
+        assert restarted.to_release
+        assert decide(restarted, lab.now, make.new_id, most=4) == []
+    assert not restarted.to_release
 
 
 def test_a_build_that_failed_takes_only_the_jobs_of_its_node_back() -> None:
