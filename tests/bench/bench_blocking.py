@@ -1,7 +1,8 @@
 """Milliseconds for which the scheduler's or a node's event loop is blocked at most, by what is large.
 
-A batch of 100,000 jobs is submitted, and told of by `status`; a snapshot is of a million jobs. Everything
-runs as in its service, on the loop that is measured; who submits and asks is another process.
+A batch of 100,000 jobs is submitted, and told of by `status`; then it is packed, told of and changed. A
+snapshot is of a million jobs. Everything runs as in its service, on the loop that is measured; who submits
+and asks is another process.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import multiprocessing
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -17,14 +19,15 @@ import orjson
 import psutil
 
 from distribute.core import events as ev
+from distribute.core.agenda import Agenda
 from distribute.core.ids import BatchId
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Guard, Recorded
-from distribute.core.state import BatchState, State
+from distribute.core.state import State
 from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.runtime import collect_garbage_rarely
-from distribute.snapshot_writer import SnapshotWriter
+from distribute.snapshot_writer import SnapshotWriter, write_batch
 from distribute_services.node_runner.machine.attempts import SubmissionRef
 from distribute_services.node_runner.work.batches import load_submission
 from distribute_services.scheduler.logic import Scheduler
@@ -64,26 +67,41 @@ async def _measure_scheduler(
     elsewhere: ProcessPoolExecutor, address: Address, cluster: Cluster
 ) -> list[Figure]:
     stop = asyncio.Event()
-    folded: asyncio.Future[BatchState] = asyncio.get_running_loop().create_future()
+    folded: asyncio.Queue[Scheduler] = asyncio.Queue()
 
     class Telling(Scheduler):
-        """Says when it has folded the batch."""
+        """Says when it has folded an event."""
 
         def deliver(self, records: Iterable[Recorded], now: float) -> None:
             super().deliver(records, now)
-            if self.state.batches and not folded.done():
-                folded.set_result(next(iter(self.state.batches.values())))
+            folded.put_nowait(self)
 
     running = asyncio.create_task(SchedulerService(cluster, Lease(), logic=Telling).run(stop))
     async with watched() as turns:
         await _elsewhere(elsewhere, submit, address)
-        batch = await folded
+        scheduler = await folded.get()
     figures = _figures("scheduler: a submission", turns)
+    batch = scheduler.state.batches[_batch_id()]
     end_all(batch)
+    batch.end, batch.finished_at, batch.archived = "completed", time.time(), True
+    last_seq = batch.last_seq
     for verb, asked in (("status", {}), ("batch", batch.id._asdict())):
         async with watched() as turns:
             await _elsewhere(elsewhere, ask, address, verb, orjson.dumps(asked))
         figures += _figures(f"scheduler: the answer to {verb!r}", turns)
+    before = scheduler.agenda
+    scheduler.agenda = Agenda(before.state, before.liveness, now=before.now)  # no event told it of the end
+    scheduler.agenda.pack(batch.id, *await write_batch(batch))
+    del batch
+    async with watched() as turns:
+        await _elsewhere(elsewhere, ask, address, "batch", orjson.dumps(_batch_id()._asdict()))
+    figures += _figures("scheduler: the answer to 'batch', packed", turns)
+    async with watched() as turns:
+        await _elsewhere(elsewhere, reprioritize, address, last_seq)
+        await folded.get()
+    figures += _figures("scheduler: an event unpacks a batch", turns)
+    if scheduler.state.packed or scheduler.state.misfits:
+        raise AssertionError(f"the batch was to be changed: {scheduler.state.last_misfit}")
     stop.set()
     await running
     return figures
@@ -143,6 +161,19 @@ def submit(address: Address) -> None:
 async def _submit(address: Address) -> None:
     async with open_cluster(address, "person") as cluster:
         await cluster.log.append(_submitted(0, Writer()), Guard(0))
+
+
+def reprioritize(address: Address, last_seq: int) -> None:
+    """The part of another process: change the batch's priority."""
+    asyncio.run(_reprioritize(address, last_seq))
+
+
+async def _reprioritize(address: Address, last_seq: int) -> None:
+    async with open_cluster(address, "person") as cluster:
+        writer = Writer()
+        writer.stamp("jane")  # the submission has this one's id
+        event = ev.Reprioritized(**writer.stamp("jane"), **_batch_id()._asdict(), priority=3)
+        await cluster.log.append(event, Guard(last_seq))
 
 
 def ask(address: Address, verb: str, payload: bytes) -> None:
