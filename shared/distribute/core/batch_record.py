@@ -143,10 +143,12 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
     rows = dict(zip(names, range(len(names)), strict=True))
     yield
     pieces = _named((yield from unsealing(changing)))
+    yield
     plain = json.loads(pieces["plain"])
     fields: Json = {name: found[name] for name in _FIXED} | {name: plain[name] for name in _PLAIN}
     fields |= {name: dict(values) for name, values in json.loads(pieces["by_node"]).items()}
     fields |= {name: _column(_TYPECODES[name], pieces[name]) for name in _COLUMNS}
+    yield
     fields["active"] = dict(map(_load_attempt, json.loads(pieces["active"])))
     for name in _SETS:
         fields[name] = set(json.loads(pieces[name]))
