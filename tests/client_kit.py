@@ -9,13 +9,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from distribute.client.person import Person
 from distribute.codec import encode
 from distribute.core.errors import LogReplaced, Unreachable
 from distribute.core.events import Event
-from distribute.core.ids import JobId
+from distribute.core.fold import apply
+from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Entry, Manifest, Outputs, StoredObject
 from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.core.slices import at_once
+from distribute.core.state import State
+from distribute.core.views import standing_view
 from distribute.ports import Only
 from distribute.sim.stored_events import StoredEvents
 from distribute.testing import builders as make
@@ -33,6 +39,25 @@ class NobodyAnswers:
 
     def serving(self, verb: str, handler: Any) -> AbstractAsyncContextManager[None]:
         raise NotImplementedError("no service runs here")
+
+
+class SchedulerAnswers(NobodyAnswers):
+    """Queries of a scheduler that has folded the log, all of it or up to a sequence."""
+
+    def __init__(self, log: MemoryLog, until: int | None = None) -> None:
+        self._log = log
+        self._until = until
+        self.asked: list[str] = []
+
+    async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
+        if verb != "standing":
+            return await super().ask(verb, payload, timeout_s=timeout_s)
+        self.asked.append(verb)
+        asked, state, stored = orjson.loads(payload), State(), self._log.stored
+        for recorded in stored.between(0, stored.last_seq if self._until is None else self._until):
+            apply(state, recorded)
+        batch = BatchId(asked["namespace"], asked["batch"])
+        return orjson.dumps(at_once(standing_view(state, batch, asked["job"])))
 
 
 class Printed:
@@ -59,9 +84,9 @@ class ReplacedLog(MemoryLog):
     replaced = False
 
     async def follow(
-        self, *, after: int, only: Only = ALL, until: int | None = None
+        self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:
-        async for events in super().follow(after=after, only=only, until=until):
+        async for events in super().follow(after=after, at=at, only=only, until=until):
             if self.replaced and until is None:
                 self.replaced = False
                 raise LogReplaced("the log has less than was read of it")
@@ -84,7 +109,7 @@ class MemoryCluster:
         self.log = ReplacedLog()
         self.store = FileStore(folder)
         self.live = Printed()
-        self.queries = NobodyAnswers()
+        self.queries: NobodyAnswers = NobodyAnswers()
 
     def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
         return lambda: None

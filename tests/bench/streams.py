@@ -86,10 +86,11 @@ def lab(batches: int, jobs: int) -> Iterator[list[Recorded]]:
     writer = Writer()
     yield list(nodes(writer))
     for number in range(batches):
-        yield list(_run_of_a_batch(writer, sweep(number, jobs)))
+        yield list(run_of_a_batch(writer, sweep(number, jobs)))
 
 
-def _run_of_a_batch(writer: Writer, spec: BatchSpec) -> Iterator[Recorded]:
+def run_of_a_batch(writer: Writer, spec: BatchSpec) -> Iterator[Recorded]:
+    """A batch from its submission to its end, five events a job."""
     user = f"user{writer.random.randrange(8)}"
     yield writer.record(ev.Submitted(**writer.stamp(user), **spec.id._asdict(), user=user, spec=spec))
     names = [job.name for job in spec.work.jobs]

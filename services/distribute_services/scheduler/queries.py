@@ -16,6 +16,7 @@ from distribute.core.views import (
     ignored_view,
     match_view,
     nodes_view,
+    standing_view,
     whole_batch,
     why_view,
 )
@@ -35,7 +36,7 @@ async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterato
     answers: dict[str, Callable[[Json], Answering]] = {
         "status": lambda _: _status(scheduler, cluster.log.garbage),
         "batch": lambda asked: _batch(scheduler, **asked),
-        "standing": lambda asked: _whole(_standing(scheduler, _batch_id(asked))),
+        "standing": lambda asked: _standing(scheduler, _batch_id(asked), asked.get("job")),
         "nodes": lambda _: _whole(nodes_view(scheduler.agenda, scheduler.beats)),
         "why": lambda asked: _why(scheduler, _batch_id(asked), asked["job"]),
         "match": lambda asked: _whole(_match(scheduler, asked)),
@@ -102,10 +103,8 @@ def _batch_id(asked: Json) -> BatchId:
     return BatchId(asked["namespace"], asked["batch"])
 
 
-def _standing(scheduler: Scheduler, batch_id: BatchId) -> Json:
-    """The sequence of the submission that counts (0: there is no such batch), as of the event at `seq`."""
-    batch = scheduler.state.find(batch_id)
-    return {"seq": scheduler.state.seq, "submission": batch.seq if batch is not None else 0}
+def _standing(scheduler: Scheduler, batch_id: BatchId, job: str | None) -> Answering:
+    return orjson.dumps((yield from standing_view(scheduler.state, batch_id, job)))
 
 
 def _match(scheduler: Scheduler, asked: Json) -> Json:

@@ -6,8 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from distribute.client.queries import ask
-from distribute.core.errors import Refused, Unreachable
+from distribute.client.standing import ask_standing
 from distribute.core.events import BatchEvent, Event
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
@@ -22,9 +21,6 @@ BATCH_TYPES = frozenset(
     kind.model_fields["type"].default for kind in get_args(get_args(Event)[0]) if issubclass(kind, BatchEvent)
 )
 """The types of the events of a batch's own scope."""
-
-ANSWER_WITHIN_S = 1.0
-"""How long to wait for the scheduler where its answer only saves work."""
 
 ENDS = frozenset({"completed", "deleted"})
 """The types of the events without which no batch is over."""
@@ -77,18 +73,14 @@ async def _beginning(cluster: Cluster, batch: BatchId, now: int) -> int:
     """The sequence behind which the events of the batch begin that has this name now.
 
     People submit one name again and again; without this, a reader would fold all deleted batches, too. The
-    scheduler knows which submission counts. If it does not answer, or has not read up to `now`, this is 0.
+    scheduler knows which submission counts. If it can't say, this is 0.
     """
     if not now or not await _has_deleted(cluster, batch, now):
         return 0
-    try:
-        answer = await ask(cluster, "standing", batch._asdict(), timeout_s=ANSWER_WITHIN_S)
-    except (Unreachable, Refused):
+    told = await ask_standing(cluster, batch)
+    if told is None:
         return 0
-    if answer.get("seq", 0) < now:
-        return 0
-    submission = answer["submission"]
-    return min(submission - 1, now) if submission else now
+    return min(told.course.seq - 1, now) if told.course.exists else now
 
 
 async def _has_deleted(cluster: Cluster, batch: BatchId, now: int) -> bool:
@@ -110,7 +102,8 @@ async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
     """How a batch stands now.
 
     A batch of which the log has no `completed` and no `deleted` can't be over, whatever its jobs did: then
-    this reads a few events only. Otherwise it folds all events of the batch.
+    this reads a few events only. Otherwise the scheduler says how it stands; if it does not answer, this
+    folds all events of the batch.
     """
     story = BatchStory(batch)
     may_be_over = False
@@ -124,6 +117,9 @@ async def read_standing(cluster: Cluster, batch: BatchId) -> Standing:
                 may_be_over = may_be_over or recorded.event.type in ENDS
         scope_seq = story.scope_seq
     if may_be_over:
+        told = await ask_standing(cluster, batch)
+        if told is not None:
+            return Standing(told.course, scope_seq)
         story = BatchStory(batch)
         await BatchReader(cluster, batch, story.fold).read_to_now()
     return Standing(Course.of(story.state), max(scope_seq, story.scope_seq))

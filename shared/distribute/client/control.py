@@ -6,10 +6,12 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from distribute.client.appending import Appender, append_behind
 from distribute.client.batch_log import BatchReader, read_standing
 from distribute.client.queries import no_such_batch, no_such_node
+from distribute.client.standing import ask_standing
 from distribute.client.words import counted, printable
-from distribute.core.errors import Conflict, LogReplaced, Refused
+from distribute.core.errors import LogReplaced, Refused
 from distribute.core.events import (
     Completed,
     Deleted,
@@ -21,11 +23,13 @@ from distribute.core.events import (
 )
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Guard, Recorded
+from distribute.core.recorded import Recorded
+from distribute.ports import Only
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
+    from distribute.core.projections.course import Course
     from distribute.ports import Cluster
 
 OVER = frozenset({"succeeded", "failed", "killed"})
@@ -46,8 +50,8 @@ async def kill(cluster: Cluster, queries: Queries, person: Person, target: Batch
     else:
         batch, job = target, None
     event = KillRequested(**person.stamp(), namespace=batch.namespace, batch=batch.batch, job=job)
-    noise_seq = 0
-    while True:
+
+    async def read() -> int:
         course, scope_seq = await read_standing(cluster, batch)
         if not course.exists:
             raise no_such_batch(batch)
@@ -55,15 +59,9 @@ async def kill(cluster: Cluster, queries: Queries, person: Person, target: Batch
             raise Refused(
                 f"{printable(str(batch))} is over: there is nothing to kill; `distribute status` tells more"
             )
-        try:
-            await cluster.log.append(event, Guard(max(scope_seq, noise_seq)))
-        except Conflict as conflict:
-            noise_seq = conflict.last_seq
-        except LogReplaced:
-            cluster.log.begin_anew()
-            noise_seq = 0
-        else:
-            return
+        return scope_seq
+
+    await append_behind(cluster.log, event, read)
 
 
 async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool = False) -> None:
@@ -79,8 +77,10 @@ async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing:
         Refused: there is no such batch, or somebody has it retried meanwhile.
     """
     while True:
-        deletion = _Deletion(cluster, person, batch, replacing=replacing)
         try:
+            if await _delete_ended(cluster, person, batch, replacing=replacing):
+                return
+            deletion = _Deletion(cluster, person, batch, replacing=replacing)
             async with aclosing(deletion.reader.changes()) as changes:
                 async for _ in changes:
                     if await deletion.is_done():
@@ -90,12 +90,32 @@ async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing:
             cluster.log.begin_anew()
 
 
+async def _delete_ended(cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool) -> bool:
+    """Delete a batch that is over, as the scheduler says. False: it is not, or another event came first."""
+    told = await ask_standing(cluster, batch)
+    if told is None or told.course.end is None:
+        return False
+    causation = await _id_of_end(cluster, batch, told.course) if replacing else None
+    event = Deleted(**person.stamp(), **batch._asdict(), causation=causation)
+    return await Appender(cluster.log).append(event, told.under_seq) is not None
+
+
+async def _id_of_end(cluster: Cluster, batch: BatchId, course: Course) -> str | None:
+    """The id of the event that ended a batch: of all that say so, the one of this time was accepted."""
+    until = await cluster.log.last_seq()
+    async with aclosing(cluster.log.follow(after=course.seq, only=Only(scope=batch), until=until)) as said:
+        async for events in said:
+            for recorded in events:
+                if isinstance(recorded.event, Completed) and recorded.time == course.finished_at:
+                    return recorded.event.id
+    return None
+
+
 class _Deletion:
     """One deletion under way. It acts on what the fold accepts, never on a message alone."""
 
     def __init__(self, cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool) -> None:
         self.reader = BatchReader(cluster, batch, self._fold)
-        self._cluster = cluster
         self._person = person
         self._batch = batch
         self._replacing = replacing
@@ -103,8 +123,7 @@ class _Deletion:
         self._ended_by: str | None = None
         """The id of the event that ended the batch."""
         self._killed_seq: int | None = None
-        self._noise_seq = 0
-        """The log has an event here that beat one of ours. Everything up to it is read."""
+        self._appender = Appender(cluster.log)
 
     async def is_done(self) -> bool:
         """Take the next step. False: wait for the batch's next event."""
@@ -125,12 +144,10 @@ class _Deletion:
 
     async def _append(self, event: Event, last_seq: int) -> int | None:
         """The event's sequence. None: another came first; it is read now."""
-        try:
-            return await self._cluster.log.append(event, Guard(max(last_seq, self._noise_seq)))
-        except Conflict as conflict:
-            self._noise_seq = conflict.last_seq
+        seq = await self._appender.append(event, last_seq)
+        if seq is None:
             await self.reader.read_to_now()
-            return None
+        return seq
 
     def _kill_requested(self) -> Event:
         return KillRequested(**self._person.stamp(), **self._batch._asdict())
@@ -193,15 +210,11 @@ async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) 
 
 async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained | Forgotten) -> None:
     """Append an event behind whatever is the node's last event."""
-    while True:
+
+    async def read() -> int:
         last = await cluster.log.last(event.scope)
         if last is None:
             raise no_such_node(event.node)
-        try:
-            await cluster.log.append(event, Guard(last.seq))
-        except Conflict:
-            continue  # somebody else spoke of the node; this holds all the same
-        except LogReplaced:
-            cluster.log.begin_anew()
-        else:
-            return
+        return last.seq
+
+    await append_behind(cluster.log, event, read)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, cast
 
 from distribute.client.batch_log import BatchReader
 from distribute.client.queries import no_such_batch
+from distribute.client.standing import ask_standing
 from distribute.core.errors import LogReplaced
 from distribute.core.listing import batch_document
+from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ async def follow_to_end(
     """
     while True:
         try:
+            told = await ask_standing(cluster, batch)
+            if told is not None and told.document is not None and _is_over(told.course, archived=archived):
+                on_figures(told.document)
+                return told.document
             return await _follow(cluster, batch, on_figures, archived=archived)
         except LogReplaced:
             continue  # as after a restore from an older copy: what was folded is invalid, so read again
@@ -59,6 +65,10 @@ async def _follow(
                 raise no_such_batch(batch)
             standing = cast("BatchDocument", batch_document(story.state))
             on_figures(standing)
-            if story.state.end is not None and (story.state.archived or not archived):
+            if _is_over(Course.of(story.state), archived=archived):
                 return standing
     raise AssertionError("following without a last sequence never ends")
+
+
+def _is_over(course: Course, *, archived: bool) -> bool:
+    return course.end is not None and (course.archived or not archived)

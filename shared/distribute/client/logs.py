@@ -11,14 +11,17 @@ from distribute.client.batch_log import BatchReader
 from distribute.client.manifests import read_manifest
 from distribute.client.pull.object_stream import ObjectStream
 from distribute.client.queries import no_such_batch
+from distribute.client.standing import ask_standing
 from distribute.client.words import argument, counted, printable
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.events import Finished
 from distribute.core.manifest import STDOUT_NAME, Entry, Outputs, StoredFile
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.projections.results import BatchResults
+from distribute.ports import Only
 
 if TYPE_CHECKING:
+    from distribute.client.standing import Outcome
     from distribute.core.events import BuildFinished
     from distribute.core.ids import BatchId, JobId
     from distribute.ports import Cluster
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 QUIET_S = 0.5
 """Stop following a finished attempt after this much silence: by then everything it sent has arrived."""
 
+BUILDS = frozenset({"submitted", "build_started", "build_finished"})
+"""The types of the events that a reader of builds needs."""
 
 READ_FOR_A_LINE_BYTES = 1 << 20
 """Output of more bytes than this is not read only for its last line."""
@@ -45,7 +50,17 @@ async def read_builds(cluster: Cluster, batch: BatchId) -> Builds:
         Refused: there is no such batch.
     """
     results = BatchResults(batch)
-    await BatchReader(cluster, batch, results.fold).read_to_now()
+    told = await ask_standing(cluster, batch)
+    if told is None:
+        await BatchReader(cluster, batch, results.fold).read_to_now()
+    elif told.course.exists:  # what a batch accepts of its builds depends on nothing that jobs do
+        only = Only(types=BUILDS, batch=batch)
+        until = await cluster.log.last_seq()
+        reading = cluster.log.follow(after=told.course.seq - 1, only=only, until=until)
+        async with aclosing(reading) as following:
+            async for events in following:
+                for recorded in events:
+                    results.fold(recorded)
     if not results.course.exists:
         raise no_such_batch(batch)
     return Builds(results.builds, results.building)
@@ -77,6 +92,13 @@ async def job_output(
     Raises:
         Refused: there is no such batch, job or attempt, or the job has not run yet.
     """
+    told = await ask_standing(cluster, job.batch_id, job.job)
+    if told is not None and told.course.exists:
+        if told.outcome is None:
+            raise _no_such_job(job)
+        finished = await _last_finished(cluster, job, told.outcome)
+        if finished is not None and attempt in {None, finished.attempt}:
+            return JobOutput(finished.attempt, _stored_text(cluster, finished.outputs, STDOUT_NAME))
     attempts = JobAttempts(job)
     reader = BatchReader(cluster, job.batch_id, attempts.fold)
     await reader.read_to_now()
@@ -106,6 +128,23 @@ async def last_line(cluster: Cluster, job: JobId, attempt: int) -> str | None:
     return lines[-1] if lines else None
 
 
+async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome) -> Finished | None:
+    """The end of a job's last attempt. None: it is not over, or its node did not say how it ended.
+
+    Of all that say so, the batch accepted the one that its node wrote at that time.
+    """
+    if not outcome.finished_at:
+        return None
+    until = await cluster.log.last_seq()
+    async with aclosing(cluster.log.follow(after=0, only=Only(scope=job), until=until)) as following:
+        async for events in following:
+            for _, time, event in events:
+                accepted = (time, event.author) == (outcome.finished_at, outcome.node)
+                if accepted and isinstance(event, Finished) and event.attempt == outcome.attempt:
+                    return event
+    return None
+
+
 def _is_text(entry: Entry, name: str) -> TypeGuard[StoredFile]:
     return isinstance(entry, StoredFile) and entry.path == name
 
@@ -116,15 +155,19 @@ def _refuse_unknown(attempts: JobAttempts, attempt: int | None) -> None:
         raise no_such_batch(job.batch_id)
     name, batch_name = printable(str(job)), argument(str(job.batch_id))
     if job.job not in batch.rows:
-        raise Refused(
-            f"{printable(str(job.batch_id))} has no job {printable(job.job)!r}; "
-            f"`distribute status {batch_name}` lists its jobs"
-        )
+        raise _no_such_job(job)
     if not attempts.attempts:
         raise Refused(f"{name} has not run yet; `distribute watch {batch_name}` shows progress")
     if attempt is not None and attempt not in attempts.attempts:
         had = counted(len(attempts.attempts), "attempt")
         raise Refused(f"{name} has had {had}: there is no attempt {attempt}")
+
+
+def _no_such_job(job: JobId) -> Refused:
+    return Refused(
+        f"{printable(str(job.batch_id))} has no job {printable(job.job)!r}; "
+        f"`distribute status {argument(str(job.batch_id))}` lists its jobs"
+    )
 
 
 async def _live_text(

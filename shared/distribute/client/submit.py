@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from distribute.client.appending import append_behind
 from distribute.client.batch_log import read_standing
 from distribute.client.control import delete
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, counted, printable
 from distribute.config.units import format_size
-from distribute.core.errors import Conflict, LogReplaced, Refused
+from distribute.core.errors import Refused
 from distribute.core.events import Submitted
 from distribute.core.fold_batch import needs
-from distribute.core.recorded import Guard
 
 if TYPE_CHECKING:
     from distribute.client.documents import Amounts, MatchDocument
@@ -86,23 +86,17 @@ async def submit(
     event = Submitted(
         **person.stamp(), namespace=spec.namespace, batch=spec.batch, user=person.name, spec=spec
     )
-    noise_seq = 0
-    while True:
-        course, scope_seq = await read_standing(cluster, spec.id)
-        if course.exists and not replace:
-            raise _taken(spec.id)
-        if course.exists:
+
+    async def make_room() -> int:
+        while True:
+            course, scope_seq = await read_standing(cluster, spec.id)
+            if not course.exists:
+                return scope_seq
+            if not replace:
+                raise _taken(spec.id)
             await delete(cluster, person, spec.id, replacing=True)
-            continue
-        try:
-            await cluster.log.append(event, Guard(max(scope_seq, noise_seq)))
-        except Conflict as conflict:
-            noise_seq = conflict.last_seq
-        except LogReplaced:
-            cluster.log.begin_anew()
-            noise_seq = 0
-        else:
-            return
+
+    await append_behind(cluster.log, event, make_room)
 
 
 def _too_large(asked: Amounts, most: Amounts) -> str:

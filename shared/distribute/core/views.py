@@ -17,6 +17,7 @@ from distribute.core.ids import BatchId
 from distribute.core.listing import JOB_STATES, Listing, batch_document, rfc3339
 from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
 from distribute.core.packed import PackedBatch
+from distribute.core.projections.course import Course
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
 from distribute.core.state import BatchState, NodeState, Shape, State, Status
@@ -77,6 +78,40 @@ def nodes_view(agenda: Agenda, beats: Mapping[str, Beat]) -> Json:
     """`{"nodes": [...]}`, by name, with the figures of each node's last beat."""
     nodes = agenda.state.nodes
     return {"nodes": [_node(agenda, nodes[name], beats.get(name)) for name in sorted(nodes)]}
+
+
+def standing_view(state: State, batch_id: BatchId, job: str | None = None) -> Generator[None, None, Json]:
+    """How a batch stands as of the event at `seq`, in slices, for a reader who would else fold its events.
+
+    `under_seq` is the last sequence under it, for a guard; `batch` is B. Of the job named: its last
+    `attempt`, and where and when an attempt last finished. Times are exact, in seconds since 1970, for a
+    reader to find the event by.
+    """
+    batch = state.find(batch_id)
+    answer: Json = {
+        "seq": state.seq,
+        "course": Course.of(batch)._asdict(),
+        "under_seq": batch.under_seq if batch is not None else 0,
+        "batch": batch_document(batch) if batch is not None else None,
+        "job": None,
+    }
+    if batch is not None and job is not None:
+        whole = batch if isinstance(batch, BatchState) else (yield from whole_batch(state, batch_id))
+        answer["job"] = _outcome(whole, job)
+    return answer
+
+
+def _outcome(batch: BatchState, job: str) -> Json | None:
+    row = batch.rows.get(job)
+    if row is None:
+        return None
+    outcomes = batch.outcomes
+    finished_at = outcomes.finished_at[row] if len(outcomes.finished_at) else 0.0
+    return {
+        "attempt": batch.attempts[row],
+        "node": batch.node_names[outcomes.node[row]] if finished_at else None,
+        "finished_at": finished_at,
+    }
 
 
 def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from client_kit import MemoryCluster, NobodyAnswers
+from client_kit import MemoryCluster, NobodyAnswers, SchedulerAnswers
 from distribute.client.batch_log import BatchReader, read_standing
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
@@ -17,17 +16,6 @@ from distribute.testing import builders as make
 
 SPEC = make.batch(1)
 PAST = (make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
-
-
-class Scheduler(NobodyAnswers):
-    """A scheduler that has folded the log up to a sequence, and says what it makes of the batch."""
-
-    def __init__(self, seq: int, submission: int) -> None:
-        self.answer = {"seq": seq, "submission": submission}
-
-    async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
-        assert (verb, json.loads(payload)) == ("standing", {"namespace": "lab", "batch": "sweep"})
-        return json.dumps(self.answer).encode()
 
 
 @pytest.fixture
@@ -54,7 +42,7 @@ async def read(cluster: Any) -> tuple[list[int], Course]:
 
 
 async def test_only_the_events_of_the_submission_that_counts_are_read(cluster: Any) -> None:
-    cluster.queries = Scheduler(seq=10, submission=9)
+    cluster.queries = SchedulerAnswers(cluster.log)
     read_seqs, course = await read(cluster)
     assert read_seqs == [9, 10]
     cluster.queries = NobodyAnswers()
@@ -63,7 +51,7 @@ async def test_only_the_events_of_the_submission_that_counts_are_read(cluster: A
 
 
 async def test_a_scheduler_that_has_not_read_so_far_is_not_believed(cluster: Any) -> None:
-    cluster.queries = Scheduler(seq=9, submission=1)
+    cluster.queries = SchedulerAnswers(cluster.log, until=3)
     read_seqs, course = await read(cluster)
     assert (read_seqs, course.seq) == (list(range(1, 11)), 9)
 
@@ -71,7 +59,7 @@ async def test_a_scheduler_that_has_not_read_so_far_is_not_believed(cluster: Any
 async def test_a_deleted_batch_is_absent_and_its_name_is_guarded_by_its_last_event(cluster: Any) -> None:
     await cluster.say(make.released(), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
     await cluster.say(make.deleted(SPEC))
-    cluster.queries = Scheduler(seq=14, submission=0)
+    cluster.queries = SchedulerAnswers(cluster.log)
     assert await read(cluster) == ([], Course())
     assert await read_standing(cluster, SPEC.id) == (Course(), 14)
     cluster.queries = NobodyAnswers()
@@ -80,7 +68,7 @@ async def test_a_deleted_batch_is_absent_and_its_name_is_guarded_by_its_last_eve
 
 async def test_a_batch_whose_name_is_new_needs_no_scheduler(tmp_path: Path) -> None:
     cluster: Any = MemoryCluster(tmp_path)
-    cluster.queries = Scheduler(seq=99, submission=99)
+    cluster.queries = SchedulerAnswers(cluster.log)
     await cluster.say(*PAST)
     read_seqs, course = await read(cluster)
-    assert (read_seqs, course.end) == ([1, 2, 3], "killed")
+    assert (read_seqs, course.end, cluster.queries.asked) == ([1, 2, 3], "killed", [])

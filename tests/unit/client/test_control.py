@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from client_kit import JANE, MemoryCluster
+from client_kit import JANE, MemoryCluster, SchedulerAnswers
 from distribute.client.control import delete, drain, forget, kill, undrain
 from distribute.client.queries import Queries
 from distribute.client.submit import refuse_if_taken, submit
@@ -21,9 +21,12 @@ SPEC = make.batch(1)
 RUNS = (make.joined(), make.submitted(SPEC), make.assigned(), make.claimed(), make.started())
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Any:
-    return MemoryCluster(tmp_path)
+@pytest.fixture(params=["no scheduler", "a scheduler answers"])
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    cluster = MemoryCluster(tmp_path)
+    if request.param == "a scheduler answers":
+        cluster.queries = SchedulerAnswers(cluster.log)
+    return cluster
 
 
 async def test_a_batch_is_killed_and_deleted_once_it_is_over(cluster: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from client_kit import MemoryCluster, left
+from client_kit import MemoryCluster, SchedulerAnswers, left
 from distribute.client.logs import JobOutput, build_output, job_output, last_line, read_builds
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.ids import JobId
@@ -21,9 +21,12 @@ JOB = JobId(*SPEC.id, "job1")
 RUNS = (make.joined(), make.submitted(SPEC), make.assigned(), make.claimed(), make.started())
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Any:
-    return MemoryCluster(tmp_path)
+@pytest.fixture(params=["no scheduler", "a scheduler answers"])
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    cluster = MemoryCluster(tmp_path)
+    if request.param == "a scheduler answers":
+        cluster.queries = SchedulerAnswers(cluster.log)
+    return cluster
 
 
 async def printed(cluster: Any, text: bytes, name: str = "stdout.txt") -> Outputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from distribute.core.packed import PackedBatch
 from distribute.core.state import BatchEnd, BatchState
 
 
@@ -27,7 +28,7 @@ class Course(NamedTuple):
         return self.seq > 0
 
     @classmethod
-    def of(cls, batch: BatchState | None) -> Course:
+    def of(cls, batch: BatchState | PackedBatch | None) -> Course:
         """The course of a batch as it stands; None: there is no such batch."""
         if batch is None:
             return cls()
