@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,39 @@ def test_the_first_of_several_merged_mappings_wins(loader: Loader) -> None:
     assert document.value["c"] == {"key": "first", "other": "x"}
     assert document.line_of(("c", "key")) == 1
     assert document.line_of(("c", "other")) == 2
+
+
+def test_a_list_that_an_item_of_its_own_names_is_refused(loader: Loader) -> None:
+    """The item is read before the list is composed."""
+    text = "jobs: &all\n- {a: 1}\n- {b: *all}\n- {c: 2}\n"
+    assert problems_of(text, loader) == [
+        "f:1:7: what starts here contains an alias of itself; remove the alias, or quote the '*'"
+    ]
+
+
+def test_items_that_are_read_before_the_list_ends_can_be_named_merged_and_placed(loader: Loader) -> None:
+    text = "- &first {a: 1, b: &inner {c: 2}}\n- {d: 3}\n- {<<: *first, a: 4}\n- *inner\n- [{e: 5}, *first]\n"
+    document = Document(text, "f", loader)
+    assert document.value == [
+        {"a": "1", "b": {"c": "2"}},
+        {"d": "3"},
+        {"a": "4", "b": {"c": "2"}},
+        {"c": "2"},
+        [{"e": "5"}, {"a": "1", "b": {"c": "2"}}],
+    ]
+    assert text[document.offset((2, "b", "c")) :].startswith("2}}\n- {d")
+
+
+def test_a_long_list_of_jobs_takes_little_memory(loader: Loader) -> None:
+    """Its nodes would take 50 times as much as its text."""
+    text = "jobs:\n" + "".join(
+        f"- name: job{number}\n  command: [./solver, --re, '{number}']\n  env: {{THREADS: '4', SEED: 'x'}}\n"
+        for number in range(500)
+    )
+    tracemalloc.start()
+    try:
+        Document(text, "f", loader)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 25 * len(text)

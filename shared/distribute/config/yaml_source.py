@@ -9,11 +9,11 @@ merge key `<<` work as usual.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 import yaml
 
@@ -27,6 +27,9 @@ Loc: TypeAlias = tuple[str | int, ...]
 Loader: TypeAlias = "type[yaml.BaseLoader] | type[yaml.CBaseLoader]"
 
 _CORE_TAG = "tag:yaml.org,2002:"
+_VALUE = "distribute_value"
+"""The attribute of a node that holds its value. None: it is being read."""
+_MERGES_MAPPINGS = "'<<' merges mappings; write <<: *NAME, where &NAME marks a mapping above"
 _NULL = f"{_CORE_TAG}null"
 _MERGE = f"{_CORE_TAG}merge"
 _KNOWN_TAGS = frozenset(
@@ -35,8 +38,23 @@ _KNOWN_TAGS = frozenset(
 
 
 def _resolving_nulls_and_merges(base: Loader) -> Loader:
-    """A loader that gives a meaning to a plain null and to `<<`; all other scalars are text."""
-    loader: Loader = type(base.__name__, (base,), {})
+    """A loader that gives a meaning to a plain null and to `<<`; all other scalars are text.
+
+    Its `when_done`, if it has one, is given each mapping of a list once the next item of the list begins.
+    """
+
+    def descend_resolver(self: Any, parent: yaml.Node | None, index: object) -> None:
+        """PyYAML calls this before it composes a node. We have nothing else to do there."""
+        if index and type(parent) is yaml.SequenceNode and self.when_done is not None:
+            before = parent.value[-1]
+            if type(before) is yaml.MappingNode:
+                self.when_done(before)
+
+    def ascend_resolver(self: Any) -> None:
+        """The counterpart of `descend_resolver`."""
+
+    hooks = {"descend_resolver": descend_resolver, "ascend_resolver": ascend_resolver, "when_done": None}
+    loader: Loader = type(base.__name__, (base,), hooks)
     loader.add_implicit_resolver(_NULL, re.compile(r"(?:~|null|Null|NULL|)\Z"), ["~", "n", "N", ""])
     loader.add_implicit_resolver(_MERGE, re.compile(r"<<\Z"), ["<"])
     return loader
@@ -45,7 +63,7 @@ def _resolving_nulls_and_merges(base: Loader) -> Loader:
 # Why PyYAML and no other library. Measured with 100,000 jobs (15 MB, 1.7 million scalars), two shared cores:
 #
 #                                         time     peak memory
-#   PyYAML 6.0.4 with libyaml, compose     5 s     708 MB
+#   PyYAML 6.0.4 with libyaml, compose     5 s     708 MB (200 MB where each job is read once composed)
 #   ruamel.yaml 0.19.1, typ="rt", load   130 s    1740 MB (on 10,000 jobs: 11.4 s, PyYAML 0.4 s)
 #   rapidyaml 0.15.2, parse_in_arena     0.3 s     218 MB
 #
@@ -74,9 +92,10 @@ class Document:
         self._lines = Lines(text)
         self.problems: list[Problem] = []
         """Faults of the YAML that did not keep us from reading all of it."""
+        reader = _Reader(self._lines, self.problems)
         try:
-            root = self._composed()
-            self.value = None if root is None else _Reader(self._lines, self.problems).value(root)
+            root = self._composed(reader.reduce)
+            self.value = None if root is None else reader.value(root)
         except UnreadableYaml as error:
             raise InputError(*self.lines([*self.problems, *error.problems])) from error
 
@@ -142,9 +161,15 @@ class Document:
         """The nodes, composed again: only a wrong file needs them, and they take far more memory."""
         return self._composed()
 
-    def _composed(self) -> yaml.Node | None:
+    def _composed(self, when_done: Callable[[yaml.MappingNode], None] | None = None) -> yaml.Node | None:
         try:
-            return yaml.compose(self._text, Loader=self._loader)
+            loader: Any = self._loader(self._text)
+            loader.when_done = when_done
+            try:
+                return cast("yaml.Node | None", loader.get_single_node())
+            finally:
+                loader.when_done = None
+                loader.dispose()
         except yaml.YAMLError as error:
             raise UnreadableYaml(*explain(self._text, error)) from error
         except RecursionError as error:  # libyaml has a limit of its own
@@ -172,8 +197,7 @@ def _flatten(mapping: yaml.MappingNode) -> None:
     for merge, sources in merges:
         for source in sources.value if isinstance(sources, yaml.SequenceNode) else [sources]:
             if not isinstance(source, yaml.MappingNode):
-                text = "'<<' merges mappings; write <<: *NAME, where &NAME marks a mapping above"
-                raise UnreadableYaml(Problem(_offset(merge), text))
+                raise UnreadableYaml(Problem(_offset(merge), _MERGES_MAPPINGS))
             _flatten(source)
             new = [pair for pair in source.value if _key_text(pair[0]) not in known]
             known.update(_key_text(key) for key, _ in new)
@@ -187,53 +211,54 @@ class _Reader:
     def __init__(self, lines: Lines, problems: list[Problem]) -> None:
         self._lines = lines
         self._problems = problems
-        # An alias is one more reference to its anchor's node. Reading each node once keeps a file with
-        # aliases of aliases from growing exponentially. None: we are still inside this node.
-        self._done: dict[int, Value] = {}
+
+    def reduce(self, node: yaml.MappingNode) -> None:
+        """Read a mapping that is composed, and let its nodes go: those of 100,000 jobs take 700 MB."""
+        self.value(node)
+        node.value = []
 
     def value(self, node: yaml.Node, depth: int = 0) -> Value:
         self._check_tag(node)
         if isinstance(node, yaml.ScalarNode):
             return None if node.tag == _NULL else str(node.value)
-        if id(node) in self._done:
-            return self._aliased(node)
+        # An alias is one more reference to its anchor's node. Reading each node once keeps a file with
+        # aliases of aliases from growing exponentially.
+        done = node.__dict__.get(_VALUE)
+        if done is not None:
+            return cast("Value", done)
+        if _VALUE in node.__dict__ or node.end_mark is None:  # we are, or PyYAML is, still inside this node
+            text = "what starts here contains an alias of itself; remove the alias, or quote the '*'"
+            raise UnreadableYaml(Problem(_offset(node), text))
         if depth > MAX_DEPTH:
             raise UnreadableYaml(Problem(_offset(node), TOO_DEEP))
-        self._done[id(node)] = None
+        node.__dict__[_VALUE] = None
         value: Value
         if isinstance(node, yaml.MappingNode):
             value = self._mapping(node, depth + 1)
         else:
             value = [self.value(item, depth + 1) for item in node.value]
-        self._done[id(node)] = value
-        return value
-
-    def _aliased(self, node: yaml.Node) -> Value:
-        value = self._done[id(node)]
-        if value is None:
-            text = "what starts here contains an alias of itself; remove the alias, or quote the '*'"
-            raise UnreadableYaml(Problem(_offset(node), text))
+        node.__dict__[_VALUE] = value
         return value
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> Value:
         items: dict[str, Value] = {}
-        merges = False
+        merges: list[tuple[yaml.Node, yaml.Node]] = []
         for key_node, value_node in node.value:
             if key_node.tag == _MERGE:
-                self.value(value_node, depth)  # raises if this mapping would merge itself
-                merges = True
+                merges.append((key_node, value_node))
                 continue
             key = self._key(key_node)
             if key in items:
                 self._report_duplicate(node, key_node)
             else:
                 items[key] = self.value(value_node, depth)
-        if merges:
-            _flatten(node)
-            for key_node, value_node in node.value:
-                key = self._key(key_node)
-                if key not in items:
-                    items[key] = self.value(value_node, depth)
+        for key_node, value_node in merges:
+            merged = self.value(value_node, depth)  # raises if this mapping would merge itself
+            for source in merged if isinstance(merged, list) else [merged]:
+                if not isinstance(source, dict):
+                    raise UnreadableYaml(Problem(_offset(key_node), _MERGES_MAPPINGS))
+                for key, value in source.items():
+                    items.setdefault(key, value)
         return items
 
     def _key(self, node: yaml.Node) -> str:
