@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from typing import Annotated
 
@@ -13,7 +12,6 @@ from distribute.core.errors import DistributeError, exit_code
 from distribute_cli.usage import UsageError, is_help, usage_line
 from distribute_cli.verbs import VerbGroup
 
-ENDED_BADLY = 1
 WRONG_USAGE = 2
 
 app = typer.Typer(
@@ -60,7 +58,3 @@ def main() -> None:
         for line in str(error).splitlines():
             print(f"distribute: {line}", file=sys.stderr)
         sys.exit(exit_code(error))
-    except BrokenPipeError:
-        # The reader has gone, as in `distribute status | head`. What is still buffered can't be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(ENDED_BADLY)

@@ -11,6 +11,8 @@ import difflib
 import importlib
 import inspect
 import logging
+import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -61,7 +63,9 @@ NOT_YET = (
 ALIASES = {"server-status": "status", "node-status": "nodes"}
 """The names that the first `distribute` had for these verbs."""
 
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
+READER_GONE = 128 + signal.SIGPIPE
+"""As a shell tells of other programs whose reader has gone: they end by that signal."""
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +146,9 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
     except BrokenPipeError:
-        raise
+        # The reader has gone, as in `distribute status | head`. What is still buffered can't be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
     except Exception as error:
         logger.debug("where the error came from", exc_info=True)
         if isinstance(error, DistributeError):

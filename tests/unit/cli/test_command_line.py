@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import pkgutil
 import re
+import signal
 import subprocess
 import sys
 from inspect import signature
@@ -132,6 +134,17 @@ def test_a_planned_verb_is_reported_as_such(verb: str) -> None:
     assert result.exit_code == 2
     assert f"there is no verb {verb!r} yet" in result.stderr
     assert verb not in VERBS
+
+
+def test_when_the_reader_has_gone_the_program_ends_silently_as_others_do() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        command = [sys.executable, "-m", "distribute_cli", "template", "command", "--output", "-"]
+        ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(write)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
 
 
 def test_an_unforeseen_error_is_one_line_without_a_traceback() -> None:
