@@ -36,8 +36,9 @@ async def add(
 ) -> int:
     """Submit a batch: check it, store its inputs, and submit it, whole or not at all."""
     from distribute.client.submit import submit
-    from distribute.client.words import argument, counted, printable
+    from distribute.client.words import argument, printable
     from distribute.config.loading import load
+    from distribute.core.words import counted
     from distribute_cli.output.course import hint_results, watch_to_end
     from distribute_cli.output.plain_output import NoBar
     from distribute_cli.output.submitted import check_batch

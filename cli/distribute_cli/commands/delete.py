@@ -18,8 +18,9 @@ async def delete(
 ) -> None:
     """Delete a batch: its results in the archive, and its entry. A running batch is killed first."""
     from distribute.client.control import delete as delete_batch
-    from distribute.client.words import counted, printable
+    from distribute.client.words import printable
     from distribute.core.errors import Refused
+    from distribute.core.words import counted
     from distribute_cli.output.asking import answer_to
     from distribute_cli.targets import find_batch
 

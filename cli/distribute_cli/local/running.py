@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
-from distribute.client.words import counted, printable
+from distribute.client.words import printable
 from distribute.config.cluster_record import ClusterRecord
 from distribute.core.errors import DistributeError, InputError, Refused
+from distribute.core.words import counted
 from distribute_cli.local.cluster import Plan, local_cluster
 from distribute_cli.local.cluster_record import record_in, recorded, running
 from distribute_cli.output.form import Output

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from distribute.client.follow import follow_to_end
 from distribute.client.logs import last_line
-from distribute.client.words import argument, counted, printable
+from distribute.client.words import argument, printable
 from distribute.core.errors import Refused
 from distribute.core.ids import BatchId, JobId
+from distribute.core.words import counted
 from distribute_cli.output.words import NOTHING, exit_text
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from distribute.client.pull.fetching import Pulled, fetch
 from distribute.client.pull.listing import Listing, list_results
 from distribute.client.pull.target_folder import shown
-from distribute.client.words import argument, counted, printable
+from distribute.client.words import argument, printable
 from distribute.config.units import format_size
+from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.submit import Fit, check, refuse_if_taken
-from distribute.client.words import counted
 from distribute.core.errors import Refused
+from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.queries import Queries

@@ -19,8 +19,9 @@ from distribute.client.documents import (
     NodeDocument,
     NodesDocument,
 )
-from distribute.client.words import counted, printable
+from distribute.client.words import printable
 from distribute.config.units import format_duration, format_size
+from distribute.core.words import counted
 from distribute_cli.output.form import Document
 from distribute_cli.output.words import NOTHING, exit_text
 

@@ -10,7 +10,7 @@ from distribute.client.appending import Appender, append_behind
 from distribute.client.batch_log import BatchReader, read_standing
 from distribute.client.queries import no_such_batch, no_such_node
 from distribute.client.standing import ask_standing
-from distribute.client.words import counted, printable
+from distribute.client.words import printable
 from distribute.core.errors import LogReplaced, Refused
 from distribute.core.events import (
     Completed,
@@ -24,6 +24,7 @@ from distribute.core.events import (
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
+from distribute.core.words import counted
 from distribute.ports import Only
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ from distribute.client.manifests import read_manifest
 from distribute.client.pull.object_stream import ObjectStream
 from distribute.client.queries import no_such_batch
 from distribute.client.standing import ask_standing
-from distribute.client.words import argument, counted, printable
+from distribute.client.words import argument, printable
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.events import Finished
 from distribute.core.manifest import STDOUT_NAME, Entry, Outputs, StoredFile
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.projections.results import BatchResults
+from distribute.core.words import counted
 from distribute.ports import Only
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from distribute.client.appending import append_behind
 from distribute.client.batch_log import read_standing
 from distribute.client.control import delete
 from distribute.client.upload import OnBytes, upload
-from distribute.client.words import argument, counted, printable
+from distribute.client.words import argument, printable
 from distribute.config.units import format_size
 from distribute.core.errors import Refused
 from distribute.core.events import Submitted
 from distribute.core.fold_batch import needs
+from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.documents import Amounts, MatchDocument

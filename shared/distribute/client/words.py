@@ -23,10 +23,5 @@ def argument(name: str) -> str:
     return "$'" + "".join(char if char.isprintable() else _bytes_of(char) for char in escaped) + "'"
 
 
-def counted(number: int, thing: str, things: str | None = None) -> str:
-    """`1 file`, `2 files`. `things` is the plural where it is not `thing` with an s."""
-    return f"{number} {thing if number == 1 else things or f'{thing}s'}"
-
-
 def _bytes_of(char: str) -> str:
     return "".join(f"\\x{byte:02x}" for byte in char.encode(errors="surrogateescape"))

@@ -12,6 +12,7 @@ from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, takes_nothing_of
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import avoids, is_probe
+from distribute.core.words import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def _explain_queued(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
         return Explanation("waits: no node could ever run it", verdicts)
     if any(verdict.obstacle is None for verdict in verdicts):
         return Explanation("waits for its turn: jobs before it take the free nodes first", verdicts)
-    return Explanation(f"waits: {able} of {len(verdicts)} nodes could run it, none can now", verdicts)
+    nodes = counted(len(verdicts), "node")
+    return Explanation(f"waits: {able} of {nodes} could run it, none can now", verdicts)
 
 
 def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) -> Obstacle | None:
@@ -129,7 +131,11 @@ def _nodes(agenda: Agenda) -> Iterator[NodeState]:
 
 def _share(shape: Shape) -> str:
     """What the shape takes of a node, in words."""
-    return "the whole node" if shape.whole_node else f"{shape.cpus} cpus, {shape.gpus} GPUs"
+    return (
+        "the whole node"
+        if shape.whole_node
+        else f"{counted(shape.cpus, 'cpu')}, {counted(shape.gpus, 'GPU')}"
+    )
 
 
 def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obstacle: Obstacle | None) -> str:
@@ -148,7 +154,8 @@ def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obsta
         Obstacle.DRAINING: node.draining or "",
         Obstacle.QUARANTINED: node.quarantined or "",
         Obstacle.BUSY: (
-            f"{len(node.attempts)} jobs, {free_cpus} of {node.cpus} cpus free, {_share(shape)} needed"
+            f"{counted(len(node.attempts), 'job')}, {free_cpus} of {counted(node.cpus, 'cpu')} free, "
+            f"{_share(shape)} needed"
         ),
         Obstacle.BUILD_FAILED: batch.build_failed.get(node.name, ""),
         Obstacle.RESERVED: f"{_share(agenda.reserved.get(node.name, shape))} needed",

@@ -9,6 +9,7 @@ from distribute.core import accounts
 from distribute.core import events as ev
 from distribute.core.ids import AttemptId
 from distribute.core.state import JobKey, NodeState, State
+from distribute.core.words import counted
 
 MAX_PAUSES = 1000
 """Max. pauses noted while a node has attempts. The oldest is forgotten, and counts as time run."""
@@ -148,6 +149,6 @@ def _forget(state: State, node: NodeState) -> str | None:
     if node.presence == "here":
         return "the node is here"
     if node.attempts:
-        return f"{len(node.attempts)} jobs are at the node still"
+        return f"the node still has {counted(len(node.attempts), 'job')}"
     del state.nodes[node.name]
     return None

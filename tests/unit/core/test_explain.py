@@ -77,7 +77,7 @@ def test_a_busy_node_tells_what_is_free_and_what_is_needed() -> None:
     lab.assign()
     row = lab.batch().rows["job2"]
     (found,) = explain(lab.agenda, lab.batch(), row).nodes
-    assert found == Verdict("ws1", Obstacle.BUSY, "is busy: 1 jobs, 1 of 4 cpus free, 3 cpus, 0 GPUs needed")
+    assert found == Verdict("ws1", Obstacle.BUSY, "is busy: 1 job, 1 of 4 cpus free, 3 cpus, 0 GPUs needed")
 
 
 def test_a_node_kept_for_gpu_work_is_told() -> None:
