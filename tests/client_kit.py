@@ -31,6 +31,10 @@ from distribute.testing.memory_log import ALL, MemoryLog
 JANE = Person("jane", make.new_id, lambda: datetime(2030, 1, 1, tzinfo=UTC))
 
 
+WITHOUT_SCHEDULER = "no scheduler"
+WITH_AND_WITHOUT_SCHEDULER = (WITHOUT_SCHEDULER, "a scheduler answers")
+
+
 class NobodyAnswers:
     """Queries without a scheduler."""
 
@@ -105,11 +109,11 @@ class MemoryCluster:
 
     connected = True
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, scheduler: str = WITHOUT_SCHEDULER) -> None:
         self.log = ReplacedLog()
         self.store = FileStore(folder)
         self.live = Printed()
-        self.queries: NobodyAnswers = NobodyAnswers()
+        self.queries = NobodyAnswers() if scheduler == WITHOUT_SCHEDULER else SchedulerAnswers(self.log)
 
     def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
         return lambda: None

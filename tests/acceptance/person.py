@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -59,10 +58,3 @@ class Person:
 def runs(process: psutil.Process) -> bool:
     """Does it still run? A zombie does not."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-
-
-def free_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from acceptance.person import Person, free_port, runs
+from acceptance.person import Person, runs
+from ports_kit import free_port
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ import nats
 import pytest
 
 from acceptance.lab import command_batch, distribute
-from acceptance.person import free_port
 from acceptance.processes import Processes
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster
 from distribute.nats.stream.layout import LAYOUT
+from ports_kit import free_port
 
 QUICK_S = 10.0
 """A connection is tried for five seconds."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-from contextlib import AsyncExitStack, ExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +30,9 @@ from distribute.nats.stream.provision import (
     provision,
 )
 from distribute.testing import builders
+from ports_kit import free_ports
 
 WITHIN_S = 30.0
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at. Held together until all are known, so that they differ."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 async def config_of(cluster: Cluster, stream: str) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distribute.client.words import printable
+from distribute.client.workers import for_each
 from distribute.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,24 +32,17 @@ async def upload(store: ArtifactStore, sources: Mapping[str, Path], on_bytes: On
         sizes = {path: path.stat().st_size for path in sources.values()}
         total, sent = sum(sizes.values()), 0
 
-        async def work(queue: Iterator[tuple[str, Path]]) -> None:
+        async def put(source: tuple[str, Path]) -> None:
             nonlocal sent
-            for sha256, path in queue:
-                await store.put_input(path, sha256)
-                sent += sizes[path]
-                on_bytes(sent, total)
+            sha256, path = source
+            await store.put_input(path, sha256)
+            sent += sizes[path]
+            on_bytes(sent, total)
 
-        queue = iter(sources.items())
-        async with asyncio.TaskGroup() as tasks:
-            for _ in range(min(PARALLEL_FILES, len(sources))):
-                tasks.create_task(work(queue))
+        await for_each(sources.items(), put, at_once=min(PARALLEL_FILES, len(sources)))
     except OSError as error:
-        raise _unreadable(error) from error
-    except ExceptionGroup as errors:
-        # Several at once usually have one cause, such as no room: the first one names it.
-        first = errors.exceptions[0]
-        raise (_unreadable(first) if isinstance(first, OSError) and first.filename else first) from errors
-
-
-def _unreadable(error: OSError) -> InputError:
-    return InputError(f"{printable(str(error.filename))}: can't be read any more: {error.strerror}")
+        if not error.filename:
+            raise
+        raise InputError(
+            f"{printable(str(error.filename))}: can't be read any more: {error.strerror}"
+        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from client_kit import JANE, MemoryCluster, SchedulerAnswers
+from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
 from distribute.client.control import delete, drain, forget, kill, undrain
 from distribute.client.queries import Queries
 from distribute.client.submit import refuse_if_taken, submit
@@ -21,12 +21,9 @@ SPEC = make.batch(1)
 RUNS = (make.joined(), make.submitted(SPEC), make.assigned(), make.claimed(), make.started())
 
 
-@pytest.fixture(params=["no scheduler", "a scheduler answers"])
+@pytest.fixture(params=WITH_AND_WITHOUT_SCHEDULER)
 def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    cluster = MemoryCluster(tmp_path)
-    if request.param == "a scheduler answers":
-        cluster.queries = SchedulerAnswers(cluster.log)
-    return cluster
+    return MemoryCluster(tmp_path, request.param)
 
 
 async def test_a_batch_is_killed_and_deleted_once_it_is_over(cluster: Any) -> None:

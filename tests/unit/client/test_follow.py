@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from client_kit import MemoryCluster, SchedulerAnswers
+from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
 from distribute.client.documents import BatchDocument
 from distribute.client.follow import follow_to_end
 from distribute.core.errors import Refused
@@ -25,12 +25,9 @@ HALF = (
 REST = (make.job_archived("job1"), make.assigned("job2"), make.claimed("job2"))
 
 
-@pytest.fixture(params=["no scheduler", "a scheduler answers"])
+@pytest.fixture(params=WITH_AND_WITHOUT_SCHEDULER)
 def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    cluster = MemoryCluster(tmp_path)
-    if request.param == "a scheduler answers":
-        cluster.queries = SchedulerAnswers(cluster.log)
-    return cluster
+    return MemoryCluster(tmp_path, request.param)
 
 
 async def test_an_end_that_the_fold_refuses_is_not_believed(cluster: Any) -> None:

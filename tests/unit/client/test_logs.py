@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from client_kit import MemoryCluster, SchedulerAnswers, left
+from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster, left
 from distribute.client.logs import JobOutput, build_output, job_output, last_line, read_builds
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.ids import JobId
@@ -21,12 +21,9 @@ JOB = JobId(*SPEC.id, "job1")
 RUNS = (make.joined(), make.submitted(SPEC), make.assigned(), make.claimed(), make.started())
 
 
-@pytest.fixture(params=["no scheduler", "a scheduler answers"])
+@pytest.fixture(params=WITH_AND_WITHOUT_SCHEDULER)
 def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    cluster = MemoryCluster(tmp_path)
-    if request.param == "a scheduler answers":
-        cluster.queries = SchedulerAnswers(cluster.log)
-    return cluster
+    return MemoryCluster(tmp_path, request.param)
 
 
 async def printed(cluster: Any, text: bytes, name: str = "stdout.txt") -> Outputs:

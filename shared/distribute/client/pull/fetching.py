@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from distribute.client.pull.listing import Listing, WantedFile
 from distribute.client.pull.object_stream import ObjectStream
 from distribute.client.pull.target_folder import Parts, TargetFolder, shown
+from distribute.client.workers import for_each
 from distribute.core.errors import InputError, IntegrityError
 from distribute.core.manifest import StoredFile, StoredObject
 
@@ -103,22 +104,17 @@ class _Run:
 
     async def fetch(self, missing: Missing) -> None:
         """Fetch objects, several at a time, each once."""
-        queue = iter(missing.items())
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(PARALLEL_OBJECTS, len(missing))):
-                    tasks.create_task(self._work(queue))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors  # several at once usually have one cause, such as no room
+        at_once = min(PARALLEL_OBJECTS, len(missing))
+        await for_each(missing.items(), self._fetch_object, at_once=at_once)
 
-    async def _work(self, queue: Iterator[tuple[StoredObject, list[WantedFile]]]) -> None:
-        for stored, files in queue:
-            if len(files) == 1 and _is_whole(stored, files[0].file):
-                with self.named(files[0].parts):
-                    await self._download(stored, files[0])
-            else:
-                for lane in _lanes(files):
-                    await self._unpack(stored, lane)
+    async def _fetch_object(self, wanted: tuple[StoredObject, list[WantedFile]]) -> None:
+        stored, files = wanted
+        if len(files) == 1 and _is_whole(stored, files[0].file):
+            with self.named(files[0].parts):
+                await self._download(stored, files[0])
+        else:
+            for lane in _lanes(files):
+                await self._unpack(stored, lane)
 
     async def _download(self, stored: StoredObject, file: WantedFile) -> None:
         """Fetch a large file, continuing an earlier pull that was cut off."""
