@@ -60,7 +60,10 @@ class Session:
         Raises:
             InputError, Unreachable: as `address`, or nothing answers there.
         """
+        from distribute.collector import collect_garbage_rarely
+
         found = self.address()
+        collect_garbage_rarely()  # who reads a large batch makes millions of objects that are in no cycles
         name = f"distribute of {user_name()}"
         async with open_at(
             found.server, found.creds, name, source=found.source, provisioning=provisioning

@@ -85,9 +85,10 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
 
 async def _run(options: argparse.Namespace) -> None:
     # Imported here: a runner needs none of the scheduler's modules, nor the archiver the runner's.
+    from distribute.collector import collect_garbage_rarely
     from distribute.nats.client.connect import Address
     from distribute.nats.cluster import open_cluster
-    from distribute.runtime import collect_garbage_rarely, stop_on_signals, unless_stopped
+    from distribute.runtime import stop_on_signals, unless_stopped
 
     name, serve = _service(options)
     collect_garbage_rarely()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -22,8 +21,6 @@ from distribute.core.recorded import Guard, guard_scope
 from distribute.ports import EventLog
 
 log = logging.getLogger(__name__)
-
-GARBAGE_COLLECTED_AFTER = 50_000
 
 T = TypeVar("T")
 
@@ -121,16 +118,6 @@ class Failure:
         """Raise the error, if there is one. For the end, when nothing waits in `raised` any more."""
         if self._error is not None:
             raise self._error
-
-
-def collect_garbage_rarely() -> None:
-    """Have the collector of cycles pass over all there is by now, and look at the rest a seventieth as often.
-
-    Events are in no cycles: they go when the last one who holds them lets go. Looking through those at hand
-    again and again is a third of a replay otherwise.
-    """
-    gc.freeze()
-    gc.set_threshold(GARBAGE_COLLECTED_AFTER)
 
 
 @contextlib.asynccontextmanager

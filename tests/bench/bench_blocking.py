@@ -18,6 +18,7 @@ from functools import partial
 import orjson
 import psutil
 
+from distribute.collector import collect_garbage_rarely
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.ids import BatchId
@@ -26,7 +27,6 @@ from distribute.core.recorded import Guard, Recorded
 from distribute.core.state import State
 from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.runtime import collect_garbage_rarely
 from distribute.snapshot_writer import SnapshotWriter, write_batch
 from distribute_services.node_runner.machine.attempts import SubmissionRef
 from distribute_services.node_runner.work.batches import load_submission

@@ -23,6 +23,7 @@ from distribute.client.person import Person
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import list_results
 from distribute.client.queries import ask
+from distribute.collector import collect_garbage_rarely
 from distribute.core.errors import Unreachable
 from distribute.core.ids import JobId
 from distribute.core.liveness import Lease
@@ -32,7 +33,7 @@ from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream.layout import EVENTS
 from distribute.nats.stream.reader import read
 from distribute.nats.stream.subjects import ALL_EVENTS
-from distribute.runtime import collect_garbage_rarely, new_id
+from distribute.runtime import new_id
 from distribute_services.scheduler.service import SchedulerService
 
 from .figure import Figure, Floor
@@ -120,6 +121,7 @@ async def _folded(cluster: Cluster) -> int:
 
 def _act(address: Address, act: Act) -> tuple[float, float]:
     """The part of another process: seconds that an act takes, and the process's peak memory in MB."""
+    collect_garbage_rarely()  # as the command line does
     return asyncio.run(_timed(address, act))
 
 

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 
+from distribute.collector import collect_garbage_rarely
 from distribute.core.fold import apply
 from distribute.core.recorded import Recorded
 from distribute.core.state import State
@@ -16,7 +17,6 @@ from distribute.nats.cluster import Cluster
 from distribute.nats.stream.layout import EVENTS
 from distribute.nats.stream.reader import read
 from distribute.nats.stream.subjects import ALL_EVENTS
-from distribute.runtime import collect_garbage_rarely
 
 from .figure import Figure, Floor
 from .filling import empty_cluster, fill

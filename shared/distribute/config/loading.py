@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, assert_never
 
 from pydantic import ConfigDict
 
+from distribute.collector import collector_paused
 from distribute.config.check import check
 from distribute.config.input_files import InputFiles, LocalFile
 from distribute.config.jobs_file import (
@@ -58,7 +57,7 @@ def load(path: Path) -> LoadedBatch:
     Raises:
         InputError: it holds every problem of the file, one line each.
     """
-    with _collector_paused():
+    with collector_paused():  # collecting would cost a third of the time
         files = InputFiles(path.parent)
         jobs_file = check(_document(path), files)
         local = files.read_all()
@@ -88,18 +87,6 @@ def _document(path: Path) -> Document:
         if_missing="write the path of a batch's YAML file, "
         f"or make one with `distribute template command --output {path}`",
     )
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """A large batch makes millions of objects and no garbage: collecting would cost a third of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Inputs:
