@@ -60,6 +60,7 @@ class Truth:
         self.given: Counter[str] = Counter()
         """How many jobs each node was given."""
         self._claimed: set[tuple[JobId, int, str]] = set()
+        self._assigned: set[tuple[JobId, int]] = set()
         self._taken: set[tuple[JobId, int]] = set()
         """Attempts that the scheduler took from their nodes."""
         self._over: set[BatchId] = set()
@@ -159,6 +160,11 @@ class Truth:
     def _note_for_ever(self, event: ev.Event) -> None:
         """What happened, happened, whatever the log loses."""
         match event:
+            case ev.Assigned():
+                # Given a second time, for the log lost the first: perhaps elsewhere, or with other resources.
+                if (event.scope, event.attempt) in self._assigned:
+                    self._taken.add((event.scope, event.attempt))
+                self._assigned.add((event.scope, event.attempt))
             case ev.Claimed():
                 self._claimed.add((event.scope, event.attempt, event.node))
             case ev.Released():

@@ -103,14 +103,12 @@ class Attempt:
         }
 
     def is_of(self, event: ev.Assigned) -> bool:
-        """Whether the assignment is this attempt's own, or gives a detached attempt to this node again.
+        """Whether the assignment is this attempt's own, or one that a log which lost that needed again.
 
         A deleted batch may have had the same name, and an attempt of the same number.
         """
-        if event.id == self.assigned_id:
-            return True
         given = event.submission, event.attempt, Share(event.cpus, event.memory_bytes, event.gpus)
-        return self.is_detached and given == (self.submission.id, self.number, self.share)
+        return event.id == self.assigned_id or given == (self.submission.id, self.number, self.share)
 
     def attach(self, assignment: Recorded) -> None:
         """The log has this assignment of the attempt."""

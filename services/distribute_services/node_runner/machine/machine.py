@@ -170,7 +170,8 @@ class RunnerMachine(Course):
             return []
         known = self.attempts.get(event.scope)
         if known is not None and known.is_of(event):
-            if known.is_detached:  # the scheduler has said it again, in a log that lacked it
+            # The scheduler may have given it again, in a log that had lost that.
+            if known.is_detached or event.id != known.assigned_id:
                 known.attach(recorded)
                 return read_scope(known)
             return []
