@@ -143,6 +143,13 @@ def test_a_beat_survives_and_what_is_none_is_refused() -> None:
         decode_beat(b'{"node":"ws1"}')
 
 
+def test_fields_of_a_beat_that_only_a_newer_node_knows_are_ignored() -> None:
+    """Or a node that was upgraded first would be declared lost."""
+    beat = Beat(node="ws1", incarnation="1", load=0.5)
+    newer = orjson.loads(encode_beat(beat)) | {"frozen": 0, "temperatures": {"cpu": 40}}
+    assert decode_beat(orjson.dumps(newer)) == beat
+
+
 def test_the_same_event_is_the_same_bytes_in_every_process() -> None:
     program = (
         "from distribute.codec import encode; from distribute.testing import builders as make\n"

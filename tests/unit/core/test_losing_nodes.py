@@ -209,6 +209,25 @@ def test_a_pause_takes_from_the_node_what_it_does_not_keep() -> None:
     assert lab.assign() == {"job2": "ws2"}
 
 
+def test_a_pause_that_was_made_longer_ends_with_its_last_word() -> None:
+    lab = running()
+    lab.happen(make.joined("ws2"))
+    for hours in (1, 2):
+        until = datetime.fromtimestamp(lab.now + hours * 3600, UTC)
+        lab.happen(make.paused("ws1", until=until, keeps=("job1",)))
+    assert fall_silent(lab, 7190) == []
+    assert ("assigned", "job1", "ws2") in fall_silent(lab, 75)
+
+
+def test_a_node_that_falls_silent_once_its_pause_is_over_has_its_whole_lease() -> None:
+    lab = running()
+    lab.happen(make.joined("ws2"), make.paused("ws1", keeps=("job1",)))
+    assert fall_silent(lab, 600) == []
+    lab.happen(make.resumed("ws1"))
+    assert fall_silent(lab, 58) == []
+    assert fall_silent(lab, 4)[-1] == ("assigned", "job1", "ws2")
+
+
 def test_who_was_away_himself_waits_for_a_whole_lease() -> None:
     """The listener's computer slept, or its clock jumped: the silence was its own."""
     lab = running()
