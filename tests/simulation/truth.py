@@ -71,8 +71,6 @@ class Truth:
         """Batches whose deletion the log has lost. By then the archiver may have carried it out."""
         self._forgotten: set[BatchId] = set()
         """Batches of which the log has lost something."""
-        self.slowest_clock_s = 0.0
-        """How far the slowest clock of a scheduler is behind the log's, as a negative number."""
         self._archived: set[BatchId] = set()
         """Batches that were over and archived, if only for a time."""
         self.happened: Counter[str] = Counter()
@@ -150,8 +148,7 @@ class Truth:
         told = []
         for beat_at in (beats[-1], *surely_heard[-1:]):
             silence_s = self._loop.now - beat_at
-            # A scheduler whose clock is behind the log's sees a shorter run.
-            ran_s = max(0.0, EPOCH_S + beat_at - attempt.since + self.slowest_clock_s)
+            ran_s = max(0.0, EPOCH_S + beat_at - attempt.since)
             if silence_s > min(GROWTH * ran_s, LONGEST_S) - SLACK_S:
                 return
             told.append(f"had run for {ran_s:.0f} s when it fell silent for {silence_s:.0f} s")

@@ -146,7 +146,6 @@ class World:
         if self.loop.chance(0.3):
             self.broker.files.snapshots.pop(SNAPSHOT, None)
         offset_s = self.uniform(600.0) - 300.0
-        self.truth.slowest_clock_s = min(self.truth.slowest_clock_s, offset_s)
         return SchedulerProcess(self, f"scheduler{number + 1}", clock_offset_s=offset_s)
 
     # --- chance ------------------------------------------------------------------------------------
