@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from distribute.core import events as ev
 from distribute.core.fold_job import FAST_FAILURE_S, why_given_up
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId, BuildId, JobId
 from distribute.core.manifest import StoredObject
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
@@ -67,6 +67,10 @@ class Stories:
         self.checks = True
         """False: the stories are told again, to come to where they were."""
         self._deleted: set[BatchId] = set()
+        self._submissions: dict[BatchId, str] = {}
+        """The id of the submission of each batch that is there."""
+        self._builds: dict[BuildId, str] = {}
+        """The id of the last start of each build."""
         self._ghosts: dict[JobId, tuple[str, int]] = {}
         """Attempts at jobs of batches that were deleted meanwhile."""
 
@@ -96,6 +100,7 @@ class Stories:
         """
         match event:
             case ev.Submitted():
+                self._submissions[event.scope] = event.id
                 self._submitted(event.spec)
             case ev.KillRequested():
                 for job, story in self.of_batch(event.scope):
@@ -109,6 +114,8 @@ class Stories:
                 self._require(not late, f"archived without {late}")
             case ev.Deleted():
                 self._deleted.add(event.scope)
+                self._submissions.pop(event.scope, None)
+                self._builds = {of: id_ for of, id_ in self._builds.items() if of.batch_id != event.scope}
                 for job, story in self.of_batch(event.scope):
                     if story.holder is not None:
                         self._ghosts[job] = story.holder, story.attempt
@@ -117,18 +124,28 @@ class Stories:
                 if self._is_ghostly(event):
                     return Verdict.ABOUT_NOTHING
                 self._tell_of_job(self.of[event.scope], event, before)
-            case ev.BuildEvent() if event.batch_id in self._deleted and event.batch_id not in before.batches:
-                return Verdict.ABOUT_NOTHING
+            case ev.BuildEvent():
+                return self._tell_of_build(event)
             case _:
                 pass
         return Verdict.FITS
 
+    def _tell_of_build(self, event: ev.BuildStarted | ev.BuildFinished) -> Verdict:
+        if isinstance(event, ev.BuildStarted):
+            fits = event.submission == self._submissions.get(event.batch_id)
+        else:
+            fits = event.causation == self._builds.get(event.scope)
+        if fits:
+            self._builds[event.scope] = event.id
+            return Verdict.FITS
+        self._require(event.batch_id in self._deleted, "it is about no build of a batch that is there")
+        return Verdict.ABOUT_NOTHING
+
     def _is_ghostly(self, event: ev.JobEvent) -> bool:
         story = self.of.get(event.scope)
         if isinstance(event, ev.Assigned):
-            ghostly = event.batch_id in self._deleted and (
-                story is None or event.attempt != story.attempt + 1
-            )
+            ghostly = event.submission != self._submissions.get(event.batch_id)
+            self._require(not ghostly or event.batch_id in self._deleted, "it is of another submission")
             if ghostly:
                 self._ghosts[event.scope] = event.node, event.attempt
             else:
