@@ -1,4 +1,4 @@
-"""What is not history: heartbeats, live output, questions."""
+"""Messages that are not events: heartbeats, live output, queries."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def beat(node: str, load: float) -> Beat:
     return Beat(node=node, incarnation="i", load=load)
 
 
-async def test_the_last_beat_of_each_node_then_each_new_one(broker: Broker, cluster: Cluster) -> None:
+async def test_a_reader_gets_the_last_beat_of_each_node_and_then_each_new_one(
+    broker: Broker, cluster: Cluster
+) -> None:
     for load in (1.0, 2.0):
         for node in ("ws1", "w.*"):
             await cluster.beats.send(beat(node, load))
@@ -39,7 +41,7 @@ async def test_the_last_beat_of_each_node_then_each_new_one(broker: Broker, clus
         await cluster.beats.send(beat("ws1", 3.0))
         assert await anext(beats) == beat("ws1", 3.0)
         await broker.stop(kill=True)
-        await cluster.beats.send(beat("ws1", 4.0))  # nobody hears it, and nothing goes wrong
+        await cluster.beats.send(beat("ws1", 4.0))  # without a reader this is no error
         await broker.start()
         await cluster.connection.returned()
         await cluster.beats.send(beat("ws1", 5.0))
@@ -47,7 +49,7 @@ async def test_the_last_beat_of_each_node_then_each_new_one(broker: Broker, clus
             pass
 
 
-async def test_a_beat_of_another_version_is_left_out(
+async def test_an_unreadable_beat_is_skipped_with_a_warning(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     await cluster.connection.request("beat.ws9", b'{"node":"ws9","mood":"fine"}')
@@ -67,7 +69,7 @@ async def read_until(live: AsyncIterator[bytes], end: bytes) -> bytes:
     return text
 
 
-async def test_live_output_from_the_beginning(cluster: Cluster) -> None:
+async def test_live_output_can_be_read_from_the_beginning(cluster: Cluster) -> None:
     await cluster.live.send(JOB, 1, b"one\n")
     await cluster.live.send(JOB, 2, b"of another attempt\n")
     async with aclosing(cluster.live.follow(JOB, 1)) as live:
@@ -76,7 +78,7 @@ async def test_live_output_from_the_beginning(cluster: Cluster) -> None:
         assert await read_until(live, b"two\n") == b"two\n"
 
 
-async def test_much_live_output_at_once_is_held_back_not_lost(cluster: Cluster) -> None:
+async def test_a_slow_reader_of_live_output_loses_nothing(cluster: Cluster) -> None:
     text = os.urandom(20 << 20) + b"END"
     sending = asyncio.create_task(cluster.live.send(JOB, 1, text))
     most = 0
@@ -92,13 +94,13 @@ async def test_sending_output_ends_when_the_broker_is_lost(broker: Broker, clust
     async with Relay(broker.port) as relay, open_cluster(relay.address, "node") as node:
         relay.stall()
         sending = asyncio.create_task(node.live.send(JOB, 1, bytes(64 << 20)))
-        await asyncio.sleep(0.2)  # time enough to get stuck
+        await asyncio.sleep(0.2)  # long enough for the sender to block
         assert not sending.done()
         relay.cut()
         await asyncio.wait_for(sending, WITHIN_S)
 
 
-async def test_questions_and_answers(broker: Broker, cluster: Cluster) -> None:
+async def test_queries_of_all_sizes_are_answered(broker: Broker, cluster: Cluster) -> None:
     async def double(payload: bytes) -> bytes:
         return payload * 2
 
@@ -109,14 +111,12 @@ async def test_questions_and_answers(broker: Broker, cluster: Cluster) -> None:
         assert await asker.queries.ask("double", noise) == noise * 2
         text = b"jane/sweep3 " * 100_000  # the answer is compressed
         assert await asker.queries.ask("double", text) == text * 2
-    with pytest.raises(NoResponder, match=r"nobody answers to query\.double"):
+    with pytest.raises(NoResponder, match=r"no service answers to query\.double"):
         await cluster.queries.ask("double")
 
 
 @pytest.mark.parametrize("body", [zlib.compress(bytes(1 << 30)), b"no zlib", zlib.compress(b"short")[:-2]])
-async def test_an_answer_that_would_fill_memory_or_is_damaged_is_refused(
-    cluster: Cluster, body: bytes
-) -> None:
+async def test_an_answer_that_is_damaged_or_expands_too_far_is_refused(cluster: Cluster, body: bytes) -> None:
     """Anybody who may subscribe can answer."""
     connection = cluster.connection
 
@@ -130,8 +130,8 @@ async def test_an_answer_that_would_fill_memory_or_is_damaged_is_refused(
     end()
 
 
-async def test_of_two_services_that_answer_one_is_heard(broker: Broker, cluster: Cluster) -> None:
-    """As of two schedulers. Their answers, in several messages each, come through one another."""
+async def test_the_answer_of_one_of_two_services_is_returned_whole(broker: Broker, cluster: Cluster) -> None:
+    """With two schedulers, for example. Each answer has several messages, and they arrive interleaved."""
     answers = {os.urandom(14 << 20) for _ in range(2)}
     async with AsyncExitStack() as stack:
         for answer in answers:
@@ -148,7 +148,7 @@ def answering(answer: bytes) -> Callable[[bytes], Coroutine[None, None, bytes]]:
     return handle
 
 
-async def test_a_slow_question_does_not_block_the_next(cluster: Cluster) -> None:
+async def test_a_slow_query_does_not_block_the_next(cluster: Cluster) -> None:
     release = asyncio.Event()
 
     async def slow(payload: bytes) -> bytes:
@@ -167,7 +167,9 @@ async def test_a_slow_question_does_not_block_the_next(cluster: Cluster) -> None
             await cluster.queries.ask("slow", b"slow", timeout_s=0.1)
 
 
-async def test_errors_of_a_service_are_told(cluster: Cluster, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_caller_gets_the_errors_of_a_service(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     async def fail(payload: bytes) -> bytes:
         if payload:
             raise InputError("no such größe")
@@ -181,7 +183,7 @@ async def test_errors_of_a_service_are_told(cluster: Cluster, caplog: pytest.Log
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_a_question_is_put_again_after_a_lost_connection(broker: Broker, cluster: Cluster) -> None:
+async def test_a_query_is_sent_again_after_a_lost_connection(broker: Broker, cluster: Cluster) -> None:
     asked = asyncio.Event()
 
     async def echo(payload: bytes) -> bytes:
@@ -200,10 +202,10 @@ async def test_a_question_is_put_again_after_a_lost_connection(broker: Broker, c
         assert await question == b"hello"
 
 
-async def test_a_question_put_at_the_moment_of_the_loss_is_answered_after_it(
+async def test_a_query_sent_while_the_connection_is_being_lost_is_answered_later(
     broker: Broker, cluster: Cluster
 ) -> None:
-    """The client sees a loss some turns of the event loop before it says so: here each has a question."""
+    """The client notices a loss some turns of the event loop before it reports it; we query in each turn."""
     lost = asyncio.Event()
     cluster.connection.on_loss(lost.set)
     questions: list[asyncio.Task[int]] = []
@@ -217,7 +219,7 @@ async def test_a_question_put_at_the_moment_of_the_loss_is_answered_after_it(
         assert set(await asyncio.gather(*questions)) == {0}
 
 
-async def test_hooks_tell_of_loss_and_return(broker: Broker, cluster: Cluster) -> None:
+async def test_hooks_are_called_on_loss_and_return(broker: Broker, cluster: Cluster) -> None:
     told: list[str] = []
     returned = asyncio.Event()
     cluster.connection.on_loss(lambda: told.append("lost"))
@@ -231,9 +233,7 @@ async def test_hooks_tell_of_loss_and_return(broker: Broker, cluster: Cluster) -
     assert cluster.connected
 
 
-async def test_of_too_many_questions_at_once_the_last_is_refused(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_query_too_many_is_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queries, "MAX_AT_ONCE", 2)
     go_on = asyncio.Event()
 

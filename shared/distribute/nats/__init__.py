@@ -3,7 +3,7 @@
 | room | what it does |
 |---|---|
 | `client` | keeps a connection, and asks JetStream's API over it |
-| `stream` | writes and reads messages and events: what lies where, guards, garbage, the layout |
+| `stream` | writes and reads messages and events: streams, subjects, guards, garbage, the layout |
 | `objects` | stores files as chunks, and brings them back whole |
 | `broker` | runs a nats-server, and tells whether it can store anything |
 """

@@ -1,4 +1,4 @@
-"""A cluster, as the services and the command line use it: one connection, and everything on it."""
+"""`ports.Cluster` on NATS: one connection, and the log, store and messages that use it."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Cluster:
 
     @property
     def connected(self) -> bool:
-        """Is the broker there, as far as one can tell?"""
+        """True while the broker is reachable, as far as this connection knows."""
         return self._connection.connected
 
     def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have `callback` called after each reconnect. Returns what takes it off again."""
+        """Call `callback` after each reconnect. Returns a function that ends this."""
         return self._connection.on_return(callback)
 
     @cached_property
@@ -90,7 +90,7 @@ class Cluster:
         return self.log.durable(name) if only is None else self.log.durable(name, only)
 
     def provision_again(self) -> None:
-        """Make what the broker has lost while it was away."""
+        """Create again the streams that the broker has lost while it was away."""
         if self._provisioning is None or self._provisioning.done():
             self._provisioning = asyncio.create_task(self._provision(), name="provision again")
 
@@ -98,15 +98,15 @@ class Cluster:
         try:
             await provision(self._connection)
         except DistributeError as error:
-            # Whoever needs what is missing says so, too.
+            # A reader or writer that needs a missing stream reports it, too.
             _log.warning("the cluster could not be provisioned again: %s", error)
 
     async def close(self) -> None:
-        """Give up what is under way, and disconnect."""
+        """Cancel what is under way, and disconnect."""
         if self._provisioning is not None:
             self._provisioning.cancel()
             await asyncio.wait({self._provisioning})
-        # What was never used was never made.
+        # Parts that were never used do not exist.
         if "log" in self.__dict__:
             await self.log.close()
         if "store" in self.__dict__:
@@ -120,12 +120,12 @@ async def open_cluster(
 ) -> AsyncIterator[Cluster]:
     """The cluster at an address, for as long as the context lasts. `name` is shown by the broker.
 
-    `provisioning`: make what the cluster lacks, now and after each reconnect, and move an older cluster to
-    our layout. Otherwise refuse to work on such a cluster.
+    `provisioning`: create missing streams, at the start and after each reconnect, and migrate an older
+    cluster to our layout. Without it, refuse to work on such a cluster.
 
     Raises:
         Unreachable: no broker answers within `timeout_s` seconds (None: wait for one).
-        Refused: the broker does not let us in, is no cluster, or one of another layout version.
+        Refused: the broker does not let us in, holds no cluster, or one with another layout.
         InputError: the credentials can't be read.
         StorageFull: there is no room to provision it.
     """

@@ -1,1 +1,1 @@
-"""The broker itself: `embedded` runs one, `health` tells whether its streams can be written."""
+"""Run a broker (`embedded`), and check that its streams can be written (`health`)."""

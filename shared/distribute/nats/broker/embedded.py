@@ -1,4 +1,4 @@
-"""A broker of our own: the nats-server that came with the install, as a child process on loopback."""
+"""Run the nats-server that this installation brings, as a child process."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _PORTS_FILES = "nats-server_*.ports"
 
 
 class Broker:
-    """A nats-server with JetStream, its data in a folder.
+    """A nats-server with JetStream that keeps its data in a folder.
 
-    `host` is where it listens: this machine alone, or `0.0.0.0` for all of its addresses. With `port` 0 it
-    takes a free port at its first start, and keeps it over restarts. `sync_always`: an acknowledged event
-    survives a power cut. `max_file_store_bytes` bounds what it stores; by default three quarters of the free
-    disk. `die_with_parent`: the kernel ends it when the thread that started it ends. `extra` is more
-    configuration, as a nats-server reads it.
+    `host` is the address to listen on; `0.0.0.0` means all addresses of this machine. With `port` 0 the
+    broker takes a free port at its first start and keeps it over restarts. `sync_always`: an acknowledged
+    event survives a power cut. `max_file_store_bytes` bounds what the broker stores; the default is three
+    quarters of the free disk. `die_with_parent`: the kernel ends the broker when the thread that started it
+    ends. `extra` is added to the configuration file of the nats-server.
     """
 
     def __init__(
@@ -63,31 +63,31 @@ class Broker:
 
     @property
     def address(self) -> Address:
-        """Where it is reached from this machine."""
+        """The address for clients on this machine."""
         return Address.of(f"nats://{_LOOPBACK}:{self.port}")
 
     @property
     def free_bytes(self) -> int:
-        """The room on the disk of its folder."""
+        """Free bytes on the disk of its folder."""
         return disk_usage(self.folder).free
 
     @property
     def log_path(self) -> Path:
-        """Its own log."""
+        """The log file that the nats-server writes."""
         return self.folder / "nats-server.log"
 
     @property
     def pid(self) -> int | None:
-        """Its process, while it runs."""
+        """The process id; None while it does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     async def start(self) -> None:
-        """Start it, and wait until it takes connections.
+        """Start the broker and wait until it takes connections.
 
         Raises:
-            InputError: its port is taken.
-            StorageFull: its folder has no room.
-            DistributeError: it can't be found, or ends at once.
+            InputError: the port is taken.
+            StorageFull: the disk of its folder is full.
+            DistributeError: no nats-server is installed, or it ends at once.
         """
         if self.pid is not None:
             return
@@ -111,19 +111,22 @@ class Broker:
             raise
 
     async def stop(self, *, kill: bool = False) -> None:
-        """End it, and wait until it is gone. `kill`: without a chance to leave in order, which one that takes
-        too long to do so loses, too: nothing that it acknowledged depends on it."""
+        """End the broker and wait until it is gone.
+
+        `kill`: kill it at once. A broker that does not end in time is killed in any case. Neither loses an
+        acknowledged message.
+        """
         process = self._process
         if process is None:
             return
         if process.poll() is None:
             exited = exit_of(process.pid)
             process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-            # One that was made to stand still could not leave otherwise.
+            # A stopped process handles SIGTERM only after it continues.
             process.send_signal(signal.SIGCONT)
             done, _ = await asyncio.wait({exited}, timeout=_PATIENCE_S)
             if not done:
-                _log.warning("the broker has not ended within %g s, and is killed", _PATIENCE_S)
+                _log.warning("the broker has not ended within %g s: killing it", _PATIENCE_S)
                 process.kill()
                 await exited
         process.wait()
@@ -147,7 +150,7 @@ class Broker:
         )
 
     async def _ready(self) -> None:
-        """Wait until it answers, or ends."""
+        """Wait until the broker answers or ends."""
         assert self._process is not None
         exited = exit_of(self._process.pid)
         try:
@@ -164,13 +167,13 @@ class Broker:
         return bool(self.port) and await _answers(self.port)
 
     def _chosen_port(self) -> int | None:
-        """The free port that the broker took for itself; None until it says so in a file in its folder."""
+        """The free port that the broker took; None until it has written it to a file in its folder."""
         for path in self.folder.glob(_PORTS_FILES):
             try:
                 url: str = json.loads(path.read_bytes())["nats"][0]
                 return urlsplit(url).port
             except (ValueError, LookupError):
-                return None  # it is still being written
+                return None  # the broker is still writing the file
         return None
 
     def _forget_ports(self) -> None:
@@ -186,7 +189,7 @@ class Broker:
             return _port_taken(self._host, self.port)
         if "no space left" in fatal:
             return StorageFull(f"{self.folder}: the broker can't start: {fatal}")
-        why = fatal or (lines[-1] if lines else "it says nothing")
+        why = fatal or (lines[-1] if lines else "it prints nothing")
         return DistributeError(f"the broker ends as soon as it is started: {why}; its log is {self.log_path}")
 
     def _config(self) -> str:
@@ -197,7 +200,7 @@ class Broker:
             lines.append(f"max_file_store: {self._max_file_store_bytes}")
         return "\n".join(
             (
-                # Port -1: a free one, which the broker writes into a file in that folder.
+                # Port -1: the broker takes a free one and writes it to a file in `ports_file_dir`.
                 f"listen: {json.dumps(f'{self._host}:{self.port or -1}')}",
                 f"ports_file_dir: {json.dumps(str(self.folder))}",
                 "server_name: distribute",
@@ -215,7 +218,7 @@ class Broker:
 
 
 def _executable() -> str:
-    """The nats-server of this installation; else the one on the PATH."""
+    """The nats-server of this installation, or else the one on the PATH."""
     installed = Path(sysconfig.get_path("scripts")) / "nats-server"
     if installed.is_file():
         return str(installed)

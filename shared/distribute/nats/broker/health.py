@@ -1,8 +1,8 @@
-"""Whether a broker's streams can be written.
+"""Check that a broker can write its streams.
 
-After a failed write, as on a full disk, a stream stores nothing more until the nats-server is restarted,
-however much room there is by then. It stops acknowledging writes but serves everything else. Only a purge
-reveals the error; we purge a subject that no stream has.
+After a failed write, for example on a full disk, a stream stores nothing until the nats-server is restarted,
+even if there is room again. It stops acknowledging writes but serves everything else. Only a purge
+reveals the error, so we purge a subject that no message has.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _PURGE_FAILED = 10051
 
 
 async def failed_write(connection: Connection) -> str | None:
-    """Which stream can't be written any more, and why; None if all can.
+    """Name a stream that can't be written, and why. Returns None if all can.
 
     Raises:
         Unreachable: the broker does not answer.

@@ -1,4 +1,4 @@
-"""Finding a cluster: its address, and the first connect."""
+"""The address of a cluster, and the first connection to it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _CANCEL_AGAIN_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a cluster is: the URLs of its brokers (one is enough), and the file that lets one in.
+    """Where a cluster is: the URLs of its brokers (one is enough) and the credentials file.
 
-    `source` says who named it, for messages: a file, a variable, an option.
+    `source` says where the address comes from (a file, a variable, an option); messages name it.
     """
 
     urls: tuple[str, ...]
@@ -39,7 +39,7 @@ class Address:
         """Parse an address written as `nats://host:port[,nats://host:port...]`.
 
         Raises:
-            InputError: it is none.
+            InputError: `servers` is not such an address.
         """
         urls = tuple(url.strip() for url in servers.split(",") if url.strip())
         if not urls:
@@ -59,23 +59,23 @@ class Address:
 
     @property
     def with_source(self) -> str:
-        """The address and who named it: `nats://head:4222 (from client.yaml)`."""
+        """The address and where it comes from: `nats://head:4222 (from client.yaml)`."""
         return f"{self} (from {self.source})" if self.source else str(self)
 
 
 async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0) -> Connection:
-    """Connect to a cluster. Later losses are outlived; only this first connect can fail.
+    """Connect to a cluster. Only this first connection can fail; after a loss, the client reconnects.
 
-    `name` is shown by the broker. `timeout_s` None: wait until there is a broker.
+    The broker shows `name` in its list of connections. `timeout_s` None: wait until there is a broker.
 
     Raises:
-        Unreachable: no broker answers in time. With `timeout_s`, raised at once if no broker takes the
-            connection, or none can be found.
+        Unreachable: no broker answers within `timeout_s` seconds. Raised at once if every broker refuses the
+            connection or its host is unknown, unless `timeout_s` is None.
         Refused: the broker does not let us in.
         InputError: the credentials can't be read.
     """
     if address.creds is not None and not address.creds.is_file():
-        raise InputError(f"{address.creds}: no such file of credentials")
+        raise InputError(f"{address.creds}: no such file, so the credentials can't be read")
     opener = _Opener(address)
     try:
         return await opener.open(name, timeout_s)
@@ -134,7 +134,7 @@ class _Opener:
                 connecting.cancel()
                 await asyncio.wait({connecting}, timeout=_CANCEL_AGAIN_S)
             if not connecting.cancelled():
-                connecting.exception()  # retrieved: it was raised above, or nobody wants it any more
+                connecting.exception()  # retrieved, or asyncio would log it; what matters was raised above
         self._connection = Connection(self.wire, str(self._address))
         return self._connection
 

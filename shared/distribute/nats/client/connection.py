@@ -1,7 +1,7 @@
 """A connection to the broker that reconnects by itself and calls hooks when it does.
 
-Everything in `distribute.nats` stands on `Connection`: plain calls to send and to be called with what
-comes, requests that outlive a reconnect, and hooks for the moments the broker is lost and back.
+Everything in `distribute.nats` uses `Connection`. It sends messages, passes incoming ones to a callback,
+repeats requests after a reconnect, and calls hooks when the connection is lost and when it is back.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _OURSELVES = ""
 
 
 class NoResponder(Unreachable):
-    """The broker is there, but no service that would answer the request."""
+    """The broker is there, but no service answers this kind of request."""
 
 
 class Connection:
@@ -42,7 +42,7 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether the broker is reachable, as far as this connection knows."""
+        """True while the broker is reachable, as far as this connection knows."""
         return self._up.is_set() and self._wire.is_connected
 
     async def returned(self) -> None:
@@ -56,7 +56,7 @@ class Connection:
 
     @property
     def unsent_bytes(self) -> int:
-        """Bytes that were sent and are still in this process."""
+        """Bytes given to `send` that have not left this process."""
         return self._wire.unsent_bytes
 
     def on_return(self, hook: Callable[[], None]) -> Callable[[], None]:
@@ -88,14 +88,14 @@ class Connection:
         return self.send_command(publish_command(subject, payload, reply, header))
 
     def send_command(self, command: bytes) -> bool:
-        """Send what `publish_command` made, as `send` does."""
+        """Like `send`, for a command made by `publish_command`."""
         if not self.connected:
             return False
         self._wire.send(command)
         return True
 
     async def less_unsent_than(self, limit_bytes: int) -> None:
-        """Wait until fewer bytes are unsent, or the connection is lost. For senders of much data."""
+        """Wait until fewer than `limit_bytes` are unsent, or the connection is lost. For large transfers."""
         while self.connected and self.unsent_bytes >= limit_bytes:
             await asyncio.wait((self._wire.flushed(), self._loss), return_when=asyncio.FIRST_COMPLETED)
 
@@ -106,7 +106,7 @@ class Connection:
     async def request(
         self, subject: str, payload: bytes = b"", *, header: bytes = NO_HEADER, timeout_s: float = 5.0
     ) -> Message:
-        """Ask and wait for one message: `collect` with a single answer."""
+        """Send a request and wait for one message: `collect` with a single answer."""
         messages = await self.collect(
             subject, payload, header=header, timeout_s=timeout_s, is_last=lambda _: True
         )
@@ -121,11 +121,11 @@ class Connection:
         header: bytes = NO_HEADER,
         timeout_s: float | None = 5.0,
     ) -> list[Message]:
-        """Ask and wait for the messages of the answer. If the connection is lost meanwhile, ask again.
+        """Send a request and wait for all messages of the answer. Repeat the request after a reconnect.
 
         Raises:
-            NoResponder: nobody is there to answer.
-            Refused: the broker's permissions forbid to ask.
+            NoResponder: no service answers this kind of request.
+            Refused: the broker's permissions forbid the request.
             Unreachable: no answer in `timeout_s` seconds (None: wait for ever).
         """
         try:
@@ -133,7 +133,7 @@ class Connection:
                 while True:
                     await self._up.wait()
                     if not self._wire.is_connected:
-                        # nats-py knows of the loss and has not called back yet; or it was closed.
+                        # nats-py knows of the loss but has not called back yet, or it was closed.
                         self.went_down()
                         continue
                     messages = await self._ask(subject, payload, header, is_last)
@@ -142,16 +142,16 @@ class Connection:
         except TimeoutError:
             raise Unreachable(f"{self.address}: no answer to {subject} within {timeout_s:g} s") from None
         if status(messages[0].header) == _NO_RESPONDERS and not messages[0].payload:
-            raise NoResponder(f"{self.address}: nobody answers to {subject}")
+            raise NoResponder(f"{self.address}: no service answers to {subject}")
         return messages
 
     async def close(self) -> None:
-        """Send what is left to send, and end the connection for good."""
+        """Send what is unsent, then close the connection for good."""
         self._fail_answers(Unreachable(f"{self.address}: the connection was closed"))
         await self._wire.close()
 
     def denied(self, action: str, subject: str) -> None:
-        """The broker's permissions forbid `action` on `subject`."""
+        """Called when the broker's permissions forbid `action` on `subject`."""
         for question in self._questions.values():
             if question.subject == subject and not question.answered.done():
                 question.answered.set_exception(Refused(f"{self.address}: you may not use {subject}"))
@@ -159,14 +159,14 @@ class Connection:
             hook(action, subject)
 
     def came_up(self) -> None:
-        """The broker is back."""
+        """Called when the broker is back."""
         self._loss = asyncio.get_running_loop().create_future()
         self._up.set()
         for hook in list(self._return_hooks):
             hook()
 
     def went_down(self) -> None:
-        """The connection is lost. A second call for the same loss changes nothing."""
+        """Called when the connection is lost. A second call for the same loss changes nothing."""
         if not self._up.is_set():
             return
         self._up.clear()

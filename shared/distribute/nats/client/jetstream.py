@@ -22,7 +22,7 @@ _FRACTION = re.compile(r"\.(\d{1,9})")
 
 
 class ApiError(DistributeError):
-    """JetStream said no. `code` is like HTTP's, `err_code` says precisely what it is."""
+    """JetStream refused. `code` is an HTTP-like status, `err_code` the precise reason."""
 
     def __init__(self, subject: str, error: dict[str, Any]) -> None:
         super().__init__(
@@ -46,10 +46,10 @@ class Stored(NamedTuple):
 async def call(
     connection: Connection, verb: str, body: dict[str, Any] | None = None, *, timeout_s: float = 5.0
 ) -> dict[str, Any]:
-    """Ask `$JS.API.<verb>`.
+    """Send a request to `$JS.API.<verb>` and return the answer.
 
     Raises:
-        ApiError: JetStream said no.
+        ApiError: JetStream refused.
         NoResponder, Unreachable, Refused: as `Connection.request`.
     """
     subject = f"$JS.API.{verb}"
@@ -71,7 +71,7 @@ def json_object(data: bytes) -> dict[str, Any]:
 
 
 async def direct_get(connection: Connection, stream: str, wanted: dict[str, Any]) -> Stored | None:
-    """A message, by any replica, which may lag. `wanted`: `{"seq": 5}`, `{"last_by_subj": "a.>"}`, …"""
+    """Get a message from any replica, which may lag. `wanted`: `{"seq": 5}`, `{"last_by_subj": "a.>"}`, …"""
     message = await connection.request(f"$JS.API.DIRECT.GET.{stream}", orjson.dumps(wanted))
     if status(message.header) == NOT_FOUND:
         return None
@@ -89,7 +89,7 @@ async def direct_get(connection: Connection, stream: str, wanted: dict[str, Any]
 
 
 async def leader_get(connection: Connection, stream: str, wanted: dict[str, Any]) -> Stored | None:
-    """A message as `direct_get`, but from the stream's leader: never older than the last acknowledged one."""
+    """Like `direct_get`, but from the stream's leader, which has every acknowledged message."""
     try:
         answer = await call(connection, f"STREAM.MSG.GET.{stream}", wanted)
     except ApiError as error:

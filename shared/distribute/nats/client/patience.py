@@ -28,11 +28,11 @@ T = TypeVar("T")
 async def patiently(
     connection: Connection, ask: Callable[[], Awaitable[T]], *, give_up_after_s: float = STALLED_AFTER_S
 ) -> T:
-    """Ask until there is an answer. Only time while the broker is reachable counts towards giving up.
+    """Call `ask` until it returns. Only time while the broker is reachable counts towards giving up.
 
     Raises:
         Unreachable: the broker is reachable, but does not answer for `give_up_after_s` seconds.
-        ApiError: it refused.
+        ApiError: JetStream refused.
     """
     pause_s, silent_s, told = _FIRST_PAUSE_S, 0.0, False
     while True:

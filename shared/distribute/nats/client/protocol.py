@@ -1,4 +1,4 @@
-"""Messages and headers of the NATS protocol as bytes, where nats-py would make objects of them."""
+"""Read and write messages and headers of the NATS protocol as bytes; nats-py makes slower objects of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ HEADER_LINE = b"NATS/1.0"
 
 
 class Message(NamedTuple):
-    """What came as an answer. `header` is the header block as it came, empty if there is none."""
+    """A message received as an answer. `header` is the raw header block, empty if there is none."""
 
     header: bytes
     payload: bytes
 
 
 def status(header: bytes) -> int:
-    """The status code that a message of the broker itself bears (0: none)."""
+    """The status code in a header block; only the broker itself sends one. 0: none."""
     return int(header[9:12]) if header[8:9] == b" " and header[9:12].isdigit() else 0
 
 
@@ -28,7 +28,7 @@ def header_fields(header: bytes) -> dict[str, str]:
 
 
 def header_block(fields: dict[str, str]) -> bytes:
-    """A header block of fields whose names and values hold no line ends."""
+    """A header block with these fields. Names and values must not contain line ends."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     return HEADER_LINE + f"\r\n{lines}\r\n".encode()
 

@@ -1,5 +1,5 @@
 """Files in JetStream's object store: `store` implements the port.
 
-`chunk_sender` and `chunk_reader` move chunks, `bucket` knows names and metas, `fetch` and `part_file` write a
-file that can be resumed, `result_names` says where the chunks of a result lie.
+`chunk_sender` and `chunk_reader` move chunks, `bucket` reads and writes metas, `fetch` and `part_file`
+download to a file and resume, `result_names` maps a result's name to the subjects of its chunks.
 """

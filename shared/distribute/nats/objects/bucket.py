@@ -1,9 +1,9 @@
-"""One bucket of JetStream's object store: names, metas, and what lies on its subjects.
+"""One bucket of JetStream's object store: names, metas and subjects.
 
 An object's bytes are *chunks*, messages on `$O.<bucket>.C.<nuid>` in order; its *meta*, on
-`$O.<bucket>.M.<name in base64>`, says what they must add up to. This is the layout of the standard
-clients, so theirs can read every object here. A `nuid` may have several tokens: they let a node be
-confined to its own subjects, and let one wildcard name all chunks of a batch.
+`$O.<bucket>.M.<name in base64>`, has their number, size and digest. This is the layout of the standard
+clients, so they can read every object. A `nuid` may have several tokens: so permissions can confine a node
+to its own subjects, and one wildcard matches all chunks of a batch.
 
 Layout: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-20.md
 """
@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What an object is called, where its chunks lie, and what they add up to."""
+    """An object's name, the place of its chunks, and their number, size and digest."""
 
     name: str
     nuid: str
@@ -57,10 +57,10 @@ class Meta:
 
     @classmethod
     def from_json(cls, data: bytes) -> Meta | None:
-        """The meta stored as `data`; None for the mark of a deleted object.
+        """Parse a stored meta. Returns None if it marks a deleted object.
 
         Raises:
-            IntegrityError: it is none.
+            IntegrityError: `data` is not a meta.
         """
         try:
             found: dict[str, Any] = orjson.loads(data)
@@ -80,13 +80,13 @@ class Meta:
 
 
 class Superseded(Exception):
-    """A guarded meta was refused: another writer gave the name to an object of its own."""
+    """A guarded meta was refused because another writer has stored an object under this name."""
 
 
 class Bucket:
-    """The subjects of one bucket, and what can be asked about them. Outages are outlived.
+    """The subjects of one bucket, and requests about them. Requests are repeated after an outage.
 
-    `give_up_after_s`: after this long without progress of a reachable broker, raise `Unreachable`.
+    `give_up_after_s`: raise `Unreachable` after so many seconds without progress of a reachable broker.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Bucket:
     async def meta(self, name: str, *, latest: bool) -> tuple[Meta, int] | None:
         """An object's meta and its sequence; None if there is no such object.
 
-        `latest`: ask the leader. Otherwise any replica answers, and one that lags may not have it yet.
+        `latest`: ask the leader. Otherwise any replica answers, which may lag and not have the object yet.
         """
         wanted = {"last_by_subj": self.meta_subject(name)}
         get = jetstream.leader_get if latest else jetstream.direct_get
@@ -121,12 +121,12 @@ class Bucket:
         return (meta, stored.seq) if stored is not None and meta is not None else None
 
     async def put_meta(self, meta: Meta, *, replacing: int | None = None, wait_for_room: bool = True) -> None:
-        """Give an object its name. The meta takes the place of an older one of the name.
+        """Store an object's meta, which makes it visible under its name. Replaces an older meta of that name.
 
         `replacing`: only if the name's last meta is still at this sequence (0: there is none).
 
         Raises:
-            Superseded: it is not.
+            Superseded: another meta was stored since.
             StorageFull: the broker has no room, and `wait_for_room` is False.
         """
         fields = {"Nats-Rollup": "sub"}
@@ -180,7 +180,7 @@ class Bucket:
         return first.seq if first is not None else int(answer["state"]["last_seq"]) + 1
 
     async def purge(self, pattern: str, *, before_seq: int | None = None) -> None:
-        """Remove every message on the subjects that match, or those below a sequence."""
+        """Remove the messages on the subjects that match: all, or only those below a sequence."""
         bound = {"seq": before_seq} if before_seq is not None else {}
         await self._api(f"STREAM.PURGE.{self.stream}", {"filter": pattern, **bound})
 

@@ -1,8 +1,8 @@
 """Read an object's chunks, fast and in bounded memory.
 
-By batched direct gets: one request brings chunks by the megabyte, any replica answers, and the broker
-keeps no state for it. So nothing has to be made or cleaned up, and going on after an outage is asking
-for what comes next. The next window is asked for while the last one is still being worked on.
+We use batched direct gets: one request returns megabytes of chunks, any replica answers, and the broker
+keeps no state. So there is nothing to create or clean up, and after an outage we simply request the next
+chunks. We request the next window while the last one is still being processed.
 
 Direct get: https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md
 """
@@ -35,7 +35,7 @@ _NO_RESPONDER = 503
 
 
 class Chunk(NamedTuple):
-    """A chunk, its sequence in the stream, and how many of the object's chunks come after it."""
+    """A chunk, its sequence in the stream, and the number of the object's chunks behind it."""
 
     seq: int
     following: int
@@ -56,7 +56,7 @@ class ChunkReader:
         )
 
     def close(self) -> None:
-        """Give up what is being read: its readers get `Unreachable`."""
+        """End all reads: they raise `Unreachable`."""
         for undo in self._undo:
             undo()
         for reading in self._reads.values():
@@ -66,13 +66,13 @@ class ChunkReader:
     async def read(
         self, bucket: Bucket, nuid: str, total: int, *, first_seq: int = 1, count: int | None = None
     ) -> AsyncGenerator[list[Chunk], None]:
-        """The next `count` (None: all) chunks of an object of `total` chunks, in order, from `first_seq` on.
+        """Read `count` (None: all) chunks of an object of `total` chunks, in order, from `first_seq` on.
 
-        Those that have arrived together come at once.
+        Yields lists of the chunks that have arrived together.
 
         Raises:
             IntegrityError: chunks are missing.
-            Unreachable: the broker is there, yet nothing came for the bucket's `give_up_after_s`.
+            Unreachable: the broker is reachable, but no chunk arrived for the bucket's `give_up_after_s`.
         """
         wanted = total if count is None else count
         reading = _Read(bucket.stream, bucket.chunk_subject(nuid), wanted, first_seq, bucket.give_up_after_s)
@@ -83,7 +83,7 @@ class ChunkReader:
                 if chunks:
                     yield chunks
                     continue
-                # This replica has no more. It may lag behind the leader, which knows.
+                # This replica has no more chunks. It may lag, so we ask the leader.
                 found = await bucket.count(nuid)
                 if found < total:
                     raise IntegrityError(
@@ -139,8 +139,10 @@ class ChunkReader:
         )
 
     def _ask_all_again(self) -> None:
-        """After a reconnect. An answer to a request of the old connection has lost its beginning: a new
-        number each, and it counts no more."""
+        """Repeat all requests after a reconnect, each with a new number.
+
+        An answer to a request of the old connection may lack its beginning; by its number we ignore it.
+        """
         readings = list(self._reads.values())
         self._reads.clear()
         for reading in readings:
@@ -193,7 +195,7 @@ class _Read:
     def add(self, fields: dict[str, str], data: bytes) -> None:
         seq = int(fields["Nats-Sequence"])
         if seq < self.next_seq:
-            return  # asked for twice, since the first answer was late
+            return  # requested twice, because the first answer was late
         self.arrived.append(Chunk(seq, int(fields["Nats-Num-Pending"]), data))
         self.next_seq = seq + 1
         self.wanted -= 1

@@ -1,10 +1,10 @@
-"""Send an object's chunks: pipelined, hashed on the way, in bounded memory, and in order.
+"""Send an object's chunks: pipelined, hashed on the way, in bounded memory and in order.
 
-Chunks are published without waiting for each answer. The publisher sends again what was not answered,
-and the broker drops what it has already, by message id. Two rare things get past that: a broker that
-was full takes a later chunk before an earlier one, and one that was away for longer than it remembers
-message ids takes a chunk twice. Both are found before the object counts, and the object is written
-anew from what is stored.
+Chunks are published without waiting for each answer. The publisher repeats a chunk that was not answered,
+and the broker drops duplicates by message id. Two rare faults get past that: a broker that was full may store
+a later chunk before an earlier one, and a broker that was away for longer than it remembers message ids may
+store a chunk twice. We detect both before the object gets its name, and then write the object again
+from the stored chunks.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from distribute.nats.stream.publisher import Publisher
 _log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 512 << 10
-"""Where every message is synced to disk, four times as fast as the usual 128 KiB; and below the 1 MiB
-that a broker takes by default."""
+"""With a disk sync for every message, this is four times as fast as the usual 128 KiB. It is below the 1 MiB
+that a broker accepts by default."""
 
 WINDOW_BYTES = 8 << 20
-"""Bytes of one object that may be unacknowledged."""
+"""Maximum number of unacknowledged bytes of one object."""
 
 _HEADER_ROOM_BYTES = 4096
 _HASH_INLINE_BYTES = 32 << 10
-"""Up to this size, hashing takes less time than a hop to a thread."""
+"""Up to this size, hashing takes less time than a switch to a thread."""
 _SUSPICIOUS_AFTER_S = 5.0
 
 
 class Sent(NamedTuple):
-    """What was sent: where it lies, and what it adds up to."""
+    """Chunks that were sent: their place, number, size and digest."""
 
     nuid: str
     size_bytes: int
@@ -67,18 +67,19 @@ class ChunkSender:
 
     @property
     def chunk_bytes(self) -> int:
-        """How large a chunk may be here."""
+        """The size of a chunk on this broker, in bytes."""
         return min(CHUNK_BYTES, self._connection.max_payload - _HEADER_ROOM_BYTES)
 
     async def send(
         self, bucket: Bucket, place: str, source: AsyncIterator[bytes], *, wait_for_room: bool
     ) -> Sent:
-        """Send all of `source` to a new subject below `place`; an empty one is one empty chunk, so that
-        every object has a trace on a subject.
+        """Send all of `source` to a new subject below `place`.
+
+        An empty source is sent as one empty chunk, so that every object has a message on its subject.
 
         Raises:
             StorageFull: the broker has no room, and `wait_for_room` is False. Nothing is left behind.
-            What `source` raises: likewise.
+            Any error of `source`: nothing is left behind either.
         """
         nuid = f"{place}.{ulid(time.time_ns() // 1_000_000, os.urandom(10))}"
         sending = _Sending(
@@ -88,7 +89,7 @@ class ChunkSender:
         try:
             await sending.send_all(source, self.chunk_bytes)
         except (asyncio.CancelledError, Unreachable):
-            # The connection is gone, so nothing can be cleaned up now.
+            # Without a connection we can't clean up.
             sending.forget()
             raise
         except Exception:
@@ -155,7 +156,7 @@ class _Sending:
         await self._hashed()
 
     def forget(self) -> None:
-        """Wait for no more answers."""
+        """Stop waiting for answers."""
         for future, _ in self._unanswered:
             future.cancel()
 
@@ -189,11 +190,11 @@ class _Sending:
 
 
 async def _remove(bucket: Bucket, nuid: str) -> None:
-    """Remove useless chunks. If permissions forbid it, they stay until their batch is deleted."""
+    """Remove chunks that no object uses. If permissions forbid it, they stay until the batch is deleted."""
     try:
         await bucket.purge(bucket.chunk_subject(nuid))
     except DistributeError as error:
-        _log.warning("bucket %s: useless chunks of %s are left behind: %s", bucket.name, nuid, error)
+        _log.warning("bucket %s: can't remove unused chunks of %s: %s", bucket.name, nuid, error)
 
 
 async def _cut(source: AsyncIterator[bytes], chunk_bytes: int) -> AsyncIterator[bytes]:

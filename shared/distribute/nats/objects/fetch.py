@@ -1,4 +1,4 @@
-"""Write an object of a bucket to a file. Resume a large one that was interrupted."""
+"""Download an object to a file. A large download that was interrupted is resumed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from distribute.nats.objects.chunk_reader import Chunk, ChunkReader
 from distribute.nats.objects.part_file import KEEP_FROM_BYTES, PartFile
 
 _WRITE_INLINE_BYTES = 32 << 10
-"""Up to this size, writing and hashing take less time than a hop to a thread."""
+"""Up to this size, writing and hashing take less time than a switch to a thread."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Wanted(NamedTuple):
-    """An object to be fetched: its bucket, what errors call it, and what it must add up to."""
+    """An object to be fetched: its bucket, its label in errors, and its number of chunks, size and digest."""
 
     bucket: Bucket
     label: str
@@ -52,8 +52,7 @@ async def fetch(reader: ChunkReader, wanted: Wanted, path: Path) -> None:
 
 
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `asyncio.to_thread`, but a cancelled wait still waits for the thread, so that nothing is closed
-    under its feet."""
+    """Like `asyncio.to_thread`, but after a cancellation still wait for the thread, which uses open files."""
     future = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
     try:
         return await asyncio.shield(future)
@@ -74,7 +73,7 @@ async def _append(reader: ChunkReader, wanted: Wanted, part: PartFile, first_seq
 
 
 async def _resume(reader: ChunkReader, wanted: Wanted, part: PartFile) -> bool:
-    """Resume from what an earlier try left, if that pays. Otherwise empty the part file and return False."""
+    """Resume the part file of an earlier try if it is large enough. Otherwise empty it and return False."""
     found_bytes = part.found_bytes()
     if found_bytes >= KEEP_FROM_BYTES and wanted.chunks > 1:
         finder = _Finder(reader, wanted)
@@ -91,8 +90,10 @@ async def _resume(reader: ChunkReader, wanted: Wanted, part: PartFile) -> bool:
 
 
 class _Finder:
-    """Finds a chunk's sequence by its index: a search by guesses, since an object's chunks lie mostly,
-    but not wholly, one behind the other."""
+    """Finds a chunk's sequence by its index.
+
+    An object's chunks lie mostly, but not always, directly behind each other, so we interpolate and search.
+    """
 
     def __init__(self, reader: ChunkReader, wanted: Wanted) -> None:
         self._reader = reader
@@ -114,7 +115,7 @@ class _Finder:
         step = 0
         while low_index < index and low_seq < high_seq:
             spread = (high_seq - low_seq) * (index - low_index) // max(1, high_index - low_index)
-            # Every other guess just halves, so that no unlucky layout makes the search long.
+            # Every other step halves the range, so that the search is short for every layout.
             step += 1
             guess = low_seq + max(1, spread if step % 2 else (high_seq - low_seq + 1) // 2)
             found_index, found = await self.chunk_from(guess)

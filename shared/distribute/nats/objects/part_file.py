@@ -24,10 +24,10 @@ _HASH_BYTES = 1 << 20
 
 
 class PartFile:
-    """Bytes on their way to `target`, which are whole when they have the digest `sha256`.
+    """The part file of `target`. It is complete when its bytes have the digest `sha256`.
 
-    A context manager. Its methods block; large amounts are for a thread. They raise `StorageFull` where
-    the disk is full, else `OSError`.
+    A context manager. Its methods block, so call them in a thread for large amounts. They raise `StorageFull`
+    if the disk is full, and `OSError` for other problems.
     """
 
     def __init__(self, target: Path, sha256: str) -> None:
@@ -35,7 +35,7 @@ class PartFile:
         self.sha256 = sha256
         self.size_bytes = 0
         self._hasher = hashlib.sha256()
-        # Nobody else's, and short whatever the target's name: that may fill what a file system allows.
+        # A name of its own, and short: the target's name may be as long as the file system allows.
         label = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
         self._path = target.with_name(f".{sha256[:24]}-{label}.part")
         self._worth_keeping = True
@@ -44,7 +44,8 @@ class PartFile:
     def __enter__(self) -> PartFile:
         self._fd = self._open_locked()
         if self._fd < 0:
-            # Another process writes it. Two files of the same content do no harm; two writers would.
+            # Another process writes it. A second part file of the same content does no harm; a second
+            # writer of one file would.
             self._path = self._path.with_suffix(f".{secrets.token_hex(8)}.part")
             self._worth_keeping = False
             self._fd = self._open()
@@ -62,11 +63,11 @@ class PartFile:
         os.close(self._fd)
 
     def found_bytes(self) -> int:
-        """Size in bytes of what an earlier try left."""
+        """Size in bytes of the part file that an earlier try left."""
         return os.fstat(self._fd).st_size
 
     def keep(self, size_bytes: int) -> None:
-        """Keep the first `size_bytes` of what was found, and drop the rest."""
+        """Keep the first `size_bytes` of the found part file, and drop the rest."""
         os.ftruncate(self._fd, size_bytes)
         os.lseek(self._fd, 0, os.SEEK_SET)
         self._hasher = hashlib.sha256()
@@ -88,11 +89,11 @@ class PartFile:
                 raise _translated(error, self.target) from error
 
     def is_right(self) -> bool:
-        """Whether the bytes have the wanted digest."""
+        """Return True if the bytes have the wanted digest."""
         return self._hasher.hexdigest() == self.sha256
 
     def finish(self) -> None:
-        """Sync the bytes to disk, and give them the name."""
+        """Sync the part file to disk, and rename it to the target."""
         try:
             os.fdatasync(self._fd)
             self._path.replace(self.target)
@@ -120,7 +121,7 @@ class PartFile:
                 return -1
             except FileNotFoundError:
                 pass
-            # Between opening and locking, another finished with it: the file has its name by now.
+            # Another process finished this file after we opened it, and renamed it before we locked it.
             os.close(fd)
 
 

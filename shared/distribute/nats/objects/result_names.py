@@ -1,8 +1,8 @@
 """Names of results, and the subjects of their chunks.
 
-`NAMESPACE/BATCH/JOB/ATTEMPT/N`, sent by a node, lies on
-`<node>.<namespace>.<batch>.<job>.<attempt>.<n>.<ulid>`, each part escaped to one token. A build's output has
-no job: `NAMESPACE/BATCH//NODE/N`.
+A node stores the chunks of the result `NAMESPACE/BATCH/JOB/ATTEMPT/N` on
+`<node>.<namespace>.<batch>.<job>.<attempt>.<n>.<ulid>`, each part escaped to one token. The output of a build
+has no job; its name is `NAMESPACE/BATCH//NODE/N`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from distribute.core.manifest import StoredObject
 from distribute.nats.stream.subjects import escape, unescape
 
 _BUILD = "%build"
-"""Stands for "no job". No escaped name is equal to it: there, two hex digits follow a `%`."""
+"""The token for "no job". No escaped name equals it: in those, two hex digits follow each `%`."""
 
 _PARTS = 5
 _JOB = 2
@@ -23,10 +23,10 @@ _ULID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}", re.ASCII)
 
 
 def place_of(name: str, node: str) -> str:
-    """The tokens below which a result's chunks go.
+    """The tokens before the ulid in the subject of a result's chunks.
 
     Raises:
-        ValueError: `name` is no name of a result.
+        ValueError: `name` is not a result's name.
     """
     parts = name.split("/")
     if len(parts) != _PARTS or not node or not all(part or place == _JOB for place, part in enumerate(parts)):
@@ -37,19 +37,24 @@ def place_of(name: str, node: str) -> str:
 
 
 def name_of(nuid: str) -> str:
-    """The name of the result whose chunks lie there."""
+    """The name of the result whose chunks lie on `nuid`."""
     tokens = nuid.split(".")[1:-1]
     return "/".join("" if token == _BUILD else unescape(token) for token in tokens)
 
 
 def chunks_of_batch(batch: BatchId) -> str:
-    """The wildcard for all chunks of a batch's results."""
+    """The wildcard that matches all chunks of a batch's results."""
     return f"*.{escape(batch.namespace)}.{escape(batch.batch)}.>"
 
 
 def check_nuid(stored: StoredObject) -> None:
-    """Raises `IntegrityError` unless the object's chunks lie where those of its name must: what a node says
-    of another's chunks, or with a wildcard, is not believed."""
+    """Check that an object's chunks lie on the subject that belongs to its name.
+
+    A node could otherwise name the chunks of another job, or a wildcard.
+
+    Raises:
+        IntegrityError: they do not.
+    """
     node, _, _ = stored.nuid.partition(".")
     place, _, last = stored.nuid.rpartition(".")
     try:

@@ -6,9 +6,9 @@
 | results | `NAMESPACE/BATCH/JOB/ATTEMPT/N` | `<node>.<namespace>.<batch>.<job>.<attempt>.<n>.<ulid>` |
 | snapshots | any | `<name>.<ulid>` |
 
-So a node can be confined to its own subjects, one wildcard names all chunks of a batch, and a chunk's
-subject tells the name of its object, committed or not. Every method waits while the broker is away, however
-long that lasts.
+So permissions can confine a node to its own subjects, one wildcard matches all chunks of a batch, and a
+chunk's subject tells the name of its object, committed or not. Every method waits while the broker is away,
+however long that lasts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class JetStreamStore:
         self._sender = ChunkSender(connection, self._publisher, self._reader)
         self._inputs = Bucket(connection, self._publisher, "inputs")
         self._results = Bucket(connection, self._publisher, "results")
-        # A job must not fail because the broker hangs: wait for its inputs and its results.
+        # A job must not fail because the broker hangs, so transfers of inputs and results wait for ever.
         self._inputs_awaited = Bucket(connection, self._publisher, "inputs", give_up_after_s=inf)
         self._results_awaited = Bucket(connection, self._publisher, "results", give_up_after_s=inf)
         self._snapshots = Bucket(connection, self._publisher, "snapshots")
@@ -58,7 +58,7 @@ class JetStreamStore:
         self._input_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def close(self) -> None:
-        """Abort transfers under way. Whatever the caller awaited before is stored."""
+        """Abort the transfers under way. Transfers that the caller awaited before are stored."""
         await self._publisher.close()
         self._sender.close()
         self._reader.close()
@@ -66,9 +66,10 @@ class JetStreamStore:
     # --- inputs ---
 
     async def put_input(self, path: Path, sha256: str) -> None:
-        """Store a file under its digest, unless it is there already, whole.
+        """Store a file under its digest, unless the store has all of its chunks already.
 
-        Any number may be put at once: as many as make sense are sent at a time, each digest once.
+        May be called any number of times at once. The number of concurrent transfers is limited, and each
+        digest is sent once.
 
         Raises:
             IntegrityError: the file's content has another digest.
@@ -81,7 +82,7 @@ class JetStreamStore:
             found = await self._inputs.meta(sha256, latest=False)
             if found is not None and await self._inputs.count(found[0].nuid) == found[0].chunks:
                 return
-            # A store that lost a chunk gets the whole input anew.
+            # A store that lost a chunk gets the whole input again.
             replacing = found[1] if found is not None else 0
             content = _pieces_of(path, self._sender.chunk_bytes) if large else _all_of(path)
             async with aclosing(content) as pieces:
@@ -97,13 +98,14 @@ class JetStreamStore:
                 f"{path}: its content has the digest {sent.sha256}, not {sha256}: "
                 "it was changed after it was listed; submit again"
             )
-        # Superseded: somebody else stored the same content meanwhile.
+        # Superseded: another writer stored the same content meanwhile.
         with suppress(Superseded):
             await self._give_name(self._inputs, sha256, sent, replacing=replacing)
 
     async def get_input(self, sha256: str, path: Path) -> None:
-        """Write an input to `path`, which gets its name only once the digest is right. A broker that stands
-        still is waited for, however long it does.
+        """Write an input to `path`, which appears only once the digest is right.
+
+        Waits for a broker that does not answer, however long that lasts.
 
         Raises:
             IntegrityError: it is not there, or damaged.
@@ -125,9 +127,9 @@ class JetStreamStore:
     # --- results ---
 
     async def put_result(self, name: str, node: str, source: AsyncIterator[bytes]) -> StoredObject:
-        """Send a result's chunks. They count only once `commit_result` was called.
+        """Send a result's chunks. The object gets its name only by `commit_result`.
 
-        A broker that has no room is waited for: results are not to be lost.
+        Waits while the broker has no room, so that no result is lost.
         """
         sent = await self._sender.send(
             self._results_awaited, place_of(name, node), source, wait_for_room=True
@@ -140,7 +142,7 @@ class JetStreamStore:
         """Check that every chunk is there and give the object its name. May be repeated.
 
         Raises:
-            IntegrityError: chunks are missing, or there are too many; or they lie where this object's can't.
+            IntegrityError: there are too few or too many chunks, or they lie on a subject of another object.
         """
         check_nuid(stored)
         found = await self._results.count(stored.nuid)
@@ -157,7 +159,7 @@ class JetStreamStore:
         await self._results.put_meta(meta)
 
     async def get_result(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
-        """The bytes of a result.
+        """Read the bytes of a result.
 
         Raises:
             IntegrityError: chunks are missing; or, at the end, the bytes differ from the digest.
@@ -168,8 +170,7 @@ class JetStreamStore:
                 yield piece
 
     async def fetch_result(self, stored: StoredObject, path: Path) -> None:
-        """Write a result to `path`, which gets its name only once the digest is right. One that was cut off
-        goes on where it was.
+        """Write a result to `path`, which appears only once the digest is right. Resumes an earlier try.
 
         Raises:
             IntegrityError: it is not there, or damaged.
@@ -192,11 +193,12 @@ class JetStreamStore:
         async def forget(name: str) -> None:
             async with at_once:
                 found = await self._results.meta(name, latest=True)
-                # The name may be a later object's by now; and it may have been given late to an older one.
+                # The name may belong to a later object by now, so we look at the age of its chunks. The
+                # meta may be younger than `before`, if an old object was committed late.
                 if found is not None and await self._results.last_seq(found[0].nuid) < before_seq:
                     await self._results.purge(self._results.meta_subject(name), before_seq=found[1] + 1)
 
-        # The chunks, which tell the names, go last: so what is cut off can be repeated.
+        # The chunks tell the names, so they go last: then an interrupted deletion can be repeated.
         async with asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(forget(name))
@@ -205,10 +207,10 @@ class JetStreamStore:
     # --- snapshots ---
 
     async def put_snapshot(self, name: str, data: bytes) -> None:
-        """Replace a snapshot. Who reads it gets the old or the new one, whole.
+        """Replace a snapshot. A reader gets either the whole old or the whole new one.
 
         Raises:
-            Refused: another process replaced it meanwhile; that one stands.
+            Refused: another process replaced it meanwhile, and its snapshot stays.
             StorageFull: the broker has no room.
         """
         old = await self._snapshots.meta(name, latest=True)
@@ -222,7 +224,7 @@ class JetStreamStore:
             ) from None
 
     async def get_snapshot(self, name: str) -> bytes | None:
-        """The last snapshot of a name; None if there is none.
+        """Read the last snapshot of a name. Returns None if there is none.
 
         Raises:
             IntegrityError: it is damaged.
@@ -234,7 +236,7 @@ class JetStreamStore:
                 async with aclosing(self._verified(self._snapshots, f"snapshot {name}", meta)) as pieces:
                     return b"".join([piece async for piece in pieces])
             except IntegrityError:
-                # If it was replaced while it was read, its chunks are gone, and that is no damage.
+                # If another process replaced it meanwhile, its chunks are gone, and we read the new one.
                 found = await self._snapshots.meta(name, latest=True)
                 if found is not None and found[0].nuid == meta.nuid:
                     raise
@@ -246,14 +248,14 @@ class JetStreamStore:
         return self._large if large else self._small
 
     async def _give_name(self, bucket: Bucket, name: str, sent: Sent, *, replacing: int) -> None:
-        """Name what was sent, unless somebody else did first, and remove the chunks it makes useless.
+        """Store the meta of sent chunks, unless another writer did so first, and remove unused chunks.
 
-        Those are: of the object it replaces, of writers that died, and of writers still at it. These
-        last began before the name was given, so their guard fails, whatever they do now.
+        Unused are the chunks of the object that it replaces, of writers that died, and of writers that are
+        still sending. Those began before the name was given, so their guard will fail.
         """
         own = bucket.chunk_subject(sent.nuid)
         siblings = bucket.chunk_subject(f"{sent.nuid.rpartition('.')[0]}.*")
-        # For a small new object the question costs more than the few bytes it could free.
+        # For a small new object, looking for unused chunks costs more than they could free.
         found = await bucket.subjects(siblings) if sent.chunks > 1 or replacing else []
         meta = Meta(name, sent.nuid, sent.size_bytes, sent.chunks, sent.sha256, sent.chunk_bytes)
         try:
@@ -268,7 +270,7 @@ class JetStreamStore:
     async def _verified(
         self, bucket: Bucket, label: str, stored: StoredObject | Meta
     ) -> AsyncGenerator[bytes, None]:
-        """An object's bytes, hashed in a thread while they are used."""
+        """Read an object's bytes, and hash them in a thread meanwhile."""
         hasher = hashlib.sha256()
         loop = asyncio.get_running_loop()
         async with aclosing(self._reader.read(bucket, stored.nuid, stored.chunks)) as arrivals:
