@@ -1,4 +1,4 @@
-"""A real broker for each test. It starts in some 20 ms, and shares nothing with any other."""
+"""A real broker for each test. It starts in about 20 ms and shares nothing with other tests."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from distribute.nats.cluster import Cluster, open_cluster
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    """A nats-server of this test's own, with nothing in it."""
+    """A new, empty nats-server."""
     async with Broker(tmp_path / "broker", sync_always=False, die_with_parent=True) as running:
         yield running
 
 
 @pytest.fixture
 async def cluster(broker: Broker) -> AsyncIterator[Cluster]:
-    """A fresh, empty cluster."""
+    """A new, empty cluster."""
     async with open_cluster(broker.address, "test", provisioning=True) as fresh:
         yield fresh

@@ -1,4 +1,4 @@
-"""A network between client and broker, to be cut and muted at will."""
+"""A relay between client and broker that a test can cut, mute and stall."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from distribute.nats.client.connect import Address
 
 
 class Relay:
-    """Passes bytes on to the broker and back, until it is told otherwise."""
+    """Passes bytes on to the broker and back until a test stops it."""
 
     def __init__(self, broker_port: int) -> None:
         self._broker_port = broker_port
@@ -26,19 +26,19 @@ class Relay:
         return Address.of(f"nats://127.0.0.1:{self._server.sockets[0].getsockname()[1]}")
 
     def mute(self) -> None:
-        """From now on, on the connections there are, nothing of the broker's reaches the client."""
+        """Drop what the broker sends on the open connections."""
         self._muted = True
 
     def unmute(self) -> None:
-        """What the broker says from now on arrives again."""
+        """Pass on again what the broker sends."""
         self._muted = False
 
     def stall(self) -> None:
-        """From now on nothing gets through, and nothing is read: buffers fill up."""
+        """Stop reading from both sides, so that their buffers fill up."""
         self._flowing.clear()
 
     def cut(self) -> None:
-        """End all connections. New ones work."""
+        """Close all connections. New ones work."""
         self._muted = False
         self._flowing.set()
         for writer in self._writers:

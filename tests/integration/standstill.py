@@ -1,4 +1,4 @@
-"""A broker that is there, and does nothing: swapped out, overloaded, its machine suspended."""
+"""A broker that hangs, as one that is swapped out, overloaded or on a suspended machine does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def standing_still(broker: Broker) -> Iterator[None]:
     """Stop the broker's process for as long as the context lasts."""
     assert broker.pid is not None
     os.kill(broker.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, broker.pid, os.WSTOPPED)  # it takes the kernel a few milliseconds at times
+    os.waitid(os.P_PID, broker.pid, os.WSTOPPED)  # the kernel may need a few milliseconds
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What the tests of the object store share: a cluster with a store, and content to put there."""
+"""Fixtures and helpers for the tests of the object store."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHUNK = 512 << 10
 
 @dataclass
 class Stores:
-    """A broker, and as many stores on it as a test wants, each on a connection of its own."""
+    """A broker, and any number of stores on it, each with a connection of its own."""
 
     broker: Broker
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -48,7 +48,7 @@ async def stores(broker: Broker) -> AsyncIterator[Stores]:
 
 
 def content(size_bytes: int, seed: int = 0) -> bytes:
-    """Bytes of which no chunk is like another."""
+    """Bytes in which no two chunks are equal."""
     return random.Random(seed).randbytes(size_bytes)
 
 
@@ -57,13 +57,13 @@ def digest(data: bytes) -> str:
 
 
 async def stream_of(data: bytes, piece_bytes: int = 100_000) -> AsyncIterator[bytes]:
-    """`data` in pieces that do not fit chunks."""
+    """`data` in pieces whose ends are not those of chunks."""
     for start in range(0, len(data), piece_bytes):
         yield data[start : start + piece_bytes]
 
 
 async def subjects(connection: Connection, bucket: str, pattern: str) -> dict[str, int]:
-    """How many messages lie on each of a bucket's subjects that matches, `C.>` say."""
+    """The number of messages on each subject of a bucket that matches `pattern`, for example `C.>`."""
     body = {"subjects_filter": f"$O.{bucket}.{pattern}"}
     answer = await jetstream.call(connection, f"STREAM.INFO.OBJ_{bucket}", body)
     found: dict[str, int] = answer["state"].get("subjects") or {}
@@ -71,7 +71,7 @@ async def subjects(connection: Connection, bucket: str, pattern: str) -> dict[st
 
 
 async def remove_one_chunk(connection: Connection, bucket: str, subject: str) -> None:
-    """Lose a chunk, as a damaged disk would."""
+    """Remove a chunk, as a damaged disk does."""
     stored = await jetstream.direct_get(connection, f"OBJ_{bucket}", {"seq": 1, "next_by_subj": subject})
     assert stored is not None
     await jetstream.call(connection, f"STREAM.MSG.DELETE.OBJ_{bucket}", {"seq": stored.seq})
@@ -92,7 +92,7 @@ async def broken_off(
 async def put_with_trouble(
     cluster: Stores, data: bytes, trouble: Callable[[], Awaitable[None]]
 ) -> StoredObject:
-    """Put a result, and have `trouble()` happen when half of it is under way."""
+    """Put a result, and call `trouble()` when half of it is sent."""
     store = await cluster.store()
     breaking, go_on = asyncio.Event(), asyncio.Event()
     source = broken_off(data, len(data) // 2, breaking, go_on)
@@ -104,7 +104,7 @@ async def put_with_trouble(
 
 
 async def assert_stored(cluster: Stores, stored: StoredObject, data: bytes) -> None:
-    """It can be committed and read, and nothing else lies there."""
+    """Check that an object can be committed and read, and that its bucket holds nothing else."""
     store = await cluster.store()
     await store.commit_result(stored)
     assert b"".join([piece async for piece in store.get_result(stored)]) == data

@@ -1,4 +1,4 @@
-"""The archiver at work on a real log: it acts on what the fold accepts, and on each event once."""
+"""The archiver on a real log: it acts only on events that the fold accepts, and once on each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def append(cluster: Cluster, *events: Event) -> int:
 
 
 async def finish(cluster: Cluster, outputs: Outputs, job: str = "job1", attempt: int = 1) -> int:
-    """An attempt that ends, and leaves this. Returns the sequence of `finished`."""
+    """Append an attempt that ends with these outputs. Returns the sequence of its `finished`."""
     assigned = builders.assigned(job, attempt=attempt)
     claimed, finished = builders.claimed(job, attempt=attempt), builders.finished(job, attempt=attempt)
     return await append(cluster, assigned, claimed, finished.model_copy(update={"outputs": outputs}))
@@ -58,7 +58,7 @@ async def archiver_of(cluster: Cluster) -> AsyncIterator[None]:
 
 
 async def next_archived(cluster: Cluster, after: int) -> JobArchived:
-    """What the archiver says next."""
+    """Wait for the archiver's next `job_archived`."""
     said = await anext(cluster.log.follow(after=after, only=ARCHIVED))
     event = said[0].event
     assert isinstance(event, JobArchived)
@@ -91,7 +91,7 @@ async def test_what_a_job_left_is_committed_and_announced(cluster: Cluster) -> N
 async def test_what_the_fold_refuses_is_not_archived(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A `finished` of an attempt that nobody was given names objects, and is no reason to commit them."""
+    """A `finished` of an attempt that was never assigned names objects; the archiver must not commit them."""
     names = noted(cluster, monkeypatch)
     await append(cluster, builders.submitted(builders.batch(2)))
     forged = Outputs(inline=Manifest(objects=(await stored(cluster),)))
@@ -103,7 +103,7 @@ async def test_what_the_fold_refuses_is_not_archived(
     assert names == ["lab/sweep/job2/1/0"], f"event {seq} asked for this alone"
 
 
-async def test_an_object_of_another_job_is_not_this_jobs_to_commit(
+async def test_an_object_of_another_job_is_not_committed(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "MISSING_AFTER", 1)
@@ -132,10 +132,10 @@ async def test_an_archiver_whose_log_has_lost_what_it_waits_for_says_that_the_lo
         await running._see_to(1)
 
 
-async def test_noise_on_the_jobs_scope_does_not_keep_it_from_being_archived(
+async def test_a_job_with_noise_on_its_scope_is_archived(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody writes about the job while it is being archived: the guard is refused, and the word stands."""
+    """A noise event during the archiving makes the guard fail; the archiver then appends again."""
     began, go_on = asyncio.Event(), asyncio.Event()
     commit = cluster.store.commit_result
 
@@ -155,12 +155,12 @@ async def test_noise_on_the_jobs_scope_does_not_keep_it_from_being_archived(
         assert (await next_archived(cluster, seq)).missing is None
 
 
-async def test_what_is_unarchived_is_seen_to_after_a_restart_whatever_was_acknowledged(
+async def test_after_a_restart_unarchived_jobs_are_archived_even_if_acknowledged(
     cluster: Cluster,
 ) -> None:
     await append(cluster, builders.submitted())
     seq = await finish(cluster, Outputs(inline=Manifest(objects=(await stored(cluster),))))
-    for _ in range(2):  # the second one finds that it is said already
+    for _ in range(2):  # the second archiver finds the event of the first
         async with archiver_of(cluster):
             assert (await next_archived(cluster, seq)).job == "job1"
     said = [
@@ -171,7 +171,7 @@ async def test_what_is_unarchived_is_seen_to_after_a_restart_whatever_was_acknow
     assert len(said) == 1
 
 
-async def test_a_deletion_that_an_archiver_missed_is_made_up_for(cluster: Cluster) -> None:
+async def test_a_deletion_that_the_archiver_missed_is_carried_out_later(cluster: Cluster) -> None:
     outputs = Outputs(inline=Manifest(objects=(await stored(cluster),)))
     await append(cluster, builders.submitted())
     async with archiver_of(cluster):
@@ -200,7 +200,9 @@ async def test_the_objects_of_a_stored_manifest_are_committed(
     assert names == [f"lab/sweep/job1/1/{number}" for number in range(3)]
 
 
-async def test_what_is_no_manifest_is_said(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_manifest_is_reported_with_its_fault(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(service, "MISSING_AFTER", 1)
     text = stream_of(b'{"entries":[{"kind":"file"}]}')
     manifest = await cluster.store.put_result("lab/sweep/job1/1/0", "ws1", text)

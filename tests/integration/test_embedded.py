@@ -1,4 +1,4 @@
-"""The broker that comes with the install."""
+"""The embedded broker, and connecting to it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-async def test_keeps_its_port_and_its_data_over_a_restart(broker: Broker, cluster: Cluster) -> None:
+async def test_a_broker_keeps_its_port_and_its_data_over_a_restart(broker: Broker, cluster: Cluster) -> None:
     address = broker.address
     seq = await cluster.log.append(builders.claimed(), Guard(0))
     await broker.stop()
@@ -44,7 +44,7 @@ async def test_keeps_its_port_and_its_data_over_a_restart(broker: Broker, cluste
     assert cluster.connection.max_payload == MAX_PAYLOAD_BYTES
 
 
-async def test_starting_and_stopping_twice_is_once(broker: Broker) -> None:
+async def test_starting_or_stopping_a_second_time_changes_nothing(broker: Broker) -> None:
     pid = broker.pid
     await broker.start()
     assert broker.pid == pid
@@ -52,7 +52,7 @@ async def test_starting_and_stopping_twice_is_once(broker: Broker) -> None:
     await broker.stop()
 
 
-async def test_a_taken_port_is_said(tmp_path: Path) -> None:
+async def test_a_taken_port_is_reported(tmp_path: Path) -> None:
     with taken_port() as port:
         broker = Broker(tmp_path, port=port)
         with pytest.raises(InputError, match=f"port {port} on 127.0.0.1 is taken by another program: choose"):
@@ -60,9 +60,9 @@ async def test_a_taken_port_is_said(tmp_path: Path) -> None:
         assert broker.pid is None
 
 
-async def test_a_port_taken_behind_our_back_is_said(tmp_path: Path) -> None:
+async def test_a_port_taken_after_the_check_is_reported(tmp_path: Path) -> None:
     with taken_port() as port:
-        # The last word of a configuration counts: it listens elsewhere than was checked.
+        # The last entry of a configuration counts, so the broker listens on another port than we checked.
         broker = Broker(tmp_path, extra=f'listen: "127.0.0.1:{port}"')
         with pytest.raises(InputError, match="is taken by another program"):
             await broker.start()
@@ -97,7 +97,7 @@ with socket.create_server(("127.0.0.1", 0)) as server:
 
 
 async def test_many_brokers_at_once_get_a_port_each_and_keep_it(tmp_path: Path) -> None:
-    """Each takes a free port itself: one that we chose could be another's by the time it is used."""
+    """Each broker takes a free port itself. A port that we choose may be taken before the broker opens it."""
     brokers = [Broker(tmp_path / f"{number}", sync_always=False, die_with_parent=True) for number in range(8)]
     try:
         await asyncio.gather(*(broker.start() for broker in brokers))
@@ -139,7 +139,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("dies", [True, False])
-async def test_dies_with_its_parent_only_if_asked(tmp_path: Path, dies: bool) -> None:
+async def test_a_broker_dies_with_its_parent_only_if_asked(tmp_path: Path, dies: bool) -> None:
     owner = await asyncio.create_subprocess_exec(
         sys.executable, "-c", OWNER, str(tmp_path), str(dies), stdout=asyncio.subprocess.PIPE
     )
@@ -186,7 +186,7 @@ async def test_a_host_that_does_not_answer_is_reported_in_time() -> None:
     assert str(caught.value).startswith(f"{server} does not answer as a broker within 0.3 s")
 
 
-async def test_a_first_connect_can_wait_for_the_broker_and_says_so(
+async def test_a_first_connect_can_wait_for_the_broker_and_logs_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = Broker(tmp_path)
@@ -224,17 +224,17 @@ async def test_a_broker_without_a_cluster_is_refused(broker: Broker) -> None:
 @pytest.mark.parametrize(
     "servers", ["", "http://host:1", "nats://", "nats://host:99999", "nats://u:p@host:x"]
 )
-def test_an_address_that_is_none_is_said(servers: str) -> None:
+def test_an_invalid_address_is_refused(servers: str) -> None:
     with pytest.raises(InputError) as problem:
         Address.of(servers)
     assert "u:p" not in str(problem.value)
 
 
-def test_addresses() -> None:
+def test_addresses_are_parsed_and_printed_without_passwords() -> None:
     assert Address.of("nats://a:1, b:2").urls == ("nats://a:1", "b:2")
     assert str(Address.of("nats://jane:secret@a:1,b")) == "nats://a:1, b"
 
 
-async def test_missing_credentials_are_said(broker: Broker, tmp_path: Path) -> None:
+async def test_missing_credentials_are_reported(broker: Broker, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nobody\.creds: no such file"):
         await connect(Address(broker.address.urls, tmp_path / "nobody.creds"), "nobody")

@@ -1,4 +1,4 @@
-"""Messages in the event stream that are no events: they stop nobody. Only a newer layout stops a reader."""
+"""Messages in the event stream that are not events. They stop no reader; only a newer layout does."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FORGED: dict[str, tuple[str, Event]] = {
 
 
 async def put(cluster: Cluster, subject: str, body: bytes) -> int:
-    """Store a message as anybody's own program can."""
+    """Store a message, as any program in the lab can."""
     answer = await cluster.connection.request(subject, body)
     return int(orjson.loads(answer.payload)["seq"])
 
@@ -71,7 +71,7 @@ async def seqs(log: AsyncIterator[Sequence[Recorded]]) -> list[int]:
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_every_reader_passes_garbage_by_and_counts_it_once(
+async def test_every_reader_skips_garbage_and_counts_it_once(
     cluster: Cluster, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     await claim(cluster, 0, 3)
@@ -84,7 +84,7 @@ async def test_every_reader_passes_garbage_by_and_counts_it_once(
     with pytest.raises(KeyError):
         await cluster.log.get(seq)
     assert await cluster.log.last(SCOPE) is None
-    if body != b"\0" * 9:  # the first part of what never comes is nobody's, as is an upload that was cut off
+    if body != b"\0" * 9:  # a first part alone is an upload that was cut off, which is not counted
         assert cluster.log.garbage.count == 1
         assert f"sequence {seq} of the log: " in cluster.log.garbage.last
         assert caplog.text.count("passing by garbage") == 1
@@ -114,7 +114,7 @@ async def test_garbage_behind_the_last_event_of_a_scope_stops_no_author(cluster:
     assert await cluster.log.last_seq() == seq
     claimed = await cluster.log.append(builders.claimed(), Guard(seq))
     await put(cluster, "ev.job.lab.sweep.job1.claimed.ws1", b"garbage")
-    # Garbage hides neither a conflict nor the event that was appended before.
+    # Behind garbage we still find conflicts, and the event that was appended before.
     with pytest.raises(Conflict):
         await cluster.log.append(builders.claimed(), Guard(seq))
     event = builders.finished()
@@ -125,8 +125,8 @@ async def test_garbage_behind_the_last_event_of_a_scope_stops_no_author(cluster:
     await cluster.log.append(builders.completed(), Guard(finished))
 
 
-async def test_an_event_that_garbage_stands_before_is_found_again(cluster: Cluster) -> None:
-    """Its answer was lost, say; and it was stored behind garbage."""
+async def test_an_event_stored_behind_garbage_is_found_again(cluster: Cluster) -> None:
+    """The answer to its first append was lost, and it was stored behind garbage."""
     await put(cluster, event_subject(builders.joined("ws1")), b"garbage")
     event = builders.joined("ws1")
     seq = await cluster.log.append(event, Guard(0))
@@ -148,14 +148,14 @@ async def test_the_last_event_is_found_behind_much_garbage(
     assert await cluster.log.last_seq() == 2
     assert await cluster.log.last(Under(builders.batch().id)) == await cluster.log.get(2)
     assert cluster.log.garbage.count == 150
-    assert caplog.text.count("passing by garbage") == 100  # nobody fills a disk with them
+    assert caplog.text.count("passing by garbage") == 100  # so that garbage can't fill a disk with log lines
 
 
 # --- newer layouts ---------------------------------------------------------------------------------
 
 
 async def raise_layout(cluster: Cluster, number: int) -> None:
-    """As the head of a newer distribute does."""
+    """Raise the layout, as the head of a newer distribute does."""
     found = await read_layout(cluster.connection)
     assert found is not None
     raised = Layout(number, found.raised_at | {number: found.as_of_seq})
@@ -164,7 +164,7 @@ async def raise_layout(cluster: Cluster, number: int) -> None:
     await call(cluster.connection, f"STREAM.UPDATE.{EVENTS}", config)
 
 
-async def test_what_can_t_be_read_stops_readers_only_behind_a_newer_layout(cluster: Cluster) -> None:
+async def test_an_unreadable_message_stops_readers_only_behind_a_newer_layout(cluster: Cluster) -> None:
     await claim(cluster, 0, 1)
     await put(cluster, SUBJECT, b'{"type":"teleported","v":1}')
     assert await seqs(cluster.log.follow(after=0, until=2)) == [1]
@@ -180,16 +180,16 @@ async def test_what_can_t_be_read_stops_readers_only_behind_a_newer_layout(clust
     remedy = rf"sequence {newer} of the log: .*'teleported'.* layout is {layout.LAYOUT + 1}.*upgrade"
     with pytest.raises(UnreadableEvent, match=remedy):
         await asyncio.wait_for(follow(), WITHIN_S)
-    assert read == [1, 3]  # what lies before the raise stays garbage
+    assert read == [1, 3]  # messages before the raise stay garbage
     for question in (cluster.log.get(newer), cluster.log.last(SCOPE), cluster.log.last_seq()):
         with pytest.raises(UnreadableEvent, match=remedy):
             await question
-    # A word on that scope waits for a distribute that knows what was said there.
+    # An event on that scope waits for a distribute that can read what lies there.
     with pytest.raises(Conflict):
         await cluster.log.append(builders.claimed("job9"), Guard(0))
 
 
-async def test_a_durable_reader_leaves_what_a_newer_distribute_wrote_to_a_newer_one(
+async def test_a_durable_reader_does_not_acknowledge_events_of_a_newer_layout(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await raise_layout(cluster, layout.LAYOUT + 1)
@@ -197,7 +197,7 @@ async def test_a_durable_reader_leaves_what_a_newer_distribute_wrote_to_a_newer_
     with pytest.raises(UnreadableEvent, match="upgrade distribute"):
         async with asyncio.timeout(WITHIN_S), aclosing(cluster.log.durable("archiver")) as deliveries:
             await anext(deliveries)
-    # Upgraded, and it is garbage for that one, too.
+    # The upgraded reader can't read it either, so it is garbage.
     monkeypatch.setattr(messages, "LAYOUT", layout.LAYOUT + 1)
     seq = await cluster.log.append(builders.joined(), Guard(0))
     async with asyncio.timeout(WITHIN_S), aclosing(cluster.log.durable("archiver", Only())) as deliveries:

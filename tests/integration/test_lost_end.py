@@ -1,4 +1,4 @@
-"""A broker that is killed and loses acknowledged events: their authors say them again."""
+"""A killed broker loses acknowledged events, and their authors append them again."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ async def lose_end(broker: Broker, events: int) -> None:
     data = block.read_bytes()
     ends = record_ends(data)
     assert len(ends) > events
-    # A few bytes of the first lost record are left, as of a write that a power cut tore.
+    # A few bytes of the first lost record stay, like a write that a power cut has torn.
     block.write_bytes(data[: ends[-events - 1] + 7])
     (folder / "index.db").unlink(missing_ok=True)
     await broker.start()
 
 
 def record_ends(data: bytes) -> list[int]:
-    """Where each record of a block ends. It begins with its length; the highest bit there means headers."""
+    """Where each record of a block ends. A record begins with its length; the highest bit means headers."""
     ends, at = [], 0
     while at < len(data):
         at += int.from_bytes(data[at : at + 4], "little") & 0x7FFFFFFF
@@ -59,13 +59,13 @@ async def other_author(broker: Broker) -> AsyncIterator[Cluster]:
 
 
 async def everything_is_said_again(cluster: Cluster, events: list[Event]) -> None:
-    """Wait until all of these are in the log. Nothing tells that but the log."""
+    """Poll the log until all of these events are in it."""
     async with asyncio.timeout(WITHIN_S):
         while {event.id for event in await stored(cluster)} != {event.id for event in events}:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
-async def test_acknowledged_events_that_a_killed_broker_lost_are_said_again_in_order(
+async def test_acknowledged_events_that_a_killed_broker_lost_are_appended_again_in_order(
     broker: Broker, cluster: Cluster
 ) -> None:
     story = [
@@ -79,7 +79,7 @@ async def test_acknowledged_events_that_a_killed_broker_lost_are_said_again_in_o
     for event, guard in zip(story, (0, 0, 0, 3, 4), strict=True):
         seqs.append(await cluster.log.append(event, Guard(guard)))
     await lose_end(broker, 3)
-    # The next word of the scope is guarded by an event that has another place in the log by then.
+    # The guard of the scope's next event names an event that has another sequence by then.
     finished = builders.finished()
     seq = await asyncio.wait_for(cluster.log.append(finished, Guard(seqs[5])), WITHIN_S)
     assert await stored(cluster) == [*story, finished]
@@ -88,7 +88,7 @@ async def test_acknowledged_events_that_a_killed_broker_lost_are_said_again_in_o
         await cluster.log.append(builders.finished(), Guard(seqs[5]))
 
 
-async def test_each_author_says_its_own_words_again(broker: Broker, cluster: Cluster) -> None:
+async def test_each_author_appends_its_own_lost_events_again(broker: Broker, cluster: Cluster) -> None:
     async with other_author(broker) as node:
         story: list[Event] = [builders.joined(), builders.assigned(), builders.claimed()]
         await node.log.append(story[0], Guard(0))
@@ -96,15 +96,14 @@ async def test_each_author_says_its_own_words_again(broker: Broker, cluster: Clu
         await node.log.append(story[2], Guard(assigned))
         await lose_end(broker, 2)
         await everything_is_said_again(cluster, story)
-        # Who comes first is chance; each is behind what was the last of its scope then.
+        # The order of the two authors is chance; each event follows the then last one of its scope.
         assert (await stored(cluster))[0] == story[0]
 
 
-async def test_an_author_who_takes_the_sequence_meanwhile_hides_no_loss(
+async def test_a_loss_is_noticed_although_another_author_took_the_sequence(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two questions about the lost event another author says something, which is stored in its
-    place."""
+    """Between two requests about the lost event, another author appends one, which takes its sequence."""
     story = [builders.joined(), builders.claimed()]
     await cluster.log.append(story[0], Guard(0))
     await cluster.log.append(story[1], Guard(0))
@@ -122,10 +121,10 @@ async def test_an_author_who_takes_the_sequence_meanwhile_hides_no_loss(
     await everything_is_said_again(cluster, [*story, other])
 
 
-async def test_a_guard_does_not_pass_what_came_before_the_word_that_is_said_again(
+async def test_a_guard_is_refused_if_another_event_came_before_the_one_appended_again(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The author has not read that other event, although its own word stands behind it now."""
+    """The author has not read that other event, although its own event lies behind it."""
     for event, guard in ((builders.assigned(), 0), (builders.claimed(), 1)):
         await cluster.log.append(event, Guard(guard))
     released = builders.released(reason="unclaimed")
@@ -144,16 +143,16 @@ async def test_a_guard_does_not_pass_what_came_before_the_word_that_is_said_agai
     assert [event.type for event in await stored(cluster)] == ["assigned", "released", "claimed"]
 
 
-async def test_a_guard_on_what_another_author_lost_is_no_conflict(broker: Broker, cluster: Cluster) -> None:
+async def test_a_guard_on_another_authors_lost_event_is_no_conflict(broker: Broker, cluster: Cluster) -> None:
     async with other_author(broker) as scheduler:
         await scheduler.log.append(builders.joined("ws9"), Guard(0))
         assigned = await scheduler.log.append(builders.assigned(), Guard(0))
-    await lose_end(broker, 1)  # and nobody is there to say it again
+    await lose_end(broker, 1)  # its author is gone, so it is not appended again
     with pytest.raises(LogReplaced, match="the log has lost its end, or was restored from an older copy"):
         await asyncio.wait_for(cluster.log.append(builders.claimed(), Guard(assigned)), WITHIN_S)
 
 
-async def test_a_log_that_lacks_more_than_is_remembered_is_another_log(
+async def test_a_log_that_lost_more_than_the_author_remembers_is_another_log(
     broker: Broker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(said, "MAX_REMEMBERED", 5)
@@ -166,7 +165,7 @@ async def test_a_log_that_lacks_more_than_is_remembered_is_another_log(
     assert await cluster.log.last_seq() == 1
 
 
-async def test_an_event_that_an_admin_removed_is_not_said_again(broker: Broker, cluster: Cluster) -> None:
+async def test_an_event_that_an_admin_removed_is_not_appended_again(broker: Broker, cluster: Cluster) -> None:
     await cluster.log.append(builders.joined("ws1"), Guard(0))
     seq = await cluster.log.append(builders.joined("ws2"), Guard(0))
     await call(cluster.connection, f"STREAM.MSG.DELETE.{EVENTS}", {"seq": seq})

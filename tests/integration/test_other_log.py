@@ -1,4 +1,4 @@
-"""A log that is not the one it was: restored from an older copy, cut short, or begun anew."""
+"""A log that was replaced: restored from an older copy, cut short, or begun again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WITHIN_S = 30.0
 
 
 class Copy:
-    """An older copy of what a broker stores."""
+    """An older copy of a broker's data."""
 
     def __init__(self, broker: Broker, folder: Path) -> None:
         self._broker, self._folder = broker, folder
@@ -70,10 +70,10 @@ async def follow(cluster: Cluster, seen: list[Recorded], reached: asyncio.Event)
 
 
 @pytest.mark.parametrize("written_since", [0, 10, 15])
-async def test_who_follows_a_log_that_is_replaced_by_an_older_copy_is_told(
+async def test_a_reader_is_told_that_its_log_was_replaced_by_an_older_copy(
     broker: Broker, cluster: Cluster, copy: Copy, written_since: int
 ) -> None:
-    """At once; and also where by then it has as many events again, others."""
+    """Both at once, and if the log has as many events again by then, but other ones."""
     seen: list[Recorded] = []
     reached = asyncio.Event()
     following = asyncio.create_task(follow(cluster, seen, reached))
@@ -90,7 +90,7 @@ async def test_who_follows_a_log_that_is_replaced_by_an_older_copy_is_told(
 
 
 async def write_elsewhere(broker: Broker, copy: Path, count: int) -> None:
-    """Write to the copy, before anybody who read the other log sees it."""
+    """Write to the copy before any reader of the original log sees it."""
     shutil.copytree(copy, broker.folder / "jetstream")
     async with broker, open_cluster(broker.address, "elsewhere") as cluster:
         await claim(cluster, 100, count)
@@ -98,7 +98,7 @@ async def write_elsewhere(broker: Broker, copy: Path, count: int) -> None:
     shutil.copytree(broker.folder / "jetstream", copy)
 
 
-async def test_live_output_that_lost_its_end_goes_on(cluster: Cluster, copy: Copy) -> None:
+async def test_live_output_goes_on_after_its_stream_lost_its_end(cluster: Cluster, copy: Copy) -> None:
     job = JobId("lab", "sweep", "job1")
     told: list[bytes] = []
     heard = asyncio.Event()
@@ -113,7 +113,7 @@ async def test_live_output_that_lost_its_end_goes_on(cluster: Cluster, copy: Cop
         heard.clear()
         await cluster.connection.returned()
         async with asyncio.timeout(WITHIN_S):
-            while not await consumers(cluster):  # noqa: ASYNC110 - nothing tells that it listens
+            while not await consumers(cluster):  # noqa: ASYNC110 - the broker does not notify of consumers
                 await asyncio.sleep(0.02)
             await cluster.live.send(job, 1, text)
             await heard.wait()
@@ -147,7 +147,7 @@ async def scheduler(cluster: Cluster) -> AsyncIterator[SchedulerService]:
 
 
 def folded(*events: Recorded) -> bytes:
-    """The snapshot of what these add up to."""
+    """A snapshot of the state that these events fold to."""
     state = State()
     for recorded in events:
         apply(state, recorded)
@@ -164,7 +164,7 @@ async def test_a_scheduler_whose_snapshot_is_of_another_log_folds_this_one(
     async with scheduler(cluster) as service:
         assert set(service._scheduler.state.nodes) == {"ws1", "ws2", "ws3", "ws4"}
     assert "the snapshot is of another log" in caplog.text
-    # The one that it saved then is of this log.
+    # The snapshot that it saved then is of this log.
     caplog.clear()
     async with scheduler(cluster) as service:
         assert set(service._scheduler.state.nodes) == {"ws1", "ws2", "ws3", "ws4"}

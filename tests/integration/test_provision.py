@@ -64,7 +64,7 @@ async def test_provisioning_again_changes_nothing(cluster: Cluster, caplog: pyte
     assert await number_of(cluster) == LAYOUT
 
 
-async def test_what_is_missing_or_was_changed_is_put_right(cluster: Cluster) -> None:
+async def test_missing_or_changed_streams_are_restored(cluster: Cluster) -> None:
     await call(cluster.connection, f"STREAM.DELETE.{BEATS}")
     logs = await config_of(cluster, LOGS)
     await call(cluster.connection, f"STREAM.UPDATE.{LOGS}", logs | {"max_age": 200_000_000_000})
@@ -92,17 +92,17 @@ async def test_a_newer_cluster_is_refused_and_left_alone(broker: Broker, cluster
     assert await number_of(cluster) == LAYOUT + 1
 
 
-async def test_an_older_cluster_is_refused_by_nodes_and_moved_on_by_the_head(
+async def test_an_older_cluster_is_refused_by_nodes_and_migrated_by_the_head(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what the head wrote before goes on: a head that is upgraded first must not lock itself out."""
+    """The upgraded head goes on with its old log: a head that is upgraded first must not lock itself out."""
     seq = await cluster.log.append(builders.claimed(), Guard(0))
     run: list[int] = []
 
     def migration(number: int) -> migrations.Migration:
         async def migrate(connection: Connection) -> None:
             run.append(number)
-            assert await number_of(cluster) == LAYOUT  # it is raised once all is done
+            assert await number_of(cluster) == LAYOUT  # raised only after all migrations
 
         return migrate
 
@@ -141,15 +141,15 @@ async def provisioned(folder: Path, room_bytes: int) -> dict[str, Any]:
         return await config_of(cluster, LOGS)
 
 
-async def test_live_output_gets_less_room_where_there_is_little(tmp_path: Path) -> None:
+async def test_live_output_gets_a_smaller_stream_on_a_small_disk(tmp_path: Path) -> None:
     assert (await provisioned(tmp_path / "large", 1 << 40))["max_bytes"] == LOGS_MAX_BYTES
     assert (await provisioned(tmp_path / "small", 100 << 20))["max_bytes"] == 64 << 20
-    # With more room later it stays as it is.
+    # With more room later the bound stays as it is.
     assert (await provisioned(tmp_path / "small", 1 << 40))["max_bytes"] == 64 << 20
     assert (await provisioned(tmp_path / "least", NEEDED_BYTES * 3 // 4))["max_bytes"] == LOGS_MIN_BYTES
 
 
-async def test_no_room_is_said(tmp_path: Path) -> None:
+async def test_a_disk_too_small_for_a_cluster_is_reported(tmp_path: Path) -> None:
     with pytest.raises(
         StorageFull, match=rf"no room for stream {LOGS}.*; a new cluster needs 32 MiB of free"
     ):
@@ -167,8 +167,10 @@ async def test_what_an_admin_raised_stays_and_live_output_is_always_bounded(clus
     assert (await config_of(cluster, LOGS))["max_bytes"] == LOGS_MAX_BYTES
 
 
-async def test_what_a_broker_drops_is_asked_again(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one does that has only just started: of each question it hears only the second try."""
+async def test_a_request_that_the_broker_drops_is_repeated(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that has just started may drop requests. Here it drops the first try of each."""
     heard: set[str] = set()
 
     async def drops_the_first(connection: Connection, verb: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -183,7 +185,7 @@ async def test_what_a_broker_drops_is_asked_again(broker: Broker, monkeypatch: p
     assert f"STREAM.CREATE.{EVENTS}" in heard
 
 
-async def test_beats_that_are_missing_are_made_by_the_head_and_waited_for_by_nodes(
+async def test_the_head_creates_a_missing_beats_stream_and_nodes_wait_for_it(
     broker: Broker, cluster: Cluster
 ) -> None:
     await call(cluster.connection, f"STREAM.DELETE.{BEATS}")
@@ -191,7 +193,7 @@ async def test_beats_that_are_missing_are_made_by_the_head_and_waited_for_by_nod
         waiting = asyncio.create_task(node.beats.last("ws1"))
         async with aclosing(cluster.beats.follow()) as beats:
             hearing = asyncio.ensure_future(anext(beats))
-            while not hearing.done():  # nothing tells that it listens
+            while not hearing.done():  # nothing notifies us that the node listens
                 await node.beats.send(Beat(node="ws1", incarnation="i", load=1.0))
                 await asyncio.wait({hearing}, timeout=0.05)
             assert hearing.result().node == "ws1"
@@ -203,8 +205,8 @@ async def test_beats_that_are_missing_are_made_by_the_head_and_waited_for_by_nod
 
 
 @pytest.mark.slow
-async def test_replicas_that_an_admin_made_stay(tmp_path: Path) -> None:
-    """Of three servers."""
+async def test_the_number_of_replicas_that_an_admin_set_stays(tmp_path: Path) -> None:
+    """In a cluster of three servers."""
     ports = free_ports(3)
     routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
     async with AsyncExitStack() as stack:

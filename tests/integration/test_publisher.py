@@ -1,4 +1,4 @@
-"""Appending: every event once, whatever happens to the broker, the network and the answers."""
+"""Every event is appended once, whatever happens to the broker, the network and the answers."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ async def test_a_second_writer_of_a_scope_gets_a_conflict(cluster: Cluster) -> N
     assert await cluster.log.append(builders.claimed(), Guard(first)) == first + 1
 
 
-async def test_what_ends_a_batch_is_refused_where_anything_under_it_came_between(
+async def test_the_end_of_a_batch_is_refused_if_any_event_under_the_batch_came_between(
     broker: Broker, cluster: Cluster
 ) -> None:
-    """An assignment that its author has not read, say."""
+    """For example, an assignment that the author has not read."""
     sweep = Under(builders.batch().id)
     submitted = await cluster.log.append(builders.submitted(), Guard(0))
     await cluster.log.append(builders.submitted(builders.batch(batch="other")), Guard(0))
@@ -80,20 +80,20 @@ async def test_what_ends_a_batch_is_refused_where_anything_under_it_came_between
     await cluster.log.append(builders.joined(), Guard(0))
     seq = await cluster.log.append(completed, Guard(assigned))
     assert await cluster.log.last(sweep) == await cluster.log.get(seq)
-    # Met again, behind events of its own scope and of others, it has the sequence it has.
+    # Appended again behind events of its own and of other scopes, it keeps its sequence.
     await cluster.log.append(builders.retry_requested(), Guard(seq))
     await cluster.log.append(builders.assigned("job2"), Guard(0))
     assert await cluster.log.append(completed, Guard(assigned)) == seq
 
 
-async def test_a_node_called_as_the_namespace_is_not_under_the_batch(cluster: Cluster) -> None:
+async def test_a_node_with_the_name_of_the_namespace_is_not_under_the_batch(cluster: Cluster) -> None:
     spec = builders.batch(namespace="ws1", batch="joined")
     seq = await cluster.log.append(builders.submitted(spec), Guard(0))
     await cluster.log.append(builders.joined("ws1"), Guard(0))
     await cluster.log.append(builders.completed(spec), Guard(seq))
 
 
-async def test_of_twenty_racing_writers_one_wins(broker: Broker, cluster: Cluster) -> None:
+async def test_one_of_twenty_racing_writers_wins(broker: Broker, cluster: Cluster) -> None:
     async with AsyncExitStack() as stack:
         writers = [
             await stack.enter_async_context(open_cluster(broker.address, f"writer {number}"))
@@ -111,7 +111,7 @@ async def test_of_twenty_racing_writers_one_wins(broker: Broker, cluster: Cluste
     assert len(await stored(cluster)) == 1
 
 
-async def test_events_of_a_deleted_namesake_count_as_none(cluster: Cluster) -> None:
+async def test_events_of_a_deleted_batch_of_the_same_name_do_not_count(cluster: Cluster) -> None:
     old = await cluster.log.append(builders.assigned(), Guard(0))
     since = await cluster.log.append(builders.deleted(), Guard(old))
     event = builders.assigned()
@@ -122,25 +122,25 @@ async def test_events_of_a_deleted_namesake_count_as_none(cluster: Cluster) -> N
     assert await cluster.log.append(event, Guard(0, since=since)) == new
 
 
-async def test_an_event_appended_again_gives_the_sequence_it_has(cluster: Cluster) -> None:
+async def test_appending_an_event_again_returns_its_sequence(cluster: Cluster) -> None:
     event = builders.assigned()
     seq = await cluster.log.append(event, Guard(0))
     later = await cluster.log.append(builders.claimed(), Guard(seq))
     await cluster.log.append(builders.started(), Guard(later))
-    # Others have spoken since: the answer is still what it would have been.
+    # Other events were stored since, and the answer is still the same.
     assert await cluster.log.append(event, Guard(0)) == seq
 
 
-async def test_answers_that_are_lost_do_not_matter(broker: Broker, cluster: Cluster) -> None:
+async def test_events_whose_answers_are_lost_are_stored_once(broker: Broker, cluster: Cluster) -> None:
     async with Relay(broker.port) as relay, open_cluster(relay.address, "behind the relay") as writer:
-        events = claims(200)  # as many as may be in flight at once
+        events = claims(200)  # the maximum number in flight
         relay.mute()
         futures = [writer.log.append(event, Guard(0)) for event in events]
         seen = 0
         async for records in cluster.log.follow(after=0, until=200):
             seen += len(records)
         assert seen == 200
-        # One of them is not even its scope's last event any more.
+        # One of them is not the last event of its scope any more.
         await cluster.log.append(builders.released("job7"), Guard(8))
         assert not any(future.done() for future in futures)
         relay.cut()
@@ -148,10 +148,10 @@ async def test_answers_that_are_lost_do_not_matter(broker: Broker, cluster: Clus
     assert await cluster.log.last_seq() == 201
 
 
-async def test_an_answer_lost_on_a_connection_that_lives_is_asked_for_again(
+async def test_an_event_whose_answer_is_lost_on_a_live_connection_is_sent_again(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And that it is late is said, each time."""
+    """Each time, a warning says that the answer is late."""
     monkeypatch.setattr(outgoing, "ANSWER_TIMEOUT_S", 0.2)
     caplog.set_level("INFO", logger=publishing.__name__)
     async with Relay(broker.port) as relay, open_cluster(relay.address, "behind the relay") as writer:
@@ -184,13 +184,13 @@ async def test_appends_outlive_brokers_that_are_killed(broker: Broker, cluster: 
     ]
 
 
-async def test_appends_outlive_a_broker_that_stands_still(broker: Broker, cluster: Cluster) -> None:
+async def test_appends_outlive_a_broker_that_hangs(broker: Broker, cluster: Cluster) -> None:
     events = claims(3000)
     futures = [cluster.log.append(event, Guard(0)) for event in events]
     await futures[10]
     with standing_still(broker):
         late = cluster.log.append(builders.claimed("late"), Guard(0))
-        await asyncio.sleep(0.5)  # it stands still for a while: that is what is tested
+        await asyncio.sleep(0.5)  # the test is about this standstill
         assert not late.done()
     await answers([*futures, late])
     assert [event.id for event in await stored(cluster)][:-1] == [event.id for event in events]
@@ -216,7 +216,7 @@ async def test_appends_wait_for_the_stream(broker: Broker) -> None:
     await connection.close()
 
 
-async def test_closing_gives_up_what_is_unanswered(broker: Broker) -> None:
+async def test_closing_fails_unanswered_appends(broker: Broker) -> None:
     async with open_cluster(broker.address, "closing", provisioning=True) as cluster:
         await broker.stop()
         future = cluster.log.append(builders.claimed(), Guard(0))
@@ -227,13 +227,13 @@ async def test_closing_gives_up_what_is_unanswered(broker: Broker) -> None:
 
 
 def incompressible(megabytes: int) -> BatchSpec:
-    """A batch whose specification no compression makes smaller than this."""
+    """A batch whose specification can't be compressed below this size."""
     return builders.batch(1, env={"NOISE": base64.b64encode(os.urandom(megabytes << 20)).decode()})
 
 
 @pytest.fixture
 async def modest_cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
-    """A cluster whose broker takes messages of 1 MiB at most."""
+    """A cluster whose broker accepts messages of up to 1 MiB."""
     modest = Broker(tmp_path / "modest", sync_always=False, die_with_parent=True, extra="max_payload: 1MB")
     async with modest, open_cluster(modest.address, "test", provisioning=True) as fresh:
         yield fresh
@@ -255,7 +255,7 @@ async def test_an_event_too_large_for_one_message_is_stored_whole(modest_cluster
     last_submission = await cluster.log.last(big.scope, "submitted")
     assert last_submission is not None
     assert last_submission.seq == seq
-    # And it is an event like any other: one story a scope, its own repetition known.
+    # It is guarded like any other event, and a repeated append finds it.
     assert await cluster.log.append(big, Guard(0)) == seq
     with pytest.raises(Conflict):
         await cluster.log.append(builders.submitted(incompressible(2)), Guard(0))
@@ -272,7 +272,7 @@ async def test_a_large_event_outlives_a_broker_that_is_killed(broker: Broker, cl
     assert await stored(cluster) == [*small, big]
 
 
-async def test_what_permissions_forbid_is_refused_at_once(tmp_path: Path) -> None:
+async def test_a_forbidden_append_is_refused_at_once(tmp_path: Path) -> None:
     permissions = """
         authorization { users: [
             { user: head, password: secret }
@@ -306,14 +306,16 @@ async def small_broker(tmp_path: Path) -> AsyncIterator[Broker]:
 
 
 async def fill(publisher: Publisher) -> None:
-    """Store chunks for ever."""
+    """Store chunks until cancelled."""
     for number in count():
         await publisher.publish(
             "$O.results.C.ws1.x", bytes(256 << 10), message_id=f"chunk {number}", patient=False
         )
 
 
-async def test_a_full_broker_is_waited_for(small_broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_append_waits_for_a_full_broker(
+    small_broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
     connection = await connect(small_broker.address, "filling")
     await provision(connection, logs_max_bytes=1 << 20)
     publisher = Publisher(connection)
@@ -325,7 +327,7 @@ async def test_a_full_broker_is_waited_for(small_broker: Broker, caplog: pytest.
         log.append(builders.submitted(incompressible(2)), Guard(0)),
         *(log.append(e, Guard(0)) for e in claims(5)),
     ]
-    await asyncio.sleep(0.3)  # time enough to be refused more than once
+    await asyncio.sleep(0.3)  # long enough to be refused more than once
     assert not futures[0].done()
     await call(connection, f"STREAM.PURGE.{bucket_stream('results')}")
     await answers(futures)
@@ -335,7 +337,7 @@ async def test_a_full_broker_is_waited_for(small_broker: Broker, caplog: pytest.
     await connection.close()
 
 
-async def test_a_message_no_stream_wants_is_refused(cluster: Cluster) -> None:
+async def test_a_message_that_no_stream_takes_is_refused(cluster: Cluster) -> None:
     await call(cluster.connection, f"STREAM.UPDATE.{EVENTS}", await _config(cluster) | {"max_msg_size": 100})
     with pytest.raises(Refused, match="size"):
         await cluster.log.append(builders.claimed(), Guard(0))
@@ -358,7 +360,7 @@ async def test_names_of_all_kinds_are_scopes_of_their_own(cluster: Cluster) -> N
     assert await cluster.log.last(BatchId("lab", "s.*")) is None
 
 
-async def test_of_too_many_that_wait_the_last_fails_at_once(
+async def test_a_message_too_many_fails_at_once(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publishing, "MAX_WAITING", 2)

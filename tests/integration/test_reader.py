@@ -1,4 +1,4 @@
-"""Following the log: every event once and in order, whatever happens meanwhile."""
+"""A reader of the log gets every event once and in order, whatever happens meanwhile."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def read(log: AsyncIterator[Sequence[Recorded]]) -> list[Recorded]:
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for what the broker tells nobody about."""
+    """Poll a condition on the broker, which does not notify of it."""
     async with asyncio.timeout(WITHIN_S):
         while not await holds():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -75,7 +75,7 @@ async def consumer_is(cluster: Cluster, name: str, **expected: int) -> bool:
     return expected.items() <= info.items()
 
 
-async def test_replays_and_follows(cluster: Cluster) -> None:
+async def test_a_reader_replays_and_then_follows(cluster: Cluster) -> None:
     await claim(cluster, 0, 5000)
     following = Following(cluster.log.follow(after=1234))
     await following.reaches(5000)
@@ -87,7 +87,7 @@ async def test_replays_and_follows(cluster: Cluster) -> None:
     assert times == sorted(times)
 
 
-async def test_ends_at_until(cluster: Cluster) -> None:
+async def test_a_reader_ends_at_until(cluster: Cluster) -> None:
     await claim(cluster, 0, 20)
     await cluster.log.append(builders.joined(), Guard(0))
     claimed = Only(types=frozenset({"claimed"}))
@@ -98,13 +98,13 @@ async def test_ends_at_until(cluster: Cluster) -> None:
     assert len(await read(cluster.log.follow(after=0, until=21, only=claimed))) == 20
 
 
-async def test_waits_for_an_end_still_to_come(cluster: Cluster) -> None:
+async def test_a_reader_waits_for_an_until_still_to_come(cluster: Cluster) -> None:
     reading = asyncio.create_task(read(cluster.log.follow(after=0, until=3)))
     await claim(cluster, 0, 5)
     assert [record.seq for record in await reading] == [1, 2, 3]
 
 
-async def test_gives_only_what_is_wanted(cluster: Cluster) -> None:
+async def test_a_reader_gets_only_the_events_it_wants(cluster: Cluster) -> None:
     append = cluster.log.append
     spec = builders.batch(2, namespace="größe", batch="a.*")
     job = JobId("größe", "a.*", "job1")
@@ -135,7 +135,7 @@ async def test_a_broker_that_is_killed_costs_no_event_and_repeats_none(
     for number in range(3):
         await claim(cluster, 1000 * number, 1000)
         if number == 1:
-            await following.reaches(1500)  # else it is killed in the midst of a replay
+            await following.reaches(1500)  # otherwise the broker would be killed during the replay
         await broker.stop(kill=True)
         await broker.start()
     await claim(cluster, 3000, 1)
@@ -152,7 +152,7 @@ async def test_a_connection_that_is_cut_costs_no_event_and_repeats_none(
         for number in range(5):
             await claim(cluster, 400 * number, 200)
             if number % 2:
-                relay.mute()  # what is under way now never arrives
+                relay.mute()  # messages under way are lost
             await claim(cluster, 400 * number + 200, 200)
             relay.cut()
         await following.reaches(2000)
@@ -160,7 +160,7 @@ async def test_a_connection_that_is_cut_costs_no_event_and_repeats_none(
     assert following.seqs == list(range(1, 2001))
 
 
-async def test_a_consumer_that_vanishes_is_made_again(cluster: Cluster) -> None:
+async def test_a_consumer_that_vanishes_is_created_again(cluster: Cluster) -> None:
     following = Following(cluster.log.follow(after=0))
     await claim(cluster, 0, 10)
     await following.reaches(10)
@@ -172,7 +172,7 @@ async def test_a_consumer_that_vanishes_is_made_again(cluster: Cluster) -> None:
     assert following.seqs == list(range(1, 21))
 
 
-async def test_a_silent_consumer_is_made_again(
+async def test_a_silent_consumer_is_created_again(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pulling, "_SILENCE_S", 0.2)
@@ -180,7 +180,7 @@ async def test_a_silent_consumer_is_made_again(
         following = Following(reader.log.follow(after=0))
         await claim(cluster, 0, 10)
         await following.reaches(10)
-        relay.mute()  # nobody hears that the consumer is gone
+        relay.mute()  # the reader does not hear that the consumer is gone
         for name in (await call(cluster.connection, f"CONSUMER.NAMES.{EVENTS}"))["consumers"]:
             await call(cluster.connection, f"CONSUMER.DELETE.{EVENTS}.{name}")
         relay.unmute()
@@ -190,25 +190,23 @@ async def test_a_silent_consumer_is_made_again(
     assert following.seqs == list(range(1, 21))
 
 
-async def test_a_broker_that_stands_still_costs_no_event_and_repeats_none(
-    broker: Broker, cluster: Cluster
-) -> None:
+async def test_a_broker_that_hangs_costs_no_event_and_repeats_none(broker: Broker, cluster: Cluster) -> None:
     following = Following(cluster.log.follow(after=0))
     futures = [cluster.log.append(builders.claimed(f"job{n}"), Guard(0)) for n in range(2000)]
     await futures[100]
     with standing_still(broker):
-        await asyncio.sleep(0.5)  # it stands still for a while: that is what is tested
+        await asyncio.sleep(0.5)  # the test is about this standstill
     await following.reaches(2000)
     await following.stop()
     assert following.seqs == list(range(1, 2001))
 
 
-async def test_a_message_that_went_astray_is_noticed(cluster: Cluster) -> None:
+async def test_a_missing_message_is_noticed(cluster: Cluster) -> None:
     following = Following(cluster.log.follow(after=0))
     await claim(cluster, 0, 10)
     await following.reaches(10)
     (name,) = (await call(cluster.connection, f"CONSUMER.NAMES.{EVENTS}"))["consumers"]
-    # Another one pulls from the same consumer, and so takes messages out of its numbering.
+    # Another client pulls from the same consumer, so some of its sequence numbers go missing.
     stolen: list[bytes] = []
     thief = cluster.connection.new_inbox()
     cluster.connection.tap(thief, lambda subject, reply, header, payload: stolen.append(payload))
@@ -220,7 +218,7 @@ async def test_a_message_that_went_astray_is_noticed(cluster: Cluster) -> None:
     assert following.seqs == list(range(1, 31))
 
 
-async def test_leaves_no_consumer_behind(cluster: Cluster) -> None:
+async def test_a_reader_leaves_no_consumer_behind(cluster: Cluster) -> None:
     await claim(cluster, 0, 10)
     async with aclosing(cluster.log.follow(after=0)) as log:
         async for _ in log:
@@ -233,7 +231,7 @@ async def test_leaves_no_consumer_behind(cluster: Cluster) -> None:
     await eventually(none_is_left)
 
 
-async def test_a_reader_that_takes_its_time_is_not_flooded(cluster: Cluster) -> None:
+async def test_a_slow_reader_is_not_flooded(cluster: Cluster) -> None:
     await claim(cluster, 0, 6000)
     async with aclosing(cluster.log.follow(after=0)) as log:
         first = await anext(log)
@@ -260,7 +258,7 @@ async def test_large_events_are_replayed_however_many_there_are(cluster: Cluster
     assert [record.event for record in await read(cluster.log.follow(after=0, until=12))] == events
 
 
-async def test_gets_one_event(cluster: Cluster) -> None:
+async def test_a_single_event_can_be_read(cluster: Cluster) -> None:
     await claim(cluster, 0, 3)
     assert (await cluster.log.get(2)).event.scope == JobId("lab", "sweep", "job1")
     assert await cluster.log.last_seq() == 3
@@ -270,7 +268,7 @@ async def test_gets_one_event(cluster: Cluster) -> None:
     assert await cluster.log.last(BatchId("lab", "sweep")) is None
 
 
-async def test_questions_to_the_log_outlive_a_broker_that_is_away(broker: Broker, cluster: Cluster) -> None:
+async def test_requests_to_the_log_outlive_an_absent_broker(broker: Broker, cluster: Cluster) -> None:
     await claim(cluster, 0, 3)
     await broker.stop()
     asked = [
@@ -278,7 +276,7 @@ async def test_questions_to_the_log_outlive_a_broker_that_is_away(broker: Broker
         asyncio.create_task(seq_of(cluster.log.last(JobId("lab", "sweep", "job1")))),
         asyncio.create_task(seq_of(cluster.log.get(2))),
     ]
-    await asyncio.sleep(6)  # longer than any one request may take: that is what is tested
+    await asyncio.sleep(6)  # longer than the time limit of a single request
     assert not any(question.done() for question in asked)
     await broker.start()
     assert await asyncio.wait_for(asyncio.gather(*asked), WITHIN_S) == [3, 2, 2]
@@ -290,7 +288,7 @@ async def seq_of(question: Awaitable[Recorded | None]) -> int:
     return recorded.seq
 
 
-async def test_what_was_not_acknowledged_comes_again(
+async def test_unacknowledged_events_are_delivered_again(
     broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durable, "ACK_WAIT_S", 1)
@@ -303,7 +301,7 @@ async def test_what_was_not_acknowledged_comes_again(
         assert [delivery.recorded.seq for delivery in taken] == [1, 2, 3]
         taken[0].ack()
         taken[2].ack()
-    # The broker writes down what was acknowledged a moment later; a restart after that loses none of it.
+    # The broker stores acknowledgements a moment later; a restart after that loses none.
     await eventually(lambda: consumer_is(cluster, "archiver", num_ack_pending=2))
     await broker.stop()
     await broker.start()
@@ -312,7 +310,7 @@ async def test_what_was_not_acknowledged_comes_again(
     assert again == {2, 4}
 
 
-async def test_deliveries_that_wait_here_or_are_worked_on_do_not_come_again(
+async def test_deliveries_that_are_queued_or_in_work_do_not_come_again(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durable, "ACK_WAIT_S", 1)

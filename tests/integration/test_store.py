@@ -1,4 +1,4 @@
-"""The object store on a real broker: what goes in comes out, and what is damaged does not."""
+"""The object store on a real broker: objects come back as they were stored, and damage is an error."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_a_result_comes_back_as_it_was(store: JetStreamStore, tmp_path: Pa
 
 
 @pytest.mark.parametrize("letter", ["*", "ü", ".", " ", "\n", ">", "%", "\\"])
-async def test_the_longest_names_of_any_letter(store: JetStreamStore, letter: str) -> None:
+async def test_names_of_the_greatest_length_are_stored(store: JetStreamStore, letter: str) -> None:
     longest = letter * (128 // len(letter.encode()))
     stored = await store.put_result(f"{longest}/{longest}/{longest}/1/0", longest, stream_of(b"x"))
     await store.commit_result(stored)
@@ -93,7 +93,9 @@ async def test_a_fetched_file_replaces_an_older_one(store: JetStreamStore, tmp_p
 
 
 @pytest.mark.parametrize("size_bytes", [0, 5, 2 * CHUNK + 1])
-async def test_a_standard_client_reads_it(cluster: Stores, store: JetStreamStore, size_bytes: int) -> None:
+async def test_a_standard_client_can_read_objects(
+    cluster: Stores, store: JetStreamStore, size_bytes: int
+) -> None:
     data = content(size_bytes)
     name = "jane/sw.eep/re*100/1/0"
     await store.commit_result(await store.put_result(name, "ws.07", stream_of(data)))
@@ -117,7 +119,7 @@ async def test_an_input_is_stored_once_whoever_sends_it(cluster: Stores, tmp_pat
     assert digest((tmp_path / "out").read_bytes()) == sha256
 
 
-async def test_many_small_inputs_at_once(store: JetStreamStore, tmp_path: Path) -> None:
+async def test_many_small_inputs_can_be_stored_at_once(store: JetStreamStore, tmp_path: Path) -> None:
     files = {write(tmp_path / f"{number}", b"%d" % number): number for number in range(500)}
     await asyncio.gather(*(store.put_input(tmp_path / f"{n}", sha256) for sha256, n in files.items()))
     await asyncio.gather(*(store.get_input(sha256, tmp_path / f"{n}.out") for sha256, n in files.items()))
@@ -137,7 +139,7 @@ async def test_an_input_changed_since_it_was_listed_is_refused(
         await store.get_input(listed, tmp_path / "out")
 
 
-async def test_a_missing_chunk_is_told_at_once(
+async def test_a_missing_chunk_is_reported_at_once(
     cluster: Stores, store: JetStreamStore, tmp_path: Path
 ) -> None:
     sha256 = write(tmp_path / "in", content(4 * CHUNK))
@@ -157,7 +159,7 @@ async def test_a_missing_chunk_is_told_at_once(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broker", "in"]
 
 
-async def test_changed_bytes_get_no_name(store: JetStreamStore, tmp_path: Path) -> None:
+async def test_a_file_with_changed_bytes_does_not_appear(store: JetStreamStore, tmp_path: Path) -> None:
     stored = await store.put_result("a/b/c/1/0", "n", stream_of(content(2 * CHUNK)))
     wrong = stored.model_copy(update={"sha256": digest(b"something else")})
     with pytest.raises(IntegrityError, match="digest"):
@@ -178,7 +180,7 @@ async def test_changed_bytes_get_no_name(store: JetStreamStore, tmp_path: Path) 
         "",
     ],
 )
-async def test_chunks_that_are_not_the_names_own_are_not_believed(store: JetStreamStore, nuid: str) -> None:
+async def test_chunks_on_another_names_subject_are_refused(store: JetStreamStore, nuid: str) -> None:
     stored = await store.put_result("a/b/c/1/0", "n", stream_of(b"x"))
     forged = stored.model_copy(update={"nuid": nuid.format(ulid=stored.nuid.rpartition(".")[2])})
     with pytest.raises(IntegrityError, match="can't lie"):
@@ -251,7 +253,7 @@ async def test_a_snapshot_is_replaced_whole(cluster: Stores, store: JetStreamSto
     assert sorted((await subjects(await cluster.connection(), "snapshots", ">")).values()) == [1, 4]
 
 
-async def test_of_two_writers_of_a_snapshot_one_stands_whole(cluster: Stores) -> None:
+async def test_the_snapshot_of_one_of_two_writers_stays_whole(cluster: Stores) -> None:
     writers = [await cluster.store() for _ in range(3)]
     texts = [content(2 * CHUNK, seed=number) for number in range(3)]
     for _ in range(4):
@@ -266,7 +268,7 @@ async def test_of_two_writers_of_a_snapshot_one_stands_whole(cluster: Stores) ->
     assert sorted((await subjects(await cluster.connection(), "snapshots", ">")).values()) == [1, 2]
 
 
-async def test_a_damaged_snapshot_is_told(cluster: Stores, store: JetStreamStore) -> None:
+async def test_a_damaged_snapshot_is_reported(cluster: Stores, store: JetStreamStore) -> None:
     await store.put_snapshot("state", content(2 * CHUNK))
     connection = await cluster.connection()
     [subject] = await subjects(connection, "snapshots", "C.>")
@@ -279,7 +281,7 @@ async def test_a_damaged_snapshot_is_told(cluster: Stores, store: JetStreamStore
 async def test_an_input_that_lost_a_chunk_is_sent_again_by_the_next_put(
     cluster: Stores, store: JetStreamStore, tmp_path: Path, size_bytes: int
 ) -> None:
-    """That its name is known says nothing: whoever submits again must not hear that it is there."""
+    """The name alone proves nothing: the next submission must send the input again."""
     data, connection = content(size_bytes), await cluster.connection()
     sha256 = write(tmp_path / "input", data)
     await store.put_input(tmp_path / "input", sha256)

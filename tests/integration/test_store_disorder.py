@@ -1,4 +1,4 @@
-"""Chunks that reach the stream twice, or out of order, are found, and the object is written anew."""
+"""The sender detects chunks that were stored twice or out of order, and stores the object again."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ async def cluster(broker: Broker) -> AsyncIterator[Stores]:
         yield made
 
 
-async def test_a_chunk_stored_twice_is_found_and_put_right(cluster: Stores) -> None:
-    """What an outage longer than the broker's memory for message ids leads to."""
+async def test_a_chunk_stored_twice_is_repaired(cluster: Stores) -> None:
+    """An outage longer than the broker remembers message ids causes this."""
     data = content(6 * CHUNK + 5)
     connection = await cluster.connection()
 
@@ -54,8 +54,7 @@ async def test_a_chunk_stored_twice_is_found_and_put_right(cluster: Stores) -> N
 
 
 class SwappingPublisher(Publisher):
-    """Sends the second chunk of the first object only once the third is stored, as a broker may take them
-    that was full for a moment."""
+    """Sends the second chunk after the third, the order in which a broker that was full may store them."""
 
     held = 0
 
@@ -93,7 +92,7 @@ class SwappingPublisher(Publisher):
         self._second.set_result(future.result())
 
 
-async def test_chunks_stored_out_of_order_are_put_right(cluster: Stores) -> None:
+async def test_chunks_stored_out_of_order_are_repaired(cluster: Stores) -> None:
     data = content(5 * CHUNK + 5)
     connection = await cluster.connection()
     publisher = SwappingPublisher(connection)

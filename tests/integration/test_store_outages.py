@@ -1,4 +1,4 @@
-"""The object store while things break: the broker is killed, full or slow, a download is cut off."""
+"""The object store with a killed, full or slow broker, and with interrupted downloads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def cluster(broker: Broker) -> AsyncIterator[Stores]:
         yield made
 
 
-async def test_a_broker_killed_while_a_result_is_sent(cluster: Stores) -> None:
+async def test_a_result_is_stored_whole_although_the_broker_is_killed(cluster: Stores) -> None:
     data = content(24 * CHUNK + 5)
 
     async def kill() -> None:
@@ -56,13 +56,15 @@ async def test_a_broker_killed_while_a_result_is_sent(cluster: Stores) -> None:
     await assert_stored(cluster, stored, data)
 
 
-async def test_a_broker_killed_while_results_are_fetched(cluster: Stores, tmp_path: Path) -> None:
+async def test_results_are_fetched_whole_although_the_broker_is_killed(
+    cluster: Stores, tmp_path: Path
+) -> None:
     data = content(60 * CHUNK + 5)
     store = await cluster.store()
     stored = await store.put_result("a/b/c/1/0", "n", stream_of(data, CHUNK))
     fetching = asyncio.create_task(store.fetch_result(stored, tmp_path / "out"))
     got = []
-    # Well before what was asked for in vain is asked for again by mere patience.
+    # Less than the time after which an unanswered request is repeated.
     async with asyncio.timeout(9):
         async for piece in store.get_result(stored):
             got.append(piece)
@@ -75,7 +77,7 @@ async def test_a_broker_killed_while_results_are_fetched(cluster: Stores, tmp_pa
     assert (tmp_path / "out").read_bytes() == data
 
 
-async def test_a_broker_that_stands_still_is_waited_for(cluster: Stores) -> None:
+async def test_a_transfer_waits_for_a_broker_that_hangs(cluster: Stores) -> None:
     data = content(20 * CHUNK)
 
     async def stop_for_a_while() -> None:
@@ -87,10 +89,10 @@ async def test_a_broker_that_stands_still_is_waited_for(cluster: Stores) -> None
     await assert_stored(cluster, stored, data)
 
 
-async def test_an_input_is_waited_for_however_long_the_broker_stands_still(
+async def test_get_input_waits_however_long_the_broker_hangs(
     cluster: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever else gives up does so soon here, so that the test needs no minute."""
+    """The time after which other requests give up is short here, so that the test is quick."""
     monkeypatch.setitem(patiently.__kwdefaults__, "give_up_after_s", 0.5)
     data, store = content(5 * CHUNK), await cluster.store()
     (tmp_path / "in").write_bytes(data)
@@ -103,7 +105,7 @@ async def test_an_input_is_waited_for_however_long_the_broker_stands_still(
     assert (tmp_path / "out").read_bytes() == data
 
 
-async def test_a_full_broker(tmp_path: Path) -> None:
+async def test_a_full_broker_refuses_inputs_and_delays_results(tmp_path: Path) -> None:
     """Inputs are refused, and leave nothing behind. Results wait until there is room, and are whole then."""
     filler, data = content(24 * CHUNK, seed=1), content(16 * CHUNK + 5, seed=2)
     (tmp_path / "in").write_bytes(data)
@@ -133,7 +135,7 @@ async def run(*command: str) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")
-async def test_no_room_on_this_computer(cluster: Stores, tmp_path: Path) -> None:
+async def test_a_full_disk_of_this_computer_is_reported(cluster: Stores, tmp_path: Path) -> None:
     data = content(12 * CHUNK)
     store = await cluster.store()
     stored = await store.put_result("a/b/c/1/0", "n", stream_of(data))
@@ -149,7 +151,7 @@ async def test_no_room_on_this_computer(cluster: Stores, tmp_path: Path) -> None
 
 
 class CountingReader(ChunkReader):
-    """Reads as ever, notes how many chunks each reading delivered, and says when it was `enough`."""
+    """Counts the chunks that each read delivered, and sets an event after `enough` of them."""
 
     def __init__(self, connection: Connection, enough: int = 0) -> None:
         super().__init__(connection)
@@ -173,7 +175,7 @@ def wanted_of(connection: Connection, stored: StoredObject) -> Wanted:
     return Wanted(bucket, stored.name, stored.nuid, stored.chunks, stored.sha256)
 
 
-async def test_a_cut_off_download_goes_on_where_it_was(cluster: Stores, tmp_path: Path) -> None:
+async def test_an_interrupted_download_is_resumed(cluster: Stores, tmp_path: Path) -> None:
     data = content(50 * CHUNK + 5)
     store, connection = await cluster.store(), await cluster.connection()
     # Several at once, so that their chunks lie mixed in the stream.
@@ -196,7 +198,7 @@ async def test_a_cut_off_download_goes_on_where_it_was(cluster: Stores, tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broker", "out"]
 
 
-async def test_a_cancelled_download_leaves_what_pays_to_keep(cluster: Stores, tmp_path: Path) -> None:
+async def test_a_cancelled_download_keeps_a_large_part(cluster: Stores, tmp_path: Path) -> None:
     data = content(64 * CHUNK)
     store, connection = await cluster.store(), await cluster.connection()
     stored = await store.put_result("a/b/c/1/0", "n", stream_of(data, CHUNK))
@@ -213,7 +215,7 @@ async def test_a_cancelled_download_leaves_what_pays_to_keep(cluster: Stores, tm
     assert not part.exists()
 
 
-async def test_two_downloads_of_one_file_do_not_meet(cluster: Stores, tmp_path: Path) -> None:
+async def test_two_downloads_of_one_file_do_not_disturb_each_other(cluster: Stores, tmp_path: Path) -> None:
     data = content(30 * CHUNK)
     several = [await cluster.store() for _ in range(3)]
     stored = await several[0].put_result("a/b/c/1/0", "n", stream_of(data, CHUNK))

@@ -1,4 +1,4 @@
-"""The supervisor keeps processes running, ends them in order, and leaves none behind."""
+"""The supervisor restarts processes, ends them on request, and leaves none behind."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ async def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
         await exit_of(int(child))
 
 
-async def test_a_process_that_was_never_there_has_ended() -> None:
+async def test_a_process_that_never_existed_counts_as_ended() -> None:
     ended = start("pass")
     ended.wait()
     async with asyncio.timeout(1):

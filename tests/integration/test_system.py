@@ -1,4 +1,4 @@
-"""What processes ask of the operating system: each works where the kernel grants less, too."""
+"""Calls to the operating system, also on kernels that lack some of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_the_exit_of_a_process_is_seen(tmp_path: Path) -> None:
         await exit_of(process.pid)
 
 
-def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
+def test_a_later_process_with_the_same_pid_has_another_identity() -> None:
     process = start(STAYS)
     identity = process_identity(process.pid)
     assert identity is not None

@@ -33,7 +33,7 @@ def workspaces(tmp_path: Path, cache: InputCache) -> Workspaces:
 
 @pytest.fixture
 def add_input(tmp_path: Path, store: FileStore) -> AddInput:
-    """Puts content into the store, and gives the specification's words for it."""
+    """Store content as an input, and return its entry for the specification."""
 
     async def add(content: bytes, alias: str = "data", *, executable: bool = False) -> InputFile:
         sha256 = hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""A file system of a few megabytes, to be filled."""
+"""A file system of a few megabytes, for tests of full disks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size_mib: int, files: int = 0) -> Iterator[Path]:
-    """A tmpfs mounted at `folder`; `files` 0: no limit. Skips the test where this user may not mount."""
+    """Mount a tmpfs at `folder`. `files` 0: no limit. Skips the test if this user may not mount."""
     if os.getuid() != 0:
         pytest.skip("only root can mount a small disk")
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Inputs come from the store once, stay within bounds, and are what their digest says."""
+"""The input cache fetches each input once, stays within its bound, and checks digests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KIB = 1 << 10
 
 
 class CountingStore(FileStore):
-    """Counts fetches, and lets other tasks run meanwhile, as a network would."""
+    """Counts fetches, and lets other tasks run during a fetch, as a network does."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -68,7 +68,7 @@ async def test_a_cancelled_caller_does_not_cancel_the_fetch_of_others(
     assert store.fetched == [file.sha256]
 
 
-async def test_survives_a_restart(
+async def test_the_cache_survives_a_restart(
     tmp_path: Path, cache: InputCache, store: CountingStore, add_input: AddInput
 ) -> None:
     file = await add_input(b"kept")
@@ -138,10 +138,10 @@ async def test_a_leased_file_is_not_evicted(
     assert cache.size_bytes <= 50 * KIB
 
 
-async def test_cost_of_a_lease_in_a_large_cache(
+async def test_a_lease_is_cheap_in_a_large_cache(
     tmp_path: Path, store: CountingStore, add_input: AddInput
 ) -> None:
-    """Ten times what was measured: catches looking at all that is there."""
+    """The bound is ten times what we measured. It catches a scan of the whole cache."""
     for number in range(20_000):
         sha256 = hashlib.sha256(b"%d" % number).hexdigest()
         (tmp_path / "cache" / sha256[:2]).mkdir(parents=True, exist_ok=True)

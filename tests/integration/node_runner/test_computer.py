@@ -1,4 +1,4 @@
-"""This computer, as the node-runner sees it."""
+"""What jobs get from the node-runner's environment."""
 
 from __future__ import annotations
 

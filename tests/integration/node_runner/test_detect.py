@@ -1,4 +1,4 @@
-"""What a computer is and does. GPUs are played by a script where there are none."""
+"""Detection of a computer's hardware and load. A script stands in for `nvidia-smi`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from distribute_services.node_runner.host.detect import Sampler, default_node_na
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that is the whole PATH."""
+    """A folder; PATH names nothing else."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -38,14 +38,14 @@ esac
 """
 
 
-async def test_this_computer() -> None:
+async def test_this_computers_hardware_is_detected() -> None:
     found = await detect()
     assert 1 <= found.cpus <= len(os.sched_getaffinity(0))
     assert 0 < found.memory_bytes <= psutil.virtual_memory().total
     assert check_name(default_node_name())
 
 
-async def test_affinity_counts() -> None:
+async def test_only_cpus_that_the_affinity_allows_are_counted() -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -60,7 +60,7 @@ async def test_options_replace_what_is_detected(programs: Path) -> None:
     assert found.capabilities == {"matlab", "gpu"}
 
 
-async def test_programs(programs: Path) -> None:
+async def test_capabilities_follow_from_the_programs_on_the_path(programs: Path) -> None:
     assert (await detect()).capabilities == set()
     write_program(programs, "nvidia-smi", NVIDIA)
     write_program(programs, "apptainer", "")
@@ -99,7 +99,7 @@ CGROUPS = [
 
 
 @pytest.mark.parametrize(("own", "files", "cpus", "memory"), CGROUPS)
-async def test_limits_of_cgroups(
+async def test_cgroup_limits_bound_cpus_and_memory(
     tmp_path: Path,
     programs: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -108,7 +108,7 @@ async def test_limits_of_cgroups(
     cpus: int | None,
     memory: int | None,
 ) -> None:
-    """With cgroup files of our own: to set real limits takes root, and one kind of cgroup or the other."""
+    """With cgroup files that the test writes: real limits need root, and depend on the cgroup version."""
     (tmp_path / "own").write_text(f"{own}\n")
     for name, content in files.items():
         (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +121,7 @@ async def test_limits_of_cgroups(
     assert found.memory_bytes == (psutil.virtual_memory().total if memory is None else memory)
 
 
-async def test_figures(tmp_path: Path) -> None:
+async def test_load_memory_and_gpu_use_are_measured(tmp_path: Path) -> None:
     sampler = Sampler(tmp_path, has_gpus=False)
     busy_until = time.process_time() + 0.1
     while time.process_time() < busy_until:

@@ -1,4 +1,4 @@
-"""Processes start as promised, and say how they ended."""
+"""Processes start with the right environment, and their end is reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENV = {"PATH": "/usr/bin:/bin"}
 
 
 async def run(folder: Path, *argv: str, env: dict[str, str] = ENV) -> tuple[Exit, str]:
-    """Run a command to its end; how it ended and what it printed."""
+    """Run a command to its end. Returns how it ended and what it printed."""
     process = start(argv, cwd=folder, env=env, stdout=folder / "out")
     assert isinstance(process, Process), process
     ended = await asyncio.wait_for(process.wait(), 10)
@@ -31,13 +31,13 @@ def refusal(folder: Path, *argv: str, env: dict[str, str] = ENV) -> str:
     return refused.reason
 
 
-async def test_exit_code_and_output(tmp_path: Path) -> None:
+async def test_exit_code_and_output_are_reported(tmp_path: Path) -> None:
     ended, printed = await run(tmp_path, "sh", "-c", "echo to stdout; echo to stderr >&2; exit 3")
     assert (ended.exit_code, ended.signal) == (3, None)
     assert printed == "to stdout\nto stderr\n"
 
 
-async def test_exit_by_signal(tmp_path: Path) -> None:
+async def test_the_signal_that_ended_a_process_is_reported(tmp_path: Path) -> None:
     ended, _ = await run(tmp_path, "sh", "-c", "kill -SEGV $$")
     assert (ended.exit_code, ended.signal) == (None, signal.SIGSEGV)
 
@@ -72,7 +72,7 @@ async def test_environment_is_exactly_what_was_given(tmp_path: Path) -> None:
     assert sorted(printed.splitlines()) == ["EMPTY=", "ONLY=this=one"]
 
 
-async def test_session_and_input(tmp_path: Path) -> None:
+async def test_a_process_has_its_own_session_and_an_empty_input(tmp_path: Path) -> None:
     _, printed = await run(tmp_path, "sh", "-c", "cut -d' ' -f1,6 /proc/$$/stat; readlink /proc/$$/fd/0")
     pid_and_session, stdin = printed.splitlines()
     assert len(set(pid_and_session.split())) == 1
@@ -91,7 +91,7 @@ async def test_ignored_and_blocked_signals_are_not_inherited(tmp_path: Path) -> 
     assert not any(numbers & ~(0b11 << 31) for numbers in sets)  # 32 and 33 are the C library's own
 
 
-async def test_is_nice(tmp_path: Path) -> None:
+async def test_a_process_runs_nice(tmp_path: Path) -> None:
     process = start(["sleep", "10"], cwd=tmp_path, env=ENV, stdout=tmp_path / "out", niceness=7)
     assert isinstance(process, Process)
     try:
@@ -116,8 +116,8 @@ async def test_a_runner_that_is_nicer_already_starts_jobs_as_nice_as_itself(tmp_
     assert int((tmp_path / "nice").read_text()) >= 15
 
 
-async def test_figures(tmp_path: Path) -> None:
-    # More than this process ever used: Linux carries the starter's peak over into what it starts.
+async def test_cpu_time_and_peak_memory_are_reported(tmp_path: Path) -> None:
+    # More than this process ever used: a process inherits the peak of the one that starts it.
     size_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 + (50 << 20)
     allocate = f"x = b'x' * {size_bytes}\nimport time\nend = time.process_time() + 0.2\n"
     burn = allocate + "while time.process_time() < end: pass\ntime.sleep(0.2)"
@@ -127,7 +127,7 @@ async def test_figures(tmp_path: Path) -> None:
     assert size_bytes <= ended.max_rss_bytes < size_bytes + (100 << 20)
 
 
-async def test_memory_that_the_runner_hides_is_not_made_up(tmp_path: Path) -> None:
+async def test_a_peak_below_the_runners_own_is_reported_as_unknown(tmp_path: Path) -> None:
     ended, _ = await run(tmp_path, "true")
     assert ended.max_rss_bytes == 0
 
@@ -142,13 +142,13 @@ async def test_exit_is_reported_without_pidfd(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("name", ["nothing-of-this-name", "./nothing", "/nothing"])
-async def test_no_such_program(tmp_path: Path, name: str) -> None:
+async def test_a_missing_program_is_refused(tmp_path: Path, name: str) -> None:
     reason = refusal(tmp_path, name)
     assert name in reason
     assert "no such" in reason.lower()
 
 
-async def test_files_that_are_no_programs(tmp_path: Path) -> None:
+async def test_files_that_can_not_be_run_are_refused(tmp_path: Path) -> None:
     for name, content, mode in [
         ("plain", "#!/bin/sh\n", 0o644),
         ("no_first_line", "echo hello\n", 0o755),
@@ -162,16 +162,16 @@ async def test_files_that_are_no_programs(tmp_path: Path) -> None:
     assert "is a folder" in refusal(tmp_path, str(tmp_path))
 
 
-async def test_arguments_too_long_for_the_kernel(tmp_path: Path) -> None:
+async def test_arguments_too_long_for_the_kernel_are_refused(tmp_path: Path) -> None:
     assert "too long" in refusal(tmp_path, "true", "x" * (3 << 20))
 
 
-async def test_arguments_that_are_not_valid(tmp_path: Path) -> None:
+async def test_invalid_arguments_are_refused(tmp_path: Path) -> None:
     assert "not valid" in refusal(tmp_path, "true", "a\0b")
     assert "not valid" in refusal(tmp_path, "true", env=ENV | {"a=b": "c"})
 
 
-async def test_missing_folders(tmp_path: Path) -> None:
+async def test_missing_folders_are_refused(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     refused = start(["true"], cwd=gone, env=ENV, stdout=tmp_path / "out")
     assert isinstance(refused, CannotStart)

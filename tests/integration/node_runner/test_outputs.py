@@ -1,4 +1,4 @@
-"""What a job left arrives whole, with its names; what can't is named."""
+"""All that a job left is archived under its name; the manifest lists what can't be archived."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MIB = 1 << 20
 
 
 class Left:
-    """What a job left, and what comes of it."""
+    """A job's folder, and the outputs collected from it."""
 
     def __init__(self, folder: Path, store: FileStore) -> None:
         self.save = folder / "save"
@@ -45,7 +45,7 @@ class Left:
         return await collect(self.save, self.stdout, self.store, "lab/sweep/job/1", "ws07")
 
     async def manifest(self) -> Manifest:
-        """The manifest, of which every file was read back from the store and compared."""
+        """Collect, and return the manifest after comparing every stored file with its original."""
         outputs = await self.collect()
         manifest = outputs.inline
         if manifest is None:
@@ -91,15 +91,15 @@ async def test_a_job_that_left_nothing_sends_nothing(left: Left) -> None:
     begun, count = time.process_time(), 300
     for _ in range(count):
         await left.collect()
-    assert (time.process_time() - begun) / count < 0.3e-3  # twenty times what was measured
+    assert (time.process_time() - begun) / count < 0.3e-3  # twenty times what we measured
 
 
-async def test_no_output_file_at_all(left: Left) -> None:
+async def test_a_missing_output_file_is_no_error(left: Left) -> None:
     left.stdout.unlink()
     assert await left.collect() is NOTHING
 
 
-async def test_output_alone(left: Left) -> None:
+async def test_output_without_results_is_archived(left: Left) -> None:
     left.stdout.write_text("hello\n")
     manifest = await left.manifest()
     assert paths(manifest) == {"stdout.txt"}
@@ -120,7 +120,7 @@ async def test_small_files_share_an_object_and_large_ones_have_their_own(left: L
     assert paths(manifest) >= {"large", "empty", "small39", "stdout.txt"}
 
 
-async def test_folders_and_links(left: Left) -> None:
+async def test_folders_and_links_are_archived(left: Left) -> None:
     (left.save / "plots" / "re100").mkdir(parents=True)
     (left.save / "plots" / "u.png").write_text("u")
     (left.save / "empty" / "deeper").mkdir(parents=True)
@@ -159,7 +159,7 @@ async def test_what_can_not_be_archived_is_named(left: Left) -> None:
     assert paths(manifest) == {"sub/root", "stdout.txt"}
 
 
-async def test_odd_names(left: Left) -> None:
+async def test_odd_file_names_are_kept(left: Left) -> None:
     names = [
         b"new\nline",
         b"sp ace",
@@ -185,7 +185,7 @@ async def test_odd_names(left: Left) -> None:
     }
 
 
-async def test_a_jobs_own_stdout_txt(left: Left) -> None:
+async def test_a_jobs_own_stdout_txt_is_left_out_and_named(left: Left) -> None:
     left.stdout.write_text("captured")
     (left.save / "stdout.txt").write_text("the job's own")
     assert paths(await left.manifest()) == {"stdout.txt", "distribute_save/stdout.txt"}
@@ -229,7 +229,7 @@ async def test_paths_too_long_are_named(left: Left) -> None:
 
 
 class Meddler(FileStore):
-    """Meddles with the job's files while they are sent."""
+    """Changes the job's files while they are sent."""
 
     victim: Path
 
@@ -254,8 +254,8 @@ async def test_a_file_that_changes_meanwhile_is_left_out(tmp_path: Path) -> None
     assert manifest.left_out == ("large: changed while it was read",)
 
 
-async def test_results_behind_a_link_that_the_job_made(left: Left) -> None:
-    """As of one that made another folder of them; files elsewhere are not its own, whatever it links to."""
+async def test_a_results_folder_that_is_a_link_inside_the_job_is_followed(left: Left) -> None:
+    """A job may replace its results folder by a link to another folder of its own."""
     (left.save.parent / "run7").mkdir()
     (left.save.parent / "run7" / "result").write_text("42")
     left.save.rmdir()
@@ -272,8 +272,8 @@ async def test_a_link_out_of_the_jobs_folder_is_not_followed(left: Left, target:
     assert "save: a link that leads out, to " in manifest.left_out[0]
 
 
-async def test_cost_of_many_tiny_files(left: Left, tmp_path: Path) -> None:
-    """Five times what was measured: catches what grows with their square, and holds up the heartbeats."""
+async def test_many_tiny_files_are_cheap(left: Left, tmp_path: Path) -> None:
+    """The bound is five times what we measured. It catches quadratic cost, which delays the heartbeats."""
     (tmp_path / "tiny").write_text("tiny")
     for number in range(20_000):
         (left.save / f"{number}").hardlink_to(tmp_path / "tiny")
@@ -318,10 +318,10 @@ async def test_many_files_take_little_memory(left: Left, tmp_path: Path) -> None
     finally:
         tracemalloc.stop()
     assert outputs.files == 40_001
-    assert peak < 20 * MIB  # measured: 6; 72 where every entry is an object
+    assert peak < 20 * MIB  # we measured 6, and 72 with one object per entry
 
 
-async def test_a_builds_output(left: Left) -> None:
+async def test_a_builds_output_is_archived(left: Left) -> None:
     left.stdout.write_text("gcc: no input files\n")
     name = "sweep_build_output-ws07.txt"
     outputs = await collect_build(left.stdout, name, left.store, "lab/sweep//ws07", "ws07")

@@ -1,4 +1,4 @@
-"""What jobs print is sent while they print it, within bounds."""
+"""The output of running jobs is sent live, within bounds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JOB = JobId("lab", "sweep", "job")
 
 
 class Recorder:
-    """A `LiveOutput` that keeps what it is sent."""
+    """A `LiveOutput` that records what is sent."""
 
     def __init__(self) -> None:
         self.sent: list[bytes] = []
@@ -30,7 +30,7 @@ class Recorder:
         self.something.set()
 
     def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncIterator[bytes]:
-        raise AssertionError("nobody reads here")
+        raise AssertionError("this test has no reader")
 
     async def called(self) -> None:
         await asyncio.wait_for(self.something.wait(), 5)
@@ -55,7 +55,7 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
 
-async def test_follows_and_finishes(stdout: Path) -> None:
+async def test_output_is_sent_until_the_job_ends(stdout: Path) -> None:
     live = Recorder()
     tail = Tail(live, interval_s=0.02)
     tail.add(JOB, 1, stdout)
@@ -68,7 +68,7 @@ async def test_follows_and_finishes(stdout: Path) -> None:
     assert b"".join(live.sent) == b"first\nsecond, unfinished line\nlast words"
 
 
-async def test_nothing_happens_when_nothing_runs(stdout: Path) -> None:
+async def test_an_idle_tail_has_no_task_and_no_open_file(stdout: Path) -> None:
     live = Recorder()
     tail = Tail(live, interval_s=0.01)
     tasks = asyncio.all_tasks()
@@ -103,8 +103,8 @@ async def test_a_flood_is_cut_short_with_a_note(stdout: Path) -> None:
     )
 
 
-async def test_an_output_that_its_job_empties_is_followed_from_its_new_beginning(stdout: Path) -> None:
-    """As `echo words > /dev/stderr` in a shell does."""
+async def test_an_output_file_that_the_job_empties_is_read_from_its_new_beginning(stdout: Path) -> None:
+    """`echo words > /dev/stderr` in a shell empties it."""
     live = Recorder()
     tail = Tail(live, interval_s=0.02)
     tail.add(JOB, 1, stdout)
@@ -118,7 +118,7 @@ async def test_an_output_that_its_job_empties_is_followed_from_its_new_beginning
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
-async def test_a_broker_that_is_away_does_not_hold_up_a_job(
+async def test_a_job_does_not_wait_for_an_absent_broker(
     stdout: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(tail_module, "SEND_TIMEOUT_S", 0.05)

@@ -1,4 +1,4 @@
-"""Whole trees of processes end, and nothing else does."""
+"""Ending an attempt ends its whole process tree, and no other process."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def popen(*argv: str, start_new_session: bool = False) -> subprocess.Popen[bytes
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """For what other processes do there is nothing to wait on."""
+    """Poll a condition that depends on other processes, which notify nobody."""
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def appearance(path: Path) -> str:
-    """The content of a file that a process is going to write."""
+    """Wait for a file that a process writes, and return its content."""
     await until(lambda: path.exists() and path.read_text() != "")
     return path.read_text()
 
@@ -116,7 +116,7 @@ async def test_kill_ends_the_whole_tree_and_only_that(tmp_path: Path) -> None:
     assert not alive(pids[1])
 
 
-async def test_sigkill_after_the_grace_period(tmp_path: Path) -> None:
+async def test_a_tree_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     trees = Trees()
     tree = begin(trees, tmp_path, "sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done")
     await until((tmp_path / "ready").exists)
@@ -126,8 +126,10 @@ async def test_sigkill_after_the_grace_period(tmp_path: Path) -> None:
     assert (await trees.wait(tree)).signal == signal.SIGKILL
 
 
-async def test_sigkill_after_the_grace_period_if_the_waiting_task_is_cancelled(tmp_path: Path) -> None:
-    """As a build is, with its batch. Before Python 3.11.3 `asyncio.timeout` fails there."""
+async def test_a_tree_is_killed_after_the_grace_period_if_the_waiting_task_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    """A build is cancelled with its batch. Before Python 3.11.3 `asyncio.timeout` fails in that case."""
     trees = Trees()
     tree = begin(trees, tmp_path, "sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done")
     await until((tmp_path / "ready").exists)
@@ -204,7 +206,7 @@ async def test_the_runners_own_children_are_left_alone(tmp_path: Path) -> None:
 
 async def test_open_files_are_not_inherited(tmp_path: Path) -> None:
     inherited = os.dup(0)
-    os.set_inheritable(inherited, True)  # as one that was open when this process was started
+    os.set_inheritable(inherited, True)  # like a file that was open when this process started
     try:
         trees = Trees()
         await trees.wait(begin(trees, tmp_path, "ls", "/proc/self/fd", marker="files"))
@@ -213,7 +215,7 @@ async def test_open_files_are_not_inherited(tmp_path: Path) -> None:
     assert (tmp_path / "out-files").read_text().split() == ["0", "1", "2", "3"]  # 3: the listing itself
 
 
-async def test_one_marker_one_attempt(tmp_path: Path) -> None:
+async def test_a_marker_in_use_is_refused(tmp_path: Path) -> None:
     trees = Trees()
     tree = begin(trees, tmp_path, "sleep", "60", marker="same")
     with pytest.raises(ValueError, match="runs already"):
@@ -239,7 +241,7 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def test_leftovers_of_a_killed_runner(tmp_path: Path) -> None:
+async def test_processes_of_a_killed_runner_are_ended(tmp_path: Path) -> None:
     ours, foreign = uuid.uuid4().hex, uuid.uuid4().hex
     runner = popen(sys.executable, "-c", RUNNER, str(tmp_path), DAEMON, ours, foreign)
     pids = [int(await appearance(tmp_path / owner / "daemon.pid")) for owner in (ours, foreign)]
@@ -255,8 +257,8 @@ async def test_leftovers_of_a_killed_runner(tmp_path: Path) -> None:
     assert not alive(pids[1])
 
 
-async def test_cost_of_a_start_and_an_end(tmp_path: Path) -> None:
-    """Bounds twenty times what was measured: they catch a scan of all processes, or a sleep."""
+async def test_starting_and_ending_a_process_is_cheap(tmp_path: Path) -> None:
+    """The bounds are twenty times what we measured. They catch a scan of all processes, or a sleep."""
     trees = Trees()
     argv, count = ("/bin/true",), 100
     cpu = time.process_time()
@@ -267,7 +269,7 @@ async def test_cost_of_a_start_and_an_end(tmp_path: Path) -> None:
 
 
 async def test_helpers_that_asyncio_reaps_are_left_alone() -> None:
-    """Up to Python 3.11 a thread reaps them, while orphans are being looked for."""
+    """Up to Python 3.11 a thread reaps them while we look for orphans."""
     trees = Trees()
     for _ in range(1000):
         helper = await asyncio.create_subprocess_exec("/bin/true")

@@ -1,4 +1,4 @@
-"""A job finds what it was promised, alone, and leaves nothing to the next."""
+"""A job finds its files in a workspace of its own, and the next job finds none of its changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .small_disk import small_disk
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """The files below a folder, and the empty folders, as their path with a `/` at its end."""
+    """The files below a folder with their content, and the empty folders as paths that end in `/`."""
     found = {}
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
@@ -63,7 +63,7 @@ async def build(workspaces: Workspaces, spec: BatchSpec) -> Workspace:
 
 
 def do(workspace: Workspace, *argv: str) -> None:
-    """What a job does in its folder."""
+    """Run a command in a job's folder."""
     subprocess.run(argv, cwd=workspace.folder, check=True)
 
 
@@ -126,7 +126,7 @@ async def test_jobs_never_see_each_others_changes(workspaces: Workspaces, add_in
         assert found["table"] == "as built"
 
 
-async def test_files_of_a_command_batch(workspaces: Workspaces, add_input: AddInput) -> None:
+async def test_a_command_job_finds_its_files(workspaces: Workspaces, add_input: AddInput) -> None:
     shared = await add_input(b"#!/bin/sh\n", "tool", executable=True)
     odd = await add_input(b"odd", "name with\nnewline")
     spec = command_batch(CommandJob(name="job", command="./input/tool", files=(odd,)), files=(shared,))
@@ -151,7 +151,7 @@ async def test_an_apptainer_job_has_fresh_mounts(workspaces: Workspaces, add_inp
     }
 
 
-async def test_a_build_can_not_lead_a_jobs_files_elsewhere(
+async def test_links_of_a_build_do_not_redirect_a_jobs_files(
     tmp_path: Path, workspaces: Workspaces, add_input: AddInput
 ) -> None:
     home = tmp_path / "home"
@@ -202,7 +202,7 @@ async def test_an_untouched_workspace_is_used_again(workspaces: Workspaces, umas
         "mkdir -p deep/read-only && chmod 0 deep/read-only deep",
     ],
 )
-async def test_what_a_job_leaves_is_gone_for_the_next(workspaces: Workspaces, touch: str) -> None:
+async def test_a_job_finds_nothing_of_the_job_before(workspaces: Workspaces, touch: str) -> None:
     spec = command_batch()
     first = await workspaces.make(recipe_of(spec, TRUE), None)
     first.stdout.touch()
@@ -251,8 +251,8 @@ async def test_a_full_disk_is_an_error_and_frees_its_room(
         assert (await workspaces.make(recipe_of(spec, TRUE), None)).input.is_dir()
 
 
-async def test_a_copy_that_is_given_up_ends_at_once() -> None:
-    """Else it would go on filling a workspace that is being removed."""
+async def test_a_cancelled_copy_ends_at_once() -> None:
+    """Otherwise it would go on filling a workspace that is being removed."""
     before = set(procfs.own_children())
     copying = asyncio.create_task(files._run("sleep", "1000"))
     async with asyncio.timeout(10):
@@ -264,8 +264,8 @@ async def test_a_copy_that_is_given_up_ends_at_once() -> None:
     assert set(procfs.own_children()) == before
 
 
-async def test_cost_of_a_workspace_without_files(workspaces: Workspaces) -> None:
-    """Twenty times what was measured: catches folders made anew, and threads."""
+async def test_a_workspace_without_files_is_cheap(workspaces: Workspaces) -> None:
+    """The bound is twenty times what we measured. It catches new folders and threads for every workspace."""
     spec = command_batch()
     begun, count = time.process_time(), 300
     for _ in range(count):
@@ -273,7 +273,7 @@ async def test_cost_of_a_workspace_without_files(workspaces: Workspaces) -> None
     assert (time.process_time() - begun) / count < 0.5e-3
 
 
-async def test_many_at_once(workspaces: Workspaces, add_input: AddInput) -> None:
+async def test_many_workspaces_can_be_made_at_once(workspaces: Workspaces, add_input: AddInput) -> None:
     spec = await python_batch(add_input)
     built = await build(workspaces, spec)
     jobs = await asyncio.gather(
