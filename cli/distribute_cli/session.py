@@ -1,4 +1,4 @@
-"""What a verb is given: where the cluster is, how to answer, and who asks."""
+"""`Session`: a verb's access to the cluster, its form of output, and its user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What the command line says of the cluster's address. All None: look in the usual places."""
+    """The cluster's address on the command line. All None: look in the usual places."""
 
     server: str | None = None
     creds: Path | None = None
@@ -55,10 +55,10 @@ class Session:
 
     @asynccontextmanager
     async def cluster(self, *, provisioning: bool = False) -> AsyncIterator[Cluster]:
-        """The cluster, connected. `provisioning`: make what it lacks.
+        """Connect to the cluster. `provisioning`: create the streams that it lacks.
 
         Raises:
-            InputError, Unreachable: as `address`, or nothing answers there.
+            InputError, Unreachable: as `address`, or no broker answers there.
         """
         from distribute.collector import collect_garbage_rarely
 
@@ -71,7 +71,7 @@ class Session:
             yield cluster
 
     def queries(self, cluster: Cluster) -> Queries:
-        """Questions about a cluster. If the scheduler doesn't answer them, a warning says so."""
+        """Queries to a cluster. If the scheduler doesn't answer, print a warning."""
         from distribute.client.queries import Queries
 
         def warn() -> None:
@@ -94,10 +94,10 @@ class Session:
 async def open_at(
     server: str, creds: Path | None, name: str, *, source: str = "", provisioning: bool = False
 ) -> AsyncIterator[Cluster]:
-    """The cluster at an address, connected under a name. `source` says who named the address.
+    """Connect to the cluster at an address, under a name. `source` says where the address comes from.
 
     Raises:
-        InputError, Unreachable: the address is not valid, or nothing answers there.
+        InputError, Unreachable: the address is not valid, or no broker answers there.
     """
     from distribute.nats.client.connect import Address
     from distribute.nats.cluster import open_cluster

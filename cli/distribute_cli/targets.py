@@ -68,7 +68,7 @@ def _means_file(text: str) -> bool:
 
 
 async def _names_batch(queries: Queries, text: str) -> bool:
-    """Does this text, which looks like a path, name a batch or a job? An existing file takes precedence."""
+    """Does `text`, which looks like a path, name a batch or a job? An existing file takes precedence."""
     parts = text.split("/")
     if len(parts) not in {2, 3} or Path(text).expanduser().exists():
         return False

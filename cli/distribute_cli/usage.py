@@ -1,4 +1,4 @@
-"""Wrong usage of the command line, said in one line: what is wrong, and what to write instead."""
+"""Messages for wrong usage, in one line: what is wrong, and what to write instead."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def usage_line(error: Any) -> str:
 
 
 def is_help(error: Exception) -> bool:
-    """Is it only the help, for a person who typed nothing?"""
+    """Is this only the help, shown because no verb was typed?"""
     return type(error).__name__ == "NoArgsIsHelpError"
 
 

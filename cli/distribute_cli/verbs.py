@@ -1,4 +1,4 @@
-"""How a verb of the command line is made. Each has its own file, which is loaded only when it is used.
+"""Make the verbs of the command line. Each has its own file, which is loaded only when it is used.
 
 A verb is an async function whose first argument is the `Session`; its other arguments are options
 and arguments in typer's notation. `verb` adds the options that all verbs share, and runs it.
@@ -153,7 +153,7 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
         logger.debug("where the error came from", exc_info=True)
         if isinstance(error, DistributeError):
             raise
-        # Even an error that nobody foresaw shows no traceback to people who have not asked for one.
+        # Without --debug, even an unexpected error shows no traceback.
         what = " ".join(str(error).split()) or "no details"
         raise DistributeError(f"{type(error).__name__}: {what}; --debug shows where it came from") from error
     return code

@@ -69,7 +69,7 @@ async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> in
     results = save_dir / batch.spec.namespace / batch.spec.batch
     if ended or pulled:
         output.batch(await queries.batch(batch.spec.id))
-        output.hint(f"what its builds and jobs printed is in {results.absolute()}")
+        output.hint(f"the output of its builds and jobs is in {results.absolute()}")
         return ended or pulled
     summary = await asyncio.create_subprocess_exec(
         sys.executable, str(EXAMPLE / "summarize.py"), str(results)

@@ -1,4 +1,4 @@
-"""`distribute drain NODE`: it takes no new jobs."""
+"""`distribute drain NODE`: the node takes no new jobs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ async def kill(
         ),
     ],
 ) -> None:
-    """Stop a batch, or one job of it: running jobs are ended, waiting jobs dropped."""
+    """Stop a batch, or one job of it: end the running jobs and drop the waiting ones."""
     from distribute.client.control import kill as kill_target
     from distribute.client.words import argument, printable
     from distribute.core.ids import JobId

@@ -31,7 +31,7 @@ async def logs(
 ) -> None:
     """Show what a job printed, live or archived; of a batch, what its builds printed.
 
-    With --json, the text is in logs[].output, and comes when all of it is there.
+    With --json, the text is in logs[].output, and is printed when it is complete.
     """
     from distribute.core.ids import BatchId
     from distribute_cli.targets import find_target

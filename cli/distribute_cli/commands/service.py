@@ -1,4 +1,4 @@
-"""`distribute service NAME`: runs one service, for those who have a supervisor such as systemd."""
+"""`distribute service NAME`: runs one service, under a supervisor of yours such as systemd."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Service(Enum):
 async def service(
     session: Session, name: Annotated[Service, typer.Argument(metavar="NAME", help="scheduler or archiver.")]
 ) -> None:
-    """Run one service, with a broker that runs already. The scheduler reads `server.yaml`, too."""
+    """Run one service, with a broker that runs already. The scheduler also reads `server.yaml`."""
     from distribute.config.settings import load_server_settings
     from distribute_cli.local.services import become_service, scheduler_options
 

@@ -1,4 +1,4 @@
-"""`distribute undrain NODE`: it takes jobs again."""
+"""`distribute undrain NODE`: the node takes jobs again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`distribute wait BATCH`: waits until it is over and its results can be pulled."""
+"""`distribute wait BATCH`: waits until the batch is over and its results can be pulled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`distribute watch BATCH`: shows a progress bar until it is over."""
+"""`distribute watch BATCH`: shows a progress bar until the batch is over."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A cluster that runs on this computer: its processes, what keeps them running, and how it ends."""
+"""A cluster on this computer: starting its processes, keeping them running, and ending it."""

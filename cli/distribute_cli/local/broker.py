@@ -1,4 +1,4 @@
-"""The broker of a local cluster: run until it ends, or until only a restart helps."""
+"""The broker of a local cluster. It is run until it ends or needs a restart."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ async def _ended(broker: Broker, pid: int) -> str:
 
 
 async def _jammed(broker: Broker) -> str:
-    """Wait until a stream refuses writes although its disk has room. This happens after the disk was full.
+    """Wait until a stream refuses writes although its disk has room. That happens after the disk was full.
 
-    Only a restart of the broker helps, and nobody else would notice.
+    Only a restart of the broker helps, and no other process notices.
     """
     connection = await connect(broker.address, "distribute: is the disk full?", timeout_s=None)
     told = False

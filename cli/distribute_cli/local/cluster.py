@@ -124,7 +124,7 @@ async def local_cluster(plan: Plan, at_once: asyncio.Event | None = None) -> Asy
                 await _ready_or_failed(cluster, plan, before, supervisor)
             yield server
         finally:
-            await supervisor.stop(*nodes)  # first, so that the others still record their last words
+            await supervisor.stop(*nodes)  # first, so that broker and services still take their last events
             await supervisor.stop(*(services.keys() - nodes))
             await supervisor.stop("broker")
 
@@ -191,5 +191,5 @@ async def _scheduler_knows(cluster: Cluster, nodes: set[str]) -> bool:
         answer = await ask(cluster, "nodes", {})
     except Unreachable:
         return False
-    # It may take no jobs now, since a person drained it, or it is in quarantine: it has joined all the same.
+    # A node that is drained or in quarantine takes no jobs, but it has joined.
     return nodes <= {node["node"] for node in answer["nodes"] if node["state"] not in {"left", "lost"}}

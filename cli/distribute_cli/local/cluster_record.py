@@ -136,5 +136,5 @@ def _read(place: Path) -> ClusterRecord | None:
         ) from error
     except ValueError as error:
         raise Damaged(
-            f"{place} does not say which cluster runs ({error}); `distribute up` writes it anew"
+            f"{place} does not say which cluster runs ({error}); `distribute up` writes it again"
         ) from error

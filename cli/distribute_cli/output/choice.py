@@ -1,4 +1,4 @@
-"""Which form of answer the options ask for."""
+"""Choose the form of an answer by the options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of `watch`, `wait` and `add --wait`: how far a batch is, and how it ended."""
+"""What `watch`, `wait` and `add --wait` print: how far a batch is, and how it ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forms of an answer have one interface: `Output`.
+"""`Output`, the interface of all forms of an answer.
 
 Answers go to standard output; everything else (hints, progress, warnings) goes to standard error.
 """
@@ -26,10 +26,10 @@ class Bar(Protocol):
 
 
 class JobText(Protocol):
-    """Takes what jobs or builds printed: one after the other, piece by piece."""
+    """Takes the output of jobs or builds, one after the other, piece by piece."""
 
     def begin(self, whose: Document, title: str = "") -> None:
-        """Everything written from now on was printed by this job or build."""
+        """Begin the output of a job or build; what is written next belongs to it."""
 
     def write(self, piece: bytes | memoryview) -> object:
         """Take the next piece."""
@@ -64,7 +64,7 @@ class Output(ABC):
     @abstractmethod
     @contextmanager
     def job_text(self, document: Document) -> Iterator[JobText]:
-        """Take what jobs or builds printed. `document` says of which batch."""
+        """Take the output of jobs or builds of the batch that `document` names."""
 
     @abstractmethod
     def done(self, line: str, document: Document) -> None:

@@ -10,7 +10,7 @@ from distribute_cli.output.form import Document
 
 
 class AsItComes:
-    """To standard output, byte for byte."""
+    """Writes to standard output, byte for byte."""
 
     def __init__(self, *, titles: bool = True) -> None:
         self._titles = titles
@@ -25,7 +25,7 @@ class AsItComes:
 
 
 class Collected:
-    """Kept until all of it is there, since JSON is one document."""
+    """Keeps the text until it is complete, because JSON is one document."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Document, bytearray]] = []
@@ -37,7 +37,7 @@ class Collected:
         self._parts[-1][1].extend(piece)
 
     def document(self) -> list[dict[str, Any]]:
-        """All parts: whose each is, and the text under `output`."""
+        """All parts: the job or build of each, and its text under `output`."""
         return [
             {**whose, "output": output.decode(errors="backslashreplace")} for whose, output in self._parts
         ]

@@ -58,7 +58,7 @@ class JsonOutput(Output):
 
 
 class QuietOutput(Output):
-    """For shell scripts: names and states, one on each line; nothing when something was merely done."""
+    """For shell scripts: names and states, one on each line. Verbs that only do something print nothing."""
 
     def batches(self, document: BatchesDocument) -> None:
         for batch in document["batches"]:

@@ -1,4 +1,4 @@
-"""The words of `pull`: what is listed, what came, what could not come."""
+"""What `pull` prints: files that it lists, pulled, or could not pull."""
 
 from __future__ import annotations
 

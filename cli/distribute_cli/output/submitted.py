@@ -1,4 +1,4 @@
-"""The words of `add`: whether the cluster can run a batch."""
+"""What `add` prints: whether the cluster can run a batch."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 async def check_batch(
     cluster: Cluster, queries: Queries, output: Output, spec: BatchSpec, *, replace: bool, anyway: bool
 ) -> dict[str, Any]:
-    """See that the name is free and that nodes could run the batch, and say how many.
+    """Check that the name is free and that nodes could run the batch, and say how many.
 
     Returns:
         What is known of the batch, as the JSON of `add`.
 
     Raises:
-        Refused: unless told otherwise, if a batch of this name exists, or no node could run some job.
+        Refused: a batch of this name exists, or no node could run some job, and no option allows that.
     """
     if not replace:
         await refuse_if_taken(cluster, spec.id)

@@ -1,4 +1,4 @@
-"""Answers for people."""
+"""Answers for people: tables and lines."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TableOutput(Output):
         console = _console(stderr=False)
         width, unlimited = console.width, console.options.update(max_width=WIDE)
         for part in parts:
-            # People can read lines that a narrow terminal wraps, but not columns of one letter.
+            # A narrow terminal may wrap lines: people can read that, but not columns of one letter.
             console.width = max(width, console.measure(part, options=unlimited).minimum)
             console.print(part)
 

@@ -1,4 +1,4 @@
-"""How answers look on a terminal. Each function takes a document of the interface."""
+"""Tables for the terminal. Each function draws one of the interface's documents."""
 
 from __future__ import annotations
 

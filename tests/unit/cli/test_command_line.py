@@ -1,4 +1,4 @@
-"""Parsing, exit codes and the words of errors, without a cluster."""
+"""Parsing, exit codes and error messages, without a cluster."""
 
 from __future__ import annotations
 

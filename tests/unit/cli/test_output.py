@@ -1,4 +1,4 @@
-"""Tables, JSON and bare names show the same document."""
+"""Tables, JSON and bare names are forms of the same document."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def drawn(table: Callable[[Document], object], document: Document, width: int = 
     return [line.rstrip() for line in stream.getvalue().splitlines()]
 
 
-def test_batches_as_a_table() -> None:
+def test_batches_are_shown_as_a_table() -> None:
     heading, row = drawn(tables.batches, BATCHES)
     assert heading.split() == [
         "batch",
@@ -85,7 +85,7 @@ def test_batches_as_a_table() -> None:
     assert row.split()[:8] == [f"{SPEC.namespace}/{SPEC.batch}", "jane", "running", "3", "-", "1", "1", "1"]
 
 
-def test_one_batch_as_a_table() -> None:
+def test_one_batch_is_shown_as_a_table() -> None:
     lines = drawn(tables.batch, BATCH)
     assert lines[3].split() == ["job", "state", "attempt", "node", "exit", "took", "cpu", "why"]
     assert lines[4].split(maxsplit=7)[:6] == ["job1", "failed", "1", "ws1", "SIGKILL", "1m15s"]
@@ -118,7 +118,7 @@ def test_a_batch_that_is_being_archived_says_so() -> None:
     assert "archiving" not in drawn(tables.batches, batches_view(state))[1]
 
 
-def test_nodes_as_a_table() -> None:
+def test_nodes_are_shown_as_a_table() -> None:
     heading, *rows = drawn(tables.nodes, NODES)
     assert heading.split() == ["node", "state", "cpus", "free", "memory", "jobs", "load", "capabilities"]
     assert [row.split()[:2] for row in rows] == [["ws1", "idle"], ["ws2", "busy"], ["ws3", "left"]]
