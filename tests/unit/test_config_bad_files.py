@@ -22,7 +22,7 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         Path(name).write_text(name)
 
 
-def test_a_tab_and_an_unquoted_at() -> None:
+def test_a_tab_and_an_unquoted_at_are_reported() -> None:
     assert problems_of("meta:\n\tnamespace: n\n\tmatrix: @jane:lab.org\n") == [
         "2:1: a tab in the indentation, here and on 1 more line; write spaces instead",
         "3:10: '@' can't start a text without quotes; write \"@jane:lab.org\"",
@@ -58,7 +58,7 @@ def test_an_unknown_key_is_reported_with_the_closest_known_one(text: str, expect
     assert problems_of(text) == [expected]
 
 
-def test_two_kinds() -> None:
+def test_two_kinds_are_refused() -> None:
     text = META + "python: {initialize: {build_file: run.py}, jobs: [{name: a, file: run.py}]}\n"
     assert problems_of(text + "command: {jobs: [{name: a, command: x}]}\n") == [
         (
@@ -68,7 +68,7 @@ def test_two_kinds() -> None:
     ]
 
 
-def test_no_kind_and_nothing_at_all() -> None:
+def test_a_file_without_a_kind_or_content_is_refused() -> None:
     no_kind = (
         "1:1: the batch has no kind; write one of python, command, apptainer, as `distribute template` shows"
     )
@@ -80,7 +80,7 @@ def test_no_kind_and_nothing_at_all() -> None:
         assert problems_of(other) == [f"1:1: the top level takes keys with values, not {found}"]
 
 
-def test_no_jobs() -> None:
+def test_a_batch_without_jobs_is_refused() -> None:
     assert problems_of(META + "command:\n  jobs: []\n") == [
         "3:9: jobs is empty; write jobs: [{name: re100, command: ./solver --re 100}]"
     ]
@@ -90,20 +90,20 @@ def test_no_jobs() -> None:
 
 
 @pytest.mark.parametrize("kind", ["python", "command", "apptainer"])
-def test_an_empty_kind(kind: str) -> None:
+def test_an_empty_kind_is_refused(kind: str) -> None:
     assert problems_of(META + f"{kind}:\n") == [
         f"2:1: {kind} is empty; write its jobs, as `distribute template {kind}` shows"
     ]
 
 
-def test_more_jobs_than_a_batch_may_have() -> None:
+def test_more_jobs_than_a_batch_may_have_are_refused() -> None:
     jobs = "".join(f"    - {{name: j{n}, command: x}}\n" for n in range(100_001))
     assert problems_of(f"{META}command:\n  jobs:\n{jobs}") == [
         "4:5: jobs: 100001 are too many; write files with 100000 each"
     ]
 
 
-def test_duplicate_names_of_jobs_and_keys() -> None:
+def test_duplicate_names_of_jobs_and_keys_are_reported() -> None:
     text = META + "command:\n  jobs:\n    - {name: a, command: x}\n    - {name: b, command: x, command: y}\n"
     assert problems_of(text + "    - {name: a, command: x}\n    - {command: x, name: 'a'}\n") == [
         "5:29: the key 'command' is on line 5 already; remove one of the two",
@@ -112,7 +112,7 @@ def test_duplicate_names_of_jobs_and_keys() -> None:
     ]
 
 
-def test_duplicate_aliases_in_one_input_folder() -> None:
+def test_duplicate_aliases_in_one_input_folder_are_reported() -> None:
     for folder in ("a", "b"):
         Path(folder).mkdir()
         Path(folder, "mesh.dat").write_text(folder)
@@ -162,7 +162,7 @@ def test_a_missing_file_is_reported_once() -> None:
     ]
 
 
-def test_a_folder_or_a_device_instead_of_a_file() -> None:
+def test_a_folder_or_a_device_instead_of_a_file_is_refused() -> None:
     Path("data").mkdir()
     assert problems_of(job("required_files: [data, /dev/null]")) == [
         "4:49: 'data' is a folder; list its files one by one, or pack it and name the archive",
@@ -191,7 +191,7 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def test_an_unreadable_file(open_folder: Path) -> None:
+def test_an_unreadable_file_is_reported(open_folder: Path) -> None:
     path = open_folder / "jobs.yaml"
     secret = open_folder / "secret.dat"
     path.write_text(job("required_files: [secret.dat]"))
@@ -271,7 +271,7 @@ slrm: {}
     assert places == ["3:3", "4:12", "8:23", "9:14", "9:31", "10:7", "11:1"]
 
 
-def test_a_jobs_file_that_does_not_exist() -> None:
+def test_a_missing_jobs_file_is_reported() -> None:
     with pytest.raises(InputError) as caught:
         load(Path("distribute-jobs.yaml"))
     assert caught.value.problems == (

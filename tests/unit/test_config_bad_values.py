@@ -81,11 +81,11 @@ def test_a_wrong_value_is_reported_with_a_right_one(keys: str, expected: str) ->
         ),
     ],
 )
-def test_a_command_of_the_wrong_form(command: str, expected: str) -> None:
+def test_a_command_of_the_wrong_form_is_refused(command: str, expected: str) -> None:
     assert problems_of(META + f"command: {{jobs: [{{name: a, command: {command}}}]}}\n") == [expected]
 
 
-def test_matrix_capabilities_and_priority() -> None:
+def test_wrong_matrix_capabilities_and_priority_are_reported() -> None:
     text = """\
 meta: {namespace: n, batch_name: b, matrix: "jane:lab.org", capabilities: gpu, priority: 1000}
 command: {jobs: [{name: a, command: x}]}
@@ -116,7 +116,7 @@ command: {jobs: [{name: a, command: x}]}
         ("[/a, /a]", "'/a' is listed twice; remove one of the two"),
     ],
 )
-def test_mounts_that_are_impossible(mounts: str, why: str) -> None:
+def test_impossible_mounts_are_refused(mounts: str, why: str) -> None:
     text = (
         f"{META}apptainer:\n  initialize: {{sif: run.py, required_mounts: {mounts}}}\n  jobs: [{{name: a}}]\n"
     )

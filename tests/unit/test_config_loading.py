@@ -1,4 +1,4 @@
-"""Loading a right jobs file makes the batch that it describes."""
+"""Loading a correct jobs file makes the batch that it describes."""
 
 from __future__ import annotations
 

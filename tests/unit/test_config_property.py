@@ -1,4 +1,4 @@
-"""Any right file becomes the batch that it describes; of any wrong file, every problem is reported."""
+"""Every correct file becomes the batch that it describes; every problem of a wrong file is reported."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_a_missing_scheme_or_port_is_added(written: str, url: str, environ: dict
     assert resolve_server(written, environ=environ).server == url
 
 
-def test_ip_and_port_as_in_the_original(environ: dict[str, str]) -> None:
+def test_ip_and_port_work_as_in_the_original(environ: dict[str, str]) -> None:
     assert resolve_server(ip="head", environ=environ).server == "nats://head:4222"
     assert resolve_server(ip="::1", port=7, environ=environ).server == "nats://[::1]:7"
     for server, ip, port in ((None, None, 7), ("nats://x", "y", None), ("nats://x", None, 7)):
@@ -111,7 +111,7 @@ def test_a_malformed_address_is_refused(address: str, environ: dict[str, str]) -
     assert str(caught.value).endswith("; write nats://HOST:PORT")
 
 
-def test_no_cluster_is_set_up(environ: dict[str, str]) -> None:
+def test_without_a_cluster_the_message_says_what_to_do(environ: dict[str, str]) -> None:
     with pytest.raises(Unreachable) as caught:
         resolve_server(environ=environ)
     assert str(caught.value) == (
@@ -120,7 +120,7 @@ def test_no_cluster_is_set_up(environ: dict[str, str]) -> None:
     )
 
 
-def test_the_cluster_that_up_ran_has_ended(environ: dict[str, str]) -> None:
+def test_a_cluster_of_up_that_has_ended_is_reported(environ: dict[str, str]) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     path = write_embedded(environ, ended.pid)
@@ -147,7 +147,7 @@ def test_folders_follow_the_xdg_rules(tmp_path: Path) -> None:
     assert embedded_cluster_file(home) == tmp_path / ".local/state/distribute/up.json"
 
 
-def test_all_settings_of_a_node(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]) -> None:
     path = tmp_path / "node.yaml"
     path.write_text(
         "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"

@@ -26,7 +26,7 @@ from distribute.config.units import format_duration, format_size, parse_duration
         (" 2h ", 7200),
     ],
 )
-def test_reading_a_duration(text: str, seconds: float) -> None:
+def test_a_duration_is_read(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
@@ -56,7 +56,7 @@ def test_a_malformed_duration_is_refused(text: str) -> None:
         (-90, "-1m30s"),
     ],
 )
-def test_writing_a_duration(seconds: float, text: str) -> None:
+def test_a_duration_is_written_for_people(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
@@ -81,7 +81,7 @@ def test_whole_seconds_survive_writing_and_reading(seconds: int) -> None:
         ("8 G", 8 * 1024**3),
     ],
 )
-def test_reading_a_size(text: str, size: int) -> None:
+def test_a_size_is_read(text: str, size: int) -> None:
     assert parse_size(text) == size
 
 
@@ -96,7 +96,7 @@ def test_a_malformed_size_is_refused(text: str) -> None:
     ("size", "text"),
     [(0, "0B"), (1023, "1023B"), (1024, "1K"), (1536, "1.5K"), (1023 * 1024, "0.999M"), (8 * 1024**3, "8G")],
 )
-def test_writing_a_size(size: int, text: str) -> None:
+def test_a_size_is_written_for_people(size: int, text: str) -> None:
     assert format_size(size) == text
 
 

@@ -1,5 +1,5 @@
-"""The files that people write: `distribute-jobs.yaml`, and the settings of clients and nodes.
+"""The files that people write: `distribute-jobs.yaml` and the settings files.
 
-`loading.load` reads a batch; `settings` reads `client.yaml` and `node.yaml`; `where` finds the cluster;
-`templates` holds examples; `units` reads and writes durations and sizes.
+`loading.load` reads a batch; `settings` reads `client.yaml`, `node.yaml` and `server.yaml`; `where` finds the
+cluster; `templates` holds examples; `units` reads and writes durations and sizes.
 """

@@ -1,7 +1,7 @@
 """The contents of `distribute-jobs.yaml`: one class for each section, one field for each key.
 
-The models accept what YAML gives (text, lists, mappings) and plain Python values alike. `check` looks at
-the files themselves, and at what concerns several keys.
+The models accept the values of YAML (text, lists, mappings) and plain Python values. The module `check`
+checks the files themselves, and rules that concern several keys.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings: where the cluster is (`client.yaml`), and what a node lends to it (`node.yaml`)."""
+"""Read the settings files: `client.yaml`, `node.yaml` and `server.yaml`."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class NodeSettings(ClientSettings):
 class ServerSettings(Section):
     """`server.yaml`: how long nodes may be silent. None: the scheduler's own default.
 
-    A node that is silent for `out_of_touch_s` seconds gets no new jobs, and its jobs go to other nodes after
-    `lost_after_s`. A long job is not given away before `patience_growth` of the time that it ran has passed,
-    or `longest_patience_s`.
+    A node that is silent for `out_of_touch_s` seconds gets no new jobs. After `lost_after_s` seconds, its
+    jobs can go to other nodes. A job that has run for long stays for `patience_growth` times its run time, if
+    that is longer, but not for longer than `longest_patience_s` (or `lost_after_s`).
     """
 
     out_of_touch_s: Duration | None = Field(default=None, alias="out_of_touch", examples=["15s"])

@@ -1,6 +1,6 @@
 """Where the cluster is: finds the server's address and the credentials.
 
-It imports the settings only if there is a settings file: whoever asks for the status waits for all imports.
+It imports the settings only if there is a settings file, because every import delays `distribute status`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _SCHEMES = ("nats", "tls", "ws", "wss")
 
 
 class ServerAddress(NamedTuple):
-    """Where the cluster is: a URL, or several separated by commas. `source` says who named it."""
+    """The cluster's address: a URL, or several separated by commas. `source` says where it comes from."""
 
     server: str
     creds: Path | None

@@ -1,9 +1,9 @@
 """Reads YAML into plain values, and knows the place of each in the file.
 
-PyYAML parses and composes. From its nodes we take only the structure: every scalar stays the text that
-the user wrote, whatever YAML 1.1 would turn it into (`no`, `1e3`, `0123`, `1.10`, `12:30:00`); the models
-decide which type a value has. A plain `null`, `~` or nothing at all is None. Anchors, aliases and the
-merge key `<<` work as usual.
+PyYAML parses and composes. From its nodes we take only the structure. Every scalar stays the text that the
+user wrote, although YAML 1.1 gives types to `no`, `1e3`, `0123`, `1.10` and `12:30:00`; the models decide
+which type a value has. A plain `null`, `~` or nothing at all is None. Anchors, aliases and the merge key `<<`
+work as usual.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Document:
         self._loader = loader
         self._lines = Lines(text)
         self.problems: list[Problem] = []
-        """Faults of the YAML that did not keep us from reading all of it."""
+        """Faults of the YAML despite which we could read all of it."""
         reader = _Reader(self._lines, self.problems)
         try:
             root = self._composed(reader.reduce)
@@ -206,7 +206,7 @@ def _flatten(mapping: yaml.MappingNode) -> None:
 
 
 class _Reader:
-    """Turns nodes into plain values. It adds to `problems` what it can read past."""
+    """Turns nodes into plain values. Adds faults that do not stop it to `problems`."""
 
     def __init__(self, lines: Lines, problems: list[Problem]) -> None:
         self._lines = lines
