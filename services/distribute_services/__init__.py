@@ -1,1 +1,1 @@
-"""The services: each consumes events, calls one pure function, and appends what it says."""
+"""The services: each consumes events, calls one pure function, and appends the events that it returns."""

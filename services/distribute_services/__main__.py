@@ -1,6 +1,6 @@
-"""`python -m distribute_services SERVICE …`: one service as a process of its own.
+"""`python -m distribute_services SERVICE …`: runs one service as a process of its own.
 
-Uses argparse: a node-runner stays small on somebody's workstation, and typer alone costs it 8 MB.
+Uses argparse, because typer takes 8 MB, and a node-runner must stay small on somebody's workstation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the service named first. Returns its exit code: 0 when it was asked to stop, else the error's."""
+    """Run the service named first. Returns 0 if it was asked to stop, else the exit code of its error."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.INFO,
@@ -63,7 +63,7 @@ def _add_lease_options(service: argparse.ArgumentParser) -> None:
         "--patience-growth",
         type=float,
         default=0.1,
-        help="share of its run for which a job waits for its node",
+        help="a job waits for its silent node for this share of its run time",
     )
     service.add_argument("--longest-patience-s", type=float, default=1800.0)
 
@@ -74,7 +74,11 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
     service.add_argument("--cpus", type=int, default=None)
     service.add_argument("--memory-bytes", type=int, default=None)
     service.add_argument(
-        "--gpu", action="append", default=None, metavar="NAME", help="once a GPU; detected else"
+        "--gpu",
+        action="append",
+        default=None,
+        metavar="NAME",
+        help="give it once for each GPU; default: detected",
     )
     service.add_argument("--capability", action="append", default=[])
     service.add_argument("--cache-bytes", type=int, default=None)
@@ -93,7 +97,7 @@ async def _run(options: argparse.Namespace) -> None:
     name, serve = _service(options)
     collect_garbage_rarely()
     address = Address.of(options.server, options.creds)
-    # The head's services make what the cluster lacks; a node only uses it.
+    # The services of the head create the streams that the cluster lacks; a node only uses them.
     provisioning = options.service != "node-runner"
     stop = stop_on_signals()
     opened = open_cluster(address, name, timeout_s=None, provisioning=provisioning)
@@ -104,7 +108,7 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 def _service(options: argparse.Namespace) -> tuple[str, Serve]:
-    """The service's name, and what does its work once there is a cluster.
+    """The service's name, and the function that does its work on a cluster.
 
     Raises:
         InputError: its options are wrong.

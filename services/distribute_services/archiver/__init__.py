@@ -1,1 +1,1 @@
-"""The archiver: consumes `finished`, checks that the outputs are whole, appends `job_archived`."""
+"""The archiver: consumes `finished`, checks that the outputs are complete, appends `job_archived`."""

@@ -1,1 +1,1 @@
-"""The scheduler: consumes every event, calls `decide`, appends what it says."""
+"""The scheduler: consumes every event, calls `decide`, appends the events that it returns."""

@@ -1,4 +1,4 @@
-"""What the scheduler does with events, heartbeats and time. No I/O."""
+"""The scheduler's reaction to events, heartbeats and time, without I/O."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from distribute.core.recorded import Append, Recorded
 from distribute.core.state import State
 
 MOST_AT_ONCE = 200
-"""Events decided on in one turn of the event loop, and appended: 30 ms where a thousand nodes are idle."""
+"""Max. events that are decided on and appended in one turn of the event loop: 30 ms with 1,000 idle nodes."""
 
 MAX_UNKNOWN = 1000
-"""Nodes that have not joined and whose last heartbeats are kept. Those of more are dropped."""
+"""Max. nodes that have not joined whose last heartbeats are kept. Heartbeats of further ones are dropped."""
 
 
 class Scheduler:
-    """The state, what is pending, and who is alive. `now` is in seconds since 1970, by this process's clock.
+    """The state, the pending events, and the silence of nodes. `now` is in seconds since 1970, by our clock.
 
-    It decides nothing before it has folded everything up to `catch_up_to`: an old state makes decisions that
-    the guards would only refuse.
+    It decides nothing before it has folded everything up to `catch_up_to`, because guards would refuse the
+    decisions of an old state.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Scheduler:
         self.catch_up_to = catch_up_to
         self._new_id = new_id
         self._refused: dict[Scope, int] = {}
-        """What was refused, by the sequence of the event that came first: until that one is folded, to decide
-        anew would be to decide the same."""
+        """The refused appends, by the sequence of the event that beat them. Before that event is folded, we
+        would only decide the same again."""
 
     @property
     def state(self) -> State:
@@ -46,7 +46,7 @@ class Scheduler:
         return self.state.seq >= self.catch_up_to
 
     def deliver(self, records: Iterable[Recorded], now: float) -> None:
-        """Events came from the log."""
+        """Fold events from the log."""
         self.agenda.pass_time(now)
         for recorded in records:
             if recorded.seq > self.state.seq:
@@ -54,7 +54,7 @@ class Scheduler:
         self._drop_what_was_beaten()
 
     def hear(self, beat: Beat, now: float) -> None:
-        """A node beat. One of an earlier incarnation than the one that joined last says nothing."""
+        """Take a heartbeat. Ignores one of an earlier incarnation than the one that joined last."""
         node = self.state.nodes.get(beat.node)
         if node is None and len(self.beats) >= len(self.state.nodes) + MAX_UNKNOWN:
             return
@@ -64,12 +64,12 @@ class Scheduler:
             self.agenda.hear(beat)
 
     def was_deaf(self, now: float) -> None:
-        """The connection was away and is back."""
+        """Call this when the connection is back: meanwhile we could hear no node."""
         self.agenda.pass_time(now)
         self.agenda.was_deaf()
 
     def tick(self, now: float) -> None:
-        """Time passed. Called every second or so."""
+        """Let time pass. Call this about every second."""
         self.agenda.tick(now)
 
     @property
@@ -78,11 +78,11 @@ class Scheduler:
         return self.caught_up and bool(self.agenda.to_release)
 
     def decide(self, now: float) -> list[Append]:
-        """What to append now. If that is `MOST_AT_ONCE` or more, or if it `has_more`, decide again soon."""
+        """The events to append now. If there are `MOST_AT_ONCE` or more, call this again soon."""
         return decide(self.agenda, now, self._new_id, most=MOST_AT_ONCE) if self.caught_up else []
 
     def refused(self, append: Append, beaten_by: int) -> None:
-        """An append lost its race to the event at this sequence, which comes by the log, or has come."""
+        """Call this when a guard refused an append because of the event at sequence `beaten_by`."""
         scope = append.event.scope
         if any(event.id == append.event.id for event in self.agenda.pending.of_scope.get(scope, ())):
             self._refused[scope] = beaten_by
