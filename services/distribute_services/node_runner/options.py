@@ -13,12 +13,12 @@ from distribute_services.node_runner.host.detect import default_node_name
 from distribute_services.node_runner.host.launch import DEFAULT_NICENESS
 
 RESERVED_NAMES = frozenset({"scheduler", "archiver", "notifier"})
-"""Services sign their events with these."""
+"""Names that services use as authors of their events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a node lends and how. None means: as detected."""
+    """What a node lends, and how. None means: as detected."""
 
     name: str
     work_dir: Path
@@ -33,7 +33,7 @@ class Options:
 
     @classmethod
     def of(cls, given: argparse.Namespace) -> Options:
-        """The options of a command line.
+        """Make the options of a command line.
 
         Raises:
             InputError: the name can't be a node's.

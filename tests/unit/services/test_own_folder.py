@@ -16,7 +16,9 @@ from distribute_services.node_runner.disk.own_folder import OwnFolder
 )
 def test_a_folder_that_can_t_be_is_named_with_what_to_do(where: str, why: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    told = rf"{where}: can't be worked in: {why}; name another folder, with work_dir in node\.yaml"
+    told = (
+        rf"{where}: can't be used as working folder: {why}; name another folder, with work_dir in node\.yaml"
+    )
     with pytest.raises(InputError, match=told), OwnFolder(tmp_path / where):
         pass
 

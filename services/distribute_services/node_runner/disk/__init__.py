@@ -1,1 +1,1 @@
-"""The working folder: cached inputs, workspaces, and the room on the disk."""
+"""The working folder: cached inputs, workspaces, and room on the disk."""

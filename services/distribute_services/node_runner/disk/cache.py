@@ -1,4 +1,4 @@
-"""Inputs on this computer's disk, by digest: a file that a hundred batches share is fetched once.
+"""A cache of inputs on this computer's disk, by digest. A file that many batches share is fetched once.
 
 A file lies at `<folder>/<first two digits>/<sha256>`. The cache keeps no other record, so it survives a
 restart: the time of last access is the time of last use. Only one process uses a folder.
@@ -31,7 +31,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(slots=True)
 class _Entry:
-    """`checked` is how the file looked when this process last checked its digest; None: never."""
+    """`checked` has size and times of the file when this process last checked its digest; None: never."""
 
     size_bytes: int
     checked: tuple[int, int, int] | None = None
@@ -52,14 +52,14 @@ class InputCache:
         self._load()
 
     async def get(self, sha256: str, size_bytes: int) -> Path:
-        """The file with this digest, which is fetched if it isn't here. Do not write to it.
+        """The path of the file with this digest. Fetches the file if it is missing. Do not write to it.
 
-        The cache may evict the file later, unless it is leased. It checks the digest of a file that an
-        earlier run left, or that looks different now. Callers at the same time share one fetch.
+        The cache may evict the file later, unless it is leased. It checks the digest again if an earlier run
+        left the file, or its size or times have changed. Concurrent callers share one fetch.
 
         Raises:
             IntegrityError: the store's content is missing or damaged.
-            StorageFull: there is no room for it on this computer.
+            StorageFull: this computer's disk has no room for it.
         """
         path = self._path(sha256)
         if self._is_trusted(sha256, path, size_bytes):
@@ -72,11 +72,11 @@ class InputCache:
             )
             self._fetches[sha256] = fetch
             fetch.add_done_callback(lambda done: self._fetched(sha256, done))
-        return await asyncio.shield(fetch)  # the other callers still want it if this one is cancelled
+        return await asyncio.shield(fetch)  # a cancelled caller must not cancel the fetch of the others
 
     @contextlib.asynccontextmanager
     async def lease(self, files: Iterable[InputFile]) -> AsyncIterator[dict[str, Path]]:
-        """The paths of these files, by digest. None of them is evicted while the context lasts. See `get`."""
+        """Get the paths of these files by digest. None is evicted while the context lasts. See `get`."""
         wanted = {file.sha256: file.size_bytes for file in files}
         self._leases.update(wanted.keys())
         try:
@@ -94,7 +94,7 @@ class InputCache:
         return self._folder / sha256[:2] / sha256
 
     def _load(self) -> None:
-        """Take over the files of an earlier run, oldest use first. Remove those that it had half fetched."""
+        """Take over the files of an earlier run, in order of last use. Remove incomplete ones."""
         found = []
         for path in self._folder.glob("*/*"):
             if _DIGEST.fullmatch(path.name) and path.parent.name == path.name[:2]:
@@ -144,7 +144,7 @@ class InputCache:
             await self._store.get_input(sha256, path)
 
     def _enter(self, sha256: str, path: Path) -> int:
-        """Take up a file whose digest is right; its size in bytes."""
+        """Enter a file whose digest is right. Returns its size in bytes."""
         path.chmod(0o444)
         size_bytes = path.stat().st_size
         self._take_up(sha256, _Entry(size_bytes, _looks(path)))
@@ -164,7 +164,7 @@ class InputCache:
             self._remove(oldest)
 
     def evict_unused(self) -> bool:
-        """Evict every file that is not in use. False if there was none."""
+        """Evict every file that is not in use. Returns False if there was none."""
         unused = [sha256 for sha256 in self._entries if not self._leases[sha256]]
         for sha256 in unused:
             self._remove(sha256)

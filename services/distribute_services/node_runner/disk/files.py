@@ -1,4 +1,4 @@
-"""Copying and removing files and folders of workspaces."""
+"""Copy and remove files and folders of workspaces."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def copy_file(source: Path, target: Path, *, executable: bool) -> None:
 async def clone_folder(source: Path, target: Path) -> None:
     """Copy everything in `source` into the folder `target`. Links stay links; modes and times are kept.
 
-    Runs GNU cp, which knows sparse files, pipes, and names in any encoding, and shares blocks of the disk
+    Runs GNU cp, which handles sparse files, pipes, and names in any encoding, and shares blocks of the disk
     if the file system can.
 
     Raises:
-        StorageFull: there is no room for it.
+        StorageFull: the disk has no room for the copy.
         DistributeError: it failed for another reason.
     """
     command = ["cp", "-a", "--reflink=auto", "--", f"{source}/.", f"{target}/"]
@@ -81,7 +81,7 @@ async def clone_folder(source: Path, target: Path) -> None:
 async def remove_folder(folder: Path) -> None:
     """Remove a folder, whatever its names, depth and modes. If that fails, log it; the folder stays.
 
-    Runs rm, which goes down any depth: shutil.rmtree holds a descriptor open for each level.
+    Runs rm, because it handles any depth; shutil.rmtree holds a descriptor open for each level.
     """
     command = ("rm", "-rf", "--one-file-system", "--", str(folder))
     if await _run(*command) is None:
@@ -92,19 +92,19 @@ async def remove_folder(folder: Path) -> None:
 
 
 async def folder_bytes(folder: Path) -> int:
-    """How many bytes of the disk the content of a folder takes."""
+    """The bytes of disk that the content of a folder takes."""
     _, said, _ = await _output("du", "--summarize", "--block-size=1", "--one-file-system", "--", f"{folder}/")
     return int(said.split(b"\t")[0] or 0)
 
 
 async def folder_files(folder: Path) -> int:
-    """How many files and folders a folder holds."""
+    """The number of files and folders in a folder, at any depth."""
     _, said, _ = await _output("du", "--summarize", "--inodes", "--one-file-system", "--", f"{folder}/")
     return int(said.split(b"\t")[0] or 0)
 
 
 async def _run(*command: str) -> str | None:
-    """Run a command. Returns what it complained about; None if it succeeded."""
+    """Run a command. Returns its complaint; None if it succeeded."""
     code, _, complaint = await _output(*command)
     if code == 0:
         return None
@@ -119,7 +119,7 @@ async def _output(*command: str) -> tuple[int | None, bytes, bytes]:
     try:
         said, complaint = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()  # it would go on writing to a folder that is about to be removed
+        process.kill()  # otherwise it would go on writing to a folder that is about to be removed
         await process.wait()
         raise
     return process.returncode, said, complaint

@@ -16,8 +16,8 @@ _ANOTHER = "name another folder, with work_dir in node.yaml or as `distribute cl
 class OwnFolder:
     """The working folder of a node-runner. The context holds a lock on it.
 
-    `identity` stays with the folder. Processes that are marked with it were started by this runner or
-    by an earlier one in the same folder.
+    `identity` is stored in the folder. This runner, and earlier ones in the same folder, mark the processes
+    that they start with it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,7 +30,9 @@ class OwnFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise InputError(f"{self.path}: can't be worked in: {error.strerror}; {_ANOTHER}") from error
+            raise InputError(
+                f"{self.path}: can't be used as working folder: {error.strerror}; {_ANOTHER}"
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,9 +1,9 @@
-"""The room for work on this computer's disk: who waits for it, and what happens when there is none.
+"""Room on this computer's disk: jobs wait for it, and the node leaves if there is none.
 
 A full disk is seldom the fault of the job that meets it. A job that does not fit beside the others waits
-until one of them is gone. If there are no others, either the job is too large for this computer, and
-fails; or files that are not this tool's fill the disk. Then the node has nothing to lend: it leaves, its
-jobs run elsewhere, and it joins again once there is room.
+until one of them is gone. If there are no others, there are two cases. Either the job is too large for this
+computer; then it fails. Or files of others fill the disk; then the node leaves, its jobs run on other nodes,
+and it joins again once there is room.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 NEEDED_BYTES = 256 << 20
 NEEDED_FILES = 1000
 NEEDED_SHARE = 0.01
-"""No work begins with less free than this much, or this share of a small disk: it could hardly print."""
+"""No work begins with less free room than this, or than this share of a small disk."""
 
 LOOK_EVERY_S = 5.0
 
 
 class Room:
-    """The room in `folder`, which holds nothing but this node's workspaces.
+    """The room in `folder`, which holds only this node's workspaces.
 
     `is_busy` tells whether an attempt has a workspace. `on_full` is called if no work has room.
     """
@@ -52,22 +52,22 @@ class Room:
         """Wait until there is room for work."""
         if not self._is_short():
             return
-        log.warning("%s: no part in the cluster until there is", self._no_room())
-        while self._is_short():  # noqa: ASYNC110 (nothing tells)
+        log.warning("%s: this node joins the cluster when there is room", self._no_room())
+        while self._is_short():  # noqa: ASYNC110 (nothing notifies us of free room)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def give(self, make: Callable[[], Awaitable[Workspace]]) -> Workspace:
-        """Call `make` as soon as there is room for what it makes. Takes about 5 µs if there is.
+        """Call `make` as soon as there is room for its workspace. Takes about 5 µs if there is room.
 
         Raises:
-            StorageFull: there is no room, although nothing else of this node takes any.
+            StorageFull: there is no room, although no other work of this node takes any.
         """
         try:
             return await self._try(make)
         except StorageFull as error:
             log.info("%s: waiting for room", error)
-            self._say_freed()  # `make` removed what it had made: another may fit now
-        async with self._tight:  # one at a time: two that each fit alone must not keep each other out
+            self._say_freed()  # `make` removed its incomplete workspace, so another may fit
+        async with self._tight:  # one at a time: otherwise two that each fit alone could block each other
             while True:
                 freed = self._freed
                 try:
@@ -82,7 +82,7 @@ class Room:
 
     @contextlib.contextmanager
     def freeing(self) -> Iterator[None]:
-        """Enter while removing something that takes room."""
+        """Enter this context while removing something that takes room."""
         self._changing += 1
         try:
             yield
@@ -109,7 +109,7 @@ class Room:
         return not self._cache.evict_unused() or not _free(self._folder).has(_needed(self._folder))
 
     async def _is_full(self) -> bool:
-        """Whether there would be too little room even if this node had nothing on the disk."""
+        """Would there be too little room even without the files of this node?"""
         ours = Space(await folder_bytes(self._folder), await folder_files(self._folder))
         free = _free(self._folder)
         all_there_is = Space(free.size_bytes + ours.size_bytes, free.files + ours.files)
@@ -124,7 +124,7 @@ class Room:
 
 
 class Space(NamedTuple):
-    """Room for some bytes in some number of files."""
+    """An amount of room: bytes, and a number of files."""
 
     size_bytes: int
     files: int
@@ -139,8 +139,10 @@ def _free(folder: Path) -> Space:
 
 
 def _needed(folder: Path) -> Space:
-    """How much has to be free. A file system without a limit of files, as btrfs, says that it has 0 in all:
-    the share of that is 0, too."""
+    """The room that has to be free.
+
+    A file system without a limit of files, such as btrfs, reports 0 files in all, so our share of them is 0.
+    """
     disk = os.statvfs(folder)
     return Space(
         min(NEEDED_BYTES, int(disk.f_blocks * disk.f_frsize * NEEDED_SHARE)),

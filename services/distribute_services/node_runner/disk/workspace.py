@@ -1,8 +1,8 @@
-"""The private folder in which a build, or an attempt of a job, runs.
+"""Workspaces: the private folders in which builds and attempts run.
 
 A workspace is a slot, `<root>/<n>/`, that holds `job/` (the working directory) and `stdout`. Slots have
-numbers, not the names of jobs, so their paths are short and hold nothing that a shell, a makefile or
-`apptainer --bind` could stumble over.
+numbers, not the names of jobs, so their paths are short and have no characters that a shell, a makefile or
+`apptainer --bind` would misread.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ class Workspaces:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     async def clear(self) -> None:
-        """Remove every workspace, those of builds too. To be called before anything runs."""
+        """Remove all workspaces, including those of builds. Call this before anything runs."""
         self._spare.clear()
         for slot in list(self._root.iterdir()):
             await remove_folder(slot)
 
     async def make(self, recipe: Recipe, built: Workspace | None) -> Workspace:
-        """A workspace with everything that the recipe's process finds at its start.
+        """Make a workspace with everything that the recipe's process finds at its start.
 
-        It begins as a copy of the workspace `built`. Files that the batch shares are as the build left
-        them; those it removed are there again. With no build and no files this takes 25 µs, or 350 for
-        the first; else a few milliseconds.
+        It begins as a copy of the workspace `built`. Files that the batch shares are as the build left them;
+        those that it removed are restored. Without a build and files this takes 25 µs (350 for the first
+        workspace), otherwise a few milliseconds.
 
         Raises:
-            StorageFull: there is no room for the files on this computer.
+            StorageFull: this computer's disk has no room for the files.
             IntegrityError: a file is missing or damaged in the store.
             DistributeError: a folder or file could not be made.
         """
@@ -70,7 +70,7 @@ class Workspaces:
             return workspace
         try:
             if built is not None:
-                workspace.input.rmdir()  # the build may have made something else of these
+                workspace.input.rmdir()  # the build may have replaced these by something else
                 workspace.save.rmdir()
                 await clone_folder(built.folder, workspace.folder)
                 await remove_folder(workspace.save)
@@ -84,8 +84,8 @@ class Workspaces:
     async def remove(self, workspace: Workspace) -> None:
         """Remove a workspace, and everything in it.
 
-        If it is as empty as when it was made, it is kept for the next job: on ext4 its folders cost
-        500 µs to make and remove, and 25 to look into.
+        If it is as empty as when it was made, keep it for the next job: on ext4, making and removing its
+        folders takes 500 µs, and checking them 25 µs.
         """
         if len(self._spare) < _MAX_SPARE and _is_untouched(workspace):
             self._spare.append(workspace)
@@ -150,7 +150,7 @@ def _clear(path: Path) -> None:
 
 
 def _is_untouched(workspace: Workspace) -> bool:
-    """Whether the workspace is as it was made for a job with no files. Removes its output."""
+    """Is the workspace as it was made for a job without files? Removes its output file."""
     slot = str(workspace.slot)  # as text: twenty Path objects for each job are slow
     folders = {
         slot: {"job", "stdout"},

@@ -1,1 +1,1 @@
-"""The computer: `port` says what the runner needs of it; the rest is that for Linux."""
+"""The computer: `port` is the interface that the runner uses; the other modules implement it for Linux."""

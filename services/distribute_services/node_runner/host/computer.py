@@ -1,4 +1,4 @@
-"""This computer, as `port.Host`: processes, folders and figures for real."""
+"""`port.Host` for this computer, with real processes and folders."""
 
 from __future__ import annotations
 
@@ -126,7 +126,8 @@ class Computer:
     def _marker(self, unit: Unit) -> str:
         if unit.attempt:
             return f"{self.identity}/{unit.of}/{unit.attempt}"
-        return f"{self.identity}/{unit.of}//{new_id()}"  # the build of a deleted namesake may still be ending
+        # A build of a deleted batch of the same name may still be ending, so the marker gets an id.
+        return f"{self.identity}/{unit.of}//{new_id()}"
 
     async def wait(self, running: Running) -> Exit:
         """As `Host.wait`."""
@@ -174,10 +175,10 @@ class Computer:
 
 
 def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """What a job sees of the node-runner's environment: where programs are, the user and the language.
+    """The variables that a job gets from the node-runner's environment: paths, the user and the language.
 
-    Nothing else: the runner may be a child of the desktop, whose keys, agents and sockets are not for
-    other people's jobs.
+    It gets no others: the runner may have been started from a desktop, and other people's jobs must not see
+    its keys, agents and sockets.
     """
     return {
         name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith("LC_")
@@ -186,10 +187,10 @@ def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.asynccontextmanager
 async def open_computer(options: Options, cluster: Cluster) -> AsyncIterator[Computer]:
-    """This computer, with its working folder locked.
+    """Open this computer as a host, and lock its working folder.
 
     Raises:
-        InputError: another runner works in the same folder, or nobody can work there.
+        InputError: another runner works in the folder, or it can't be used.
     """
     with OwnFolder(options.work_dir) as folder:
         capacity = await detect(

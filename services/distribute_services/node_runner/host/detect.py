@@ -1,4 +1,4 @@
-"""What this computer has to lend, and what it is doing."""
+"""Detect this computer's hardware and programs, and measure its load."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from distribute_services.node_runner.host.port import Capacity, Figures
 log = logging.getLogger(__name__)
 
 ASK_TIMEOUT_S = 10.0
-"""Max. seconds that a program may take to tell about this computer. `nvidia-smi` can take 3 s."""
+"""Max. seconds to wait for a program that we ask about this computer. `nvidia-smi` can take 3 s."""
 
 GPU_FIGURES_EVERY_S = 30.0
-"""`nvidia-smi` costs 20 ms to 1 s of a core: too much for every beat."""
+"""Seconds between two calls of `nvidia-smi`. A call takes 20 ms to 1 s of a core: too much for every beat."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
@@ -40,7 +40,7 @@ async def detect(
     gpus: tuple[str, ...] | None = None,
     capabilities: frozenset[str] = frozenset(),
 ) -> Capacity:
-    """What this process may use of this computer. Arguments replace what would be detected.
+    """Detect what this process may use of this computer. Arguments replace what would be detected.
 
     Adds to `capabilities`: `apptainer`, `gpu`, and `python3.N` (the `python3` that jobs would get), if this
     computer has them.
@@ -85,7 +85,7 @@ class Sampler:
             self._gpus_asked_at = now
             self._gpu_percent = tuple(map(_percent, await _nvidia("utilization.gpu")))
             if not self._gpu_percent:
-                self._has_gpus = False  # its driver is broken, which is logged: don't wait for it again
+                self._has_gpus = False  # the driver is broken, which is logged: don't wait for it again
         return Figures(
             load=os.getloadavg()[0],
             cpu_percent=psutil.cpu_percent(None),
@@ -125,9 +125,9 @@ def _memory_bytes() -> int:
 
 
 def _cgroup_folders(controller: str, *mounts: Path) -> Iterator[Path]:
-    """This process's cgroup of a controller (`""`: version 2), and all above it: each may have a limit.
+    """This process's cgroup of a controller (`""`: version 2) and all its parents: each may have a limit.
 
-    In a container the path may be the host's, which can't be seen there. Then the mount's root counts.
+    In a container the path may be that of the host, which does not exist there. Then the mount's root counts.
     """
     for line in _OWN_CGROUPS.read_text().splitlines():
         _number, controllers, path = line.split(":", 2)
@@ -158,7 +158,7 @@ def _percent(text: str) -> float:
 
 
 async def _ask(program: str, *arguments: str) -> str | None:
-    """What a program prints. None if it isn't installed, fails, or does not answer; the latter are logged."""
+    """The output of a program. None if it isn't installed, fails or hangs. Logs the last two."""
     if shutil.which(program) is None:
         return None
     process = await asyncio.create_subprocess_exec(
@@ -167,7 +167,7 @@ async def _ask(program: str, *arguments: str) -> str | None:
     try:
         out, err = await asyncio.wait_for(process.communicate(), ASK_TIMEOUT_S)
     except TimeoutError:
-        log.warning("%s did not answer within %g s: this node does without it", program, ASK_TIMEOUT_S)
+        log.warning("%s did not answer within %g s: this node ignores it", program, ASK_TIMEOUT_S)
         process.kill()
         # A program that hangs in a broken driver can't even be killed.
         await asyncio.wait({asyncio.create_task(process.wait())}, timeout=1)
@@ -182,8 +182,8 @@ async def _ask(program: str, *arguments: str) -> str | None:
 def _owner_idle_s() -> float | None:
     """Seconds since a person typed at a terminal of this computer, local or by ssh.
 
-    None if that can't be told: nobody is logged in, or somebody uses a graphical session, whose keystrokes
-    no terminal sees.
+    None if it is unknown: nobody is logged in, or somebody uses a graphical session, whose keystrokes reach
+    no terminal.
     """
     if _graphical_session():
         return None

@@ -1,8 +1,8 @@
-"""Starts a job's process and tells how it ended.
+"""Start a job's process, and report how it ended.
 
-A process gets a session of its own, its folder as working directory, nothing on standard input, one file
-for its output, default signal dispositions, and no open file of the runner's. (`tree.Trees` closes those
-that the runner inherited itself.)
+A process gets a session of its own, its folder as working directory, an empty standard input, one file for
+both outputs, default signal dispositions, and none of the runner's open files. (`tree.Trees` closes those
+that the runner itself inherited.)
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        """Whether the process is reaped. Then its pid may be another process's."""
+        """True once the process is reaped. From then on, another process may have its pid."""
         return self._exited.done()
 
     async def wait(self) -> Exit:
-        """Wait for the end of the process. What it started may live on: see `tree`."""
+        """Wait for the end of the process. Its children may live on: see `tree`."""
         return await asyncio.shield(self._exited)
 
     def _on_pidfd(self) -> None:
@@ -86,8 +86,8 @@ def start(
 ) -> Process | CannotStart:
     """Start `argv` in `cwd`, with exactly the environment `env`. Appends both outputs to `stdout`.
 
-    Looks up a program without a `/` in the PATH of `env`. Needs a running event loop. Every other thread of
-    this process has to name files by absolute paths: see `_spawn`.
+    Looks up a program without a `/` in the PATH of `env`. Needs a running event loop. All other threads of
+    this process must name files by absolute paths: see `_spawn`.
     """
     program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=env.get("PATH", os.defpath))
     if program is None:
@@ -116,10 +116,10 @@ def start(
 def _spawn(program: str, argv: Sequence[str], cwd: Path, env: Mapping[str, str], output: int) -> int:
     """Start a process in `cwd` by posix_spawn. Returns its pid.
 
-    Measured for `/bin/true` on two cores, CPU of the runner per start: posix_spawn 57 µs, subprocess.Popen
-    110 to 130 µs (a whole job may cost 1,600). Popen would also keep ignored signals ignored.
-    posix_spawn can't set the working directory, so this process changes its own for a moment. Its other
-    threads see that, hence the rule about absolute paths.
+    CPU time of the runner per start of `/bin/true`, measured on two cores: posix_spawn 57 µs,
+    subprocess.Popen 110 to 130 µs (a whole job may take 1,600). Popen would also keep ignored signals
+    ignored. posix_spawn can't set the working directory, so this process changes its own for a moment. That
+    affects its other threads, hence the rule about absolute paths.
     """
     here = os.open(".", os.O_PATH)
     try:
@@ -145,7 +145,7 @@ def _spawn(program: str, argv: Sequence[str], cwd: Path, env: Mapping[str, str],
 def _be_nice(pid: int, niceness: int) -> None:
     """Lower the priority of a new session, unless the runner's own is lower still.
 
-    By process group, to include what the process may have forked already.
+    Sets it for the process group, which includes processes that it has forked meanwhile.
     """
     if os.getpriority(os.PRIO_PROCESS, 0) < niceness:
         with contextlib.suppress(PermissionError):  # it has become another user's (setuid) already
@@ -176,9 +176,9 @@ def _why(error: OSError, program: str, cwd: Path) -> str:
 
 
 def _rss(measured_bytes: int, runner_rss_bytes: int) -> int:
-    """The peak memory of a process; 0 if it can't be told.
+    """The peak memory of a process; 0 if it is unknown.
 
-    Linux carries the peak of the process that spawned it over (exec keeps the high-water mark of the
-    memory it replaces), so a figure up to the runner's own peak says nothing.
+    A process inherits the peak of the runner, because exec keeps the high-water mark of the memory that it
+    replaces. So a figure up to the runner's own peak tells nothing.
     """
     return measured_bytes if measured_bytes > runner_rss_bytes else 0

@@ -1,7 +1,7 @@
-"""The one port between the node-runner and its computer: `Host`.
+"""`Host`, the interface between the node-runner and its computer.
 
-Service, machine and work see processes, folders and figures through it alone. `computer.Computer`
-implements it for real; the simulator has a model of it.
+Service, machine and work use processes, folders and measurements only through it. `computer.Computer`
+implements it for a real computer; the simulator has a model of it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from distribute.core.recipe import Recipe, Share
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a node has to lend. `gpus` names each GPU, in order of its index."""
+    """What a node lends. `gpus` names each GPU, in order of its index."""
 
     cpus: int
     memory_bytes: int
@@ -26,7 +26,7 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a node is doing: the measured fields of `core.beats.Beat`, under the same names."""
+    """A node's load: the measured fields of `core.beats.Beat`, with the same names."""
 
     load: float = 0.0
     cpu_percent: float = 0.0
@@ -56,8 +56,8 @@ class Unit:
 class Exit:
     """How a process ended: by itself with `exit_code`, or by `signal`; the other is None.
 
-    `cpu_s` and `max_rss_bytes` count the process and the children it waited for. `wall_s` is by a
-    monotonic clock. `max_rss_bytes` is 0 if it can't be told.
+    `cpu_s` and `max_rss_bytes` include the children that the process waited for. `wall_s` is by a monotonic
+    clock. `max_rss_bytes` is 0 if it is unknown.
     """
 
     exit_code: int | None
@@ -83,54 +83,54 @@ R = TypeVar("R")
 class Host(Protocol[P, R]):
     """A computer that runs units.
 
-    Methods raise `DistributeError` or `OSError` for a failure that concerns the one unit; the message
-    is for its owner. Cancelling `stage` or `collect` leaves nothing half done.
+    Methods raise `DistributeError` or `OSError` for a failure that concerns only one unit; the message is for
+    its owner. Cancelling `stage` or `collect` leaves nothing incomplete.
     """
 
     @property
     def identity(self) -> str:
-        """Who the node-runner of this working folder is; the same after each start."""
+        """Identifies the node-runner of this working folder; the same after each start."""
 
     @property
     def boot_id(self) -> str:
-        """Names the time since the computer was last started."""
+        """Identifies the current boot of the computer."""
 
     @property
     def capacity(self) -> Capacity:
-        """What the computer has to lend."""
+        """What the computer lends."""
 
     async def clear(self) -> None:
-        """End and remove what earlier runs left, then wait until there is room for work."""
+        """End processes and remove folders of earlier runs, then wait until there is room for work."""
 
     async def full(self) -> None:
-        """Return once the computer has no room for any work. Until `clear`, `stage` does not return then."""
+        """Return once the computer has no room for any work. From then on, `stage` blocks until `clear`."""
 
     async def stage(self, unit: Unit, built: P | None) -> P:
         """Make the unit's place: a copy of the place `built`, and the unit's own files.
 
-        Waits while other units take the room it needs.
+        Waits while other units take the room that it needs.
         """
 
     def start(self, unit: Unit, place: P) -> R | CannotStart:
-        """Start the unit's process. Its output goes to its place, and of an attempt to `LiveOutput`, too."""
+        """Start the unit's process. Its output goes to its place; that of an attempt also to `LiveOutput`."""
 
     async def wait(self, running: R) -> Exit:
-        """How the unit's process ended. Returns when nothing that it started is left."""
+        """Wait until the unit's process and all that it started have ended. Returns how the process ended."""
 
     async def kill(self, running: R) -> None:
-        """End the unit's process and all below it, after a period of grace. `wait` returns then.
+        """End the unit's process and all below it, after a grace period. Then `wait` returns.
 
-        Returns also if some of them can't be killed; that is logged.
+        Also returns, and logs it, if some processes can't be killed.
         """
 
     async def collect(self, unit: Unit, place: P) -> Outputs | None:
-        """Send to the store what the unit left in its place. None: it left nothing, nor did it print."""
+        """Send to the store what the unit left in its place. Returns None if it left and printed nothing."""
 
     async def remove(self, place: P) -> None:
-        """Remove a place. What resists is logged."""
+        """Remove a place. Logs what can't be removed."""
 
     async def sweep(self) -> None:
-        """End processes that escaped from units that are over. To be called every few seconds."""
+        """End processes that escaped from units that are over. Call this every few seconds."""
 
     async def sample(self) -> Figures:
-        """What the computer is doing."""
+        """Measure the computer's load."""

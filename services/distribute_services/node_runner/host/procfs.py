@@ -1,4 +1,4 @@
-"""What /proc says of processes. None, or nothing, if a process is gone or is another user's."""
+"""Read /proc. Functions return None or nothing if a process is gone or belongs to another user."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MARKER = "DISTRIBUTE_ATTEMPT_ID"
-"""The environment variable by which a process of an attempt is known. Children inherit it."""
+"""The environment variable that marks the processes of an attempt. Children inherit it."""
 
 _MARKER_PREFIX = MARKER.encode() + b"="
 
@@ -25,7 +25,7 @@ def stat(pid: int) -> Stat | None:
     text = _read(f"/proc/{pid}/stat")
     if not text:
         return None
-    # The second field is the program's name in brackets. It may hold blanks and brackets itself.
+    # The second field is the program's name in brackets. It may itself contain blanks and brackets.
     fields = text[text.rindex(b")") + 2 :].split()
     # The first thread of a living process may be a zombie, while others live: field 17 counts them.
     alive = fields[0] not in {b"Z", b"X"} or int(fields[17]) > 1
@@ -33,7 +33,7 @@ def stat(pid: int) -> Stat | None:
 
 
 def marker(pid: int) -> str | None:
-    """The attempt to which a process belongs, by its environment. A zombie has none any more."""
+    """The marker in a process's environment, which names its attempt. A zombie has no environment."""
     environment = _read(f"/proc/{pid}/environ")
     if _MARKER_PREFIX not in environment:
         return None
@@ -44,12 +44,12 @@ def marker(pid: int) -> str | None:
 
 
 def own_children() -> list[int]:
-    """The children of this process's main thread, orphans that it got from the kernel too. 7 µs for 16."""
+    """The children of this process's main thread, including adopted orphans. Takes 7 µs for 16."""
     return [int(child) for child in _read(f"/proc/self/task/{os.getpid()}/children").split()]
 
 
 def can_list_children() -> bool:
-    """Whether this kernel was built with CONFIG_PROC_CHILDREN. Those of the distributions are."""
+    """Was this kernel built with CONFIG_PROC_CHILDREN? Kernels of Linux distributions are."""
     return Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
@@ -62,7 +62,7 @@ def with_descendants(pids: list[int]) -> Iterator[int]:
         try:
             threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 (thousands of Paths are slow)
         except OSError:
-            continue  # gone: its children are the runner's now
+            continue  # it is gone, and the runner has adopted its children
         for thread in threads:
             todo.extend(int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split())
 
@@ -81,7 +81,7 @@ def processes_of(uid: int) -> Iterator[int]:
 
 
 def _read(path: str) -> bytes:
-    """A file of /proc; empty if the process is gone or another user's."""
+    """The content of a file in /proc; empty if the process is gone or belongs to another user."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:

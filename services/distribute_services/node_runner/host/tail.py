@@ -1,4 +1,4 @@
-"""Sends the output of running jobs while they print it."""
+"""Send the output of running jobs while they print it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 0.5
 
 MAX_BYTES = 64 << 10
-"""Max. output of a job sent at a time, which makes 128 KiB/s. Of more, only the end is sent, with a note."""
+"""Max. bytes of a job's output per message (128 KiB/s). Of more output, only the end is sent, with a note."""
 
 SEND_TIMEOUT_S = 2.0
-"""Max. seconds to wait for the broker. It must not hold up a job that has ended."""
+"""Max. seconds to wait for the broker, which must not delay a job that has ended."""
 
 
 class _File:
-    """A growing file. It stays open, to be read to its end even if the job removes it."""
+    """A growing file. It stays open, so that we can read it to its end even if the job removes it."""
 
     __slots__ = ("attempt", "fd", "job", "sent_bytes")
 
@@ -34,7 +34,7 @@ class _File:
         self.sent_bytes = 0
 
     def news(self) -> bytes:
-        """The output since the last call; the end of it, if it is too long."""
+        """The output since the last call; only its end if it is too long."""
         size = os.fstat(self.fd).st_size
         if size < self.sent_bytes:  # the job emptied it, as `> /dev/stderr` in a shell does
             self.sent_bytes = 0
@@ -50,7 +50,7 @@ class _File:
 
 
 class Tail:
-    """Follows the output files of running attempts. Nothing happens while there are none."""
+    """Follows the output files of running attempts. Has no task while there are none."""
 
     def __init__(self, live: LiveOutput, interval_s: float = INTERVAL_S) -> None:
         self._live = live
@@ -70,7 +70,7 @@ class Tail:
             self._following = asyncio.create_task(self._follow(), name="follow output")
 
     async def finish(self, job: JobId, attempt: int) -> None:
-        """Send the rest of the output of an attempt that ended, and forget it. The file may go then."""
+        """Send the rest of the output of an attempt that ended, and close the file."""
         file = self._files.pop((job, attempt))
         try:
             await self._send_news(file)
@@ -105,6 +105,6 @@ class Tail:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._live.send(file.job, file.attempt, text)
         except (DistributeError, TimeoutError) as error:
-            # Only whoever follows misses it: the whole output comes with the results.
+            # Only people who follow the output miss this part: the whole output comes with the results.
             lost = f"could not send {len(text)} bytes of its output to those who follow it"
             log.warning("%s: %s: %s", file.job, lost, error or "no answer")

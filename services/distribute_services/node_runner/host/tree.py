@@ -1,11 +1,10 @@
 """The process trees of attempts: a job's process, and everything below it.
 
-The runner is a *subreaper*: if the parent of a process ends, the process becomes the runner's child, not
-init's. So everything that an attempt started stays below the runner, daemons included, and one read of the
-runner's own children tells whether anything is left. An orphan's environment says to which attempt it
-belongs (`procfs.MARKER`), or else its session does. An orphan that hides both (a daemon with an emptied
-environment) could belong to any running attempt, so it is ended with the last of them. Only a cgroup could
-tell.
+The runner is a *subreaper*: if the parent of a process ends, the process becomes a child of the runner, not
+of init. So everything that an attempt started stays below the runner, daemons included, and one look at the
+runner's own children shows whether anything is left. The environment of an orphan names its attempt
+(`procfs.MARKER`), or its session does. An orphan with neither (a daemon with an empty environment) could
+belong to any running attempt, so we end it with the last of them. Only a cgroup could tell.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class Tree:
 class Trees:
     """The trees of all attempts of this runner. Makes this process a subreaper.
 
-    From then on this process must start nothing else in a session of its own: `Trees` would take such a child
+    From then on, this process must not start anything else in a session of its own: `Trees` would take that
     for an orphan of an attempt.
     """
 
@@ -81,7 +80,7 @@ class Trees:
         Takes about 10 µs more than the process if it left nothing.
         """
         ended = await tree.process.wait()
-        async with tree.ending:  # a kill that is under way keeps its own grace period
+        async with tree.ending:  # a kill that is under way has its own grace period
             if self._by_marker.get(tree.marker) is tree:
                 if left := self._members(tree):
                     log.info("%s ended and left %d processes running: ending them", tree.marker, len(left))
@@ -101,10 +100,10 @@ class Trees:
                 self._forget(tree)
 
     async def sweep(self) -> None:
-        """Reap orphans that ended, and end those that belong to no attempt any more.
+        """Reap orphans that have ended, and end those whose attempt is over.
 
-        Call it every few seconds: it reaps zombies of long jobs, and ends processes that nobody could assign
-        to their job when it ended. Takes about 10 µs.
+        Call this every few seconds: it reaps zombies of long jobs, and ends processes whose job was unknown
+        when it ended. Takes about 10 µs.
         """
         if self._members(None):
             await _end(lambda: self._members(None), LEFTOVER_GRACE_S, "jobs that are over")
@@ -114,13 +113,13 @@ class Trees:
         del self._by_pid[tree.process.pid]
 
     def _members(self, tree: Tree | None) -> list[int]:
-        """The living processes of a tree (None: of no tree), and orphans that belong to no attempt."""
+        """The living processes of a tree (None: of no tree), and orphans of attempts that are over."""
         alone = all(other is tree for other in self._by_marker.values())
         roots = [] if tree is None or tree.process.ended else [tree.process.pid]
         for pid, session in self._orphans():
             marker = procfs.marker(pid)
             owner = self._by_pid.get(session) if marker is None else self._by_marker.get(marker)
-            # An orphan without a marker may be any attempt's. An unknown marker is of a past attempt.
+            # An orphan without a marker may belong to any attempt; an unknown marker belongs to a past one.
             nobodys = owner is None and (alone or marker is not None)
             if nobodys or (owner is not None and owner is tree):
                 roots.append(pid)
@@ -139,16 +138,16 @@ class Trees:
             if stat.alive:
                 found.append((pid, stat.session))
             else:
-                # A helper of the runner's own (`disk.files`) may be among them: asyncio reaps it in a thread.
+                # One of them may be a helper of the runner (`disk.files`), which asyncio reaps in a thread.
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
         return found
 
 
 async def kill_leftovers(is_ours: Callable[[str], bool], grace_s: float = LEFTOVER_GRACE_S) -> int:
-    """End what a killed runner left running. Returns the number of processes found.
+    """End the processes that a killed runner left. Returns the number of processes found.
 
-    These are the processes of this user for whose marker `is_ours` returns True, and all below them.
+    Those are the processes of this user for whose marker `is_ours` returns True, and all below them.
     """
 
     def marked() -> list[int]:
@@ -167,10 +166,10 @@ def _is_marked(pid: int, is_ours: Callable[[str], bool]) -> bool:
 
 
 async def _end(members: Callable[[], list[int]], grace_s: float, whose: str) -> bool:
-    """Send SIGTERM to `members()`, then SIGKILL until there are none. False, and a log, if some live on."""
+    """Send SIGTERM to `members()`, then SIGKILL until none is left. Returns False if some can't be killed."""
     forbidden: set[int] = set()
     found = members()
-    # A stopped process gets its SIGTERM only when it continues.
+    # A stopped process handles SIGTERM only when it continues.
     _signal(found, (signal.SIGTERM, signal.SIGCONT), forbidden)
     await _until_gone(found, grace_s)
     for _ in range(_KILL_ROUNDS):
@@ -218,7 +217,7 @@ async def _until_gone(pids: Collection[int], timeout_s: float) -> None:
 
 
 def _keep_files_private() -> None:
-    """Keep jobs from inheriting the files that this process inherited. (Python's own are private.)"""
+    """Keep jobs from inheriting the files that this process inherited. Python opens its own as private."""
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
         with contextlib.suppress(OSError):  # the descriptor of the listing is closed by now
             os.set_inheritable(int(name), int(name) <= 2)

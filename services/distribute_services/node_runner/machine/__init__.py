@@ -1,1 +1,1 @@
-"""What the node-runner decides, with no I/O."""
+"""The node-runner's decisions, without I/O."""

@@ -1,4 +1,4 @@
-"""What the machine knows of an attempt."""
+"""An attempt at this node, as the machine knows it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from distribute_services.node_runner.machine.words import Words
 
 
 class Phase(Enum):
-    """How far an attempt is at this node (see `machine`)."""
+    """How far an attempt is at this node. `course` has the diagram."""
 
     WAITING = auto()
     CLAIMING = auto()
@@ -29,10 +29,10 @@ class Phase(Enum):
 
 
 ENDED = frozenset({Phase.COLLECTING, Phase.REPORTING})
-"""Nothing of the attempt runs; what came of it is not reported yet."""
+"""The process of the attempt has ended, and the end is not reported yet."""
 
 NOT_BEGUN = frozenset({Phase.WAITING, Phase.CLAIMING, Phase.CLAIMED})
-"""Nothing was done for the attempt yet."""
+"""Nothing has been started for the attempt."""
 
 
 class SubmissionRef(NamedTuple):
@@ -46,7 +46,7 @@ class SubmissionRef(NamedTuple):
 
 
 class Names(TypedDict):
-    """How the events of an attempt name it."""
+    """The fields by which an attempt's events name it."""
 
     namespace: str
     batch: str
@@ -59,8 +59,8 @@ class Names(TypedDict):
 class Attempt:
     """An attempt at this node.
 
-    `assigned_id` and `assigned_at` are the id of its `assigned` and the log's time of that. `failure` is
-    why it has to fail as soon as it is claimed.
+    `assigned_id` and `assigned_at` are the id of its `assigned` event and the log's time of it. `failure` is
+    the reason for which it must fail as soon as it is claimed.
     """
 
     job: JobId
@@ -74,11 +74,11 @@ class Attempt:
     phase: Phase = Phase.WAITING
     failure: str | None = None
     is_detached: bool = False
-    """The log was replaced, and may not have the assignment any more. Nothing is said meanwhile."""
+    """The log was replaced, and may lack the assignment. Until that is known, nothing is appended."""
 
     @classmethod
     def of(cls, recorded: Recorded, event: ev.Assigned) -> Attempt:
-        """The attempt that an assignment makes."""
+        """Make the attempt of an assignment."""
         share = Share(event.cpus, event.memory_bytes, event.gpus)
         words = Words(event.id, recorded.seq)
         submission = submission_of(event)
@@ -93,7 +93,7 @@ class Attempt:
         return AttemptId(*self.job, self.number)
 
     def names(self, node: str) -> Names:
-        """The attempt at `node`, as its events name it."""
+        """The fields by which the attempt's events name it."""
         return {
             "namespace": self.job.namespace,
             "batch": self.job.batch,
@@ -111,7 +111,7 @@ class Attempt:
         return event.id == self.assigned_id or given == (self.submission.id, self.number, self.share)
 
     def attach(self, assignment: Recorded) -> None:
-        """The log has this assignment of the attempt."""
+        """Take the assignment that the log has for this attempt."""
         self.is_detached = False
         self.assigned_id = assignment.event.id
         self.assigned_at = assignment.time
@@ -128,15 +128,16 @@ class Standing(Enum):
 
     HELD = auto()
     GONE = auto()
-    """The scheduler released it, or gave the job away."""
+    """The scheduler released the attempt, or assigned the job again."""
     UNKNOWN = auto()
     """The log has neither its assignment nor a later one."""
 
 
 def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[Standing, Recorded | None]:
-    """What the events of the job's scope say of an attempt, and which of them decides it.
+    """Find out from the events of the job's scope who has an attempt, and which event decides that.
 
-    Only the scheduler's words count. Events older than the assignment may be of a deleted namesake.
+    Only the scheduler's events count. Events older than the assignment may belong to a deleted batch of the
+    same name.
     """
     found: Standing = Standing.UNKNOWN
     decisive = None
@@ -158,7 +159,7 @@ def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[St
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt or a build ended. `reason` says in words why a failure is one.
+    """How an attempt or a build ended. `reason` explains a failure in words.
 
     `started_at` is when the process started, in seconds since 1970 by this node's clock.
     """

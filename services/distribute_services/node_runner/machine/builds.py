@@ -1,10 +1,10 @@
-"""The batches at this node: each is loaded once, built once if it has a build, and then ready.
+"""The batches at this node. Each is loaded once, built once if it has a build, and is then ready.
 
     LOADING ─▶ BUILDING ─▶ READY         (no build: LOADING ─▶ READY)
                       └──▶ FAILED ─▶ IDLE ─▶ LOADING
 
-A failed build stays failed until a person wants a retry, or until another attempt is assigned behind the
-report of the failure: the scheduler assigns one only if that report was lost. Then the batch is loaded and
+A failed build stays failed until a person requests a retry, or until an attempt is assigned behind the
+report of the failure, which the scheduler does only if that report was lost. Then the batch is loaded and
 built again.
 """
 
@@ -35,14 +35,14 @@ class BuildPhase(Enum):
 
 @dataclass(slots=True, eq=False)
 class BatchBuild:
-    """A batch at this node, and what the node says of its build."""
+    """A batch at this node, and the events that the node appends about its build."""
 
     id: BuildId
     submission: SubmissionRef
     words: Words
     phase: BuildPhase = BuildPhase.IDLE
     gave_back: set[str] = field(default_factory=set)
-    """Jobs that this node gave back once. It does not give them back again."""
+    """Jobs that this node gave back once. It never gives a job back twice."""
 
     @property
     def batch(self) -> BatchId:
@@ -50,14 +50,14 @@ class BatchBuild:
 
 
 class Builds:
-    """Every batch that this node knows. Methods return what is to be done."""
+    """All batches that this node knows. Methods return instructions."""
 
     def __init__(self, author: Author) -> None:
         self._author = author
         self._builds: dict[BatchId, BatchBuild] = {}
 
     def wanted(self, batch: BatchId, cause: str, seq: int, submission: SubmissionRef) -> list[do.Instruction]:
-        """An attempt of the batch is here, by an assignment with this id (`cause`) and sequence."""
+        """Load the batch for an attempt, unless that was done. `cause`, `seq`: those of its assignment."""
         build = self._builds.get(batch)
         if build is not None and build.submission.id != submission.id:
             # Another batch has the name now. Whatever was built of the one before is of no use.
@@ -84,7 +84,7 @@ class Builds:
         )
 
     def loaded(self, batch: BatchId, needs_build: bool) -> list[do.Instruction]:
-        """It is known what the batch is."""
+        """Call this when the batch was read."""
         build = self._in(batch, BuildPhase.LOADING)
         if build is None:
             return []
@@ -103,14 +103,14 @@ class Builds:
         return [*(read_scope(build) if is_first else say_next(build)), do.Build(batch)]
 
     def load_failed(self, batch: BatchId) -> bool:
-        """Nobody can tell what the batch is. False if this node does not ask any more."""
+        """Call this when the batch can't be read. Returns False if the node does not wait for it any more."""
         if self._in(batch, BuildPhase.LOADING) is None:
             return False
         del self._builds[batch]
         return True
 
     def built(self, batch: BatchId, ending: Ending, outputs: Outputs | None) -> list[do.Instruction]:
-        """The build ended."""
+        """Call this when the build has ended."""
         build = self._in(batch, BuildPhase.BUILDING)
         if build is None:
             return []
@@ -128,7 +128,7 @@ class Builds:
         return say_next(build)
 
     def retry(self, batch: BatchId, cause: str, seq: int, *, is_wanted: bool) -> list[do.Instruction]:
-        """If the batch's build failed, it may be tried again: now, if attempts wait for it."""
+        """Allow another try of a failed build. If attempts wait for it (`is_wanted`), begin at once."""
         build = self._in(batch, BuildPhase.FAILED)
         if build is None:
             return []
@@ -137,31 +137,31 @@ class Builds:
         return [do.Forget(batch), *wanted]
 
     def is_ready(self, batch: BatchId) -> bool:
-        """Whether attempts of the batch can start."""
+        """Can attempts of the batch start?"""
         return self._in(batch, BuildPhase.READY) is not None
 
     def gives_back(self, batch: BatchId, job: str) -> bool:
-        """Whether the node may give a job back that it could not start: once, lest it comes back for ever."""
+        """May the node give back a job that it could not start? Only once; the job may be assigned again."""
         build = self._builds.get(batch)
         if build is None or job in build.gave_back:
             return False
         build.gave_back.add(job)
         return True
 
-    # --- what the node says of builds --------------------------------------------------------------
+    # --- events about builds -----------------------------------------------------------------------
 
     def reported(self, build: BatchBuild, seq: int) -> list[do.Instruction]:
-        """An event about the build is in the log."""
+        """Call this when an event about the build is in the log."""
         build.words.stored(seq)
         return read_scope(build) if build.words.read_again else say_next(build)
 
     def refused(self, build: BatchBuild, last_seq: int) -> list[do.Instruction]:
-        """Another message is in the build's scope: say the node's word behind it."""
+        """Call this when a guard failed: read the other message in the scope, then append behind it."""
         build.words.refused(last_seq)
         return read_scope(build)
 
     def read(self, build: BatchBuild, read: st.ScopeRead) -> list[do.Instruction]:
-        """The build's scope was read."""
+        """Call this when the build's scope was read."""
         build.words.end_reading()
         if build.words.read_again:
             return read_scope(build)
@@ -170,7 +170,7 @@ class Builds:
         return say_next(build)
 
     def read_all(self) -> list[do.Instruction]:
-        """The log was replaced: see what it lacks. It has submissions at other places."""
+        """After the log was replaced, read all scopes, to find out which events it lacks."""
         for build in self._builds.values():
             build.submission = build.submission._replace(seq=0)
         spoken = [build for build in self._builds.values() if not build.words.is_empty]
@@ -179,12 +179,12 @@ class Builds:
     # --- the end -----------------------------------------------------------------------------------
 
     def forget(self, batch: BatchId) -> list[do.Instruction]:
-        """The batch is over. What was said of its build may still be on its way."""
+        """Drop a batch that is over. Events about its build may still be on their way."""
         build = self._builds.pop(batch, None)
         return [do.Forget(batch)] if build is not None and build.phase is not BuildPhase.IDLE else []
 
     def forget_all(self) -> list[do.Instruction]:
-        """The node is leaving."""
+        """Drop all batches, because the node is leaving."""
         return [forgotten for batch in list(self._builds) for forgotten in self.forget(batch)]
 
     def _in(self, batch: BatchId, phase: BuildPhase) -> BatchBuild | None:

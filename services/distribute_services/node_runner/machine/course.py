@@ -1,11 +1,11 @@
-"""The course of attempts at this node, from their claims to their ends: stimuli in, instructions out.
+"""The course of attempts at this node, from claim to end: stimuli in, instructions out.
 
     WAITING ─room─▶ CLAIMING ─ack─▶ CLAIMED ─built─▶ LAUNCHING ─▶ RUNNING ─exit─▶ COLLECTING ─▶ REPORTING ─▶ .
-       └──────── released, given away, or its batch over: from any phase ────────▶ STOPPING ─▶ .
+       └──────── released, reassigned, or its batch over: from any phase ────────▶ STOPPING ─▶ .
 
-A job is this node's only when its claim is acknowledged: nothing is started before. An attempt's events
-are appended one after another, each guarded by the sequence of the one before. A refused guard ends no
-attempt: the node reads the scope, and says its word again if the attempt is still its own.
+A job belongs to this node once its claim is acknowledged; nothing is started before that. An attempt's events
+are appended one after another, each guarded by the sequence of the one before. If a guard is refused, the
+node reads the scope, and appends the event again if it still has the attempt.
 """
 
 from __future__ import annotations
@@ -49,21 +49,21 @@ class Course:
 
     @property
     def leaving(self) -> bool:
-        """Whether the node takes nothing new."""
+        """Is the node leaving? Then it takes no new attempts."""
         return False
 
     @property
     def idle(self) -> bool:
-        """Whether the node has no attempt any more."""
+        """Does the node have no attempts?"""
         return not self.attempts and not self._stopping
 
     def _of(self, batch: BatchId) -> list[Attempt]:
         return [attempt for attempt in self.attempts.values() if attempt.job.batch_id == batch]
 
-    # --- what came of instructions -----------------------------------------------------------------
+    # --- results of instructions -------------------------------------------------------------------
 
     def handle(self, stimulus: st.Stimulus) -> list[Instruction]:
-        """Take up what came of an instruction. What nobody waits for any more is ignored."""
+        """Take the result of an instruction. Results for attempts that are gone are ignored."""
         match stimulus:
             case st.Reported(of, seq):
                 return (
@@ -82,7 +82,7 @@ class Course:
             case st.LoadFailed(batch, reason):
                 return self._load_failed(batch, reason)
             case st.Built(batch, ending, outputs):
-                # If it failed, the scheduler takes the batch's jobs back.
+                # If the build failed, the scheduler releases the batch's jobs.
                 return [*self._builds.built(batch, ending, outputs), *self._launch_all(batch)]
             case st.Launched(attempt):
                 return self._launched(attempt)
@@ -99,9 +99,9 @@ class Course:
     # --- claiming ----------------------------------------------------------------------------------
 
     def _claim_what_fits(self) -> list[Instruction]:
-        """Claim waiting attempts in order, where there is room. Two schedulers may promise the same room.
+        """Claim waiting attempts in order, if there is room. (Two schedulers may assign the same room.)
 
-        What does not fit holds up nothing behind it: the scheduler takes back what is not claimed in time.
+        An attempt that does not fit does not block those behind it: the scheduler releases it after a while.
         """
         instructions: list[Instruction] = []
         for attempt in self.attempts.values():
@@ -128,7 +128,7 @@ class Course:
     # --- running -----------------------------------------------------------------------------------
 
     def _load_failed(self, batch: BatchId, reason: str) -> list[Instruction]:
-        """The batch's attempts here fail with the reason, as soon as they are claimed."""
+        """Let the batch's attempts at this node fail with `reason` as soon as they are claimed."""
         if not self._builds.load_failed(batch):
             return []
         for attempt in self._of(batch):
@@ -180,9 +180,9 @@ class Course:
         return self._say_last(attempt, finished)
 
     def _broke(self, attempt: Attempt, broke: st.Broke) -> list[Instruction]:
-        """This runner failed at a step: that ends this attempt, and no other.
+        """End an attempt after a fault of this runner in one of its steps. Other attempts go on.
 
-        A job that was not started yet goes back to the queue, once. Any other has failed.
+        A job that was not started is given back, once. Otherwise it has failed.
         """
         is_launching = attempt.phase is Phase.LAUNCHING and broke.started_at is None
         if is_launching and self._builds.gives_back(attempt.job.batch_id, attempt.job.job):
@@ -193,7 +193,7 @@ class Course:
         return self._exited(attempt, ending) or self._collected(attempt, ending, None)
 
     def give_up(self, attempt: Attempt) -> list[Instruction]:
-        """Stop an attempt at which this machine failed. The scheduler misses it in the beats."""
+        """Stop an attempt after a fault of this machine. The scheduler notices that the beats lack it."""
         return self._stop(attempt)
 
     # --- stopping ----------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ class Course:
     def _stop_all(self, attempts: Iterable[Attempt]) -> list[Instruction]:
         return [instruction for attempt in attempts for instruction in self._stop(attempt)]
 
-    # --- saying ------------------------------------------------------------------------------------
+    # --- appending ---------------------------------------------------------------------------------
 
     def _say(self, attempt: Attempt, event: ev.Event) -> list[Instruction]:
         attempt.words.add(event)
@@ -219,7 +219,7 @@ class Course:
     def _say_last(self, attempt: Attempt, event: ev.Event) -> list[Instruction]:
         attempt.phase = Phase.REPORTING
         said = self._say(attempt, event)
-        # The assignment of a detached attempt may be there by now.
+        # Meanwhile the scheduler may have appended the lost assignment of a detached attempt again.
         return read_scope(attempt) if attempt.is_detached else said
 
     def _reported(self, attempt: Attempt, seq: int) -> list[Instruction]:
@@ -229,7 +229,7 @@ class Course:
         return read_scope(attempt) if attempt.words.read_again else self._after_words(attempt)
 
     def _after_words(self, attempt: Attempt) -> list[Instruction]:
-        """Say the next word of an attempt; or, when all is said, go on with it."""
+        """Append the next event of an attempt. If all are in the log, go on to the next phase."""
         if attempt.words.unsaid:
             return say_next(attempt)
         if attempt.phase is Phase.CLAIMING:
@@ -243,10 +243,10 @@ class Course:
         del self.attempts[attempt.job]
         return [do.Tidy(attempt), *self._claim_what_fits()]
 
-    # --- reading on --------------------------------------------------------------------------------
+    # --- reading the scope -------------------------------------------------------------------------
 
     def _refused(self, attempt: Attempt, last_seq: int) -> list[Instruction]:
-        """Another message is in the job's scope. Only the scope can tell what that means."""
+        """Read the job's scope after a refused guard, to learn what the other message there means."""
         if attempt.phase is Phase.STOPPING:
             return []
         attempt.words.refused(last_seq)
@@ -265,18 +265,19 @@ class Course:
             case Standing.UNKNOWN:
                 return self._detached(attempt)
             case Standing.HELD:
-                assert decisive is not None, "what is held has an assignment"
+                assert decisive is not None, "an attempt that is held has an assignment"
                 attempt.attach(decisive)
                 behind = {recorded.event.id for recorded in read.scope if recorded.seq > decisive.seq}
-                # Where a log lost its end, its authors say again what is lost: the node may be the first.
+                # After a log has lost its end, the node may have appended before the scheduler did.
                 before = {recorded.event.id for recorded in read.scope} - behind
                 attempt.words.reread(behind, before, read.last_seq, self._author.new_id, attempt.assigned_id)
                 return [*self._after_words(attempt), *self._claim_what_fits()]
 
     def _detached(self, attempt: Attempt) -> list[Instruction]:
-        """The log lacks the assignment. What runs goes on, for the scheduler may say it again.
+        """Keep an attempt whose assignment the log has lost: the scheduler may append it again.
 
-        Of what has ended, only the result is kept, until its batch is over or the node leaves.
+        A running attempt goes on. Of an attempt that has ended, only the result is kept, until its batch is
+        over or the node leaves.
         """
         attempt.is_detached = True
         has_ended = attempt.phase is Phase.REPORTING
@@ -299,12 +300,12 @@ def _given_away(attempt: Attempt, decisive: Recorded | None) -> str:
         case ev.Released():
             how = f"was taken from this node ({event.reason})"
         case _:
-            how = "was given away"
-    return f"{attempt} {how}, which this node hears only now; its result is not used"
+            how = "was released"
+    return f"{attempt} {how} while this node was out of touch; its result is not used"
 
 
 def _short(reason: str | None) -> str | None:
-    """A reason that fits into an event. Errors may quote anything."""
+    """Shorten a reason so that it fits into an event. Errors may quote long texts."""
     if reason is None or len(reason) <= _MAX_REASON:
         return reason
     return reason[: _MAX_REASON - 1] + "…"

@@ -1,4 +1,4 @@
-"""What the machine tells its shell to do. Each says which stimulus answers it (see `stimuli`)."""
+"""The machine's instructions to its shell. Each docstring names the answering stimulus (see `stimuli`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from distribute_services.node_runner.machine.builds import BatchBuild
 
 Speaker: TypeAlias = "Attempt | BatchBuild"
-"""What the node appends events about."""
+"""An attempt or a build: what the node appends events about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +34,26 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Write this to the log of the process: a person may want to know. Not answered."""
+    """Write this to the log of the process, for people. Not answered."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Append this event about the node, behind whatever is its last one. Not answered."""
+    """Append this event about the node, behind the last one in its scope. Not answered."""
 
     event: ev.Event
 
 
 @dataclass(frozen=True, slots=True)
 class GiveWay:
-    """Another node-runner joined under this node's name: end with an error that says so. Not answered."""
+    """End with an error: another node-runner joined with this node's name. Not answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Read what the batch is that was handed in by this submission. Answered by `Loaded` or `LoadFailed`."""
+    """Read the batch's specification. Answered by `Loaded` or `LoadFailed`."""
 
     batch: BatchId
     submission: SubmissionRef
@@ -68,8 +68,10 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Make the attempt's place and run it. Answered by `Exited` or `Broke`, and by `Launched` before that if
-    the process runs for longer than a moment."""
+    """Make the attempt's place and run it. Answered by `Exited` or `Broke`.
+
+    If the process runs for longer than a moment, `Launched` comes before that.
+    """
 
     attempt: Attempt
 
@@ -84,7 +86,7 @@ class Collect:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End whatever is done for the attempt and remove its place. Answered by `Stopped`."""
+    """End the task and process of the attempt, and remove its place. Answered by `Stopped`."""
 
     attempt: Attempt
 
@@ -98,7 +100,7 @@ class Tidy:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """End whatever is done for the batch and remove what was built. Not answered."""
+    """End the task and process of the batch's build, and remove its place. Not answered."""
 
     batch: BatchId
 

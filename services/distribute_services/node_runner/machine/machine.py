@@ -1,10 +1,10 @@
-"""What the node-runner does, with no I/O: events and stimuli in, instructions out.
+"""The node-runner's behaviour, without I/O: events and stimuli in, instructions out.
 
-The shell (`service`) carries the instructions out and reports what came of them as stimuli. What happens to
-an attempt on the way is in `course`; here is what the log and the node's owner want.
+The shell (`service`) carries the instructions out and reports the results as stimuli. `course` leads an
+attempt through its phases; this module handles events of the log, joining and leaving.
 
-Only the scheduler's words end an attempt. `lost` ends none: the node joins again with what it has, and goes
-on. Nor does a log that was replaced.
+Only the scheduler's events about an attempt end it. Neither `lost` nor a replaced log does: the node joins
+again with its attempts, and they go on.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class RunnerMachine(Course):
 
     @property
     def has(self) -> tuple[AttemptId, ...]:
-        """Every attempt that this node has, in order of name."""
+        """All attempts that this node has, in order of name."""
         return tuple(sorted(attempt.id for attempt in self.attempts.values()))
 
     @property
@@ -85,21 +85,21 @@ class RunnerMachine(Course):
     # --- joining and leaving -----------------------------------------------------------------------
 
     def join(self, cause: str | None = None) -> list[Instruction]:
-        """Say what this node is and which attempts it has, at the start or after it was declared lost.
+        """Announce the node and its attempts, at the start or after it was declared lost.
 
-        The shell must follow the events from before this on. The node has joined when it reads its own
+        The shell must have begun to follow the log before this. The node has joined when it reads its own
         `joined` in the log: only then is it certain which assignments come after it.
         """
         return self._membership.join(self.has, cause)
 
     def leave(self) -> list[Instruction]:
-        """Take no more work and stop what has not ended. What has ended is still collected and reported."""
+        """Take no more work, and stop running attempts. Attempts that have ended are still reported."""
         told = self._membership.leave(attempt.id for attempt in self.ended)
         unfinished = [attempt for attempt in self.attempts.values() if not _will_be_reported(attempt)]
         return [*told, *self._stop_all(unfinished), *self._builds.forget_all()]
 
     def retire(self) -> list[Instruction]:
-        """Take no more work, but let everything that was begun come to its end."""
+        """Take no more work, but let every attempt that has begun come to its end."""
         stops = self._stop_all(
             attempt
             for attempt in list(self.attempts.values())
@@ -108,23 +108,23 @@ class RunnerMachine(Course):
         return [*self._membership.leave(self.has), *stops]
 
     def abandon(self) -> list[Instruction]:
-        """Leave at once: give back what has ended and is not reported yet, too."""
+        """Leave at once. Attempts that have ended but are not reported run again on other nodes."""
         self._membership.leave(())  # announces nothing: this node keeps no job
         return [*self.leave(), *self._stop_all(list(self.attempts.values()))]
 
     def left(self) -> list[Instruction]:
-        """Announce that the node has left. To be called when nothing runs any more."""
+        """Announce that the node has left. Call this when no attempt is left."""
         return self._membership.left()
 
     def announced(self, event: ev.Event, seq: int) -> None:
-        """What this node said of itself is in the log, at this sequence."""
+        """Call this when an event that `Announce` asked for is in the log, at sequence `seq`."""
         if isinstance(event, ev.Joined):
             self._membership.stored(seq, event)
 
-    # --- what the log says -------------------------------------------------------------------------
+    # --- events of the log -------------------------------------------------------------------------
 
     def deliver(self, recorded: Recorded) -> list[Instruction]:
-        """An event that matches `wanted`. An event that comes again is ignored."""
+        """Take an event that matches `wanted`. Ignores one that comes again."""
         if recorded.seq <= self._delivered_seq:
             return []
         self._delivered_seq = recorded.seq
@@ -144,17 +144,17 @@ class RunnerMachine(Course):
             case ev.Released() if event.author == SCHEDULER and event.node == self.node:
                 return self._released(event)
             case ev.Lost() if event.author == SCHEDULER and event.node == self.node:
-                # Before the node has joined, or while it leaves, there is nothing to take back.
+                # Before the node has joined, and while it leaves, it need not join again.
                 can_join = self._membership.has_joined and not self.leaving
                 return self.join(event.id) if can_join else []
             case _:
                 return []
 
     def log_replaced(self, last_seq: int) -> list[Instruction]:
-        """The log is an older copy, or lost its end; it ends at `last_seq` now, and is followed from there.
+        """Call this when the log was replaced by an older copy, or lost its end, and ends at `last_seq`.
 
-        What runs goes on. The node reads what the log has of its attempts, says again what it lacks,
-        and joins again.
+        The shell follows the log from there. Running attempts go on. The node reads the scopes of its
+        attempts, appends the events that the log lacks, and joins again.
         """
         self._delivered_seq = last_seq
         reads: list[Instruction] = []
@@ -181,7 +181,7 @@ class RunnerMachine(Course):
         if not self._membership.takes(recorded.seq):
             return stops
         if len(self.attempts) >= MAX_KEPT:
-            return [*stops, do.Note(f"{event.scope}: not taken, for this node has {MAX_KEPT} jobs already")]
+            return [*stops, do.Note(f"{event.scope}: not taken: this node has {MAX_KEPT} jobs already")]
         self.attempts[event.scope] = Attempt.of(recorded, event)
         builds = self._builds.wanted(batch, event.id, recorded.seq, submission)
         return [*stops, *builds, *self._claim_what_fits()]
@@ -191,11 +191,11 @@ class RunnerMachine(Course):
         return self._stop(attempt) if attempt is not None and attempt.number == event.attempt else []
 
     def _batch_over(self, batch: BatchId) -> list[Instruction]:
-        """The log says that a batch is over.
+        """Drop a batch that is over, by the log.
 
-        No batch ends while an attempt runs here that the log knows: that is released first, so the fold
-        refuses
-        a `completed` that comes before. An attempt that the log lost with its end is released by nobody.
+        An attempt in the log is always released before its batch ends. So while one runs here, the fold has
+        refused the `completed`, and the attempt goes on. An attempt that the log has lost will never be
+        released, so we stop it here.
         """
         lost = [attempt for attempt in self._of(batch) if attempt.is_detached]
         runs = [attempt for attempt in self._of(batch) if not attempt.is_detached]
@@ -205,5 +205,5 @@ class RunnerMachine(Course):
 
 
 def _will_be_reported(attempt: Attempt) -> bool:
-    """Whether the attempt has ended, in a log that knows it."""
+    """Has the attempt ended, and does the log have its assignment?"""
     return attempt.phase in ENDED and not attempt.is_detached

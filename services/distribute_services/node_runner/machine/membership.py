@@ -1,4 +1,4 @@
-"""The node's place in the cluster: its joining, leaving and coming back."""
+"""The node's membership in the cluster: joining, leaving and joining again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distribute_services.node_runner.machine.words import Author
 
 
 class Membership:
-    """Whether this node has joined, and what it says of itself."""
+    """Knows whether this node has joined, and makes the events about the node."""
 
     def __init__(
         self, author: Author, *, incarnation: str, boot_id: str, capacity: Capacity, version: str
@@ -29,15 +29,15 @@ class Membership:
 
     @property
     def has_joined(self) -> bool:
-        """Whether the node's last `joined` is in the log, as far as the node has read it."""
+        """Has the node read its last `joined` in the log?"""
         return self._joined_seq is not None
 
     def takes(self, assigned_seq: int) -> bool:
-        """Whether an assignment counts: the scheduler takes back what came before the last `joined`."""
+        """Does an assignment count? The scheduler releases those before the node's last `joined`."""
         return not self.is_leaving and self._joined_seq is not None and assigned_seq > self._joined_seq
 
     def join(self, keeps: Iterable[AttemptId], cause: str | None) -> list[Instruction]:
-        """Say what this node is, and which attempts it still has."""
+        """Announce the node, and the attempts that it still has."""
         self._joined_seq = None
         joined = ev.Joined(
             **self._author.stamp(cause),
@@ -55,13 +55,16 @@ class Membership:
         return [Announce(joined)]
 
     def stored(self, seq: int, event: ev.Joined) -> None:
-        """The broker has this node's `joined`. A log that lost its end just before the node began to follow
-        it may have put that where the node has read already, so the node need not read it."""
+        """Call this when the broker has this node's `joined`, at sequence `seq`.
+
+        If the log lost its end just before the node began to follow it, `seq` may lie before the place from
+        which the node reads. So the node need not read the event.
+        """
         if event.id == self._join_id:
             self._joined_seq = seq
 
     def heard(self, seq: int, event: ev.Joined) -> list[Instruction]:
-        """A `joined` of this node's name is in the log."""
+        """Call this when a `joined` with this node's name comes from the log."""
         if event.id == self._join_id:
             self._joined_seq = seq
         elif self.has_joined and event.incarnation != self.incarnation:
@@ -69,7 +72,7 @@ class Membership:
         return []
 
     def leave(self, keeps: Iterable[AttemptId]) -> list[Instruction]:
-        """Take no more work. If the node keeps attempts, say so: the rest can run elsewhere meanwhile."""
+        """Take no more work. If the node keeps attempts, announce them, so that others can run elsewhere."""
         was_leaving, self.is_leaving = self.is_leaving, True
         kept = _kept(keeps)
         if was_leaving or not kept:
@@ -77,7 +80,7 @@ class Membership:
         return [Announce(ev.Leaving(**self._author.stamp(None), node=self._author.node, keeps=kept))]
 
     def left(self) -> list[Instruction]:
-        """Say goodbye."""
+        """Announce that the node has left."""
         return [Announce(ev.Left(**self._author.stamp(None), node=self._author.node))]
 
 

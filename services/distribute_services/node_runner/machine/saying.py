@@ -1,4 +1,4 @@
-"""The instructions by which the node says its words, and reads what else was said."""
+"""The instructions to append the node's next event in a scope, and to read the scope."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from distribute_services.node_runner.machine.instructions import Instruction, Re
 
 
 def say_next(of: Speaker) -> list[Instruction]:
-    """Append the next event, if one can be appended now."""
+    """Append the next event, unless the scope is busy or there is none."""
     append = of.words.next()
     return [Report(of, append)] if append is not None else []
 
 
 def read_scope(of: Speaker) -> list[Instruction]:
-    """Read the scope: now, or as soon as what goes on there is over."""
+    """Read the scope, now or as soon as it is not busy."""
     return [Read(of)] if of.words.begin_reading() else []

@@ -1,4 +1,4 @@
-"""What the shell tells the machine of the instructions that it carried out."""
+"""Stimuli: the shell's reports to the machine about the instructions that it carried out."""
 
 from __future__ import annotations
 
@@ -21,10 +21,9 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The guard of the event did not hold. That alone does not say that the job was given away.
+    """The guard of the event did not hold. That alone does not mean that the job was released.
 
-    `last_seq` is the sequence of the last message in the scope, which may be one that nobody can read;
-    0 if it is not known.
+    `last_seq` is the sequence of the last message in the scope, which may be unreadable; 0 if it is unknown.
     """
 
     of: Speaker
@@ -42,7 +41,7 @@ class ScopeRead:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """It is known what the batch is."""
+    """The batch was read."""
 
     batch: BatchId
     needs_build: bool
@@ -50,7 +49,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class LoadFailed:
-    """Nobody can tell what the batch is."""
+    """The batch can't be read."""
 
     batch: BatchId
     reason: str
@@ -67,7 +66,7 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """The attempt's process runs, and is not one of those that end in a moment."""
+    """The attempt's process has run for longer than a moment."""
 
     attempt: Attempt
 
@@ -82,7 +81,7 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What the attempt left is in the results bucket."""
+    """The attempt's outputs are in the results bucket."""
 
     attempt: Attempt
     ending: Ending
@@ -91,9 +90,9 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class Broke:
-    """The node-runner failed at a step of the attempt, by a fault of its own. Nothing of the attempt runs.
+    """A step of the attempt failed by a fault of the node-runner. Its process has ended.
 
-    `started_at` is when its process had been started, in seconds since 1970; None: it had not.
+    `started_at` is when its process was started, in seconds since 1970; None: it was not.
     """
 
     attempt: Attempt
@@ -103,7 +102,7 @@ class Broke:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Nothing of the attempt is left, so what it held is free."""
+    """The attempt's process and place are gone, so its share of the node is free."""
 
     attempt: Attempt
 

@@ -1,4 +1,4 @@
-"""The events that this node appends about one attempt or one build."""
+"""The queue of events that this node appends about one attempt or one build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NewId = Callable[[], str]
 
 
 class Stamp(TypedDict):
-    """What every event says of its author, its time and its cause."""
+    """The fields of every event for its author, its time and its cause."""
 
     id: str
     time: datetime
@@ -42,7 +42,7 @@ class Author:
 
 
 class Talk(Enum):
-    """What goes on in a scope."""
+    """What the node is doing in a scope."""
 
     QUIET = auto()
     SENDING = auto()
@@ -51,10 +51,10 @@ class Talk(Enum):
 
 @dataclass(slots=True, eq=False)
 class Words:
-    """The node's events in one scope, one after another, each behind the one before.
+    """The node's events in one scope. They are appended one after another.
 
-    `cause` is the id of the event from which the next one follows. `last_seq` is the sequence of the
-    scope's last event; None: not known, so nothing is said before the scope was read.
+    `cause` is the id of the event that causes the next one. `last_seq` is the sequence of the scope's last
+    event; None: unknown, so nothing is appended before the scope was read.
     """
 
     cause: str
@@ -62,18 +62,18 @@ class Words:
     said: list[Event] = field(default_factory=list)
     unsaid: deque[Event] = field(default_factory=deque)
     read_again: bool = False
-    """The scope is to be read as soon as what goes on there is over."""
+    """The scope must be read as soon as the current append or read is over."""
     _refused_by: int = 0
     _talk: Talk = Talk.QUIET
     _root: str = ""
-    """The id of the event from which the first word follows."""
+    """The id of the event that causes the first event."""
 
     def __post_init__(self) -> None:
         self._root = self.cause
 
     @property
     def is_empty(self) -> bool:
-        """Whether there was never anything to say."""
+        """Was there never an event?"""
         return not self.said and not self.unsaid
 
     def are_stored_before(self, seq: int) -> bool:
@@ -81,31 +81,31 @@ class Words:
         return not self.unsaid and self.last_seq is not None and self.last_seq < seq
 
     def add(self, event: Event) -> None:
-        """This event is to be appended behind the others."""
+        """Queue an event behind the others."""
         self.unsaid.append(event)
         self.cause = event.id
 
     def next(self) -> Append | None:
-        """The event to append now, if there is one. Its answer is `stored` or `refused`."""
+        """The event to append now, if there is one. Then call `stored` or `refused`."""
         if self._talk is not Talk.QUIET or self.last_seq is None or not self.unsaid:
             return None
         self._talk = Talk.SENDING
         return Append(self.unsaid[0], Guard(self.last_seq))
 
     def stored(self, seq: int) -> None:
-        """The event is in the log."""
+        """Call this when the event is in the log."""
         self.said.append(self.unsaid.popleft())
         self.last_seq = seq
         self._talk = Talk.QUIET
 
     def refused(self, last_seq: int) -> None:
-        """Another message is in the scope, which ends at `last_seq`; 0: at an unknown place."""
+        """Call this when the guard failed. The scope's last message is at `last_seq`; 0: unknown."""
         self.last_seq = None
         self._refused_by = last_seq
         self._talk = Talk.QUIET
 
     def begin_reading(self) -> bool:
-        """Whether to read the scope now. If something goes on there, it is read after that."""
+        """Should the scope be read now? If the node is busy there, it is read after that."""
         self.read_again = self._talk is not Talk.QUIET
         if self.read_again:
             return False
@@ -114,19 +114,20 @@ class Words:
         return True
 
     def end_reading(self) -> None:
-        """The scope was read. Nothing is said, unless `reread` follows."""
+        """Call this when the scope was read. Nothing is appended unless `reread` follows."""
         self._talk = Talk.QUIET
 
     def reread(
         self, behind: Collection[str], before: Collection[str], last_seq: int, new_id: NewId, root: str | None
     ) -> None:
-        """The scope ends at `last_seq`. Say again what it lacks.
+        """Queue again the events that the scope lacks. It ends at `last_seq`.
 
-        The scope holds the events `behind`, and also the events `before`, which count for nothing where they
-        are. `root` is the id of the event from which the first word follows now; None: as before.
+        The scope holds the events `behind`, and also the events `before`, which do not count where they are.
+        `root` is the id of the event that causes the first event; None: as before.
 
-        The fold wants each word to follow from the one before it. So from the first word that the scope
-        lacks, all are said again. One whose id the log has, or whose cause is another, gets a new id.
+        The fold demands that each event names the one before it as its cause. So from the first event that
+        the scope lacks, all are appended again. An event gets a new id if the log has its id already, or if
+        its cause has changed.
         """
         renamed: dict[str | None, str] = {self._root: root} if root is not None else {}
         said, unsaid = list[Event](), deque[Event]()
@@ -144,10 +145,10 @@ class Words:
         self.said, self.unsaid = said, unsaid
         self.cause = renamed.get(self.cause, self.cause)
         self._root = root or self._root
-        # What beat the last word may be no event that could be read.
+        # The message that beat our last event may be unreadable, so it is not among those that were read.
         self.last_seq = max(last_seq, self._refused_by)
         self._refused_by = 0
 
     def drop(self) -> None:
-        """Say nothing more."""
+        """Append nothing more."""
         self.last_seq = None

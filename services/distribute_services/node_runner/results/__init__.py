@@ -1,1 +1,1 @@
-"""What jobs leave, and how it comes to the results bucket."""
+"""Find what jobs leave, and upload it to the results bucket."""

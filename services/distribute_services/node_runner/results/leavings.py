@@ -1,6 +1,6 @@
-"""What lies in the folder for a job's results: files to send, links, empty folders, and the rest.
+"""List what a job left in the folder for its results: files to send, links, empty folders, and others.
 
-This follows no link and opens no file.
+Follows no link and opens no file.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NAME_TAKEN = LeftOut(f"{STDOUT_NAME}: the captured output has this name; use an
 
 
 def shown(name: bytes) -> tuple[str, str | None]:
-    """A path as text; and as base64 of its bytes, if it is not valid UTF-8."""
+    """A path as text and, if it is not valid UTF-8, as base64 of its bytes."""
     try:
         return name.decode(), None
     except UnicodeDecodeError:
@@ -57,7 +57,7 @@ def shown(name: bytes) -> tuple[str, str | None]:
 
 
 def unlock(path: bytes) -> None:
-    """Make a file or folder accessible again that its job locked. Does not follow links."""
+    """Make a file or folder readable again whose job removed its permissions. Does not follow links."""
     fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
     try:
         # An O_PATH descriptor can't set a mode, nor can a libc before 2.32 without following links.
@@ -121,7 +121,7 @@ def _found_stdout(save: bytes, name_is_taken: bool) -> Found:
 
 
 def _found(save: bytes, name: bytes) -> Found:
-    """What `save` has under this name, which is not a folder."""
+    """The entry of `save` with this name, which is not a folder."""
     path, raw = shown(name)
     where = os.path.join(save, name)  # noqa: PTH118 (bytes)
     try:
@@ -141,7 +141,7 @@ def _found(save: bytes, name: bytes) -> Found:
 
 
 def _ends_inside(save: bytes, link: bytes) -> bool:
-    """Whether a link ends in `save`, after every link on its way was followed."""
+    """Does a link end in `save`, after following every link on its way?"""
     inside = os.path.realpath(save)
     end = os.path.realpath(link)
     return end == inside or end.startswith(inside + b"/")

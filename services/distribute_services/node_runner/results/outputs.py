@@ -1,4 +1,4 @@
-"""Uploads what a job left to the results bucket, and lists it in a manifest.
+"""Upload what a job left to the results bucket, and list it in a manifest.
 
 Small files share objects (packs); a large file has its own. Files are read as streams, whatever their
 size. The captured output is always in the manifest, as `stdout.txt`. A file of that name in the job's own
@@ -38,18 +38,18 @@ from distribute_services.node_runner.results.leavings import (
 )
 
 SMALL_BYTES = 1 << 20
-"""A file of this size or more has an object of its own."""
+"""A file of at least this size has an object of its own."""
 
 PACK_BYTES = 8 << 20
 PACK_FILES = 8192
-"""Max. content of a pack."""
+"""Max. bytes of a pack."""
 
 _PIECE_BYTES = 1 << 20
 _AT_ONCE_BYTES = 64 << 10
-"""To read this much takes less time than to ask a thread for it."""
+"""Reading up to this size takes less time than a switch to a thread."""
 
 _AHEAD = 1000
-"""Files that are looked for at once."""
+"""Max. files that are listed ahead of sending."""
 
 _EMPTY_SHA256 = hashlib.sha256().hexdigest()
 
@@ -63,8 +63,8 @@ async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: s
     """Upload the files in `save`, and the captured output, as objects `<name_prefix>/<n>` of `node`.
 
     The manifest's `left_out` names what can't be archived (sockets, links that lead out, files that change
-    meanwhile), with the reason. Call this when the job's processes are gone. With nothing to upload it
-    returns `NOTHING`, the object itself, in 10 µs.
+    meanwhile), with the reason. Call this when the job's processes are gone. If there is nothing to upload,
+    it returns the object `NOTHING` within 10 µs.
 
     Raises:
         DistributeError: the store gave up.
@@ -94,7 +94,7 @@ async def _send(
 ) -> Outputs:
     sender = _Sender(store, name_prefix, node)
     await sender.take(Source(stdout_name.encode(), os.fsencode(stdout), _size(stdout)))
-    # A thread looks for files, and only as far ahead as they are sent.
+    # A thread lists files, a limited number ahead of those that are sent.
     while found and (some := await asyncio.to_thread(lambda: list(islice(found, _AHEAD)))):
         for one in some:
             await sender.take(one)
@@ -102,7 +102,7 @@ async def _send(
 
 
 def _look_through(save: Path, slot: Path) -> Iterator[Found]:
-    """What lies in `save`. If the job made that a link, it must lead into the job's own slot."""
+    """List what lies in `save`. If the job made that a link, it must lead into the job's own slot."""
     folder = os.path.realpath(save)
     if folder.startswith(f"{os.path.realpath(slot.parent)}/{slot.name}/"):
         return look_through(os.fsencode(folder))
@@ -113,11 +113,11 @@ def _is_empty(save: Path) -> bool:
     try:
         return not any(save.iterdir())
     except OSError:
-        return False  # the job removed or locked it: `look_through` reports that, or opens it
+        return False  # the job removed it or its permissions: `look_through` reports or mends that
 
 
 def _size(stdout: Path) -> int:
-    """The size of the output. A job that could not be started may have no output file."""
+    """The size of the output file; 0 if there is none, as of a job that could not be started."""
     return stdout.stat().st_size if stdout.exists() else 0
 
 
@@ -126,7 +126,7 @@ class _LeftOutError(Exception):
 
 
 class _Sender:
-    """Sends files as objects and writes the manifest on the way. Holds a pack in memory, and no more."""
+    """Sends files as objects, and writes the manifest meanwhile. Holds at most one pack in memory."""
 
     def __init__(self, store: ArtifactStore, name_prefix: str, node: str) -> None:
         self._store = store
@@ -140,7 +140,7 @@ class _Sender:
         self._size_bytes = 0
 
     async def take(self, found: Found) -> None:
-        """Send it, now or with the next pack, or note it."""
+        """Take a find: send a file, now or with the next pack; enter anything else in the manifest."""
         match found:
             case LeftOut(line):
                 self._manifest.left_out.add(line)
@@ -157,7 +157,7 @@ class _Sender:
                 self._pack_bytes += size
 
     async def outputs(self) -> Outputs:
-        """The manifest: inline, or as one more object if it is long. Call this last."""
+        """Return the manifest, inline or, if it is long, as one more object. Call this last."""
         if self._pack:
             await self._send_pack()
         manifest, stored = self._manifest, None
@@ -212,7 +212,7 @@ class _Sender:
 
 
 class _Pack:
-    """Several small files as one stream of bytes. `read` has each file with its offset and its digest."""
+    """Several small files as one stream of bytes. `read` has each file with its offset and digest."""
 
     def __init__(self, files: list[Source]) -> None:
         self._todo = iter(files)
@@ -226,7 +226,7 @@ class _Pack:
             yield piece
 
     def _next(self) -> bytes:
-        """The bytes of the next files, about `_PIECE_BYTES` together; empty behind the last."""
+        """The bytes of the next files, together about `_PIECE_BYTES`; empty after the last."""
         parts: list[bytes] = []
         size = 0
         for file in self._todo:

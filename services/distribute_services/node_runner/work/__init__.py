@@ -1,1 +1,1 @@
-"""Carries the machine's instructions out, on whatever host it is given."""
+"""Carry out the machine's instructions on a host."""

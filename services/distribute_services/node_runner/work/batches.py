@@ -1,4 +1,4 @@
-"""Reads the batches that a node has jobs of from the log."""
+"""The submissions of the batches at this node. Each is read once, and kept until its batch is over."""
 
 from __future__ import annotations
 

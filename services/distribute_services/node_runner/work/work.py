@@ -1,7 +1,7 @@
-"""Carries out the machine's instructions about batches and attempts, on a `Host`.
+"""Carry out the machine's instructions about batches and attempts on a `Host`.
 
-`Work` owns every task and place there is: the service hands it an instruction and gets stimuli back.
-A fault in one step ends that attempt, with a reason, and nothing else.
+`Work` owns all tasks and places: the service passes it instructions and gets stimuli back. A fault in a step
+ends only that attempt, with a reason.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from distribute_services.node_runner.work.submission import Submission
 log = logging.getLogger(__name__)
 
 MOMENT_S = 0.1
-"""Of a process that ends within this time no `started` is written: that would be a third more events."""
+"""A process that ends within this time gets no `started` event, which saves a quarter of the events."""
 
 Step = Coroutine[Any, Any, None]
 
 
 @dataclass(slots=True, eq=False)
 class _Held(Generic[P, R]):
-    """What there is of an attempt or a build: the task that is at work on it, its place, its process."""
+    """What `Work` holds for an attempt or a build: its task, its place, its process."""
 
     task: asyncio.Task[None] | None = None
     unit: Unit | None = None
@@ -69,7 +69,7 @@ class Work(Generic[P, R]):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def carry_out(self, instruction: do.WorkInstruction) -> None:
-        """Begin to carry an instruction out."""
+        """Begin to carry out an instruction."""
         match instruction:
             case do.Load(batch, submission):
                 if (before := self._builds.pop(batch, None)) is not None:  # a build that failed
@@ -94,7 +94,7 @@ class Work(Generic[P, R]):
                 self._start(self._stop(attempt))
 
     async def close(self) -> None:
-        """Wait until everything is carried out. Nothing lasts long after `Stop` and `Forget`."""
+        """Wait until all instructions are carried out. That is soon after `Stop` and `Forget`."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -125,7 +125,7 @@ class Work(Generic[P, R]):
         except KeyError:
             self._tell_of(batch, held, st.LoadFailed(batch, "the batch is not in the log any more"))
         except Exception as error:
-            log.exception("%s: reading what it is failed", batch)
+            log.exception("%s: reading the batch failed", batch)
             self._tell_of(batch, held, st.LoadFailed(batch, _fault("reading the batch", error)))
         else:
             self._tell_of(batch, held, st.Loaded(batch, held.submission.spec.needs_build))
@@ -218,18 +218,18 @@ class Work(Generic[P, R]):
         return _ending(await ended, f"ran for longer than its timeout of {timeout_s:g} s")
 
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
-        """Upload what the attempt left. If that fails, so does the attempt, and its ending says why."""
+        """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
         outputs = None
         try:
             if held.unit is not None and held.place is not None:
                 outputs = await self._host.collect(held.unit, held.place)
         except (DistributeError, OSError) as error:
             log.warning("%s: %s", attempt.job, error)
-            reason = f"what it left could not be archived: {error}"
+            reason = f"its results could not be archived: {error}"
             ending = replace(ending, succeeded=False, reason=reason)
         except Exception as error:
-            log.exception("%s: archiving what it left failed by a fault of this node-runner", attempt)
-            self._tell(st.Broke(attempt, _fault("archiving what the job left", error)))
+            log.exception("%s: archiving its results failed by a fault of this node-runner", attempt)
+            self._tell(st.Broke(attempt, _fault("archiving the job's results", error)))
             return
         self._tell(st.Collected(attempt, ending, outputs))
 
@@ -248,7 +248,7 @@ class Work(Generic[P, R]):
     # --- both --------------------------------------------------------------------------------------
 
     async def _end(self, held: _Held[P, R], whose: object) -> None:
-        """End what is at work: its process, so that its task goes on to its end; or else its task."""
+        """End the process, so that its task comes to its end. Without a process, end the task."""
         held.is_wanted = False
         if held.running is not None:
             await self._kill(held, whose)
@@ -258,7 +258,7 @@ class Work(Generic[P, R]):
             await asyncio.wait({held.task})
 
     async def _kill(self, held: _Held[P, R], whose: object) -> None:
-        """End the processes that are left, after a step failed too."""
+        """End the processes that are left, also after a step has failed."""
         if held.running is None:
             return
         try:
@@ -280,7 +280,7 @@ def _fault(step: str, error: Exception) -> str:
 
 
 def _ending(ended: Exit, reason: str | None = None) -> Ending:
-    """How an attempt ended, by how its process did. `reason`: why this runner ended it."""
+    """How an attempt ended, by the end of its process. `reason`: why this runner ended it."""
     if reason is None and ended.signal is not None:
         reason = f"ended by {_signal_name(ended.signal)}"
     return Ending(
