@@ -1,4 +1,4 @@
-"""A lab of real processes, used as people use it: through the command line, and by what the log says."""
+"""A lab of real processes. Tests use it through the command line, and check it by the log."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from distribute.ports import Only
 from distribute_services.node_runner.host import procfs
 
 PATIENCE_S = 60.0
-"""Nothing here takes nearly as long, but for a machine that is busy with something else."""
+"""Seconds to wait for anything. Only a very busy machine needs nearly as long."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a run of the command line came to."""
+    """The result of a run of the command line."""
 
     code: int
     out: str
@@ -54,7 +54,7 @@ class Said:
 
 
 async def distribute(server: str, home: Path, *arguments: str) -> Said:
-    """Run the command line, with a home folder of its own."""
+    """Run the command line with the home folder `home`."""
     began = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "distribute_cli", *arguments,
@@ -72,7 +72,7 @@ async def distribute(server: str, home: Path, *arguments: str) -> Said:
 
 
 class Lab:
-    """A cluster of processes, and its user's hands and eyes."""
+    """A cluster of processes, with methods to use it and to check it."""
 
     def __init__(self, processes: Processes, cluster: Cluster) -> None:
         self.processes = processes
@@ -80,33 +80,33 @@ class Lab:
         self.folder = processes.folder
         self._files = 0
 
-    # --- hands ---
+    # --- using it ---
 
     async def distribute(self, *arguments: str, code: int = 0) -> Said:
-        """Run the command line against this lab, which must end with `code`."""
+        """Run the command line against this lab. It must exit with `code`."""
         said = await distribute(self.processes.server, self.folder, *arguments)
         assert said.code == code, f"{arguments} ended with {said.code}: {said.err}{self._logs()}"
         return said
 
     async def add(self, batch: Mapping[str, Any], *options: str, code: int = 0) -> Said:
-        """Submit a batch, written as its file is."""
+        """Submit a batch, given as the content of its file."""
         return await self.distribute("add", str(self.write(batch)), *options, code=code)
 
     def write(self, batch: Mapping[str, Any]) -> Path:
-        """The batch's file."""
+        """Write the batch's file and return its path."""
         self._files += 1
         path = self.folder / f"batch-{self._files}.yaml"
         path.write_text(yaml.safe_dump(dict(batch), allow_unicode=True))
         return path
 
     async def pull(self, batch: str, *, code: int = 0) -> tuple[Path, Said]:
-        """Pull a batch into a new folder; the batch's own folder there."""
+        """Pull a batch into a new folder. Returns the batch's folder in it."""
         self._files += 1
         target = self.folder / f"pulled-{self._files}"
         said = await self.distribute("pull", "--save-dir", str(target), "--", batch, code=code)
         return target / batch, said
 
-    # --- eyes ---
+    # --- checking it ---
 
     async def event(
         self,
@@ -116,7 +116,7 @@ class Lab:
         after: int = 0,
         where: Callable[[Any], bool] = lambda _: True,
     ) -> Recorded:
-        """The first such event behind a sequence, once it is there."""
+        """Wait for the first such event behind a sequence, and return it."""
         only = Only(types=frozenset(types), batch=batch_id(batch) if batch else None, node=node)
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -129,11 +129,11 @@ class Lab:
         raise AssertionError(f"no {types} of {batch or node} within {PATIENCE_S:g} s{self._logs()}")
 
     async def over(self, batch: str, after: int = 0) -> int:
-        """Wait until a batch is over and archived; the sequence of the event that says so."""
+        """Wait until a batch is over and archived. Returns the sequence of its `batch_archived`."""
         return (await self.event("batch_archived", batch=batch, after=after)).seq
 
     async def events(self, *types: str, batch: str) -> list[Event]:
-        """The events of a batch up to now."""
+        """The events of a batch so far."""
         found: list[Event] = []
         only = Only(types=frozenset(types), batch=batch_id(batch))
         async for records in self.cluster.log.follow(
@@ -143,12 +143,12 @@ class Lab:
         return found
 
     async def jobs(self, batch: str) -> dict[str, Json]:
-        """How a batch's jobs stand, by name."""
+        """The jobs of a batch, by name, as `status` shows them."""
         said = await self.distribute("status", "--json", "--", batch)
         return {job["job"]: job for job in said.document["job_list"]}
 
     async def ask(self, verb: str, **question: Any) -> Json:
-        """The scheduler's answer to a query, once it is there to answer. Nothing tells when it is."""
+        """Ask the scheduler until it answers a query: nothing notifies us when it is up."""
         payload = json.dumps(question).encode()
         async with asyncio.timeout(PATIENCE_S):
             while True:
@@ -160,7 +160,7 @@ class Lab:
                     return answer
 
     async def results_removed(self, *batches: str) -> None:
-        """Wait until the archive holds nothing more of these batches. Nothing tells of it."""
+        """Poll until the archive holds no results of these batches: nothing notifies us of it."""
         async with asyncio.timeout(PATIENCE_S):
             for batch in batches:
                 while await self._results_of(batch):  # noqa: ASYNC110
@@ -174,13 +174,13 @@ class Lab:
         return found
 
     async def node_is_idle(self, node: str) -> None:
-        """Wait until nothing of an attempt is left on a node: it says nothing when a stop is done."""
+        """Poll until no process of an attempt is left on a node, which does not announce that."""
         async with asyncio.timeout(PATIENCE_S):
             while self.job_processes(node):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     async def logged(self, service: str, words: str) -> None:
-        """Wait until a service's log has these words: for what it tells nobody else."""
+        """Poll a service's log until it has these words, for what the service reports nowhere else."""
         try:
             async with asyncio.timeout(PATIENCE_S):
                 while words not in self.processes.log_of(service):  # noqa: ASYNC110
@@ -198,7 +198,7 @@ class Lab:
         ]
 
     def _logs(self) -> str:
-        """The last words of every service, for the message of a test that fails."""
+        """The last lines of every service's log, for the message of a failing test."""
         logs = sorted(self.folder.glob("*.log"))
         return "".join(f"\n--- {path.name}\n{path.read_text(errors='replace')[-1500:]}" for path in logs)
 
@@ -225,7 +225,7 @@ def command_batch(name: str, jobs: Mapping[str, Any], **meta: Any) -> Json:
 async def open_lab(
     folder: Path, nodes: Mapping[str, Sequence[str]], *, lost_s: float = 30.0, broker: Broker | None = None
 ) -> AsyncIterator[Lab]:
-    """A lab whose nodes have joined. Its end is a test, too: nothing of it may be left."""
+    """A lab whose nodes have joined. At its end, it checks that nothing of it is left."""
     folder.mkdir(parents=True, exist_ok=True)
     processes = Processes(folder, dict(nodes), lost_s, broker)
     async with processes:
@@ -241,7 +241,7 @@ async def open_lab(
 
 
 def assert_nothing_is_left(lab: Lab) -> None:
-    """No process, no port, and no file that can't be removed."""
+    """Check that no process, no used port and no unremovable file is left."""
     for lock in lab.folder.glob("*/lock"):
         assert lab.job_processes(lock.parent.name) == []
     place = os.fsencode(lab.folder)

@@ -36,7 +36,7 @@ class Person:
         )
 
     def runs(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run a verb to its end; it must exit with this code."""
+        """Run a verb to its end. It must exit with this code."""
         process = self.starts(*arguments)
         out, err = process.communicate(timeout=60)
         assert process.returncode == code, f"distribute {' '.join(arguments)}: {out}{err}"
@@ -47,7 +47,7 @@ class Person:
         return json.loads(self.runs(*arguments, "--json").stdout)
 
     def writes(self, batch: str, jobs: dict[str, str], **meta: Any) -> str:
-        """Write a batch of shell commands, by job; the path of its file."""
+        """Write a batch of shell commands, by job. Returns the path of its file."""
         written = {"namespace": "jane", "batch_name": batch, "resources": {"cpus": 1}} | meta
         work = {"jobs": [{"name": name, "command": command} for name, command in jobs.items()]}
         path = self.home / f"{batch}.yaml"
@@ -56,5 +56,5 @@ class Person:
 
 
 def runs(process: psutil.Process) -> bool:
-    """Does it still run? A zombie does not."""
+    """Does the process still run? A zombie does not."""
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

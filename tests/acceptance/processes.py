@@ -44,14 +44,14 @@ class Processes:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Of all that runs, the broker included."""
+        """The pids of all running processes, including the broker."""
         pids = {name: process.pid for name, process in self._running.items()}
         return pids | ({"broker": self.broker.pid} if self.broker.pid is not None else {})
 
     async def __aenter__(self) -> Processes:
         await self.broker.start()
         async with open_cluster(self.broker.address, "test", provisioning=True):
-            pass  # so that nobody finds half a cluster
+            pass  # so that no service finds an incomplete cluster
         for name in self._arguments:
             self.start(name)
         return self
@@ -75,10 +75,10 @@ class Processes:
             )
 
     def end(self, name: str, how: signal.Signals) -> int:
-        """End a service by a signal; its exit code."""
+        """End a service by a signal. Returns its exit code."""
         process = self._running.pop(name)
         process.send_signal(how)
-        # One that was made to stand still could not end otherwise.
+        # A stopped process handles other signals only after it continues.
         process.send_signal(signal.SIGCONT)
         try:
             return process.wait(timeout=30)
@@ -88,7 +88,7 @@ class Processes:
             raise AssertionError(f"{name} did not end within 30 s of {how.name}") from None
 
     async def ended(self, name: str) -> int:
-        """Wait until a service has ended by itself; its exit code."""
+        """Wait until a service has ended by itself. Returns its exit code."""
         code = await asyncio.to_thread(self._running[name].wait, 30)
         del self._running[name]
         return code

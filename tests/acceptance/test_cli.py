@@ -1,4 +1,4 @@
-"""The verbs as a person uses them: on a cluster of their own, each verb a process."""
+"""The verbs as people use them: on a cluster of `up`, each verb as a process."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     assert "there is no batch jane/sweep" in jane.runs("pull", file, code=4).stderr
 
 
-def test_output_as_json(jane: Person) -> None:
+def test_logs_can_be_printed_as_json(jane: Person) -> None:
     file = jane.writes("prints", {"a": r"printf 'one\n\377\n'"})
     batch = json.loads((jane.home / file).read_text())
     batch["command"]["initialize"] = {"build": "echo built it"}
@@ -135,7 +135,7 @@ def test_output_as_json(jane: Person) -> None:
     assert jane.runs("logs", "jane/prints/b", "--json", code=4).stdout == ""
 
 
-def test_a_large_pull_that_was_cut_off_continues(jane: Person) -> None:
+def test_a_large_pull_that_was_interrupted_resumes(jane: Person) -> None:
     size = 48 << 20
     file = jane.writes(
         "large", {"big": f"head -c {size} /dev/urandom | tee distribute_save/big.bin | sha256sum"}
@@ -153,7 +153,7 @@ def test_a_large_pull_that_was_cut_off_continues(jane: Person) -> None:
     assert len(content) == size
 
 
-def test_output_is_followed_live_to_its_end(jane: Person) -> None:
+def test_logs_follow_output_live_to_its_end(jane: Person) -> None:
     go = jane.home / "go"
     jane.runs(
         "add", jane.writes("talk", {"slow": f"echo one; while [ ! -e {go} ]; do sleep 0.1; done; echo two"})
@@ -184,7 +184,7 @@ def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:
     assert "jane/long is over: there is nothing to kill" in jane.runs("kill", "jane/long", code=4).stderr
 
 
-def test_replace_ends_the_batch_that_runs_and_submits_another(jane: Person) -> None:
+def test_replace_ends_the_running_batch_and_submits_another(jane: Person) -> None:
     jane.runs("add", jane.writes("again", {"old": "sleep 100"}))
     jane.runs("add", jane.writes("again", {"new": "true"}), "--replace", "--wait")
     assert [job["job"] for job in jane.asks("status", "jane/again")["job_list"]] == ["new"]

@@ -1,4 +1,4 @@
-"""A node that is told to end while what a job left is on its way: nothing of it is lost."""
+"""A node that is told to end while it uploads a job's results loses none of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from distribute.core.ids import AttemptId
 from integration.standstill import standing_still
 
 HELD_UP_S = 13.0
-"""Longer than a node waits for the broker to take its last words."""
+"""Longer than a node waits for the broker to take its last events."""
 
 
-async def test_what_has_ended_is_stored_and_reported_however_long_it_takes(tmp_path: Path) -> None:
+async def test_ended_jobs_are_stored_and_reported_however_long_it_takes(tmp_path: Path) -> None:
     async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1", "--grace-s", "1"]}, lost_s=60.0) as lab:
         gate = tmp_path / "gate"
         job = f"until test -e '{gate}'; do sleep 0.05; done; head -c 20M /dev/zero > distribute_save/data"
@@ -24,10 +24,10 @@ async def test_what_has_ended_is_stored_and_reported_however_long_it_takes(tmp_p
         with standing_still(lab.processes.broker):
             gate.touch()
             await lab.node_is_idle("node")
-            await asyncio.sleep(1)  # nothing tells that the upload has begun
+            await asyncio.sleep(1)  # nothing notifies us that the upload has begun
             os.kill(lab.processes.pids["node"], signal.SIGTERM)
             await lab.logged("node", "leaving once the results of lab/long/job are stored")
-            await asyncio.sleep(HELD_UP_S)  # it is held up: that is what is tested
+            await asyncio.sleep(HELD_UP_S)  # the test is about this delay
         assert await lab.processes.ended("node") == 0
         leaving = await lab.event("leaving", node="node", after=started.seq)
         assert leaving.event.keeps == (AttemptId("lab", "long", "job", 1),)

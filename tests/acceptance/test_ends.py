@@ -1,4 +1,4 @@
-"""How batches end that do not simply succeed: killed, or with a build that fails."""
+"""Batches that are killed, or whose build fails."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
         yield lab
 
 
-async def test_killing_a_batch_that_runs(lab: Lab) -> None:
-    """Its jobs are ended though they ignore SIGTERM, what waits is dropped, what was done can be pulled."""
+async def test_a_running_batch_can_be_killed(lab: Lab) -> None:
+    """Jobs that ignore SIGTERM are killed, waiting ones are dropped, and finished results can be pulled."""
     jobs = {
         "done": "echo done > distribute_save/done",
         "stubborn": STUBBORN,
@@ -47,7 +47,7 @@ async def test_killing_a_batch_that_runs(lab: Lab) -> None:
     assert "is over" in (await lab.distribute("kill", "lab/running", code=4)).err
 
 
-async def test_killing_one_job(lab: Lab) -> None:
+async def test_one_job_can_be_killed(lab: Lab) -> None:
     gate = lab.folder / "one job"
     jobs = {"stubborn": STUBBORN, "other": f"until test -e '{gate}'; do sleep 0.05; done; echo told"}
     await lab.add(command_batch("lab/one of two", jobs))
@@ -64,7 +64,7 @@ async def test_killing_one_job(lab: Lab) -> None:
     assert (folder / "other" / "stdout.txt").read_text() == "told\n"
 
 
-async def test_killing_a_batch_that_waits(lab: Lab) -> None:
+async def test_a_waiting_batch_can_be_killed(lab: Lab) -> None:
     await lab.add(command_batch("lab/waiting", {"job": "true"}, capabilities=["no such"]), "--anyway")
     await lab.distribute("kill", "waiting")
     assert (await lab.distribute("wait", "lab/waiting", code=1)).out.startswith(
@@ -73,7 +73,7 @@ async def test_killing_a_batch_that_waits(lab: Lab) -> None:
     assert await lab.events("assigned", batch="lab/waiting") == []
 
 
-async def test_a_build_that_fails_on_every_node(lab: Lab) -> None:
+async def test_a_build_that_fails_on_every_node_fails_its_batch(lab: Lab) -> None:
     batch = command_batch("lab/broken", {"job": "true", "too": "true"})
     batch["command"]["initialize"] = {"build": "echo building on $DISTRIBUTE_NODE; exit 3"}
     await lab.add(batch)
@@ -90,8 +90,8 @@ async def test_a_build_that_fails_on_every_node(lab: Lab) -> None:
     assert "building on other\n" in logs
 
 
-async def test_a_build_that_fails_on_one_node(lab: Lab) -> None:
-    """Its jobs all run on the other."""
+async def test_a_batch_succeeds_although_its_build_fails_on_one_node(lab: Lab) -> None:
+    """All jobs run on the other node."""
     batch = command_batch("lab/half broken", {f"j{n}": "echo $DISTRIBUTE_NODE" for n in range(6)})
     batch["command"]["initialize"] = {"build": "test $DISTRIBUTE_NODE = other"}
     await lab.add(batch)
@@ -100,14 +100,14 @@ async def test_a_build_that_fails_on_one_node(lab: Lab) -> None:
     assert {(folder / f"j{n}" / "stdout.txt").read_text() for n in range(6)} == {"other\n"}
 
 
-async def test_killing_a_batch_that_is_built(lab: Lab) -> None:
-    """The build is ended with it, all of it, and the name can be built again at once."""
+async def test_a_batch_can_be_killed_during_its_build(lab: Lab) -> None:
+    """All processes of the build end, and a new batch of this name can be built at once."""
     begun = lab.folder / "build begun"
     batch = command_batch("lab/long build", {"job": "true"}, capabilities=["one"])
     batch["command"]["initialize"] = {"build": f"touch '{begun}'; {STUBBORN}"}
     await lab.add(batch)
     async with asyncio.timeout(20):
-        while not begun.exists():  # noqa: ASYNC110 - a build's process tells nobody else that it runs
+        while not begun.exists():  # noqa: ASYNC110 - only the file shows that the build runs
             await asyncio.sleep(0.05)
     assert lab.job_processes("one")
     await lab.distribute("kill", "lab/long build")

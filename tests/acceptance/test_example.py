@@ -1,4 +1,4 @@
-"""The example batch's own program: it builds as the batch builds it, and its flows are right."""
+"""The program of the example batch: the batch's build builds it, and it computes the right flows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def batch() -> LoadedBatch:
 
 @pytest.fixture(scope="module")
 def built(batch: LoadedBatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as the batch's build leaves it, from the files that the batch asks for and no others."""
+    """A folder as the batch's build leaves it, made only from the files that the batch names."""
     folder = tmp_path_factory.mktemp("cavity")
     (folder / "input").mkdir()
     for file in batch.spec.files:
@@ -52,7 +52,7 @@ def built(batch: LoadedBatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(batch: LoadedBatch, built: Path) -> Runs:
-    """The batch's jobs but for the finest grid, run as they say."""
+    """Run the batch's jobs by their commands, except those of the finest grid."""
     assert isinstance(batch.spec.work, CommandWork)
     summaries: Runs = {}
     for job in batch.spec.work.jobs:
@@ -67,7 +67,7 @@ def runs(batch: LoadedBatch, built: Path) -> Runs:
     return summaries
 
 
-def test_batch_is_a_sweep_of_a_dozen_jobs(batch: LoadedBatch, runs: Runs) -> None:
+def test_the_batch_is_a_sweep_of_a_dozen_jobs(batch: LoadedBatch, runs: Runs) -> None:
     assert len(batch.spec.work.jobs) == 12
     assert set(runs) == {(re, n) for re in (100, 400, 1000) for n in (48, 64, 96)}
 
@@ -104,7 +104,7 @@ def test_profiles_reach_from_wall_to_lid(runs: Runs, built: Path) -> None:
     assert profile_v[-1] == "1.000000,0.00000000"
 
 
-def test_summary_prints_a_row_a_job(runs: Runs, built: Path) -> None:
+def test_the_summary_prints_a_row_for_each_job(runs: Runs, built: Path) -> None:
     table = subprocess.run(
         [sys.executable, EXAMPLE / "summarize.py", built / "results"],
         check=True,
@@ -118,7 +118,7 @@ def test_summary_prints_a_row_a_job(runs: Runs, built: Path) -> None:
     assert f"{runs[1000, 96]['ghia_u_max']:.4f}" in rows[-1]
 
 
-def test_summary_of_nothing_fails(tmp_path: Path) -> None:
+def test_a_summary_without_results_fails(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, EXAMPLE / "summarize.py", tmp_path], capture_output=True, text=True, timeout=30
     )
@@ -132,7 +132,7 @@ def test_finest_grid_fits_into_the_memory_its_job_asks_for(
     job = next(job for job in batch.spec.work.jobs if job.name == f"re0100-n{FINEST}")
     assert job.resources is not None
     assert batch.spec.resources is not None
-    # Linux counts into a process's peak that of the process which spawned it: here a small one.
+    # A process inherits the peak memory of the one that starts it, so a small one starts it here.
     spawn_and_print_peak = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=sys.stderr); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
@@ -202,10 +202,10 @@ cache = os.environ.get("ZIG_GLOBAL_CACHE_DIR") or os.environ["HOME"] + "/.cache/
 Path(cache).mkdir(parents=True)
 Path("cavity").touch()
 """
-"""Where the real one, a hundred megabytes, needs to write."""
+"""A stand-in for ziglang (100 MB): it writes to the same places."""
 
 
-def test_build_by_ziglang_does_without_a_home(tmp_path: Path) -> None:
+def test_a_build_by_ziglang_needs_no_home_folder(tmp_path: Path) -> None:
     programs, packages, folder = tmp_path / "bin", tmp_path / "packages", tmp_path / "build"
     for new in (programs, packages / "ziglang", folder):
         new.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What somebody publishes in the scheduler's name, and the fold refuses, deceives no command line."""
+"""Events that somebody forges in the scheduler's name, and the fold refuses, do not deceive the verbs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def forge(lab: Lab, *events: ev.Event) -> None:
         await lab.cluster.log.append(event, Guard(last.seq if last is not None else 0))
 
 
-async def test_a_forged_end_and_forged_results_count_for_nothing(lab: Lab) -> None:
+async def test_a_forged_end_and_forged_results_are_ignored(lab: Lab) -> None:
     await lab.add(command_batch(BATCH, {"job": "sleep 1000"}))
     await lab.event("started", batch=BATCH)
     names = batch_id(BATCH)._asdict()
@@ -65,7 +65,7 @@ async def test_a_forged_end_and_forged_results_count_for_nothing(lab: Lab) -> No
     assert not (folder / "job" / "told").exists()
 
 
-async def test_a_forged_end_lets_nobody_delete_a_batch_that_runs(lab: Lab) -> None:
+async def test_a_running_batch_with_a_forged_end_can_not_be_deleted(lab: Lab) -> None:
     await lab.add(command_batch(BATCH, {"job": "sleep 1000"}))
     await lab.event("started", batch=BATCH)
     names = batch_id(BATCH)._asdict()

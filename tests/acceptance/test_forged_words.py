@@ -1,4 +1,4 @@
-"""Anyone can publish in the log today: a forged message about a job costs nobody a result."""
+"""Anyone can publish to the log today. No result is lost by forged messages about a job."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from distribute.runtime import new_id
 
 
 async def say(lab: Lab, event: ev.Event) -> None:
-    """Append an event behind whatever its guard speaks of."""
+    """Append an event with a guard that holds."""
     last = await lab.cluster.log.last(guard_scope(event))
     await lab.cluster.log.append(event, Guard(last.seq if last is not None else 0))
 
 
 async def forge(lab: Lab, event: ev.Event) -> None:
-    """Publish an event that its author may not write, as somebody's own program can."""
+    """Publish an event that its author may not write, as any program in the lab can."""
     client = await nats.connect(lab.processes.server)
     try:
         await client.jetstream().publish(
@@ -31,8 +31,8 @@ async def forge(lab: Lab, event: ev.Event) -> None:
         await client.close()
 
 
-async def test_what_others_say_about_a_job_neither_stops_nor_hangs_it(tmp_path: Path) -> None:
-    """Another node's claim, and noise by that node: the rightful node reports behind them."""
+async def test_events_of_others_about_a_job_neither_stop_nor_block_it(tmp_path: Path) -> None:
+    """Another node claims the job and publishes noise; the job's own node reports behind them."""
     async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}) as lab:
         gate = tmp_path / "gate"
         job = f"until test -e '{gate}'; do sleep 0.05; done; echo done"
@@ -50,8 +50,8 @@ async def test_what_others_say_about_a_job_neither_stops_nor_hangs_it(tmp_path: 
         assert (folder / "job" / "stdout.txt").read_text() == "done\n"
 
 
-async def test_words_that_only_the_scheduler_may_say_count_for_nothing(tmp_path: Path) -> None:
-    """A release and an end of the batch, by a person: garbage to every reader. The job goes on."""
+async def test_events_that_only_the_scheduler_may_write_are_ignored_from_others(tmp_path: Path) -> None:
+    """A person publishes a release and an end of the batch. All readers skip them, and the job goes on."""
     async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}) as lab:
         gate = tmp_path / "gate"
         job = f"until test -e '{gate}'; do sleep 0.05; done; echo done"

@@ -1,4 +1,4 @@
-"""Full and broken disks, a node's and the broker's: what was accepted is kept, all goes on where it can."""
+"""Full and broken disks of nodes and of the broker: nothing accepted is lost, and work goes on if it can."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ DATA_BYTES = 12 << 20
 LEAVES_DATA = f"head -c {DATA_BYTES} /dev/urandom > distribute_save/data; sha256sum < distribute_save/data"
 
 LARGE_ENOUGH_TO_BEGIN_MIB = 200
-"""The broker stores three quarters of what is free when it starts: the disk is to end before that."""
+"""The disk's size when the broker starts. Its own limit is three quarters of that; then we shrink the disk."""
 
 
-async def test_a_node_whose_disk_is_filled(tmp_path: Path) -> None:
-    """The job that does it fails and says why, as does one whose files don't fit; the next one runs."""
+async def test_a_job_that_fills_its_nodes_disk_fails_and_the_node_goes_on(tmp_path: Path) -> None:
+    """A job that fills the disk, or whose files don't fit, fails and says why; the next job runs."""
     (tmp_path / "large input").write_bytes(bytes(64 << 20))
     with small_disk(tmp_path / "disk", 32):
         (tmp_path / "lab").mkdir()
@@ -49,8 +49,8 @@ async def test_a_node_whose_disk_is_filled(tmp_path: Path) -> None:
             assert (folder / "after" / "data").stat().st_size == 8 << 20
 
 
-async def test_a_node_whose_disk_others_fill(tmp_path: Path) -> None:
-    """It has nothing to lend, so it leaves, and fails no job of the batch; with room again it takes part."""
+async def test_a_node_whose_disk_others_fill_leaves_until_there_is_room(tmp_path: Path) -> None:
+    """The node leaves, and no job fails; when there is room again, it joins again."""
     with small_disk(tmp_path / "disk", 64) as disk:
         (tmp_path / "lab").mkdir()
         (tmp_path / "lab" / "full").symlink_to(disk)
@@ -67,8 +67,8 @@ async def test_a_node_whose_disk_others_fill(tmp_path: Path) -> None:
             await lab.event("joined", node="full", after=left.seq)
 
 
-async def test_a_node_whose_disk_has_no_file_left(tmp_path: Path) -> None:
-    """As one whose disk is full: it leaves, and fails no job."""
+async def test_a_node_whose_disk_has_no_inodes_left_leaves_until_there_are_some(tmp_path: Path) -> None:
+    """The node leaves, as with a full disk, and no job fails."""
     with small_disk(tmp_path / "disk", 64, files=2000) as disk:
         (tmp_path / "lab").mkdir()
         (tmp_path / "lab" / "full").symlink_to(disk)
@@ -100,8 +100,8 @@ async def test_a_job_that_does_not_fit_beside_another_waits_for_it(tmp_path: Pat
             assert {(view["state"], view["attempt"]) for view in views} == {("succeeded", 1)}
 
 
-async def test_a_node_whose_disk_says_no(tmp_path: Path) -> None:
-    """A job that can't be given its files fails with what the disk said; the node lives."""
+async def test_a_job_whose_files_can_not_be_written_fails_with_the_reason(tmp_path: Path) -> None:
+    """A job whose files can't be written fails with the disk's error; the node goes on."""
     (tmp_path / "input").write_text("wanted")
     async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}) as lab:
         (lab.folder / "node" / "cache").rmdir()
@@ -122,7 +122,7 @@ def fill(path: Path) -> None:
 
 
 async def connected(verb: str) -> None:
-    """Wait until a command of ours has its connection: one that finds no broker ends at once."""
+    """Wait until our command has its connection: without a broker it would end at once."""
 
     def is_connected() -> bool:
         return any(
@@ -133,12 +133,12 @@ async def connected(verb: str) -> None:
         )
 
     async with asyncio.timeout(PATIENCE_S):
-        while not is_connected():  # noqa: ASYNC110 (the kernel tells nobody)
+        while not is_connected():  # noqa: ASYNC110 (the kernel does not notify us)
             await asyncio.sleep(0.02)
 
 
-async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
-    """Everybody waits, and is told; with more room, and the broker started again, all of it ends well."""
+async def test_a_full_disk_of_the_broker_delays_work_and_loses_nothing(tmp_path: Path) -> None:
+    """All processes wait and say so. With more room and a restarted broker, everything succeeds."""
     (tmp_path / "input").write_bytes(os.urandom(DATA_BYTES))
     with small_disk(tmp_path / "disk", LARGE_ENOUGH_TO_BEGIN_MIB):
         (tmp_path / "lab").mkdir()
@@ -166,8 +166,8 @@ async def test_a_broker_whose_disk_is_full(tmp_path: Path) -> None:
             assert told.startswith(hashlib.sha256((tmp_path / "input").read_bytes()).hexdigest())
 
 
-async def test_no_node_is_lost_for_a_disk_of_the_broker_that_is_full(tmp_path: Path) -> None:
-    """Heartbeats are heard though they can't be stored: what runs for days goes on."""
+async def test_no_node_is_lost_because_the_brokers_disk_is_full(tmp_path: Path) -> None:
+    """The scheduler hears heartbeats although they can't be stored, so long jobs go on."""
     lost_s = 6.0
     with small_disk(tmp_path / "disk", LARGE_ENOUGH_TO_BEGIN_MIB):
         (tmp_path / "lab").mkdir()
@@ -182,8 +182,8 @@ async def test_no_node_is_lost_for_a_disk_of_the_broker_that_is_full(tmp_path: P
             log = lab.processes.broker.log_path
             async with asyncio.timeout(PATIENCE_S):
                 while "Filestore [BEATS] Critical write error" not in log.read_text():  # noqa: ASYNC110
-                    await asyncio.sleep(0.1)  # it tells nobody else
-            await asyncio.sleep(2 * lost_s)  # it stays full: that is what is tested
+                    await asyncio.sleep(0.1)  # only the broker's log shows it
+            await asyncio.sleep(2 * lost_s)  # the test is about a disk that stays full
             filling.unlink()
             await lab.processes.broker.stop()
             await lab.processes.broker.start()
@@ -195,10 +195,10 @@ async def test_no_node_is_lost_for_a_disk_of_the_broker_that_is_full(tmp_path: P
             assert node["state"] == "idle"
 
 
-async def test_a_local_cluster_whose_disk_was_full_goes_on_by_itself(
+async def test_a_local_cluster_recovers_from_a_full_disk_by_itself(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`up`, `server` and `demo` start their broker again once there is room, and say so. Nothing is lost."""
+    """`up`, `server` and `demo` restart their broker once there is room, and say so. Nothing is lost."""
     with small_disk(tmp_path / "disk", LARGE_ENOUGH_TO_BEGIN_MIB):
         (tmp_path / "lab").mkdir()
         (tmp_path / "lab" / "broker").symlink_to(tmp_path / "disk")
@@ -210,7 +210,7 @@ async def test_a_local_cluster_whose_disk_was_full_goes_on_by_itself(
             added = await distribute(server, tmp_path, "add", str(tmp_path / "large.yaml"))
             assert added.out == "lab/large is submitted: 4 jobs\n"
             await logged(caplog, "the broker's disk is full (stream OBJ_results: ")
-            # It is not started again for nothing.
+            # Without free room, the broker is not restarted.
             assert "is restarted" not in caplog.text
             assert "running" in (await distribute(server, tmp_path, "status", "lab/large")).out
             await resize(tmp_path / "disk", 400)
@@ -242,7 +242,7 @@ async def resize(disk: Path, size_mib: int) -> None:
 
 
 def assert_right(folder: Path) -> None:
-    """Each job's data is what it said it left."""
+    """Check each job's data against the digest that it printed."""
     for job in folder.iterdir():
         told = (job / "stdout.txt").read_text().split()[0]
         assert hashlib.sha256((job / "data").read_bytes()).hexdigest() == told

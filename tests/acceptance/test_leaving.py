@@ -1,4 +1,4 @@
-"""Services that are asked to end, and nodes that are cut off: their jobs go elsewhere, and count once."""
+"""Services that are asked to end, and nodes that are cut off: their jobs run elsewhere and count once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LOST_S = 4.0
 SECONDS = 10.0
-"""How long a service may take to end in good order."""
+"""Seconds that a service may take to end."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -33,17 +33,17 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
 
 
 class Gated:
-    """A batch of one job, which says where it runs and ends when it is let."""
+    """A batch of one job, which prints its node and ends when the test opens its gate."""
 
     def __init__(self, lab: Lab, name: str) -> None:
         self.lab = lab
         self.name = name
         self.gate = lab.folder / f"gate of {name.partition('/')[2]}"
         self.seq = 0
-        """Nothing of the batch is at or before this sequence."""
+        """All events of the batch lie behind this sequence."""
 
     async def runs_at(self) -> str:
-        """Submit it; the node it runs on."""
+        """Submit the batch. Returns the node on which the job runs."""
         self.seq = await self.lab.cluster.log.last_seq()
         job = f"echo $DISTRIBUTE_NODE; until test -e '{self.gate}'; do sleep 0.05; done"
         await self.lab.add(command_batch(self.name, {"job": job}))
@@ -55,7 +55,7 @@ class Gated:
         return event
 
     async def ends_once_at(self, node: str) -> None:
-        """Let it end, and see that it has, once, with one result."""
+        """Open the gate, and check that the job ends once, with one result."""
         self.gate.touch()
         await self.lab.over(self.name)
         [finished] = await self.lab.events("finished", batch=self.name)
@@ -90,7 +90,7 @@ async def test_a_node_that_is_asked_to_end_gives_its_job_back(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("service", ["scheduler", "archiver"])
-async def test_a_service_that_is_asked_to_end_goes_on_at_its_next_start(lab: Lab, service: str) -> None:
+async def test_a_service_that_was_asked_to_end_continues_after_a_restart(lab: Lab, service: str) -> None:
     batch = Gated(lab, f"lab/without {service}")
     node = await batch.runs_at()
     began = time.monotonic()
@@ -102,7 +102,7 @@ async def test_a_service_that_is_asked_to_end_goes_on_at_its_next_start(lab: Lab
     await batch.ends_once_at(node)
 
 
-async def test_a_node_that_stands_still_is_given_up_and_fenced(lab: Lab) -> None:
+async def test_a_node_that_hangs_loses_its_job_and_is_fenced(lab: Lab) -> None:
     batch = Gated(lab, "lab/cut off")
     node = await batch.runs_at()
     with standing_still(lab, node):
@@ -119,13 +119,13 @@ async def test_a_node_that_stands_still_is_given_up_and_fenced(lab: Lab) -> None
 
 
 async def test_a_job_that_no_other_node_can_take_goes_on_when_its_node_returns(lab: Lab) -> None:
-    """The node was lost, for longer than the scheduler's patience; nothing of the job is."""
+    """The node was lost for longer than the scheduler's patience, and still has its job."""
     batch, beside = Gated(lab, "lab/goes on"), Gated(lab, "lab/beside it")
     node = await batch.runs_at()
     assert await beside.runs_at() == another(node), "so that no other node is free"
     with standing_still(lab, node):
         lost = await lab.event("lost", node=node, after=batch.seq)
-        await asyncio.sleep(LOST_S)  # nothing happens: that is what is tested
+        await asyncio.sleep(LOST_S)  # the test is that nothing happens meanwhile
     joined = (await lab.event("joined", node=node, after=lost.seq)).event
     assert isinstance(joined, ev.Joined)
     assert joined.keeps == (AttemptId("lab", "goes on", "job", 1),)
@@ -134,8 +134,8 @@ async def test_a_job_that_no_other_node_can_take_goes_on_when_its_node_returns(l
     await beside.ends_once_at(another(node))
 
 
-async def test_a_result_of_a_node_that_was_given_up_does_not_count(lab: Lab) -> None:
-    """Its job ends while the node stands still, and so is over before the node hears that it was given up."""
+async def test_a_result_of_a_node_that_lost_its_job_does_not_count(lab: Lab) -> None:
+    """Its job ends while the node hangs, so it is over before the node hears that the job was released."""
     batch = Gated(lab, "lab/too late")
     node = await batch.runs_at()
     with standing_still(lab, node):
@@ -152,7 +152,7 @@ async def test_a_result_of_a_node_that_was_given_up_does_not_count(lab: Lab) -> 
 
 @contextmanager
 def standing_still(lab: Lab, node: str) -> Iterator[None]:
-    """The node-runner stands still, as on a computer that is suspended. Its jobs go on."""
+    """Stop the node-runner's process, as on a suspended computer. Its jobs go on."""
     pid = lab.processes.pids[node]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -162,15 +162,15 @@ def standing_still(lab: Lab, node: str) -> Iterator[None]:
 
 
 async def ended(pids: list[int]) -> None:
-    """Wait until somebody else's processes have ended. Those whose parent stands still are zombies then."""
+    """Poll until these processes have ended. They stay zombies while their parent is stopped."""
     async with asyncio.timeout(SECONDS):
         for pid in pids:
             while (stat := procfs.stat(pid)) is not None and stat.alive:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
 
-async def test_a_job_that_takes_its_nodes_down_is_not_tried_for_ever(lab: Lab) -> None:
-    """And nothing of it lives on: the node-runner that comes back ends what its predecessor left."""
+async def test_a_job_that_takes_its_nodes_down_fails_after_a_few_attempts(lab: Lab) -> None:
+    """None of its processes lives on: the restarted node-runner ends those that the killed one left."""
     gate = lab.folder / "gate to attempt"
     job = f"until test -e '{gate} '$DISTRIBUTE_ATTEMPT; do sleep 0.05; done; kill -9 $PPID; sleep 1000"
     seq = await lab.cluster.log.last_seq()
@@ -195,8 +195,8 @@ async def test_a_job_that_takes_its_nodes_down_is_not_tried_for_ever(lab: Lab) -
     assert "went down" in view["reason"]
 
 
-async def test_all_end_in_good_order_without_a_broker(lab: Lab) -> None:
-    """And go on where they were once there is one."""
+async def test_all_services_end_on_request_without_a_broker(lab: Lab) -> None:
+    """They go on when the broker is back."""
     batch = Gated(lab, "lab/no broker")
     node = await batch.runs_at()
     names = [name for name in lab.processes.pids if name != "broker"]
@@ -214,8 +214,8 @@ async def test_all_end_in_good_order_without_a_broker(lab: Lab) -> None:
     await batch.ends_once_at(again.node)
 
 
-async def test_a_node_beats_while_it_ends_what_resists(lab: Lab) -> None:
-    """Here for its two seconds of grace; what hangs in a broken disk resists for half a minute."""
+async def test_a_node_beats_while_it_ends_a_process_that_resists(lab: Lab) -> None:
+    """Here it resists for two seconds of grace; a process that hangs in a broken disk, for half a minute."""
     asked, pid = lab.folder / "asked to end", lab.folder / "pid of the one that resists"
     resists = lab.folder / "resists.sh"
     resists.write_text(f"trap 'touch \"{asked}\"' TERM; echo $$ > '{pid}'; while :; do sleep 0.05; done")

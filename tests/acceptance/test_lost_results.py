@@ -1,4 +1,4 @@
-"""Results that the store has lost: the batch ends all the same, and everybody is told what is gone."""
+"""Results that the store has lost: the batch ends all the same, and the verbs say what is missing."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from distribute.nats.client.jetstream import call
 from distribute.nats.objects.result_names import chunks_of_batch
 
 
-async def test_a_batch_whose_results_were_lost_before_they_were_archived(tmp_path: Path) -> None:
+async def test_a_batch_whose_results_are_lost_before_archiving_ends(tmp_path: Path) -> None:
     async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}) as lab:
         lab.processes.end("archiver", signal.SIGTERM)
         built = command_batch("lab/lossy", {"job": "echo told; echo left > distribute_save/left"})
         built["command"]["initialize"] = {"build": "echo built"}
         await lab.add(built)
         await lab.event("finished", batch="lab/lossy")
-        # As by a disk that is damaged, or a person who tidies up.
+        # A damaged disk, or a person who tidies up, causes this.
         wanted = {"filter": f"$O.results.C.{chunks_of_batch(batch_id('lab/lossy'))}"}
         purged = await call(lab.cluster.connection, "STREAM.PURGE.OBJ_results", wanted)
         assert purged["purged"] == 2
         await lab.add(command_batch("lab/whole", {"job": "echo left > distribute_save/left"}))
         lab.processes.start("archiver")
 
-        # It is looked at more than once before it is given up; what is whole does not wait for that.
+        # The archiver looks several times before it gives up. Other batches do not wait for that.
         await lab.over("lab/whole")
         assert not await lab.events("job_archived", batch="lab/lossy")
         waited = await lab.distribute("wait", "lab/lossy")

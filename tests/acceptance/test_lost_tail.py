@@ -1,4 +1,4 @@
-"""The broker is killed, and its log loses its last events, although they were acknowledged."""
+"""The broker is killed, and its log loses acknowledged events at its end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def last_block(broker_folder: Path) -> Path:
 
 
 async def test_a_job_whose_start_the_log_has_lost_comes_to_its_end(tmp_path: Path) -> None:
-    """The node stays through it, says again what is lost, and its job runs on. The head is started again."""
+    """The node goes on, appends its lost events again, and its job runs on. The head is restarted."""
     async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}) as lab:
         gate = tmp_path / "gate"
         job = f"echo $DISTRIBUTE_ATTEMPT; until test -e '{gate}'; do sleep 0.05; done"
@@ -43,7 +43,7 @@ async def test_a_job_whose_start_the_log_has_lost_comes_to_its_end(tmp_path: Pat
 
 
 async def test_a_job_whose_assignment_the_log_has_lost_runs_on(tmp_path: Path) -> None:
-    """The scheduler finds it queued, and gives it to the only node there is: the node has it already."""
+    """The scheduler finds the job queued and assigns it to the only node, which has it already."""
     async with open_lab(tmp_path / "lab", {"node": ["--cpus", "1"]}) as lab:
         await lab.event("joined", node="node")
         broker, head = lab.processes.broker, ("scheduler", "archiver")

@@ -1,4 +1,4 @@
-"""Names that a folder could have work everywhere, and touch nobody else's; the rest is refused by name."""
+"""Any name that a folder can have works everywhere, without touching others. All other names are refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ["*", ">", "two\nlines", ".hidden", "Grüße, 流体", "x" * 128, "-f", 
 NODES = ["*", "Rechner\n>"]
 DELETED = ["*", ">", "a"]
 NEIGHBOURS = ["two\nlines", "-f", "a.yaml", "%2A", "a.b", "a*"]
-"""Batches that must not be touched where those are deleted."""
+"""Batches that must stay when those are deleted."""
 
 
 def batch_of(name: str) -> str:
@@ -46,7 +46,7 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
 
 
 def assert_whole(folder: Path, name: str) -> None:
-    """The results of the batch `name`, and nothing else."""
+    """Check that the folder has the results of the batch `name`, and nothing else."""
     assert {path.name for path in folder.iterdir()} == set(NAMES)
     for job in NAMES:
         assert {path.name for path in (folder / job).iterdir()} == {job, "stdout.txt"}
@@ -54,7 +54,7 @@ def assert_whole(folder: Path, name: str) -> None:
         assert (folder / job / "stdout.txt").read_text() == f"told by {name}"
 
 
-async def test_batches_of_any_name_are_listed_by_it(lab: Lab) -> None:
+async def test_batches_of_any_name_are_listed(lab: Lab) -> None:
     batches = (await lab.distribute("status", "--json")).document["batches"]
     assert {(batch["namespace"], batch["batch"]) for batch in batches} == {(name, name) for name in NAMES}
     assert all(batch["jobs"]["succeeded"] == len(NAMES) for batch in batches)
@@ -62,18 +62,18 @@ async def test_batches_of_any_name_are_listed_by_it(lab: Lab) -> None:
     assert {node["node"] for node in nodes} == set(NODES)
 
 
-async def test_a_table_has_a_line_a_batch_whatever_the_names_hold(lab: Lab) -> None:
+async def test_a_table_has_one_line_for_each_batch_of_any_name(lab: Lab) -> None:
     lines = (await lab.distribute("status")).out.rstrip().splitlines()
     assert len([line for line in lines if " completed " in line]) == len(NAMES)
     assert any("two\\nlines/two\\nlines" in line for line in lines)
 
 
 @pytest.mark.parametrize("name", ["*", "two\nlines", "a.b"])
-async def test_logs_of_a_job_of_any_name(lab: Lab, name: str) -> None:
+async def test_logs_of_a_job_of_any_name_are_shown(lab: Lab, name: str) -> None:
     assert (await lab.distribute("logs", "--", f"{batch_of(name)}/{name}")).out == f"told by {name}"
 
 
-async def test_what_is_deleted_goes_alone(lab: Lab) -> None:
+async def test_deleting_a_batch_removes_no_other(lab: Lab) -> None:
     for name in DELETED:
         await lab.distribute("delete", "--yes", "--", batch_of(name))
     await lab.results_removed(*map(batch_of, DELETED))
@@ -84,7 +84,7 @@ async def test_what_is_deleted_goes_alone(lab: Lab) -> None:
         assert_whole(folder, name)
 
 
-async def test_what_no_folder_could_be_called_is_refused(lab: Lab) -> None:
+async def test_names_that_no_folder_can_have_are_refused(lab: Lab) -> None:
     batch = command_batch("a|b/..", {"y" * 300: "true", "/": "true", "": "true", ".": "true"})
     batch["meta"]["namespace"] = "a/b"
     refused = await lab.add(batch, code=2)
@@ -95,7 +95,7 @@ async def test_what_no_folder_could_be_called_is_refused(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "y" * 300, "scheduler"])
-async def test_a_node_that_can_t_be_called_so(lab: Lab, name: str) -> None:
+async def test_an_impossible_name_of_a_node_is_refused(lab: Lab, name: str) -> None:
     refused = await lab.distribute("client", str(lab.folder / "never"), "--name", name, code=2)
     assert name[:10] in refused.err
     assert not (lab.folder / "never").exists()

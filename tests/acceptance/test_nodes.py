@@ -1,4 +1,4 @@
-"""Nodes as a person orders them: drained, undrained, forgotten; and a head that is told how patient to be."""
+"""Verbs about nodes: draining, undraining, forgetting. The head takes options for its patience."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def jane(tmp_path: Path) -> Iterator[Person]:
     person.starts("down").communicate(timeout=60)
 
 
-def test_up_is_ready_when_its_nodes_have_joined_in_whatever_state(jane: Person) -> None:
+def test_up_is_ready_when_its_nodes_have_joined_in_any_state(jane: Person) -> None:
     jane.runs("up", "--nodes", "2", "--cpus", "1", "--detach")
     one, other = (node["node"] for node in jane.asks("nodes")["nodes"])
     drained = jane.runs("drain", one, "--reason", "new disk", "--until", "2h")

@@ -1,7 +1,7 @@
-"""What jobs may do to the node they run on, to their outputs, and to whoever pulls these.
+"""Jobs that do odd things to their node and to their outputs harm neither node nor pull.
 
-All jobs of one batch, which runs once; each test looks at what came of one of them.
-`DISTRIBUTE_PRINTED_MB` sets how much the talkative job prints; the figure the issue names is 1,000.
+All of them are jobs of one batch, which runs once; each test checks one job.
+`DISTRIBUTE_PRINTED_MB` sets how much the talkative job prints; the goal is 1,000.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PRINTED_BYTES = int(os.environ.get("DISTRIBUTE_PRINTED_MB", "300")) * 1_000_000
 LARGE_BYTES = 64 << 20
 RUNNER_MAX_BYTES = 128 << 20
-"""Two windows of chunks under way, and what the runner needs idle, are half of it."""
+"""The idle runner and two windows of chunks take half of this."""
 
 BATCH = "lab/odd jobs"
 
 DEEP = "d" * 200
 DEPTH = 18
 TOO_DEEP = 25
-"""Together longer than the 4,096 bytes that the kernel takes as a path."""
+"""Together longer than the kernel's limit for paths, 4,096 bytes."""
 
 NAMES = r"""
 import os
@@ -83,7 +83,7 @@ def python(source: str) -> list[str]:
     return ["python3", "-c", source]
 
 
-# Failures stand between successes, so that the node is not taken for a broken one.
+# Failures and successes alternate, so that the node is not quarantined.
 JOBS: Json = {
     "prints": f"yes 'a line of a talkative job' | head -c {PRINTED_BYTES}",
     "code 3": "echo told; echo kept > distribute_save/kept; exit 3",
@@ -115,7 +115,7 @@ JOBS: Json = {
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """What came of the batch."""
+    """The outcome of the batch."""
 
     lab: Lab
     jobs: dict[str, Json]
@@ -133,7 +133,7 @@ async def came(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Came]:
         yield Came(lab, await lab.jobs(BATCH), pulled, said.err)
 
 
-async def test_what_should_succeed_does_and_the_node_lives(came: Came) -> None:
+async def test_the_right_jobs_succeed_and_the_node_goes_on(came: Came) -> None:
     failed = {job for job, view in came.jobs.items() if view["state"] != "succeeded"}
     assert failed == {"code 3", "signal", "late", "absent", "unknown", "never"}
     assert (came.folder / "last" / "stdout.txt").read_text() == "all is well\n"
@@ -142,7 +142,7 @@ async def test_what_should_succeed_does_and_the_node_lives(came: Came) -> None:
     assert [(node["node"], node["state"], node["cpus_free"]) for node in nodes] == [("node", "idle", 2)]
 
 
-async def test_a_job_that_prints_a_lot(came: Came) -> None:
+async def test_a_large_output_is_archived_whole(came: Came) -> None:
     line = b"a line of a talkative job\n"
     wanted = hashlib.sha256()
     whole, rest = divmod(PRINTED_BYTES, len(line) * 10_000)
@@ -153,18 +153,18 @@ async def test_a_job_that_prints_a_lot(came: Came) -> None:
         assert hashlib.file_digest(printed, "sha256").hexdigest() == wanted.hexdigest()
 
 
-async def test_a_job_that_empties_its_output(came: Came) -> None:
+async def test_a_job_can_empty_its_output(came: Came) -> None:
     assert (came.folder / "empties" / "stdout.txt").read_text() == "few\n"
 
 
-async def test_the_runner_s_memory_is_bounded_whatever_jobs_leave(came: Came) -> None:
+async def test_the_runner_s_memory_stays_bounded(came: Came) -> None:
     status = Path(f"/proc/{came.lab.processes.pids['node']}/status").read_text()
     peak = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert peak is not None
     assert int(peak[1]) * 1024 < RUNNER_MAX_BYTES
 
 
-async def test_files_of_any_name_are_pulled_under_it(came: Came) -> None:
+async def test_files_of_any_name_are_pulled(came: Came) -> None:
     found = {os.fsencode(path.name): path for path in (came.folder / "names").iterdir()}
     odd = found.pop(b"folder \xff\n")
     assert (odd / "inside").read_bytes() == b"inside"
@@ -175,25 +175,25 @@ async def test_files_of_any_name_are_pulled_under_it(came: Came) -> None:
     }
 
 
-async def test_folders_as_deep_as_a_path_may_be_long(came: Came) -> None:
+async def test_folders_up_to_the_longest_path_are_pulled(came: Came) -> None:
     assert came.folder.joinpath("deep", *[DEEP] * DEPTH, "bottom").read_text() == "deep down"
 
 
-async def test_deeper_folders_are_left_out_by_name(came: Came) -> None:
+async def test_deeper_folders_are_left_out_and_named(came: Came) -> None:
     assert re.search(rf"not archived: lab/odd jobs/too deep: {DEEP}/.*: File name too long", came.told)
 
 
-async def test_a_thousand_small_files(came: Came) -> None:
+async def test_a_thousand_small_files_are_pulled(came: Came) -> None:
     folder = came.folder / "thousand"
     assert len(list(folder.iterdir())) == 1001
     assert all((folder / f"f{number:03}").read_text() == f"file {number}" for number in range(1000))
 
 
-async def test_a_large_file(came: Came) -> None:
+async def test_a_large_file_is_pulled(came: Came) -> None:
     assert (came.folder / "large" / "large").stat().st_size == LARGE_BYTES
 
 
-async def test_files_that_are_no_plain_ones(came: Came) -> None:
+async def test_links_modes_and_empty_folders_are_pulled(came: Came) -> None:
     folder = came.folder / "kinds"
     assert (folder / "empty" / "folder").is_dir()
     assert stat.S_IMODE((folder / "tool").stat().st_mode) & 0o111
@@ -205,7 +205,7 @@ async def test_files_that_are_no_plain_ones(came: Came) -> None:
 
 
 @pytest.mark.parametrize("name", ["out", "absolute", "pipe"])
-async def test_what_is_left_out_is_named(came: Came, name: str) -> None:
+async def test_files_that_are_left_out_are_named(came: Came, name: str) -> None:
     assert not os.path.lexists(came.folder / "kinds" / name)
     assert f"not archived: lab/odd jobs/kinds: {name}: " in came.told
 
@@ -216,7 +216,7 @@ async def test_a_daemon_ends_with_its_job(came: Came) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-async def test_a_failure_is_told_with_its_cause_and_keeps_what_was_left(came: Came) -> None:
+async def test_a_failed_job_has_a_reason_and_its_results(came: Came) -> None:
     failed = came.jobs["code 3"]
     assert (failed["state"], failed["exit_code"], failed["signal"]) == ("failed", 3, None)
     assert (came.folder / "code 3" / "kept").read_text() == "kept\n"
@@ -225,27 +225,27 @@ async def test_a_failure_is_told_with_its_cause_and_keeps_what_was_left(came: Ca
     assert (ended["exit_code"], ended["signal"], ended["reason"]) == (None, 11, "ended by SIGSEGV")
 
 
-async def test_a_job_past_its_timeout(came: Came) -> None:
+async def test_a_job_past_its_timeout_is_ended(came: Came) -> None:
     late = came.jobs["late"]
     assert (late["state"], late["reason"]) == ("failed", "ran for longer than its timeout of 1 s")
     assert 1 <= late["wall_s"] < 15
     assert (came.folder / "late" / "stdout.txt").read_text() == "began\n"
 
 
-async def test_a_program_that_is_not_there(came: Came) -> None:
+async def test_a_missing_program_fails_its_job(came: Came) -> None:
     assert "./nothing-there" in came.jobs["absent"]["reason"]
     assert "No such file" in came.jobs["absent"]["reason"]
     assert "no such program in the PATH" in came.jobs["unknown"]["reason"]
 
 
-async def test_retries_are_as_many_as_were_asked_for(came: Came) -> None:
+async def test_a_failing_job_is_retried_as_often_as_its_file_says(came: Came) -> None:
     assert (came.jobs["again"]["state"], came.jobs["again"]["attempt"]) == ("succeeded", 3)
     assert (came.folder / "again" / "attempt").read_text() == "3\n"
     assert (came.jobs["never"]["state"], came.jobs["never"]["attempt"]) == ("failed", 2)
     assert (came.folder / "never" / "attempt").read_text() == "2\n"
 
 
-async def test_a_job_that_wipes_its_folder(came: Came) -> None:
+async def test_a_job_can_remove_its_folder(came: Came) -> None:
     assert came.jobs["wipes"]["exit_code"] == 0
     assert [path.name for path in (came.folder / "wipes").iterdir()] == ["stdout.txt"]
     assert "not archived: lab/odd jobs/wipes: distribute_save: this folder can't be read" in came.told

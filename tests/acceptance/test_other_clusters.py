@@ -1,4 +1,4 @@
-"""Where there is no cluster, or one of another version: said in one line, and nothing is touched."""
+"""A missing cluster, or one of another version, is reported in one line and left alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from distribute.nats.stream.layout import LAYOUT
 from ports_kit import free_port
 
 QUICK_S = 10.0
-"""A connection is tried for five seconds."""
+"""Longer than the five seconds for which a connection is tried."""
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Something that listens on a port, and is no broker. `called`: somebody has connected."""
+    """A server that is not a broker. `called` is set when a client has connected."""
 
     port: int
     called: asyncio.Event
@@ -42,7 +42,7 @@ class Listener:
 
 @asynccontextmanager
 async def listener(greeting: bytes) -> AsyncIterator[Listener]:
-    """Listen on a free port; whoever connects hears the greeting, and nothing more."""
+    """Listen on a free port, and send each client the greeting and nothing more."""
     called = asyncio.Event()
     connections: set[asyncio.Task[None]] = set()
 
@@ -60,8 +60,8 @@ async def listener(greeting: bytes) -> AsyncIterator[Listener]:
         await asyncio.gather(*connections)
 
 
-async def test_no_cluster(tmp_path: Path) -> None:
-    """Nothing listens there, there is no such host, or something else is there."""
+async def test_a_missing_cluster_is_reported_with_its_cause(tmp_path: Path) -> None:
+    """Nothing listens at the address, its host is unknown, or another program listens there."""
     batch = tmp_path / "batch.yaml"
     batch.write_text(json.dumps(command_batch("lab/x", {"job": "true"})))
     nothing, nowhere = f"nats://127.0.0.1:{free_port()}", "nats://no-such-host.invalid:4222"
@@ -84,7 +84,7 @@ async def test_no_cluster(tmp_path: Path) -> None:
         assert said.took_s < QUICK_S
 
 
-async def test_a_broker_without_a_cluster(broker: Broker, tmp_path: Path) -> None:
+async def test_a_broker_without_a_cluster_is_reported(broker: Broker, tmp_path: Path) -> None:
     said = await distribute(broker.address.urls[0], tmp_path, "status")
     assert said.code == 4
     assert "a broker, but no cluster: start one there with" in said.err
@@ -97,10 +97,10 @@ async def test_a_broker_without_a_cluster(broker: Broker, tmp_path: Path) -> Non
         (LAYOUT + 1, "newer", "upgrade distribute on this computer"),
     ],
 )
-async def test_a_cluster_of_another_layout(
+async def test_a_cluster_of_another_layout_is_refused(
     broker: Broker, tmp_path: Path, layout: int, is_newer: str, advice: str
 ) -> None:
-    """The command line and every service say so, and leave the cluster as it is."""
+    """The command line and every service report it, and leave the cluster as it is."""
     told = f"the cluster is {is_newer} (layout {layout}) than this distribute (layout {LAYOUT}): {advice}"
     async with open_cluster(broker.address, "test", provisioning=True):
         pass
@@ -109,7 +109,7 @@ async def test_a_cluster_of_another_layout(
     said = await distribute(server, tmp_path, "status")
     assert (said.code, said.out) == (4, "")
     assert told in said.err
-    # The head moves an older cluster on, so only a newer one stops it.
+    # The head migrates an older cluster, so only a newer one stops it.
     services = ("scheduler", "archiver", "node-runner") if is_newer == "newer" else ("node-runner",)
     for service in services:
         work_dir = ["--work-dir", str(tmp_path / "work")] if service == "node-runner" else []
@@ -124,7 +124,7 @@ async def test_a_cluster_of_another_layout(
 
 
 async def set_layout(server: str, layout: int) -> str:
-    """Have the cluster say it is of this layout; what it said before."""
+    """Set the cluster's layout. Returns what it was before."""
     client = await nats.connect(server)
     try:
         stream = client.jetstream()
@@ -139,7 +139,7 @@ async def set_layout(server: str, layout: int) -> str:
 
 
 @pytest.mark.parametrize("name", ["scheduler", "archiver", "node"])
-async def test_a_service_that_waits_for_a_broker_ends_at_once_when_asked(tmp_path: Path, name: str) -> None:
+async def test_a_service_that_waits_for_a_broker_ends_on_request(tmp_path: Path, name: str) -> None:
     processes = Processes(tmp_path, {"node": []})
     async with listener(b"") as silent:
         processes.broker.port = silent.port

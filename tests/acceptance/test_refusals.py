@@ -1,4 +1,4 @@
-"""What a cluster says no to: work that no node can do, and names that are taken."""
+"""A cluster refuses batches that no node can run, and names that are taken."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def one_job(name: str, text: str) -> dict[str, object]:
     return command_batch(name, {"job": f"echo {text} > distribute_save/{text}; echo {text}"})
 
 
-async def test_a_capability_that_no_node_has(lab: Lab) -> None:
+async def test_a_capability_that_no_node_has_is_refused(lab: Lab) -> None:
     refused = await lab.add(command_batch("lab/x", {"job": "true"}, capabilities=["quantum"]), code=4)
     assert "no node has the capability quantum" in refused.err
     assert "compiler" in refused.err
@@ -41,7 +41,7 @@ async def test_a_capability_that_no_node_has(lab: Lab) -> None:
     await lab.distribute("status", "lab/x", code=4)
 
 
-async def test_capabilities_that_no_single_node_has(lab: Lab) -> None:
+async def test_capabilities_that_no_single_node_has_are_refused(lab: Lab) -> None:
     batch = command_batch("lab/x", {"job": "true"}, capabilities=["compiler", "openfoam"])
     assert "no single node has all of: compiler, openfoam" in (await lab.add(batch, code=4)).err
 
@@ -54,13 +54,15 @@ async def test_capabilities_that_no_single_node_has(lab: Lab) -> None:
         ({"gpus": 1000}, "no node has 1 cpu and 1000 GPUs for one job: at most 2 cpus and 0 GPUs"),
     ],
 )
-async def test_resources_larger_than_any_node(lab: Lab, resources: dict[str, object], told: str) -> None:
+async def test_resources_larger_than_any_node_are_refused(
+    lab: Lab, resources: dict[str, object], told: str
+) -> None:
     batch = command_batch("lab/x", {"fits": "true", "large": {"command": "true", "resources": resources}})
     refused = (await lab.add(batch, code=4)).err
     assert f"{told}; ask for less under 'resources', or submit it with --anyway" in refused
 
 
-async def test_submitted_anyway_it_waits_says_why_and_runs_where_a_node_comes(lab: Lab) -> None:
+async def test_a_batch_submitted_anyway_waits_says_why_and_runs_when_a_node_joins(lab: Lab) -> None:
     batch = command_batch("lab/later", {"job": "echo $DISTRIBUTE_NODE"}, capabilities=["quantum"])
     added = await lab.add(batch, "--anyway")
     assert "no node has the capability quantum" in added.err
@@ -76,7 +78,7 @@ async def test_submitted_anyway_it_waits_says_why_and_runs_where_a_node_comes(la
     assert (await lab.distribute("logs", "lab/later/job")).out == "quantum box\n"
 
 
-async def test_a_name_that_is_taken(lab: Lab) -> None:
+async def test_a_name_that_is_taken_is_refused(lab: Lab) -> None:
     await lab.add(one_job("lab/taken", "first"))
     refused = (await lab.add(one_job("lab/taken", "second"), code=4)).err
     assert "there is a batch lab/taken already" in refused
@@ -86,7 +88,7 @@ async def test_a_name_that_is_taken(lab: Lab) -> None:
     assert_only(folder, "first")
 
 
-async def test_replacing_a_batch_that_runs_ends_it_first(lab: Lab) -> None:
+async def test_replacing_a_running_batch_ends_it_first(lab: Lab) -> None:
     running = {
         "job": "echo old > distribute_save/old; sleep 1000",
         "gone": "echo old > distribute_save/old",
@@ -117,7 +119,7 @@ async def test_a_deleted_name_is_free_and_its_results_never_come_back(lab: Lab) 
     assert_only(folder, "second")
 
 
-async def test_live_output_is_that_of_the_batch_that_has_the_name_now(lab: Lab) -> None:
+async def test_logs_follow_the_batch_that_has_the_name_now(lab: Lab) -> None:
     gates = [lab.folder / f"gate {text}" for text in ("old", "new")]
     old, new = (
         command_batch("lab/told", {"job": f"echo {gate.name}; until test -e '{gate}'; do sleep 0.05; done"})
@@ -135,14 +137,14 @@ async def test_live_output_is_that_of_the_batch_that_has_the_name_now(lab: Lab) 
     await lab.event("started", batch="lab/told", after=seq)
     assert (await lab.distribute("logs", "lab/told/job")).out == "gate new\n"
     following = asyncio.create_task(lab.distribute("logs", "-f", "lab/told/job"))
-    done, _ = await asyncio.wait([following], timeout=3)  # the end of the old one is not its end
+    done, _ = await asyncio.wait([following], timeout=3)  # it must not end with the old batch
     assert not done
     gates[1].touch()
     assert (await following).out == "gate new\n"
 
 
-async def test_a_new_batch_s_results_outlive_a_late_removal_of_its_namesake_s(lab: Lab) -> None:
-    """The archiver is away while a batch is deleted, and a new one of its name runs and ends."""
+async def test_removing_an_old_batch_late_leaves_the_results_of_a_new_one_of_its_name(lab: Lab) -> None:
+    """While the archiver is down, a batch is deleted, and a new one of the same name runs and ends."""
     await lab.add(one_job("lab/late", "first"))
     await lab.over("lab/late")
     lab.processes.end("archiver", signal.SIGKILL)
@@ -157,7 +159,7 @@ async def test_a_new_batch_s_results_outlive_a_late_removal_of_its_namesake_s(la
 
 
 def assert_only(folder: Path, text: str) -> None:
-    """The results of `one_job` with this text, and nothing else."""
+    """Check that the folder has the results of `one_job` with this text, and nothing else."""
     assert [path.name for path in folder.iterdir()] == ["job"]
     assert {path.name for path in (folder / "job").iterdir()} == {text, "stdout.txt"}
     assert (folder / "job" / text).read_text() == f"{text}\n"
@@ -165,7 +167,7 @@ def assert_only(folder: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("verb", ["status", "wait", "pull", "kill", "delete"])
-async def test_a_batch_that_is_not_there(lab: Lab, verb: str) -> None:
+async def test_an_unknown_batch_is_refused(lab: Lab, verb: str) -> None:
     options = ["--yes"] if verb == "delete" else []
     refused = await lab.distribute(verb, "lab/nowhere", *options, code=4)
     assert refused.err == (

@@ -1,6 +1,6 @@
-"""What should not be in the log: garbage stops nobody, what fits no state harms nothing.
+"""Garbage in the log, and events that do not fit, stop no process and harm nothing.
 
-Only what a newer distribute wrote stops its readers.
+Only events of a newer distribute stop their readers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
 
 @asynccontextmanager
 async def stream(lab: Lab) -> AsyncIterator[JetStreamContext]:
-    """JetStream, as somebody's own program sees it."""
+    """JetStream, as any program in the lab can use it."""
     client = await nats.connect(lab.processes.server)
     try:
         yield client.jetstream()
@@ -41,7 +41,7 @@ async def stream(lab: Lab) -> AsyncIterator[JetStreamContext]:
 
 
 async def raise_layout(js: JetStreamContext, by: int) -> None:
-    """As the head of a newer distribute does, before it writes anything new."""
+    """Raise the layout, as the head of a newer distribute does before it writes anything new."""
     info = await js.stream_info("EV")
     metadata = info.config.metadata or {}
     number = int(metadata["distribute_layout"]) + by
@@ -50,7 +50,7 @@ async def raise_layout(js: JetStreamContext, by: int) -> None:
     await js.update_stream(info.config)
 
 
-async def test_an_event_of_the_future_stops_the_head_and_loses_nothing(lab: Lab) -> None:
+async def test_an_event_of_a_newer_layout_stops_the_head_and_nothing_is_lost(lab: Lab) -> None:
     gate = lab.folder / "gate"
     before = {"runs": f"until test -e '{gate}'; do sleep 0.05; done; echo ran", "waits": "echo waited"}
     await lab.add(command_batch("lab/before", before, resources={"cpus": 2}))
@@ -64,7 +64,7 @@ async def test_an_event_of_the_future_stops_the_head_and_loses_nothing(lab: Lab)
             last = lab.processes.log_of(service).splitlines()[-1]
             assert f"sequence {stored.seq} of the log: an event of the unknown type 'teleported'" in last
             assert "upgrade distribute on this computer" in last
-        # What runs goes on meanwhile. What people ask is refused with the same remedy.
+        # Running jobs go on meanwhile. Queries are refused with the same remedy.
         gate.touch()
         await lab.event("finished", batch="lab/before")
         assert "upgrade distribute on this computer" in (await lab.distribute("status", code=4)).err
@@ -87,7 +87,7 @@ async def test_an_event_of_the_future_stops_the_head_and_loses_nothing(lab: Lab)
         ("ev.node.node.joined.node", b"[]"),
     ],
 )
-async def test_bytes_that_are_no_event_stop_nobody(lab: Lab, subject: str, body: bytes) -> None:
+async def test_bytes_that_are_not_an_event_stop_no_process(lab: Lab, subject: str, body: bytes) -> None:
     async with stream(lab) as js:
         stored = await js.publish(subject, body)
     name = f"lab/after {stored.seq}"
@@ -98,7 +98,7 @@ async def test_bytes_that_are_no_event_stop_nobody(lab: Lab, subject: str, body:
     assert lab.processes.log_of("scheduler").count(named) == 1
 
 
-async def test_events_that_fit_no_state_are_counted_and_harm_nothing(lab: Lab) -> None:
+async def test_events_that_do_not_fit_are_counted_and_harm_nothing(lab: Lab) -> None:
     await lab.add(command_batch("lab/real", {"job": "echo kept > distribute_save/kept"}))
     await lab.over("lab/real")
     now = datetime.now(UTC)

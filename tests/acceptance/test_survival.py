@@ -1,6 +1,6 @@
-"""Every service and the broker are killed in turn while jobs run: each job counts exactly once.
+"""Every service and the broker are killed in turn while jobs run, and each job counts exactly once.
 
-`DISTRIBUTE_SURVIVAL_JOBS` sets how many jobs; the figure the project promises is 10,000.
+`DISTRIBUTE_SURVIVAL_JOBS` sets the number of jobs; the project promises this for 10,000.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def distribute(server: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 async def finished_jobs(cluster: Cluster, wanted: int) -> int:
-    """Follow the log from its beginning until this many jobs finished; the sequence of the last."""
+    """Follow the log until `wanted` jobs have finished. Returns the sequence of the last."""
     count = 0
     only = Only(types=frozenset({"finished"}), batch=BATCH)
     async for records in cluster.log.follow(after=0, only=only):
@@ -58,7 +58,7 @@ async def finished_jobs(cluster: Cluster, wanted: int) -> int:
     raise AssertionError("following ended by itself")
 
 
-async def test_every_job_counts_once_whoever_is_killed(tmp_path: Path) -> None:
+async def test_every_job_counts_once_whatever_process_is_killed(tmp_path: Path) -> None:
     write_batch(tmp_path / "jobs.yaml")
     async with (
         Processes(tmp_path, NODES) as processes,

@@ -1,4 +1,4 @@
-"""Two node-runners of one name: the second does not get in, and no job runs twice."""
+"""Of two node-runners with the same name, the second is refused, and no job runs twice."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_a_runner_that_gives_way_ends_its_job_and_does_not_call_it_failed(
         await lab.event("started", batch="lab/sweep")
         mine = (await lab.event("joined", node="ws1")).event
         assert isinstance(mine, ev.Joined)
-        lab.processes.end("scheduler", signal.SIGTERM)  # else it takes the job back at once
+        lab.processes.end("scheduler", signal.SIGTERM)  # otherwise it would release the job at once
         other = {"id": new_id(), "time": datetime.now(UTC), "incarnation": "elsewhere/1"}
         await Facts(lab.cluster.log).append(mine.model_copy(update=other))
         assert await lab.processes.ended("ws1") != 0
