@@ -1,4 +1,4 @@
-"""Events that any peer could have written: well formed, and otherwise anything."""
+"""Strategies for well-formed events with arbitrary content, as any peer could write them."""
 
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -105,7 +105,7 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     ).map(tuple),
     "spec": specs,
 }
-"""How a field is made, where its type alone does not say it."""
+"""Strategies for fields whose type alone is not enough."""
 
 OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("assigned", "gpus"): st.lists(st.integers(0, 3), max_size=3).map(tuple),
@@ -115,14 +115,14 @@ OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
 
 
 def rightly_written(event: Any) -> Any:
-    """The same event by an author who may write it."""
+    """The same event, by an author who may write it."""
     by = {AuthorKind.SCHEDULER: SCHEDULER, AuthorKind.ARCHIVER: ARCHIVER, AuthorKind.PERSON: "jane"}
     author = by.get(AUTHORS[event.type]) or event.node
     return event.model_copy(update={"author": author})
 
 
 def events_of(kind: type[Any], **fields: SearchStrategy[Any]) -> SearchStrategy[Any]:
-    """Events of one kind; fields given here are made so."""
+    """Events of one kind, with the given strategies for fields."""
     tag = kind.model_fields["type"].default
     made = {name: FIELDS[name] for name in kind.model_fields if name in FIELDS}
     made |= {name: strategy for (of, name), strategy in OF_KIND.items() if of == tag}

@@ -1,4 +1,4 @@
-"""How long to search: `ci` by default; `HYPOTHESIS_PROFILE=thorough` for a night."""
+"""Hypothesis profiles: `ci` by default; `HYPOTHESIS_PROFILE=thorough` searches for a night."""
 
 import os
 

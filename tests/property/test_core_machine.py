@@ -1,7 +1,8 @@
-"""A small lab in which anything legal may happen in any order, with two schedulers that race.
+"""A small lab in which every legal event may happen in any order, with two racing schedulers.
 
-Nodes, people and the archiver write what they may, under guards; each scheduler decides with the core, and
-what it decided arrives at the log later, or is refused. After every step the state and the indexes are sound.
+Nodes, people and the archiver append the events that they may write, under guards. Each scheduler decides by
+the core, and its events reach the log later, or are refused. After every step, state and indexes satisfy the
+invariants.
 """
 
 from collections import deque
@@ -47,23 +48,23 @@ TOO_LATE = (
     "jobs of the batch wait",
     "what jobs of the batch leave is not archived yet",
 )
-"""What one scheduler said while the other, or a person, saw to the batch: guards are by job or by batch."""
+"""Misfits of a scheduler's event that raced with the other scheduler or a person under another guard."""
 
 node_names = st.sampled_from(sorted(NODES))
 shares = st.sampled_from(SHARES)
 
 
 class Scheduler:
-    """An agenda, and what it appended that the log has not seen yet."""
+    """An agenda, and the appended events that have not reached the log."""
 
     def __init__(self, state: State) -> None:
         self.agenda = Agenda(state)
         self.under_way: deque[Append] = deque()
         self.arrived_at: int | None = None
-        """The sequence of what arrived last; None: it was refused."""
+        """The sequence of the event that arrived last; None: it was refused."""
 
     def decide(self, now: float, heard: Iterable[str]) -> list[Append]:
-        """Time has passed, and these nodes beat. Who restored the state from a snapshot decides the same."""
+        """Decide after these nodes have beaten. A scheduler restored from a snapshot must decide the same."""
         self.agenda.pass_time(now)
         for name in sorted(heard):
             node = self.agenda.state.nodes[name]
@@ -77,7 +78,7 @@ class Scheduler:
         return made
 
     def restored(self) -> Agenda:
-        """An agenda of one who knows the same, made from a snapshot: nothing in it is in the same order."""
+        """An agenda with the same knowledge, made from a snapshot with another order of everything."""
         state = load(dump(self.agenda.state))
         state.batches = dict(reversed(state.batches.items()))
         state.nodes = dict(reversed(state.nodes.items()))
@@ -90,12 +91,12 @@ class Scheduler:
 
 
 def told(made: list[Append]) -> list[tuple[dict[str, object], Guard, bool]]:
-    """What was decided, but for the ids of the new events."""
+    """The decisions, without the ids of the new events."""
     return [(append.event.model_dump(exclude={"id"}), append.guard, append.follows) for append in made]
 
 
 class LabMachine(RuleBasedStateMachine):
-    """The log, and everybody who writes to it."""
+    """The log, and all its authors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ class LabMachine(RuleBasedStateMachine):
         return self.schedulers[0].agenda.state
 
     def write(self, event: Event) -> None:
-        """Somebody who knows the scope's last event appends another."""
+        """Append an event, by an author who knows the scope's last event."""
         recorded = Recorded(len(self.log) + 1, self.now, event)
         self.log.append(recorded)
         for scope in guarded_scopes(event):
@@ -218,7 +219,7 @@ class LabMachine(RuleBasedStateMachine):
         self.archive_one(data.draw(st.sampled_from(self.unarchived())), missing)
 
     def unarchived(self) -> list[JobKey]:
-        """The jobs whose last attempt the archiver has still to look at."""
+        """The jobs whose last attempt is not archived yet."""
         batches = self.state.batches.values()
         return [JobKey(batch.id, row) for batch in batches for row in sorted(batch.unarchived)]
 
@@ -244,7 +245,7 @@ class LabMachine(RuleBasedStateMachine):
         self.nothing_waits_without_reason(scheduler.agenda)
 
     def nothing_waits_without_reason(self, agenda: Agenda) -> None:
-        """Whatever still waits finds something in its way at every node."""
+        """Check that for every waiting job, each node has a reason not to run it."""
         for groups in agenda.waiting.values():
             for waiting in groups:
                 if waiting.listed_at is None:
@@ -288,7 +289,7 @@ class LabMachine(RuleBasedStateMachine):
         assert not self.state.misfits or self.state.last_misfit.endswith(TOO_LATE), self.state.last_misfit
 
     def teardown(self) -> None:
-        """Whoever read the same log is where the others are, however it was read."""
+        """Check that all readers of the log have equal states, however they read it."""
         now = digest(self.state)
         whole, restored = State(), load(self.early_snapshot)
         for seq, time, event in self.log:
@@ -301,7 +302,7 @@ class LabMachine(RuleBasedStateMachine):
         self.settle()
 
     def settle(self) -> None:
-        """Left to itself with every node at work, the lab brings every batch to its end."""
+        """Check that the lab finishes every batch, if all nodes work and nothing else happens."""
         for name in sorted(NODES):
             self.write(make.joined(name, **NODES[name]))
             self.write(make.resumed(name))

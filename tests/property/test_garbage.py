@@ -1,4 +1,4 @@
-"""Whatever a peer writes, readers go on: the fold and the policy never fail, and the state stays sound."""
+"""Whatever a peer writes, fold and policy never fail, and the state satisfies the invariants."""
 
 from itertools import count
 
@@ -20,11 +20,11 @@ from distribute.testing import builders as make
 from property.arbitrary import KINDS, any_names, events, events_of, rightly_written
 
 SETTING = [make.joined("n1"), make.joined("n2"), make.submitted(make.batch([make.job("j1")], batch="a"))]
-"""Something for the garbage to be about."""
+"""Real events that the garbage can refer to."""
 
 
 @given(written=st.lists(events, max_size=50).map(lambda written: SETTING + written), data=st.data())
-def test_whatever_is_written_is_survived(written: list[Event], data: st.DataObject) -> None:
+def test_fold_and_policy_survive_whatever_is_written(written: list[Event], data: st.DataObject) -> None:
     agenda, ids = Agenda(State()), count()
     for number, event in enumerate(written, start=1):
         agenda.fold(Recorded(number, float(number), event))
@@ -42,7 +42,7 @@ def test_whatever_is_written_is_survived(written: list[Event], data: st.DataObje
 
 
 STRANGE_TIMES = (float("nan"), float("inf"), float("-inf"), -1.0, 0.0, 253_402_300_799.0, 1e300)
-"""Before 1970, the last second of the year 9999, and what is no time at all."""
+"""Extreme times: before 1970, the last second of the year 9999, and values that are not times."""
 
 clocks = st.one_of(
     st.sampled_from(STRANGE_TIMES),
@@ -55,10 +55,10 @@ clocks = st.one_of(
     written=st.lists(st.tuples(events, clocks, st.integers(-2, 3), clocks), max_size=50),
     is_live=st.booleans(),
 )
-def test_whatever_the_clocks_and_the_order_the_fold_and_the_views_never_fail(
+def test_fold_and_views_survive_any_clocks_and_order(
     written: list[tuple[Event, float, int, float]], is_live: bool
 ) -> None:
-    """Clocks jump back and forth, sequences too; `is_live`: there is a setting that the events fit into."""
+    """Clocks and sequences jump back and forth. `is_live`: the state has batches and nodes for the events."""
     agenda, seq = Agenda(State(), now=make.EPOCH.timestamp()), 0
     before = [(event, make.EPOCH.timestamp(), 1, make.EPOCH.timestamp()) for event in SETTING]
     for event, time, step, now in (before if is_live else []) + written:
@@ -78,8 +78,10 @@ def test_whatever_the_clocks_and_the_order_the_fold_and_the_views_never_fail(
 
 
 @given(written=st.lists(events, max_size=30), cut=st.integers(0, 30), again=st.integers(0, 30))
-def test_snapshot_and_tail_are_the_whole(written: list[Event], cut: int, again: int) -> None:
-    """Even where the tail begins before the snapshot: what is delivered again changes nothing."""
+def test_a_snapshot_and_the_tail_of_the_log_give_the_whole_state(
+    written: list[Event], cut: int, again: int
+) -> None:
+    """The tail may begin before the snapshot: events that are delivered again change nothing."""
     log = [Recorded(number, float(number), event) for number, event in enumerate(written, start=1)]
     whole, part = State(), State()
     for recorded in log:
@@ -107,10 +109,10 @@ def test_every_event_survives_the_codec(event: Event) -> None:
     since=st.integers(0, 50),
     seen=st.integers(0, 50),
 )
-def test_a_guard_holds_exactly_where_nothing_came_that_its_writer_had_not_seen(
+def test_a_guard_holds_exactly_if_its_author_has_read_the_whole_scope(
     seqs: list[int], since: int, seen: int
 ) -> None:
-    """`seqs` are a scope's events, those up to `since` of a deleted batch; the writer read up to `seen`."""
+    """`seqs` are a scope's events; those up to `since` are of a deleted batch. The author read to `seen`."""
     known = [seq for seq in seqs if since < seq <= seen]
     unseen = [seq for seq in seqs if seq > max(since, seen)]
     guard = Guard(known[-1] if known else 0, since)

@@ -1,4 +1,4 @@
-"""A manifest written and read bit by bit is the one that is written and read at once."""
+"""A manifest written and read piece by piece equals the one written and read at once."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def test_fields_of_a_newer_distribute_are_ignored(value: str, manifest: Manifest
 
 
 @given(manifests, st.integers(1, 40), st.none() | st.integers(0, 3))
-def test_it_is_the_same(manifest: Manifest, piece_bytes: int, indent: int | None) -> None:
+def test_a_manifest_read_in_pieces_equals_the_written_one(
+    manifest: Manifest, piece_bytes: int, indent: int | None
+) -> None:
     text = b"".join(written(manifest).pieces())
     assert text == manifest.model_dump_json().encode()
     assert written(manifest).manifest() == manifest
@@ -89,7 +91,7 @@ def test_it_is_the_same(manifest: Manifest, piece_bytes: int, indent: int | None
 
 @given(manifests, st.data())
 @settings(max_examples=300)
-def test_what_is_read_bit_by_bit_would_be_read_at_once(manifest: Manifest, data: st.DataObject) -> None:
+def test_a_text_that_is_read_in_pieces_is_also_read_at_once(manifest: Manifest, data: st.DataObject) -> None:
     text = bytearray(manifest.model_dump_json().encode())
     at = data.draw(st.integers(0, len(text) - 1))
     text[at : at + data.draw(st.integers(0, 3))] = data.draw(
@@ -104,7 +106,7 @@ def test_what_is_read_bit_by_bit_would_be_read_at_once(manifest: Manifest, data:
 
 
 @pytest.mark.parametrize("count", [255, 256, 257, 1000])
-def test_many(count: int) -> None:
+def test_manifests_of_many_entries_are_read(count: int) -> None:
     many = Manifest(entries=tuple(StoredFolder(path=f"{number}") for number in range(count)))
     text = written(many)
     assert len(text.entries) == count
@@ -125,19 +127,19 @@ def test_many(count: int) -> None:
         '{"v":2}',
     ],
 )
-def test_what_is_no_manifest(text: str) -> None:
+def test_a_text_that_is_not_a_manifest_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         Manifest.model_validate_json(text)
     with pytest.raises(ValueError, match=r"."):
         read(text.encode(), 3)
 
 
-def test_values_within_values() -> None:
+def test_deeply_nested_values_are_refused() -> None:
     with pytest.raises(ValueError, match="too deep"):
         read(b'{"entries":[' + b'{"a":' * 100_000, 1 << 19)
 
 
-def test_no_peer_can_have_it_hold_much() -> None:
+def test_memory_is_bounded_for_any_input() -> None:
     taken = 0
 
     async def endless() -> AsyncIterator[bytes]:

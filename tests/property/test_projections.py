@@ -1,7 +1,7 @@
-"""What a reader derives from one batch's events is what the whole state says, after every event.
+"""What projections derive from one batch's events equals the whole state, after every event.
 
-The events are what a lab may say, and in between what nobody may: forged, late, repeated, out of order. The
-projections get only their own batch's events, as a reader of one batch does; `apply` gets all of them.
+The events are those of a lab, mixed with forged, late, repeated and misordered ones. A projection gets only
+the events of its batch, as a reader of one batch does; `apply` gets all of them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ anything = st.one_of(
 
 
 def sensible(state: State, spec: make.BatchSpec) -> list[Event]:
-    """What may well be said of a batch as it stands."""
+    """Events that fit a batch in its current state."""
     batch = state.batches.get(spec.id)
     if batch is None:
         return [make.submitted(spec)]
@@ -107,7 +107,7 @@ def sensible_of_job(batch: BatchState, row: int) -> list[Event]:
 
 
 class Readers:
-    """Somebody reads each batch by itself, while the state reads everything."""
+    """The whole state, and for each batch a reader of that batch alone."""
 
     def __init__(self) -> None:
         self.truth = State()
@@ -155,7 +155,7 @@ class Readers:
             assert finished.attempt <= batch.attempts[batch.rows[job]]
 
     def check_archived(self, event: ev.JobArchived, unarchived: set[int]) -> None:
-        """What the archiver has just seen to is what can be pulled of the job from now on."""
+        """Check that exactly the attempt that was just archived can be pulled of the job."""
         batch = self.truth.batches.get(event.batch_id)
         if batch is None:
             return
@@ -203,7 +203,7 @@ def test_a_reader_of_one_batch_counts_what_the_state_counts(
 
 
 def test_events_of_every_kind_are_accepted() -> None:
-    """Otherwise the property above would compare empty states."""
+    """Without this, the property above could compare empty states."""
     readers, random = Readers(), Random(1)
     for node in NODES:
         readers.read(make.joined(node))

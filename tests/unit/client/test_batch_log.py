@@ -20,7 +20,7 @@ PAST = (make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, st
 
 @pytest.fixture
 async def cluster(tmp_path: Path) -> Any:
-    """A batch that was submitted three times; the last one runs, from sequence 9 on."""
+    """A batch that was submitted three times. The last submission, at sequence 9, runs."""
     cluster = MemoryCluster(tmp_path)
     for _ in range(2):
         await cluster.say(*PAST, make.deleted(SPEC))
@@ -29,7 +29,7 @@ async def cluster(tmp_path: Path) -> Any:
 
 
 async def read(cluster: Any) -> tuple[list[int], Course]:
-    """The sequences that a reader gets, and how far the batch has come."""
+    """The sequences that a reader gets, and the course of the batch."""
     story = BatchStory(SPEC.id)
     read: list[int] = []
 

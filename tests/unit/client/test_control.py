@@ -1,4 +1,4 @@
-"""Killing and deleting act on what the fold accepts of a batch, whatever else lies in the log."""
+"""Killing and deleting act only on events that the fold accepts."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ async def test_a_batch_is_killed_and_deleted_once_it_is_over(cluster: Any) -> No
     assert cluster.types()[-1] == "deleted"
 
 
-async def test_a_completed_that_the_fold_refuses_lets_nobody_delete(cluster: Any) -> None:
-    """The job still runs: a scheduler that had not read so, or a forger, said that the batch is over."""
+async def test_a_batch_whose_completed_the_fold_refuses_can_not_be_deleted(cluster: Any) -> None:
+    """The job still runs; a scheduler that lagged, or a forger, wrote that the batch is over."""
     await cluster.say(*RUNS, make.completed(SPEC, state="killed"))
     deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
     await cluster.until("kill_requested")
@@ -50,7 +50,7 @@ async def test_a_completed_that_the_fold_refuses_lets_nobody_delete(cluster: Any
     assert cluster.types()[-1] == "deleted"
 
 
-async def test_a_log_that_lost_the_kill_gets_it_again(cluster: Any) -> None:
+async def test_a_kill_that_the_log_lost_is_appended_again(cluster: Any) -> None:
     await cluster.say(*RUNS)
     deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
     await cluster.until("kill_requested")
@@ -63,7 +63,7 @@ async def test_a_log_that_lost_the_kill_gets_it_again(cluster: Any) -> None:
     assert cluster.types()[-1] == "deleted"
 
 
-async def test_replacing_says_which_end_caused_the_deletion(cluster: Any) -> None:
+async def test_the_deletion_of_a_replaced_batch_names_its_end_as_cause(cluster: Any) -> None:
     await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC))
     end = make.completed(SPEC, state="killed")
     await cluster.say(end)
@@ -86,7 +86,7 @@ async def test_a_batch_that_is_retried_meanwhile_is_not_deleted(cluster: Any) ->
 
 
 async def test_a_deleted_that_the_fold_refuses_frees_no_name(cluster: Any) -> None:
-    """Else the next submission would be stored, and counted by nobody."""
+    """Otherwise the next submission would be stored, but the fold would ignore it."""
     await cluster.say(*RUNS, make.deleted(SPEC))
     with pytest.raises(Refused, match="there is a batch lab/sweep already"):
         await submit(cluster, JANE, SPEC, {})

@@ -1,4 +1,4 @@
-"""Files come out of packs as they went in, each object is fetched once, and existing files are not."""
+"""Files are pulled from packs unchanged. Each object is fetched once; files that exist are not fetched."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "jane/sweep/job/1/0"
 
 
 class CountingStore(FileStore):
-    """A store that counts how often an object was asked for."""
+    """A store that counts how often each object was requested."""
 
     asked = 0
 
@@ -60,7 +60,7 @@ RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted),
 
 
 @given(content=st.binary(min_size=60, max_size=60), ranges=RANGES)
-def test_every_file_of_a_pack_comes_out_right_even_where_they_overlap(
+def test_every_file_of_a_pack_is_pulled_right_even_if_files_overlap(
     tmp_path_factory, content: bytes, ranges: list[list[int]]
 ) -> None:
     folder = tmp_path_factory.mktemp("pull")
@@ -76,7 +76,7 @@ def test_every_file_of_a_pack_comes_out_right_even_where_they_overlap(
         assert (folder / "out" / "job" / f"f{n}").read_bytes() == content[start:stop]
 
 
-async def test_a_pack_is_fetched_once_and_only_for_what_is_missing(tmp_path: Path) -> None:
+async def test_a_pack_is_fetched_once_and_only_for_missing_files(tmp_path: Path) -> None:
     content = bytes(range(100))
     files = [wanted_file(f"f{n}", content, 10 * n, 10 * n + 10) for n in range(10)]
     store = CountingStore(tmp_path / "store")
@@ -91,7 +91,7 @@ async def test_a_pack_is_fetched_once_and_only_for_what_is_missing(tmp_path: Pat
     assert (tmp_path / "out/job/f3").read_bytes() == content[30:40]
 
 
-async def test_a_damaged_object_is_told_and_the_rest_comes(tmp_path: Path) -> None:
+async def test_a_damaged_object_is_reported_and_the_other_files_are_pulled(tmp_path: Path) -> None:
     content = b"0123456789"
     store = FileStore(tmp_path / "store")
     stored = await pack(store, content)
@@ -105,6 +105,6 @@ async def test_a_damaged_object_is_told_and_the_rest_comes(tmp_path: Path) -> No
 async def pull_despite(
     store: FileStore, stored: StoredObject, files: list[WantedFile], folder: Path
 ) -> Pulled:
-    """Pull where some of it can't be had, so that the progress does not reach its end."""
+    """Pull although some files can't be fetched, so that the progress does not reach its total."""
     wanted = Listing(files=[(stored, file) for file in files])
     return await fetch(store, wanted, folder)

@@ -28,7 +28,7 @@ GIB = 1 << 30
         (Resources(cpus=8), None),
     ],
 )
-async def test_a_job_that_is_too_large_is_told_what_there_is(
+async def test_a_job_that_is_too_large_is_refused_with_the_largest_node(
     tmp_path: Path, resources: Resources, problem: str | None
 ) -> None:
     cluster = MemoryCluster(tmp_path)

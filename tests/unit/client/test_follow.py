@@ -1,4 +1,4 @@
-"""Whoever waits for a batch is told of the end that the fold accepts."""
+"""Waiting for a batch ends with the end that the fold accepts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_an_end_that_the_fold_refuses_is_not_believed(cluster: Any) -> Non
     assert told[-1] == ("failed", 1)
 
 
-async def test_the_archive_is_waited_for_only_if_asked(cluster: Any) -> None:
+async def test_waiting_includes_archiving_only_if_asked(cluster: Any) -> None:
     await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
     assert not (await follow_to_end(cluster, SPEC.id, archived=False))["archived"]
     following = asyncio.create_task(follow_to_end(cluster, SPEC.id))
@@ -61,7 +61,7 @@ async def test_the_archive_is_waited_for_only_if_asked(cluster: Any) -> None:
 
 
 async def test_a_log_that_is_replaced_is_read_again(cluster: Any) -> None:
-    """What was read of the old one counts no more: here, that the batch was over."""
+    """What was read from the old log is dropped: here, that the batch was over."""
     await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
     following = asyncio.create_task(follow_to_end(cluster, SPEC.id))
     await asyncio.sleep(0)
@@ -71,7 +71,7 @@ async def test_a_log_that_is_replaced_is_read_again(cluster: Any) -> None:
         assert (await following)["state"] == "failed"
 
 
-async def test_a_batch_that_is_not_there_or_is_deleted_meanwhile(cluster: Any) -> None:
+async def test_waiting_for_a_missing_or_deleted_batch_is_refused(cluster: Any) -> None:
     with pytest.raises(Refused, match="there is no batch lab/sweep"):
         await follow_to_end(cluster, SPEC.id)
     await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))

@@ -1,4 +1,4 @@
-"""What jobs and builds printed, live and from the archive, by what the fold accepts."""
+"""Output of jobs and builds, live and from the archive, by the events that the fold accepts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def test_a_finished_attempt_is_read_from_its_outputs(cluster: Any) -> None
 
 
 async def test_a_finished_that_the_fold_refuses_is_not_read(cluster: Any) -> None:
-    """Another node says that it finished the job: its words count for nothing."""
+    """Another node writes that it finished the job; the fold ignores that."""
     forged = make.finished(node="ws2", outputs=await printed(cluster, b"forged"))
     await cluster.say(*RUNS, forged)
     await cluster.live.send(JOB, 1, b"live")
@@ -87,7 +87,7 @@ async def test_outputs_without_the_object_they_name_are_an_error(cluster: Any) -
     assert await last_line(cluster, JOB, 1) is None
 
 
-async def test_builds_that_run_and_that_ended(cluster: Any) -> None:
+async def test_builds_that_run_and_that_ended_are_listed(cluster: Any) -> None:
     with pytest.raises(Refused, match="there is no batch lab/sweep"):
         await read_builds(cluster, SPEC.id)
     ended = make.build_finished("ws1", SPEC).model_copy(

@@ -1,4 +1,4 @@
-"""What can't be read of a batch's results is named, and keeps nothing else from being pulled."""
+"""Pull names results that can't be read, and pulls all others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def file(path: str, content: bytes = CONTENT, **fields: Any) -> StoredFile:
 
 
 async def run(cluster: Any, outputs: dict[str, Outputs | None]) -> None:
-    """Both jobs of the batch leave something, and it is archived."""
+    """Run both jobs of the batch to their ends, with these outputs, and archive them."""
     await cluster.say(make.joined(), make.submitted(SPEC))
     for job, what in outputs.items():
         await cluster.say(make.assigned(job), make.claimed(job), make.finished(job, outputs=what))
@@ -49,7 +49,7 @@ async def pull(cluster: Any, folder: Path) -> tuple[Listing, Pulled]:
 
 
 def entry(path: str, **fields: Any) -> dict[str, Any]:
-    """A file's entry as it lies in a manifest, whether it is right or not."""
+    """A file's entry of a manifest as JSON, valid or not."""
     return file("right").model_dump() | {"path": path} | fields
 
 
@@ -76,7 +76,7 @@ BAD_ENTRIES: list[dict[str, Any]] = [
 
 
 async def stored_list(cluster: Any, *entries: dict[str, Any], **fields: Any) -> Outputs:
-    """Outputs whose manifest lies in the store, with these entries."""
+    """Store a manifest with these entries, and return the outputs that name it."""
     stored = await cluster.keep(CONTENT)
     manifest = {"entries": entries, "objects": [stored.model_dump()]} | fields
     return Outputs(stored=await cluster.keep(json.dumps(manifest).encode()))
@@ -151,8 +151,8 @@ async def test_a_build_leaves_its_output_and_nothing_else(cluster: Any, tmp_path
     assert "its list of files names 'job1/a', which no build leaves" in problem
 
 
-async def test_results_of_a_job_that_the_batch_does_not_have_count_for_nothing(cluster: Any) -> None:
-    """Even if such an event could be decoded: its name would lead out of the folder."""
+async def test_results_of_a_job_that_the_batch_does_not_have_are_ignored(cluster: Any) -> None:
+    """Its name would lead out of the folder, if such an event could be decoded."""
     names = {"namespace": "lab", "batch": "sweep", "job": "../../../x", "attempt": 1, "node": "ws1"}
     forged = Finished.model_construct(**make.finished().model_dump() | names)
     results = BatchResults(SPEC.id)

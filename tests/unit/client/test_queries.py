@@ -1,4 +1,4 @@
-"""Answers come from the scheduler; if it doesn't answer, from the log, folded here."""
+"""Queries go to the scheduler. If it doesn't answer, the client folds the log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SPEC = make.batch(2)
 
 
 class Answers(NobodyAnswers):
-    """A scheduler that gives one answer to everything, and what it was asked."""
+    """A scheduler that gives one answer to every query, and records the queries."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self.answer = answer
@@ -45,7 +45,7 @@ async def test_the_scheduler_is_asked(cluster: Any) -> None:
     assert silences == []
 
 
-async def test_if_the_scheduler_does_not_answer_the_log_is_folded_and_that_is_told(cluster: Any) -> None:
+async def test_if_the_scheduler_does_not_answer_the_log_is_folded_with_a_warning(cluster: Any) -> None:
     silences: list[None] = []
     queries = Queries(cluster, lambda: silences.append(None), clock=lambda: make.EPOCH.timestamp())
     await cluster.say(make.joined(), make.submitted(SPEC), make.assigned(), make.claimed(), make.started())

@@ -1,4 +1,4 @@
-"""Whatever other machines sent, nothing is written outside the folder that results are pulled into."""
+"""Pull never writes outside its target folder, whatever other machines have sent."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_file_that_is_there_is_made_executable_if_it_should_be(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe", "socket"])
-def test_something_else_is_not_taken_for_the_file(tmp_path: Path, kind: str) -> None:
+def test_anything_but_a_file_does_not_count_as_the_file(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "out"
     if kind == "link":
         (tmp_path / "real").write_bytes(b"1")

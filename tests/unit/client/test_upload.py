@@ -1,4 +1,4 @@
-"""If an input can't be stored, the error names the cause, however many are sent at once."""
+"""If an input can't be stored, the error names the cause, also if many are sent at once."""
 
 from __future__ import annotations
 
@@ -34,18 +34,20 @@ async def test_every_input_is_stored(sources: dict[str, Path], tmp_path: Path) -
     assert {path.name for path in (tmp_path / "store/inputs").iterdir()} == set(sources)
 
 
-async def test_a_file_that_changed_after_it_was_listed(sources: dict[str, Path], tmp_path: Path) -> None:
+async def test_a_file_that_changed_after_it_was_listed_is_refused(
+    sources: dict[str, Path], tmp_path: Path
+) -> None:
     (tmp_path / "in-7").write_text("changed")
     with pytest.raises(IntegrityError):
         await upload(FileStore(tmp_path / "store"), sources, tell_nobody)
 
 
-async def test_a_file_that_is_gone(sources: dict[str, Path], tmp_path: Path) -> None:
+async def test_a_missing_file_is_reported(sources: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "in-7").unlink()
     with pytest.raises(InputError, match=r"in-7: can't be read any more: No such file"):
         await upload(FileStore(tmp_path / "store"), sources, tell_nobody)
 
 
-async def test_a_store_that_is_full(sources: dict[str, Path], tmp_path: Path) -> None:
+async def test_a_full_store_is_reported(sources: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(StorageFull, match=r"^the store has no room$"):
         await upload(FullStore(tmp_path / "store"), sources, tell_nobody)

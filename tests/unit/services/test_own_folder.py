@@ -1,4 +1,4 @@
-"""A node-runner has its working folder for itself, or says why it can't."""
+"""A node-runner locks its working folder, or says why it can't."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from distribute_services.node_runner.disk.own_folder import OwnFolder
     ("where", "why"),
     [("file", "File exists"), ("file/below", "Not a directory"), ("/proc/none", "No such file or directory")],
 )
-def test_a_folder_that_can_t_be_is_named_with_what_to_do(where: str, why: str, tmp_path: Path) -> None:
+def test_a_folder_that_can_not_be_made_is_reported_with_a_remedy(
+    where: str, why: str, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     told = (
         rf"{where}: can't be used as working folder: {why}; name another folder, with work_dir in node\.yaml"
@@ -23,7 +25,7 @@ def test_a_folder_that_can_t_be_is_named_with_what_to_do(where: str, why: str, t
         pass
 
 
-def test_a_folder_is_one_runner_s_and_keeps_its_identity(tmp_path: Path) -> None:
+def test_a_folder_belongs_to_one_runner_and_keeps_its_identity(tmp_path: Path) -> None:
     with OwnFolder(tmp_path / "new/work") as folder:
         identity = folder.identity
         with (

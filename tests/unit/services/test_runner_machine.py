@@ -1,4 +1,4 @@
-"""The node-runner's machine, a readable test a rule. The simulation runs it under every disorder."""
+"""The node-runner's machine, with one test for each rule. The simulation runs it under all faults."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_job_without_room_waits_for_it(node: Node) -> None:
     assert event_of(claim).job == "job2"
 
 
-def test_a_job_without_room_holds_up_nothing_behind_it(node: Node) -> None:
+def test_a_job_without_room_does_not_block_those_behind_it(node: Node) -> None:
     node.run("job1")
     assert node.hear(make.assigned("whole", cpus=2)) == []
     (claim,) = node.hear(make.assigned("job2", cpus=1))
@@ -53,7 +53,7 @@ def test_a_gpu_is_never_given_to_two_jobs(node: Node) -> None:
     assert node.hear(make.assigned("job2", cpus=1, gpus=(0,))) == []
 
 
-def test_what_is_being_stopped_takes_its_room_until_it_is_gone(node: Node) -> None:
+def test_a_job_that_is_being_stopped_keeps_its_room_until_it_is_gone(node: Node) -> None:
     claim = node.claim(cpus=2)
     node.hear(make.released("job1"))
     assert node.hear(make.assigned("job2", cpus=2)) == []
@@ -79,7 +79,7 @@ def test_a_batch_is_built_once_and_its_jobs_wait_for_it(node: Node) -> None:
     assert finished.append.guard.last_seq == node.seq, "the builds of a node have guards of their own"
 
 
-def test_a_build_is_reported_behind_what_a_build_of_an_earlier_run_said(node: Node) -> None:
+def test_a_build_is_reported_behind_events_of_an_earlier_build(node: Node) -> None:
     node.hear(make.assigned("job1"))
     read, _ = node.handle(st.Loaded(SWEEP, True))
     earlier = node.record(make.build_started())
@@ -88,7 +88,7 @@ def test_a_build_is_reported_behind_what_a_build_of_an_earlier_run_said(node: No
     assert started.append.guard.last_seq == earlier.seq
 
 
-def test_jobs_of_a_failed_build_wait_to_be_taken_back(node: Node) -> None:
+def test_jobs_of_a_failed_build_wait_to_be_released(node: Node) -> None:
     _, claim = node.hear(make.assigned(cpus=1))
     read, _ = node.handle(st.Loaded(SWEEP, True))
     node.stored(claim)
@@ -100,7 +100,7 @@ def test_jobs_of_a_failed_build_wait_to_be_taken_back(node: Node) -> None:
     assert node.hear(make.released(reason="build_failed")) == [do.Stop(claim.of)]
 
 
-def test_a_failed_build_is_tried_again_when_a_person_wants_it(node: Node) -> None:
+def test_a_failed_build_is_tried_again_when_a_person_requests_it(node: Node) -> None:
     node.hear(make.assigned("job1"))
     (read, _) = node.handle(st.Loaded(SWEEP, True))
     (started,) = node.read(read)
@@ -147,7 +147,7 @@ def test_an_event_waits_for_the_answer_to_the_one_before(node: Node) -> None:
     assert finished.append.guard.last_seq == node.seq
 
 
-def test_a_short_job_says_in_its_end_when_it_started(node: Node) -> None:
+def test_the_finished_of_a_short_job_says_when_it_started(node: Node) -> None:
     finished = event_of(node.end(node.launch()))
     assert isinstance(finished, ev.Finished)
     assert finished.started_at == make.EPOCH
@@ -177,10 +177,10 @@ def test_a_build_names_the_assignment_that_caused_it(node: Node) -> None:
     assert [event_of(started).causation, event_of(finished).causation] == [assigned.id, event_of(started).id]
 
 
-# --- whose words count -----------------------------------------------------------------------------
+# --- which authors count ---------------------------------------------------------------------------
 
 
-def test_a_job_that_was_released_is_stopped_and_never_spoken_of_again(node: Node) -> None:
+def test_a_released_job_is_stopped_and_nothing_more_is_appended_about_it(node: Node) -> None:
     attempt = node.run()
     assert node.hear(make.released()) == [do.Stop(attempt)]
     ending = Ending(succeeded=False, signal=15)
@@ -227,14 +227,14 @@ def test_a_persons_deletion_stops_no_job(node: Node) -> None:
 
 
 def test_a_completed_that_the_fold_refuses_stops_no_job(node: Node) -> None:
-    """It lies in the log by the scheduler's name, and jobs of the batch run: so it is a forgery."""
+    """It has the scheduler as author, but jobs of the batch run, so it must be forged."""
     ended = node.run("job1")
     node.run("job2")
     node.end(ended)
     assert node.hear(make.completed()) == []
 
 
-def test_what_was_built_for_a_batch_that_is_over_is_forgotten(node: Node) -> None:
+def test_the_build_of_a_batch_that_is_over_is_removed(node: Node) -> None:
     attempt = node.run()
     assert node.hear(make.released(reason="killed")) == [do.Stop(attempt)]
     assert node.hear(make.completed(state="killed")) == [do.Forget(SWEEP)]
@@ -243,8 +243,8 @@ def test_what_was_built_for_a_batch_that_is_over_is_forgotten(node: Node) -> Non
 # --- joining and leaving ---------------------------------------------------------------------------
 
 
-def test_a_node_whose_joined_lies_where_it_has_read_already_takes_jobs(node: Node) -> None:
-    """The log lost its end just before the node followed it. The broker's answer says where its word is."""
+def test_a_node_takes_jobs_although_its_joined_lies_before_its_place_in_the_log(node: Node) -> None:
+    """The log lost its end just before the node followed it. The broker's answer tells where the event is."""
     joined = event_of(node.machine.join()[-1])
     assert node.hear(make.assigned()) == [], "it has not joined yet"
     node.machine.announced(joined, node.seq)
@@ -269,7 +269,7 @@ def test_a_node_whose_name_another_takes_gives_way(node: Node) -> None:
     assert node.hear(make.joined("ws1", incarnation="elsewhere/1")) == [do.GiveWay()]
 
 
-def test_leaving_stops_what_runs_and_lets_what_ended_be_reported(node: Node) -> None:
+def test_leaving_stops_running_jobs_and_reports_ended_ones(node: Node) -> None:
     ended, runs = node.run("job1"), node.run("job2")
     node.handle(st.Exited(ended, DONE))
     told, *rest = node.machine.leave()
@@ -304,7 +304,7 @@ def test_a_node_that_leaves_and_is_lost_still_reports_what_has_ended(node: Node)
     assert node.machine.idle
 
 
-def test_a_node_that_leaves_stops_what_ended_if_that_was_given_away(node: Node) -> None:
+def test_a_leaving_node_drops_an_ended_job_that_was_released(node: Node) -> None:
     ended = node.run()
     node.handle(st.Exited(ended, DONE))
     node.machine.leave()
@@ -313,7 +313,7 @@ def test_a_node_that_leaves_stops_what_ended_if_that_was_given_away(node: Node) 
     assert node.machine.idle
 
 
-def test_a_second_wish_to_leave_gives_back_what_has_ended(node: Node) -> None:
+def test_a_second_request_to_leave_gives_back_ended_jobs(node: Node) -> None:
     ended = node.run()
     node.handle(st.Exited(ended, DONE))
     node.machine.leave()
@@ -333,7 +333,7 @@ def test_a_node_that_retires_lets_its_jobs_come_to_their_end(node: Node) -> None
 # --- faults of the runner --------------------------------------------------------------------------
 
 
-def test_a_job_that_the_runner_could_not_start_goes_back_once(node: Node) -> None:
+def test_a_job_that_the_runner_could_not_start_is_given_back_once(node: Node) -> None:
     attempt = node.launch()
     (yielded,) = node.handle(st.Broke(attempt, "x" * 20_000))
     event = event_of(yielded)

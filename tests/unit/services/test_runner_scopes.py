@@ -1,4 +1,4 @@
-"""A refused guard, a lost tail, an older copy of the log: what becomes of a node's attempts."""
+"""A node's attempts after a refused guard, a lost tail, or an older copy of the log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Assigned:
         (launch,) = node.handle(st.Reported(claim.of, node.seq))
         self.attempt = launch.attempt
         (self.report,) = node.handle(st.Launched(self.attempt))
-        """Of `started`, on its way."""
+        """The instruction to append `started`, which is not answered yet."""
 
     def keep(self, report: do.Instruction) -> Recorded:
         """The event of a report is in the log."""
@@ -53,7 +53,7 @@ def job(node: Node) -> Assigned:
 
 
 def test_noise_in_the_scope_stops_nothing(node: Node, job: Assigned) -> None:
-    """Anyone can publish there. The node says its word again, behind the noise."""
+    """Anyone can publish there. The node appends its event again, behind the noise."""
     noise = node.record(make.released().model_copy(update={"author": "jane"}))
     (read,) = node.refused(job.report, noise.seq)
     (again,) = node.read(read, *job.scope, noise)
@@ -62,8 +62,8 @@ def test_noise_in_the_scope_stops_nothing(node: Node, job: Assigned) -> None:
     assert again.append.guard.last_seq == noise.seq
 
 
-def test_a_message_that_nobody_can_read_is_passed_by(node: Node, job: Assigned) -> None:
-    """The scope's last event is before it, and yet the guard has to name it."""
+def test_an_unreadable_message_in_the_scope_is_skipped(node: Node, job: Assigned) -> None:
+    """The scope's last event lies before it, but the guard must name the sequence of the message."""
     (read,) = node.refused(job.report, 99)
     (again,) = node.read(read, *job.scope)
     assert isinstance(again, do.Report)
@@ -84,7 +84,7 @@ def test_a_job_that_the_scheduler_gave_away_is_stopped(node: Node, job: Assigned
     assert stop == do.Stop(job.attempt)
 
 
-def test_what_was_said_of_a_deleted_namesake_does_not_count(node: Node, job: Assigned) -> None:
+def test_events_of_a_deleted_batch_of_the_same_name_do_not_count(node: Node, job: Assigned) -> None:
     older = [make.assigned(attempt=1), make.released(attempt=1), make.assigned(node="ws2", attempt=2)]
     before = [Recorded(seq, float(seq), event) for seq, event in zip((-3, -2, -1), older, strict=True)]
     (read,) = node.refused(job.report)
@@ -92,7 +92,7 @@ def test_what_was_said_of_a_deleted_namesake_does_not_count(node: Node, job: Ass
     assert isinstance(again, do.Report)
 
 
-def test_its_own_word_that_is_in_the_scope_is_not_said_twice(node: Node, job: Assigned) -> None:
+def test_an_event_that_is_in_the_scope_already_is_not_appended_twice(node: Node, job: Assigned) -> None:
     (read,) = node.refused(job.report)
     job.keep(job.report)
     assert node.read(read, *job.scope) == []
@@ -119,8 +119,8 @@ def replaced(node: Node, last_seq: int = 0) -> list[do.Instruction]:
     return reads
 
 
-def test_running_jobs_go_on_and_the_lost_words_are_said_again(node: Node, job: Assigned) -> None:
-    """The log lost its tail: the assignment is there, and what the node said is not."""
+def test_running_jobs_go_on_and_lost_events_are_appended_again(node: Node, job: Assigned) -> None:
+    """The log lost its tail. It has the assignment, but not the events of the node."""
     assert job.answer() == []
     (read,) = replaced(node, job.scope[0].seq)
     (claimed,) = node.read(read, job.scope[0])
@@ -133,7 +133,7 @@ def test_running_jobs_go_on_and_the_lost_words_are_said_again(node: Node, job: A
     assert isinstance(event_of(node.end(job.attempt)), ev.Finished)
 
 
-def test_the_node_joins_again_with_what_it_has(node: Node, job: Assigned) -> None:
+def test_the_node_joins_again_with_its_attempts(node: Node, job: Assigned) -> None:
     job.answer()
     *_, announced = node.machine.log_replaced(0)
     joined = event_of(announced)
@@ -141,15 +141,15 @@ def test_the_node_joins_again_with_what_it_has(node: Node, job: Assigned) -> Non
     assert joined.keeps == (job.attempt.id,)
 
 
-def test_a_word_that_is_on_its_way_is_answered_first(node: Node, job: Assigned) -> None:
-    """Only then is the scope read: both at a time would say the word twice."""
+def test_an_append_under_way_is_answered_before_the_scope_is_read(node: Node, job: Assigned) -> None:
+    """Only then is the scope read. Otherwise the node could append the event twice."""
     assert replaced(node) == []
     (read,) = node.stored(job.report)
     assert isinstance(read, do.Read)
 
 
-def test_a_job_whose_assignment_is_lost_runs_on_in_silence(node: Node, job: Assigned) -> None:
-    """The scheduler says it again as soon as it is back."""
+def test_a_job_whose_assignment_is_lost_runs_on_and_nothing_is_appended(node: Node, job: Assigned) -> None:
+    """The scheduler appends it again as soon as it is back."""
     job.answer()
     (read,) = replaced(node)
     assert node.read(read) == []
@@ -165,7 +165,7 @@ def test_a_job_whose_assignment_is_lost_runs_on_in_silence(node: Node, job: Assi
 
 
 def test_a_job_that_is_assigned_here_again_goes_on(node: Node, job: Assigned) -> None:
-    """In an older copy of the log the job is queued, and the scheduler gives it to its node once more."""
+    """In an older copy of the log the job is queued, and the scheduler assigns it to its node once more."""
     job.answer()
     (read,) = replaced(node)
     again = make.assigned()
@@ -177,7 +177,7 @@ def test_a_job_that_is_assigned_here_again_goes_on(node: Node, job: Assigned) ->
 
 
 def test_words_that_came_before_the_assignment_are_said_again_behind_it(node: Node, job: Assigned) -> None:
-    """After a loss each author says its words again, and the node's connection may be first."""
+    """After a loss each author appends its events again, and the node may be first."""
     job.answer()
     (read,) = replaced(node)
     early = [node.record(recorded.event) for recorded in job.scope[1:]]
@@ -203,7 +203,7 @@ def test_a_job_that_another_node_has_now_is_stopped(node: Node, job: Assigned) -
 
 @pytest.fixture
 def ended(node: Node, job: Assigned) -> Assigned:
-    """The job has ended, and the log does not know it any more."""
+    """The job has ended, and the log has lost its assignment."""
     job.answer()
     (read,) = replaced(node)
     node.read(read)

@@ -1,4 +1,4 @@
-"""The real node-runner service on a modelled computer: a fault ends one attempt, and no other."""
+"""The real node-runner service on a modelled computer: a fault ends only one attempt."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_a_fault_after_a_job_started_fails_it(step: str) -> None:
         await the_other_job_is_unharmed(node)
 
 
-async def test_a_fault_while_a_folder_is_removed_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_fault_while_a_folder_is_removed_harms_no_job(caplog: pytest.LogCaptureFixture) -> None:
     host = ModelHost()
     host.breaks["remove"] = RuntimeError("a fault")
     async with running_node(host) as node:
@@ -126,7 +126,7 @@ async def test_a_computer_that_can_not_be_measured_still_beats(step: str) -> Non
             await asyncio.wait_for(node.cluster.beats.came.wait(), WITHIN_S)
 
 
-async def test_noise_in_a_jobs_scope_does_not_keep_its_result_out() -> None:
+async def test_a_result_counts_although_there_is_noise_in_its_scope() -> None:
     async with running_node() as node:
         await begin(node, "good")
         await node.runs("good")

@@ -1,4 +1,4 @@
-"""What strangers send can't make the scheduler hold more and more."""
+"""Messages of strangers can't fill the scheduler's memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_heartbeats_of_made_up_nodes_are_kept_up_to_a_bound(monkeypatch: pytest.
     assert scheduler.beats["ws1"] == own
 
 
-def test_of_a_node_that_is_forgotten_nothing_is_remembered() -> None:
+def test_a_forgotten_node_leaves_nothing_in_memory() -> None:
     scheduler = Scheduler(State(), lease=Lease(), new_id=lambda: "", now=0.0, catch_up_to=0)
     events = [make.joined("ws1"), make.left("ws1"), make.forgotten("ws1")]
     for seq, event in enumerate(events, start=1):

@@ -1,4 +1,4 @@
-"""What the scheduler does with events, heartbeats, refusals and time."""
+"""The scheduler's reaction to events, heartbeats, refusals and time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Office:
         self.read(*events)
 
     def read(self, *events: Event) -> None:
-        """The events are in the log, and the scheduler reads them."""
+        """Put events into the log, and let the scheduler read them."""
         for event in events:
             self.written += 1
             self.scheduler.deliver([Recorded(self.written, self.now, event)], self.now)
@@ -43,7 +43,7 @@ class Office:
         self.scheduler.hear(beat, self.now)
 
     def pass_seconds(self, seconds: float, running: Iterable[AttemptId] = ()) -> list[Event]:
-        """Time passes, second by second, and ws1 beats in each. What was decided meanwhile."""
+        """Let seconds pass. ws1 beats in each. Returns the events that were decided meanwhile."""
         made: list[Event] = []
         for _ in range(int(seconds)):
             self.now += 1
@@ -60,8 +60,8 @@ def types(made: Iterable[Append]) -> list[str]:
 # --- refusals --------------------------------------------------------------------------------------
 
 
-def test_a_refused_append_waits_until_what_beat_it_is_read() -> None:
-    """To decide on the same state would be to decide the same, and to ask the broker in vain."""
+def test_a_refused_append_waits_until_the_event_that_beat_it_is_read() -> None:
+    """On the same state, the scheduler would decide the same, and the broker would refuse it again."""
     office = Office(make.joined(), make.submitted())
     (assigned,) = office.decide()
     beaten_by = office.written + 1
@@ -72,7 +72,7 @@ def test_a_refused_append_waits_until_what_beat_it_is_read() -> None:
     assert office.scheduler.state.batches[assigned.event.batch_id].active[0].cause != assigned.event.id  # type: ignore[union-attr]
 
 
-def test_it_is_decided_anew_once_that_is_read_if_it_still_fits() -> None:
+def test_a_refused_event_is_decided_again_if_it_still_fits() -> None:
     office = Office(make.joined(), make.submitted())
     (assigned,) = office.decide()
     office.scheduler.refused(assigned, office.written + 2)
@@ -82,7 +82,7 @@ def test_it_is_decided_anew_once_that_is_read_if_it_still_fits() -> None:
     assert types(office.decide()) == ["assigned"]
 
 
-def test_what_beat_it_may_have_been_read_before_the_refusal_came() -> None:
+def test_the_event_that_beat_an_append_may_be_read_before_the_refusal() -> None:
     office = Office(make.joined(), make.submitted())
     (assigned,) = office.decide()
     office.read(make.reprioritized(3))
@@ -90,7 +90,7 @@ def test_what_beat_it_may_have_been_read_before_the_refusal_came() -> None:
     assert types(office.decide()) == ["assigned"]
 
 
-def test_a_refusal_of_what_is_settled_already_changes_nothing() -> None:
+def test_a_late_refusal_changes_nothing() -> None:
     office = Office(make.joined(), make.submitted(make.batch(1)))
     (assigned,) = office.decide()
     office.read(make.assigned("job1", "ws1"))
@@ -99,7 +99,7 @@ def test_a_refusal_of_what_is_settled_already_changes_nothing() -> None:
     assert not office.scheduler.agenda.pending
 
 
-def test_the_end_of_a_batch_that_was_refused_is_decided_anew_behind_what_beat_it() -> None:
+def test_a_refused_end_of_a_batch_is_decided_again_behind_the_event_that_beat_it() -> None:
     office = Office(make.submitted(), make.kill_requested())
     (completed,) = office.decide()
     assert completed.event.type == "completed"
@@ -111,8 +111,8 @@ def test_the_end_of_a_batch_that_was_refused_is_decided_anew_behind_what_beat_it
     assert again.guard.last_seq == office.written
 
 
-def test_a_take_over_whose_release_was_refused_is_decided_anew_as_a_whole() -> None:
-    """The release and the assignment behind it are one."""
+def test_if_a_release_is_refused_release_and_assignment_are_decided_again() -> None:
+    """The release and the assignment behind it are one decision."""
     office = Office(make.joined(), make.submitted(), make.assigned(), make.claimed(), make.started())
     office.pass_seconds(1, make.kept(["job1"]))
     office.read(make.joined("ws2"))
@@ -138,20 +138,20 @@ def test_a_take_over_whose_release_was_refused_is_decided_anew_as_a_whole() -> N
 # --- catching up -----------------------------------------------------------------------------------
 
 
-def test_it_decides_nothing_before_it_has_read_the_log_to_its_end() -> None:
+def test_the_scheduler_decides_nothing_before_it_has_caught_up() -> None:
     office = Office(make.joined(), make.submitted(), catch_up_to=3)
     assert office.decide() == []
     office.read(make.undrained())
     assert types(office.decide()) == ["assigned"]
 
 
-def test_what_is_delivered_again_changes_nothing() -> None:
+def test_an_event_that_is_delivered_again_changes_nothing() -> None:
     office = Office(make.joined(), make.submitted())
     office.scheduler.deliver([Recorded(1, office.now, make.left())], office.now)
     assert office.scheduler.state.nodes["ws1"].presence == "here"
 
 
-# --- what nodes say of themselves ------------------------------------------------------------------
+# --- heartbeats ------------------------------------------------------------------------------------
 
 
 def running_job() -> Office:
@@ -161,7 +161,7 @@ def running_job() -> Office:
     return office
 
 
-def test_a_job_that_its_nodes_beats_do_not_name_for_a_minute_is_released() -> None:
+def test_a_job_that_beats_do_not_name_for_a_minute_is_released() -> None:
     office = running_job()
     assert office.pass_seconds(ABSENT_AFTER_S) == []
     (released,) = office.pass_seconds(1)
@@ -169,14 +169,14 @@ def test_a_job_that_its_nodes_beats_do_not_name_for_a_minute_is_released() -> No
     assert (released.node, released.reason) == ("ws1", "not_there")
 
 
-def test_one_beat_that_names_it_is_enough() -> None:
+def test_one_beat_that_names_the_job_is_enough() -> None:
     office = running_job()
     assert office.pass_seconds(ABSENT_AFTER_S - 1) == []
     assert office.pass_seconds(1, make.kept(["job1"])) == []
     assert office.pass_seconds(ABSENT_AFTER_S - 1) == []
 
 
-def test_another_attempt_at_the_same_job_is_not_that_one() -> None:
+def test_a_beat_that_names_another_attempt_does_not_count() -> None:
     office = running_job()
     earlier = [AttemptId("lab", "sweep", "job1", 7)]
     assert [event.type for event in office.pass_seconds(ABSENT_AFTER_S + 1, earlier)] == ["released"]
@@ -191,7 +191,7 @@ def test_a_job_that_is_not_claimed_for_a_minute_is_released() -> None:
     assert (released.node, released.reason) == ("ws1", "unclaimed")
 
 
-def test_a_job_that_waits_for_its_claim_is_not_missed_in_beats() -> None:
+def test_a_job_that_is_not_claimed_yet_need_not_be_in_beats() -> None:
     """The assignment may be on its way."""
     office = Office(make.joined(), make.submitted())
     office.read(*(append.event for append in office.decide()))
@@ -200,7 +200,7 @@ def test_a_job_that_waits_for_its_claim_is_not_missed_in_beats() -> None:
     assert office.pass_seconds(ABSENT_AFTER_S - 1) == []
 
 
-def test_time_in_which_the_scheduler_was_deaf_counts_against_nobody() -> None:
+def test_time_without_a_connection_does_not_count_as_silence() -> None:
     office = running_job()
     office.pass_seconds(50)
     office.now += 3600
@@ -208,7 +208,7 @@ def test_time_in_which_the_scheduler_was_deaf_counts_against_nobody() -> None:
     assert office.pass_seconds(ABSENT_AFTER_S) == []
 
 
-def test_a_beat_of_an_earlier_incarnation_says_nothing() -> None:
+def test_a_beat_of_an_earlier_incarnation_is_ignored() -> None:
     office = running_job()
     office.read(make.joined(incarnation="new", keeps=make.kept(["job1"])))
     old = Beat(node="ws1", incarnation="old", load=0.0)
@@ -223,7 +223,7 @@ def test_a_beat_of_an_earlier_incarnation_says_nothing() -> None:
 
 
 def calls_for(jobs: int) -> int:
-    """How many calls of the core's functions it takes until so many jobs of one batch have failed fast."""
+    """The number of calls of the core's functions until `jobs` jobs of one batch have failed fast."""
     calls = 0
 
     def count(frame: FrameType, event: str, _: object) -> None:
@@ -247,5 +247,5 @@ def calls_for(jobs: int) -> int:
     return calls
 
 
-def test_the_cost_of_failures_grows_no_faster_than_they_do() -> None:
+def test_the_cost_of_failures_is_linear() -> None:
     assert calls_for(320) < 2.5 * calls_for(160)

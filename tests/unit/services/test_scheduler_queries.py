@@ -1,4 +1,4 @@
-"""What the scheduler answers is what the views show, made in slices and of one moment."""
+"""The scheduler's answers equal the views. They are made in slices, of one moment."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def short_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     "which",
     [{}, {"most": 3}, {"most": 100}, {"states": ["failed", "running"]}, {"job": "job7"}, {"job": "none"}],
 )
-def test_the_answer_is_the_view(which: dict[str, Any]) -> None:
+def test_the_answer_to_batch_equals_the_view(which: dict[str, Any]) -> None:
     state = busy()
     answer = at_once(_batch(scheduler_of(state), namespace="lab", batch="sweep", **which))
     assert answer == orjson.dumps(batch_view(state, SWEEP.id, **which))
 
 
-def test_the_status_is_the_view() -> None:
+def test_the_answer_to_status_equals_the_view() -> None:
     for state in (busy(), State()):
         garbage = Garbage(2, "sequence 7 of the log: no JSON")
         expected = batches_view(state) | ignored_view(state, garbage.count, garbage.last)
         assert at_once(_status(scheduler_of(state), garbage)) == orjson.dumps(expected)
 
 
-def test_what_happens_while_an_answer_is_made_is_not_in_it() -> None:
+def test_an_answer_excludes_events_that_come_while_it_is_made() -> None:
     state = busy()
     before = orjson.dumps(batch_view(state, SWEEP.id))
     answering = _batch(scheduler_of(state), namespace="lab", batch="sweep")

@@ -1,4 +1,4 @@
-"""A submission is decoded job by job, and each job is what the codec makes of it."""
+"""A submission is decoded job by job, and each job equals the one that the codec decodes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ jobs = st.lists(
 def test_every_job_is_as_it_was_submitted(
     found: list[CommandJob], env: dict[str, str], block: int, packed: bool
 ) -> None:
-    """However it is stored, and whatever the names and texts hold."""
+    """For every stored form, and for all names and texts."""
     spec = make.batch(found, env={**env, "odd": '"jobs":[{"name":"x"}]'})
     event = make.submitted(spec)
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +55,7 @@ def test_every_job_is_as_it_was_submitted(
     assert submission.spec.work.jobs == (found[0],)
 
 
-def test_what_is_no_submission_is_refused() -> None:
+def test_bytes_that_are_not_a_submission_are_refused() -> None:
     whole = large(2000)
     damaged = bytearray(whole)
     damaged[-1] ^= 1
@@ -71,8 +71,8 @@ def large(count: int) -> bytes:
     return encode(make.submitted(make.batch(found, files=(file,))))
 
 
-async def test_a_large_submission_takes_little_memory_and_blocks_nobody() -> None:
-    """Of 100,000 jobs 142 MB, and 1.6 s of a blocked event loop, if it is decoded as a whole."""
+async def test_a_large_submission_takes_little_memory_and_does_not_block() -> None:
+    """Decoded as a whole, 100,000 jobs take 142 MB and block the event loop for 1.6 s."""
     count = 30_000
     payload = await asyncio.to_thread(large, count)
     loading = asyncio.create_task(Submission.read(payload))
