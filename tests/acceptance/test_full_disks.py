@@ -21,7 +21,7 @@ DATA_BYTES = 12 << 20
 LEAVES_DATA = f"head -c {DATA_BYTES} /dev/urandom > distribute_save/data; sha256sum < distribute_save/data"
 
 LARGE_ENOUGH_TO_BEGIN_MIB = 200
-"""The disk's size when the broker starts. Its own limit is three quarters of that; then we shrink the disk."""
+"""Size of the disk when the broker starts, which limits itself to three quarters. Then we shrink the disk."""
 
 
 async def test_a_job_that_fills_its_nodes_disk_fails_and_the_node_goes_on(tmp_path: Path) -> None:

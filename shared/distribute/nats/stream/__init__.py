@@ -1,7 +1,7 @@
 """Messages and events in streams.
 
-`subjects` says what lies where; `layout`, `migrations` and `provision` make it so. `publisher` (with
-`outgoing`, `guards` and `parts`) writes, `said` says again what was lost. `reader` and `durable` (on
-`pulling`) read, `messages` makes events of what they read. `log`, `beats`, `live` and `queries` implement
+`subjects` maps events to subjects; `layout`, `migrations` and `provision` create the streams. `publisher`
+(with `outgoing`, `guards` and `parts`) writes, and `said` appends lost events again. `reader` and `durable`
+(on `pulling`) read, and `messages` turns messages into events. `log`, `beats`, `live` and `queries` implement
 the ports.
 """

@@ -20,7 +20,7 @@ from distribute.nats.stream.subjects import ALL_BEATS, beat_subject
 _log = logging.getLogger(__name__)
 
 MAX_WAITING = 10_000
-"""Nodes whose last heartbeats wait for their reader. Those of more are dropped: they beat again soon."""
+"""Max. nodes whose heartbeats wait for a reader. Those of further nodes are dropped: they beat again soon."""
 
 
 class JetStreamBeats:
@@ -30,23 +30,23 @@ class JetStreamBeats:
         self._connection = connection
 
     async def send(self, beat: Beat) -> None:
-        """Send a heartbeat. Without a connection it is dropped: a late one would be wrong."""
+        """Send a heartbeat. Without a connection, drop it: a late heartbeat would be misleading."""
         self._connection.send(beat_subject(beat.node), encode_beat(beat))
 
     async def last(self, node: str) -> Beat | None:
         """The last heartbeat of a node, while it is kept: `provision.BEATS_KEPT_S` seconds."""
         wanted = {"last_by_subj": beat_subject(node)}
-        # The stream may be missing: the head makes it again.
+        # The stream may be missing until the head creates it again.
         stored = await patiently(
             self._connection, lambda: direct_get(self._connection, BEATS, wanted), give_up_after_s=inf
         )
         return None if stored is None else self._read(stored.payload)
 
     async def follow(self) -> AsyncGenerator[Beat, None]:
-        """The last heartbeat of each node, then each as it comes. One that can't be read is left out.
+        """Yield the last heartbeat of each node, then each new one. Skips those that can't be read.
 
-        They are heard as they are sent, and not from the stream: one whose disk is full takes none, and every
-        node would be given up for lost.
+        New heartbeats are received directly, not from the stream: a stream whose disk is full stores none,
+        and then every node would be declared lost.
         """
         arrived: dict[bytes, bytes] = {}
         wake = asyncio.Event()

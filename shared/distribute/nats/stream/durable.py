@@ -1,7 +1,7 @@
-"""Read with acknowledgements: the broker remembers what was dealt with, over crashes of the reader.
+"""Read with acknowledgements, which the broker remembers over crashes of the reader.
 
-The broker delivers a message again if nobody acknowledges it within `ACK_WAIT_S`. While messages wait here
-to be taken, we report them as in progress. The reader does so for those that it has taken.
+The broker delivers a message again if it is not acknowledged within `ACK_WAIT_S`. While messages wait here to
+be taken, we report them as in progress. The reader does so for those that it has taken.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class DurableReader:
         filters: list[str],
         recorded: Callable[[Entry], Awaitable[Recorded | None]],
     ) -> None:
-        """`recorded` makes an event of a message, and returns None for a message that readers pass by."""
+        """`recorded` turns a message into an event, and returns None for a message that readers skip."""
         self._connection = connection
         self._stream = stream
         self._name = name
@@ -69,7 +69,7 @@ class DurableReader:
         self._puller: Puller | None = None
 
     async def deliveries(self) -> AsyncGenerator[JetStreamDelivery, None]:
-        """Yield what is not acknowledged yet, then what comes.
+        """Yield the events that are not acknowledged, then new ones.
 
         Raises:
             UnreadableEvent: a newer distribute wrote a message; it stays unacknowledged.
@@ -104,7 +104,7 @@ class DurableReader:
                     self._puller = Puller(self._connection, self._stream, self._name, ahead=_AHEAD)
                 return await self._puller.take()
             except ConsumerLost as error:
-                _log.info("%s: reading as %s anew: %s", self._connection.address, self._name, error)
+                _log.info("%s: reading as %s again: %s", self._connection.address, self._name, error)
                 if self._puller is not None:
                     self._puller.close()
                     self._puller = None

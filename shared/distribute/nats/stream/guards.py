@@ -1,4 +1,4 @@
-"""What a refused guard means: a real conflict, our own event after a lost answer, or a deleted namesake."""
+"""Find out what a refused guard means: a conflict, our own event after a lost answer, or neither."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from distribute.nats.stream.subjects import scope_filter
 
 
 class ScopeGuard(NamedTuple):
-    """A guard, and the scope of the stream whose last event it speaks of, or everything under a batch.
+    """A guard, and the scope (or everything under a batch) whose last event it names.
 
-    `is_event` tells whether readers take a message for an event, and not for garbage. `now_at` tells where an
-    event is that had to be appended again, since the log had lost it.
+    `is_event` tells whether readers accept a message as an event. `now_at` gives the new sequence of an event
+    that was appended again because the log had lost it.
     """
 
     stream: str
@@ -33,7 +33,7 @@ class ScopeGuard(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Stored already, at `stored_seq`; or else to be sent again, expecting `expected_seq`."""
+    """The event is stored at `stored_seq`. If that is None, send it again with the guard `expected_seq`."""
 
     stored_seq: int | None
     expected_seq: int
@@ -42,12 +42,12 @@ class Settled(NamedTuple):
 async def settle(connection: Connection, condition: ScopeGuard, message_id: str) -> Settled:
     """Find out what a refused guard means.
 
-    If our event were in the log, it would be the first of its scope behind what the guard names, whatever
-    came after it. So the first one decides, not the scope's last. Garbage is no event: readers pass it by,
-    and so does the guard, or one message of anybody's would stop its scope for ever.
+    If our event is in the log, it is the first of its scope behind the one that the guard names, whatever
+    came after it. So we look at the first event there, not at the scope's last one. We skip garbage, as
+    readers do; otherwise one garbage message would block its scope for ever.
 
     Raises:
-        Conflict: the scope moved on, by another event.
+        Conflict: another event was appended to the scope.
         LogReplaced: the log has less of the scope than the author of the event knew.
         NoResponder, Unreachable: the broker could not be asked.
     """

@@ -1,8 +1,8 @@
-"""The version of a cluster's layout, and since when the cluster has it.
+"""The version of a cluster's layout, and the sequence since which the cluster has it.
 
-The layout number belongs to the set of events, and to the streams that hold them. Whoever writes something
-that an older distribute can't read raises the number first. It lies in the metadata of the event stream,
-with the sequence at which each number was raised.
+The layout number belongs to the set of events and to the streams that hold them. Before a distribute writes
+something that an older one can't read, it raises the number. The metadata of the event stream has the number,
+and the sequence at which each number was raised.
 """
 
 from __future__ import annotations
@@ -38,29 +38,28 @@ class Layout:
     as_of_seq: int = 0
 
     def newer_after(self, number: int) -> int | None:
-        """The sequence behind which messages may be of a newer layout than `number`; None if the cluster's
-        is not newer."""
+        """The sequence behind which messages may have a newer layout than `number`. None: there are none."""
         if self.number <= number:
             return None
         return min((seq for raised, seq in self.raised_at.items() if raised > number), default=0)
 
     def raised_to(self, number: int) -> Layout:
-        """The same cluster, once it has this layout."""
+        """The layout of the same cluster after raising the number."""
         raised_at = dict.fromkeys(range(self.number + 1, number + 1), self.as_of_seq)
         return Layout(number, self.raised_at | raised_at, self.as_of_seq)
 
     def metadata(self) -> dict[str, str]:
-        """As the event stream keeps it."""
+        """The layout as metadata of the event stream."""
         return {_NUMBER_KEY: str(self.number), _RAISED_KEY: json.dumps(self.raised_at)}
 
 
 async def read_layout(connection: Connection, *, give_up_after_s: float = _GIVE_UP_AFTER_S) -> Layout | None:
-    """The cluster's layout; None if there is no cluster yet.
+    """Read the cluster's layout. Returns None if there is no cluster yet.
 
     Raises:
         Refused: the event stream is not distribute's.
-        ApiError: the broker refused to tell.
-        Unreachable: the broker is there, and did not answer for `give_up_after_s` seconds.
+        ApiError: the broker refused the request.
+        Unreachable: the broker is reachable, but did not answer for `give_up_after_s` seconds.
     """
     try:
         answer = await patiently(

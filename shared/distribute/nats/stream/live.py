@@ -1,4 +1,4 @@
-"""What jobs print, live, on JetStream: `ports.LiveOutput`."""
+"""Live output of jobs on JetStream: `ports.LiveOutput`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class JetStreamLiveOutput:
         self._connection = connection
 
     async def send(self, job: JobId, attempt: int, text: bytes) -> None:
-        """Send a piece of output, in pieces of at most `CHUNK_BYTES`, no faster than the broker takes it.
+        """Send output, in messages of at most `CHUNK_BYTES`, no faster than the broker takes them.
 
-        Without a broker it is dropped: all of it is archived with the results.
+        Without a connection, drop it: the whole output is archived with the results anyway.
         """
         subject = log_subject(job, attempt)
         for start in range(0, len(text), CHUNK_BYTES):

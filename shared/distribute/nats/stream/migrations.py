@@ -1,8 +1,9 @@
-"""What changes in a cluster when the head of a newer distribute starts.
+"""Migrate a cluster of an older layout when the head of a newer distribute starts.
 
 `MIGRATIONS` holds a function for each layout number that needs one. The head runs those that the cluster
-lacks, in order, and raises the number afterwards. Two heads may run one at once, and one that was cut off
-runs again: so each can be repeated. Events are never rewritten: old ones are read through `upcasters`.
+lacks, in order, and then raises the number. A migration must be repeatable: it runs again if it was
+interrupted, and two heads may run it at once. Events are never rewritten: old ones are read through
+`upcasters`.
 
 | layout | what it brought |
 |---|---|

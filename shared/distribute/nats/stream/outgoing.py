@@ -1,4 +1,4 @@
-"""A message on its way to a stream."""
+"""A message that the publisher has not stored yet."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from distribute.nats.stream import parts
 from distribute.nats.stream.guards import ScopeGuard
 
 ANSWER_TIMEOUT_S = 10.0
-"""Seconds to wait for the first answer. On a live connection it takes milliseconds."""
+"""Seconds to wait for the first answer, which takes milliseconds on a live connection."""
 
 _OVERHEAD_BYTES = 300
 
 
 class Outgoing:
-    """What the publisher knows of a message until it is answered."""
+    """A message that waits for its answer."""
 
     __slots__ = (
         "answer_timeout_s",
@@ -63,12 +63,12 @@ class Outgoing:
         self.settling = False
         """The broker refused the guard, and `settle` is finding out what that means."""
         self.postponed = False
-        """The broker could not take it, and we have not sent it again yet."""
+        """The broker could not store it, and we have not sent it again yet."""
         self.was_late = False
         """It was delayed, and we logged that."""
 
     def commands(self, max_payload: int) -> Iterator[bytes]:
-        """The commands that publish it: one, or one for each part."""
+        """The commands that publish the message: one, or one for each part."""
         self.tries += 1
         count = parts.count_parts(self.payload, max_payload)
         if count == 1:
@@ -82,7 +82,7 @@ class Outgoing:
             yield publish_command(self.subject, part, self.reply, header_block(fields))
 
     def fail(self, error: BaseException) -> None:
-        """Raise the error in whoever awaits the answer."""
+        """Set the error as the future's result."""
         if not self.future.done():
             self.future.set_exception(error)
 

@@ -1,4 +1,4 @@
-"""Payloads larger than the broker takes, as parts that are stored in one piece or not at all.
+"""Split payloads that exceed the broker's limit into parts, which are stored all or none.
 
 A part begins with a NUL byte, its index and the number of parts, both as four bytes, big-endian. No stored
 form of an event begins with NUL. JetStream stores the messages of an atomic batch with consecutive
@@ -13,10 +13,10 @@ from collections.abc import Iterator
 _HEAD = struct.Struct(">BII")
 _MARK = 0
 HEADER_ROOM_BYTES = 4096
-"""What the headers of a message take at most: names are bounded, so subjects are."""
+"""Max. bytes of a message's headers. Names are bounded, and so are subjects."""
 
 MAX_PARTS = 1000
-"""The broker's limit to an atomic batch."""
+"""The broker's limit for the messages of an atomic batch."""
 
 
 def is_part(payload: bytes) -> bool:

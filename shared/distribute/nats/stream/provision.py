@@ -1,7 +1,7 @@
 """The streams and buckets of a cluster, in this distribute's layout.
 
-`provision` makes what is missing and brings the rest up to date; it can be repeated at any time. It never
-lowers what an admin raised. It moves a cluster of an older layout to ours, and leaves a newer one alone.
+`provision` creates what is missing and updates the rest; it can be repeated at any time. It never lowers a
+value that an admin raised. It migrates a cluster of an older layout to ours, and leaves a newer one alone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ BEATS_KEPT_S = 15
 LOGS_KEPT_S = 7 * 24 * 3600
 LOGS_MAX_BYTES = 256 << 20
 LOGS_MIN_BYTES = 16 << 20
-"""What is kept of live output: as much as the first, halved for as long as the broker has not got it, but not
-less than the second. A broker sets it aside at once. The whole output is archived with the results anyway."""
+"""Bound on stored live output: the first value, halved until the broker has that much room, but not below the
+second. A broker reserves it at once. The whole output is archived with the results anyway."""
 NEEDED_BYTES = 2 * LOGS_MIN_BYTES
-"""A new cluster needs so much of free disk. A broker takes three quarters of what is free when it starts."""
+"""Free disk that a new cluster needs. A broker uses three quarters of what is free when it starts."""
 LOG_MESSAGES_AN_ATTEMPT = 10_000
 DUPLICATE_WINDOW_S = 120
 MAX_CONSUMERS = 100_000
@@ -44,7 +44,7 @@ async def provision(
 ) -> None:
     """Make the streams and buckets that are missing, and bring the others up to date.
 
-    `logs_max_bytes`: what is kept of live output, where the broker has that much room.
+    `logs_max_bytes`: the bound on stored live output, if the broker has that much room.
 
     Raises:
         Refused: the cluster is of a newer layout, or we may not provision it.
@@ -64,7 +64,7 @@ async def provision(
 
 
 async def check_layout(connection: Connection) -> None:
-    """Raises `Refused` unless there is a cluster, in this version's layout."""
+    """Raise `Refused` unless there is a cluster with our layout."""
     layout = await read_layout(connection)
     if layout is None:
         raise Refused(
@@ -104,8 +104,8 @@ def _streams(replicas: int, logs_max_bytes: int, layout: Layout) -> list[dict[st
         "discard": "new",
         "duplicate_window": DUPLICATE_WINDOW_S * _SECOND,
     }
-    # No message of these is worth an fsync. On file all the same: a memory stream, its definition too, is
-    # gone when the broker restarts.
+    # No message of these streams is worth an fsync. They lie on disk because a memory stream is lost, with
+    # its definition, when the broker restarts.
     passing = common | {"storage": "file", "discard": "old", "persist_mode": "async"}
     return [
         *(
@@ -132,7 +132,7 @@ def _streams(replicas: int, logs_max_bytes: int, layout: Layout) -> list[dict[st
             "max_age": LOGS_KEPT_S * _SECOND,
             "max_msgs_per_subject": LOG_MESSAGES_AN_ATTEMPT,
         },
-        # The events come last: who finds them finds everything else, too.
+        # The event stream comes last: if it exists, all others do.
         durable
         | {
             "name": EVENTS,
@@ -171,13 +171,13 @@ async def _ensure(connection: Connection, wanted: dict[str, Any]) -> None:
 
 
 def _not_lowered(found: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """What is wanted, except that what an admin raised stays: replicas, and how much live output is kept.
+    """The wanted configuration, but with values that an admin raised: replicas, and the bound on live output.
 
-    A smaller bound in bytes stays as well: the broker had no room for more.
+    A smaller bound stays as well, because the broker had no room for more.
     """
     wanted = wanted | {"num_replicas": max(found["num_replicas"], wanted["num_replicas"])}
     if wanted["num_replicas"] > 1:
-        # The broker refuses this for replicated streams.
+        # The broker refuses this setting for replicated streams.
         wanted.pop("persist_mode", None)
     if wanted["name"] == LOGS:
         wanted |= {
@@ -208,6 +208,8 @@ async def _config(connection: Connection, stream: str) -> dict[str, Any] | None:
 
 
 async def _ask(connection: Connection, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Ask until there is an answer: a broker that has just started drops some of what it is asked. All of it
-    can be asked again."""
+    """Send a request until there is an answer: a broker that has just started drops some requests.
+
+    All of these requests can be repeated.
+    """
     return await patiently(connection, lambda: call(connection, verb, body), give_up_after_s=_GIVE_UP_AFTER_S)

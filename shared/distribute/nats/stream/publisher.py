@@ -1,10 +1,10 @@
 """Publish to streams without waiting for each answer, and match every answer to its message.
 
-nats-py's `publish_async` never resolves where the broker answers with an error. Here every message has
-a number, its answer comes to `<inbox>.<number>`, and a message leaves the window only with an answer:
-stored (then its future has the sequence), or refused for good (then its future has the error). Until
-then it is sent again, in the order of the first sending, after each reconnect, after a timeout, and
-after answers that only mean "not now". The message id and the guard make the repetition harmless.
+nats-py's `publish_async` never resolves if the broker answers with an error. Here every message has a number,
+its answer goes to `<inbox>.<number>`, and the message leaves the window only with an answer: stored (its
+future gets the sequence), or refused for good (its future gets the error). Until then it is sent again, in
+the original order: after each reconnect, after a timeout, and after answers that only mean "not now". The
+message id and the guard make repetitions harmless.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from distribute.nats.stream.outgoing import ANSWER_TIMEOUT_S, Outgoing
 _log = logging.getLogger(__name__)
 
 MAX_IN_FLIGHT = 256
-"""The broker stores all that has come before it answers any of it, or delivers it: on a disk that takes 10 ms
-to sync, thousands would wait for their answers until they are sent again, and the first job for the last.
-Measured: 64 messages reach the disk's rate, 256 most of the rate without syncing."""
+"""Max. unanswered messages. The broker stores all that have arrived before it answers or delivers any. With
+thousands, on a disk that takes 10 ms per sync, messages would be sent again before their answers, and the
+first job would wait for the last. Measured: 64 messages reach the disk's rate, 256 most of the rate without
+syncing."""
 MAX_WAITING = 100_000
-"""Messages that wait until others are answered. One more fails at once with `Unreachable`: its author ends,
-and begins anew from what is in the log."""
+"""Max. messages that wait until others are answered. A further one fails at once with `Unreachable`: its
+author ends, and begins again from the log."""
 MAX_IN_FLIGHT_BYTES = 32 << 20
 
 _MAX_ANSWER_TIMEOUT_S = 120.0
@@ -68,7 +69,7 @@ class Publisher:
 
     @property
     def unanswered(self) -> int:
-        """How many messages have no answer yet."""
+        """The number of messages without an answer."""
         return len(self._in_flight) + len(self._waiting)
 
     def publish(
@@ -83,11 +84,11 @@ class Publisher:
     ) -> asyncio.Future[int]:
         """Store a message; the future gives its sequence. Never blocks.
 
-        A payload over the broker's limit is stored in parts, whole or not at all; the sequence is that
-        of the last. `fields` are more headers. A broker that has no room is waited for, or, where
-        `patient` is false, makes the future raise `StorageFull`. Else it raises `Conflict` where the
-        guard does not hold, `Refused` where the broker will never take the message, and `Unreachable` where
-        more than `MAX_WAITING` wait.
+        A payload over the broker's limit is stored in parts, all or none; the sequence is that of the last
+        part. `fields` are additional headers. While the broker has no room, the message waits; without
+        `patient`, the future raises `StorageFull` instead. It raises `Conflict` if the guard does not hold,
+        `Refused` if the broker will never take the message, and `Unreachable` if more than `MAX_WAITING`
+        messages wait.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self._closed:
@@ -152,9 +153,11 @@ class Publisher:
         self._fill_window()
 
     def _look_for_overdue(self) -> None:
-        """Send again messages that have waited too long for an answer. On a live connection this is rare: the
-        broker's disk was full, the stream had no leader, or an answer was dropped. While the broker does not
-        read, wait."""
+        """Send again the messages that have waited too long for an answer, unless the broker does not read.
+
+        On a live connection that is rare: the broker's disk was full, the stream had no leader, or an answer
+        was lost.
+        """
         self._timer = None
         if not self._in_flight:
             return
@@ -162,7 +165,7 @@ class Publisher:
         if self._connection.connected and not self._connection.unsent_bytes:
             for entry in list(self._in_flight.values()):
                 if not entry.settling and loop.time() - entry.sent_at > entry.answer_timeout_s:
-                    # A stream whose disk was full answers nothing more until the broker is started again.
+                    # A stream whose disk was full answers nothing until the broker is restarted.
                     silent_s = loop.time() - entry.sent_at
                     self._complain(entry, f"no answer for {silent_s:.0f} s (is its disk full?)")
                     entry.answer_timeout_s = min(2 * entry.answer_timeout_s, _MAX_ANSWER_TIMEOUT_S)
@@ -178,7 +181,7 @@ class Publisher:
         if entry is None or entry.settling:
             return
         if not payload:
-            # The broker took one part of a batch, which decides nothing; or no stream is there.
+            # The broker took one part of an atomic batch, or no stream takes the subject.
             if status(header):
                 self._postpone(entry, "no stream takes it")
             return
@@ -204,7 +207,7 @@ class Publisher:
             self._failed(number, Refused(f"the broker does not take {entry.subject}: {text}"))
 
     def _settle(self, number: bytes, entry: Outgoing, guard: ScopeGuard) -> None:
-        """Find out in a task of its own whether a conflict is one."""
+        """Find out, in a task, what a refused guard means."""
         entry.settling = True
         task = asyncio.create_task(
             settle(self._connection, guard, entry.message_id), name="settle a conflict"
@@ -234,7 +237,7 @@ class Publisher:
             self._send(entry)
 
     def _postpone(self, entry: Outgoing, reason: str) -> None:
-        """The broker can't store it now and sends no signal when it can: try again after a while."""
+        """Try again after a while. The broker can't store the message, and sends no signal when it can."""
         self._complain(entry, reason)
         entry.postponed = True
         if self._retry_timer is None:

@@ -1,8 +1,8 @@
 """Pull messages from a consumer with several requests under way, no faster than the reader takes them.
 
-nats-py's `fetch` waits for each request to be filled. Here requests overlap: the broker may always send some
-more, so a message comes the moment it is stored, and a long replay never waits for a round trip. What was
-requested and not taken yet is bounded, and so is the memory.
+nats-py's `fetch` waits until each request is filled. Here requests overlap, so the broker may always send
+some more: a message arrives as soon as it is stored, and a long replay never waits for a round trip. The
+number of messages that are requested and not taken is bounded, and so is the memory.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Puller:
     """Pulls from one consumer that exists already. Use `take` in one task at a time."""
 
     def __init__(self, connection: Connection, stream: str, consumer: str, *, ahead: int) -> None:
-        """`ahead` messages at most are under way or not yet taken."""
+        """At most `ahead` messages are under way or not taken yet."""
         self._connection = connection
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._ahead = ahead
         self._max_bytes = 2 * connection.max_payload
         self._granted = 0
         self.arrived: list[Arrival] = []
-        """Messages that have come and were not taken yet."""
+        """Messages that have arrived and are not taken yet."""
         self._wake = asyncio.Event()
         self._lost: str | None = None
         self._error: DistributeError | None = None
@@ -59,11 +59,11 @@ class Puller:
         self._pull()
 
     async def take(self) -> list[Arrival]:
-        """Everything that has come since the last call, at least one message.
+        """Wait for messages, and return all that have arrived since the last call.
 
         Raises:
-            ConsumerLost: nothing more will come.
-            DistributeError: the broker calls the requests wrong.
+            ConsumerLost: no more messages will arrive.
+            DistributeError: the broker refuses the requests.
         """
         while not self.arrived:
             if self._error is not None:
@@ -77,7 +77,7 @@ class Puller:
         return arrived
 
     def close(self) -> None:
-        """Pull no more."""
+        """Stop pulling."""
         self._watch.cancel()
         for undo in self._undo:
             undo()
@@ -113,7 +113,7 @@ class Puller:
         unfilled = fields.get("Nats-Pending-Messages", "")
         words = header[13:].partition(b"\r\n")[0].decode("utf-8", "replace")
         if "MaxBytes" in words and fields.get("Nats-Pending-Bytes") == str(self._max_bytes):
-            # The request still had all its room, so a larger request would not help.
+            # The request had used none of its bytes, so a larger request would not help.
             self._error = DistributeError(
                 f"{self._next_subject}: a message is larger than the broker's max_payload is now: "
                 "raise it again"
@@ -135,7 +135,7 @@ class Puller:
         if not self._heard:
             self._give_up("it is silent")
             return
-        # A slow reader has nothing granted, so silence means nothing.
+        # A slow reader has no open request, so silence is normal.
         self._heard = self._granted <= 0
         self._watch = self._loop.call_later(_SILENCE_S, self._check_silence)
 

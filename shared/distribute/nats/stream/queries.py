@@ -1,9 +1,9 @@
-"""Ask a service a question: request and reply, for reads that need no record.
+"""Queries to a service: request and reply, for reads that need no record.
 
-A large answer is compressed, and sent in several messages if it exceeds the broker's limit. The first byte
-of each message tells: `+` more follows; `.` this is the last; `z` this is the last of a compressed answer;
-`!` this is the last, and the answer is an error's message. The id of the answer follows. If two services
-answer, as two schedulers do, the asker takes the answer that is complete first.
+A large answer is compressed, and sent in several messages if it exceeds the broker's limit. The first byte of
+each message is `+`: more follow; `.`: this is the last; `z`: this is the last of a compressed answer; or `!`:
+this is the last, and the answer is an error message. The id of the answer follows. If two services answer, as
+two schedulers do, the asker takes the answer that is complete first.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _HEAD_BYTES = 1 + _ID_BYTES
 _MORE, _PLAIN, _COMPRESSED, _ERROR = b"+", b".", b"z", b"!"
 
 MAX_AT_ONCE = 1000
-"""Questions of one verb that are being answered. Who asks one more is refused, and may ask again."""
+"""Max. queries of one verb that are being answered. A further one is refused; the asker may try again."""
 
 Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
 
 class Queries:
-    """Questions of this cluster, by verb. A verb is a lower-case word."""
+    """The queries of this cluster, by verb. A verb is a lower-case word."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     @contextlib.asynccontextmanager
     async def serving(self, verb: str, handler: Handler) -> AsyncIterator[None]:
-        """Answer questions of a verb for as long as the context lasts, each in a task of its own.
+        """Answer queries of a verb for as long as the context lasts, each in a task of its own.
 
-        A `DistributeError` of the handler's is the asker's `Refused`, with its message.
+        If the handler raises a `DistributeError`, the asker gets `Refused` with its message.
         """
         tasks: set[asyncio.Task[tuple[bytes, bytes]]] = set()
 
@@ -73,9 +73,9 @@ class Queries:
         """Ask the service that answers this verb.
 
         Raises:
-            NoResponder: no service is there that does.
-            Refused: it refuses the question, or the broker forbids to ask.
-            Unreachable: no answer in time.
+            NoResponder: no service answers this verb.
+            Refused: the service refuses the query, or the broker forbids it.
+            Unreachable: there is no answer in time.
         """
         messages = await self._connection.collect(
             _subject(verb),
@@ -96,7 +96,7 @@ class Queries:
         return body
 
     def _inflated(self, verb: str, body: bytes) -> bytes:
-        """Anybody may answer a question, so the answer is bounded."""
+        """Decompress an answer, up to a bound, because anyone may answer a query."""
         inflater = zlib.decompressobj()
         try:
             answer = inflater.decompress(body, MAX_ANSWER_BYTES)
@@ -135,7 +135,7 @@ class Queries:
 
 
 async def _answered(handler: Handler, payload: bytes) -> tuple[bytes, bytes]:
-    """The kind of an answer, and its body. A large one is compressed in a thread: that takes long."""
+    """The kind of an answer, and its body. A large one is compressed in a thread, because that takes long."""
     body = await handler(payload)
     if len(body) <= _COMPRESS_OVER_BYTES:
         return _PLAIN, body

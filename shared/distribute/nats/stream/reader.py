@@ -1,9 +1,9 @@
-"""Read a stream in order: every message once, over reconnects and restarts of the broker.
+"""Read a stream in order, every message once, over reconnects and restarts of the broker.
 
-An ephemeral consumer without acknowledgements numbers what it delivers. After a missing number, a silent
-consumer or a lost connection we make a new consumer, behind the last message that we handed on. First we
-check that this message is still there: a broker may come back with an older copy of its data, or without its
-end after a power cut. Measured (two cores, 300-byte events with guard headers): 250,000 messages/s.
+An ephemeral consumer without acknowledgements numbers its deliveries. After a missing number, a silent
+consumer or a lost connection, we create a new consumer behind the last message that we yielded. First we
+check that this message is still there: a broker may return with an older copy of its data or, after a power
+cut, without its end. Measured (two cores, 300-byte events with guard headers): 250,000 messages/s.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Entry(NamedTuple):
 
 
 def ack_tokens(reply: bytes) -> list[bytes]:
-    """Of a delivered message's reply subject: deliveries, stream sequence, consumer sequence, time, pending.
+    """Parse the reply subject of a delivery: deliveries, stream sequence, consumer sequence, time, pending.
 
-    It is `$JS.ACK.<stream>.<consumer>.` and these five. A newer form has domain and account before the
-    stream, and may have one token more at the end.
+    It is `$JS.ACK.<stream>.<consumer>.` and these five tokens. A newer form has domain and account before the
+    stream, and may have one more token at the end.
     """
     tokens = reply.split(b".")
     return tokens[4:] if len(tokens) == 9 else tokens[6:]
@@ -56,14 +56,14 @@ async def read(
     until: int | None = None,
     may_lose_its_end: bool = False,
 ) -> AsyncGenerator[list[Entry], None]:
-    """Messages with a sequence above `after` that match a filter, in order, as they come.
+    """Yield messages with a sequence above `after` that match a filter, in order, as they arrive.
 
-    `at` is the time of the message `after`, if that was read. Ends behind sequence `until`, or never; where
-    `until` is still to come, and nothing on it matches, with the first match behind it.
-    `may_lose_its_end`: what the stream has lost of that is not missed.
+    `at` is the time of the message `after`, if that was read. Ends behind sequence `until`, or never. If the
+    stream has not reached `until` yet and the message there does not match, it ends with the first match
+    behind it. `may_lose_its_end`: it is no error if the stream loses messages at its end.
 
     Raises:
-        LogReplaced: the stream is another one than was read so far.
+        LogReplaced: the stream is not the one that was read so far.
         DistributeError: the stream does not exist, or the broker forbids to read it.
     """
     while True:
@@ -88,7 +88,7 @@ async def read(
                 after, at = entries[-1].seq, entries[-1].time
                 yield entries
         except ConsumerLost as error:
-            _log.info("%s: reading %s anew behind %d: %s", connection.address, stream, after, error)
+            _log.info("%s: reading %s again behind %d: %s", connection.address, stream, after, error)
         else:
             return
         finally:
@@ -97,8 +97,10 @@ async def read(
 
 
 async def _check_same(connection: Connection, stream: str, after: int, at: float | None) -> None:
-    """Raises `LogReplaced` unless the stream still has what was read of it, up to the message `after` of the
-    time `at`. A message that is not there any more may have been removed by somebody."""
+    """Raise `LogReplaced` unless the stream still has what was read, up to message `after` at time `at`.
+
+    If that message is missing but later ones are there, an admin may have removed it.
+    """
     end = await last_seq(connection, stream) if after else 0
     found = await direct_get(connection, stream, {"seq": after}) if after and at is not None else None
     if end < after or (found is not None and found.time != at):
@@ -109,7 +111,7 @@ async def _check_same(connection: Connection, stream: str, after: int, at: float
 
 
 class _Consumer(NamedTuple):
-    """`sees_until`: the stream has reached the wanted end. `is_drained`: and no message there matches."""
+    """`sees_until`: the stream has reached the wanted end. `is_drained`: and no message up to it matches."""
 
     name: str
     sees_until: bool
@@ -144,10 +146,10 @@ async def _create(
 async def _entries(
     puller: Puller, until: int | None, ends_when_drained: bool
 ) -> AsyncGenerator[list[Entry], None]:
-    """Yield what the consumer delivers, up to the first missing number.
+    """Yield the messages that the consumer delivers, up to the first missing number.
 
     Raises:
-        ConsumerLost: it delivers no more, or one is missing.
+        ConsumerLost: the consumer delivers no more, or a number is missing.
     """
     expected = 1
     while True:
