@@ -1,4 +1,4 @@
-"""What every service's process is made of: a stop signal, named tasks that are watched, facts in order.
+"""Parts of every service's process: the stop signal, supervised tasks, and appending without conflicts.
 
 Knows the ports, never NATS.
 """
@@ -31,18 +31,18 @@ def new_id() -> str:
 
 
 PARENT_GONE = signal.SIGUSR1
-"""What a supervisor has the kernel send its services when it dies itself."""
+"""The signal that the kernel sends to a service when its supervisor dies."""
 
 
 class Stop(asyncio.Event):
-    """The wish that a service ends in good order. `at_once`: and that it waits for nothing."""
+    """A request to shut down. `at_once` is set if the service should skip the graceful part."""
 
     def __init__(self) -> None:
         super().__init__()
         self.at_once = asyncio.Event()
 
     def ask(self) -> None:
-        """The first time it is a wish; said again, it is meant."""
+        """Request a graceful end. A second call sets `at_once`."""
         if self.is_set():
             self.at_once.set()
         self.set()
@@ -53,8 +53,11 @@ class Stop(asyncio.Event):
 
 
 def stop_on_signals() -> Stop:
-    """A wish to end that SIGTERM and SIGINT say. Where the supervisor is gone, so may the broker be, and
-    nobody is there to say it again: then it is meant at once."""
+    """A `Stop` that SIGTERM and SIGINT set.
+
+    If the supervisor dies, it is set at once: the broker may be gone, too, and nobody could ask a second
+    time.
+    """
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -64,7 +67,7 @@ def stop_on_signals() -> Stop:
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` gives; None where `stop` is set first, which cancels it. For what may wait for ever."""
+    """Await `work`, which may wait for ever. If `stop` is set first, cancel it and return None."""
     working = asyncio.create_task(work)
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -79,8 +82,8 @@ async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T
 async def supervise(stop: asyncio.Event, tasks: dict[str, Coroutine[Any, Any, None]]) -> None:
     """Run named tasks until `stop` is set, then cancel them.
 
-    A service's tasks never end by themselves: one that does takes the others down with it, and its
-    error, or the fact that it ended, is raised.
+    A service's tasks never end by themselves. If one does, cancel the others, and raise its error, or a
+    RuntimeError if it had none.
     """
     running = {asyncio.create_task(task, name=name) for name, task in tasks.items()}
     stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -96,14 +99,14 @@ async def supervise(stop: asyncio.Event, tasks: dict[str, Coroutine[Any, Any, No
 
 
 class Failure:
-    """The first error of a service's side work: what a callback or a task that nobody awaits has raised."""
+    """The first error that a callback, or a task that is not awaited, has raised in a service."""
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
         self._there = asyncio.Event()
 
     def report(self, error: BaseException) -> None:
-        """Remember an error. Only the first counts: the others follow from it as a rule."""
+        """Keep an error. Only the first counts, because the others usually follow from it."""
         if self._error is None:
             self._error = error
             self._there.set()
@@ -115,14 +118,14 @@ class Failure:
         raise AssertionError("an error is there")
 
     def check(self) -> None:
-        """Raise the error, if there is one. For the end, when nothing waits in `raised` any more."""
+        """Raise the error, if there is one. Call this at the end, when no task waits in `raised`."""
         if self._error is not None:
             raise self._error
 
 
 @contextlib.asynccontextmanager
 async def draining(pending: set[asyncio.Future[int]], patience_s: float) -> AsyncIterator[None]:
-    """On the way out, wait for appends that are under way, but not for ever."""
+    """At the end of the context, wait for appends under way, for at most `patience_s` seconds."""
     try:
         yield
     finally:
@@ -133,10 +136,10 @@ async def draining(pending: set[asyncio.Future[int]], patience_s: float) -> Asyn
 
 
 class Facts:
-    """Appends one scope's facts, one after another, each behind whatever is the scope's last event.
+    """Appends events of one scope, one after another, each behind the scope's last event.
 
-    For facts that are true whatever else was said of the scope, as a node's about itself. What must
-    not happen after something else is appended with its own guard instead.
+    For events that hold whatever else the scope contains, such as a node's events about itself. An event that
+    must not follow certain others needs a guard of its own instead.
     """
 
     def __init__(self, log: EventLog) -> None:
@@ -144,14 +147,14 @@ class Facts:
         self._one_at_a_time = asyncio.Lock()
 
     async def append(self, event: Event) -> int:
-        """The event's sequence, once it is in the log."""
+        """Append an event. Returns its sequence once it is in the log."""
         async with self._one_at_a_time:
             while True:
                 last = await self._log.last(guard_scope(event))
                 try:
                     return await self._log.append(event, Guard(last.seq if last is not None else 0))
                 except Conflict:
-                    continue  # somebody spoke between the two; the fact stands all the same
+                    continue  # another event came between the two; ours still holds
                 except LogReplaced as error:
-                    log.info("%s: said again", error)
+                    log.info("%s: appended again", error)
                     self._log.begin_anew()

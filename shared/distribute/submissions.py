@@ -1,10 +1,10 @@
-"""The stored form of a large submission: blocks of jobs, so that no reader has to take it in at once.
+"""The stored form of a large submission: blocks of jobs, so that no reader has to decode it at once.
 
-To read 100,000 jobs in one go blocks an event loop for more than a second. Here the event without its jobs
-comes first, then the jobs in blocks. Each of these frames is a zlib stream of JSON with its length before it.
-Before the first come `MARK`, with which no other stored form begins, and the number of frames. Numbers are
-four bytes, big-endian.
-A reader decodes one block at a time, and keeps the others compressed if it does not need them.
+Decoding 100,000 jobs in one go blocks an event loop for more than a second. Here the event without its jobs
+comes first, then the jobs in blocks. Each of these frames is JSON compressed with zlib, behind its length.
+Before the first frame come `MARK`, which begins no other stored form, and the number of frames. Numbers have
+four bytes, big-endian. A reader decodes one block at a time, and keeps the others compressed if it does not
+need them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from distribute.core.specs import ApptainerJob, CommandJob, Job, JobsSeen, Pytho
 MARK = b"\x01"
 
 BLOCK_JOBS = 1000
-"""Max. jobs in a block. Measured: to decode so many takes 10 ms."""
+"""Max. jobs in a block. Decoding that many takes 10 ms (measured)."""
 
 MAX_BLOCK_BYTES = 1 << 20
 """Max. bytes of JSON in a block, and so of a job."""
 
 _FULL_BLOCK_BYTES = 256 << 10
-"""A block takes no further job that would make it larger than this."""
+"""No further job is added to a block if that would make it larger than this."""
 
 _NUMBER = struct.Struct(">I")
 
@@ -49,7 +49,7 @@ _JOBS = {
 
 
 def encode_in_blocks(event: Submitted) -> tuple[bytes, Iterator[bytes]]:
-    """The JSON of the event without its jobs, and that of each block of jobs, to be passed to `join_frames`.
+    """The JSON of the event without its jobs, and of each block of jobs. Pass them to `join_frames`.
 
     Raises:
         InputError: one of the jobs is larger than a block may be. Raised by the iterator.
@@ -77,7 +77,7 @@ def _blocks(event: Submitted) -> Iterator[bytes]:
 
 
 def join_frames(texts: Iterable[bytes]) -> bytes:
-    """The stored form of these JSON texts: the head's, then each block's."""
+    """The stored form of these JSON texts: first the head, then the blocks."""
     frames = [zlib.compress(text, 6) for text in texts]
     return b"".join(
         (MARK, _NUMBER.pack(len(frames)), *(_NUMBER.pack(len(frame)) + frame for frame in frames))
@@ -107,10 +107,10 @@ def split_frames(data: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def inflate(data: bytes, most: int) -> bytes:
-    """A zlib stream's content.
+    """Decompress a zlib stream.
 
     Raises:
-        UnreadableEvent: it is damaged, or larger than `most` bytes. Found out without inflating more.
+        UnreadableEvent: it is damaged, or larger than `most` bytes. Decompresses no more than that.
     """
     inflater = zlib.decompressobj()
     try:
@@ -131,7 +131,7 @@ def head_with(head: bytes, jobs: Iterable[bytes]) -> bytes:
     """The JSON of a submission with the jobs of these blocks.
 
     Raises:
-        UnreadableEvent: it is not one of a submission, or these are not blocks.
+        UnreadableEvent: `head` is not that of a submission, or `jobs` are not blocks.
     """
     try:
         event = orjson.loads(head)
@@ -143,7 +143,7 @@ def head_with(head: bytes, jobs: Iterable[bytes]) -> bytes:
 
 
 def first_job(block: bytes) -> bytes:
-    """A block with only the first job of a block.
+    """A block that has only the first job of `block`.
 
     Raises:
         UnreadableEvent: it has none.
@@ -155,7 +155,7 @@ def first_job(block: bytes) -> bytes:
 
 
 def decode_block(kind: str, block: bytes) -> tuple[Job, ...]:
-    """The jobs of a block, of this kind of work.
+    """Decode the jobs of a block, for this kind of work.
 
     Raises:
         UnreadableEvent: they are none, or too many.
@@ -172,10 +172,10 @@ def decode_block(kind: str, block: bytes) -> tuple[Job, ...]:
 
 
 def with_blocks(event: Submitted, blocks: Iterable[bytes]) -> Generator[None, None, Submitted]:
-    """The event with the jobs of these blocks instead of its own. Yields behind each block.
+    """The event with the jobs of these blocks instead of its own. Yields after each block.
 
     Raises:
-        UnreadableEvent: the jobs are none of this event.
+        UnreadableEvent: the jobs do not fit the event.
     """
     jobs: list[Job] = []
     seen = JobsSeen()

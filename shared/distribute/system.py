@@ -1,4 +1,4 @@
-"""What our processes ask of the operating system, each in one place: whole files, other processes' ends."""
+"""Calls to the operating system: writing files atomically, and waiting for other processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all: a reader never sees half of it. Makes missing parent folders.
+    """Write a file atomically: a reader never sees a part of it. Makes missing parent folders.
 
     Raises:
         OSError: it can't be written.
@@ -65,7 +65,7 @@ async def _poll_exit(pid: int) -> None:
 
 
 def process_identity(pid: int) -> str | None:
-    """What tells a process from every other one, also from a later one with the same pid.
+    """Identifies a process, also against a later one with the same pid.
 
     None: there is no such process, or it has ended and only waits for its parent.
     """
@@ -84,7 +84,7 @@ def end_with_parent(number: signal.Signals) -> Callable[[], None]:
 
     "Parent" is the thread that starts the child.
     """
-    # Everything is looked up before the fork: the child may only make the call.
+    # Everything is looked up before the fork, because the child may only make the call.
     value = int(number)
 
     def ask_the_kernel() -> None:

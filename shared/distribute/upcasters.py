@@ -1,7 +1,7 @@
-"""Old versions of events as those of today: `UPCASTERS` has a function for each old type and version.
+"""Read old versions of events: `UPCASTERS` has a function for each old type and version.
 
-The codec tries them when a body does not validate. Each takes the JSON object of an event and returns that of
-the next version, which may be of another type. Samples of every version stay in `tests/compat/data`.
+The codec tries them if a body is not valid. Each takes the JSON object of an event and returns that of the
+next version, which may have another type. Samples of every version stay in `tests/compat/data`.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ Upcaster = Callable[[Json], Json]
 
 
 def _with_defaults(version: int) -> Upcaster:
-    """For a version that only added fields which have defaults."""
+    """The upcaster to a version that only added fields with defaults."""
     return lambda body: body | {"v": version}
 
 
 def _leaving_1(body: Json) -> Json:
-    """Version 1 named jobs without their attempts. Nothing is kept: the jobs are released, and run again."""
+    """Version 1 named jobs without attempts. We keep none: the jobs are released, and run again."""
     return body | {"v": 2, "keeps": []}
 
 
 def _released_1(body: Json) -> Json:
-    """Version 1 released a job that had ended, to take its failure back; `excused` says so now."""
+    """Version 1 took a failure back by releasing the ended job; since version 2 `excused` does that."""
     if body.get("reason") != "quarantined":
         return body | {"v": 2}
     return {key: value for key, value in body.items() if key != "reason"} | {"type": "excused", "v": 1}
 
 
 def _quarantined_1(body: Json) -> Json:
-    """In version 1 a quarantine had no end. The first one lasts ten minutes now."""
+    """In version 1 a quarantine had no end. We give it ten minutes, as for a first quarantine."""
     until = datetime.fromisoformat(str(body.get("time"))) + timedelta(minutes=10)
     return body | {"v": 2, "until": until.isoformat()}
 
@@ -55,10 +55,10 @@ def is_old(body: object) -> bool:
 
 
 def upcast(body: Json) -> Json | None:
-    """The event's JSON as that of today; None if it is of no old version.
+    """The event's JSON in the current version; None if its version is not an old one.
 
     Raises:
-        ValueError: the body says that it is of an old version, and is not.
+        ValueError: the body names an old version, but does not fit it.
     """
     is_old = False
     while (upcaster := UPCASTERS.get((str(body.get("type")), _version(body)))) is not None:

@@ -68,14 +68,14 @@ class BatchWithJobs(BatchDocument):
 
 
 class IgnoredDocument(TypedDict):
-    """Events that fitted no state, or messages that are no events: how many, and what the last one was."""
+    """Misfits or garbage: how many there were, and what the last one was."""
 
     count: int
     last: str | None
 
 
 class BatchesDocument(TypedDict):
-    """All batches, in order of submission, and what of the log nobody acts on."""
+    """All batches in order of submission, and the misfits and garbage in the log."""
 
     batches: list[BatchDocument]
     misfits: IgnoredDocument

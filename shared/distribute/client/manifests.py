@@ -1,4 +1,4 @@
-"""Reading the list of what a job left."""
+"""Reading manifests, the lists of what jobs left."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class ReadManifest(NamedTuple):
 
 
 async def read_manifest(store: ArtifactStore, outputs: Outputs) -> ReadManifest:
-    """The manifest of some outputs, fetched if the event only points to it.
+    """Read the manifest of outputs. Fetches it if the event only points to it.
 
     Raises:
-        IntegrityError: it is not in the store, or damaged, or too large.
+        IntegrityError: it is missing in the store, damaged, or too large.
         ValueError: it is not a manifest.
     """
     if outputs.inline is not None:

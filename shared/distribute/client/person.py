@@ -1,4 +1,4 @@
-"""Who acts, and where that person's events get their ids and times from."""
+"""`Person`: the author of a person's events, with the sources of their ids and times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypedDict
 
 
 class Stamp(TypedDict):
-    """What every event carries: its id, the time by its author's clock, its author."""
+    """The fields of every event: its id, the time by its author's clock, its author."""
 
     id: str
     time: datetime
@@ -18,7 +18,7 @@ class Stamp(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person who writes events. `new_id` and `now` are arguments, so that a simulation can give its own."""
+    """A person who writes events. A simulation gives its own `new_id` and `now`."""
 
     name: str
     new_id: Callable[[], str]

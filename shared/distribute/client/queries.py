@@ -1,4 +1,4 @@
-"""Answers about the cluster: the scheduler's, who has them at hand, or else folded here from the log."""
+"""Queries about the cluster. The scheduler answers them; if it doesn't, we fold the log here."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def _say_nothing() -> None:
 
 
 class Queries:
-    """Asks the scheduler. If it doesn't answer, folds the log here, with the same code.
+    """Asks the scheduler. If it doesn't answer, folds the log, with the same code.
 
     Args:
         cluster: what to ask.
-        on_silence: called whenever the scheduler didn't answer and the log is read in its place.
+        on_silence: called whenever the scheduler didn't answer, and the log is read instead.
         clock: the time now, in seconds since 1970.
     """
 
@@ -92,7 +92,7 @@ class Queries:
         )
 
     async def nodes(self) -> NodesDocument:
-        """All nodes. Folded here, the answer lacks what only heartbeats tell, such as the load."""
+        """All nodes. If the log is folded here, the answer lacks figures of heartbeats, such as the load."""
         answer = await self._ask("nodes", {})
         if answer is None:
             from distribute.core.agenda import Agenda

@@ -1,4 +1,4 @@
-"""Names as messages show them: on one line, and as a shell takes them."""
+"""Format names for messages: on one line, and as arguments for a shell."""
 
 from __future__ import annotations
 

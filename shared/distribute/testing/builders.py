@@ -1,6 +1,6 @@
-"""Specifications and events for tests, of which a test says only what it is about.
+"""Make specifications and events for tests. A test gives only the fields that matter to it.
 
-Events get ids and times of their own; any field can be given by name. `happen` folds them.
+Events get new ids and times; any field can be given by name. `happen` folds them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from distribute.core.state import State
 
 GIB = 1 << 30
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-"""When the first event of every test happens."""
+"""The time of the first event of every test."""
 
 _numbers = count(1)
 
@@ -41,9 +41,9 @@ def job(name: str = "job1", **fields: Any) -> CommandJob:
 
 
 def batch(jobs: int | Sequence[CommandJob] = 1, *, build: str | None = None, **fields: Any) -> BatchSpec:
-    """The batch `lab/sweep`, of so many jobs `job1`, `job2`, … of one cpu each, or of the jobs given.
+    """The batch `lab/sweep` with so many jobs `job1`, `job2`, … of one cpu each, or with the given jobs.
 
-    Jobs want a whole node where `resources=None` is given.
+    With `resources=None`, each job takes a whole node.
     """
     if isinstance(jobs, int):
         jobs = [job(f"job{number}") for number in range(1, jobs + 1)]
@@ -55,7 +55,7 @@ def batch(jobs: int | Sequence[CommandJob] = 1, *, build: str | None = None, **f
 
 
 def submitted(spec: BatchSpec | None = None, user: str = "jane", **fields: Any) -> ev.Submitted:
-    """The batch given, or one of a single job, handed in."""
+    """The submission of the given batch, or of one with a single job."""
     spec = spec if spec is not None else batch()
     return ev.Submitted(**_stamp(user), **spec.id._asdict(), **{"user": user, "spec": spec} | fields)
 
@@ -100,7 +100,7 @@ def started(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> e
 
 
 def finished(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **fields: Any) -> ev.Finished:
-    """A job that ended after a minute: well, unless `succeeded=False` is given. It left an empty file."""
+    """An attempt that ended after a minute and left an empty file. It succeeded, unless `succeeded=False`."""
     ending: dict[str, Any] = {"succeeded": True, "exit_code": 0, "wall_s": 60.0, "outputs": Outputs(files=1)}
     if not fields.get("succeeded", True):
         ending |= {"exit_code": 1, "reason": "exit code 1"}
@@ -144,14 +144,14 @@ def joined(node: str = "ws1", **fields: Any) -> ev.Joined:
 
 
 def kept(attempts: Iterable[str | AttemptId]) -> tuple[AttemptId, ...]:
-    """Attempts; a name stands for the first one at this job of `lab/sweep`."""
+    """Attempts; the name of a job means its first attempt in `lab/sweep`."""
     return tuple(
         AttemptId("lab", "sweep", attempt, 1) if isinstance(attempt, str) else attempt for attempt in attempts
     )
 
 
 def leaving(node: str = "ws1", keeps: Iterable[str | AttemptId] = ()) -> ev.Leaving:
-    """Jobs are named by themselves for their first attempt."""
+    """`keeps` may name jobs, as in `kept`."""
     return ev.Leaving(**_stamp(node), node=node, keeps=kept(keeps))
 
 
@@ -203,11 +203,11 @@ def build_finished(
     return ev.BuildFinished(**_stamp(node), node=node, **_batch_names(of), succeeded=succeeded, reason=reason)
 
 
-# --- what they add up to ---------------------------------------------------------------------------
+# --- folding ---------------------------------------------------------------------------------------
 
 
 def record(events: Iterable[Event], *, after: State | None = None, apart_s: float = 1.0) -> list[Recorded]:
-    """The events as a log behind `after` would have them, `apart_s` seconds apart."""
+    """The events as a log behind the state `after` would record them, `apart_s` seconds apart."""
     seq, time = (after.seq, after.time) if after is not None else (0, 0.0)
     time = max(time, EPOCH.timestamp())
     return [
@@ -216,7 +216,7 @@ def record(events: Iterable[Event], *, after: State | None = None, apart_s: floa
 
 
 def happen(*events: Event, state: State | None = None, apart_s: float = 1.0) -> State:
-    """Fold the events, `apart_s` seconds apart, into `state` or a new one; its invariants hold after each."""
+    """Fold the events, `apart_s` seconds apart, into `state` or a new one. Check invariants after each."""
     state = state if state is not None else State()
     for recorded in record(events, after=state, apart_s=apart_s):
         apply(state, recorded)

@@ -1,4 +1,4 @@
-"""`ports.ArtifactStore` on a file system: every byte goes to disk and back, every digest is computed.
+"""`ports.ArtifactStore` in a folder. Every byte is written to disk, and every digest is checked.
 
 <folder>/inputs/<sha256>                                  an input
 <folder>/results/<namespace>/<batch>/…/<nuid>/<number>    a chunk of a result
@@ -26,7 +26,7 @@ _NUID = re.compile(r"\d{22}")
 
 
 class FileStore:
-    """Files in `folder`. One process uses it; the same calls give the same store."""
+    """A store in `folder`, for one process."""
 
     def __init__(self, folder: Path) -> None:
         self._inputs = folder / "inputs"
@@ -107,7 +107,7 @@ class FileStore:
         return path.read_bytes() if path.exists() else None
 
     def _named(self, name: str) -> Path:
-        # A build's results have an empty part in their name, which no folder can have.
+        # The name of a build's result has an empty part, which a folder's name can't be.
         return self._results.joinpath(*(f"_{part}" for part in name.split("/")))
 
     def _chunks(self, stored: StoredObject) -> list[Path]:

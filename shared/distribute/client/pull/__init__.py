@@ -1,1 +1,1 @@
-"""Bringing results here: which files are wanted, what is there already, and writing the rest safely."""
+"""Pull results: choose the files, find those that are here already, and write the others safely."""

@@ -1,4 +1,4 @@
-"""Fetching files: what is there already stays, the rest comes in parallel, each object once."""
+"""Fetch the files that are missing here, in parallel, each object once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PARALLEL_OBJECTS = 8
 
 RESUMED_FROM_BYTES = 8 << 20
-"""From this size on, a file whose download was cut off is continued. Smaller ones begin again."""
+"""An interrupted download of a file of at least this size is resumed. Smaller ones begin again."""
 
 OnBytes = Callable[[int, int], None]
 """Is told how many bytes are done, and of how many."""
@@ -32,7 +32,7 @@ Missing = dict[StoredObject, list[WantedFile]]
 
 @dataclass(slots=True)
 class Pulled:
-    """How a pull went: files fetched, files that were there already, and what could not be had."""
+    """The result of a pull: files fetched, files that were there already, and problems."""
 
     fetched: int = 0
     kept: int = 0
@@ -43,12 +43,12 @@ class Pulled:
 async def fetch(
     store: ArtifactStore, listing: Listing, folder: Path, on_bytes: OnBytes = lambda done, total: None
 ) -> Pulled:
-    """Write what is listed below `folder`. A file that is there with the right digest stays.
+    """Write the listed files below `folder`. A file that is there with the right digest stays.
 
-    What can't be fetched or written is named in `problems`, and keeps nothing else from coming.
+    Files that can't be fetched or written are named in `problems`; the others are still pulled.
 
     Raises:
-        StorageFull: there is no room in the folder.
+        StorageFull: the folder's disk is full.
         InputError: the folder can't be made or opened.
     """
     run = _Run(store, TargetFolder(folder), on_bytes, listing.size_bytes)
@@ -79,7 +79,7 @@ class _Run:
 
     @contextmanager
     def named(self, parts: Parts) -> Iterator[None]:
-        """Turn what keeps one file from coming into a problem that names it."""
+        """Turn an error about one file into a problem that names it."""
         try:
             yield
         except (InputError, IntegrityError, OSError) as error:
@@ -117,7 +117,7 @@ class _Run:
                 await self._unpack(stored, lane)
 
     async def _download(self, stored: StoredObject, file: WantedFile) -> None:
-        """Fetch a large file, continuing an earlier pull that was cut off."""
+        """Fetch a large file. Resumes an earlier pull that was interrupted."""
         with self.target.place(file.parts) as path:
             await self._store.fetch_result(stored, path)
         if file.file.executable:
@@ -126,7 +126,7 @@ class _Run:
         self._advance(file.file.size_bytes)
 
     async def _unpack(self, stored: StoredObject, files: list[WantedFile]) -> None:
-        """Cut an object, as it arrives, into the files that are wanted of it."""
+        """Cut an object into the wanted files as it arrives."""
         async with aclosing(self._store.get_result(stored)) as chunks:
             stream = ObjectStream(chunks, shown(files[0].parts))
             for file in files:
@@ -148,7 +148,7 @@ class _Run:
 
 
 def _is_whole(stored: StoredObject, file: StoredFile) -> bool:
-    """Is the file all of the object, and large enough to continue a download that was cut off?"""
+    """Is the file the whole object, and large enough to resume an interrupted download?"""
     same = (stored.size_bytes, stored.sha256) == (file.size_bytes, file.sha256)
     return same and file.size_bytes >= RESUMED_FROM_BYTES
 

@@ -42,20 +42,20 @@ class WantedFile:
 
 @dataclass(slots=True)
 class Listing:
-    """What of a batch is wanted. Paths are below the target folder."""
+    """The wanted files, links and folders of a batch. Paths are below the target folder."""
 
     complete: bool = False
-    """Is everything the batch left in the archive? False: it is not over, or just on its way there."""
+    """Are all results of the batch in the archive? False: it is not over, or they are not archived yet."""
     jobs: int = 0
-    """How many jobs have results in the archive."""
+    """The number of jobs that have results in the archive."""
     files: list[tuple[StoredObject | None, WantedFile]] = field(default_factory=list)
-    """With the object that holds each. An empty file has none."""
+    """Each file with the object that holds it. An empty file has none."""
     links: list[tuple[Parts, str]] = field(default_factory=list)
     folders: list[Parts] = field(default_factory=list)
     filtered: list[Parts] = field(default_factory=list)
-    """Files, links and folders that the filter does not let through."""
+    """The number of files, links and folders that the filter excludes."""
     left_out: list[str] = field(default_factory=list)
-    """What the nodes did not archive, with the reasons."""
+    """What the nodes could not archive, with the reasons."""
     problems: list[str] = field(default_factory=list)
     """What can't be pulled, with the reasons."""
 
@@ -66,9 +66,9 @@ class Listing:
 
 
 async def list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool = True) -> Listing:
-    """List what the archive holds of a batch and the filter lets through.
+    """List the results of a batch that are in the archive and pass the filter.
 
-    What can't be read of a job, a manifest or an entry is named in `problems`, and keeps nothing else out.
+    Jobs, manifests and entries that can't be read are named in `problems`; the others are still listed.
 
     Args:
         cluster: where the batch is.
@@ -114,7 +114,7 @@ class _Lister:
         """Add what a job left."""
         name = os.fsencode(job)
         with self._named(name):
-            check_name(job)  # it becomes a folder, whoever let it into the log
+            check_name(job)  # it becomes a folder, and anyone may have written it to the log
             if self._folders:
                 self._listed.folders.append((*self._base, name))
             if finished.outputs is None:
@@ -138,7 +138,7 @@ class _Lister:
                     self._list_entry(manifest, entry, (name,))
 
     async def _read(self, outputs: Outputs, name: bytes) -> Manifest:
-        """The manifest of a job or build. What it left out, and what of it can't be read, is noted."""
+        """Read the manifest of a job or build. Notes what it left out, and what can't be read of it."""
         manifest, problems = await read_manifest(self._store, outputs)
         self._listed.left_out.extend(f"{self.at(name)}: {line}" for line in manifest.left_out)
         self._listed.problems.extend(f"{self.at(name)}: can't be pulled: {problem}" for problem in problems)
@@ -160,7 +160,7 @@ class _Lister:
 
     @contextmanager
     def _named(self, *parts: bytes) -> Iterator[None]:
-        """Turn what can't be read in the block into a problem that names where."""
+        """Turn a reading error in the block into a problem that names the path."""
         try:
             yield
         except (IntegrityError, ValueError) as error:  # pydantic's, base64's and codecs' are ValueErrors

@@ -1,8 +1,7 @@
-"""Writing what other machines sent into a folder of the user's, and nowhere else.
+"""Write files that other machines sent into a folder of the user, and nowhere else.
 
-This module walks every path from the folder downwards by descriptor, never through a link, so that neither
-a manifest nor a link in the folder can lead a write out of it. A file gets its name only once its digest is
-right.
+Every path is opened from the folder downwards by descriptors, never through a link, so neither a manifest nor
+a link in the folder can lead a write out of it. A file gets its name only once its digest is right.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ class TargetFolder:
 
     @contextmanager
     def place(self, parts: Parts) -> Iterator[Path]:
-        """A file's path through its folder's descriptor, so that no link can lead a writer elsewhere."""
+        """A file's path through its folder's descriptor, so that no link can redirect the writer."""
         with self.opened(parts[:-1]) as folder, self._translated(parts):
             yield Path(f"/proc/self/fd/{folder}") / os.fsdecode(parts[-1])
 
@@ -117,8 +116,8 @@ class TargetFolder:
         """The descriptor of a folder, reached without following links.
 
         Raises:
-            InputError: something that is not a folder is in the way.
-            NotADirectoryError, FileNotFoundError: without `make`, if that is so or the folder is not there.
+            InputError: something else is where a folder should be.
+            NotADirectoryError, FileNotFoundError: likewise, or the folder is missing; only without `make`.
         """
         folder = self._open_itself(make=make)
         try:
@@ -205,12 +204,12 @@ class NewFile:
         os.unlink(self._part, dir_fd=self._folder)
         if error is None:
             raise IntegrityError(
-                f"{shown(self._parts)}: what came is not what the job left (its digest differs); pull again"
+                f"{shown(self._parts)}: the received bytes have another digest than the file; pull again"
             )
 
 
 def _part_name() -> bytes:
-    """A unique name for a file that is not whole yet."""
+    """A unique name for an incomplete file."""
     return b".distribute-" + secrets.token_hex(8).encode() + b".part"
 
 
