@@ -1,6 +1,6 @@
-"""What attempts take of their nodes and users, and what their ends say about nodes. Kept beside the batches.
+"""Accounts beside the batches: what attempts use of nodes, for whom, and which nodes are to blame.
 
-Called by `fold.apply` alone, with what an event changed in its batch.
+Only `fold.apply` calls this, after an event has changed its batch.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MAX_FAST_FAILURES = 100
 
 
 def take(state: State, batch: BatchState, row: int, attempt: Attempt) -> None:
-    """The attempt holds what it was given, of its node and for its user."""
+    """Charge an attempt's resources to its node and its user."""
     node = state.nodes.get(attempt.node)
     if node is not None:
         hold(node, JobKey(batch.id, row), attempt)
-        if node.leaving:  # the assignment was on its way when the node said so
+        if node.leaving:  # the assignment was on its way when the node wrote `leaving`
             node.dropped.add(JobKey(batch.id, row))
     usage = state.usage.get(batch.user)
     if usage is None:
@@ -37,7 +37,7 @@ def take(state: State, batch: BatchState, row: int, attempt: Attempt) -> None:
 
 
 def hold(node: NodeState, key: JobKey, attempt: Attempt) -> None:
-    """The attempt is at the node, and takes its share of it."""
+    """Charge an attempt's resources to its node."""
     node.attempts.add(key)
     node.used_cpus += attempt.cpus
     node.used_memory_bytes += attempt.memory_bytes
@@ -45,7 +45,7 @@ def hold(node: NodeState, key: JobKey, attempt: Attempt) -> None:
 
 
 def give_back(state: State, batch: BatchState, row: int, attempt: Attempt, held_s: float) -> None:
-    """The attempt is over. It holds nothing any more, and its user is charged for `held_s` seconds."""
+    """Free the resources of an attempt that is over, and charge its user for `held_s` seconds."""
     key = JobKey(batch.id, row)
     node = state.nodes.get(attempt.node)
     if node is not None and key in node.attempts:
@@ -53,7 +53,7 @@ def give_back(state: State, batch: BatchState, row: int, attempt: Attempt, held_
         node.dropped.discard(key)
         node.used_cpus -= attempt.cpus
         node.used_memory_bytes -= attempt.memory_bytes
-        if attempt.gpus:  # another attempt may hold the same: two schedulers may have given one away at once
+        if attempt.gpus:  # another attempt may hold the same GPU: two schedulers may have assigned it at once
             others = (state.batches[other.batch].active[other.row] for other in node.attempts)
             node.used_gpus = {gpu for other in others for gpu in other.gpus}
     usage = state.usage[batch.user]
@@ -62,8 +62,10 @@ def give_back(state: State, batch: BatchState, row: int, attempt: Attempt, held_
 
 
 def held_s(attempt: Attempt, time: float, finished: ev.Finished | None) -> float:
-    """For how long the attempt held its share, in seconds. The log's clock may have jumped meanwhile, so a
-    node's own count is the upper bound where there is one."""
+    """The seconds for which an attempt held its resources.
+
+    The log's clock may have jumped meanwhile, so the node's own count is the upper bound, if there is one.
+    """
     passed_s = max(0.0, time - attempt.assigned_at)
     if finished is None:
         return passed_s
@@ -101,11 +103,11 @@ def _note_served(usage: Usage, shape: Shape, time: float) -> None:
 
 
 def shape_order(shape: Shape) -> tuple[list[str], int, int, int]:
-    """A shape as something that can be sorted."""
+    """A sort key for shapes."""
     return sorted(shape.capabilities), shape.cpus, shape.memory_bytes, shape.gpus
 
 
-# --- what an end says about nodes --------------------------------------------------------------------
+# --- fast failures -----------------------------------------------------------------------------------
 
 
 def judge(state: State, batch: BatchState, row: int, suspect: str | None, event: ev.Finished) -> None:
@@ -154,13 +156,13 @@ def _clear_or_blame(node: NodeState, record: FailureRecord, key: JobKey, *, succ
 
 
 def forget_failures(record: FailureRecord) -> None:
-    """The record is clean."""
+    """Clear the node's record of fast failures."""
     record.fast_failures.clear()
     record.blamed = record.cleared = 0
 
 
 def lift_quarantine(node: NodeState) -> None:
-    """The node takes jobs again."""
+    """End the node's quarantine."""
     node.quarantined = None
     node.quarantined_until = node.quarantine_ends_at = 0.0
     for record in node.records:
@@ -181,7 +183,7 @@ def forget_quarantines(node: NodeState) -> None:
 
 
 def forget_batch(state: State, batch_id: BatchId) -> None:
-    """The batch is deleted: no node has anything of it any more."""
+    """Remove a deleted batch from all nodes."""
     for node in state.nodes.values():
         node.builds.discard(batch_id)
         for record in node.records:

@@ -1,9 +1,9 @@
-"""What could be done next: the state, what is pending and who is silent, indexed for `decide`.
+"""The agenda: the state, the pending events and the silence of nodes, indexed for `decide`.
 
-Everything here can be had from the state, the pending events, `liveness` and the time alone
-(`invariants.check_agenda` rebuilds it and compares). The indexes only make a decision cost what changed, not
-what waits. `queues` has what waits by priority, person and shape; `nodes_for`, for each shape that waits, the
-nodes in order of how well they fit; `due`, when a node or an attempt is to be looked at again.
+Everything here follows from the state, the pending events, `liveness` and the time (`invariants.check_agenda`
+rebuilds it and compares). The indexes make the cost of a decision grow with what changed, not with what
+waits. `queues` has the waiting jobs by priority, person and shape; `nodes_for` has, for each waiting shape,
+the nodes in order of how well they fit; `due` says when to look at a node or an attempt again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Who may write which events.
 
 The last token of a subject is the author, and the broker's permissions can confine a person or a node to
-its own name. So a reader may believe the author; here stands which author a type of event takes.
+its own name. So a reader can trust the author; this module says which kind of author each type of event has.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from distribute.core.events import ARCHIVER, SCHEDULER, Event
 
 
 class AuthorKind(Enum):
-    """Kinds of author. A person is any name that is no service's."""
+    """Kinds of authors. A person has any name that no service has."""
 
     SCHEDULER = "the scheduler"
     ARCHIVER = "the archiver"

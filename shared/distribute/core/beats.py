@@ -1,4 +1,4 @@
-"""Heartbeats: what nodes say of themselves every few seconds. No history, and so no events."""
+"""Heartbeats, which nodes send every few seconds. They are not events, because nobody needs their history."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Figure = Annotated[float, Field(ge=0, le=1e12)]
 
 
 class Beat(Frozen):
-    """A node's heartbeat: what it is doing. Only the last one of a node is kept.
+    """A node's heartbeat: what it is doing. The cluster keeps only the last one of each node.
 
     `load` is the one-minute load average, `owner_idle_s` the seconds since a person touched the computer
     (None: that can't be told), `running` names every attempt that the node has. Fields that a newer node

@@ -1,8 +1,7 @@
 """The whole scheduling policy, pure and deterministic: equal agendas at the same time decide equally.
 
-In order: nodes given up for lost; broken nodes found out (`trials`); jobs taken back (from nodes that left or
-restarted, of killed batches, where the build failed); batches seen to their end; and then jobs given to nodes
-(`placing`).
+In this order: declare silent nodes lost; find broken nodes (`trials`); release jobs (of nodes that left or
+restarted, of killed batches, after failed builds); end batches; and then assign jobs to nodes (`placing`).
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ BUILD_FAILED = "the build failed on every node that could run it"
 
 
 def decide(agenda: Agenda, now: float, new_id: Callable[[], str], *, most: int | None = None) -> list[Append]:
-    """What the scheduler appends next.
+    """Decide on the events that the scheduler appends next.
 
     Args:
-        agenda: the state, what was decided before and has not come back from the log yet, and who is silent.
+        agenda: the state, the pending events, and the silence of nodes.
         now: seconds since 1970.
         new_id: makes the id of an event.
         most: no further job is taken back or given away once so many events are decided on. Then decide
@@ -77,11 +76,11 @@ def _give_up_nodes(decisions: Decisions) -> None:
             )
 
 
-# --- whose fault a failure is ----------------------------------------------------------------------
+# --- broken nodes ----------------------------------------------------------------------------------
 
 
 def _try_suspects(decisions: Decisions) -> None:
-    """Have jobs that failed on a suspect run elsewhere; put a node that is proven broken in quarantine."""
+    """Run jobs that failed on a suspect elsewhere, and quarantine a node that is proven broken."""
     agenda = decisions.agenda
     agenda.held_back = {}
     for name in sorted(agenda.suspects):
@@ -114,7 +113,7 @@ def _try_suspect(
 
 
 class _Elsewhere:
-    """Which of a node's jobs could run on another node that is there, and is not about to go."""
+    """Tells which of a node's jobs could run on another node that is there and not leaving."""
 
     def __init__(self, agenda: Agenda, node: NodeState) -> None:
         self._batches = agenda.state.batches
@@ -166,7 +165,7 @@ def _excuse(decisions: Decisions, keys: list[JobKey]) -> None:
             )
 
 
-# --- taking jobs back ------------------------------------------------------------------------------
+# --- releasing jobs --------------------------------------------------------------------------------
 
 
 def _release(decisions: Decisions) -> None:
@@ -237,7 +236,7 @@ def _end_batches(decisions: Decisions) -> None:
 
 
 def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | None:
-    """How the batch ended, and why jobs that still wait can't run; None while it goes on."""
+    """How the batch ended, and why its waiting jobs can't run. None while it goes on."""
     if batch.active or batch.counts[Status.RETRYING]:
         return None
     if batch.counts[Status.QUEUED]:
@@ -248,7 +247,7 @@ def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | 
 
 
 def _is_in_doubt(agenda: Agenda, batch: BatchState) -> bool:
-    """Is a node about to be put in quarantine, so that failures of the batch there will not count?"""
+    """Is a node about to be quarantined, so that failures of the batch there will not count?"""
     quarantines = agenda.pending.quarantines
     return bool(quarantines) and any(
         key.batch == batch.id
@@ -259,7 +258,7 @@ def _is_in_doubt(agenda: Agenda, batch: BatchState) -> bool:
 
 
 def _build_failed_everywhere(agenda: Agenda, batch: BatchState) -> bool:
-    """Did the build fail on all nodes there are for the jobs that wait?"""
+    """Did the build fail on all present nodes that could run the waiting jobs?"""
     if not batch.build_failed:
         return False
     for waiting in agenda.waiting[batch.id]:

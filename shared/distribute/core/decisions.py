@@ -1,4 +1,4 @@
-"""What is being decided in one call of `decide`."""
+"""The decisions of one call of `decide`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distribute.core.state import BatchState
 
 
 class Stamp(TypedDict):
-    """The fields of an event that say who wrote it, when, and because of which event."""
+    """The fields of an event for its id, author, time and cause."""
 
     id: str
     time: datetime
@@ -22,7 +22,7 @@ class Stamp(TypedDict):
 
 
 class Decisions:
-    """What was decided so far, each planned in the agenda at once."""
+    """The events decided on so far. Each is planned in the agenda at once."""
 
     def __init__(self, agenda: Agenda, new_id: Callable[[], str], most: int | None = None) -> None:
         self.agenda = agenda
@@ -38,7 +38,7 @@ class Decisions:
 
     @property
     def is_full(self) -> bool:
-        """Are there as many as are wanted at once? What else could be decided is left to the next call."""
+        """Are there as many as wanted? Further decisions are left to the next call."""
         return self._most is not None and len(self.made) >= self._most
 
     def stamp(self, because_of: str | None = None) -> Stamp:
@@ -51,7 +51,7 @@ class Decisions:
         }
 
     def add(self, event: ev.Event, guard: Guard, *, follows: bool = False) -> None:
-        """Decide on an event. `follows`: its guard is the sequence of the one decided on before it."""
+        """Decide on an event. `follows`: its guard is the sequence of the event decided on before it."""
         self.agenda.plan(event)
         self.made.append(Append(event, guard, follows))
 

@@ -1,4 +1,4 @@
-"""Moments at which something ends by itself: pauses, quarantines, leases. What is due is looked at again."""
+"""Due times: the moments at which pauses, quarantines, leases and the like end by themselves."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Key = str | JobKey
 
 
 class DueTimes:
-    """A heap of moments, in seconds since 1970, each with what is to be looked at then.
+    """A heap of moments, in seconds since 1970, each with the node or job to look at then.
 
-    A key may be due more often than needed: looking again changes nothing where nothing has changed.
+    A key may be due more often than necessary: looking at it again does no harm.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class DueTimes:
         self._added = 0
 
     def add(self, key: Key, moment: float) -> None:
-        """Look at the key again at this moment, unless it is to be looked at earlier anyway."""
+        """Look at the key again at this moment, unless it is due earlier anyway."""
         if moment >= self._next_of.get(key, float("inf")):
             return
         self._next_of[key] = moment
@@ -31,7 +31,7 @@ class DueTimes:
         heapq.heappush(self._heap, (moment, self._added, key))
 
     def pop(self, now: float) -> Iterator[Key]:
-        """Take out what is due, in order of time. Whoever looks at a key adds its next moment."""
+        """Take out the keys that are due, in order of time. The caller adds the next moment of each."""
         while self._heap and self._heap[0][0] <= now:
             moment, _, key = heapq.heappop(self._heap)
             if self._next_of.get(key) == moment:
@@ -39,10 +39,10 @@ class DueTimes:
                 yield key
 
     def forget(self, key: Key) -> None:
-        """The key is never to be looked at again."""
+        """Never look at the key again."""
         self._next_of.pop(key, None)
 
     @property
     def next(self) -> float | None:
-        """The earliest moment at which something may be due."""
+        """The earliest moment at which a key may be due."""
         return self._heap[0][0] if self._heap else None

@@ -1,14 +1,14 @@
 """All errors of the tool, in one tree.
 
-    DistributeError                 anything this tool says "no" with
-     ├── InputError                 a file, name or option of the user's is wrong      (exit code 2)
+    DistributeError                 every error that this tool raises on purpose
+     ├── InputError                 a file, name or option of the user is wrong        (exit code 2)
      ├── Unreachable                no broker answers where one was expected           (exit code 3)
-     ├── Refused                    the cluster says no: name taken, unknown name, …   (exit code 4)
-     ├── Conflict                   a guarded append lost: its scope moved on
-     ├── LogReplaced                the log is another one than was read so far
+     ├── Refused                    the cluster refuses: name taken, unknown name, …   (exit code 4)
+     ├── Conflict                   a guard failed: its scope has a newer event
+     ├── LogReplaced                the log is not the one that was read so far
      ├── UnreadableEvent            bytes that this version can't read as an event
-     ├── IntegrityError             stored bytes are not what their digest says
-     └── StorageFull                the broker or this computer has no room left
+     ├── IntegrityError             stored bytes do not have their digest
+     └── StorageFull                the broker or this computer has no room
 
 Each message names the thing, what was tried, and the cause.
 """
@@ -21,7 +21,7 @@ class DistributeError(Exception):
 
 
 class InputError(DistributeError):
-    """Something the user wrote is wrong. `problems` holds one line each, all of them at once."""
+    """Something that the user wrote is wrong. `problems` has one line for each problem, all at once."""
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
@@ -33,7 +33,7 @@ class Unreachable(DistributeError):
 
 
 class Refused(DistributeError):
-    """The cluster refused what was asked for."""
+    """The cluster refused a request."""
 
 
 class Conflict(DistributeError):
@@ -50,12 +50,15 @@ class Conflict(DistributeError):
 
 
 class LogReplaced(DistributeError):
-    """The log is another one than was read so far: what was made of it holds no more, so begin anew."""
+    """The log is not the one that was read so far. State derived from it is invalid; rebuild it."""
 
 
 class UnreadableEvent(DistributeError):
-    """Bytes that this version can't read as an event. A reader of the log stops at them only if a newer
-    distribute may have written them; all others are garbage, and it passes them by."""
+    """Bytes that this version can't read as an event.
+
+    A reader of the log stops at them only if a newer distribute may have written them. All others are
+    garbage, which readers skip.
+    """
 
 
 class IntegrityError(DistributeError):
@@ -63,11 +66,11 @@ class IntegrityError(DistributeError):
 
 
 class StorageFull(DistributeError):
-    """There is no room for what was to be stored."""
+    """The broker or this computer has no room to store something."""
 
 
 def exit_code(error: DistributeError) -> int:
-    """The exit code, of every program of this tool, for an error that ended it."""
+    """The exit code of a program that ends with this error."""
     match error:
         case InputError():
             return 2

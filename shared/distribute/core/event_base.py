@@ -1,6 +1,6 @@
-"""What every event carries, and the bounds of its fields.
+"""The fields that every event has, and the bounds of fields.
 
-The bounds are there because anyone on the network can publish: what decodes as an event can do no harm.
+Fields have bounds because anyone on the network can publish. An event that decodes can do no harm.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from distribute.core.ids import (
 from distribute.core.specs import Frozen
 
 MAX_KEPT = 10_000
-"""Attempts that a node can say it still has. More than any node can run."""
+"""Max. attempts that a node can list as its own: more than any node can run."""
 
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 Time = Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)]
-"""A moment that every clock, column and JSON reader can hold."""
+"""A time within bounds that every clock, column and JSON reader can represent."""
 
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
 """A duration: up to 300 years."""
@@ -40,17 +40,17 @@ Text = Annotated[str, StringConstraints(max_length=10_000)]
 """A reason, in words."""
 
 Label = Annotated[str, StringConstraints(max_length=256)]
-"""A version, an incarnation, the name of a GPU: text that we show and compare, and never interpret."""
+"""A version, an incarnation or the name of a GPU: text that we show and compare, but never interpret."""
 
 Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=True)]
-"""Of a node's attempts, those it still has: they run, are frozen, or have ended and are not reported yet."""
+"""The attempts that a node still has: they run, are frozen, or have ended and are not reported yet."""
 
 
 class EventBase(Frozen):
-    """What every event carries.
+    """The fields of every event.
 
     Code that runs for each event of a replay looks at `about` or the exact class: pydantic makes `isinstance`
-    with a base class several times as dear.
+    with a base class several times as slow.
     """
 
     id: Id
@@ -77,7 +77,7 @@ class BatchEvent(EventBase):
 
 
 class JobEvent(EventBase):
-    """Something happened to an attempt of a job. `node` is its node, whoever writes the event."""
+    """Something happened to an attempt of a job. `node` is the attempt's node, whoever the author is."""
 
     about: ClassVar[Literal["job"]] = "job"
 

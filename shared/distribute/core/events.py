@@ -1,8 +1,8 @@
-"""Every fact there is, as one documented union.
+"""All events, as one documented union.
 
-An event is about one scope: a batch, a job, a build or a node. It says who wrote it (`author`), when by
-that author's clock (`time`), and which event made the author act (`causation`). The log adds a sequence
-and its own time; the fold uses those, not the author's clock (see `recorded`).
+An event is about one scope: a batch, a job, a build or a node. It has an `author`, the `time` by the author's
+clock, and in `causation` the id of the event that made the author act. The log adds a sequence and its own
+time; the fold uses those, not the author's clock (see `recorded`).
 
 How to add or change a type: `CONTRIBUTING.md`. `tests/compat` holds samples of every version.
 """
@@ -30,7 +30,7 @@ ARCHIVER = "archiver"
 
 
 class Submitted(BatchEvent):
-    """A person handed in a batch: the whole of it."""
+    """A person submitted a batch. This is its whole specification."""
 
     type: Literal["submitted"] = "submitted"
     v: Literal[1] = 1
@@ -39,7 +39,7 @@ class Submitted(BatchEvent):
 
 
 class KillRequested(BatchEvent):
-    """A person wants the batch, or one `job` of it, stopped. What is queued ends at once as killed."""
+    """A person wants the batch, or one `job` of it, stopped. Queued jobs are killed at once."""
 
     type: Literal["kill_requested"] = "kill_requested"
     v: Literal[1] = 1
@@ -47,7 +47,7 @@ class KillRequested(BatchEvent):
 
 
 class RetryRequested(BatchEvent):
-    """A person wants what failed (and, unless `failed_only`, what was killed) to run again."""
+    """A person wants failed jobs to run again and, unless `failed_only`, killed ones, too."""
 
     type: Literal["retry_requested"] = "retry_requested"
     v: Literal[1] = 1
@@ -63,7 +63,7 @@ class Reprioritized(BatchEvent):
 
 
 class Completed(BatchEvent):
-    """The scheduler saw the batch's end. With a `reason`, jobs that were still queued failed with it."""
+    """The scheduler found that the batch has ended. With a `reason`, queued jobs failed for that reason."""
 
     type: Literal["completed"] = "completed"
     v: Literal[1] = 1
@@ -90,7 +90,7 @@ class Deleted(BatchEvent):
 ReleaseReason = Literal[
     "node_lost", "node_left", "node_restarted", "killed", "build_failed", "unclaimed", "not_there"
 ]
-"""`unclaimed`: the node did not claim the job in time. `not_there`: the node does not name it as its own."""
+"""`unclaimed`: the node did not claim the job in time. `not_there`: its beats do not name the attempt."""
 
 
 class Assigned(JobEvent):
@@ -110,14 +110,14 @@ class Assigned(JobEvent):
 
 
 class Claimed(JobEvent):
-    """The node took the job. It is this node's alone until it is finished, given back or released."""
+    """The node took the job. It belongs to this node alone until it is finished, yielded or released."""
 
     type: Literal["claimed"] = "claimed"
     v: Literal[1] = 1
 
 
 class Started(JobEvent):
-    """The job's process runs. Left out where the process ended within 100 ms."""
+    """The job's process runs. Left out if the process ended within 100 ms."""
 
     type: Literal["started"] = "started"
     v: Literal[1] = 1
@@ -126,9 +126,9 @@ class Started(JobEvent):
 class Finished(JobEvent):
     """The job's process ended, and its outputs are in the results bucket, not checked yet.
 
-    `exit_code` and `signal` are those of the job's own process; `reason` says why a failure is one.
-    `started_at` is when the process started, by the node's clock (None: it never did). `wall_s` counts no
-    pauses. `outputs` None: the job left nothing, not even a line of output, and nothing is to be archived.
+    `exit_code` and `signal` are those of the job's own process; `reason` explains a failure. `started_at` is
+    when the process started, by the node's clock (None: it never did). `wall_s` excludes pauses. `outputs`
+    None: the job left nothing, not even a line of output, and nothing will be archived.
     """
 
     type: Literal["finished"] = "finished"
@@ -146,7 +146,7 @@ class Finished(JobEvent):
 
 
 class Yielded(JobEvent):
-    """The node gives the job back, unfinished: no failure of the job's. `reason` says why."""
+    """The node gave the job back unfinished, for `reason`. This is no failure of the job."""
 
     type: Literal["yielded"] = "yielded"
     v: Literal[1] = 1
@@ -154,7 +154,7 @@ class Yielded(JobEvent):
 
 
 class Released(JobEvent):
-    """The scheduler took the job from `node`, and ignores what the node still says of this attempt."""
+    """The scheduler took the job from `node`, and ignores the node's later events about this attempt."""
 
     type: Literal["released"] = "released"
     v: Literal[2] = 2
@@ -162,14 +162,14 @@ class Released(JobEvent):
 
 
 class Excused(JobEvent):
-    """The scheduler takes back this failure, for which the node may be to blame. The job runs elsewhere."""
+    """The scheduler took this failure back, because the node may be to blame. The job runs elsewhere."""
 
     type: Literal["excused"] = "excused"
     v: Literal[1] = 1
 
 
 class JobArchived(JobEvent):
-    """The outputs of this attempt are whole and can be pulled; or `missing` says what is gone for good."""
+    """The outputs of this attempt are complete and can be pulled; or `missing` says what is lost."""
 
     type: Literal["job_archived"] = "job_archived"
     v: Literal[1] = 1
@@ -202,7 +202,7 @@ class BuildFinished(BuildEvent):
 
 
 class Joined(NodeEvent):
-    """A node-runner started, or is back. Of its attempts it still has those it `keeps`.
+    """A node-runner started, or is back. It still has the attempts that it `keeps`.
 
     `incarnation` is new with every start of the runner, `boot_id` with every start of the computer.
     `gpus` names each GPU, in order of index.
@@ -221,7 +221,7 @@ class Joined(NodeEvent):
 
 
 class Leaving(NodeEvent):
-    """A node-runner ends: it takes nothing new, and of its attempts still reports those it `keeps`."""
+    """A node-runner is ending. It takes no new jobs, and will still report the attempts that it `keeps`."""
 
     type: Literal["leaving"] = "leaving"
     v: Literal[2] = 2
@@ -229,15 +229,17 @@ class Leaving(NodeEvent):
 
 
 class Left(NodeEvent):
-    """A node-runner ended in good order."""
+    """A node-runner has ended, with no attempts left."""
 
     type: Literal["left"] = "left"
     v: Literal[1] = 1
 
 
 class Lost(NodeEvent):
-    """The scheduler heard nothing of the node for `silent_s` seconds. Its attempts stay its own until another
-    node can take them."""
+    """The scheduler heard nothing of the node for `silent_s` seconds.
+
+    The node keeps its attempts until another node can take them.
+    """
 
     type: Literal["lost"] = "lost"
     v: Literal[1] = 1
@@ -245,7 +247,7 @@ class Lost(NodeEvent):
 
 
 class Forgotten(NodeEvent):
-    """A person wants a node that is gone for good to be listed no more."""
+    """A person wants a node that is gone for good not to be listed any more."""
 
     type: Literal["forgotten"] = "forgotten"
     v: Literal[1] = 1
@@ -260,7 +262,7 @@ class PauseRequested(NodeEvent):
 
 
 class Paused(NodeEvent):
-    """The node lends nothing until `until` at the latest. Of its attempts it `keeps` these, frozen."""
+    """The node lends nothing until `until` at the latest. It `keeps` these attempts frozen."""
 
     type: Literal["paused"] = "paused"
     v: Literal[2] = 2
@@ -277,7 +279,7 @@ class Resumed(NodeEvent):
 
 
 class DrainRequested(NodeEvent):
-    """A person wants the node to take no new jobs, until `until` where that is given."""
+    """A person wants the node to take no new jobs, until `until` if that is given."""
 
     type: Literal["drain_requested"] = "drain_requested"
     v: Literal[2] = 2
@@ -286,14 +288,14 @@ class DrainRequested(NodeEvent):
 
 
 class Undrained(NodeEvent):
-    """A person lets the node take jobs again. Lifts a quarantine, too."""
+    """A person lets the node take jobs again. This also ends a quarantine."""
 
     type: Literal["undrained"] = "undrained"
     v: Literal[1] = 1
 
 
 class Quarantined(NodeEvent):
-    """The scheduler gives the node nothing new until `until`: jobs that failed there succeed elsewhere."""
+    """The scheduler gives the node no new jobs until `until`: jobs that failed there succeeded elsewhere."""
 
     type: Literal["quarantined"] = "quarantined"
     v: Literal[2] = 2

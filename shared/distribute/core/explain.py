@@ -1,4 +1,4 @@
-"""Why a job waits: the same predicates that `decide` uses, put into words."""
+"""Explain why a job waits, in words, by the predicates that `decide` uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from distribute.core.words import counted
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one node has to do with a job that waits. `obstacle` None: it could take the job now."""
+    """What keeps a node from a waiting job. `obstacle` None: it could take the job now."""
 
     node: str
     obstacle: Obstacle | None
@@ -26,14 +26,14 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Where a job stands, in one sentence, and node by node where it waits for one."""
+    """The status of a job in one sentence and, if it waits for a node, a verdict for each node."""
 
     summary: str
     nodes: tuple[Verdict, ...] = ()
 
 
 def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
-    """Why the job in this row is where it is."""
+    """Explain the status of the job in this row."""
     status = Status(batch.status[row])
     match status:
         case Status.ASSIGNED | Status.CLAIMED | Status.RUNNING:

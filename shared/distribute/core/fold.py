@@ -1,9 +1,9 @@
-"""`apply`: the only place that changes state. Live, on restart, in replay, in the simulator alike.
+"""`apply`, the only place that changes state: live, on restart, in replay and in the simulator.
 
-What an event does to its batch stands in `fold_batch` and `fold_job`, what it does to a node in `fold_node`;
-`accounts` keeps beside them what attempts take of nodes and users. Every append is guarded, so an event that
-fits no state is a peer's mistake or a forgery: it changes nothing, and is counted and named (`misfits`).
-`apply` never raises, whatever the order or the times, so that no event can stop its readers.
+`fold_batch` and `fold_job` fold an event into its batch, `fold_node` into a node; `accounts` counts what
+attempts use of nodes and users. Every append is guarded, so an event that does not fit is a peer's mistake or
+a forgery: it changes nothing, and is counted and named (`misfits`). `apply` never raises, whatever the order
+or the times, so that no event can stop its readers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def apply(state: State, recorded: Recorded) -> None:
 
 
 def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str | None:
-    """Fold an event of a job; why it does not fit, or None."""
+    """Fold an event of a job. Returns why it does not fit, or None."""
     batch = state.batch_of(event) or unpack(state, event.batch_id)
     row = batch.rows.get(event.job) if batch is not None else None
     if batch is None or row is None:
@@ -65,7 +65,7 @@ def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str |
 
 
 def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildEvent) -> str | None:
-    """Fold an event of a batch or of a build; why it does not fit, or None."""
+    """Fold an event of a batch or of a build. Returns why it does not fit, or None."""
     batch = state.batch_of(event) or unpack(state, event.batch_id)
     batch, misfit = advance(batch, recorded)
     if misfit is not None:
@@ -86,7 +86,7 @@ def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildE
 
 
 def _delete(state: State, recorded: Recorded) -> None:
-    """Forget a batch, and jobs assigned to a node just before: the node stops them when it reads this."""
+    """Forget a batch, and jobs assigned just before: their nodes stop them when they read this."""
     event = recorded.event
     assert isinstance(event, ev.Deleted), "only a deletion deletes"
     batch = state.batches[event.scope]

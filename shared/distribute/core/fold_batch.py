@@ -1,7 +1,7 @@
-"""What a batch's own events, and those of its jobs and builds, do to it: the whole life of one batch.
+"""Fold the events under one batch: its own, and those of its jobs and builds.
 
-What a batch accepts depends on these alone, never on nodes or other batches. So whoever reads only the events
-under a batch (`projections`) comes to the same answer as the scheduler, which folds them all.
+What a batch accepts depends only on these events, never on nodes or other batches. So a reader of one batch
+(`projections`) comes to the same result as the scheduler, which folds all events.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ UnderBatch = ev.BatchEvent | ev.JobEvent | ev.BuildEvent
 
 
 class Advanced(NamedTuple):
-    """The batch after an event; None: there is none (any more). `misfit`: why the event did not fit."""
+    """The batch after an event; None: it does not exist (any more). `misfit`: why the event does not fit."""
 
     batch: BatchState | None
     misfit: str | None
@@ -37,7 +37,8 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
     seq, time, event = recorded
     if batch is None:
         if not isinstance(event, ev.Submitted):
-            # The archiver or a build may have been at work when a person deleted the batch: nobody's mistake.
+            # The archiver or a build may have been at work when a person deleted the batch: this is no
+            # misfit.
             may_be_late = isinstance(event, ev.JobArchived | ev.BuildEvent)
             return Advanced(None, None if may_be_late else "there is no such batch")
         if event.spec.id != event.scope:
@@ -63,7 +64,7 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
 
 
 def advance_job(batch: BatchState, row: int, seq: int, time: float, event: fold_job.JobEvent) -> str | None:
-    """The same for an event of the job in this row; why it did not fit, or None."""
+    """Fold an event of the job in this row. Returns why it did not fit, or None."""
     batch.under_seq = seq
     return fold_job.apply(batch, row, seq, time, event)
 
@@ -82,7 +83,7 @@ BatchEvent = (
 
 
 def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
-    """Fold an event of the batch's own scope; why it does not fit, or None."""
+    """Fold an event of the batch's own scope. Returns why it does not fit, or None."""
     match event.type:
         case "submitted":
             return "this batch exists"
@@ -104,7 +105,7 @@ def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
 
 
 def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
-    """The state of a new batch: every job queued."""
+    """The state of a new batch, with every job queued."""
     spec = event.spec
     groups, names, file_order = _columns(spec)
     total = len(names)
@@ -147,7 +148,7 @@ def _needs(spec: BatchSpec, resources: Resources | None, retries: int | None) ->
 def _columns(spec: BatchSpec) -> tuple[tuple[Group, ...], list[str], array[int] | None]:
     """Groups of alike jobs, the jobs' names by row, and the rows in the order of the file if it differs."""
     jobs = spec.work.jobs
-    # One pass, since what costs here is to bring 100,000 objects from memory: 20 ms.
+    # In one pass, because fetching 100,000 objects from memory takes most of the time: 20 ms.
     names = [job.name for job in jobs if job.resources is None and job.retries is None]
     if len(names) == len(jobs):
         return (Group(*_needs(spec, None, None), 0, len(jobs)),), names, None
@@ -159,7 +160,7 @@ def _columns(spec: BatchSpec) -> tuple[tuple[Group, ...], list[str], array[int] 
 def _group(spec: BatchSpec) -> tuple[tuple[Group, ...], list[int]]:
     """Groups of alike jobs, and the positions in the file in the order of rows."""
     jobs = spec.work.jobs
-    # Shapes are dear to make and to hash: each is made once for all jobs that say the same.
+    # Making and hashing a shape is slow, so equal jobs share one.
     alike: dict[tuple[int, ...] | None, dict[int | None, list[int]]] = {}
     for position, job in enumerate(jobs):
         found = job.resources
@@ -188,14 +189,14 @@ def _inverse(order: list[int]) -> array[int]:
 
 
 def _move_all(batch: BatchState, origin: Status, target: Status) -> None:
-    """Move every job of one status to another: a hundred thousand in a millisecond."""
+    """Move all jobs of one status to another. Takes a millisecond for 100,000 jobs."""
     batch.status = batch.status.replace(bytes((origin,)), bytes((target,)))
     batch.counts[target] += batch.counts[origin]
     batch.counts[origin] = 0
 
 
 def _request_kill(batch: BatchState, job: str | None) -> str | None:
-    """End what waits; what is in flight is marked, and released by the scheduler."""
+    """Kill waiting jobs, and mark jobs in flight, which the scheduler then releases."""
     if batch.end is not None:
         return "the batch is over"
     if job is None:
@@ -210,13 +211,13 @@ def _request_kill(batch: BatchState, job: str | None) -> str | None:
     if status in {Status.QUEUED, Status.RETRYING}:
         set_status(batch, row, Status.KILLED)
     elif row not in batch.active:
-        return None  # it ended while the request was on its way
-    batch.kill_rows.add(row)  # also of one that waited: its assignment may be under way
+        return None  # the job ended while the request was on its way
+    batch.kill_rows.add(row)  # also if it waited, because its assignment may be under way
     return None
 
 
 def _request_retry(batch: BatchState, failed_only: bool) -> str | None:
-    """Queue again what failed or was killed, with its failures forgotten."""
+    """Queue failed or killed jobs again, and forget their failures."""
     if batch.kill_all and batch.end is None:
         return "the batch is still being killed"
     for status in (Status.FAILED,) if failed_only else (Status.FAILED, Status.KILLED):
@@ -238,7 +239,7 @@ def _request_retry(batch: BatchState, failed_only: bool) -> str | None:
 
 
 def _complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
-    """The batch is over. With a reason, what still waits can't ever run, and has failed.
+    """End the batch. With a reason, the waiting jobs can never run, and fail.
 
     Its guard counts everything under the batch, so only a forged one is refused here.
     """
@@ -258,7 +259,7 @@ def _complete(batch: BatchState, time: float, event: ev.Completed) -> str | None
 
 
 def _archive(batch: BatchState) -> str | None:
-    """Everything the batch left is safe."""
+    """Note that all results of the batch are archived."""
     if batch.end is None:
         return "the batch is not over"
     if batch.active or batch.unarchived:

@@ -1,6 +1,6 @@
-"""What job events do to a batch. Called by `fold_batch.advance` alone.
+"""Fold job events into their batch. Only `fold_batch.advance` calls this.
 
-Each function returns why the event does not fit, or None once it is done.
+Each function returns why the event does not fit, or None.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from distribute.core.state import (
 from distribute.core.transitions import JOB_TRANSITIONS
 
 FAST_FAILURE_S = 10.0
-"""A failure within this time of its start is fast: the kind that a broken node produces."""
+"""A failure within this time after the start is fast: broken nodes cause such failures."""
 
 MAX_DEATHS_AT_ONE_NODE = 3
 MAX_NODES_DOWN = 2
-"""A job is not tried again once this many different nodes went down while it ran, or one node that often."""
+"""A job is not tried again once so many different nodes went down while it ran, or one node so often."""
 
 JobEvent = (
     ev.Assigned
@@ -60,7 +60,7 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
     if event.type == "assigned":
         return _assign(batch, row, seq, time, event)
     if event.attempt != batch.attempts[row]:
-        # The archiver may have been at it when a person deleted the batch: nobody's mistake.
+        # The archiver may have been at work when a person deleted the batch: this is no misfit.
         may_be_late = event.type == "job_archived"
         return None if may_be_late else f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
     attempt = batch.active.get(row)
@@ -93,11 +93,11 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
 
 
 def _continues(batch: BatchState, row: int, attempt: Attempt | None, event: JobEvent) -> bool:
-    """Whether the event follows from the last one of its attempt.
+    """Does the event name the last event of its attempt as its cause?
 
-    A number alone does not tell one attempt from another. If the log loses its end, or a batch is deleted and
-    submitted again, a number is given a second time, and words about the first attempt may still come.
-    Versions without `causation` are judged by the number.
+    The number does not identify an attempt. If the log loses its end, or a batch is deleted and submitted
+    again, a number is used a second time, and events about the first attempt may still come. Events without
+    `causation`, of old versions, are judged by the number.
     """
     if event.causation is None:
         return True
@@ -123,12 +123,12 @@ def of_another_batch(batch: BatchState, event: ev.Assigned | ev.BuildStarted) ->
 
 
 def is_unwanted(batch: BatchState, row: int) -> bool:
-    """Is the job not to run any more: killed, or its batch over?"""
+    """Must the job not run any more, because it is killed or its batch is over?"""
     return batch.kill_wanted(row) or batch.end is not None
 
 
 def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assigned) -> str | None:
-    """The job is its node's."""
+    """Assign the job to its node."""
     if (misfit := of_another_batch(batch, event)) is not None:
         return misfit
     if batch.status[row] != QUEUED and not is_unwanted(batch, row):
@@ -146,7 +146,7 @@ def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assign
 
 
 def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finished) -> None:
-    """The attempt ended: well, or to be tried again, or for good."""
+    """End an attempt: the job succeeded, failed, or will be tried again."""
     attempt = batch.active.pop(row)
     _record_outcome(batch, row, time, event, attempt)
     batch.missing.pop(row, None)
@@ -170,7 +170,7 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
 
 
 def _suspect(batch: BatchState, row: int, node: str, *, is_fast: bool) -> None:
-    """A job that failed fast may be its node's victim, until it fails on another node as well."""
+    """Note a fast failure. The node may be to blame, until the job fails on another node as well."""
     suspect = batch.suspects.get(row)
     if suspect not in {None, node}:
         del batch.suspects[row]
@@ -212,7 +212,7 @@ def _started_at(time: float, event: ev.Finished, attempt: Attempt) -> float:
 
 
 def _release(batch: BatchState, row: int, event: ev.Released) -> None:
-    """The attempt was taken from its node: the job is queued again, unless it is not to run any more."""
+    """Take an attempt from its node. The job is queued again, unless it must not run any more."""
     was_running = batch.status[row] == RUNNING
     del batch.active[row]
     if is_unwanted(batch, row) or event.reason == "killed":
@@ -229,7 +229,7 @@ def _release(batch: BatchState, row: int, event: ev.Released) -> None:
 
 
 def why_given_up(deaths: list[str]) -> str | None:
-    """Why a job that took these nodes down with it, or went down with them, is not tried again."""
+    """Why a job is not tried again after these nodes went down while it ran on them; None if it is."""
     nodes = sorted(set(deaths))
     if len(nodes) >= MAX_NODES_DOWN:
         names = ", ".join(nodes)
@@ -240,15 +240,15 @@ def why_given_up(deaths: list[str]) -> str | None:
 
 
 def _excuse(batch: BatchState, row: int) -> None:
-    """The job's failure may be its node's fault: it does not count, and the job runs again elsewhere.
+    """Take the job's failure back, because the node may be to blame, and let the job run again elsewhere.
 
-    Granted to a job once. If it fails elsewhere, too, that speaks against the job alone: so no job goes from
-    node to node, puts all of them in quarantine, and never ends.
+    Each job can be excused once. If it fails elsewhere, too, only the job is to blame. Otherwise a job could
+    go from node to node and put all of them in quarantine.
     """
     has_failed = batch.status[row] in {RETRYING, FAILED}
     if not has_failed or is_unwanted(batch, row) or row in batch.inexcusable:
         return  # a person, or the end of the batch, came first
-    batch.unarchived.pop(row, None)  # nobody waits for what the failed attempt left
+    batch.unarchived.pop(row, None)  # nothing waits for the results of the failed attempt
     batch.inexcusable.add(row)
     batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
     batch.reasons.pop(row, None)
@@ -256,7 +256,7 @@ def _excuse(batch: BatchState, row: int) -> None:
 
 
 def _archive(batch: BatchState, row: int, missing: str | None) -> None:
-    """What the last attempt left is safe, or gone for good; where another is to follow, it may."""
+    """Note that the last attempt is archived, or its results are lost. A job that is RETRYING is queued."""
     if row in batch.unarchived and missing is not None:
         batch.missing[row] = missing
     batch.unarchived.pop(row, None)

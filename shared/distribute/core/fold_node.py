@@ -1,4 +1,4 @@
-"""What node events do to a node. Called by `fold.apply` alone."""
+"""Fold node events. Only `fold.apply` calls this."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NodeEvent = (
 
 
 def apply_node_event(state: State, event: NodeEvent) -> str | None:
-    """Fold it; why it does not fit, or None."""
+    """Fold an event. Returns why it does not fit, or None."""
     if event.type == "joined":
         _join(state, event)
         return None
@@ -53,7 +53,7 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
         case "forgotten":
             return _forget(state, node)
         case "pause_requested":
-            pass  # the node answers with `paused`; until then it stands as it was
+            pass  # the node answers with `paused`; until then nothing changes
         case "paused":
             node.paused_until = event.until.timestamp()
             node.pause_reason = event.reason
@@ -80,7 +80,7 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
 
 
 def _join(state: State, event: ev.Joined) -> None:
-    """A node begins, or is back. It has what it keeps, and nothing else of what it was given before."""
+    """Add a node, or take it back. Of its earlier attempts, it has only those that it keeps."""
     before = state.nodes.get(event.node)
     node = state.nodes[event.node] = NodeState(
         name=event.node,
@@ -95,13 +95,14 @@ def _join(state: State, event: ev.Joined) -> None:
         gpus=event.gpus,
         version=event.version,
     )
-    # What it was given stays its own until the scheduler releases it: it must not be given away twice.
+    # The other attempts stay charged to the node until the scheduler releases them, or another node could
+    # get their jobs twice.
     for key in _attempts_at(state, event.node) if before is None else before.attempts:
         accounts.hold(node, key, state.batches[key.batch].active[key.row])
     _keep_only(state, node, event.keeps)
     if before is None:
         return
-    # What people and the scheduler said of the node outlives its runner.
+    # Pauses, drains and quarantines outlive the runner.
     node.paused_until, node.pause_reason = before.paused_until, before.pause_reason
     node.pauses = before.pauses
     node.draining, node.drained_until = before.draining, before.drained_until
@@ -113,7 +114,7 @@ def _join(state: State, event: ev.Joined) -> None:
 
 
 def _attempts_at(state: State, node: str) -> Iterable[JobKey]:
-    """The attempts that were given to a node before it was known, or after it was forgotten."""
+    """The attempts that were assigned to a node before it was known, or after it was forgotten."""
     for batch in state.batches.values():
         for row, attempt in batch.active.items():
             if attempt.node == node:
@@ -121,7 +122,7 @@ def _attempts_at(state: State, node: str) -> Iterable[JobKey]:
 
 
 def _keep_only(state: State, node: NodeState, keeps: Iterable[AttemptId]) -> None:
-    """Of its attempts, the node has these and no others."""
+    """Note that of its attempts, the node has only these."""
     kept = set(keeps)
     node.dropped = {key for key in node.attempts if state.batches[key.batch].attempt_id(key.row) not in kept}
 
@@ -145,7 +146,7 @@ def _end_pause(node: NodeState, time: float) -> None:
 
 
 def _forget(state: State, node: NodeState) -> str | None:
-    """The node is gone for good, and is listed no more."""
+    """Remove a node that is gone for good."""
     if node.presence == "here":
         return "the node is here"
     if node.attempts:

@@ -1,4 +1,4 @@
-"""Which attempts may be taken from a node that is silent for too long."""
+"""Find out which attempts may be taken from a node that is silent for too long."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def is_forsaken(agenda: Agenda, key: JobKey) -> bool:
-    """May the attempt be given to another node, since its own is silent for too long?"""
+    """Is the attempt's node silent for so long that another node may take it?"""
     return _is_overdue(agenda, key) and not _is_last_death(agenda, key)
 
 
 def is_hopeless(agenda: Agenda, key: JobKey) -> bool:
-    """Is its node silent for too long, and the job not to be tried again after that?"""
+    """Is the attempt's node silent for too long, and would the job not be tried again after that?"""
     return _is_overdue(agenda, key) and _is_last_death(agenda, key)
 
 
@@ -33,7 +33,7 @@ def _is_overdue(agenda: Agenda, key: JobKey) -> bool:
 
 
 def _is_last_death(agenda: Agenda, key: JobKey) -> bool:
-    """Has the job gone down with its nodes so often that this is its end?"""
+    """Have nodes gone down with the job so often that it would not be tried again?"""
     batch = agenda.state.batches[key.batch]
     deaths = [*batch.deaths.get(key.row, []), batch.active[key.row].node]
     return batch.status[key.row] == Status.RUNNING and why_given_up(deaths) is not None

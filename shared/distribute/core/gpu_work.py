@@ -1,7 +1,7 @@
-"""What a node with GPUs keeps for GPU work that waits: what that work needs, and nothing more.
+"""Nodes with GPUs keep for waiting GPU work what that work needs, and nothing more.
 
-Work is GPU work if it asks for GPUs, or for the capability `gpu`. Other work of the same or a lower priority
-takes what is left beside it; work of a higher priority takes what it wants.
+A job is GPU work if it asks for GPUs, or for the capability `gpu`. Other jobs of the same or a lower priority
+get the rest of the node; jobs of a higher priority get whatever they need.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def keeps_from(agenda: Agenda, node: NodeState, shape: Shape, priority: int) -> Held:
-    """What the node keeps for GPU work that waits, from a job of this shape and priority."""
+    """What the node keeps for waiting GPU work, as seen by a job of this shape and priority."""
     kept = Held()
     if is_gpu_work(shape) or not has_gpu(node):
         return kept
@@ -52,7 +52,7 @@ def fits_beside_gpu_work(agenda: Agenda, node: NodeState, shape: Shape, priority
 
 
 def _waiting(agenda: Agenda, priority: int) -> Iterator[tuple[Shape, Lane]]:
-    """The GPU work that waits at this priority or above, the highest first, by submission."""
+    """The waiting GPU work of this or a higher priority, the highest first, then by submission."""
     for level in sorted(agenda.queues.by_priority, reverse=True):
         if level < priority:
             return

@@ -1,8 +1,8 @@
 """Names of things, and the ids of events.
 
-A batch is named by its namespace and batch name, a job by those and its own name, a node by its
-name. Names are the user's own: they become subjects in the stream and folders in the archive, so
-what no folder could be called is refused here, once, by name.
+A batch is named by its namespace and batch name, a job by those and its own name, a node by its name. Users
+choose the names. They become subjects in the stream and folders in the archive, so a name that no folder can
+have is refused here.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class NodeId(NamedTuple):
 
 
 Scope = BatchId | JobId | BuildId | NodeId
-"""What an event is about. Guards count events by scope: one scope, one order of events."""
+"""What an event is about. Guards work by scope, so the events of a scope have one order."""
 
 
 class Under(NamedTuple):
@@ -112,8 +112,8 @@ StoredName = Annotated[
         min_length=1, max_length=MAX_NAME_BYTES, pattern=r"^(?:\.{0,2}[^./\x00][^/\x00]*|\.{3,}[^/\x00]*)$"
     ),
 ]
-"""A name as events carry it. The pattern refuses what `check_name` refuses, but for the count of bytes: a
-replay decodes millions of names, and a function of ours costs ten times as much as a pattern."""
+"""A name in an event. The pattern refuses what `check_name` refuses, except for the number of bytes. A replay
+decodes millions of names, and a Python function takes ten times as long as a pattern."""
 
 AttemptNumber = Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)]
 

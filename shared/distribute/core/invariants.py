@@ -1,4 +1,4 @@
-"""What must hold of every state, whatever happened. Run after every test and every simulated step."""
+"""The invariants of every state. They are checked after every test and every simulated step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from distribute.core.state import ENDED, IN_FLIGHT, BatchState, JobKey, NodeStat
 
 
 def check(state: State) -> None:
-    """Raise `AssertionError`, naming the batch or node, where the state contradicts itself."""
+    """Raise `AssertionError`, naming the batch or node, if the state contradicts itself."""
     cores: Counter[str] = Counter()
     for batch in state.batches.values():
         check_batch(state, batch)

@@ -1,4 +1,4 @@
-"""The jobs of a batch as people and scripts read them, some at a time: their JSON is a contract."""
+"""The jobs of a batch as JSON for people and scripts, in slices. The keys are a contract."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from distribute.core.state import NO_EXIT_CODE, BatchState, NodeState, Outcomes,
 Json = dict[str, Any]
 
 JOBS_AT_ONCE = 400
-"""Measured: the JSON of so many that have ended takes 8 ms."""
+"""Jobs per slice. The JSON of so many ended jobs takes 8 ms (measured)."""
 
 JOB_STATES = {
     Status.QUEUED: "queued",
@@ -29,7 +29,7 @@ JOB_STATES = {
 }
 
 _URGENCY: dict[int, int] = {Status.FAILED: 0, Status.RUNNING: 1, Status.CLAIMED: 1, Status.ASSIGNED: 1}
-"""What is looked for first where there is not room for all."""
+"""The order of states in a listing that is too short for all jobs."""
 
 
 def rfc3339(time: float | None) -> str | None:
@@ -42,9 +42,9 @@ def rfc3339(time: float | None) -> str | None:
 class Listing:
     """The jobs of a batch that a person asked for: all, or those of some states, or one.
 
-    They are in the order of the user's file. Of more than `most` come first those that failed, then those in
-    flight, then the rest. `now` is in seconds since 1970. A listing is of the moment at which it is made,
-    whatever is folded meanwhile.
+    They are in the order of the user's file. If there are more than `most`, failed jobs come first, then jobs
+    in flight, then the rest. `now` is in seconds since 1970. A listing shows the moment at which it is made,
+    also if events are folded meanwhile.
     """
 
     def __init__(
@@ -70,10 +70,10 @@ class Listing:
         self.head = batch_document(batch)
         """B: the batch, without its jobs."""
         self.tail: Json = {}
-        """`more_jobs`, how many are not listed, if there are any."""
+        """`more_jobs`: the number of jobs that are not listed, if there are any."""
 
     def choose(self) -> Generator[None, None, None]:
-        """Find the jobs that are asked for, before `slices`. Yields after each slice of work."""
+        """Find the requested jobs. Call this before `slices`. Yields after each slice of work."""
         batch = self._batch
         if self._states is not None:
             chosen: list[int] = []
@@ -194,7 +194,7 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
 
 
 def _reason(batch: BatchState, row: int) -> str | None:
-    """Why it failed, and that its results are gone: what there is of both."""
+    """Why the job failed, and that its results are lost, as far as either is so."""
     missing = batch.missing.get(row)
     gone = None if missing is None else f"its results are gone: {missing}"
     return "; ".join(text for text in (batch.reasons.get(row), gone) if text is not None) or None

@@ -1,7 +1,7 @@
-"""What the scheduler has seen by its own clock: who is silent, since when, and what is not claimed.
+"""What the scheduler has seen by its own clock: silent nodes, and jobs that are not claimed.
 
-Only time in which the listener could have heard counts: after it was cut off, stopped or suspended, or its
-clock jumped, every node gets a whole new lease. So nobody is given up for what the listener missed.
+Silence counts only while the listener could hear: after it was cut off, stopped or suspended, or its clock
+jumped, every node gets a whole new lease. So no node is declared lost for beats that the listener missed.
 Times are in seconds since 1970, by the listener's clock.
 """
 
@@ -14,21 +14,22 @@ from distribute.core.ids import AttemptId, BatchId
 from distribute.core.state import Attempt, JobKey, NodeState, State, Status
 
 MAX_GAP_S = 5.0
-"""Longer between two ticks, and the listener was away, or its clock jumped."""
+"""If more time passes between two ticks, the listener was away, or its clock jumped."""
 
 CLAIM_WITHIN_S = 60.0
-"""A node that is there claims a job within this time, or the job goes elsewhere."""
+"""A node must claim a job within this time, or the job goes elsewhere."""
 
 ABSENT_AFTER_S = 60.0
-"""A node whose heartbeats leave out an attempt for this long does not have it."""
+"""If a node's heartbeats do not name an attempt for this long, the node does not have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """How long a node may be silent before it gets nothing new, is lost, and loses what it runs. In seconds.
+    """How many seconds a node may be silent before it gets no new jobs, is lost, and loses its attempts.
 
     Patience grows with what would be lost: an attempt may be given to another node after `lost_after_s`, or
-    after `patience_growth` of the time it has run, but at the latest after `longest_patience_s`.
+    after `patience_growth` times its run time if that is longer, but at the latest after
+    `longest_patience_s`.
     """
 
     out_of_touch_s: float = 15.0
@@ -58,7 +59,7 @@ def paused_s(node: NodeState, since: float, until: float) -> float:
 
 
 class Liveness:
-    """When each node was last heard, and each attempt last known to be well."""
+    """When each node was last heard, and when each attempt was last known to be at its node."""
 
     def __init__(self, lease: Lease, now: float) -> None:
         self.lease = lease
@@ -72,11 +73,11 @@ class Liveness:
     # --- nodes ---------------------------------------------------------------------------------------
 
     def heard(self, node: str, now: float) -> None:
-        """The node gave a sign of life."""
+        """Note a sign of life of the node."""
         self._heard[node] = now
 
     def forget_node(self, node: str) -> None:
-        """A person had the node forgotten."""
+        """Forget the node."""
         self._heard.pop(node, None)
         self._suspected_at.pop(node, None)
 
@@ -89,18 +90,18 @@ class Liveness:
         return self._suspected_at.get(node, self._listening_since)
 
     def heard_at(self, node: str) -> float | None:
-        """When the node gave its last sign of life; None: never, as far as this listener knows."""
+        """The time of the node's last sign of life; None: this listener has heard none."""
         return self._heard.get(node)
 
     def was_deaf(self, now: float) -> None:
-        """The listener heard nothing until now: silence before counts for nobody."""
+        """Note that the listener could hear nothing until now, so earlier silence does not count."""
         self._listening_since = now
         self._assigned_at = dict.fromkeys(self._assigned_at, now)
         self._suspected_at = dict.fromkeys(self._suspected_at, now)
         self._absent_since.clear()
 
     def tick(self, now: float) -> bool:
-        """Time passed. True if the listener was away, and starts anew. To be called every second or so."""
+        """Let time pass. Call this about every second. Returns True if the listener was away meanwhile."""
         was_away = not 0 <= now - self._ticked_at <= MAX_GAP_S
         self._ticked_at = now
         if was_away:
@@ -108,12 +109,12 @@ class Liveness:
         return was_away
 
     def silent_since(self, node: NodeState, now: float) -> float:
-        """Since when the node has said nothing while somebody listened. A paused node is not silent."""
+        """Since when the node has been silent while we listened. A paused node does not count as silent."""
         since = max(self._heard.get(node.name, self._listening_since), self._listening_since)
         return since if node.paused_until is None else max(since, min(node.paused_until, now))
 
     def is_silent(self, node: NodeState, now: float) -> bool:
-        """Is the node out of touch? Then it gets nothing new."""
+        """Is the node out of touch? Then it gets no new jobs."""
         return now - self.silent_since(node, now) >= self.lease.out_of_touch_s
 
     def given_up_at(self, node: NodeState, attempt: Attempt, now: float) -> float:
@@ -127,16 +128,16 @@ class Liveness:
     # --- attempts ------------------------------------------------------------------------------------
 
     def assigned(self, key: JobKey, now: float) -> None:
-        """The job was assigned: its node is to claim it."""
+        """Note that the job was assigned, and its node must claim it."""
         self._assigned_at[key] = now
 
     def settled(self, key: JobKey) -> None:
-        """The attempt was claimed, or is over."""
+        """Note that the attempt was claimed, or is over."""
         self._assigned_at.pop(key, None)
         self._absent_since.pop(key, None)
 
     def forget(self, batch: BatchId) -> None:
-        """The batch is deleted."""
+        """Forget a deleted batch."""
         for noted in (self._assigned_at, self._absent_since):
             for key in [key for key in noted if key.batch == batch]:
                 del noted[key]
@@ -148,7 +149,7 @@ class Liveness:
     def named(
         self, running: Iterable[AttemptId], attempts: Iterable[tuple[JobKey, AttemptId]], now: float
     ) -> None:
-        """A heartbeat names what its node has. `attempts`: what the node has claimed, by the log."""
+        """Take the attempts that a beat names. `attempts`: those that the node has claimed, by the log."""
         has = set(running)
         for key, attempt in attempts:
             if attempt in has:
@@ -157,7 +158,7 @@ class Liveness:
                 self._absent_since.setdefault(key, now)
 
     def gone_at(self, key: JobKey) -> float | None:
-        """When an attempt that its node does not name counts as gone; None: the node names it."""
+        """When an attempt that its node's beats do not name counts as gone; None: they name it."""
         since = self._absent_since.get(key)
         return None if since is None else since + ABSENT_AFTER_S
 

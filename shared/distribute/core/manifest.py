@@ -1,4 +1,4 @@
-"""What a job left behind, and where in the results bucket its bytes are.
+"""Manifests: what a job left, and where in the results bucket its bytes are.
 
 Small files share an object (a pack), a large file has its own. An object is named
 `<namespace>/<batch>/<job>/<attempt>/<n>` and its chunks lie on a subject of the node that sent it.
@@ -31,13 +31,13 @@ MAX_PATH_BYTES = 4096
 MAX_LINE = 10_000
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
-"""A number of things."""
+"""A count within bounds."""
 
 _MAX_RAW_PATH = 4 * -(-MAX_PATH_BYTES // 3)
 
 
 def check_path(path: str) -> str:
-    """Return `path` if it is relative and normalized, and so can't lead out of the folder it is taken in.
+    """Return `path` if it is relative and normalized, so that it can't lead out of its folder.
 
     Raises:
         ValueError: it is not, or it is longer than `MAX_PATH_BYTES`.
@@ -62,7 +62,7 @@ def _check_raw_path(raw_path: str) -> str:
 
 
 class StoredObject(Frozen):
-    """An object of the results bucket: its name, where its chunks lie, and what they must add up to."""
+    """An object of the results bucket: its name, the place of its chunks, their number, size and digest."""
 
     name: str = Field(max_length=MAX_PATH_BYTES)
     nuid: str = Field(max_length=MAX_PATH_BYTES)
@@ -164,10 +164,10 @@ def entry_bytes(entry: Entry) -> bytes:
 
 
 def link_stays_inside(path: str, target: str) -> bool:
-    """True where the link at `path`, pointing to `target`, can't lead out of the job's folder.
+    """Return True if the link at `path` to `target` can't lead out of the job's folder.
 
-    `..` may only begin a target: further on it would be taken of whatever a link before it leads to,
-    and names alone don't tell where that is.
+    `..` may only stand at the beginning of a target. Further on, it would apply to the target of a link
+    before it, which can't be known from names.
     """
     parts = [part for part in target.split("/") if part not in {"", "."}]
     climbs = 0

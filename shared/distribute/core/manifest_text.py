@@ -1,7 +1,7 @@
-"""A manifest as the JSON it is stored as, written and read bit by bit.
+"""Write and read a manifest as JSON, piece by piece.
 
-A job may leave files by the hundred thousand, on somebody's workstation. As objects they take kilobytes
-each; here an entry is its JSON, and what came before is kept compressed, in some 70 bytes.
+A job may leave hundreds of thousands of files on somebody's workstation. As objects, entries take kilobytes
+each. Here an entry is JSON, and earlier entries are kept compressed, in about 70 bytes each.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pydantic_core import to_json
 from distribute.core.manifest import Entry, Manifest, StoredObject
 
 Part = Entry | StoredObject | str
-"""What a manifest is made of; a `str` is a line of `left_out`."""
+"""A part of a manifest; a `str` is a line of `left_out`."""
 
 MAX_PART_BYTES = 1 << 20
-"""No entry is nearly as long: a path has 4,096 bytes at most."""
+"""Max. bytes of a value. No entry comes near: a path has at most 4,096 bytes."""
 
 _TOGETHER = 256
-"""So many values are compressed at once: enough to learn from each other, in a millisecond."""
+"""Values that are compressed together: enough for good compression, within a millisecond."""
 
 _FIELDS: dict[str, TypeAdapter[Part]] = {
     "entries": TypeAdapter(Entry),
@@ -45,7 +45,7 @@ class ManifestText:
         self.left_out = _Values()
 
     def pieces(self) -> Iterator[bytes]:
-        """Its JSON: what `Manifest.model_dump_json` makes of the same."""
+        """The manifest's JSON, equal to that of `Manifest.model_dump_json`."""
         before = b'{"v":1,"'
         for name in _FIELDS:
             yield before + name.encode() + b'":['
@@ -54,7 +54,7 @@ class ManifestText:
         yield b"]}"
 
     def manifest(self) -> Manifest:
-        """All of it at once, for where it is short."""
+        """The whole manifest as an object, for short ones."""
         return Manifest.model_validate_json(b"".join(self.pieces()))
 
 
@@ -81,10 +81,10 @@ class _Values:
 
 
 async def read_parts(pieces: AsyncIterator[bytes]) -> AsyncIterator[Part]:
-    """What a manifest's JSON holds, in the order in which it comes. It is whole only if this ends.
+    """Yield the parts of a manifest's JSON, in order. It is complete only if this ends without an error.
 
     Raises:
-        ValueError: `Manifest.model_validate_json` would not read it, or a part of it is too long.
+        ValueError: `Manifest.model_validate_json` would refuse it, or a part of it is too long.
     """
     text = _Text(pieces)
     await text.take("{")
@@ -115,14 +115,14 @@ async def read_parts(pieces: AsyncIterator[bytes]) -> AsyncIterator[Part]:
 
 
 async def _pass_over(text: _Text, name: str) -> None:
-    """Ignore a field that a newer distribute added; not another version."""
+    """Ignore a field that a newer distribute added, but refuse another version."""
     value = await text.scalar() if await text.peek() not in {"{", "[", '"'} else await text.value()
     if name == "v" and value != "1":
         raise ValueError(f"a manifest of version {value}; this distribute reads version 1")
 
 
 class _Text:
-    """JSON as it comes. Nothing before the next value is kept."""
+    """JSON text that arrives in pieces. Text before the next value is dropped."""
 
     def __init__(self, pieces: AsyncIterator[bytes]) -> None:
         self._pieces = pieces
@@ -131,7 +131,7 @@ class _Text:
         self._at = 0
 
     async def peek(self) -> str:
-        """The next character that is not white space; none at the end."""
+        """The next character that is not white space; empty at the end."""
         while True:
             blank = _BLANK.match(self._text, self._at)
             self._at = blank.end() if blank else self._at
@@ -147,7 +147,7 @@ class _Text:
         self._at += 1
 
     async def comma(self, end: str) -> bool:
-        """Pass over a comma, behind which there is one more. False: the next is `end`."""
+        """Skip a comma that another value follows. Returns False if `end` comes next."""
         if await self.peek() != ",":
             return False
         await self.take(",")
@@ -156,7 +156,7 @@ class _Text:
         return True
 
     async def scalar(self) -> str:
-        """The JSON of the next value, a number or a literal: it ends where something else begins."""
+        """The JSON of the next value, a number or a literal."""
         await self.peek()
         while (found := _SCALAR.match(self._text, self._at)) is None or found.end() == len(self._text):
             if len(self._text) - self._at > MAX_PART_BYTES or not await self._more():
@@ -166,7 +166,7 @@ class _Text:
         return value
 
     async def value(self) -> str:
-        """The JSON of the next value, an object, a list or a text: these tell themselves where they end."""
+        """The JSON of the next value, an object, a list or a text."""
         if await self.peek() not in {"{", "[", '"'}:
             raise ValueError(f"{await self.peek()!r} in place of an object, a list or a text")
         while True:

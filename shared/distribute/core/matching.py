@@ -1,4 +1,4 @@
-"""Whether a node can run a job, and if not, why: one predicate for `decide` and for `explain`."""
+"""Predicates for whether a node can run a job, and if not, why. `decide` and `explain` share them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distribute.core.state import NodeState, Shape
 
 
 class Obstacle(Enum):
-    """Why a node does not take a job of some shape now. The first few are there for good."""
+    """Why a node can't take a job of some shape now. The first four are permanent."""
 
     CAPABILITIES = "lacks capabilities"
     CPUS = "has too few cpus"
@@ -34,7 +34,7 @@ LEAVING_REASON = "its node-runner ends, once it has stored what its last jobs le
 
 @dataclass(slots=True)
 class Held:
-    """What assignments that are under way to a node will take of it."""
+    """What pending assignments to a node will take of it."""
 
     jobs: int = 0
     cpus: int = 0
@@ -42,14 +42,14 @@ class Held:
     gpus: set[int] = field(default_factory=set)
 
     def add(self, cpus: int, memory_bytes: int, gpus: Iterable[int]) -> None:
-        """One job more takes this."""
+        """Add what one more job takes."""
         self.jobs += 1
         self.cpus += cpus
         self.memory_bytes += memory_bytes
         self.gpus.update(gpus)
 
     def remove(self, cpus: int, memory_bytes: int, gpus: Iterable[int]) -> None:
-        """One job less takes this."""
+        """Subtract what one job took."""
         self.jobs -= 1
         self.cpus -= cpus
         self.memory_bytes -= memory_bytes
@@ -68,7 +68,7 @@ NOTHING: Lack = (0, 0, 0)
 
 
 def never(node: NodeState, shape: Shape) -> Obstacle | None:
-    """What keeps this node from ever running such a job, whatever it does now."""
+    """What keeps this node from ever running such a job, even if it is idle."""
     if not shape.capabilities <= node.capabilities:
         return Obstacle.CAPABILITIES
     if shape.cpus > node.cpus:
@@ -98,12 +98,12 @@ def unavailable(node: NodeState, now: float, *, is_silent: bool) -> Obstacle | N
 
 
 def is_paused(node: NodeState, now: float) -> bool:
-    """Does the node lend nothing? A pause past its end is none, whoever failed to say so."""
+    """Is the node paused? A pause is over at its end, even if no event says so."""
     return node.paused_until is not None and now < node.paused_until
 
 
 def is_draining(node: NodeState, now: float) -> bool:
-    """Did a person say that the node is to take no new jobs?"""
+    """Has a person drained the node?"""
     return node.draining is not None and (node.drained_until is None or now < node.drained_until)
 
 
@@ -113,7 +113,7 @@ def is_quarantined(node: NodeState, now: float) -> bool:
 
 
 def ends(node: NodeState) -> Iterator[float]:
-    """The moments at which one of these ends by itself."""
+    """The moments at which a pause, a drain or a quarantine of the node ends by itself."""
     if node.paused_until is not None:
         yield node.paused_until
     if node.drained_until is not None:
@@ -123,7 +123,7 @@ def ends(node: NodeState) -> Iterator[float]:
 
 
 def lack(node: NodeState, shape: Shape, held: Held) -> Lack:
-    """How far what the node has free is from fitting such a job."""
+    """How much the free resources of the node lack for such a job."""
     if shape.whole_node:
         return (
             len(node.used_gpus) + len(held.gpus),
@@ -138,12 +138,12 @@ def lack(node: NodeState, shape: Shape, held: Held) -> Lack:
 
 
 def busy(node: NodeState, shape: Shape, held: Held) -> Obstacle | None:
-    """Whether what the node does already leaves too little for such a job."""
+    """Return BUSY if the node has too little free for such a job."""
     return None if lack(node, shape, held) == NOTHING else Obstacle.BUSY
 
 
 def grant(node: NodeState, shape: Shape, held: Held) -> tuple[int, int, tuple[int, ...]]:
-    """The cpus, memory in bytes and GPU indices that a job of this shape gets of a node that fits it."""
+    """The cpus, bytes of memory and GPU indices that a job of this shape gets on a node that fits it."""
     if shape.whole_node:
         return node.cpus, node.memory_bytes, tuple(range(len(node.gpus)))
     taken = node.used_gpus | held.gpus
@@ -152,7 +152,7 @@ def grant(node: NodeState, shape: Shape, held: Held) -> tuple[int, int, tuple[in
 
 
 def takes_nothing_of(node: NodeState, shape: Shape, kept_for: Shape, held: Held) -> bool:
-    """Would a job of this shape, which fits the node, leave what the node is kept for as near as it is?"""
+    """Could a job of this shape run on the node without delaying the shape for which the node is kept?"""
     cpus, memory_bytes, gpus = grant(node, shape, held)
     both = Held(held.jobs + 1, held.cpus + cpus, held.memory_bytes + memory_bytes, held.gpus.union(gpus))
     return lack(node, kept_for, both) == lack(node, kept_for, held)

@@ -1,4 +1,4 @@
-"""The nodes in order of how well each fits jobs of one shape."""
+"""Nodes in order of how well they fit jobs of one shape."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ Standing = tuple[int, int, int, bool, int, str]
 """What a node lacks for the shape (GPUs, cpus, bytes of memory), whether its GPUs would lie idle, the cpus it
 has free, and its name.
 
-The least comes first: a node that lacks nothing, without GPUs where none are wanted, and the fullest, so
-that large gaps stay whole. Behind those that fit comes first the one that will fit soonest, as far as can be
-told.
+The least comes first: a node that lacks nothing, without GPUs if none are needed, and the fullest one, so
+that large gaps stay. Behind those that fit, the node that will probably fit soonest comes first.
 """
 
 
 class NodeOrder:
-    """The nodes that could run jobs of a shape, if not now."""
+    """The nodes that could run jobs of a shape, now or later."""
 
     def __init__(self, shape: Shape) -> None:
         self.shape = shape
@@ -44,11 +43,11 @@ class NodeOrder:
 
     @property
     def names(self) -> KeysView[str]:
-        """All of them, in no order."""
+        """All nodes, in no order."""
         return self._standings.keys()
 
     def put(self, node: NodeState, held: Held) -> None:
-        """Give a node its place: a new one, or another since it took or gave back something."""
+        """Put a node in its place. Call this again whenever its free resources change."""
         name = node.name
         idle_gpus = bool(node.gpus) and not self._is_gpu_work
         free_cpus = node.cpus - node.used_cpus - held.cpus
@@ -62,7 +61,7 @@ class NodeOrder:
         insort(self._order, standing)
 
     def remove(self, name: str) -> None:
-        """Leave out a node that takes no such jobs."""
+        """Remove a node that takes no such jobs."""
         before = self._standings.pop(name, None)
         if before is not None:
             del self._order[bisect_left(self._order, before)]

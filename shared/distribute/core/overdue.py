@@ -1,9 +1,9 @@
-"""What has waited for too long: so that nothing starves, whatever fair share says.
+"""Find jobs that have waited for too long, so that no job starves, whatever its person's fair share is.
 
-A person whose small jobs run has a share of the lab already, and others come first wherever a place gets
-free. A large job of theirs, which needs a whole node to fall idle, might never see one. So where none of a
-person's jobs of one shape was given a node for `OVERDUE_S`, a node is kept for them until it fits one: the
-reservation that goes by rank lasts only while it is their turn.
+A person whose small jobs run already has a share of the lab, so others come first whenever a place becomes
+free. A large job of theirs, which needs a whole idle node, could wait for ever. So if no job of a person's
+shape was given a node for `OVERDUE_S`, a node is kept for them until one fits. The usual reservation by rank
+would last only while it is their turn.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from distribute.core.state import Shape, State
 OVERDUE_S = 1800.0
 
 Waiter = tuple[str, Shape]
-"""A person, and what their jobs that wait need."""
+"""A person, and the shape of their waiting jobs."""
 
 Overdue = dict[int, list[Waiter]]
-"""At each priority, who has waited for too long; the longest first."""
+"""Who has waited for too long, by priority; the longest first."""
 
 
 def find_overdue(
     state: State, pending: Pending, queues: Queues, nodes_for: Mapping[Shape, NodeOrder]
 ) -> Overdue:
-    """What is overdue as of the last event's time, where there are nodes for it.
+    """Find what is overdue at the last event's time, if there are nodes for it.
 
-    Costs a microsecond a lane: to be looked at every second or so, not in every decision.
+    Takes a microsecond per lane, so call this about every second, not in every decision.
     """
     found: Overdue = {}
     served = set(_served(state, pending))
@@ -52,7 +52,7 @@ def find_overdue(
 
 
 def _served(state: State, pending: Pending) -> Iterator[Waiter]:
-    """Whom an assignment is under way to: they wait no more."""
+    """Those with a pending assignment, who do not wait any more."""
     for event in pending.assignments():
         batch = state.batches[event.batch_id]
         yield batch.user, batch.group_of(batch.rows[event.job]).shape

@@ -1,4 +1,4 @@
-"""What was decided and has not come back from the log. It counts as done, so appends can be pipelined."""
+"""Pending events: decided on, but not back from the log. They count as done, so appends can be pipelined."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from distribute.core.matching import NOTHING_HELD, Held
 
 @dataclass(slots=True)
 class Pending:
-    """The events under way, by scope and in order, and what they will take of nodes and people."""
+    """The pending events, by scope and in order, and what they will take of nodes and people."""
 
     of_scope: dict[Scope, list[ev.Event]] = field(default_factory=dict)
     jobs: dict[BatchId, int] = field(default_factory=dict)
-    """How many events about jobs of a batch are under way."""
+    """The number of pending events about jobs of each batch."""
     quarantines: set[str] = field(default_factory=set)
-    """The nodes that are about to be put in quarantine."""
+    """The nodes with a pending quarantine."""
     held: dict[str, Held] = field(default_factory=dict)
-    """What assignments under way will take, by node."""
+    """What pending assignments will take, by node."""
     cores: dict[str, int] = field(default_factory=dict)
     """The same, by user."""
     _users: dict[str, str] = field(default_factory=dict)
-    """Whose an assignment under way is, by the event's id."""
+    """The user of each pending assignment, by the event's id."""
 
     def __contains__(self, scope: Scope) -> bool:
         return scope in self.of_scope
@@ -33,11 +33,11 @@ class Pending:
         return bool(self.of_scope)
 
     def held_of(self, node: str) -> Held:
-        """What assignments that are under way will take of the node."""
+        """What pending assignments will take of the node."""
         return self.held.get(node, NOTHING_HELD)
 
     def add(self, event: ev.Event, user: str = "") -> None:
-        """An event is under way. `user`: whose job an assignment is for."""
+        """Add a pending event. `user`: the owner of the job that it assigns."""
         self.of_scope.setdefault(event.scope, []).append(event)
         if type(event) is ev.Quarantined:
             self.quarantines.add(event.node)
@@ -65,20 +65,20 @@ class Pending:
         return self._take(scope, 1 if expected[0].id == event.id else len(expected))
 
     def drop(self, scope: Scope) -> list[ev.Event]:
-        """Nothing about this is under way any more."""
+        """Remove all pending events about a scope, and return them."""
         return self._take(scope, len(self.of_scope.get(scope, ())))
 
     def assignments(self) -> Iterator[ev.Assigned]:
-        """The assignments that are under way."""
+        """The pending assignments."""
         for events in self.of_scope.values():
             yield from (event for event in events if isinstance(event, ev.Assigned))
 
     def excuses(self, job: JobId) -> bool:
-        """Is an excuse of the job under way?"""
+        """Is an `excused` of the job pending?"""
         return any(isinstance(event, ev.Excused) for event in self.of_scope.get(job, ()))
 
     def of_batch(self, batch_id: BatchId) -> list[Scope]:
-        """The jobs of a batch about which something is under way."""
+        """The jobs of a batch that have pending events."""
         return [
             scope
             for scope, events in self.of_scope.items()

@@ -1,10 +1,10 @@
-"""Which job goes to which node, the part of the policy that gives jobs away.
+"""Assign jobs to nodes.
 
-By priority, then to whom has least of the lab, then by submission. The first job that could run on a node
-that is now too busy reserves one, so that small jobs can't starve a large one, and so does, at each priority,
-what has waited for too long (`overdue`). GPUs are kept for GPU work that waits (`gpu_work`). A node that has
-built a batch takes jobs of that batch first. A job whose node is silent for too long is taken from it here,
-in the moment another node can take it.
+The order is by priority, then the person with the least share of the lab, then submission. The first job that
+could run on a node that is too busy now reserves one, so that small jobs can't starve a large one. At each
+priority, jobs that have waited for too long also reserve one (`overdue`). GPUs are kept for waiting GPU work
+(`gpu_work`). A node that has built a batch takes jobs of that batch first. A job whose node is silent for too
+long is taken from it here, at the moment when another node can take it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from distribute.core.trials import avoids, is_probe
 
 
 class Choice(NamedTuple):
-    """A job, by its batch and row, and the node that it goes to."""
+    """A job, by its batch and row, and its node."""
 
     batch: BatchState
     row: int
@@ -34,7 +34,7 @@ class Choice(NamedTuple):
 
 
 def place_jobs(decisions: Decisions) -> None:
-    """Give jobs away until nothing that waits can be placed, or the decisions are full."""
+    """Assign jobs until no waiting job can be placed, or the decisions are full."""
     is_done = False
     while not is_done and not decisions.is_full:
         this_round = _Round(decisions)
@@ -43,10 +43,10 @@ def place_jobs(decisions: Decisions) -> None:
 
 
 class _Round:
-    """A pass over the queues in their order. Nodes only fill up in it, so what did not fit will not.
+    """A pass over the queues in order. Nodes only fill up during it, so a shape that did not fit never will.
 
-    Where a job that was placed leaves more for others, by the reservation or of what is kept for GPU work,
-    all is ranked anew.
+    If placing a job leaves more room for others, because of a reservation or of what is kept for GPU work,
+    another round begins.
     """
 
     def __init__(self, decisions: Decisions) -> None:
@@ -64,7 +64,7 @@ class _Round:
         self._open = list(self._agenda.nodes_for)
 
     def run(self) -> bool:
-        """Place what can be placed. False where another round is needed."""
+        """Place what can be placed. Returns False if another round is necessary."""
         agenda = self._agenda
         shares = agenda.shares
         shares.pass_time(agenda.now)
@@ -89,7 +89,7 @@ class _Round:
         return True
 
     def _has_room(self) -> bool:
-        """Could a job of any shape that waits be placed?"""
+        """Could any waiting shape be placed?"""
         while self._open:
             shape = self._open[-1]
             if shape in self._agenda.nodes_for and next(self._usable(shape), None) is not None:
@@ -98,7 +98,7 @@ class _Round:
         return False
 
     def _serve(self, queue: Queue) -> Shape | None:
-        """Place the first job of the queue that can run. Its shape, or None where none can."""
+        """Place the first job of the queue that can run. Returns its shape; None if no job can."""
         for shape, lane in queue.in_order():
             choice = self._choose(shape, lane)
             if choice is not None:
@@ -109,7 +109,7 @@ class _Round:
         return None
 
     def _reserve_for_what_is_overdue(self) -> None:
-        """At this priority, keep a node for whoever has waited longest of those that one can be kept for."""
+        """At this priority, keep a node for whoever has waited longest and has a suitable node."""
         people = self._agenda.queues.by_priority[self._priority]
         for user, shape in self._agenda.overdue.get(self._priority, ()):
             lane = people[user].lanes.get(shape) if user in people else None
@@ -121,7 +121,7 @@ class _Round:
                 return
 
     def _note_served(self, waiter: Waiter) -> bool:
-        """A job was given away: its person's jobs of its shape are not overdue. Was a node kept for them?"""
+        """Note that the waiter was served, so it is not overdue. Returns True if a node was kept for it."""
         for overdue in self._agenda.overdue.values():
             if waiter in overdue:
                 overdue.remove(waiter)
@@ -149,9 +149,9 @@ class _Round:
         return fits_beside_gpu_work(self._agenda, self._agenda.state.nodes[name], shape, self._priority)
 
     def _reserve(self, shape: Shape, lane: Lane, *, is_overdue: bool = False) -> str | None:
-        """Keep the node that will fit the shape soonest, of those on which something of the lane can run.
+        """Keep the node that will fit the shape soonest, among those on which a job of the lane can run.
 
-        Returns its name; None if there is no such node. Only what is overdue takes from waiting GPU work.
+        Returns its name; None if there is no such node. Only overdue jobs take from waiting GPU work.
         """
         batches = [self._agenda.state.batches[batch_id] for _, batch_id, _ in lane]
         for name in self._agenda.nodes_for[shape].nearest():
@@ -166,15 +166,15 @@ class _Round:
         return None
 
     def _runs_at(self, name: str, batch: BatchState) -> bool:
-        """Does the node take jobs of the batch, as far as it and the batch are concerned?"""
+        """Does the node take jobs of the batch, apart from its free resources?"""
         held_back: frozenset[BatchId] = self._agenda.held_back.get(name, frozenset())
         return name not in batch.build_failed and batch.id not in held_back
 
     def _choose(self, shape: Shape, lane: Lane) -> Choice | None:
         """The next job of the lane, and its node.
 
-        The first batch takes a node that has built it, or else the best; which, where it has built another
-        batch of the lane, takes that one instead.
+        The first batch gets a node that has built it, or else the best node. If that one has built another
+        batch of the lane, it takes that batch instead.
         """
         for _, batch_id, group in lane:
             choice = self._choose_of(shape, batch_id, group)
@@ -192,7 +192,7 @@ class _Round:
         return None
 
     def _choose_of(self, shape: Shape, batch_id: BatchId, group: int) -> Choice | None:
-        """The next job of a group that a node can take now. Others may run while a probe waits."""
+        """The next job of a group that a node can take now. Other jobs may run while a probe waits."""
         waiting = self._agenda.waiting[batch_id][group]
         batch = waiting.batch
         row = waiting.first()
@@ -217,7 +217,7 @@ class _Round:
         return best
 
     def _takes(self, name: str, batch: BatchState, row: int) -> bool:
-        """May this job go to this node? A probe goes anywhere but to its suspect."""
+        """May this job go to this node? A probe must not go to its suspect."""
         if is_probe(batch, row):
             is_barred = avoids(self._agenda.state, batch, row, name, self._agenda.now)
             return name not in batch.build_failed and not is_barred
@@ -227,7 +227,7 @@ class _Round:
         return batch.id in self._agenda.state.nodes[name].builds
 
     def _assign(self, choice: Choice) -> None:
-        """Give the job to the node. If its own node is silent, take it from there first."""
+        """Assign the job to the node. If another, silent node has it, release it from there first."""
         agenda, decisions = self._agenda, self._decisions
         batch, row, name = choice
         waiting = agenda.waiting_of(batch, row)

@@ -1,6 +1,6 @@
-"""The jobs that wait: a queue for each priority and person, with a lane for each shape.
+"""The waiting jobs: a queue for each priority and person, with a lane for each shape.
 
-Only what stands first in a lane is looked at, so that a decision costs the same however much waits.
+Only the first entry of a lane is looked at, so the cost of a decision does not depend on how many jobs wait.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from distribute.core.ids import BatchId
 from distribute.core.state import QUEUED, BatchState, Group, Shape
 
 LaneEntry = tuple[int, BatchId, int]
-"""The sequence of a batch's submission, the batch, and the number of its group that waits."""
+"""The sequence of a batch's submission, the batch, and the number of its waiting group."""
 
 Lane = list[LaneEntry]
-"""What waits of one person, priority and shape, by submission."""
+"""The waiting groups of one person, priority and shape, by submission."""
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """The jobs of one group that wait: the lowest row first.
+    """The waiting jobs of one group, the lowest row first.
 
-    Rows from `cursor` on were not looked at yet; those before it that came back are in `returned`.
+    Rows from `cursor` on have not been looked at yet. Rows before it that wait again are in `returned`.
     """
 
     batch: BatchState
@@ -35,19 +35,22 @@ class Waiting:
     returned: list[int] = field(default_factory=list)
     """A heap. It may hold rows that do not wait any more, and rows twice."""
     forsaken: set[int] = field(default_factory=set)
-    """Rows whose attempts may be given to another node, since their own is silent for too long."""
+    """Rows whose attempts may be given to another node, because their own is silent for too long."""
     taken: set[int] = field(default_factory=set)
     """Rows whose assignment is pending."""
     listed_at: int | None = None
-    """The priority at which the group stands in a lane; None: it does not."""
+    """The priority of the lane in which the group is; None: it is in no lane."""
 
     @property
     def entry(self) -> LaneEntry:
         return self.batch.seq, self.batch.id, self.number
 
     def first(self) -> int | None:
-        """The next job to give away: the lowest row that is queued, or else the lowest forsaken one, since
-        its node may be back before anything else is left to do. None if nothing waits."""
+        """The next job to assign; None if none waits.
+
+        It is the lowest queued row or, if none is queued, the lowest forsaken one: its node may be back
+        before that.
+        """
         status = self.batch.status
         while self.returned:
             row = self.returned[0]
@@ -61,7 +64,7 @@ class Waiting:
         return min(self.forsaken - self.taken, default=None) if row == NO_ROW else row
 
     def rows(self) -> Iterator[int]:
-        """All rows that wait, in the order of `first`. Costs what it yields, and what has come back."""
+        """All waiting rows, in the order of `first`."""
         status = self.batch.status
         yield from sorted(
             {
@@ -78,26 +81,26 @@ class Waiting:
         yield from sorted(self.forsaken - self.taken)
 
     def came_back(self, row: int) -> None:
-        """A row behind the cursor waits again."""
+        """Note that a row before the cursor waits again."""
         if row < self.cursor:
             heapq.heappush(self.returned, row)
 
     def look_again(self) -> None:
-        """Any row may wait now."""
+        """Look at all rows again, because any of them may wait."""
         self.cursor = self.group.start
         self.returned.clear()
 
 
 @dataclass(slots=True)
 class Queue:
-    """What waits of one person at one priority. `first` is the earliest submission's sequence."""
+    """The waiting groups of one person at one priority. `first`: sequence of the earliest submission."""
 
     user: str
     lanes: dict[Shape, Lane] = field(default_factory=dict)
     first: int = 0
 
     def in_order(self) -> list[tuple[Shape, Lane]]:
-        """The lanes, by submission of what stands first in each."""
+        """The lanes, by the submission of the first entry in each."""
         return sorted(self.lanes.items(), key=lambda item: item[1][0])
 
     def add(self, shape: Shape, entry: LaneEntry) -> None:
@@ -125,7 +128,7 @@ class Queues:
     shapes: dict[Shape, set[LaneEntry]] = field(default_factory=dict)
 
     def keep(self, waiting: Waiting) -> bool:
-        """Have the group in its lane while a job of it waits, and in no other. True where that changed."""
+        """Put the group into its lane if a job of it waits, else remove it. Returns True if that changed."""
         batch = waiting.batch
         wanted = batch.priority if batch.end is None and waiting.first() is not None else None
         if waiting.listed_at == wanted:
@@ -141,7 +144,7 @@ class Queues:
         return True
 
     def remove(self, waiting: Waiting) -> None:
-        """Take the group out of its lane, if it stands in one."""
+        """Take the group out of its lane, if it is in one."""
         if waiting.listed_at is None:
             return
         shape = waiting.group.shape

@@ -1,8 +1,7 @@
-"""What a job is in the end: its files, folders, command, environment, build, image and binds.
+"""Recipes: everything needed to run a job. Files, folders, command, environment, build, image and binds.
 
-One pure answer for everyone who runs jobs. Paths in a recipe are relative to the working directory.
-What only the place where a job runs can say (its folder, its cores, its GPUs) is an argument of
-`Recipe.argv` and `Recipe.environment`.
+All code that runs jobs uses this. Paths in a recipe are relative to the working directory. Values that depend
+on the node (folder, cores, GPUs) are arguments of `Recipe.argv` and `Recipe.environment`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ INPUT = "input"
 INITIAL = "initial_files"
 SAVE = "distribute_save"
 MOUNTS = "mounts"
-"""Holds a folder for each path that an apptainer batch wants to have mounted."""
+"""The folder that contains one folder for each mount path of an apptainer batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An input file and the path it is copied to. With `keep`, what the build left at this path stays."""
+    """An input file and the path to copy it to. With `keep`, a file that the build left there stays."""
 
     path: str
     file: InputFile
@@ -49,7 +48,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """A folder of the job's, and the path at which its container sees it."""
+    """A folder of the job, and its path in the container."""
 
     folder: str
     target: str
@@ -64,13 +63,13 @@ class Recipe:
 
     command: tuple[str, ...]
     wants_cores: bool = False
-    """Whether the number of cores is the last argument of the command."""
+    """Is the number of cores the last argument of the command?"""
     files: tuple[Placed, ...] = ()
     folders: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    """What the batch and the job set in the environment."""
+    """The environment variables of the batch and the job."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """Who the job is, as environment variables. No variable of a batch replaces them."""
+    """Environment variables that identify the job. No variable of a batch replaces them."""
     build: Recipe | None = None
     """Runs once on a node. The job starts in a copy of the folder that the build leaves."""
     image: InputFile | None = None
@@ -99,9 +98,9 @@ class Recipe:
     ) -> dict[str, str]:
         """All environment variables of a job whose working directory is `folder`.
 
-        The variables of the batch and the job replace those of `base`, which are the node's, and
-        defaults; the variables that say who the job is and what it was given replace them.
-        `attempt` is None for a build. `hide_gpus`: show the job no GPUs but its own.
+        Variables of the batch and the job replace defaults and those of `base`, which come from the node.
+        Variables that identify the job and its share replace all others. `attempt` is None for a build.
+        `hide_gpus`: hide the GPUs of other jobs.
         """
         found = {**base, "OMP_NUM_THREADS": str(share.cpus), **self.variables, **self.names}
         found["DISTRIBUTE_NODE"] = node
@@ -126,7 +125,7 @@ class Recipe:
 
 
 def recipe_of(spec: BatchSpec, job: Job) -> Recipe:
-    """What a job of a batch is in the end. Looks at no other job of `spec`."""
+    """The recipe of a job of a batch. Looks at no other job of `spec`."""
     files = [*_batch_files(spec), *(Placed(f"{INPUT}/{check_name(file.alias)}", file) for file in job.files)]
     if isinstance(job, PythonJob):
         files.append(Placed("job.py", job.script))
@@ -146,7 +145,7 @@ def recipe_of(spec: BatchSpec, job: Job) -> Recipe:
 
 
 def build_of(spec: BatchSpec) -> Recipe | None:
-    """What the build of a batch is; None if the batch has no build."""
+    """The recipe of a batch's build; None if the batch has no build."""
     files = _batch_files(spec)
     match spec.work:
         case PythonWork(build=script):

@@ -1,4 +1,4 @@
-"""An event on its way into the log, under a guard, and as the log has it."""
+"""Guards, events to be appended, and events as the log has recorded them."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _EARLIEST_S, _LATEST_S = EARLIEST.timestamp(), LATEST.timestamp()
 
 
 class Guard(NamedTuple):
-    """The condition of an append: the last event of what it guards is at `last_seq` (0: there is none).
+    """The condition of an append: the last event of the guarded scope is at `last_seq` (0: there is none).
 
-    `since` is the sequence that the scope's story begins behind: events at or before it belong to a deleted
-    batch of the same name, and count as none. What is guarded: `guard_scope`.
+    Events at or before sequence `since` do not count: they belong to a deleted batch of the same name.
+    `guard_scope` says what is guarded.
     """
 
     last_seq: int
     since: int = 0
 
     def holds(self, found_seq: int) -> bool:
-        """Does the guard let an event pass, where the last event is at `found_seq`?"""
+        """Does the guard hold if the last event is at `found_seq`?"""
         return found_seq == self.last_seq or (self.last_seq <= self.since and found_seq <= self.since)
 
     @property
     def behind(self) -> int:
-        """An event that passed the guard is the first of what it guards behind this sequence."""
+        """An event that passed the guard is the first one in the guarded scope behind this sequence."""
         return max(self.last_seq, self.since)
 
 
@@ -41,10 +41,10 @@ class Recorded(NamedTuple):
 
 
 class Append(NamedTuple):
-    """An event to be appended, under a guard. What pure code returns instead of writing.
+    """An event to be appended under a guard. Pure code returns this instead of writing.
 
-    `follows`: the sequence of the append made just before this one is what `guard` is to be; where that one
-    is refused, so is this.
+    `follows`: the guard is the sequence of the append just before this one. If that one is refused, so is
+    this.
     """
 
     event: Event
@@ -53,16 +53,18 @@ class Append(NamedTuple):
 
 
 def time_of(now: float) -> datetime:
-    """A clock's reading, in seconds since 1970, as the time of an event.
+    """Convert a clock's reading, in seconds since 1970, to the time of an event.
 
-    A clock that is out of bounds, as after a flat battery, stops nobody: its nearest bound is taken instead.
+    A clock may be far off, for example after a flat battery. Then we use the nearest allowed time.
     """
     return datetime.fromtimestamp(min(max(now, _EARLIEST_S), _LATEST_S), UTC)
 
 
 def guard_scope(event: Event) -> Scope | Under:
-    """What must not have moved on for the event to be stored: its scope; for what ends a batch, everything
-    under the batch. So whoever reads that a batch is over may believe it."""
+    """What the guard of an event covers: its scope or, if the event ends a batch, everything under the batch.
+
+    So a reader can trust an event that says that a batch is over.
+    """
     if isinstance(event, Completed | BatchArchived | Deleted):
         return Under(event.scope)
     return event.scope

@@ -1,7 +1,7 @@
-"""What a batch is: its jobs, what they need, and the files they come with.
+"""Specifications of batches: the jobs, their needs, and their files.
 
-A `BatchSpec` is complete: with it and the contents of its files (by digest) a job can be run
-anywhere. It is carried whole by the `submitted` event.
+A `BatchSpec` is complete: with it and the contents of its files (by digest) a job can be run anywhere. The
+`submitted` event contains it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from distribute.core.ids import BatchId, Name
 MAX_JOBS = 100_000
 
 MAX_NEEDS = 256
-"""How many different resources (with retries) the jobs of a batch may ask for: to the scheduler each is a
-queue of its own, and a decision looks at every one. Measured: 1,000 of them make it fifteen times slower."""
+"""Max. different resources (with retries) that the jobs of a batch may ask for. Each is a lane of its own for
+the scheduler, and a decision looks at all of them. Measured: with 1,000 it is fifteen times slower."""
 MAX_CPUS = 2**16
 MAX_GPUS = 2**10
 MAX_PRIORITY = 100
-"""The least is its negative."""
+"""The highest priority. The lowest is its negative."""
 MAX_RETRIES = 100
 MAX_TIMEOUT_S = 10**10
-"""About 300 years: what can still be added to a date."""
+"""About 300 years: this can still be added to a date."""
 
 # One source of bounds: what a person may write in a file, and what may be submitted.
 
 Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
-"""A size, at most what stores and columns of 64 bits can hold."""
+"""A size in bytes that fits 64 bits."""
 
 Cpus = Annotated[int, Field(ge=1, le=MAX_CPUS)]
 GpuCount = Annotated[int, Field(ge=0, le=MAX_GPUS)]
@@ -52,8 +52,8 @@ MAX_CAPABILITIES = 1000
 MAX_FILES = 100_000
 MAX_MOUNTS = 1000
 MAX_VARIABLES = 1000
-"""How many there may be in one list. The lists also stop at their first mistake (`fail_fast`): whoever reads
-a forged event must not collect millions of errors, which cost a kilobyte each."""
+"""Max. entries of a list. Validation of the lists stops at the first mistake (`fail_fast`), because a forged
+event could cause millions of errors, which take a kilobyte each."""
 
 Capabilities = Annotated[
     frozenset[Annotated[str, StringConstraints(max_length=256)]],
@@ -64,7 +64,7 @@ Capabilities = Annotated[
 
 
 def _few_variables(value: object) -> object:
-    """Look at the number before pydantic looks at each."""
+    """Check the number of variables before pydantic checks each of them."""
     if isinstance(value, dict) and len(value) > MAX_VARIABLES:
         raise ValueError(f"{len(value)} variables; {MAX_VARIABLES} are allowed")
     return value
@@ -78,7 +78,7 @@ Arguments = Annotated[tuple[str, ...], Field(max_length=MAX_ARGUMENTS, fail_fast
 
 
 class Frozen(BaseModel):
-    """A value: immutable, with no room for unknown fields, nor for numbers that JSON can't write."""
+    """An immutable value, without unknown fields and without numbers that JSON can't represent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -101,7 +101,7 @@ class Resources(Frozen):
 
 
 class Job(Frozen):
-    """What every kind of job has. `None` means: as the batch says."""
+    """The fields of every kind of job. None means the batch's value."""
 
     name: Name
     files: tuple[InputFile, ...] = Field(default=(), max_length=MAX_FILES, fail_fast=True)
@@ -128,7 +128,7 @@ class ApptainerJob(Job):
 
 
 class PythonWork(Frozen):
-    """Python scripts. `build` is run once a node, before its first job, as `python3 build.py`."""
+    """Python scripts. `build` runs once on each node, before the first job there, as `python3 build.py`."""
 
     kind: Literal["python"] = "python"
     build: InputFile
@@ -136,7 +136,7 @@ class PythonWork(Frozen):
 
 
 class CommandWork(Frozen):
-    """Commands of programs that are there. `build` is one string for `sh -c`, run once a node."""
+    """Commands of installed programs. `build` is one string for `sh -c`, and runs once on each node."""
 
     kind: Literal["command"] = "command"
     build: str | None = None
@@ -144,7 +144,7 @@ class CommandWork(Frozen):
 
 
 class ApptainerWork(Frozen):
-    """One image, run once a job. `mounts` are container paths, each a fresh writable folder a job."""
+    """One image; each job runs it once. Every job gets a fresh writable folder at each of the `mounts`."""
 
     kind: Literal["apptainer"] = "apptainer"
     image: InputFile
@@ -156,7 +156,7 @@ Work = Annotated[PythonWork | CommandWork | ApptainerWork, Field(discriminator="
 
 
 class JobsSeen:
-    """What jobs of a batch must have among them, checked some jobs at a time."""
+    """Checks rules that concern all jobs of a batch, some jobs at a time."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
@@ -209,12 +209,12 @@ class BatchSpec(Frozen):
 
     @property
     def needs_build(self) -> bool:
-        """Is there something to run once a node, before its first job?"""
+        """Does the batch have a build, which runs once on each node before the first job there?"""
         return self.work.kind == "python" or (self.work.kind == "command" and self.work.build is not None)
 
     @property
     def required_capabilities(self) -> frozenset[str]:
-        """What a node must have: as written, and `apptainer` for its own kind."""
+        """The capabilities that a node must have. The kind `apptainer` adds its own."""
         if self.work.kind == "apptainer":
             return self.capabilities | {"apptainer"}
         return self.capabilities

@@ -1,8 +1,8 @@
-"""What the events add up to. Changed by `fold.apply` alone.
+"""The state, which only `fold.apply` changes.
 
-A lab submits a hundred thousand jobs at a time, so a job that waits costs bytes, not objects: a batch
-holds its jobs as columns, in rows sorted by group (jobs that need the same), and only jobs in flight
-are objects. Times are the log's own, in seconds since 1970.
+A lab submits a hundred thousand jobs at a time, so a waiting job takes bytes, not objects: a batch holds its
+jobs as columns, in rows sorted by group (jobs with equal needs), and only jobs in flight are objects. Times
+are the log's own, in seconds since 1970.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ NO_EXIT_CODE = -1
 
 
 class Status(IntEnum):
-    """Where a job is on its way. One byte a job."""
+    """The status of a job. It takes one byte per job."""
 
     QUEUED = 0
     ASSIGNED = 1
     CLAIMED = 2
     RUNNING = 3
     RETRYING = 4
-    """Failed, and is to run again once what this attempt left is archived."""
+    """The job failed, and runs again once the results of the failed attempt are archived."""
     SUCCEEDED = 5
     FAILED = 6
     KILLED = 7
@@ -47,7 +47,7 @@ ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.KILLED})
 
 
 class Shape(NamedTuple):
-    """What a job needs of a node. `cpus` 0: the whole node."""
+    """A job's needs. `cpus` 0: the whole node."""
 
     capabilities: frozenset[str]
     cpus: int = 0
@@ -107,7 +107,7 @@ class Attempt:
 
     @property
     def since(self) -> float:
-        """When it started; where that is not known, when it was assigned."""
+        """When the attempt started or, if that is unknown, when it was assigned."""
         return self.assigned_at if self.started_at is None else self.started_at
 
 
@@ -141,7 +141,7 @@ class Outcomes:
 
 @dataclass(slots=True)
 class BatchState:
-    """A batch, as its own events and those of its jobs and builds tell of it; nothing else changes it.
+    """A batch. Only its own events, and those of its jobs and builds, change it.
 
     `seq` is the sequence of its submission, `last_seq` of the last event of its scope, `under_seq` of the
     last of anything under it: guards are made of these. `submission` is the id of its submission, `cause` of

@@ -1,5 +1,7 @@
-"""Which event a job takes in which status, and what it can become by it. Tests and `docs/events.md` are
-made from it."""
+"""The table of transitions: which events a job takes in which status, and which status can follow.
+
+Tests and the table in `docs/events.md` are made from it.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +48,12 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
         Status.RETRYING: frozenset({Status.QUEUED}),
     },
 }
-"""Why some of it is less plain than it looks:
+"""Notes on the table:
 
-- A job is KILLED, or FAILED with its batch, while its assignment is under way: it takes the assignment, so
+- A job that was KILLED, or FAILED with its batch, while its assignment was under way accepts the assignment,
+so
   that the scheduler can release it.
-- A failure with retries left waits as RETRYING until what it left is archived; QUEUED at once if it left
+- With retries left, a failed job is RETRYING until its results are archived, and QUEUED at once if it left
   nothing.
-- An excuse changes nothing where a person, or the end of the batch, came first.
+- `excused` changes nothing if a person has killed the job, or its batch is over.
 """

@@ -1,4 +1,4 @@
-"""Whose fault a fast failure is: a broken node eats a whole batch, job after job, unless somebody finds out.
+"""Find out whether a node or its jobs are to blame for fast failures.
 
 A node on which several jobs in a row failed fast is *suspect*. A few of them, the *probes*, are excused and
 run again on other nodes; meanwhile the node takes no other jobs of their batches. Where probes succeed
@@ -19,24 +19,24 @@ from distribute.core.pending import Pending
 from distribute.core.state import ENDED, BatchState, FailureRecord, JobKey, NodeState, State, Status
 
 SUSPECT_AFTER = 5
-"""This many fast failures, one after another, make a node suspect."""
+"""So many fast failures in a row make a node suspect."""
 
 PROBES = 3
 PROOFS = 2
-"""This many of the failed jobs must succeed elsewhere, and more than fail there, to prove a node broken."""
+"""So many of the failed jobs must succeed elsewhere, and more than fail there, to prove a node broken."""
 
 TRIAL_S = 600.0
-"""A trial holds the node back for this long at most: other nodes may be busy for days."""
+"""Max. duration of a trial, because other nodes may be busy for days."""
 
 QUARANTINE_S = 600.0
 LONGEST_QUARANTINE_S = 24 * 3600.0
-"""The first quarantine's length, doubled each time, and the longest."""
+"""The length of the first quarantine, which doubles each time, and the greatest length."""
 
 
 def is_suspect(node: NodeState, record: FailureRecord) -> bool:
     """Did several jobs in a row fail fast here, and is it still open whose fault that is?
 
-    What a quarantine was for is settled: behind its end, only new failures make the node suspect again.
+    Failures before the end of a quarantine do not count: only new ones make the node suspect again.
     """
     return node.quarantined is None and len(record.fast_failures) + record.blamed >= SUSPECT_AFTER
 
@@ -65,14 +65,14 @@ def quarantine_s(record: FailureRecord) -> float:
 
 
 def suspect_of(state: State, event: Finished) -> str | None:
-    """The node where the job that ended now had failed fast before."""
+    """The node where the job of this `finished` had failed fast before."""
     batch = state.batch_of(event)
     row = batch.rows.get(event.job) if batch is not None else None
     return batch.suspects.get(row) if batch is not None and row is not None else None
 
 
 def is_excusable(state: State, node: NodeState, key: JobKey) -> bool:
-    """Can this failure be taken back? Not once a person, the batch's end or the job's record rules it out."""
+    """Can this failure be taken back? A person's kill, the batch's end or the job's record may forbid it."""
     batch = state.batches.get(key.batch)
     return (
         batch is not None
@@ -91,7 +91,7 @@ def is_probe(batch: BatchState, row: int) -> bool:
 
 
 def avoids(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
-    """Is the job a probe of this node that another node could run before long? Then this one does not."""
+    """Is the job a probe of this node that another node can soon run? Then this node must not run it."""
     suspect = state.nodes[name]
     key = JobKey(batch.id, row)
     is_suspected = batch.suspects.get(row) == name and any(
@@ -131,7 +131,7 @@ def is_on_trial(
 ) -> bool:
     """Are there probes of this node's failures, or about to be, that hold it back for `TRIAL_S` at most?
 
-    A probe that no other node can run any more proves nothing, and holds nothing back.
+    A probe that no other node can run any more does not count.
     """
     return is_suspect(node, record) and any(
         (_is_open(state, node, key) and (key.row in state.batches[key.batch].active or elsewhere(key)))

@@ -1,8 +1,8 @@
-"""What a person has used of the lab, in whole numbers: the same on every machine.
+"""A person's use of the lab, in integers, so that it is the same on every machine.
 
-Past use halves every day. Floating-point powers differ in their last bit between C libraries, and a digest of
-the state would, too; so the decay is a product of fixed-point factors, one for each bit of the elapsed
-seconds.
+Past use halves every day. Floating-point powers differ in their last bit between C libraries, and then
+digests of the state would differ. So the decay is a product of fixed-point factors, one for each bit of the
+elapsed seconds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HALF_LIFE_S = 24 * 3600
 """Past use counts half after this long; spread over as long, it counts beside the cores held now."""
 
 ONE_CORE = HALF_LIFE_S * 1000
-"""What one core counts in a share: the core milliseconds of a day."""
+"""The weight of one core in a share: the core milliseconds of a day."""
 
 _BITS = 32
 _LONGEST = 25
@@ -33,7 +33,7 @@ _FACTORS = tuple(_factor(bit) for bit in range(_LONGEST))
 
 
 def decayed(amount: int, elapsed_s: int) -> int:
-    """What is left of an amount after so many seconds. Where the clock went back, all of it."""
+    """The rest of an amount after so many seconds. If the clock went back, nothing decays."""
     if elapsed_s <= 0:
         return amount
     if elapsed_s >> _LONGEST:
@@ -53,9 +53,9 @@ def charge(usage: Usage, cores: int, held_s: float, now: float) -> None:
 
 
 def share(usage: Usage | None, cores_pending: int, now: float) -> int:
-    """What a person has of the lab: cores held now or pending, and past use spread over a day.
+    """A person's share of the lab: cores held or pending, and past use spread over a day.
 
-    In core milliseconds a day, so that it is a whole number: one core is `ONE_CORE`.
+    It is an integer, in core milliseconds per day: one core is `ONE_CORE`.
     """
     if usage is None:
         return cores_pending * ONE_CORE

@@ -1,4 +1,4 @@
-"""The state as people and scripts read it: the JSON of `status`, `nodes` and `why`. Its keys are a contract.
+"""Views of the state as JSON for people and scripts: `status`, `nodes` and `why`. The keys are a contract.
 
 Times become RFC 3339 in UTC, durations are seconds, sizes bytes.
 """
@@ -33,9 +33,9 @@ def batches_view(state: State) -> Json:
 
 
 def batches_in_slices(state: State) -> Iterator[list[Json]]:
-    """The batches of `batches_view`, some at a time, each as it is when its turn comes.
+    """The batches of `batches_view`, some at a time. Each is shown as it is when its slice is made.
 
-    A batch that is deleted meanwhile may still be among them.
+    Batches that are deleted meanwhile may be included.
     """
     batches: list[BatchState | PackedBatch] = [*state.batches.values(), *state.packed.values()]
     batches.sort(key=lambda batch: batch.seq)
@@ -44,8 +44,7 @@ def batches_in_slices(state: State) -> Iterator[list[Json]]:
 
 
 def ignored_view(state: State, garbage_count: int, garbage_last: str) -> Json:
-    """What nobody acts on: events that fitted no state (`misfits`), and messages that are no events
-    (`garbage`)."""
+    """Ignored in the log: events that do not fit (`misfits`), and messages that are no events (`garbage`)."""
     return {
         "misfits": {"count": state.misfits, "last": state.last_misfit or None},
         "garbage": {"count": garbage_count, "last": garbage_last or None},
@@ -65,8 +64,10 @@ def whole_batch(state: State, batch_id: BatchId) -> Generator[None, None, BatchS
 
 
 def batch_view(state: State, batch_id: BatchId, *, now: float | None = None, **which: Any) -> Json:
-    """B and its `job_list`, as `listing.Listing` chooses them by `which`. Raises `KeyError` for an unknown
-    batch."""
+    """B and its `job_list`, as `listing.Listing` chooses the jobs by `which`.
+
+    Raises `KeyError` for an unknown batch.
+    """
     batch = at_once(whole_batch(state, batch_id))
     listing = Listing(batch, state.nodes, state.time if now is None else now, **which)
     for _ in listing.choose():
@@ -136,7 +137,7 @@ def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:
 
 
 def match_view(state: State, capabilities: frozenset[str], shapes: Sequence[Resources | None]) -> Json:
-    """How many of the nodes could ever run jobs of these shapes, and which capabilities there are.
+    """How many of the nodes could ever run jobs of these shapes, and the capabilities of all nodes.
 
     `problem` says why some shape fits no node at all. If it is too large, `too_large` says what it asks for
     and the most that any capable node has of each.

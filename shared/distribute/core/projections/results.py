@@ -1,4 +1,4 @@
-"""What of a batch can be pulled."""
+"""The results of a batch that can be pulled."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from distribute.core.recorded import Recorded
 class BatchResults:
     """The outputs of a batch's jobs, and of its builds, that can be pulled, by what the batch accepted.
 
-    A job's outputs are those of its last attempt that the archiver has seen to. What a deleted batch of the
-    same name left does not count.
+    A job's outputs are those of its last archived attempt. Results of a deleted batch of the same name do not
+    count.
     """
 
     def __init__(self, batch: BatchId) -> None:
@@ -57,7 +57,7 @@ class BatchResults:
                 self._unarchived.pop(event.job, None)
             case ev.JobArchived():
                 finished = self._unarchived.get(event.job)
-                # Otherwise the archiver's word came again, or late.
+                # Otherwise the archiver's event came again, or late.
                 if finished is not None and finished.attempt == event.attempt:
                     del self._unarchived[event.job]
                     self._settle(finished, event.missing)
@@ -67,7 +67,7 @@ class BatchResults:
                 pass
 
     def _settle(self, finished: ev.Finished, missing: str | None) -> None:
-        """What an attempt left takes the place of what the attempt before it left."""
+        """Replace the outputs of the attempt before by those of this attempt."""
         self.jobs.pop(finished.job, None)
         self.missing.pop(finished.job, None)
         if missing is None:

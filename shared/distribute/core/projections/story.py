@@ -10,7 +10,7 @@ from distribute.core.state import BatchState
 
 
 class BatchStory:
-    """A batch as the events under it tell it, from the first on. Other events change nothing."""
+    """A batch, folded from the events under it, from the first on. Other events change nothing."""
 
     def __init__(self, batch: BatchId) -> None:
         self.id = batch
@@ -19,7 +19,7 @@ class BatchStory:
         self.scope_seq = 0
         """The same of the batch's own scope: without the events of its jobs and builds."""
         self.state: BatchState | None = None
-        """The batch as it stands. None: there is no such batch, or it was deleted."""
+        """The current state of the batch. None: there is no such batch, or it was deleted."""
 
     def fold(self, recorded: Recorded) -> bool:
         """Fold the next event under the batch. Returns False if the batch does not accept it.
