@@ -1,4 +1,4 @@
-"""Habits of this code base that no linter knows of."""
+"""House rules that no linter checks."""
 
 import ast
 import inspect
@@ -36,7 +36,7 @@ def label(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=label)
-def test_files_and_functions_can_be_read_at_a_sitting(path: Path) -> None:
+def test_files_and_functions_are_short(path: Path) -> None:
     text = path.read_text()
     lines = text.count("\n")
     assert lines <= MAX_FILE_LINES, f"{lines} lines; {MAX_FILE_LINES} are enough for one subject"
@@ -47,7 +47,7 @@ def test_files_and_functions_can_be_read_at_a_sitting(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in SHARED if "testing" not in path.parts], ids=label)
-def test_what_every_process_shares_says_what_it_is(path: Path) -> None:
+def test_shared_modules_classes_and_functions_have_docstrings(path: Path) -> None:
     """Every module, and every public class and function of one."""
     tree = ast.parse(path.read_text())
     if not tree.body:
@@ -59,20 +59,20 @@ def test_what_every_process_shares_says_what_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=label)
-def test_nothing_waits_blindly(path: Path) -> None:
+def test_no_test_sleeps_blindly(path: Path) -> None:
     called = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     asleep = [call.lineno for call in called if ast.unparse(call.func) == "time.sleep"]
     assert not asleep, f"sleeps on lines {asleep}: wait for what is awaited"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=label)
-def test_whoever_silences_a_checker_says_which_rule(path: Path) -> None:
+def test_every_ignored_check_names_its_rule(path: Path) -> None:
     silenced = re.search(r"#\s*(type: ignore(?!\[)|noqa(?!:))", path.read_text())
     assert silenced is None, f"{silenced}"
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=label)
-def test_nothing_is_left_over(path: Path) -> None:
+def test_no_leftovers_are_in_the_code(path: Path) -> None:
     text = path.read_text()
     somebodys = re.search(r"(?<![\w.$}>])/(home|root|Users)/(?!jane)[a-z]\w*", text)
     assert somebodys is None, f"a path of somebody's machine: {somebodys}"
@@ -80,19 +80,19 @@ def test_nothing_is_left_over(path: Path) -> None:
     assert unfinished is None, f"{unfinished}"
 
 
-def test_the_package_says_the_version_it_is_installed_as() -> None:
+def test_the_package_has_its_installed_version() -> None:
     assert distribute.__version__ == version("distribute-lab")
 
 
 @pytest.mark.parametrize(
     "package", ["shared/distribute", "services/distribute_services", "cli/distribute_cli"]
 )
-def test_types_are_there_for_who_imports_it(package: str) -> None:
+def test_packages_are_marked_as_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").exists()
 
 
-def test_every_error_stands_in_the_tree_and_in_its_picture() -> None:
-    """Who catches the base catches everything that the tool raises on purpose."""
+def test_every_error_is_in_the_tree_and_in_its_docstring() -> None:
+    """A handler of the base class catches every error that the tool raises on purpose."""
     picture = errors.__doc__ or ""
     for name, error in inspect.getmembers(errors, inspect.isclass):
         assert issubclass(error, errors.DistributeError)

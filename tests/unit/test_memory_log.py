@@ -1,4 +1,4 @@
-"""The log in memory, and what is built on any log: `runtime.Facts`, and how a node reads a batch."""
+"""The log in memory, and users of any log: `runtime.Facts`, and the node-runner's `Batches`."""
 
 import asyncio
 
@@ -41,7 +41,7 @@ async def each(log: MemoryLog, **wants: object):  # type: ignore[no-untyped-def]
             yield recorded
 
 
-async def test_what_was_appended_comes_back_through_the_codec() -> None:
+async def test_appended_events_are_read_through_the_codec() -> None:
     event = make.submitted()
     log: EventLog = await log_of(event)
     assert await log.get(1) == Recorded(1, 7.0, event)
@@ -50,7 +50,7 @@ async def test_what_was_appended_comes_back_through_the_codec() -> None:
         await log.get(2)
 
 
-async def test_a_guard_that_does_not_hold_refuses() -> None:
+async def test_an_append_whose_guard_does_not_hold_is_refused() -> None:
     log = await log_of(make.submitted())
     with pytest.raises(Conflict) as conflict:
         await log.append(make.submitted(), Guard(0))
@@ -58,7 +58,7 @@ async def test_a_guard_that_does_not_hold_refuses() -> None:
     assert await log.last_seq() == 1
 
 
-async def test_what_ends_a_batch_is_refused_where_anything_under_it_came_between() -> None:
+async def test_the_end_of_a_batch_is_refused_if_any_event_under_the_batch_came_between() -> None:
     log = await log_of(make.submitted(), make.submitted(make.batch(batch="other")), make.assigned())
     with pytest.raises(Conflict) as conflict:
         await log.append(make.completed(state="killed"), Guard(1))
@@ -69,18 +69,18 @@ async def test_what_ends_a_batch_is_refused_where_anything_under_it_came_between
     assert (await log.last(Under(SWEEP), "assigned")).seq == 3  # type: ignore[union-attr]
 
 
-async def test_an_event_met_again_gives_the_sequence_it_has() -> None:
+async def test_appending_an_event_again_returns_its_sequence() -> None:
     log = await log_of(make.joined(), event := make.submitted())
     await log.append(make.reprioritized(3), Guard(2))
     assert await log.append(event, Guard(0)) == 2
 
 
-async def test_what_lies_before_a_deleted_namesake_counts_as_nothing() -> None:
+async def test_events_of_a_deleted_batch_of_the_same_name_do_not_count() -> None:
     log = await log_of(make.joined(), make.submitted(), make.assigned())
     assert await log.append(make.assigned(attempt=2), Guard(0, since=3)) == 4
 
 
-async def test_the_last_of_a_scope_or_of_a_type() -> None:
+async def test_the_last_event_of_a_scope_or_a_type_is_found() -> None:
     log = await log_of(*STORY)
     assert (await log.last(SWEEP)).seq == 8  # type: ignore[union-attr]
     assert (await log.last(SWEEP, "submitted")).seq == 2  # type: ignore[union-attr]
@@ -88,7 +88,7 @@ async def test_the_last_of_a_scope_or_of_a_type() -> None:
     assert await log.last(NodeId("ws9")) is None
 
 
-async def test_a_follower_gets_what_is_there_and_then_what_comes() -> None:
+async def test_a_follower_gets_the_stored_events_and_then_new_ones() -> None:
     log = await log_of(*STORY)
     assert await seqs(log, after=6) == [7, 8, 9]
     found: list[int] = []
@@ -106,7 +106,7 @@ async def test_a_follower_gets_what_is_there_and_then_what_comes() -> None:
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Does a subject match a filter, as the broker has it?"""
+    """Does a subject match a filter, by the broker's rule?"""
     wants, tokens = pattern.split("."), subject.split(".")
     if wants[-1] == ">":
         wants, tokens = wants[:-1], tokens[: len(wants) - 1]
@@ -125,13 +125,13 @@ def matches(pattern: str, subject: str) -> bool:
     ],
     ids=str,
 )
-def test_memory_and_broker_agree_on_what_is_wanted(only: Only) -> None:
+def test_memory_and_broker_agree_on_the_wanted_events(only: Only) -> None:
     for event in STORY:
         matching = [pattern for pattern in filters(only) if matches(pattern, event_subject(event))]
         assert len(matching) == wanted(only, event), event.type
 
 
-async def test_facts_stand_behind_whatever_else_is_said() -> None:
+async def test_facts_are_appended_behind_any_other_events() -> None:
     log = await log_of(make.joined())
     facts = Facts(log)
     said = asyncio.gather(*(facts.append(make.build_started()) for _ in range(3)))

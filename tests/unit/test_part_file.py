@@ -1,4 +1,4 @@
-"""A part file gets its name when it is whole, and two writers never share one."""
+"""A part file gets its name when it is complete, and two writers never share one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DATA = b"the whole of it"
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 
-def test_the_name_comes_last(tmp_path: Path) -> None:
+def test_the_file_gets_its_name_last(tmp_path: Path) -> None:
     target = tmp_path / ("n" * 255)
     with PartFile(target, SHA256) as part:
         part.write([DATA[:4], DATA[4:]])
@@ -33,7 +33,9 @@ def test_the_name_comes_last(tmp_path: Path) -> None:
         (KEEP_FROM_BYTES, IntegrityError("damaged"), False),
     ],
 )
-def test_what_pays_is_kept(tmp_path: Path, size_bytes: int, error: BaseException, kept: bool) -> None:
+def test_a_large_interrupted_part_is_kept(
+    tmp_path: Path, size_bytes: int, error: BaseException, kept: bool
+) -> None:
     def cut_off() -> None:
         with PartFile(tmp_path / "out", SHA256) as part:
             part.write([bytes(size_bytes)])
@@ -62,7 +64,7 @@ def test_a_second_writer_gets_a_file_of_its_own(tmp_path: Path) -> None:
 
 
 class OvertakenPartFile(PartFile):
-    """Opens its part file just before a rival gives that file its name."""
+    """Opens its part file just before another writer gives that file its name."""
 
     rival: PartFile | None = None
 
@@ -74,7 +76,7 @@ class OvertakenPartFile(PartFile):
         return fd
 
 
-def test_a_file_that_got_its_name_meanwhile_is_not_written_to(tmp_path: Path) -> None:
+def test_a_file_that_has_got_its_name_meanwhile_is_not_written(tmp_path: Path) -> None:
     late = OvertakenPartFile(tmp_path / "out", SHA256)
     with PartFile(tmp_path / "out", SHA256) as rival:
         rival.write([DATA])

@@ -1,4 +1,4 @@
-"""The first error of a service's side work ends the service, also one that comes while the service ends."""
+"""The first error in a callback or an unawaited task ends the service, even during its end."""
 
 import asyncio
 

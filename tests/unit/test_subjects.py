@@ -56,7 +56,7 @@ names = st.text(min_size=1, max_size=40).filter(is_name) | st.sampled_from(AWKWA
 
 
 @given(names)
-def test_a_token_is_plain_and_reads_back(name: str) -> None:
+def test_a_token_is_plain_and_can_be_read_back(name: str) -> None:
     token = escape(name)
     assert re.fullmatch(r"([A-Za-z0-9_-]|%[0-9A-F]{2})+", token)
     assert unescape(token) == name
@@ -68,11 +68,11 @@ def test_two_names_are_two_tokens(one: str, other: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["jane", "re100", "sweep-3_b", "A"])
-def test_plain_names_read_well(name: str) -> None:
+def test_plain_names_stay_readable(name: str) -> None:
     assert escape(name) == name
 
 
-def test_subjects_of_events() -> None:
+def test_events_have_their_subjects() -> None:
     job = JobId("jane", "sweep.3", "re 100")
     assert event_subject(builders.claimed(job, node="ws7")) == "ev.job.jane.sweep%2E3.re%20100.claimed.ws7"
     # The scheduler's words to a node end with the node's name.
@@ -90,7 +90,7 @@ def test_subjects_of_events() -> None:
 def test_subjects_hold_for_many_events_as_for_each(
     tokens: list[tuple[str, str, str, str, str]], forged: tuple[int, int, str] | None
 ) -> None:
-    """Names may hold what a subject can't: then the body of one event must not pass on another's subject."""
+    """Names may contain what a subject can't. Still, an event must not be accepted on another's subject."""
     events: list[Event] = []
     for number, (namespace, batch, job, node, author) in enumerate(tokens):
         make = (builders.assigned, builders.claimed, builders.job_archived)[number % 3]
@@ -126,7 +126,7 @@ def test_events_of_all_scopes_are_on_their_subjects() -> None:
     assert not are_subjects_of([event_subject(event).encode() for event in reversed(EVENTS)], EVENTS)
 
 
-def test_filters_of_scopes() -> None:
+def test_scopes_have_their_filters() -> None:
     assert scope_filter(BatchId("a", "b")) == "ev.batch.a.b.>"
     assert scope_filter(JobId("a", "b", "*")) == "ev.job.a.b.%2A.>"
     assert scope_filter(BuildId("a", "b", "ws.7")) == "ev.build.a.b.ws%2E7.>"
@@ -137,7 +137,7 @@ def test_filters_of_scopes() -> None:
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """NATS's rule, written down again."""
+    """The rule of NATS."""
     wanted, found = pattern.split("."), subject.split(".")
     if wanted[-1] == ">":
         return len(found) >= len(wanted) and all(
@@ -147,7 +147,7 @@ def matches(pattern: str, subject: str) -> bool:
 
 
 def test_everything_under_a_batch_is_one_filter_that_no_event_of_a_node_matches() -> None:
-    """A node may be called as the namespace, and a type of its events as the batch."""
+    """A node may have the name of the namespace, and a batch the name of a type of events."""
     [pattern] = filters(Only(batch=BatchId("ws1", "joined")))
     assert pattern == scope_filter(Under(BatchId("ws1", "joined")))
     assert not matches(pattern, event_subject(builders.joined("ws1")))
@@ -183,7 +183,7 @@ EVENTS = [
     batch=st.none() | st.just(BatchId("lab", "sweep")),
     node=st.none() | st.just("ws1"),
 )
-def test_filters_match_what_is_wanted_and_never_twice(
+def test_filters_match_the_wanted_events_once_each(
     types: frozenset[str] | None, batch: BatchId | None, node: str | None
 ) -> None:
     patterns = filters(Only(types=types, batch=batch, node=node))
@@ -202,6 +202,6 @@ def test_filters_match_what_is_wanted_and_never_twice(
         assert sum(matches(pattern, event_subject(event)) for pattern in patterns) == int(wanted)
 
 
-def test_a_type_that_is_none_is_a_mistake() -> None:
+def test_an_unknown_type_is_an_error() -> None:
     with pytest.raises(ValueError, match="no event is of the type 'klaimed'"):
         filters(Only(types=frozenset({"klaimed", "claimed"})))

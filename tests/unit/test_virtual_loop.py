@@ -31,7 +31,7 @@ def test_the_clock_jumps_to_the_next_timer() -> None:
     loop.close()
 
 
-def test_timers_of_one_moment_fire_in_the_order_in_which_they_were_set() -> None:
+def test_timers_of_one_moment_fire_in_the_order_of_their_calls() -> None:
     loop = VirtualLoop(1)
     seen: list[int] = []
 
@@ -47,8 +47,8 @@ def test_timers_of_one_moment_fire_in_the_order_in_which_they_were_set() -> None
     loop.close()
 
 
-def test_sets_of_tasks_have_one_order() -> None:
-    """Whatever their addresses are: services cancel sets of tasks."""
+def test_sets_of_tasks_have_a_fixed_order() -> None:
+    """The order must not depend on addresses, because services cancel sets of tasks."""
 
     def order() -> list[str]:
         loop = VirtualLoop(1)
@@ -121,7 +121,7 @@ def test_exceptions_of_a_killed_process_do_not_count() -> None:
     loop.close()
 
 
-def test_a_wait_for_ever_is_found() -> None:
+def test_a_wait_for_ever_is_detected() -> None:
     loop = VirtualLoop(1)
     with pytest.raises(NothingLeft):
         loop.run_until_complete(asyncio.Event().wait())

@@ -1,4 +1,4 @@
-"""How far a batch has come, by what the fold accepts of its own events."""
+"""The course of a batch, folded from its own events."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def test_a_batch_is_over_when_it_is_completed_and_archived_a_moment_later() -> N
 
 
 def test_a_completed_that_the_fold_refuses_ends_nothing() -> None:
-    """Its author had not read that a job runs, or is nobody who may say so."""
+    """Its author had not read that a job runs, or may not write it."""
     assert course(submitted(SPEC), *RUN[:2], completed(SPEC), batch_archived(SPEC)) == course(submitted(SPEC))
 
 
-def test_a_retry_begins_anew() -> None:
+def test_a_retry_begins_the_batch_again() -> None:
     again, first = course(*PAST, retry_requested(SPEC)), course(submitted(SPEC))
     assert again == first
     assert (again.seq, again.end, again.archived) == (1, None, False)
@@ -61,5 +61,5 @@ def test_a_deleted_batch_is_gone_and_its_name_is_free_for_another() -> None:
     assert course(*past, submitted(SPEC)) == Course(seq=new.seq, submitted_at=new.time)
 
 
-def test_a_batch_that_is_not_over_stays_when_somebody_deletes_it() -> None:
+def test_a_batch_that_is_not_over_can_not_be_deleted() -> None:
     assert course(submitted(SPEC), deleted(SPEC)).exists

@@ -1,4 +1,4 @@
-"""Bytes <-> event: nothing is lost, and what can't be read says why."""
+"""Encoding and decoding events: nothing is lost, and errors say why bytes can't be read."""
 
 import os
 import subprocess
@@ -27,16 +27,16 @@ NOT_ONE_STREAM = "a compressed event is cut short, runs on, or is larger than an
 
 
 def changed(**fields: object) -> bytes:
-    """A `claimed` event in which some fields are others."""
+    """A `claimed` event with some fields changed."""
     return orjson.dumps(orjson.loads(CLAIMED) | fields)
 
 
-def test_an_event_survives() -> None:
+def test_an_event_survives_the_codec() -> None:
     event = make.submitted(make.batch(3, build="make", capabilities=frozenset({"gcc", "mpi"})))
     assert decode(encode(event)) == event
 
 
-def test_what_is_not_said_is_not_stored() -> None:
+def test_absent_fields_are_not_stored() -> None:
     assert b"causation" not in CLAIMED
     assert CLAIMED.startswith(b'{"id":')
 
@@ -77,13 +77,13 @@ def test_a_large_event_is_compressed() -> None:
         (zlib.compress(b"[]"), "not an event: a JSON list"),
     ],
 )  # fmt: skip
-def test_what_is_no_event_is_refused(data: bytes, why: str) -> None:
+def test_bytes_that_are_not_an_event_are_refused(data: bytes, why: str) -> None:
     with pytest.raises(UnreadableEvent) as stopped:
         decode(data)
     assert str(stopped.value).startswith(why)
 
 
-def test_what_no_reader_would_take_is_not_written() -> None:
+def test_an_event_that_no_reader_accepts_is_not_written() -> None:
     for event, why in (
         (make.claimed(node="ws1").model_copy(update={"author": "ws2"}), "only the node it names may"),
         (make.completed().model_copy(update={"author": "jane"}), "only the scheduler may"),
@@ -106,7 +106,7 @@ def test_what_no_reader_would_take_is_not_written() -> None:
     ids=["blanks", "values", "fields", "arguments"],
 )
 def test_a_small_message_can_not_take_all_memory(body: bytes) -> None:
-    """Each was gigabytes of memory to whoever read it, and is kilobytes in the log."""
+    """Each takes kilobytes in the log, and would take gigabytes in memory without bounds."""
     message = zlib.compress(body)
     assert len(message) < 2 << 20
     program = (
@@ -135,7 +135,7 @@ def test_every_cut_is_noticed() -> None:
                 decode(data[:size])
 
 
-def test_a_beat_survives_and_what_is_none_is_refused() -> None:
+def test_a_beat_survives_the_codec_and_other_bytes_are_refused() -> None:
     running = (AttemptId("lab", "sweep", "job1", 1),)
     beat = Beat(node="ws1", incarnation="1", load=0.5, gpu_percent=(1.0, 99.5), running=running)
     assert decode_beat(encode_beat(beat)) == beat

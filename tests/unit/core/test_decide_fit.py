@@ -1,4 +1,4 @@
-"""Which node a job goes to: what it needs, what is free, and what is kept for whom."""
+"""Assigning jobs to nodes: needs, free resources, and what is kept for other jobs."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from distribute.testing.builders import GIB
 
 
 def given(lab: Lab) -> dict[str, ev.Assigned]:
-    """What is assigned next, by name of job."""
+    """The next assignments, by name of job."""
     return {event.job: event for event in lab.decide() if isinstance(event, ev.Assigned)}
 
 
@@ -24,7 +24,7 @@ def test_a_job_that_names_no_resources_gets_a_whole_node() -> None:
     assert (event.cpus, event.memory_bytes, event.gpus) == (8, 64 * GIB, (0, 1))
 
 
-def test_a_whole_node_is_one_where_nothing_runs() -> None:
+def test_a_job_that_needs_a_whole_node_waits_for_an_idle_one() -> None:
     lab = Lab(make.joined("ws1", cpus=8), make.submitted(make.batch(1)))
     lab.assign()
     lab.happen(make.submitted(make.batch(1, batch="whole", resources=None)))
@@ -33,7 +33,7 @@ def test_a_whole_node_is_one_where_nothing_runs() -> None:
     assert lab.assign() == {"job1": "ws1"}
 
 
-def test_beside_a_whole_nodes_job_runs_no_other() -> None:
+def test_no_job_runs_beside_one_that_has_the_whole_node() -> None:
     lab = Lab(make.joined(cpus=8), make.submitted(make.batch(1, resources=None)))
     lab.assign()
     lab.happen(make.submitted(make.batch(1, batch="small")))
@@ -57,7 +57,7 @@ def test_each_gpu_goes_to_one_job() -> None:
     assert {job: event.gpus for job, event in given(lab).items()} == {"job1": (0, 1), "job2": (2, 3)}
 
 
-def test_a_gpu_that_is_free_again_is_given_again() -> None:
+def test_a_gpu_that_is_free_again_is_assigned_again() -> None:
     lab = Lab(make.joined(cpus=16, gpus=("a", "b")))
     lab.happen(make.submitted(make.batch(9, resources=Resources(cpus=1, gpus=1))))
     lab.assign()
@@ -75,7 +75,7 @@ def test_a_gpu_that_is_free_again_is_given_again() -> None:
     ],
     ids=["capabilities", "cpus", "memory", "gpus"],
 )
-def test_what_a_node_lacks_it_never_gets(needs: dict[str, object]) -> None:
+def test_a_node_never_gets_a_job_that_needs_more_than_it_has(needs: dict[str, object]) -> None:
     lab = Lab(make.joined("small", capabilities=frozenset({"gcc"})), make.submitted(make.batch(**needs)))
     assert lab.decide() == []
     able = make.joined(
@@ -104,14 +104,14 @@ def test_the_fullest_node_that_fits_is_filled_first() -> None:
     ],
     ids=["paused", "draining", "quarantined", "leaving", "left", "lost"],
 )
-def test_a_node_that_stands_aside_gets_nothing(state: tuple[Event, ...]) -> None:
+def test_a_node_that_takes_no_jobs_gets_none(state: tuple[Event, ...]) -> None:
     lab = Lab(make.joined(), *state, make.submitted())
     assert lab.decide() == []
     lab.happen(make.resumed(), make.undrained(), make.joined())
     assert lab.assign() == {"job1": "ws1"}
 
 
-def test_a_node_out_of_touch_gets_nothing_and_keeps_what_it_has() -> None:
+def test_a_node_out_of_touch_gets_no_jobs_and_keeps_its_own() -> None:
     lab = Lab(make.joined(), make.submitted(make.batch(1, resources=Resources(cpus=3))))
     lab.assign()
     lab.run("job1")
@@ -138,8 +138,8 @@ def test_other_work_uses_gpu_nodes_while_no_gpu_work_waits() -> None:
     assert lab.assign() == {"job1": "gpu"}
 
 
-def test_beside_gpus_that_are_all_in_use_other_work_runs() -> None:
-    """More GPU work waits, for a GPU and one cpu. That cpu is kept, and no more."""
+def test_other_work_runs_beside_gpus_that_are_all_in_use() -> None:
+    """More GPU work waits for a GPU and one cpu. Only that cpu is kept."""
     lab = Lab(make.joined("gpu", cpus=8, gpus=("a", "b")))
     lab.happen(make.submitted(make.batch(3, batch="gpus", resources=Resources(cpus=1, gpus=1))))
     assert lab.assign() == {"job1": "gpu", "job2": "gpu"}
@@ -156,7 +156,7 @@ def test_gpu_work_that_could_never_use_a_node_does_not_keep_it() -> None:
 
 
 def test_a_job_that_may_not_use_a_kept_node_does_not_reserve_it_either() -> None:
-    """Or both would wait for ever: the one because the node is kept, the other because it is reserved."""
+    """Otherwise both would wait for ever: one because the node is kept, the other because it is reserved."""
     lab = Lab(make.joined("gpu", cpus=4, gpus=("a",)))
     lab.happen(make.submitted(make.batch(1, batch="cpus", resources=Resources(cpus=4))))
     lab.happen(make.submitted(make.batch(1, batch="gpus", resources=Resources(cpus=1, gpus=1))))
@@ -186,7 +186,7 @@ def test_a_node_takes_first_the_batch_it_has_built() -> None:
     assert event.batch == "late"
 
 
-def test_but_not_before_work_of_higher_priority() -> None:
+def test_a_batch_the_node_has_built_does_not_go_before_a_higher_priority() -> None:
     urgent = make.batch(1, batch="urgent", build="make", priority=1)
     built = make.batch(1, batch="built", build="make")
     lab = Lab(
@@ -197,7 +197,7 @@ def test_but_not_before_work_of_higher_priority() -> None:
     assert event.batch == "urgent"
 
 
-def test_where_the_build_failed_the_batch_does_not_go() -> None:
+def test_a_batch_avoids_nodes_where_its_build_failed() -> None:
     lab = Lab(
         make.joined("a", cpus=1), make.joined("b", cpus=64), make.submitted(make.batch(1, build="make"))
     )
@@ -209,7 +209,7 @@ def test_where_the_build_failed_the_batch_does_not_go() -> None:
 
 
 def test_small_jobs_do_not_starve_a_large_one() -> None:
-    """Two nodes full of small jobs, of which ever more wait: one node is let run empty for the large job."""
+    """Two nodes are full of small jobs, and more wait. One node must run empty for the large job."""
     lab = Lab(make.joined("a", cpus=2), make.joined("b", cpus=2))
     lab.happen(make.submitted(make.batch(40, batch="small"), user="bob"))
     lab.assign()
@@ -225,7 +225,7 @@ def test_small_jobs_do_not_starve_a_large_one() -> None:
         pytest.fail("four small jobs ended, and the large one waits still")
 
 
-def test_one_node_is_reserved_and_the_others_go_on() -> None:
+def test_only_one_node_is_reserved() -> None:
     lab = Lab(
         make.joined("a", cpus=2), make.joined("b", cpus=4), make.submitted(make.batch(6, batch="small"))
     )
@@ -251,7 +251,7 @@ def test_a_node_that_could_not_build_the_batch_is_not_reserved_for_it() -> None:
     assert lab.assign() == {"job1": "b", "job2": "b"}
 
 
-def test_a_reservation_is_of_who_comes_first_even_where_that_changes_on_the_way() -> None:
+def test_the_reservation_follows_the_ranking() -> None:
     """Ann's large job waits for `a`, Bob's for `b`; with each small job of hers, Ann has more of the lab."""
     x, y = frozenset({"x"}), frozenset({"y"})
     lab = Lab(

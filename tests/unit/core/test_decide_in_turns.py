@@ -1,4 +1,4 @@
-"""Decisions taken some at a time come to the same as all at once."""
+"""Decisions made some at a time equal those made all at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def assigned(lab: Lab, most: int | None) -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize("most", [1, 7, 1000])
-def test_some_at_a_time_come_to_as_many_as_all_at_once(most: int) -> None:
+def test_decisions_in_turns_equal_those_made_at_once(most: int) -> None:
     at_once, in_turns = assigned(a_lab(), None), assigned(a_lab(), most)
     assert len(at_once) == len(in_turns) > 20
     assert in_turns == at_once

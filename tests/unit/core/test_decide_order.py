@@ -1,4 +1,4 @@
-"""Whose job runs first: priority, then fair share between people, then order of submission."""
+"""The order of jobs: priority, then fair share, then submission."""
 
 from core_kit import Lab, of
 from distribute.core import events as ev
@@ -20,7 +20,7 @@ def free_slot(lab: Lab) -> None:
 
 
 def first_batches(lab: Lab, jobs: int) -> list[str]:
-    """Which batches get the next slots at ws1, one after another."""
+    """The batches that get the next slots at ws1, one after another."""
     order = []
     for _ in range(jobs):
         (event,) = (event for event in lab.decide() if isinstance(event, ev.Assigned))
@@ -30,7 +30,7 @@ def first_batches(lab: Lab, jobs: int) -> list[str]:
     return order
 
 
-def test_in_a_batch_the_first_of_the_file_goes_first() -> None:
+def test_jobs_of_a_batch_run_in_the_order_of_its_file() -> None:
     lab = Lab(make.joined(cpus=2), make.submitted(make.batch(3)))
     assert lab.assign() == {"job1": "ws1", "job2": "ws1"}
 
@@ -63,7 +63,7 @@ def test_people_who_used_nothing_go_in_order_of_submission() -> None:
     assert first_batches(lab, 2) == ["z", "a"]
 
 
-def test_who_holds_less_of_the_lab_goes_first() -> None:
+def test_the_person_who_holds_less_of_the_lab_goes_first() -> None:
     lab = Lab(make.joined(cpus=4))
     lab.happen(make.submitted(make.batch(4, batch="janes"), user="jane"))
     lab.happen(make.submitted(make.batch(4, batch="bobs"), user="bob"))
@@ -71,7 +71,7 @@ def test_who_holds_less_of_the_lab_goes_first() -> None:
     assert made == ["janes", "bobs", "janes", "bobs"]
 
 
-def test_what_runs_counts_as_much_as_what_is_under_way() -> None:
+def test_running_jobs_and_pending_assignments_count_alike() -> None:
     lab = Lab(make.joined("ws1", cpus=2), make.submitted(make.batch(4, batch="janes"), user="jane"))
     lab.assign()
     lab.happen(make.submitted(make.batch(4, batch="bobs"), user="bob"), make.joined("ws2", cpus=3))
@@ -79,7 +79,7 @@ def test_what_runs_counts_as_much_as_what_is_under_way() -> None:
     assert made == ["bobs", "bobs", "janes"]
 
 
-def test_cores_are_what_is_shared_not_jobs() -> None:
+def test_the_fair_share_counts_cores_and_not_jobs() -> None:
     lab = Lab(make.joined(cpus=6))
     wide = make.batch(2, batch="wide", resources=Resources(cpus=3))
     lab.happen(make.submitted(wide, user="jane"), make.submitted(make.batch(9, batch="thin"), user="bob"))

@@ -1,4 +1,4 @@
-"""Same state, same time, same answer: in every process, whatever its hashes."""
+"""Equal states decide equally at the same time: in every process, whatever its hash seed."""
 
 import os
 import subprocess
@@ -62,8 +62,8 @@ def told(agenda: Agenda, now: float) -> list[tuple[str, str]]:
     return [(made.event.type, str(made.event.scope)) for made in decide(agenda, now, make.new_id)]
 
 
-def test_who_has_restored_the_state_decides_as_who_has_lived_it() -> None:
-    """Releases of two batches that came in another order than their names'."""
+def test_a_restored_state_decides_as_the_live_one() -> None:
+    """Releases of two batches whose order differs from that of their names."""
     two = Resources(cpus=2)
     lab = Lab(*(make.joined(name) for name in ("b", "a")))
     for name in ("z", "m"):

@@ -1,4 +1,4 @@
-"""What the scheduler does when things go wrong: nodes that end, kills, builds that fail, races."""
+"""The scheduler's decisions about leaving nodes, kills, failed builds and races."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from distribute.testing import builders as make
 
 
 def running(**fields: object) -> Lab:
-    """One job runs at ws1, and nothing else is there."""
+    """One job runs at ws1, the only node."""
     lab = Lab(make.joined(), make.submitted(make.batch(1, **fields)))
     lab.assign()
     lab.run("job1")
@@ -27,7 +27,7 @@ def running(**fields: object) -> Lab:
     [(make.left(), "node_left"), (make.joined(), "node_restarted")],
     ids=["left", "restarted"],
 )
-def test_what_a_node_that_went_held_is_released_and_given_elsewhere(event: Event, reason: str) -> None:
+def test_jobs_of_a_node_that_is_gone_are_released_and_assigned_elsewhere(event: Event, reason: str) -> None:
     lab = running()
     lab.happen(make.drain_requested(), event, make.joined("ws2"))
     (released,) = lab.decide()
@@ -36,7 +36,7 @@ def test_what_a_node_that_went_held_is_released_and_given_elsewhere(event: Event
     assert told(lab.decide()) == [("assigned", "job1", "ws2")]
 
 
-def test_a_node_that_ends_keeps_what_it_still_reports_and_gives_back_the_rest() -> None:
+def test_a_leaving_node_keeps_the_attempts_it_names_and_loses_the_others() -> None:
     lab = Lab(make.joined(cpus=2), make.submitted(make.batch(3, resources=Resources(cpus=1))))
     assert lab.assign() == {"job1": "ws1", "job2": "ws1"}
     lab.run("job1")
@@ -53,7 +53,7 @@ def test_a_node_that_ends_keeps_what_it_still_reports_and_gives_back_the_rest() 
     assert lab.status("job1") == Status.SUCCEEDED
 
 
-def test_what_was_on_its_way_to_a_node_that_ends_is_released() -> None:
+def test_an_assignment_on_its_way_to_a_leaving_node_is_released() -> None:
     lab = Lab(make.joined(cpus=2), make.submitted(make.batch(2, resources=Resources(cpus=1))))
     made = lab.decide()
     lab.happen(make.leaving(), *made)
@@ -63,7 +63,7 @@ def test_what_was_on_its_way_to_a_node_that_ends_is_released() -> None:
     ]
 
 
-def test_what_an_ending_node_keeps_is_released_when_it_leaves_all_the_same() -> None:
+def test_attempts_that_a_leaving_node_keeps_are_released_when_it_has_left() -> None:
     lab = running()
     lab.happen(make.leaving(keeps=("job1",)))
     assert lab.decide() == []
@@ -71,7 +71,7 @@ def test_what_an_ending_node_keeps_is_released_when_it_leaves_all_the_same() -> 
     assert told(lab.decide()) == [("released", "job1", "ws1", "node_left")]
 
 
-def test_a_job_that_its_node_gives_back_is_given_away_again_and_has_not_failed() -> None:
+def test_a_yielded_job_is_assigned_again_and_has_not_failed() -> None:
     lab = running()
     lab.happen(make.yielded(), make.drain_requested(), make.joined("ws2"))
     assert lab.assign() == {"job1": "ws2"}
@@ -80,12 +80,12 @@ def test_a_job_that_its_node_gives_back_is_given_away_again_and_has_not_failed()
     assert (lab.status(), lab.batch().failures, lab.batch().deaths) == (Status.SUCCEEDED, {}, {})
 
 
-def test_a_node_that_ended_and_joins_again_takes_jobs() -> None:
+def test_a_node_that_left_and_joins_again_takes_jobs() -> None:
     lab = Lab(make.joined(), make.leaving(), make.left(), make.joined(), make.submitted())
     assert lab.assign() == {"job1": "ws1"}
 
 
-def test_what_was_given_after_the_node_joined_again_is_its_own() -> None:
+def test_a_job_assigned_after_the_node_joined_again_stays() -> None:
     lab = Lab(make.joined(), make.joined(), make.submitted())
     lab.assign()
     lab.run("job1")
@@ -95,7 +95,7 @@ def test_what_was_given_after_the_node_joined_again_is_its_own() -> None:
 # --- kills -----------------------------------------------------------------------------------------
 
 
-def test_a_killed_batch_gives_back_what_runs_and_ends_as_killed() -> None:
+def test_running_jobs_of_a_killed_batch_are_released_and_it_ends_as_killed() -> None:
     lab = Lab(make.joined(cpus=1), make.submitted(make.batch(3)))
     lab.assign()
     lab.happen(make.kill_requested())
@@ -137,7 +137,7 @@ def test_a_kill_that_comes_while_the_assignment_is_under_way_is_not_lost() -> No
 # --- builds ----------------------------------------------------------------------------------------
 
 
-def test_a_failed_build_gives_its_jobs_to_other_nodes() -> None:
+def test_after_a_failed_build_the_jobs_go_to_other_nodes() -> None:
     lab = running(build="make")
     lab.happen(make.joined("ws2"), make.build_finished(succeeded=False))
     made = lab.decide()
@@ -160,7 +160,7 @@ def test_a_build_that_fails_everywhere_fails_the_batch() -> None:
 
 
 @pytest.mark.parametrize("gone", [make.left("ws2"), make.lost("ws2")], ids=["left", "lost"])
-def test_nodes_that_are_gone_keep_no_hope_alive(gone: Event) -> None:
+def test_nodes_that_are_gone_do_not_keep_a_failed_batch_waiting(gone: Event) -> None:
     lab = Lab(make.joined("ws1"), make.joined("ws2"), make.submitted(make.batch(3, build="make")))
     lab.happen(make.drain_requested("ws2"), make.build_finished("ws1", succeeded=False))
     assert lab.decide() == []
@@ -168,7 +168,7 @@ def test_nodes_that_are_gone_keep_no_hope_alive(gone: Event) -> None:
     assert told(lab.decide()) == [("completed", "sweep", "failed")]
 
 
-def test_nodes_that_could_not_run_it_anyway_do_not_count() -> None:
+def test_nodes_that_could_not_run_the_batch_anyway_do_not_count() -> None:
     spec = make.batch(1, build="make", capabilities=frozenset({"gcc"}))
     lab = Lab(make.joined("ws1", capabilities=frozenset({"gcc"})), make.joined("ws2"), make.submitted(spec))
     lab.happen(make.build_finished("ws1", succeeded=False))
@@ -202,7 +202,7 @@ def test_a_batch_does_not_end_while_a_job_is_to_be_tried_again() -> None:
     assert told(lab.decide()) == [("assigned", "job1", "ws1")]
 
 
-def test_a_deleted_batch_comes_again_from_its_first_attempt() -> None:
+def test_a_deleted_batch_that_is_submitted_again_begins_at_attempt_one() -> None:
     lab = running()
     lab.happen(make.finished(), make.job_archived())
     lab.happen(*lab.decide())
@@ -221,14 +221,14 @@ def test_nothing_is_decided_twice() -> None:
     assert lab.decide() == []
 
 
-def test_what_is_under_way_counts_as_done() -> None:
+def test_pending_events_count_as_done() -> None:
     lab = Lab(make.joined(cpus=2), make.submitted(make.batch(2)))
     assert len(lab.decide()) == 2
     lab.happen(make.submitted(make.batch(1, batch="other")))
     assert lab.decide() == []  # the node is full, as soon as the log says so
 
 
-def test_what_was_refused_is_decided_anew() -> None:
+def test_a_refused_event_is_decided_again() -> None:
     lab = Lab(make.joined("ws1", cpus=1), make.submitted(make.batch(2)))
     (event,) = lab.decide()
     lab.agenda.drop(event.scope)
@@ -237,7 +237,7 @@ def test_what_was_refused_is_decided_anew() -> None:
     assert (again.job, again.node) == ("job1", "ws1")
 
 
-def test_another_schedulers_word_takes_the_place_of_ours() -> None:
+def test_an_event_of_another_scheduler_replaces_ours() -> None:
     lab = Lab(make.joined("ws1", cpus=1), make.joined("ws2", cpus=1), make.submitted(make.batch(3)))
     assert told(lab.decide()) == [("assigned", "job1", "ws1"), ("assigned", "job2", "ws2")]
     lab.happen(make.assigned("job1", "ws2"))
@@ -245,7 +245,7 @@ def test_another_schedulers_word_takes_the_place_of_ours() -> None:
     assert lab.state.nodes["ws2"].used_cpus == 1
 
 
-def test_events_of_before_a_restart_are_folded_without_having_been_decided_here() -> None:
+def test_events_from_before_a_restart_are_folded() -> None:
     lab = Lab(make.joined(cpus=1), make.submitted(make.batch(1)), make.assigned())
     assert lab.decide() == []
     lab.happen(make.released(reason="unclaimed"))

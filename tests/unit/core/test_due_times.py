@@ -1,4 +1,4 @@
-"""What ends by itself: a pause, a drain or a quarantine past its end is none, whoever failed to say so."""
+"""A pause, a drain or a quarantine ends by itself, even if no event says so."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENDING = {
 
 
 @pytest.mark.parametrize(("state", "event"), ENDING.items(), ids=list(ENDING))
-def test_it_ends_in_time_though_nobody_says_so(state: str, event: Event) -> None:
+def test_it_ends_in_time_without_an_event(state: str, event: Event) -> None:
     lab = Lab(make.joined(), event, make.submitted())
     (view,) = nodes_view(lab.agenda, {})["nodes"]
     assert view["state"] == state
@@ -52,7 +52,7 @@ def test_it_has_ended_for_a_scheduler_that_starts_afterwards(event: Event) -> No
 
 
 @pytest.mark.parametrize("event", ENDING.values(), ids=list(ENDING))
-def test_one_that_is_over_when_it_is_said_is_none(event: Event) -> None:
+def test_one_that_is_over_before_its_event_has_no_effect(event: Event) -> None:
     lab = Lab(make.joined())
     lab.now += 120
     lab.happen(event, make.submitted())
@@ -88,7 +88,7 @@ def test_a_pause_and_a_drain_end_each_at_its_own_time() -> None:
     assert lab.assign() == {"job1": "ws1"}
 
 
-def test_a_clock_that_goes_back_brings_back_what_had_ended() -> None:
+def test_if_the_clock_goes_back_it_has_not_ended_yet() -> None:
     lab = Lab(make.joined(), make.paused(until=IN_A_MINUTE), make.submitted())
     lab.wait(57)
     lab.now -= 30
@@ -118,7 +118,7 @@ def test_a_key_is_looked_at_at_its_earliest_moment() -> None:
     assert list(due.pop(100.0)) == [], "whoever looked adds the next moment"
 
 
-def test_what_is_forgotten_is_never_due() -> None:
+def test_a_forgotten_key_is_never_due() -> None:
     due = DueTimes()
     due.add("a", 10.0)
     due.forget("a")

@@ -1,4 +1,4 @@
-"""Why a job is where it is; and never otherwise than `decide` sees it."""
+"""The explanations of a job's status, which agree with `decide`."""
 
 import pytest
 
@@ -18,13 +18,13 @@ LARGE = Resources(cpus=8, memory_bytes=32 * GIB, gpus=2)
 
 
 def why(lab: Lab, job: str = "job1", batch: str = "sweep") -> str:
-    """The one sentence."""
+    """The explanation in one sentence."""
     found = lab.batch(batch)
     return explain(lab.agenda, found, found.rows[job]).summary
 
 
 def verdict(lab: Lab, node: str = "ws1", batch: str = "sweep") -> Verdict:
-    """What a node has to do with the batch's first job."""
+    """The verdict of a node on the batch's first job."""
     (found,) = [one for one in explain(lab.agenda, lab.batch(batch), 0).nodes if one.node == node]
     return found
 
@@ -63,7 +63,7 @@ def test_each_obstacle_is_named_with_its_figures(
     assert verdict(lab) == Verdict("ws1", obstacle, text)
 
 
-def test_a_node_out_of_touch_is_told() -> None:
+def test_a_node_out_of_touch_is_named() -> None:
     lab = Lab(make.joined(), make.submitted())
     lab.quiet.add("ws1")
     lab.wait(14)
@@ -72,7 +72,7 @@ def test_a_node_out_of_touch_is_told() -> None:
     assert verdict(lab) == Verdict("ws1", Obstacle.OUT_OF_TOUCH, "is out of touch")
 
 
-def test_a_busy_node_tells_what_is_free_and_what_is_needed() -> None:
+def test_a_busy_node_is_explained_with_free_and_needed_resources() -> None:
     lab = Lab(make.joined(cpus=4), make.submitted(make.batch(2, resources=Resources(cpus=3))))
     lab.assign()
     row = lab.batch().rows["job2"]
@@ -80,7 +80,7 @@ def test_a_busy_node_tells_what_is_free_and_what_is_needed() -> None:
     assert found == Verdict("ws1", Obstacle.BUSY, "is busy: 1 job, 1 of 4 cpus free, 3 cpus, 0 GPUs needed")
 
 
-def test_a_node_kept_for_gpu_work_is_told() -> None:
+def test_a_node_kept_for_gpu_work_is_named() -> None:
     lab = Lab(make.joined(cpus=8, gpus=("a",)))
     lab.happen(make.submitted(make.batch(1, batch="before", resources=Resources(cpus=6))))
     lab.assign()
@@ -91,7 +91,7 @@ def test_a_node_kept_for_gpu_work_is_told() -> None:
     assert verdict(lab) == Verdict("ws1", Obstacle.KEPT_FOR_GPU_WORK, kept)
 
 
-def test_a_job_that_waits_tells_for_what() -> None:
+def test_a_waiting_job_is_explained() -> None:
     lab = Lab(make.submitted(make.batch(2, resources=Resources(cpus=2))))
     assert why(lab) == "waits: no node has joined yet"
     lab.happen(make.joined("small", cpus=1))
@@ -133,7 +133,7 @@ def test_a_job_that_never_ran_failed_for_its_batchs_reason() -> None:
     assert why(lab) == "failed: the build failed"
 
 
-def test_where_decide_gives_a_job_explain_sees_no_obstacle() -> None:
+def test_explain_finds_no_obstacle_where_decide_assigns_a_job() -> None:
     """A mixed lab, filled to the last slot: before each assignment, its node had no obstacle."""
     lab = Lab(
         make.joined("a", cpus=3),
@@ -160,7 +160,7 @@ def test_where_decide_gives_a_job_explain_sees_no_obstacle() -> None:
         lab.agenda.plan(event)
 
 
-def test_where_explain_sees_none_for_the_first_in_line_decide_gives_the_job() -> None:
+def test_decide_assigns_the_first_job_where_explain_finds_no_obstacle() -> None:
     lab = Lab(make.joined("a"), make.joined("b", gpus=("x",)), make.submitted(make.batch(1, batch="only")))
     assert [one.obstacle for one in explain(lab.agenda, lab.batch("only"), 0).nodes] == [None, None]
     assert lab.assign() == {"job1": "a"}

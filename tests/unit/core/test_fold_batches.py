@@ -1,4 +1,4 @@
-"""What people and the scheduler do to whole batches: kill, retry, complete, delete."""
+"""Folding events about whole batches: kill, retry, complete, delete."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def statuses(state: State) -> list[Status]:
     return [status_of(state, job) for job in state.batches[SWEEP].rows]
 
 
-def test_jobs_alike_share_a_group_and_keep_the_order_of_the_file() -> None:
+def test_equal_jobs_share_a_group_and_keep_the_order_of_the_file() -> None:
     large = Resources(cpus=2)
     jobs = [
         make.job("a"),
@@ -41,14 +41,14 @@ def test_jobs_alike_share_a_group_and_keep_the_order_of_the_file() -> None:
     assert [batch.group_of(row) for row in (0, 2, 3, 4, 5)] == [batch.groups[n] for n in (0, 0, 1, 1, 2)]
 
 
-def test_a_job_says_what_it_needs_or_else_its_batch_does() -> None:
+def test_a_jobs_needs_are_its_own_or_else_its_batchs() -> None:
     spec = make.batch([make.job("a"), make.job("b", resources=Resources(gpus=1), retries=2)], retries=1)
     assert needs(spec, spec.work.jobs[0]) == (Shape(frozenset(), cpus=1), 1)
     assert needs(spec, spec.work.jobs[1]) == (Shape(frozenset(), cpus=1, gpus=1), 2)
     assert needs(make.batch(resources=None), make.job("a"))[0].whole_node
 
 
-def test_a_kill_ends_what_waits_and_marks_what_runs() -> None:
+def test_a_kill_ends_waiting_jobs_and_marks_running_ones() -> None:
     state = of_three()
     make.happen(make.kill_requested(), state=state)
     assert statuses(state) == [Status.RUNNING, Status.KILLED, Status.KILLED]
@@ -56,7 +56,7 @@ def test_a_kill_ends_what_waits_and_marks_what_runs() -> None:
     assert statuses(state) == [Status.KILLED] * 3
 
 
-def test_a_kill_ends_what_waits_for_another_try() -> None:
+def test_a_kill_ends_jobs_that_wait_for_another_attempt() -> None:
     state = of_three(retries=1)
     make.happen(make.finished(succeeded=False), make.kill_requested(), state=state)
     assert statuses(state) == [Status.KILLED] * 3
@@ -64,13 +64,13 @@ def test_a_kill_ends_what_waits_for_another_try() -> None:
     assert statuses(state) == [Status.KILLED] * 3
 
 
-def test_a_job_that_is_to_be_killed_and_fails_is_killed() -> None:
+def test_a_marked_job_that_fails_counts_as_killed() -> None:
     state = of_three(retries=1)
     make.happen(make.kill_requested(), make.finished(succeeded=False), state=state)
     assert status_of(state) is Status.KILLED
 
 
-def test_a_job_that_is_to_be_killed_and_succeeds_has_succeeded() -> None:
+def test_a_marked_job_that_succeeds_has_succeeded() -> None:
     state = of_three()
     make.happen(make.kill_requested(), make.finished(), state=state)
     assert status_of(state) is Status.SUCCEEDED
@@ -83,7 +83,7 @@ def test_a_job_that_is_to_be_killed_and_succeeds_has_succeeded() -> None:
         ("job2", [Status.RUNNING, Status.KILLED, Status.QUEUED]),
     ],
 )
-def test_one_job_is_killed(job: str, becomes: list[Status]) -> None:
+def test_one_job_can_be_killed(job: str, becomes: list[Status]) -> None:
     state = of_three()
     make.happen(make.kill_requested(job=job), state=state)
     assert statuses(state) == becomes
@@ -100,7 +100,7 @@ def test_a_job_that_is_over_is_not_killed() -> None:
 
 
 @pytest.mark.parametrize("kill", [make.kill_requested(), make.kill_requested(job="job2")])
-def test_an_assignment_under_way_when_the_kill_came_is_taken_so_that_it_can_be_released(kill: object) -> None:
+def test_an_assignment_under_way_during_a_kill_is_accepted_so_that_it_can_be_released(kill: object) -> None:
     state = of_three()
     make.happen(kill, make.assigned("job2"), state=state)  # type: ignore[arg-type]
     assert status_of(state, "job2") is Status.ASSIGNED
@@ -111,7 +111,7 @@ def test_an_assignment_under_way_when_the_kill_came_is_taken_so_that_it_can_be_r
     assert state.misfits == 0
 
 
-def test_a_completion_with_a_reason_fails_what_waits() -> None:
+def test_a_completion_with_a_reason_fails_waiting_jobs() -> None:
     state = make.happen(make.submitted(make.batch(3)))
     make.happen(make.completed(state="failed", reason="the build failed"), state=state)
     batch = state.batches[SWEEP]
@@ -119,7 +119,7 @@ def test_a_completion_with_a_reason_fails_what_waits() -> None:
     assert (batch.end, batch.end_reason, batch.finished_at) == ("failed", "the build failed", state.time)
 
 
-def test_a_job_assigned_just_when_its_batch_failed_can_only_end() -> None:
+def test_a_job_assigned_while_its_batch_failed_can_only_end() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(2, retries=5)))
     make.happen(make.completed(state="failed", reason="the build failed"), *RUNNING, state=state)
     assert status_of(state) is Status.RUNNING
@@ -143,7 +143,7 @@ def test_a_batch_ends_once() -> None:
         (False, [Status.RETRYING, Status.QUEUED, Status.QUEUED, Status.SUCCEEDED]),
     ],
 )
-def test_a_retry_runs_again_what_failed_and_what_was_killed(failed_only: bool, becomes: list[Status]) -> None:
+def test_a_retry_queues_failed_and_killed_jobs_again(failed_only: bool, becomes: list[Status]) -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(4)))
     for job, succeeded in (("job1", False), ("job2", False), ("job4", True)):
         make.happen(make.assigned(job), make.claimed(job), state=state)
@@ -156,7 +156,7 @@ def test_a_retry_runs_again_what_failed_and_what_was_killed(failed_only: bool, b
     assert batch.kill_wanted(2) is failed_only
 
 
-def test_an_assignment_under_way_when_the_batch_was_killed_is_taken_after_a_retry_of_others() -> None:
+def test_an_assignment_under_way_during_a_kill_is_accepted_after_a_retry_of_others() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(1)))
     make.happen(make.kill_requested(), make.completed(state="killed"), state=state)
     make.happen(make.retry_requested(failed_only=True), make.assigned(), state=state)
@@ -180,7 +180,7 @@ def test_a_retry_does_not_save_a_job_that_is_being_killed() -> None:
     assert status_of(state) is Status.KILLED
 
 
-def test_no_retry_while_the_batch_is_being_killed() -> None:
+def test_a_batch_that_is_being_killed_can_not_be_retried() -> None:
     state = of_three()
     make.happen(make.kill_requested(), make.retry_requested(), state=state)
     assert state.last_misfit.endswith("the batch is still being killed")
@@ -213,7 +213,7 @@ def test_a_deleted_batch_is_forgotten_and_its_name_free() -> None:
     assert state.misfits == 0
 
 
-def test_a_deleted_batch_gives_back_what_was_assigned_too_late() -> None:
+def test_a_job_assigned_while_its_batch_was_deleted_takes_nothing_of_its_node() -> None:
     state = make.happen(make.joined(), make.submitted(), make.completed(state="failed", reason="x"))
     make.happen(make.assigned(), make.deleted(), state=state)
     assert state.misfits == 0
@@ -223,7 +223,7 @@ def test_a_deleted_batch_gives_back_what_was_assigned_too_late() -> None:
 
 
 def test_a_batch_is_not_over_while_a_job_waits_or_runs() -> None:
-    """A scheduler that has not read the last of the jobs' events may say so."""
+    """A scheduler that has not read the jobs' last events may write it."""
     state = make.happen(make.joined(), make.submitted(), make.completed(state="failed"))
     assert state.last_misfit.endswith("jobs of the batch wait")
     make.happen(make.assigned(), make.completed(state="failed", reason="x"), state=state)
@@ -239,7 +239,7 @@ def test_a_batch_is_not_archived_before_its_jobs_are() -> None:
     assert state.batches[SWEEP].archived
 
 
-def test_an_archiver_that_was_at_it_when_the_batch_was_deleted_made_no_mistake() -> None:
+def test_a_late_event_of_the_archiver_about_a_deleted_batch_is_no_misfit() -> None:
     state = make.happen(make.joined(), make.submitted(), *RUNNING, make.finished())
     make.happen(make.completed(), make.deleted(), make.job_archived(), state=state)
     make.happen(make.submitted(), make.job_archived(), state=state)
@@ -248,7 +248,7 @@ def test_an_archiver_that_was_at_it_when_the_batch_was_deleted_made_no_mistake()
 
 
 def test_a_submission_that_was_refused_still_counts_in_the_scope() -> None:
-    """Or no guard of the batch would ever hold again."""
+    """Otherwise no guard of the batch would ever hold again."""
     state = make.happen(make.submitted(), make.submitted())
     assert state.batches[SWEEP].last_seq == 2
 

@@ -1,4 +1,4 @@
-"""What happens to jobs: retries, nodes that go down, quarantines, and what is counted on the way."""
+"""Folding events about jobs: retries, nodes that go down, fast failures, and accounts."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ ATTEMPT = (make.assigned(), make.claimed(), make.started())
 
 
 def started(attempt: int = 1, node: str = "ws1") -> tuple[ev.Event, ...]:
-    """A job given to a node, which runs it."""
+    """A job that runs at a node."""
     return (
         make.assigned(node=node, attempt=attempt),
         make.claimed(node=node, attempt=attempt),
@@ -31,7 +31,7 @@ def with_nodes(**fields: object) -> State:
     return make.happen(make.joined("ws1"), make.joined("ws2"), make.submitted(make.batch(2, **fields)))
 
 
-def test_a_retry_waits_until_what_the_attempt_left_is_archived() -> None:
+def test_a_retry_waits_until_the_failed_attempts_results_are_archived() -> None:
     state = with_nodes(retries=1)
     make.happen(*ATTEMPT, make.finished(succeeded=False), state=state)
     assert status_of(state) is Status.RETRYING
@@ -65,7 +65,7 @@ def test_a_success_keeps_its_figures_and_forgets_why_it_failed_before() -> None:
     assert batch.unarchived.keys() == {0}
 
 
-def test_results_that_are_gone_end_the_wait_for_them_until_the_next_attempt_leaves_some() -> None:
+def test_lost_results_are_not_waited_for() -> None:
     state = with_nodes(retries=1)
     gone = make.job_archived(missing="0 chunks are stored, not 1")
     make.happen(*ATTEMPT, make.finished(succeeded=False), gone, state=state)
@@ -82,7 +82,7 @@ def test_results_that_are_gone_end_the_wait_for_them_until_the_next_attempt_leav
     assert batch.missing == {}
 
 
-def test_a_signal_is_no_exit_code() -> None:
+def test_a_signal_is_not_recorded_as_an_exit_code() -> None:
     state = with_nodes()
     make.happen(*ATTEMPT, make.finished(succeeded=False, exit_code=None, signal=9), state=state)
     outcomes = state.batches[SWEEP].outcomes
@@ -111,7 +111,7 @@ def test_two_crashes_of_one_node_are_not_two_nodes() -> None:
     assert state.batches[SWEEP].reasons[0] == why
 
 
-def test_a_node_that_goes_down_before_the_job_started_speaks_not_against_it() -> None:
+def test_a_node_that_goes_down_before_the_job_started_does_not_count() -> None:
     state = with_nodes()
     for attempt in (1, 2, 3):
         make.happen(make.assigned(attempt=attempt), make.claimed(attempt=attempt), state=state)
@@ -119,14 +119,14 @@ def test_a_node_that_goes_down_before_the_job_started_speaks_not_against_it() ->
     assert status_of(state) is Status.QUEUED
 
 
-def test_a_node_that_left_in_good_order_speaks_not_against_its_jobs() -> None:
+def test_a_node_that_left_does_not_count_as_down() -> None:
     state = with_nodes()
     for attempt in (1, 2, 3):
         make.happen(*started(attempt), make.released(attempt=attempt, reason="node_left"), state=state)
     assert status_of(state) is Status.QUEUED
 
 
-def test_an_attempt_holds_its_share_of_the_node_and_gives_it_back() -> None:
+def test_an_attempt_holds_its_share_of_the_node_until_it_ends() -> None:
     state = make.happen(make.joined(gpus=("a", "b")), make.submitted(make.batch(2)))
     node = state.nodes["ws1"]
     make.happen(make.assigned(cpus=2, memory_bytes=make.GIB, gpus=(1,)), state=state)
@@ -139,7 +139,7 @@ def test_an_attempt_holds_its_share_of_the_node_and_gives_it_back() -> None:
     assert state.usage["jane"].core_ms == 2 * 20_000  # two cores, from the assignment on
 
 
-def test_a_gpu_given_to_two_is_free_when_both_are_done() -> None:
+def test_a_gpu_assigned_twice_is_free_when_both_attempts_have_ended() -> None:
     state = make.happen(make.joined(gpus=("a",)), make.submitted(make.batch(2)))
     make.happen(make.assigned("job1", gpus=(0,)), make.assigned("job2", gpus=(0,)), state=state)
     make.happen(make.claimed("job1"), make.finished("job1"), state=state)
@@ -148,14 +148,14 @@ def test_a_gpu_given_to_two_is_free_when_both_are_done() -> None:
     assert state.nodes["ws1"].used_gpus == set()
 
 
-def test_use_is_halved_with_every_day_in_whole_numbers() -> None:
+def test_past_use_halves_every_day_in_integers() -> None:
     assert decayed(100_000, 0) == 100_000
     assert decayed(100_000, HALF_LIFE_S) == pytest.approx(50_000, abs=1)
     assert decayed(100_000, 3 * HALF_LIFE_S) == pytest.approx(12_500, abs=1)
     assert decayed(1 << 62, 400 * HALF_LIFE_S) == 0
 
 
-def test_a_clock_that_was_ahead_and_is_right_again_makes_nobody_a_heavy_user() -> None:
+def test_a_clock_that_was_ahead_charges_nobody_for_the_difference() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(2)))
     ahead = [make.assigned(), make.claimed(), make.finished()]
     three_years = 3 * 365 * 86_400.0
@@ -170,14 +170,14 @@ def test_a_clock_that_was_ahead_and_is_right_again_makes_nobody_a_heavy_user() -
     assert share(state.usage["jane"], 0, back) < HALF_LIFE_S * 1000  # less than one core
 
 
-def test_an_attempt_is_charged_for_what_its_node_counted_where_the_clock_jumped() -> None:
+def test_if_the_logs_clock_jumped_an_attempt_is_charged_by_its_nodes_count() -> None:
     state = make.happen(make.joined(), make.submitted())
     make.happen(make.assigned(), make.claimed(), make.started(), state=state)
     make.happen(make.finished(wall_s=60.0), state=state, apart_s=30 * 86_400.0)
     assert state.usage["jane"].core_ms == 62_000  # one core: two seconds until it started, and a minute
 
 
-def test_fast_failures_are_remembered_until_something_ran_long_or_well() -> None:
+def test_a_success_or_a_long_run_clears_the_record_of_fast_failures() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(3)))
     fast = state.nodes["ws1"].record.fast_failures
     for job in ("job1", "job2"):
@@ -189,7 +189,7 @@ def test_fast_failures_are_remembered_until_something_ran_long_or_well() -> None
     assert not fast
 
 
-def test_a_node_holds_a_hundred_fast_failures_and_forgets_the_oldest() -> None:
+def test_a_nodes_record_has_at_most_a_hundred_fast_failures() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(MAX_FAST_FAILURES + 1)))
     jobs = [f"job{number}" for number in range(1, MAX_FAST_FAILURES + 2)]
     failing = [
@@ -208,7 +208,7 @@ def failed_fast(attempt: int = 1, node: str = "ws1") -> tuple[ev.Event, ...]:
     return (*started(attempt, node), failed)
 
 
-def test_an_excuse_takes_a_failure_back_and_waits_for_no_archive() -> None:
+def test_an_excused_job_is_queued_without_waiting_for_the_archive() -> None:
     state = with_nodes()
     make.happen(*failed_fast(), state=state)
     assert status_of(state) is Status.FAILED
@@ -220,7 +220,7 @@ def test_an_excuse_takes_a_failure_back_and_waits_for_no_archive() -> None:
 
 
 @pytest.mark.parametrize("reason", ["node_lost", "killed", "build_failed", "unclaimed"])
-def test_a_release_takes_no_failure_back(reason: ev.ReleaseReason) -> None:
+def test_a_release_does_not_take_a_failure_back(reason: ev.ReleaseReason) -> None:
     state = with_nodes()
     make.happen(*ATTEMPT, make.finished(succeeded=False), make.released(reason=reason), state=state)
     assert status_of(state) is Status.FAILED
@@ -235,8 +235,8 @@ def test_a_release_takes_no_failure_back(reason: ev.ReleaseReason) -> None:
     ],
     ids=["by the end of its batch", "by a kill"],
 )
-def test_an_excuse_comes_too_late(retries: int, overtaken_by: ev.Event, stays: Status) -> None:
-    """The job stays as it is, and what it left is still to be archived."""
+def test_a_late_excuse_changes_nothing(retries: int, overtaken_by: ev.Event, stays: Status) -> None:
+    """The job stays as it is, and its results are still to be archived."""
     state = make.happen(make.joined(), make.submitted(make.batch(retries=retries)))
     make.happen(*ATTEMPT, make.finished(succeeded=False, wall_s=1.0), overtaken_by, state=state)
     make.happen(make.excused(), state=state)
@@ -257,7 +257,7 @@ def test_a_job_is_excused_once() -> None:
     assert state.batches[SWEEP].failures == {0: 1}
 
 
-def test_a_job_that_fails_elsewhere_as_well_clears_its_first_node_and_speaks_against_no_other() -> None:
+def test_a_job_that_fails_elsewhere_too_clears_its_first_node_and_blames_no_other() -> None:
     state = with_nodes()
     make.happen(*failed_fast(), make.excused(), state=state)
     assert list(state.nodes["ws1"].record.fast_failures) == [JobKey(SWEEP, 0)]
@@ -276,7 +276,7 @@ def test_a_job_that_succeeds_elsewhere_is_proof_against_the_node_where_it_failed
     assert (first.record.cleared, first.record.blamed, list(first.record.fast_failures)) == (0, 1, [])
 
 
-def test_a_quarantine_falls_when_more_of_its_jobs_fail_elsewhere_than_succeed() -> None:
+def test_a_quarantine_ends_if_more_of_its_jobs_fail_elsewhere_than_succeed() -> None:
     state = with_nodes()
     make.happen(*failed_fast(), make.quarantined(), make.excused(), state=state)
     assert state.nodes["ws1"].quarantined is not None
@@ -291,15 +291,15 @@ def test_a_person_lifts_a_quarantine_at_once() -> None:
     assert (node.quarantined, node.record.quarantines, list(node.record.fast_failures)) == (None, 0, [])
 
 
-def test_a_job_that_left_nothing_waits_for_no_archive() -> None:
+def test_a_job_that_left_nothing_does_not_wait_for_the_archive() -> None:
     state = with_nodes(retries=1)
     make.happen(*ATTEMPT, make.finished(succeeded=False, outputs=None), state=state)
     assert status_of(state) is Status.QUEUED
     assert state.batches[SWEEP].unarchived == {}
 
 
-def test_a_job_that_ended_at_once_says_when_it_started() -> None:
-    """By its node's clock, which is wrong: only the time between two of its readings counts."""
+def test_a_job_without_started_gets_its_start_from_finished() -> None:
+    """Its node's clock is wrong, so only the difference between two of its readings counts."""
     state = with_nodes()
     wrong = make.EPOCH - timedelta(days=400)
     ended = make.finished(started_at=wrong, wall_s=0.05).model_copy(
@@ -310,7 +310,7 @@ def test_a_job_that_ended_at_once_says_when_it_started() -> None:
     assert outcomes.finished_at[0] - outcomes.started_at[0] == pytest.approx(0.5)
 
 
-def test_what_a_node_gives_back_is_queued_again_and_is_no_failure() -> None:
+def test_a_yielded_job_is_queued_again_without_a_failure() -> None:
     state = with_nodes()
     make.happen(*ATTEMPT, make.yielded(), state=state)
     assert status_of(state) is Status.QUEUED

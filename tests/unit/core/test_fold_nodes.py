@@ -1,4 +1,4 @@
-"""What happens to nodes: joining again, pauses, drains, builds."""
+"""Folding events about nodes: joining, pauses, drains, builds."""
 
 from datetime import UTC, datetime
 
@@ -18,19 +18,19 @@ def node_after(*events: object) -> NodeState:
     return state.nodes["ws1"]
 
 
-def test_a_node_says_what_it_has() -> None:
+def test_joined_tells_what_the_node_has() -> None:
     node = node_after(make.joined(cpus=8, memory_bytes=64, gpus=("a",), capabilities=frozenset({"gcc"})))
     assert (node.cpus, node.memory_bytes, node.gpus, node.capabilities) == (8, 64, ("a",), {"gcc"})
     assert (node.joined_seq, node.last_seq, node.presence) == (2, 2, "here")
 
 
 @pytest.mark.parametrize(("event", "presence"), [(make.left(), "left"), (make.lost(), "lost")])
-def test_a_node_that_went_is_here_again_once_it_joins(event: object, presence: str) -> None:
+def test_a_node_that_was_gone_is_present_after_it_joins(event: object, presence: str) -> None:
     assert node_after(event).presence == presence
     assert node_after(event, make.joined()).presence == "here"
 
 
-def test_what_a_node_held_is_held_until_each_job_is_released() -> None:
+def test_a_rejoined_nodes_attempts_hold_their_share_until_each_is_released() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(2)), make.assigned(cpus=3))
     make.happen(make.joined(), state=state)
     assert state.nodes["ws1"].used_cpus == 3
@@ -38,32 +38,32 @@ def test_what_a_node_held_is_held_until_each_job_is_released() -> None:
     assert (state.nodes["ws1"].used_cpus, state.nodes["ws1"].attempts) == (0, set())
 
 
-def test_what_people_said_of_a_node_outlives_its_runner() -> None:
+def test_a_drain_outlives_the_node_runner() -> None:
     node = node_after(make.paused(), make.drain_requested(reason="disk"), make.quarantined(), make.joined())
     assert (node.pause_reason, node.draining) == ("its owner works", "disk")
     assert node.quarantined is not None
     assert node.paused_until is not None
 
 
-def test_a_broken_node_is_no_better_for_a_restart() -> None:
+def test_a_quarantine_outlives_the_node_runner() -> None:
     state = make.happen(make.joined(), make.submitted(), make.assigned(), make.claimed())
     make.happen(make.finished(succeeded=False, wall_s=1.0), make.joined(), state=state)
     assert list(state.nodes["ws1"].record.fast_failures) == [JobKey(SWEEP, 0)]
 
 
-def test_a_pause_carries_its_end_and_ends() -> None:
+def test_a_pause_has_an_end_and_can_be_resumed() -> None:
     until = datetime(2026, 1, 2, 12, tzinfo=UTC)
     assert node_after(make.paused(until=until)).paused_until == until.timestamp()
     assert node_after(make.paused(), make.resumed()).paused_until is None
 
 
 def test_the_end_of_a_pause_names_its_time_zone() -> None:
-    """Or it would mean another moment on every machine."""
+    """Otherwise it would be another moment on each machine."""
     with pytest.raises(ValidationError, match="timezone"):
         make.paused(until=datetime(2026, 1, 2))  # noqa: DTZ001
 
 
-def test_undrained_lifts_a_quarantine_too() -> None:
+def test_undrained_also_ends_a_quarantine() -> None:
     node = node_after(make.drain_requested(), make.quarantined(), make.undrained())
     assert (node.draining, node.quarantined) == (None, None)
 
@@ -87,13 +87,13 @@ def test_a_build_under_way_is_known_to_its_batch() -> None:
     assert state.nodes["ws1"].builds == set()
 
 
-def test_a_runner_that_starts_anew_has_built_nothing() -> None:
+def test_a_restarted_runner_has_no_builds() -> None:
     state = make.happen(make.joined(), state=built())
     assert state.nodes["ws1"].builds == set()
     assert state.batches[SWEEP].built_on == {"ws1"}, "what a batch is depends on no event of a node"
 
 
-def test_a_runner_that_was_only_out_of_touch_still_has_what_it_built() -> None:
+def test_a_runner_that_was_out_of_touch_still_has_its_builds() -> None:
     lab = make.happen(make.joined(incarnation="1"), make.submitted(make.batch(build="make")))
     make.happen(make.build_finished(), make.lost(), make.joined(incarnation="1"), state=lab)
     assert lab.nodes["ws1"].builds == {SWEEP}
@@ -118,6 +118,6 @@ def test_a_batch_notes_no_more_builds_than_a_lab_can_have(monkeypatch: pytest.Mo
     assert (state.batches[SWEEP].built_on, state.misfits) == ({"ws0"}, 3)
 
 
-def test_the_build_of_a_deleted_batch_is_nobodys() -> None:
+def test_a_build_of_a_deleted_batch_changes_nothing() -> None:
     state = make.happen(make.joined(), make.build_started(), make.build_finished())
     assert (state.nodes["ws1"].builds, state.misfits) == (set(), 0)

@@ -1,4 +1,4 @@
-"""The table of transitions, cell by cell: what a job event does in each status, or that it does not fit."""
+"""The table of transitions, cell by cell: the effect of each job event in each status."""
 
 from collections.abc import Callable
 
@@ -61,14 +61,14 @@ def in_status(status: Status) -> State:
     return state
 
 
-def test_the_table_speaks_of_every_job_event() -> None:
+def test_the_table_has_every_job_event() -> None:
     assert EVENTS.keys() == JOB_TRANSITIONS.keys()
 
 
 @pytest.mark.parametrize("kind", EVENTS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("status", Status, ids=lambda status: status.name)
-def test_each_event_in_each_status(status: Status, kind: type[ev.JobEvent]) -> None:
-    """It becomes what the table says, or does not fit."""
+def test_each_event_in_each_status_does_what_the_table_says(status: Status, kind: type[ev.JobEvent]) -> None:
+    """The new status is one of the table's, or the event does not fit."""
     state = in_status(status)
     make.happen(EVENTS[kind](ATTEMPTS.get(status, 1)), state=state)
     targets = JOB_TRANSITIONS[kind].get(status)
@@ -105,11 +105,13 @@ EMPTY = make.finished(succeeded=False, outputs=None)
         (Status.KILLED, 0, (*RUNNING, make.kill_requested(), make.released(reason="killed"))),
     ],
 )
-def test_the_targets_of_what_runs(target: Status, retries: int, events: tuple[Event, ...]) -> None:
+def test_the_targets_of_running_jobs_are_reached(
+    target: Status, retries: int, events: tuple[Event, ...]
+) -> None:
     assert becomes(Status.RUNNING, *events, retries=retries)[1] is target
 
 
-def test_the_documents_table_is_this_table() -> None:
+def test_the_table_in_the_documents_is_up_to_date() -> None:
     """`docs/events.md` shows it, made by `python -m tests.compat`."""
     assert transitions_as_text() in EVENTS_PAGE.read_text()
 
@@ -149,7 +151,7 @@ def test_a_misfit_is_counted_and_named_and_changes_nothing_else(event: Event, wh
     ],
     ids=lambda value: value if isinstance(value, str) else value.type,
 )
-def test_what_is_said_of_another_attempt_is_fenced(event: Event, why: str) -> None:
+def test_events_of_another_attempt_are_fenced(event: Event, why: str) -> None:
     state = make.happen(make.joined(), make.joined("ws2"), make.submitted(WITH_RETRY))
     make.happen(make.assigned(), make.claimed(), event, state=state)
     assert state.last_misfit.endswith(f": {why}")

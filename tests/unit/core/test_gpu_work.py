@@ -1,4 +1,4 @@
-"""What nodes with GPUs keep for GPU work that waits: what that work needs, and nothing more."""
+"""Nodes with GPUs keep for waiting GPU work what that work needs, and nothing more."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ GPU = frozenset({"gpu"})
 
 
 def batches(lab: Lab) -> dict[str, int]:
-    """How many jobs of each batch are given away next; at once in the log."""
+    """Decide, append, and return how many jobs of each batch were assigned."""
     made = lab.decide()
     lab.happen(*made)
     return dict(Counter(event.batch for event in made if isinstance(event, ev.Assigned)))
 
 
 def busy_with(lab: Lab, cpus: int, node: str = "gpu", **resources: int) -> None:
-    """A job of so many cpus runs at the node."""
+    """A job of so many cpus that runs at the node."""
     spec = make.batch(1, batch="before", resources=Resources(cpus=cpus, **resources))
     lab.happen(make.submitted(spec), make.assigned(of("before"), node, cpus=cpus, **resources))
     lab.run(of("before"), node)
@@ -35,7 +35,7 @@ def submit(lab: Lab, name: str, jobs: int = 20, user: str = "bob", priority: int
 
 
 def test_an_idle_gpu_keeps_the_cpus_that_work_waiting_for_it_needs() -> None:
-    """It has two cpus free and the work needs four: both stay free, or it would never begin."""
+    """Two cpus are free and the work needs four. Both stay free, or it would never begin."""
     lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
     busy_with(lab, 6)
     submit(lab, "cpus")
@@ -45,7 +45,7 @@ def test_an_idle_gpu_keeps_the_cpus_that_work_waiting_for_it_needs() -> None:
     assert batches(lab) == {"gpus": 1, "cpus": 4}
 
 
-def test_it_keeps_no_more_than_that() -> None:
+def test_a_node_keeps_no_more_than_the_work_needs() -> None:
     lab = Lab(make.joined("gpu", cpus=16, memory_bytes=16 * GIB, gpus=("a",)))
     busy_with(lab, 1, memory_bytes=13 * GIB)
     submit(lab, "cpus")
@@ -53,7 +53,7 @@ def test_it_keeps_no_more_than_that() -> None:
     assert batches(lab) == {"cpus": 11}, "16 cpus, less the one in use and the four that are kept"
 
 
-def test_it_keeps_memory_as_it_keeps_cpus() -> None:
+def test_a_node_keeps_memory_as_it_keeps_cpus() -> None:
     lab = Lab(make.joined("gpu", cpus=16, memory_bytes=16 * GIB, gpus=("a",)))
     busy_with(lab, 13)
     submit(lab, "cpus", memory_bytes=5 * GIB)
@@ -63,7 +63,7 @@ def test_it_keeps_memory_as_it_keeps_cpus() -> None:
     assert batches(lab) == {"gpus": 1, "cpus": 1}
 
 
-def test_it_keeps_what_as_many_jobs_need_as_it_has_idle_gpus() -> None:
+def test_a_node_keeps_the_needs_of_as_many_jobs_as_it_has_idle_gpus() -> None:
     lab = Lab(make.joined("gpu", cpus=16, gpus=("a", "b")))
     busy_with(lab, 14)
     submit(lab, "gpus", 9, "jane", cpus=3, gpus=1)
@@ -73,8 +73,8 @@ def test_it_keeps_what_as_many_jobs_need_as_it_has_idle_gpus() -> None:
     assert batches(lab) == {"gpus": 2, "cpus": 7}, "three cpus stay for the next of the GPU jobs"
 
 
-def test_gpus_that_are_all_in_use_keep_no_cpus_for_ever() -> None:
-    """One job holds the only GPU for days, and 31 of 32 cpus stay no idle for it."""
+def test_gpus_in_use_do_not_keep_cpus() -> None:
+    """One job holds the only GPU for days; 31 of 32 cpus must not stay idle for that."""
     lab = Lab(make.joined("gpu", cpus=32, gpus=("a",)))
     submit(lab, "gpus", 100, "jane", gpus=1, priority=-100)
     assert batches(lab) == {"gpus": 1}
@@ -90,7 +90,7 @@ def test_nothing_is_kept_from_work_of_a_higher_priority() -> None:
     assert batches(lab) == {"cpus": 2}
 
 
-def test_nothing_is_kept_for_gpu_work_of_a_lower_priority_though_it_came_first() -> None:
+def test_nothing_is_kept_for_gpu_work_of_a_lower_priority_that_came_first() -> None:
     lab = Lab(make.joined("gpu", cpus=4, gpus=("a",)))
     submit(lab, "gpus", 1, "jane", gpus=1)
     submit(lab, "cpus", priority=1)
@@ -105,7 +105,7 @@ def test_gpu_work_of_a_higher_priority_keeps_what_it_needs_from_all_below() -> N
     assert batches(lab) == {}
 
 
-def test_other_nodes_keep_nothing() -> None:
+def test_nodes_without_gpus_keep_nothing() -> None:
     lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)), make.joined("plain", cpus=3))
     busy_with(lab, 6)
     submit(lab, "gpus", 1, "jane", cpus=4, gpus=1)
@@ -144,7 +144,7 @@ def test_a_node_with_the_capability_is_kept_whole_for_work_that_wants_it_whole()
     assert batches(lab) == {"old": 1}
 
 
-def test_work_that_was_overdue_has_what_is_kept_for_gpu_work() -> None:
+def test_overdue_jobs_may_use_what_is_kept_for_gpu_work() -> None:
     """So that nothing starves."""
     lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
     busy_with(lab, 6)

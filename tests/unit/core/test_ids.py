@@ -1,4 +1,4 @@
-"""What can be a name, and how ids of events are made."""
+"""Names, and ids of events."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from distribute.core.ids import MAX_NAME_BYTES, BatchId, JobId, NodeId, check_na
 @pytest.mark.parametrize(
     "name", ["sweep3", "re=100", "a b", "*", ">", "...", "-rf", "Größe", "日本", "a\nb", "x" * MAX_NAME_BYTES]
 )
-def test_whatever_a_folder_can_be_called_is_a_name(name: str) -> None:
+def test_every_name_that_a_folder_can_have_is_accepted(name: str) -> None:
     assert check_name(name) == name
 
 
@@ -25,7 +25,7 @@ def test_whatever_a_folder_can_be_called_is_a_name(name: str) -> None:
         ("é" * 65, "'éééééééééééééééééééééééé'… has 130 bytes; a name may have 128"),
     ],
 )
-def test_what_no_folder_can_be_called_is_refused(name: str, why: str) -> None:
+def test_names_that_no_folder_can_have_are_refused(name: str, why: str) -> None:
     with pytest.raises(ValueError) as refused:
         check_name(name)
     assert str(refused.value) == why
@@ -44,7 +44,7 @@ def test_a_batch_a_job_and_a_node_never_share_a_scope() -> None:
 
 
 def test_a_ulid_is_spelled_as_its_specification_does() -> None:
-    """The example of https://github.com/ulid/spec: a moment, and the randomness that its text stands for."""
+    """The example of https://github.com/ulid/spec."""
     assert ulid(1469918176385, bytes.fromhex("d6764c61efb99302bd5b")) == "01ARYZ6S41TSV4RRFFQ69G5FAV"
     assert ulid(0, bytes(10)) == "0" * 26
     assert ulid(2**48 - 1, b"\xff" * 10) == "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"

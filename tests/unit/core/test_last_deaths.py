@@ -1,4 +1,4 @@
-"""A job that went down with its nodes too often is given up, not given away. Found by simulation."""
+"""A job whose nodes went down too often fails, and is not assigned again. The simulation found this."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def on_its_last_node() -> Lab:
     return lab
 
 
-def test_it_is_released_and_given_to_nobody() -> None:
+def test_the_job_is_released_and_not_assigned() -> None:
     lab = on_its_last_node()
     lab.wait(61)
     lost = lab.decide()
@@ -31,7 +31,7 @@ def test_it_is_released_and_given_to_nobody() -> None:
     assert lab.status() is Status.FAILED
 
 
-def test_its_node_has_as_long_to_come_back_as_any() -> None:
+def test_its_node_has_the_usual_time_to_return() -> None:
     lab = on_its_last_node()
     lab.wait(50)
     assert not [line for line in told(lab.decide()) if line[0] == "released"]

@@ -1,4 +1,4 @@
-"""Who is silent, and for how long, as far as the listener could hear."""
+"""The silence of nodes, as far as the listener could hear."""
 
 import pytest
 
@@ -35,11 +35,11 @@ def test_silence_puts_a_node_out_of_touch() -> None:
     assert not liveness.is_silent(NODE, 16.0)
 
 
-def test_a_node_never_heard_has_a_lease_from_when_somebody_listened() -> None:
+def test_a_node_that_was_never_heard_has_a_lease_from_the_listeners_start() -> None:
     assert silent_s(Liveness(Lease(), 1000.0), 1010.0) == 10.0
 
 
-def test_what_the_listener_slept_through_counts_for_nobody() -> None:
+def test_silence_while_the_listener_slept_does_not_count() -> None:
     liveness = listening(50.0)
     assert liveness.tick(50.0 + MAX_GAP_S + 0.1)
     assert silent_s(liveness, 60.0) < 5.0
@@ -78,7 +78,7 @@ def test_a_lease_that_is_longer_than_the_longest_patience_counts() -> None:
     assert Lease(lost_after_s=7200.0).patience_s(1e9) == 7200.0
 
 
-def test_an_attempt_that_its_nodes_beats_leave_out_for_a_minute_is_gone() -> None:
+def test_an_attempt_that_beats_do_not_name_for_a_minute_is_gone() -> None:
     liveness = listening(10.0)
     liveness.named([], [(KEY, ATTEMPT)], 10.0)
     liveness.named([], [(KEY, ATTEMPT)], 15.0)

@@ -1,4 +1,4 @@
-"""Losing and finding nodes: how long the scheduler waits for a silent node, and what becomes of its jobs."""
+"""Silent nodes: how long the scheduler waits for them, and what happens to their jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from distribute.testing import builders as make
 
 
 def running(jobs: int = 1, *, ran_s: float = 0.0, lease: Lease | None = None, **fields: object) -> Lab:
-    """Jobs run at ws1, and have for so long; no other node is there."""
+    """Jobs that have run for so long at ws1, the only node."""
     lab = Lab(make.joined(), make.submitted(make.batch(jobs, **fields)), lease=lease)
     for job in lab.assign():
         lab.run(job)
@@ -26,7 +26,7 @@ def running(jobs: int = 1, *, ran_s: float = 0.0, lease: Lease | None = None, **
 
 
 def fall_silent(lab: Lab, seconds: float, node: str = "ws1") -> list[tuple[str, ...]]:
-    """The node says nothing for so long. What the scheduler decides meanwhile happens at once."""
+    """Let the node be silent for so long, and append what the scheduler decides meanwhile."""
     lab.quiet.add(node)
     said = []
     for _ in range(int(seconds)):
@@ -53,7 +53,7 @@ def test_a_node_silent_for_its_lease_is_lost_once_and_keeps_its_job_while_no_oth
     assert lab.status() is Status.RUNNING
 
 
-def test_a_node_that_is_not_there_is_not_given_up() -> None:
+def test_a_node_that_has_left_is_not_declared_lost() -> None:
     lab = Lab(make.joined(), make.left())
     lab.wait(99)
     assert lab.decide() == []
@@ -78,7 +78,7 @@ def test_a_lost_nodes_job_is_released_and_assigned_in_one_decision() -> None:
     assert lab.batch().active[0].node == "ws2"
 
 
-def test_the_job_waits_for_its_node_where_no_other_has_room() -> None:
+def test_a_job_stays_with_its_lost_node_while_no_other_has_room() -> None:
     lab = running()
     lab.happen(make.joined("ws2", cpus=1), make.submitted(make.batch(1, batch="other")))
     assert lab.assign() == {"job1": "ws2"}
@@ -133,7 +133,7 @@ def test_a_result_that_a_lost_node_still_sends_counts() -> None:
     assert lab.status() is Status.SUCCEEDED
 
 
-def test_what_another_node_has_taken_is_not_the_first_nodes_any_more() -> None:
+def test_a_job_that_another_node_has_taken_does_not_return() -> None:
     lab = running()
     lab.happen(make.joined("ws2"))
     fall_silent(lab, 61)
@@ -154,7 +154,7 @@ def test_silence_that_ends_before_the_lease_does_changes_nothing() -> None:
     assert lab.status() is Status.RUNNING
 
 
-def test_a_runner_that_is_back_has_what_it_keeps_and_nothing_else() -> None:
+def test_a_runner_that_is_back_has_only_the_attempts_it_keeps() -> None:
     lab = running(3)
     lab.happen(make.joined(keeps=make.kept(["job2"])))
     assert told(lab.decide()) == [
@@ -175,7 +175,7 @@ def test_an_attempt_is_kept_by_its_number_and_not_by_its_job() -> None:
     assert lab.decide() == []
 
 
-def test_attempts_at_a_node_that_nobody_knows_are_released() -> None:
+def test_attempts_at_an_unknown_node_are_released() -> None:
     lab = Lab(make.submitted(), make.assigned("job1", "ghost"))
     assert told(lab.decide()) == [("released", "job1", "ghost", "node_left")]
 
@@ -187,7 +187,7 @@ def test_a_node_that_joins_with_an_attempt_given_to_it_before_it_was_known_has_i
     assert lab.decide() == []
 
 
-def test_a_pause_is_no_silence() -> None:
+def test_a_pause_does_not_count_as_silence() -> None:
     lab = running()
     until = datetime.fromtimestamp(lab.now + 3600, UTC)
     lab.happen(make.joined("ws2"), make.paused("ws1", until=until, keeps=("job1",)))
@@ -200,7 +200,7 @@ def test_a_pause_is_no_silence() -> None:
     ], "a node that does not come back from its pause is lost like any other: what it ran took seconds"
 
 
-def test_a_pause_takes_from_the_node_what_it_does_not_keep() -> None:
+def test_attempts_that_a_paused_node_does_not_keep_are_released() -> None:
     lab = running(2)
     lab.happen(make.paused("ws1", keeps=("job1",)), make.joined("ws2"))
     made = lab.decide()
@@ -229,7 +229,7 @@ def test_a_node_that_falls_silent_once_its_pause_is_over_has_its_whole_lease() -
 
 
 def test_who_was_away_himself_waits_for_a_whole_lease() -> None:
-    """The listener's computer slept, or its clock jumped: the silence was its own."""
+    """The listener's computer slept, or its clock jumped, so the silence does not count."""
     lab = running()
     lab.happen(make.joined("ws2"))
     fall_silent(lab, 50)
@@ -246,7 +246,7 @@ def test_a_job_of_a_lost_node_that_is_killed_is_taken_at_once() -> None:
     assert told(lab.decide()) == [("released", "job1", "ws1", "killed")]
 
 
-def test_what_waits_goes_before_what_a_lost_node_may_still_do() -> None:
+def test_queued_jobs_go_before_jobs_of_a_lost_node() -> None:
     lab = running(2, resources=None)
     fall_silent(lab, 61)
     lab.happen(make.joined("ws2"))
@@ -282,8 +282,8 @@ def test_two_crashes_of_one_node_are_not_two_nodes() -> None:
     assert lab.batch().reasons[0] == "its node went down 3 times while it ran (ws1), so it is not tried again"
 
 
-def test_whatever_a_node_writes_is_a_sign_of_life() -> None:
-    """Its heartbeats may be lost, or come behind what it says in the log."""
+def test_every_event_of_a_node_is_a_sign_of_life() -> None:
+    """Its heartbeats may be lost, or come later than its events."""
     lab = Lab(make.joined(), make.submitted())
     assert lab.assign() == {"job1": "ws1"}
     lab.quiet.add("ws1")

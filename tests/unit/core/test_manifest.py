@@ -1,4 +1,4 @@
-"""Which links a manifest may hold: none that leads out of the job's folder."""
+"""Paths and links in manifests: none may lead out of the job's folder."""
 
 import base64
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from distribute.core.manifest import (
         ("d/link", ".."),
     ],
 )
-def test_links_that_stay(path: str, target: str) -> None:
+def test_links_that_stay_inside_are_accepted(path: str, target: str) -> None:
     assert link_stays_inside(path, target)
 
 
@@ -42,11 +42,11 @@ def test_links_that_stay(path: str, target: str) -> None:
         ("link", "a/../.."),
     ],
 )
-def test_links_that_leave(path: str, target: str) -> None:
+def test_links_that_lead_out_are_refused(path: str, target: str) -> None:
     assert not link_stays_inside(path, target)
 
 
-def test_a_path_that_is_no_text_keeps_its_bytes() -> None:
+def test_a_path_that_is_not_utf8_keeps_its_bytes() -> None:
     file = StoredFile(path="caf\ufffd", raw_path="Y2Fm6Q==", size_bytes=0, sha256="0" * 64)
     assert entry_bytes(file) == b"caf\xe9"
     assert entry_bytes(StoredFolder(path="café")) == "café".encode()

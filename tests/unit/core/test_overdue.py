@@ -1,4 +1,4 @@
-"""A node is kept for what has waited for too long: nothing starves."""
+"""A node is kept for jobs that have waited for too long, so that none starves."""
 
 import heapq
 import random
@@ -27,7 +27,7 @@ def full_lab(jobs: int = 4) -> Lab:
 
 
 def pass_time(lab: Lab, seconds: float) -> None:
-    """Something else happens, that much later."""
+    """Let time pass."""
     lab.happen(make.joined("elsewhere", capabilities=frozenset(), cpus=1), make.drain_requested("elsewhere"))
     lab.happen(make.undrained("elsewhere"), make.drain_requested("elsewhere"), apart_s=seconds / 2)
 
@@ -73,7 +73,7 @@ def test_a_large_job_does_not_starve_behind_its_own_persons_small_ones(seed: int
     assert hours < OVERDUE_S / HOUR_S + 1
 
 
-def test_what_is_overdue_keeps_a_node_from_those_who_have_less() -> None:
+def test_an_overdue_job_gets_a_node_before_people_with_a_smaller_share() -> None:
     lab = full_lab()
     lab.happen(make.submitted(make.batch(batch="wide", resources=WHOLE), user="jane"))
     lab.happen(make.submitted(make.batch(9, batch="carls", resources=ONE), user="carl"))
@@ -89,7 +89,7 @@ def test_what_is_overdue_keeps_a_node_from_those_who_have_less() -> None:
     assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == ["wide"]
 
 
-def test_until_then_fair_share_decides() -> None:
+def test_before_a_job_is_overdue_fair_share_decides() -> None:
     lab = full_lab()
     lab.happen(make.submitted(make.batch(batch="wide", resources=WHOLE), user="jane"))
     lab.happen(make.submitted(make.batch(9, batch="carls", resources=ONE), user="carl"))
@@ -99,7 +99,7 @@ def test_until_then_fair_share_decides() -> None:
     assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == ["carls"]
 
 
-def test_once_served_it_waits_anew() -> None:
+def test_after_being_served_a_shape_waits_again() -> None:
     lab = full_lab(jobs=9)
     lab.happen(make.submitted(make.batch(9, batch="carls", resources=ONE), user="carl"))
     pass_time(lab, OVERDUE_S)
@@ -114,7 +114,7 @@ def test_once_served_it_waits_anew() -> None:
     assert [user for user, _ in lab.agenda.overdue[0]] == ["jane"]
 
 
-def test_priority_comes_before_it() -> None:
+def test_a_higher_priority_goes_before_overdue_jobs() -> None:
     lab = full_lab()
     lab.happen(make.submitted(make.batch(batch="wide", resources=WHOLE), user="jane"))
     pass_time(lab, OVERDUE_S)
@@ -124,7 +124,7 @@ def test_priority_comes_before_it() -> None:
     assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == ["urgent"]
 
 
-def test_what_no_node_is_there_for_stands_in_nobodys_way() -> None:
+def test_an_overdue_job_without_a_suitable_node_blocks_nobody() -> None:
     lab = full_lab(jobs=9)
     lab.happen(make.submitted(make.batch(batch="huge", resources=Resources(cpus=64)), user="jane"))
     pass_time(lab, OVERDUE_S)
@@ -134,7 +134,7 @@ def test_what_no_node_is_there_for_stands_in_nobodys_way() -> None:
     assert lab.assign() == {"job5": "ws1"}
 
 
-def test_what_no_node_could_build_stands_in_nobodys_way() -> None:
+def test_an_overdue_job_that_no_node_could_build_blocks_nobody() -> None:
     lab = full_lab()
     built = make.batch(batch="wide", resources=WHOLE, build="make")
     lab.happen(make.submitted(built, user="carl"))
@@ -145,8 +145,8 @@ def test_what_no_node_could_build_stands_in_nobodys_way() -> None:
     assert lab.agenda.overdue == {}
 
 
-def test_of_one_batchs_needs_the_first_in_its_file_goes_first_whoever_restored_the_state() -> None:
-    """They wait since the same moment, and live queues may hold them in any order."""
+def test_overdue_needs_of_one_batch_go_in_file_order_also_after_a_restore() -> None:
+    """They have waited since the same moment, and live queues may hold them in any order."""
     jobs = [make.job("a", resources=WHOLE), make.job("b", resources=ONE)]
     lab = Lab(make.joined("ws1", cpus=2), make.submitted(make.batch(1, batch="before", resources=WHOLE)))
     assert lab.assign() == {"job1": "ws1"}

@@ -1,4 +1,4 @@
-"""What a job is in the end: its files, folders, command and environment."""
+"""Recipes: a job's files, folders, command and environment."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def first(batch: BatchSpec) -> Recipe:
     return recipe_of(batch, batch.work.jobs[0])
 
 
-def test_python() -> None:
+def test_the_recipe_of_a_python_job() -> None:
     recipe = first(spec(PYTHON, files=(MESH,), timeout_s=60))
     assert recipe.argv(Share(3), "/w/job") == ["python3", "job.py", "3"]
     shared = (Placed("input/mesh.dat", MESH, keep=True), Placed("initial_files/mesh.dat", MESH, keep=True))
@@ -42,7 +42,7 @@ def test_python() -> None:
     assert recipe.build.timeout_s is None, "the timeout of a batch is that of its jobs"
 
 
-def test_command() -> None:
+def test_the_recipe_of_a_command_job() -> None:
     words = CommandJob(name="words", command=("./solver", "--re", "100"), timeout_s=5)
     line = CommandJob(name="line", command="./solver > log")
     batch = spec(CommandWork(jobs=(words, line)), timeout_s=60)
@@ -55,7 +55,7 @@ def test_command() -> None:
     assert build.argv(Share(1), "/w/job") == ["/bin/sh", "-c", "make"]
 
 
-def test_apptainer() -> None:
+def test_the_recipe_of_an_apptainer_job() -> None:
     batch = spec(ApptainerWork(image=FILE, mounts=("/scratch",), jobs=(ApptainerJob(name="job"),)))
     recipe = first(batch)
     assert build_of(batch) is None

@@ -1,4 +1,4 @@
-"""What a specification may say."""
+"""Validation of specifications."""
 
 from math import inf
 from typing import Any
@@ -43,7 +43,7 @@ FILE = InputFile(alias="mesh.msh", sha256="0" * 64, size_bytes=12)
         (CommandWork, {"jobs": ()}, "jobs: Tuple should have at least 1 item"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(model: type[BaseModel], fields: dict[str, Any], why: str) -> None:
+def test_senseless_values_are_refused(model: type[BaseModel], fields: dict[str, Any], why: str) -> None:
     with pytest.raises(ValidationError) as refused:
         model(**fields)
     told = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in refused.value.errors()]
@@ -84,7 +84,7 @@ def test_an_apptainer_batch_needs_apptainer_and_what_it_names() -> None:
     assert make.batch(capabilities=frozenset({"gpu"})).required_capabilities == {"gpu"}
 
 
-def test_python_is_always_built_and_a_command_where_it_says_how() -> None:
+def test_a_python_batch_always_has_a_build_and_a_command_batch_may_have_one() -> None:
     work = PythonWork(build=FILE, jobs=(PythonJob(name="a", script=FILE),))
     assert BatchSpec(namespace="lab", batch="sweep", work=work).needs_build
     assert make.batch(build="make").needs_build

@@ -1,4 +1,4 @@
-"""Submissions in blocks: no reader takes more than a block at a time, and all read the same."""
+"""Submissions in blocks: readers decode one block at a time, and all read the same."""
 
 import asyncio
 import zlib
@@ -135,7 +135,7 @@ TWICE = "not a valid 'submitted' event: two jobs are called 'job'"
         ),
     ],
 )
-def test_what_is_no_submission_is_refused(blocks: list[bytes], why: str) -> None:
+def test_bytes_that_are_not_a_submission_are_refused(blocks: list[bytes], why: str) -> None:
     with pytest.raises(UnreadableEvent) as refused:
         decode(stored(large(), *blocks))
     assert str(refused.value).startswith(why)

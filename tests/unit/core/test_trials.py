@@ -1,4 +1,4 @@
-"""Whose fault a fast failure is: a broken node is found out by its own jobs, and no other node is blamed."""
+"""Trials: a broken node is found by its own jobs, and no other node is blamed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trials_kit import failing, on_trial, run_all, said
 
 
 def in_quarantine() -> Lab:
-    """Two of the probes have succeeded elsewhere, and the scheduler has said what follows."""
+    """Two of the probes have succeeded elsewhere, and the scheduler has decided."""
     lab = on_trial()
     lab.succeed("job1", "other", attempt=2)
     lab.succeed("job2", "other", attempt=2)
@@ -29,7 +29,7 @@ def test_a_few_of_the_jobs_that_failed_on_a_suspect_run_again_elsewhere() -> Non
     assert lab.status("job4") is Status.FAILED
 
 
-def test_four_failures_make_no_suspect() -> None:
+def test_four_failures_do_not_make_a_suspect() -> None:
     lab = failing(make.batch(4), jobs=4)
     lab.happen(make.joined("other"))
     assert told(lab.decide()) == [("completed", "sweep", "failed")]
@@ -68,7 +68,7 @@ def test_a_node_that_is_about_to_be_put_in_quarantine_gets_nothing() -> None:
     assert {event.node for event in made if isinstance(event, ev.Assigned)} == {"other"}
 
 
-def test_what_failed_at_a_node_in_quarantine_runs_again_elsewhere() -> None:
+def test_jobs_that_failed_at_a_quarantined_node_run_again_elsewhere() -> None:
     lab = in_quarantine()
     excused = lab.decide()
     assert told(excused) == [("excused", "job4", "broken"), ("excused", "job5", "broken")]
@@ -76,7 +76,7 @@ def test_what_failed_at_a_node_in_quarantine_runs_again_elsewhere() -> None:
     assert lab.assign() == {"job4": "other", "job5": "other"}
 
 
-def test_a_sweep_whose_every_job_fails_speaks_against_no_node() -> None:
+def test_a_sweep_whose_jobs_all_fail_blames_no_node() -> None:
     """Its jobs fail elsewhere, too."""
     lab = on_trial()
     for job in ("job1", "job2", "job3"):
@@ -116,8 +116,8 @@ def test_sweeps_that_fail_everywhere_put_no_good_node_in_quarantine() -> None:
     assert again < 0.5, "few of them run twice"
 
 
-def test_a_sweep_whose_first_parameters_are_bad_speaks_against_no_node() -> None:
-    """The others succeed on the small node, and these would have, too: they are other jobs."""
+def test_a_sweep_whose_first_parameters_are_bad_blames_no_node() -> None:
+    """The other jobs succeed on the small node; those jobs prove nothing about the failed ones."""
     lab = Lab(make.joined("big", cpus=8), make.joined("small", cpus=1), make.submitted(make.batch(20)))
     given = lab.assign()
     on_big = [job for job, node in given.items() if node == "big"]
@@ -162,7 +162,7 @@ def test_each_of_two_nodes_that_lack_something_for_one_batch_is_never_in_quarant
 # --- a broken node ---------------------------------------------------------------------------------
 
 
-def test_a_broken_node_is_found_out_and_its_jobs_succeed_elsewhere() -> None:
+def test_a_broken_node_is_found_and_its_jobs_succeed_elsewhere() -> None:
     lab = Lab(make.joined("broken", cpus=2), make.joined("sound", cpus=2), make.submitted(make.batch(60)))
     run_all(lab, frozenset({"broken"}))
     (event,) = said(lab, ev.Quarantined)
@@ -170,8 +170,8 @@ def test_a_broken_node_is_found_out_and_its_jobs_succeed_elsewhere() -> None:
     assert lab.batch().end == "completed", "none of its jobs failed for good"
 
 
-def test_a_node_that_breaks_after_a_bad_sweep_is_found_out_as_well() -> None:
-    """What the sweep's failures said for it counts no more."""
+def test_a_node_that_breaks_after_a_bad_sweep_is_found() -> None:
+    """The failures of the sweep do not count in its favour any more."""
     lab = bad_sweeps()
     lab.happen(make.submitted(make.batch(60, batch="good"), user="dora"))
     run_all(lab, frozenset({"big"}))
@@ -189,8 +189,8 @@ def test_a_quarantine_ends_by_itself() -> None:
     assert "broken" in lab.assign().values()
 
 
-def test_behind_its_end_only_new_failures_count() -> None:
-    """The old ones are settled: one failure more is no five, and proves nothing."""
+def test_after_a_quarantine_only_new_failures_count() -> None:
+    """The old failures do not count any more, so a single new one proves nothing."""
     lab = in_quarantine()
     lab.happen(*lab.decide())
     lab.wait(QUARANTINE_S)
@@ -203,7 +203,7 @@ def test_behind_its_end_only_new_failures_count() -> None:
         lab.happen(*made)
 
 
-def test_a_node_that_is_still_broken_is_put_away_for_twice_as_long_each_time() -> None:
+def test_each_quarantine_of_a_broken_node_is_twice_as_long() -> None:
     lab = Lab(make.joined("broken", cpus=2), make.joined("sound", cpus=2))
     lengths = []
     for name in ("a", "b", "c"):
@@ -217,7 +217,7 @@ def test_a_node_that_is_still_broken_is_put_away_for_twice_as_long_each_time() -
     assert lengths == [QUARANTINE_S, 2 * QUARANTINE_S, 4 * QUARANTINE_S]
 
 
-def test_a_success_makes_the_next_quarantine_a_first_one() -> None:
+def test_after_a_success_the_next_quarantine_is_short_again() -> None:
     lab = in_quarantine()
     assert quarantine_s(lab.state.nodes["broken"].record) == 2 * QUARANTINE_S
     lab.wait(QUARANTINE_S)
@@ -232,13 +232,13 @@ def test_no_quarantine_is_longer_than_a_day() -> None:
     assert quarantine_s(node.record) == LONGEST_QUARANTINE_S
 
 
-def test_a_restart_of_the_node_lifts_nothing() -> None:
+def test_a_restart_of_the_node_does_not_end_the_quarantine() -> None:
     lab = in_quarantine()
     lab.happen(make.joined("broken"), make.submitted(make.batch(9, batch="more")))
     assert "broken" not in lab.assign().values()
 
 
-def test_jobs_that_fail_elsewhere_after_all_lift_the_quarantine() -> None:
+def test_a_quarantine_ends_if_its_jobs_fail_elsewhere_after_all() -> None:
     lab = in_quarantine()
     for job in ("job3", "job4", "job5"):
         lab.happen(*lab.decide())

@@ -36,7 +36,7 @@ def test_the_suspect_runs_its_probes_itself_once_no_other_node_can() -> None:
     assert set(given.values()) == {"broken"}
 
 
-def test_a_node_that_results_elsewhere_clear_is_a_suspect_no_more() -> None:
+def test_a_node_that_is_cleared_by_results_elsewhere_is_no_suspect() -> None:
     """`Lab` compares the agenda's indexes with fresh ones after every event."""
     lab = Lab(make.joined("broken"), make.submitted(make.batch(9, retries=1)))
     for number in range(1, 9):

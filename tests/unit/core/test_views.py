@@ -1,4 +1,4 @@
-"""The JSON that people and scripts read: its keys are a contract."""
+"""The views: JSON for people and scripts, whose keys are a contract."""
 
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ QUARANTINED = "2 jobs that failed here within seconds succeeded elsewhere"
 
 
 def after(*events: Event, jobs: int = 1, **fields: object) -> Lab:
-    """Ten seconds after New Year a node joins, a second later the batch comes, then the events."""
+    """A node joins ten seconds after New Year, the batch is submitted a second later, then the events."""
     return Lab(make.joined(), make.submitted(make.batch(jobs, **fields)), *events)
 
 
@@ -34,7 +34,7 @@ def test_times_are_rfc_3339_in_utc() -> None:
     assert rfc3339(0) is None
 
 
-def test_a_batch() -> None:
+def test_a_batch_is_shown() -> None:
     (view,) = batches_view(after(jobs=3, priority=2).state)["batches"]
     assert view == {
         "namespace": "lab",
@@ -60,7 +60,7 @@ def test_a_batch() -> None:
     }
 
 
-def test_the_counts_of_a_batch() -> None:
+def test_the_counts_of_a_batch_are_shown() -> None:
     lab = after(*RUNNING, make.finished(), make.assigned("job2"), make.assigned("job3"), jobs=9, retries=1)
     lab.happen(make.claimed("job3"), make.assigned("job4"))
     lab.run("job4")
@@ -85,7 +85,7 @@ def test_the_counts_of_a_batch() -> None:
 
 
 @pytest.mark.parametrize("state", ["completed", "failed", "killed"])
-def test_a_batch_that_is_over(state: str) -> None:
+def test_a_batch_that_is_over_is_shown(state: str) -> None:
     lab = after(*RUNNING, make.finished())
     lab.happen(make.completed(state=state, reason="so it is"), make.job_archived(), make.batch_archived())
     view = batch_view(lab.state, SWEEP)
@@ -93,7 +93,7 @@ def test_a_batch_that_is_over(state: str) -> None:
     assert view["finished_at"] == "2026-01-01T00:00:07.000Z"
 
 
-def test_batches_stand_in_order_of_submission() -> None:
+def test_batches_are_listed_in_order_of_submission() -> None:
     lab = Lab(*(make.submitted(make.batch(batch=name)) for name in ("z", "a", "m")))
     assert [view["batch"] for view in batches_view(lab.state)["batches"]] == ["z", "a", "m"]
 
@@ -123,11 +123,11 @@ def the_job(lab: Lab) -> dict[str, object]:
     return dict(view)
 
 
-def test_a_job_that_waits() -> None:
+def test_a_waiting_job_is_shown() -> None:
     assert the_job(after()) == NEVER_RAN
 
 
-def test_a_job_in_flight() -> None:
+def test_a_job_in_flight_is_shown() -> None:
     given = NEVER_RAN | {"state": "assigned", "attempt": 1, "node": "ws1"}
     assert the_job(after(RUNNING[0])) == given
     assert the_job(after(*RUNNING[:2])) == given
@@ -136,7 +136,7 @@ def test_a_job_in_flight() -> None:
     assert the_job(after(*RUNNING, make.paused())) == running | {"state": "paused"}
 
 
-def test_a_job_that_is_over() -> None:
+def test_a_job_that_is_over_is_shown() -> None:
     figures = {"wall_s": 61.5, "cpu_s": 60.5, "paused_s": 1.5, "max_rss_bytes": 12}
     lab = after(*RUNNING, make.finished(**figures))
     over = NEVER_RAN | figures | {
@@ -152,7 +152,7 @@ def test_a_job_that_is_over() -> None:
     assert the_job(lab) == over | {"archived": True}
 
 
-def test_a_job_whose_results_are_gone() -> None:
+def test_a_job_whose_results_are_lost_is_shown() -> None:
     gone = make.job_archived(missing="no chunks")
     view = the_job(after(*RUNNING, make.finished(), gone))
     assert (view["state"], view["archived"]) == ("succeeded", False)
@@ -162,7 +162,7 @@ def test_a_job_whose_results_are_gone() -> None:
     assert view["reason"] == "exit code 1; its results are gone: no chunks"
 
 
-def test_a_job_that_a_signal_ended() -> None:
+def test_a_job_that_a_signal_ended_is_shown() -> None:
     ending = make.finished(succeeded=False, exit_code=None, signal=9, reason="out of memory")
     view = the_job(after(*RUNNING, ending))
     assert (view["state"], view["exit_code"], view["signal"]) == ("failed", None, 9)
@@ -174,17 +174,17 @@ def test_a_job_that_never_ran_has_its_batchs_reason() -> None:
     assert view == NEVER_RAN | {"state": "failed", "reason": "the build failed"}
 
 
-def test_a_killed_job() -> None:
+def test_a_killed_job_is_shown() -> None:
     assert the_job(after(make.kill_requested()))["state"] == "killed"
 
 
-def test_jobs_stand_in_the_order_of_the_file() -> None:
+def test_jobs_are_listed_in_the_order_of_the_file() -> None:
     jobs = [make.job("b"), make.job("a", resources=Resources(cpus=3)), make.job("c")]
     lab = Lab(make.submitted(make.batch(jobs)))
     assert [job["job"] for job in batch_view(lab.state, SWEEP)["job_list"]] == ["b", "a", "c"]
 
 
-def test_what_is_looked_for_comes_first_where_there_is_no_room_for_all() -> None:
+def test_a_short_listing_begins_with_failed_and_running_jobs() -> None:
     lab = after(make.kill_requested(job="job1"), make.assigned("job3"), jobs=6)
     lab.run("job3")
     lab.happen(make.finished("job3", succeeded=False), make.assigned("job5"))
@@ -197,7 +197,7 @@ def test_what_is_looked_for_comes_first_where_there_is_no_room_for_all() -> None
     assert "more_jobs" not in view
 
 
-def test_jobs_of_some_states_and_one_job() -> None:
+def test_a_listing_can_be_limited_to_states_or_to_one_job() -> None:
     lab = after(*RUNNING, make.paused(), make.kill_requested(job="job3"), jobs=4)
 
     def listed(**which: object) -> list[str]:
@@ -215,7 +215,7 @@ def test_an_unknown_batch_is_named() -> None:
         batch_view(Lab().state, SWEEP)
 
 
-def test_a_node() -> None:
+def test_a_node_is_shown() -> None:
     lab = Lab(make.joined(cpus=8, gpus=("A100",), capabilities=frozenset({"mpi", "gcc"})), make.submitted())
     lab.assign()
     beat = Beat(node="ws1", incarnation="1", load=2.5, owner_idle_s=30.0)
@@ -257,12 +257,12 @@ def test_a_node() -> None:
         ((make.left(),), "left", None),
     ],
 )
-def test_the_state_of_a_node(events: tuple[Event, ...], state: str, reason: str | None) -> None:
+def test_the_state_of_a_node_is_shown(events: tuple[Event, ...], state: str, reason: str | None) -> None:
     (view,) = nodes_view(Lab(make.joined(), *events).agenda, {})["nodes"]
     assert (view["state"], view["reason"], view["load"]) == (state, reason, None)
 
 
-def test_a_node_out_of_touch_and_one_that_is_paused() -> None:
+def test_nodes_out_of_touch_and_paused_are_shown() -> None:
     lab = Lab(make.joined("b"), make.joined("a"), make.paused("a"))
     lab.quiet.update({"a", "b"})
     lab.wait(15)
@@ -271,7 +271,7 @@ def test_a_node_out_of_touch_and_one_that_is_paused() -> None:
     assert views[0]["paused_until"] == "2026-01-02T00:00:00.000Z"
 
 
-def test_why() -> None:
+def test_why_explains_a_waiting_job_node_by_node() -> None:
     lab = after(resources=Resources(cpus=64))
     assert why_view(lab.agenda, lab.batch(), "job1") == {
         "namespace": "lab",
@@ -297,7 +297,7 @@ def test_why() -> None:
         (("gcc",), Resources(cpus=9), 0, "no node is large enough"),
     ],
 )
-def test_how_many_nodes_could_run_it(
+def test_match_counts_the_nodes_that_could_run_a_job(
     capabilities: tuple[str, ...], resources: Resources | None, fit: int, problem: str | None
 ) -> None:
     lab = Lab(
@@ -312,7 +312,7 @@ def test_how_many_nodes_could_run_it(
     assert (too_large is None) == (problem != "no node is large enough")
 
 
-def test_a_shape_that_is_too_large_for_every_capable_node() -> None:
+def test_match_reports_a_shape_that_is_too_large() -> None:
     lab = Lab(
         make.joined("a", cpus=4, memory_bytes=1 << 30),
         make.joined("b", cpus=2, memory_bytes=2 << 30, gpus=("x",)),
@@ -327,12 +327,12 @@ def test_a_shape_that_is_too_large_for_every_capable_node() -> None:
     }
 
 
-def test_no_node_at_all() -> None:
+def test_match_reports_that_there_is_no_node() -> None:
     view = match_view(Lab().state, frozenset(), [None])
     assert (view["nodes"], view["problem"]) == (0, "no node has joined yet")
 
 
-def test_everything_is_json() -> None:
+def test_every_view_is_json() -> None:
     lab = after(*RUNNING, make.finished(), jobs=2, build="make")
     for view in (
         batches_view(lab.state),
