@@ -1,4 +1,4 @@
-"""What a benchmark finds out: a figure, its target, and a floor measured in the same run."""
+"""Results of benchmarks: figures with their targets, and floors measured in the same run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Figure:
 
     @property
     def meets_target(self) -> bool | None:
-        """Whether the target is met; None where there is none."""
+        """Is the target met? None: there is no target."""
         if self.target is None:
             return None
         return self.value >= self.target if self.unit.endswith("/s") else self.value <= self.target
 
     @property
     def ratio_to_floor(self) -> float | None:
-        """The figure in floors; None where there is none."""
+        """The ratio of the figure to its floor; None: there is no floor."""
         return None if self.floor is None else self.value / self.floor.value

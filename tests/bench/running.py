@@ -1,4 +1,4 @@
-"""Which benchmarks there are, and running them, each in a process of its own."""
+"""List the benchmarks, and run each in a process of its own."""
 
 from __future__ import annotations
 

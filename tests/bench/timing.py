@@ -1,4 +1,4 @@
-"""Taking the time of things."""
+"""Measure time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from time import process_time_ns
 
 
 class Stopwatch:
-    """Adds up the processor time spent in `with` blocks: what other processes do meanwhile does not count."""
+    """Adds up the processor time spent in `with` blocks. Other processes do not count."""
 
     def __init__(self) -> None:
         self.total_ns = 0

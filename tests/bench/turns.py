@@ -1,4 +1,4 @@
-"""For how long an event loop is kept from its other tasks."""
+"""Measure for how long an event loop is blocked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `docs/events.md` shows of the code, made from it: `python -m tests.compat` writes it there."""
+"""Make the table of transitions in `docs/events.md` from the code: `python -m tests.compat` writes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def transitions_as_text() -> str:
 
 
 def write_transitions() -> None:
-    """Bring the page up to the code."""
+    """Update the page."""
     before, _, rest = EVENTS_PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     EVENTS_PAGE.write_text(f"{before}{BEGIN}\n{transitions_as_text()}\n{END}{after}")

@@ -1,4 +1,4 @@
-"""One event of each type with every field filled, as samples are made of."""
+"""One event of each type with every field filled, from which samples are made."""
 
 from datetime import UTC, datetime
 from typing import Any

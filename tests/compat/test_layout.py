@@ -1,4 +1,4 @@
-"""The layout number is that of the event set: who changes the one has to raise the other."""
+"""The layout number belongs to the event set: a change of the set must raise the number."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fingerprint() -> str:
     return hashlib.sha256(json.dumps(schema, sort_keys=True).encode()).hexdigest()
 
 
-def test_the_layout_is_that_of_the_event_set() -> None:
+def test_the_layout_number_belongs_to_the_event_set() -> None:
     known = json.loads(FINGERPRINTS.read_text())
     assert known.get(str(LAYOUT)) == fingerprint(), (
         "The event set is not that of this layout. If no cluster of this layout was ever made, put "
@@ -43,7 +43,7 @@ def test_the_layout_is_that_of_the_event_set() -> None:
     )
 
 
-def test_a_field_more_or_another_bound_is_another_event_set() -> None:
+def test_a_new_field_or_bound_makes_another_event_set() -> None:
     schema = EVENT.json_schema()
     before = json.dumps(only_what_binds(schema), sort_keys=True)
     schema["$defs"]["Left"]["properties"]["title"] = {"type": "string"}
@@ -55,7 +55,7 @@ def test_a_field_more_or_another_bound_is_another_event_set() -> None:
     assert json.dumps(only_what_binds(schema), sort_keys=True) != before
 
 
-def test_every_layout_has_its_history_and_no_migration_leads_nowhere() -> None:
+def test_every_layout_has_its_history_and_every_migration_its_layout() -> None:
     rows = [line for line in (migrations.__doc__ or "").splitlines() if line.startswith("| ")]
     assert [row.split("|")[1].strip() for row in rows[1:]] == [str(n) for n in range(1, LAYOUT + 1)]
     assert MIGRATIONS.keys() <= set(range(2, LAYOUT + 1))

@@ -1,4 +1,4 @@
-"""What was once written can be read, and says the same."""
+"""Old stored events can be read, and keep their meaning."""
 
 import zlib
 from pathlib import Path
@@ -25,7 +25,7 @@ def name_of(path: Path) -> str:
 
 
 def body_of(data: bytes) -> bytes:
-    """The JSON of a stored event, in whatever form it is stored."""
+    """The JSON of a stored event in any of the stored forms."""
     if data[:1] == MARK:
         head, blocks = split_frames(data)
         return head_with(zlib.decompress(head), [inflate_block(block) for block in blocks])
@@ -33,7 +33,7 @@ def body_of(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_it_can_be_read(path: Path) -> None:
+def test_a_sample_can_be_read(path: Path) -> None:
     data = path.read_bytes()
     event = decode(data)
     assert event.type == path.stem.partition("-")[0]
@@ -41,7 +41,7 @@ def test_it_can_be_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", OF_TODAY, ids=name_of)
-def test_it_is_written_again_just_as_it_was(path: Path) -> None:
+def test_a_current_sample_is_written_unchanged(path: Path) -> None:
     data = path.read_bytes()
     assert body_of(encode(decode(data))) == body_of(data)
 
@@ -55,7 +55,7 @@ def test_every_type_has_a_sample_of_every_version(tag: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=list(VERSIONS))
 def test_the_samples_fill_every_field(kind: type[BaseModel]) -> None:
-    """Or a field could change its form unnoticed. One that came later stands in a sample of its own."""
+    """Otherwise a field could change its form unnoticed. Later fields have samples of their own."""
     tag = kind.model_fields["type"].default
     samples = [path for path in OF_TODAY if path.stem.partition("-")[0] == tag]
     stored = [orjson.loads(body_of(path.read_bytes())) for path in samples]
@@ -63,7 +63,7 @@ def test_the_samples_fill_every_field(kind: type[BaseModel]) -> None:
 
 
 def test_each_form_of_storage_has_a_sample() -> None:
-    """One of each is in people's logs: plain JSON, compressed, and in blocks."""
+    """Logs contain all of them: plain JSON, compressed, and in blocks."""
     first_bytes = {path.stem: path.read_bytes()[:1] for path in FILES}
     assert first_bytes["submitted"] == b"{"
     assert first_bytes["submitted-compressed"] == b"\x78"

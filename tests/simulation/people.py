@@ -1,4 +1,4 @@
-"""The people of the simulated world: each thing they do is one run of the client, a process of its own."""
+"""The people of the simulated world. Each of their actions is one run of the client, in its own process."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ class Visit(WorldProcess):
 
 
 class People:
-    """Everybody who sits at a command line."""
+    """All people at command lines."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._visits: list[Visit] = []
 
     def submit(self, spec: BatchSpec, user: str) -> None:
-        """Hand in a batch, if its name is free; wait for its end, now and then."""
+        """Submit a batch if its name is free, and sometimes wait for its end."""
         waits = self._world.loop.chance(0.3)
 
         async def work(visit: Visit) -> None:
@@ -80,7 +80,7 @@ class People:
         self._visit(user, work)
 
     def request(self, verb: Verb, of: BatchId | None = None) -> None:
-        """Do one thing to something."""
+        """Carry out one action."""
         random, state = self._world.random, self._world.truth.state
         if verb in {"drain", "undrain"}:
             if state.nodes:
@@ -119,7 +119,7 @@ class People:
         self._of_node("undrain", node)
 
     def pull(self, batch: BatchId, then: Callable[[], None]) -> None:
-        """Look what the archive has of a batch: what the stories say, and nothing else."""
+        """Check that the archive has of a batch exactly what the stories say."""
 
         async def work(visit: Visit) -> None:
             listing = await list_results(visit.cluster, batch, Filter())
@@ -130,7 +130,7 @@ class People:
         Visit(self._world, "puller", work)
 
     def close(self) -> None:
-        """Everybody goes home."""
+        """End all runs of the client."""
         for visit in self._visits:
             visit.kill()
 

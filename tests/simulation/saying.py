@@ -1,4 +1,4 @@
-"""The log of a process in the simulated world, with the real memory of what it said."""
+"""The log of a process in the simulated world, with the real memory of its events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LinkAsConnection:
 
 
 class SayingLog(SimulatedLog):
-    """Appends again what the broker acknowledged and lost."""
+    """Appends events again that the broker acknowledged and lost."""
 
     def __init__(self, link: Link) -> None:
         super().__init__(link)

@@ -1,4 +1,4 @@
-"""What a seed makes of the world: its computers, what people do there, and what goes wrong."""
+"""Scenarios: the computers, the people's actions and the faults that a seed gives."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Computer:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What becomes of a job, wherever it runs."""
+    """How a job ends, on any node."""
 
     duration_s: float
     failures: int = 0
@@ -64,7 +64,7 @@ class Fate:
 
 
 class Request(NamedTuple):
-    """Somebody asks for something, of a batch or of any."""
+    """A person's action on a batch, or on any batch."""
 
     moment: float
     verb: Verb
@@ -73,7 +73,7 @@ class Request(NamedTuple):
 
 @dataclass(slots=True)
 class Scenario:
-    """Everything that is settled before the world begins."""
+    """Everything that is drawn before the world begins."""
 
     computers: list[Computer]
     schedulers: int

@@ -1,5 +1,7 @@
-"""Each job's story, straight from the events and without the fold: so that a fold that is wrong in the same
-way everywhere is found out, too."""
+"""Each job's story, derived from the events without the fold.
+
+So we also find a fold that is wrong in the same way everywhere.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from distribute.sim.stored_files import StoredFiles
 
 
 class Broken(AssertionError):
-    """Something that must hold does not."""
+    """An invariant is broken."""
 
 
 def require(holds: bool, otherwise: str) -> None:
@@ -223,7 +225,7 @@ class Stories:
         return batch.status[row] in {Status.FAILED, Status.RETRYING}
 
     def _go_on(self, story: Story, event: ev.JobEvent) -> None:
-        """A word of, or to, the node that has the job."""
+        """An event of, or to, the node that has the job."""
         match event:
             case ev.Claimed():
                 self._require(not story.claimed, "it was claimed already")
@@ -244,7 +246,7 @@ class Stories:
                 story.holder = None
 
     def _suspect(self, story: Story, event: ev.Finished) -> None:
-        """Whose fault may a failure be?"""
+        """Note who may be to blame for a failure."""
         if event.succeeded:
             story.suspect = None
         elif story.suspect not in {None, event.node}:
@@ -255,7 +257,7 @@ class Stories:
             story.suspect = event.node
 
     def compare(self, batch: BatchState) -> None:
-        """The fold says of the jobs of a batch what their stories say."""
+        """Check that the fold agrees with the stories about the jobs of a batch."""
         for row in range(len(batch.names)):
             job, status = batch.job_id(row), Status(batch.status[row])
             story = self.of[job]

@@ -1,4 +1,4 @@
-"""The simulation finds what it is there to find: each test breaks one thing on purpose."""
+"""The simulation finds faults: each test plants one on purpose."""
 
 import re
 from collections.abc import Callable
@@ -33,11 +33,11 @@ from simulation.stories import Broken
 from simulation.world import Parts, simulate
 
 ENOUGH = 150
-"""A thing that is broken is found within so many seeds."""
+"""A planted fault must be found within so many seeds."""
 
 
 def finds(says: str, **parts: Any) -> None:
-    """Some seed finds it, and says what it is."""
+    """Check that some seed finds the fault, and names it."""
     stories = []
     for seed in range(ENOUGH):
         try:
@@ -49,7 +49,7 @@ def finds(says: str, **parts: Any) -> None:
     pytest.fail(f"no seed of {ENOUGH} says {says!r}; {len(stories)} said otherwise: {stories[:5]}")
 
 
-def test_nothing_is_found_where_nothing_is_broken() -> None:
+def test_without_a_planted_fault_nothing_is_found() -> None:
     for seed in range(20):
         simulate(seed)
 
@@ -62,12 +62,12 @@ class BrokerWithoutGuards(Broker):
         return True
 
 
-def test_guards_that_are_ignored() -> None:
+def test_ignored_guards_are_found() -> None:
     finds("has it|was claimed already", broker=BrokerWithoutGuards)
 
 
 class BrokerWithNarrowGuards(Broker):
-    """Guards what ends a batch by the batch's own events, whatever happens to its jobs."""
+    """Guards the end of a batch only by the batch's own events, not by those of its jobs."""
 
     def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
         if isinstance(scope, Under):
@@ -76,7 +76,7 @@ class BrokerWithNarrowGuards(Broker):
 
 
 def indecision(random: Random) -> Scenario:
-    """Two schedulers far from the broker, and people who kill their batches and run them again, and again."""
+    """Two schedulers far from the broker, and people who kill and retry their batches again and again."""
     made = scenario(random)
     made.schedulers, made.weather, made.trouble_every_s = 2, Weather(delay_s=1.0), 0.0
     made.fates = {job: Fate(random.uniform(0, 3)) for job in made.fates}
@@ -95,7 +95,7 @@ def test_an_end_that_is_not_guarded_by_everything_under_the_batch() -> None:
 
 
 class ForgetfulLog(SayingLog):
-    """Takes its own event, met again after a lost answer, for another's."""
+    """Takes its own event, found again after a lost answer, for that of another author."""
 
     async def _settle(self, entry) -> None:  # type: ignore[no-untyped-def]  # of a private class
         self._refused(entry, Conflict(entry.event.scope, 0, 0))
@@ -106,7 +106,7 @@ def test_a_client_that_takes_a_lost_answer_for_a_conflict() -> None:
 
 
 class InsistentLog(SayingLog):
-    """Says what it has to say behind whatever came between, and so breaks every fence."""
+    """Appends its event behind anything that came between, and so breaks every fence."""
 
     async def _settle(self, entry) -> None:  # type: ignore[no-untyped-def]  # of a private class
         scope = guard_scope(entry.event)
@@ -131,7 +131,7 @@ def finds_of_machine(says: str, machine: type[RunnerMachine], monkeypatch: pytes
 
 
 class UnfencedMachine(RunnerMachine):
-    """Goes on with a job that was given away."""
+    """Goes on with a job that was assigned to another node."""
 
     def deliver(self, recorded: Recorded) -> list[Instruction]:
         return [] if recorded.event.type == "released" else super().deliver(recorded)
@@ -140,12 +140,12 @@ class UnfencedMachine(RunnerMachine):
         return self._reported(attempt, last_seq)
 
 
-def test_a_node_that_goes_on_with_what_was_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_goes_on_with_a_reassigned_job_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     finds_of_machine("without a claim in the log", UnfencedMachine, monkeypatch)
 
 
 class HastyMachine(RunnerMachine):
-    """Starts a job when it claims it, whoever may have it."""
+    """Starts a job when it claims it, before the claim is acknowledged."""
 
     def _claim_what_fits(self) -> list[Instruction]:
         instructions = super()._claim_what_fits()
@@ -161,7 +161,7 @@ def test_a_node_that_starts_before_its_claim_is_in_the_log(monkeypatch: pytest.M
 
 
 class GreedyMachine(RunnerMachine):
-    """Takes whatever two schedulers promise of it."""
+    """Claims everything that two schedulers assign, even without room."""
 
     def _has_room_for(self, wanted: attempts.Attempt) -> bool:
         return True
@@ -172,31 +172,31 @@ def test_a_node_that_takes_more_than_it_has_room_for(monkeypatch: pytest.MonkeyP
 
 
 class DeafMachine(RunnerMachine):
-    """Does not hear that it was given up for lost."""
+    """Ignores that it was declared lost."""
 
     def deliver(self, recorded: Recorded) -> list[Instruction]:
         return [] if recorded.event.type == "lost" else super().deliver(recorded)
 
 
-def test_a_node_that_does_not_come_back_after_it_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_ignores_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     finds_of_machine("runs, and is not there", DeafMachine, monkeypatch)
 
 
 class TimidMachine(RunnerMachine):
-    """Stops its jobs when it hears that it was given up for lost."""
+    """Stops its jobs when it was declared lost."""
 
     def deliver(self, recorded: Recorded) -> list[Instruction]:
         stops = self._stop_all(list(self.attempts.values())) if recorded.event.type == "lost" else []
         return [*stops, *super().deliver(recorded)]
 
 
-def test_a_node_that_stops_its_jobs_when_it_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_stops_its_jobs_on_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_service, "RunnerMachine", TimidMachine)
     finds("which nobody took from it", scenario=long_jobs)
 
 
 class OffendedMachine(RunnerMachine):
-    """Takes a refused guard for a release, whoever wrote what is there."""
+    """Takes every refused guard for a release."""
 
     def _refused(self, attempt: attempts.Attempt, last_seq: int) -> list[Instruction]:
         return self._stop(attempt)
@@ -208,7 +208,7 @@ def test_a_node_that_takes_a_conflict_for_a_release(monkeypatch: pytest.MonkeyPa
 
 
 async def settle_without_passing_garbage(self: SimulatedLog, entry: Any) -> None:
-    """As the client did when a guard did not pass garbage by."""
+    """A guard that does not skip garbage."""
     scope, stored = guard_scope(entry.event), self._broker.stored
     found_seq = await self._link.ask(lambda: stored.last_seq_of(scope))
     first = await self._link.ask(lambda: stored.first_of(scope, entry.guard.behind))
@@ -225,14 +225,14 @@ async def settle_without_passing_garbage(self: SimulatedLog, entry: Any) -> None
 
 def test_an_archiver_that_speaks_before_the_results_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
     async def commit_nothing(self: ArchiverService, event: Event) -> None:
-        """It is in a hurry."""
+        """Commits without checking."""
 
     monkeypatch.setattr(ArchiverService, "_commit", commit_nothing)
     finds("it is not in the archive")
 
 
 def replacements(random: Random) -> Scenario:
-    """People who replace their batches again and again, and an archiver whose hands are slow."""
+    """People who replace their batches again and again, and a slow archiver."""
     made = scenario(random)
     made.weather = Weather(delay_s=0.1, transfer_s=2.0, slow=0.3, slow_s=20.0)
     made.fates = {job: Fate(0.5) for job in made.fates}
@@ -276,7 +276,7 @@ def test_a_release_that_does_not_queue_the_job_again(monkeypatch: pytest.MonkeyP
     finds("nobody asked")
 
 
-def test_an_end_that_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_end_that_frees_no_resources_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     give_back = accounts.give_back
 
     def give_back_all_but_cpus(
@@ -291,7 +291,7 @@ def test_an_end_that_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def finish_but(then: Callable[[BatchState, int], object]) -> Callable[..., None]:
-    """The fold of `finished`, and something that must not be."""
+    """Replace the fold of `finished` by one with a fault."""
     finish = fold_job._finish
 
     def finish_badly(batch: BatchState, row: int, *further: Any) -> None:
@@ -330,7 +330,7 @@ def test_an_agenda_that_does_not_see_a_node_fill_up(monkeypatch: pytest.MonkeyPa
 
 
 def long_jobs(random: Random) -> Scenario:
-    """A few jobs that run for minutes, in a world with much trouble."""
+    """A few jobs that run for minutes, in a world with many faults."""
     made = scenario(random)
     made.submissions = made.submissions[:1]
     made.fates = {job: Fate(150.0) for job in made.fates}
@@ -348,6 +348,6 @@ def test_a_scheduler_that_never_ends_a_batch(monkeypatch: pytest.MonkeyPatch) ->
     finds("is not over")
 
 
-def test_a_scheduler_that_gives_no_job_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_assigns_no_job_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "place_jobs", lambda decisions: None)
     finds("idle, and waited for")

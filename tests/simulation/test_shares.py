@@ -1,4 +1,4 @@
-"""Who gets the computers, over time: large jobs among small ones, people beside each other, priorities."""
+"""Shares of the computers over time: large and small jobs, several people, priorities."""
 
 from random import Random
 
@@ -36,7 +36,7 @@ def started(*submissions: tuple[float, BatchSpec, str], cpus: tuple[int, ...] = 
 
 
 def test_small_jobs_do_not_starve_a_large_one() -> None:
-    """It needs all of the larger computer, which is never empty by itself."""
+    """The large job needs the whole larger computer, which is never idle without a reservation."""
     large = make.batch(1, batch="large", resources=Resources(cpus=4))
     small = [make.batch(40, batch=f"small{number}") for number in range(3)]
     order = started(
@@ -48,7 +48,7 @@ def test_small_jobs_do_not_starve_a_large_one() -> None:
     assert before.count("small1") + before.count("small2") < 10, "the other computer goes on meanwhile"
 
 
-def test_who_comes_later_gets_a_share_at_once() -> None:
+def test_a_person_who_comes_later_gets_a_share_at_once() -> None:
     early, late = make.batch(60, batch="early"), make.batch(12, batch="late")
     order = started((30.0, early, "ann"), (45.0, late, "bob"), cpus=(4,))
     first = order.index("late")

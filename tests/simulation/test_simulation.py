@@ -1,4 +1,4 @@
-"""Thousands of worlds, each from a seed, in which what must hold does.
+"""Thousands of worlds, each from a seed, in which the invariants hold.
 
 DISTRIBUTE_SIM_SEEDS=20000 DISTRIBUTE_SIM_BASE=7000000 pytest tests/simulation/test_simulation.py
 """
@@ -30,7 +30,7 @@ MISHAPS = {
 
 
 @pytest.mark.slow
-def test_whatever_goes_wrong_everything_holds(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_invariants_hold_whatever_goes_wrong(capsys: pytest.CaptureFixture[str]) -> None:
     summary = simulate_on_all_cores(range(BASE, BASE + SEEDS))
     with capsys.disabled():
         print(f"\n{summary.worlds} worlds from seed {BASE} on; events: {sum(summary.happened.values())}")
@@ -41,7 +41,7 @@ def test_whatever_goes_wrong_everything_holds(capsys: pytest.CaptureFixture[str]
 
 
 def test_a_seed_replays_exactly() -> None:
-    """Whatever Python's hashes are."""
+    """The replay must not depend on Python's hash seed."""
 
     def replay(hash_seed: str) -> str:
         return subprocess.run(

@@ -1,4 +1,4 @@
-"""What goes wrong in the simulated world until it calms down."""
+"""The faults of the simulated world, until it calms down."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ class Trouble:
         self._world.loop.after(self._world.uniform(self._random.choice(LONGEST_CUTS_S)), link.heal)
 
     def _lose_results(self) -> None:
-        """The store loses an object, as a disk does, or a person who tidies up."""
+        """Lose an object of the store, as a damaged disk or a person who tidies up does."""
         files = self._world.broker.files
         if uncommitted := files.uncommitted():
             files.lose(self._random.choice(uncommitted))
             self._world.truth.happened["results lost"] += 1
 
     def _make_noise(self) -> None:
-        """Somebody publishes what nobody can read, on a subject that matters."""
+        """Publish an unreadable message on a subject in use."""
         state = self._world.truth.state
         scopes: list[Scope] = [NodeId(name) for name in sorted(state.nodes)]
         for batch_id in sorted(state.batches):

@@ -1,9 +1,8 @@
 """The agenda: the state, the pending events and the silence of nodes, indexed for `decide`.
 
-Everything here follows from the state, the pending events, `liveness` and the time (`invariants.check_agenda`
-rebuilds it and compares). The indexes make the cost of a decision grow with what changed, not with what
-waits. `queues` has the waiting jobs by priority, person and shape; `nodes_for` has, for each waiting shape,
-the nodes in order of how well they fit; `due` says when to look at a node or an attempt again.
+Everything here follows from state, pending events, `liveness` and time; `invariants.check_agenda` checks
+that. The indexes make a decision cost what changed, not what waits: `queues` (waiting jobs), `nodes_for`
+(nodes by how well they fit each waiting shape), `due` (when to look at a node or an attempt again).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A simulated cluster: what its broker holds, and `ports.Cluster` for each process."""
+"""A simulated cluster: the contents of its broker, and `ports.Cluster` for each process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOOK_AGAIN_S = 1.0
 
 @dataclass(slots=True)
 class Hub:
-    """What the broker holds besides the log and the files."""
+    """The broker's contents besides the log and the files."""
 
     broker: Broker
     consumers: dict[str, Consumer] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Hub:
     output: dict[tuple[JobId, int], list[tuple[float, bytes]]] = field(default_factory=dict)
 
     def beat(self, body: bytes) -> Beat:
-        """A heartbeat comes in. Returns it."""
+        """Store a heartbeat, and return it."""
         beat = decode_beat(body)
         self.beats[beat.node] = beat, self.broker.loop.now
         for listener in self.listeners:
@@ -83,7 +83,7 @@ class SimulatedBeats:
             del self._hub.listeners[self]
 
     def deliver(self, beat: Beat) -> None:
-        """A heartbeat is on its way here."""
+        """Take a heartbeat that is on its way here."""
         if self._link.connected and not self._link.loop.chance(self._link.weather().loss):
             self._link.deliver(lambda: self._arrive(beat))
 

@@ -1,4 +1,4 @@
-"""Durable readers: the broker remembers what was acknowledged, over crashes of whoever reads."""
+"""Durable readers: the broker remembers acknowledgements over crashes of the reader."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ACK_WAIT_S = 10.0
 
 
 class Consumer:
-    """The broker's side of a durable reader: what is not acknowledged comes again, to whoever reads then."""
+    """The broker's side of a durable reader. It delivers again what is not acknowledged."""
 
     def __init__(self, broker: Broker, only: Only) -> None:
         self._broker = broker
@@ -27,7 +27,7 @@ class Consumer:
         broker.readers.append(lambda _: self.wake())
 
     def attach(self, reader: DurableReader | None) -> None:
-        """From now on, this process reads."""
+        """Deliver to this process."""
         self._reader = reader
         self.wake()
 

@@ -36,7 +36,7 @@ class _Outgoing:
 
 
 class Memory(Protocol):
-    """What a log remembers of the events that it appended, to append them again if the broker loses them."""
+    """Remembers the events that a log appended, to append them again if the broker loses them."""
 
     replaced: LogReplaced | None
     """Set once the log lacks more than is remembered."""
@@ -48,7 +48,7 @@ class Memory(Protocol):
         """Where the event is that was once stored at a sequence. Raises `LogReplaced`."""
 
     def begin_anew(self) -> None:
-        """Forget all, if the log is another one."""
+        """Forget everything if the log is another one."""
 
 
 class NoMemory:
@@ -68,7 +68,7 @@ class NoMemory:
 
 
 class SimulatedLog:
-    """A process's way to the log. It resends, and settles conflicts, as `nats.stream.publisher` does."""
+    """A process's access to the log. It resends and settles conflicts as `nats.stream.publisher` does."""
 
     def __init__(self, link: Link) -> None:
         self.garbage = Garbage()

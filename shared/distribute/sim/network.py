@@ -29,7 +29,7 @@ RECONNECT_WITHIN_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """How bad the network is. Probabilities apply to each message; delays are in seconds."""
+    """The faults of the network. Probabilities apply to each message; delays are in seconds."""
 
     loss: float = 0.0
     delay_s: float = 0.01
@@ -37,9 +37,9 @@ class Weather:
     """A message, and what comes behind it on its connection, is held up for up to `stall_s`."""
     stall_s: float = 0.0
     repeat: float = 0.0
-    """A publisher sends an event twice, though nothing was lost."""
+    """A publisher sends an event twice although nothing was lost."""
     transfer_s: float = 0.2
-    """The longest transfer of a file, as a rule."""
+    """The usual longest transfer of a file."""
     slow: float = 0.0
     """A transfer takes up to `slow_s`."""
     slow_s: float = 0.0
@@ -89,13 +89,13 @@ class Broker:
         return recorded.seq
 
     def store_garbage(self, scope: Scope) -> None:
-        """Somebody publishes what nobody can read."""
+        """Publish an unreadable message."""
         self.stored.store_garbage(scope)
         for wake in list(self.readers):
             wake(None)
 
     def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
-        """Whether the guard holds."""
+        """Does the guard hold?"""
         return self.stored.last_seq_of(scope) == expected_seq
 
     # --- outages ---
@@ -125,7 +125,7 @@ class Broker:
 
 
 class Link:
-    """A process's connection to the broker. What arrives, arrives in order, each way."""
+    """A process's connection to the broker. Messages arrive in order in each direction."""
 
     def __init__(self, broker: Broker, weather: Callable[[], Weather]) -> None:
         self.broker = broker
@@ -144,22 +144,22 @@ class Link:
     # --- the connection ---
 
     def cut(self) -> None:
-        """The network fails: what was sent may arrive still, what comes back does not."""
+        """Cut the network: messages that were sent may still arrive, but answers do not."""
         self._is_cut = True
         self.drop()
 
     def heal(self) -> None:
-        """The network works again."""
+        """Repair the network."""
         if self._is_cut:
             self._is_cut = False
             self._reconnect()
 
     def drop(self) -> None:
-        """The connection breaks."""
+        """Break the connection."""
         self.connected = False
 
     def reconnect_soon(self) -> None:
-        """The client tries again, now and then, until it is connected."""
+        """Let the client try to connect until it succeeds."""
         if not self.connected:
             self.loop.after(self.loop.random.uniform(0, RECONNECT_WITHIN_S), self._reconnect)
 
@@ -171,7 +171,7 @@ class Link:
             self.context.run(action)
 
     def close(self) -> None:
-        """The process is gone: nothing leaves it or comes back to it any more."""
+        """Close the connection of a process that is gone: no message leaves or reaches it."""
         self.closed = True
         self.connected = False
         self.broker.links.remove(self)

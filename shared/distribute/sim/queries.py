@@ -32,7 +32,7 @@ Servers = dict[str, list[Server]]
 
 
 class SimulatedQueries:
-    """A process's way to ask, and to answer."""
+    """A process's access to queries, to ask and to answer."""
 
     def __init__(self, servers: Servers, link: Link) -> None:
         self._servers = servers

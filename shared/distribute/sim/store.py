@@ -14,7 +14,7 @@ from distribute.sim.network import Link
 
 
 class SimulatedStore:
-    """A process's way to the files. Jobs' inputs and results wait for a silent broker, all else gives up."""
+    """A process's access to files. Inputs and results wait for a silent broker; other transfers give up."""
 
     def __init__(self, link: Link, new_id: Callable[[], str]) -> None:
         self._link = link

@@ -1,4 +1,4 @@
-"""What a broker keeps of files: inputs, results with their names, snapshots."""
+"""The files in a simulated broker: inputs, results with their names, snapshots."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class StoredFiles:
         return found is not None and found.name == stored.name
 
     def is_committed(self, stored: StoredObject) -> bool:
-        """Whether the result can be pulled."""
+        """Can the result be pulled?"""
         return self.has_chunks(stored) and self.named.get(stored.name) == stored.nuid
 
     def uncommitted(self) -> list[str]:
@@ -59,7 +59,7 @@ class StoredFiles:
         return [nuid for nuid, sent in self.sent.items() if self.named.get(sent.name) != nuid]
 
     def lose(self, nuid: str) -> None:
-        """A disk loses a result."""
+        """Lose a result, as a damaged disk does."""
         del self.sent[nuid]
 
     def delete(self, batch: BatchId, before: float) -> None:

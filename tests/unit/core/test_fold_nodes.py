@@ -38,14 +38,14 @@ def test_a_rejoined_nodes_attempts_hold_their_share_until_each_is_released() -> 
     assert (state.nodes["ws1"].used_cpus, state.nodes["ws1"].attempts) == (0, set())
 
 
-def test_a_drain_outlives_the_node_runner() -> None:
+def test_pauses_drains_and_quarantines_outlive_the_node_runner() -> None:
     node = node_after(make.paused(), make.drain_requested(reason="disk"), make.quarantined(), make.joined())
     assert (node.pause_reason, node.draining) == ("its owner works", "disk")
     assert node.quarantined is not None
     assert node.paused_until is not None
 
 
-def test_a_quarantine_outlives_the_node_runner() -> None:
+def test_the_record_of_fast_failures_outlives_the_node_runner() -> None:
     state = make.happen(make.joined(), make.submitted(), make.assigned(), make.claimed())
     make.happen(make.finished(succeeded=False, wall_s=1.0), make.joined(), state=state)
     assert list(state.nodes["ws1"].record.fast_failures) == [JobKey(SWEEP, 0)]
