@@ -1,8 +1,7 @@
 """The agenda: the state, the pending events and the silence of nodes, indexed for `decide`.
 
-Everything here follows from state, pending events, `liveness` and time; `invariants.check_agenda` checks
-that. The indexes make a decision cost what changed, not what waits: `queues` (waiting jobs), `nodes_for`
-(nodes by how well they fit each waiting shape), `due` (when to look at a node or an attempt again).
+Everything here follows from state, pending events, `liveness` and time; `invariants.check_agenda` checks that.
+The indexes `queues`, `nodes_for` and `due` make a decision cost what changed, not what waits.
 """
 
 from __future__ import annotations
