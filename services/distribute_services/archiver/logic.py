@@ -1,4 +1,4 @@
-"""What the archiver has to do, by what the fold accepts. No I/O.
+"""The archiver's tasks, by the events that the fold accepts, without I/O.
 
 It folds the whole log, as the scheduler does: what a batch still waits for is in its state (`unarchived`), so
 nothing that was acknowledged once, or lost with the end of a log, can make it forget a job.
@@ -17,17 +17,17 @@ from distribute.core.recorded import Append, Guard, Recorded, time_of
 from distribute.core.state import State
 
 CHORES = frozenset({"build_finished", "deleted"})
-"""Events that ask for something of which the state keeps no record: see `Backlog.done_until`."""
+"""Types of events whose tasks the state does not record: see `Backlog.done_until`."""
 
 MAX_EVENTS_HELD = 256
-"""Events held for what is to be done next. Whatever waits behind them is read from the log again."""
+"""Max. events held for the next tasks. The events of further tasks are read from the log again."""
 
 Task = ev.Finished | ev.BuildFinished | ev.Deleted
-"""An event that asks for something: to check and commit outputs, or to delete results."""
+"""An event that gives the archiver a task: to check and commit outputs, or to delete results."""
 
 
 class Backlog:
-    """The state, and what of it is still to be archived or deleted."""
+    """The state, and the tasks that are still to be done."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -36,24 +36,24 @@ class Backlog:
         self._chores: set[int] = set()
         """The sequences of chores that are not done."""
 
-    # --- what happens --------------------------------------------------------------------------------
+    # --- input ---------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """The state is what a snapshot says: take up what it calls unarchived."""
+        """Begin with the state of a snapshot: take up everything that it lists as unarchived."""
         batches = self.state.batches.values()
         self._waiting.extend(sorted(left.seq for batch in batches for left in batch.unarchived.values()))
 
     def recall(self, recorded: Recorded) -> None:
-        """A chore that the state knew already, and that may not be done."""
+        """Take up a chore from before the snapshot, which may not be done yet."""
         event = recorded.event
         batch = self.state.find(event.batch_id) if isinstance(event, Task) else None
         is_of_this_batch = batch is not None and batch.seq < recorded.seq
-        # A deletion that was accepted leaves no batch, or a later one of the same name.
+        # After an accepted deletion, there is no batch, or a later one of the same name.
         if is_of_this_batch != isinstance(event, ev.Deleted):
             self._add(recorded)
 
     def deliver(self, recorded: Recorded) -> None:
-        """An event came from the log."""
+        """Fold an event of the log, and take up its task."""
         if recorded.seq <= self.state.seq:
             return
         misfits = self.state.misfits
@@ -68,18 +68,18 @@ class Backlog:
         if len(self._held) < MAX_EVENTS_HELD:
             self._held[recorded.seq] = recorded
 
-    # --- what is to be done --------------------------------------------------------------------------
+    # --- tasks ---------------------------------------------------------------------------------------
 
     def next(self) -> int | None:
-        """The sequence of the event to see to next; None if nothing waits."""
+        """The sequence of the event whose task is next; None if there is none."""
         return self._waiting.popleft() if self._waiting else None
 
     def take(self, seq: int) -> Recorded | None:
-        """The event at this sequence, if it is held. It is not held any more."""
+        """Take the event at this sequence, if it is held."""
         return self._held.pop(seq, None)
 
     def is_wanted(self, recorded: Recorded) -> bool:
-        """Does the state still ask for what this event asked for?"""
+        """Does the state still need the task of this event?"""
         event = recorded.event
         if isinstance(event, ev.Deleted):
             return True
@@ -91,22 +91,22 @@ class Backlog:
         if isinstance(event, ev.BuildFinished):
             return True
         if isinstance(batch, PackedBatch):
-            return False  # what is packed is archived
+            return False  # a packed batch is archived
         left = batch.unarchived.get(batch.rows.get(event.job, -1))
         return left is not None and left.seq == recorded.seq
 
     def done(self, seq: int) -> None:
-        """The task of the event at this sequence is done, or is not wanted any more."""
+        """Note that the task of the event at this sequence is done, or not needed any more."""
         self._chores.discard(seq)
 
     @property
     def done_until(self) -> int:
-        """Every chore up to this sequence is done. What a restart begins behind."""
+        """Every chore up to this sequence is done, so a restart begins behind it."""
         return min(self._chores, default=self.state.seq + 1) - 1
 
 
 def foreign_names(event: ev.Finished | ev.BuildFinished, objects: Iterator[StoredObject]) -> list[str]:
-    """The names of objects that are not for this event to commit: they belong to another job, or to none."""
+    """The names of objects that this event may not commit, because they belong to another job or to none."""
     if isinstance(event, ev.Finished):
         prefix = f"{event.scope}/{event.attempt}/"
     else:
@@ -117,7 +117,7 @@ def foreign_names(event: ev.Finished | ev.BuildFinished, objects: Iterator[Store
 def archived(
     state: State, recorded: Recorded, missing: str | None, now: float, new_id: Callable[[], str]
 ) -> Append:
-    """What to append once the outputs of a `finished` event are committed, or known to be `missing`."""
+    """The event to append when the outputs of a `finished` event are committed, or known to be `missing`."""
     event = recorded.event
     assert isinstance(event, ev.Finished), "only a job's outputs are announced"
     batch = state.batches[event.batch_id]

@@ -31,13 +31,13 @@ from distribute_services.archiver.logic import CHORES, Backlog, archived, foreig
 log = logging.getLogger(__name__)
 
 NOTE = "archiver"
-"""The name of the snapshot that says how far the archiver has come."""
+"""The name of the snapshot that holds the note of how far the archiver has come."""
 NOTE_EVERY_S = 5.0
 MAX_TASKS = 256
 MISSING_AFTER = 3
 LOOK_AGAIN_S = 10.0
-"""So often, and this many seconds apart, the store must say that outputs are not there before we believe it.
-Every chunk was acknowledged before the event that names it was written, so none of them is merely late."""
+"""We look for missing outputs so often, this many seconds apart, before we give up. Every chunk was
+acknowledged before the event that names it was written, so none is merely late."""
 PACK_EVERY_EVENTS = 20_000
 PACK_AFTER_S = 600.0
 """So often, whatever ended this long ago is packed."""
@@ -45,7 +45,7 @@ PATIENCE_S = 5.0
 
 
 class ArchiverService:
-    """Commits the outputs of what finished, and says that they can be pulled, or never will be.
+    """Commits the outputs of finished jobs and builds, and announces that they can be pulled, or are lost.
 
     `clock` gives seconds since 1970. The simulator passes its own clock and ids.
     """
@@ -72,7 +72,7 @@ class ArchiverService:
         self._failure = Failure()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set. What is not done by then is done after the next start."""
+        """Work until `stop` is set. Unfinished tasks are done after the next start."""
         backlog = await unless_stopped(stop, self._begin())
         if backlog is None:
             return
@@ -89,13 +89,13 @@ class ArchiverService:
             )
         finally:
             await self._end_tasks()
-        self._failure.check()  # something may fail while the rest is waited for
+        self._failure.check()  # a task may fail while we wait for the others
         await self._note()
 
     # --- the state -----------------------------------------------------------------------------------
 
     async def _begin(self) -> Backlog:
-        """The state as of now, and everything that is still to be done."""
+        """The current state, and all open tasks."""
         cluster = self._cluster
         backlog = Backlog(await restore(cluster))
         restored_seq, end = backlog.state.seq, await cluster.log.last_seq()
@@ -121,7 +121,7 @@ class ArchiverService:
         async for records in self._cluster.log.follow(after=state.seq, at=state.time):
             for recorded in records:
                 self._backlog.deliver(recorded)
-            del recorded, records  # a submission may take 140 MB: not until something else happens
+            del recorded, records  # a submission may take 140 MB: free it before we wait
             async with self._news:
                 self._news.notify_all()
             if state.seq >= packed_at_seq + self._pack_every_events:
@@ -154,7 +154,7 @@ class ArchiverService:
             await self._note()
 
     async def _note(self) -> None:
-        """Note how far the archiver has come. Where that fails, the next start only takes longer."""
+        """Note how far the archiver has come. If that fails, the next start only takes longer."""
         done_until = self._backlog.done_until
         if done_until == self._noted:
             return
@@ -162,14 +162,14 @@ class ArchiverService:
             async with asyncio.timeout(PATIENCE_S):
                 await self._cluster.store.put_snapshot(NOTE, orjson.dumps({"done_until": done_until}))
         except (DistributeError, TimeoutError) as error:
-            log.warning("how far the archiver came was not noted: %s", error)
+            log.warning("could not note how far the archiver has come: %s", error)
         else:
             self._noted = done_until
 
     # --- tasks ---------------------------------------------------------------------------------------
 
     async def _begin_tasks(self) -> None:
-        """Begin what is to be done, so many tasks at a time. Everything else waits in the backlog."""
+        """Begin tasks, a limited number at a time. The others wait in the backlog."""
         while True:
             await self._room.acquire()
             while (seq := self._backlog.next()) is None:
@@ -186,7 +186,7 @@ class ArchiverService:
             self._failure.report(error)
 
     async def _end_tasks(self) -> None:
-        """Let what is under way end, but not for ever."""
+        """Wait for tasks under way for a limited time, then cancel them."""
         if not self._working:
             return
         _, late = await asyncio.wait(self._working, timeout=PATIENCE_S)
@@ -195,7 +195,7 @@ class ArchiverService:
         await asyncio.gather(*late, return_exceptions=True)
 
     async def _see_to(self, seq: int) -> None:
-        """Do what the event at this sequence asks for. Raises `LogReplaced` if the log does not have it."""
+        """Do the task of the event at this sequence. Raises `LogReplaced` if the log does not have it."""
         recorded = self._backlog.take(seq) or await self._read(seq)
         event = recorded.event
         match event:
@@ -218,7 +218,7 @@ class ArchiverService:
         missing = None
         for times in range(MISSING_AFTER):
             if times:
-                log.warning("%s can't be archived, and is looked at again: %s", event.scope, missing)
+                log.warning("%s can't be archived yet; trying again: %s", event.scope, missing)
                 await asyncio.sleep(LOOK_AGAIN_S)
             if not self._backlog.is_wanted(recorded):
                 return
@@ -231,8 +231,10 @@ class ArchiverService:
             await self._announce(recorded, missing)
 
     async def _announce(self, recorded: Recorded, missing: str | None) -> None:
-        """Say how the outputs are, for as long as the state asks. A guard may be refused for what changes
-        nothing."""
+        """Append `job_archived`, as long as the state needs it.
+
+        A guard may be refused because of events that change nothing.
+        """
         while self._backlog.is_wanted(recorded):
             event, guard, _ = archived(self._backlog.state, recorded, missing, self._clock(), self._new_id)
             try:
@@ -277,8 +279,7 @@ def _other_log(seq: int) -> LogReplaced:
 
 
 def _refuse_foreign(event: ev.Finished | ev.BuildFinished, objects: list[StoredObject]) -> None:
-    """Raise `IntegrityError` if an object is another job's: a name is given once, and to its owner's
-    bytes."""
+    """Raise `IntegrityError` if an object belongs to another job, which alone may commit it."""
     foreign = foreign_names(event, iter(objects))
     if foreign:
         raise IntegrityError(f"{foreign[0]} is not an object of {event.scope}")

@@ -1,6 +1,6 @@
 """The agenda: the state, the pending events and the silence of nodes, indexed for `decide`.
 
-Everything here follows from state, pending events, `liveness` and time; `invariants.check_agenda` checks that.
+All of it follows from state, pending events, `liveness` and time; `invariants.check_agenda` checks that.
 The indexes `queues`, `nodes_for` and `due` make a decision cost what changed, not what waits.
 """
 

@@ -1,4 +1,4 @@
-"""Carries out the machine's instructions about the log: appends the node's events, and reads scopes.
+"""Carry out the machine's instructions about the log: append the node's events, and read scopes.
 
 Bounded: the machine has one event on its way for each attempt or build, and says of the node itself only that
 it joined, is leaving or has left.
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Reports:
-    """What this node says in the log."""
+    """Appends this node's events, and reads scopes."""
 
     def __init__(
         self,
@@ -37,8 +37,8 @@ class Reports:
         announced: Callable[[Event, int], None],
         on_fault: Callable[[BaseException], None],
     ) -> None:
-        """`tell` takes each stimulus, `announced` each event about the node that is in the log, with its
-        sequence. `on_fault` takes an error after which nothing can be said any more."""
+        """`tell` gets each stimulus, `announced` each event about the node that is in the log, with its
+        sequence. `on_fault` gets an error after which nothing more can be appended."""
         self._log = event_log
         self._authors = frozenset({SCHEDULER, node})
         self._tell = tell
@@ -57,7 +57,7 @@ class Reports:
         future.add_done_callback(partial(self._appended, report.of))
 
     def announce(self, event: Event) -> None:
-        """Append an event about the node, behind whatever is its last one."""
+        """Append an event about the node, behind the last one in its scope."""
         self._announcements.append(event)
         if self._announcing is None or self._announcing.done():
             self._announcing = asyncio.create_task(self._announce())
@@ -71,7 +71,7 @@ class Reports:
         task.add_done_callback(self._raise_fault)
 
     async def close(self, patience_s: float) -> None:
-        """Wait until the broker has what this node said, for `patience_s` at most."""
+        """Wait until the broker has this node's events, for at most `patience_s` seconds."""
         words: set[asyncio.Future[Any]] = {*self._appending}
         if self._announcing is not None:
             words.add(self._announcing)
@@ -101,7 +101,7 @@ class Reports:
                 self._on_fault(error)
 
     async def _read(self, of: do.Speaker) -> None:
-        """Only the words of the scheduler and of this node count, so those of others are left out."""
+        """Read a scope, without the events of authors other than the scheduler and this node."""
         scope = of.job if isinstance(of, Attempt) else of.id
         while True:
             found: list[Recorded] = []
@@ -111,7 +111,7 @@ class Reports:
                     async for records in self._log.follow(after=0, only=Only(scope=scope), until=last.seq):
                         found += (record for record in records if record.event.author in self._authors)
             except LogReplaced:
-                continue  # once more, in the log that is there now
+                continue  # read again, from the replaced log
             return self._tell(st.ScopeRead(of, tuple(found), last.seq if last is not None else 0))
 
     async def _announce(self) -> None:
