@@ -94,10 +94,11 @@ ReleaseReason = Literal[
 
 
 class Assigned(JobEvent):
-    """The scheduler gives the job to `node`, with these resources. `gpus` are the node's own indices.
+    """The scheduler assigned the job to `node`, with these resources. `gpus` are the node's own indices.
 
-    `submission` is the id of the batch's `submitted`, for a deleted batch may have had the same name. It is
-    at `submitted_seq`, unless the log lost its end since. None: version 1 did not say.
+    `submission` is the id of the batch's `submitted`, because a deleted batch may have had the same name.
+    That event is at `submitted_seq`, unless the log has lost its end since. None: version 1 lacks these
+    fields.
     """
 
     type: Literal["assigned"] = "assigned"

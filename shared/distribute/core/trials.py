@@ -1,10 +1,10 @@
 """Find out whether a node or its jobs are to blame for fast failures.
 
-A node on which several jobs in a row failed fast is *suspect*. A few of them, the *probes*, are excused and
-run again on other nodes; meanwhile the node takes no other jobs of their batches. Where probes succeed
-elsewhere, the node is to blame: it goes into quarantine, and its other failures are excused. Where they fail
-there as well, the jobs are to blame, and the node is cleared. Nothing but the outcome of the same jobs counts
-as proof. GPU work and other work have a record each: a job that needs no GPU proves nothing for a node's GPU.
+A node on which several jobs in a row failed fast is *suspect*. A few of these jobs, the *probes*, are excused
+and run again on other nodes; meanwhile the node takes no other jobs of their batches. If probes succeed
+elsewhere, the node is to blame: it goes into quarantine, and its other failures are excused. If they fail
+there as well, the jobs are to blame, and the node is cleared. Only the outcome of the same jobs counts as
+proof. GPU work and other work have a record each, because a job without a GPU proves nothing about GPUs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LONGEST_QUARANTINE_S = 24 * 3600.0
 
 
 def is_suspect(node: NodeState, record: FailureRecord) -> bool:
-    """Did several jobs in a row fail fast here, and is it still open whose fault that is?
+    """Did several jobs in a row fail fast here, and is the cause still open?
 
     Failures before the end of a quarantine do not count: only new ones make the node suspect again.
     """
@@ -110,7 +110,7 @@ def avoids(state: State, batch: BatchState, row: int, name: str, now: float) -> 
 def probes(
     state: State, node: NodeState, record: FailureRecord, elsewhere: Callable[[JobKey], bool]
 ) -> Iterator[JobKey]:
-    """The jobs whose outcome elsewhere decides: those that run as probes, and those to be excused for it.
+    """The probes of a node: those that run already, and those that will be excused.
 
     `elsewhere` tells whether another node could run a job.
     """
@@ -129,7 +129,7 @@ def is_on_trial(
     pending: Pending,
     elsewhere: Callable[[JobKey], bool],
 ) -> bool:
-    """Are there probes of this node's failures, or about to be, that hold it back for `TRIAL_S` at most?
+    """Does the node have probes, or will it? Then it takes no other jobs of their batches, for up to `TRIAL_S`.
 
     A probe that no other node can run any more does not count.
     """

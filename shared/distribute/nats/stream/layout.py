@@ -16,8 +16,8 @@ from distribute.nats.client.jetstream import NOT_FOUND, ApiError, call
 from distribute.nats.client.patience import patiently
 
 LAYOUT = 3
-"""Raised with every change of the event set (`tests/compat` ties them), and whenever an older distribute
-could no longer work on what a newer one stores. `migrations` has the history."""
+"""Raise this with every change of the event set (`tests/compat` checks that), and whenever an older
+distribute can't work with what a newer one stores. `migrations` has the history."""
 
 EVENTS = "EV"
 
