@@ -129,7 +129,7 @@ def is_on_trial(
     pending: Pending,
     elsewhere: Callable[[JobKey], bool],
 ) -> bool:
-    """Does the node have probes, or will it? Then for up to `TRIAL_S` it takes no other jobs of their batches.
+    """Has the node probes, or will it? Then for up to `TRIAL_S` it takes no other jobs of their batches.
 
     A probe that no other node can run any more does not count.
     """
