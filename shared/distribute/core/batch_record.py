@@ -20,7 +20,7 @@ from typing import Any
 from distribute.core.ids import BatchId
 from distribute.core.packed import PackedBatch, Record
 from distribute.core.slices import at_once
-from distribute.core.state import Attempt, BatchState, Building, Group, Outcomes, Shape, Unarchived
+from distribute.core.state import Attempt, BatchState, Building, Group, Outcomes, Shape, Unarchived, rows_of
 
 Json = dict[str, Any]
 
@@ -140,7 +140,7 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
     found = json.loads(head)
     names = names_text.decode().split(_NAMES_END)
     yield
-    rows = dict(zip(names, range(len(names)), strict=True))
+    rows = rows_of(names)
     yield
     pieces = _named((yield from unsealing(changing)))
     yield

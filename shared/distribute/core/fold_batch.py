@@ -14,7 +14,7 @@ from distribute.core import fold_job
 from distribute.core.fold_job import of_another_batch, set_status
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, Job, Resources
-from distribute.core.state import BatchState, Building, Group, Shape, Status
+from distribute.core.state import BatchState, Building, Group, Shape, Status, rows_of
 
 NO_ROW = -1
 
@@ -127,7 +127,7 @@ def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         groups=groups,
         names=names,
         file_order=file_order,
-        rows=dict(zip(names, range(total), strict=True)),
+        rows=rows_of(names),
         status=bytearray(total),
         job_seq=array("Q", bytes(8 * total)),
         attempts=array("I", bytes(4 * total)),

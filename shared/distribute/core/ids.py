@@ -80,7 +80,7 @@ class Under(NamedTuple):
         return f"everything under {self.batch}"
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 10)  # aliases and namespaces come again and again, names of jobs hardly ever
 def check_name(name: str) -> str:
     """Return `name` if it can name a namespace, batch, job or node.
 

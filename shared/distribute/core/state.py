@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import chain
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
@@ -137,6 +139,15 @@ class Outcomes:
         for name in self.__slots__:
             column = getattr(self, name)
             column.frombytes(bytes(rows * column.itemsize))
+
+
+_NUMBERS = tuple(range(1 << 14))
+"""The first rows as numbers that all batches share: a number of its own would cost a job 28 bytes."""
+
+
+def rows_of(names: Sequence[str]) -> dict[str, int]:
+    """The row of each name."""
+    return dict(zip(names, chain(_NUMBERS, range(len(_NUMBERS), len(names))), strict=False))
 
 
 @dataclass(slots=True)

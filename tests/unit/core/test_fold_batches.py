@@ -6,7 +6,7 @@ from core_kit import status_of
 from distribute.core.fold_batch import needs
 from distribute.core.ids import BatchId
 from distribute.core.specs import Resources
-from distribute.core.state import Group, Shape, State, Status
+from distribute.core.state import Group, Shape, State, Status, rows_of
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")
@@ -20,6 +20,12 @@ def of_three(**fields: object) -> State:
 
 def statuses(state: State) -> list[Status]:
     return [status_of(state, job) for job in state.batches[SWEEP].rows]
+
+
+@pytest.mark.parametrize("jobs", [1, 5, (1 << 14) + 3])
+def test_every_job_has_a_row_of_its_own(jobs: int) -> None:
+    names = [f"job{number}" for number in range(jobs)]
+    assert rows_of(names) == {name: row for row, name in enumerate(names)}
 
 
 def test_equal_jobs_share_a_group_and_keep_the_order_of_the_file() -> None:
