@@ -287,6 +287,16 @@ def _why_unreadable(found: object, error: ValidationError) -> str:
         return f"an event of the unknown type {str(kind)[:80]!r}"
     if isinstance(version, int) and version > known:
         return f"a {kind!r} event of version {version}; this distribute reads up to {known}"
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"not a valid {kind!r} event: {where}: {first['msg']}"
+    told = [
+        (_place(one["loc"]), one["msg"])
+        for one in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    first = told[0][0]
+    # Where a value may be right in several ways, the last of them says best what is wrong.
+    message = [message for place, message in told if place == first][-1]
+    return f"not a valid {kind!r} event: {first}: {message}"
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """The field that an error is about. Left out are names of the ways in which it may be right."""
+    return ".".join(str(part) for part in loc if isinstance(part, int) or part.isidentifier())

@@ -16,7 +16,9 @@ from distribute.core.manifest_text import ManifestText, Part, read_parts
 digests = st.integers(0, 2**256 - 1).map(lambda number: f"{number:064x}")
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 raws = st.none() | st.just("/w==")
-names = texts.filter(lambda text: text not in {"", ".", ".."} and not {"/", "\0"} & set(text))
+names = texts.filter(
+    lambda text: text not in {"", ".", ".."} and not {"/", "\0"} & set(text) and len(text.encode()) <= 255
+)
 paths = st.lists(names, min_size=1, max_size=3).map("/".join)
 files = st.builds(
     StoredFile,

@@ -15,7 +15,7 @@ from distribute.client.standing import ask_standing
 from distribute.client.words import argument, printable
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.events import Finished
-from distribute.core.manifest import STDOUT_NAME, Entry, Outputs, StoredFile
+from distribute.core.manifest import STDOUT_NAME, Entry, Outputs, StoredFile, build_output_name
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.projections.results import BatchResults
 from distribute.core.words import counted
@@ -69,7 +69,7 @@ async def read_builds(cluster: Cluster, batch: BatchId) -> Builds:
 
 def build_output(cluster: Cluster, build: BuildFinished) -> AsyncGenerator[bytes | memoryview, None]:
     """What a build printed."""
-    return _stored_text(cluster, build.outputs, f"{build.batch}_build_output-{build.node}.txt")
+    return _stored_text(cluster, build.outputs, build_output_name(build.batch, build.node))
 
 
 class JobOutput(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from distribute.core.event_base import Kept, Label
-from distribute.core.ids import StoredName
+from distribute.core.event_base import Kept
+from distribute.core.ids import Label, StoredName
 from distribute.core.specs import MAX_GPUS, Bytes, Frozen
 
 Figure = Annotated[float, Field(ge=0, le=1e12)]

@@ -39,9 +39,6 @@ Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 """A reason, in words."""
 
-Label = Annotated[str, StringConstraints(max_length=256)]
-"""A version, an incarnation or the name of a GPU: text that we show and compare, but never interpret."""
-
 Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=True)]
 """The attempts that a node still has: they run, are frozen, or have ended and are not reported yet."""
 

@@ -15,10 +15,10 @@ from pydantic import Field, TypeAdapter
 
 from distribute.core.event_base import BatchEvent as BatchEvent
 from distribute.core.event_base import BuildEvent as BuildEvent
-from distribute.core.event_base import Id, Kept, Label, Seconds, Text, Time
+from distribute.core.event_base import Id, Kept, Seconds, Text, Time
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
-from distribute.core.ids import StoredName
+from distribute.core.ids import Label, StoredName
 from distribute.core.manifest import Outputs
 from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabilities
 

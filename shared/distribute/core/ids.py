@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 MAX_NAME_BYTES = 128
 MAX_ATTEMPTS = 2**31 - 1
@@ -106,14 +106,39 @@ def check_name(name: str) -> str:
 Name = Annotated[str, AfterValidator(check_name)]
 """A checked name, for pydantic models."""
 
-StoredName = Annotated[
+_AsciiName = Annotated[
     str,
     StringConstraints(
-        min_length=1, max_length=MAX_NAME_BYTES, pattern=r"^(?:\.{0,2}[^./\x00][^/\x00]*|\.{3,}[^/\x00]*)$"
+        max_length=MAX_NAME_BYTES,
+        pattern=r"^(?:\.{0,2}[\x01-\x2d\x30-\x7f][\x01-\x2e\x30-\x7f]*|\.{3,}[\x01-\x2e\x30-\x7f]*)$",
     ),
 ]
-"""A name in an event. The pattern refuses what `check_name` refuses, except for the number of bytes. A replay
-decodes millions of names, and a Python function takes ten times as long as a pattern."""
+StoredName = Annotated[
+    _AsciiName | Annotated[str, AfterValidator(check_name)],
+    Field(union_mode="left_to_right"),
+    WithJsonSchema({"type": "string"}),
+]
+"""A name as events carry it, as `check_name` has it. The pattern passes every good one that is ASCII: a
+replay decodes millions of names, and a function of ours costs ten times as much as a pattern."""
+
+MAX_LABEL_BYTES = 256
+
+
+def check_label(text: str) -> str:
+    """Return `text` if it is no longer than `MAX_LABEL_BYTES` bytes of UTF-8. Raises `ValueError`."""
+    if (size := len(text.encode("utf-8", "surrogatepass"))) > MAX_LABEL_BYTES:
+        raise ValueError(f"{text[:24]!r}… has {size} bytes; it may have {MAX_LABEL_BYTES}")
+    return text
+
+
+Label = Annotated[
+    Annotated[str, StringConstraints(max_length=MAX_LABEL_BYTES // 4)]
+    | Annotated[str, AfterValidator(check_label)],
+    Field(union_mode="left_to_right"),
+    WithJsonSchema({"type": "string"}),
+]
+"""A capability, a version, an incarnation, the name of a GPU: text that we show and compare, and never
+interpret."""
 
 AttemptNumber = Annotated[int, Field(ge=1, le=MAX_ATTEMPTS)]
 

@@ -28,7 +28,20 @@ STDOUT_NAME = "stdout.txt"
 
 
 MAX_PATH_BYTES = 4096
+MAX_PART_BYTES = 255
+"""The longest name of a file or folder that common file systems take."""
 MAX_LINE = 10_000
+
+
+def build_output_name(batch: str, node: str) -> str:
+    """The name of the file with what a build printed, in the folder of its batch.
+
+    Two names of 128 bytes make one that no file system takes; then the batch, whose folder says it, is left
+    out.
+    """
+    name = f"{batch}_build_output-{node}.txt"
+    return name if len(name.encode()) <= MAX_PART_BYTES else f"build_output-{node}.txt"
+
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """A count within bounds."""
@@ -40,7 +53,7 @@ def check_path(path: str) -> str:
     """Return `path` if it is relative and normalized, so that it can't lead out of its folder.
 
     Raises:
-        ValueError: it is not, or it is longer than `MAX_PATH_BYTES`.
+        ValueError: it is not, or it is longer than `MAX_PATH_BYTES`, or a part than `MAX_PART_BYTES`.
     """
     _check_path_bytes(path.encode("utf-8", "surrogateescape"))
     return path
@@ -49,8 +62,11 @@ def check_path(path: str) -> str:
 def _check_path_bytes(path: bytes) -> None:
     if len(path) > MAX_PATH_BYTES:
         raise ValueError(f"a path of {len(path)} bytes; it may have {MAX_PATH_BYTES}")
-    if b"\0" in path or not {b"", b".", b".."}.isdisjoint(path.split(b"/")):
+    parts = path.split(b"/")
+    if b"\0" in path or not {b"", b".", b".."}.isdisjoint(parts):
         raise ValueError(f"{path[:80]!r} is no relative, normalized path")
+    if (longest := max(map(len, parts))) > MAX_PART_BYTES:
+        raise ValueError(f"{path[:80]!r} has a part of {longest} bytes; it may have {MAX_PART_BYTES}")
 
 
 def _check_raw_path(raw_path: str) -> str:
@@ -71,11 +87,11 @@ class StoredObject(Frozen):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
-_PART = r"(?:\.{0,2}[^./\x00][^/\x00]*|\.{3,}[^/\x00]*)"
+_PART = r"(?:\.{0,2}[^./\x00][^/\x00]{0,60}|\.{3}[^/\x00]{0,60})"
 _PlainPath = Annotated[
     str, StringConstraints(max_length=MAX_PATH_BYTES // 4, pattern=f"^{_PART}(?:/{_PART})*$")
 ]
-"""A path that is short enough in every encoding, with no part that is empty, `.` or `..`."""
+"""A path that is short enough in every encoding, as each of its parts is, and none is empty, `.` or `..`."""
 
 RelativePath = Annotated[
     _PlainPath | Annotated[str, AfterValidator(check_path)],

@@ -16,11 +16,10 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
-    StringConstraints,
     model_validator,
 )
 
-from distribute.core.ids import BatchId, Name
+from distribute.core.ids import BatchId, Label, Name
 
 MAX_JOBS = 100_000
 
@@ -56,7 +55,7 @@ MAX_VARIABLES = 1000
 event could cause millions of errors, which take a kilobyte each."""
 
 Capabilities = Annotated[
-    frozenset[Annotated[str, StringConstraints(max_length=256)]],
+    frozenset[Label],
     Field(max_length=MAX_CAPABILITIES, fail_fast=True),
     PlainSerializer(sorted, return_type=list[str], when_used="json"),
 ]
@@ -188,7 +187,7 @@ class BatchSpec(Frozen):
     v: Literal[1] = 1
     namespace: Name
     batch: Name
-    matrix_user: str | None = None
+    matrix_user: Label | None = None
     capabilities: Capabilities = frozenset()
     priority: Priority = 0
     resources: Resources | None = None

@@ -16,7 +16,7 @@ from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.core.errors import InputError
 from distribute.core.events import Finished
-from distribute.core.manifest import Outputs, StoredFile
+from distribute.core.manifest import Outputs, StoredFile, build_output_name
 from distribute.core.projections.results import BatchResults
 from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
@@ -64,6 +64,11 @@ BAD_ENTRIES: list[dict[str, Any]] = [
     entry("no such object", object=7),
     entry("no object", object=None),
     entry("x" * 300),
+    entry("é" * 128),
+    entry("x" * 300 + "/file"),
+    entry("long", raw_path=base64.b64encode(b"x" * 256).decode()),
+    {"kind": "folder", "path": "x" * 256},
+    {"kind": "link", "path": "x" * 256, "target": "good"},
     entry("another digest", sha256="0" * 64),
     entry("beyond its end", offset=10),
     entry("a negative size", size_bytes=-1),
@@ -149,6 +154,19 @@ async def test_a_build_leaves_its_output_and_nothing_else(cluster: Any, tmp_path
     assert (tmp_path / "out/lab/sweep/job1/a").read_bytes() == CONTENT
     (problem,) = listing.problems
     assert "its list of files names 'job1/a', which no build leaves" in problem
+
+
+async def test_the_output_of_a_build_with_two_long_names_is_pulled(cluster: Any, tmp_path: Path) -> None:
+    """Together the names are longer than a file's name can be."""
+    spec, node = make.batch(batch="b" * 128), "n" * 128
+    stored = await cluster.keep(CONTENT)
+    await cluster.say(make.joined(node), make.submitted(spec))
+    outputs = left(file(build_output_name(spec.batch, node)), objects=(stored,))
+    await cluster.say(make.build_finished(node, spec).model_copy(update={"outputs": outputs}))
+    listing = await list_results(cluster, spec.id, Filter())
+    pulled = await fetch(cluster.store, listing, tmp_path / "out")
+    assert (listing.problems, pulled.problems) == ([], [])
+    assert (tmp_path / "out" / str(spec.id) / f"build_output-{node}.txt").read_bytes() == CONTENT
 
 
 async def test_results_of_a_job_that_the_batch_does_not_have_are_ignored(cluster: Any) -> None:

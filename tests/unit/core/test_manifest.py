@@ -11,6 +11,7 @@ from distribute.core.manifest import (
     StoredFile,
     StoredFolder,
     StoredLink,
+    build_output_name,
     check_path,
     entry_bytes,
     link_stays_inside,
@@ -93,3 +94,25 @@ def test_a_link_that_leaves_the_folder_is_refused() -> None:
 def test_a_raw_path_that_is_no_base64_is_refused() -> None:
     with pytest.raises(ValueError, match="is not base64"):
         StoredFolder(path="x", raw_path="not base64!")
+
+
+@pytest.mark.parametrize(
+    ("part", "is_right"),
+    [("x" * 255, True), ("x" * 256, False), ("é" * 127, True), ("é" * 128, False), ("." * 255, True)],
+)
+@pytest.mark.parametrize("path", ["{}", "a/{}", "{}/b", "{}/{}"])
+def test_no_part_of_a_path_is_longer_than_a_file_s_name(path: str, part: str, is_right: bool) -> None:
+    entry = {"path": path.replace("{}", part)}
+    if is_right:
+        assert StoredFolder.model_validate(entry).path == entry["path"]
+        return
+    with pytest.raises(ValueError, match="a part of 256 bytes"):
+        StoredFolder.model_validate(entry)
+
+
+@pytest.mark.parametrize("long", [1, 110, 128])
+def test_the_name_of_a_build_s_output_is_a_file_s(long: int) -> None:
+    for batch, node in (("b" * long, "n" * long), ("é" * (long // 2 or 1), "n" * long)):
+        name = build_output_name(batch, node)
+        assert check_path(name) == name
+        assert node in name

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distribute.core.ids import BatchId, JobId
-from distribute.core.manifest import Outputs
+from distribute.core.manifest import Outputs, build_output_name
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute.runtime import new_id
 from distribute_services.node_runner.disk.cache import InputCache
@@ -149,7 +149,7 @@ class Computer:
                 outputs = await collect(workspace.save, workspace.stdout, self._store, prefix, node)
                 return outputs if outputs is not NOTHING else None
             case BatchId(_, batch):
-                name = f"{batch}_build_output-{node}.txt"
+                name = build_output_name(batch, node)
                 return await collect_build(workspace.stdout, name, self._store, f"{unit.of}//{node}", node)
 
     async def remove(self, place: Place) -> None:

@@ -22,6 +22,7 @@ from distribute.core.manifest import (
     StoredFolder,
     StoredLink,
     StoredObject,
+    build_output_name,
 )
 from distribute.core.projections.results import BatchResults
 
@@ -128,7 +129,7 @@ class _Lister:
         """Add what a build printed. A build leaves nothing else."""
         if build.outputs is None:
             return
-        name = os.fsencode(f"{build.batch}_build_output-{build.node}.txt")
+        name = os.fsencode(build_output_name(build.batch, build.node))
         with self._named(name):
             manifest = await self._read(build.outputs, name)
             for entry in manifest.entries:
