@@ -10,11 +10,12 @@ built again.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from distribute.core import events as ev
-from distribute.core.ids import BatchId, BuildId
+from distribute.core.ids import BatchId, BuildId, JobId
 from distribute.core.manifest import Outputs
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
@@ -31,6 +32,11 @@ class BuildPhase(Enum):
     READY = auto()
     FAILED = auto()
     IDLE = auto()
+
+
+MAX_BATCHES = 128
+"""Batches that a node knows at a time. Each is a task while it is read, then up to 3 MB, and a built folder.
+For one more, the oldest without an attempt here is forgotten. If there is none, the job is not taken."""
 
 
 @dataclass(slots=True, eq=False)
@@ -73,6 +79,14 @@ class Builds:
         build.words.cause = cause
         load = do.Load(batch, submission)
         return [do.Forget(batch), load] if is_lost_failure else [load]
+
+    def make_room(self, batch: BatchId, attempts: Collection[JobId]) -> list[do.Instruction] | None:
+        """If there are `MAX_BATCHES`, forget one without attempts. None: there is none, so no room either."""
+        if batch in self._builds or len(self._builds) < MAX_BATCHES:
+            return []
+        in_use = {job.batch_id for job in attempts}
+        unused = next((known for known in self._builds if known not in in_use), None)
+        return self.forget(unused) if unused is not None else None
 
     def is_outdated(self, batch: BatchId, submission: SubmissionRef) -> bool:
         """Whether a later batch of this name is known here: an assignment may come late."""

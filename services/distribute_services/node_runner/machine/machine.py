@@ -26,6 +26,7 @@ from distribute_services.node_runner.machine.attempts import (
     Phase,
     submission_of,
 )
+from distribute_services.node_runner.machine.builds import MAX_BATCHES
 from distribute_services.node_runner.machine.course import Course
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.membership import Membership
@@ -165,6 +166,10 @@ class RunnerMachine(Course):
         return [*reads, *self._builds.read_all(), *joins]
 
     def _assigned(self, recorded: Recorded, event: ev.Assigned) -> list[Instruction]:
+        """Take the job, unless this node has as many as it can keep in mind: anyone may publish.
+
+        The scheduler takes back what is not claimed within a minute.
+        """
         batch, submission = event.batch_id, submission_of(event)
         if self._builds.is_outdated(batch, submission):
             return []
@@ -180,11 +185,15 @@ class RunnerMachine(Course):
         stops = self._stop_all(of_another if known is None or known in of_another else [*of_another, known])
         if not self._membership.takes(recorded.seq):
             return stops
-        if len(self.attempts) >= MAX_KEPT:
+        if len(self.attempts) + len(self._stopping) >= MAX_KEPT:
             return [*stops, do.Note(f"{event.scope}: not taken: this node has {MAX_KEPT} jobs already")]
+        forgets = self._builds.make_room(batch, self.attempts.keys())
+        if forgets is None:
+            told = f"{event.scope}: not taken: this node has jobs of {MAX_BATCHES} batches already"
+            return [*stops, do.Note(told)]
         self.attempts[event.scope] = Attempt.of(recorded, event)
         builds = self._builds.wanted(batch, event.id, recorded.seq, submission)
-        return [*stops, *builds, *self._claim_what_fits()]
+        return [*stops, *forgets, *builds, *self._claim_what_fits()]
 
     def _released(self, event: ev.Released) -> list[Instruction]:
         attempt = self.attempts.get(event.scope)

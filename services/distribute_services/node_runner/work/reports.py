@@ -1,14 +1,13 @@
 """Carry out the machine's instructions about the log: append the node's events, and read scopes.
 
-Bounded: the machine has one event on its way for each attempt or build, and says of the node itself only that
-it joined, is leaving or has left.
+Bounded, whatever anyone publishes: one event or reading is on its way for each attempt or build, of which the
+machine has a limited number; and of the node itself, one event is on its way and one of each type waits.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -45,7 +44,8 @@ class Reports:
         self._announced = announced
         self._on_fault = on_fault
         self._facts = Facts(event_log)
-        self._announcements: deque[Event] = deque()
+        self._announcements: dict[str, Event] = {}
+        """What waits to be said of the node, by type, in order."""
         self._announcing: asyncio.Task[None] | None = None
         self._appending: set[asyncio.Future[int]] = set()
         self._reading: set[asyncio.Task[None]] = set()
@@ -57,8 +57,12 @@ class Reports:
         future.add_done_callback(partial(self._appended, report.of))
 
     def announce(self, event: Event) -> None:
-        """Append an event about the node, behind the last one in its scope."""
-        self._announcements.append(event)
+        """Append an event about the node, behind whatever is its last one.
+
+        At most one of each type waits: the next one takes its place, for it says all that counts by then.
+        """
+        self._announcements.pop(event.type, None)
+        self._announcements[event.type] = event
         if self._announcing is None or self._announcing.done():
             self._announcing = asyncio.create_task(self._announce())
             self._announcing.add_done_callback(self._raise_fault)
@@ -116,8 +120,8 @@ class Reports:
 
     async def _announce(self) -> None:
         while self._announcements:
-            seq = await self._facts.append(self._announcements[0])
-            self._announced(self._announcements.popleft(), seq)
+            event = self._announcements.pop(next(iter(self._announcements)))
+            self._announced(event, await self._facts.append(event))
 
     def _raise_fault(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
