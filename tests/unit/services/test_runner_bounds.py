@@ -36,7 +36,7 @@ def test_a_node_keeps_so_many_jobs_and_takes_no_more(node: Node, monkeypatch: py
         node.hear(make.assigned(f"job{number}"))
     (note,) = node.hear(make.assigned("job3"))
     assert isinstance(note, do.Note)
-    assert "not taken, for this node has 3 jobs already" in note.text
+    assert "not taken: this node has 3 jobs already" in note.text
     assert len(node.machine.attempts) == 3
 
 
