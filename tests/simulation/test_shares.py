@@ -19,8 +19,8 @@ def computer(name: str, cpus: int) -> Computer:
     )  # fmt: skip
 
 
-def started(*submissions: tuple[float, BatchSpec, str], cpus: tuple[int, ...] = (4, 2)) -> list[str]:
-    """The batches of the jobs in the order in which they start, in a world without trouble."""
+def given(*submissions: tuple[float, BatchSpec, str], cpus: tuple[int, ...] = (4, 2)) -> list[str]:
+    """The batches of the jobs in the order in which nodes are given them, in a world without trouble."""
     fates = {JobId(*spec.id, job.name): Fate(JOB_S) for _, spec, _ in submissions for job in spec.work.jobs}
 
     def peace(_: Random) -> Scenario:
@@ -32,14 +32,14 @@ def started(*submissions: tuple[float, BatchSpec, str], cpus: tuple[int, ...] = 
 
     world = World(1, Parts(scenario=peace))
     world.run()
-    return [recorded.event.batch for recorded in world.truth.log if isinstance(recorded.event, ev.Started)]
+    return [recorded.event.batch for recorded in world.truth.log if isinstance(recorded.event, ev.Assigned)]
 
 
 def test_small_jobs_do_not_starve_a_large_one() -> None:
     """The large job needs the whole larger computer, which is never idle without a reservation."""
     large = make.batch(1, batch="large", resources=Resources(cpus=4))
     small = [make.batch(40, batch=f"small{number}") for number in range(3)]
-    order = started(
+    order = given(
         (30.0, small[0], "ann"), (31.0, large, "ann"), (32.0, small[1], "ann"), (33.0, small[2], "ann")
     )
     assert order.count("large") == 1
@@ -50,7 +50,7 @@ def test_small_jobs_do_not_starve_a_large_one() -> None:
 
 def test_a_person_who_comes_later_gets_a_share_at_once() -> None:
     early, late = make.batch(60, batch="early"), make.batch(12, batch="late")
-    order = started((30.0, early, "ann"), (45.0, late, "bob"), cpus=(4,))
+    order = given((30.0, early, "ann"), (45.0, late, "bob"), cpus=(4,))
     first = order.index("late")
     assert set(order[first + 4 : first + 20]) == {"early", "late"}
     assert 4 <= order[first : first + 16].count("late") <= 12
@@ -59,7 +59,7 @@ def test_a_person_who_comes_later_gets_a_share_at_once() -> None:
 
 def test_a_higher_priority_goes_first() -> None:
     usual, urgent = make.batch(60, batch="usual"), make.batch(12, batch="urgent", priority=10)
-    order = started((30.0, usual, "ann"), (45.0, urgent, "ann"), cpus=(4,))
+    order = given((30.0, usual, "ann"), (45.0, urgent, "ann"), cpus=(4,))
     first = order.index("urgent")
     assert first < 16
     assert order[first : first + 12] == ["urgent"] * 12
