@@ -6,8 +6,6 @@ The indexes `queues`, `nodes_for` and `due` make a decision cost what changed, n
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 from distribute.core import events as ev
 from distribute.core.beats import Beat
 from distribute.core.due import DueTimes, Key
@@ -15,13 +13,13 @@ from distribute.core.fold import apply
 from distribute.core.giving_up import is_forsaken
 from distribute.core.ids import BatchId, Scope, Under
 from distribute.core.liveness import Lease, Liveness, claimed_by
-from distribute.core.matching import Obstacle, ends, never, unavailable
-from distribute.core.node_order import NodeOrder, index_shape
+from distribute.core.matching import Obstacle, ends, unavailable
+from distribute.core.node_order import NodeOrders, index_shape
 from distribute.core.overdue import Overdue, find_overdue
 from distribute.core.packed import Record
 from distribute.core.packing import pack
 from distribute.core.pending import Pending
-from distribute.core.queues import Queues, Waiting
+from distribute.core.queues import Queues, Waiting, WaitingGroups
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.releases import Releases
 from distribute.core.shares import Shares
@@ -51,8 +49,8 @@ class Agenda:
         self.suspects: set[str] = set()
         """Nodes whose record of fast failures asks for a decision."""
         self.queues = Queues()
-        self.nodes_for: dict[Shape, NodeOrder] = {}
-        self.waiting: dict[BatchId, list[Waiting]] = {}
+        self.nodes_for = NodeOrders()
+        self.waiting = WaitingGroups()
         self.to_release = Releases()
         """The attempts that may have to be taken from their nodes."""
         self.to_check: set[BatchId] = set()
@@ -161,7 +159,7 @@ class Agenda:
         self.pending.add(event, batch.user)
         self.shares.changed(batch.user)
         row = batch.rows[event.job]
-        waiting = self.waiting_of(batch, row)
+        waiting = self.waiting.of(batch, row)
         waiting.taken.add(row)
         self._keep(waiting)
         node = self.state.nodes.get(event.node)
@@ -177,7 +175,7 @@ class Agenda:
 
     def _drop_pending_end(self, batch_id: BatchId) -> None:
         """Something happened under a batch, so the guard of what was to end it refuses that."""
-        pending = self.pending.of_scope.get(batch_id) if self.pending.of_scope else None
+        pending = self.pending.of_scope.get(batch_id)
         if pending and any(isinstance(guard_scope(event), Under) for event in pending):
             self.drop(batch_id)
 
@@ -207,7 +205,7 @@ class Agenda:
         if groups is not None:
             self.shares.changed(groups[0].batch.user)
             row = groups[0].batch.rows[event.job]
-            waiting = self.waiting_of(groups[0].batch, row)
+            waiting = self.waiting.of(groups[0].batch, row)
             waiting.taken.discard(row)
             waiting.came_back(row)
 
@@ -217,18 +215,12 @@ class Agenda:
         """What keeps this node from taking any job now."""
         return unavailable(node, self.now, is_silent=self.liveness.is_silent(node, self.now))
 
-    def waiting_of(self, batch: BatchState, row: int) -> Waiting:
-        """The group that a row belongs to."""
-        groups = self.waiting[batch.id]
-        if len(groups) == 1:
-            return groups[0]
-        return groups[bisect_right(groups, row, key=lambda waiting: waiting.group.start) - 1]
-
     # --- indexes -----------------------------------------------------------------------------------
 
     def _fold_job_event(self, event: ev.JobEvent, settled: list[ev.Event]) -> None:
         batch = self.state.batch_of(event)
-        self._drop_pending_end(batch.id if batch is not None else event.batch_id)
+        if self.pending:
+            self._drop_pending_end(batch.id if batch is not None else event.batch_id)
         row = batch.rows.get(event.job) if batch is not None else None
         if batch is None or row is None:
             return
@@ -239,14 +231,17 @@ class Agenda:
         elif kind is ev.Assigned:
             self.liveness.assigned(key, self.now)
         if kind is ev.Claimed or kind is ev.Started:
-            self._touch_rows(settled)  # plans of ours that were beaten by it
+            if settled:
+                self._touch_rows(settled)  # plans of ours that were beaten by it
+        elif kind is ev.JobArchived and not settled and batch.status[row] != QUEUED:
+            self.to_check.add(batch.id)  # nothing else may have changed
         else:
             self._touch_job(batch, key, event)
 
     def _touch_job(self, batch: BatchState, key: JobKey, event: ev.JobEvent) -> None:
         self.shares.changed(batch.user)
         row = key.row
-        waiting = self.waiting_of(batch, row)
+        waiting = self.waiting.of(batch, row)
         status = batch.status[row]
         if status == QUEUED:
             waiting.came_back(row)
@@ -284,11 +279,7 @@ class Agenda:
         batch = self.state.batches.get(batch_id)
         if batch is None:
             return
-        if batch_id not in self.waiting:
-            self.waiting[batch_id] = [
-                Waiting(batch, number, group, group.start) for number, group in enumerate(batch.groups)
-            ]
-        for waiting in self.waiting[batch_id]:
+        for waiting in self.waiting.all_of(batch):
             waiting.look_again()
             self._keep(waiting)
         self.to_check.add(batch_id)
@@ -296,7 +287,7 @@ class Agenda:
             self.to_release.add_all(batch_id, batch.active)
             for row, attempt in batch.active.items() if self._away else ():
                 if attempt.node in self._away:
-                    self._judge(JobKey(batch_id, row), batch, self.waiting_of(batch, row))
+                    self._judge(JobKey(batch_id, row), batch, self.waiting.of(batch, row))
 
     def _touch_all_nodes(self) -> None:
         for name in self.state.nodes:
@@ -305,17 +296,14 @@ class Agenda:
     def _touch_node(self, name: str) -> None:
         node = self.state.nodes.get(name)
         if node is None:
-            for order in self.nodes_for.values():
-                order.remove(name)
+            self.nodes_for.remove(name)
             for names in (self.silent, self.suspects, self._away):
                 names.discard(name)
             return
-        is_free = self.obstacle_of(node) is None
-        for shape, order in self.nodes_for.items():
-            if is_free and never(node, shape) is None:
-                order.put(node, self.pending.held_of(name))
-            else:
-                order.remove(name)
+        if self.obstacle_of(node) is None:
+            self.nodes_for.put(node, self.pending.held_of(name))
+        else:
+            self.nodes_for.remove(name)
         self._note_suspect(name)
         self._note_silence(node)
         was_away, is_away = name in self._away, node.presence == "lost" or name in self.silent
@@ -351,7 +339,7 @@ class Agenda:
     def _look_at(self, key: JobKey, batch: BatchState) -> None:
         """The attempt may have to be released, or may be given to another node."""
         self.to_release.add(key)
-        self._judge(key, batch, self.waiting_of(batch, key.row))
+        self._judge(key, batch, self.waiting.of(batch, key.row))
 
     def _judge(self, key: JobKey, batch: BatchState, waiting: Waiting) -> None:
         """Index whether the attempt may be given to another node, or when it may, or is to be looked at."""
@@ -401,7 +389,4 @@ class Agenda:
 
     def _place_node(self, node: NodeState) -> None:
         """A node took or gave back something."""
-        held = self.pending.held_of(node.name)
-        for order in self.nodes_for.values():
-            if node.name in order:
-                order.put(node, held)
+        self.nodes_for.move(node, self.pending.held_of(node.name))

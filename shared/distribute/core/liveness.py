@@ -134,7 +134,8 @@ class Liveness:
     def settled(self, key: JobKey) -> None:
         """Note that the attempt was claimed, or is over."""
         self._assigned_at.pop(key, None)
-        self._absent_since.pop(key, None)
+        if self._absent_since:
+            self._absent_since.pop(key, None)
 
     def forget(self, batch: BatchId) -> None:
         """Forget a deleted batch."""

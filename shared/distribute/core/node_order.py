@@ -79,6 +79,29 @@ class NodeOrder:
             yield name
 
 
+class NodeOrders(dict[Shape, NodeOrder]):
+    """An order of nodes for each shape that waits."""
+
+    def put(self, node: NodeState, held: Held) -> None:
+        """Give a node that takes jobs its place for each shape that it could run."""
+        for shape, order in self.items():
+            if never(node, shape) is None:
+                order.put(node, held)
+            else:
+                order.remove(node.name)
+
+    def move(self, node: NodeState, held: Held) -> None:
+        """The node took or gave back something: give it another place wherever it has one."""
+        for order in self.values():
+            if node.name in order:
+                order.put(node, held)
+
+    def remove(self, name: str) -> None:
+        """Leave out a node that takes no jobs."""
+        for order in self.values():
+            order.remove(name)
+
+
 def index_shape(agenda: Agenda, shape: Shape) -> None:
     """Have an order of nodes for the shape if it waits, and none if it does not."""
     if shape not in agenda.queues.shapes:

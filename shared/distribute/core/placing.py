@@ -230,7 +230,7 @@ class _Round:
         """Assign the job to the node. If another, silent node has it, release it from there first."""
         agenda, decisions = self._agenda, self._decisions
         batch, row, name = choice
-        waiting = agenda.waiting_of(batch, row)
+        waiting = agenda.waiting.of(batch, row)
         is_taken_over = row in batch.active
         if is_taken_over:
             decisions.release(batch, row, "node_lost", agenda.state.nodes[batch.active[row].node].cause)

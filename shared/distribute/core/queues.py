@@ -6,7 +6,7 @@ Only the first entry of a lane is looked at, so the cost of a decision does not 
 from __future__ import annotations
 
 import heapq
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -89,6 +89,26 @@ class Waiting:
         """Look at all rows again, because any of them may wait."""
         self.cursor = self.group.start
         self.returned.clear()
+
+
+class WaitingGroups(dict[BatchId, list[Waiting]]):
+    """The groups of each batch."""
+
+    def all_of(self, batch: BatchState) -> list[Waiting]:
+        """The groups of a batch, which may be new."""
+        found = self.get(batch.id)
+        if found is None:
+            found = self[batch.id] = [
+                Waiting(batch, number, group, group.start) for number, group in enumerate(batch.groups)
+            ]
+        return found
+
+    def of(self, batch: BatchState, row: int) -> Waiting:
+        """The group that a row belongs to."""
+        groups = self[batch.id]
+        if len(groups) == 1:
+            return groups[0]
+        return groups[bisect_right(groups, row, key=lambda waiting: waiting.group.start) - 1]
 
 
 @dataclass(slots=True)
