@@ -36,7 +36,7 @@ def run() -> Iterator[Figure]:
         hashlib.sha256(data).digest()
     with loading:
         agenda = Agenda(load(data))
-    if agenda.state != state:
+    if dump(agenda.state) != data:  # the states differ: batches that are over come back packed
         raise AssertionError("the snapshot is of another state")
     floor = Floor("sha256 of its bytes", hashing.seconds)
     yield Figure("snapshot, written", dumping.seconds, "s", None, floor)
