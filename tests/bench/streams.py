@@ -95,22 +95,33 @@ def run_of_a_batch(writer: Writer, spec: BatchSpec) -> Iterator[Recorded]:
     yield writer.record(ev.Submitted(**writer.stamp(user), **spec.id._asdict(), user=user, spec=spec))
     names = [job.name for job in spec.work.jobs]
     for first in range(0, len(names), SLOTS):
-        wave = [
+        wave: list[dict[str, object]] = [
             {**spec.id._asdict(), "job": name, "attempt": 1, "node": node_name(slot % NODES)}
             for slot, name in enumerate(names[first : first + SLOTS])
         ]
-        for job in wave:
-            yield writer.record(ev.Assigned(**writer.stamp(ev.SCHEDULER), **job, cpus=1))
-        for job in wave:
-            yield writer.record(ev.Claimed(**writer.stamp(job["node"]), **job))
-        for job in wave:
-            yield writer.record(ev.Started(**writer.stamp(job["node"]), **job))
-        for job in wave:
-            yield writer.record(_finished(writer, job))
-        for job in wave:
-            yield writer.record(ev.JobArchived(**writer.stamp(ev.ARCHIVER), **job))
+        for make in (_assigned, _claimed, _started, _finished, _job_archived):
+            for job in wave:
+                event = make(writer, job)
+                job["causation"] = event.id
+                yield writer.record(event)
     yield writer.record(ev.Completed(**writer.stamp(ev.SCHEDULER), **spec.id._asdict(), state="completed"))
     yield writer.record(ev.BatchArchived(**writer.stamp(ev.SCHEDULER), **spec.id._asdict()))
+
+
+def _assigned(writer: Writer, job: dict[str, object]) -> ev.Assigned:
+    return ev.Assigned(**writer.stamp(ev.SCHEDULER), **job, cpus=1)
+
+
+def _claimed(writer: Writer, job: dict[str, object]) -> ev.Claimed:
+    return ev.Claimed(**writer.stamp(str(job["node"])), **job)
+
+
+def _started(writer: Writer, job: dict[str, object]) -> ev.Started:
+    return ev.Started(**writer.stamp(str(job["node"])), **job)
+
+
+def _job_archived(writer: Writer, job: dict[str, object]) -> ev.JobArchived:
+    return ev.JobArchived(**writer.stamp(ev.ARCHIVER), **job)
 
 
 def _finished(writer: Writer, job: dict[str, object]) -> ev.Finished:
