@@ -259,10 +259,8 @@ class Agenda:
 
     def _note_suspect(self, name: str) -> None:
         node = self.state.nodes.get(name)
-        if node is not None and asks_for_decision(node):
-            self.suspects.add(name)
-        else:
-            self.suspects.discard(name)
+        is_suspect = node is not None and asks_for_decision(node)
+        (self.suspects.add if is_suspect else self.suspects.discard)(name)
 
     def _touch_build(self, event: ev.BuildEvent) -> None:
         batch = self.state.batches.get(event.batch_id)
@@ -271,9 +269,7 @@ class Agenda:
         self.to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
         if node is not None and event.node in batch.build_failed:
-            for key in node.attempts:
-                if key.batch == batch.id:
-                    self.to_release.add(key)
+            self.to_release.add_all(batch.id, [key.row for key in node.attempts if key.batch == batch.id])
 
     def _touch_batch(self, batch_id: BatchId) -> None:
         batch = self.state.batches.get(batch_id)
@@ -318,14 +314,10 @@ class Agenda:
         """Index whether the node is silent, and when that, or what was said of it, ends by itself."""
         lease = self.liveness.lease
         since = self.liveness.silent_since(node, self.now)
-        if self.liveness.is_silent(node, self.now):
-            self.silent.add(node.name)
-        else:
-            self.silent.discard(node.name)
-        moments = [since + lease.out_of_touch_s, since + lease.lost_after_s, *ends(node)]
-        later = [moment for moment in moments if moment > self.now]
-        if later:
-            self.due.add(node.name, min(later))
+        is_silent = self.liveness.is_silent(node, self.now)
+        (self.silent.add if is_silent else self.silent.discard)(node.name)
+        for moment in (since + lease.out_of_touch_s, since + lease.lost_after_s, *ends(node)):
+            self._look_later(node.name, moment)
 
     def _look_again(self, key: Key) -> None:
         """A node or an attempt is due."""
@@ -358,15 +350,14 @@ class Agenda:
         if is_lost:
             self._look_later(key, self.liveness.given_up_at(node, attempt, self.now))
 
-    def _look_later(self, key: JobKey, moment: float) -> None:
+    def _look_later(self, key: Key, moment: float) -> None:
         if moment > self.now:
             self.due.add(key, moment)
 
     def _recheck_failed_builds(self) -> None:
         """Which nodes are there has changed: a build may now have failed on all of them."""
-        for batch_id, batch in self.state.batches.items():
-            if batch.build_failed and batch.end is None:
-                self.to_check.add(batch_id)
+        batches = self.state.batches.values()
+        self.to_check.update(batch.id for batch in batches if batch.build_failed and batch.end is None)
 
     def _forget(self, batch_id: BatchId) -> None:
         # What is under way for it counts no more: the name may soon be another batch's.
