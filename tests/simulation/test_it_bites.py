@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from distribute import restoring
-from distribute.core import accounts, decide, fold_job
+from distribute.core import accounts, decide, fold_job, packing
 from distribute.core.agenda import Agenda
 from distribute.core.errors import Conflict
 from distribute.core.events import Event
@@ -322,6 +322,11 @@ def test_a_snapshot_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(restoring, "load", load_some)
     finds("is not what the log adds up to")
+
+
+def test_a_batch_that_is_packed_before_it_is_archived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "is_packable", lambda batch: batch.end is not None and not batch.active)
+    finds("is packed, and not over|is not what the log adds up to")
 
 
 def test_an_agenda_that_does_not_see_a_node_fill_up(monkeypatch: pytest.MonkeyPatch) -> None:
