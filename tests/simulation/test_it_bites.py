@@ -17,7 +17,8 @@ from distribute.core.ids import Scope, Under
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.state import Attempt, BatchState, State, Status
-from distribute.sim.log import SimulatedLog, _Follower
+from distribute.sim.following import Follower
+from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Broker, Weather
 from distribute.sim.store import SimulatedStore
 from distribute.snapshot import load
@@ -118,8 +119,13 @@ def test_a_client_that_takes_no_conflict_for_an_answer() -> None:
 
 
 def test_a_reader_that_does_not_see_that_the_log_lost_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_Follower, "_look_and_wake", _Follower.wake)
+    monkeypatch.setattr(Follower, "_look_and_wake", Follower.wake)
     finds("still not done|waited for", log=SimulatedLog)
+
+
+def test_a_reader_that_does_not_notice_that_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Follower, "deliver_again", lambda self: None)
+    finds("still not done|waited for")
 
 
 # --- the node-runner -------------------------------------------------------------------------------

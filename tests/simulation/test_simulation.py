@@ -25,7 +25,8 @@ REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"rele
 MISHAPS = {
     "SchedulerProcess killed", "ArchiverProcess killed", "RunnerProcess killed", "SchedulerProcess drained",
     "ArchiverProcess drained", "cut off", "broker is down", "broker stands still", "about nothing", "garbage",
-    "results missing", "events lost", "Visit killed", "a batch is packed", "a packed batch changes",
+    "results missing", "events lost", "a reader stalls", "Visit killed",
+    "a batch is packed", "a packed batch changes",
 }  # fmt: skip
 
 

@@ -36,6 +36,7 @@ class Trouble:
             self._cut_service,
             self._drain_service,
             self._stop_broker,
+            self._stall_reader,
             self._lose_results,
             self._make_noise,
         ]
@@ -93,6 +94,15 @@ class Trouble:
         else:
             broker.crash(self._random.choice((0, 0, 1, 1, 2, 5)))
         self._world.later(broker.come_up)
+
+    def _stall_reader(self) -> None:
+        """The broker drops what delivers to one reader. Its process stays connected."""
+        links = [process.link for process in self._world.processes]
+        readers = [reader for link in links if link.connected for reader in link.followers]
+        if readers:
+            self._note("broker", "drops a consumer")
+            self._world.truth.happened["a reader stalls"] += 1
+            self._random.choice(readers).stall()
 
     def _cut(self, link: Link) -> None:
         self._note("network", "is cut")

@@ -16,7 +16,7 @@ from random import Random
 from distribute.core.ids import JobId
 from distribute.sim.log import SimulatedLog
 from distribute.sim.loop import VirtualLoop
-from distribute.sim.network import Broker, Link
+from distribute.sim.network import Broker
 from distribute_services.scheduler.service import SNAPSHOT
 
 from .archiving import ArchiverProcess
@@ -93,7 +93,7 @@ class World:
         """Kill every process, and let the tasks end, so that nothing is left for the garbage collector."""
         self.loop.forget_actions()
         self.loop.faults.clear()
-        for process in (*self.schedulers, self.archiver, *self.runners.values()):
+        for process in self.processes:
             process.kill()
         self.people.close()
         self.loop.end_tasks(CLOSING_S)
@@ -180,9 +180,9 @@ class World:
                 runner.soon(60.0, runner.drain)
 
     @property
-    def _links(self) -> list[Link]:
-        processes = (*self.schedulers, self.archiver, *self.runners.values())
-        return [process.link for process in processes]
+    def processes(self) -> list[ServiceProcess]:
+        """The services, living or dead."""
+        return [*self.schedulers, self.archiver, *self.runners.values()]
 
     def _calm_down(self) -> None:
         """Whatever is broken is mended, and stays so."""
@@ -196,8 +196,8 @@ class World:
         for computer in self.scenario.computers:
             computer.broken = False
             self.start_runner(computer)
-        for link in self._links:
-            link.heal()
+        for process in self.processes:
+            process.link.heal()
         self.loop.after(ADMIN_EVERY_S, self._administer)
         self.loop.after(LOOK_EVERY_S, self._look)
 
@@ -254,9 +254,10 @@ class World:
             scheduler = process.scheduler
             if scheduler is None or scheduler.state.seq < last_seq or scheduler.agenda.pending:
                 found.append(f"{process.name} has something under way")
-        processes = (*self.schedulers, self.archiver, *self.runners.values())
         found += [
-            f"{process.name} waits for an answer" for process in processes if process.cluster.log.unanswered
+            f"{process.name} waits for an answer"
+            for process in self.processes
+            if process.cluster.log.unanswered
         ]
         for name, runner in self.runners.items():
             node = self.truth.state.nodes.get(name)

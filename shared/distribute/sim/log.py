@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,8 +13,8 @@ from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.ports import Garbage, Only, Raw
+from distribute.sim.following import Follower
 from distribute.sim.network import Link
-from distribute.sim.stored_events import wanted
 
 ALL = Only()
 
@@ -103,7 +102,7 @@ class SimulatedLog:
         self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         """As `ports.EventLog.follow`."""
-        follower = _Follower(self._link, after, at, only, until)
+        follower = Follower(self._link, after, at, only, until)
         try:
             while until is None or follower.position < until:
                 if records := await follower.take():
@@ -239,96 +238,3 @@ class SimulatedLog:
     def _leave(self, entry: _Outgoing) -> None:
         entry.answered = True
         del self._in_flight[entry]
-
-
-class _Follower:
-    """A reader of the log: it gets every event wanted, once, in order, late."""
-
-    def __init__(self, link: Link, after: int, at: float | None, only: Only, until: int | None) -> None:
-        self.position = after
-        """The sequence up to which the log was read."""
-        self._read = after
-        self._read_at = at
-        """The last event that was handed on, or that was read before: its sequence, and its time if known."""
-        self._until = until
-        self._link = link
-        self._only = only
-        self._under_way = False
-        self._replaced: LogReplaced | None = None
-        self._arrived: deque[Sequence[Recorded]] = deque()
-        self._waiting: asyncio.Future[None] | None = None
-        link.on_return.append(self._look_and_wake)
-        link.broker.readers.append(self._on_event)
-        self.wake()
-
-    async def take(self) -> Sequence[Recorded]:
-        """The events of the next delivery. They may be none only at the end.
-
-        Raises:
-            LogReplaced: the log has lost something that was read.
-        """
-        while not self._arrived:
-            if self._replaced is not None:
-                raise self._replaced
-            self._waiting = self._link.loop.create_future()
-            await self._waiting
-        return self._arrived.popleft()
-
-    def close(self) -> None:
-        self._link.on_return.remove(self._look_and_wake)
-        self._link.broker.readers.remove(self._on_event)
-
-    def _look_and_wake(self) -> None:
-        """The connection is new: is the log still the one that was read?"""
-        stored = self._link.broker.stored
-        if not stored.is_same(self._read, self._read_at):
-            self._replaced = LogReplaced(f"the log does not have any more what was at {self._read}")
-            self._notify()
-        else:
-            self.position = self._read  # what it skipped behind that may be lost, and other events be there
-            self.wake()
-
-    def _notify(self) -> None:
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-
-    def _on_event(self, recorded: Recorded | None) -> None:
-        if recorded is None or wanted(self._only, recorded.event) or recorded.seq == self._until:
-            self.wake()
-        elif self.position == recorded.seq - 1 and not self._under_way:
-            self.position = recorded.seq  # the broker does not send what the reader does not want
-
-    @property
-    def _end(self) -> int:
-        last_seq = self._link.broker.stored.last_seq
-        return last_seq if self._until is None else min(last_seq, self._until)
-
-    def wake(self) -> None:
-        if self._under_way or not self._link.connected or self.position >= self._end:
-            return
-        self._under_way = True
-        self._link.deliver(self._arrive, self._miss)
-
-    def _miss(self) -> None:
-        self._under_way = False
-
-    def _arrive(self) -> None:
-        self._under_way = False
-        broker, loop = self._link.broker, self._link.loop
-        if not broker.up:
-            return
-        until = self._end
-        if until - self.position > 1 and loop.chance(0.5):
-            until = loop.random.randint(self.position + 1, until)
-        records = [
-            recorded
-            for recorded in broker.stored.between(self.position, until)
-            if wanted(self._only, recorded.event)
-        ]
-        self.position = until
-        if records or until == self._until:
-            self._arrived.append(records)
-            if records:
-                self._read, self._read_at = records[-1].seq, records[-1].time
-            self._notify()
-        self.wake()

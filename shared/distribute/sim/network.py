@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from distribute.core.errors import DistributeError, Unreachable
 from distribute.core.ids import Scope, Under
@@ -124,6 +124,13 @@ class Broker:
             wake(None)
 
 
+class Stalling(Protocol):
+    """A reader to which the broker may stop delivering."""
+
+    def stall(self) -> None:
+        """Nothing comes for a while, though the connection lives."""
+
+
 class Link:
     """A process's connection to the broker. Messages arrive in order in each direction."""
 
@@ -134,6 +141,8 @@ class Link:
         self.connected = broker.up
         self.closed = False
         self.on_return: list[Callable[[], None]] = []
+        self.followers: list[Stalling] = []
+        """The process's readers of the log."""
         self.context = copy_context()
         """In which the client of this connection runs: that of its process."""
         self._is_cut = False
