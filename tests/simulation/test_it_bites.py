@@ -17,6 +17,7 @@ from distribute.core.ids import Scope, Under
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.state import Attempt, BatchState, State, Status
+from distribute.sim import log as simulated_log
 from distribute.sim.following import Follower
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Broker, Weather
@@ -29,8 +30,9 @@ from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
 from simulation.saying import SayingLog
-from simulation.scenario import Fate, Request, Scenario, scenario
+from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
 from simulation.stories import Broken
+from simulation.trouble import Trouble
 from simulation.world import Parts, simulate
 
 ENOUGH = 150
@@ -121,6 +123,19 @@ def test_a_client_that_takes_no_conflict_for_an_answer() -> None:
 def test_a_reader_that_does_not_see_that_the_log_lost_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Follower, "_look_and_wake", Follower.wake)
     finds("still not done|waited for", log=SimulatedLog)
+
+
+def full_disks(random: Random) -> Scenario:
+    """A world in which much goes wrong, but for the network."""
+    made = scenario(random)
+    made.weather, made.trouble_every_s = CLEAR, 8.0
+    return made
+
+
+def test_an_author_who_sends_only_once_what_a_full_disk_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trouble, "_stop_broker", lambda self: None)
+    monkeypatch.setattr(simulated_log, "RESEND_AFTER_S", 10.0**9)
+    finds("still not done|waited for|runs, and is not there", scenario=full_disks)
 
 
 def test_a_reader_that_does_not_notice_that_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ class Trouble:
             self._drain_service,
             self._stop_broker,
             self._stall_reader,
+            self._fill_disk,
             self._lose_results,
             self._make_noise,
         ]
@@ -103,6 +104,18 @@ class Trouble:
             self._note("broker", "drops a consumer")
             self._world.truth.happened["a reader stalls"] += 1
             self._random.choice(readers).stall()
+
+    def _fill_disk(self) -> None:
+        """Somebody fills the broker's disk, and tidies up after a while."""
+        files = self._world.broker.files
+        self._note("broker", "has a full disk")
+        self._world.truth.happened["the disk is full"] += 1
+        files.is_full = True
+
+        def tidy_up() -> None:
+            files.is_full = False
+
+        self._world.later(tidy_up)
 
     def _cut(self, link: Link) -> None:
         self._note("network", "is cut")

@@ -190,6 +190,7 @@ class World:
         self.calm = True
         self.weather = CLEAR
         self.broker.come_up()
+        self.broker.files.is_full = False
         for number in range(len(self.schedulers)):
             self.start_scheduler(number)
         self.start_archiver()

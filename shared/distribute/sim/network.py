@@ -13,7 +13,7 @@ from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Recorded
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.stored_events import StoredEvents
-from distribute.sim.stored_files import StoredFiles
+from distribute.sim.stored_files import NoAnswer, StoredFiles
 
 T = TypeVar("T")
 
@@ -71,6 +71,9 @@ class Broker:
 
         If the id was stored lately and the guard does not hold any more, a replicated stream looks at the id
         first, a single one at the guard.
+
+        Raises:
+            NoAnswer: the disk is full.
         """
         seq, stored_at = self._recent.get(event_id, (0, 0.0))
         repeated = bool(seq) and self.loop.now - stored_at <= DEDUPE_WINDOW_S
@@ -80,6 +83,7 @@ class Broker:
             return None
         if repeated:
             return seq
+        self.files.take_room()
         recorded = self.stored.store(body, self.clock)
         self._recent[event_id] = (recorded.seq, self.loop.now)
         for notify in self.on_append:
@@ -89,7 +93,9 @@ class Broker:
         return recorded.seq
 
     def store_garbage(self, scope: Scope) -> None:
-        """Publish an unreadable message."""
+        """Publish an unreadable message, if there is room for it."""
+        if self.files.is_full:
+            return
         self.stored.store_garbage(scope)
         for wake in list(self.readers):
             wake(None)
@@ -197,7 +203,10 @@ class Link:
     def _arrived(self, ask: Callable[[], T], answer: Callable[[T], None]) -> None:
         if not self.broker.up:
             return
-        found = ask()
+        try:
+            found = ask()
+        except NoAnswer:
+            return
         if not self.loop.chance(self.weather().loss):
             self.deliver(lambda: answer(found))
 

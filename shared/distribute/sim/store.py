@@ -69,7 +69,7 @@ class SimulatedStore:
     async def put_snapshot(self, name: str, data: bytes) -> None:
         """As `ports.ArtifactStore.put_snapshot`."""
         await self._transfer()
-        await self._link.ask(lambda: self._files.snapshots.update({name: data}), patient=False)
+        await self._link.ask(lambda: self._files.keep_snapshot(name, data), patient=False)
 
     async def get_snapshot(self, name: str) -> bytes | None:
         """As `ports.ArtifactStore.get_snapshot`."""

@@ -9,6 +9,13 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
 
 
+class NoAnswer(Exception):
+    """The broker has no room on its disk: it does not answer what it can't store, and all else as ever.
+
+    It is no error of whoever asks, and never reaches him.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class SentResult:
     """The chunks of a result. `sent_at` is in seconds since 1970, by the broker's clock."""
@@ -29,16 +36,30 @@ class StoredFiles:
     named: dict[str, str] = field(default_factory=dict)
     """The NUID of the result that was committed last under a name."""
     snapshots: dict[str, bytes] = field(default_factory=dict)
+    is_full: bool = False
+    """Whether the disk has no room."""
+
+    def take_room(self) -> None:
+        """Raises `NoAnswer` if the disk is full."""
+        if self.is_full:
+            raise NoAnswer
 
     def send(self, nuid: str, name: str, content: bytes, now: float) -> None:
         """Keep a result's chunks."""
+        self.take_room()
         self.sent[nuid] = SentResult(name, content, now)
 
     def commit(self, stored: StoredObject) -> None:
         """Give a result its name. Raises `IntegrityError` if its chunks are not there."""
+        self.take_room()
         if not self.has_chunks(stored):
             raise IntegrityError(f"result {stored.name}: 0 chunks are stored, not {stored.chunks}")
         self.named[stored.name] = stored.nuid
+
+    def keep_snapshot(self, name: str, data: bytes) -> None:
+        """Keep a snapshot, in place of the one before."""
+        self.take_room()
+        self.snapshots[name] = data
 
     def content(self, stored: StoredObject) -> bytes:
         """The bytes of a result. Raises `IntegrityError` if they are not there."""
