@@ -1,0 +1,36 @@
+"""How a test sees that the simulation finds what is broken on purpose."""
+
+import re
+from random import Random
+from typing import Any
+
+import pytest
+
+from simulation.scenario import Fate, Scenario, scenario
+from simulation.stories import Broken
+from simulation.world import Parts, simulate
+
+ENOUGH = 150
+"""A planted fault must be found within so many seeds."""
+
+
+def finds(says: str, **parts: Any) -> None:
+    """Check that some seed finds the fault, and names it."""
+    stories = []
+    for seed in range(ENOUGH):
+        try:
+            simulate(seed, Parts(**parts))
+        except Broken as broken:
+            stories.append(str(broken).splitlines()[-3])
+            if re.search(says, stories[-1]):
+                return
+    pytest.fail(f"no seed of {ENOUGH} says {says!r}; {len(stories)} said otherwise: {stories[:5]}")
+
+
+def long_jobs(random: Random) -> Scenario:
+    """A few jobs that run for minutes, in a world with many faults."""
+    made = scenario(random)
+    made.submissions = made.submissions[:1]
+    made.fates = {job: Fate(150.0) for job in made.fates}
+    made.requests, made.trouble_every_s, made.calm_at = [], 8.0, 400.0
+    return made
