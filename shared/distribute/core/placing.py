@@ -80,8 +80,10 @@ class _Round:
                 placed = self._serve(queue)
                 if placed is None:
                     continue
-                was_reserved = self._note_served((queue.user, placed))
-                if was_reserved or queue is self._reserved_by or is_gpu_work(placed):
+                shape, name = placed
+                # Whoever takes what was kept for the shape, others wait for that shape and need another node.
+                was_reserved = self._note_served((queue.user, shape)) or self.reserved.get(name) == shape
+                if was_reserved or queue is self._reserved_by or is_gpu_work(shape):
                     return False
                 if queue.lanes:
                     # Its person has more of the lab now.
@@ -97,13 +99,13 @@ class _Round:
             self._open.pop()
         return False
 
-    def _serve(self, queue: Queue) -> Shape | None:
-        """Place the first job of the queue that can run. Returns its shape; None if no job can."""
+    def _serve(self, queue: Queue) -> tuple[Shape, str] | None:
+        """Place the first job of the queue that can run. Returns its shape and node; None if no job can."""
         for shape, lane in queue.in_order():
             choice = self._choose(shape, lane)
             if choice is not None:
                 self._assign(choice)
-                return shape
+                return shape, choice.node
             if self._reserved_by is None and self._reserve(shape, lane) is not None:
                 self._reserved_by = queue
         return None

@@ -158,3 +158,16 @@ def test_overdue_needs_of_one_batch_go_in_file_order_also_after_a_restore() -> N
     lab.look()
     assert list(lanes) == [second, first], "in another order than the file's"
     assert lab.agenda.overdue == {0: [("jane", first), ("jane", second)]}
+
+
+def test_who_waits_too_long_gets_another_node_at_once_if_someone_takes_the_one_that_was_kept() -> None:
+    """The node is kept for a shape, and a person with a smaller share may have jobs of that shape."""
+    janes = [make.job("large", resources=WHOLE), make.job("small", resources=ONE), make.job("whole")]
+    lab = Lab(make.joined("ws1"), make.submitted(make.batch(janes, batch="janes", resources=None)))
+    lab.now += OVERDUE_S
+    bobs = [make.job("small", resources=ONE), make.job("whole")]
+    lab.happen(make.submitted(make.batch(bobs, batch="bobs", resources=None), user="bob"))
+    lab.happen(make.joined("ws2", cpus=1))
+    lab.look()
+    lab.decide()
+    assert lab.decide() == []
