@@ -218,10 +218,12 @@ class World:
             self._finish()
             return
         require(self.loop.now < self._deadline, f"still not done: {undone}")
+        last_seq = self.broker.stored.last_event_seq
         idle = {
             pair
             for process in self.schedulers
-            if process.scheduler is not None
+            # One whose reader stalls knows no better.
+            if process.scheduler is not None and process.scheduler.state.seq == last_seq
             for pair in process.scheduler.idle_and_waited_for()
         }
         require(not idle & self._idle, f"idle, and waited for: {sorted(idle & self._idle)}")
