@@ -6,12 +6,26 @@ import asyncio
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster
+
+STARTS_WITHIN_S = 30.0
+
+
+def _wait_until_handled(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Wait until a service that was just started would end in good order by this signal."""
+    deadline = time.monotonic() + STARTS_WITHIN_S
+    while process.poll() is None and time.monotonic() < deadline:
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) >> (number - 1) & 1:
+            return
+        time.sleep(0.01)
 
 
 class Processes:
@@ -77,6 +91,8 @@ class Processes:
     def end(self, name: str, how: signal.Signals) -> int:
         """End a service by a signal. Returns its exit code."""
         process = self._running.pop(name)
+        if how is signal.SIGTERM:
+            _wait_until_handled(process, how)
         process.send_signal(how)
         # A stopped process handles other signals only after it continues.
         process.send_signal(signal.SIGCONT)
