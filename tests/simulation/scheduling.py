@@ -114,7 +114,7 @@ class SchedulerProcess(ServiceProcess):
         super().__init__(world, name, clock_offset_s=clock_offset_s)
 
     async def service(self) -> None:
-        await SchedulerService(
+        service = SchedulerService(
             self.cluster,
             LEASE,
             clock=self.clock,
@@ -123,7 +123,11 @@ class SchedulerProcess(ServiceProcess):
             snapshot_every_events=SNAPSHOT_EVERY_EVENTS,
             pack_after_s=self.world.scenario.pack_after_s,
             look_every_s=LOOK_EVERY_S,
-        ).run(self.stop)
+        )
+        try:
+            await service.run(self.stop)
+        finally:
+            self.scheduler = None  # what it knew counts no more
 
     def _watched(self, *args: Any, **kwargs: Any) -> WatchedScheduler:
         self.scheduler = WatchedScheduler(self.world.truth, *args, **kwargs)

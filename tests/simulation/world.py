@@ -255,7 +255,9 @@ class World:
         found = []
         for process in self.schedulers:
             scheduler = process.scheduler
-            if scheduler is None or scheduler.state.seq < last_seq or scheduler.agenda.pending:
+            if not process.alive or scheduler is None:
+                found.append(f"{process.name} is not there")
+            elif scheduler.state.seq < last_seq or scheduler.agenda.pending:
                 found.append(f"{process.name} has something under way")
         found += [
             f"{process.name} waits for an answer"
