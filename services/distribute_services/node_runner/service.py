@@ -112,7 +112,7 @@ class NodeRunner(Generic[P, R]):
             # If this runner fails, it ends its jobs, but does not call them failed: that would be untrue.
             await self._end_all()
             await self._reports.close(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
-        self._failure.check()  # the node's last words may be refused, too
+        self._failure.check()  # the broker may refuse the node's last events, too
         if self._unreadable is not None and not stop.is_set():
             raise self._unreadable
 

@@ -93,14 +93,16 @@ async def remove_folder(folder: Path) -> None:
 
 async def folder_bytes(folder: Path) -> int:
     """The bytes of disk that the content of a folder takes."""
-    _, said, _ = await _output("du", "--summarize", "--block-size=1", "--one-file-system", "--", f"{folder}/")
-    return int(said.split(b"\t")[0] or 0)
+    _, output, _ = await _output(
+        "du", "--summarize", "--block-size=1", "--one-file-system", "--", f"{folder}/"
+    )
+    return int(output.split(b"\t")[0] or 0)
 
 
 async def folder_files(folder: Path) -> int:
     """The number of files and folders in a folder, at any depth."""
-    _, said, _ = await _output("du", "--summarize", "--inodes", "--one-file-system", "--", f"{folder}/")
-    return int(said.split(b"\t")[0] or 0)
+    _, output, _ = await _output("du", "--summarize", "--inodes", "--one-file-system", "--", f"{folder}/")
+    return int(output.split(b"\t")[0] or 0)
 
 
 async def _run(*command: str) -> str | None:
@@ -117,9 +119,9 @@ async def _output(*command: str) -> tuple[int | None, bytes, bytes]:
         *command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env={**os.environ, "LC_ALL": "C"}
     )
     try:
-        said, complaint = await process.communicate()
+        output, complaint = await process.communicate()
     except asyncio.CancelledError:
         process.kill()  # otherwise it would go on writing to a folder that is about to be removed
         await process.wait()
         raise
-    return process.returncode, said, complaint
+    return process.returncode, output, complaint

@@ -173,8 +173,8 @@ async def _ask(program: str, *arguments: str) -> str | None:
         await asyncio.wait({asyncio.create_task(process.wait())}, timeout=1)
         return None
     if process.returncode != 0:
-        said = (err or out).decode(errors="replace").strip()
-        log.warning("%s failed with exit code %s: %s", program, process.returncode, said)
+        complaint = (err or out).decode(errors="replace").strip()
+        log.warning("%s failed with exit code %s: %s", program, process.returncode, complaint)
         return None
     return out.decode(errors="replace").strip()
 

@@ -12,7 +12,7 @@ from distribute.core.events import SCHEDULER
 from distribute.core.ids import AttemptId, JobId
 from distribute.core.recipe import Share
 from distribute.core.recorded import Recorded
-from distribute_services.node_runner.machine.words import Words
+from distribute_services.node_runner.machine.outbox import Outbox
 
 
 class Phase(Enum):
@@ -36,9 +36,9 @@ NOT_BEGUN = frozenset({Phase.WAITING, Phase.CLAIMING, Phase.CLAIMED})
 
 
 class SubmissionRef(NamedTuple):
-    """Which batch of a name is meant: that of the `submitted` with this id, at this place in the log.
+    """One batch of a name: that of the `submitted` event with this id and this sequence in the log.
 
-    `id` None: the last one of the name, as of version 1 of `assigned`. `seq` 0: its place is not known.
+    `id` None: the last batch of the name (version 1 of `assigned` has no id). `seq` 0: unknown.
     """
 
     id: str | None = None
@@ -70,7 +70,7 @@ class Attempt:
     assigned_id: str
     assigned_at: float
     assigned_seq: int
-    words: Words
+    outbox: Outbox
     phase: Phase = Phase.WAITING
     failure: str | None = None
     is_detached: bool = False
@@ -80,10 +80,10 @@ class Attempt:
     def of(cls, recorded: Recorded, event: ev.Assigned) -> Attempt:
         """Make the attempt of an assignment."""
         share = Share(event.cpus, event.memory_bytes, event.gpus)
-        words = Words(event.id, recorded.seq)
+        outbox = Outbox(event.id, recorded.seq)
         submission = submission_of(event)
         seq, time = recorded.seq, recorded.time
-        return cls(event.scope, event.attempt, share, submission, event.id, time, seq, words)
+        return cls(event.scope, event.attempt, share, submission, event.id, time, seq, outbox)
 
     def __str__(self) -> str:
         return str(self.id)
@@ -103,9 +103,9 @@ class Attempt:
         }
 
     def is_of(self, event: ev.Assigned) -> bool:
-        """Whether the assignment is this attempt's own, or one that a log which lost that needed again.
+        """Is this the attempt's own assignment, or the same one, appended again to a log that had lost it?
 
-        A deleted batch may have had the same name, and an attempt of the same number.
+        The number is not enough: a deleted batch of the same name may have had an attempt with it.
         """
         given = event.submission, event.attempt, Share(event.cpus, event.memory_bytes, event.gpus)
         return event.id == self.assigned_id or given == (self.submission.id, self.number, self.share)
@@ -124,7 +124,7 @@ def submission_of(event: ev.Assigned) -> SubmissionRef:
 
 
 class Standing(Enum):
-    """What the log says of an attempt."""
+    """Who has an attempt, by the log."""
 
     HELD = auto()
     GONE = auto()
@@ -159,7 +159,7 @@ def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[St
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt or a build ended. `reason` explains a failure in words.
+    """How an attempt or a build ended. `reason` explains a failure.
 
     `started_at` is when the process started, in seconds since 1970 by this node's clock.
     """

@@ -20,8 +20,8 @@ from distribute.core.manifest import Outputs
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Ending, SubmissionRef
-from distribute_services.node_runner.machine.saying import read_scope, say_next
-from distribute_services.node_runner.machine.words import Author, Words
+from distribute_services.node_runner.machine.instructions import append_next, read_scope
+from distribute_services.node_runner.machine.outbox import Author, Outbox
 
 
 class BuildPhase(Enum):
@@ -35,17 +35,18 @@ class BuildPhase(Enum):
 
 
 MAX_BATCHES = 128
-"""Batches that a node knows at a time. Each is a task while it is read, then up to 3 MB, and a built folder.
-For one more, the oldest without an attempt here is forgotten. If there is none, the job is not taken."""
+"""Max. batches that a node knows. Each takes a task while it is read, then up to 3 MB and a built folder.
+To make room for another, the node forgets the oldest without an attempt here. If all have attempts, it does
+not take the job."""
 
 
 @dataclass(slots=True, eq=False)
 class BatchBuild:
-    """A batch at this node, and the events that the node appends about its build."""
+    """A batch at this node. `outbox` has the events that the node appends about its build."""
 
     id: BuildId
     submission: SubmissionRef
-    words: Words
+    outbox: Outbox
     phase: BuildPhase = BuildPhase.IDLE
     gave_back: set[str] = field(default_factory=set)
     """Jobs that this node gave back once. It never gives a job back twice."""
@@ -66,22 +67,22 @@ class Builds:
         """Load the batch for an attempt, unless that was done. `cause`, `seq`: those of its assignment."""
         build = self._builds.get(batch)
         if build is not None and build.submission.id != submission.id:
-            # Another batch has the name now. Whatever was built of the one before is of no use.
+            # Another batch has the name now, so the old build is of no use.
             return [*self.forget(batch), *self.wanted(batch, cause, seq, submission)]
         if build is None:
-            build = BatchBuild(BuildId(*batch, self._author.node), submission, Words(cause, None))
+            build = BatchBuild(BuildId(*batch, self._author.node), submission, Outbox(cause, None))
             self._builds[batch] = build
         build.submission = submission
-        is_lost_failure = build.phase is BuildPhase.FAILED and build.words.are_stored_before(seq)
+        is_lost_failure = build.phase is BuildPhase.FAILED and build.outbox.are_stored_before(seq)
         if build.phase is not BuildPhase.IDLE and not is_lost_failure:
             return []
         build.phase = BuildPhase.LOADING
-        build.words.cause = cause
+        build.outbox.cause = cause
         load = do.Load(batch, submission)
         return [do.Forget(batch), load] if is_lost_failure else [load]
 
     def make_room(self, batch: BatchId, attempts: Collection[JobId]) -> list[do.Instruction] | None:
-        """If there are `MAX_BATCHES`, forget one without attempts. None: there is none, so no room either."""
+        """If there are `MAX_BATCHES`, forget one without attempts. Returns None if all have attempts."""
         if batch in self._builds or len(self._builds) < MAX_BATCHES:
             return []
         in_use = {job.batch_id for job in attempts}
@@ -89,7 +90,7 @@ class Builds:
         return self.forget(unused) if unused is not None else None
 
     def is_outdated(self, batch: BatchId, submission: SubmissionRef) -> bool:
-        """Whether a later batch of this name is known here: an assignment may come late."""
+        """Does the node know a later batch of this name? An assignment may come late."""
         build = self._builds.get(batch)
         return (
             build is not None
@@ -106,15 +107,15 @@ class Builds:
             build.phase = BuildPhase.READY
             return []
         build.phase = BuildPhase.BUILDING
-        is_first = build.words.is_empty
-        build.words.add(
+        is_first = build.outbox.is_empty
+        build.outbox.add(
             ev.BuildStarted(
-                **self._author.stamp(build.words.cause),
+                **self._author.stamp(build.outbox.cause),
                 **build.id._asdict(),
                 submission=build.submission.id,
             )
         )
-        return [*(read_scope(build) if is_first else say_next(build)), do.Build(batch)]
+        return [*(read_scope(build) if is_first else append_next(build)), do.Build(batch)]
 
     def load_failed(self, batch: BatchId) -> bool:
         """Call this when the batch can't be read. Returns False if the node does not wait for it any more."""
@@ -129,9 +130,9 @@ class Builds:
         if build is None:
             return []
         build.phase = BuildPhase.READY if ending.succeeded else BuildPhase.FAILED
-        build.words.add(
+        build.outbox.add(
             ev.BuildFinished(
-                **self._author.stamp(build.words.cause),
+                **self._author.stamp(build.outbox.cause),
                 **build.id._asdict(),
                 succeeded=ending.succeeded,
                 reason=ending.reason,
@@ -139,7 +140,7 @@ class Builds:
                 outputs=outputs,
             )
         )
-        return say_next(build)
+        return append_next(build)
 
     def retry(self, batch: BatchId, cause: str, seq: int, *, is_wanted: bool) -> list[do.Instruction]:
         """Allow another try of a failed build. If attempts wait for it (`is_wanted`), begin at once."""
@@ -166,29 +167,29 @@ class Builds:
 
     def reported(self, build: BatchBuild, seq: int) -> list[do.Instruction]:
         """Call this when an event about the build is in the log."""
-        build.words.stored(seq)
-        return read_scope(build) if build.words.read_again else say_next(build)
+        build.outbox.stored(seq)
+        return read_scope(build) if build.outbox.read_again else append_next(build)
 
     def refused(self, build: BatchBuild, last_seq: int) -> list[do.Instruction]:
         """Call this when a guard failed: read the other message in the scope, then append behind it."""
-        build.words.refused(last_seq)
+        build.outbox.refused(last_seq)
         return read_scope(build)
 
     def read(self, build: BatchBuild, read: st.ScopeRead) -> list[do.Instruction]:
         """Call this when the build's scope was read."""
-        build.words.end_reading()
-        if build.words.read_again:
+        build.outbox.end_reading()
+        if build.outbox.read_again:
             return read_scope(build)
         found = {recorded.event.id for recorded in read.scope}
-        build.words.reread(found, (), read.last_seq, self._author.new_id, root=None)
-        return say_next(build)
+        build.outbox.reread(found, (), read.last_seq, self._author.new_id, root=None)
+        return append_next(build)
 
     def read_all(self) -> list[do.Instruction]:
         """After the log was replaced, read all scopes, to find out which events it lacks."""
         for build in self._builds.values():
             build.submission = build.submission._replace(seq=0)
-        spoken = [build for build in self._builds.values() if not build.words.is_empty]
-        return [read for build in spoken for read in read_scope(build)]
+        reported = [build for build in self._builds.values() if not build.outbox.is_empty]
+        return [read for build in reported for read in read_scope(build)]
 
     # --- the end -----------------------------------------------------------------------------------
 

@@ -29,9 +29,8 @@ from distribute_services.node_runner.machine.attempts import (
     standing,
 )
 from distribute_services.node_runner.machine.builds import BatchBuild, Builds
-from distribute_services.node_runner.machine.instructions import Instruction
-from distribute_services.node_runner.machine.saying import read_scope, say_next
-from distribute_services.node_runner.machine.words import Author, Stamp
+from distribute_services.node_runner.machine.instructions import Instruction, append_next, read_scope
+from distribute_services.node_runner.machine.outbox import Author, Stamp
 
 _MAX_REASON = 2000
 
@@ -107,7 +106,9 @@ class Course:
         for attempt in self.attempts.values():
             if attempt.phase is Phase.WAITING and not attempt.is_detached and self._has_room_for(attempt):
                 attempt.phase = Phase.CLAIMING
-                instructions += self._say(attempt, ev.Claimed(**self._stamp(attempt), **self._names(attempt)))
+                instructions += self._append(
+                    attempt, ev.Claimed(**self._stamp(attempt), **self._names(attempt))
+                )
         return instructions
 
     def _has_room_for(self, wanted: Attempt) -> bool:
@@ -152,7 +153,7 @@ class Course:
         if attempt.phase is not Phase.LAUNCHING:
             return []
         attempt.phase = Phase.RUNNING
-        return self._say(attempt, ev.Started(**self._stamp(attempt), **self._names(attempt)))
+        return self._append(attempt, ev.Started(**self._stamp(attempt), **self._names(attempt)))
 
     def _exited(self, attempt: Attempt, ending: Ending) -> list[Instruction]:
         if attempt.phase not in {Phase.LAUNCHING, Phase.RUNNING}:
@@ -177,7 +178,7 @@ class Course:
             max_rss_bytes=ending.max_rss_bytes,
             outputs=outputs,
         )
-        return self._say_last(attempt, finished)
+        return self._append_last(attempt, finished)
 
     def _broke(self, attempt: Attempt, broke: st.Broke) -> list[Instruction]:
         """End an attempt after a fault of this runner in one of its steps. Other attempts go on.
@@ -188,7 +189,7 @@ class Course:
         if is_launching and self._builds.gives_back(attempt.job.batch_id, attempt.job.job):
             reason = _short(broke.reason) or ""
             yielded = ev.Yielded(**self._stamp(attempt), **self._names(attempt), reason=reason)
-            return self._say_last(attempt, yielded)
+            return self._append_last(attempt, yielded)
         ending = Ending(succeeded=False, reason=broke.reason, started_at=broke.started_at)
         return self._exited(attempt, ending) or self._collected(attempt, ending, None)
 
@@ -203,7 +204,7 @@ class Course:
             return []
         self.attempts.pop(attempt.job, None)
         attempt.phase = Phase.STOPPING
-        attempt.words.drop()
+        attempt.outbox.drop()
         self._stopping.append(attempt)
         return [do.Stop(attempt)]
 
@@ -212,26 +213,26 @@ class Course:
 
     # --- appending ---------------------------------------------------------------------------------
 
-    def _say(self, attempt: Attempt, event: ev.Event) -> list[Instruction]:
-        attempt.words.add(event)
-        return say_next(attempt)
+    def _append(self, attempt: Attempt, event: ev.Event) -> list[Instruction]:
+        attempt.outbox.add(event)
+        return append_next(attempt)
 
-    def _say_last(self, attempt: Attempt, event: ev.Event) -> list[Instruction]:
+    def _append_last(self, attempt: Attempt, event: ev.Event) -> list[Instruction]:
         attempt.phase = Phase.REPORTING
-        said = self._say(attempt, event)
+        appends = self._append(attempt, event)
         # Meanwhile the scheduler may have appended the lost assignment of a detached attempt again.
-        return read_scope(attempt) if attempt.is_detached else said
+        return read_scope(attempt) if attempt.is_detached else appends
 
     def _reported(self, attempt: Attempt, seq: int) -> list[Instruction]:
         if attempt.phase is Phase.STOPPING:
             return []
-        attempt.words.stored(seq)
-        return read_scope(attempt) if attempt.words.read_again else self._after_words(attempt)
+        attempt.outbox.stored(seq)
+        return read_scope(attempt) if attempt.outbox.read_again else self._go_on(attempt)
 
-    def _after_words(self, attempt: Attempt) -> list[Instruction]:
+    def _go_on(self, attempt: Attempt) -> list[Instruction]:
         """Append the next event of an attempt. If all are in the log, go on to the next phase."""
-        if attempt.words.unsaid:
-            return say_next(attempt)
+        if attempt.outbox.to_append:
+            return append_next(attempt)
         if attempt.phase is Phase.CLAIMING:
             attempt.phase = Phase.CLAIMED
             return self._launch_if_ready(attempt)
@@ -249,14 +250,14 @@ class Course:
         """Read the job's scope after a refused guard, to learn what the other message there means."""
         if attempt.phase is Phase.STOPPING:
             return []
-        attempt.words.refused(last_seq)
+        attempt.outbox.refused(last_seq)
         return read_scope(attempt)
 
     def _read(self, attempt: Attempt, read: st.ScopeRead) -> list[Instruction]:
         if attempt.phase is Phase.STOPPING:
             return []
-        attempt.words.end_reading()
-        if attempt.words.read_again:
+        attempt.outbox.end_reading()
+        if attempt.outbox.read_again:
             return read_scope(attempt)
         found, decisive = standing(attempt, self.node, read.scope)
         match found:
@@ -270,8 +271,8 @@ class Course:
                 behind = {recorded.event.id for recorded in read.scope if recorded.seq > decisive.seq}
                 # After a log has lost its end, the node may have appended before the scheduler did.
                 before = {recorded.event.id for recorded in read.scope} - behind
-                attempt.words.reread(behind, before, read.last_seq, self._author.new_id, attempt.assigned_id)
-                return [*self._after_words(attempt), *self._claim_what_fits()]
+                attempt.outbox.reread(behind, before, read.last_seq, self._author.new_id, attempt.assigned_id)
+                return [*self._go_on(attempt), *self._claim_what_fits()]
 
     def _detached(self, attempt: Attempt) -> list[Instruction]:
         """Keep an attempt whose assignment the log has lost: the scheduler may append it again.
@@ -286,7 +287,7 @@ class Course:
         return [do.Tidy(attempt)] if has_ended else []
 
     def _stamp(self, attempt: Attempt) -> Stamp:
-        return self._author.stamp(attempt.words.cause)
+        return self._author.stamp(attempt.outbox.cause)
 
     def _names(self, attempt: Attempt) -> Names:
         return attempt.names(self.node)

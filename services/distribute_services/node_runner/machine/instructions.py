@@ -13,7 +13,7 @@ from distribute_services.node_runner.machine.attempts import Attempt, Ending, Su
 if TYPE_CHECKING:
     from distribute_services.node_runner.machine.builds import BatchBuild
 
-Speaker: TypeAlias = "Attempt | BatchBuild"
+AttemptOrBuild: TypeAlias = "Attempt | BatchBuild"
 """An attempt or a build: what the node appends events about."""
 
 
@@ -21,7 +21,7 @@ Speaker: TypeAlias = "Attempt | BatchBuild"
 class Report:
     """Append this event. Answered by `Reported`, or by `Refused` if the guard did not hold."""
 
-    of: Speaker
+    of: AttemptOrBuild
     append: Append
 
 
@@ -29,7 +29,7 @@ class Report:
 class Read:
     """Read all events of the attempt's or build's scope. Answered by `ScopeRead`."""
 
-    of: Speaker
+    of: AttemptOrBuild
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +109,14 @@ WorkInstruction = Load | Build | Launch | Collect | Stop | Tidy | Forget
 """Carried out by `work`."""
 
 Instruction = Report | Read | Announce | Note | GiveWay | WorkInstruction
+
+
+def append_next(of: AttemptOrBuild) -> list[Instruction]:
+    """Append the next event of the outbox, unless the scope is busy or there is none."""
+    append = of.outbox.next()
+    return [Report(of, append)] if append is not None else []
+
+
+def read_scope(of: AttemptOrBuild) -> list[Instruction]:
+    """Read the scope, now or as soon as it is not busy."""
+    return [Read(of)] if of.outbox.begin_reading() else []

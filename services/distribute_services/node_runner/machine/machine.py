@@ -28,10 +28,9 @@ from distribute_services.node_runner.machine.attempts import (
 )
 from distribute_services.node_runner.machine.builds import MAX_BATCHES
 from distribute_services.node_runner.machine.course import Course
-from distribute_services.node_runner.machine.instructions import Instruction
+from distribute_services.node_runner.machine.instructions import Instruction, read_scope
 from distribute_services.node_runner.machine.membership import Membership
-from distribute_services.node_runner.machine.saying import read_scope
-from distribute_services.node_runner.machine.words import Author
+from distribute_services.node_runner.machine.outbox import Author
 
 _NODE_EVENTS = frozenset({"assigned", "released", "joined", "lost"})
 _BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
@@ -166,9 +165,9 @@ class RunnerMachine(Course):
         return [*reads, *self._builds.read_all(), *joins]
 
     def _assigned(self, recorded: Recorded, event: ev.Assigned) -> list[Instruction]:
-        """Take the job, unless this node has as many as it can keep in mind: anyone may publish.
+        """Take the job, unless this node has its limit of jobs: anyone may publish.
 
-        The scheduler takes back what is not claimed within a minute.
+        The scheduler releases what is not claimed within a minute.
         """
         batch, submission = event.batch_id, submission_of(event)
         if self._builds.is_outdated(batch, submission):

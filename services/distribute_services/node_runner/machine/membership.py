@@ -9,7 +9,7 @@ from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import AttemptId
 from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine.instructions import Announce, GiveWay, Instruction
-from distribute_services.node_runner.machine.words import Author
+from distribute_services.node_runner.machine.outbox import Author
 
 
 class Membership:

@@ -8,14 +8,14 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Recorded
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
-from distribute_services.node_runner.machine.instructions import Speaker
+from distribute_services.node_runner.machine.instructions import AttemptOrBuild
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
     """The event is in the log, at `seq`."""
 
-    of: Speaker
+    of: AttemptOrBuild
     seq: int
 
 
@@ -26,7 +26,7 @@ class Refused:
     `last_seq` is the sequence of the last message in the scope, which may be unreadable; 0 if it is unknown.
     """
 
-    of: Speaker
+    of: AttemptOrBuild
     last_seq: int
 
 
@@ -34,7 +34,7 @@ class Refused:
 class ScopeRead:
     """The scope ends at `last_seq` (0: it is empty). `scope`: its events by the scheduler and this node."""
 
-    of: Speaker
+    of: AttemptOrBuild
     scope: tuple[Recorded, ...]
     last_seq: int
 

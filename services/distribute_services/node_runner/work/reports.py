@@ -1,7 +1,7 @@
 """Carry out the machine's instructions about the log: append the node's events, and read scopes.
 
-Bounded, whatever anyone publishes: one event or reading is on its way for each attempt or build, of which the
-machine has a limited number; and of the node itself, one event is on its way and one of each type waits.
+What waits is bounded, whatever anyone publishes. For each attempt or build (the machine limits their number),
+one event or reading is on its way. For the node itself, one event is on its way and one of each type waits.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Reports:
         self._on_fault = on_fault
         self._facts = Facts(event_log)
         self._announcements: dict[str, Event] = {}
-        """What waits to be said of the node, by type, in order."""
+        """Events about the node that wait, by type, in order."""
         self._announcing: asyncio.Task[None] | None = None
         self._appending: set[asyncio.Future[int]] = set()
         self._reading: set[asyncio.Task[None]] = set()
@@ -57,9 +57,9 @@ class Reports:
         future.add_done_callback(partial(self._appended, report.of))
 
     def announce(self, event: Event) -> None:
-        """Append an event about the node, behind whatever is its last one.
+        """Append an event about the node, behind the last one in its scope.
 
-        At most one of each type waits: the next one takes its place, for it says all that counts by then.
+        At most one event of each type waits. A later one replaces it, because it has the newer facts.
         """
         self._announcements.pop(event.type, None)
         self._announcements[event.type] = event
@@ -67,7 +67,7 @@ class Reports:
             self._announcing = asyncio.create_task(self._announce())
             self._announcing.add_done_callback(self._raise_fault)
 
-    def read(self, of: do.Speaker) -> None:
+    def read(self, of: do.AttemptOrBuild) -> None:
         """Read the scope of an attempt or a build."""
         task = asyncio.create_task(self._read(of))
         self._reading.add(task)
@@ -76,11 +76,11 @@ class Reports:
 
     async def close(self, patience_s: float) -> None:
         """Wait until the broker has this node's events, for at most `patience_s` seconds."""
-        words: set[asyncio.Future[Any]] = {*self._appending}
+        pending: set[asyncio.Future[Any]] = {*self._appending}
         if self._announcing is not None:
-            words.add(self._announcing)
-        if words:
-            _, late = await asyncio.wait(words, timeout=patience_s)
+            pending.add(self._announcing)
+        if pending:
+            _, late = await asyncio.wait(pending, timeout=patience_s)
             if late:
                 log.warning(
                     "left without telling the cluster: the broker did not answer within %g s", patience_s
@@ -89,7 +89,7 @@ class Reports:
             if task is not None:
                 task.cancel()
 
-    def _appended(self, of: do.Speaker, future: asyncio.Future[int]) -> None:
+    def _appended(self, of: do.AttemptOrBuild, future: asyncio.Future[int]) -> None:
         self._appending.discard(future)
         if future.cancelled():
             return
@@ -99,12 +99,12 @@ class Reports:
             case Conflict() as error:
                 self._tell(st.Refused(of, error.last_seq))
             case LogReplaced():
-                self._log.begin_anew()  # the machine reads the scope before it says its word again
+                self._log.begin_anew()  # the machine reads the scope before it appends again
                 self._tell(st.Refused(of, 0))
             case BaseException() as error:
                 self._on_fault(error)
 
-    async def _read(self, of: do.Speaker) -> None:
+    async def _read(self, of: do.AttemptOrBuild) -> None:
         """Read a scope, without the events of authors other than the scheduler and this node."""
         scope = of.job if isinstance(of, Attempt) else of.id
         while True:

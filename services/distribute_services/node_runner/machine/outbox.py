@@ -1,4 +1,4 @@
-"""The queue of events that this node appends about one attempt or one build."""
+"""The outbox: the events that this node appends about one attempt or one build, in order."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ class Author:
         }
 
 
-class Talk(Enum):
+class _Activity(Enum):
     """What the node is doing in a scope."""
 
-    QUIET = auto()
-    SENDING = auto()
+    NOTHING = auto()
+    APPENDING = auto()
     READING = auto()
 
 
 @dataclass(slots=True, eq=False)
-class Words:
+class Outbox:
     """The node's events in one scope. They are appended one after another.
 
     `cause` is the id of the event that causes the next one. `last_seq` is the sequence of the scope's last
@@ -59,12 +59,12 @@ class Words:
 
     cause: str
     last_seq: int | None
-    said: list[Event] = field(default_factory=list)
-    unsaid: deque[Event] = field(default_factory=deque)
+    in_log: list[Event] = field(default_factory=list)
+    to_append: deque[Event] = field(default_factory=deque)
     read_again: bool = False
     """The scope must be read as soon as the current append or read is over."""
     _refused_by: int = 0
-    _talk: Talk = Talk.QUIET
+    _activity: _Activity = _Activity.NOTHING
     _root: str = ""
     """The id of the event that causes the first event."""
 
@@ -74,48 +74,48 @@ class Words:
     @property
     def is_empty(self) -> bool:
         """Was there never an event?"""
-        return not self.said and not self.unsaid
+        return not self.in_log and not self.to_append
 
     def are_stored_before(self, seq: int) -> bool:
-        """Whether all was said, and stood in the log before the message at this sequence."""
-        return not self.unsaid and self.last_seq is not None and self.last_seq < seq
+        """Are all events in the log, before the message at this sequence?"""
+        return not self.to_append and self.last_seq is not None and self.last_seq < seq
 
     def add(self, event: Event) -> None:
         """Queue an event behind the others."""
-        self.unsaid.append(event)
+        self.to_append.append(event)
         self.cause = event.id
 
     def next(self) -> Append | None:
         """The event to append now, if there is one. Then call `stored` or `refused`."""
-        if self._talk is not Talk.QUIET or self.last_seq is None or not self.unsaid:
+        if self._activity is not _Activity.NOTHING or self.last_seq is None or not self.to_append:
             return None
-        self._talk = Talk.SENDING
-        return Append(self.unsaid[0], Guard(self.last_seq))
+        self._activity = _Activity.APPENDING
+        return Append(self.to_append[0], Guard(self.last_seq))
 
     def stored(self, seq: int) -> None:
         """Call this when the event is in the log."""
-        self.said.append(self.unsaid.popleft())
+        self.in_log.append(self.to_append.popleft())
         self.last_seq = seq
-        self._talk = Talk.QUIET
+        self._activity = _Activity.NOTHING
 
     def refused(self, last_seq: int) -> None:
         """Call this when the guard failed. The scope's last message is at `last_seq`; 0: unknown."""
         self.last_seq = None
         self._refused_by = last_seq
-        self._talk = Talk.QUIET
+        self._activity = _Activity.NOTHING
 
     def begin_reading(self) -> bool:
         """Should the scope be read now? If the node is busy there, it is read after that."""
-        self.read_again = self._talk is not Talk.QUIET
+        self.read_again = self._activity is not _Activity.NOTHING
         if self.read_again:
             return False
-        self._talk = Talk.READING
+        self._activity = _Activity.READING
         self.last_seq = None
         return True
 
     def end_reading(self) -> None:
         """Call this when the scope was read. Nothing is appended unless `reread` follows."""
-        self._talk = Talk.QUIET
+        self._activity = _Activity.NOTHING
 
     def reread(
         self, behind: Collection[str], before: Collection[str], last_seq: int, new_id: NewId, root: str | None
@@ -130,19 +130,19 @@ class Words:
         its cause has changed.
         """
         renamed: dict[str | None, str] = {self._root: root} if root is not None else {}
-        said, unsaid = list[Event](), deque[Event]()
-        for event in (*self.said, *self.unsaid):
+        in_log, to_append = list[Event](), deque[Event]()
+        for event in (*self.in_log, *self.to_append):
             causation = renamed.get(event.causation, event.causation)
             is_there = event.id in behind or event.id in before
-            if not unsaid and event.id in behind and causation == event.causation:
-                said.append(event)
+            if not to_append and event.id in behind and causation == event.causation:
+                in_log.append(event)
             elif not is_there and causation == event.causation:
-                unsaid.append(event)
+                to_append.append(event)
             else:
                 renamed[event.id] = new_id()
                 again = {"id": renamed[event.id], "causation": causation}
-                unsaid.append(event.model_copy(update=again))
-        self.said, self.unsaid = said, unsaid
+                to_append.append(event.model_copy(update=again))
+        self.in_log, self.to_append = in_log, to_append
         self.cause = renamed.get(self.cause, self.cause)
         self._root = root or self._root
         # The message that beat our last event may be unreadable, so it is not among those that were read.
