@@ -1,9 +1,9 @@
 """Bytes <-> event. The only way in and out of the log.
 
-An event is a JSON object. One over `COMPRESS_OVER_BYTES` is stored as the zlib stream of that object, and a
-large submission in blocks (`submissions`); the first byte tells which. Bytes that are no event of this
-version raise `UnreadableEvent`: the log then finds out whether a newer distribute wrote them, or whether they
-are garbage.
+An event is a JSON object. Above `COMPRESS_OVER_BYTES` it is stored compressed with zlib, and a large
+submission is stored in blocks (`submissions`); the first byte tells which. Bytes that this version can't read
+raise `UnreadableEvent`: the log then finds out whether a newer distribute wrote them, or whether they are
+garbage.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ COMPRESS_OVER_BYTES = 32 * 1024
 
 MAX_EVENT_BYTES = 96 << 20
 MAX_EVENT_VALUES = 4_000_000
-"""Bounds on an event's JSON: its size, and the number of its values. Each value is an object while the event
-is read. Measured: 100,000 python jobs with a script and four files each: 74 MiB, 3.0 million values."""
+"""Max. size of an event's JSON, and max. number of its values: each becomes an object when the event is read.
+Measured: 100,000 python jobs with a script and four files each have 74 MiB and 3.0 million values."""
 
 MAX_PIECE_BYTES = 16 << 20
 MAX_PIECE_VALUES = 1_000_000
-"""The same bounds on what is read in one go, without a pause: an event that is not stored in blocks, or a
-submission without its jobs."""
+"""The same limits for what is read without a pause: an event that is not stored in blocks, or a submission
+without its jobs."""
 
 _LARGE_BYTES = 1 << 20
-"""An event over this is read with care: an error costs a kilobyte, and it could hold millions."""
+"""Larger events are read by `_decode_large`: each error in an event costs a kilobyte, and there could be
+millions."""
 
 _VERSIONS: dict[str, int] = {
     kind.model_fields["type"].default: kind.model_fields["v"].default for kind in get_args(get_args(Event)[0])
@@ -64,7 +65,7 @@ def encode(event: Event) -> bytes:
     """The stored form of an event.
 
     Raises:
-        InputError: no reader would take it. It is larger than any event may be, or not its author's to write.
+        InputError: the event is too large, or its author may not write it. No reader would accept it.
     """
     if (why := wrong_author(event)) is not None:
         raise InputError(f"can't write a {event.type!r} event: {why}")
@@ -99,7 +100,7 @@ def decode(data: bytes) -> Event:
     """The event stored as `data`.
 
     Raises:
-        UnreadableEvent: it has an unknown type or version, an author who may not write it, or is no event.
+        UnreadableEvent: `data` is no event, its type or version is unknown, or its author may not write it.
     """
     if data[:1] == b"{" and len(data) <= _LARGE_BYTES:
         return _decode_small(data)
@@ -112,12 +113,12 @@ async def decode_in_slices(data: bytes) -> Event:
 
 
 def decode_without_jobs(data: bytes) -> tuple[Submitted, list[bytes]]:
-    """The submission stored as `data` with only its first job; and all its jobs in blocks.
+    """The submission stored as `data`, with only its first job, and the blocks of all its jobs.
 
-    The blocks are as they were stored, for `submissions.inflate_block` and `decode_block`.
+    The blocks are still compressed: read them with `submissions.inflate_block` and `decode_block`.
 
     Raises:
-        UnreadableEvent: it is none.
+        UnreadableEvent: `data` is no submission.
     """
     if data[:1] == MARK:
         compressed_head, frames = split_frames(data)
@@ -132,7 +133,7 @@ def decode_without_jobs(data: bytes) -> tuple[Submitted, list[bytes]]:
 
 
 def _read_blocks(data: bytes) -> Generator[None, None, Event]:
-    """The submission that is stored in blocks as `data`. Yields after each."""
+    """Read the submission that `data` holds in blocks. Yields after each block."""
     compressed_head, frames = split_frames(data)
     head = inflate(compressed_head, MAX_PIECE_BYTES)
     if is_old(_parsed(head)):
@@ -150,7 +151,7 @@ def _with_first_job(head: bytes, frames: list[bytes]) -> Submitted:
 
 
 def _within_bounds(frames: list[bytes]) -> Iterator[bytes]:
-    """The blocks of a submission, as long as it is no larger than any may be."""
+    """Yield the blocks of a submission. Raises `UnreadableEvent` when they exceed the limits of an event."""
     budget = _Budget()
     for frame in frames:
         block = inflate_block(frame)
@@ -160,7 +161,7 @@ def _within_bounds(frames: list[bytes]) -> Iterator[bytes]:
 
 
 def _decode_piece(data: bytes, *, whole: bool = False) -> Event:
-    """The event that is stored in one piece as `data`. `whole`: its blocks were put together."""
+    """Read the event that `data` holds in one piece. `whole`: it was joined from blocks."""
     if data[:1] == b"\x78":
         data = inflate(data, MAX_PIECE_BYTES)
     return _decode_large(data, whole=whole) if len(data) > _LARGE_BYTES else _decode_small(data)
@@ -182,10 +183,11 @@ def _check_author(event: Event) -> None:
 
 
 def _decode_large(data: bytes, *, whole: bool) -> Event:
-    """Read a large event so that a forged one costs no more than a true one.
+    """Read a large event. A forged one costs no more than a valid one.
 
-    Errors of `validate_json` each hold a copy of what they complain about: gigabytes, if that is the whole.
-    And each unknown field is an error, so these are ignored here and then told by the number of values.
+    Each error of `validate_json` holds a copy of the value that is wrong: gigabytes, if that is the whole
+    event. And each unknown field is an error. So we ignore unknown fields here, and afterwards find them by
+    the number of values.
     """
     if not whole and (why := _why_too_large(data)) is not None:
         raise UnreadableEvent(f"not an event: it has {why}")
@@ -203,7 +205,7 @@ def _decode_large(data: bytes, *, whole: bool) -> Event:
 
 
 def _decode_old(found: object, error: ValidationError) -> Event:
-    """The event of an old version that did not validate as one of today, with this `error`."""
+    """Read an event of an old version. `error` is what the current version finds wrong with it."""
     try:
         upcasted = upcast(found) if isinstance(found, dict) else None
         if upcasted is not None:
@@ -223,7 +225,7 @@ def decode_beat(data: bytes) -> Beat:
     """The heartbeat stored as `data`.
 
     Raises:
-        UnreadableEvent: it is none.
+        UnreadableEvent: `data` is no heartbeat.
     """
     try:
         return Beat.model_validate_json(data)
@@ -232,17 +234,17 @@ def decode_beat(data: bytes) -> Beat:
 
 
 def _why_too_large(body: bytes) -> str | None:
-    """Why no event in one piece may be as large as this JSON; None if one may."""
+    """Why this JSON is too large for an event in one piece; None if it is not."""
     if len(body) <= _LARGE_BYTES:
         return None
     return _Budget(MAX_PIECE_BYTES, MAX_PIECE_VALUES).why_exceeded(body)
 
 
 class _Budget:
-    """How much JSON an event may still have.
+    """How much more JSON an event may have.
 
-    Parsing makes an object of every value, so a few bytes of JSON can take many of memory. The commas and
-    opening brackets bound how many values there are.
+    Parsing makes an object of every value, so a few bytes of JSON can take many bytes of memory. We count
+    commas and opening brackets, which bound the number of values.
     """
 
     def __init__(self, most_bytes: int = MAX_EVENT_BYTES, most_values: int = MAX_EVENT_VALUES) -> None:
@@ -250,7 +252,7 @@ class _Budget:
         self._bytes = self._values = 0
 
     def why_exceeded(self, more: bytes) -> str | None:
-        """Count some more, and say why that is too much; None if it is not."""
+        """Count `more`. Returns why the event is now too large; None if it is not."""
         self._bytes += len(more)
         if self._bytes > self._most_bytes:
             return f"{self._bytes} bytes of JSON; {self._most_bytes} are allowed"
@@ -261,7 +263,7 @@ class _Budget:
 
 
 def _values(body: bytes) -> int:
-    """How many values a JSON text has at most."""
+    """The most values that a JSON text can have, besides the first."""
     return body.count(b",") + body.count(b"[") + body.count(b"{")
 
 
@@ -292,11 +294,11 @@ def _why_unreadable(found: object, error: ValidationError) -> str:
         for one in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     first = told[0][0]
-    # Where a value may be right in several ways, the last of them says best what is wrong.
+    # A field of a union type has one error for each of its types; the last one explains best.
     message = [message for place, message in told if place == first][-1]
     return f"not a valid {kind!r} event: {first}: {message}"
 
 
 def _place(loc: tuple[int | str, ...]) -> str:
-    """The field that an error is about. Left out are names of the ways in which it may be right."""
+    """The field that an error is about, without the names of the types of a union."""
     return ".".join(str(part) for part in loc if isinstance(part, int) or part.isidentifier())

@@ -21,20 +21,20 @@ from distribute.core.recorded import Guard, Recorded
 
 @dataclass(frozen=True, slots=True)
 class Only:
-    """Which events a reader wants: all, or those that match each of `types`, `batch` and `node` given."""
+    """Which events a reader wants: those that match all that is given of `types`, `batch` and `node`."""
 
     types: frozenset[str] | None = None
     batch: BatchId | None = None
     node: str | None = None
     """Job events written to or by this node, its builds, and events about it."""
     also: frozenset[str] = frozenset()
-    """Types that `types` lacks and of which the reader wants every event, in log order with the others."""
+    """Types that `types` does not have. The reader wants all their events, in log order with the others."""
     scope: Scope | None = None
-    """The events of this scope, and nothing else. Goes with none of the others."""
+    """The events of this scope, and nothing else. Can't be combined with the other fields."""
 
 
 class Raw(NamedTuple):
-    """An event as it lies in the log: its sequence, the log's time, and its bytes, not decoded."""
+    """A stored event that is not decoded: its sequence, the log's time, and its bytes."""
 
     seq: int
     time: float
@@ -43,7 +43,7 @@ class Raw(NamedTuple):
 
 @dataclass(slots=True)
 class Garbage:
-    """What readers of the log passed by, since no reader can read it: how much, and what came last."""
+    """Messages that readers of the log skipped, because no reader can read them: the number, and the last."""
 
     count: int = 0
     last: str = ""
@@ -52,13 +52,13 @@ class Garbage:
 class EventLog(Protocol):
     """The one stream of events. Every method survives outages, however long they last.
 
-    Messages that no reader can read are no part of it: every method passes them by, and they are counted. A
-    message that a newer distribute may have written raises `UnreadableEvent`, with the remedy.
+    Every method skips and counts messages that no reader can read. A message that a newer distribute may have
+    written raises `UnreadableEvent`, with the remedy.
     """
 
     @property
     def garbage(self) -> Garbage:
-        """The messages that this log has passed by."""
+        """The messages that this log has skipped."""
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """Append `event` if `guard` holds; the future gives its sequence.
@@ -66,15 +66,17 @@ class EventLog(Protocol):
         Never blocks. The log sends the event again until the broker answers. If the event is in the log
         already, because an earlier answer was lost, the future gives the sequence it has there. The future
         raises `Conflict` if the guard does not hold, and `LogReplaced` if the log has less than the author of
-        the guard knew. Events are sent in the order of the calls. What the broker acknowledged and lost, the
-        log appends again after the next reconnect. If it lost more than the log remembers, the log is another
-        one: every append raises `LogReplaced` until `begin_anew`.
+        the guard knew. Events are sent in the order of the calls.
+
+        If the broker lost events that it had acknowledged, this object appends them again after the next
+        reconnect. If the broker lost more than this object remembers, the log counts as replaced: every
+        append raises `LogReplaced` until `begin_anew`.
         """
 
     def begin_anew(self) -> None:
-        """Take the log as it is now: the author reads it anew before it appends on.
+        """Accept the log as it is now. The author must read it again before it appends more.
 
-        Forgets what was appended to the log that was replaced. Changes nothing while appends are allowed.
+        Forgets what was appended to the replaced log. Changes nothing while appends are allowed.
         """
 
     def follow(
@@ -88,10 +90,10 @@ class EventLog(Protocol):
         """
 
     async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:
-        """The last event of a scope, or of all under a batch; or the last one of one type."""
+        """The last event of a scope, or of everything under a batch. `event_type`: the last of that type."""
 
     async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
-        """As `last`, but not decoded: to decode a submission of 100,000 jobs at once takes seconds."""
+        """As `last`, but not decoded: decoding a submission of 100,000 jobs at once takes seconds."""
 
     async def get_raw(self, seq: int) -> Raw:
         """As `get`, but not decoded. Raises `KeyError` if there is none."""
@@ -104,13 +106,13 @@ class EventLog(Protocol):
 
 
 class Delivery(Protocol):
-    """An event that the log delivers again under the reader's name until the reader acknowledges it."""
+    """An event of a durable reader. The log delivers it again until the reader acknowledges it."""
 
     @property
     def recorded(self) -> Recorded: ...
 
     def ack(self) -> None:
-        """Report that the event is dealt with. If the acknowledgement is lost, the event comes once more."""
+        """Report that the event is handled. If the acknowledgement is lost, the event comes once more."""
 
     def in_progress(self) -> None:
         """Report that work on the event goes on. Call it every few seconds during long work."""
@@ -129,7 +131,10 @@ class Beats(Protocol):
 
 
 class LiveOutput(Protocol):
-    """What running jobs print, for watching. Bounded: the whole output is archived with the results."""
+    """What running jobs print, for people who watch. The cluster keeps only the newest part.
+
+    The archive has the whole output, with the results.
+    """
 
     async def send(self, job: JobId, attempt: int, text: bytes) -> None: ...
 
@@ -142,13 +147,13 @@ class LiveOutput(Protocol):
 
 
 class ArtifactStore(Protocol):
-    """Files: inputs by digest, results by name, snapshots. Bounded memory whatever the size."""
+    """Files: inputs by digest, results by name, snapshots. Files of any size take bounded memory."""
 
     async def put_input(self, path: Path, sha256: str) -> None:
         """Store an input under its digest, unless it is there. Raises `IntegrityError`, `StorageFull`."""
 
     async def get_input(self, sha256: str, path: Path) -> None:
-        """Write an input to `path`. The file appears under that name only after its digest was checked.
+        """Write an input to `path`. The file gets that name only after its digest was checked.
 
         Raises `IntegrityError`, `StorageFull`, `OSError`.
         """
@@ -166,7 +171,7 @@ class ArtifactStore(Protocol):
         """Yield the bytes of a result. Raises `IntegrityError` at the end if they differ from the digest."""
 
     async def fetch_result(self, stored: StoredObject, path: Path) -> None:
-        """Write a result to `path`. The file appears under that name only after its digest was checked.
+        """Write a result to `path`. The file gets that name only after its digest was checked.
 
         Raises `IntegrityError`, `StorageFull`, `OSError`.
         """
@@ -179,7 +184,7 @@ class ArtifactStore(Protocol):
         """
 
     async def put_snapshot(self, name: str, data: bytes) -> None:
-        """Replace a snapshot. A reader gets the old one or the new one, whole.
+        """Replace a snapshot. A reader gets all of the old one or all of the new one.
 
         Raises `Refused` if another process replaced it meanwhile, `StorageFull`.
         """
@@ -189,14 +194,14 @@ class ArtifactStore(Protocol):
 
 
 Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
-"""Answers one question of a verb."""
+"""Answers one query of a verb."""
 
 
 class Queries(Protocol):
-    """Questions to the services, by verb: request and reply, for reads that need no record."""
+    """Queries to the services, by verb: request and reply. They leave no event."""
 
     def serving(self, verb: str, handler: Handler) -> AbstractAsyncContextManager[None]:
-        """Answer questions of a verb while the context lasts, each in a task of its own.
+        """Answer queries of a verb while the context lasts, each in a task of its own.
 
         If the handler raises a `DistributeError`, `ask` raises `Refused` with its message.
         """
@@ -205,13 +210,13 @@ class Queries(Protocol):
         """Ask the service that answers this verb.
 
         Raises:
-            Refused: the service refuses the question, or the broker forbids it.
+            Refused: the service refuses the query, or the broker forbids it.
             Unreachable: no service answers this verb, or none in time.
         """
 
 
 class Cluster(Protocol):
-    """One connection to a cluster, and everything on it. Only entry points open one; all else takes it."""
+    """One connection to a cluster, and everything on it. Only entry points open one and pass it on."""
 
     @property
     def log(self) -> EventLog:
@@ -231,13 +236,13 @@ class Cluster(Protocol):
 
     @property
     def queries(self) -> Queries:
-        """Questions to the services."""
+        """Queries to the services."""
 
     def durable(self, name: str, only: Only = Only()) -> AsyncGenerator[Delivery, None]:
-        """Yield the events that `name` has not acknowledged yet, in order, then those that come.
+        """Yield the events that reader `name` has not acknowledged yet, in order, then new ones.
 
-        The log remembers per name what was acknowledged. An event that a reader took and did not
-        acknowledge, as after a crash, comes again after some ten seconds. Survives outages.
+        The log remembers for each name what was acknowledged. If a reader does not acknowledge an event, for
+        example because it crashed, the event comes again after about ten seconds. Survives outages.
         Raises `UnreadableEvent`.
         """
 

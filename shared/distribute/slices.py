@@ -1,6 +1,6 @@
-"""Long work in short slices, so that it never keeps an event loop from its other tasks for long.
+"""Do long work in short slices, so that the event loop can run other tasks in between.
 
-Threads would not do: who parses or writes JSON holds the interpreter all the while.
+Threads would not help: parsing or writing JSON holds the interpreter's lock all the time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def in_slices(work: Generator[None, None, T]) -> T:
-    """Do the work (see `core.slices`), and let other tasks run after each slice."""
+    """Do the work (see `core.slices`). Other tasks run after each slice."""
     while True:
         try:
             next(work)

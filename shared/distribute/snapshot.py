@@ -1,8 +1,8 @@
-"""The state as bytes, and back: so that a restart folds the tail of the log and not all of it.
+"""State <-> bytes. With a snapshot, a restart folds only the newest events of the log.
 
-A snapshot is a digest and records (`core.batch_record`): first one of all that is no batch, then two a batch.
-Its encoding is canonical: two states are equal exactly if their snapshots are, which is what `digest` and
-`replay --verify` rest on. `snapshot_writer` writes one while its event loop goes on.
+A snapshot is a digest and records (`core.batch_record`): first one of everything but the batches, then two
+for each batch. The encoding is canonical: two states are equal exactly if their snapshots are. `digest`
+relies on that. `snapshot_writer` writes a snapshot while its event loop goes on.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ def _digests(state: State) -> Iterator[bytes]:
 
 
 def dump_core(state: State) -> Record:
-    """The record of all that is no batch."""
+    """The record of everything but the batches."""
     return seal(at_once(core_pieces(state)))
 
 
 def copy_core(state: State) -> State:
-    """A copy of all that is no batch, as far as a snapshot has it: 12 ms for 1,000 nodes and 10,000 users."""
+    """A copy of what a snapshot has besides the batches. Takes 12 ms for 1,000 nodes and 10,000 users."""
     return replace(
         state,
         batches={},
@@ -115,9 +115,9 @@ def _copy_record(record: FailureRecord) -> FailureRecord:
 
 
 def core_pieces(state: State) -> Generator[None, None, list[bytes]]:
-    """The pieces of all that is no batch, in slices; the state must not change meanwhile.
+    """Make the pieces of everything but the batches, in slices. The state must not change meanwhile.
 
-    What nodes hold is left out: it is the sum of the attempts of all batches.
+    They lack what nodes hold: `load` adds that up from the attempts of all batches.
     """
     head = {"version": VERSION, **{name: getattr(state, name) for name in _HEAD}}
     nodes, users = sorted(state.nodes.items()), sorted(state.usage.items())
@@ -131,7 +131,7 @@ def core_pieces(state: State) -> Generator[None, None, list[bytes]]:
 def _dump_list(
     values: Sequence[T], dump_one: Callable[[T], object], some: int
 ) -> Generator[None, None, bytes]:
-    """The JSON of a list, some values at a time."""
+    """Make the JSON of a list. Yields after each `some` values."""
     parts = []
     for first in range(0, len(values), some):
         parts.append(orjson.dumps([dump_one(value) for value in values[first : first + some]])[1:-1])
@@ -151,7 +151,7 @@ def split_records(data: bytes) -> list[Record]:
     """The records of a snapshot.
 
     Raises:
-        IntegrityError: it is damaged.
+        IntegrityError: the snapshot is damaged.
     """
     records: list[Record] = []
     at = _DIGEST_LENGTH
@@ -173,10 +173,10 @@ def _digest_of(digests: Iterable[bytes]) -> str:
 
 
 def load(data: bytes) -> State:
-    """The state of a snapshot. Batches that can be packed are left as they are.
+    """The state of a snapshot. Batches that can be packed stay packed.
 
     Raises:
-        IntegrityError: it is damaged, or of another version. The log has everything: fold it anew.
+        IntegrityError: the snapshot is damaged, or of another version. Fold the whole log instead.
     """
     records = split_records(data)
     try:
@@ -204,7 +204,7 @@ def load(data: bytes) -> State:
 
 
 def _hold_attempts(state: State) -> None:
-    """Add up what the nodes hold."""
+    """Add up what each node holds."""
     for batch in state.batches.values():
         for row, attempt in batch.active.items():
             node = state.nodes.get(attempt.node)
@@ -218,7 +218,7 @@ def _load_batch(fixed: Record, changing: Record, named: Container[BatchId]) -> B
 
 
 def digest(state: State) -> str:
-    """SHA-256 that two states share exactly if they are equal, in hex: the same on every machine."""
+    """A SHA-256 of the state, in hex. Equal states have equal digests, on every machine."""
     return _digest_of(_digests(state))
 
 

@@ -1,4 +1,4 @@
-"""Writing snapshots of a state that goes on changing, without keeping the event loop from other tasks."""
+"""Write snapshots of a state that goes on changing, while the event loop runs its other tasks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from distribute.snapshot import copy_core, core_pieces, join_records
 
 
 class _Written(NamedTuple):
-    """The records of a batch, and of which version of it they are."""
+    """The records of a batch, and the sequences that tell which version of the batch they describe."""
 
     seq: int
     under_seq: int
@@ -26,19 +26,19 @@ class _Written(NamedTuple):
 class SnapshotWriter:
     """Writes the snapshots of one state.
 
-    The records of a batch are kept, and made again only if the batch has changed. They are made one after
-    another while the event loop goes on, and yet all are of one moment: whoever folds an event awaits
-    `before_change` first, which sees that the batches of that event are written.
+    It keeps the records of a batch, and makes them again only if the batch has changed. It makes them one
+    after another while the event loop goes on. Yet a snapshot shows one moment: before its caller folds an
+    event, it awaits `before_change`, which first writes the batches of that event.
     """
 
     def __init__(self) -> None:
         self._written: dict[BatchId, _Written] = {}
         self._unwritten: dict[BatchId, BatchState] = {}
-        """What the snapshot that is being written still needs."""
+        """The batches whose records the current snapshot still needs."""
         self._one_at_a_time = asyncio.Lock()
 
     async def write(self, state: State) -> bytes:
-        """The snapshot of the state as it is when this begins: the bytes that `dump` gives. One at a time."""
+        """The snapshot of the state at the time of the call: the same bytes as `dump`. One at a time."""
         core = copy_core(state)
         ids, packed = sorted((*state.batches, *state.packed)), state.packed.copy()
         for batch_id in self._written.keys() - state.batches.keys():
@@ -59,7 +59,7 @@ class SnapshotWriter:
 
     @property
     def is_writing(self) -> bool:
-        """Must whoever changes a batch await `before_change` first?"""
+        """Is a snapshot being written? Then await `before_change` before a batch changes."""
         return bool(self._unwritten)
 
     async def before_change(self, batch_ids: Iterable[BatchId]) -> None:
@@ -74,12 +74,12 @@ class SnapshotWriter:
                     self._unwritten.pop(batch_id, None)
 
     def records_of(self, batch: BatchState) -> tuple[Record, Record] | None:
-        """The records of a batch, if the last snapshot has it as it is now."""
+        """The records of a batch in the last snapshot; None if the batch has changed since."""
         written = self._written.get(batch.id)
         return (written.fixed, written.changing) if written is not None and self._has(batch) else None
 
     def _has(self, batch: BatchState) -> bool:
-        """Is what we have written of the batch still true?"""
+        """Do we have the records of the batch as it is now?"""
         written = self._written.get(batch.id)
         return written is not None and written[:2] == (batch.seq, batch.under_seq)
 
@@ -90,7 +90,7 @@ class SnapshotWriter:
 
 
 async def write_batch(batch: BatchState, fixed: Record | None = None) -> tuple[Record, Record]:
-    """The records of a batch, which must not change meanwhile. `fixed`: the first of them, if it is there."""
+    """Make the two records of a batch, which must not change meanwhile. `fixed`: the first, if we have it."""
     if fixed is None:
         fixed = await asyncio.to_thread(seal, fixed_pieces(batch))
     pieces = await in_slices(changing_pieces(batch))

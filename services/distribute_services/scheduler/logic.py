@@ -13,17 +13,17 @@ from distribute.core.recorded import Append, Recorded
 from distribute.core.state import State
 
 MOST_AT_ONCE = 200
-"""Max. events that are decided on and appended in one turn of the event loop: 30 ms with 1,000 idle nodes."""
+"""Max. events that we decide on and append in one turn of the event loop: 30 ms with 1,000 idle nodes."""
 
 MAX_UNKNOWN = 1000
-"""Max. nodes that have not joined whose last heartbeats are kept. Heartbeats of further ones are dropped."""
+"""Max. nodes that have not joined whose last heartbeats we keep. We drop heartbeats of others."""
 
 
 class Scheduler:
-    """The state, the pending events, and the silence of nodes. `now` is in seconds since 1970, by our clock.
+    """Knows the state, the pending events, and which nodes are silent.
 
-    It decides nothing before it has folded everything up to `catch_up_to`, because guards would refuse the
-    decisions of an old state.
+    `now` is in seconds since 1970, by this computer's clock. The scheduler decides nothing before it has
+    folded everything up to `catch_up_to`, because guards would refuse decisions from an old state.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class Scheduler:
         self.catch_up_to = catch_up_to
         self._new_id = new_id
         self._refused: dict[Scope, int] = {}
-        """The refused appends, by the sequence of the event that beat them. Before that event is folded, we
-        would only decide the same again."""
+        """The scopes of refused appends, each with the sequence of the event that came first. Until we have
+        folded that event, we would only decide the same again."""
 
     @property
     def state(self) -> State:
@@ -64,7 +64,7 @@ class Scheduler:
             self.agenda.hear(beat)
 
     def was_deaf(self, now: float) -> None:
-        """Call this when the connection is back: meanwhile we could hear no node."""
+        """Call this when the connection is back. While it was lost, we heard no node."""
         self.agenda.pass_time(now)
         self.agenda.was_deaf()
 
@@ -74,7 +74,7 @@ class Scheduler:
 
     @property
     def has_more(self) -> bool:
-        """Was not everything looked at that may have to be released?"""
+        """Are there attempts left to check for release?"""
         return self.caught_up and bool(self.agenda.to_release)
 
     def decide(self, now: float) -> list[Append]:

@@ -1,4 +1,4 @@
-"""What people ask the scheduler, answered from the state it has."""
+"""Answer people's queries from the scheduler's state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from distribute_services.scheduler.logic import Scheduler
 Json = dict[str, Any]
 
 Answering = Generator[None, None, bytes]
-"""The making of an answer, in slices: it yields after each."""
+"""Makes an answer in slices. Yields after each."""
 
 
 @contextlib.asynccontextmanager
@@ -60,7 +60,7 @@ async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterato
 
 
 def _whole(answer: Json) -> Answering:
-    """An answer that is never long."""
+    """Make a short answer in one slice."""
     yield from ()
     return orjson.dumps(answer)
 
@@ -90,7 +90,7 @@ def _with_list(head: Json, name: str, slices: Iterable[list[Json]], tail: Json) 
         yield
     parts += (b"]", b"," if tail else b"", orjson.dumps(tail)[1:])
     body = b"".join(parts)
-    yield  # it may be 30 MB, and to free the parts takes as long as to join them
+    yield  # the body may have 30 MB: freeing its parts takes as long as joining them
     return body
 
 

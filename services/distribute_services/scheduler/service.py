@@ -26,9 +26,9 @@ log = logging.getLogger(__name__)
 
 SNAPSHOT_EVERY_EVENTS = 20_000
 SNAPSHOT_JOBS_AN_EVENT = 4
-"""A snapshot costs 0.4 µs a job in it, an event some 60: so snapshots are a fortieth of the work."""
+"""A snapshot takes 0.4 µs for each job in it, and an event about 60 µs. So snapshots are 1/40 of the work."""
 PACK_AFTER_S = 600.0
-"""A batch that ended so long ago is packed: until then, people may well retry or delete it."""
+"""Pack a batch this long after its end. Before that, people are likely to retry or delete it."""
 LOOK_EVERY_S = 1.0
 PATIENCE_S = 5.0
 
@@ -88,7 +88,7 @@ class SchedulerService:
                     "appends": self._failure.raised(),
                 },
             )
-        self._failure.check()  # an append may fail while the others are waited for
+        self._failure.check()  # an append may have failed while we waited for the others
         try:
             async with asyncio.timeout(PATIENCE_S):
                 if self._saving is not None:
@@ -123,11 +123,11 @@ class SchedulerService:
             await self._decide()
             if scheduler.state.seq >= self._snapshot_due_seq:
                 self._begin_save()
-            del records  # a submission may take 140 MB: not until something else happens
+            del records  # a submission may take 140 MB: free it now, not when the next events come
 
     async def _before_change(self, records: Sequence[Recorded]) -> None:
-        """See that the batches of these events may change: they are in the snapshot that is being written,
-        and they are not packed. What is large is unpacked in slices, so that the fold need not."""
+        """Return when the batches of these events may change: the snapshot that is being written has them,
+        and they are unpacked. Unpacks them in slices; the fold would unpack a large one in one go."""
         state = self._scheduler.state
         if not self._snapshots.is_writing and not state.packed:
             return
@@ -150,13 +150,13 @@ class SchedulerService:
                 await self._decide()
 
     async def _answer(self) -> None:
-        """Answer queries, but not from the past: while it catches up, who asks folds the log himself."""
+        """Answer queries once the state is up to date. Before that, clients fold the log themselves."""
         await self._caught_up.wait()
         async with answer_queries(self._cluster, self._scheduler):
             await self._failure.raised()
 
     async def _decide(self) -> None:
-        """Decide and append, in turns that are short however much there is to do."""
+        """Decide and append, in short turns of the event loop."""
         while True:
             before: asyncio.Future[int] | None = None
             made = self._scheduler.decide(self._clock())
@@ -177,7 +177,7 @@ class SchedulerService:
         return future
 
     def _append_behind(self, append: Append, before: asyncio.Future[int]) -> None:
-        """Append what follows an event that is in the log now. If that one was refused, so is this."""
+        """Append an event that follows `before`, which is done. If that was refused, drop this one, too."""
         if not before.cancelled() and before.exception() is None:
             self._append(append._replace(guard=append.guard._replace(last_seq=before.result())))
 
@@ -187,7 +187,7 @@ class SchedulerService:
             return
         error = future.exception()
         if isinstance(error, Conflict):
-            # No decision here: it waits for the event that came first, or for the next second.
+            # Don't decide here: we decide when the other event comes, or at the next tick.
             self._scheduler.refused(append, error.last_seq)
         elif error is not None:
             self._failure.report(error)
@@ -195,8 +195,10 @@ class SchedulerService:
     # --- snapshots, and what they let us pack ------------------------------------------------------
 
     def _next_snapshot_seq(self) -> int:
-        """When the next one is due. It costs in proportion to the jobs of batches that are not packed, and is
-        to stay a small part."""
+        """The sequence at which the next snapshot is due.
+
+        A snapshot takes time in proportion to the jobs of unpacked batches. With more jobs we make fewer.
+        """
         state = self._scheduler.state
         jobs = sum(len(batch.names) for batch in state.batches.values())
         return state.seq + max(self._snapshot_every_events, jobs // SNAPSHOT_JOBS_AN_EVENT)
@@ -218,13 +220,13 @@ class SchedulerService:
             await self._pack()
             await self._cluster.store.put_snapshot(SNAPSHOT, data)
         except DistributeError as error:
-            # The next start only takes longer: no reason to stop scheduling.
+            # Without it the next start takes longer. That is no reason to stop scheduling.
             log.warning("no snapshot was saved: %s", error)
         else:
             log.info("saved the state at event %d", self._snapshot_seq)
 
     async def _pack(self) -> None:
-        """Hold the batches that ended a while ago as the records that the snapshot has of them."""
+        """Pack batches that ended a while ago: keep only the records that the snapshot has of them."""
         state = self._scheduler.state
         for batch_id in packable(state, self._clock() - self._pack_after_s):
             batch = state.batches.get(batch_id)
@@ -232,4 +234,4 @@ class SchedulerService:
             del batch
             if records is not None:
                 self._scheduler.agenda.pack(batch_id, *records)
-                await asyncio.sleep(0)  # to free a hundred thousand jobs takes 10 ms
+                await asyncio.sleep(0)  # freeing 100,000 jobs takes 10 ms

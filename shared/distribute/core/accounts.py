@@ -1,4 +1,4 @@
-"""Accounts beside the batches: what attempts use of nodes, for whom, and which nodes are to blame.
+"""Accounts beside the batches: which resources attempts use, for whom, and which nodes are to blame.
 
 Only `fold.apply` calls this, after an event has changed its batch.
 """
@@ -15,10 +15,10 @@ from distribute.core.trials import is_cleared
 from distribute.core.usage import charge, decayed
 
 MAX_SHAPES_NOTED = 1000
-"""Max. shapes per user for which we remember when a job was last given a node. The oldest is forgotten."""
+"""Max. shapes per user for which we remember the last assignment time. We forget the oldest."""
 
 MAX_FAST_FAILURES = 100
-"""Max. fast failures in a row in a node's record: a decision looks at each. The oldest is forgotten."""
+"""Max. fast failures in a row in a node's record: a decision looks at each. We forget the oldest."""
 
 
 def take(state: State, batch: BatchState, row: int, attempt: Attempt) -> None:
@@ -74,9 +74,9 @@ def held_s(attempt: Attempt, time: float, finished: ev.Finished | None) -> float
 
 
 def _forget_idle_users(state: State) -> None:
-    """Another user comes. If they are twice as many as before, forget those for whom nothing counts any more.
+    """Make room for a new user: at each doubling of their number, forget users for whom nothing counts.
 
-    Anyone can submit under any name. To look only then costs little for each new user.
+    Anyone can submit under any name, so users must be bounded. Looking only at doublings is cheap.
     """
     known = len(state.usage)
     if known & (known - 1) == 0:  # a power of two
@@ -84,11 +84,11 @@ def _forget_idle_users(state: State) -> None:
             user: usage for user, usage in state.usage.items() if not _counts_for_nothing(usage, state.time)
         }
         if len(left) < known:
-            state.usage = left  # another object: `shares` sees that by it
+            state.usage = left  # a new object, by which `shares` notices the change
 
 
 def _counts_for_nothing(usage: Usage, now: float) -> bool:
-    """Does the user hold nothing, has past use decayed to nothing, and is it long since a job was served?"""
+    """Does the user hold nothing, has past use decayed to 0, and was the last assignment long ago?"""
     return (
         usage.cores == 0
         and decayed(usage.core_ms, int(now) - usage.as_of_s) == 0
@@ -111,7 +111,7 @@ def shape_order(shape: Shape) -> tuple[list[str], int, int, int]:
 
 
 def judge(state: State, batch: BatchState, row: int, suspect: str | None, event: ev.Finished) -> None:
-    """Keep each node's records of fast failures. `suspect`: the node where the job failed fast before."""
+    """Update the nodes' records of fast failures. `suspect`: the node where the job failed fast before."""
     key = JobKey(batch.id, row)
     shape = batch.group_of(row).shape
     suspected = state.nodes.get(suspect) if suspect is not None and suspect != event.node else None
@@ -135,12 +135,12 @@ def judge(state: State, batch: BatchState, row: int, suspect: str | None, event:
 
 
 def record_of(node: NodeState, shape: Shape) -> FailureRecord:
-    """The node's record with jobs like those of this shape."""
+    """The node's record for jobs of this shape: GPU work or other work."""
     return node.gpu_record if is_gpu_work(shape) else node.record
 
 
 def _clear_or_blame(node: NodeState, record: FailureRecord, key: JobKey, *, succeeded: bool) -> None:
-    """A job that failed fast at this node ended at another one."""
+    """Count a job that failed fast at this node and then ended at another one."""
     if key not in record.fast_failures:
         return
     del record.fast_failures[key]
@@ -170,14 +170,14 @@ def lift_quarantine(node: NodeState) -> None:
 
 
 def count_quarantine(node: NodeState) -> None:
-    """The node was put in quarantine for the jobs that speak against it."""
+    """Count a quarantine of the node in the records that blame it."""
     against = [record for record in node.records if record.blamed > record.cleared]
     for record in against or node.records:
         record.quarantines += 1
 
 
 def forget_quarantines(node: NodeState) -> None:
-    """The node's next quarantine is a first one."""
+    """Reset the count of quarantines, so that the next one has the first length."""
     for record in node.records:
         record.quarantines = 0
 

@@ -1,7 +1,7 @@
 """The agenda: the state, the pending events and the silence of nodes, indexed for `decide`.
 
-All of it follows from state, pending events, `liveness` and time; `invariants.check_agenda` checks that.
-The indexes `queues`, `nodes_for` and `due` make a decision cost what changed, not what waits.
+The indexes follow from state, pending events, `liveness` and time; `invariants.check_agenda` checks that.
+They make the cost of a decision depend on what has changed, not on how much waits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Agenda:
         self.liveness = liveness if liveness is not None else Liveness(Lease(), now)
         self.pending = Pending()
         self.shares = Shares(state, self.pending)
-        """What each person has of the lab."""
+        """Each person's share of the lab."""
         self.due = DueTimes()
         self.silent: set[str] = set()
         self._away: set[str] = set()
@@ -52,9 +52,9 @@ class Agenda:
         self.nodes_for = NodeOrders()
         self.waiting = WaitingGroups()
         self.to_release = Releases()
-        """The attempts that may have to be taken from their nodes."""
+        """The attempts to check for release."""
         self.to_check: set[BatchId] = set()
-        """The batches that may have ended."""
+        """The batches to check for their end."""
         for batch_id in state.batches:
             self._touch_batch(batch_id)
         for name in state.nodes:
@@ -63,7 +63,7 @@ class Agenda:
     # --- what happens ------------------------------------------------------------------------------
 
     def fold(self, recorded: Recorded) -> None:
-        """Apply an event to the state, and bring the indexes up to it."""
+        """Apply an event to the state, and update the indexes."""
         event = recorded.event
         existed = type(event) is ev.Deleted and self.state.find(event.scope) is not None
         suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
@@ -80,7 +80,7 @@ class Agenda:
         if event.about == "job":
             self._fold_job_event(event, settled)
             if suspect is not None and suspect != event.node:
-                self._touch_node(suspect)  # its record changed: a quarantine may be lifted by that
+                self._touch_node(suspect)  # its record changed, which may lift its quarantine
         elif event.about == "build":
             self._drop_pending_end(event.batch_id)
             self._touch_build(event)
@@ -98,20 +98,20 @@ class Agenda:
             self._touch_node(writer)
 
     def pack(self, batch_id: BatchId, fixed: Record, changing: Record) -> None:
-        """Hold a batch as its records, unless something about it is under way. See `packing.packable`."""
+        """Pack a batch, unless it has pending events. See `packing.packable`."""
         if batch_id in self.pending or batch_id in self.pending.jobs:
             return
         pack(self.state, batch_id, fixed, changing)
         del self.waiting[batch_id]
 
     def unpacked(self, batch: BatchState) -> None:
-        """Hold a packed batch whole again. An event would do it by itself, but in one go."""
+        """Take back a packed batch that the caller unpacked in slices. The fold would unpack it in one go."""
         del self.state.packed[batch.id]
         self.state.batches[batch.id] = batch
         self._touch_batch(batch.id)
 
     def hear(self, beat: Beat) -> None:
-        """A node beat."""
+        """Take a node's heartbeat."""
         node = self.state.nodes.get(beat.node)
         if node is None:
             return
@@ -126,12 +126,12 @@ class Agenda:
                 self.due.add(key, gone_at)
 
     def was_deaf(self) -> None:
-        """The listener was away: every node has a whole new lease."""
+        """Note that the listener was away. Every node gets a whole new lease."""
         self.liveness.was_deaf(self.now)
         self._touch_all_nodes()
 
     def pass_time(self, now: float) -> None:
-        """Bring the indexes up to a moment: look at whatever is due."""
+        """Set the time, and handle everything that is due."""
         went_back = now < self.now
         self.now = now
         if went_back:
@@ -140,18 +140,18 @@ class Agenda:
             self._look_again(key)
 
     def tick(self, now: float) -> None:
-        """Time passed, a second or so: see who is silent, and what has waited for too long."""
+        """Call this about every second: find silent nodes, and jobs that have waited for too long."""
         self.pass_time(now)
         if self.liveness.tick(now):
             self._touch_all_nodes()
         self.look_for_overdue()
 
     def look_for_overdue(self) -> None:
-        """See what has waited for too long."""
+        """Find the jobs that have waited for too long."""
         self.overdue = find_overdue(self.state, self.pending, self.queues, self.nodes_for)
 
     def plan(self, event: ev.Event) -> None:
-        """Count an event that is being appended as done, until it comes back or is dropped."""
+        """Count an event as done while it is appended, until it comes back from the log or is dropped."""
         if type(event) is not ev.Assigned:
             self.pending.add(event)
             return
@@ -167,20 +167,20 @@ class Agenda:
             self._place_node(node)
 
     def drop(self, scope: Scope) -> None:
-        """What was pending about this was refused: decide anew what it was for."""
+        """Drop the pending events of a scope, because one was refused. Decide anew about their jobs."""
         dropped = self.pending.drop(scope)
         for event in dropped:
             self._let_go(event)
         self._touch_rows(dropped)
 
     def _drop_pending_end(self, batch_id: BatchId) -> None:
-        """Something happened under a batch, so the guard of what was to end it refuses that."""
+        """Drop a pending end of the batch: its guard fails, because something happened under the batch."""
         pending = self.pending.of_scope.get(batch_id)
         if pending and any(isinstance(guard_scope(event), Under) for event in pending):
             self.drop(batch_id)
 
     def _touch_rows(self, dropped: list[ev.Event]) -> None:
-        """These events of ours will not come: look again at what they were about."""
+        """Look again at the jobs, nodes and batches of pending events that were dropped."""
         for event in dropped:
             match event:
                 case ev.JobEvent():
@@ -195,7 +195,7 @@ class Agenda:
                     pass
 
     def _let_go(self, event: ev.Event) -> None:
-        """An event of ours is under way no more."""
+        """Stop counting an event that is no longer pending."""
         if type(event) is not ev.Assigned:
             return
         node = self.state.nodes.get(event.node)
@@ -209,7 +209,7 @@ class Agenda:
             waiting.taken.discard(row)
             waiting.came_back(row)
 
-    # --- what is asked -----------------------------------------------------------------------------
+    # --- questions ---------------------------------------------------------------------------------
 
     def obstacle_of(self, node: NodeState) -> Obstacle | None:
         """What keeps this node from taking any job now."""
@@ -232,7 +232,7 @@ class Agenda:
             self.liveness.assigned(key, self.now)
         if kind is ev.Claimed or kind is ev.Started:
             if settled:
-                self._touch_rows(settled)  # plans of ours that were beaten by it
+                self._touch_rows(settled)  # our pending events, which came second
         elif kind is ev.JobArchived and not settled and batch.status[row] != QUEUED:
             self.to_check.add(batch.id)  # nothing else may have changed
         else:
@@ -311,7 +311,7 @@ class Agenda:
                 self._look_at(key, batch)
 
     def _note_silence(self, node: NodeState) -> None:
-        """Index whether the node is silent, and when that, or what was said of it, ends by itself."""
+        """Index whether the node is silent, and when its silence, pause, drain or quarantine is due."""
         lease = self.liveness.lease
         since = self.liveness.silent_since(node, self.now)
         is_silent = self.liveness.is_silent(node, self.now)
@@ -320,7 +320,7 @@ class Agenda:
             self._look_later(node.name, moment)
 
     def _look_again(self, key: Key) -> None:
-        """A node or an attempt is due."""
+        """Look at a node or an attempt that is due."""
         if isinstance(key, str):
             self._touch_node(key)
             return
@@ -329,12 +329,12 @@ class Agenda:
             self._look_at(key, batch)
 
     def _look_at(self, key: JobKey, batch: BatchState) -> None:
-        """The attempt may have to be released, or may be given to another node."""
+        """Check whether the attempt must be released, or may be given to another node."""
         self.to_release.add(key)
         self._judge(key, batch, self.waiting.of(batch, key.row))
 
     def _judge(self, key: JobKey, batch: BatchState, waiting: Waiting) -> None:
-        """Index whether the attempt may be given to another node, or when it may, or is to be looked at."""
+        """Index whether the attempt may be given to another node now, and when to look at it again."""
         attempt = batch.active.get(key.row)
         node = self.state.nodes.get(attempt.node) if attempt is not None else None
         is_lost = node is not None and node.presence == "lost"
@@ -355,12 +355,12 @@ class Agenda:
             self.due.add(key, moment)
 
     def _recheck_failed_builds(self) -> None:
-        """Which nodes are there has changed: a build may now have failed on all of them."""
+        """After a node came or went: a build may now have failed on all present nodes."""
         batches = self.state.batches.values()
         self.to_check.update(batch.id for batch in batches if batch.build_failed and batch.end is None)
 
     def _forget(self, batch_id: BatchId) -> None:
-        # What is under way for it counts no more: the name may soon be another batch's.
+        # Its pending events no longer count: another batch may soon have the name.
         for scope in self.pending.of_batch(batch_id):
             for event in self.pending.drop(scope):
                 self._let_go(event)
@@ -379,5 +379,5 @@ class Agenda:
             index_shape(self, waiting.group.shape)
 
     def _place_node(self, node: NodeState) -> None:
-        """A node took or gave back something."""
+        """Update a node's place in the orders, because its free resources changed."""
         self.nodes_for.move(node, self.pending.held_of(node.name))

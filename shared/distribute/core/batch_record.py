@@ -1,9 +1,9 @@
-"""A batch as bytes, and back: for snapshots.
+"""Batch <-> bytes, for snapshots.
 
-A batch has two records. What never changes (names, groups, order) makes up the first, so that it is written
-once; the second is all that events change. A record is a list of pieces (JSON, and columns as their
-little-endian bytes), compressed; its digest is that of the pieces, for two versions of zlib may compress
-differently. Equal batches have equal records.
+A batch has two records. The first has what never changes (names, groups, order), so it is written once. The
+second has what events change. A record is a compressed list of pieces: JSON, and columns as little-endian
+bytes. Its digest is that of the uncompressed pieces, because two versions of zlib may compress differently.
+Equal batches have equal digests.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from distribute.core.state import Attempt, BatchState, Building, Group, Outcomes
 Json = dict[str, Any]
 
 _LEVEL = 1
-"""Of compression. Higher ones take three times as long, and save a tenth."""
+"""The compression level. Higher levels take three times as long and save a tenth."""
 
 _LENGTH = struct.Struct("<I")
 _NAMES_END = "\0"
-"""No name has it."""
+"""Separates names. No name contains it."""
 
 _FIXED = ("seq", "submission", "user", "kind", "matrix_user", "submitted_at", "needs_build")
 _PLAIN = (
@@ -50,13 +50,13 @@ _INFLATED_AT_ONCE = 1 << 20
 
 
 def seal(pieces: Iterable[bytes]) -> Record:
-    """Make a record. Most of the time it does not hold the interpreter: it can be left to a thread."""
+    """Make a record. Most of the time this does not hold the interpreter's lock, so a thread can do it."""
     body = _joined(pieces)
     return Record(hashlib.sha256(body).digest(), zlib.compress(body, _LEVEL))
 
 
 def digest_of(pieces: Iterable[bytes]) -> bytes:
-    """The digest of the record that `seal` makes of these pieces. It takes a third of the time."""
+    """The digest of the record that `seal` would make. Takes a third of the time of `seal`."""
     return hashlib.sha256(_joined(pieces)).digest()
 
 
@@ -69,7 +69,7 @@ class Damaged(ValueError):
 
 
 def unsealing(record: Record) -> Generator[None, None, list[bytes]]:
-    """The pieces of a record, in slices. Raises `Damaged`."""
+    """Read the pieces of a record, in slices. Raises `Damaged`."""
     inflating, hashing = zlib.decompressobj(), hashlib.sha256()
     body, left = bytearray(), record.data
     try:
@@ -99,7 +99,7 @@ def unseal(record: Record) -> list[bytes]:
 
 
 def fixed_pieces(batch: BatchState) -> list[bytes]:
-    """What never changes of a batch."""
+    """The pieces of the first record: what never changes in a batch."""
     fixed = {name: getattr(batch, name) for name in _FIXED}
     groups = [[dump_shape(group.shape), *group[1:]] for group in batch.groups]
     return [
@@ -110,7 +110,7 @@ def fixed_pieces(batch: BatchState) -> list[bytes]:
 
 
 def changing_pieces(batch: BatchState) -> Generator[None, None, list[bytes]]:
-    """What events change of a batch. Yields after pieces that may be long; the batch must not change then."""
+    """Make the pieces of the second record, in slices. The batch must not change meanwhile."""
     pieces: list[bytes] = [
         as_json({name: getattr(batch, name) for name in _PLAIN}),
         as_json({name: dict(sorted(getattr(batch, name).items())) for name in _BY_NODE}),
@@ -130,11 +130,11 @@ def changing_pieces(batch: BatchState) -> Generator[None, None, list[bytes]]:
 
 
 def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState]:
-    """The batch of two records, in slices.
+    """Read the batch of two records, in slices.
 
     Raises:
-        Damaged: their bytes are not those of their digests.
-        ValueError, KeyError, TypeError: they are of another version.
+        Damaged: a record does not have its digest.
+        ValueError, KeyError, TypeError: the records are of another version.
     """
     head, names_text, order = yield from unsealing(fixed)
     found = json.loads(head)
@@ -175,7 +175,7 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
 
 
 def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
-    """The packed batch of two records; None: it is one that is not to be packed. Raises as `loading` does."""
+    """The packed batch of two records; None if it can't be packed. Raises as `loading` does."""
     head, names, _ = unseal(fixed)
     pieces = _named(unseal(changing))
     found, plain = json.loads(head), json.loads(pieces["plain"])
@@ -197,17 +197,17 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
 
 
 def _named(pieces: list[bytes]) -> dict[str, bytes]:
-    """The pieces of a batch's second record, by name."""
+    """The pieces of the second record, by name."""
     return dict(zip(_CHANGING, pieces, strict=True))
 
 
 def as_json(value: object) -> bytes:
-    """A piece of JSON: equal values are equal bytes."""
+    """A value as a piece of JSON. Equal values have equal bytes."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def as_piece(column: array[Any] | bytearray) -> bytes:
-    """A copy of a column's bytes."""
+    """A column as a piece: a copy of its bytes, little-endian."""
     if isinstance(column, array) and sys.byteorder == "big":
         column = array(column.typecode, column)
         column.byteswap()
@@ -240,10 +240,10 @@ def _load_attempt(found: list[Any]) -> tuple[int, Attempt]:
 
 
 def dump_shape(shape: Shape) -> list[Any]:
-    """A shape as JSON."""
+    """A shape as values for JSON."""
     return [sorted(shape.capabilities), *shape[1:]]
 
 
 def load_shape(found: list[Any]) -> Shape:
-    """The shape that `dump_shape` made this of."""
+    """The inverse of `dump_shape`."""
     return Shape(frozenset(found[0]), *found[1:])

@@ -38,7 +38,7 @@ from distribute.core.trials import (
 )
 
 MOST_LOOKED_AT = 5000
-"""Attempts that one call with a limit looks at, whether they are to be released: 15 ms."""
+"""Max. attempts that one call with a limit checks for release: 15 ms."""
 
 BUILD_FAILED = "the build failed on every node that could run it"
 
@@ -50,8 +50,8 @@ def decide(agenda: Agenda, now: float, new_id: Callable[[], str], *, most: int |
         agenda: the state, the pending events, and the silence of nodes.
         now: seconds since 1970.
         new_id: makes the id of an event.
-        most: no further job is taken back or given away once so many events are decided on. Then decide
-            again: there may be more to do. So there is while `agenda.to_release` holds something.
+        most: once there are so many events, release and assign no further job. Then call this again: there
+            may be more to do. There is while `agenda.to_release` is not empty.
     """
     agenda.pass_time(now)
     decisions = Decisions(agenda, new_id, most)
@@ -169,7 +169,7 @@ def _excuse(decisions: Decisions, keys: list[JobKey]) -> None:
 
 
 def _release(decisions: Decisions) -> None:
-    """Take jobs back. Of very many, as many as are wanted at once: the next call goes on."""
+    """Release jobs. If there are very many, the next call goes on with the others."""
     agenda = decisions.agenda
     if decisions.is_full:
         return
@@ -188,7 +188,7 @@ def _release(decisions: Decisions) -> None:
 def _why_release(
     agenda: Agenda, batch: BatchState, key: JobKey, attempt: Attempt
 ) -> tuple[ev.ReleaseReason, str | None] | None:
-    """Why the node must give the job back, and the id of the event that says so; None: it may keep it."""
+    """Why the node loses the job, and the id of the event that causes that; None: it keeps the job."""
     if batch.kill_wanted(key.row) or batch.end is not None:
         return "killed", batch.cause
     node = agenda.state.nodes.get(attempt.node)

@@ -12,7 +12,7 @@ from distribute.core.state import JobKey, NodeState, State
 from distribute.core.words import counted
 
 MAX_PAUSES = 1000
-"""Max. pauses noted while a node has attempts. The oldest is forgotten, and counts as time run."""
+"""Max. pauses that we note of a node with attempts. We forget the oldest, which then counts as run time."""
 
 NodeEvent = (
     ev.Joined
@@ -80,7 +80,7 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
 
 
 def _join(state: State, event: ev.Joined) -> None:
-    """Add a node, or take it back. Of its earlier attempts, it has only those that it keeps."""
+    """Add a node, or one that is back. Of its earlier attempts, it has only those that it keeps."""
     before = state.nodes.get(event.node)
     node = state.nodes[event.node] = NodeState(
         name=event.node,
@@ -110,7 +110,7 @@ def _join(state: State, event: ev.Joined) -> None:
     node.quarantine_ends_at = before.quarantine_ends_at
     node.record, node.gpu_record = before.record, before.gpu_record
     if before.incarnation == event.incarnation:
-        node.builds = before.builds  # the same runner, which was out of touch
+        node.builds = before.builds  # it is the same runner: it was out of touch
 
 
 def _attempts_at(state: State, node: str) -> Iterable[JobKey]:
@@ -122,7 +122,7 @@ def _attempts_at(state: State, node: str) -> Iterable[JobKey]:
 
 
 def _keep_only(state: State, node: NodeState, keeps: Iterable[AttemptId]) -> None:
-    """Note that of its attempts, the node has only these."""
+    """Note that the node has lost all its attempts but these."""
     kept = set(keeps)
     node.dropped = {key for key in node.attempts if state.batches[key.batch].attempt_id(key.row) not in kept}
 

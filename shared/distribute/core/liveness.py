@@ -1,4 +1,4 @@
-"""What the scheduler has seen by its own clock: silent nodes, and jobs that are not claimed.
+"""What the scheduler notices by its own clock: silent nodes, and jobs that are not claimed.
 
 Silence counts only while the listener could hear: after it was cut off, stopped or suspended, or its clock
 jumped, every node gets a whole new lease. So no node is declared lost for beats that the listener missed.
@@ -82,11 +82,11 @@ class Liveness:
         self._suspected_at.pop(node, None)
 
     def suspected(self, node: str, now: float) -> None:
-        """A job failed fast at the node."""
+        """Note that a job failed fast at the node."""
         self._suspected_at[node] = now
 
     def suspected_at(self, node: str) -> float:
-        """When a job last failed fast at the node; or when this listener began, if that was before."""
+        """When a job last failed fast at the node; if unknown, when this listener began to listen."""
         return self._suspected_at.get(node, self._listening_since)
 
     def heard_at(self, node: str) -> float | None:
@@ -120,8 +120,8 @@ class Liveness:
     def given_up_at(self, node: NodeState, attempt: Attempt, now: float) -> float:
         """When the attempt may be given to another node, if its own is lost and stays silent.
 
-        Silence is by the listener's clock, and how long the attempt ran by the log's: the two may differ by
-        hours, so no moment of one is compared with a moment of the other.
+        Silence is measured by the listener's clock, and the attempt's run time by the log's. The two may
+        differ by hours, so we never compare a time of one with a time of the other.
         """
         return self.silent_since(node, now) + self.lease.patience_s(ran_s(node, attempt))
 
@@ -150,7 +150,7 @@ class Liveness:
     def named(
         self, running: Iterable[AttemptId], attempts: Iterable[tuple[JobKey, AttemptId]], now: float
     ) -> None:
-        """Take the attempts that a beat names. `attempts`: those that the node has claimed, by the log."""
+        """Note which of a node's claimed `attempts` its beat names. `running`: those that it names."""
         has = set(running)
         for key, attempt in attempts:
             if attempt in has:
@@ -159,13 +159,13 @@ class Liveness:
                 self._absent_since.setdefault(key, now)
 
     def gone_at(self, key: JobKey) -> float | None:
-        """When an attempt that its node's beats do not name counts as gone; None: they name it."""
+        """When an attempt counts as gone because its node's beats do not name it; None if they name it."""
         since = self._absent_since.get(key)
         return None if since is None else since + ABSENT_AFTER_S
 
 
 def claimed_by(state: State, node: NodeState) -> list[tuple[JobKey, AttemptId]]:
-    """The attempts that the node has claimed: its heartbeats are to name them."""
+    """The attempts that the node has claimed. Its heartbeats must name them."""
     attempts = ((key, state.batches[key.batch]) for key in node.attempts)
     return [
         (key, batch.attempt_id(key.row))

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from distribute.core.agenda import Agenda
 
 Standing = tuple[int, int, int, bool, int, str]
-"""What a node lacks for the shape (GPUs, cpus, bytes of memory), whether its GPUs would lie idle, the cpus it
-has free, and its name.
+"""How well a node fits a shape: the GPUs, cpus and bytes of memory that it lacks, whether its GPUs would lie
+idle, its free cpus, and its name.
 
-The least comes first: a node that lacks nothing, without GPUs if none are needed, and the fullest one, so
-that large gaps stay. Behind those that fit, the node that will probably fit soonest comes first.
+The smallest comes first: a node that lacks nothing, without GPUs if none are needed, and with the fewest free
+cpus, so that large gaps stay. Behind those that fit, the node that lacks least will probably fit soonest.
 """
 
 
@@ -43,7 +43,7 @@ class NodeOrder:
 
     @property
     def names(self) -> KeysView[str]:
-        """All nodes, in no order."""
+        """The names of all nodes, in any order."""
         return self._standings.keys()
 
     def put(self, node: NodeState, held: Held) -> None:
@@ -74,16 +74,16 @@ class NodeOrder:
             yield name
 
     def nearest(self) -> Iterator[str]:
-        """All the nodes, the one that lacks least first."""
+        """All nodes, beginning with the one that lacks least."""
         for *_, name in self._order:
             yield name
 
 
 class NodeOrders(dict[Shape, NodeOrder]):
-    """An order of nodes for each shape that waits."""
+    """For each shape of waiting jobs, an order of nodes."""
 
     def put(self, node: NodeState, held: Held) -> None:
-        """Give a node that takes jobs its place for each shape that it could run."""
+        """Put a node that takes jobs in its place, for each shape that it could ever run."""
         for shape, order in self.items():
             if never(node, shape) is None:
                 order.put(node, held)
@@ -91,19 +91,19 @@ class NodeOrders(dict[Shape, NodeOrder]):
                 order.remove(node.name)
 
     def move(self, node: NodeState, held: Held) -> None:
-        """The node took or gave back something: give it another place wherever it has one."""
+        """Update the node's places, because its free resources changed."""
         for order in self.values():
             if node.name in order:
                 order.put(node, held)
 
     def remove(self, name: str) -> None:
-        """Leave out a node that takes no jobs."""
+        """Remove a node that takes no jobs."""
         for order in self.values():
             order.remove(name)
 
 
 def index_shape(agenda: Agenda, shape: Shape) -> None:
-    """Have an order of nodes for the shape if it waits, and none if it does not."""
+    """Make an order of nodes for a shape with waiting jobs. Remove it if no job waits."""
     if shape not in agenda.queues.shapes:
         agenda.nodes_for.pop(shape, None)
     elif shape not in agenda.nodes_for:

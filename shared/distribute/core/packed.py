@@ -1,7 +1,7 @@
-"""A batch that is over and archived, held as the bytes that a snapshot has of it: a seventh of the memory.
+"""A packed batch: one that is over and archived, kept as its two records. It takes a seventh of the memory.
 
-Packed or not, it is the same batch: it has the same digest, and answers every event in the same way. Whoever
-folds an event under it unpacks it first. When to pack it is left to whoever holds the state.
+Packed or not, a batch has the same digest and folds every event in the same way. The fold unpacks a batch
+before it folds an event under it. The holder of the state decides when to pack.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Record(NamedTuple):
-    """Compressed pieces, and the SHA-256 of them as they were. See `batch_record`."""
+    """Compressed pieces, and the SHA-256 of the uncompressed ones. See `batch_record`."""
 
     digest: bytes
     data: bytes
@@ -24,7 +24,7 @@ class Record(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PackedBatch:
-    """The two records of a batch, and what lists show of it: the fields mean what they do in `BatchState`."""
+    """The two records of a batch, and the fields that lists show. The fields are those of `BatchState`."""
 
     id: BatchId
     seq: int

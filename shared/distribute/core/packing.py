@@ -1,4 +1,4 @@
-"""Packing batches of a state, and unpacking them."""
+"""Pack batches of a state, and unpack them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from distribute.core.state import BatchState, NodeState, State
 
 
 def is_packable(batch: BatchState) -> bool:
-    """Is the batch over and archived, and nothing of it in flight?"""
+    """Is the batch over and archived, without jobs in flight?"""
     return batch.end is not None and batch.archived and not batch.active and not batch.unarchived
 
 
 def packable(state: State, over_before: float) -> list[BatchId]:
-    """The batches that can be packed and ended before this moment, in seconds since 1970.
+    """The batches that can be packed and ended before `over_before`, in seconds since 1970.
 
-    Those that nodes' records of fast failures name are left as they are: decisions look at their jobs.
+    Leaves out batches that nodes' records of fast failures name, because decisions look at their jobs.
     """
     named = named_by_nodes(state.nodes.values())
     return [
@@ -30,19 +30,19 @@ def packable(state: State, over_before: float) -> list[BatchId]:
 
 
 def named_by_nodes(nodes: Iterable[NodeState]) -> set[BatchId]:
-    """The batches of which these nodes' records of fast failures name jobs."""
+    """The batches whose jobs are in these nodes' records of fast failures."""
     return {key.batch for node in nodes for record in node.records for key in record.fast_failures}
 
 
 def pack(state: State, batch_id: BatchId, fixed: Record, changing: Record) -> None:
-    """Hold a batch that can be packed as its records, which are of it as it is now."""
+    """Pack a batch that can be packed. The records must be those of its present version."""
     state.packed[batch_id] = packed_as(state.batches.pop(batch_id), fixed, changing)
 
 
 def packed_as(batch: BatchState, fixed: Record, changing: Record) -> PackedBatch:
-    """A batch that is over, as these records of it."""
+    """The packed form of a batch that is over, with these records."""
     assert batch.end is not None, f"{batch.id} is not over"
-    assert batch.finished_at is not None, f"{batch.id} is over since no moment"
+    assert batch.finished_at is not None, f"{batch.id} is over, but has no end time"
     return PackedBatch(
         id=batch.id,
         seq=batch.seq,
@@ -62,7 +62,7 @@ def packed_as(batch: BatchState, fixed: Record, changing: Record) -> PackedBatch
 
 
 def unpack(state: State, batch_id: BatchId) -> BatchState | None:
-    """Hold a batch whole again. Returns it; None if none of this name is packed."""
+    """Unpack a batch. Returns it; None if no batch of this name is packed."""
     packed = state.packed.pop(batch_id, None)
     if packed is None:
         return None

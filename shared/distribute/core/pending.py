@@ -22,7 +22,7 @@ class Pending:
     held: dict[str, Held] = field(default_factory=dict)
     """What pending assignments will take, by node."""
     cores: dict[str, int] = field(default_factory=dict)
-    """The same, by user."""
+    """The cores that pending assignments will take, by user."""
     _users: dict[str, str] = field(default_factory=dict)
     """The user of each pending assignment, by the event's id."""
 
@@ -54,8 +54,8 @@ class Pending:
             held.add(event.cpus, event.memory_bytes, event.gpus)
 
     def settle(self, event: ev.Event) -> list[ev.Event]:
-        """An event came from the log. Returns what is under way no more: the event itself, where it was
-        ours; or all that was under way about the same, since their guards do not hold any more."""
+        """Take an event from the log. Returns the events that are no longer pending: the event itself if it
+        is ours, or else all of its scope, because their guards fail now."""
         if not self.of_scope:
             return []
         scope = event.scope

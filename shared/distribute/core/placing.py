@@ -1,10 +1,10 @@
 """Assign jobs to nodes.
 
-The order is by priority, then the person with the least share of the lab, then submission. The first job that
-could run on a node that is too busy now reserves one, so that small jobs can't starve a large one. At each
-priority, jobs that have waited for too long also reserve one (`overdue`). GPUs are kept for waiting GPU work
-(`gpu_work`). A node that has built a batch takes jobs of that batch first. A job whose node is silent for too
-long is taken from it here, at the moment when another node can take it.
+The order is by priority, then the person with the least share of the lab, then submission. If a job could run
+on nodes that are all too busy now, the first such job reserves one, so that small jobs can't starve a large
+one. At each priority, jobs that have waited for too long also reserve one (`overdue`). GPUs are kept for
+waiting GPU work (`gpu_work`). A node that has built a batch takes jobs of that batch first. A job whose node
+is silent for too long is taken from it here, at the moment when another node can take it.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ def place_jobs(decisions: Decisions) -> None:
 
 
 class _Round:
-    """A pass over the queues in order. Nodes only fill up during it, so a shape that did not fit never will.
+    """A pass over the queues in order. Nodes only fill up meanwhile, so a shape that did not fit never will.
 
-    If placing a job leaves more room for others, because of a reservation or of what is kept for GPU work,
-    another round begins.
+    If placing a job makes room for others, because it ends a reservation or needs no more room kept for GPU
+    work, another round begins.
     """
 
     def __init__(self, decisions: Decisions) -> None:
         self._decisions = decisions
         self._agenda = decisions.agenda
         self.reserved: dict[str, Shape] = {}
-        """Nodes that are kept, each for jobs of a shape. Others may have what those do not need."""
+        """The nodes that are kept, each for jobs of a shape. Other jobs may have what those do not need."""
         self._reserved_by: Queue | None = None
-        """Whose first job has reserved a node by its rank."""
+        """The queue whose first job has reserved a node by its rank."""
         self._overdue_on: set[str] = set()
-        """Of these, the nodes that are kept for what is overdue, and therefore not for GPU work."""
+        """The nodes of `reserved` that are kept for overdue jobs. GPU work has no claim on them."""
         self._overdue_for: set[Waiter] = set()
-        """What they are kept for."""
+        """The waiters for which they are kept."""
         self._priority = 0
         self._open = list(self._agenda.nodes_for)
 
@@ -81,12 +81,12 @@ class _Round:
                 if placed is None:
                     continue
                 shape, name = placed
-                # Whoever takes what was kept for the shape, others wait for that shape and need another node.
+                # If this job took a node that was kept for its shape, others of the shape need another one.
                 was_reserved = self._note_served((queue.user, shape)) or self.reserved.get(name) == shape
                 if was_reserved or queue is self._reserved_by or is_gpu_work(shape):
                     return False
                 if queue.lanes:
-                    # Its person has more of the lab now.
+                    # The person has a larger share now.
                     heapq.heappush(ranking, (shares[queue.user], queue.first, queue))
         return True
 
@@ -111,7 +111,7 @@ class _Round:
         return None
 
     def _reserve_for_what_is_overdue(self) -> None:
-        """At this priority, keep a node for whoever has waited longest and has a suitable node."""
+        """At this priority, keep a node for the waiter that has waited longest and can have one."""
         people = self._agenda.queues.by_priority[self._priority]
         for user, shape in self._agenda.overdue.get(self._priority, ()):
             lane = people[user].lanes.get(shape) if user in people else None

@@ -1,6 +1,6 @@
 """The waiting jobs: a queue for each priority and person, with a lane for each shape.
 
-Only the first entry of a lane is looked at, so the cost of a decision does not depend on how many jobs wait.
+A decision looks only at the first entry of a lane, so its cost does not depend on how many jobs wait.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Lane = list[LaneEntry]
 class Waiting:
     """The waiting jobs of one group, the lowest row first.
 
-    Rows from `cursor` on have not been looked at yet. Rows before it that wait again are in `returned`.
+    We have not looked at rows from `cursor` on yet. Rows before it that wait again are in `returned`.
     """
 
     batch: BatchState
@@ -48,8 +48,8 @@ class Waiting:
     def first(self) -> int | None:
         """The next job to assign; None if none waits.
 
-        It is the lowest queued row or, if none is queued, the lowest forsaken one: its node may be back
-        before that.
+        It is the lowest queued row or, if none is queued, the lowest forsaken one. Forsaken rows come last,
+        because their nodes may still return.
         """
         status = self.batch.status
         while self.returned:

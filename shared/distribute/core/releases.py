@@ -1,6 +1,6 @@
-"""The attempts that may have to be taken from their nodes: to be looked at once, the smallest first.
+"""The attempts to check for release, each once, in order of batch and row.
 
-A person may kill a batch of which a hundred thousand jobs run. So who looks may stop, and go on later.
+A person may kill a batch with 100,000 running jobs. So the caller of `take` may stop, and go on later.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _Rows:
 
 
 class Releases:
-    """What is to be looked at, by batch."""
+    """The attempts to check, by batch."""
 
     def __init__(self) -> None:
         self._rows: dict[BatchId, _Rows] = {}
@@ -31,7 +31,7 @@ class Releases:
         return bool(self._rows)
 
     def add(self, key: JobKey) -> None:
-        """Look at this attempt."""
+        """Add an attempt."""
         rows = self._rows.get(key.batch)
         if rows is None:
             rows = self._rows[key.batch] = _Rows()
@@ -40,17 +40,17 @@ class Releases:
             heapq.heappush(rows.heap, key.row)
 
     def add_all(self, batch_id: BatchId, found: Iterable[int]) -> None:
-        """Look at the attempts in these rows of a batch."""
+        """Add the attempts in these rows of a batch."""
         rows = self._rows.setdefault(batch_id, _Rows())
         rows.members.update(found)
         rows.heap = sorted(rows.members)
 
     def forget(self, batch_id: BatchId) -> None:
-        """The batch is gone."""
+        """Remove the attempts of a batch that is gone."""
         self._rows.pop(batch_id, None)
 
     def take(self) -> Iterator[JobKey]:
-        """Take out one after another. What the caller does not ask for stays."""
+        """Take out one attempt after another. If the caller stops, the others stay."""
         for batch_id in sorted(self._rows):
             rows = self._rows[batch_id]
             while rows.heap:

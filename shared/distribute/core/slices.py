@@ -1,6 +1,6 @@
 """Long work in short slices: a generator that yields after each slice and returns its result.
 
-So a service does it without keeping its event loop from other tasks for long (`distribute.slices`).
+A service runs it with `distribute.slices`, which lets other tasks run after each slice.
 """
 
 from __future__ import annotations

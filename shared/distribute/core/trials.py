@@ -19,14 +19,14 @@ from distribute.core.pending import Pending
 from distribute.core.state import ENDED, BatchState, FailureRecord, JobKey, NodeState, State, Status
 
 SUSPECT_AFTER = 5
-"""So many fast failures in a row make a node suspect."""
+"""The number of fast failures in a row that makes a node suspect."""
 
 PROBES = 3
 PROOFS = 2
-"""So many of the failed jobs must succeed elsewhere, and more than fail there, to prove a node broken."""
+"""A node is proven broken if `PROOFS` of the failed jobs succeed elsewhere, and more than fail there."""
 
 TRIAL_S = 600.0
-"""Max. duration of a trial, because other nodes may be busy for days."""
+"""Max. duration of a trial. It must end, because other nodes may be busy for days."""
 
 QUARANTINE_S = 600.0
 LONGEST_QUARANTINE_S = 24 * 3600.0
@@ -42,7 +42,7 @@ def is_suspect(node: NodeState, record: FailureRecord) -> bool:
 
 
 def asks_for_decision(node: NodeState) -> bool:
-    """Is the node suspect, or are there failures to be excused since it is in quarantine?"""
+    """Is the node suspect, or is it in quarantine and has failures to excuse?"""
     return any(
         is_suspect(node, record) or (node.quarantined is not None and bool(record.fast_failures))
         for record in node.records
@@ -60,7 +60,7 @@ def is_proven_broken(node: NodeState, record: FailureRecord) -> bool:
 
 
 def quarantine_s(record: FailureRecord) -> float:
-    """How long the next quarantine lasts for which the jobs of this record are the proof."""
+    """The length of the next quarantine that the jobs of this record prove necessary."""
     return min(QUARANTINE_S * 2.0 ** min(record.quarantines, 30), LONGEST_QUARANTINE_S)
 
 
@@ -72,7 +72,7 @@ def suspect_of(state: State, event: Finished) -> str | None:
 
 
 def is_excusable(state: State, node: NodeState, key: JobKey) -> bool:
-    """Can this failure be taken back? A person's kill, the batch's end or the job's record may forbid it."""
+    """Can this failure be excused? A person's kill, the batch's end or the job's record may forbid it."""
     batch = state.batches.get(key.batch)
     return (
         batch is not None

@@ -12,16 +12,16 @@ from decimal import Context, Decimal
 from distribute.core.state import Usage
 
 HALF_LIFE_S = 24 * 3600
-"""Past use counts half after this long; spread over as long, it counts beside the cores held now."""
+"""Past use counts half after this long. In a share, past use is spread over the same time."""
 
 ONE_CORE = HALF_LIFE_S * 1000
 """The weight of one core in a share: the core milliseconds of a day."""
 
 _BITS = 32
 _LONGEST = 25
-"""After 2**25 seconds, a year, nothing is left: 388 halvings."""
+"""After 2**25 seconds (a year, 388 halvings) nothing is left."""
 _MOST_MS = 1 << 62
-"""What a snapshot can hold. A lab reaches it after thousands of years."""
+"""The largest number in a snapshot. A lab reaches it after thousands of years."""
 
 
 def _factor(bit: int) -> int:
@@ -33,7 +33,7 @@ _FACTORS = tuple(_factor(bit) for bit in range(_LONGEST))
 
 
 def decayed(amount: int, elapsed_s: int) -> int:
-    """The rest of an amount after so many seconds. If the clock went back, nothing decays."""
+    """What remains of an amount after `elapsed_s` seconds. If the clock went back, nothing decays."""
     if elapsed_s <= 0:
         return amount
     if elapsed_s >> _LONGEST:
@@ -46,7 +46,7 @@ def decayed(amount: int, elapsed_s: int) -> int:
 
 
 def charge(usage: Usage, cores: int, held_s: float, now: float) -> None:
-    """Add cores held for so many seconds, as of `now` (seconds since 1970)."""
+    """Add the use of `cores` for `held_s` seconds. `now` is in seconds since 1970."""
     elapsed_s = int(now) - usage.as_of_s
     usage.core_ms = min(_MOST_MS, decayed(usage.core_ms, elapsed_s) + cores * int(held_s * 1000))
     usage.as_of_s = max(usage.as_of_s, int(now))

@@ -15,7 +15,7 @@ from distribute.nats.stream.subjects import scope_filter
 
 
 class ScopeGuard(NamedTuple):
-    """A guard, and the scope (or everything under a batch) whose last event it names.
+    """A guard, and its scope (or everything under a batch).
 
     `is_event` tells whether readers accept a message as an event. `now_at` gives the new sequence of an event
     that was appended again because the log had lost it.

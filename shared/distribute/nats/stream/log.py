@@ -40,15 +40,15 @@ ALL = Only()
 _new_tuple = tuple.__new__
 
 _LOOKED_BACK = 10_000
-"""How many messages we look through at a time to find the last event."""
+"""Messages that we search at a time for the last event."""
 
 _DECODED_AT_ONCE = 64
-"""Maximum number of events in one yield. With more, decoding and folding each take a third longer: the last
-events evict the first from the processor's caches."""
+"""Max. events in one yield. With more, decoding and folding each take a third longer, because the last events
+evict the first from the processor's caches."""
 
 
 class JetStreamLog:
-    """The one stream of events, as `ports.EventLog` says."""
+    """The one stream of events. See `ports.EventLog`."""
 
     def __init__(self, connection: Connection, publisher: Publisher) -> None:
         self._connection = connection
@@ -97,7 +97,7 @@ class JetStreamLog:
         stored = await patiently(
             self._connection, lambda: leader_get(self._connection, EVENTS, {"seq": seq}), give_up_after_s=inf
         )
-        return stored is None or stored.fields.get("Nats-Msg-Id") == event_id  # None: somebody removed it
+        return stored is None or stored.fields.get("Nats-Msg-Id") == event_id  # None: an admin removed it
 
     async def _last_seq_of(self, scope: Scope | Under) -> int:
         stored = await self._latest(scope_filter(scope))
@@ -186,8 +186,8 @@ class JetStreamLog:
 
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
-        # Not the stream's own figure. A reader that wants to have read up to here would wait for ever if
-        # the last message is garbage, or was removed by hand.
+        # Not the stream's own last sequence: if that message is garbage, or was removed by hand, a reader who
+        # wants to read up to it would wait for ever.
         stored = await self._latest(ALL_EVENTS)
         if stored is None:
             return 0
@@ -203,7 +203,7 @@ class JetStreamLog:
         return 0
 
     async def _last_event(self, subjects: str, *, after: int, until: int) -> Recorded | None:
-        """The last event among these messages, read from the first on: the broker can't read backwards."""
+        """The last event among these messages. We read forwards, because the broker can't read backwards."""
         last: Recorded | None = None
         async with aclosing(read(self._connection, EVENTS, [subjects], after=after, until=until)) as reading:
             async for entries in reading:
@@ -223,8 +223,8 @@ class JetStreamLog:
 
 
 def _decoded(entries: list[Entry]) -> list[Recorded] | None:
-    """The events of these messages. None if they are not to be read so plainly: one is part of an event,
-    garbage, of an older layout, or newer than this distribute, or one is large."""
+    """Decode messages the quick way. None if `Messages.event` must read them one by one: one of them is
+    large, part of an event, garbage, of an older layout, or newer than this distribute."""
     events: list[Event] = []
     for _, _, _, payload in entries:
         if payload[:1] == MARK:
@@ -235,7 +235,7 @@ def _decoded(entries: list[Entry]) -> list[Recorded] | None:
             return None
     if not are_subjects_of([entry.subject for entry in entries], events):
         return None
-    # As `Recorded(seq, time, event)`, in half the time.
+    # Does what `Recorded(seq, time, event)` does in half the time.
     return [
         _new_tuple(Recorded, (seq, time, event))
         for (seq, time, _, _), event in zip(entries, events, strict=True)
@@ -243,7 +243,7 @@ def _decoded(entries: list[Entry]) -> list[Recorded] | None:
 
 
 async def _as_it_was(scope: Scope | Under, seq: int) -> int:
-    """Of a guard that was made after the log lost its end."""
+    """For guards that were made after the log lost its end: their sequences are the present ones."""
     return seq
 
 

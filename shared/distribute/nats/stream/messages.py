@@ -1,9 +1,9 @@
-"""Messages of the event stream as events; and what becomes of those that are none.
+"""Turn messages of the event stream into events, and skip those that are garbage.
 
-Anybody who may publish can store a message that no reader can read. Such a message stops its readers only
+Anyone who may publish can store a message that no reader can read. Such a message stops its readers only
 if a newer distribute may have written it: the cluster's layout is newer than ours, and the message lies
-behind the sequence at which the layout was raised. Every other one is garbage for ever: all readers pass it
-by, count it, and name it once in their log.
+behind the sequence at which the layout was raised. Every other unreadable message is garbage for ever: all
+readers skip it, count it, and name it once in the log of their process.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Messages:
         self._garbage_seqs: set[int] = set()
 
     async def event(self, entry: Entry) -> Recorded | None:
-        """The event that ends with this message. None: it is an earlier part of one, or garbage.
+        """The event whose last or only message this is. None: it is an earlier part, or garbage.
 
         Raises:
             UnreadableEvent: a newer distribute wrote it.
@@ -60,9 +60,10 @@ class Messages:
             return None
 
     async def whole(self, entry: Entry) -> Raw | None:
-        """The bytes that end with this message, not decoded: so they may still be garbage.
+        """The bytes of the event whose last or only message this is. They may be garbage: they are not
+        decoded.
 
-        None: the message is an earlier part of a whole, or a part of none.
+        None: the message is an earlier part, or its other parts are missing.
         """
         try:
             payload = await self._whole(entry)
@@ -72,14 +73,14 @@ class Messages:
         return None if payload is None else Raw(entry.seq, entry.time, payload)
 
     async def is_event(self, stored: Stored) -> bool:
-        """Does a reader take this message for an event, or can't tell because a newer distribute wrote it?"""
+        """Is this message an event? Also True if a newer distribute wrote it, so that we can't tell."""
         try:
             return await self.event(entry_of(stored)) is not None
         except UnreadableEvent:
             return True
 
     async def stored(self, seq: int) -> Stored | None:
-        """The message at a sequence, over outages; None if there is none."""
+        """The message at a sequence; None if there is none. Waits through outages."""
         wanted = {"seq": seq}
         found = await patiently(
             self._connection, lambda: direct_get(self._connection, EVENTS, wanted), give_up_after_s=inf
@@ -93,8 +94,8 @@ class Messages:
         """Count a message as garbage. Raises `UnreadableEvent` if a newer distribute may have written it."""
         layout = self._layout
         if layout is None or layout.as_of_seq < seq:
-            # The layout is raised before anything new is written: what was asked later than the message
-            # was stored holds for it.
+            # The layout is raised before new kinds of events are written. So a layout that we read after
+            # the message was stored tells whether the message is newer than we are.
             layout = self._layout = await read_layout(self._connection, give_up_after_s=inf)
         newer_after = layout.newer_after(LAYOUT) if layout is not None else None
         if layout is not None and newer_after is not None and seq > newer_after:
@@ -118,7 +119,7 @@ class Messages:
         return await self._joined(entry, count) if index == count - 1 else None
 
     async def _joined(self, last: Entry, count: int) -> bytes:
-        """The payload whose last part this is."""
+        """Join the parts of the payload whose last part this is."""
         if not 0 < count <= min(last.seq, parts.MAX_PARTS):
             raise UnreadableEvent(f"the last of {count} parts: there can't be as many")
         pieces: list[bytes] = []
@@ -143,7 +144,7 @@ def _check_subject(event: Event, subject: bytes) -> None:
 
 
 def _is_of_layout_1(event: Event, subject: bytes) -> bool:
-    """Layout 1 stored what a node said of its builds in the node's own scope."""
+    """Layout 1 stored the events about a node's builds in the node's own scope."""
     if not isinstance(event, BuildEvent):
         return False
     node = escape(event.node)
@@ -151,5 +152,5 @@ def _is_of_layout_1(event: Event, subject: bytes) -> bool:
 
 
 def entry_of(stored: Stored) -> Entry:
-    """A message that was asked for, as a reader gets it delivered."""
+    """A message that we requested, in the form in which a reader gets it delivered."""
     return Entry(stored.seq, stored.time, stored.subject.encode(), stored.payload)

@@ -29,8 +29,8 @@ thousands, on a disk that takes 10 ms per sync, messages would be sent again bef
 first job would wait for the last. Measured: 64 messages reach the disk's rate, 256 most of the rate without
 syncing."""
 MAX_WAITING = 100_000
-"""Max. messages that wait until others are answered. A further one fails at once with `Unreachable`: its
-author ends, and begins again from the log."""
+"""Max. messages that wait until others are answered. A further one fails at once with `Unreachable`: the
+process that publishes it ends, and starts again from the log."""
 MAX_IN_FLIGHT_BYTES = 32 << 20
 
 _MAX_ANSWER_TIMEOUT_S = 120.0
@@ -38,15 +38,15 @@ _FIRST_RETRY_S = 0.1
 _MAX_RETRY_S = 5.0
 
 _CONFLICT = frozenset({10071, 10164, 10201})
-"""Wrong last sequence; the same, of racers at several replicas; a message id stored before, in a batch."""
+"""Wrong last sequence; the same with several replicas; a message id in a batch that was stored before."""
 _NO_ROOM = frozenset({10023, 10028, 10047, 10077})
-"""Insufficient resources, no memory, no storage, the store failed to take a message."""
+"""Insufficient resources; no memory; no storage; the store failed to store a message."""
 _TOO_MANY_REQUESTS = 429
 _INCOMPLETE_BATCH = 10176
 
 
 class Publisher:
-    """Publishes over one connection. Futures resolve in whatever order the answers come."""
+    """Publishes over one connection. Futures resolve in the order in which the answers come."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""Read a stream in order, every message once, over reconnects and restarts of the broker.
+"""Read a stream in order, every message once, through reconnects and restarts of the broker.
 
 An ephemeral consumer without acknowledgements numbers its deliveries. After a missing number, a silent
 consumer or a lost connection, we create a new consumer behind the last message that we yielded. First we
@@ -111,7 +111,7 @@ async def _check_same(connection: Connection, stream: str, after: int, at: float
 
 
 class _Consumer(NamedTuple):
-    """`sees_until`: the stream has reached the wanted end. `is_drained`: and no message up to it matches."""
+    """`sees_until`: the stream has reached the wanted end. `is_drained`: it has, and no message matches."""
 
     name: str
     sees_until: bool

@@ -5,7 +5,7 @@
     ev.build.<namespace>.<batch>.<node>.<type>.<author>
     ev.node.<node>.<type>.<author>
 
-A name is one token: letters, digits, `_` and `-` stand as they are, every other byte of its UTF-8 is
+A name is one token. Letters, digits, `_` and `-` stay as they are; every other byte of its UTF-8 is
 percent-encoded. So no name can be a wildcard, split into two tokens, or end a line of the protocol.
 """
 
@@ -29,7 +29,7 @@ ALL_BEATS = "beat.*"
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 _SIX_DOTS = b"......"
-"""What is left of a job event's subject of plain tokens if all plain bytes are taken away."""
+"""What remains of a job event's subject if all plain bytes are removed and no name has others."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -37,17 +37,17 @@ def escape(name: str) -> str:
     """A name as one token of a subject."""
     if _PLAIN.fullmatch(name):
         return name
-    # `quote` leaves `.` and `~` as they are, whatever it is told.
+    # `quote` never encodes `.` and `~`.
     return quote(name, safe="-_").replace(".", "%2E").replace("~", "%7E")
 
 
 def unescape(token: str) -> str:
-    """The name that `escape` made the token of."""
+    """The name of a token that `escape` made."""
     return unquote(token, errors="strict")
 
 
 def scope_prefix(scope: Scope) -> str:
-    """What all subjects of a scope's events begin with."""
+    """The common beginning of the subjects of a scope's events."""
     if isinstance(scope, JobId):
         return f"ev.job.{escape(scope.namespace)}.{escape(scope.batch)}.{escape(scope.job)}"
     if isinstance(scope, BuildId):
@@ -58,7 +58,7 @@ def scope_prefix(scope: Scope) -> str:
 
 
 def scope_filter(scope: Scope | Under, event_type: str | None = None) -> str:
-    """The filter that matches the events of a scope, or of all under a batch; of one type, if it is given."""
+    """The filter for the events of a scope, or of everything under a batch; for one type if it is given."""
     if isinstance(scope, Under):
         types = frozenset({event_type}) if event_type else None
         [found] = filters(Only(types=types, batch=scope.batch))
@@ -72,15 +72,15 @@ def event_subject(event: Event) -> str:
 
 
 def is_subject_of(subject: bytes, event: Event) -> bool:
-    """Is the event stored on this subject? Its guard and the permissions went by the subject."""
+    """Is this the event's subject? The broker checked the guard and the permissions by the subject."""
     return subject == event_subject(event).encode()
 
 
 def are_subjects_of(subjects: Sequence[bytes], events: Sequence[Event]) -> bool:
-    """Is each event stored on the subject in the same place?
+    """Is each subject that of the event in the same place?
 
-    Quick for the events of jobs, of which a replay reads millions. In a subject of plain tokens the names
-    stand as they are: they need no escaping to be compared, and all are compared at once.
+    This is fast for job events, of which a replay reads millions. If no name needs escaping, we compare all
+    subjects at once.
     """
     joined = b"\n".join(subjects)
     if joined.translate(None, _PLAIN_BYTES) == b"\n".join([_SIX_DOTS] * len(events)):
@@ -98,15 +98,15 @@ def are_subjects_of(subjects: Sequence[bytes], events: Sequence[Event]) -> bool:
 
 
 def subject_type(event_type: str) -> str:
-    """The type as a subject spells it: there the kind of scope stands already, so `archived` is enough."""
+    """The type's token in a subject. The kind of scope is a token of its own, so `archived` is enough."""
     return event_type.removeprefix("batch_").removeprefix("job_").removeprefix("build_")
 
 
 def filters(only: Only) -> list[str]:
-    """The filters that together match exactly the events wanted; empty where none can match.
+    """The filters that together match exactly the events wanted; empty if no event can match.
 
     A batch's events are those of its own scope, of its jobs and of its builds. A node's events are those of
-    its own scope, of its builds, and of jobs where it is the node that speaks or is spoken to.
+    its own scope, of its builds, and the job events that it wrote or that are addressed to it.
     """
     if only.scope is not None:
         return [scope_filter(only.scope)]
@@ -117,8 +117,8 @@ def filters(only: Only) -> list[str]:
     namespace, batch = (escape(only.batch.namespace), escape(only.batch.batch)) if only.batch else ("*", "*")
     node = escape(only.node) if only.node is not None else "*"
     if only.types is None and only.node is None:
-        # At least two tokens behind the batch. So `ev.node.<node>.<type>.<author>` never matches, even
-        # where the namespace is called like a node, and the batch like a type of event.
+        # We demand two tokens behind the batch. So `ev.node.<node>.<type>.<author>` never matches, even if
+        # the namespace has a node's name and the batch the name of an event type.
         return [f"ev.*.{namespace}.{batch}.*.>"]
     found: list[str] = []
     if only.node is None:
@@ -131,17 +131,17 @@ def filters(only: Only) -> list[str]:
 
 
 def log_subject(job: JobId, attempt: int) -> str:
-    """Where the output of an attempt goes, live."""
+    """The subject of an attempt's live output."""
     return f"log.{escape(job.namespace)}.{escape(job.batch)}.{escape(job.job)}.{attempt}"
 
 
 def beat_subject(node: str) -> str:
-    """Where a node's heartbeats go."""
+    """The subject of a node's heartbeats."""
     return f"beat.{escape(node)}"
 
 
 def _types(scope_kind: str, wanted: frozenset[str] | None) -> Iterable[str]:
-    """The type tokens of one kind of scope that are wanted; `*` for all of them."""
+    """The tokens of the wanted types of one kind of scope; `*` for all types."""
     if wanted is None:
         return ["*"]
     unknown = wanted - _SCOPE_KIND.keys()
