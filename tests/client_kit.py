@@ -1,4 +1,4 @@
-"""A cluster in memory for tests of the client: a log, a store in a folder, and nobody who answers queries."""
+"""A cluster in memory for tests of the client: a log, a store in a folder, and a scheduler if wanted."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class NobodyAnswers:
 
 
 class SchedulerAnswers(NobodyAnswers):
-    """Queries of a scheduler that has folded the log, all of it or up to a sequence."""
+    """Queries to a scheduler that has folded the log, all of it or up to the sequence `until`."""
 
     def __init__(self, log: MemoryLog, until: int | None = None) -> None:
         self._log = log
@@ -65,7 +65,7 @@ class SchedulerAnswers(NobodyAnswers):
 
 
 class Printed:
-    """Live output: what was sent, and what comes."""
+    """Live output: followers get what was sent before and what comes."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[JobId, int], asyncio.Queue[bytes]] = {}
@@ -83,7 +83,7 @@ class Printed:
 
 
 class ReplacedLog(MemoryLog):
-    """A log that is replaced, once, by one that has only its first events: whoever follows it is told so."""
+    """A log that `replace` cuts. Its followers then get `LogReplaced` once."""
 
     replaced = False
 
@@ -105,7 +105,7 @@ class ReplacedLog(MemoryLog):
 
 
 class MemoryCluster:
-    """`ports.Cluster`, for one test."""
+    """A `ports.Cluster` in memory, for one test."""
 
     connected = True
 
@@ -119,7 +119,7 @@ class MemoryCluster:
         return lambda: None
 
     async def say(self, *events: Event) -> None:
-        """Somebody appends events, each under a guard that lets it pass, whatever it says."""
+        """Append events, each under a guard that holds."""
         for event in events:
             last = await self.log.last(guard_scope(event))
             await self.log.append(event, Guard(last.seq if last is not None else 0))
@@ -136,7 +136,7 @@ class MemoryCluster:
                     return
 
     async def keep(self, content: bytes, name: str = "lab/sweep/job1/1/0") -> StoredObject:
-        """An object of the archive."""
+        """Store an object in the archive."""
 
         async def pieces() -> AsyncGenerator[bytes, None]:
             yield content
@@ -147,5 +147,5 @@ class MemoryCluster:
 
 
 def left(*entries: Entry, objects: tuple[StoredObject, ...] = ()) -> Outputs:
-    """What a job left, by its manifest."""
+    """The outputs of a job with this manifest."""
     return Outputs(inline=Manifest(entries=entries, objects=objects))

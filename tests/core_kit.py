@@ -1,4 +1,4 @@
-"""A lab for tests of the policy: what happens is folded, and what is decided is looked at."""
+"""A lab for tests of the policy: it folds events, and tests look at what it decides."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from distribute.testing import builders as make
 class Lab:
     """A scheduler's agenda and a clock. Every event is a second later than the one before.
 
-    Nodes beat whenever time passes, but for those in `quiet`. The log's clock is `log_ahead_s` seconds ahead
-    of the scheduler's.
+    Nodes send heartbeats whenever time passes, except those in `quiet`. The log's clock is `log_ahead_s`
+    seconds ahead of the scheduler's.
     """
 
     def __init__(self, *events: Event, lease: Lease | None = None, log_ahead_s: float = 0.0) -> None:
@@ -43,7 +43,7 @@ class Lab:
         return self.agenda.state
 
     def happen(self, *events: Event, apart_s: float = 1.0) -> None:
-        """The log delivers events: the state and its indexes stay sound."""
+        """Deliver events from the log. Checks that state and indexes stay sound."""
         for event in events:
             self.now += apart_s
             recorded = Recorded(len(self.log) + 1, self.now + self.log_ahead_s, event)
@@ -57,19 +57,19 @@ class Lab:
             check_agenda(self.agenda)
 
     def look(self) -> None:
-        """What the scheduler does every second: see who is silent, and what has waited for too long."""
+        """Do what the scheduler does every second: find silent nodes and overdue jobs."""
         self._all_beat()
         self.agenda.tick(self.now)
         check_agenda(self.agenda)
 
     def wait(self, seconds: float) -> None:
-        """Time passes, second by second."""
+        """Let time pass, second by second."""
         for _ in range(int(seconds)):
             self.now += 1
             self.look()
 
     def pass_quickly(self, seconds: float) -> None:
-        """Time passes, and nothing falls silent."""
+        """Let time pass in steps of 5 s, with heartbeats, so that no node falls silent."""
         end = self.now + seconds
         while self.now < end:
             self.now = min(end, self.now + 5)
@@ -78,7 +78,7 @@ class Lab:
                 self.beat(name)
 
     def beat(self, node: str = "ws1", running: Iterable[AttemptId] | None = None) -> None:
-        """The node beats, and names what it has: by default, what the log says."""
+        """Send a heartbeat of the node with the attempts `running`; by default, those it has by the log."""
         found = self.state.nodes[node]
         has = [self.state.batches[key.batch].attempt_id(key.row) for key in found.attempts]
         named = tuple(has if running is None else running)
@@ -92,7 +92,7 @@ class Lab:
                 self.beat(name)
 
     def decide(self) -> list[Event]:
-        """What the scheduler appends next: now pending. Each under a guard that lets it pass."""
+        """The events that the scheduler appends next; they become pending. Checks that their guards hold."""
         made = decide(self.agenda, self.now, make.new_id)
         check_agenda(self.agenda)
         for append in made:
@@ -101,17 +101,17 @@ class Lab:
         return [append.event for append in made]
 
     def assign(self) -> dict[str, str]:
-        """The jobs given away next, by name, with their nodes; at once in the log."""
+        """Decide, and put the events into the log. Returns the node of each assigned job."""
         made = self.decide()
         self.happen(*made)
         return {event.job: event.node for event in made if isinstance(event, ev.Assigned)}
 
     def run(self, job: str | JobId, node: str = "ws1", attempt: int = 1) -> None:
-        """The node claims the job and starts it."""
+        """Have the node claim the job and start it."""
         self.happen(make.claimed(job, node, attempt), make.started(job, node, attempt))
 
     def fail_fast(self, job: str | JobId, node: str = "ws1", attempt: int = 1) -> None:
-        """The job fails within a second, and what it left is archived."""
+        """Have the job fail within a second, and archive its outputs."""
         self.run(job, node, attempt)
         self.happen(
             make.finished(job, node, attempt, succeeded=False, wall_s=0.5),
@@ -119,12 +119,12 @@ class Lab:
         )
 
     def succeed(self, job: str | JobId, node: str = "ws1", attempt: int = 1) -> None:
-        """The job runs for a minute, and what it left is archived."""
+        """Have the job run for a minute, and archive its outputs."""
         self.run(job, node, attempt)
         self.happen(make.finished(job, node, attempt), make.job_archived(job, node, attempt))
 
     def pack(self) -> set[str]:
-        """Every batch that can be packed is, whenever it ended. Returns their names."""
+        """Pack every batch that can be packed, however recently it ended. Returns their names."""
         packed = pack_all(self.agenda)
         check(self.state)
         check_agenda(self.agenda)
@@ -138,7 +138,7 @@ class Lab:
 
 
 def told(events: Iterable[Event]) -> list[tuple[str, ...]]:
-    """What the scheduler decided, in short: of whom it says what, and why."""
+    """What the scheduler decided, in short: type, subject and reason of each event."""
     found = []
     for event in events:
         match event:
@@ -158,7 +158,7 @@ def told(events: Iterable[Event]) -> list[tuple[str, ...]]:
 
 
 def pack_all(agenda: Agenda) -> set[BatchId]:
-    """Pack every batch that can be. Returns those that were."""
+    """Pack every batch that can be packed. Returns their ids."""
     before = set(agenda.state.packed)
     for batch_id in packable(agenda.state, over_before=inf):
         batch = agenda.state.batches[batch_id]
@@ -167,7 +167,7 @@ def pack_all(agenda: Agenda) -> set[BatchId]:
 
 
 def unpacked(state: State) -> State:
-    """A copy of the state in which every batch is whole."""
+    """A copy of the state in which every batch is unpacked."""
     whole = deepcopy(state)
     for batch_id in state.packed:
         unpack(whole, batch_id)
@@ -175,7 +175,7 @@ def unpacked(state: State) -> State:
 
 
 def guarded_scopes(event: Event) -> list[Scope | Under]:
-    """The scopes whose last event this one is, once it is in the log."""
+    """The scopes whose last event this one becomes."""
     match event:
         case ev.BatchEvent():
             return [event.scope, Under(event.scope)]
@@ -186,11 +186,11 @@ def guarded_scopes(event: Event) -> list[Scope | Under]:
 
 
 def status_of(state: State, job: str = "job1", batch: str = "sweep") -> Status:
-    """Where a job of the namespace `lab` is on its way."""
+    """The status of a job in the namespace `lab`."""
     found = state.batches[BatchId("lab", batch)]
     return Status(found.status[found.rows[job]])
 
 
 def of(batch: str, job: str = "job1") -> JobId:
-    """A job of another batch than `lab/sweep`."""
+    """A job of the batch `lab/<batch>`."""
     return JobId("lab", batch, job)

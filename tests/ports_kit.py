@@ -1,7 +1,6 @@
-"""Ports for servers whose port must be known before they start.
+"""Free ports for servers whose port must be known before they start.
 
-A broker that a test starts chooses its own port (`port: -1`, and `ports_file_dir` tells it). These are for
-servers that can't.
+Our test brokers choose their own port (`port: -1`), and write it to `ports_file_dir`. Other servers can't.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from contextlib import ExitStack
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of this computer on which nobody listens at the moment."""
+    """Different ports of this computer that are free at the moment."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

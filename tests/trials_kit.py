@@ -1,4 +1,4 @@
-"""Courses that tests of trials share."""
+"""Labs and courses of events that tests of trials share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from distribute.testing import builders as make
 
 
 def failing(*specs: BatchSpec, jobs: int = SUSPECT_AFTER, log_ahead_s: float = 0.0) -> Lab:
-    """So many jobs, of the batches in turn, failed fast, one after another, at the only node."""
+    """A lab whose only node has let `jobs` jobs fail fast, one after another, of each batch in turn."""
     lab = Lab(make.joined("broken"), *(make.submitted(spec) for spec in specs), log_ahead_s=log_ahead_s)
     for number in range(jobs):
         spec = specs[number % len(specs)]
@@ -24,7 +24,7 @@ def failing(*specs: BatchSpec, jobs: int = SUSPECT_AFTER, log_ahead_s: float = 0
 
 
 def on_trial(*specs: BatchSpec, jobs: int = SUSPECT_AFTER) -> Lab:
-    """The same, and another node has come: the first few of the jobs run again there."""
+    """The same, after another node has joined. The first few of the jobs run again there."""
     lab = failing(*(specs or (make.batch(5),)), jobs=jobs)
     lab.happen(make.joined("other"))
     lab.happen(*lab.decide())
@@ -33,7 +33,7 @@ def on_trial(*specs: BatchSpec, jobs: int = SUSPECT_AFTER) -> Lab:
 
 
 def run_all(lab: Lab, broken: frozenset[str] = frozenset({"big", "small"})) -> None:
-    """Everything that can run does, at once: it fails fast on broken nodes, and succeeds on the others."""
+    """Run all jobs as soon as they are assigned. They fail fast on broken nodes, and succeed on others."""
     for _ in range(100):
         made = lab.decide()
         if not made:
@@ -47,7 +47,7 @@ def run_all(lab: Lab, broken: frozenset[str] = frozenset({"big", "small"})) -> N
 
 
 def in_turn(lab: Lab, fails: Callable[[str, str], bool], random: Random) -> None:
-    """What runs ends in any order. `fails` tells, of a node and a batch, whether its jobs fail fast there."""
+    """Run all jobs, and end them in random order. `fails(node, batch)`: do its jobs fail fast there?"""
     going: list[ev.Assigned] = []
     for _ in range(2000):
         made = lab.decide()
@@ -62,5 +62,6 @@ def in_turn(lab: Lab, fails: Callable[[str, str], bool], random: Random) -> None
     raise AssertionError("two thousand decisions were not enough")
 
 
-def said(lab: Lab, kind: type[ev.Event]) -> list[ev.Event]:
+def events_of(lab: Lab, kind: type[ev.Event]) -> list[ev.Event]:
+    """The events of a type in the log."""
     return [recorded.event for recorded in lab.log if isinstance(recorded.event, kind)]

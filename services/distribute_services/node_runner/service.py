@@ -33,9 +33,9 @@ from distribute_services.node_runner.work.work import Work
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
-"""How long a leaving node waits for the broker to take its last events."""
+"""Seconds that a leaving node waits for the broker to store its last events."""
 AT_ONCE_S = 2.0
-"""The same, when it was told to skip the graceful part."""
+"""The same, if the node was told to skip the graceful part."""
 _NAMED = 5
 _WAITS = (
     "leaving once the results of %s are stored and reported, however long that takes. If told to end once"
@@ -63,7 +63,7 @@ class NodeRunner(Generic[P, R]):
         """Set when the node is leaving and has no attempt any more."""
         self._over = asyncio.Event()
         self._unreadable: UnreadableEvent | None = None
-        """What keeps this node from reading on."""
+        """Why this node can't read on in the log."""
         self._cannot_read_on = asyncio.Event()
         """Set when it can't read on."""
         self._failure = Failure()
@@ -109,7 +109,7 @@ class NodeRunner(Generic[P, R]):
                 },
             )
         finally:
-            # If this runner fails, it ends its jobs, but does not call them failed: that would be untrue.
+            # If this runner fails, it ends its jobs without reporting them as failed: they have not failed.
             await self._end_all()
             await self._reports.close(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
         self._failure.check()  # the broker may refuse the node's last events, too
@@ -122,7 +122,8 @@ class NodeRunner(Generic[P, R]):
         return await self._cluster.log.last_seq()
 
     async def _leave(self, stop: Stop) -> None:
-        """When told to, stop what has not ended, wait until what has ended is reported, and say goodbye.
+        """When it is time to leave, stop unfinished work, wait until ended work is reported, and announce
+        `left`.
 
         Meanwhile the node beats and follows the log.
         """
@@ -139,7 +140,7 @@ class NodeRunner(Generic[P, R]):
         await asyncio.Event().wait()  # a supervised task must not end by itself
 
     async def _cause_to_leave(self) -> None:
-        """Return once the disk is full, or there is no more to do with a log that can't be read on."""
+        """Return when the disk is full, or when no attempt is left of a log that can't be read on."""
 
         async def done_with_the_log() -> None:
             await self._cannot_read_on.wait()
@@ -186,7 +187,7 @@ class NodeRunner(Generic[P, R]):
             log.exception("event %d (%s) was passed by", recorded.seq, recorded.event.type)
 
     async def _beat(self) -> None:
-        """Keep the scheduler informed, even if this computer can't be measured."""
+        """Send heartbeats, even if this computer can't be measured."""
         while True:
             try:
                 figures = await self._host.sample()
@@ -209,7 +210,7 @@ class NodeRunner(Generic[P, R]):
             await asyncio.sleep(self._options.beat_s)
 
     async def _sweep(self) -> None:
-        """Not a part of `_beat`: to end processes that resist takes longer than a node may be silent."""
+        """End escaped processes. Not part of `_beat`: that can take longer than a node may be silent."""
         while True:
             try:
                 await self._host.sweep()
@@ -223,7 +224,7 @@ class NodeRunner(Generic[P, R]):
         self._machine.announced(event, seq)
 
     def _tell(self, stimulus: st.Stimulus) -> None:
-        """Tell the machine. If it fails at an attempt, it gives that one up, and no other."""
+        """Tell the machine. If it fails at an attempt, give up that attempt only."""
         try:
             self._do(self._machine.handle(stimulus))
         except Exception:

@@ -33,12 +33,12 @@ class Decisions:
 
     @property
     def has_limit(self) -> bool:
-        """Is this to be a short turn, with others to follow?"""
+        """Is the number of events limited, so that further calls follow?"""
         return self._most is not None
 
     @property
     def is_full(self) -> bool:
-        """Are there as many as wanted? Further decisions are left to the next call."""
+        """Is the limit reached? Then the next call makes further decisions."""
         return self._most is not None and len(self.made) >= self._most
 
     def stamp(self, because_of: str | None = None) -> Stamp:

@@ -28,7 +28,7 @@ def _is_overdue(agenda: Agenda, key: JobKey) -> bool:
     if attempt is None or node is None or batch.end is not None or batch.kill_wanted(key.row):
         return False
     if node.presence != "lost" or key in node.dropped:
-        return False  # the log has to say first that it is lost; what it left is released without waiting
+        return False  # wait for its `lost` in the log; dropped attempts are released at once
     return agenda.now >= agenda.liveness.given_up_at(node, attempt, agenda.now)
 
 

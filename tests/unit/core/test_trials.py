@@ -7,7 +7,7 @@ from distribute.core import events as ev
 from distribute.core.state import Status
 from distribute.core.trials import LONGEST_QUARANTINE_S, QUARANTINE_S, quarantine_s
 from distribute.testing import builders as make
-from trials_kit import failing, on_trial, run_all, said
+from trials_kit import events_of, failing, on_trial, run_all
 
 
 def in_quarantine() -> Lab:
@@ -110,9 +110,9 @@ def bad_sweeps() -> Lab:
 
 def test_sweeps_that_fail_everywhere_put_no_good_node_in_quarantine() -> None:
     lab = bad_sweeps()
-    assert said(lab, ev.Quarantined) == []
+    assert events_of(lab, ev.Quarantined) == []
     assert [batch.end for batch in lab.state.batches.values()] == ["failed"] * 3
-    again = len(said(lab, ev.Excused)) / len(said(lab, ev.Assigned))
+    again = len(events_of(lab, ev.Excused)) / len(events_of(lab, ev.Assigned))
     assert again < 0.5, "few of them run twice"
 
 
@@ -133,7 +133,7 @@ def test_batches_of_two_jobs_that_can_succeed_nowhere_put_no_node_in_quarantine(
     for name in ("b1", "b2", "b3"):
         lab.happen(make.submitted(make.batch(2, batch=name)))
         run_all(lab, frozenset({"n1", "n2"}))
-    assert said(lab, ev.Quarantined) == []
+    assert events_of(lab, ev.Quarantined) == []
     assert [batch.end for batch in lab.state.batches.values()] == ["failed"] * 3
 
 
@@ -165,7 +165,7 @@ def test_each_of_two_nodes_that_lack_something_for_one_batch_is_never_in_quarant
 def test_a_broken_node_is_found_and_its_jobs_succeed_elsewhere() -> None:
     lab = Lab(make.joined("broken", cpus=2), make.joined("sound", cpus=2), make.submitted(make.batch(60)))
     run_all(lab, frozenset({"broken"}))
-    (event,) = said(lab, ev.Quarantined)
+    (event,) = events_of(lab, ev.Quarantined)
     assert event.node == "broken"  # type: ignore[union-attr]
     assert lab.batch().end == "completed", "none of its jobs failed for good"
 
@@ -175,7 +175,7 @@ def test_a_node_that_breaks_after_a_bad_sweep_is_found() -> None:
     lab = bad_sweeps()
     lab.happen(make.submitted(make.batch(60, batch="good"), user="dora"))
     run_all(lab, frozenset({"big"}))
-    (event,) = said(lab, ev.Quarantined)
+    (event,) = events_of(lab, ev.Quarantined)
     assert event.node == "big"  # type: ignore[union-attr]
     assert lab.batch("good").end == "completed"
 
@@ -209,7 +209,7 @@ def test_each_quarantine_of_a_broken_node_is_twice_as_long() -> None:
     for name in ("a", "b", "c"):
         lab.happen(make.submitted(make.batch(60, batch=name)))
         run_all(lab, frozenset({"broken"}))
-        event = said(lab, ev.Quarantined)[-1]
+        event = events_of(lab, ev.Quarantined)[-1]
         assert isinstance(event, ev.Quarantined)
         lengths.append((event.until - event.time).total_seconds())
         lab.now = event.until.timestamp()

@@ -15,7 +15,7 @@ from distribute.core.specs import BatchSpec, Resources
 from distribute.core.state import Status
 from distribute.core.trials import QUARANTINE_S, SUSPECT_AFTER, TRIAL_S, quarantine_s
 from distribute.testing import builders as make
-from trials_kit import failing, in_turn, said
+from trials_kit import events_of, failing, in_turn
 
 ONE_GPU = Resources(cpus=1, gpus=1)
 HOURS = 3600.0
@@ -77,7 +77,7 @@ def test_gpu_work_that_ran_clears_it(fields: dict[str, object]) -> None:
 
 
 def test_a_node_whose_gpu_jobs_succeed_elsewhere_is_put_in_quarantine_and_why_is_said() -> None:
-    (event,) = said(found_broken(), ev.Quarantined)
+    (event,) = events_of(found_broken(), ev.Quarantined)
     assert isinstance(event, ev.Quarantined)
     assert event.node == "broken"
     assert event.reason == "2 GPU jobs that failed here within seconds succeeded elsewhere"
@@ -105,7 +105,7 @@ def test_a_node_with_a_broken_gpu_is_found_out_whatever_else_it_runs(
     if cpu_jobs:
         lab.happen(make.submitted(make.batch(cpu_jobs, batch="cpu"), user="bob"))
     in_turn(lab, lambda at, batch: at == "broken" and batch == "gpu", Random(seed))
-    assert {event.node for event in said(lab, ev.Quarantined) if isinstance(event, ev.Quarantined)} == {
+    assert {event.node for event in events_of(lab, ev.Quarantined) if isinstance(event, ev.Quarantined)} == {
         "broken"
     }
     assert [batch.end for batch in lab.state.batches.values()] == ["completed"] * len(lab.state.batches)

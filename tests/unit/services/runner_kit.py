@@ -1,4 +1,4 @@
-"""A node-runner's machine, and the log that it hears."""
+"""A node-runner's machine, and the log that it reads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DONE = Ending(succeeded=True, exit_code=0, started_at=make.EPOCH.timestamp(), wa
 
 
 class Node:
-    """A machine on two cpus and a GPU that has joined."""
+    """The machine of a node with two cpus and a GPU. It has joined."""
 
     def __init__(self) -> None:
         self.seq = 0
@@ -36,7 +36,7 @@ class Node:
         self.rejoin(self.machine.join())
 
     def rejoin(self, instructions: Sequence[do.Instruction]) -> ev.Joined:
-        """Have the log take the `joined` that is the last of these instructions."""
+        """Store the `joined` that the last of these instructions announces, and deliver it."""
         announced = instructions[-1]
         assert isinstance(announced, do.Announce)
         assert isinstance(announced.event, ev.Joined)
@@ -44,7 +44,7 @@ class Node:
         return announced.event
 
     def record(self, event: Event) -> Recorded:
-        """The event, as it lies in the log. The log's time is its sequence."""
+        """The event as stored in the log. The log's time is its sequence."""
         self.seq += 1
         return Recorded(self.seq, float(self.seq), event)
 
@@ -55,44 +55,44 @@ class Node:
         return self.machine.handle(stimulus)
 
     def stored(self, report: do.Instruction) -> list[do.Instruction]:
-        """The event of a report is in the log now."""
+        """Tell the machine that the event of a report is in the log."""
         assert isinstance(report, do.Report)
         self.seq += 1
         return self.handle(st.Reported(report.of, self.seq))
 
     def refused(self, report: do.Instruction, last_seq: int = 0) -> list[do.Instruction]:
-        """The guard of a report did not hold."""
+        """Tell the machine that the guard of a report did not hold."""
         assert isinstance(report, do.Report)
         return self.handle(st.Refused(report.of, last_seq))
 
     def read(self, read: do.Instruction, *scope: Recorded) -> list[do.Instruction]:
-        """These events are what the scope holds."""
+        """Tell the machine that the scope has these events."""
         assert isinstance(read, do.Read)
         last_seq = scope[-1].seq if scope else 0
         return self.handle(st.ScopeRead(read.of, scope, last_seq))
 
     def claim(self, job: str = "job1", **fields: object) -> do.Report:
-        """A job that was assigned, and is being claimed. Its batch has no build."""
+        """Assign a job of a batch without a build. Returns the report that claims it."""
         *_, claim = self.hear(make.assigned(job, **{"cpus": 1} | fields))
         self.handle(st.Loaded(SWEEP, False))
         assert isinstance(claim, do.Report)
         return claim
 
     def launch(self, job: str = "job1") -> Attempt:
-        """A job that was claimed, and is being started."""
+        """Assign a job, and have it claimed. Returns the attempt, which is being started."""
         (launch,) = self.stored(self.claim(job))
         assert isinstance(launch, do.Launch)
         return launch.attempt
 
     def run(self, job: str = "job1") -> Attempt:
-        """A job that runs."""
+        """Assign a job, and have it run. Returns the attempt."""
         attempt = self.launch(job)
         (started,) = self.handle(st.Launched(attempt))
         assert self.stored(started) == []
         return attempt
 
     def end(self, attempt: Attempt) -> do.Report:
-        """The job has ended and left nothing; this reports it."""
+        """End the attempt, which has left nothing. Returns the report of its end."""
         self.handle(st.Exited(attempt, DONE))
         (finished,) = self.handle(st.Collected(attempt, DONE, None))
         assert isinstance(finished, do.Report)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 NEEDED_BYTES = 256 << 20
 NEEDED_FILES = 1000
 NEEDED_SHARE = 0.01
-"""No work begins with less free room than this, or than this share of a small disk."""
+"""Work begins only if this much room is free; on a small disk, only if this share of it is free."""
 
 LOOK_EVERY_S = 5.0
 
@@ -66,7 +66,7 @@ class Room:
             return await self._try(make)
         except StorageFull as error:
             log.info("%s: waiting for room", error)
-            self._say_freed()  # `make` removed its incomplete workspace, so another may fit
+            self._note_freed()  # `make` removed its incomplete workspace, so another may fit
         async with self._tight:  # one at a time: otherwise two that each fit alone could block each other
             while True:
                 freed = self._freed
@@ -88,9 +88,9 @@ class Room:
             yield
         finally:
             self._changing -= 1
-            self._say_freed()
+            self._note_freed()
 
-    def _say_freed(self) -> None:
+    def _note_freed(self) -> None:
         self._freed.set()
         self._freed = asyncio.Event()
 

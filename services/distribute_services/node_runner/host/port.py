@@ -69,15 +69,15 @@ class Exit:
 
 @dataclass(frozen=True, slots=True)
 class CannotStart:
-    """Why a process could not be started, in words for the job's owner."""
+    """A process could not be started. `reason` is for the job's owner."""
 
     reason: str
 
 
 P = TypeVar("P")
-"""A place: the folder in which a unit runs, and all that belongs to it."""
+"""A place: the folder in which a unit runs, with everything that belongs to it."""
 R = TypeVar("R")
-"""A running unit: its process, and every process below that."""
+"""A running unit: its process, and all processes below it."""
 
 
 class Host(Protocol[P, R]):

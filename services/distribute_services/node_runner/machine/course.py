@@ -277,8 +277,8 @@ class Course:
     def _detached(self, attempt: Attempt) -> list[Instruction]:
         """Keep an attempt whose assignment the log has lost: the scheduler may append it again.
 
-        A running attempt goes on. Of an attempt that has ended, only the result is kept, until its batch is
-        over or the node leaves.
+        A running attempt goes on. If it has ended, keep only its result, until its batch is over or the node
+        leaves.
         """
         attempt.is_detached = True
         has_ended = attempt.phase is Phase.REPORTING

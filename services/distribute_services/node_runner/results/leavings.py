@@ -26,7 +26,7 @@ _NOT_STORED = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to be sent: its path in the manifest, its path on the disk, and its size when it was found."""
+    """A file to send: its path in the manifest, its path on the disk, and its size when it was found."""
 
     name: bytes
     path: bytes

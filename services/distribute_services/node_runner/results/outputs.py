@@ -140,7 +140,7 @@ class _Sender:
         self._size_bytes = 0
 
     async def take(self, found: Found) -> None:
-        """Take a find: send a file, now or with the next pack; enter anything else in the manifest."""
+        """Send a file, now or with the next pack. Enter anything else in the manifest."""
         match found:
             case LeftOut(line):
                 self._manifest.left_out.add(line)

@@ -12,7 +12,7 @@ from distribute_services.node_runner.work.submission import Submission
 async def load_submission(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> Submission:
     """The submission that the scheduler named.
 
-    A message on the batch's subjects alone decides nothing: anyone may have written it.
+    We don't trust a message just because it is on the batch's subject: anyone may have written it.
 
     Raises:
         KeyError: the log does not have it, or the batch is deleted.
@@ -30,7 +30,7 @@ async def _find(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> tuple[S
         try:
             found = await Submission.read((await log.get_raw(wanted.seq)).payload)
         except (KeyError, UnreadableEvent):
-            pass  # the log has lost its end since, and has something else there
+            pass  # the log has lost its end meanwhile, and has something else there
         else:
             if (found.spec.id, found.event_id) == (batch, wanted.id):
                 return found, wanted.seq
@@ -44,7 +44,7 @@ async def _find(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> tuple[S
 
 
 async def _is_deleted(log: EventLog, batch: BatchId, seq: int) -> bool:
-    """Whether the batch that was submitted at `seq` is deleted. Only one that was over can be."""
+    """Is the batch that was submitted at `seq` deleted? Only a batch that is over can be."""
     deleted = await log.last(batch, "deleted")
     if deleted is None or deleted.seq < seq:
         return False

@@ -1,4 +1,4 @@
-"""A submission that decodes only the jobs that are asked for.
+"""A submission that decodes a job only when it is needed.
 
 A batch may have 100,000 jobs, which take 142 MB when decoded. A node runs only a few of them at a time. So
 the blocks of a large submission stay compressed, beside an index of the jobs' names.
@@ -35,7 +35,7 @@ class Submission:
         self._blocks: list[_Block] = []
         self._count = 0
         self._open: tuple[int, list[Any]] = (-1, [])
-        """The number and the jobs of the block that was read last. The scheduler assigns jobs in order."""
+        """The last block that was read: its number and its jobs. It helps, as jobs are assigned in order."""
 
     @classmethod
     async def read(cls, payload: bytes) -> Submission:

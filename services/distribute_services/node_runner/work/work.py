@@ -1,6 +1,6 @@
 """Carry out the machine's instructions about batches and attempts on a `Host`.
 
-`Work` owns all tasks and places: the service passes it instructions and gets stimuli back. A fault in a step
+`Work` owns all tasks and places. The service passes it instructions and gets stimuli back. A fault in a step
 ends only that attempt, with a reason.
 """
 
@@ -41,7 +41,7 @@ class _Held(Generic[P, R]):
     task: asyncio.Task[None] | None = None
     unit: Unit | None = None
     submission: Submission | None = None
-    """Of a build: what its batch is, once that is read."""
+    """For a build: the submission of its batch, once it is read."""
     place: P | None = None
     running: R | None = None
     started_at: float | None = None
@@ -115,7 +115,7 @@ class Work(Generic[P, R]):
     # --- batches -----------------------------------------------------------------------------------
 
     def _tell_of(self, batch: BatchId, held: _Held[P, R], stimulus: st.Stimulus) -> None:
-        """Tell the machine, unless this was forgotten meanwhile: another batch may have the name by now."""
+        """Tell the machine, unless the build was forgotten: another batch may have the name by now."""
         if self._builds.get(batch) is held:
             self._tell(stimulus)
 
@@ -248,7 +248,7 @@ class Work(Generic[P, R]):
     # --- both --------------------------------------------------------------------------------------
 
     async def _end(self, held: _Held[P, R], whose: object) -> None:
-        """End the process, so that its task comes to its end. Without a process, end the task."""
+        """End the process, and wait for its task to end. Without a process, cancel the task."""
         held.is_wanted = False
         if held.running is not None:
             await self._kill(held, whose)
@@ -258,7 +258,7 @@ class Work(Generic[P, R]):
             await asyncio.wait({held.task})
 
     async def _kill(self, held: _Held[P, R], whose: object) -> None:
-        """End the processes that are left, also after a step has failed."""
+        """End the remaining processes. Call this after a failed step, too."""
         if held.running is None:
             return
         try:
@@ -280,7 +280,7 @@ def _fault(step: str, error: Exception) -> str:
 
 
 def _ending(ended: Exit, reason: str | None = None) -> Ending:
-    """How an attempt ended, by the end of its process. `reason`: why this runner ended it."""
+    """Derive the ending of an attempt from that of its process. `reason`: why this runner ended it."""
     if reason is None and ended.signal is not None:
         reason = f"ended by {_signal_name(ended.signal)}"
     return Ending(
