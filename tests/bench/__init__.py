@@ -1,5 +1,5 @@
 """Benchmarks: `python -m tests.bench [NAME…]` from the checkout's root prints one table.
 
-A benchmark is one file, `bench_<name>.py`, with a docstring that says in its first line what it measures,
-and a function `run() -> Iterable[Figure]`. Each runs in a fresh process, one after another.
+A benchmark is one file, `bench_<name>.py`. The first line of its docstring tells what it measures, and its
+function `run() -> Iterable[Figure]` measures it. The benchmarks run one after another, each in a new process.
 """

@@ -15,7 +15,7 @@ WIDTH_IN_FILES = 140
 
 
 def main() -> None:
-    """The command."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(names())}")
     chosen = parser.parse_args().names or names()

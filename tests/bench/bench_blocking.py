@@ -1,8 +1,8 @@
-"""Milliseconds for which the scheduler's or a node's event loop is blocked at most, by what is large.
+"""The longest times, in ms, for which large work blocks the event loop of the scheduler or of a node.
 
-A batch of 100,000 jobs is submitted, and told of by `status`; then it is packed, told of and changed. A
-snapshot is of a million jobs. Everything runs as in its service, on the loop that is measured; who submits
-and asks is another process.
+The work is: to fold a submission of 100,000 jobs, and to answer `status` about it; then to pack the batch,
+and to answer about it and change it; and to write a snapshot of a million jobs. All of it runs as in its
+service, on the measured loop. Another process submits and asks.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MEMORY_TARGET_MB = 10.0
 
 
 def run() -> list[Figure]:
-    """Do each in turn."""
+    """Do one kind of work after another."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as elsewhere:
         return asyncio.run(_measure(elsewhere))
@@ -70,7 +70,7 @@ async def _measure_scheduler(
     folded: asyncio.Queue[Scheduler] = asyncio.Queue()
 
     class Telling(Scheduler):
-        """Says when it has folded an event."""
+        """Sets an event when it has folded something."""
 
         def deliver(self, records: Iterable[Recorded], now: float) -> None:
             super().deliver(records, now)
@@ -120,7 +120,7 @@ async def _measure_node(elsewhere: ProcessPoolExecutor, address: Address, cluste
 
 
 def memory_mb(address: Address) -> float:
-    """The part of another process, whose heap nobody else has filled: what it grows by with a submission."""
+    """Runs in a process with a fresh heap: the MB by which it grows when it reads a submission."""
     return asyncio.run(_memory_mb(address))
 
 
@@ -154,7 +154,7 @@ def _submitted(number: int, writer: Writer) -> ev.Submitted:
 
 
 def submit(address: Address) -> None:
-    """The part of another process: submit a batch."""
+    """Runs in another process: submit a batch."""
     asyncio.run(_submit(address))
 
 
@@ -164,7 +164,7 @@ async def _submit(address: Address) -> None:
 
 
 def reprioritize(address: Address, last_seq: int) -> None:
-    """The part of another process: change the batch's priority."""
+    """Runs in another process: change the batch's priority."""
     asyncio.run(_reprioritize(address, last_seq))
 
 
@@ -177,7 +177,7 @@ async def _reprioritize(address: Address, last_seq: int) -> None:
 
 
 def ask(address: Address, verb: str, payload: bytes) -> None:
-    """The part of another process: ask the scheduler."""
+    """Runs in another process: ask the scheduler."""
     asyncio.run(_ask(address, verb, payload))
 
 

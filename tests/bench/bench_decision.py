@@ -1,7 +1,7 @@
-"""Microseconds a decision takes at 1,000 nodes, 1,000 batches and 1,000,000 queued jobs.
+"""Microseconds for a decision with 1,000 nodes, 1,000 batches and 1,000,000 queued jobs.
 
-Steady: every node is full, one job finishes, and its place is given away. Burst: every node is idle. The
-floor is making the one event that a decision comes to.
+Steady: every node is full, one job finishes, and another gets its place. Burst: every node is idle. The
+floor is the time to make the one event of a decision.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MIXED = (
 
 
 def run() -> Iterator[Figure]:
-    """One lab of jobs all alike, one of five shapes on unlike nodes."""
+    """Measure a lab whose jobs are all alike, and one with five shapes and unlike nodes."""
     alike = Lab()
     alike.join(NODES, (4,))
     alike.submit(BATCHES, JOBS, ALIKE)

@@ -1,7 +1,7 @@
-"""Seconds that a person waits to be told of a batch of 100,000 jobs that is over.
+"""Seconds that a person's verbs take on a batch of 100,000 jobs that is over.
 
-The batch has five events a job. A scheduler serves; each question is asked by a process of its own. The floor
-is reading all events as bytes.
+The batch has five events a job. A scheduler answers queries. Each verb runs in a process of its own. The
+floor is the time to read all events as bytes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Act = Callable[[Cluster], Awaitable[None]]
 
 
 def run() -> list[Figure]:
-    """Fill a broker, and ask."""
+    """Fill a broker, and run the verbs."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as elsewhere:
         return asyncio.run(_measure(elsewhere))
@@ -95,7 +95,7 @@ async def _read(cluster: Cluster, last: int) -> float:
 
 @asynccontextmanager
 async def _serving(cluster: Cluster) -> AsyncIterator[None]:
-    """A scheduler that has folded everything, and answers."""
+    """Run a scheduler that has folded everything and answers queries."""
     stop = asyncio.Event()
     running = asyncio.create_task(SchedulerService(cluster, Lease()).run(stop))
     last = await cluster.log.last_seq()
@@ -111,7 +111,7 @@ async def _serving(cluster: Cluster) -> AsyncIterator[None]:
 
 
 async def _folded(cluster: Cluster) -> int:
-    """How far the scheduler is."""
+    """The sequence up to which the scheduler has folded."""
     try:
         answer = await ask(cluster, "standing", BATCH._asdict(), timeout_s=60.0)
     except Unreachable:
@@ -120,7 +120,7 @@ async def _folded(cluster: Cluster) -> int:
 
 
 def _act(address: Address, act: Act) -> tuple[float, float]:
-    """The part of another process: seconds that an act takes, and the process's peak memory in MB."""
+    """Runs in another process: the seconds that a verb takes, and the process's peak memory in MB."""
     collect_garbage_rarely()  # as the command line does
     return asyncio.run(_timed(address, act))
 
@@ -134,7 +134,7 @@ async def _timed(address: Address, act: Act) -> tuple[float, float]:
 
 
 def _peak_mb() -> float:
-    """Of this process alone: what `getrusage` tells begins with what its parent had."""
+    """The peak of this process alone. That of `getrusage` would include the parent's at the fork."""
     lines = Path("/proc/self/status").read_text().splitlines()
     [peak] = [line for line in lines if line.startswith("VmHWM:")]
     return int(peak.split()[1]) * KIB / 1e6

@@ -1,6 +1,6 @@
-"""Events folded a second: decoded before, decoded on the way, and with the scheduler's indexes.
+"""Events folded per second: decoded before, decoded meanwhile, and with the scheduler's indexes.
 
-The stream is 200,000 jobs of five events each; the floors are what any reader of JSON events pays.
+The stream has 200,000 jobs with five events each. The floors are what any reader of JSON events needs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .timing import Stopwatch, no_garbage_collection
 BATCHES = 200
 JOBS = 1000
 REPLAY_TARGET = 100_000
-"""Events a second of a replay, of which decoding and folding may take half the time."""
+"""The target of a replay, in events per second. Decoding and folding may take half of its time."""
 
 
 def run() -> Iterator[Figure]:
@@ -64,7 +64,7 @@ def run() -> Iterator[Figure]:
 
 
 def _count(piece: list[Recorded]) -> None:
-    """The least that a reader does who wants to know where each job is."""
+    """The least work of a reader that wants to know the status of each job."""
     last: dict[tuple[str, str], str] = {}
     for recorded in piece:
         event = recorded.event

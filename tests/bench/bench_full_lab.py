@@ -1,4 +1,4 @@
-"""The longest steps of a scheduler in a full lab: a thousand nodes that run a hundred thousand jobs.
+"""The longest steps of a scheduler in a full lab: 1,000 nodes run 100,000 jobs.
 
 Each step is one turn of its event loop, in processor time.
 """
@@ -25,7 +25,7 @@ TARGET_MS = 50.0
 
 
 def run() -> Iterator[Figure]:
-    """Fill the lab, and do what concerns all of it."""
+    """Fill the lab, then do what affects all of its jobs."""
     lab = Lab()
     lab.join(NODES, [JOBS // NODES])
     lab.submit(1, JOBS, [Resources(cpus=1)])
@@ -48,7 +48,7 @@ def _come_back(lab: Lab) -> Iterator[Figure]:
 
 
 def _decide_all(agenda: Agenda) -> Iterator[float]:
-    """How long each decision takes until there is no more to decide."""
+    """Decide until nothing is left to decide. Yields the time of each decision."""
     while agenda.to_release:
         watch = Stopwatch()
         with watch:

@@ -1,4 +1,4 @@
-"""What each service takes while nothing happens: resident memory, and percent of a core over ten seconds.
+"""What each idle service takes: resident memory, and percent of a core over ten seconds.
 
 The floor is a Python that has imported asyncio.
 """
@@ -22,7 +22,7 @@ NODE_TARGET_PERCENT = 0.5
 
 
 def run() -> list[Figure]:
-    """Start a cluster, and leave it alone."""
+    """Start a cluster, and let it idle."""
     floor = Floor("import asyncio", _bare_mb())
     return [
         figure

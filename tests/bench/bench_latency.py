@@ -1,6 +1,6 @@
-"""Milliseconds from submitting one job, in Python, to an idle cluster, until the job's process runs.
+"""Milliseconds from the submission of one job, in Python, to an idle cluster, until its process runs.
 
-It does when it has opened a pipe. The floor is the same process started from here, with nothing between.
+The process runs when it has opened a pipe. The floor is the same process, started directly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TARGET_MS = 5.0
 
 
 def run() -> list[Figure]:
-    """Submit one job after another to a cluster that has nothing else to do."""
+    """Submit one job after another to an idle cluster."""
     return asyncio.run(_measure())
 
 
@@ -50,7 +50,7 @@ async def _measure() -> list[Figure]:
 
 
 async def _spawn(pipe: Path, command: tuple[str, ...]) -> float:
-    """Milliseconds until the process of a command runs that is started here."""
+    """Milliseconds from starting a command directly until its process runs."""
     async with _opened(pipe) as opened:
         since = time.perf_counter()
         pid = os.posix_spawn(command[0], command, os.environ)  # noqa: ASYNC221 (that is measured)
@@ -61,7 +61,7 @@ async def _spawn(pipe: Path, command: tuple[str, ...]) -> float:
 
 @asynccontextmanager
 async def _opened(pipe: Path) -> AsyncIterator[asyncio.Future[float]]:
-    """When, by the performance counter, somebody opened the pipe to write."""
+    """Yields a future: the time, by the performance counter, when a process opened the pipe to write."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[float] = loop.create_future()
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)

@@ -1,6 +1,6 @@
-"""Bytes a queued job takes in the scheduler: a million of them in a thousand batches, by RSS.
+"""Bytes that a queued job takes in the scheduler, by the RSS with a million jobs in 1,000 batches.
 
-The floor is the names alone, in lists.
+The floor is the names of the jobs, in lists.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ JOBS = 1000
 
 
 def run() -> Iterator[Figure]:
-    """Submit them all, and see what the process has grown by."""
+    """Submit all batches, and measure the growth of the process."""
     agenda = Agenda(State())
     writer = Writer()
-    _submit(agenda, writer, 0)  # so that what the first batch alone makes is there
+    _submit(agenda, writer, 0)  # the first batch allocates what later ones share
     before = _rss_bytes()
     for number in range(1, BATCHES + 1):
         _submit(agenda, writer, number)

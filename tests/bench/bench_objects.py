@@ -1,7 +1,7 @@
 """MB/s of one large result: from a file into the store, and from there into a file under its name.
 
-`DISTRIBUTE_BENCH_OBJECT_MB` sets its size; the project's figure is of 1,000. The floors are
-`dd` that writes the same with `conv=fdatasync`, and `sha256sum`.
+`DISTRIBUTE_BENCH_OBJECT_MB` sets its size; the documented figures are for 1,000 MB. The floors are `dd` with
+`conv=fdatasync` on the same bytes, and `sha256sum`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What batches that are over cost, whole and packed: their memory, a snapshot of them, going on from it.
+"""The costs of batches that are over, whole and packed: memory, writing a snapshot, and loading it.
 
-The figures of their jobs are random numbers, which compress badly. The floors are the snapshot's size, and a
-hash over it.
+The figures of their jobs are random numbers, which compress badly. The floors are the size of the snapshot,
+and the time of a hash over it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIZES = ((100, 1000), (1, 100_000))
 
 
 def run() -> Iterator[Figure]:
-    """The same for many batches and for a large one."""
+    """Measure many small batches, and a large one."""
     for batches, jobs in SIZES:
         name = f"{batches:,} of {jobs:,} jobs"
         yield from _memory(name, batches, jobs)
@@ -53,7 +53,7 @@ def _memory(name: str, batches: int, jobs: int) -> Iterator[Figure]:
 
 
 def _held_bytes() -> int:
-    check_name.cache_clear()  # it keeps the last 65,536 names, whatever becomes of their batches
+    check_name.cache_clear()  # it keeps the last 65,536 names, even of deleted batches
     gc.collect()
     return tracemalloc.get_traced_memory()[0]
 

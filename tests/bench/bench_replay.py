@@ -1,6 +1,6 @@
-"""Events a second, read from a broker: a stream of 200,000 from its beginning, decoded and folded.
+"""Events per second of a replay from a broker: 200,000 events are read, decoded and folded.
 
-The floor is reading the same messages as bytes.
+The floor is the rate of reading the same messages as bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Seconds from starting the scheduler's process to its answer to a query, at a million events in the log.
+"""Seconds from the start of the scheduler's process to its answer to a query, with a million events in the
+log.
 
-With a snapshot as a scheduler leaves it that ends in good order; and with the oldest one that a scheduler
-may have to go on from that was killed. The floor is a process that only imports what the scheduler does.
+Once with the snapshot that a scheduler saves when it is told to end, and once with the oldest one that a
+killed scheduler may leave. The floor is a process that only imports what the scheduler imports.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .streams import lab
 BATCHES = 200
 JOBS = 1000
 SNAPSHOT_BATCHES = 190
-"""A snapshot is made anew after a quarter as many events as there are jobs in it: here, ten batches'."""
+"""A new snapshot is due when there are a quarter as many events as jobs in it: those of ten batches here."""
 TARGET_S = 2.0
 TRY_AGAIN_S = 0.005
 TRIES = 3
@@ -58,7 +59,7 @@ async def _measure() -> list[Figure]:
 
 
 async def _snapshot(cluster: Cluster, at: int) -> bytes:
-    """The snapshot at a sequence, of the events as the log has them: any other is of another log."""
+    """Make the snapshot at a sequence from the events in the log. Any other would belong to another log."""
     state = State()
     async for records in cluster.log.follow(after=0, until=at):
         for recorded in records:
@@ -80,7 +81,7 @@ async def _restart(cluster: Cluster, server: str, snapshot: bytes) -> float:
             await asyncio.sleep(TRY_AGAIN_S)
         return time.perf_counter() - since
     finally:
-        scheduler.kill()  # so that it leaves no snapshot of its own
+        scheduler.kill()  # a scheduler that is told to end would save a snapshot
         scheduler.wait()
 
 

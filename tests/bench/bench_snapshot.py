@@ -1,6 +1,6 @@
-"""A snapshot of the state after a million events: how long it takes to write, and to go on from.
+"""A snapshot of the state after a million events: the times to write it and to load it.
 
-The floor is a hash over its bytes.
+The floor is the time of a hash over its bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def run() -> Iterator[Figure]:
         hashlib.sha256(data).digest()
     with loading:
         agenda = Agenda(load(data))
-    if dump(agenda.state) != data:  # the states differ: batches that are over come back packed
+    if dump(agenda.state) != data:  # not the states: batches that are over come back packed
         raise AssertionError("the snapshot is of another state")
     floor = Floor("sha256 of its bytes", hashing.seconds)
     yield Figure("snapshot, written", dumping.seconds, "s", None, floor)

@@ -1,4 +1,4 @@
-"""Milliseconds of `distribute status`, from its start to its exit, at a cluster with one batch.
+"""Milliseconds from the start of `distribute status` to its exit, with one batch in the cluster.
 
 The floor is a Python that does nothing.
 """
@@ -19,7 +19,7 @@ TARGET_MS = 250.0
 
 
 def run() -> list[Figure]:
-    """Ask again and again."""
+    """Run the command several times."""
     return [asyncio.run(_measure())]
 
 

@@ -1,7 +1,7 @@
-"""Jobs a second: 5,000 `/bin/true` in one batch on 16 slots, from its submission until it is archived.
+"""Jobs per second: one batch of 5,000 `/bin/true` on 16 slots, from submission until it is archived.
 
-Every event is synced to the disk before it is acknowledged. The floors, measured right before and after:
-`xargs` that runs as many, and a file that is synced after each record of an event's size.
+The broker syncs every event to the disk before it acknowledges it. The floors, measured right before and
+after, are `xargs` with as many processes, and a file that is synced after each record of an event's size.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SYNCING_S = 1.0
 
 
 class Floors(NamedTuple):
-    """What this machine does without a scheduler: jobs/s, CPU seconds a job, synced records/s."""
+    """The rates of this machine without a scheduler: jobs/s, CPU seconds per job, synced records/s."""
 
     jobs_a_second: float
     cpu_s_a_job: float
@@ -56,8 +56,10 @@ def run() -> list[Figure]:
 
 
 async def _run_batch() -> tuple[float, int, dict[str, float]]:
-    """Seconds that the batch takes, its events, and each process's CPU seconds a job; the node's with its
-    jobs'."""
+    """Run the batch. Returns its seconds, its number of events, and the CPU seconds per job of each process.
+
+    Those of the node include its jobs.
+    """
     async with running_lab(cpus=SLOTS) as (processes, cluster):
         warm_up = await submit(cluster, "warm-up", [(JOB,)] * WARM_UP_JOBS)
         await event_of(cluster, "batch_archived", after=warm_up)

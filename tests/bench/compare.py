@@ -1,11 +1,11 @@
-"""Whether this tree is slower than another: `python -m tests.bench.compare TREE [NAME…]`.
+"""Compare this tree's benchmarks with another tree's: `python -m tests.bench.compare TREE [NAME…]`.
 
     git worktree add --detach ../before REVISION
     python -m tests.bench.compare ../before decision fold replay
 
-Runs each benchmark that both trees have in both of them, in turns, and keeps the best of each figure: so what
-else the computer does meanwhile slows both. Prints the ratios; above 1, this tree is the slower, or the
-larger. The other tree needs no environment of its own.
+Runs each benchmark that both trees have in both trees, in turns, so that other work on this computer slows
+both. Keeps the best value of each figure, and prints the ratios: above 1, this tree is slower or larger. The
+other tree needs no environment of its own.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Compared(NamedTuple):
 
 
 def main() -> None:
-    """The command."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.compare",
         description=__doc__,
@@ -104,7 +104,7 @@ def figures_in(tree: Path, name: str) -> list[tuple[str, float, str]]:
 
 
 def is_rate(unit: str) -> bool:
-    """Is more of it better?"""
+    """Is a higher value better?"""
     return unit.endswith("/s")
 
 

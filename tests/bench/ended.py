@@ -1,4 +1,4 @@
-"""Batches that are over."""
+"""Make batches that are over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .streams import Writer, sweep
 
 
 def ended_batches(batches: int, jobs: int) -> State:
-    """Batches of so many jobs that have ended and are archived."""
+    """A state with `batches` batches of `jobs` jobs each, all over and archived."""
     state, writer = State(), Writer()
     for number in range(batches):
         spec = sweep(number, jobs)
@@ -26,7 +26,7 @@ def ended_batches(batches: int, jobs: int) -> State:
 
 
 def end_all(batch: BatchState) -> None:
-    """Have every job of a batch end, with figures that do not compress well."""
+    """End every job of a batch, with figures that compress badly."""
     jobs = len(batch.names)
     batch.status = bytearray([Status.SUCCEEDED]) * jobs
     batch.counts = [0] * len(Status)

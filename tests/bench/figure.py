@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """What the machine itself needs for the least that could do the work: the same unit as the figure."""
+    """What the machine needs for the least work that could give the same result, in the figure's unit."""
 
     name: str
     value: float

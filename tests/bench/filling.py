@@ -1,4 +1,4 @@
-"""Filling a broker's log with the events of a made-up lab, faster than a lab would."""
+"""Fill a broker's log with the events of a made-up lab, quickly."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream.subjects import event_subject
 
 MAX_UNANSWERED = 5000
-"""The broker queues 10,000 messages a stream, and drops those above."""
+"""The broker queues 10,000 messages per stream, and drops more."""
 
 
 @asynccontextmanager
 async def empty_cluster() -> AsyncIterator[tuple[Broker, Cluster]]:
-    """A broker that leaves syncing to the system, and an empty cluster on it."""
+    """Run a broker that does not sync each message, with an empty cluster."""
     with TemporaryDirectory() as folder:
         async with (
             Broker(Path(folder), sync_always=False, die_with_parent=True) as broker,
@@ -29,11 +29,11 @@ async def empty_cluster() -> AsyncIterator[tuple[Broker, Cluster]]:
 
 
 async def fill(cluster: Cluster, piece: Sequence[Recorded]) -> None:
-    """Append events that are in order, and that nobody else writes: without guards, in bulk."""
+    """Append events in bulk, without guards. Nobody else may append meanwhile."""
     for number, recorded in enumerate(piece, start=1):
         subject, payload = event_subject(recorded.event), encode(recorded.event)
         if number % MAX_UNANSWERED == 0 or number == len(piece):
-            await cluster.connection.request(subject, payload)  # answered when all before it are stored
+            await cluster.connection.request(subject, payload)  # answered once all before are stored
         else:
             cluster.connection.send(subject, payload)
     found = await cluster.log.last_seq()

@@ -1,4 +1,4 @@
-"""Labs at their limits, for measuring decisions: a thousand nodes, a thousand batches, a million jobs."""
+"""The largest labs, to measure decisions: 1,000 nodes, 1,000 batches, a million jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NEVER_SILENT = Lease(out_of_touch_s=1e9, lost_after_s=1e9)
 
 
 class Lab:
-    """A scheduler's agenda, with a log that gives back at once what is decided."""
+    """A scheduler's agenda, and a log that delivers decided events at once."""
 
     def __init__(self) -> None:
         liveness = Liveness(NEVER_SILENT, SECOND_OF_START)  # nobody beats here
@@ -34,7 +34,7 @@ class Lab:
         self.agenda.fold(self.writer.record(event))
 
     def join(self, nodes: int, cpus: Sequence[int], gpus_of_each_tenth: int = 0) -> None:
-        """Nodes join, of so many cpus in turn; each tenth has GPUs."""
+        """Let nodes join. They have these numbers of cpus in turn, and each tenth has GPUs."""
         for number in range(nodes):
             name = f"node{number:04}"
             self.happen(
@@ -52,7 +52,7 @@ class Lab:
             )
 
     def submit(self, batches: int, jobs: int, shapes: Sequence[Resources | None]) -> None:
-        """Batches of `USERS` people, of these resources and three priorities in turn."""
+        """Submit batches of `USERS` people, with these resources and three priorities in turn."""
         work = sweep(0, jobs).work
         for number in range(batches):
             user = f"user{number % USERS}"
@@ -62,7 +62,7 @@ class Lab:
             self.happen(ev.Submitted(**self.writer.stamp(user), **spec.id._asdict(), user=user, spec=spec))
 
     def decide(self) -> tuple[list[Append], float]:
-        """What is decided now, and the microseconds that took."""
+        """Decide. Returns the events, and the time in microseconds."""
         ids = iter(range(1_000_000))
         now = SECOND_OF_START + self.writer.seq / 1000
         since = process_time_ns()
@@ -70,7 +70,7 @@ class Lab:
         return made, (process_time_ns() - since) / 1e3
 
     def run(self, made: Iterable[Append]) -> None:
-        """What was decided comes back, and the nodes start the jobs given to them."""
+        """Deliver decided events, and let the nodes start the jobs assigned to them."""
         for append in made:
             event = append.event
             self.happen(event)
@@ -80,14 +80,14 @@ class Lab:
                 self.happen(ev.Started(**self.writer.stamp(event.node), **job))
 
     def finish(self, key: JobKey) -> None:
-        """A running job succeeds."""
+        """Let a running job succeed."""
         batch = self.agenda.state.batches[key.batch]
         attempt = batch.active[key.row]
         job = {**batch.job_id(key.row)._asdict(), "attempt": attempt.number, "node": attempt.node}
         self.happen(ev.Finished(**self.writer.stamp(attempt.node), **job, succeeded=True, wall_s=60.0))
 
     def finish_one(self) -> None:
-        """Any running job succeeds."""
+        """Let any one running job succeed."""
         nodes = self.agenda.state.nodes
         busy = [name for name in self.random.sample(sorted(nodes), 20) if nodes[name].attempts]
         self.finish(min(nodes[busy[0]].attempts))

@@ -16,13 +16,13 @@ PREFIX = "bench_"
 
 
 def names() -> list[str]:
-    """Every benchmark there is."""
+    """The names of all benchmarks."""
     found = (module.name for module in pkgutil.iter_modules(tests.bench.__path__))
     return sorted(name.removeprefix(PREFIX) for name in found if name.startswith(PREFIX))
 
 
 def run(chosen: Iterable[str]) -> Iterator[tuple[str, list[Figure]]]:
-    """Each benchmark with its figures. No other one's heap or caches are in them."""
+    """Run each benchmark in a new process, so that others' heaps and caches don't count."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as processes:
         for name in chosen:
@@ -30,5 +30,5 @@ def run(chosen: Iterable[str]) -> Iterator[tuple[str, list[Figure]]]:
 
 
 def figures_of(name: str) -> list[Figure]:
-    """Run one benchmark here."""
+    """Run one benchmark in this process."""
     return list(importlib.import_module(f"tests.bench.{PREFIX}{name}").run())

@@ -1,4 +1,4 @@
-"""A cluster of real processes to measure, and batches to give it."""
+"""A cluster of real processes to measure, and batches for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NODE = "node"
 
 @asynccontextmanager
 async def running_lab(cpus: int) -> AsyncIterator[tuple[Processes, Cluster]]:
-    """Broker (each event synced to the disk), scheduler, archiver and one node-runner that has joined."""
+    """Run a broker that syncs each event, a scheduler, an archiver, and a node-runner that has joined."""
     with tempfile.TemporaryDirectory() as folder:
         async with (
             Processes(Path(folder), {NODE: ["--cpus", str(cpus)]}, lost_s=60.0) as processes,
@@ -34,7 +34,7 @@ async def running_lab(cpus: int) -> AsyncIterator[tuple[Processes, Cluster]]:
 
 
 async def submit(cluster: Cluster, name: str, commands: Sequence[tuple[str, ...]]) -> int:
-    """Submit a batch of one-cpu commands; the sequence of its submission."""
+    """Submit a batch of one-cpu commands. Returns the sequence of its submission."""
     jobs = tuple(CommandJob(name=f"j{number}", command=command) for number, command in enumerate(commands))
     spec = BatchSpec(namespace="bench", batch=name, resources=Resources(cpus=1), work=CommandWork(jobs=jobs))
     now = datetime.now(UTC)
@@ -43,13 +43,13 @@ async def submit(cluster: Cluster, name: str, commands: Sequence[tuple[str, ...]
 
 
 async def event_of(cluster: Cluster, event_type: str, *, after: int) -> Recorded:
-    """The first event of a type behind a sequence, once it is there."""
+    """Wait for the first event of a type behind a sequence, and return it."""
     async for records in cluster.log.follow(after=after, only=Only(types=frozenset({event_type}))):
         return records[0]
     raise AssertionError("following ended by itself")
 
 
 def cpu_s(pid: int) -> float:
-    """The processor time a process has used, the children it waited for included."""
+    """The processor time of a process, including the children that it waited for."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system + times.children_user + times.children_system)

@@ -1,4 +1,4 @@
-"""Streams of events as a lab makes them, piece by piece: a million at once would measure the memory."""
+"""Streams of events as a lab makes them, in pieces: a million events at once would fill the memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Writer:
 
 
 def sweep(number: int, jobs: int, **fields: object) -> BatchSpec:
-    """A batch of one-cpu commands."""
+    """The specification of a batch of one-cpu commands."""
     work = CommandWork(
         jobs=tuple(
             CommandJob(name=f"s{number}-re{job:05}", command=("./solver", f"{job}")) for job in range(jobs)
@@ -57,7 +57,7 @@ def sweep(number: int, jobs: int, **fields: object) -> BatchSpec:
 
 
 def nodes(writer: Writer) -> Iterator[Recorded]:
-    """The lab's computers join."""
+    """Let the lab's nodes join."""
     for number in range(NODES):
         name = node_name(number)
         yield writer.record(
@@ -90,7 +90,7 @@ def lab(batches: int, jobs: int) -> Iterator[list[Recorded]]:
 
 
 def run_of_a_batch(writer: Writer, spec: BatchSpec) -> Iterator[Recorded]:
-    """A batch from its submission to its end, five events a job."""
+    """The events of a batch from its submission to its end, five for each job."""
     user = f"user{writer.random.randrange(8)}"
     yield writer.record(ev.Submitted(**writer.stamp(user), **spec.id._asdict(), user=user, spec=spec))
     names = [job.name for job in spec.work.jobs]

@@ -22,7 +22,7 @@ class Stopwatch:
         self.total_ns += process_time_ns() - self._since
 
     def rate(self, count: int) -> float:
-        """How many a second, of `count` in all."""
+        """The rate per second, for `count` in all."""
         return count * 1e9 / self.total_ns
 
     @property
@@ -32,7 +32,7 @@ class Stopwatch:
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """What is being prepared outside the measured parts must not be collected within them."""
+    """Turn garbage collection off, so that garbage of the preparation does not slow the measured parts."""
     gc.collect()
     gc.disable()
     try:
@@ -42,5 +42,5 @@ def no_garbage_collection() -> Iterator[None]:
 
 
 def median_and_p99(samples: Sequence[float]) -> tuple[float, float]:
-    """The middle of the samples, and what 99 of 100 stay below."""
+    """The median of the samples, and the value below which 99 of 100 lie."""
     return statistics.median(samples), statistics.quantiles(samples, n=100, method="inclusive")[98]

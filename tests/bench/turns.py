@@ -1,4 +1,4 @@
-"""Measure for how long an event loop is blocked."""
+"""Measure how long an event loop is blocked."""
 
 from __future__ import annotations
 
