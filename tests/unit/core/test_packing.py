@@ -1,4 +1,4 @@
-"""A packed batch is the same batch: in its digest, in what people see of it, in what events do to it."""
+"""A packed batch has the same digest as a whole one, folds the same events, and looks the same to people."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ JOBS = [make.job("a"), make.job("b", resources=Resources(cpus=2)), make.job("c")
 SWEEP = make.batch(JOBS, build="make")
 
 
-def lab_of_one_that_is_over() -> Lab:
-    """One job succeeded, one failed, one was killed; all is archived."""
+def lab_with_ended_batch() -> Lab:
+    """A lab with a batch that is over: one job succeeded, one failed, one was killed. All is archived."""
     lab = Lab(make.joined("ws1"), make.joined("ws2"), make.submitted(SWEEP))
     lab.happen(make.build_finished("ws2", succeeded=False), make.assigned("a"), make.assigned("b"))
     lab.succeed("a")
@@ -37,14 +37,14 @@ def packed_lab() -> Lab:
 
 
 def both() -> tuple[Lab, Lab]:
-    """The same lab twice: its batch is whole, and packed."""
-    whole = lab_of_one_that_is_over()
+    """The same lab twice: with its batch whole, and with it packed."""
+    whole = lab_with_ended_batch()
     packed = deepcopy(whole)
     assert packed.pack() == {"sweep"}
     return whole, packed
 
 
-def test_nothing_of_it_is_lost_and_its_digest_is_the_same() -> None:
+def test_packing_loses_nothing_and_keeps_the_digest() -> None:
     lab, packed = both()
     assert not packed.state.batches
     assert SWEEP.id not in packed.agenda.waiting
@@ -65,7 +65,7 @@ def test_nothing_of_it_is_lost_and_its_digest_is_the_same() -> None:
         make.build_finished("ws1", SWEEP),
         make.job_archived("b"),
         make.excused("b"),
-        # what does not fit:
+        # events that do not fit:
         make.submitted(SWEEP),
         make.kill_requested(SWEEP),
         make.completed(SWEEP),
@@ -75,7 +75,7 @@ def test_nothing_of_it_is_lost_and_its_digest_is_the_same() -> None:
     ],
     ids=lambda event: event.type,
 )
-def test_every_event_does_to_it_what_it_does_to_one_that_is_whole(event: Event) -> None:
+def test_every_event_has_the_same_effect_on_a_packed_batch_as_on_a_whole_one(event: Event) -> None:
     whole, packed = both()
     for lab in (whole, packed):
         lab.happen(event)  # the invariants hold, too
@@ -85,7 +85,7 @@ def test_every_event_does_to_it_what_it_does_to_one_that_is_whole(event: Event) 
     assert [made.type for made in packed.decide()] == [made.type for made in whole.decide()]
 
 
-def test_what_happens_elsewhere_leaves_it_packed() -> None:
+def test_events_about_other_batches_leave_a_batch_packed() -> None:
     lab = packed_lab()
     lab.happen(make.left("ws1"), make.joined("ws1"), make.submitted(make.batch(1, batch="next")))
     lab.assign()
@@ -93,7 +93,7 @@ def test_what_happens_elsewhere_leaves_it_packed() -> None:
     assert lab.state.packed.keys() == {SWEEP.id}
 
 
-def test_people_see_it_as_before() -> None:
+def test_a_packed_batch_looks_the_same_to_people() -> None:
     lab, packed = both()
     for one in (lab, packed):
         one.happen(make.submitted(make.batch(1, batch="next")))
@@ -102,17 +102,17 @@ def test_people_see_it_as_before() -> None:
     for job in ("a", "b", "c"):
         whole = at_once(whole_batch(packed.state, SWEEP.id))
         assert why_view(packed.agenda, whole, job) == why_view(lab.agenda, lab.batch(), job)
-    assert packed.state.packed, "who only looks unpacks nothing"
+    assert packed.state.packed, "queries unpack nothing"
 
 
-def test_a_batch_of_which_there_is_none_is_found_nowhere() -> None:
+def test_a_batch_that_does_not_exist_is_not_found() -> None:
     state = packed_lab().state
     with pytest.raises(KeyError):
         at_once(whole_batch(state, make.batch(batch="none").id))
     assert state.find(make.batch(batch="none").id) is None
 
 
-def test_a_batch_that_goes_on_or_is_not_archived_is_not_packed() -> None:
+def test_a_batch_is_packed_only_when_it_is_over_and_archived() -> None:
     lab = Lab(make.joined("ws1"), make.submitted(SWEEP), make.assigned("a"))
     assert lab.pack() == set()
     lab.run("a")
@@ -125,16 +125,16 @@ def test_a_batch_that_goes_on_or_is_not_archived_is_not_packed() -> None:
     assert lab.pack() == {"sweep"}
 
 
-def test_a_batch_with_a_job_that_was_assigned_too_late_is_not_packed() -> None:
-    lab = lab_of_one_that_is_over()
+def test_a_batch_with_an_active_job_is_not_packed() -> None:
+    lab = lab_with_ended_batch()
     lab.happen(make.assigned("c"))
-    assert lab.batch().active, "its assignment was under way when it was killed"
+    assert lab.batch().active, "the job was killed while its assignment was pending"
     assert lab.pack() == set()
     lab.happen(make.released("c", reason="killed"))
     assert lab.pack() == {"sweep"}
 
 
-def test_a_batch_that_a_nodes_record_of_failures_names_is_not_packed_not_even_by_a_restart() -> None:
+def test_a_batch_in_a_nodes_record_of_failures_is_not_packed_even_after_a_restart() -> None:
     lab = Lab(make.joined("ws1"), make.submitted(make.batch(1)), make.assigned())
     lab.fail_fast("job1")
     lab.happen(make.completed(state="failed"), make.batch_archived())
@@ -146,13 +146,13 @@ def test_a_batch_that_a_nodes_record_of_failures_names_is_not_packed_not_even_by
     assert load(dump(lab.state)).packed.keys() == {make.batch().id}
 
 
-def test_a_batch_about_which_something_is_under_way_is_not_packed() -> None:
-    lab = lab_of_one_that_is_over()
+def test_a_batch_with_a_pending_event_is_not_packed() -> None:
+    lab = lab_with_ended_batch()
     lab.agenda.plan(make.excused("b"))
     assert lab.pack() == set()
 
 
-def test_a_restart_leaves_packed_what_can_be() -> None:
+def test_after_a_restart_all_packable_batches_are_packed() -> None:
     lab = packed_lab()
     lab.happen(make.submitted(make.batch(1, batch="next")))
     assert load(dump(lab.state)) == lab.state
@@ -165,7 +165,7 @@ def records() -> tuple[Record, Record]:
     return packed.fixed, packed.changing
 
 
-def test_damaged_records_are_noticed_before_anybody_relies_on_them() -> None:
+def test_reading_a_damaged_record_raises_damaged() -> None:
     fixed, changing = records()
     other = seal([b"something else"])
     for damaged in (
@@ -179,7 +179,7 @@ def test_damaged_records_are_noticed_before_anybody_relies_on_them() -> None:
                 work(fixed, damaged)
 
 
-def test_columns_of_another_length_are_noticed() -> None:
+def test_columns_of_different_lengths_are_refused() -> None:
     fixed, changing = records()
     pieces = unseal(changing)
     pieces[2] += b"\0"
@@ -187,7 +187,7 @@ def test_columns_of_another_length_are_noticed() -> None:
         load_packed(fixed, seal(pieces))
 
 
-def test_a_large_record_comes_back_in_slices() -> None:
+def test_a_large_record_is_read_in_slices() -> None:
     pieces = [bytes(3 << 20), b"", b"x"]
     slices = 0
     for _ in unsealing(seal(pieces)):

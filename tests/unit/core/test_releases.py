@@ -1,4 +1,4 @@
-"""Jobs that are taken back: of very many, some at a time, each once, and in the same order for everybody."""
+"""Jobs to release are checked once each, in a fixed order, and some at a time if they are many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from distribute.testing import builders as make
 A, B = BatchId("lab", "a"), BatchId("lab", "b")
 
 
-def test_what_was_added_is_taken_once_and_in_order() -> None:
+def test_added_attempts_are_taken_once_and_in_order() -> None:
     releases = Releases()
     releases.add(JobKey(B, 3))
     releases.add(JobKey(A, 9))
@@ -28,7 +28,7 @@ def test_what_was_added_is_taken_once_and_in_order() -> None:
     assert list(releases.take()) == []
 
 
-def test_what_is_not_taken_stays() -> None:
+def test_attempts_that_were_not_taken_stay() -> None:
     releases = Releases()
     releases.add_all(A, range(4))
     taking = releases.take()
@@ -38,7 +38,7 @@ def test_what_is_not_taken_stays() -> None:
     assert [key.row for key in releases.take()] == [1, 2, 3]
 
 
-def test_a_batch_that_is_gone_is_not_looked_at() -> None:
+def test_the_attempts_of_a_deleted_batch_are_dropped() -> None:
     releases = Releases()
     releases.add_all(A, range(4))
     releases.add(JobKey(B, 1))
@@ -58,7 +58,7 @@ def test_the_jobs_of_a_killed_batch_are_released_some_at_a_time() -> None:
     assert told == [["job1", "job2", "job3", "job4"], ["job5", "job6", "job7", "job8"], ["job9", "job10"], []]
 
 
-def test_jobs_that_need_not_be_released_are_looked_at_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_that_stay_with_their_nodes_are_checked_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core_decide, "MOST_LOOKED_AT", 4)
     spec = make.batch(10, resources=Resources(cpus=1))
     lab = Lab(make.joined("ws1", cpus=16), make.submitted(spec))
@@ -70,7 +70,7 @@ def test_jobs_that_need_not_be_released_are_looked_at_some_at_a_time(monkeypatch
     assert not restarted.to_release
 
 
-def test_a_build_that_failed_takes_only_the_jobs_of_its_node_back() -> None:
+def test_a_failed_build_releases_only_the_jobs_of_its_node() -> None:
     spec = make.batch(2, resources=Resources(cpus=1), build="make")
     lab = Lab(make.joined("ws1", cpus=1), make.joined("ws2", cpus=1), make.submitted(spec))
     nodes = lab.assign()

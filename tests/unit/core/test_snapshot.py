@@ -1,4 +1,4 @@
-"""The state as bytes and back: nothing is lost, and a damaged snapshot is never taken for a good one."""
+"""A snapshot keeps the whole state, and loading a damaged one fails."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ from distribute.testing import builders as make
 
 
 def busy_lab() -> Lab:
-    """A state in which every field of every part holds something, with a packed batch."""
+    """A state with a packed batch, in which every field of every part has a value."""
     jobs = [make.job("a"), make.job("b", resources=Resources(cpus=2, gpus=1)), make.job("c"), make.job("d")]
     old = make.batch(1, batch="old")
     lab = Lab(make.submitted(old), make.kill_requested(old), make.completed(old, state="killed"))
@@ -69,8 +69,8 @@ def busy_lab() -> Lab:
     return lab
 
 
-def test_the_busy_lab_leaves_no_field_as_it_is_at_first() -> None:
-    """Or a field could be left out of snapshots, and the tests below would not see it."""
+def test_the_busy_lab_sets_every_field() -> None:
+    """Otherwise snapshots could lack a field, and the tests below would not notice."""
     state = busy_lab().state
     for parts in ([state], state.batches.values(), state.nodes.values(), state.usage.values()):
         for field in fields(next(iter(parts))):
@@ -79,7 +79,7 @@ def test_the_busy_lab_leaves_no_field_as_it_is_at_first() -> None:
             assert any(value != first for value in values), f"{field.name} is always {first!r}"
 
 
-def test_nothing_is_lost() -> None:
+def test_a_loaded_snapshot_equals_the_dumped_state() -> None:
     state = busy_lab().state
     again = load(dump(state))
     assert core_kit.unpacked(again) == core_kit.unpacked(state)
@@ -87,18 +87,18 @@ def test_nothing_is_lost() -> None:
     assert digest(again) == digest(state)
 
 
-def test_an_empty_state_survives() -> None:
+def test_an_empty_state_can_be_dumped_and_loaded() -> None:
     assert load(dump(State())) == State()
 
 
-def test_one_event_more_is_another_digest() -> None:
+def test_another_event_changes_the_digest() -> None:
     lab = busy_lab()
     before = digest(lab.state)
     lab.happen(make.undrained("ws2"))
     assert digest(lab.state) != before
 
 
-def test_who_goes_on_from_a_snapshot_gets_where_the_others_are() -> None:
+def test_folding_on_from_a_snapshot_gives_the_same_state_as_folding_everything() -> None:
     lab = busy_lab()
     restored = load(dump(lab.state))
     tail = (make.finished("b", node="ws1"), make.job_archived("a"), make.released("c", reason="not_there"))
@@ -107,7 +107,7 @@ def test_who_goes_on_from_a_snapshot_gets_where_the_others_are() -> None:
     assert digest(restored) == digest(lab.state)
 
 
-def test_the_order_in_which_things_came_to_be_held_is_no_part_of_the_digest() -> None:
+def test_the_digest_does_not_depend_on_the_order_of_sets_and_dicts() -> None:
     state = busy_lab().state
     before = digest(state)
     for part in (state, *state.batches.values(), *state.nodes.values(), *state.usage.values()):
@@ -124,7 +124,7 @@ def test_the_order_in_which_things_came_to_be_held_is_no_part_of_the_digest() ->
 
 
 @pytest.mark.parametrize("place", [0, 63, 64, 100, -1])
-def test_a_byte_that_is_another_is_noticed(place: int) -> None:
+def test_a_changed_byte_is_noticed(place: int) -> None:
     data = bytearray(dump(busy_lab().state))
     data[place] ^= 1
     with pytest.raises(IntegrityError, match=r"^a snapshot is damaged: its bytes do not have its digest$"):
@@ -132,18 +132,18 @@ def test_a_byte_that_is_another_is_noticed(place: int) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 64, 1000, -1])
-def test_a_snapshot_cut_short_is_noticed(size: int) -> None:
+def test_a_truncated_snapshot_is_noticed(size: int) -> None:
     with pytest.raises(IntegrityError, match="damaged"):
         load(dump(busy_lab().state)[:size])
 
 
 def written(*pieces: bytes) -> bytes:
-    """A snapshot of one record, as another program would have written it."""
+    """A snapshot with this record, as another program might write it."""
     return join_records([seal(pieces)])
 
 
 def stored(**fields: object) -> bytes:
-    """The snapshot of an empty state in which some fields are others."""
+    """The snapshot of an empty state, with these fields changed."""
     [record] = split_records(dump(State()))
     head, *rest = unseal(record)
     return written(orjson.dumps(orjson.loads(head) | fields), *rest)
@@ -155,7 +155,7 @@ def test_a_snapshot_of_another_version_is_refused() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[]", b"3"])
-def test_what_is_no_snapshot_at_all_is_refused(body: bytes) -> None:
+def test_bytes_that_are_no_snapshot_are_refused(body: bytes) -> None:
     with pytest.raises(IntegrityError, match=rf"^a snapshot of another make of version {VERSION}: "):
         load(written(body))
 

@@ -1,4 +1,4 @@
-"""Snapshots written in slices: always of one moment, whatever is folded meanwhile."""
+"""A snapshot that is written in slices shows one moment, whatever is folded meanwhile."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def submitted(name: str) -> Event:
     return make.submitted(make.batch(1, batch=name))
 
 
-async def test_what_is_written_is_what_dump_gives() -> None:
+async def test_the_writer_gives_the_same_bytes_as_dump() -> None:
     for state in (busy_lab().state, State()):
         assert await SnapshotWriter().write(state) == dump(state)
 
 
-async def test_what_is_folded_meanwhile_is_not_in_it() -> None:
+async def test_a_snapshot_lacks_events_that_are_folded_while_it_is_written() -> None:
     state = of_batches("a", "b", "c")
     before = dump(state)
     writer = SnapshotWriter()
@@ -51,7 +51,7 @@ async def test_what_is_folded_meanwhile_is_not_in_it() -> None:
     assert await writer.write(state) == dump(state) != before
 
 
-async def test_a_batch_that_is_deleted_meanwhile_is_still_in_it() -> None:
+async def test_a_snapshot_has_a_batch_that_is_deleted_while_it_is_written() -> None:
     state = of_batches("a", "b", "c")
     b = make.batch(3, batch="b")
     make.happen(make.kill_requested(b), make.completed(b, state="killed"), state=state)
@@ -65,7 +65,7 @@ async def test_a_batch_that_is_deleted_meanwhile_is_still_in_it() -> None:
     assert await writer.write(state) == dump(state)
 
 
-async def test_only_what_changed_is_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_writer_makes_only_changed_records_again(monkeypatch: pytest.MonkeyPatch) -> None:
     state = of_batches("a", "b", "c")
     writer = SnapshotWriter()
     await writer.write(state)
@@ -84,7 +84,7 @@ async def test_only_what_changed_is_written_again(monkeypatch: pytest.MonkeyPatc
     assert len(made) == 5
 
 
-async def test_nobody_waits_if_nothing_is_being_written() -> None:
+async def test_before_change_does_not_wait_while_nothing_is_written() -> None:
     writer = SnapshotWriter()
     state = of_batches("a")
     await writer.write(state)
@@ -93,7 +93,7 @@ async def test_nobody_waits_if_nothing_is_being_written() -> None:
         waiting.send(None)
 
 
-async def test_what_takes_long_is_done_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_compression_runs_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     threads: list[int] = []
 
     def noted(pieces: list[bytes]) -> Record:
@@ -106,7 +106,7 @@ async def test_what_takes_long_is_done_in_threads(monkeypatch: pytest.MonkeyPatc
     assert threading.get_ident() not in threads
 
 
-async def test_after_a_write_that_was_given_up_the_next_is_right() -> None:
+async def test_a_write_after_a_cancelled_one_is_right() -> None:
     state = of_batches("a", "b", "c")
     writer = SnapshotWriter()
     writing = asyncio.create_task(writer.write(state))

@@ -1,4 +1,4 @@
-"""What people have used of the lab: whole numbers, the same on every machine."""
+"""People's use of the lab, in whole numbers, is the same on every machine."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def test_use_halves_every_day() -> None:
 
 
 @pytest.mark.parametrize("elapsed_s", [0, -1, -(10**12)])
-def test_no_time_and_a_clock_that_went_back_take_nothing(elapsed_s: int) -> None:
+def test_nothing_decays_in_no_time_or_if_the_clock_went_back(elapsed_s: int) -> None:
     assert decayed(12_345, elapsed_s) == 12_345
 
 
-def test_after_a_year_nothing_is_left_and_no_number_is_too_large() -> None:
+def test_after_a_year_no_use_is_left_however_large_it_was() -> None:
     assert decayed(1 << 62, 1 << 25) == 0
     assert decayed(1 << 62, 10**18) == 0
     assert decayed(1 << 62, (1 << 25) - 1) == 0
 
 
-def test_decay_is_written_down_for_every_machine() -> None:
-    """Or two machines could disagree about one log, and their digests with them."""
+def test_decay_gives_these_numbers_on_every_machine() -> None:
+    """Otherwise two machines could compute different digests from one log."""
     assert [decayed(10**12, seconds) for seconds in (1, 60, 3600, 100_000)] == [
         999_991_977_354,
         999_518_763_164,
@@ -42,7 +42,7 @@ def test_decay_is_written_down_for_every_machine() -> None:
     ]
 
 
-def test_what_is_held_is_charged_by_core_and_second() -> None:
+def test_use_is_charged_by_core_and_second() -> None:
     usage = Usage(as_of_s=1000)
     charge(usage, 4, 2.5, 1000.0)
     assert (usage.core_ms, usage.as_of_s) == (10_000, 1000)
@@ -50,7 +50,7 @@ def test_what_is_held_is_charged_by_core_and_second() -> None:
     assert (usage.core_ms, usage.as_of_s) == (pytest.approx(6000, abs=5), 1000 + DAY_S)
 
 
-def test_a_clock_that_goes_back_does_not_move_the_account_back() -> None:
+def test_a_clock_that_goes_back_does_not_change_the_time_of_the_account() -> None:
     usage = Usage(core_ms=10_000, as_of_s=1000)
     charge(usage, 1, 1.0, 10.0)
     assert (usage.core_ms, usage.as_of_s) == (11_000, 1000)
@@ -63,14 +63,14 @@ def test_the_largest_use_still_fits_a_snapshot() -> None:
     assert usage.core_ms == 1 << 62
 
 
-def test_a_share_is_what_is_held_and_pending_and_past_use_spread_over_a_day() -> None:
+def test_a_share_adds_cores_held_cores_pending_and_past_use_over_a_day() -> None:
     assert share(None, 2, 0.0) == 2 * ONE_CORE
     assert share(Usage(cores=3), 2, 0.0) == 5 * ONE_CORE
     assert share(Usage(core_ms=4 * DAY_S * 1000, as_of_s=0), 0, DAY_S) == pytest.approx(2 * ONE_CORE, abs=9)
 
 
-def test_a_head_whose_clock_was_years_ahead_still_folds_its_log() -> None:
-    """Nobody is charged for the years between."""
+def test_a_log_whose_clock_was_years_ahead_can_be_folded() -> None:
+    """No user is charged for the years that the clock was ahead."""
     lab = Lab(make.joined(cpus=2), make.submitted(make.batch(1, resources=Resources(cpus=2))))
     lab.assign()
     lab.run("job1")
@@ -84,7 +84,7 @@ def test_a_head_whose_clock_was_years_ahead_still_folds_its_log() -> None:
 
 
 def used_by(state: State, *users: str, apart_s: float = 1.0, wall_s: float = 3600.0) -> None:
-    """Each user has a job run, one after another."""
+    """Run a job for each user, one after another."""
     for user in users:
         spec = make.batch(1, batch=user)
         job = JobId("lab", user, "job1")
@@ -92,7 +92,7 @@ def used_by(state: State, *users: str, apart_s: float = 1.0, wall_s: float = 360
         make.happen(make.claimed(job), make.finished(job, wall_s=wall_s), state=state, apart_s=wall_s)
 
 
-def test_a_user_of_whom_nothing_counts_any_more_is_forgotten() -> None:
+def test_a_user_whose_use_has_decayed_is_forgotten() -> None:
     state = make.happen(make.joined("ws1"))
     used_by(state, "ann", "bob")
     make.happen(make.submitted(make.batch(1, batch="held"), user="eve"), state=state)
@@ -103,8 +103,8 @@ def test_a_user_of_whom_nothing_counts_any_more_is_forgotten() -> None:
     assert state.usage.keys() == {"eve", "jane", "john"}, "eve holds cores, and jane had some today"
 
 
-def test_a_user_who_was_served_just_now_is_not_forgotten() -> None:
-    """Or jobs of theirs would seem to have waited since they were submitted."""
+def test_a_user_who_was_just_served_is_kept() -> None:
+    """Otherwise their jobs would seem to have waited since their submission."""
     state = make.happen(make.joined("ws1"))
     make.happen(make.submitted(make.batch(1, batch="a"), user="ann"), state=state)
     job = JobId("lab", "a", "job1")
@@ -114,13 +114,13 @@ def test_a_user_who_was_served_just_now_is_not_forgotten() -> None:
     assert "ann" in state.usage
 
 
-def test_invented_users_do_not_pile_up() -> None:
+def test_the_number_of_users_in_the_state_is_bounded() -> None:
     state = make.happen(make.joined("ws1"))
     used_by(state, *(f"user{number}" for number in range(100)), apart_s=30 * DAY_S)
     assert len(state.usage) <= 4
 
 
-def test_a_share_that_is_kept_is_given_up_when_it_changes() -> None:
+def test_a_kept_share_is_computed_again_after_a_change() -> None:
     agenda = Agenda(make.happen(make.joined(), make.submitted(), make.assigned()))
     now = agenda.state.time
     agenda.shares.pass_time(now)
