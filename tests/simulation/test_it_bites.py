@@ -1,4 +1,4 @@
-"""The simulation finds what is broken in the log, the fold or the policy: each test breaks one thing."""
+"""The simulation finds a planted fault in the log, the fold or the policy: each test plants one."""
 
 from collections.abc import Callable
 from random import Random
@@ -27,7 +27,7 @@ from simulation.trouble import Trouble
 from simulation.world import simulate
 
 
-def test_without_a_planted_fault_nothing_is_found() -> None:
+def test_without_a_planted_fault_the_simulation_finds_none() -> None:
     for seed in range(20):
         simulate(seed)
 
@@ -40,7 +40,7 @@ class BrokerWithoutGuards(Broker):
         return True
 
 
-def test_ignored_guards_are_found() -> None:
+def test_a_broker_that_ignores_guards_is_found() -> None:
     finds("has it|was claimed already", broker=BrokerWithoutGuards)
 
 
@@ -67,7 +67,7 @@ def indecision(random: Random) -> Scenario:
     return made
 
 
-def test_an_end_that_is_not_guarded_by_everything_under_the_batch() -> None:
+def test_a_batchs_end_that_only_its_own_events_guard_is_found() -> None:
     says = "completed, and|completed without|archived without"
     finds(says, broker=BrokerWithNarrowGuards, scenario=indecision)
 
@@ -79,7 +79,7 @@ class ForgetfulLog(SayingLog):
         self._refused(entry, Conflict(entry.event.scope, 0, 0))
 
 
-def test_a_client_that_takes_a_lost_answer_for_a_conflict() -> None:
+def test_a_log_that_takes_a_lost_answer_for_a_conflict_is_found() -> None:
     finds("still not done|idle, and waited for", log=ForgetfulLog)
 
 
@@ -91,29 +91,29 @@ class InsistentLog(SayingLog):
         self._again(entry, await self._link.ask(lambda: self._broker.stored.last_seq_of(scope)))
 
 
-def test_a_client_that_takes_no_conflict_for_an_answer() -> None:
+def test_a_log_that_appends_despite_a_conflict_is_found() -> None:
     finds("has it|was claimed already", log=InsistentLog)
 
 
-def test_a_reader_that_does_not_see_that_the_log_lost_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_ignores_that_the_log_lost_its_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Follower, "_look_and_wake", Follower.wake)
     finds("still not done|waited for", log=SimulatedLog)
 
 
 def full_disks(random: Random) -> Scenario:
-    """A world in which much goes wrong, but for the network."""
+    """A world with many faults, but with a perfect network."""
     made = scenario(random)
     made.weather, made.trouble_every_s = CLEAR, 8.0
     return made
 
 
-def test_an_author_who_sends_only_once_what_a_full_disk_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_author_that_sends_only_once_to_a_full_disk_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Trouble, "_stop_broker", lambda self: None)
     monkeypatch.setattr(simulated_log, "RESEND_AFTER_S", 10.0**9)
     finds("still not done|waited for|runs, and is not there", scenario=full_disks)
 
 
-def test_a_reader_that_does_not_notice_that_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_does_not_notice_silence_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Follower, "deliver_again", lambda self: None)
     finds("still not done|waited for")
 
@@ -121,7 +121,7 @@ def test_a_reader_that_does_not_notice_that_nothing_comes(monkeypatch: pytest.Mo
 # --- the fold and the policy -----------------------------------------------------------------------
 
 
-def test_a_release_that_does_not_queue_the_job_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_that_does_not_queue_the_job_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def release(batch: BatchState, row: int, event: Event) -> None:
         del batch.active[row]
         fold_job.set_status(batch, row, Status.KILLED)
@@ -155,19 +155,19 @@ def finish_but(then: Callable[[BatchState, int], object]) -> Callable[..., None]
     return finish_badly
 
 
-def test_a_fold_that_forgets_what_is_to_be_archived(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_that_forgets_unarchived_outputs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     forget = finish_but(lambda batch, row: batch.unarchived.pop(row, None))
     monkeypatch.setattr(fold_job, "_finish", forget)
     finds("archived without")
 
 
-def test_a_retry_that_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_that_does_not_count_failures_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     lenient = finish_but(lambda batch, row: batch.failures.pop(row, None))
     monkeypatch.setattr(fold_job, "_finish", lenient)
     finds("it has failed")
 
 
-def test_a_snapshot_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_that_lacks_something_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def load_some(data: bytes) -> State:
         state = load(data)
         for batch in state.batches.values():
@@ -178,22 +178,22 @@ def test_a_snapshot_that_leaves_something_out(monkeypatch: pytest.MonkeyPatch) -
     finds("is not what the log adds up to")
 
 
-def test_a_batch_that_is_packed_before_it_is_archived(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packing_a_batch_before_it_is_archived_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packing, "is_packable", lambda batch: batch.end is not None and not batch.active)
     finds("is packed, and not over|is not what the log adds up to")
 
 
-def test_an_agenda_that_does_not_see_a_node_fill_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agenda_that_does_not_notice_a_node_filling_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Agenda, "_place_node", lambda self, node: None)
     finds("nodes: ")
 
 
-def test_a_scheduler_whose_patience_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_whose_patience_does_not_grow_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lease, "patience_s", lambda self, ran_s: self.lost_after_s)
     finds("was taken from .* fell silent", scenario=long_jobs)
 
 
-def test_a_scheduler_that_never_ends_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scheduler_that_never_ends_a_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decide, "_end_of", lambda agenda, batch: None)
     finds("is not over")
 

@@ -1,4 +1,4 @@
-"""The simulation finds what is broken in a node-runner or the archiver: each test breaks one thing."""
+"""The simulation finds a planted fault in a node-runner or the archiver: each test plants one."""
 
 from math import inf
 from random import Random
@@ -56,7 +56,7 @@ class HastyMachine(RunnerMachine):
         return instructions
 
 
-def test_a_node_that_starts_before_its_claim_is_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_starts_before_its_claim_is_in_the_log_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     finds_of_machine("without a claim in the log", HastyMachine, monkeypatch)
 
 
@@ -67,7 +67,7 @@ class GreedyMachine(RunnerMachine):
         return True
 
 
-def test_a_node_that_takes_more_than_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_takes_more_than_it_has_room_for_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     finds_of_machine("runs jobs for|gives a GPU to two jobs", GreedyMachine, monkeypatch)
 
 
@@ -102,7 +102,7 @@ class OffendedMachine(RunnerMachine):
         return self._stop(attempt)
 
 
-def test_a_node_that_takes_a_conflict_for_a_release(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_that_takes_a_conflict_for_a_release_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedLog, "_settle", settle_without_passing_garbage)
     finds_of_machine("which nobody took from it", OffendedMachine, monkeypatch)
 
@@ -123,7 +123,9 @@ async def settle_without_passing_garbage(self: SimulatedLog, entry: Any) -> None
 # --- the archiver ----------------------------------------------------------------------------------
 
 
-def test_an_archiver_that_speaks_before_the_results_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archiver_that_reports_results_that_are_not_there_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def commit_nothing(self: ArchiverService, event: Event) -> None:
         """Commits without checking."""
 
@@ -145,7 +147,7 @@ def replacements(random: Random) -> Scenario:
     return made
 
 
-def test_an_archiver_that_deletes_the_results_of_a_new_batch_of_the_same_name(
+def test_an_archiver_that_deletes_the_results_of_a_later_batch_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     delete = SimulatedStore.delete_results
@@ -153,12 +155,12 @@ def test_an_archiver_that_deletes_the_results_of_a_new_batch_of_the_same_name(
     finds("are archived, and gone|it is not in the archive", scenario=replacements)
 
 
-def test_an_archiver_that_waits_for_ever_for_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archiver_that_waits_for_ever_for_lost_results_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archiver_service, "MISSING_AFTER", 10**9)
     finds("still not done: .*and not archived")
 
 
-def test_a_fold_that_takes_for_archived_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fold_that_takes_lost_results_for_archived_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     archive = fold_job._archive
     monkeypatch.setattr(fold_job, "_archive", lambda batch, row, missing: archive(batch, row, None))
     finds("its results are gone, or are not")
