@@ -121,7 +121,7 @@ def archived(
     event = recorded.event
     assert isinstance(event, ev.Finished), "only a job's outputs are announced"
     batch = state.batches[event.batch_id]
-    said = ev.JobArchived(
+    job_archived = ev.JobArchived(
         id=new_id(),
         time=time_of(now),
         author=ev.ARCHIVER,
@@ -133,4 +133,4 @@ def archived(
         node=event.node,
         missing=missing,
     )
-    return Append(said, Guard(batch.job_seq[batch.rows[event.job]], batch.seq))
+    return Append(job_archived, Guard(batch.job_seq[batch.rows[event.job]], batch.seq))

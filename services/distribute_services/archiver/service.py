@@ -1,7 +1,7 @@
 """The archiver's process: `logic` between the event log and the store.
 
-A task cut short by a crash begins anew after the next start: what is unarchived stands in the state, and of
-the rest the archiver keeps a note of how far it has come.
+A task that a crash cuts short is repeated after the next start. The state lists unarchived outputs of jobs.
+For its other tasks, the archiver keeps a note of how far it has come.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ NOTE_EVERY_S = 5.0
 MAX_TASKS = 256
 MISSING_AFTER = 3
 LOOK_AGAIN_S = 10.0
-"""We look for missing outputs so often, this many seconds apart, before we give up. Every chunk was
-acknowledged before the event that names it was written, so none is merely late."""
+"""We look `MISSING_AFTER` times for missing outputs, `LOOK_AGAIN_S` seconds apart, before we give up. No
+chunk can be late: the broker acknowledged each before the node wrote the event that names it."""
 PACK_EVERY_EVENTS = 20_000
 PACK_AFTER_S = 600.0
-"""So often, whatever ended this long ago is packed."""
+"""After this many events, pack the batches that ended this long ago."""
 PATIENCE_S = 5.0
 
 
@@ -186,7 +186,7 @@ class ArchiverService:
             self._failure.report(error)
 
     async def _end_tasks(self) -> None:
-        """Wait for tasks under way for a limited time, then cancel them."""
+        """Wait for running tasks for a limited time, then cancel them."""
         if not self._working:
             return
         _, late = await asyncio.wait(self._working, timeout=PATIENCE_S)

@@ -63,12 +63,12 @@ _ONLY_AUTHOR: dict[type[Event], str] = {
     kind: _SERVICE_OF[author] for kind in _KINDS if (author := AUTHORS[_type_of(kind)]) in _SERVICE_OF
 }
 _BY_A_PERSON = frozenset(kind for kind in _KINDS if AUTHORS[_type_of(kind)] is AuthorKind.PERSON)
-# `AUTHORS` as a replay asks for it, once an event: by class, and without members of an enumeration, which are
-# dear to get.
+# `AUTHORS` by class, and without members of an enumeration, which are slow to get: a replay uses it for every
+# event.
 
 
 def wrong_author(event: Event) -> str | None:
-    """Why the event's author may not write it; None if he may."""
+    """Why the event's author may not write it; None if it is allowed."""
     author = event.author
     only = _ONLY_AUTHOR.get(type(event))
     if only is not None:
@@ -81,11 +81,11 @@ def wrong_author(event: Event) -> str | None:
 
 
 ADDRESSED: frozenset[type[Event]] = frozenset({ev.Assigned, ev.Released})
-"""The scheduler's words to a node: their subjects end with the name of the node."""
+"""The scheduler's events that address a node: their subjects end with the name of the node."""
 
 
 def subject_author(event: Event) -> str:
-    """Whose name ends the event's subject: for the scheduler's words to a node, the node; else the author."""
+    """The name that ends the event's subject: the node that it addresses, or else the author."""
     if event.type == "assigned" or event.type == "released":
         return event.node
     return event.author

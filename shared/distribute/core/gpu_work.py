@@ -47,7 +47,7 @@ def fits_beside_gpu_work(agenda: Agenda, node: NodeState, shape: Shape, priority
     held = agenda.pending.held_of(node.name)
     cpus_left = node.cpus - node.used_cpus - held.cpus - kept.cpus
     memory_left = node.memory_bytes - node.used_memory_bytes - held.memory_bytes - kept.memory_bytes
-    needs_no_memory = shape.memory_bytes == 0  # whatever is left of it, which may be less than is kept
+    needs_no_memory = shape.memory_bytes == 0  # even if less memory is left than is kept
     return 0 < shape.cpus <= cpus_left and (needs_no_memory or shape.memory_bytes <= memory_left)
 
 
@@ -67,7 +67,7 @@ def _waiting(agenda: Agenda, priority: int) -> Iterator[tuple[Shape, Lane]]:
 
 
 def _jobs_for(agenda: Agenda, node: NodeState, lane: Lane, most: int) -> int:
-    """How many jobs of the lane wait that the node could build, up to so many."""
+    """The number of waiting jobs of the lane that the node could build, up to `most`."""
     found = 0
     for _, batch_id, number in lane:
         if found >= most:

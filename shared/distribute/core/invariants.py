@@ -29,7 +29,7 @@ def check(state: State) -> None:
 
 
 def _check_packed(state: State) -> None:
-    """What is packed is of one batch, can be packed, and needs to be looked at by nobody."""
+    """Check that packed batches may be packed, and that their fields agree with their records."""
     named = named_by_nodes(state.nodes.values())
     for batch_id, packed in state.packed.items():
         assert packed.id == batch_id, f"{batch_id} is packed as {packed.id}"
@@ -89,7 +89,7 @@ def check_batch(state: State, batch: BatchState) -> None:
     assert set(batch.active) == in_flight, f"{batch.id}: attempts {set(batch.active)}, in flight {in_flight}"
     for row, attempt in batch.active.items():
         assert attempt.number == batch.attempts[row], f"{batch.job_id(row)}: number of its attempt"
-        node = state.nodes.get(attempt.node)  # None: nobody knows it; the attempt is to be released
+        node = state.nodes.get(attempt.node)  # None: unknown; the scheduler must release the attempt
         is_held = node is None or JobKey(batch.id, row) in node.attempts
         assert is_held, f"{attempt.node}: does not have {batch.job_id(row)}"
     for row in batch.unarchived:
@@ -105,7 +105,7 @@ def check_batch(state: State, batch: BatchState) -> None:
 
 
 def check_agenda(agenda: Agenda) -> None:
-    """The indexes say what an agenda built afresh from the same state and pending events would say."""
+    """Check that the indexes equal those of a new agenda of the same state and pending events."""
     assert agenda.waiting.keys() == agenda.state.batches.keys(), "batches that are indexed"
     fresh = Agenda(agenda.state, agenda.liveness, now=agenda.now)
     for events in agenda.pending.of_scope.values():

@@ -36,8 +36,7 @@ MAX_LINE = 10_000
 def build_output_name(batch: str, node: str) -> str:
     """The name of the file with what a build printed, in the folder of its batch.
 
-    Two names of 128 bytes make one that no file system takes; then the batch, whose folder says it, is left
-    out.
+    If that is too long for a file system, it lacks the batch's name, which the folder has anyway.
     """
     name = f"{batch}_build_output-{node}.txt"
     return name if len(name.encode()) <= MAX_PART_BYTES else f"build_output-{node}.txt"

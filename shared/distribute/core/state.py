@@ -142,7 +142,7 @@ class Outcomes:
 
 
 _NUMBERS = tuple(range(1 << 14))
-"""The first rows as numbers that all batches share: a number of its own would cost a job 28 bytes."""
+"""The first row numbers, shared by all batches. A number of its own would cost a job 28 bytes."""
 
 
 def rows_of(names: Sequence[str]) -> dict[str, int]:
@@ -154,9 +154,9 @@ def rows_of(names: Sequence[str]) -> dict[str, int]:
 class BatchState:
     """A batch. Only its own events, and those of its jobs and builds, change it.
 
-    `seq` is the sequence of its submission, `last_seq` of the last event of its scope, `under_seq` of the
-    last of anything under it: guards are made of these. `submission` is the id of its submission, `cause` of
-    the last event of its scope.
+    `seq` is the sequence of its submission, `last_seq` that of the last event of its scope, and `under_seq`
+    that of the last event under it; guards use these. `submission` is the id of its submission, and `cause`
+    that of the last event of its scope.
     """
 
     id: BatchId
@@ -174,7 +174,7 @@ class BatchState:
     groups: tuple[Group, ...]
     names: list[str]
     file_order: array[int] | None
-    """The rows in the order of the user's file, where that differs."""
+    """The rows in the order of the user's file; None if that is the order of the rows."""
     rows: dict[str, int]
     status: bytearray
     job_seq: array[int]
@@ -186,25 +186,25 @@ class BatchState:
     outcomes: Outcomes = field(default_factory=Outcomes)
     node_names: list[str] = field(default_factory=list)
     node_numbers: dict[str, int] = field(default_factory=dict)
-    """The place of each name in `node_names`, as `rows` has that of each job in `names`."""
+    """The place of each name in `node_names`."""
     failures: dict[int, int] = field(default_factory=dict)
     suspects: dict[int, str] = field(default_factory=dict)
-    """Rows whose last attempt failed fast, and the node where. It may be the node's fault."""
+    """Rows whose last attempt failed fast, with its node, which may be to blame."""
     inexcusable: set[int] = field(default_factory=set)
     """Rows whose failures are their own: they were excused once, or failed on two nodes."""
     deaths: dict[int, list[str]] = field(default_factory=dict)
     """The nodes that went down while the job ran on them, one entry each time."""
     reasons: dict[int, str] = field(default_factory=dict)
     unarchived: dict[int, Unarchived] = field(default_factory=dict)
-    """Rows that ended and whose outputs the archiver has still to check."""
+    """Rows that have ended, whose outputs the archiver must still check."""
     missing: dict[int, str] = field(default_factory=dict)
-    """Rows whose last outputs are not in the archive and never will be, and what of them is gone."""
+    """Rows whose last outputs the store has lost, with what is missing."""
     kill_all: bool = False
     kill_rows: set[int] = field(default_factory=set)
     building: dict[str, Building] = field(default_factory=dict)
     """The builds that run, by node."""
     built_on: set[str] = field(default_factory=set)
-    """The nodes that have built it. They may have left since: what a node has still is in its `builds`."""
+    """The nodes that have built it. They may have left since: `NodeState.builds` has what is still there."""
     build_failed: dict[str, str] = field(default_factory=dict)
     end: BatchEnd | None = None
     end_reason: str | None = None
@@ -233,7 +233,7 @@ class BatchState:
 
 
 class JobKey(NamedTuple):
-    """A job by its batch and row: cheaper than its name."""
+    """A job by its batch and row. This is cheaper than its name."""
 
     batch: BatchId
     row: int
@@ -241,21 +241,21 @@ class JobKey(NamedTuple):
 
 @dataclass(slots=True)
 class FailureRecord:
-    """What became of the jobs of one kind at a node."""
+    """A node's record with jobs of one kind: GPU work or other work."""
 
     fast_failures: dict[JobKey, None] = field(default_factory=dict)
     """Jobs that failed fast here, one after another, since the last that did not; the oldest first."""
     cleared: int = 0
-    """How many of them failed elsewhere, too: that was not this node's fault."""
+    """How many of them failed elsewhere, too: the jobs are to blame."""
     blamed: int = 0
-    """How many of them succeeded elsewhere: that was."""
+    """How many of them succeeded elsewhere: this node is to blame."""
     quarantines: int = 0
-    """How often they put it in quarantine since a job of the kind last succeeded on it."""
+    """Quarantines for jobs of this kind since one last succeeded on the node."""
 
 
 @dataclass(slots=True)
 class NodeState:
-    """A node, what it has, and what of it is free. Times are in seconds since 1970.
+    """A node, its resources, and what is used of them. Times are in seconds since 1970.
 
     `cause` is the id of the last event of its scope.
     """
@@ -273,16 +273,16 @@ class NodeState:
     version: str
     presence: Presence = "here"
     silent_from: float | None = None
-    """When the silence began for which it was lost, by the log's clock; None: it is not lost."""
+    """When the silence began, by the log's clock, for which it was declared lost; None: it is not lost."""
     pauses: list[tuple[float, float]] = field(default_factory=list)
-    """When it was paused, from and to, by the log's clock, as far as attempts that it has go back."""
+    """Begin and end of its pauses, by the log's clock, since its oldest attempt was assigned."""
     leaving: bool = False
-    """Its runner ends, and takes nothing new."""
+    """Its runner is ending and takes no new jobs."""
     paused_until: float | None = None
     pause_reason: str | None = None
     draining: str | None = None
     drained_until: float | None = None
-    """None: until a person says otherwise."""
+    """None: until a person undrains it."""
     quarantined: str | None = None
     quarantined_until: float = 0.0
     quarantine_ends_at: float = 0.0
@@ -292,12 +292,12 @@ class NodeState:
     used_gpus: set[int] = field(default_factory=set)
     attempts: set[JobKey] = field(default_factory=set)
     dropped: set[JobKey] = field(default_factory=set)
-    """Of its attempts, those that it said it does not have any more: the scheduler is to release them."""
+    """The attempts that it no longer has, by its own events. The scheduler must release them."""
     builds: set[BatchId] = field(default_factory=set)
     """The batches that it has built, and can run without building them again."""
     record: FailureRecord = field(default_factory=FailureRecord)
     gpu_record: FailureRecord = field(default_factory=FailureRecord)
-    """With GPU work. Apart, for a node whose GPU is broken may run all other work well."""
+    """The record with GPU work. It is separate, because a node with a broken GPU may run other work well."""
 
     @property
     def records(self) -> tuple[FailureRecord, FailureRecord]:
@@ -306,25 +306,25 @@ class NodeState:
 
 @dataclass(slots=True)
 class Usage:
-    """What a person used, and was served. Integers, so that equal logs add up to equal states everywhere.
+    """A person's use of the lab. It is in integers, so that equal logs give equal states on every machine.
 
-    `core_ms` is past use in core milliseconds as of `as_of_s` (seconds since 1970), see `usage`; `cores`
-    are held now.
+    `core_ms` is past use in core milliseconds as of `as_of_s` (seconds since 1970), see `usage`. `cores` are
+    those held now.
     """
 
     core_ms: int = 0
     as_of_s: int = 0
     cores: int = 0
     served: dict[Shape, float] = field(default_factory=dict)
-    """When a job of a shape was last given a node."""
+    """The time of the last assignment of a job, by shape."""
 
 
 @dataclass(slots=True)
 class State:
     """Everything. `seq`, `time` and `cause` (its id) are the last event's.
 
-    `batches` are those held whole, `packed` the others: which is which is no part of the truth. `misfits`
-    counts the events that fitted no state and changed nothing.
+    `batches` are whole, `packed` are packed; states that differ only in that have the same digest.
+    `misfits` counts the events that did not fit and changed nothing.
     """
 
     seq: int = 0

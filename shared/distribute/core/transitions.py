@@ -50,9 +50,8 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
 }
 """Notes on the table:
 
-- A job that was KILLED, or FAILED with its batch, while its assignment was under way accepts the assignment,
-so
-  that the scheduler can release it.
+- A job that was KILLED, or FAILED with its batch, accepts an assignment that was decided on before. Then the
+  scheduler can release it.
 - With retries left, a failed job is RETRYING until its results are archived, and QUEUED at once if it left
   nothing.
 - `excused` changes nothing if a person has killed the job, or its batch is over.

@@ -52,7 +52,7 @@ def ignored_view(state: State, garbage_count: int, garbage_last: str) -> Json:
 
 
 def whole_batch(state: State, batch_id: BatchId) -> Generator[None, None, BatchState]:
-    """The batch, in slices: a packed one is unpacked for whoever asks, and stays as it is.
+    """Get a batch, in slices. If it is packed, returns an unpacked copy, and it stays packed.
 
     Raises `KeyError` for an unknown batch.
     """
@@ -139,8 +139,8 @@ def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:
 def match_view(state: State, capabilities: frozenset[str], shapes: Sequence[Resources | None]) -> Json:
     """How many of the nodes could ever run jobs of these shapes, and the capabilities of all nodes.
 
-    `problem` says why some shape fits no node at all. If it is too large, `too_large` says what it asks for
-    and the most that any capable node has of each.
+    `problem` explains why some shape fits no node at all. If it is too large, `too_large` has what it asks
+    for, and the most that any capable node has of each.
     """
     nodes = [node for node in state.nodes.values() if node.presence == "here"]
     wanted = [Shape.of(capabilities, resources) for resources in shapes]
