@@ -116,7 +116,7 @@ async def test_an_object_of_another_job_is_not_committed(
     assert names == []
 
 
-async def test_an_archiver_whose_log_has_lost_what_it_waits_for_says_that_the_log_was_replaced(
+async def test_an_archiver_whose_log_lost_what_it_waits_for_raises_log_replaced(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logic, "MAX_EVENTS_HELD", 0)

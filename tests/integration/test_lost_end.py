@@ -190,7 +190,7 @@ async def test_a_reader_that_has_read_nothing_since_it_began_notices_that_the_lo
             pass
 
 
-async def test_an_author_who_begins_anew_appends_to_the_log_that_is_there(
+async def test_an_author_that_begins_anew_appends_to_the_present_log(
     broker: Broker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(said, "MAX_REMEMBERED", 3)

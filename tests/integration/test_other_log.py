@@ -70,10 +70,10 @@ async def follow(cluster: Cluster, seen: list[Recorded], reached: asyncio.Event)
 
 
 @pytest.mark.parametrize("written_since", [0, 10, 15])
-async def test_a_reader_is_told_that_its_log_was_replaced_by_an_older_copy(
+async def test_a_reader_of_a_log_that_an_older_copy_replaced_raises_log_replaced(
     broker: Broker, cluster: Cluster, copy: Copy, written_since: int
 ) -> None:
-    """Both at once, and if the log has as many events again by then, but other ones."""
+    """At once, and also if the older copy has got as many other events meanwhile."""
     seen: list[Recorded] = []
     reached = asyncio.Event()
     following = asyncio.create_task(follow(cluster, seen, reached))

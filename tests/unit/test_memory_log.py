@@ -162,7 +162,7 @@ async def test_a_batch_that_was_deleted_can_not_be_loaded() -> None:
     ],
     ids=["a second submission", "a deletion"],
 )
-async def test_what_the_fold_refuses_does_not_change_what_is_loaded(noise: make.Event) -> None:
+async def test_events_that_the_fold_refuses_do_not_change_a_loaded_batch(noise: make.Event) -> None:
     submitted = make.submitted()
     log = await log_of(submitted)
     await log.append(noise, Guard(1))

@@ -284,7 +284,7 @@ def test_an_assignment_of_version_1_is_judged_by_the_name_alone() -> None:
     assert state.batches[SWEEP].counts[Status.ASSIGNED] == 1
 
 
-def test_a_build_of_a_deleted_batch_is_none_of_another_of_its_name() -> None:
+def test_a_build_of_a_deleted_batch_does_not_count_for_another_of_its_name() -> None:
     first, second = make.submitted(make.batch(build="make")), make.submitted(make.batch(build="make"))
     state = make.happen(
         first, make.joined(), make.kill_requested(), make.completed(state="killed"), make.deleted(), second

@@ -155,7 +155,7 @@ def test_past_use_halves_every_day_in_integers() -> None:
     assert decayed(1 << 62, 400 * HALF_LIFE_S) == 0
 
 
-def test_a_clock_that_was_ahead_charges_nobody_for_the_difference() -> None:
+def test_a_clock_that_was_ahead_charges_no_user_for_the_difference() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(2)))
     ahead = [make.assigned(), make.claimed(), make.finished()]
     three_years = 3 * 365 * 86_400.0

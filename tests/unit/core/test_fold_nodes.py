@@ -18,7 +18,7 @@ def node_after(*events: object) -> NodeState:
     return state.nodes["ws1"]
 
 
-def test_joined_tells_what_the_node_has() -> None:
+def test_joined_sets_what_the_node_has() -> None:
     node = node_after(make.joined(cpus=8, memory_bytes=64, gpus=("a",), capabilities=frozenset({"gcc"})))
     assert (node.cpus, node.memory_bytes, node.gpus, node.capabilities) == (8, 64, ("a",), {"gcc"})
     assert (node.joined_seq, node.last_seq, node.presence) == (2, 2, "here")

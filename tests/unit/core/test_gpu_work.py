@@ -114,7 +114,7 @@ def test_nodes_without_gpus_keep_nothing() -> None:
     assert {event.node for event in made if isinstance(event, ev.Assigned)} == {"plain"}
 
 
-def test_why_says_that_the_node_is_kept() -> None:
+def test_why_explains_that_the_node_is_kept() -> None:
     lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
     busy_with(lab, 6)
     submit(lab, "cpus")
@@ -144,7 +144,7 @@ def test_a_node_with_the_capability_is_kept_whole_for_work_that_wants_it_whole()
     assert batches(lab) == {"old": 1}
 
 
-def test_overdue_jobs_may_use_what_is_kept_for_gpu_work() -> None:
+def test_overdue_jobs_may_use_resources_kept_for_gpu_work() -> None:
     """So that nothing starves."""
     lab = Lab(make.joined("gpu", cpus=8, gpus=("a",)))
     busy_with(lab, 6)

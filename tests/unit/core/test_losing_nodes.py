@@ -209,7 +209,7 @@ def test_attempts_that_a_paused_node_does_not_keep_are_released() -> None:
     assert lab.assign() == {"job2": "ws2"}
 
 
-def test_a_pause_that_was_made_longer_ends_with_its_last_word() -> None:
+def test_a_pause_that_was_made_longer_ends_at_its_last_until() -> None:
     lab = running()
     lab.happen(make.joined("ws2"))
     for hours in (1, 2):

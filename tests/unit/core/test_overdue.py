@@ -124,7 +124,7 @@ def test_a_higher_priority_goes_before_overdue_jobs() -> None:
     assert [event.batch for event in lab.decide() if isinstance(event, ev.Assigned)] == ["urgent"]
 
 
-def test_an_overdue_job_without_a_suitable_node_blocks_nobody() -> None:
+def test_an_overdue_job_without_a_suitable_node_blocks_no_other_job() -> None:
     lab = full_lab(jobs=9)
     lab.happen(make.submitted(make.batch(batch="huge", resources=Resources(cpus=64)), user="jane"))
     pass_time(lab, OVERDUE_S)
@@ -134,7 +134,7 @@ def test_an_overdue_job_without_a_suitable_node_blocks_nobody() -> None:
     assert lab.assign() == {"job5": "ws1"}
 
 
-def test_an_overdue_job_that_no_node_could_build_blocks_nobody() -> None:
+def test_an_overdue_job_that_no_node_could_build_blocks_no_other_job() -> None:
     lab = full_lab()
     built = make.batch(batch="wide", resources=WHOLE, build="make")
     lab.happen(make.submitted(built, user="carl"))

@@ -113,7 +113,7 @@ def test_own_variables_replace_defaults_but_not_the_jobs_names() -> None:
     assert [found[name] for name in names] == ["job", "1", "3", "job"]
 
 
-def test_a_job_in_a_container_is_told_the_containers_folders() -> None:
+def test_a_job_in_a_container_gets_the_paths_of_the_containers_folders() -> None:
     found = environment(spec(ApptainerWork(image=FILE, jobs=(ApptainerJob(name="job"),))), Share(1))
     assert (found["DISTRIBUTE_INPUT"], found["DISTRIBUTE_SAVE"]) == ("/input", "/distribute_save")
 

@@ -12,7 +12,7 @@ from distribute.testing import builders as make
 from trials_kit import failing, on_trial, run_all
 
 
-def test_a_node_on_trial_takes_jobs_of_other_batches_and_none_of_those_that_failed() -> None:
+def test_a_node_on_trial_takes_only_jobs_of_other_batches() -> None:
     lab = failing(make.batch(9))
     lab.happen(make.joined("other", cpus=1))
     assert lab.assign() == {"job6": "other"}, "in the decision that excuses the probes, too"
@@ -23,7 +23,7 @@ def test_a_node_on_trial_takes_jobs_of_other_batches_and_none_of_those_that_fail
     assert set(lab.assign().values()) == {"broken"}
 
 
-def test_a_trial_ends_by_itself_where_nobody_has_room_for_the_probes() -> None:
+def test_a_trial_ends_by_itself_if_no_node_has_room_for_the_probes() -> None:
     lab = failing(make.batch(9))
     lab.happen(make.submitted(make.batch(1, batch="long", resources=None)))
     lab.happen(make.joined("other"), make.assigned(of("long"), "other", cpus=4))

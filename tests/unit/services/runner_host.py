@@ -47,13 +47,13 @@ class ModelHost:
         self.is_full = asyncio.Event()
 
     def _step(self, name: str, unit: Unit | None = None) -> None:
-        """Fail, if this step of this unit is to."""
+        """Raise an error if the test breaks this step of this unit."""
         error = self.breaks.get(name)
         if error is not None and (unit is None or "broken" in str(unit.of)):
             raise error
 
     def end(self, job: str, exit_code: int = 0) -> None:
-        """The process of a job ends."""
+        """End the process of a job."""
         found = Exit(exit_code, None, cpu_s=1.0, max_rss_bytes=0, wall_s=1.0)
         self.running[job].ended.set_result(found)
 
@@ -102,12 +102,12 @@ class ModelHost:
 
 
 class Log(MemoryLog):
-    """The log in memory. Who follows it gets the error of `trouble`; it takes no event that it `refuses`."""
+    """The log in memory. Followers get the error of `trouble`, and appends of types in `refuses` fail."""
 
     def __init__(self) -> None:
         super().__init__()
         self.refuses: dict[str, DistributeError] = {}
-        """By type of event: the error that an append raises."""
+        """The error that an append raises, by type of event."""
         self._trouble: DistributeError | None = None
         self._troubled = asyncio.Event()
 
@@ -201,7 +201,7 @@ class RunningNode:
         return await log.get(seq)
 
     async def event(self, event_type: str, where: Callable[[Any], bool] = lambda event: True) -> Any:
-        """The first event of a type, as soon as it is there."""
+        """Wait for the first event of a type, and return it."""
         async with asyncio.timeout(WITHIN_S):
             async for records in self.cluster.log.follow(after=0, only=Only(types=frozenset({event_type}))):
                 for recorded in records:
@@ -210,7 +210,7 @@ class RunningNode:
         raise AssertionError("following ended by itself")
 
     async def of_job(self, event_type: str, job: str) -> Any:
-        """The first event of a type about a job."""
+        """Wait for the first event of a type about a job, and return it."""
         return await self.event(event_type, lambda event: event.job == job)
 
     async def runs(self, job: str) -> None:

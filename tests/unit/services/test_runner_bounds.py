@@ -30,7 +30,7 @@ def of_batch(number: int, job: str = "job1") -> JobId:
     return JobId("lab", f"batch{number}", job)
 
 
-def test_a_node_keeps_so_many_jobs_and_takes_no_more(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_takes_no_more_jobs_than_its_limit(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "MAX_KEPT", 3)
     for number in range(3):
         node.hear(make.assigned(f"job{number}"))
@@ -40,8 +40,10 @@ def test_a_node_keeps_so_many_jobs_and_takes_no_more(node: Node, monkeypatch: py
     assert len(node.machine.attempts) == 3
 
 
-def test_attempts_that_are_being_stopped_count(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that is assigned again and again makes a process to be ended each time."""
+def test_attempts_that_are_being_stopped_count_towards_the_limit(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time that a job is assigned again, there is another process to end."""
     monkeypatch.setattr(machine, "MAX_KEPT", 3)
     told = [node.hear(make.assigned("job1", attempt=attempt)) for attempt in range(1, 9)]
     stops = [instruction for told in told for instruction in told if isinstance(instruction, do.Stop)]
@@ -52,7 +54,7 @@ def test_attempts_that_are_being_stopped_count(node: Node, monkeypatch: pytest.M
     assert len(node.machine.attempts) == 1
 
 
-def test_a_node_knows_so_many_batches_and_forgets_one_that_is_idle(
+def test_a_node_at_its_limit_of_batches_forgets_an_idle_one(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builds, "MAX_BATCHES", 3)
@@ -92,40 +94,40 @@ class SilentLog(MemoryLog):
         return await super().append(event, guard)
 
 
-async def said_of_itself(log: SilentLog, events: list[Event]) -> list[str]:
-    """What is said of the node, if all these are announced while the broker is silent."""
+async def announced_by(log: SilentLog, events: list[Event]) -> list[str]:
+    """Announce these events while the broker is silent. Returns those that reach the log."""
     faults: list[BaseException] = []
-    said: list[str] = []
+    announced: list[str] = []
     reports = Reports(
         log,
         "ws1",
         tell=lambda stimulus: None,
-        announced=lambda event, seq: said.append(event.id),
+        announced=lambda event, seq: announced.append(event.id),
         on_fault=faults.append,
     )
     reports.announce(events[0])
-    await asyncio.sleep(0)  # so that the first is on its way
+    await asyncio.sleep(0)  # the first append begins
     for event in events[1:]:
         reports.announce(event)
     log.answers.set()
     await reports.close(WITHIN_S)
     assert faults == []
-    return said
+    return announced
 
 
-async def test_of_what_a_node_says_of_itself_one_of_each_type_waits() -> None:
+async def test_at_most_one_event_of_each_type_about_the_node_waits() -> None:
     log = SilentLog()
     joins: list[Event] = [make.joined() for _ in range(50)]
     left = make.left()
-    assert await said_of_itself(log, [*joins, left]) == [joins[0].id, joins[-1].id, left.id]
+    assert await announced_by(log, [*joins, left]) == [joins[0].id, joins[-1].id, left.id]
     last = await log.last(NodeId("ws1"))
     assert last is not None
     assert last.event == left
 
 
-async def test_a_node_says_in_the_log_that_is_there_now_what_it_is() -> None:
+async def test_a_node_announces_itself_in_a_replaced_log() -> None:
     log = SilentLog()
     log.is_another = True
     joined = make.joined()
-    assert await said_of_itself(log, [joined]) == [joined.id]
+    assert await announced_by(log, [joined]) == [joined.id]
     assert log.begun_anew == 1

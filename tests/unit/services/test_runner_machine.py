@@ -147,7 +147,7 @@ def test_an_event_waits_for_the_answer_to_the_one_before(node: Node) -> None:
     assert finished.append.guard.last_seq == node.seq
 
 
-def test_the_finished_of_a_short_job_says_when_it_started(node: Node) -> None:
+def test_the_finished_of_a_short_job_has_its_start_time(node: Node) -> None:
     finished = event_of(node.end(node.launch()))
     assert isinstance(finished, ev.Finished)
     assert finished.started_at == make.EPOCH
@@ -276,7 +276,7 @@ def test_leaving_stops_running_jobs_and_reports_ended_ones(node: Node) -> None:
     assert isinstance(event_of(told), ev.Leaving)
     assert event_of(told).keeps == (ended.id,)
     assert rest == [do.Stop(runs), do.Forget(SWEEP)]
-    assert node.machine.leave() == [], "it is said once"
+    assert node.machine.leave() == [], "`leaving` is announced once"
     assert node.hear(make.assigned("job3", cpus=1)) == [], "it takes no more"
     (finished,) = node.handle(st.Collected(ended, DONE, None))
     node.handle(st.Stopped(runs))

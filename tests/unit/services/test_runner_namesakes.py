@@ -81,7 +81,7 @@ def test_an_attempt_that_the_log_lost_is_its_own_batchs_at_another_place(node: N
     assert read == do.Read(old)
 
 
-def test_a_build_says_of_which_batch_it_is(node: Node) -> None:
+def test_the_events_of_a_build_name_its_submission(node: Node) -> None:
     attempt = run(node, FIRST, needs_build=True)
     read = do.Read(node.machine._builds._builds[SWEEP])
     (started,) = node.read(read)

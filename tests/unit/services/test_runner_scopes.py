@@ -160,8 +160,8 @@ def test_a_job_whose_assignment_is_lost_runs_on_and_nothing_is_appended(node: No
     (started,) = node.stored(claimed)
     assert node.handle(st.Collected(job.attempt, DONE, None)) == [], "`started` is on its way"
     (finished,) = node.stored(started)
-    said = [event_of(report).type for report in (claimed, started, finished)]
-    assert said == ["claimed", "started", "finished"]
+    appended = [event_of(report).type for report in (claimed, started, finished)]
+    assert appended == ["claimed", "started", "finished"]
 
 
 def test_a_job_that_is_assigned_here_again_goes_on(node: Node, job: Assigned) -> None:
@@ -176,7 +176,9 @@ def test_a_job_that_is_assigned_here_again_goes_on(node: Node, job: Assigned) ->
     assert node.machine.has == (job.attempt.id,)
 
 
-def test_words_that_came_before_the_assignment_are_said_again_behind_it(node: Node, job: Assigned) -> None:
+def test_events_that_came_before_the_assignment_are_appended_again_behind_it(
+    node: Node, job: Assigned
+) -> None:
     """After a loss each author appends its events again, and the node may be first."""
     job.answer()
     (read,) = replaced(node)
@@ -219,11 +221,11 @@ def test_a_result_that_the_log_does_not_know_counts_when_its_node_gets_the_job_a
     again = make.assigned()
     (read,) = node.hear(again)
     (report,) = node.read(read, Recorded(node.seq, float(node.seq), again))
-    said = []
+    appended = []
     while isinstance(report, do.Report):
-        said.append(event_of(report).type)
+        appended.append(event_of(report).type)
         report, *_ = node.stored(report)
-    assert said == ["claimed", "started", "finished"]
+    assert appended == ["claimed", "started", "finished"]
     assert node.machine.idle
 
 
@@ -251,7 +253,7 @@ def test_a_job_of_a_node_that_retires_ends_unknown(node: Node, job: Assigned) ->
     assert node.read(read) == [do.Stop(job.attempt)]
 
 
-def test_what_was_not_begun_is_dropped_if_the_log_does_not_know_it(node: Node) -> None:
+def test_an_attempt_that_has_not_begun_is_dropped_if_the_log_lost_it(node: Node) -> None:
     claim = node.claim()
     node.stored(claim)  # it launches
     waiting = node.claim("job2")
@@ -260,7 +262,7 @@ def test_what_was_not_begun_is_dropped_if_the_log_does_not_know_it(node: Node) -
     assert node.read(read) == [do.Stop(waiting.of)]
 
 
-def test_words_about_a_build_that_are_lost_are_said_again(node: Node) -> None:
+def test_lost_events_about_a_build_are_appended_again(node: Node) -> None:
     node.hear(make.assigned())
     read, _ = node.handle(st.Loaded(SWEEP, True))
     (started,) = node.read(read)

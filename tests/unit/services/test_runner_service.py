@@ -177,7 +177,7 @@ async def test_a_node_whose_disk_is_full_leaves_without_an_error() -> None:
         await asyncio.wait_for(asyncio.shield(node.task), WITHIN_S)
 
 
-async def test_a_node_whose_last_word_the_broker_refuses_ends_with_that_error() -> None:
+async def test_a_node_whose_last_event_the_broker_refuses_ends_with_that_error() -> None:
     async with running_node(fails=True) as node:
         node.cluster.log.refuses["left"] = Refused("you may not publish on ev.node.ws1.left.ws1")
         node.stop.ask()
