@@ -1,4 +1,4 @@
-"""Python's collector of cycles, kept from looking through what is in none."""
+"""Make Python's garbage collector run more rarely, because most of our objects are in no cycles."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 COLLECTED_AFTER = 50_000
-"""A seventieth as often as usual."""
+"""Allocations between two runs of the collector: 70 times the default."""
 
 
 def collect_garbage_rarely() -> None:
-    """Have the collector pass over all there is by now, and look at the rest a seventieth as often.
+    """Let the collector ignore all present objects, and look at new ones a seventieth as often.
 
-    Events are in no cycles: they go when the last one who holds them lets go. Looking through those at hand
-    again and again is a third of a replay otherwise.
+    Events are in no cycles, so reference counts free them. Looking at the live ones again and again would
+    take a third of a replay's time.
     """
     gc.freeze()
     gc.set_threshold(COLLECTED_AFTER)
@@ -22,7 +22,7 @@ def collect_garbage_rarely() -> None:
 
 @contextmanager
 def collector_paused() -> Iterator[None]:
-    """For work that makes millions of objects and no garbage."""
+    """Turn the collector off during work that makes millions of objects and no garbage."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

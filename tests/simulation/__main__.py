@@ -1,4 +1,4 @@
-"""Replays a seed: `python -m tests.simulation SEED`."""
+"""Replay a seed: `python -m tests.simulation SEED`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .world import World, told
 
 
 def main() -> int:
-    """Tell what happens with the seed, to the end or to where it breaks."""
+    """Print what happens with the seed, up to the end or up to the failure."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("seed", metavar="SEED", type=int)
     seed = parser.parse_args().seed

@@ -10,7 +10,7 @@ PACK_EVERY_EVENTS = 20
 
 
 class ArchiverProcess(ServiceProcess):
-    """An archiver, from its start to its end. What it has not acknowledged comes again."""
+    """An archiver, from its start to its end. The log delivers again what it has not acknowledged."""
 
     async def service(self) -> None:
         await ArchiverService(

@@ -1,4 +1,4 @@
-"""What the simulated broker holds, with a record of the heartbeats that came."""
+"""The simulated broker's content, with a record of the heartbeats that arrived."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from distribute.sim.cluster import Hub
 
 @dataclass(slots=True)
 class WatchedHub(Hub):
-    """Remembers when each node's heartbeats came, in seconds of virtual time."""
+    """Records when each node's heartbeats arrived, in seconds of virtual time."""
 
     beat_times: dict[str, list[float]] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""What the services log while a world runs: an exception that one of them only logs ends the world."""
+"""Collect what the services log while a world runs. An exception that a service only logs ends the world."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOGGERS = ("distribute", "distribute_services")
 
 
 class Logs(logging.Handler):
-    """Takes the logs of one world. With `tells_all`, its story has every line of them."""
+    """Collects the logs of one world. With `tells_all`, the world's story has all their lines."""
 
     def __init__(self, world: World, *, tells_all: bool) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Logs(logging.Handler):
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[None]:
-        """Have the logs come here, and nowhere else."""
+        """Direct the logs here, and nowhere else, while the context lasts."""
         loggers = [logging.getLogger(name) for name in LOGGERS]
         before = [(logger.level, logger.propagate) for logger in loggers]
         for logger in loggers:

@@ -1,4 +1,4 @@
-"""Many worlds, on all cores."""
+"""Simulate many worlds, on all cores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHUNK = 20
 
 @dataclass(slots=True)
 class Summary:
-    """What came of some seeds: the story of each that broke, and how often what happened in the others."""
+    """The results of some seeds: the story of each failure, and counts of what happened in the others."""
 
     worlds: int = 0
     broken: dict[int, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ def _simulate(seed: int, summary: Summary) -> None:
 
 @contextlib.contextmanager
 def garbage_waits() -> Iterator[None]:
-    """Don't look for garbage inside: a world is gone as a whole when it is over."""
+    """Turn garbage collection off within a world: it is freed as a whole when it is over."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -63,7 +63,7 @@ def garbage_waits() -> Iterator[None]:
 
 
 def simulate_on_all_cores(seeds: Sequence[int]) -> Summary:
-    """Simulate these seeds, some at a time."""
+    """Simulate these seeds, several at a time."""
     chunks = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     summary = Summary()
     spawn = multiprocessing.get_context("spawn")

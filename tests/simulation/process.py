@@ -1,4 +1,4 @@
-"""A process of the simulated world, as the world knows it: its starts and ends are noted."""
+"""Processes of the simulated world. They note their starts and ends in the world's story."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from .world import World
 
 ENDS_WITHIN_S = 30.0
-"""A service that is told to stop has ended after this many seconds; a node-runner, when it is told twice."""
+"""Max. seconds until a service ends that is told to stop; for a node-runner, after it is told twice."""
 
 
 class WorldProcess(SimulatedProcess):
-    """What all processes of the world have."""
+    """The common part of all processes of the world."""
 
     def __init__(
         self, world: World, name: str, *, clock_offset_s: float = 0.0, clock_rate: float = 1.0
@@ -36,7 +36,7 @@ class WorldProcess(SimulatedProcess):
         self.note("starts")
 
     def crash(self) -> None:
-        """Be killed, as part of the story."""
+        """Kill the process, and note that in the story."""
         if self.alive:
             self.note("is killed")
             self.world.truth.happened[f"{type(self).__name__} killed"] += 1
@@ -55,10 +55,10 @@ class WorldProcess(SimulatedProcess):
 
 
 class ServiceProcess(WorldProcess):
-    """A process that runs a real service. The world starts a new one when it has ended, however that was."""
+    """A process that runs a real service. However it ends, the world starts a new one."""
 
     waits_for_results = False
-    """Told to end once, it does so when all results are stored, however long that takes."""
+    """True: a process that is told to end once may store all results first, however long that takes."""
 
     def __init__(
         self, world: World, name: str, *, clock_offset_s: float = 0.0, clock_rate: float = 1.0
@@ -68,7 +68,7 @@ class ServiceProcess(WorldProcess):
         self.run(self._serve())
 
     async def service(self) -> None:
-        """What the process does until `stop` is set."""
+        """Run the service until `stop` is set."""
         raise NotImplementedError
 
     def drain(self) -> None:

@@ -20,7 +20,7 @@ def computer(name: str, cpus: int) -> Computer:
 
 
 def given(*submissions: tuple[float, BatchSpec, str], cpus: tuple[int, ...] = (4, 2)) -> list[str]:
-    """The batches of the jobs in the order in which nodes are given them, in a world without trouble."""
+    """Simulate a world without trouble. Returns the batch of each job, in the order of assignment."""
     fates = {JobId(*spec.id, job.name): Fate(JOB_S) for _, spec, _ in submissions for job in spec.work.jobs}
 
     def peace(_: Random) -> Scenario:
