@@ -21,7 +21,7 @@ from distribute.core.manifest import Entry, Manifest, Outputs, StoredObject
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.core.slices import at_once
 from distribute.core.state import State
-from distribute.core.views import standing_view
+from distribute.core.views import results_view, standing_view
 from distribute.ports import Only
 from distribute.sim.stored_events import StoredEvents
 from distribute.testing import builders as make
@@ -54,13 +54,15 @@ class SchedulerAnswers(NobodyAnswers):
         self.asked: list[str] = []
 
     async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
-        if verb != "standing":
+        if verb not in {"standing", "results"}:
             return await super().ask(verb, payload, timeout_s=timeout_s)
         self.asked.append(verb)
         asked, state, stored = orjson.loads(payload), State(), self._log.stored
         for recorded in stored.between(0, stored.last_seq if self._until is None else self._until):
             apply(state, recorded)
         batch = BatchId(asked["namespace"], asked["batch"])
+        if verb == "results":
+            return orjson.dumps(at_once(results_view(state, batch)))
         return orjson.dumps(at_once(standing_view(state, batch, asked["job"])))
 
 
@@ -102,6 +104,22 @@ class ReplacedLog(MemoryLog):
         self.stored, self.replaced = StoredEvents(), True
         for recorded in kept:
             self.stored.store(encode(recorded.event), recorded.time)
+
+
+class CountingLog(ReplacedLog):
+    """Counts the events that its readers get."""
+
+    read = 0
+    hidden = frozenset[str]()
+    """The types of the events that readers do not get, as if a person had removed them."""
+
+    async def follow(
+        self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        async for events in super().follow(after=after, at=at, only=only, until=until):
+            there = [recorded for recorded in events if recorded.event.type not in self.hidden]
+            self.read += len(there)
+            yield there
 
 
 class MemoryCluster:

@@ -115,6 +115,9 @@ class Readers:
         self.stories = {spec.id: BatchStory(spec.id) for spec in SPECS}
         self.results = {spec.id: BatchResults(spec.id) for spec in SPECS}
         self.attempts = {job: JobAttempts(job) for job in JOBS}
+        self.finished: dict[JobId, int] = {}
+        """The last `finished` that the state accepted of each job."""
+        self.can_be_pulled: dict[JobId, int] = {}
 
     def read(self, event: Event) -> None:
         recorded = Recorded(self.truth.seq + 1, 1000.0 + 300.0 * self.truth.seq, event)
@@ -130,9 +133,9 @@ class Readers:
             self.results[id_].fold(recorded)
         for attempts in self.attempts.values():
             attempts.fold(recorded)
+        if self.truth.misfits == misfits:
+            self.note_results(recorded, unarchived)
         self.check()
-        if isinstance(event, ev.JobArchived):
-            self.check_archived(event, unarchived.get(event.batch_id, set()))
 
     def check(self) -> None:
         for id_, story in self.stories.items():
@@ -145,26 +148,34 @@ class Readers:
     def check_results(self, results: BatchResults) -> None:
         batch = self.truth.batches.get(results.story.id)
         if batch is None:
-            assert not results.jobs
+            assert not results.seqs
             assert not results.missing
             return
-        assert results.jobs.keys().isdisjoint(results.missing)
-        for row, what in batch.missing.items():
-            assert results.missing[batch.names[row]] == what
-        for job, finished in results.jobs.items():
-            assert finished.attempt <= batch.attempts[batch.rows[job]]
+        assert results.missing == {batch.names[row]: what for row, what in batch.missing.items()}
+        expected = {job: seq for job, seq in self.can_be_pulled.items() if job.batch_id == batch.id}
+        assert results.seqs == sorted(expected.values())
+        assert results.missing.keys().isdisjoint(job.job for job in expected)
 
-    def check_archived(self, event: ev.JobArchived, unarchived: set[int]) -> None:
-        """Check that exactly the attempt that was just archived can be pulled of the job."""
-        batch = self.truth.batches.get(event.batch_id)
-        if batch is None:
-            return
-        for row in unarchived - batch.unarchived.keys():
-            results = self.results[batch.id]
-            if event.missing is None:
-                assert results.jobs[batch.names[row]].attempt == batch.attempts[row]
-            else:
-                assert batch.names[row] not in results.jobs
+    def note_results(self, recorded: Recorded, unarchived: dict[BatchId, set[int]]) -> None:
+        """What can be pulled of a job changes when an attempt is archived, or ends and has left nothing."""
+        event = recorded.event
+        match event:
+            case ev.Submitted() | ev.Deleted():
+                for seqs in (self.finished, self.can_be_pulled):
+                    for job in [job for job in seqs if job.batch_id == event.scope]:
+                        del seqs[job]
+            case ev.Finished():
+                self.finished[event.scope] = recorded.seq
+                if event.outputs is None:
+                    self.can_be_pulled[event.scope] = recorded.seq
+            case ev.JobArchived() if (batch := self.truth.batches.get(event.batch_id)) is not None:
+                row = batch.rows.get(event.job)
+                if row in unarchived[batch.id] - batch.unarchived.keys():
+                    self.can_be_pulled.pop(event.scope, None)
+                    if event.missing is None:
+                        self.can_be_pulled[event.scope] = self.finished[event.scope]
+            case _:
+                pass
 
     def check_attempts(self, job: JobId, attempts: JobAttempts) -> None:
         batch = self.truth.batches.get(job.batch_id)

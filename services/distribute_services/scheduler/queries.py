@@ -16,6 +16,7 @@ from distribute.core.views import (
     ignored_view,
     match_view,
     nodes_view,
+    results_view,
     standing_view,
     whole_batch,
     why_view,
@@ -32,11 +33,12 @@ Answering = Generator[None, None, bytes]
 
 @contextlib.asynccontextmanager
 async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterator[None]:
-    """Answer `status`, `batch`, `standing`, `nodes`, `why` and `match` for as long as the context lasts."""
+    """Answer `status`, `batch`, `standing`, `results`, `nodes`, `why` and `match` while the context lasts."""
     answers: dict[str, Callable[[Json], Answering]] = {
         "status": lambda _: _status(scheduler, cluster.log.garbage),
         "batch": lambda asked: _batch(scheduler, **asked),
         "standing": lambda asked: _standing(scheduler, _batch_id(asked), asked.get("job")),
+        "results": lambda asked: _results(scheduler, _batch_id(asked)),
         "nodes": lambda _: _whole(nodes_view(scheduler.agenda, scheduler.beats)),
         "why": lambda asked: _why(scheduler, _batch_id(asked), asked["job"]),
         "match": lambda asked: _whole(_match(scheduler, asked)),
@@ -105,6 +107,10 @@ def _batch_id(asked: Json) -> BatchId:
 
 def _standing(scheduler: Scheduler, batch_id: BatchId, job: str | None) -> Answering:
     return orjson.dumps((yield from standing_view(scheduler.state, batch_id, job)))
+
+
+def _results(scheduler: Scheduler, batch_id: BatchId) -> Answering:
+    return orjson.dumps((yield from results_view(scheduler.state, batch_id)))
 
 
 def _match(scheduler: Scheduler, asked: Json) -> Json:

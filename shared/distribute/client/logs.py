@@ -11,6 +11,7 @@ from distribute.client.batch_log import BatchReader
 from distribute.client.manifests import read_manifest
 from distribute.client.pull.object_stream import ObjectStream
 from distribute.client.queries import no_such_batch
+from distribute.client.results import fold_builds
 from distribute.client.standing import ask_standing
 from distribute.client.words import argument, printable
 from distribute.core.errors import IntegrityError, Refused
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 QUIET_S = 0.5
 """Stop following a finished attempt after this much silence: by then everything it sent has arrived."""
-
-BUILDS = frozenset({"submitted", "build_started", "build_finished"})
-"""The types of the events that a reader of builds needs."""
 
 READ_FOR_A_LINE_BYTES = 1 << 20
 """Output of more bytes than this is not read only for its last line."""
@@ -54,14 +52,8 @@ async def read_builds(cluster: Cluster, batch: BatchId) -> Builds:
     told = await ask_standing(cluster, batch)
     if told is None:
         await BatchReader(cluster, batch, results.fold).read_to_now()
-    elif told.course.exists:  # what a batch accepts of its builds depends on nothing that jobs do
-        only = Only(types=BUILDS, batch=batch)
-        until = await cluster.log.last_seq()
-        reading = cluster.log.follow(after=told.course.seq - 1, only=only, until=until)
-        async with aclosing(reading) as following:
-            async for events in following:
-                for recorded in events:
-                    results.fold(recorded)
+    elif told.course.exists:
+        results = await fold_builds(cluster, batch, told.course)
     if not results.course.exists:
         raise no_such_batch(batch)
     return Builds(results.builds, results.building)

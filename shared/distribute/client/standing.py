@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.client.queries import ask
 from distribute.core.errors import Refused, Unreachable
@@ -41,20 +41,10 @@ class Told(NamedTuple):
 
 
 async def ask_standing(cluster: Cluster, batch: BatchId, job: str | None = None) -> Told | None:
-    """How a batch, and if wanted a job of it, stands now. None: the scheduler can't say, so fold the log.
-
-    The scheduler folds all that is in the log, and what it answers is what the fold accepts. It counts only
-    if the scheduler has read as far as the log goes now, and not further: then the log lost its end.
-    """
-    now = await cluster.log.last_seq()
-    if not now:
-        return None
+    """How a batch, and if wanted a job of it, stands now. None: the scheduler can't say, so fold the log."""
     question = {**batch._asdict(), "job": job}
-    try:
-        answer = await ask(cluster, "standing", question, timeout_s=ANSWER_WITHIN_S)
-    except (Unreachable, Refused):
-        return None
-    if not now <= answer.get("seq", 0) <= await cluster.log.last_seq():
+    answer = await ask_believed(cluster, "standing", question, timeout_s=ANSWER_WITHIN_S)
+    if answer is None:
         return None
     try:
         course, outcome = Course(**answer["course"]), answer["job"]
@@ -62,3 +52,22 @@ async def ask_standing(cluster: Cluster, batch: BatchId, job: str | None = None)
         return Told(course, answer["under_seq"], answer["batch"], told)
     except (KeyError, TypeError):
         return None  # another version's scheduler
+
+
+async def ask_believed(
+    cluster: Cluster, verb: str, question: dict[str, Any], *, timeout_s: float
+) -> dict[str, Any] | None:
+    """The scheduler's answer about the log as it is now. None: it can't say.
+
+    The scheduler folds all that is in the log, and what it answers is what the fold accepts. It counts only
+    if the scheduler has read as far as the log goes now, and not further: then the log lost its end.
+    """
+    now = await cluster.log.last_seq()
+    if not now:
+        return None
+    try:
+        answer = await ask(cluster, verb, question, timeout_s=timeout_s)
+    except (Unreachable, Refused):
+        return None
+    seq = answer.get("seq")
+    return answer if isinstance(seq, int) and now <= seq <= await cluster.log.last_seq() else None

@@ -152,6 +152,8 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
     batch.missing.pop(row, None)
     if event.outputs is not None:
         batch.unarchived[row] = Unarchived(seq, event.id)
+    else:
+        batch.outcomes.result_seq[row] = seq
     if event.succeeded:
         batch.suspects.pop(row, None)
         batch.reasons.pop(row, None)
@@ -257,8 +259,10 @@ def _excuse(batch: BatchState, row: int) -> None:
 
 def _archive(batch: BatchState, row: int, missing: str | None) -> None:
     """Note that the last attempt is archived, or its results are lost. A job that is RETRYING is queued."""
-    if row in batch.unarchived and missing is not None:
-        batch.missing[row] = missing
-    batch.unarchived.pop(row, None)
+    finished = batch.unarchived.pop(row, None)
+    if finished is not None:
+        batch.outcomes.result_seq[row] = finished.seq if missing is None else 0
+        if missing is not None:
+            batch.missing[row] = missing
     if batch.status[row] == RETRYING:
         set_status(batch, row, QUEUED)

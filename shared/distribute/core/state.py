@@ -133,6 +133,9 @@ class Outcomes:
     cpu_s: array[float] = field(default_factory=_doubles)
     paused_s: array[float] = field(default_factory=_doubles)
     max_rss_bytes: array[int] = field(default_factory=lambda: array("Q"))
+    result_seq: array[int] = field(default_factory=lambda: array("Q"))
+    """The sequence of the `finished` that lists what can be pulled: of the last attempt that is archived, or
+    left nothing. 0: there is none, or its outputs are gone."""
 
     def allocate(self, rows: int) -> None:
         """Make room for every row of the batch. Called once."""

@@ -18,6 +18,7 @@ from distribute.core.listing import JOB_STATES, Listing, batch_document, rfc3339
 from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
 from distribute.core.packed import PackedBatch
 from distribute.core.projections.course import Course
+from distribute.core.projections.results import missing_results, result_seqs
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
 from distribute.core.state import BatchState, NodeState, Shape, State, Status
@@ -113,6 +114,21 @@ def _outcome(batch: BatchState, job: str) -> Json | None:
         "node": batch.node_names[outcomes.node[row]] if finished_at else None,
         "finished_at": finished_at,
     }
+
+
+def results_view(state: State, batch_id: BatchId) -> Generator[None, None, Json]:
+    """Which results of a batch can be pulled as of the event at `seq`, in slices.
+
+    `seqs` are the sequences of the `finished` events that list them, in order; `missing` says by job what is
+    gone for ever. For a reader who would else fold all events of the batch.
+    """
+    batch = state.find(batch_id)
+    answer: Json = {"seq": state.seq, "course": Course.of(batch)._asdict(), "seqs": [], "missing": {}}
+    if batch is not None:
+        whole = batch if isinstance(batch, BatchState) else (yield from whole_batch(state, batch_id))
+        answer |= {"seqs": result_seqs(whole), "missing": missing_results(whole)}
+        yield
+    return answer
 
 
 def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from client_kit import JANE, MemoryCluster, NobodyAnswers, ReplacedLog, SchedulerAnswers, left
+from client_kit import JANE, CountingLog, MemoryCluster, NobodyAnswers, SchedulerAnswers, left
 from distribute.client.control import delete
 from distribute.client.follow import follow_to_end
 from distribute.client.logs import JobOutput, job_output, read_builds
@@ -18,26 +17,11 @@ from distribute.client.submit import submit
 from distribute.core.errors import Refused
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs, StoredFile
-from distribute.core.recorded import Recorded
-from distribute.ports import Only
 from distribute.testing import builders as make
-from distribute.testing.memory_log import ALL, MemoryLog
+from distribute.testing.memory_log import MemoryLog
 
 SPEC = make.batch(20, retries=1)
 JOB = JobId(*SPEC.id, "job7")
-
-
-class CountingLog(ReplacedLog):
-    """Counts the events that its readers get."""
-
-    read = 0
-
-    async def follow(
-        self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
-    ) -> AsyncGenerator[Sequence[Recorded], None]:
-        async for events in super().follow(after=after, at=at, only=only, until=until):
-            self.read += len(events)
-            yield events
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from client_kit import MemoryCluster, left
+from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster, left
 from distribute.client.pull.fetching import Pulled, fetch
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
@@ -25,9 +25,9 @@ CONTENT = b"what the job left"
 SPEC = make.batch(2)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Any:
-    return MemoryCluster(tmp_path / "store")
+@pytest.fixture(params=WITH_AND_WITHOUT_SCHEDULER)
+def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return MemoryCluster(tmp_path / "store", request.param)
 
 
 def file(path: str, content: bytes = CONTENT, **fields: Any) -> StoredFile:
@@ -177,4 +177,4 @@ async def test_results_of_a_job_that_the_batch_does_not_have_are_ignored(cluster
     for recorded in make.record([make.submitted(SPEC)]):
         results.fold(recorded)
     results.fold(Recorded(2, 1.0, forged))
-    assert not results.jobs
+    assert not results.seqs

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from distribute.client.batch_log import BatchReader
 from distribute.client.manifests import read_manifest
 from distribute.client.pull.target_folder import Parts, safe_parts, shown
 from distribute.client.queries import no_such_batch
-from distribute.core.errors import IntegrityError
+from distribute.client.results import outputs_listed, read_results
+from distribute.core.errors import IntegrityError, LogReplaced
 from distribute.core.ids import check_name
 from distribute.core.manifest import (
     Entry,
@@ -24,7 +24,7 @@ from distribute.core.manifest import (
     StoredObject,
     build_output_name,
 )
-from distribute.core.projections.results import BatchResults
+from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter
@@ -67,7 +67,7 @@ class Listing:
 
 
 async def list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool = True) -> Listing:
-    """List the results of a batch that are in the archive and pass the filter.
+    """List the results of a batch that are in the archive and pass the filter, in the order of their ends.
 
     Jobs, manifests and entries that can't be read are named in `problems`; the others are still listed.
 
@@ -80,14 +80,27 @@ async def list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, fold
     Raises:
         Refused: there is no such batch.
     """
-    results = BatchResults(batch)
-    await BatchReader(cluster, batch, results.fold).read_to_now()
+    while True:
+        try:
+            return await _list_results(cluster, batch, wanted, folders=folders)
+        except LogReplaced:
+            continue  # as after a restore from an older copy: what was read is invalid, so read again
+
+
+async def _list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool) -> Listing:
+    results = await read_results(cluster, batch)
     if not results.course.exists:
         raise no_such_batch(batch)
-    listed = Listing(results.course.archived, len(results.jobs))
+    listed = Listing(results.course.archived)
     lister = _Lister(cluster.store, batch, wanted, listed, folders=folders)
-    for job, finished in results.jobs.items():
-        await lister.list_job(job, finished)
+    async with aclosing(outputs_listed(cluster, batch, results)) as finished_events:
+        async for finished in finished_events:
+            await lister.list_job(finished.job, finished)
+            listed.jobs += 1
+    if (lost := len(results.seqs) - listed.jobs) > 0:
+        listed.problems.append(
+            f"{lister.at()}: the log has lost what lists the results of {counted(lost, 'job')}"
+        )
     for job, missing in results.missing.items():
         listed.problems.append(f"{lister.at(os.fsencode(job))}: its results are gone: {missing}")
     for build in results.builds.values():

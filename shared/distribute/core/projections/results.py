@@ -9,29 +9,49 @@ from distribute.core.ids import BatchId
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
+from distribute.core.state import BatchState
+
+
+def result_seqs(batch: BatchState) -> list[int]:
+    """The sequences of the `finished` events whose outputs can be pulled, in order: at most one for each job.
+
+    The outputs of such an event are in the archive, or it left none.
+    """
+    return sorted(seq for seq in batch.outcomes.result_seq if seq)
+
+
+def missing_results(batch: BatchState) -> dict[str, str]:
+    """By job: what of its last outputs is gone, and will never be in the archive."""
+    return {batch.names[row]: what for row, what in sorted(batch.missing.items())}
 
 
 class BatchResults:
     """The outputs of a batch's jobs, and of its builds, that can be pulled, by what the batch accepted.
 
     A job's outputs are those of its last archived attempt. Results of a deleted batch of the same name do not
-    count.
+    count. This holds the outputs of builds; of those of jobs it knows the sequences only, for the manifests
+    of 100,000 jobs take hundreds of megabytes.
     """
 
     def __init__(self, batch: BatchId) -> None:
         self.story = BatchStory(batch)
-        self.jobs: dict[str, ev.Finished] = {}
-        """By job: the attempt whose outputs are in the archive, or that left nothing."""
-        self.missing: dict[str, str] = {}
-        """By job: what of its outputs is gone, and will never be in the archive."""
         self.builds: dict[str, ev.BuildFinished] = {}
         """By node: the last build there that ended."""
-        self._unarchived: dict[str, ev.Finished] = {}
 
     @property
     def course(self) -> Course:
         """How far the batch has come."""
         return Course.of(self.story.state)
+
+    @property
+    def seqs(self) -> list[int]:
+        """As `result_seqs`."""
+        return [] if self.story.state is None else result_seqs(self.story.state)
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """As `missing_results`."""
+        return {} if self.story.state is None else missing_results(self.story.state)
 
     @property
     def building(self) -> Mapping[str, float]:
@@ -44,33 +64,7 @@ class BatchResults:
         if not self.story.fold(recorded):
             return
         event = recorded.event
-        match event:
-            case ev.Submitted() | ev.Deleted():
-                for of_another in (self.jobs, self.missing, self.builds, self._unarchived):
-                    of_another.clear()
-            case ev.Finished(outputs=None):
-                self._unarchived.pop(event.job, None)
-                self._settle(event, None)
-            case ev.Finished():
-                self._unarchived[event.job] = event
-            case ev.Excused():
-                self._unarchived.pop(event.job, None)
-            case ev.JobArchived():
-                finished = self._unarchived.get(event.job)
-                # Otherwise the archiver's event came again, or late.
-                if finished is not None and finished.attempt == event.attempt:
-                    del self._unarchived[event.job]
-                    self._settle(finished, event.missing)
-            case ev.BuildFinished():
-                self.builds[event.node] = event
-            case _:
-                pass
-
-    def _settle(self, finished: ev.Finished, missing: str | None) -> None:
-        """Replace the outputs of the attempt before by those of this attempt."""
-        self.jobs.pop(finished.job, None)
-        self.missing.pop(finished.job, None)
-        if missing is None:
-            self.jobs[finished.job] = finished
-        else:
-            self.missing[finished.job] = missing
+        if isinstance(event, ev.Submitted | ev.Deleted):
+            self.builds.clear()
+        elif isinstance(event, ev.BuildFinished):
+            self.builds[event.node] = event

@@ -1,0 +1,99 @@
+"""The results of a batch: which events list what can be pulled, and reading these events.
+
+The scheduler knows which `finished` events count. So a reader gets these from the log, and none of the other
+four events of each job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, NamedTuple
+
+from distribute.client.batch_log import BatchReader
+from distribute.client.standing import ask_believed
+from distribute.core.events import Finished
+from distribute.core.projections.course import Course
+from distribute.core.projections.results import BatchResults
+from distribute.ports import Only
+
+if TYPE_CHECKING:
+    from distribute.core.events import BuildFinished
+    from distribute.core.ids import BatchId
+    from distribute.ports import Cluster
+
+BUILDS = frozenset({"submitted", "build_started", "build_finished"})
+"""The types of the events that a reader of builds needs."""
+
+FINISHED = frozenset({"finished"})
+
+ANSWER_WITHIN_S = 5.0
+"""How long to wait for the scheduler: it may have to unpack the batch first. To fold the log takes longer."""
+
+
+class Results(NamedTuple):
+    """What can be pulled of a batch.
+
+    `seqs` are the sequences of the `finished` events that list the outputs of jobs, in order. `missing` says
+    by job what is gone for ever, `builds` by node how the last build there ended.
+    """
+
+    course: Course
+    seqs: Sequence[int]
+    missing: Mapping[str, str]
+    builds: Mapping[str, BuildFinished]
+
+
+async def read_results(cluster: Cluster, batch: BatchId) -> Results:
+    """What can be pulled of a batch by now: the scheduler says it, or the batch's events are folded here."""
+    told = await _ask_results(cluster, batch)
+    if told is None:
+        folded = BatchResults(batch)
+        await BatchReader(cluster, batch, folded.fold).read_to_now()
+        return Results(folded.course, folded.seqs, folded.missing, folded.builds)
+    if not told.course.exists:
+        return told
+    return told._replace(builds=(await fold_builds(cluster, batch, told.course)).builds)
+
+
+async def fold_builds(cluster: Cluster, batch: BatchId, course: Course) -> BatchResults:
+    """Fold a batch's builds alone: what it accepts of them depends on nothing that jobs do."""
+    results = BatchResults(batch)
+    only = Only(types=BUILDS, batch=batch)
+    until = await cluster.log.last_seq()
+    async with aclosing(cluster.log.follow(after=course.seq - 1, only=only, until=until)) as following:
+        async for events in following:
+            for recorded in events:
+                results.fold(recorded)
+    return results
+
+
+async def outputs_listed(
+    cluster: Cluster, batch: BatchId, results: Results
+) -> AsyncGenerator[Finished, None]:
+    """Yield the `finished` events of `results`, in order.
+
+    Raises:
+        LogReplaced: the log is not the one that `results` is about.
+    """
+    if not results.seqs:
+        return
+    wanted = set(results.seqs)
+    course, only = results.course, Only(types=FINISHED, batch=batch)
+    reading = cluster.log.follow(after=course.seq, at=course.submitted_at, only=only, until=results.seqs[-1])
+    async with aclosing(reading) as following:
+        async for events in following:
+            for recorded in events:
+                if recorded.seq in wanted and isinstance(recorded.event, Finished):
+                    yield recorded.event
+
+
+async def _ask_results(cluster: Cluster, batch: BatchId) -> Results | None:
+    """The results by the scheduler's fold, without the builds. None: it can't say, so fold the log."""
+    answer = await ask_believed(cluster, "results", {**batch._asdict()}, timeout_s=ANSWER_WITHIN_S)
+    if answer is None:
+        return None
+    try:
+        return Results(Course(**answer["course"]), sorted(answer["seqs"]), dict(answer["missing"]), {})
+    except (KeyError, TypeError, ValueError):
+        return None  # another version's scheduler
