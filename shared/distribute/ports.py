@@ -86,7 +86,7 @@ class EventLog(Protocol):
 
         Ends behind sequence `until`; without `until` it never ends. `at` is the log's time of the event
         `after`, if the reader knows it. Raises `UnreadableEvent`; `LogReplaced` if the log lacks events that
-        were read already, as after a restore from an older copy.
+        were read already, as after a restore from an older copy, or every append would raise it from now on.
         """
 
     async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:

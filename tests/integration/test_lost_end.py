@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream import log, said
 from distribute.nats.stream.layout import EVENTS
+from distribute.ports import Only
 from distribute.testing import builders
 
 WITHIN_S = 30.0
@@ -163,6 +164,23 @@ async def test_a_log_that_lost_more_than_the_author_remembers_is_another_log(
     with pytest.raises(LogReplaced, match="since then more than it remembers"):
         await cluster.log.append(builders.joined("ws2"), Guard(0))
     assert await cluster.log.last_seq() == 1
+
+
+async def test_a_reader_of_an_author_whose_log_was_replaced_is_told_although_it_misses_nothing(
+    broker: Broker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had read nothing of what is lost. An author that has no more to say would never begin anew."""
+    monkeypatch.setattr(said, "MAX_REMEMBERED", 2)
+    first = builders.joined("ws1")
+    await cluster.log.append(first, Guard(0))
+    only = Only(scope=first.scope)
+    async with aclosing(cluster.log.follow(after=0, only=only)) as following:
+        assert [recorded.event for recorded in await anext(following)] == [first]
+        await put_back_after(broker, tmp_path / "copy", lambda: claim(cluster, 5))
+        with pytest.raises(LogReplaced, match="since then more than it remembers"):
+            await asyncio.wait_for(anext(following), WITHIN_S)
+    cluster.log.begin_anew()
+    assert await asyncio.wait_for(cluster.log.append(builders.left("ws1"), Guard(1)), WITHIN_S) == 2
 
 
 async def test_an_event_that_an_admin_removed_is_not_appended_again(broker: Broker, cluster: Cluster) -> None:

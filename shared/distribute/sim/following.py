@@ -51,6 +51,11 @@ class Follower:
             await self._waiting
         return self._arrived.popleft()
 
+    def fail(self, error: LogReplaced) -> None:
+        """Have `take` raise an error, after what has arrived."""
+        self._replaced = error
+        self._notify()
+
     def close(self) -> None:
         self._link.on_return.remove(self._begin_anew)
         self._link.broker.readers.remove(self._on_event)
@@ -77,8 +82,7 @@ class Follower:
         """The connection, or what delivers, is new: is the log still the one that was read?"""
         stored = self._link.broker.stored
         if not stored.is_same(self._read, self._read_at):
-            self._replaced = LogReplaced(f"the log does not have any more what was at {self._read}")
-            self._notify()
+            self.fail(LogReplaced(f"the log does not have any more what was at {self._read}"))
         else:
             self.position = self._read  # what it skipped behind that may be lost, and other events be there
             self.wake()

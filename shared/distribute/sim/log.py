@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -49,6 +49,9 @@ class Memory(Protocol):
     def begin_anew(self) -> None:
         """Forget everything if the log is another one."""
 
+    def on_replaced(self, hook: Callable[[LogReplaced], None]) -> Callable[[], None]:
+        """Call `hook` whenever `replaced` is set. Returns a function that ends this."""
+
 
 class NoMemory:
     """Remembers nothing."""
@@ -64,6 +67,10 @@ class NoMemory:
 
     def begin_anew(self) -> None:
         """As `Memory.begin_anew`."""
+
+    def on_replaced(self, hook: Callable[[LogReplaced], None]) -> Callable[[], None]:
+        """As `Memory.on_replaced`."""
+        return lambda: None
 
 
 class SimulatedLog:
@@ -103,11 +110,13 @@ class SimulatedLog:
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         """As `ports.EventLog.follow`."""
         follower = Follower(self._link, after, at, only, until)
+        undo = self.memory.on_replaced(follower.fail)
         try:
             while until is None or follower.position < until:
                 if records := await follower.take():
                     yield records
         finally:
+            undo()
             follower.close()
 
     async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:

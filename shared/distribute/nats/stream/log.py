@@ -22,7 +22,7 @@ from distribute.nats.stream.guards import ScopeGuard
 from distribute.nats.stream.layout import EVENTS
 from distribute.nats.stream.messages import Messages, entry_of
 from distribute.nats.stream.publisher import Publisher
-from distribute.nats.stream.reader import Entry, read
+from distribute.nats.stream.reader import Entry, Interrupt, read
 from distribute.nats.stream.said import Questions, Said
 from distribute.nats.stream.subjects import (
     ALL_EVENTS,
@@ -126,22 +126,32 @@ class JetStreamLog:
         Raises:
             ValueError: no event can match `only`.
         """
-        async with aclosing(
-            read(self._connection, EVENTS, _filters(only), after=after, at=at, until=until)
-        ) as reading:
-            async for entries in reading:
-                for some in _slices(entries):
-                    records = _decoded(some)
-                    if records is not None:
+        interrupt = Interrupt()
+        undo = self._said.on_replaced(interrupt)
+        reading = read(
+            self._connection, EVENTS, _filters(only), after=after, at=at, until=until, interrupt=interrupt
+        )
+        try:
+            async with aclosing(reading):
+                async for entries in reading:
+                    async for records in self._records(entries):
                         yield records
-                        continue
-                    for entry in some:
-                        recorded = await self._messages.event(entry)
-                        if recorded is not None:
-                            yield [recorded]
-                            # To fold a large submission takes long, and so does to free it: not in one turn.
-                            await asyncio.sleep(0)
-                            del recorded
+        finally:
+            undo()
+
+    async def _records(self, entries: list[Entry]) -> AsyncGenerator[Sequence[Recorded], None]:
+        for some in _slices(entries):
+            records = _decoded(some)
+            if records is not None:
+                yield records
+                continue
+            for entry in some:
+                recorded = await self._messages.event(entry)
+                if recorded is not None:
+                    yield [recorded]
+                    # To fold a large submission takes long, and so does to free it: not in one turn.
+                    await asyncio.sleep(0)
+                    del recorded
 
     async def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[JetStreamDelivery, None]:
         """As `ports.Cluster.durable`.

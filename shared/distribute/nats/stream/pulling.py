@@ -76,6 +76,11 @@ class Puller:
         self._pull()
         return arrived
 
+    def fail(self, error: DistributeError) -> None:
+        """Have `take` raise an error, after what has arrived."""
+        self._error = error
+        self._wake.set()
+
     def close(self) -> None:
         """Stop pulling."""
         self._watch.cancel()

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator
 from secrets import token_hex
 from typing import Any, NamedTuple
 
-from distribute.core.errors import LogReplaced, Unreachable
+from distribute.core.errors import DistributeError, LogReplaced, Unreachable
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import ApiError, call, direct_get, last_seq
 from distribute.nats.stream.pulling import ConsumerLost, Puller
@@ -36,6 +36,26 @@ class Entry(NamedTuple):
     payload: bytes
 
 
+class Interrupt:
+    """A way to have one reader raise an error although it notices nothing itself."""
+
+    def __init__(self) -> None:
+        self.error: DistributeError | None = None
+        self._puller: Puller | None = None
+
+    def __call__(self, error: DistributeError) -> None:
+        """Have the reader raise `error`."""
+        self.error = error
+        if self._puller is not None:
+            self._puller.fail(error)
+
+    def attach(self, puller: Puller) -> None:
+        """From now on, the reader waits for this one."""
+        self._puller = puller
+        if self.error is not None:
+            puller.fail(self.error)
+
+
 def ack_tokens(reply: bytes) -> list[bytes]:
     """Parse the reply subject of a delivery: deliveries, stream sequence, consumer sequence, time, pending.
 
@@ -55,12 +75,14 @@ async def read(
     at: float | None = None,
     until: int | None = None,
     may_lose_its_end: bool = False,
+    interrupt: Interrupt | None = None,
 ) -> AsyncGenerator[list[Entry], None]:
     """Yield messages with a sequence above `after` that match a filter, in order, as they arrive.
 
     `at` is the time of the message `after`, if that was read. Ends behind sequence `until`, or never. If the
     stream has not reached `until` yet and the message there does not match, it ends with the first match
-    behind it. `may_lose_its_end`: it is no error if the stream loses messages at its end.
+    behind it. `may_lose_its_end`: it is no error if the stream loses messages at its end. A call of
+    `interrupt` has the reader raise an error.
 
     Raises:
         LogReplaced: the stream is not the one that was read so far.
@@ -83,6 +105,8 @@ async def read(
         if consumer.is_drained:
             return
         puller = Puller(connection, stream, consumer.name, ahead=_AHEAD)
+        if interrupt is not None:
+            interrupt.attach(puller)
         try:
             async for entries in _entries(puller, until, consumer.sees_until):
                 after, at = entries[-1].seq, entries[-1].time

@@ -63,6 +63,7 @@ class Said:
         self._forgotten: tuple[int, str] | None = None
         self._moved: dict[tuple[Scope | Under, int], int] = {}
         self._check: asyncio.Task[None] | None = None
+        self._replaced_hooks: list[Callable[[LogReplaced], None]] = []
         self._undo = connection.on_return(self._returned)
 
     def acknowledged(self, seq: int, event: Event, behind: int, size_bytes: int) -> None:
@@ -99,6 +100,11 @@ class Said:
         self._remembered.clear()
         self._bytes = 0
         self._moved.clear()
+
+    def on_replaced(self, hook: Callable[[LogReplaced], None]) -> Callable[[], None]:
+        """Call `hook` whenever `replaced` is set. Returns a function that ends this."""
+        self._replaced_hooks.append(hook)
+        return lambda: self._replaced_hooks.remove(hook)
 
     async def close(self) -> None:
         """Check no more."""
@@ -157,6 +163,8 @@ class Said:
                     f"{self._connection.address}: the log lacks event {seq}, which this process appended, "
                     "and since then more than it remembers: was it restored from an older copy?"
                 )
+                for hook in list(self._replaced_hooks):
+                    hook(self.replaced)
                 return []
         return lost[::-1]
 
