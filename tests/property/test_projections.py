@@ -17,7 +17,7 @@ from distribute.core.events import Event
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
-from distribute.core.projections.attempts import JobAttempts
+from distribute.core.projections.attempts import JobAttempts, attempts_alone
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import BatchResults
 from distribute.core.projections.story import BatchStory
@@ -115,6 +115,8 @@ class Readers:
         self.stories = {spec.id: BatchStory(spec.id) for spec in SPECS}
         self.results = {spec.id: BatchResults(spec.id) for spec in SPECS}
         self.attempts = {job: JobAttempts(job) for job in JOBS}
+        self.log: list[Recorded] = []
+        self.told_alone = 0
         self.finished: dict[JobId, int] = {}
         """The last `finished` that the state accepted of each job."""
         self.can_be_pulled: dict[JobId, int] = {}
@@ -124,6 +126,7 @@ class Readers:
         misfits = self.truth.misfits
         unarchived = {id_: set(batch.unarchived) for id_, batch in self.truth.batches.items()}
         apply(self.truth, recorded)
+        self.log.append(recorded)
         for id_, story in self.stories.items():
             accepted = story.fold(recorded)
             if batch_of(event) == id_:
@@ -144,6 +147,7 @@ class Readers:
             self.check_results(self.results[id_])
         for job, attempts in self.attempts.items():
             self.check_attempts(job, attempts)
+            self.told_alone += self.check_alone(job)
 
     def check_results(self, results: BatchResults) -> None:
         batch = self.truth.batches.get(results.story.id)
@@ -176,6 +180,17 @@ class Readers:
                         self.can_be_pulled[event.scope] = self.finished[event.scope]
             case _:
                 pass
+
+    def check_alone(self, job: JobId) -> bool:
+        """Check that a job's own events and its batch's tell its attempts, if they say that they do."""
+        course = Course.of(self.truth.batches.get(job.batch_id))
+        if not course.exists:
+            return False
+        scopes = (job, job.batch_id)
+        events = [said for said in self.log if said.seq >= course.seq and said.event.scope in scopes]
+        alone = attempts_alone(job, events, course)
+        assert alone is None or alone.attempts == self.attempts[job].attempts
+        return alone is not None
 
     def check_attempts(self, job: JobId, attempts: JobAttempts) -> None:
         batch = self.truth.batches.get(job.batch_id)
@@ -218,11 +233,12 @@ def test_events_of_every_kind_are_accepted() -> None:
     readers, random = Readers(), Random(1)
     for node in NODES:
         readers.read(make.joined(node))
-    for _ in range(2000):
+    for _ in range(1000):
         readers.read(random.choice(sensible(readers.truth, random.choice(SPECS))))
     under_a_batch = {
         kind.model_fields["type"].default
         for kind in get_args(get_args(Event)[0])
         if not issubclass(kind, ev.NodeEvent)
     }
+    assert readers.told_alone
     assert readers.accepted == under_a_batch - {"reprioritized"}

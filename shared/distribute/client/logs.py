@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from distribute.client.batch_log import BatchReader
+from distribute.client.job_log import JobReader
 from distribute.client.manifests import read_manifest
 from distribute.client.pull.object_stream import ObjectStream
 from distribute.client.queries import no_such_batch
@@ -92,22 +94,23 @@ async def job_output(
         finished = await _last_finished(cluster, job, told.outcome)
         if finished is not None and attempt in {None, finished.attempt}:
             return JobOutput(finished.attempt, _stored_text(cluster, finished.outputs, STDOUT_NAME))
-    attempts = JobAttempts(job)
-    reader = BatchReader(cluster, job.batch_id, attempts.fold)
+    reader = JobReader(cluster, job)
+    followed_from = await cluster.log.last_seq()
     await reader.read_to_now()
+    attempts = reader.attempts
     _refuse_unknown(attempts, attempt)
     number = attempt or max(attempts.attempts)
     record = attempts.attempts[number]
     if record.finished is not None:
         return JobOutput(number, _stored_text(cluster, record.finished.outputs, STDOUT_NAME))
-    return JobOutput(number, _live_text(cluster, reader, attempts, number, follow=follow))
+    over = partial(_over, cluster, reader, number, followed_from) if follow else partial(asyncio.sleep, 0)
+    return JobOutput(number, _live_text(cluster, attempts, number, over))
 
 
 async def last_line(cluster: Cluster, job: JobId, attempt: int) -> str | None:
     """The last line that an attempt printed. None: it printed nothing or very much, or it is not over."""
-    last = await cluster.log.last(job, "finished")
-    finished = last.event if last is not None else None
-    if not isinstance(finished, Finished) or finished.attempt != attempt or finished.outputs is None:
+    finished = await _finished(cluster, job, attempt)
+    if finished is None or finished.outputs is None:
         return None
     try:
         manifest, _ = await read_manifest(cluster.store, finished.outputs)
@@ -119,6 +122,19 @@ async def last_line(cluster: Cluster, job: JobId, attempt: int) -> str | None:
         return None  # `logs` says what is wrong with it
     lines = text.decode(errors="backslashreplace").strip().splitlines()
     return lines[-1] if lines else None
+
+
+async def _finished(cluster: Cluster, job: JobId, attempt: int) -> Finished | None:
+    """How an attempt finished, as the fold accepts it. None: it did not."""
+    told = await ask_standing(cluster, job.batch_id, job.job)
+    if told is not None and told.outcome is not None:
+        finished = await _last_finished(cluster, job, told.outcome)
+        if finished is not None and finished.attempt == attempt:
+            return finished
+    reader = JobReader(cluster, job)
+    await reader.read_to_now()
+    record = reader.attempts.attempts.get(attempt)
+    return record.finished if record is not None else None
 
 
 async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome) -> Finished | None:
@@ -164,15 +180,15 @@ def _no_such_job(job: JobId) -> Refused:
 
 
 async def _live_text(
-    cluster: Cluster, reader: BatchReader, attempts: JobAttempts, number: int, *, follow: bool
+    cluster: Cluster, attempts: JobAttempts, number: int, is_over: Callable[[], Coroutine[Any, Any, None]]
 ) -> AsyncGenerator[bytes | memoryview, None]:
-    """What an attempt printed up to now; with `follow`, until the attempt is over.
+    """What an attempt printed, until `is_over` returns and it is quiet.
 
     What was printed before the batch was submitted is left out: it is of a deleted batch of the same name.
     """
     batch = attempts.story.state
     assert batch is not None, "the attempt is there, so its batch is"
-    over = asyncio.ensure_future(_over(reader, attempts, number) if follow else asyncio.sleep(0))
+    over = asyncio.ensure_future(is_over())
     async with aclosing(cluster.live.follow(attempts.job, number, since=batch.submitted_at)) as chunks:
         coming = asyncio.ensure_future(anext(chunks))
         try:
@@ -194,13 +210,18 @@ async def _live_text(
             await asyncio.wait({over, coming})
 
 
-async def _over(reader: BatchReader, attempts: JobAttempts, number: int) -> None:
-    """Return when an attempt has finished, was taken from its node, or its batch was deleted."""
-    async with aclosing(reader.changes()) as changes:
-        async for _ in changes:
-            record = attempts.attempts.get(number)
+async def _over(cluster: Cluster, reader: JobReader, number: int, after: int) -> None:
+    """Return when an attempt has finished, was taken from its node, or is of a batch that was deleted.
+
+    All of these begin with an event of the job itself: a batch that is deleted ended before.
+    """
+    async with aclosing(cluster.log.follow(after=after, only=Only(scope=reader.attempts.job))) as following:
+        while True:
+            record = reader.attempts.attempts.get(number)
             if record is None or record.ended_at is not None:
                 return
+            await anext(following)
+            await reader.read_to_now()
 
 
 async def _stored_text(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distribute.core import events as ev
 from distribute.core.ids import JobId
+from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
 
@@ -63,3 +65,36 @@ class JobAttempts:
                 attempt.taken_back = event.reason
             case _:
                 pass
+
+
+def attempts_alone(job: JobId, events: Iterable[Recorded], course: Course) -> JobAttempts | None:
+    """A job's attempts, from its own events and those of its batch's own scope alone. None: we can't tell.
+
+    This folds the batch as if it had only this job. That gives the same attempts, for what happens to a job
+    depends on other jobs in one way only: they decide whether the batch accepts a `completed`.
+
+    Args:
+        job: which.
+        events: all of these two scopes, in any order, from the batch's submission on.
+        course: how the batch stands, which says which `completed` ended it.
+    """
+    ordered = sorted(events, key=lambda recorded: recorded.seq)
+    ends = [recorded.time for recorded in ordered if isinstance(recorded.event, ev.Completed)]
+    if ends != ([] if course.end is None else [course.finished_at]):
+        return None  # some were refused, or the batch ended more than once
+    attempts = JobAttempts(job)
+    for recorded in ordered:
+        event = recorded.event
+        if isinstance(event, ev.Submitted):
+            attempts.fold(recorded._replace(event=_with_this_job(event, job.job)))
+        elif not isinstance(event, ev.Deleted):  # the batch is there, so it accepted none
+            attempts.fold(recorded)
+    return attempts
+
+
+def _with_this_job(event: ev.Submitted, name: str) -> ev.Submitted:
+    """A submission without the other jobs."""
+    spec = event.spec
+    jobs = tuple(job for job in spec.work.jobs if job.name == name)
+    spec = spec.model_copy(update={"work": spec.work.model_copy(update={"jobs": jobs})})
+    return event.model_copy(update={"spec": spec})
