@@ -118,8 +118,9 @@ class CountingLog(ReplacedLog):
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         async for events in super().follow(after=after, at=at, only=only, until=until):
             there = [recorded for recorded in events if recorded.event.type not in self.hidden]
-            self.read += len(there)
-            yield there
+            if there:
+                self.read += len(there)
+                yield there
 
 
 class MemoryCluster:

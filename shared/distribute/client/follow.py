@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
@@ -13,11 +14,15 @@ from distribute.core.errors import LogReplaced
 from distribute.core.listing import batch_document
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
+from distribute.ports import Only
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument
     from distribute.core.ids import BatchId
     from distribute.ports import Cluster
+
+ASK_EVERY_S = 0.2
+"""How often to ask the scheduler at most: a large batch has a thousand events a second."""
 
 OnFigures = Callable[["BatchDocument"], None]
 """Is told how a batch stands whenever something happened to it."""
@@ -46,13 +51,37 @@ async def follow_to_end(
     """
     while True:
         try:
-            told = await ask_standing(cluster, batch)
-            if told is not None and told.document is not None and _is_over(told.course, archived=archived):
-                on_figures(told.document)
-                return told.document
-            return await _follow(cluster, batch, on_figures, archived=archived)
+            ended = await _ask_on(cluster, batch, on_figures, archived=archived)
+            return ended or await _follow(cluster, batch, on_figures, archived=archived)
         except LogReplaced:
             continue  # as after a restore from an older copy: what was folded is invalid, so read again
+
+
+async def _ask_on(
+    cluster: Cluster, batch: BatchId, on_figures: OnFigures, *, archived: bool
+) -> BatchDocument | None:
+    """Ask the scheduler, and again whenever something happened. None: it can't say.
+
+    To fold a large batch from its beginning takes a minute. The log only tells when to ask.
+    """
+    clock = asyncio.get_running_loop().time
+    asked_at = clock()
+    told = await ask_standing(cluster, batch)
+    if told is None:
+        return None
+    async with aclosing(cluster.log.follow(after=told.seq, only=Only(batch=batch))) as coming:
+        while told is not None:
+            if told.document is None:
+                raise no_such_batch(batch)
+            on_figures(told.document)
+            if _is_over(told.course, archived=archived):
+                return told.document
+            while (await anext(coming))[-1].seq <= told.seq:
+                pass
+            await asyncio.sleep(max(0.0, asked_at + ASK_EVERY_S - clock()))
+            asked_at = clock()
+            told = await ask_standing(cluster, batch)
+    return None
 
 
 async def _follow(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.client.queries import ask
@@ -17,6 +18,12 @@ ANSWER_WITHIN_S = 1.0
 """How long to wait for the scheduler where its answer only saves work."""
 
 
+TRIES = 10
+TRY_AGAIN_S = 0.05
+"""How often, and when, to ask a scheduler again that has not read what the log had when we asked. While much
+happens in a lab, it is some milliseconds behind."""
+
+
 class Outcome(NamedTuple):
     """A job's last attempt, and the one that finished last: where, and when by the log's clock.
 
@@ -29,11 +36,12 @@ class Outcome(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What the scheduler says of a batch, and the sequence of the last event under it.
+    """What the scheduler says of a batch as of the event at `seq`, and the last sequence under it.
 
     `document` is None if there is no such batch. `outcome` is of the job that was asked for.
     """
 
+    seq: int
     course: Course
     under_seq: int = 0
     document: BatchDocument | None = None
@@ -49,7 +57,7 @@ async def ask_standing(cluster: Cluster, batch: BatchId, job: str | None = None)
     try:
         course, outcome = Course(**answer["course"]), answer["job"]
         told = Outcome(**outcome) if outcome is not None else None
-        return Told(course, answer["under_seq"], answer["batch"], told)
+        return Told(answer["seq"], course, answer["under_seq"], answer["batch"], told)
     except (KeyError, TypeError):
         return None  # another version's scheduler
 
@@ -65,9 +73,15 @@ async def ask_believed(
     now = await cluster.log.last_seq()
     if not now:
         return None
-    try:
-        answer = await ask(cluster, verb, question, timeout_s=timeout_s)
-    except (Unreachable, Refused):
-        return None
-    seq = answer.get("seq")
-    return answer if isinstance(seq, int) and now <= seq <= await cluster.log.last_seq() else None
+    for _ in range(TRIES):
+        try:
+            answer = await ask(cluster, verb, question, timeout_s=timeout_s)
+        except (Unreachable, Refused):
+            return None
+        seq = answer.get("seq")
+        if not isinstance(seq, int):
+            return None
+        if seq >= now:
+            return answer if seq <= await cluster.log.last_seq() else None
+        await asyncio.sleep(TRY_AGAIN_S)
+    return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
+from client_kit import WITH_AND_WITHOUT_SCHEDULER, CountingLog, MemoryCluster, NobodyAnswers, SchedulerAnswers
 from distribute.client.documents import BatchDocument
 from distribute.client.follow import follow_to_end
 from distribute.core.errors import Refused
@@ -79,3 +79,60 @@ async def test_waiting_for_a_missing_or_deleted_batch_is_refused(cluster: Any) -
     await cluster.say(make.deleted(SPEC))
     with pytest.raises(Refused, match="there is no batch lab/sweep"):
         await following
+
+
+class Figures:
+    """The numbers of jobs that succeeded, as they are told."""
+
+    def __init__(self) -> None:
+        self.succeeded: list[int] = []
+        self.told = asyncio.Event()
+
+    def __call__(self, standing: BatchDocument) -> None:
+        self.succeeded.append(standing["jobs"]["succeeded"])
+        self.told.set()
+
+
+async def test_with_a_scheduler_only_what_comes_is_read(tmp_path: Path) -> None:
+    cluster: Any = MemoryCluster(tmp_path)
+    cluster.log = CountingLog()
+    cluster.queries = SchedulerAnswers(cluster.log)
+    await cluster.say(*HALF, *REST)
+    figures = Figures()
+    following = asyncio.create_task(follow_to_end(cluster, SPEC.id, archived=False, on_figures=figures))
+    await figures.told.wait()
+    assert cluster.log.read == 0
+    end = (make.finished("job2"), make.completed(SPEC))
+    await cluster.say(*end)
+    assert (await following)["state"] == "completed"
+    assert (figures.succeeded[0], figures.succeeded[-1]) == (1, 2)
+    assert cluster.log.read <= len(end)
+
+
+async def test_a_scheduler_that_falls_silent_is_not_waited_for(tmp_path: Path) -> None:
+    cluster: Any = MemoryCluster(tmp_path, WITH_AND_WITHOUT_SCHEDULER[1])
+    await cluster.say(*HALF, *REST)
+    figures = Figures()
+    following = asyncio.create_task(follow_to_end(cluster, SPEC.id, archived=False, on_figures=figures))
+    await figures.told.wait()
+    cluster.queries = NobodyAnswers()
+    await cluster.say(make.finished("job2"), make.completed(SPEC))
+    async with asyncio.timeout(20):
+        assert (await following)["state"] == "completed"
+
+
+async def test_a_scheduler_that_is_a_little_behind_is_asked_again(tmp_path: Path) -> None:
+    cluster: Any = MemoryCluster(tmp_path)
+    cluster.log = CountingLog()
+
+    class Behind(SchedulerAnswers):
+        """Has read the last event only when it is asked for the third time."""
+
+        async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
+            self._until = None if len(self.asked) >= 2 else self._log.stored.last_seq - 1
+            return await super().ask(verb, payload, timeout_s=timeout_s)
+
+    cluster.queries = Behind(cluster.log)
+    await cluster.say(*HALF, *REST, make.finished("job2"), make.completed(SPEC))
+    assert (await follow_to_end(cluster, SPEC.id, archived=False))["state"] == "completed"
+    assert (cluster.log.read, len(cluster.queries.asked)) == (0, 3)
