@@ -10,13 +10,16 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
+from distribute import limited_log
 from distribute.core.beats import Beat
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.core.ids import JobId
 from distribute.nats.broker.embedded import Broker
+from distribute.nats.client import connection
 from distribute.nats.client.connection import NoResponder
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream import queries
+from distribute.nats.stream.beats import MAX_BEAT_BYTES
 from integration.relay import Relay
 
 JOB = JobId("lab", "a.b", "job 1")
@@ -47,6 +50,30 @@ async def test_a_reader_gets_the_last_beat_of_each_node_and_then_each_new_one(
         await cluster.beats.send(beat("ws1", 5.0))
         while (await anext(beats)).load != 5.0:
             pass
+
+
+async def test_a_beat_that_is_too_large_is_dropped(cluster: Cluster) -> None:
+    """It could be read, for it has fields of a newer version; but ten thousand such would fill the memory."""
+    large = b'{"node":"ws9","incarnation":"i","load":1,"mood":"%b"}' % (b"x" * MAX_BEAT_BYTES)
+    await cluster.connection.request("beat.ws9", large)
+    await cluster.beats.send(beat("ws1", 1.0))
+    async with asyncio.timeout(WITHIN_S), aclosing(cluster.beats.follow()) as beats:
+        assert (await anext(beats)).node == "ws1"
+        cluster.connection.send("beat.ws9", large)
+        await cluster.beats.send(beat("ws2", 1.0))
+        assert (await anext(beats)).node == "ws2"
+
+
+async def test_unreadable_beats_do_not_fill_the_log(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limited_log, "MOST", 2)
+    for number in range(5):
+        await cluster.connection.request(f"beat.ws{number}", b"{")
+    await cluster.beats.send(beat("ws9", 1.0))
+    async with asyncio.timeout(WITHIN_S), aclosing(cluster.beats.follow()) as beats:
+        assert (await anext(beats)).node == "ws9"
+    assert caplog.text.count("a heartbeat that can't be read") == 2
 
 
 async def test_an_unreadable_beat_is_skipped_with_a_warning(
@@ -248,3 +275,51 @@ async def test_a_query_too_many_is_refused(cluster: Cluster, monkeypatch: pytest
         go_on.set()
         assert [await task for task in asked[:2]] == [b"0", b"1"]
         assert await cluster.queries.ask("slow", b"again") == b"again"
+
+
+async def test_only_some_answers_are_made_at_a_time(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MAX_AT_WORK", 2)
+    at_work, most = 0, 0
+
+    async def slow(payload: bytes) -> bytes:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await cluster.connection.round_trip()
+        at_work -= 1
+        return payload
+
+    async with cluster.queries.serving("slow", slow):
+        asked = [cluster.queries.ask("slow", b"%d" % number) for number in range(6)]
+        assert await asyncio.gather(*asked) == [b"%d" % number for number in range(6)]
+    assert most == 2
+
+
+async def test_an_answer_that_is_too_large_is_given_up(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "MAX_ANSWER_BYTES", 2 << 20)
+
+    async def endless(payload: bytes) -> bytes:
+        return os.urandom(8 << 20)
+
+    async with cluster.queries.serving("endless", endless):
+        with pytest.raises(Refused, match=r"query\.endless: the answer is larger than 2 MiB"):
+            await cluster.queries.ask("endless")
+
+
+async def test_queries_that_fail_do_not_fill_the_log(
+    cluster: Cluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limited_log, "MOST", 2)
+
+    async def broken(payload: bytes) -> bytes:
+        raise ZeroDivisionError(payload)
+
+    async with cluster.queries.serving("broken", broken):
+        for _ in range(4):
+            with pytest.raises(Refused, match="the service's log says why"):
+                await cluster.queries.ask("broken")
+    assert caplog.text.count("the query 'broken' failed") == 2

@@ -367,6 +367,20 @@ async def test_a_message_too_many_fails_at_once(
     monkeypatch.setattr(publishing, "MAX_IN_FLIGHT", 1)
     events = [builders.submitted(builders.batch(batch=f"b{number}")) for number in range(4)]
     futures = [cluster.log.append(event, Guard(0)) for event in events]
-    with pytest.raises(Unreachable, match="2 messages wait for the broker already"):
+    with pytest.raises(Unreachable, match=r"too many messages wait for the broker already \(2\)"):
         await futures[3]
     assert [await future for future in futures[:3]] == [1, 2, 3]
+
+
+async def test_too_many_bytes_fail_at_once_but_one_large_message_may_wait(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "MAX_WAITING_BYTES", 1000)
+    monkeypatch.setattr(publishing, "MAX_IN_FLIGHT", 1)
+    large = builders.submitted(builders.batch(30, batch="large"))
+    small = [builders.submitted(builders.batch(batch=f"b{number}")) for number in range(2)]
+    futures = [cluster.log.append(event, Guard(0)) for event in (small[0], large, small[1])]
+    with pytest.raises(Unreachable, match=r"too many messages wait for the broker already \(1\)"):
+        await futures[2]
+    assert [await future for future in futures[:2]] == [1, 2]
+    assert await cluster.log.append(small[1], Guard(0)) == 3

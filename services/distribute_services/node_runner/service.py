@@ -19,6 +19,7 @@ from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
 from distribute.core.recorded import Recorded
+from distribute.limited_log import LimitedLog
 from distribute.ports import Cluster
 from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner.host.port import Capacity, Figures, Host, P, R
@@ -67,6 +68,7 @@ class NodeRunner(Generic[P, R]):
         self._cannot_read_on = asyncio.Event()
         """Set when it can't read on."""
         self._failure = Failure()
+        self._passed_by = LimitedLog(log, logging.ERROR)
         self._work = Work(host, cluster.log, tell=self._tell, clock=clock)
         self._reports = Reports(
             cluster.log,
@@ -183,8 +185,9 @@ class NodeRunner(Generic[P, R]):
     def _deliver(self, recorded: Recorded) -> None:
         try:
             self._do(self._machine.deliver(recorded))
-        except Exception:  # one event must not end the runner, and with it everybody's jobs
-            log.exception("event %d (%s) was passed by", recorded.seq, recorded.event.type)
+        except Exception as error:  # noqa: BLE001 - one event must not end the runner, and all jobs with it
+            seq, kind = recorded.seq, recorded.event.type
+            self._passed_by.write("event %d (%s) was passed by", seq, kind, error=error)
 
     async def _beat(self) -> None:
         """Send heartbeats, even if this computer can't be measured."""

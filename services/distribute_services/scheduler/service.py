@@ -14,6 +14,7 @@ from distribute.core.events import NodeEvent
 from distribute.core.liveness import Lease
 from distribute.core.packing import packable
 from distribute.core.recorded import Append, Recorded
+from distribute.limited_log import LimitedLog
 from distribute.ports import Cluster
 from distribute.restoring import SNAPSHOT, restore
 from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped
@@ -110,7 +111,7 @@ class SchedulerService:
 
     async def _follow(self) -> None:
         scheduler = self._scheduler
-        misfits = scheduler.state.misfits
+        misfits, named = scheduler.state.misfits, LimitedLog(log)
         state = scheduler.state
         async for records in self._cluster.log.follow(after=state.seq, at=state.time):
             await self._before_change(records)
@@ -119,7 +120,7 @@ class SchedulerService:
                 self._caught_up.set()
             if scheduler.state.misfits != misfits:
                 misfits = scheduler.state.misfits
-                log.warning("an event did not fit: %s", scheduler.state.last_misfit)
+                named.write("an event did not fit: %s", scheduler.state.last_misfit)
             await self._decide()
             if scheduler.state.seq >= self._snapshot_due_seq:
                 self._begin_save()

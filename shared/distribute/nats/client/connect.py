@@ -156,7 +156,8 @@ class _Opener:
 
     async def _error(self, error: Exception) -> None:
         if self._connection is None and isinstance(error, OSError) and not isinstance(error, TimeoutError):
-            self._failures.append(error)
+            if len(self._failures) < len(self._address.urls):
+                self._failures.append(error)  # no more: a service tries for days
             if len(self._failures) >= len(self._address.urls):
                 self._all_failed.set()
         if (

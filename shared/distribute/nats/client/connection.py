@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from distribute.core.errors import Refused, Unreachable
 from distribute.nats.client.protocol import NO_HEADER, Message, publish_command, status
@@ -17,6 +17,9 @@ from distribute.nats.client.wire import Tap, Wire
 
 _NO_RESPONDERS = 503
 _OURSELVES = ""
+
+MAX_ANSWER_BYTES = 256 << 20
+"""A larger answer is given up: anyone may answer a query, and never come to an end."""
 
 
 class NoResponder(Unreachable):
@@ -125,7 +128,7 @@ class Connection:
 
         Raises:
             NoResponder: no service answers this kind of request.
-            Refused: the broker's permissions forbid the request.
+            Refused: the broker's permissions forbid the request, or the answer is too large.
             Unreachable: no answer in `timeout_s` seconds (None: wait for ever).
         """
         try:
@@ -200,6 +203,11 @@ class Connection:
             return
         message = Message(header, payload)
         question.messages.append(message)
+        question.size_bytes += len(payload)
+        if question.size_bytes > MAX_ANSWER_BYTES:
+            why = f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MiB"
+            question.answered.set_exception(Refused(f"{self.address}: {question.subject}: {why}"))
+            return
         if status(header) == _NO_RESPONDERS or question.is_last(message):
             question.answered.set_result(None)
 
@@ -209,11 +217,13 @@ class Connection:
                 question.answered.set_exception(error)
 
 
-class _Question(NamedTuple):
+@dataclass(slots=True)
+class _Question:
     subject: str
     is_last: Callable[[Message], bool]
     messages: list[Message]
     answered: asyncio.Future[None]
+    size_bytes: int = 0
 
 
 class _Lost(Exception):

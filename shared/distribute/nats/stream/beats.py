@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from functools import partial
+from itertools import islice
 from math import inf
 
 from distribute.codec import decode_beat, encode_beat
 from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
+from distribute.limited_log import LimitedLog
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import NOT_FOUND, ApiError, Stored, call, direct_get
 from distribute.nats.client.patience import patiently
@@ -22,12 +24,16 @@ _log = logging.getLogger(__name__)
 MAX_WAITING = 10_000
 """Max. nodes whose heartbeats wait for a reader. Those of further nodes are dropped: they beat again soon."""
 
+MAX_BEAT_BYTES = 64 * 1024
+"""A larger heartbeat is dropped: that of a node with a hundred attempts has 20 KiB."""
+
 
 class JetStreamBeats:
     """The last heartbeat of each node."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._unreadable = LimitedLog(_log)
 
     async def send(self, beat: Beat) -> None:
         """Send a heartbeat. Without a connection, drop it: a late heartbeat would be misleading."""
@@ -52,6 +58,8 @@ class JetStreamBeats:
         wake = asyncio.Event()
 
         def receive(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
+            if len(payload) > MAX_BEAT_BYTES:
+                return
             if subject in arrived or len(arrived) < MAX_WAITING:
                 arrived[subject] = payload
             wake.set()
@@ -82,10 +90,10 @@ class JetStreamBeats:
             _log.warning("%s: stream %s is missing: no heartbeat is kept", connection.address, BEATS)
             return []
         kept: list[Stored] = []
-        for subject in info["state"].get("subjects") or {}:
+        for subject in islice(info["state"].get("subjects") or {}, MAX_WAITING):
             ask = partial(direct_get, connection, BEATS, {"last_by_subj": subject})
             stored = await patiently(connection, ask)
-            if stored is not None:
+            if stored is not None and len(stored.payload) <= MAX_BEAT_BYTES:
                 kept.append(stored)
         return [stored.payload for stored in sorted(kept)]
 
@@ -94,5 +102,5 @@ class JetStreamBeats:
             return decode_beat(payload)
         except UnreadableEvent as error:
             # One bad heartbeat must not stop us from hearing the other nodes.
-            _log.warning("%s: a heartbeat that can't be read: %s", self._connection.address, error)
+            self._unreadable.write("%s: a heartbeat that can't be read: %s", self._connection.address, error)
             return None

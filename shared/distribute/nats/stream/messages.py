@@ -15,6 +15,7 @@ from distribute.codec import MAX_EVENT_BYTES, decode_in_slices
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import BuildEvent, Event
 from distribute.core.recorded import Recorded
+from distribute.limited_log import LimitedLog
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import Stored, direct_get, leader_get
 from distribute.nats.client.patience import patiently
@@ -26,8 +27,6 @@ from distribute.ports import Garbage, Raw
 
 _log = logging.getLogger(__name__)
 
-_NAMED_AT_MOST = 100
-"""So many are named in the log of a process. More are only counted, so that nobody fills its disk."""
 _REMEMBERED = 100_000
 
 
@@ -39,6 +38,7 @@ class Messages:
         self._connection = connection
         self._layout: Layout | None = None
         self._garbage_seqs: set[int] = set()
+        self._named = LimitedLog(_log)
 
     async def event(self, entry: Entry) -> Recorded | None:
         """The event whose last or only message this is. None: it is an earlier part, or garbage.
@@ -107,10 +107,7 @@ class Messages:
             self._garbage_seqs.add(seq)
         self.garbage.count += 1
         self.garbage.last = f"sequence {seq} of the log: {error}"
-        if self.garbage.count <= _NAMED_AT_MOST:
-            _log.warning("%s: passing by garbage: %s", self._connection.address, self.garbage.last)
-        if self.garbage.count == _NAMED_AT_MOST:
-            _log.warning("%s: more garbage is only counted from now on", self._connection.address)
+        self._named.write("%s: passing by garbage: %s", self._connection.address, self.garbage.last)
 
     async def _whole(self, entry: Entry) -> bytes | None:
         if not parts.is_part(entry.payload):

@@ -32,6 +32,8 @@ MAX_WAITING = 100_000
 """Max. messages that wait until others are answered. A further one fails at once with `Unreachable`: the
 process that publishes it ends, and starts again from the log."""
 MAX_IN_FLIGHT_BYTES = 32 << 20
+MAX_WAITING_BYTES = 256 << 20
+"""The same bounds in bytes. One message may be larger."""
 
 _MAX_ANSWER_TIMEOUT_S = 120.0
 _FIRST_RETRY_S = 0.1
@@ -55,6 +57,7 @@ class Publisher:
         self._in_flight: dict[bytes, Outgoing] = {}
         self._bytes_in_flight = 0
         self._waiting: deque[Outgoing] = deque()
+        self._bytes_waiting = 0
         self._timer: asyncio.TimerHandle | None = None
         self._retry_timer: asyncio.TimerHandle | None = None
         self._retry_delay_s = _FIRST_RETRY_S
@@ -87,18 +90,21 @@ class Publisher:
         A payload over the broker's limit is stored in parts, all or none; the sequence is that of the last
         part. `fields` are additional headers. While the broker has no room, the message waits; without
         `patient`, the future raises `StorageFull` instead. It raises `Conflict` if the guard does not hold,
-        `Refused` if the broker will never take the message, and `Unreachable` if more than `MAX_WAITING`
-        messages wait.
+        `Refused` if the broker will never take the message, and `Unreachable` if `MAX_WAITING` messages or
+        `MAX_WAITING_BYTES` wait.
         """
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         if self._closed:
             future.set_exception(Unreachable("the connection was closed before this could be sent"))
             return future
-        if len(self._waiting) >= MAX_WAITING:
-            future.set_exception(Unreachable(f"{len(self._waiting)} messages wait for the broker already"))
-            return future
         entry = Outgoing(subject, payload, message_id, guard, fields, patient, future)
+        too_big = self._bytes_waiting + entry.size > MAX_WAITING_BYTES
+        if self._waiting and (too_big or len(self._waiting) >= MAX_WAITING):
+            why = f"too many messages wait for the broker already ({len(self._waiting)})"
+            future.set_exception(Unreachable(why))
+            return future
         self._waiting.append(entry)
+        self._bytes_waiting += entry.size
         self._fill_window()
         return future
 
@@ -130,6 +136,7 @@ class Publisher:
             if self._in_flight and (too_big or len(self._in_flight) >= MAX_IN_FLIGHT):
                 return
             self._waiting.popleft()
+            self._bytes_waiting -= entry.size
             number = str(self._next_number)
             self._next_number += 1
             entry.reply = f"{self._inbox}.{number}"

@@ -17,6 +17,7 @@ from secrets import token_bytes
 from typing import Any
 
 from distribute.core.errors import DistributeError, Refused
+from distribute.limited_log import LimitedLog
 from distribute.nats.client.connection import Connection
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,11 @@ _MORE, _PLAIN, _COMPRESSED, _ERROR = b"+", b".", b"z", b"!"
 MAX_AT_ONCE = 1000
 """Max. queries of one verb that are being answered. A further one is refused; the asker may try again."""
 
+MAX_AT_WORK = 8
+"""Max. queries of one verb whose answers are being made and sent; the others wait. An answer may be 30 MB."""
+UNSENT_BYTES = 8 << 20
+"""With more bytes than this still to be sent, an answer waits, and keeps its place among `MAX_AT_WORK`."""
+
 Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
 
@@ -38,6 +44,7 @@ class Queries:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._failed = LimitedLog(_log, logging.ERROR)
 
     @contextlib.asynccontextmanager
     async def serving(self, verb: str, handler: Handler) -> AsyncIterator[None]:
@@ -46,6 +53,7 @@ class Queries:
         If the handler raises a `DistributeError`, the asker gets `Refused` with its message.
         """
         tasks: set[asyncio.Task[tuple[bytes, bytes]]] = set()
+        at_work = asyncio.Semaphore(MAX_AT_WORK)
 
         def asked(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
             if len(tasks) >= MAX_AT_ONCE:
@@ -53,7 +61,7 @@ class Queries:
                     reply.decode(), _ERROR, f"{len(tasks)} questions of {verb!r} wait already".encode()
                 )
                 return
-            task = asyncio.create_task(_answered(handler, payload), name=f"query {verb}")
+            task = asyncio.create_task(self._made(handler, payload, at_work), name=f"query {verb}")
             tasks.add(task)
             task.add_done_callback(lambda done: self._answer(verb, reply.decode(), done))
             task.add_done_callback(tasks.discard)
@@ -111,6 +119,14 @@ class Queries:
             )
         return answer
 
+    async def _made(
+        self, handler: Handler, payload: bytes, at_work: asyncio.Semaphore
+    ) -> tuple[bytes, bytes]:
+        async with at_work:
+            answer = await _answered(handler, payload)
+            await self._connection.less_unsent_than(UNSENT_BYTES)
+            return answer
+
     def _answer(self, verb: str, reply: str, task: asyncio.Task[tuple[bytes, bytes]]) -> None:
         if task.cancelled() or not reply:
             return
@@ -120,7 +136,7 @@ class Queries:
         elif isinstance(error, DistributeError):
             self._send(reply, _ERROR, str(error).encode())
         else:
-            _log.error("the query %r failed", verb, exc_info=error)
+            self._failed.write("the query %r failed", verb, error=error)
             self._send(reply, _ERROR, f"the query {verb!r} failed: the service's log says why".encode())
 
     def _send(self, reply: str, kind: bytes, body: bytes) -> None:

@@ -146,6 +146,8 @@ class Said:
             self._moved[scope, said.seq] = seq
             # A guard of the scope itself may name it, too: what ends a batch is guarded by all under it.
             self._moved[said.event.scope, said.seq] = seq
+            while len(self._moved) > 2 * MAX_REMEMBERED:  # of earlier losses: nobody's guard is that old
+                del self._moved[next(iter(self._moved))]
 
     async def _lost(self) -> list[_Said]:
         """The remembered events that the log lacks, in the order in which they were said."""
