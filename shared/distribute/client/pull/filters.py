@@ -16,6 +16,11 @@ class Filter(NamedTuple):
     include: tuple[re.Pattern[str], ...] = ()
     exclude: tuple[re.Pattern[str], ...] = ()
 
+    @property
+    def is_all(self) -> bool:
+        """Are all files wanted?"""
+        return not self.include and not self.exclude
+
     def wants(self, path: str) -> bool:
         """Is the file at `JOB/path` wanted?"""
         if self.include and not any(pattern.search(path) for pattern in self.include):

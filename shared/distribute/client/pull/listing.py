@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
     from distribute.core.events import BuildFinished, Finished
     from distribute.core.ids import BatchId
     from distribute.ports import ArtifactStore, Cluster
+
+UNREADABLE = (IntegrityError, ValueError)
+"""What reading a manifest raises: the errors of pydantic, base64 and codecs are ValueErrors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +129,39 @@ class _Lister:
     async def list_job(self, job: str, finished: Finished) -> None:
         """Add what a job left."""
         name = os.fsencode(job)
-        with self._named(name):
+        try:
             check_name(job)  # it becomes a folder, and anyone may have written it to the log
             if self._folders:
                 self._listed.folders.append((*self._base, name))
             if finished.outputs is None:
                 return
             manifest = await self._read(finished.outputs, name)
-            for entry in manifest.entries:
-                with self._named(name):
-                    self._list_entry(manifest, entry, (name, *safe_parts(entry)))
+        except UNREADABLE as error:
+            self._report(name, error)
+            return
+        for entry in manifest.entries:
+            try:
+                self._list_entry(manifest, entry, (name, *safe_parts(entry)))
+            except UNREADABLE as error:  # this one alone is left out
+                self._report(name, error)
 
     async def list_build(self, build: BuildFinished) -> None:
         """Add what a build printed. A build leaves nothing else."""
         if build.outputs is None:
             return
         name = os.fsencode(build_output_name(build.batch, build.node))
-        with self._named(name):
+        try:
             manifest = await self._read(build.outputs, name)
-            for entry in manifest.entries:
-                with self._named(name):
-                    if safe_parts(entry) != (name,) or not isinstance(entry, StoredFile):
-                        raise IntegrityError(f"its list of files names {entry.path!r}, which no build leaves")
-                    self._list_entry(manifest, entry, (name,))
+        except UNREADABLE as error:
+            self._report(name, error)
+            return
+        for entry in manifest.entries:
+            try:
+                if safe_parts(entry) != (name,) or not isinstance(entry, StoredFile):
+                    raise IntegrityError(f"its list of files names {entry.path!r}, which no build leaves")
+                self._list_entry(manifest, entry, (name,))
+            except UNREADABLE as error:
+                self._report(name, error)
 
     async def _read(self, outputs: Outputs, name: bytes) -> Manifest:
         """Read the manifest of a job or build. Notes what it left out, and what can't be read of it."""
@@ -160,7 +172,7 @@ class _Lister:
 
     def _list_entry(self, manifest: Manifest, entry: Entry, path: Parts) -> None:
         place = (*self._base, *path)
-        if not self._wanted.wants(os.fsdecode(b"/".join(path))):
+        if not (self._wanted.is_all or self._wanted.wants(os.fsdecode(b"/".join(path)))):
             self._listed.filtered.append(place)
             return
         match entry:
@@ -172,13 +184,9 @@ class _Lister:
                 if self._folders:
                     self._listed.folders.append(place)
 
-    @contextmanager
-    def _named(self, *parts: bytes) -> Iterator[None]:
-        """Turn a reading error in the block into a problem that names the path."""
-        try:
-            yield
-        except (IntegrityError, ValueError) as error:  # pydantic's, base64's and codecs' are ValueErrors
-            self._listed.problems.append(f"{self.at(*parts)}: can't be pulled: {error}")
+    def _report(self, name: bytes, error: Exception) -> None:
+        """Note what can't be read."""
+        self._listed.problems.append(f"{self.at(name)}: can't be pulled: {error}")
 
 
 def _object_of(manifest: Manifest, entry: StoredFile) -> StoredObject | None:

@@ -23,6 +23,7 @@ from distribute.core.manifest import Entry, StoredFile, entry_bytes, link_stays_
 Parts = tuple[bytes, ...]
 """A path below a folder, part by part. File names are bytes."""
 
+_NO_NAMES = frozenset({b"", b".", b".."})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,7 +38,7 @@ def safe_parts(entry: Entry) -> Parts:
     """
     raw = entry_bytes(entry)
     parts = tuple(raw.split(b"/"))
-    if b"\0" in raw or not {b"", b".", b".."}.isdisjoint(parts):
+    if b"\0" in raw or not _NO_NAMES.isdisjoint(parts):
         raise IntegrityError(
             f"the path {entry.path!r} in a manifest does not stay in its folder: not written"
         )
