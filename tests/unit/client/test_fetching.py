@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distribute.client.pull.fetching import Pulled, fetch
-from distribute.client.pull.listing import Listing, WantedFile
-from distribute.core.manifest import StoredFile, StoredObject
+from distribute.client.pull.listing import Listing, StoredContent, WantedFile
+from distribute.core.manifest import StoredObject
 from distribute.testing.file_store import FileStore
 
 NAME = "jane/sweep/job/1/0"
@@ -44,12 +44,12 @@ def wanted_file(name: str, content: bytes, start: int, stop: int) -> WantedFile:
     digest = hashlib.sha256(part).hexdigest()
     return WantedFile(
         (b"job", name.encode()),
-        StoredFile(path=name, size_bytes=len(part), sha256=digest, object=0 if part else None, offset=start),
+        StoredContent(len(part), digest, offset=start),
     )
 
 
 async def pull(store: FileStore, stored: StoredObject, files: list[WantedFile], folder: Path) -> Pulled:
-    wanted = Listing(files=[(stored if file.file.object is not None else None, file) for file in files])
+    wanted = Listing(files=[(stored if file.file.size_bytes else None, file) for file in files])
     told = [(0, wanted.size_bytes)]
     pulled = await fetch(store, wanted, folder, lambda done, total: told.append((done, total)))
     assert told[-1] == (wanted.size_bytes, wanted.size_bytes)

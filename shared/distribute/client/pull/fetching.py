@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from distribute.client.pull.listing import Listing, WantedFile
 from distribute.client.pull.object_stream import ObjectStream
-from distribute.client.pull.target_folder import Parts, TargetFolder, shown
+from distribute.client.pull.target_folder import Content, Parts, TargetFolder, shown
 from distribute.client.workers import for_each
 from distribute.core.errors import InputError, IntegrityError
-from distribute.core.manifest import StoredFile, StoredObject
+from distribute.core.manifest import StoredObject
 
 if TYPE_CHECKING:
     from distribute.ports import ArtifactStore
@@ -147,7 +147,7 @@ class _Run:
         self._on_bytes(self._done_bytes, self._total_bytes)
 
 
-def _is_whole(stored: StoredObject, file: StoredFile) -> bool:
+def _is_whole(stored: StoredObject, file: Content) -> bool:
     """Is the file the whole object, and large enough to resume an interrupted download?"""
     same = (stored.size_bytes, stored.sha256) == (file.size_bytes, file.sha256)
     return same and file.size_bytes >= RESUMED_FROM_BYTES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.manifests import read_manifest
 from distribute.client.pull.target_folder import Parts, safe_parts, shown
@@ -35,12 +35,20 @@ UNREADABLE = (IntegrityError, ValueError)
 """What reading a manifest raises: the errors of pydantic, base64 and codecs are ValueErrors."""
 
 
-@dataclass(frozen=True, slots=True)
-class WantedFile:
+class StoredContent(NamedTuple):
+    """What a file is, and where in its object it begins. A `StoredFile` takes three times the memory."""
+
+    size_bytes: int
+    sha256: str
+    executable: bool = False
+    offset: int = 0
+
+
+class WantedFile(NamedTuple):
     """A file that goes to `parts`, below the target folder."""
 
     parts: Parts
-    file: StoredFile
+    file: StoredContent
 
 
 @dataclass(slots=True)
@@ -177,7 +185,8 @@ class _Lister:
             return
         match entry:
             case StoredFile():
-                self._listed.files.append((_object_of(manifest, entry), WantedFile(place, entry)))
+                content = StoredContent(entry.size_bytes, entry.sha256, entry.executable, entry.offset)
+                self._listed.files.append((_object_of(manifest, entry), WantedFile(place, content)))
             case StoredLink():
                 self._listed.links.append((place, entry.target))
             case StoredFolder():

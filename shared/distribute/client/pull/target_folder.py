@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from distribute.client.words import printable
 from distribute.core.errors import InputError, IntegrityError, StorageFull
-from distribute.core.manifest import Entry, StoredFile, entry_bytes, link_stays_inside
+from distribute.core.manifest import Entry, entry_bytes, link_stays_inside
 
 Parts = tuple[bytes, ...]
 """A path below a folder, part by part. File names are bytes."""
@@ -27,6 +28,17 @@ _NO_NAMES = frozenset({b"", b".", b".."})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Content(Protocol):
+    """What a file is to be."""
+
+    @property
+    def size_bytes(self) -> int: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def executable(self) -> bool: ...
 
 
 def safe_parts(entry: Entry) -> Parts:
@@ -73,7 +85,7 @@ class TargetFolder:
             os.symlink(os.fsencode(target), part, dir_fd=folder)
             _rename(folder, part, parts[-1])
 
-    def holds(self, parts: Parts, file: StoredFile) -> bool:
+    def holds(self, parts: Parts, file: Content) -> bool:
         """Is this file there already, with this content? If so, make it executable if it should be."""
         try:
             with self.opened(parts[:-1], make=False) as folder, self._translated(parts, "read"):
@@ -101,7 +113,7 @@ class TargetFolder:
                 os.close(descriptor)
 
     @contextmanager
-    def new_file(self, parts: Parts, file: StoredFile) -> Iterator[NewFile]:
+    def new_file(self, parts: Parts, file: Content) -> Iterator[NewFile]:
         """A file to write in the block. It gets its name at the end of the block, if its digest is right."""
         with self.opened(parts[:-1]) as folder, self._translated(parts), NewFile(folder, parts, file) as new:
             yield new
@@ -177,7 +189,7 @@ class TargetFolder:
 class NewFile:
     """A file being written. It has another name until its digest is right."""
 
-    def __init__(self, folder: int, parts: Parts, file: StoredFile) -> None:
+    def __init__(self, folder: int, parts: Parts, file: Content) -> None:
         self._folder = folder
         self._parts = parts
         self._file = file
