@@ -129,7 +129,7 @@ def test_events_of_all_scopes_are_on_their_subjects() -> None:
 def test_scopes_have_their_filters() -> None:
     assert scope_filter(BatchId("a", "b")) == "ev.batch.a.b.>"
     assert scope_filter(JobId("a", "b", "*")) == "ev.job.a.b.%2A.>"
-    assert scope_filter(BuildId("a", "b", "ws.7")) == "ev.build.a.b.ws%2E7.>"
+    assert scope_filter(BuildId(BatchId("a", "b"), "ws.7")) == "ev.build.a.b.ws%2E7.>"
     assert scope_filter(NodeId("ws7")) == "ev.node.ws7.>"
     assert scope_filter(Under(BatchId("a", "b"))) == "ev.*.a.b.*.>"
     assert scope_filter(Under(BatchId("a", "b")), "job_archived") == "ev.job.a.b.*.archived.*"

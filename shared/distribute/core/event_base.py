@@ -104,7 +104,7 @@ class BuildEvent(EventBase):
 
     @property
     def scope(self) -> BuildId:
-        return BuildId(self.namespace, self.batch, self.node)
+        return BuildId(self.batch_id, self.node)
 
     @property
     def batch_id(self) -> BatchId:

@@ -44,18 +44,13 @@ class JobId(NamedTuple):
 
 
 class BuildId(NamedTuple):
-    """The build of a batch at a node."""
+    """The build of a batch at a node. It holds its batch, so it equals no job (see `Scope`)."""
 
-    namespace: str
-    batch: str
+    batch_id: BatchId
     node: str
 
-    @property
-    def batch_id(self) -> BatchId:
-        return BatchId(self.namespace, self.batch)
-
     def __str__(self) -> str:
-        return f"the build of {self.namespace}/{self.batch} at {self.node}"
+        return f"the build of {self.batch_id} at {self.node}"
 
 
 class NodeId(NamedTuple):
@@ -68,7 +63,11 @@ class NodeId(NamedTuple):
 
 
 Scope = BatchId | JobId | BuildId | NodeId
-"""What an event is about. Guards work by scope, so the events of a scope have one order."""
+"""What an event is about. Guards work by scope, so the events of a scope have one order.
+
+Scopes are keys of dictionaries, where tuples of equal fields are equal, whatever their classes. So each kind
+of scope has a form of its own: another length, or another type of field.
+"""
 
 
 class Under(NamedTuple):

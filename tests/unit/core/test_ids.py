@@ -1,8 +1,20 @@
 """Names, and ids of events."""
 
+from itertools import combinations
+
 import pytest
 
-from distribute.core.ids import MAX_NAME_BYTES, BatchId, JobId, NodeId, check_name, ulid
+from distribute.core.ids import (
+    MAX_NAME_BYTES,
+    AttemptId,
+    BatchId,
+    BuildId,
+    JobId,
+    NodeId,
+    Under,
+    check_name,
+    ulid,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +64,11 @@ def test_a_ulid_is_spelled_as_its_specification_does() -> None:
 
 def test_ulids_sort_by_time() -> None:
     assert ulid(1, b"\xff" * 10) < ulid(2, bytes(10)) < ulid(2**40, bytes(10))
+
+
+def test_ids_of_different_kinds_are_never_equal_whatever_their_names() -> None:
+    batch = BatchId("a", "a")
+    ids = [batch, JobId("a", "a", "a"), BuildId(batch, "a"), NodeId("a"), Under(batch)]
+    ids.append(AttemptId("a", "a", "a", 1))
+    for one, other in combinations(ids, 2):
+        assert one != other, f"{one!r} and {other!r} are mixed up as keys"

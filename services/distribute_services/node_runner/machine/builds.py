@@ -55,6 +55,11 @@ class BatchBuild:
     def batch(self) -> BatchId:
         return self.id.batch_id
 
+    @property
+    def names(self) -> dict[str, str]:
+        """The fields by which the events of the build name it."""
+        return {**self.batch._asdict(), "node": self.id.node}
+
 
 class Builds:
     """All batches that this node knows. Methods return instructions."""
@@ -70,7 +75,7 @@ class Builds:
             # Another batch has the name now, so the old build is of no use.
             return [*self.forget(batch), *self.wanted(batch, cause, seq, submission)]
         if build is None:
-            build = BatchBuild(BuildId(*batch, self._author.node), submission, Outbox(cause, None))
+            build = BatchBuild(BuildId(batch, self._author.node), submission, Outbox(cause, None))
             self._builds[batch] = build
         build.submission = submission
         is_lost_failure = build.phase is BuildPhase.FAILED and build.outbox.are_stored_before(seq)
@@ -111,7 +116,7 @@ class Builds:
         build.outbox.add(
             ev.BuildStarted(
                 **self._author.stamp(build.outbox.cause),
-                **build.id._asdict(),
+                **build.names,
                 submission=build.submission.id,
             )
         )
@@ -133,7 +138,7 @@ class Builds:
         build.outbox.add(
             ev.BuildFinished(
                 **self._author.stamp(build.outbox.cause),
-                **build.id._asdict(),
+                **build.names,
                 succeeded=ending.succeeded,
                 reason=ending.reason,
                 wall_s=ending.wall_s,

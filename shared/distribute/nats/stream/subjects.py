@@ -51,7 +51,8 @@ def scope_prefix(scope: Scope) -> str:
     if isinstance(scope, JobId):
         return f"ev.job.{escape(scope.namespace)}.{escape(scope.batch)}.{escape(scope.job)}"
     if isinstance(scope, BuildId):
-        return f"ev.build.{escape(scope.namespace)}.{escape(scope.batch)}.{escape(scope.node)}"
+        namespace, batch = scope.batch_id
+        return f"ev.build.{escape(namespace)}.{escape(batch)}.{escape(scope.node)}"
     if isinstance(scope, BatchId):
         return f"ev.batch.{escape(scope.namespace)}.{escape(scope.batch)}"
     return f"ev.node.{escape(scope.node)}"
