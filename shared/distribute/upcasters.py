@@ -38,12 +38,24 @@ def _quarantined_1(body: Json) -> Json:
 
 
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {
+    ("kill_requested", 1): _with_defaults(2),
+    ("retry_requested", 1): _with_defaults(2),
+    ("reprioritized", 1): _with_defaults(2),
+    ("completed", 1): _with_defaults(2),
+    ("batch_archived", 1): _with_defaults(2),
+    ("deleted", 1): _with_defaults(2),
     ("assigned", 1): _with_defaults(2),
     ("build_started", 1): _with_defaults(2),
     ("joined", 1): _with_defaults(2),
     ("leaving", 1): _leaving_1,
+    ("leaving", 2): _with_defaults(3),
+    ("left", 1): _with_defaults(2),
     ("released", 1): _released_1,
+    ("released", 2): _with_defaults(3),
+    ("excused", 1): _with_defaults(2),
     ("paused", 1): _with_defaults(2),
+    ("paused", 2): _with_defaults(3),
+    ("resumed", 1): _with_defaults(2),
     ("drain_requested", 1): _with_defaults(2),
     ("quarantined", 1): _quarantined_1,
 }

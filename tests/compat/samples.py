@@ -21,8 +21,10 @@ from distribute.core.specs import (
 
 WHEN = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)
 SUBMISSION = "01BX5ZZKBKACTAV9WEVGEMMVS0"
+INCARNATION = "01BX5ZZKBKACTAV9WEVGEMMVRZ"
 DIGEST = "6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090"
 BATCH = {"namespace": "größe", "batch": "sweep 3"}
+OF_SUBMISSION = {**BATCH, "submission": SUBMISSION}
 KEPT = (AttemptId("größe", "sweep 3", "re=100*", 2),)
 ATTEMPT = {**BATCH, "job": "re=100*", "attempt": 2, "node": "ws07"}
 
@@ -99,12 +101,14 @@ SAMPLES: dict[str, Event] = {
     "submitted-apptainer": _submitted(APPTAINER),
     "submitted-compressed": _submitted(MANY),
     "submitted-blocks": _submitted(MANY),
-    "kill_requested": ev.KillRequested(**_by("jane"), **BATCH, job="re=100*"),
-    "retry_requested": ev.RetryRequested(**_by("jane"), **BATCH, failed_only=True),
-    "reprioritized": ev.Reprioritized(**_by("jane"), **BATCH, priority=100),
-    "completed": ev.Completed(**_by(ev.SCHEDULER), **BATCH, state="failed", reason="the build failed"),
-    "batch_archived": ev.BatchArchived(**_by(ev.SCHEDULER), **BATCH),
-    "deleted": ev.Deleted(**_by("jane"), **BATCH),
+    "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),
+    "retry_requested": ev.RetryRequested(**_by("jane"), **OF_SUBMISSION, failed_only=True),
+    "reprioritized": ev.Reprioritized(**_by("jane"), **OF_SUBMISSION, priority=100),
+    "completed": ev.Completed(
+        **_by(ev.SCHEDULER), **OF_SUBMISSION, state="failed", reason="the build failed"
+    ),
+    "batch_archived": ev.BatchArchived(**_by(ev.SCHEDULER), **OF_SUBMISSION),
+    "deleted": ev.Deleted(**_by("jane"), **OF_SUBMISSION),
     "assigned": ev.Assigned(
         **_by(ev.SCHEDULER),
         **ATTEMPT,
@@ -133,8 +137,8 @@ SAMPLES: dict[str, Event] = {
         **_by("ws07"), **ATTEMPT, succeeded=True, exit_code=0, started_at=WHEN, wall_s=0.05
     ),
     "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
-    "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost"),
-    "excused": ev.Excused(**_by(ev.SCHEDULER), **ATTEMPT),
+    "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost", submission=SUBMISSION),
+    "excused": ev.Excused(**_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION),
     "job_archived": ev.JobArchived(**_by(ev.ARCHIVER), **ATTEMPT),
     "job_archived-missing": ev.JobArchived(
         **_by(ev.ARCHIVER), **ATTEMPT, missing="result größe/sweep 3/re=100*/2/0: 0 chunks are stored, not 1"
@@ -142,7 +146,7 @@ SAMPLES: dict[str, Event] = {
     "joined": ev.Joined(
         **_by("ws07"),
         node="ws07",
-        incarnation="01BX5ZZKBKACTAV9WEVGEMMVRZ",
+        incarnation=INCARNATION,
         boot_id="0f5be1a2-3c4d-4e5f-8a9b-0c1d2e3f4a5b",
         keeps=KEPT,
         capabilities=frozenset({"gcc", "mpi", "python"}),
@@ -151,13 +155,20 @@ SAMPLES: dict[str, Event] = {
         gpus=("NVIDIA A100", "NVIDIA A100"),
         version="0.1.0",
     ),
-    "leaving": ev.Leaving(**_by("ws07"), node="ws07", keeps=KEPT),
-    "left": ev.Left(**_by("ws07"), node="ws07"),
+    "leaving": ev.Leaving(**_by("ws07"), node="ws07", incarnation=INCARNATION, keeps=KEPT),
+    "left": ev.Left(**_by("ws07"), node="ws07", incarnation=INCARNATION),
     "lost": ev.Lost(**_by(ev.SCHEDULER), node="ws07", silent_s=61.5),
     "forgotten": ev.Forgotten(**_by("jane"), node="ws07"),
     "pause_requested": ev.PauseRequested(**_by("jane"), node="ws07", until=WHEN),
-    "paused": ev.Paused(**_by("ws07"), node="ws07", until=WHEN, reason="its owner works", keeps=KEPT),
-    "resumed": ev.Resumed(**_by("ws07"), node="ws07"),
+    "paused": ev.Paused(
+        **_by("ws07"),
+        node="ws07",
+        incarnation=INCARNATION,
+        until=WHEN,
+        reason="its owner works",
+        keeps=KEPT,
+    ),
+    "resumed": ev.Resumed(**_by("ws07"), node="ws07", incarnation=INCARNATION),
     "drain_requested": ev.DrainRequested(**_by("jane"), node="ws07", reason="new disk", until=WHEN),
     "undrained": ev.Undrained(**_by("jane"), node="ws07"),
     "build_started": ev.BuildStarted(**_by("ws07"), node="ws07", **BATCH, submission=SUBMISSION),

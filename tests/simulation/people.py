@@ -166,12 +166,17 @@ async def _say(visit: Visit, batch: BatchId, words: Words) -> None:
         return
 
 
+def names_of(batch: BatchState) -> dict[str, str]:
+    """The fields by which events about a batch name it."""
+    return {**batch.id._asdict(), "submission": batch.submission}
+
+
 def _retry(visit: Visit, batch: BatchState, failed_only: bool) -> ev.Event | None:
     unhappy = batch.counts[Status.FAILED] + (0 if failed_only else batch.counts[Status.KILLED])
     if not unhappy or (batch.kill_all and batch.end is None):
         return None
-    return ev.RetryRequested(**visit.person.stamp(), **batch.id._asdict(), failed_only=failed_only)
+    return ev.RetryRequested(**visit.person.stamp(), **names_of(batch), failed_only=failed_only)
 
 
 def _reprioritize(visit: Visit, batch: BatchState, priority: int) -> ev.Event:
-    return ev.Reprioritized(**visit.person.stamp(), **batch.id._asdict(), priority=priority)
+    return ev.Reprioritized(**visit.person.stamp(), **names_of(batch), priority=priority)

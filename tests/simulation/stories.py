@@ -100,6 +100,8 @@ class Stories:
         What ends a batch is guarded by everything under it, so it always fits. An event about a job need
         not: if its batch was deleted while the event was on its way.
         """
+        if self._is_late(event, before):
+            return Verdict.ABOUT_NOTHING
         match event:
             case ev.Submitted():
                 self._submissions[event.scope] = event.id
@@ -131,6 +133,23 @@ class Stories:
             case _:
                 pass
         return Verdict.FITS
+
+    def _is_late(self, event: ev.Event, before: State) -> bool:
+        """Is it about a deleted batch, or about a node that has joined again meanwhile?"""
+        match event:
+            case ev.SubmissionEvent() | ev.Released() | ev.Excused():
+                batch = event.batch_id
+                is_late = event.submission != self._submissions.get(batch)
+                self._require(not is_late or batch in self._deleted, "it is of another submission")
+                return is_late
+            case ev.Leaving() | ev.Left():
+                node = before.nodes.get(event.node)
+                return node is not None and node.incarnation != event.incarnation
+            case ev.Lost():
+                node = before.nodes.get(event.node)
+                return node is not None and node.cause != event.causation
+            case _:
+                return False
 
     def _tell_of_build(self, event: ev.BuildStarted | ev.BuildFinished) -> Verdict:
         if isinstance(event, ev.BuildStarted):

@@ -37,19 +37,18 @@ class Appender:
             return None
 
 
-async def append_behind(log: EventLog, event: Event, read: Callable[[], Awaitable[int]]) -> None:
+async def append_behind(log: EventLog, read: Callable[[], Awaitable[tuple[Event, int]]]) -> None:
     """Append an event behind all that is said of its scope.
 
     Args:
         log: where.
-        event: what.
-        read: reads the scope and returns its last sequence, or raises if the event does not fit any more.
-            Called before every try.
+        read: reads the scope and returns the event and the scope's last sequence, or raises if there is
+            nothing to say any more. Called before every try.
     """
     appender = Appender(log)
     while True:
         try:
-            if await appender.append(event, await read()) is not None:
+            if await appender.append(*await read()) is not None:
                 return
         except LogReplaced:
             # As after a restore from an older copy: what was read is invalid.

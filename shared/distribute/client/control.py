@@ -50,19 +50,22 @@ async def kill(cluster: Cluster, queries: Queries, person: Person, target: Batch
             raise Refused(f"{printable(str(target))} is over ({state}): there is nothing to kill")
     else:
         batch, job = target, None
-    event = KillRequested(**person.stamp(), namespace=batch.namespace, batch=batch.batch, job=job)
+    submission: str | None = None
 
-    async def read() -> int:
+    async def read() -> tuple[Event, int]:
+        nonlocal submission
         course, scope_seq = await read_standing(cluster, batch)
-        if not course.exists:
-            raise no_such_batch(batch)
+        submission = submission or course.submission
+        if not course.exists or course.submission != submission:
+            raise no_such_batch(batch)  # or another one has its name by now
         if course.end is not None:
             raise Refused(
                 f"{printable(str(batch))} is over: there is nothing to kill; `distribute status` tells more"
             )
-        return scope_seq
+        names = {**batch._asdict(), "submission": submission}
+        return KillRequested(**person.stamp(), **names, job=job), scope_seq
 
-    await append_behind(cluster.log, event, read)
+    await append_behind(cluster.log, read)
 
 
 async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool = False) -> None:
@@ -97,7 +100,8 @@ async def _delete_ended(cluster: Cluster, person: Person, batch: BatchId, *, rep
     if told is None or told.course.end is None:
         return False
     causation = await _id_of_end(cluster, batch, told.course) if replacing else None
-    event = Deleted(**person.stamp(), **batch._asdict(), causation=causation)
+    names = {**batch._asdict(), "submission": told.course.submission}
+    event = Deleted(**person.stamp(), **names, causation=causation)
     return await Appender(cluster.log).append(event, told.under_seq) is not None
 
 
@@ -124,14 +128,18 @@ class _Deletion:
         self._ended_by: str | None = None
         """The id of the event that ended the batch."""
         self._killed_seq: int | None = None
+        self._submission: str | None = None
+        """The id of the submission that is to be deleted."""
         self._appender = Appender(cluster.log)
 
     async def is_done(self) -> bool:
         """Take the next step. False: wait for the batch's next event."""
         while True:
             state = self._story.state
-            if state is None:
-                raise no_such_batch(self._batch)
+            if state is not None and self._submission is None:
+                self._submission = state.submission
+            if state is None or state.submission != self._submission:
+                raise no_such_batch(self._batch)  # or another one has its name by now
             if state.end is not None:
                 if await self._append(self._deleted(), self._story.seq) is not None:
                     return True
@@ -151,11 +159,12 @@ class _Deletion:
         return seq
 
     def _kill_requested(self) -> Event:
-        return KillRequested(**self._person.stamp(), **self._batch._asdict())
+        return KillRequested(**self._person.stamp(), **self._batch._asdict(), submission=self._submission)
 
     def _deleted(self) -> Event:
         causation = self._ended_by if self._replacing else None
-        return Deleted(**self._person.stamp(), **self._batch._asdict(), causation=causation)
+        names = {**self._batch._asdict(), "submission": self._submission}
+        return Deleted(**self._person.stamp(), **names, causation=causation)
 
     def _fold(self, recorded: Recorded) -> None:
         if self._story.fold(recorded) and isinstance(recorded.event, Completed):
@@ -212,10 +221,10 @@ async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) 
 async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained | Forgotten) -> None:
     """Append an event behind whatever is the node's last event."""
 
-    async def read() -> int:
+    async def read() -> tuple[Event, int]:
         last = await cluster.log.last(event.scope)
         if last is None:
             raise no_such_node(event.node)
-        return last.seq
+        return event, last.seq
 
-    await append_behind(cluster.log, event, read)
+    await append_behind(cluster.log, read)

@@ -14,7 +14,7 @@ from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
 from distribute.config.units import format_size
 from distribute.core.errors import Refused
-from distribute.core.events import Submitted
+from distribute.core.events import Event, Submitted
 from distribute.core.fold_batch import needs
 from distribute.core.words import counted
 
@@ -88,16 +88,16 @@ async def submit(
         **person.stamp(), namespace=spec.namespace, batch=spec.batch, user=person.name, spec=spec
     )
 
-    async def make_room() -> int:
+    async def make_room() -> tuple[Event, int]:
         while True:
             course, scope_seq = await read_standing(cluster, spec.id)
             if not course.exists:
-                return scope_seq
+                return event, scope_seq
             if not replace:
                 raise _taken(spec.id)
             await delete(cluster, person, spec.id, replacing=True)
 
-    await append_behind(cluster.log, event, make_room)
+    await append_behind(cluster.log, make_room)
 
 
 def _too_large(asked: Amounts, most: Amounts) -> str:

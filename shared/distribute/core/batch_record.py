@@ -191,7 +191,7 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         counts=tuple(plain["counts"]),
         fixed=fixed,
         changing=changing,
-        **{name: found[name] for name in ("seq", "user", "kind", "submitted_at")},
+        **{name: found[name] for name in ("seq", "submission", "user", "kind", "submitted_at")},
         **{name: plain[name] for name in ("under_seq", "priority", "end", "end_reason", "finished_at")},
     )
 

@@ -160,6 +160,7 @@ def _excuse(decisions: Decisions, keys: list[JobKey]) -> None:
                     **decisions.stamp(),
                     **batch.attempt_id(key.row)._asdict(),
                     node=batch.suspects[key.row],
+                    submission=batch.submission,
                 ),
                 Guard(batch.job_seq[key.row], batch.seq),
             )
@@ -224,15 +225,14 @@ def _end_batches(decisions: Decisions) -> None:
             agenda.to_check.add(batch_id)
             continue
         guard = Guard(batch.under_seq, batch.seq)
+        names = {**batch_id._asdict(), "submission": batch.submission}
         if batch.end is None:
             end = _end_of(agenda, batch)
             if end is not None:
                 state, reason = end
-                decisions.add(
-                    ev.Completed(**decisions.stamp(), **batch_id._asdict(), state=state, reason=reason), guard
-                )
+                decisions.add(ev.Completed(**decisions.stamp(), **names, state=state, reason=reason), guard)
         elif not batch.archived and not batch.unarchived and not batch.active:
-            decisions.add(ev.BatchArchived(**decisions.stamp(), **batch_id._asdict()), guard)
+            decisions.add(ev.BatchArchived(**decisions.stamp(), **names), guard)
 
 
 def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | None:

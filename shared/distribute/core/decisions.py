@@ -63,6 +63,7 @@ class Decisions:
             **self.stamp(because_of),
             **batch.attempt_id(row)._asdict(),
             node=batch.active[row].node,
+            submission=batch.submission,
             reason=reason,
         )
         self.add(event, Guard(batch.job_seq[row], batch.seq))

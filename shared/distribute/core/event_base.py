@@ -73,6 +73,16 @@ class BatchEvent(EventBase):
         return BatchId(self.namespace, self.batch)
 
 
+class SubmissionEvent(BatchEvent):
+    """Something happened to a batch after it was submitted.
+
+    `submission` is the id of its `submitted`: the event may come late, when another batch has the name. None:
+    version 1 lacks it.
+    """
+
+    submission: Id | None = None
+
+
 class JobEvent(EventBase):
     """Something happened to an attempt of a job. `node` is the attempt's node, whoever the author is."""
 

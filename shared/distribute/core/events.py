@@ -18,6 +18,7 @@ from distribute.core.event_base import BuildEvent as BuildEvent
 from distribute.core.event_base import Id, Kept, Seconds, Text, Time
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
+from distribute.core.event_base import SubmissionEvent as SubmissionEvent
 from distribute.core.ids import Label, StoredName
 from distribute.core.manifest import Outputs
 from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabilities
@@ -38,51 +39,51 @@ class Submitted(BatchEvent):
     spec: BatchSpec
 
 
-class KillRequested(BatchEvent):
+class KillRequested(SubmissionEvent):
     """A person wants the batch, or one `job` of it, stopped. Queued jobs are killed at once."""
 
     type: Literal["kill_requested"] = "kill_requested"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     job: StoredName | None = None
 
 
-class RetryRequested(BatchEvent):
+class RetryRequested(SubmissionEvent):
     """A person wants failed jobs to run again and, unless `failed_only`, killed ones, too."""
 
     type: Literal["retry_requested"] = "retry_requested"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     failed_only: bool = False
 
 
-class Reprioritized(BatchEvent):
+class Reprioritized(SubmissionEvent):
     """A person changed the batch's priority."""
 
     type: Literal["reprioritized"] = "reprioritized"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     priority: int = Field(ge=-100, le=100)
 
 
-class Completed(BatchEvent):
+class Completed(SubmissionEvent):
     """The scheduler found that the batch has ended. With a `reason`, queued jobs failed for that reason."""
 
     type: Literal["completed"] = "completed"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     state: Literal["completed", "failed", "killed"]
     reason: Text | None = None
 
 
-class BatchArchived(BatchEvent):
+class BatchArchived(SubmissionEvent):
     """All results of a batch that is over are in the archive, except those that are missing."""
 
     type: Literal["batch_archived"] = "batch_archived"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
 
 
-class Deleted(BatchEvent):
+class Deleted(SubmissionEvent):
     """A person deleted a batch that is over. Its name is free again."""
 
     type: Literal["deleted"] = "deleted"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
 
 
 # --- jobs ------------------------------------------------------------------------------------------
@@ -155,18 +156,26 @@ class Yielded(JobEvent):
 
 
 class Released(JobEvent):
-    """The scheduler took the job from `node`, and ignores the node's later events about this attempt."""
+    """The scheduler took the job from `node`, and ignores the node's later events about this attempt.
+
+    `submission`: as `assigned` has it.
+    """
 
     type: Literal["released"] = "released"
-    v: Literal[2] = 2
+    v: Literal[3] = 3
+    submission: Id | None = None
     reason: ReleaseReason
 
 
 class Excused(JobEvent):
-    """The scheduler took this failure back, because the node may be to blame. The job runs elsewhere."""
+    """The scheduler took this failure back, because the node may be to blame. The job runs elsewhere.
+
+    `submission`: as `assigned` has it.
+    """
 
     type: Literal["excused"] = "excused"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
+    submission: Id | None = None
 
 
 class JobArchived(JobEvent):
@@ -222,24 +231,30 @@ class Joined(NodeEvent):
 
 
 class Leaving(NodeEvent):
-    """A node-runner is ending. It takes no new jobs, and will still report the attempts that it `keeps`."""
+    """A node-runner is ending. It takes no new jobs, and will still report the attempts that it `keeps`.
+
+    `incarnation` is that of its `joined`: another runner may have joined under this name meanwhile. None:
+    older versions lack it.
+    """
 
     type: Literal["leaving"] = "leaving"
-    v: Literal[2] = 2
+    v: Literal[3] = 3
+    incarnation: Label | None = None
     keeps: Kept
 
 
 class Left(NodeEvent):
-    """A node-runner has ended, with no attempts left."""
+    """A node-runner has ended, with no attempts left. `incarnation`: as `leaving` has it."""
 
     type: Literal["left"] = "left"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
+    incarnation: Label | None = None
 
 
 class Lost(NodeEvent):
     """The scheduler heard nothing of the node for `silent_s` seconds.
 
-    The node keeps its attempts until another node can take them.
+    The node keeps its attempts until another node can take them. `causation` is the node's last event.
     """
 
     type: Literal["lost"] = "lost"
@@ -263,20 +278,25 @@ class PauseRequested(NodeEvent):
 
 
 class Paused(NodeEvent):
-    """The node lends nothing until `until` at the latest. It `keeps` these attempts frozen."""
+    """The node lends nothing until `until` at the latest. It `keeps` these attempts frozen.
+
+    `incarnation`: as `leaving` has it.
+    """
 
     type: Literal["paused"] = "paused"
-    v: Literal[2] = 2
+    v: Literal[3] = 3
+    incarnation: Label | None = None
     until: Time
     reason: Text
     keeps: Kept = ()
 
 
 class Resumed(NodeEvent):
-    """The node lends again."""
+    """The node lends again. `incarnation`: as `leaving` has it."""
 
     type: Literal["resumed"] = "resumed"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
+    incarnation: Label | None = None
 
 
 class DrainRequested(NodeEvent):

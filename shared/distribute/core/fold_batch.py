@@ -84,9 +84,11 @@ BatchEvent = (
 
 def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
     """Fold an event of the batch's own scope. Returns why it does not fit, or None."""
+    if event.type == "submitted":
+        return "this batch exists"
+    if (misfit := of_another_batch(batch, event)) is not None:
+        return misfit
     match event.type:
-        case "submitted":
-            return "this batch exists"
         case "kill_requested":
             return _request_kill(batch, event.job)
         case "retry_requested":

@@ -66,8 +66,8 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
     attempt = batch.active.get(row)
     if attempt is not None and attempt.node != event.node:
         return f"the job is at {attempt.node}"
-    if not _continues(batch, row, attempt, event):
-        return f"it follows from {event.causation}, which is not the last event of this attempt"
+    if (misfit := _not_continuing(batch, row, attempt, event)) is not None:
+        return misfit
     match event.type:  # the most frequent first
         case "claimed":
             set_status(batch, row, CLAIMED)
@@ -92,34 +92,40 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
     return None
 
 
-def _continues(batch: BatchState, row: int, attempt: Attempt | None, event: JobEvent) -> bool:
-    """Does the event name the last event of its attempt as its cause?
+def _not_continuing(batch: BatchState, row: int, attempt: Attempt | None, event: JobEvent) -> str | None:
+    """Why the event does not continue its attempt; None if it does.
 
     The number does not identify an attempt. If the log loses its end, or a batch is deleted and submitted
-    again, a number is used a second time, and events about the first attempt may still come. Events without
-    `causation`, of old versions, are judged by the number.
+    again, a number is used a second time, and events about the first attempt may still come. So an event of
+    the node or the archiver names the last event of its attempt as its cause, and one of the scheduler, which
+    decides by the whole state, the submission. Old events that lack these are judged by the number.
     """
-    if event.causation is None:
-        return True
     match event.type:
         case "claimed" | "started" | "finished" | "yielded":
-            return attempt is not None and attempt.cause == event.causation
+            last = attempt.cause if attempt is not None else None
         case "job_archived":
             unarchived = batch.unarchived.get(row)
-            return unarchived is not None and unarchived.id == event.causation
+            last = unarchived.id if unarchived is not None else None
         case _:
-            return True  # the scheduler decides by the whole state
+            return of_another_batch(batch, event)
+    if event.causation is None or event.causation == last:
+        return None
+    return f"it follows from {event.causation}, which is not the last event of this attempt"
 
 
-def of_another_batch(batch: BatchState, event: ev.Assigned | ev.BuildStarted) -> str | None:
+def of_another_batch(
+    batch: BatchState,
+    event: ev.SubmissionEvent | ev.Assigned | ev.Released | ev.Excused | ev.BuildStarted,
+) -> str | None:
     """Why the event is not about this batch, although it has its name; None if it is.
 
-    What belongs to a deleted batch may come late, when another batch has the name. These events begin what
-    all others about attempts and builds follow from (`_continues`). Version 1 did not name the submission.
+    What belongs to a deleted batch may come late, or be appended again after a log lost its end, when another
+    batch has the name. `assigned` and `build_started` begin what all others about attempts and builds follow
+    from (`_not_continuing`). Old versions did not name the submission.
     """
     if event.submission in {None, batch.submission}:
         return None
-    return "it is about a batch of the same name that was deleted"
+    return "it is about another batch of the same name"
 
 
 def is_unwanted(batch: BatchState, row: int) -> bool:

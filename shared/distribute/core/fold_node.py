@@ -37,8 +37,11 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
     node = state.nodes.get(event.node)
     if node is None:
         return "there is no such node"
+    misfit = _too_late(node, event)
     node.last_seq = state.seq
     node.cause = event.id
+    if misfit is not None:
+        return misfit
     match event.type:
         case "leaving":
             node.leaving = True
@@ -46,8 +49,6 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
         case "left":
             node.presence = "left"
         case "lost":
-            if node.presence != "here":
-                return f"the node is {node.presence}"
             node.presence = "lost"  # its attempts stay its own until another node can take them
             node.silent_from = max(0.0, state.time - event.silent_s)
         case "forgotten":
@@ -76,6 +77,25 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
             accounts.count_quarantine(node)
         case _:
             assert_never(event)
+    return None
+
+
+def _too_late(node: NodeState, event: NodeEvent) -> str | None:
+    """Why an event came too late: another runner has joined since, or the lost node is back; None if not.
+
+    It may come late on a slow network, or be appended again after the log lost its end.
+    """
+    match event.type:
+        case "leaving" | "left" | "paused" | "resumed":
+            if event.incarnation not in {None, node.incarnation}:
+                return f"it is of the runner {event.incarnation}, and {node.incarnation} has joined since"
+        case "lost":
+            if node.presence != "here":
+                return f"the node is {node.presence}"
+            if event.causation not in {None, node.cause}:
+                return f"it follows from {event.causation}, which is not the last event of the node"
+        case _:
+            pass
     return None
 
 

@@ -28,6 +28,7 @@ class PackedBatch:
 
     id: BatchId
     seq: int
+    submission: str
     under_seq: int
     user: str
     kind: str

@@ -57,31 +57,35 @@ def batch(jobs: int | Sequence[CommandJob] = 1, *, build: str | None = None, **f
 def submitted(spec: BatchSpec | None = None, user: str = "jane", **fields: Any) -> ev.Submitted:
     """The submission of the given batch, or of one with a single job."""
     spec = spec if spec is not None else batch()
-    return ev.Submitted(**_stamp(user), **spec.id._asdict(), **{"user": user, "spec": spec} | fields)
+    return ev.Submitted(**_stamp(user) | {**spec.id._asdict(), "user": user, "spec": spec} | fields)
 
 
-def kill_requested(of: BatchSpec | BatchId | None = None, job: str | None = None) -> ev.KillRequested:
-    return ev.KillRequested(**_stamp("jane"), **_batch_names(of), job=job)
+def kill_requested(
+    of: BatchSpec | BatchId | None = None, job: str | None = None, **fields: Any
+) -> ev.KillRequested:
+    return ev.KillRequested(**_stamp("jane"), **_batch_names(of), job=job, **fields)
 
 
-def retry_requested(of: BatchSpec | BatchId | None = None, *, failed_only: bool = False) -> ev.RetryRequested:
-    return ev.RetryRequested(**_stamp("jane"), **_batch_names(of), failed_only=failed_only)
+def retry_requested(
+    of: BatchSpec | BatchId | None = None, *, failed_only: bool = False, **fields: Any
+) -> ev.RetryRequested:
+    return ev.RetryRequested(**_stamp("jane"), **_batch_names(of), failed_only=failed_only, **fields)
 
 
-def reprioritized(priority: int, of: BatchSpec | BatchId | None = None) -> ev.Reprioritized:
-    return ev.Reprioritized(**_stamp("jane"), **_batch_names(of), priority=priority)
+def reprioritized(priority: int, of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Reprioritized:
+    return ev.Reprioritized(**_stamp("jane"), **_batch_names(of), priority=priority, **fields)
 
 
 def completed(of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Completed:
     return ev.Completed(**_stamp(ev.SCHEDULER), **_batch_names(of), **{"state": "completed"} | fields)
 
 
-def batch_archived(of: BatchSpec | BatchId | None = None) -> ev.BatchArchived:
-    return ev.BatchArchived(**_stamp(ev.SCHEDULER), **_batch_names(of))
+def batch_archived(of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.BatchArchived:
+    return ev.BatchArchived(**_stamp(ev.SCHEDULER), **_batch_names(of), **fields)
 
 
-def deleted(of: BatchSpec | BatchId | None = None) -> ev.Deleted:
-    return ev.Deleted(**_stamp("jane"), **_batch_names(of))
+def deleted(of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Deleted:
+    return ev.Deleted(**_stamp("jane"), **_batch_names(of), **fields)
 
 
 # --- events about jobs -----------------------------------------------------------------------------
@@ -108,17 +112,21 @@ def finished(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **f
 
 
 def released(
-    job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, reason: ev.ReleaseReason = "node_lost"
+    job: str | JobId = "job1",
+    node: str = "ws1",
+    attempt: int = 1,
+    reason: ev.ReleaseReason = "node_lost",
+    **fields: Any,
 ) -> ev.Released:
-    return ev.Released(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), reason=reason)
+    return ev.Released(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), reason=reason, **fields)
 
 
 def yielded(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.Yielded:
     return ev.Yielded(**_stamp(node), **_attempt(job, node, attempt), reason="its owner works")
 
 
-def excused(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.Excused:
-    return ev.Excused(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt))
+def excused(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **fields: Any) -> ev.Excused:
+    return ev.Excused(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), **fields)
 
 
 def job_archived(
@@ -150,17 +158,17 @@ def kept(attempts: Iterable[str | AttemptId]) -> tuple[AttemptId, ...]:
     )
 
 
-def leaving(node: str = "ws1", keeps: Iterable[str | AttemptId] = ()) -> ev.Leaving:
+def leaving(node: str = "ws1", keeps: Iterable[str | AttemptId] = (), **fields: Any) -> ev.Leaving:
     """`keeps` may name jobs, as in `kept`."""
-    return ev.Leaving(**_stamp(node), node=node, keeps=kept(keeps))
+    return ev.Leaving(**_stamp(node), node=node, keeps=kept(keeps), **fields)
 
 
-def left(node: str = "ws1") -> ev.Left:
-    return ev.Left(**_stamp(node), node=node)
+def left(node: str = "ws1", **fields: Any) -> ev.Left:
+    return ev.Left(**_stamp(node), node=node, **fields)
 
 
-def lost(node: str = "ws1") -> ev.Lost:
-    return ev.Lost(**_stamp(ev.SCHEDULER), node=node, silent_s=61.0)
+def lost(node: str = "ws1", **fields: Any) -> ev.Lost:
+    return ev.Lost(**_stamp(ev.SCHEDULER) | fields, node=node, silent_s=61.0)
 
 
 def forgotten(node: str = "ws1") -> ev.Forgotten:
@@ -168,13 +176,17 @@ def forgotten(node: str = "ws1") -> ev.Forgotten:
 
 
 def paused(
-    node: str = "ws1", until: datetime = EPOCH + timedelta(days=1), keeps: Iterable[str | AttemptId] = ()
+    node: str = "ws1",
+    until: datetime = EPOCH + timedelta(days=1),
+    keeps: Iterable[str | AttemptId] = (),
+    **fields: Any,
 ) -> ev.Paused:
-    return ev.Paused(**_stamp(node), node=node, until=until, reason="its owner works", keeps=kept(keeps))
+    stamp = _stamp(node) | fields
+    return ev.Paused(**stamp, node=node, until=until, reason="its owner works", keeps=kept(keeps))
 
 
-def resumed(node: str = "ws1") -> ev.Resumed:
-    return ev.Resumed(**_stamp(node), node=node)
+def resumed(node: str = "ws1", **fields: Any) -> ev.Resumed:
+    return ev.Resumed(**_stamp(node), node=node, **fields)
 
 
 def drain_requested(

@@ -123,6 +123,36 @@ async def test_only_a_batch_or_job_that_is_not_over_can_be_killed(cluster: Any) 
         await kill(cluster, queries, JANE, SPEC.id)
 
 
+async def test_what_a_person_says_of_a_batch_names_its_submission(cluster: Any) -> None:
+    await cluster.say(*RUNS)
+    deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
+    await cluster.until("kill_requested")
+    await cluster.say(make.released(reason="killed"), make.completed(SPEC, state="killed"))
+    await deleting
+    submitted = make.submitted(SPEC)
+    await cluster.say(submitted)
+    await kill(cluster, Queries(cluster), JANE, SPEC.id)
+    await cluster.say(make.completed(SPEC, state="killed"))
+    await delete(cluster, JANE, SPEC.id)  # at once, for it is over
+    said = [recorded.event for recorded in cluster.log.stored.between(0, 100)]
+    named = {kind: [] for kind in ("kill_requested", "deleted")}
+    for event in said:
+        if event.type in named:
+            named[event.type].append(event.submission)
+    assert named == {kind: [RUNS[1].id, submitted.id] for kind in named}
+
+
+async def test_another_batch_that_takes_the_name_meanwhile_is_not_deleted(cluster: Any) -> None:
+    await cluster.say(*RUNS)
+    deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
+    await cluster.until("kill_requested")
+    killed = make.released(reason="killed"), make.completed(SPEC, state="killed")
+    await cluster.say(*killed, make.deleted(SPEC), make.submitted(SPEC))
+    with pytest.raises(Refused, match="there is no batch lab/sweep"):
+        await deleting
+    assert cluster.types()[-1] == "submitted"
+
+
 async def test_a_node_is_drained_and_takes_jobs_again(cluster: Any) -> None:
     with pytest.raises(Refused, match="there is no node 'ws1'; `distribute nodes` lists those there are"):
         await drain(cluster, JANE, "ws1")

@@ -21,7 +21,8 @@ from distribute.testing.builders import (
 
 SPEC = batch(1)
 RUN = (assigned(), claimed(), finished(succeeded=False), job_archived())
-PAST = (submitted(SPEC), *RUN, completed(SPEC, state="failed"), batch_archived(SPEC))
+SUBMITTED = submitted(SPEC)
+PAST = (SUBMITTED, *RUN, completed(SPEC, state="failed"), batch_archived(SPEC))
 
 
 def course(*events: Event) -> Course:
@@ -45,11 +46,11 @@ def test_a_batch_is_over_when_it_is_completed_and_archived_a_moment_later() -> N
 
 def test_a_completed_that_the_fold_refuses_ends_nothing() -> None:
     """Its author had not read that a job runs, or may not write it."""
-    assert course(submitted(SPEC), *RUN[:2], completed(SPEC), batch_archived(SPEC)) == course(submitted(SPEC))
+    assert course(SUBMITTED, *RUN[:2], completed(SPEC), batch_archived(SPEC)) == course(SUBMITTED)
 
 
 def test_a_retry_begins_the_batch_again() -> None:
-    again, first = course(*PAST, retry_requested(SPEC)), course(submitted(SPEC))
+    again, first = course(*PAST, retry_requested(SPEC)), course(SUBMITTED)
     assert again == first
     assert (again.seq, again.end, again.archived) == (1, None, False)
 
@@ -57,8 +58,9 @@ def test_a_retry_begins_the_batch_again() -> None:
 def test_a_deleted_batch_is_gone_and_its_name_is_free_for_another() -> None:
     past = (*PAST, deleted(SPEC))
     assert course(*past) == Course()
-    new = record([*past, submitted(SPEC)])[-1]
-    assert course(*past, submitted(SPEC)) == Course(seq=new.seq, submitted_at=new.time)
+    again = submitted(SPEC)
+    new = record([*past, again])[-1]
+    assert course(*past, again) == Course(seq=new.seq, submitted_at=new.time, submission=again.id)
 
 
 def test_a_batch_that_is_not_over_can_not_be_deleted() -> None:

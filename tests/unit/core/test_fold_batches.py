@@ -272,7 +272,7 @@ def test_a_late_assignment_of_a_deleted_batch_fits_no_other_of_its_name() -> Non
     state = make.happen(first, make.kill_requested(), make.completed(state="killed"), make.deleted(), second)
     make.happen(make.assigned(submission=first.id, submitted_seq=1), state=state)
     assert state.misfits == 1
-    assert "a batch of the same name that was deleted" in state.last_misfit
+    assert "another batch of the same name" in state.last_misfit
     assert state.batches[SWEEP].counts[Status.QUEUED] == 1
     make.happen(make.assigned(submission=second.id, submitted_seq=5), state=state)
     assert state.misfits == 1

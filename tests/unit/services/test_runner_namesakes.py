@@ -9,7 +9,7 @@ from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt, SubmissionRef
-from unit.services.runner_kit import SWEEP, Node, event_of
+from unit.services.runner_kit import DONE, SWEEP, Node, event_of
 
 FIRST, SECOND = SubmissionRef("first", 10), SubmissionRef("second", 20)
 
@@ -88,3 +88,36 @@ def test_the_events_of_a_build_name_its_submission(node: Node) -> None:
     event = event_of(started)
     assert isinstance(event, ev.BuildStarted)
     assert (event.submission, event.causation) == (FIRST.id, attempt.assigned_id)
+
+
+def test_the_end_of_the_batch_before_ends_nothing_of_this_one(node: Node) -> None:
+    """It may come late. What the log has lost of this batch, the scheduler may say again."""
+    attempt = run(node, SECOND)
+    node.machine.log_replaced(node.seq)
+    node.handle(st.ScopeRead(attempt, (), 0))
+    for late in (
+        make.completed(state="killed", submission=FIRST.id),
+        make.deleted(submission=FIRST.id),
+        make.retry_requested(submission=FIRST.id),
+    ):
+        assert node.hear(late) == []
+    assert node.machine.has == (attempt.id,)
+    assert node.hear(make.completed(state="killed", submission=SECOND.id))[0] == do.Stop(attempt)
+
+
+@pytest.mark.parametrize(("submission", "stops"), [(FIRST.id, False), (SECOND.id, True), (None, True)])
+def test_a_release_ends_an_attempt_of_the_batch_that_it_names(
+    node: Node, submission: str | None, stops: bool
+) -> None:
+    attempt = run(node, SECOND)
+    released = make.released(submission=submission)
+    assert (do.Stop(attempt) in node.hear(released)) is stops
+
+
+def test_a_node_that_leaves_names_its_incarnation(node: Node) -> None:
+    attempt = run(node, FIRST)
+    node.handle(st.Exited(attempt, DONE))
+    (leaving, *_), (left,) = node.machine.leave(), node.machine.left()
+    for said in (event_of(leaving), event_of(left)):
+        assert isinstance(said, ev.Leaving | ev.Left)
+        assert said.incarnation == "folder/1"

@@ -110,6 +110,13 @@ class Attempt:
         given = event.submission, event.attempt, Share(event.cpus, event.memory_bytes, event.gpus)
         return event.id == self.assigned_id or given == (self.submission.id, self.number, self.share)
 
+    def is_taken_by(self, event: ev.Released) -> bool:
+        """Whether this attempt is released. A deleted batch may have had the same name."""
+        of_this_batch = (
+            None in {event.submission, self.submission.id} or event.submission == self.submission.id
+        )
+        return of_this_batch and event.attempt == self.number
+
     def attach(self, assignment: Recorded) -> None:
         """Take the assignment that the log has for this attempt."""
         self.is_detached = False
@@ -145,7 +152,7 @@ def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[St
         event = recorded.event
         if event.author != SCHEDULER:
             continue
-        if isinstance(event, ev.Released) and found is Standing.HELD and event.attempt == attempt.number:
+        if isinstance(event, ev.Released) and found is Standing.HELD and attempt.is_taken_by(event):
             found, decisive = Standing.GONE, recorded
         if not isinstance(event, ev.Assigned):
             continue

@@ -103,6 +103,15 @@ class Builds:
             and build.submission.seq > submission.seq
         )
 
+    def is_of_another(self, event: ev.SubmissionEvent) -> bool:
+        """Whether the event is about another batch than the one of that name known here: it may come late."""
+        build = self._builds.get(event.scope)
+        return (
+            build is not None
+            and None not in {event.submission, build.submission.id}
+            and (event.submission != build.submission.id)
+        )
+
     def loaded(self, batch: BatchId, needs_build: bool) -> list[do.Instruction]:
         """Call this when the batch was read."""
         build = self._in(batch, BuildPhase.LOADING)

@@ -132,6 +132,8 @@ class RunnerMachine(Course):
         match event:
             case ev.Joined() if event.node == event.author == self.node:
                 return self._membership.heard(recorded.seq, event)
+            case ev.SubmissionEvent() if self._builds.is_of_another(event):
+                return []
             case ev.RetryRequested():
                 is_wanted = bool(self._of(event.scope))
                 return self._builds.retry(event.scope, event.id, recorded.seq, is_wanted=is_wanted)
@@ -196,7 +198,7 @@ class RunnerMachine(Course):
 
     def _released(self, event: ev.Released) -> list[Instruction]:
         attempt = self.attempts.get(event.scope)
-        return self._stop(attempt) if attempt is not None and attempt.number == event.attempt else []
+        return self._stop(attempt) if attempt is not None and attempt.is_taken_by(event) else []
 
     def _batch_over(self, batch: BatchId) -> list[Instruction]:
         """Drop a batch that is over, by the log.

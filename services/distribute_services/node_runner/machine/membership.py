@@ -77,11 +77,15 @@ class Membership:
         kept = _kept(keeps)
         if was_leaving or not kept:
             return []
-        return [Announce(ev.Leaving(**self._author.stamp(None), node=self._author.node, keeps=kept))]
+        leaving = ev.Leaving(
+            **self._author.stamp(None), node=self._author.node, incarnation=self.incarnation, keeps=kept
+        )
+        return [Announce(leaving)]
 
     def left(self) -> list[Instruction]:
         """Announce that the node has left."""
-        return [Announce(ev.Left(**self._author.stamp(None), node=self._author.node))]
+        node, incarnation = self._author.node, self.incarnation
+        return [Announce(ev.Left(**self._author.stamp(None), node=node, incarnation=incarnation))]
 
 
 def _kept(attempts: Iterable[AttemptId]) -> tuple[AttemptId, ...]:

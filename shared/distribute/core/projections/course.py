@@ -11,8 +11,8 @@ from distribute.core.state import BatchEnd, BatchState
 class Course(NamedTuple):
     """How far a batch has come. Times are the log's, in seconds since 1970.
 
-    `seq` is its submission's sequence, 0 if there is no such batch. `end` says how it ended, None while it
-    is not over; `archived`, whether everything it left can be pulled.
+    `seq` is its submission's sequence, 0 if there is no such batch, and `submission` that event's id. `end`
+    says how it ended, None while it is not over; `archived`, whether everything it left can be pulled.
     """
 
     seq: int = 0
@@ -21,6 +21,7 @@ class Course(NamedTuple):
     reason: str | None = None
     finished_at: float | None = None
     archived: bool = False
+    submission: str | None = None
 
     @property
     def exists(self) -> bool:
@@ -33,5 +34,11 @@ class Course(NamedTuple):
         if batch is None:
             return cls()
         return cls(
-            batch.seq, batch.submitted_at, batch.end, batch.end_reason, batch.finished_at, batch.archived
+            batch.seq,
+            batch.submitted_at,
+            batch.end,
+            batch.end_reason,
+            batch.finished_at,
+            batch.archived,
+            batch.submission,
         )
