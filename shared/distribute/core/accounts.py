@@ -127,7 +127,7 @@ def judge(state: State, batch: BatchState, row: int, suspect: str | None, event:
     elif event.wall_s >= FAST_FAILURE_S:
         forget_failures(record)
     elif batch.suspects.get(row) == node.name:
-        if node.quarantined is not None and state.time >= node.quarantine_ends_at:
+        if node.quarantined is not None and state.time >= node.quarantined_until:
             lift_quarantine(node)  # it ended by itself, and the record begins anew
         record.fast_failures[key] = None
         if len(record.fast_failures) > MAX_FAST_FAILURES:
@@ -164,7 +164,7 @@ def forget_failures(record: FailureRecord) -> None:
 def lift_quarantine(node: NodeState) -> None:
     """End the node's quarantine."""
     node.quarantined = None
-    node.quarantined_until = node.quarantine_ends_at = 0.0
+    node.quarantined_until = 0.0
     for record in node.records:
         forget_failures(record)
 

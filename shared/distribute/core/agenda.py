@@ -70,13 +70,14 @@ class Agenda:
         writer = None if event.about == "batch" or event.author != event.node else event.node
         if writer is not None:
             self.liveness.heard(writer, self.now)  # whatever a node writes is a sign of life
-        packed = len(self.state.packed)
+        packed, before = len(self.state.packed), self.state.time
         apply(self.state, recorded)
         if len(self.state.packed) < packed and event.about != "node":
             self._touch_batch(event.batch_id)  # it was unpacked
         settled = self.pending.settle(event)
         for own in settled:
             self._let_go(own)
+        self._read_log_clock(before, settled[0] if settled and settled[0].id == event.id else None)
         if event.about == "job":
             self._fold_job_event(event, settled)
             if suspect is not None and suspect != event.node:
@@ -96,6 +97,13 @@ class Agenda:
             self._touch_batch(event.scope)
         if writer is not None and writer in self.silent:
             self._touch_node(writer)
+
+    def _read_log_clock(self, before: float, own: ev.Event | None) -> None:
+        """See how far the log's clock is from ours, by the event just folded. `own`: that event, if ours."""
+        time = self.state.time
+        written_at = own.time.timestamp() if own is not None else None
+        if self.liveness.log_clock.arrived(time, self.now, is_earlier=time < before, written_at=written_at):
+            self._touch_all_nodes()
 
     def pack(self, batch_id: BatchId, fixed: Record, changing: Record) -> None:
         """Pack a batch, unless it has pending events. See `packing.packable`."""
@@ -211,9 +219,14 @@ class Agenda:
 
     # --- questions ---------------------------------------------------------------------------------
 
+    @property
+    def log_now(self) -> float:
+        """What the log's clock shows now, as far as we can tell: see `LogClock`."""
+        return self.liveness.log_clock.log_time(self.now)
+
     def obstacle_of(self, node: NodeState) -> Obstacle | None:
         """What keeps this node from taking any job now."""
-        return unavailable(node, self.now, is_silent=self.liveness.is_silent(node, self.now))
+        return unavailable(node, self.log_now, is_silent=self.liveness.is_silent(node, self.now))
 
     # --- indexes -----------------------------------------------------------------------------------
 
@@ -316,7 +329,8 @@ class Agenda:
         since = self.liveness.silent_since(node, self.now)
         is_silent = self.liveness.is_silent(node, self.now)
         (self.silent.add if is_silent else self.silent.discard)(node.name)
-        for moment in (since + lease.out_of_touch_s, since + lease.lost_after_s, *ends(node)):
+        own_ends = map(self.liveness.log_clock.own_time, ends(node))
+        for moment in (since + lease.out_of_touch_s, since + lease.lost_after_s, *own_ends):
             self._look_later(node.name, moment)
 
     def _look_again(self, key: Key) -> None:

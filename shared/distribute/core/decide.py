@@ -101,7 +101,7 @@ def _try_suspect(
     decisions: Decisions, node: NodeState, record: FailureRecord, elsewhere: Callable[[JobKey], bool]
 ) -> None:
     agenda = decisions.agenda
-    if is_quarantined(node, agenda.now):
+    if is_quarantined(node, agenda.log_now):
         _excuse(decisions, [key for key in record.fast_failures if is_excusable(agenda.state, node, key)])
     elif NodeId(node.name) in agenda.pending or not any(map(elsewhere, record.fast_failures)):
         return

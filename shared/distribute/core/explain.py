@@ -106,7 +106,7 @@ def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) ->
 
 def _trial_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) -> Obstacle | None:
     if is_probe(batch, row):
-        return Obstacle.ON_TRIAL if avoids(agenda.state, batch, row, node.name, agenda.now) else None
+        return Obstacle.ON_TRIAL if avoids(agenda.state, batch, row, node.name, agenda.log_now) else None
     held_back: frozenset[BatchId] = agenda.held_back.get(node.name, frozenset())
     return Obstacle.ON_TRIAL if batch.id in held_back else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import assert_never
 
 from distribute.core import accounts
@@ -56,24 +57,23 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
         case "pause_requested":
             pass  # the node answers with `paused`; until then nothing changes
         case "paused":
-            node.paused_until = event.until.timestamp()
+            node.paused_until = _end_of(state, event, event.until)
             node.pause_reason = event.reason
             _keep_only(state, node, event.keeps)
-            _begin_pause(state, node, (event.until - event.time).total_seconds())
+            _begin_pause(state, node, node.paused_until)
         case "resumed":
             node.paused_until = node.pause_reason = None
             _end_pause(node, state.time)
         case "drain_requested":
             node.draining = event.reason
-            node.drained_until = None if event.until is None else event.until.timestamp()
+            node.drained_until = None if event.until is None else _end_of(state, event, event.until)
         case "undrained":
             node.draining = node.drained_until = None
             accounts.lift_quarantine(node)
             accounts.forget_quarantines(node)
         case "quarantined":
             node.quarantined = event.reason
-            node.quarantined_until = event.until.timestamp()
-            node.quarantine_ends_at = state.time + max(0.0, (event.until - event.time).total_seconds())
+            node.quarantined_until = _end_of(state, event, event.until)
             accounts.count_quarantine(node)
         case _:
             assert_never(event)
@@ -127,7 +127,6 @@ def _join(state: State, event: ev.Joined) -> None:
     node.pauses = before.pauses
     node.draining, node.drained_until = before.draining, before.drained_until
     node.quarantined, node.quarantined_until = before.quarantined, before.quarantined_until
-    node.quarantine_ends_at = before.quarantine_ends_at
     node.record, node.gpu_record = before.record, before.gpu_record
     if before.incarnation == event.incarnation:
         node.builds = before.builds  # it is the same runner: it was out of touch
@@ -147,16 +146,21 @@ def _keep_only(state: State, node: NodeState, keeps: Iterable[AttemptId]) -> Non
     node.dropped = {key for key in node.attempts if state.batches[key.batch].attempt_id(key.row) not in kept}
 
 
-def _begin_pause(state: State, node: NodeState, length_s: float) -> None:
-    """Its attempts don't run for so long, or until it says that they do again.
+def _end_of(state: State, event: NodeEvent, until: datetime) -> float:
+    """When by the log's clock what the event begins is over.
 
-    The length is a difference of two times of the node's clock, so a wrong clock makes no difference.
+    Its length is a difference of two times of the author's clock, so a wrong clock makes no difference.
     """
+    return state.time + max(0.0, (until - event.time).total_seconds())
+
+
+def _begin_pause(state: State, node: NodeState, end: float) -> None:
+    """Its attempts don't run until then, or until it says that they do again."""
     _end_pause(node, state.time)
     attempts = (state.batches[key.batch].active[key.row] for key in node.attempts)
     earliest = min((attempt.assigned_at for attempt in attempts), default=state.time)
     kept = [pause for pause in node.pauses if pause[1] > earliest]
-    node.pauses = [*kept[1 - MAX_PAUSES :], (state.time, state.time + max(0.0, length_s))]
+    node.pauses = [*kept[1 - MAX_PAUSES :], (state.time, end)]
 
 
 def _end_pause(node: NodeState, time: float) -> None:

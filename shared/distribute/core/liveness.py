@@ -2,7 +2,7 @@
 
 Silence counts only while the listener could hear: after it was cut off, stopped or suspended, or its clock
 jumped, every node gets a whole new lease. So no node is declared lost for beats that the listener missed.
-Times are in seconds since 1970, by the listener's clock.
+Times are in seconds since 1970, by the listener's clock; `log_clock` converts those of the log.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distribute.core.ids import AttemptId, BatchId
+from distribute.core.log_clock import LogClock
 from distribute.core.state import Attempt, JobKey, NodeState, State, Status
 
 MAX_GAP_S = 5.0
@@ -63,6 +64,7 @@ class Liveness:
 
     def __init__(self, lease: Lease, now: float) -> None:
         self.lease = lease
+        self.log_clock = LogClock()
         self._heard: dict[str, float] = {}
         self._listening_since = now
         self._ticked_at = now
@@ -111,7 +113,9 @@ class Liveness:
     def silent_since(self, node: NodeState, now: float) -> float:
         """Since when the node has been silent while we listened. A paused node does not count as silent."""
         since = max(self._heard.get(node.name, self._listening_since), self._listening_since)
-        return since if node.paused_until is None else max(since, min(node.paused_until, now))
+        if node.paused_until is None:
+            return since
+        return max(since, min(self.log_clock.own_time(node.paused_until), now))
 
     def is_silent(self, node: NodeState, now: float) -> bool:
         """Is the node out of touch? Then it gets no new jobs."""

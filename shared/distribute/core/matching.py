@@ -81,7 +81,7 @@ def never(node: NodeState, shape: Shape) -> Obstacle | None:
 
 
 def unavailable(node: NodeState, now: float, *, is_silent: bool) -> Obstacle | None:
-    """What keeps this node from taking any job now. `now` is in seconds since 1970."""
+    """What keeps this node from taking any job now. `now` is by the log's clock (`Agenda.log_now`)."""
     if node.presence != "here":
         return Obstacle.GONE
     if is_paused(node, now):
@@ -98,7 +98,7 @@ def unavailable(node: NodeState, now: float, *, is_silent: bool) -> Obstacle | N
 
 
 def is_paused(node: NodeState, now: float) -> bool:
-    """Is the node paused? A pause is over at its end, even if no event says so."""
+    """Is the node paused? A pause is over at its end by the log's clock, even if no event says so."""
     return node.paused_until is not None and now < node.paused_until
 
 
@@ -113,7 +113,7 @@ def is_quarantined(node: NodeState, now: float) -> bool:
 
 
 def ends(node: NodeState) -> Iterator[float]:
-    """The moments at which a pause, a drain or a quarantine of the node ends by itself."""
+    """The moments of the log's clock at which a pause, a drain or a quarantine of the node ends by itself."""
     if node.paused_until is not None:
         yield node.paused_until
     if node.drained_until is not None:

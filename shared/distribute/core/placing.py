@@ -221,7 +221,7 @@ class _Round:
     def _takes(self, name: str, batch: BatchState, row: int) -> bool:
         """May this job go to this node? A probe must not go to its suspect."""
         if is_probe(batch, row):
-            is_barred = avoids(self._agenda.state, batch, row, name, self._agenda.now)
+            is_barred = avoids(self._agenda.state, batch, row, name, self._agenda.log_now)
             return name not in batch.build_failed and not is_barred
         return self._runs_at(name, batch)
 

@@ -282,14 +282,13 @@ class NodeState:
     leaving: bool = False
     """Its runner is ending and takes no new jobs."""
     paused_until: float | None = None
+    """As all ends, by the log's clock: so long after the event as its author's clock had it."""
     pause_reason: str | None = None
     draining: str | None = None
     drained_until: float | None = None
     """None: until a person undrains it."""
     quarantined: str | None = None
     quarantined_until: float = 0.0
-    quarantine_ends_at: float = 0.0
-    """The same by the log's clock."""
     used_cpus: int = 0
     used_memory_bytes: int = 0
     used_gpus: set[int] = field(default_factory=set)

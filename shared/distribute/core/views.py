@@ -195,7 +195,7 @@ def _why_none(nodes: Sequence[NodeState], shape: Shape) -> tuple[str, Json | Non
 
 
 def _node(agenda: Agenda, node: NodeState, beat: Beat | None) -> Json:
-    now = agenda.now
+    now = agenda.log_now
     return {
         "node": node.name,
         "state": _node_state(agenda, node),

@@ -5,6 +5,7 @@ Property by hypothesis: the same course, with the log's clock shifted, ends in t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from core_kit import Lab, told
 from distribute.core.events import Event
 from distribute.core.liveness import paused_s, ran_s, run_s
+from distribute.core.matching import Obstacle
 from distribute.testing import builders as make
 
 HOURS = 3600.0
@@ -25,6 +27,26 @@ def pause(lab: Lab, for_s: float, keeps: tuple[str, ...] = ("job1",)) -> Event:
     event = make.paused("ws1", keeps=keeps)
     length = timedelta(seconds=for_s)
     return event.model_copy(update={"until": event.time + length})
+
+
+def seconds_until_available(event: Event, author_ahead_s: float, log_ahead_s: float) -> tuple[Obstacle, int]:
+    """What keeps the node from jobs behind an event, and for how many seconds. The node beats all the time.
+
+    The author's and the log's clock are so far ahead of the head's.
+    """
+    lab = Lab(make.joined(), make.submitted(), log_ahead_s=log_ahead_s)
+    assert lab.assign() == {"job1": "ws1"}, "by its own event, the head learns what the log's clock shows"
+    ahead = timedelta(seconds=author_ahead_s)
+    until = getattr(event, "until") + ahead  # noqa: B009
+    lab.happen(event.model_copy(update={"time": event.time + ahead, "until": until}), apart_s=0.0)
+    node = lab.state.nodes["ws1"]
+    obstacle = lab.agenda.obstacle_of(node)
+    assert obstacle is not None
+    for second in range(1, 2000):
+        lab.wait(1)
+        if lab.agenda.obstacle_of(node) is not obstacle:
+            return obstacle, second
+    raise AssertionError(f"the node {obstacle.value} for ever")
 
 
 def seconds_until_given_away(skew_s: float, ran_for_s: int, paused_for_s: int = 0) -> tuple[int, int]:
@@ -90,6 +112,50 @@ def test_an_attempt_ran_for_as_long_as_no_pause_held_it(pauses: list[tuple[int, 
     assert run_s(node, attempt, lab.now) == pytest.approx(lab.now - started_at - paused)
     assert paused_s(node, started_at, lab.now) == pytest.approx(paused)
     assert ran_s(node, attempt) == 0.0, "it is not lost"
+
+
+AUTHORS = st.floats(-6 * HOURS, 6 * HOURS)
+ENDS = (
+    (Obstacle.PAUSED, make.paused),
+    (Obstacle.DRAINING, make.drain_requested),
+    (Obstacle.QUARANTINED, make.quarantined),
+)
+
+
+@pytest.mark.parametrize(("obstacle", "begin"), ENDS, ids=[obstacle.name for obstacle, _ in ENDS])
+@settings(max_examples=10, deadline=None)
+@given(author_ahead_s=AUTHORS, log_ahead_s=SKEWS, length_s=st.integers(5, 500))
+def test_what_ends_by_itself_lasts_as_long_as_its_author_said(
+    obstacle: Obstacle,
+    begin: Callable[..., Event],
+    author_ahead_s: float,
+    log_ahead_s: float,
+    length_s: int,
+) -> None:
+    event = begin(until=make.EPOCH + timedelta(seconds=length_s))
+    found, after_s = seconds_until_available(event, author_ahead_s, log_ahead_s)
+    assert found is obstacle
+    assert after_s == pytest.approx(length_s, abs=2)
+
+
+@settings(max_examples=10, deadline=None)
+@given(author_ahead_s=AUTHORS, log_ahead_s=SKEWS, length_s=st.integers(30, 500))
+def test_a_silent_node_is_lost_a_minute_after_its_pause(
+    author_ahead_s: float, log_ahead_s: float, length_s: int
+) -> None:
+    lab = Lab(make.joined(), make.submitted(), log_ahead_s=log_ahead_s)
+    lab.assign()
+    lab.run("job1")
+    word, ahead = pause(lab, length_s), timedelta(seconds=author_ahead_s)
+    lab.quiet.add("ws1")
+    late = {"time": word.time + ahead, "until": getattr(word, "until") + ahead}  # noqa: B009
+    lab.happen(word.model_copy(update=late), apart_s=0.0)
+    for second in range(1, 2000):
+        lab.wait(1)
+        if ("lost", "ws1") in told(lab.decide()):
+            assert second == pytest.approx(length_s + 60, abs=2)
+            return
+    raise AssertionError("the node is never lost")
 
 
 def test_pauses_before_an_attempt_are_forgotten_with_the_next_one() -> None:

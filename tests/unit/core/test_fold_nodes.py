@@ -1,6 +1,6 @@
 """Folding events about nodes: joining, pauses, drains, builds."""
 
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
@@ -52,8 +52,8 @@ def test_the_record_of_fast_failures_outlives_the_node_runner() -> None:
 
 
 def test_a_pause_has_an_end_and_can_be_resumed() -> None:
-    until = datetime(2026, 1, 2, 12, tzinfo=UTC)
-    assert node_after(make.paused(until=until)).paused_until == until.timestamp()
+    in_an_hour = make.EPOCH + timedelta(hours=1)
+    assert node_after(make.paused(until=in_an_hour)).paused_until == make.EPOCH.timestamp() + 2 + 3600
     assert node_after(make.paused(), make.resumed()).paused_until is None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import timedelta
 
 import pytest
 
@@ -189,7 +189,7 @@ def test_a_node_that_joins_with_an_attempt_given_to_it_before_it_was_known_has_i
 
 def test_a_pause_does_not_count_as_silence() -> None:
     lab = running()
-    until = datetime.fromtimestamp(lab.now + 3600, UTC)
+    until = make.EPOCH + timedelta(hours=1)
     lab.happen(make.joined("ws2"), make.paused("ws1", until=until, keeps=("job1",)))
     assert fall_silent(lab, 3590) == []
     assert fall_silent(lab, 65) == []
@@ -213,7 +213,7 @@ def test_a_pause_that_was_made_longer_ends_at_its_last_until() -> None:
     lab = running()
     lab.happen(make.joined("ws2"))
     for hours in (1, 2):
-        until = datetime.fromtimestamp(lab.now + hours * 3600, UTC)
+        until = make.EPOCH + timedelta(hours=hours)
         lab.happen(make.paused("ws1", until=until, keeps=("job1",)))
     assert fall_silent(lab, 7190) == []
     assert ("assigned", "job1", "ws2") in fall_silent(lab, 75)

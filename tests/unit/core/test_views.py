@@ -268,7 +268,7 @@ def test_nodes_out_of_touch_and_paused_are_shown() -> None:
     lab.wait(15)
     views = nodes_view(lab.agenda, {})["nodes"]
     assert [(view["node"], view["state"]) for view in views] == [("a", "paused"), ("b", "out_of_touch")]
-    assert views[0]["paused_until"] == "2026-01-02T00:00:00.000Z"
+    assert views[0]["paused_until"] == "2026-01-02T00:00:03.000Z"
 
 
 def test_why_explains_a_waiting_job_node_by_node() -> None:
