@@ -133,14 +133,13 @@ def _job_row(job: JobDocument) -> dict[str, Cell]:
     state = state_text(job["state"])
     if job["finished_at"] is not None and not job["archived"]:
         state.append(", archiving", style="dim")
-    started_at, is_over = job["started_at"], job["finished_at"] is not None
     return {
         "job": printable(job["job"]),
         "state": state,
         "attempt": _count(job["attempt"]),
         "node": printable(job["node"] or NOTHING),
         "exit": exit_text(job),
-        "took": span(started_at, None) if started_at and not is_over else _duration(job["wall_s"]),
+        "took": _duration(job["wall_s"]),
         "cpu": _duration(job["cpu_s"]),
         "memory": format_size(job["max_rss_bytes"]) if job["max_rss_bytes"] else NOTHING,
         "why": printable(job["reason"] or ""),

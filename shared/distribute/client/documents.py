@@ -41,7 +41,7 @@ class BatchDocument(TypedDict):
 
 
 class JobDocument(TypedDict):
-    """A job and its last attempt."""
+    """A job and its last attempt. It has run for `wall_s`, without pauses, and was paused for `paused_s`."""
 
     job: str
     state: str

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from distribute.core.liveness import paused_s
 from distribute.core.matching import is_paused
 from distribute.core.packed import PackedBatch
 from distribute.core.state import NO_EXIT_CODE, BatchState, NodeState, Outcomes, Status
@@ -43,8 +44,8 @@ class Listing:
     """The jobs of a batch that a person asked for: all, or those of some states, or one.
 
     They are in the order of the user's file. If there are more than `most`, failed jobs come first, then jobs
-    in flight, then the rest. `now` is in seconds since 1970. A listing shows the moment at which it is made,
-    also if events are folded meanwhile.
+    in flight, then the rest. `now` is in seconds since 1970, by the log's clock. A listing shows the moment
+    at which it is made, also if events are folded meanwhile.
     """
 
     def __init__(
@@ -59,6 +60,8 @@ class Listing:
     ) -> None:
         at = {attempt.node for attempt in batch.active.values()} & nodes.keys()
         self._paused = {name for name in at if is_paused(nodes[name], now)}
+        self._pauses = {name: tuple(nodes[name].pauses) for name in at}
+        self._now = now
         self._batch = _copy(batch)
         self._states = states
         self._most = most
@@ -90,7 +93,16 @@ class Listing:
     def slices(self) -> Iterator[list[Json]]:
         """The jobs, some at a time."""
         for rows in self._some(self._rows):
-            yield [_job(self._batch, row, self._paused) for row in rows]
+            yield [self._job(row) for row in rows]
+
+    def _job(self, row: int) -> Json:
+        view = _job(self._batch, row, self._paused)
+        attempt = self._batch.active.get(row)
+        if attempt is not None and attempt.started_at is not None:
+            held_s = max(0.0, self._now - attempt.started_at)
+            stood_s = paused_s(self._pauses.get(attempt.node, ()), attempt.started_at, self._now)
+            view["wall_s"], view["paused_s"] = round(held_s - stood_s, 3), round(stood_s, 3)
+        return view
 
     def _some(self, rows: Sequence[int]) -> Iterator[Sequence[int]]:
         return (rows[first : first + JOBS_AT_ONCE] for first in range(0, len(rows), JOBS_AT_ONCE))

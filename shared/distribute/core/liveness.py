@@ -51,12 +51,12 @@ def ran_s(node: NodeState, attempt: Attempt) -> float:
 
 def run_s(node: NodeState, attempt: Attempt, until: float) -> float:
     """For how long the attempt ran until a moment of the log's clock, without the pauses of its node."""
-    return max(0.0, until - attempt.since) - paused_s(node, attempt.since, until)
+    return max(0.0, until - attempt.since) - paused_s(node.pauses, attempt.since, until)
 
 
-def paused_s(node: NodeState, since: float, until: float) -> float:
-    """For how long the node was paused between two moments of the log's clock."""
-    return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in node.pauses)
+def paused_s(pauses: Iterable[tuple[float, float]], since: float, until: float) -> float:
+    """For how long a node with these pauses was paused between two moments of the log's clock."""
+    return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in pauses)
 
 
 class Liveness:

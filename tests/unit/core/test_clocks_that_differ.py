@@ -110,7 +110,7 @@ def test_an_attempt_ran_for_as_long_as_no_pause_held_it(pauses: list[tuple[int, 
     lab.pass_quickly(10)
     (attempt,), node = lab.batch().active.values(), lab.state.nodes["ws1"]
     assert run_s(node, attempt, lab.now) == pytest.approx(lab.now - started_at - paused)
-    assert paused_s(node, started_at, lab.now) == pytest.approx(paused)
+    assert paused_s(node.pauses, started_at, lab.now) == pytest.approx(paused)
     assert ran_s(node, attempt) == 0.0, "it is not lost"
 
 

@@ -9,6 +9,7 @@ from core_kit import Lab
 from distribute.core.beats import Beat
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
+from distribute.core.listing import Listing
 from distribute.core.specs import Resources
 from distribute.core.views import batch_view, batches_view, match_view, nodes_view, rfc3339, why_view
 from distribute.testing import builders as make
@@ -132,8 +133,20 @@ def test_a_job_in_flight_is_shown() -> None:
     assert the_job(after(RUNNING[0])) == given
     assert the_job(after(*RUNNING[:2])) == given
     running = given | {"state": "running", "started_at": "2026-01-01T00:00:05.000Z"}
+    running |= {"wall_s": 0.0, "paused_s": 0.0}
     assert the_job(after(*RUNNING)) == running
-    assert the_job(after(*RUNNING, make.paused())) == running | {"state": "paused"}
+    assert the_job(after(*RUNNING, make.paused())) == running | {"state": "paused", "wall_s": 1.0}
+
+
+def test_how_long_a_running_job_has_run_excludes_its_pauses() -> None:
+    lab = after(*RUNNING)
+    lab.happen(make.paused(), apart_s=10)
+    lab.happen(make.resumed(), apart_s=100)
+    view = Listing(lab.batch(), lab.state.nodes, lab.now + 5)
+    for _ in range(2):
+        ((job,),) = view.slices()
+        assert (job["state"], job["wall_s"], job["paused_s"]) == ("running", 15.0, 100.0)
+        lab.happen(make.paused(), apart_s=1000)  # a listing shows the moment at which it was made
 
 
 def test_a_job_that_is_over_is_shown() -> None:
