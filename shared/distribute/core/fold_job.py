@@ -158,6 +158,8 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
     batch.missing.pop(row, None)
     if event.outputs is not None:
         batch.unarchived[row] = Unarchived(seq, event.id)
+        # An assignment that was under way when the batch ended may have come to this.
+        batch.archived = False
     else:
         batch.outcomes.result_seq[row] = seq
     if event.succeeded:

@@ -97,6 +97,8 @@ def check_batch(state: State, batch: BatchState) -> None:
         assert status in ENDED | {Status.RETRYING}, f"{batch.job_id(row)}: {status.name}, to be archived"
     both = batch.unarchived.keys() & batch.missing.keys()
     assert not both, f"{batch.id}: rows {both} are to be archived, and gone"
+    assert not (batch.archived and batch.unarchived), f"{batch.id} is archived, without {batch.unarchived}"
+    assert batch.end is not None or not batch.archived, f"{batch.id} is archived, and not over"
     if batch.end is not None:
         waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
         assert waiting == 0, f"{batch.id} is over, and {waiting} jobs wait"

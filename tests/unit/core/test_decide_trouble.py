@@ -250,3 +250,22 @@ def test_events_from_before_a_restart_are_folded() -> None:
     assert lab.decide() == []
     lab.happen(make.released(reason="unclaimed"))
     assert lab.assign() == {"job1": "ws1"}
+
+
+def test_a_batch_is_archived_again_after_an_assignment_that_was_under_way_when_it_ended() -> None:
+    """Two schedulers: one assigned the job, the other ended the batch. The job ends before it is released."""
+    lab = Lab(make.joined(), make.submitted(), make.kill_requested())
+    lab.happen(make.completed(state="killed"), make.batch_archived())
+    lab.happen(make.assigned(), make.claimed(), make.finished())
+    assert not lab.batch().archived, "what the job left can't be pulled yet"
+    assert lab.decide() == []
+    lab.happen(make.job_archived())
+    assert told(lab.decide()) == [("batch_archived", "sweep")]
+
+
+def test_a_batch_stays_archived_if_such_a_job_left_nothing() -> None:
+    lab = Lab(make.joined(), make.submitted(), make.kill_requested())
+    lab.happen(make.completed(state="killed"), make.batch_archived())
+    lab.happen(make.assigned(), make.claimed(), make.finished(outputs=None))
+    assert lab.batch().archived
+    assert lab.decide() == []
