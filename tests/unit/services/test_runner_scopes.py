@@ -9,6 +9,7 @@ from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Standing, standing
 from unit.services.runner_kit import DONE, SWEEP, Node, event_of
 
 
@@ -274,3 +275,93 @@ def test_lost_events_about_a_build_are_appended_again(node: Node) -> None:
     assert event_of(again) is event_of(started)
     (last,) = node.stored(again)
     assert event_of(last) is event_of(finished)
+
+
+# --- an assignment that was appended again ---------------------------------------------------------
+
+
+class Twice:
+    """The log lost an assignment, and the scheduler gave the job again. Then the first is appended again."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.first = make.assigned(submission="batch", submitted_seq=1)
+        self.second = make.assigned(submission="batch", submitted_seq=1)
+
+    def record(self, *events: ev.Event) -> tuple[Recorded, ...]:
+        return tuple(map(self.node.record, events))
+
+
+def test_the_first_assignment_of_a_number_counts_whatever_is_appended_again_behind_it(node: Node) -> None:
+    """The fold refuses the one behind it, and all that follows from that."""
+    twice = Twice(node)
+    _, claim = node.hear(twice.second)
+    seconds = Recorded(node.seq, float(node.seq), twice.second)
+    node.handle(st.Loaded(SWEEP, False))
+    (launch,) = node.stored(claim)
+    claimed = Recorded(node.seq, float(node.seq), event_of(claim))
+    (read,) = node.hear(twice.first)
+    again = Recorded(node.seq, float(node.seq), twice.first)
+    assert node.read(read, seconds, claimed, again) == []
+    attempt = launch.attempt
+    assert attempt.assigned_id == twice.second.id
+    (started,) = node.handle(st.Launched(attempt))
+    assert event_of(started).causation == claimed.event.id
+
+
+def test_a_detached_attempt_follows_the_assignment_that_counts(node: Node) -> None:
+    twice = Twice(node)
+    *_, claim = node.hear(twice.first)
+    node.handle(st.Loaded(SWEEP, False))
+    (launch,) = node.stored(claim)
+    (started,) = node.handle(st.Launched(launch.attempt))
+    node.stored(started)
+    (read,) = replaced(node)
+    assert node.read(read) == [], "the log has no assignment any more"
+    scope = twice.record(twice.second, twice.first)
+    assert node.machine.deliver(scope[0]) == [read]
+    assert node.machine.deliver(scope[1]) == [], "the scope will be read again"
+    assert node.read(read, *scope) == [read]
+    (claimed,) = node.read(read, *scope)
+    assert event_of(claimed).causation == twice.second.id
+
+
+def test_an_earlier_attempt_that_is_assigned_again_stops_no_later_one(node: Node) -> None:
+    first = make.assigned(submission="batch", submitted_seq=1)
+    released = make.released(reason="unclaimed", submission="batch")
+    second = make.assigned(attempt=2, submission="batch", submitted_seq=1)
+    scope = [node.record(first), node.record(released)]
+    *_, claim = node.hear(second)
+    scope.append(Recorded(node.seq, float(node.seq), second))
+    node.handle(st.Loaded(SWEEP, False))
+    node.stored(claim)
+    scope.append(Recorded(node.seq, float(node.seq), event_of(claim)))
+    (read,) = node.hear(first)
+    scope.append(Recorded(node.seq, float(node.seq), first))
+    assert node.read(read, *scope) == []
+    assert node.machine.has == ((*SWEEP, "job1", 2),)
+
+
+@pytest.mark.parametrize(
+    ("between", "holds"),
+    [
+        ((), False),
+        ((make.released(node="ws2", submission="batch"),), True),
+        ((make.finished(node="ws2", succeeded=False),), True),
+        ((make.yielded(node="ws2"),), True),
+        ((make.finished(node="ws3", succeeded=False),), False),
+    ],
+    ids=["nothing", "released", "finished", "yielded", "finished by another node"],
+)
+def test_an_attempt_begins_when_the_one_before_is_over(
+    node: Node, between: tuple[ev.Event, ...], holds: bool
+) -> None:
+    elsewhere = make.assigned(node="ws2", submission="batch", submitted_seq=1)
+    here = make.assigned(attempt=2, submission="batch", submitted_seq=1)
+    scope = [node.record(event) for event in (elsewhere, *between)]
+    *_, claim = node.hear(here)
+    scope.append(Recorded(node.seq, float(node.seq), here))
+    node.handle(st.Loaded(SWEEP, False))
+    assert isinstance(claim, do.Report)
+    found, _ = standing(claim.of, "ws1", scope)
+    assert (found is Standing.HELD) is holds

@@ -117,6 +117,14 @@ class Attempt:
         )
         return of_this_batch and event.attempt == self.number
 
+    def is_not_before(self, event: ev.Assigned) -> bool:
+        """Whether the assignment is of this attempt, which the log has, or of an earlier one of the batch."""
+        return not self.is_detached and self.is_of_batch_of(event) and event.attempt <= self.number
+
+    def is_of_batch_of(self, event: ev.Assigned | ev.Released) -> bool:
+        """Whether both name the same submission."""
+        return self.submission.id is not None and event.submission == self.submission.id
+
     def attach(self, assignment: Recorded) -> None:
         """Take the assignment that the log has for this attempt."""
         self.is_detached = False
@@ -140,23 +148,59 @@ class Standing(Enum):
     """The log has neither its assignment nor a later one."""
 
 
+class _Numbers:
+    """Which assignments of one batch's job the fold accepts: see `fold_job`.
+
+    An attempt has the number behind the one before, and begins once that is over. So an assignment that was
+    appended again, behind another one that took its place, does not count.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._at: str | None = None
+
+    def accepts(self, event: ev.Assigned) -> bool:
+        """Is this assignment the next attempt?"""
+        if self._at is not None or event.attempt != self._last + 1:
+            return False
+        self._last, self._at = event.attempt, event.node
+        return True
+
+    def end(self, event: ev.Released | ev.Finished | ev.Yielded) -> None:
+        """The attempt may be over by this event."""
+        if (event.attempt, event.node) == (self._last, self._at):
+            self._at = None
+
+
 def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[Standing, Recorded | None]:
     """Find out from the events of the job's scope who has an attempt, and which event decides that.
 
-    Only the scheduler's events count. Events older than the assignment may belong to a deleted batch of the
-    same name.
+    Only the scheduler's events give and take an attempt; those of nodes say which attempts are over. An
+    assignment of an earlier batch of this name does not count; if a later batch has the name, the attempt is
+    gone. If assignments do not name their submission (version 1), their times tell which are earlier.
     """
     found: Standing = Standing.UNKNOWN
     decisive = None
+    numbers = _Numbers()
     for recorded in scope:
         event = recorded.event
+        if isinstance(event, ev.Finished | ev.Yielded):
+            numbers.end(event)
         if event.author != SCHEDULER:
             continue
+        if isinstance(event, ev.Released) and attempt.is_of_batch_of(event):
+            numbers.end(event)
         if isinstance(event, ev.Released) and found is Standing.HELD and attempt.is_taken_by(event):
             found, decisive = Standing.GONE, recorded
         if not isinstance(event, ev.Assigned):
             continue
+        of_this_batch = attempt.is_of_batch_of(event)
+        if of_this_batch and not numbers.accepts(event):
+            continue
+        if 0 < event.submitted_seq < attempt.submission.seq and event.submission != attempt.submission.id:
+            continue  # late, of an earlier batch
         is_later = found is Standing.HELD or recorded.time > attempt.assigned_at
+        is_later |= of_this_batch and event.attempt >= attempt.number
         if event.id == attempt.assigned_id or (is_later and event.node == node and attempt.is_of(event)):
             found, decisive = Standing.HELD, recorded
         elif is_later:

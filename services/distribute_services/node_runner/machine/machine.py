@@ -175,12 +175,14 @@ class RunnerMachine(Course):
         if self._builds.is_outdated(batch, submission):
             return []
         known = self.attempts.get(event.scope)
-        if known is not None and known.is_of(event):
-            # The scheduler may have given it again, in a log that had lost that.
-            if known.is_detached or event.id != known.assigned_id:
+        if known is not None and (known.is_of(event) or known.is_not_before(event)):
+            # The scheduler may have given it again, in a log that had lost that; or it appends an assignment
+            # again behind another one that took its place. The scope says which of them counts.
+            if known.is_detached:
                 known.attach(recorded)
-                return read_scope(known)
-            return []
+            elif event.id == known.assigned_id:
+                return []
+            return read_scope(known)
         # The scheduler gives no job of a batch before the one of that name before it is over and deleted.
         of_another = [one for one in self._of(batch) if one.submission.id != submission.id]
         stops = self._stop_all(of_another if known is None or known in of_another else [*of_another, known])

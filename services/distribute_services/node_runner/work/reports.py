@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import SCHEDULER, Event
+from distribute.core.events import SCHEDULER, Event, Finished, Yielded
 from distribute.core.recorded import Recorded
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
@@ -105,7 +105,7 @@ class Reports:
                 self._on_fault(error)
 
     async def _read(self, of: do.AttemptOrBuild) -> None:
-        """Read a scope, without the events of authors other than the scheduler and this node."""
+        """Read a scope, without the events of other nodes, except those by which attempts end."""
         scope = of.job if isinstance(of, Attempt) else of.id
         while True:
             found: list[Recorded] = []
@@ -113,10 +113,14 @@ class Reports:
             try:
                 if last is not None:
                     async for records in self._log.follow(after=0, only=Only(scope=scope), until=last.seq):
-                        found += (record for record in records if record.event.author in self._authors)
+                        found += filter(self._counts, records)
             except LogReplaced:
                 continue  # read again, from the replaced log
             return self._tell(st.ScopeRead(of, tuple(found), last.seq if last is not None else 0))
+
+    def _counts(self, recorded: Recorded) -> bool:
+        event = recorded.event
+        return event.author in self._authors or isinstance(event, Finished | Yielded)
 
     async def _announce(self) -> None:
         while self._announcements:
