@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from simulation.scenario import Fate, Scenario, scenario
+from simulation.scenario import CLEAR, Fate, Scenario, scenario
 from simulation.stories import Broken
 from simulation.world import Parts, simulate
 
@@ -33,4 +33,11 @@ def long_jobs(random: Random) -> Scenario:
     made.submissions = made.submissions[:1]
     made.fates = {job: Fate(150.0) for job in made.fates}
     made.requests, made.trouble_every_s, made.calm_at = [], 8.0, 400.0
+    return made
+
+
+def forgers(random: Random) -> Scenario:
+    """Jobs that run long enough for somebody to forge words about them, in a calm world but for that."""
+    made = long_jobs(random)
+    made.weather, made.only_forgeries, made.trouble_every_s = CLEAR, True, 2.0
     return made

@@ -85,6 +85,8 @@ class Scenario:
     """Nothing goes wrong from this time on."""
     pack_after_s: float = 0.0
     """Batches that ended so long ago are packed; below 0: at once, however wrong the clock is."""
+    only_forgeries: bool = False
+    """All that goes wrong is that somebody publishes forged events."""
     submissions: list[tuple[float, BatchSpec, str]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     fates: dict[JobId, Fate] = field(default_factory=dict)

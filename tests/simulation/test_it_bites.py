@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from distribute import restoring
-from distribute.core import accounts, decide, fold_job, packing
+from distribute.core import accounts, decide, fold_batch, fold_job, packing
 from distribute.core.agenda import Agenda
 from distribute.core.errors import Conflict
-from distribute.core.events import Event
+from distribute.core.events import Completed, Event
 from distribute.core.ids import Scope, Under
 from distribute.core.liveness import Lease
 from distribute.core.recorded import guard_scope
@@ -20,7 +20,7 @@ from distribute.sim.following import Follower
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Broker, Weather
 from distribute.snapshot import load
-from simulation.biting import finds, long_jobs
+from simulation.biting import finds, forgers, long_jobs
 from simulation.saying import SayingLog
 from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
 from simulation.trouble import Trouble
@@ -116,6 +116,24 @@ def test_an_author_that_sends_only_once_to_a_full_disk_is_found(monkeypatch: pyt
 def test_a_reader_that_does_not_notice_silence_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Follower, "deliver_again", lambda self: None)
     finds("still not done|waited for")
+
+
+# --- forged events ---------------------------------------------------------------------------------
+
+
+def test_a_fold_that_takes_any_word_of_a_node_for_one_about_its_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fold_job, "_continues", lambda *_: True)
+    finds("it is forged, and the fold accepts it", scenario=forgers)
+
+
+def test_a_fold_that_ends_a_batch_under_its_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def complete(batch: BatchState, time: float, event: Completed) -> None:
+        batch.end, batch.finished_at = event.state, time
+
+    monkeypatch.setattr(fold_batch, "_complete", complete)
+    finds("it is forged, and the fold accepts it", scenario=forgers)
 
 
 # --- the fold and the policy -----------------------------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from distribute.core import fold_job
 from distribute.core.errors import Conflict
 from distribute.core.events import Event
+from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Weather
@@ -19,15 +20,17 @@ from distribute_services.node_runner import service as runner_service
 from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
-from simulation.biting import finds, long_jobs
+from simulation.biting import finds, forgers, long_jobs
 from simulation.scenario import Fate, Request, Scenario, scenario
 
 # --- the node-runner -------------------------------------------------------------------------------
 
 
-def finds_of_machine(says: str, machine: type[RunnerMachine], monkeypatch: pytest.MonkeyPatch) -> None:
+def finds_of_machine(
+    says: str, machine: type[RunnerMachine], monkeypatch: pytest.MonkeyPatch, **parts: Any
+) -> None:
     monkeypatch.setattr(runner_service, "RunnerMachine", machine)
-    finds(says)
+    finds(says, **parts)
 
 
 class UnfencedMachine(RunnerMachine):
@@ -105,6 +108,21 @@ class OffendedMachine(RunnerMachine):
 def test_a_node_that_takes_a_conflict_for_a_release_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SimulatedLog, "_settle", settle_without_passing_garbage)
     finds_of_machine("which nobody took from it", OffendedMachine, monkeypatch)
+
+
+class CredulousMachine(RunnerMachine):
+    """Stops the jobs of a batch on any `completed` in the log, also one that the fold refuses."""
+
+    def _batch_over(self, batch: BatchId) -> list[Instruction]:
+        return self._stop_all(self._of(batch))
+
+
+def test_a_node_that_believes_a_forged_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("which nobody took from it", CredulousMachine, monkeypatch, scenario=forgers)
+
+
+def test_a_node_that_lets_a_forged_claim_fence_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("which nobody took from it", OffendedMachine, monkeypatch, scenario=forgers)
 
 
 async def settle_without_passing_garbage(self: SimulatedLog, entry: Any) -> None:

@@ -26,7 +26,7 @@ MISHAPS = {
     "SchedulerProcess killed", "ArchiverProcess killed", "RunnerProcess killed", "SchedulerProcess drained",
     "ArchiverProcess drained", "cut off", "broker is down", "broker stands still", "about nothing", "garbage",
     "results missing", "events lost", "a reader stalls", "the disk is full", "Visit killed",
-    "a batch is packed", "a packed batch changes",
+    "a batch is packed", "a packed batch changes", "forged: claimed", "forged: finished", "forged: completed",
 }  # fmt: skip
 
 

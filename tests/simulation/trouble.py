@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 from distribute.core.ids import NodeId, Scope
 from distribute.sim.network import Link
 
+from .forgery import Forger
+
 if TYPE_CHECKING:
     from .node import RunnerProcess
     from .world import World
 
+FORGERIES_AT_ONCE = 3
 LONGEST_CUTS_S = (20.0, 120.0, 300.0)
 
 
@@ -25,6 +28,7 @@ class Trouble:
     def __init__(self, world: World) -> None:
         self._world = world
         self._random = world.random
+        self._forger = Forger(world)
         kinds: list[Callable[[], None]] = [
             self._kill_scheduler,
             self._kill_archiver,
@@ -40,7 +44,10 @@ class Trouble:
             self._fill_disk,
             self._lose_results,
             self._make_noise,
+            self._forge,
         ]
+        if world.scenario.only_forgeries:
+            kinds = [self._forge]
         self._kinds = self._random.sample(kinds, self._random.randint(1, len(kinds)))
 
     def begin(self) -> None:
@@ -141,7 +148,15 @@ class Trouble:
             scope = self._random.choice(scopes)
             self._note("somebody", f"publishes garbage on {scope}")
             self._world.truth.happened["garbage"] += 1
-            self._world.broker.store_garbage(scope)
+            self._world.broker.publish_unguarded(b"garbage", scope)
+
+    def _forge(self) -> None:
+        """Publish some events that nobody may act on."""
+        for _ in range(self._random.randint(1, FORGERIES_AT_ONCE)):
+            forgery = self._forger.forge()
+            if forgery is not None:
+                self._world.truth.happened["forgeries published"] += 1
+                self._world.broker.publish_unguarded(forgery.body, forgery.scope)
 
     def _note(self, who: str, what: str) -> None:
         self._world.truth.note(who, what)

@@ -20,6 +20,7 @@ from distribute.sim.stored_files import StoredFiles
 from distribute.snapshot import digest, dump, load
 from distribute_services.node_runner.host.port import Exit, Unit
 
+from .forgery import changes, is_forged
 from .hub import WatchedHub
 from .scenario import Computer
 from .stories import Broken, Stories, Verdict, require
@@ -93,6 +94,9 @@ class Truth:
         event = recorded.event
         self.note("log", recorded)
         self.log.append(recorded)
+        if is_forged(recorded):
+            self._refused(recorded)
+            return
         if isinstance(event, ev.Assigned):
             self.given[event.node] += 1
         self.happened[f"released: {event.reason}" if isinstance(event, ev.Released) else event.type] += 1
@@ -110,6 +114,20 @@ class Truth:
             require(self.state.misfits == misfits, self.state.last_misfit)
         else:
             self.happened[verdict.name.lower().replace("_", " ")] += 1
+        self._keep_digest(recorded)
+
+    def _refused(self, recorded: Recorded) -> None:
+        """A forgery came into the log. The fold has to refuse it."""
+        event = recorded.event
+        if changes(self.state, recorded):
+            # The log may lack the word that the stories know, and the fold does not.
+            is_torn = not isinstance(event, ev.NodeEvent) and event.batch_id in self._forgotten
+            require(is_torn, f"{_told(recorded)}: it is forged, and the fold accepts it")
+        self.happened[f"forged: {event.type}"] += 1
+        apply(self.state, recorded)
+        self._keep_digest(recorded)
+
+    def _keep_digest(self, recorded: Recorded) -> None:
         if recorded.seq % CHECK_ALL_EVERY == 0:
             check(self.state)
             self.digests[recorded.seq] = digest(self.state)
@@ -197,7 +215,7 @@ class Truth:
         self.digests = {seq: digest for seq, digest in self.digests.items() if seq <= last_seq}
         self.state, self.stories = State(), self.stories.anew()
         for recorded in self.log:
-            if not self._comes_too_late(recorded):
+            if not (is_forged(recorded) or self._comes_too_late(recorded)):
                 self.stories.tell(recorded.event, self.state)
             apply(self.state, recorded)
         self.stories.checks = True

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from distribute.core.errors import DistributeError, Unreachable
+from distribute.core.errors import DistributeError, Unreachable, UnreadableEvent
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Recorded
 from distribute.sim.loop import VirtualLoop
@@ -84,21 +84,28 @@ class Broker:
         if repeated:
             return seq
         self.files.take_room()
+        seq = self._store(body).seq
+        self._recent[event_id] = (seq, self.loop.now)
+        return seq
+
+    def publish_unguarded(self, body: bytes, scope: Scope) -> None:
+        """Store a message on the subjects of a scope, as anybody can, if there is room for it."""
+        if self.files.is_full:
+            return
+        try:
+            self._store(body)
+        except UnreadableEvent:
+            self.stored.store_garbage(scope)
+            for wake in list(self.readers):
+                wake(None)
+
+    def _store(self, body: bytes) -> Recorded:
         recorded = self.stored.store(body, self.clock)
-        self._recent[event_id] = (recorded.seq, self.loop.now)
         for notify in self.on_append:
             notify(recorded)
         for wake in list(self.readers):
             wake(recorded)
-        return recorded.seq
-
-    def store_garbage(self, scope: Scope) -> None:
-        """Publish an unreadable message, if there is room for it."""
-        if self.files.is_full:
-            return
-        self.stored.store_garbage(scope)
-        for wake in list(self.readers):
-            wake(None)
+        return recorded
 
     def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
         """Does the guard hold?"""
