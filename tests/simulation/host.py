@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from distribute.core.ids import JobId
-from distribute.core.manifest import Manifest, Outputs, StoredFile
+from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
 from distribute_services.node_runner.host.port import CannotStart, Capacity, Exit, Figures, Unit
 
 from .truth import Process
@@ -36,6 +36,8 @@ class Place:
     """A unit's folder."""
 
     unit: Unit
+    printed: list[bytes] = field(default_factory=list)
+    """The lines that its process has printed."""
 
 
 class SimulatedHost:
@@ -79,12 +81,16 @@ class SimulatedHost:
         """As `Host.start`."""
         if self._loop.chance(CANNOT_START):
             return CannotStart("it can't be started")
-        process = Process(unit, self._computer, self._loop.now, self._loop.create_future())
+        process = Process(
+            unit, self._computer, self._loop.now, self._loop.create_future(), self._loop.next_number()
+        )
         if not self._runner.alive:
             return process
         self._world.truth.launched(process)
+        self._print(process, place, "begins")
         duration_s, exit_code = self._fate(unit)
         ended = Exit(exit_code, None, 0.0, 0, duration_s)
+        self._loop.after(duration_s / 2, lambda: self._print(process, place, "goes on"))
         self._loop.after(duration_s, lambda: self.end(process, ended))
         if isinstance(unit.of, JobId) and self._world.fate(unit.of).deadly:
             self._loop.after(DIES_AFTER_S, lambda: self._die(process))
@@ -106,11 +112,11 @@ class SimulatedHost:
         await self._within(COLLECT_WITHIN_S)
         name = self._computer.name
         prefix = f"{unit.of}/{unit.attempt}" if unit.attempt else f"{unit.of}//{name}"
-        stored = await self._runner.cluster.store.put_result(f"{prefix}/0", name, _content())
-        path = "result" if unit.attempt else f"{unit.of.batch}_build_output-{name}.txt"
-        entry = StoredFile(path=path, size_bytes=1, sha256=stored.sha256, object=0)
+        stored = await self._runner.cluster.store.put_result(f"{prefix}/0", name, _pieces(place))
+        path = STDOUT_NAME if unit.attempt else build_output_name(unit.of.batch, name)
+        entry = StoredFile(path=path, size_bytes=stored.size_bytes, sha256=stored.sha256, object=0)
         manifest = Manifest(entries=(entry,), objects=(stored,))
-        return Outputs(inline=manifest, objects=1, files=1, size_bytes=1)
+        return Outputs(inline=manifest, objects=1, files=1, size_bytes=stored.size_bytes)
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""
@@ -128,6 +134,18 @@ class SimulatedHost:
         if not process.ended.done():
             self._world.truth.ended(process)
             process.ended.set_result(ended)
+
+    def _print(self, process: Process, place: Place, what: str) -> None:
+        """A process prints a line, which its runner sends to whoever watches."""
+        if process.ended.done():
+            return
+        line = f"process {process.number} {what}\n".encode()
+        place.printed.append(line)
+        unit = process.unit
+        if isinstance(unit.of, JobId):
+            self._world.truth.printed.setdefault((unit.of, unit.attempt), []).append(line)
+            if self._runner.alive:
+                self._runner.run(self._runner.cluster.live.send(unit.of, unit.attempt, line))
 
     async def _within(self, longest_s: float) -> None:
         await asyncio.sleep(self._loop.random.uniform(0, longest_s))
@@ -151,5 +169,6 @@ class SimulatedHost:
         )
 
 
-async def _content() -> AsyncIterator[bytes]:
-    yield b"x"
+async def _pieces(place: Place) -> AsyncIterator[bytes]:
+    for line in place.printed:
+        yield line

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Coroutine
+from contextlib import aclosing
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.batch_log import BatchReader
 from distribute.client.control import delete, drain, kill, undrain
 from distribute.client.follow import follow_to_end
+from distribute.client.logs import job_output
 from distribute.client.person import Person
+from distribute.client.pull.fetching import fetch
 from distribute.client.pull.filters import Filter
-from distribute.client.pull.listing import list_results
+from distribute.client.pull.listing import Listing, list_results
 from distribute.client.queries import Queries
 from distribute.client.submit import submit
 from distribute.core import events as ev
@@ -24,6 +30,7 @@ from distribute.core.state import BatchState, Status
 
 from .process import WorldProcess
 from .scenario import Verb
+from .stories import require
 
 if TYPE_CHECKING:
     from .world import World
@@ -66,6 +73,7 @@ class People:
     def __init__(self, world: World) -> None:
         self._world = world
         self._visits: list[Visit] = []
+        self._following: list[tuple[Visit, JobId]] = []
 
     def submit(self, spec: BatchSpec, user: str) -> None:
         """Submit a batch if its name is free, and sometimes wait for its end."""
@@ -92,6 +100,10 @@ class People:
         if batch is None:
             return
         target = batch.id
+        if verb == "logs":
+            active = [batch.job_id(row) for row in sorted(batch.active)]
+            self._read_output(random.choice(active or [batch.job_id(0)]))
+            return
         job, priority = JobId(*target, random.choice(batch.names)), random.randint(-9, 9)
         failed_only = random.random() < 0.5
 
@@ -119,27 +131,58 @@ class People:
         self._of_node("undrain", node)
 
     def pull(self, batch: BatchId, then: Callable[[], None]) -> None:
-        """Check that the archive has of a batch exactly what the stories say."""
+        """Check that the archive has of a batch exactly what the stories say, and that people get it."""
+        truth = self._world.truth
 
         async def work(visit: Visit) -> None:
             listing = await list_results(visit.cluster, batch, Filter())
             found = {stored.name: stored.nuid for stored, _ in listing.files if stored is not None}
-            self._world.truth.pulled(batch, found, listing.complete)
+            truth.pulled(batch, found, listing.complete)
+            await _write_files(visit, listing)
+            for job, story in truth.stories.of_batch(batch):
+                # A later attempt may have been taken from its node: then `logs` shows that one.
+                if [stored.name for stored in story.archived] == [f"{job}/{story.attempt}/0"]:
+                    _, pieces = await job_output(visit.cluster, job)
+                    truth.read_archived_output(job, b"".join([bytes(piece) async for piece in pieces]))
+                    break
             then()
 
         Visit(self._world, "puller", work)
+
+    def still_follow(self) -> list[str]:
+        """Who follows the output of an attempt that is over."""
+        stories = self._world.truth.stories.of
+        return [
+            f"{visit.name} still follows {job}"
+            for visit, job in self._following
+            if visit.alive and (job not in stories or stories[job].holder is None)
+        ]
+
+    def _read_output(self, job: JobId) -> None:
+        """Read what a job prints, and sometimes follow it to its end."""
+        follows = self._world.loop.chance(0.5)
+
+        async def work(visit: Visit) -> None:
+            attempt, pieces = await job_output(visit.cluster, job, follow=follows)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    visit.world.truth.happened["output is read"] += 1
+                    visit.world.truth.read_output(job, attempt, bytes(piece))
+
+        self._following.append((self._visit("reader", work), job))
 
     def close(self) -> None:
         """End all runs of the client."""
         for visit in self._visits:
             visit.kill()
 
-    def _visit(self, user: str, work: Callable[[Visit], Coroutine[Any, Any, None]]) -> None:
+    def _visit(self, user: str, work: Callable[[Visit], Coroutine[Any, Any, None]]) -> Visit:
         self._visits = [visit for visit in self._visits if visit.alive]
         visit = Visit(self._world, user, work)
         self._visits.append(visit)
         if not self._world.calm and self._world.loop.chance(INTERRUPTED):
             visit.soon(INTERRUPTED_WITHIN_S, visit.crash)
+        return visit
 
     def _of_node(self, verb: Verb, node: str) -> None:
         async def work(visit: Visit) -> None:
@@ -169,6 +212,23 @@ async def _say(visit: Visit, batch: BatchId, words: Words) -> None:
 def names_of(batch: BatchState) -> dict[str, str]:
     """The fields by which events about a batch name it."""
     return {**batch.id._asdict(), "submission": batch.submission}
+
+
+async def _write_files(visit: Visit, listing: Listing) -> None:
+    """Pull the files into a folder, and compare them with those of the archive."""
+    files = visit.world.broker.files
+    with TemporaryDirectory(prefix="distribute-sim-") as folder:
+        pulled = await fetch(visit.cluster.store, listing, Path(folder))
+        # What builds printed is not checked by the archiver, and may be lost.
+        there = [
+            (stored, wanted) for stored, wanted in listing.files if stored is None or files.has_chunks(stored)
+        ]
+        lost = len(listing.files) - len(there)
+        require(len(pulled.problems) == lost, f"not everything can be pulled: {pulled.problems}")
+        for stored, wanted in there:
+            content = Path(folder, *map(os.fsdecode, wanted.parts)).read_bytes()
+            expected = files.content(stored) if stored is not None else b""
+            require(content == expected, f"{wanted.parts} was pulled as {content!r}, and not {expected!r}")
 
 
 def _retry(visit: Visit, batch: BatchState, failed_only: bool) -> ev.Event | None:

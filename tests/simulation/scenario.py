@@ -28,10 +28,12 @@ WEATHERS = (
     ),
 )
 
-Verb = Literal["kill", "kill_job", "retry", "delete", "replace", "reprioritize", "drain", "undrain", "leave"]
+Verb = Literal[
+    "kill", "kill_job", "retry", "delete", "replace", "reprioritize", "drain", "undrain", "leave", "logs"
+]
 VERBS: tuple[Verb, ...] = (
     "kill", "kill_job", "kill_job", "retry", "retry", "delete", "replace", "replace", "reprioritize", "drain",
-    "undrain", "leave",
+    "undrain", "leave", "logs", "logs", "logs",
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"rele
 MISHAPS = {
     "SchedulerProcess killed", "ArchiverProcess killed", "RunnerProcess killed", "SchedulerProcess drained",
     "ArchiverProcess drained", "cut off", "broker is down", "broker stands still", "about nothing", "garbage",
-    "results missing", "events lost", "a reader stalls", "the disk is full", "Visit killed",
+    "results missing", "events lost", "output is read", "a reader stalls", "the disk is full", "Visit killed",
     "a batch is packed", "a packed batch changes", "forged: claimed", "forged: finished", "forged: completed",
 }  # fmt: skip
 

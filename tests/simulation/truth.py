@@ -44,6 +44,8 @@ class Process:
     computer: Computer
     started_at: float
     ended: asyncio.Future[Exit] = field(repr=False)
+    number: int = 0
+    """No other process has it."""
 
 
 class Truth:
@@ -57,6 +59,8 @@ class Truth:
         self.digests: dict[int, str] = {}
         self.processes: dict[str, list[Process]] = {}
         self.files = files
+        self.printed: dict[tuple[JobId, int], list[bytes]] = {}
+        """The lines that the processes of each attempt printed, of deleted batches of the same name, too."""
         self.stories = Stories(files)
         self.given: Counter[str] = Counter()
         """How many jobs each node was given."""
@@ -285,6 +289,17 @@ class Truth:
     def told_archived(self, batch: BatchId) -> None:
         """A person was told that a batch is over, and that its results can be pulled."""
         require(batch in self._archived, f"a person was told that {batch} is archived")
+
+    def read_output(self, job: JobId, attempt: int, text: bytes) -> None:
+        """A person was shown this as what an attempt printed."""
+        printed = self.printed.get((job, attempt), [])
+        foreign = [line for line in text.splitlines(keepends=True) if line not in printed]
+        require(not foreign, f"people read {foreign}, and attempt {attempt} of {job} did not print that")
+
+    def read_archived_output(self, job: JobId, text: bytes) -> None:
+        """A person was shown this as what a job printed whose last attempt is over and archived."""
+        expected = b"".join(self.files.content(stored) for stored in self.stories.of[job].archived)
+        require(text == expected, f"of {job}, people read {text!r}, and not {expected!r}")
 
     def pulled(self, batch: BatchId, found: dict[str, str], complete: bool) -> None:
         """A person who looked at a batch's results was shown these: NUIDs by the objects' names."""

@@ -264,6 +264,7 @@ class World:
             for process in self.processes
             if process.cluster.log.unanswered
         ]
+        found += self.people.still_follow()
         for name, runner in self.runners.items():
             node = self.truth.state.nodes.get(name)
             if runner.alive and not runner.stop.is_set() and (node is None or node.presence != "here"):

@@ -1,0 +1,45 @@
+"""The simulation finds what is broken in people's programs: each test breaks one thing."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from random import Random
+from typing import Any
+
+import pytest
+
+from distribute.client import logs
+from distribute.client.pull.target_folder import NewFile
+from simulation.biting import finds, long_jobs
+from simulation.scenario import Request, Scenario
+
+
+def readers(random: Random) -> Scenario:
+    """Long jobs on nodes that come and go, and people who read what they print."""
+    made = long_jobs(random)
+    made.requests = [Request(moment, "logs") for moment in range(20, 400, 10)]
+    return made
+
+
+def test_a_reader_of_output_who_does_not_see_the_end_of_the_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(logs, "_over", never)
+    finds("still follows", scenario=readers)
+
+
+def test_a_reader_of_output_who_is_shown_another_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    live_text = logs._live_text
+
+    def of_first(*args: Any, **kwargs: Any) -> AsyncGenerator[bytes | memoryview, None]:
+        cluster, reader, attempts, _ = args
+        return live_text(cluster, reader, attempts, 1, **kwargs)
+
+    monkeypatch.setattr(logs, "_live_text", of_first)
+    finds("did not print that", scenario=readers)
+
+
+def test_a_pull_that_writes_only_a_part_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = NewFile.write
+    monkeypatch.setattr(NewFile, "write", lambda self, data: write(self, data[:-1]))
+    finds("not everything can be pulled")
