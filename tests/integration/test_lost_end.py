@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from distribute import acknowledged
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Event
 from distribute.core.recorded import Guard
@@ -17,7 +18,7 @@ from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
-from distribute.nats.stream import log, said
+from distribute.nats.stream import log
 from distribute.nats.stream.layout import EVENTS
 from distribute.ports import Only
 from distribute.testing import builders
@@ -156,7 +157,7 @@ async def test_a_guard_on_another_authors_lost_event_is_no_conflict(broker: Brok
 async def test_a_log_that_lost_more_than_the_author_remembers_is_another_log(
     broker: Broker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(said, "MAX_REMEMBERED", 5)
+    monkeypatch.setattr(acknowledged, "MAX_REMEMBERED", 5)
     await cluster.log.append(builders.joined("ws1"), Guard(0))
     await put_back_after(broker, tmp_path / "copy", lambda: claim(cluster, 8))
     with pytest.raises(LogReplaced):
@@ -170,7 +171,7 @@ async def test_a_reader_of_an_author_whose_log_was_replaced_is_told_although_it_
     broker: Broker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It had read nothing of what is lost. An author that has no more to say would never begin anew."""
-    monkeypatch.setattr(said, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(acknowledged, "MAX_REMEMBERED", 2)
     first = builders.joined("ws1")
     await cluster.log.append(first, Guard(0))
     only = Only(scope=first.scope)
@@ -211,7 +212,7 @@ async def test_a_reader_that_has_read_nothing_since_it_began_notices_that_the_lo
 async def test_an_author_that_begins_anew_appends_to_the_present_log(
     broker: Broker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(said, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(acknowledged, "MAX_REMEMBERED", 3)
     first = builders.joined("ws1")
     await cluster.log.append(first, Guard(0))
     cluster.log.begin_anew()  # changes nothing: the log is the one it was

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from distribute.acknowledged import MAX_REMEMBERED
 from distribute.core.errors import LogReplaced
 from distribute.core.events import Event
 from distribute.core.ids import BatchId, JobId
@@ -20,7 +21,6 @@ from distribute.core.specs import Resources
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream.log import JetStreamLog
-from distribute.nats.stream.said import MAX_REMEMBERED
 from distribute.ports import Only
 from distribute.runtime import Stop
 from distribute.testing import builders as make

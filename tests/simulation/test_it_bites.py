@@ -19,9 +19,9 @@ from distribute.sim import log as simulated_log
 from distribute.sim.following import Follower
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Broker, Weather
+from distribute.sim.remembering import RememberingLog
 from distribute.snapshot import load
 from simulation.biting import finds, forgers, long_jobs
-from simulation.saying import SayingLog
 from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
 from simulation.trouble import Trouble
 from simulation.world import simulate
@@ -72,7 +72,7 @@ def test_a_batchs_end_that_only_its_own_events_guard_is_found() -> None:
     finds(says, broker=BrokerWithNarrowGuards, scenario=indecision)
 
 
-class ForgetfulLog(SayingLog):
+class ForgetfulLog(RememberingLog):
     """Takes its own event, found again after a lost answer, for that of another author."""
 
     async def _settle(self, entry) -> None:  # type: ignore[no-untyped-def]  # of a private class
@@ -83,7 +83,7 @@ def test_a_log_that_takes_a_lost_answer_for_a_conflict_is_found() -> None:
     finds("still not done|idle, and waited for", log=ForgetfulLog)
 
 
-class InsistentLog(SayingLog):
+class InsistentLog(RememberingLog):
     """Appends its event behind anything that came between, and so breaks every fence."""
 
     async def _settle(self, entry) -> None:  # type: ignore[no-untyped-def]  # of a private class

@@ -17,6 +17,7 @@ from distribute.core.ids import JobId
 from distribute.sim.log import SimulatedLog
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import Broker
+from distribute.sim.remembering import RememberingLog
 from distribute_services.scheduler.service import SNAPSHOT
 
 from .archiving import ArchiverProcess
@@ -25,7 +26,6 @@ from .logs import Logs
 from .node import RunnerProcess
 from .people import People
 from .process import ServiceProcess
-from .saying import SayingLog
 from .scenario import CLEAR, Computer, Fate, Scenario, scenario
 from .scheduling import IdleNode, SchedulerProcess
 from .stories import Broken, require
@@ -46,7 +46,7 @@ class Parts:
 
     scenario: Callable[[Random], Scenario] = scenario
     broker: type[Broker] = Broker
-    log: type[SimulatedLog] = SayingLog
+    log: type[SimulatedLog] = RememberingLog
 
 
 class World:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from functools import partial
 from math import inf
 
+from distribute.acknowledged import Acknowledged, Questions
 from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Event
@@ -23,7 +24,6 @@ from distribute.nats.stream.layout import EVENTS
 from distribute.nats.stream.messages import Messages, entry_of
 from distribute.nats.stream.publisher import Publisher
 from distribute.nats.stream.reader import Entry, Interrupt, read
-from distribute.nats.stream.said import Questions, Said
 from distribute.nats.stream.subjects import (
     ALL_EVENTS,
     are_subjects_of,
@@ -54,26 +54,28 @@ class JetStreamLog:
         self._connection = connection
         self._publisher = publisher
         self._messages = Messages(connection)
-        self._said = Said(connection, Questions(self._end, self._has, self._last_seq_of, self._append_again))
+        self._memory = Acknowledged(
+            connection, Questions(self._end, self._has, self._last_seq_of, self._append_again)
+        )
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
         """As `ports.EventLog.append`. Raises `Refused` if the broker will never take the event."""
-        if self._said.replaced is not None:
+        if self._memory.replaced is not None:
             refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-            refused.set_exception(self._said.replaced)
+            refused.set_exception(self._memory.replaced)
             return refused
         body = encode(event)
-        future = self._publish(event, body, guard, self._said.now_at)
+        future = self._publish(event, body, guard, self._memory.now_at)
         future.add_done_callback(partial(self._acknowledged, event, guard.behind, len(body)))
         return future
 
     def begin_anew(self) -> None:
         """As `ports.EventLog.begin_anew`."""
-        self._said.begin_anew()
+        self._memory.begin_anew()
 
     def _acknowledged(self, event: Event, behind: int, size_bytes: int, future: asyncio.Future[int]) -> None:
         if not future.cancelled() and future.exception() is None:
-            self._said.acknowledged(future.result(), event, behind, size_bytes)
+            self._memory.acknowledged(future.result(), event, behind, size_bytes)
 
     def _publish(
         self,
@@ -115,7 +117,7 @@ class JetStreamLog:
 
     async def close(self) -> None:
         """Give up the appends that have no answer yet: their futures raise `Unreachable`."""
-        await self._said.close()
+        await self._memory.close()
         await self._publisher.close()
 
     async def follow(
@@ -127,7 +129,7 @@ class JetStreamLog:
             ValueError: no event can match `only`.
         """
         interrupt = Interrupt()
-        undo = self._said.on_replaced(interrupt)
+        undo = self._memory.on_replaced(interrupt)
         reading = read(
             self._connection, EVENTS, _filters(only), after=after, at=at, until=until, interrupt=interrupt
         )

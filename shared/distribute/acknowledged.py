@@ -1,4 +1,4 @@
-"""Remember what this connection appended, and append again what the broker lost.
+"""The events that the broker acknowledged to one connection: what it lost of them is appended again.
 
 A broker that is killed can lose acknowledged events, the last ones of its log; and an admin can restore an
 older copy. So the log remembers the last events that the broker acknowledged to it. After each reconnect it
@@ -12,19 +12,29 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard, guard_scope
-from distribute.nats.client.connection import Connection
 
 _log = logging.getLogger(__name__)
 
 MAX_REMEMBERED = 1000
 MAX_REMEMBERED_BYTES = 16 << 20
 """The last acknowledged events that are remembered. A kill loses what was stored within milliseconds."""
+
+
+class Returning(Protocol):
+    """A connection that tells when it was made again."""
+
+    @property
+    def address(self) -> str:
+        """Where it leads to, for messages."""
+
+    def on_return(self, hook: Callable[[], None], /) -> Callable[[], None]:
+        """Call `hook` after each reconnect. Returns a function that ends this."""
 
 
 class _Said(NamedTuple):
@@ -50,10 +60,10 @@ class Questions(NamedTuple):
     append: Callable[[Event, Guard], Awaitable[int]]
 
 
-class Said:
+class Acknowledged:
     """The last acknowledged events of one connection."""
 
-    def __init__(self, connection: Connection, questions: Questions) -> None:
+    def __init__(self, connection: Returning, questions: Questions) -> None:
         self.replaced: LogReplaced | None = None
         """Set once the log lacks more than can be said again, until `begin_anew`."""
         self._connection = connection

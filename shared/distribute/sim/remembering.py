@@ -1,35 +1,32 @@
-"""The log of a process in the simulated world, with the real memory of its events."""
+"""The log of a simulated process, with the real memory of its events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
 
+from distribute.acknowledged import Acknowledged, Questions
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard
-from distribute.nats.stream.said import Questions, Said
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Link
 
-if TYPE_CHECKING:
-    from distribute.nats.client.connection import Connection
 
-
-class LinkAsConnection:
-    """What `Said` needs of a connection."""
+class ReturningLink:
+    """`acknowledged.Returning`."""
 
     address = "the simulated broker"
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def on_return(self, hook: Callable[[], None]) -> Callable[[], None]:
+    def on_return(self, hook: Callable[[], None], /) -> Callable[[], None]:
+        """As `Returning.on_return`."""
         self._link.on_return.append(hook)
         return lambda: self._link.on_return.remove(hook)
 
 
-class SayingLog(SimulatedLog):
+class RememberingLog(SimulatedLog):
     """Appends events again that the broker acknowledged and lost."""
 
     def __init__(self, link: Link) -> None:
@@ -49,5 +46,4 @@ class SayingLog(SimulatedLog):
         async def append(event: Event, guard: Guard) -> int:
             return await self.append_again(event, guard)
 
-        connection = cast("Connection", LinkAsConnection(link))
-        self.memory = Said(connection, Questions(end, has, last_seq, append))
+        self.memory = Acknowledged(ReturningLink(link), Questions(end, has, last_seq, append))
