@@ -18,13 +18,13 @@ from distribute.core.ids import BatchId, JobId
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Guard
 from distribute.core.specs import Resources
+from distribute.host import CannotStart, Capacity, Unit
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream.log import JetStreamLog
 from distribute.ports import Only
 from distribute.runtime import Stop
 from distribute.testing import builders as make
-from distribute_services.node_runner.host.port import CannotStart, Capacity, Unit
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.service import NodeRunner
 from distribute_services.scheduler.service import SchedulerService

@@ -83,7 +83,7 @@ class Forger:
             return None
         job, story = self._random.choice(held)
         assert story.holder is not None, "only such jobs were looked at"
-        told = {
+        told: Json = {
             "type": self._random.choice(BY_NODES),
             **job._asdict(),
             "node": story.holder,
@@ -91,7 +91,8 @@ class Forger:
             "attempt": story.attempt,
             "causation": self._cause_of(job),
         }
-        told |= {"finished": {"succeeded": True}, "yielded": {"reason": "mood"}}.get(told["type"], {})
+        further: dict[object, Json] = {"finished": {"succeeded": True}, "yielded": {"reason": "mood"}}
+        told |= further.get(told["type"], {})
         wrongs: tuple[Callable[[], Json], ...] = (
             lambda: dict.fromkeys(("node", "author"), self._other_node(story)),
             lambda: {"author": self._random.choice((self._other_node(story), STRANGER, SCHEDULER))},

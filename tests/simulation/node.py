@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.service import run_node
 
-from .host import SimulatedHost
+from .host import WorldHost
 from .process import ServiceProcess
 
 if TYPE_CHECKING:
@@ -29,5 +29,5 @@ class RunnerProcess(ServiceProcess):
 
     async def service(self) -> None:
         options = Options(self.name, Path("/nowhere"))
-        host = SimulatedHost(self)
+        host = WorldHost(self)
         await run_node(self.cluster, options, host, self.stop, clock=self.clock, new_id=self.new_id)

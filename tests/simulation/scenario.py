@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.sim.host import ModelledComputer
 from distribute.sim.network import Weather
 from distribute.testing.builders import GIB
 
@@ -37,21 +38,12 @@ VERBS: tuple[Verb, ...] = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class Computer:
-    """What a node-runner runs on. It outlives the runner, and so does what runs on it."""
+@dataclass(slots=True, eq=False)
+class Computer(ModelledComputer):
+    """A computer of the world."""
 
-    name: str
-    cpus: int
-    memory_bytes: int
-    gpus: tuple[str, ...]
-    capabilities: frozenset[str]
-    broken: bool
+    broken: bool = False
     """Every job fails there, at once."""
-    clock_offset_s: float
-    clock_rate: float
-    boots: int = 1
-    """How often it was started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, deque
 from copy import deepcopy
-from dataclasses import dataclass, field
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
@@ -14,15 +12,14 @@ from distribute.core.invariants import check, check_touched
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
 from distribute.core.state import State, Status
+from distribute.sim.host import Process
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import EPOCH_S
 from distribute.sim.stored_files import StoredFiles
 from distribute.snapshot import digest, dump, load
-from distribute_services.node_runner.host.port import Exit, Unit
 
 from .forgery import changes, is_forged
 from .hub import WatchedHub
-from .scenario import Computer
 from .stories import Broken, Stories, Verdict, require
 
 GROWTH, LONGEST_S = 2.0, 300.0
@@ -36,18 +33,6 @@ CHECK_ALL_EVERY = 64
 TRACE_LENGTH = 400
 
 
-@dataclass(slots=True, eq=False)
-class Process:
-    """The process of a job or a build on a computer. `ended` gets how it ended."""
-
-    unit: Unit
-    computer: Computer
-    started_at: float
-    ended: asyncio.Future[Exit] = field(repr=False)
-    number: int = 0
-    """No other process has it."""
-
-
 class Truth:
     """The log folded as it grows, each job's story, and what really runs."""
 
@@ -57,7 +42,6 @@ class Truth:
         self.state = State()
         self.log: list[Recorded] = []
         self.digests: dict[int, str] = {}
-        self.processes: dict[str, list[Process]] = {}
         self.files = files
         self.printed: dict[tuple[JobId, int], list[bytes]] = {}
         """The lines that the processes of each attempt printed, of deleted batches of the same name, too."""
@@ -248,14 +232,12 @@ class Truth:
         """A process was started."""
         unit, computer = process.unit, process.computer
         self.note(computer.name, f"runs {unit}")
-        running = self.processes.setdefault(computer.name, [])
-        running.append(process)
         if not isinstance(unit.of, JobId):
             return
         job, attempt = unit.of, unit.attempt
         claimed = (job, attempt, computer.name) in self._claimed
         require(claimed, f"{computer.name} runs {job} without a claim in the log")
-        shares = [other.unit.share for other in running if other.unit.attempt]
+        shares = [other.unit.share for other in computer.running if other.unit.attempt]
         cpus = sum(share.cpus for share in shares)
         require(cpus <= computer.cpus, f"{computer.name} runs jobs for {cpus} of {computer.cpus} cpus")
         memory = sum(share.memory_bytes for share in shares)
@@ -270,11 +252,6 @@ class Truth:
         if isinstance(job, JobId):
             is_over = (job, process.unit.attempt) in self._taken or job.batch_id in self._over
             require(is_over, f"{process.computer.name} stops {process.unit}, which nobody took from it")
-
-    def ended(self, process: Process) -> None:
-        """A process is gone, by itself or killed."""
-        self.note(process.computer.name, f"{process.unit} is gone")
-        self.processes[process.computer.name].remove(process)
 
     # --- results -----------------------------------------------------------------------------------
 

@@ -269,7 +269,11 @@ class World:
             node = self.truth.state.nodes.get(name)
             if runner.alive and not runner.stop.is_set() and (node is None or node.presence != "here"):
                 found.append(f"{name} runs, and is not there")
-        found += [f"{name} runs {len(running)}" for name, running in self.truth.processes.items() if running]
+        found += [
+            f"{computer.name} runs {len(computer.running)}"
+            for computer in self.scenario.computers
+            if computer.running
+        ]
         return found
 
 

@@ -19,10 +19,10 @@ from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
 from distribute.core.recorded import Recorded
+from distribute.host import Capacity, Figures, Host, P, R
 from distribute.limited_log import LimitedLog
 from distribute.ports import Cluster
 from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
-from distribute_services.node_runner.host.port import Capacity, Figures, Host, P, R
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt

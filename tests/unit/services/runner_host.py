@@ -15,10 +15,10 @@ from distribute.core.events import Event
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Guard, Recorded
+from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
 from distribute.testing.memory_log import ALL, MemoryLog
-from distribute_services.node_runner.host.port import CannotStart, Capacity, Exit, Figures, Unit
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.service import NodeRunner
 

@@ -8,8 +8,8 @@ from distribute.core import events as ev
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
+from distribute.host import Capacity
 from distribute.testing import builders as make
-from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt, Ending

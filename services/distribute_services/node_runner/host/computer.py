@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, build_output_name
+from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute.runtime import new_id
 from distribute_services.node_runner.disk.cache import InputCache
@@ -19,7 +20,6 @@ from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
 from distribute_services.node_runner.host import procfs
 from distribute_services.node_runner.host.detect import Sampler, detect
-from distribute_services.node_runner.host.port import CannotStart, Capacity, Exit, Figures, Unit
 from distribute_services.node_runner.host.tail import Tail
 from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
 from distribute_services.node_runner.options import Options

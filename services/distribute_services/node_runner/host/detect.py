@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from distribute.core.ids import MAX_NAME_BYTES
-from distribute_services.node_runner.host.port import Capacity, Figures
+from distribute.host import Capacity, Figures
 
 log = logging.getLogger(__name__)
 

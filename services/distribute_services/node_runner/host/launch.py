@@ -19,7 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from distribute_services.node_runner.host.port import CannotStart, Exit
+from distribute.host import CannotStart, Exit
 
 DEFAULT_NICENESS = 10
 

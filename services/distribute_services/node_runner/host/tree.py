@@ -17,10 +17,10 @@ import signal
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from distribute.host import CannotStart, Exit
 from distribute.system import become_subreaper, exit_of
 from distribute_services.node_runner.host import procfs
 from distribute_services.node_runner.host.launch import DEFAULT_NICENESS, Process, start
-from distribute_services.node_runner.host.port import CannotStart, Exit
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from distribute.core import events as ev
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Recorded, time_of
-from distribute_services.node_runner.host.port import Capacity
+from distribute.host import Capacity
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import (

@@ -16,8 +16,8 @@ from distribute.core.event_base import MAX_KEPT
 from distribute.core.events import SCHEDULER
 from distribute.core.ids import AttemptId, BatchId
 from distribute.core.recorded import Recorded
+from distribute.host import Capacity
 from distribute.ports import Only
-from distribute_services.node_runner.host.port import Capacity
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine.attempts import (
     ENDED,

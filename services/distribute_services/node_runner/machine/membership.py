@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from distribute.core import events as ev
 from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import AttemptId
-from distribute_services.node_runner.host.port import Capacity
+from distribute.host import Capacity
 from distribute_services.node_runner.machine.instructions import Announce, GiveWay, Instruction
 from distribute_services.node_runner.machine.outbox import Author
 

@@ -18,8 +18,8 @@ from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.recipe import Share, build_of, recipe_of
+from distribute.host import CannotStart, Exit, Host, P, R, Unit
 from distribute.ports import EventLog
-from distribute_services.node_runner.host.port import CannotStart, Exit, Host, P, R, Unit
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, SubmissionRef

@@ -1,7 +1,7 @@
 """`Host`, the interface between the node-runner and its computer.
 
-Service, machine and work use processes, folders and measurements only through it. `computer.Computer`
-implements it for a real computer; the simulator has a model of it.
+The node-runner uses processes, folders and measurements only through it. Its `Computer` implements it for a
+real computer, `sim.host` for a modelled one.
 """
 
 from __future__ import annotations

@@ -1,0 +1,208 @@
+"""A modelled computer: `Host`, with processes that run for as long as somebody says.
+
+Processes are the computer's, not the runner's: they outlive a runner that is killed, until the next one
+clears up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from distribute.core.ids import JobId
+from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
+from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
+from distribute.sim.process import SimulatedProcess
+
+STAGE_WITHIN_S = 0.3
+COLLECT_WITHIN_S = 1.0
+STOP_WITHIN_S = 3.0
+CLEAR_WITHIN_S = 2.0
+SIGTERM = 15
+
+
+@dataclass(slots=True, eq=False)
+class ModelledComputer:
+    """What a node-runner runs on. It outlives the runner, and so does what runs on it."""
+
+    name: str
+    cpus: int
+    memory_bytes: int
+    gpus: tuple[str, ...]
+    capabilities: frozenset[str]
+    clock_offset_s: float = 0.0
+    clock_rate: float = 1.0
+    boots: int = 1
+    """How often it was started."""
+    running: list[Process] = field(default_factory=list)
+    """The processes that run on it."""
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """The process of a job or a build on a computer. `ended` gets how it ended."""
+
+    unit: Unit
+    computer: ModelledComputer
+    started_at: float
+    number: int
+    """No other process has it."""
+    ended: asyncio.Future[Exit] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A unit's folder."""
+
+    unit: Unit
+    printed: list[bytes] = field(default_factory=list)
+    """The lines that its process has printed."""
+
+
+class Outcome(NamedTuple):
+    """How long a unit runs, and its exit code."""
+
+    duration_s: float
+    exit_code: int = 0
+
+
+class ModelledHost:
+    """`Host` for one runner. Whatever a killed runner still wants, the host does not do.
+
+    Who uses it says in `outcome` how units end, and may look on in `launched`, `stopped` and `gone`.
+    """
+
+    def __init__(self, runner: SimulatedProcess, computer: ModelledComputer) -> None:
+        self.runner = runner
+        self.computer = computer
+        self._loop = runner.loop
+
+    # --- what the user of the model says, and sees ---------------------------------------------------
+
+    def outcome(self, unit: Unit) -> Outcome:
+        """How a unit ends that is started now."""
+        raise NotImplementedError
+
+    def launched(self, process: Process) -> None:
+        """A process has begun."""
+
+    def stopped(self, process: Process) -> None:
+        """The runner has begun to end a process."""
+
+    def gone(self, process: Process) -> None:
+        """A process is gone, by itself or killed."""
+
+    def printed(self, process: Process, line: bytes) -> None:
+        """A process has printed a line."""
+
+    # --- the port ------------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> str:
+        return f"folder of {self.computer.name}"
+
+    @property
+    def boot_id(self) -> str:
+        return f"boot {self.computer.boots}"
+
+    @property
+    def capacity(self) -> Capacity:
+        computer = self.computer
+        return Capacity(computer.cpus, computer.memory_bytes, computer.gpus, computer.capabilities)
+
+    async def clear(self) -> None:
+        """As `Host.clear`."""
+        await self._within(CLEAR_WITHIN_S)
+        for process in list(self.computer.running):
+            self._end(process, self._killed(process))
+
+    async def full(self) -> None:
+        """As `Host.full`. The disks of modelled computers are large."""
+        await self._loop.create_future()
+
+    async def stage(self, unit: Unit, built: Place | None) -> Place:
+        """As `Host.stage`."""
+        await self._within(STAGE_WITHIN_S)
+        return Place(unit)
+
+    def start(self, unit: Unit, place: Place) -> Process | CannotStart:
+        """As `Host.start`. The process prints a line when it begins, and one when half its time is over."""
+        number = self._loop.next_number()
+        process = Process(unit, self.computer, self._loop.now, number, self._loop.create_future())
+        if not self.runner.alive:
+            return process
+        self.computer.running.append(process)
+        self.launched(process)
+        self._print(process, place, "begins")
+        duration_s, exit_code = self.outcome(unit)
+        ended = Exit(exit_code, None, 0.0, 0, duration_s)
+        self._loop.after(duration_s / 2, lambda: self._print(process, place, "goes on"))
+        self._loop.after(duration_s, lambda: self._end(process, ended))
+        return process
+
+    async def wait(self, running: Process) -> Exit:
+        """As `Host.wait`."""
+        return await asyncio.shield(running.ended)
+
+    async def kill(self, running: Process) -> None:
+        """As `Host.kill`."""
+        self.stopped(running)
+        await self._within(STOP_WITHIN_S)
+        self._end(running, self._killed(running))
+
+    async def collect(self, unit: Unit, place: Place) -> Outputs | None:
+        """As `Host.collect`."""
+        await self._within(COLLECT_WITHIN_S)
+        name = self.computer.name
+        prefix = f"{unit.of}/{unit.attempt}" if unit.attempt else f"{unit.of}//{name}"
+        stored = await self.runner.cluster.store.put_result(f"{prefix}/0", name, _pieces(place))
+        path = STDOUT_NAME if unit.attempt else build_output_name(unit.of.batch, name)
+        entry = StoredFile(path=path, size_bytes=stored.size_bytes, sha256=stored.sha256, object=0)
+        manifest = Manifest(entries=(entry,), objects=(stored,))
+        return Outputs(inline=manifest, objects=1, files=1, size_bytes=stored.size_bytes)
+
+    async def remove(self, place: Place) -> None:
+        """As `Host.remove`."""
+
+    async def sweep(self) -> None:
+        """As `Host.sweep`. Nothing ever escapes, so this need not be asked again."""
+        await self._loop.create_future()
+
+    async def sample(self) -> Figures:
+        """As `Host.sample`."""
+        return Figures()
+
+    # --- processes -----------------------------------------------------------------------------------
+
+    def _killed(self, process: Process) -> Exit:
+        return Exit(None, SIGTERM, 0.0, 0, self._loop.now - process.started_at)
+
+    def _end(self, process: Process, ended: Exit) -> None:
+        """A process ends. It is the computer's, so it ends whoever lives."""
+        if not process.ended.done():
+            self.computer.running.remove(process)
+            self.gone(process)
+            process.ended.set_result(ended)
+
+    def _print(self, process: Process, place: Place, what: str) -> None:
+        """A process prints a line, which its runner sends to whoever watches."""
+        if process.ended.done():
+            return
+        line = f"process {process.number} {what}\n".encode()
+        place.printed.append(line)
+        self.printed(process, line)
+        unit = process.unit
+        if isinstance(unit.of, JobId) and self.runner.alive:
+            self.runner.run(self.runner.cluster.live.send(unit.of, unit.attempt, line))
+
+    async def _within(self, longest_s: float) -> None:
+        await asyncio.sleep(self._loop.random.uniform(0, longest_s))
+        if not self.runner.alive:
+            await self._loop.create_future()  # for ever: it is dead
+
+
+async def _pieces(place: Place) -> AsyncIterator[bytes]:
+    for line in place.printed:
+        yield line
