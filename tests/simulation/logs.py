@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from distribute.sim.loop import OWNER
+from distribute.sim.loop_tasks import OWNER
 
 if TYPE_CHECKING:
     from .world import World

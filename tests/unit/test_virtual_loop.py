@@ -5,7 +5,8 @@ import gc
 
 import pytest
 
-from distribute.sim.loop import OWNER, NothingLeft, VirtualLoop
+from distribute.sim.loop import NothingLeft, VirtualLoop
+from distribute.sim.loop_tasks import OWNER
 
 
 class DeadProcess:

@@ -1,8 +1,7 @@
 """An asyncio event loop with virtual time: the clock jumps to the next timer, and a seed decides the rest.
 
 It has no threads and does no I/O. Whatever runs on it runs in the same order every time: timers of one
-moment fire in the order in which they were set, and tasks and futures hash by their number, not by their
-address, so that sets of them have the same order in every process.
+moment fire in the order in which they were set. What runs is in `loop_tasks`.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import heapq
 import sys
-import weakref
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from contextvars import Context
 from itertools import count
 from random import Random
-from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack, cast
+from typing import Any, TypeVar, TypeVarTuple, Unpack
+
+from distribute.sim.loop_tasks import OWNER, Handle, NumberingLoop, OwnedFuture, OwnedTask, Owner, Tasks
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -24,99 +24,11 @@ Ts = TypeVarTuple("Ts")
 Action = Callable[[], object]
 
 
-class Owner(Protocol):
-    """The simulated process that a task belongs to."""
-
-    @property
-    def alive(self) -> bool: ...
-
-    def owns(self, task: asyncio.Task[Any]) -> None:
-        """A task of this process was created."""
-
-
-OWNER: ContextVar[Owner | None] = ContextVar("owner", default=None)
-"""The process whose code is running. Tasks inherit it from the task that creates them."""
-
-
 class NothingLeft(RuntimeError):
     """Every task waits, and no timer is set: nothing can ever happen again."""
 
 
-class _Future(asyncio.Future[T]):
-    """A future that knows its process. It gets its number when it is first hashed: most never are."""
-
-    __slots__ = ("number", "owner")
-
-    number: int
-    owner: Owner | None
-
-    def __hash__(self) -> int:
-        try:
-            return self.number
-        except AttributeError:
-            self.number = cast(VirtualLoop, self.get_loop()).next_number()
-            return self.number
-
-
-class _Task(asyncio.Task[T]):
-    __slots__ = ("number", "owner")
-
-    def __init__(
-        self,
-        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
-        loop: VirtualLoop,
-        name: str | None,
-        context: Context | None,
-    ) -> None:
-        self.number = loop.next_number()
-        self.owner = OWNER.get()
-        super().__init__(coro, loop=loop, name=name, context=context)
-
-    def __hash__(self) -> int:
-        return self.number
-
-
-class Tasks:
-    """The tasks that something has begun. It does not keep them: whoever forgets one that fails is told."""
-
-    def __init__(self) -> None:
-        self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
-        self._tidy_at = 64
-
-    def add(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.append(weakref.ref(task))
-        if len(self._tasks) > self._tidy_at:
-            self._tasks = [weakref.ref(task) for task in self.running()]
-            self._tidy_at = 2 * len(self._tasks) + 64
-
-    def running(self) -> list[asyncio.Task[Any]]:
-        """Those that are not done, in the order in which they began."""
-        return [task for known in self._tasks if (task := known()) is not None and not task.done()]
-
-
-class _Handle(asyncio.TimerHandle):
-    """A callback to run, soon or at a time."""
-
-    __slots__ = ("args", "callback", "context", "is_cancelled")
-
-    def __init__(
-        self, when: float, callback: Callable[..., object], args: Sequence[Any], context: Context | None
-    ) -> None:
-        # The base class reads the debug mode and makes a hash of the time: neither is wanted here.
-        self._when = when
-        self.callback = callback
-        self.args = args
-        self.context = context if context is not None else copy_context()
-        self.is_cancelled = False
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
-
-    def cancelled(self) -> bool:
-        return self.is_cancelled
-
-
-class VirtualLoop(asyncio.BaseEventLoop):
+class VirtualLoop(asyncio.BaseEventLoop, NumberingLoop):
     """The loop. `now` is in virtual seconds since its start."""
 
     def __init__(self, seed: int) -> None:
@@ -129,8 +41,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.thread_delay_s: Callable[[], float] = lambda: 0.0
         """How long the next piece of work handed to a thread takes."""
         self._numbers = count(1)
-        self._soon: deque[_Handle] = deque()
-        self._timers: list[tuple[float, int, _Handle | Action]] = []
+        self._soon: deque[Handle] = deque()
+        self._timers: list[tuple[float, int, Handle | Action]] = []
         self._is_stopping = False
         self._generators: set[AsyncGenerator[Any, Any]] = set()
         self._tasks = Tasks()
@@ -156,7 +68,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def forget_actions(self) -> None:
         """Drop all actions of `at` and `after`. Timers of tasks stay."""
-        self._timers[:] = [timer for timer in self._timers if isinstance(timer[2], _Handle)]
+        self._timers[:] = [timer for timer in self._timers if isinstance(timer[2], Handle)]
         heapq.heapify(self._timers)
 
     # --- running ---
@@ -188,7 +100,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 moment, _, due = heapq.heappop(timers)
                 if moment > self.now:
                     self.now = moment
-                if not isinstance(due, _Handle):
+                if not isinstance(due, Handle):
                     due()
                     continue
                 handle = due
@@ -257,7 +169,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        handle = _Handle(self.now, callback, args, context)
+        handle = Handle(self.now, callback, args, context)
         self._soon.append(handle)
         return handle
 
@@ -279,7 +191,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        timer = _Handle(when, callback, args, context)
+        timer = Handle(when, callback, args, context)
         heapq.heappush(self._timers, (when, next(self._numbers), timer))
         return timer
 
@@ -289,7 +201,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     # --- futures, tasks, threads ---
 
     def create_future(self) -> asyncio.Future[Any]:
-        future: _Future[Any] = _Future(loop=self)
+        future: OwnedFuture[Any] = OwnedFuture(loop=self)
         future.owner = OWNER.get()
         return future
 
@@ -300,7 +212,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         name: object = None,
         context: Context | None = None,
     ) -> asyncio.Task[T]:
-        task = _Task(coro, self, None if name is None else str(name), context)
+        task = OwnedTask(coro, self, None if name is None else str(name), context)
         self._tasks.add(task)
         if task.owner is not None:
             task.owner.owns(task)
@@ -333,7 +245,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Remember an exception that nobody handled, such as that of a task which nobody awaits."""
         source, error = context.get("task") or context.get("future"), context.get("exception")
-        owner = source.owner if isinstance(source, _Task | _Future) else None
+        owner = source.owner if isinstance(source, OwnedTask | OwnedFuture) else None
         self._fault(owner, error if isinstance(error, BaseException) else RuntimeError(context["message"]))
 
     def _fault(self, owner: Owner | None, error: BaseException) -> None:

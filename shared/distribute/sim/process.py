@@ -8,7 +8,7 @@ from typing import Any
 
 from distribute.sim.cluster import Hub, SimulatedCluster
 from distribute.sim.log import SimulatedLog
-from distribute.sim.loop import OWNER, Tasks
+from distribute.sim.loop_tasks import OWNER, Tasks
 from distribute.sim.network import EPOCH_S, Link, Weather
 
 
@@ -65,5 +65,5 @@ class SimulatedProcess:
         return f"{round(self.clock() * 1000):011X}-{self.loop.next_number():X}"
 
     def owns(self, task: asyncio.Task[Any]) -> None:
-        """As `loop.Owner.owns`."""
+        """As `loop_tasks.Owner.owns`."""
         self._tasks.add(task)
