@@ -3,7 +3,8 @@
 A broker that is killed can lose acknowledged events, the last ones of its log; and an admin can restore an
 older copy. So the log remembers the last events that the broker acknowledged to it. After each reconnect it
 looks for them, and appends again those that are gone: with the same id, behind whatever is the last event
-of their scope by then. The fold judges whether they still fit.
+of their scope by then. The fold judges whether they still fit. Only an assignment that is out of date is left
+out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import Event
+from distribute.core.events import Assigned, Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard, guard_scope
 
@@ -145,10 +146,13 @@ class Acknowledged:
             len(lost),
         )
         for said in lost:
-            seq, behind = await self._append_last(said.event)
+            appended = await self._append_last(said)
             if said in self._remembered:  # else what was said meanwhile has taken its place
                 self._remembered.remove(said)
                 self._bytes -= said.size_bytes
+            if appended is None:
+                continue
+            seq, behind = appended
             self.acknowledged(seq, said.event, behind, said.size_bytes)
             scope = guard_scope(said.event)
             if behind > self._moved.get((scope, said.behind), said.behind):
@@ -180,11 +184,19 @@ class Acknowledged:
                 return []
         return lost[::-1]
 
-    async def _append_last(self, event: Event) -> tuple[int, int]:
-        """Append an event behind whatever is the last of its scope. Both sequences."""
+    async def _append_last(self, said: _Said) -> tuple[int, int] | None:
+        """Append an event behind whatever is the last of its scope. Returns both sequences.
+
+        None: it is an assignment, and others have spoken of its job since. Its node would take the job, even
+        if the fold refuses the assignment. The scheduler decides anew by what the log has.
+        """
+        scope = guard_scope(said.event)
+        behind = self._moved.get((scope, said.behind), said.behind)
         while True:
-            last_seq = await self._questions.last_seq(guard_scope(event))
+            last_seq = await self._questions.last_seq(scope)
+            if isinstance(said.event, Assigned) and last_seq > behind:
+                return None
             try:
-                return await self._questions.append(event, Guard(last_seq)), last_seq
+                return await self._questions.append(said.event, Guard(last_seq)), last_seq
             except Conflict:
                 continue  # somebody spoke between the two; it goes behind that

@@ -1,0 +1,56 @@
+"""What a connection appends again after the broker lost it."""
+
+import asyncio
+
+import pytest
+
+from distribute.codec import encode
+from distribute.core.events import Event
+from distribute.core.recorded import Guard
+from distribute.sim.loop import VirtualLoop
+from distribute.sim.network import Broker, Link, Weather
+from distribute.sim.remembering import RememberingLog
+from distribute.testing import builders as make
+
+RECONNECTED_S = 30.0
+
+
+def after_a_loss(first: Event, lost: Event, meanwhile: list[Event]) -> list[str]:
+    """The ids in a log that loses an event, and in which others then write something of the same scope."""
+    loop = VirtualLoop(1)
+    broker = Broker(loop)
+
+    async def story() -> None:
+        log = RememberingLog(Link(broker, Weather))
+        seq = await log.append(first, Guard(0))
+        await log.append(lost, Guard(seq if lost.scope == first.scope else 0))
+        broker.crash(lost=1)
+        for event in meanwhile:
+            broker.publish(event.id, encode(event), event.scope, broker.stored.last_seq_of(event.scope))
+        broker.come_up()
+        await asyncio.sleep(RECONNECTED_S)
+
+    try:
+        loop.run_until_complete(story())
+    finally:
+        loop.close()
+    return [recorded.event.id for recorded in broker.stored.between(0, broker.stored.last_seq)]
+
+
+def test_an_assignment_that_the_log_lost_is_appended_again() -> None:
+    first, lost = make.submitted(make.batch(1)), make.assigned()
+    assert after_a_loss(first, lost, []) == [first.id, lost.id]
+
+
+def test_an_assignment_is_not_appended_again_once_others_have_spoken_of_its_job() -> None:
+    """Its node would take the job, though the scheduler has released it meanwhile."""
+    first, lost = make.submitted(make.batch(1)), make.assigned()
+    meanwhile: list[Event] = [make.assigned(), make.released()]
+    ids = after_a_loss(first, lost, meanwhile)
+    assert ids == [first.id, *(event.id for event in meanwhile)]
+
+
+@pytest.mark.parametrize("lost", [make.claimed(), make.released()])
+def test_other_events_are_appended_again_behind_what_others_said(lost: Event) -> None:
+    first, meanwhile = make.assigned(), make.started()
+    assert after_a_loss(first, lost, [meanwhile]) == [first.id, meanwhile.id, lost.id]
