@@ -98,10 +98,9 @@ class Forger:
             lambda: {"author": self._random.choice((self._other_node(story), STRANGER, SCHEDULER))},
             lambda: {"attempt": self._random.choice((story.attempt + 1, max(1, story.attempt - 1) + 1000))},
             lambda: {"causation": "of-another-story"},
-            lambda: {"type": "released", "v": 2, "reason": "killed"},  # by the node
+            lambda: {"type": "released", "reason": "killed"},  # by the node
             lambda: {
                 "type": "released",
-                "v": 2,
                 "reason": "killed",
                 "author": SCHEDULER,
                 "attempt": story.attempt + 1,
@@ -156,13 +155,13 @@ class Forger:
         batch, node = self._random.choice(batches), self._random.choice(nodes)
         told: Json = {**batch._asdict(), "node": node, "author": node, "causation": "of-another-story"}
         words: tuple[Json, ...] = (
-            {"type": "build_started", "v": 2, "submission": "of-another-batch"},
+            {"type": "build_started", "submission": "of-another-batch"},
             {"type": "build_finished", "succeeded": True},
             {"type": "build_finished", "succeeded": False, "reason": "forged"},
             {"type": "build_finished", "succeeded": True, "author": STRANGER},
         )
         told |= self._random.choice(words)
-        return BuildId(*batch, node), told
+        return BuildId(batch, node), told
 
     def _of_node(self) -> tuple[Scope, Json] | None:
         """A word about a node that is here, by somebody who can't know or want that."""
@@ -174,7 +173,7 @@ class Forger:
             {"type": "forgotten"},
             {"type": "left"},
             {"type": "lost", "silent_s": 60.0},
-            {"type": "leaving", "v": 2, "keeps": []},
+            {"type": "leaving", "keeps": []},
         )
         return NodeId(node), {"node": node, "author": STRANGER, **self._random.choice(words)}
 

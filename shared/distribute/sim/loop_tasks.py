@@ -54,6 +54,8 @@ class OwnedFuture(asyncio.Future[T]):
 
 
 class OwnedTask(asyncio.Task[T]):
+    """A task that knows its process, and its number from the start."""
+
     __slots__ = ("number", "owner")
 
     def __init__(

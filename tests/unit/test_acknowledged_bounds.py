@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from distribute import acknowledged
+from distribute.acknowledged import Acknowledged, Questions
 from distribute.core.events import Event
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard
-from distribute.nats.stream import said
-from distribute.nats.stream.said import Questions, Said
 from distribute.testing import builders
 
 
@@ -32,7 +32,7 @@ class ReturningConnection:
 async def test_where_lost_words_are_now_is_remembered_of_the_last_losses_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(said, "MAX_REMEMBERED", 3)
+    monkeypatch.setattr(acknowledged, "MAX_REMEMBERED", 3)
     stored: list[Event] = []
 
     async def end() -> int:
@@ -49,7 +49,7 @@ async def test_where_lost_words_are_now_is_remembered_of_the_last_losses_only(
         return 100 + len(stored)
 
     connection: Any = ReturningConnection()
-    memory = Said(connection, Questions(end, has, last_seq, append))
+    memory = Acknowledged(connection, Questions(end, has, last_seq, append))
     for seq in (1, 2, 3):
         memory.acknowledged(seq, builders.claimed(f"job{seq}"), 0, 100)
     for loss in range(1, 6):
