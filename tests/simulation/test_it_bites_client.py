@@ -31,9 +31,8 @@ def test_a_reader_of_output_who_does_not_see_the_end_of_the_attempt(monkeypatch:
 def test_a_reader_of_output_who_is_shown_another_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     live_text = logs._live_text
 
-    def of_first(*args: Any, **kwargs: Any) -> AsyncGenerator[bytes | memoryview, None]:
-        cluster, reader, attempts, _ = args
-        return live_text(cluster, reader, attempts, 1, **kwargs)
+    def of_first(cluster: Any, attempts: Any, _: int, over: Any) -> AsyncGenerator[bytes | memoryview, None]:
+        return live_text(cluster, attempts, 1, over)
 
     monkeypatch.setattr(logs, "_live_text", of_first)
     finds("did not print that", scenario=readers)
