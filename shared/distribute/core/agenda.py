@@ -100,9 +100,11 @@ class Agenda:
 
     def _read_log_clock(self, before: float, own: ev.Event | None) -> None:
         """See how far the log's clock is from ours, by the event just folded. `own`: that event, if ours."""
-        time = self.state.time
+        time, clock = self.state.time, self.liveness.log_clock
+        if own is None and before <= time <= self.now + clock.ahead_s:
+            return  # it says nothing new; this is so for most events of a replay
         written_at = own.time.timestamp() if own is not None else None
-        if self.liveness.log_clock.arrived(time, self.now, is_earlier=time < before, written_at=written_at):
+        if clock.arrived(time, self.now, is_earlier=time < before, written_at=written_at):
             self._touch_all_nodes()
 
     def pack(self, batch_id: BatchId, fixed: Record, changing: Record) -> None:
