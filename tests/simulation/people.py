@@ -186,7 +186,7 @@ class People:
 
     def _of_node(self, verb: Verb, node: str) -> None:
         async def work(visit: Visit) -> None:
-            await (drain if verb == "drain" else undrain)(visit.cluster, visit.person, node)
+            await (drain if verb == "drain" else undrain)(visit.cluster, visit.queries, visit.person, node)
 
         self._visit("jane", work)
 

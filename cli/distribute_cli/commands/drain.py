@@ -29,7 +29,7 @@ async def drain(
 
     end = None if until is None else moment("--until", until, datetime.now(UTC))
     async with session.cluster() as cluster:
-        await drain_node(cluster, session.person, node, reason=reason, until=end)
+        await drain_node(cluster, session.queries(cluster), session.person, node, reason=reason, until=end)
     ends_at = None if end is None else rfc3339(end.timestamp())
     for_how_long = "" if end is None else f" until {ends_at}"
     session.output.done(

@@ -18,7 +18,7 @@ async def undrain(
     from distribute.client.words import printable
 
     async with session.cluster() as cluster:
-        await undrain_node(cluster, session.person, node)
+        await undrain_node(cluster, session.queries(cluster), session.person, node)
     session.output.done(f"{printable(node)} takes jobs again", {"node": node})
 
 

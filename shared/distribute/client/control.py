@@ -172,12 +172,19 @@ class _Deletion:
 
 
 async def drain(
-    cluster: Cluster, person: Person, node: str, *, reason: str = "", until: datetime | None = None
+    cluster: Cluster,
+    queries: Queries,
+    person: Person,
+    node: str,
+    *,
+    reason: str = "",
+    until: datetime | None = None,
 ) -> None:
     """Have a node take no new jobs. What runs there goes on.
 
     Args:
         cluster: where the node is.
+        queries: tells whether it exists.
         person: who wants it.
         node: its name.
         reason: why; people see it beside the node.
@@ -186,15 +193,17 @@ async def drain(
     Raises:
         Refused: there is no such node.
     """
+    await queries.node(node)
     await _say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason, until=until))
 
 
-async def undrain(cluster: Cluster, person: Person, node: str) -> None:
+async def undrain(cluster: Cluster, queries: Queries, person: Person, node: str) -> None:
     """Let a node take jobs again. This lifts a quarantine, too.
 
     Raises:
         Refused: there is no such node.
     """
+    await queries.node(node)
     await _say_of_node(cluster, Undrained(**person.stamp(), node=node))
 
 

@@ -153,13 +153,25 @@ async def test_another_batch_that_takes_the_name_meanwhile_is_not_deleted(cluste
     assert cluster.types()[-1] == "submitted"
 
 
+async def test_a_node_that_is_only_in_the_log_is_not_drained(cluster: Any) -> None:
+    """It was forgotten, or never joined: the fold would not accept the event."""
+    queries = Queries(cluster, clock=lambda: make.EPOCH.timestamp())
+    await cluster.say(make.joined(), make.left(), make.forgotten(), make.left("ws2"))
+    for node in ("ws1", "ws2"):
+        with pytest.raises(Refused, match=f"there is no node '{node}'"):
+            await drain(cluster, queries, JANE, node)
+        with pytest.raises(Refused, match=f"there is no node '{node}'"):
+            await undrain(cluster, queries, JANE, node)
+
+
 async def test_a_node_is_drained_and_takes_jobs_again(cluster: Any) -> None:
+    queries = Queries(cluster, clock=lambda: make.EPOCH.timestamp())
     with pytest.raises(Refused, match="there is no node 'ws1'; `distribute nodes` lists those there are"):
-        await drain(cluster, JANE, "ws1")
+        await drain(cluster, queries, JANE, "ws1")
     await cluster.say(make.joined())
     until = datetime(2030, 1, 2, tzinfo=UTC)
-    await drain(cluster, JANE, "ws1", reason="new disk", until=until)
-    await undrain(cluster, JANE, "ws1")
+    await drain(cluster, queries, JANE, "ws1", reason="new disk", until=until)
+    await undrain(cluster, queries, JANE, "ws1")
     drained, undrained = (recorded.event for recorded in cluster.log.stored.between(1, 3))
     assert (drained.type, drained.reason, drained.until) == ("drain_requested", "new disk", until)
     assert (undrained.type, undrained.author, undrained.causation) == ("undrained", "jane", None)
