@@ -18,7 +18,7 @@ from distribute.core.errors import DistributeError, InputError, Refused, Storage
 from distribute.core.recorded import Guard
 from distribute.nats.broker import embedded
 from distribute.nats.broker.embedded import MAX_PAYLOAD_BYTES, Broker
-from distribute.nats.client.connect import Address, connect
+from distribute.nats.client.connect import Address, _Opener, connect
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.testing import builders
 from integration.node_runner.small_disk import small_disk
@@ -174,6 +174,14 @@ async def test_a_refused_connection_is_reported_at_once(tmp_path: Path) -> None:
         f"nats://127.0.0.1:{broker.port} (from client.yaml) refused the connection: "
         "is `distribute server` running there?"
     )
+
+
+async def test_failures_to_connect_are_not_collected_without_end() -> None:
+    """A service tries for days."""
+    opener = _Opener(Address.of("nats://127.0.0.1:1,nats://127.0.0.1:2"))
+    for _ in range(10):
+        await opener._error(ConnectionRefusedError())
+    assert len(opener._failures) == 2
 
 
 async def test_a_host_that_does_not_answer_is_reported_in_time() -> None:
