@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Assigned, Event
 from distribute.core.ids import Scope, Under
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.recorded import Guard, Recorded, guard_scope
 
 _log = logging.getLogger(__name__)
 
@@ -52,12 +52,13 @@ class Questions(NamedTuple):
 
     `end` is the sequence of the log's last message. `has` tells whether the event of an id is at a sequence,
     or was until an admin removed it. `last_seq` is the sequence of the last message of a guard's scope, and
-    `append` appends an event.
+    `last` the last event of a type in a scope. `append` appends an event.
     """
 
     end: Callable[[], Awaitable[int]]
     has: Callable[[int, str], Awaitable[bool]]
     last_seq: Callable[[Scope | Under], Awaitable[int]]
+    last: Callable[[Scope, str], Awaitable[Recorded | None]]
     append: Callable[[Event, Guard], Awaitable[int]]
 
 
@@ -187,15 +188,17 @@ class Acknowledged:
     async def _append_last(self, said: _Said) -> tuple[int, int] | None:
         """Append an event behind whatever is the last of its scope. Returns both sequences.
 
-        None: it is an assignment, and others have spoken of its job since. Its node would take the job, even
-        if the fold refuses the assignment. The scheduler decides anew by what the log has.
+        None: it is an assignment, and the job was assigned again since. The node of this one would take the
+        job, although the fold refuses the assignment.
         """
         scope = guard_scope(said.event)
         behind = self._moved.get((scope, said.behind), said.behind)
         while True:
+            if isinstance(said.event, Assigned):
+                again = await self._questions.last(said.event.scope, said.event.type)
+                if again is not None and again.seq > behind:
+                    return None
             last_seq = await self._questions.last_seq(scope)
-            if isinstance(said.event, Assigned) and last_seq > behind:
-                return None
             try:
                 return await self._questions.append(said.event, Guard(last_seq)), last_seq
             except Conflict:

@@ -42,12 +42,17 @@ def test_an_assignment_that_the_log_lost_is_appended_again() -> None:
     assert after_a_loss(first, lost, []) == [first.id, lost.id]
 
 
-def test_an_assignment_is_not_appended_again_once_others_have_spoken_of_its_job() -> None:
+def test_an_assignment_is_not_appended_again_once_its_job_was_assigned_again() -> None:
     """Its node would take the job, though the scheduler has released it meanwhile."""
     first, lost = make.submitted(make.batch(1)), make.assigned()
     meanwhile: list[Event] = [make.assigned(), make.released()]
     ids = after_a_loss(first, lost, meanwhile)
     assert ids == [first.id, *(event.id for event in meanwhile)]
+
+
+def test_an_assignment_is_appended_again_behind_what_its_node_said() -> None:
+    first, lost, claimed = make.submitted(make.batch(1)), make.assigned(), make.claimed()
+    assert after_a_loss(first, lost, [claimed]) == [first.id, claimed.id, lost.id]
 
 
 @pytest.mark.parametrize("lost", [make.claimed(), make.released()])

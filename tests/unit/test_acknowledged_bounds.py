@@ -44,12 +44,15 @@ async def test_where_lost_words_are_now_is_remembered_of_the_last_losses_only(
     async def last_seq(scope: Scope | Under) -> int:
         return 0
 
+    async def last(scope: Scope, event_type: str) -> None:
+        return None
+
     async def append(event: Event, guard: Guard) -> int:
         stored.append(event)
         return 100 + len(stored)
 
     connection: Any = ReturningConnection()
-    memory = Acknowledged(connection, Questions(end, has, last_seq, append))
+    memory = Acknowledged(connection, Questions(end, has, last_seq, last, append))
     for seq in (1, 2, 3):
         memory.acknowledged(seq, builders.claimed(f"job{seq}"), 0, 100)
     for loss in range(1, 6):

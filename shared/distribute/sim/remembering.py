@@ -46,4 +46,5 @@ class RememberingLog(SimulatedLog):
         async def append(event: Event, guard: Guard) -> int:
             return await self.append_again(event, guard)
 
-        self.memory = Acknowledged(ReturningLink(link), Questions(end, has, last_seq, append))
+        questions = Questions(end, has, last_seq, self.last, append)
+        self.memory = Acknowledged(ReturningLink(link), questions)

@@ -55,7 +55,7 @@ class JetStreamLog:
         self._publisher = publisher
         self._messages = Messages(connection)
         self._memory = Acknowledged(
-            connection, Questions(self._end, self._has, self._last_seq_of, self._append_again)
+            connection, Questions(self._end, self._has, self._last_seq_of, self.last, self._append_again)
         )
 
     def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
