@@ -105,11 +105,6 @@ class OffendedMachine(RunnerMachine):
         return self._stop(attempt)
 
 
-def test_a_node_that_takes_a_conflict_for_a_release_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SimulatedLog, "_settle", settle_without_passing_garbage)
-    finds_of_machine("which nobody took from it", OffendedMachine, monkeypatch)
-
-
 class CredulousMachine(RunnerMachine):
     """Stops the jobs of a batch on any `completed` in the log, also one that the fold refuses."""
 
@@ -136,6 +131,11 @@ async def settle_without_passing_garbage(self: SimulatedLog, entry: Any) -> None
         self._stored(entry, first.seq)
     else:
         self._refused(entry, Conflict(scope, entry.guard.last_seq, found_seq))
+
+
+def test_a_guard_that_garbage_stops_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimulatedLog, "_settle", settle_without_passing_garbage)
+    finds("still not done")
 
 
 # --- the archiver ----------------------------------------------------------------------------------
