@@ -10,12 +10,12 @@ from distribute.sim.cluster import Hub
 
 @dataclass(slots=True)
 class WatchedHub(Hub):
-    """Records when each node's heartbeats arrived, in seconds of virtual time."""
+    """Records when the heartbeats of each incarnation arrived, in seconds of virtual time."""
 
     beat_times: dict[str, list[float]] = field(default_factory=dict)
 
     def beat(self, body: bytes) -> Beat:
         """As `Hub.beat`."""
         beat = Hub.beat(self, body)
-        self.beat_times.setdefault(beat.node, []).append(self.broker.loop.now)
+        self.beat_times.setdefault(beat.incarnation, []).append(self.broker.loop.now)
         return beat

@@ -135,10 +135,14 @@ class People:
         truth = self._world.truth
 
         async def work(visit: Visit) -> None:
+            before = truth.submission_of(batch)
             listing = await list_results(visit.cluster, batch, Filter())
+            if truth.submission_of(batch) != before:
+                then()  # somebody deleted or replaced it meanwhile
+                return
             found = {stored.name: stored.nuid for stored, _ in listing.files if stored is not None}
             truth.pulled(batch, found, listing.complete)
-            await _write_files(visit, listing)
+            await _write_files(visit, listing, batch)
             for job, story in truth.stories.of_batch(batch):
                 # A later attempt may have been taken from its node: then `logs` shows that one.
                 if [stored.name for stored in story.archived] == [f"{job}/{story.attempt}/0"]:
@@ -214,11 +218,14 @@ def names_of(batch: BatchState) -> dict[str, str]:
     return {**batch.id._asdict(), "submission": batch.submission}
 
 
-async def _write_files(visit: Visit, listing: Listing) -> None:
+async def _write_files(visit: Visit, listing: Listing, batch: BatchId) -> None:
     """Pull the files into a folder, and compare them with those of the archive."""
     files = visit.world.broker.files
     with TemporaryDirectory(prefix="distribute-sim-") as folder:
+        before = visit.world.truth.submission_of(batch)
         pulled = await fetch(visit.cluster.store, listing, Path(folder))
+        if visit.world.truth.submission_of(batch) != before:
+            return  # somebody deleted or replaced it meanwhile
         # What builds printed is not checked by the archiver, and may be lost.
         there = [
             (stored, wanted) for stored, wanted in listing.files if stored is None or files.has_chunks(stored)

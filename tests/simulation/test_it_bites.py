@@ -124,7 +124,7 @@ def test_a_reader_that_does_not_notice_silence_is_found(monkeypatch: pytest.Monk
 def test_a_fold_that_takes_any_word_of_a_node_for_one_about_its_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fold_job, "_continues", lambda *_: True)
+    monkeypatch.setattr(fold_job, "_not_continuing", lambda *_: None)
     finds("it is forged, and the fold accepts it", scenario=forgers)
 
 

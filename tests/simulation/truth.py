@@ -154,7 +154,9 @@ class Truth:
         attempt = batch.active.get(row) if batch is not None and row is not None else None
         if attempt is None or attempt.number != released.attempt:
             return
-        beats = self._hub.beat_times.get(released.node) or [0.0]
+        node = self.state.nodes.get(released.node)
+        # A runner that started meanwhile, and whose `joined` is not in the log, does not have the job.
+        beats = self._hub.beat_times.get(node.incarnation if node is not None else "") or [0.0]
         # What came just before was under way to the scheduler when it decided.
         surely_heard = [beat_at for beat_at in beats if beat_at <= self._loop.now - SLACK_S]
         told = []
@@ -278,13 +280,18 @@ class Truth:
         expected = b"".join(self.files.content(stored) for stored in self.stories.of[job].archived)
         require(text == expected, f"of {job}, people read {text!r}, and not {expected!r}")
 
+    def submission_of(self, batch: BatchId) -> str | None:
+        """The id of the submission of a batch; None: there is no such batch."""
+        found = self.state.find(batch)
+        return None if found is None else found.submission
+
     def pulled(self, batch: BatchId, found: dict[str, str], complete: bool) -> None:
         """A person who looked at a batch's results was shown these: NUIDs by the objects' names."""
+        state = self.state.batches[batch]
         stories = [story for _, story in self.stories.of_batch(batch)]
         expected = {stored.name: stored.nuid for story in stories for stored in story.archived}
         jobs = {name: nuid for name, nuid in found.items() if not name.startswith(f"{batch}//")}
         require(jobs == expected, f"of {batch}, people see {jobs}, and not {expected}")
-        state = self.state.batches[batch]
         require(complete == state.archived, f"{batch} is complete, or is not, as people see it")
 
     # --- the end -----------------------------------------------------------------------------------
