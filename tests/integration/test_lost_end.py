@@ -60,6 +60,21 @@ async def other_author(broker: Broker) -> AsyncIterator[Cluster]:
         yield cluster
 
 
+def let_another_come_first(
+    broker: Broker, event: Event, guard: Guard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Have another author append an event before the first author asks what the log has lost."""
+    end_of = log.end_of
+
+    async def end_after_another_appended(connection: Connection, stream: str) -> int:
+        monkeypatch.setattr(log, "end_of", end_of)
+        async with other_author(broker) as author:
+            await author.log.append(event, guard)
+        return await end_of(connection, stream)
+
+    monkeypatch.setattr(log, "end_of", end_after_another_appended)
+
+
 async def everything_is_said_again(cluster: Cluster, events: list[Event]) -> None:
     """Poll the log until all of these events are in it."""
     async with asyncio.timeout(WITHIN_S):
@@ -110,15 +125,7 @@ async def test_a_loss_is_noticed_although_another_author_took_the_sequence(
     await cluster.log.append(story[0], Guard(0))
     await cluster.log.append(story[1], Guard(0))
     other = builders.joined("ws2")
-    end_of = log.end_of
-
-    async def end_after_another_spoke(connection: Connection, stream: str) -> int:
-        monkeypatch.setattr(log, "end_of", end_of)
-        async with other_author(broker) as author:
-            await author.log.append(other, Guard(0))
-        return await end_of(connection, stream)
-
-    monkeypatch.setattr(log, "end_of", end_after_another_spoke)
+    let_another_come_first(broker, other, Guard(0), monkeypatch)
     await lose_end(broker, 1)
     await everything_is_said_again(cluster, [*story, other])
 
@@ -130,15 +137,7 @@ async def test_a_guard_is_refused_if_another_event_came_before_the_one_appended_
     for event, guard in ((builders.assigned(), 0), (builders.claimed(), 1)):
         await cluster.log.append(event, Guard(guard))
     released = builders.released(reason="unclaimed")
-    end_of = log.end_of
-
-    async def end_after_another_spoke(connection: Connection, stream: str) -> int:
-        monkeypatch.setattr(log, "end_of", end_of)
-        async with other_author(broker) as author:
-            await author.log.append(released, Guard(1))
-        return await end_of(connection, stream)
-
-    monkeypatch.setattr(log, "end_of", end_after_another_spoke)
+    let_another_come_first(broker, released, Guard(1), monkeypatch)
     await lose_end(broker, 1)
     with pytest.raises(Conflict):
         await asyncio.wait_for(cluster.log.append(builders.started(), Guard(2)), WITHIN_S)

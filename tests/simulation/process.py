@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ class WorldProcess(SimulatedProcess):
         self.after(self.loop.random.uniform(0, longest_s), action)
 
 
-class ServiceProcess(WorldProcess):
+class ServiceProcess(WorldProcess, ABC):
     """A process that runs a real service. However it ends, the world starts a new one."""
 
     waits_for_results = False
@@ -67,9 +68,9 @@ class ServiceProcess(WorldProcess):
         self.stop = Stop()
         self.run(self._serve())
 
+    @abstractmethod
     async def service(self) -> None:
         """Run the service until `stop` is set."""
-        raise NotImplementedError
 
     def drain(self) -> None:
         """Tell the service to end, as by SIGTERM; the second time, at once."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Protocol, TypeVar, cast
@@ -15,12 +16,12 @@ from typing import Any, Protocol, TypeVar, cast
 T = TypeVar("T")
 
 
-class NumberingLoop(asyncio.AbstractEventLoop):
+class NumberingLoop(asyncio.AbstractEventLoop, ABC):
     """A loop that numbers what runs on it."""
 
+    @abstractmethod
     def next_number(self) -> int:
         """A number that this loop gives only once."""
-        raise NotImplementedError
 
 
 class Owner(Protocol):
