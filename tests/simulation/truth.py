@@ -139,7 +139,7 @@ class Truth:
             return False
         if isinstance(event, ev.JobArchived) and not self._waits_for(event):
             return True  # the fold passes this by without calling it a misfit
-        state = deepcopy(self.state)
+        state = _copy_for(event, self.state)
         apply(state, recorded)
         return state.misfits > self.state.misfits
 
@@ -338,6 +338,15 @@ class Truth:
 def _subject(event: ev.Event) -> BatchId | str:
     """The batch or the node that an event is about."""
     return event.node if isinstance(event, ev.NodeEvent) else event.batch_id
+
+
+def _copy_for(event: ev.Event, state: State) -> State:
+    """A copy that the event may be applied to. It shares the batches that the event is not about."""
+    if isinstance(event, ev.NodeEvent):
+        return deepcopy(state)
+    return deepcopy(
+        state, {id(other): other for name, other in state.batches.items() if name != event.batch_id}
+    )
 
 
 def _told(what: object) -> str:
