@@ -68,7 +68,13 @@ async def test_capabilities_follow_from_the_programs_on_the_path(programs: Path)
     found = await detect()
     assert found.gpus == ("NVIDIA A100-SXM4-40GB",) * 2
     version = f"python3.{sys.version_info.minor}"
-    assert found.capabilities == {"gpu", "apptainer", version}
+    assert found.capabilities == {"gpu", "apptainer", "python3", version}
+
+
+@pytest.mark.parametrize("script", ["echo Python 2.7.18", "echo choose a version first", "exit 1"])
+async def test_a_program_called_python3_that_is_none_is_no_capability(programs: Path, script: str) -> None:
+    write_program(programs, "python3", script)
+    assert (await detect()).capabilities == set()
 
 
 @pytest.mark.parametrize("script", ["echo no devices were found >&2; exit 9", "exec /bin/sleep 60"])

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import os
+import re
 import shutil
 import socket
 import time
@@ -26,6 +27,8 @@ ASK_TIMEOUT_S = 10.0
 GPU_FIGURES_EVERY_S = 30.0
 """Seconds between two calls of `nvidia-smi`. A call takes 20 ms to 1 s of a core: too much for every beat."""
 
+_PYTHON_VERSION = re.compile(r"Python (3\.\d+)")
+
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
 _SESSIONS = Path("/run/systemd/sessions")
@@ -42,8 +45,8 @@ async def detect(
 ) -> Capacity:
     """Detect what this process may use of this computer. Arguments replace what would be detected.
 
-    Adds to `capabilities`: `apptainer`, `gpu`, and `python3.N` (the `python3` that jobs would get), if this
-    computer has them.
+    Adds to `capabilities`: `apptainer`, `gpu`, `python3`, and `python3.N` (its version: of the `python3` that
+    jobs would get), if this computer has them.
     """
     if gpus is None:
         gpus = tuple(await _nvidia("name"))
@@ -52,8 +55,8 @@ async def detect(
         found.add("gpu")
     if shutil.which("apptainer"):
         found.add("apptainer")
-    if version := await _ask("python3", "--version"):
-        found.add(".".join(version.strip().lower().replace(" ", "").split(".")[:2]))
+    if version := _PYTHON_VERSION.match(await _ask("python3", "--version") or ""):
+        found |= {"python3", f"python{version[1]}"}
     return Capacity(
         cpus=cpus if cpus is not None else _cpus(),
         memory_bytes=memory_bytes if memory_bytes is not None else _memory_bytes(),
