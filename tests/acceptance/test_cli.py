@@ -117,6 +117,18 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     assert "there is no batch jane/sweep" in jane.runs("pull", file, code=4).stderr
 
 
+@pytest.mark.parametrize("kind", ["python", "command"])
+def test_an_example_runs_as_it_is_written(jane: Person, kind: str) -> None:
+    jane.runs("template", kind, "--output", f"{kind}.yaml")
+    batch = jane.asks("add", f"{kind}.yaml", "--dry")
+    assert batch["fit"] == [2], "it runs on every node of a fresh cluster"
+    jane.runs("add", f"{kind}.yaml", "--wait")
+    name = f"{batch['namespace']}/{batch['batch']}"
+    assert "it is back after 2.040 s" in jane.runs("logs", f"{name}/angle030").stdout
+    jane.runs("pull", f"{kind}.yaml", "--save-dir", kind)
+    assert len(list((jane.home / kind).rglob("motion.csv"))) == 2
+
+
 def test_logs_can_be_printed_as_json(jane: Person) -> None:
     file = jane.writes("prints", {"a": r"printf 'one\n\377\n'"})
     batch = json.loads((jane.home / file).read_text())

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from distribute.config.loading import batch_named_in, load
-from distribute.config.templates import TEMPLATES
 from distribute.core.errors import InputError
 from distribute.core.ids import BatchId
 from distribute.core.specs import (
@@ -262,38 +261,18 @@ def test_paths_are_relative_to_the_file_or_to_home_or_absolute(
 
 
 def test_an_executable_file_stays_executable(tmp_path: Path) -> None:
+    text = "meta: {namespace: n, batch_name: b}\ncommand:\n  jobs: [{name: a, command: input/solver}]\n"
     path = write(
-        tmp_path, TEMPLATES["command"], solver_DOT_c=b"c", data__mesh_DOT_dat=b"m", data__re400_DOT_json=b"r"
+        tmp_path,
+        text + "  initialize: {required_files: [solver, mesh.dat]}\n",
+        solver=b"s",
+        mesh_DOT_dat=b"m",
     )
-    (tmp_path / "solver.c").chmod(0o755)
+    (tmp_path / "solver").chmod(0o755)
     assert [(file.alias, file.executable) for file in load(path).spec.files] == [
-        ("solver.c", True),
+        ("solver", True),
         ("mesh.dat", False),
     ]
-
-
-@pytest.mark.parametrize("kind", ["python", "command", "apptainer"])
-def test_the_templates_are_valid(kind: str, tmp_path: Path) -> None:
-    assert set(TEMPLATES) == {"python", "command", "apptainer"}
-    text = next(text for name, text in TEMPLATES.items() if name == kind)
-    files = [
-        "build.py",
-        "run.py",
-        "solver.c",
-        "solver.sif",
-        "data/mesh.dat",
-        "data/re100.json",
-        "data/re400.json",
-    ]
-    (tmp_path / "data").mkdir()
-    for file in files:
-        (tmp_path / file).write_text(file)
-    spec = load(write(tmp_path, text)).spec
-    assert spec.work.kind == kind
-    assert [job.name for job in spec.work.jobs] == ["re100", "re400"]
-    assert spec.resources == Resources(cpus=4, memory_bytes=2 * 1024**3)
-    assert spec.env == {"SOLVER_LOG": "brief"}
-    assert spec.work.jobs[1].timeout_s == 6 * 3600
 
 
 def test_the_name_of_a_batch_is_read_without_looking_at_its_jobs(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import distribute_cli
 from distribute.config.loading import load
-from distribute.config.templates import TEMPLATES
 from distribute.config.units import format_duration
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
@@ -38,6 +38,8 @@ FILES = [
     "data/re100.json",
     "data/re400.json",
 ]
+EXAMPLES = sorted((Path(distribute_cli.__file__).parent / "templates").glob("*.yaml"))
+FILES_OF_EXAMPLES = ["pendulum.py", "pendulum.sh", "pendulum.sif", "angle030.txt", "angle150.txt"]
 PIECES = ["", "\t", "@", ":", "-", "[", "]", "{", "}", "'", '"', "&a ", "*a", "<<: ", "\n", "~"]
 
 
@@ -130,7 +132,7 @@ kinds = st.one_of(
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("batch")
     (folder / "data").mkdir()
-    for name in FILES:
+    for name in [*FILES, *FILES_OF_EXAMPLES]:
         (folder / name).write_text("")
     return folder
 
@@ -146,12 +148,12 @@ def test_a_written_batch_is_the_submitted_batch(
     assert load(path).spec == _spec(meta, *kind)
 
 
-@given(st.sampled_from(sorted(TEMPLATES)), st.data())
+@given(st.sampled_from(EXAMPLES), st.data())
 @settings(max_examples=300, deadline=None)
 def test_any_file_is_either_read_or_its_problems_are_reported(
-    folder: Path, kind: str, data: st.DataObject
+    folder: Path, example: Path, data: st.DataObject
 ) -> None:
-    text = next(text for name, text in TEMPLATES.items() if name == kind)
+    text = example.read_text()
     for _ in range(data.draw(st.integers(1, 3))):
         start = data.draw(st.integers(0, len(text)))
         end = data.draw(st.integers(start, min(len(text), start + 40)))

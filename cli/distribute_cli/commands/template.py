@@ -1,17 +1,30 @@
-"""`distribute template KIND`: writes a filled, valid example of a batch."""
+"""`distribute template KIND`: writes a filled, valid example of a batch, with its scripts."""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from distribute_cli.session import Session
+from distribute_cli.session import Session, user_name
 from distribute_cli.targets import DEFAULT_FILE
 from distribute_cli.verbs import verb
 
 Kind = Literal["python", "apptainer", "command"]
+
+FILES: Mapping[Kind, tuple[str, ...]] = {
+    "python": ("build.py", "run.py", "pendulum.py"),
+    "command": ("pendulum.sh",),
+    "apptainer": ("pendulum.def", "pendulum.sh", "angle030.txt", "angle150.txt"),
+}
+"""The files that each example names."""
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+_NAMESPACE = "namespace: jane" + 12 * " "
 
 
 async def template(
@@ -23,21 +36,91 @@ async def template(
         Path, typer.Option("--output", metavar="F", help="The file to write; - is standard output.")
     ] = Path(DEFAULT_FILE),
 ) -> None:
-    """Write a filled, valid example of a batch's YAML file."""
-    from distribute.config.templates import TEMPLATES
+    """Write a filled, valid example of a batch's YAML file, and beside it the scripts that it names.
+
+    It overwrites nothing: scripts that are there already are kept.
+    """
+    from distribute.client.words import argument, printable
+
+    text = (TEMPLATES / f"{kind}.yaml").read_text("utf-8").replace(_NAMESPACE, _own_namespace())
+    if str(file) == "-":
+        typer.echo(text, nl=False)
+        session.output.hint(
+            f"it names {_listed(FILES[kind])}, which `distribute template {kind}` writes beside it"
+        )
+        return
+    new, kept = _write(file, text, FILES[kind])
+    beside = f", and {_listed(new)} beside it" if new else ""
+    document = {"file": str(file), "kind": kind, "written": new, "kept": kept}
+    session.output.done(f"{printable(str(file))} is written{beside}", document)
+    for name in kept:
+        session.output.warn(f"{printable(str(file.with_name(name)))} was there already, and is kept as it is")
+    if kind == "apptainer":
+        session.output.hint("first make the image: apptainer build pendulum.sif pendulum.def")
+    name = "" if file == Path(DEFAULT_FILE) else f" {argument(str(file))}"
+    session.output.hint(f"`distribute add{name}` submits it")
+
+
+def _own_namespace() -> str:
+    """The example's line for the namespace: this person's login, so that two people's examples never meet."""
+    import orjson
+
+    from distribute.core.ids import check_name
+
+    name = user_name()
+    try:
+        check_name(name)
+    except ValueError:
+        name = "jane"
+    plain = re.fullmatch(r"[a-z_][a-z0-9_-]*", name) and name != "null"
+    return f"namespace: {name if plain else orjson.dumps(name).decode():<16}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
+def _write(file: Path, text: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Write the batch's file, and those that it names beside it; all or nothing.
+
+    Returns:
+        Which of `names` it wrote, and which were there already with another content.
+
+    Raises:
+        Refused: `file` is there already.
+        InputError: something can't be written.
+    """
     from distribute.core.errors import InputError, Refused
 
-    if str(file) == "-":
-        typer.echo(TEMPLATES[kind], nl=False)
-        return
+    contents = {file: text.encode()} | {
+        file.with_name(name): (TEMPLATES / name).read_bytes() for name in names
+    }
+    new: list[Path] = []
+    kept: list[str] = []
     try:
-        with file.open("x") as new:
-            new.write(TEMPLATES[kind])
-    except FileExistsError:
-        raise Refused(f"{file} is there already: name another file with --output, or remove it") from None
+        for path, content in contents.items():
+            try:
+                opened = path.open("xb")
+            except FileExistsError:
+                if path == file:
+                    raise Refused(
+                        f"{file} is there already: name another file with --output, or remove it"
+                    ) from None
+                if not _has(path, content):
+                    kept.append(path.name)
+                continue
+            new.append(path)
+            with opened:
+                opened.write(content)
     except OSError as error:
-        raise InputError(f"{file}: can't be written: {error.strerror}") from error
-    session.output.done(f"{file} is written", {"file": str(file), "kind": kind})
+        for path in new:
+            path.unlink()
+        raise InputError(f"{error.filename or file}: can't be written: {error.strerror}") from error
+    return [path.name for path in new[1:]], kept
+
+
+def _has(path: Path, content: bytes) -> bool:
+    return path.is_file() and os.access(path, os.R_OK) and path.read_bytes() == content
 
 
 app = verb(template, needs_cluster=False)

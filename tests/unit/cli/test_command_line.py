@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import pkgutil
 import re
@@ -203,29 +202,6 @@ def test_all_problems_of_a_file_are_reported_each_on_a_line(tmp_path: Path) -> N
     assert len(ended.stderr.splitlines()) == 2
     assert all(line.startswith("distribute: distribute-jobs.yaml:1:") for line in ended.stderr.splitlines())
     assert "capabilities" in ended.stderr
-
-
-@pytest.mark.parametrize("kind", ["python", "apptainer", "command"])
-def test_a_template_is_written_once(kind: str, tmp_path: Path) -> None:
-    assert program("template", kind).returncode == 0
-    before = (tmp_path / "distribute-jobs.yaml").read_text()
-    assert f"\n{kind}:" in before
-    again = program("template", kind)
-    assert again.returncode == 4
-    assert "distribute-jobs.yaml is there already: name another file with --output" in again.stderr
-    assert (tmp_path / "distribute-jobs.yaml").read_text() == before
-
-
-def test_a_template_can_go_to_standard_output() -> None:
-    assert run("template", "command", "--output", "-").stdout.startswith("meta:")
-
-
-def test_the_result_is_printed_in_the_chosen_form() -> None:
-    assert json.loads(run("template", "command", "--json").stdout) == {
-        "file": "distribute-jobs.yaml",
-        "kind": "command",
-    }
-    assert run("template", "command", "--output", "other.yaml", "--quiet").stdout == ""
 
 
 @pytest.mark.parametrize(
