@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     Serve = Callable[[Cluster, Stop], Coroutine[Any, Any, None]]
 
 
+_PEERS = {
+    "scheduler": ("the broker", "no job is assigned until it does; running jobs go on"),
+    "archiver": ("the broker", "nothing is archived until it does"),
+    "node-runner": ("the head", "running jobs go on"),
+}
+"""The broker in the words of each service's log, and what an outage means."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the service named first. Returns 0 if it was asked to stop, else the exit code of its error."""
     options = _parser().parse_args(arguments)
@@ -91,6 +99,7 @@ async def _run(options: argparse.Namespace) -> None:
     # Imported here: a runner needs none of the scheduler's modules, nor the archiver the runner's.
     from distribute.collector import collect_garbage_rarely
     from distribute.nats.client.connect import Address
+    from distribute.nats.client.outage import Peer
     from distribute.nats.cluster import open_cluster
     from distribute.runtime import stop_on_signals, unless_stopped
 
@@ -100,7 +109,8 @@ async def _run(options: argparse.Namespace) -> None:
     # The services of the head create the streams that the cluster lacks; a node only uses them.
     provisioning = options.service != "node-runner"
     stop = stop_on_signals()
-    opened = open_cluster(address, name, timeout_s=None, provisioning=provisioning)
+    peer = Peer(*_PEERS[options.service])
+    opened = open_cluster(address, name, timeout_s=None, provisioning=provisioning, peer=peer)
     async with contextlib.AsyncExitStack() as stack:
         cluster = await unless_stopped(stop, stack.enter_async_context(opened))
         if cluster is not None:

@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from distribute.core.errors import DistributeError
-from distribute.nats.client.connect import Address, connect
+from distribute.nats.client.connect import ANYBODY, Address, connect
 from distribute.nats.client.connection import Connection
+from distribute.nats.client.outage import Peer
 from distribute.nats.stream.layout import LAYOUT
 from distribute.nats.stream.provision import check_layout, provision
 from distribute.nats.stream.queries import Queries
@@ -116,9 +117,15 @@ class Cluster:
 
 @asynccontextmanager
 async def open_cluster(
-    address: Address, name: str, *, timeout_s: float | None = 5.0, provisioning: bool = False
+    address: Address,
+    name: str,
+    *,
+    timeout_s: float | None = 5.0,
+    provisioning: bool = False,
+    peer: Peer = ANYBODY,
 ) -> AsyncIterator[Cluster]:
     """The cluster at an address, for as long as the context lasts. `name` is shown by the broker.
+    `peer` is the broker in the words of our log.
 
     `provisioning`: create missing streams, at the start and after each reconnect, and migrate an older
     cluster to our layout. Without it, refuse to work on such a cluster.
@@ -129,7 +136,7 @@ async def open_cluster(
         InputError: the credentials can't be read.
         StorageFull: there is no room to provision it.
     """
-    connection = await connect(address, name, timeout_s=timeout_s)
+    connection = await connect(address, name, timeout_s=timeout_s, peer=peer)
     cluster = Cluster(connection)
     try:
         if provisioning:

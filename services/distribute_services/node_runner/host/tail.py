@@ -107,4 +107,4 @@ class Tail:
         except (DistributeError, TimeoutError) as error:
             # Only people who follow the output miss this part: the whole output comes with the results.
             lost = f"could not send {len(text)} bytes of its output to those who follow it"
-            log.warning("%s: %s: %s", file.job, lost, error or "no answer")
+            log.debug("%s: %s: %s", file.job, lost, error or "no answer")

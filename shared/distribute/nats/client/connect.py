@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from nats.errors import Error as NatsError
+from nats.errors import UnexpectedEOF
 
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.nats.client.connection import Connection
+from distribute.nats.client.outage import Outage, Peer
+from distribute.nats.client.patience import report_silence
 from distribute.nats.client.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -21,6 +25,9 @@ _RECONNECT_WAIT_S = 0.5
 _PING_INTERVAL_S = 10
 _MAX_UNANSWERED_PINGS = 2
 _CANCEL_AGAIN_S = 0.1
+
+ANYBODY = Peer()
+"""The broker, for a process that knows no more of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +70,13 @@ class Address:
         return f"{self} (from {self.source})" if self.source else str(self)
 
 
-async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0) -> Connection:
+async def connect(
+    address: Address, name: str, *, timeout_s: float | None = 5.0, peer: Peer = ANYBODY
+) -> Connection:
     """Connect to a cluster. Only this first connection can fail; after a loss, the client reconnects.
 
     The broker shows `name` in its list of connections. `timeout_s` None: wait until there is a broker.
+    `peer` is the broker in the words of our log.
 
     Raises:
         Unreachable: no broker answers within `timeout_s` seconds. Raised at once if every broker refuses the
@@ -76,7 +86,7 @@ async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0)
     """
     if address.creds is not None and not address.creds.is_file():
         raise InputError(f"{address.creds}: no such file, so the credentials can't be read")
-    opener = _Opener(address)
+    opener = _Opener(address, peer)
     try:
         return await opener.open(name, timeout_s)
     except BaseException:
@@ -87,8 +97,9 @@ async def connect(address: Address, name: str, *, timeout_s: float | None = 5.0)
 class _Opener:
     """Makes the first connection and receives what nats-py reports afterwards."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, peer: Peer = ANYBODY) -> None:
         self._address = address
+        self._outage = Outage(peer, str(address))
         self._last_error: Exception | None = None
         self._tell_waiting = False
         self._refusal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -135,7 +146,8 @@ class _Opener:
                 await asyncio.wait({connecting}, timeout=_CANCEL_AGAIN_S)
             if not connecting.cancelled():
                 connecting.exception()  # retrieved, or asyncio would log it; what matters was raised above
-        self._connection = Connection(self.wire, str(self._address))
+        self._outage.ends()
+        self._connection = Connection(self.wire, str(self._address), self._outage)
         return self._connection
 
     def _why_unreachable(self, timeout_s: float | None) -> str:
@@ -169,20 +181,21 @@ class _Opener:
         self._last_error = error
         if self._tell_waiting and self._connection is None:
             self._tell_waiting = False
-            _log.warning("no broker answers at %s: %s; trying until one does", self._address, error)
+            self._outage.begins(time.time(), _detail(error), is_first=True)
             return
-        is_news = self._connection is not None and self._connection.connected
+        breaks = isinstance(error, OSError | UnexpectedEOF)  # which is logged as an outage
+        is_news = self._connection is not None and self._connection.connected and not breaks
         _log.log(logging.WARNING if is_news else logging.DEBUG, "%s: %s", self._address, error)
 
     async def _disconnected(self) -> None:
         if self._connection is None:
             return
-        if not self.wire.is_closed:
-            _log.warning("%s: the broker is lost: trying again until it is back", self._address)
         self._connection.went_down()
+        if not self.wire.is_closed:
+            silent_s = time.time() - self.wire.heard_at if self.wire.is_silent else 0.0
+            report_silence(self._connection, silent_s)
 
     async def _reconnected(self) -> None:
-        _log.info("%s: the broker is back", self._address)
         if self._connection is not None:
             self._connection.came_up()
 
@@ -190,6 +203,19 @@ class _Opener:
         _log.error("%s: the broker forbids: %s %s", self._address, action, subject)
         if self._connection is not None:
             self._connection.denied(action, subject)
+
+
+def _detail(error: Exception) -> str:
+    """What went wrong with an attempt to connect, in a few words."""
+    match error:
+        case ConnectionRefusedError():
+            return "it refuses the connection"
+        case socket.gaierror():
+            return "there is no such host"
+        case OSError() if error.strerror:
+            return error.strerror
+        case _:
+            return str(error)
 
 
 def _without_password(url: str) -> str:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from distribute.core.errors import Refused, Unreachable
+from distribute.nats.client.outage import Outage
 from distribute.nats.client.protocol import NO_HEADER, Message, publish_command, status
 from distribute.nats.client.wire import Tap, Wire
 
@@ -29,9 +31,11 @@ class NoResponder(Unreachable):
 class Connection:
     """One connection to the cluster. `connect` makes it once the broker has answered."""
 
-    def __init__(self, wire: Wire, address: str) -> None:
+    def __init__(self, wire: Wire, address: str, outage: Outage) -> None:
         self._wire = wire
         self.address = address
+        self.outage = outage
+        self._tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
         self._up.set()
         self._return_hooks: list[Callable[[], None]] = []
@@ -47,6 +51,11 @@ class Connection:
     def connected(self) -> bool:
         """True while the broker is reachable, as far as this connection knows."""
         return self._up.is_set() and self._wire.is_connected
+
+    @property
+    def heard_at(self) -> float:
+        """When the broker last sent anything, in seconds since 1970."""
+        return self._wire.heard_at
 
     async def returned(self) -> None:
         """Wait until the broker is reachable."""
@@ -148,8 +157,17 @@ class Connection:
             raise NoResponder(f"{self.address}: no service answers to {subject}")
         return messages
 
+    def keep(self, task: Coroutine[Any, Any, None], name: str) -> None:
+        """Run a task until it ends or this connection is closed."""
+        running = asyncio.create_task(task, name=name)
+        self._tasks.add(running)
+        running.add_done_callback(self._tasks.discard)
+
     async def close(self) -> None:
         """Send what is unsent, then close the connection for good."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._fail_answers(Unreachable(f"{self.address}: the connection was closed"))
         await self._wire.close()
 

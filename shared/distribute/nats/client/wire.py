@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import Callable
 from urllib.parse import ParseResult
 
@@ -65,6 +66,7 @@ class _Parser:
         Raises:
             ProtocolError: they break the protocol.
         """
+        self._client.heard_at = time.time()
         if self._missing > len(data):
             self._pieces.append(data)
             self._missing -= len(data)
@@ -138,6 +140,8 @@ class Wire(Client):
         """`denied` is called with action and subject when the broker's permissions forbid something."""
         super().__init__()
         self.taps: dict[bytes, Tap] = {}
+        self.heard_at = time.time()
+        """When the broker last sent anything, in seconds since 1970."""
         self._denied = denied
         self._ended = False
         self._ps = _Parser(self)  # type: ignore[assignment]
@@ -178,6 +182,11 @@ class Wire(Client):
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+
+    @property
+    def is_silent(self) -> bool:
+        """Has the broker not answered the last pings?"""
+        return self._pings_outstanding > 1
 
     @property
     def unsent_bytes(self) -> int:

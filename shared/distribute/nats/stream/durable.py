@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
@@ -16,6 +17,7 @@ from distribute.core.errors import Unreachable
 from distribute.core.recorded import Recorded
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import ApiError, call
+from distribute.nats.client.patience import report_silence
 from distribute.nats.stream.pulling import Arrival, ConsumerLost, Puller
 from distribute.nats.stream.reader import Entry, ack_tokens
 
@@ -98,20 +100,22 @@ class DurableReader:
 
     async def _take(self) -> list[Arrival]:
         while True:
+            asked_at = time.time()
             try:
                 if self._puller is None:
                     await self._ensure_consumer()
                     self._puller = Puller(self._connection, self._stream, self._name, ahead=_AHEAD)
                 return await self._puller.take()
             except ConsumerLost as error:
-                _log.info("%s: reading as %s again: %s", self._connection.address, self._name, error)
+                _log.debug("%s: reading as %s again: %s", self._connection.address, self._name, error)
                 if self._puller is not None:
                     self._puller.close()
                     self._puller = None
             except (Unreachable, ApiError) as error:
                 if isinstance(error, ApiError) and error.code < 500:
                     raise
-                _log.info("%s: can't read as %s now: %s", self._connection.address, self._name, error)
+                _log.debug("%s: can't read as %s now: %s", self._connection.address, self._name, error)
+                report_silence(self._connection, time.time() - asked_at, error)
                 # A stream without a leader, or in recovery, sends no signal when it is back.
                 await asyncio.sleep(_TRY_AGAIN_S)
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from typing import Any
 
 from distribute.core.errors import Refused, StorageFull, Unreachable
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import ApiError, json_object
+from distribute.nats.client.patience import report_silence
 from distribute.nats.client.protocol import status
 from distribute.nats.stream.guards import ScopeGuard, Settled, settle
 from distribute.nats.stream.outgoing import ANSWER_TIMEOUT_S, Outgoing
@@ -174,7 +176,10 @@ class Publisher:
                 if not entry.settling and loop.time() - entry.sent_at > entry.answer_timeout_s:
                     # A stream whose disk was full answers nothing until the broker is restarted.
                     silent_s = loop.time() - entry.sent_at
-                    self._complain(entry, f"no answer for {silent_s:.0f} s (is its disk full?)")
+                    if time.time() - self._connection.heard_at > silent_s:
+                        report_silence(self._connection, silent_s)
+                    else:
+                        self._complain(entry, f"no answer for {silent_s:.0f} s (is its disk full?)")
                     entry.answer_timeout_s = min(2 * entry.answer_timeout_s, _MAX_ANSWER_TIMEOUT_S)
                     self._send(entry)
         if self._timer is None:
@@ -229,6 +234,8 @@ class Publisher:
         if task.cancelled() or number not in self._in_flight:
             return
         if isinstance(error, Unreachable | ApiError):
+            if isinstance(error, Unreachable):
+                report_silence(self._connection, time.time() - self._connection.heard_at)
             self._postpone(entry, str(error))
             return
         if error is not None:
@@ -253,9 +260,12 @@ class Publisher:
             self._retry_delay_s = min(2 * self._retry_delay_s, _MAX_RETRY_S)
 
     def _complain(self, entry: Outgoing, reason: str) -> None:
-        """Log once that the broker does not take messages, until it takes them again."""
+        """Log once that the broker does not take messages, until it takes them again.
+
+        An outage is logged already.
+        """
         entry.was_late = True
-        if self._complained:
+        if self._complained or self._connection.outage.lasts:
             return
         self._complained = True
         _log.warning(
@@ -281,7 +291,7 @@ class Publisher:
         if entry.was_late and self._complained:
             self._complained = False
             self._retry_delay_s = _FIRST_RETRY_S
-            _log.info("%s takes messages again", self._connection.address)
+            _log.warning("%s takes messages again", self._connection.address)
         if not entry.future.done():
             entry.future.set_result(seq)
 

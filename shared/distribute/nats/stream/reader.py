@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator
 from secrets import token_hex
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from distribute.core.errors import DistributeError, LogReplaced, Unreachable
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import ApiError, call, direct_get, last_seq
+from distribute.nats.client.patience import report_silence
 from distribute.nats.stream.pulling import ConsumerLost, Puller
 
 _log = logging.getLogger(__name__)
@@ -89,6 +91,7 @@ async def read(
         DistributeError: the stream does not exist, or the broker forbids to read it.
     """
     while True:
+        asked_at = time.time()
         try:
             if may_lose_its_end:
                 after = min(after, await last_seq(connection, stream))
@@ -98,7 +101,8 @@ async def read(
         except (Unreachable, ApiError) as error:
             if isinstance(error, ApiError) and error.code < 500:
                 raise
-            _log.info("%s: can't read %s now: %s", connection.address, stream, error)
+            _log.debug("%s: can't read %s now: %s", connection.address, stream, error)
+            report_silence(connection, time.time() - asked_at, error)
             # A stream without a leader, or in recovery, sends no signal when it is back.
             await asyncio.sleep(_TRY_AGAIN_S)
             continue
@@ -112,7 +116,7 @@ async def read(
                 after, at = entries[-1].seq, entries[-1].time
                 yield entries
         except ConsumerLost as error:
-            _log.info("%s: reading %s again behind %d: %s", connection.address, stream, after, error)
+            _log.debug("%s: reading %s again behind %d: %s", connection.address, stream, after, error)
         else:
             return
         finally:
