@@ -126,6 +126,9 @@ class Host(Protocol[P, R]):
     async def collect(self, unit: Unit, place: P) -> Outputs | None:
         """Send to the store what the unit left in its place. Returns None if it left and printed nothing."""
 
+    def last_lines(self, place: P) -> tuple[str, ...]:
+        """The last lines that the unit printed, cut to fit into an event. Never raises, and never waits."""
+
     async def remove(self, place: P) -> None:
         """Remove a place. Logs what can't be removed."""
 

@@ -73,6 +73,21 @@ async def test_a_waiting_batch_can_be_killed(lab: Lab) -> None:
     assert await lab.events("assigned", batch="lab/waiting") == []
 
 
+async def test_failed_jobs_are_named_with_what_they_printed_last(lab: Lab) -> None:
+    jobs = {"fine": "true", "no room": "echo in f; echo 'no room' >&2; exit 3", "killed": "kill -9 $$"}
+    await lab.add(command_batch("lab/fails", jobs, capabilities=["one"]))
+    named = (
+        "  no room (exit 3 on one)\n    no room\n    distribute logs 'lab/fails/no room'\n"
+        "  killed (SIGKILL on one)\n    distribute logs lab/fails/killed\n"
+    )
+    for verb in ("wait", "watch"):
+        ended = await lab.distribute(verb, "lab/fails", code=1)
+        assert ended.out == "lab/fails failed: 2 of 3 jobs failed: first no room (exit 3 on one)\n"
+        assert named in ended.err
+    assert named in (await lab.distribute("status", "lab/fails")).out
+    assert (await lab.jobs("lab/fails"))["no room"]["last_line"] == "no room"
+
+
 async def test_a_build_that_fails_on_every_node_fails_its_batch(lab: Lab) -> None:
     batch = command_batch("lab/broken", {"job": "true", "too": "true"})
     batch["command"]["initialize"] = {"build": "echo building on $DISTRIBUTE_NODE; exit 3"}
@@ -80,6 +95,8 @@ async def test_a_build_that_fails_on_every_node_fails_its_batch(lab: Lab) -> Non
     waited = await lab.distribute("wait", "lab/broken", code=1)
     assert "lab/broken failed: 2 of 2 jobs failed: first job" in waited.out
     assert "the build failed on every node that could run it" in waited.out
+    assert "the build failed at one: exit code 3; its last lines:\n    building on one\n" in waited.err
+    assert "distribute logs lab/broken/" not in waited.err
     assert "the build failed at one: exit code 3" in (await lab.distribute("status", "lab/broken")).out
     folder, _ = await lab.pull("lab/broken")
     for node in ("one", "other"):

@@ -136,6 +136,13 @@ SAMPLES: dict[str, Event] = {
     "finished-started_at": ev.Finished(
         **_by("ws07"), **ATTEMPT, succeeded=True, exit_code=0, started_at=WHEN, wall_s=0.05
     ),
+    "finished-last_lines": ev.Finished(
+        **_by("ws07"),
+        **ATTEMPT,
+        succeeded=False,
+        exit_code=1,
+        last_lines=('  File "job.py", line 3', "ValueError: größe"),
+    ),
     "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
     "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost", submission=SUBMISSION),
     "excused": ev.Excused(**_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION),
@@ -180,6 +187,14 @@ SAMPLES: dict[str, Event] = {
         reason="exit code 2",
         wall_s=1.5,
         outputs=OUTPUTS,
+    ),
+    "build_finished-last_lines": ev.BuildFinished(
+        **_by("ws07"),
+        node="ws07",
+        **BATCH,
+        succeeded=False,
+        reason="exit code 2",
+        last_lines=("make: *** [all] Error 1",),
     ),
     "quarantined": ev.Quarantined(
         **_by(ev.SCHEDULER),

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from distribute.client.follow import follow_to_end
-from distribute.client.logs import last_line
 from distribute.client.words import argument, printable
 from distribute.core.errors import Refused
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId
 from distribute.core.words import counted
-from distribute_cli.output.words import NOTHING, exit_text
+from distribute_cli.output.words import MOST_FAILURES, named
 
 if TYPE_CHECKING:
-    from distribute.client.documents import BatchDocument, JobCounts, JobDocument
+    from distribute.client.documents import BatchDocument, JobDocument
     from distribute.client.queries import Queries
     from distribute.ports import Cluster
     from distribute_cli.output.form import Bar, Output
@@ -29,48 +29,40 @@ async def watch_to_end(cluster: Cluster, queries: Queries, output: Output, batch
 async def tell_end(
     cluster: Cluster, queries: Queries, output: Output, batch: BatchId, ended: BatchDocument
 ) -> int:
-    """Say how a batch ended, with the first job that failed. Returns the exit code."""
-    failed = await _first_failure(queries, batch) if ended["jobs"]["failed"] else None
-    name = printable(str(batch))
+    """Say how a batch ended, and name the first jobs and builds that failed. Returns the exit code."""
+    failed = await _first_failures(queries, batch) if ended["jobs"]["failed"] else []
     why = f" ({printable(ended['reason'])})" if ended["reason"] else ""
-    output.done(f"{name} {ended['state']}: {_figures(ended['jobs'], failed)}{why}", ended)
-    if failed is not None and failed["attempt"]:
-        job = JobId(*batch, failed["job"])
-        if line := await last_line(cluster, job, failed["attempt"]):
-            output.hint(f"its last line: {printable(line)}")
-        output.hint(f"`distribute logs {argument(str(job))}` shows all that it printed")
+    line = f"{printable(str(batch))} {ended['state']}: {_figures(ended, failed)}{why}"
+    output.done(line, {**ended, "failed_jobs": failed})
+    if failed or ended["build_failed"]:
+        from distribute_cli.output.failures import failure_lines
+
+        for line in failure_lines(ended, failed):
+            output.hint(line)
     return 0 if ended["state"] == "completed" else 1
 
 
-async def _first_failure(queries: Queries, batch: BatchId) -> JobDocument | None:
-    """The first job that failed. None: the scheduler has not read of it yet, or the batch is deleted."""
+async def _first_failures(queries: Queries, batch: BatchId) -> list[JobDocument]:
+    """The first jobs that failed, as far as the scheduler has read; none if the batch is deleted by now."""
     try:
-        found = (await queries.batch(batch, states=["failed"], most=1))["job_list"]
+        found = (await queries.batch(batch, most=MOST_FAILURES))["job_list"]  # failed jobs come first
     except Refused:
-        return None
-    return found[0] if found else None
+        return []
+    return [job for job in found if job["state"] == "failed"]
 
 
-def _figures(jobs: JobCounts, failed: JobDocument | None) -> str:
+def _figures(ended: BatchDocument, failed: Sequence[JobDocument]) -> str:
     """`4 of 4 jobs succeeded`, or `2 of 9 jobs failed, 1 killed: first a (exit 1 on ws07)`."""
+    jobs = ended["jobs"]
     if not jobs["failed"] and not jobs["killed"]:
         return f"{jobs['succeeded']} of {counted(jobs['total'], 'job')} succeeded"
     counts = [(jobs["failed"], "failed"), (jobs["killed"], "killed")]
     (first, state), *more = [(count, state) for count, state in counts if count]
     text = f"{first} of {counted(jobs['total'], 'job')} {state}"
     text += "".join(f", {count} {other}" for count, other in more)
-    if failed is None:
+    if not failed:
         return text
-    return f"{text}: {'' if jobs['failed'] == 1 else 'first '}{printable(failed['job'])}{_how(failed)}"
-
-
-def _how(job: JobDocument) -> str:
-    """` (exit 1 on ws07)`, ` (SIGKILL on ws07)`; nothing for a job that never ran."""
-    if job["node"] is None:
-        return ""
-    how = exit_text(job)
-    how = f"exit {how}" if how.isdigit() else "failed" if how == NOTHING else how
-    return f" ({how} on {printable(job['node'])})"
+    return f"{text}: {'' if jobs['failed'] == 1 else 'first '}{named(failed[0], ended)}"
 
 
 def hint_results(output: Output, batch: BatchId) -> None:

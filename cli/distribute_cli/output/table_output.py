@@ -75,12 +75,14 @@ class TableOutput(Output):
             yield bar
 
     def _print(self, parts: Iterable[RenderableType]) -> None:
+        from rich.text import Text
+
         console = _console(stderr=False)
         width, unlimited = console.width, console.options.update(max_width=WIDE)
         for part in parts:
             # A narrow terminal may wrap lines: people can read that, but not columns of one letter.
             console.width = max(width, console.measure(part, options=unlimited).minimum)
-            console.print(part)
+            console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
 
 
 class LineBar:

@@ -22,6 +22,7 @@ from distribute.client.documents import (
 from distribute.client.words import printable
 from distribute.config.units import format_duration, format_size
 from distribute.core.words import counted
+from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.form import Document
 from distribute_cli.output.words import NOTHING, exit_text
 
@@ -117,8 +118,6 @@ def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     yield _batch_table([document])
     if document["reason"]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
-    for node, reason in sorted(document["build_failed"].items()):
-        yield Text(f"\nthe build failed at {printable(node)}: {printable(reason)}", style="red")
     yield ""
     yield _table(
         [_job_row(job) for job in document["job_list"]],
@@ -127,6 +126,9 @@ def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     )
     if more := document.get("more_jobs"):
         yield f"\n{more} more {'job' if more == 1 else 'jobs'}: --all lists all, --state those of one state"
+    if failures := list(failure_lines(document, document["job_list"])):
+        # Not wrapped: people paste the commands, and a terminal joins what it wraps by itself.
+        yield Text("\n" + "\n".join(failures), no_wrap=True, overflow="ignore")
 
 
 def _job_row(job: JobDocument) -> dict[str, Cell]:

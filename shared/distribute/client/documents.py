@@ -23,7 +23,8 @@ class JobCounts(TypedDict):
 class BatchDocument(TypedDict):
     """A batch. `state` is queued, running, completed, failed or killed.
 
-    `reason` says why the batch as a whole failed; `build_failed` maps nodes to why the build failed there.
+    `reason` says why the batch as a whole failed. `build_failed` maps nodes to why the build failed there,
+    `build_last_lines` the first few of them to what it printed last.
     """
 
     namespace: str
@@ -38,10 +39,14 @@ class BatchDocument(TypedDict):
     jobs: JobCounts
     archived: bool
     build_failed: dict[str, str]
+    build_last_lines: dict[str, list[str]]
 
 
 class JobDocument(TypedDict):
-    """A job and its last attempt. It has run for `wall_s`, without pauses, and was paused for `paused_s`."""
+    """A job and its last attempt. It has run for `wall_s`, without pauses, and was paused for `paused_s`.
+
+    `last_line` is what it printed last, of the first hundred jobs that failed.
+    """
 
     job: str
     state: str
@@ -50,6 +55,7 @@ class JobDocument(TypedDict):
     exit_code: int | None
     signal: int | None
     reason: str | None
+    last_line: str | None
     submitted_at: str
     started_at: str | None
     finished_at: str | None

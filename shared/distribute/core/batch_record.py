@@ -36,9 +36,9 @@ _PLAIN = (
     "last_seq", "under_seq", "cause", "priority", "counts", "node_names", "kill_all", "end", "end_reason",
     "finished_at", "archived",
 )  # fmt: skip
-_BY_NODE = ("building", "build_failed")
+_BY_NODE = ("building", "build_failed", "build_lines")
 _SETS = ("inexcusable", "kill_rows", "built_on")
-_MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "missing")
+_MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "last_lines", "missing")
 _COLUMNS = ("job_seq", "attempts")
 _TYPECODES = {"job_seq": "Q", "attempts": "I", "file_order": "I"}
 _SIZES = {name: array(_TYPECODES[name]).itemsize for name in _COLUMNS}
@@ -178,7 +178,7 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
     """The packed batch of two records; None if it can't be packed. Raises as `loading` does."""
     head, names, _ = unseal(fixed)
     pieces = _named(unseal(changing))
-    found, plain = json.loads(head), json.loads(pieces["plain"])
+    found, plain, by_node = json.loads(head), json.loads(pieces["plain"]), json.loads(pieces["by_node"])
     jobs = names.count(_NAMES_END.encode()) + 1
     sizes = {len(pieces["status"]), *(len(pieces[name]) // _SIZES[name] for name in _COLUMNS)}
     if sizes != {jobs}:
@@ -187,7 +187,8 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         return None
     return PackedBatch(
         id=BatchId(*found["id"]),
-        build_failed=json.loads(pieces["by_node"])["build_failed"],
+        build_failed=by_node["build_failed"],
+        build_lines=by_node["build_lines"],
         counts=tuple(plain["counts"]),
         fixed=fixed,
         changing=changing,

@@ -39,6 +39,15 @@ Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 """A reason, in words."""
 
+MAX_LINES, MAX_LINE = 10, 200
+"""Max. lines of output that an event quotes, and max. characters of each."""
+
+LastLines = Annotated[
+    tuple[Annotated[str, StringConstraints(max_length=MAX_LINE)], ...],
+    Field(max_length=MAX_LINES, fail_fast=True),
+]
+"""The end of what a failed job or build printed, for people. Output in full is in the archive."""
+
 Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=True)]
 """The attempts that a node still has: they run, are frozen, or have ended and are not reported yet."""
 

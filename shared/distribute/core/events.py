@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 
 from distribute.core.event_base import BatchEvent as BatchEvent
 from distribute.core.event_base import BuildEvent as BuildEvent
-from distribute.core.event_base import Id, Kept, Seconds, Text, Time
+from distribute.core.event_base import Id, Kept, LastLines, Seconds, Text, Time
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.event_base import SubmissionEvent as SubmissionEvent
@@ -129,8 +129,9 @@ class Finished(JobEvent):
     """The job's process ended, and its outputs are in the results bucket, not checked yet.
 
     `exit_code` and `signal` are those of the job's own process; `reason` explains a failure. `started_at` is
-    when the process started, by the node's clock (None: it never did). `wall_s` excludes pauses. `outputs`
-    None: the job left nothing, not even a line of output, and nothing will be archived.
+    when the process started, by the node's clock (None: it never did). `wall_s` excludes pauses. `last_lines`
+    are those that a failed job printed last. `outputs` None: the job left nothing, not even a line of output,
+    and nothing will be archived.
     """
 
     type: Literal["finished"] = "finished"
@@ -139,6 +140,7 @@ class Finished(JobEvent):
     exit_code: int | None = Field(default=None, ge=0, le=255)
     signal: int | None = Field(default=None, ge=1, le=255)
     reason: Text | None = None
+    last_lines: LastLines | None = None
     started_at: Time | None = None
     wall_s: Seconds = 0.0
     cpu_s: Seconds = 0.0
@@ -198,12 +200,16 @@ class BuildStarted(BuildEvent):
 
 
 class BuildFinished(BuildEvent):
-    """The build ended. `outputs` holds what it printed, `<batch>_build_output-<node>.txt`."""
+    """The build ended. `outputs` holds what it printed, `<batch>_build_output-<node>.txt`.
+
+    `last_lines`: as `finished` has them.
+    """
 
     type: Literal["build_finished"] = "build_finished"
     v: Literal[1] = 1
     succeeded: bool
     reason: Text | None = None
+    last_lines: LastLines | None = None
     wall_s: Seconds = 0.0
     outputs: Outputs | None = None
 

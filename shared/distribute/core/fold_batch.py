@@ -14,7 +14,7 @@ from distribute.core import fold_job
 from distribute.core.fold_job import of_another_batch, set_status
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, Job, Resources
-from distribute.core.state import BatchState, Building, Group, Shape, Status, rows_of
+from distribute.core.state import MAX_BUILDS_QUOTED, BatchState, Building, Group, Shape, Status, rows_of
 
 NO_ROW = -1
 
@@ -228,13 +228,15 @@ def _request_retry(batch: BatchState, failed_only: bool) -> str | None:
             set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
             batch.kill_rows.discard(row)
             batch.inexcusable.discard(row)
-            for forgotten in (batch.failures, batch.suspects, batch.deaths, batch.reasons):
+            for forgotten in (batch.failures, batch.suspects, batch.deaths):
                 forgotten.pop(row, None)
+            fold_job.forget_failure(batch, row)
             row = batch.status.find(status, row + 1)
     if batch.kill_all:  # what stays killed may still have an assignment under way
         batch.kill_rows.update(row for row, status in enumerate(batch.status) if status == Status.KILLED)
     batch.kill_all = False
     batch.build_failed.clear()
+    batch.build_lines.clear()
     batch.end = batch.end_reason = batch.finished_at = None
     batch.archived = False
     return None
@@ -296,6 +298,9 @@ def _finish_build(batch: BatchState, event: ev.BuildFinished) -> str | None:
     if event.succeeded:
         batch.built_on.add(event.node)
         batch.build_failed.pop(event.node, None)
+        batch.build_lines.pop(event.node, None)
     else:
         batch.build_failed[event.node] = event.reason or "the build failed"
+        if event.node in batch.build_lines or len(batch.build_lines) < MAX_BUILDS_QUOTED:
+            batch.build_lines[event.node] = list(event.last_lines or ())
     return None

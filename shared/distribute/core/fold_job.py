@@ -5,6 +5,7 @@ Each function returns why the event does not fit, or None.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from distribute.core import events as ev
@@ -13,6 +14,7 @@ from distribute.core.state import (
     CLAIMED,
     FAILED,
     KILLED,
+    MAX_FAILURES_QUOTED,
     NO_EXIT_CODE,
     QUEUED,
     RETRYING,
@@ -49,6 +51,20 @@ def set_status(batch: BatchState, row: int, status: Status) -> None:
     batch.counts[batch.status[row]] -= 1
     batch.counts[status] += 1
     batch.status[row] = status
+
+
+def note_failure(batch: BatchState, row: int, reason: str | None, lines: Sequence[str] | None) -> None:
+    """Note why a job failed, and what it printed last."""
+    if reason is not None:
+        batch.reasons[row] = reason
+    if row in batch.last_lines or len(batch.last_lines) < MAX_FAILURES_QUOTED:
+        batch.last_lines[row] = lines[-1] if lines else ""
+
+
+def forget_failure(batch: BatchState, row: int) -> None:
+    """Forget why a job failed, because it runs again or has succeeded."""
+    batch.reasons.pop(row, None)
+    batch.last_lines.pop(row, None)
 
 
 def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -> str | None:
@@ -164,12 +180,11 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
         batch.outcomes.result_seq[row] = seq
     if event.succeeded:
         batch.suspects.pop(row, None)
-        batch.reasons.pop(row, None)
+        forget_failure(batch, row)
         set_status(batch, row, SUCCEEDED)
         return
     _suspect(batch, row, attempt.node, is_fast=event.wall_s < FAST_FAILURE_S)
-    if event.reason is not None:
-        batch.reasons[row] = event.reason
+    note_failure(batch, row, event.reason, event.last_lines)
     failures = batch.failures[row] = batch.failures.get(row, 0) + 1
     if batch.kill_wanted(row):
         set_status(batch, row, KILLED)
@@ -232,7 +247,7 @@ def _release(batch: BatchState, row: int, event: ev.Released) -> None:
         deaths = batch.deaths.setdefault(row, [])
         deaths.append(event.node)
         if why := why_given_up(deaths):
-            batch.reasons[row] = why
+            note_failure(batch, row, why, None)
             set_status(batch, row, FAILED)
             return
     set_status(batch, row, QUEUED)
@@ -261,7 +276,7 @@ def _excuse(batch: BatchState, row: int) -> None:
     batch.unarchived.pop(row, None)  # nothing waits for the results of the failed attempt
     batch.inexcusable.add(row)
     batch.failures[row] = max(0, batch.failures.get(row, 0) - 1)
-    batch.reasons.pop(row, None)
+    forget_failure(batch, row)
     set_status(batch, row, QUEUED)
 
 

@@ -10,7 +10,16 @@ from distribute.core.batch_record import loading
 from distribute.core.events import Event
 from distribute.core.packing import is_packable, named_by_nodes, packed_as
 from distribute.core.slices import at_once
-from distribute.core.state import ENDED, IN_FLIGHT, BatchState, JobKey, NodeState, State, Status
+from distribute.core.state import (
+    ENDED,
+    IN_FLIGHT,
+    MAX_FAILURES_QUOTED,
+    BatchState,
+    JobKey,
+    NodeState,
+    State,
+    Status,
+)
 
 
 def check(state: State) -> None:
@@ -95,6 +104,11 @@ def check_batch(state: State, batch: BatchState) -> None:
     for row in batch.unarchived:
         status = Status(batch.status[row])
         assert status in ENDED | {Status.RETRYING}, f"{batch.job_id(row)}: {status.name}, to be archived"
+    succeeded = [row for row in batch.last_lines if batch.status[row] == Status.SUCCEEDED]
+    assert not succeeded, f"{batch.id}: the rows {succeeded} succeeded, and their failure is quoted"
+    quoted = len(batch.last_lines)
+    assert quoted <= MAX_FAILURES_QUOTED, f"{batch.id}: the failures of {quoted} jobs are quoted"
+    assert batch.build_lines.keys() <= batch.build_failed.keys(), f"{batch.id}: builds that are quoted"
     both = batch.unarchived.keys() & batch.missing.keys()
     assert not both, f"{batch.id}: rows {both} are to be archived, and gone"
     assert not (batch.archived and batch.unarchived), f"{batch.id} is archived, without {batch.unarchived}"

@@ -6,12 +6,13 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Any
 
 from distribute.core.liveness import paused_s
 from distribute.core.matching import is_paused
 from distribute.core.packed import PackedBatch
-from distribute.core.state import NO_EXIT_CODE, BatchState, NodeState, Outcomes, Status
+from distribute.core.state import FAILED, NO_EXIT_CODE, BatchState, NodeState, Outcomes, Status
 
 Json = dict[str, Any]
 
@@ -29,8 +30,13 @@ JOB_STATES = {
     Status.KILLED: "killed",
 }
 
-_URGENCY: dict[int, int] = {Status.FAILED: 0, Status.RUNNING: 1, Status.CLAIMED: 1, Status.ASSIGNED: 1}
+_URGENCY: dict[int, int] = {Status.FAILED: 1, Status.RUNNING: 2, Status.CLAIMED: 2, Status.ASSIGNED: 2}
 """The order of states in a listing that is too short for all jobs."""
+
+
+def _urgency(batch: BatchState, row: int) -> int:
+    status = batch.status[row]
+    return 0 if status == FAILED and row in batch.last_lines else _URGENCY.get(status, 3)
 
 
 def rfc3339(time: float | None) -> str | None:
@@ -43,9 +49,9 @@ def rfc3339(time: float | None) -> str | None:
 class Listing:
     """The jobs of a batch that a person asked for: all, or those of some states, or one.
 
-    They are in the order of the user's file. If there are more than `most`, failed jobs come first, then jobs
-    in flight, then the rest. `now` is in seconds since 1970, by the log's clock. A listing shows the moment
-    at which it is made, also if events are folded meanwhile.
+    They are in the order of the user's file. If there are more than `most`, failed jobs come first (of many,
+    those whose last line we know), then jobs in flight, then the rest. `now` is in seconds since 1970, by the
+    log's clock. A listing shows the moment at which it is made, also if events are folded meanwhile.
     """
 
     def __init__(
@@ -86,9 +92,19 @@ class Listing:
             self._rows = chosen
         found = len(self._rows)
         if self._most is not None and found > self._most:
-            self._rows = sorted(self._rows, key=lambda row: _URGENCY.get(batch.status[row], 2))[: self._most]
+            self._rows = yield from self._most_urgent(self._most)
             self.tail = {"more_jobs": found - self._most}
+
+    def _most_urgent(self, most: int) -> Generator[None, None, list[int]]:
+        """So many of the rows, in slices: the most urgent, and of these the first."""
+        by_urgency: list[list[int]] = [[], [], [], []]
+        for rows in self._some(self._rows):
+            for row in rows:
+                alike = by_urgency[_urgency(self._batch, row)]
+                if len(alike) < most:
+                    alike.append(row)
             yield
+        return list(islice(chain.from_iterable(by_urgency), most))
 
     def slices(self) -> Iterator[list[Json]]:
         """The jobs, some at a time."""
@@ -118,6 +134,7 @@ def _copy(batch: BatchState) -> BatchState:
         outcomes=Outcomes(*(getattr(batch.outcomes, name)[:] for name in Outcomes.__slots__)),
         node_names=batch.node_names[:],
         reasons=batch.reasons.copy(),
+        last_lines=batch.last_lines.copy(),
         unarchived=batch.unarchived.copy(),
         missing=batch.missing.copy(),
         building=batch.building.copy(),
@@ -142,6 +159,7 @@ def batch_document(batch: BatchState | PackedBatch) -> Json:
         "jobs": jobs,
         "archived": batch.archived,
         "build_failed": dict(batch.build_failed),
+        "build_last_lines": dict(batch.build_lines),
     }
 
 
@@ -172,6 +190,7 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
         "exit_code": None,
         "signal": None,
         "reason": batch.reasons.get(row),
+        "last_line": batch.last_lines.get(row) or None,
         "submitted_at": rfc3339(batch.submitted_at),
         "started_at": rfc3339(attempt.started_at) if attempt else None,
         "finished_at": None,

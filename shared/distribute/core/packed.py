@@ -36,6 +36,7 @@ class PackedBatch:
     submitted_at: float
     counts: tuple[int, ...]
     build_failed: dict[str, str]
+    build_lines: dict[str, list[str]]
     end: BatchEnd
     end_reason: str | None
     finished_at: float

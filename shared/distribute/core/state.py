@@ -26,6 +26,10 @@ Presence = Literal["here", "left", "lost"]
 
 NO_EXIT_CODE = -1
 
+MAX_FAILURES_QUOTED = 100
+"""Of so many failed jobs of a batch we keep the last line that they printed: 100,000 would be 20 MB."""
+MAX_BUILDS_QUOTED = 5
+
 
 class Status(IntEnum):
     """The status of a job. It takes one byte per job."""
@@ -198,6 +202,9 @@ class BatchState:
     deaths: dict[int, list[str]] = field(default_factory=dict)
     """The nodes that went down while the job ran on them, one entry each time."""
     reasons: dict[int, str] = field(default_factory=dict)
+    last_lines: dict[int, str] = field(default_factory=dict)
+    """The first rows that failed, with the last line that each printed; empty if it printed none. At most
+    `MAX_FAILURES_QUOTED`."""
     unarchived: dict[int, Unarchived] = field(default_factory=dict)
     """Rows that have ended, whose outputs the archiver must still check."""
     missing: dict[int, str] = field(default_factory=dict)
@@ -209,6 +216,8 @@ class BatchState:
     built_on: set[str] = field(default_factory=set)
     """The nodes that have built it. They may have left since: `NodeState.builds` has what is still there."""
     build_failed: dict[str, str] = field(default_factory=dict)
+    build_lines: dict[str, list[str]] = field(default_factory=dict)
+    """What failed builds printed last, by node. At most `MAX_BUILDS_QUOTED`."""
     end: BatchEnd | None = None
     end_reason: str | None = None
     finished_at: float | None = None

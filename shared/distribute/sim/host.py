@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from distribute.core.event_base import MAX_LINES
 from distribute.core.ids import JobId
 from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
 from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
@@ -162,6 +163,10 @@ class ModelledHost:
         entry = StoredFile(path=path, size_bytes=stored.size_bytes, sha256=stored.sha256, object=0)
         manifest = Manifest(entries=(entry,), objects=(stored,))
         return Outputs(inline=manifest, objects=1, files=1, size_bytes=stored.size_bytes)
+
+    def last_lines(self, place: Place) -> tuple[str, ...]:
+        """As `Host.last_lines`."""
+        return tuple(line.decode().strip() for line in place.printed[-MAX_LINES:])
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""

@@ -209,10 +209,10 @@ def build_started(node: str = "ws1", of: BatchSpec | BatchId | None = None, **fi
 
 
 def build_finished(
-    node: str = "ws1", of: BatchSpec | BatchId | None = None, *, succeeded: bool = True
+    node: str = "ws1", of: BatchSpec | BatchId | None = None, *, succeeded: bool = True, **fields: Any
 ) -> ev.BuildFinished:
-    reason = None if succeeded else "exit code 2"
-    return ev.BuildFinished(**_stamp(node), node=node, **_batch_names(of), succeeded=succeeded, reason=reason)
+    ending: dict[str, Any] = {"succeeded": succeeded, "reason": None if succeeded else "exit code 2"}
+    return ev.BuildFinished(**_stamp(node), node=node, **_batch_names(of), **ending | fields)
 
 
 # --- folding ---------------------------------------------------------------------------------------

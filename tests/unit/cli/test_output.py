@@ -8,6 +8,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
+from distribute.client.documents import BatchWithJobs
 from distribute.client.words import argument, printable
 from distribute.core.agenda import Agenda
 from distribute.core.views import batch_view, batches_view, nodes_view
@@ -36,9 +38,11 @@ from distribute.testing.builders import (
 )
 from distribute_cli.output import table_output, tables
 from distribute_cli.output.choice import make_output
+from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.form import Document, Output
 from distribute_cli.output.plain_output import JsonOutput, QuietOutput
 from distribute_cli.output.table_output import TableOutput
+from distribute_cli.output.words import named
 
 SPEC = batch([job("job1"), job("job2"), job("job3")])
 STATE = happen(
@@ -97,16 +101,117 @@ def test_one_batch_is_shown_as_a_table() -> None:
 def test_a_table_says_how_many_jobs_it_does_not_list() -> None:
     lines = drawn(tables.batch, batch_view(STATE, SPEC.id, most=1))
     assert lines[4].split()[:2] == ["job1", "failed"]
-    assert lines[-1] == "2 more jobs: --all lists all, --state those of one state"
+    assert "2 more jobs: --all lists all, --state those of one state" in lines
     assert (TableOutput.most_jobs, JsonOutput.most_jobs, QuietOutput.most_jobs) == (100, None, None)
     assert "more jobs" not in "".join(drawn(tables.batch, BATCH))
 
 
 def test_a_batch_shows_why_it_failed_and_where_its_build_failed() -> None:
-    document = BATCH | {"reason": "no node could build it", "build_failed": {"ws1": "no compiler"}}
-    text = "\n".join(drawn(tables.batch, document))
-    assert "no node could build it" in text
-    assert "the build failed at ws1: no compiler" in text
+    builds = {f"ws{n}": "exit code 2" for n in range(1, 10)} | {"ws0": "no compiler"}
+    printed = {"ws7": ["cc -O2", "error: \x1b[31mno main\x1b[0m\a"], "ws8": ["cc -O2", "error: no main\a"]}
+    document = BATCH | {"reason": "none could build it", "build_failed": builds, "build_last_lines": printed}
+    lines = drawn(tables.batch, document)
+    assert "none could build it" in lines
+    first = lines.index("the build failed at ws7, ws8: exit code 2; its last lines:")
+    assert lines[first : first + 6] == [
+        "the build failed at ws7, ws8: exit code 2; its last lines:",
+        "    cc -O2",
+        "    error: no main",
+        "the build failed at ws0: no compiler",
+        "the build failed at ws1, ws2: exit code 2",
+        "the build failed at 5 more nodes",
+    ]
+    assert lines[first + 6] == "`distribute logs lab/sweep` shows all that it printed"
+
+
+def failed_jobs(count: int, **fields: object) -> BatchWithJobs:
+    """A batch of so many jobs that all failed, as `status` shows it."""
+    spec = batch([job(f"job{n}") for n in range(count)])
+    state = happen(joined("ws1"), submitted(spec))
+    for n in range(count):
+        ended = finished(f"job{n}", succeeded=False, reason=None, last_lines=("in f", f" ValueError: {n}"))
+        ended = ended.model_copy(update=fields)
+        happen(assigned(f"job{n}"), claimed(f"job{n}"), started(f"job{n}"), ended, state=state)
+    document: Any = batch_view(state, spec.id, most=100)
+    return document
+
+
+def test_a_failed_job_is_named_with_what_it_printed_last() -> None:
+    found = failed_jobs(1)
+    assert list(failure_lines(found, found["job_list"])) == [
+        "its last line: ValueError: 0",
+        "`distribute logs lab/sweep/job0` shows all that it printed",
+    ]
+    assert named(found["job_list"][0], found) == "job0 (exit 1 on ws1)"
+    assert drawn(tables.batch, found)[-2] == "its last line: ValueError: 0"
+
+
+@pytest.mark.parametrize(
+    ("fields", "how"),
+    [
+        ({"exit_code": None, "signal": 9, "reason": "ended by SIGKILL"}, "SIGKILL on ws1"),
+        ({"exit_code": None, "signal": 15, "reason": "ran too long"}, "SIGTERM on ws1: ran too long"),
+        ({"exit_code": 3, "reason": "no room"}, "exit 3 on ws1: no room"),
+        ({"exit_code": None, "reason": "no such program"}, "failed on ws1: no such program"),
+    ],
+)
+def test_a_failed_job_shows_how_it_ended(fields: dict[str, object], how: str) -> None:
+    found = failed_jobs(1, **fields)
+    assert named(found["job_list"][0], found) == f"job0 ({how})"
+
+
+def test_jobs_that_failed_only_with_their_batch_are_not_named() -> None:
+    spec = batch([job("job1"), job("job2")], build="make")
+    went_down = "2 nodes went down while it ran on them (ws1, ws2), so it is not tried again"
+    state = happen(
+        joined("ws1"), submitted(spec), completed(spec, state="failed", reason="it can't be built")
+    )
+    document: Any = batch_view(state, spec.id)
+    assert list(failure_lines(document, document["job_list"])) == []
+    assert named(document["job_list"][0], document) == "job1"
+    document["job_list"][1]["reason"] = went_down
+    assert list(failure_lines(document, document["job_list"])) == [
+        f"  job2 ({went_down})",
+        "    distribute logs lab/sweep/job2",
+        "  and 1 more: `distribute status lab/sweep --state failed` lists them",
+    ]
+
+
+def test_of_many_failures_the_first_are_named_and_the_rest_counted() -> None:
+    found = failed_jobs(107)
+    assert list(failure_lines(found, found["job_list"])) == [
+        *(
+            line
+            for n in range(5)
+            for line in (
+                f"  job{n} (exit 1 on ws1)",
+                f"    ValueError: {n}",
+                f"    distribute logs lab/sweep/job{n}",
+            )
+        ),
+        "  and 102 more: `distribute status lab/sweep --state failed` lists them",
+    ]
+
+
+def test_no_line_of_a_job_controls_the_terminal_and_no_command_is_wrapped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    long = "n" * 90
+    spec = batch([job(long), job("job2")])
+    state = happen(joined("ws1"), submitted(spec))
+    for name in (long, "job2"):
+        ended = finished(name, succeeded=False, last_lines=("\x1b[31mred\t.\x1b[0m\a",))
+        happen(assigned(name), claimed(name), started(name), ended, state=state)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(table_output.sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "dumb")
+    TableOutput().batch(batch_view(state, spec.id))
+    lines = terminal.getvalue().splitlines()
+    assert f"    distribute logs lab/sweep/{long}" in lines
+    assert any(line.startswith("    red     .") for line in lines)
+    assert all(line.isprintable() for line in lines)
 
 
 def test_a_batch_that_is_being_archived_says_so() -> None:

@@ -11,7 +11,7 @@ import pytest
 from client_kit import JANE, CountingLog, MemoryCluster, NobodyAnswers, SchedulerAnswers, left
 from distribute.client.control import delete
 from distribute.client.follow import follow_to_end
-from distribute.client.logs import JobOutput, job_output, last_line, read_builds
+from distribute.client.logs import JobOutput, job_output, read_builds
 from distribute.client.standing import ask_standing
 from distribute.client.submit import submit
 from distribute.core.errors import Refused
@@ -79,7 +79,6 @@ async def test_an_earlier_attempt_needs_the_events_of_the_job_and_of_the_batch_i
     output = await job_output(cluster, JOB, 1)
     assert (output.attempt, await all_of(output)) == (1, b"first")
     assert cluster.log.read == 8 + len(("submitted", "completed", "batch_archived")) + 8
-    assert await last_line(cluster, JOB, 1) == "first"
     with pytest.raises(Refused, match="has had 2 attempts: there is no attempt 3"):
         await job_output(cluster, JOB, 3)
 
@@ -89,15 +88,6 @@ async def test_an_end_that_the_fold_refuses_has_the_attempts_folded(cluster: Any
     with pytest.raises(Refused, match="has had 2 attempts: there is no attempt 4"):
         await job_output(cluster, JOB, 4)
     assert cluster.log.read > 60
-
-
-async def test_the_last_line_is_of_the_finished_that_the_fold_accepts(cluster: Any) -> None:
-    for forged in (make.finished("job7", "ws1", 2), make.finished("job7", "ws2", 2)):
-        await cluster.say(forged.model_copy(update={"outputs": await printed(cluster, b"forged", 2)}))
-    assert await last_line(cluster, JOB, 2) == "second"
-    assert await last_line(cluster, JOB, 3) is None
-    cluster.queries = NobodyAnswers()
-    assert await last_line(cluster, JOB, 2) == "second"
 
 
 async def test_a_finished_of_another_or_said_again_is_not_taken_for_the_one_that_counts(cluster: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster, left
-from distribute.client.logs import JobOutput, build_output, job_output, last_line, read_builds
+from distribute.client.logs import JobOutput, build_output, job_output, read_builds
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs, StoredFile
@@ -40,8 +40,6 @@ async def all_of(output: JobOutput) -> bytes:
 async def test_a_finished_attempt_is_read_from_its_outputs(cluster: Any) -> None:
     await cluster.say(*RUNS, make.finished(outputs=await printed(cluster, b"one\ntwo\n")))
     assert await all_of(await job_output(cluster, JOB)) == b"one\ntwo\n"
-    assert await last_line(cluster, JOB, 1) == "two"
-    assert await last_line(cluster, JOB, 2) is None
 
 
 async def test_a_finished_that_the_fold_refuses_is_not_read(cluster: Any) -> None:
@@ -84,7 +82,6 @@ async def test_outputs_without_the_object_they_name_are_an_error(cluster: Any) -
     await cluster.say(*RUNS, make.finished(outputs=broken))
     with pytest.raises(IntegrityError, match=r"stdout\.txt: its list of files has no object 3"):
         await all_of(await job_output(cluster, JOB))
-    assert await last_line(cluster, JOB, 1) is None
 
 
 async def test_builds_that_run_and_that_ended_are_listed(cluster: Any) -> None:

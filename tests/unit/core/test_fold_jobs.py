@@ -6,12 +6,14 @@ import pytest
 
 from core_kit import status_of
 from distribute.core import events as ev
+from distribute.core import fold_job
 from distribute.core.accounts import MAX_FAST_FAILURES
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
 from distribute.core.state import JobKey, State, Status, Unarchived
 from distribute.core.usage import HALF_LIFE_S, decayed, share
+from distribute.core.views import batch_view
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")
@@ -63,6 +65,53 @@ def test_a_success_keeps_its_figures_and_forgets_why_it_failed_before() -> None:
     assert outcomes.finished_at[0] - outcomes.started_at[0] == 1.0
     assert batch.reasons == {}
     assert batch.unarchived.keys() == {0}
+
+
+def failing(job: str, *lines: str, attempt: int = 1) -> tuple[ev.Event, ...]:
+    ended = make.finished(job, attempt=attempt, succeeded=False, last_lines=lines or None)
+    return (make.assigned(job, attempt=attempt), make.claimed(job, attempt=attempt), ended)
+
+
+def test_the_last_line_of_a_failed_job_is_kept_until_it_runs_again_or_succeeds() -> None:
+    state = make.happen(make.joined(), make.submitted(make.batch(2, retries=1)))
+    batch = state.batches[SWEEP]
+    make.happen(*failing("job1", "in f", "no room"), *failing("job2"), state=state)
+    assert batch.last_lines == {0: "no room", 1: ""}
+    make.happen(make.job_archived(), make.assigned(attempt=2), make.claimed(attempt=2), state=state)
+    make.happen(make.finished(attempt=2), state=state)
+    assert batch.last_lines == {1: ""}
+    make.happen(make.job_archived("job2"), *failing("job2", "again", attempt=2), state=state)
+    assert batch.last_lines == {1: "again"}
+    make.happen(make.retry_requested(), state=state)
+    assert batch.last_lines == {}
+
+
+def test_an_excused_failure_is_not_quoted() -> None:
+    state = with_nodes()
+    make.happen(*failed_fast(), state=state)
+    assert state.batches[SWEEP].last_lines == {0: ""}
+    make.happen(make.excused(), state=state)
+    assert state.batches[SWEEP].last_lines == {}
+
+
+def test_a_batch_quotes_a_limited_number_of_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_job, "MAX_FAILURES_QUOTED", 2)
+    state = make.happen(make.joined(), make.submitted(make.batch(4)))
+    for job in ("job3", "job1", "job4"):
+        make.happen(*failing(job, f"{job} failed"), state=state)
+    assert state.batches[SWEEP].last_lines == {2: "job3 failed", 0: "job1 failed"}
+    listed = batch_view(state, SWEEP, states=["failed"], most=1)["job_list"]
+    assert [(job["job"], job["last_line"]) for job in listed] == [("job1", "job1 failed")]
+    every = batch_view(state, SWEEP, states=["failed"])["job_list"]
+    assert [job["last_line"] for job in every] == ["job1 failed", "job3 failed", None]
+
+
+def test_of_many_failures_those_that_are_quoted_are_listed_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_job, "MAX_FAILURES_QUOTED", 1)
+    state = make.happen(make.joined(), make.submitted(make.batch(3)))
+    for job in ("job3", "job1"):
+        make.happen(*failing(job, f"{job} failed"), state=state)
+    assert [job["job"] for job in batch_view(state, SWEEP, most=2)["job_list"]] == ["job3", "job1"]
 
 
 def test_lost_results_are_not_waited_for() -> None:

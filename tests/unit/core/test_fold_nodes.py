@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from distribute.core import fold_batch
 from distribute.core.ids import BatchId
-from distribute.core.state import Building, JobKey, NodeState, State
+from distribute.core.state import MAX_BUILDS_QUOTED, Building, JobKey, NodeState, State
+from distribute.core.views import batches_view
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")
@@ -100,10 +101,24 @@ def test_a_runner_that_was_out_of_touch_still_has_its_builds() -> None:
 
 
 def test_a_build_that_failed_can_succeed_later() -> None:
-    state = make.happen(make.joined(), make.submitted(), make.build_finished(succeeded=False))
+    failed = make.build_finished(succeeded=False, last_lines=("cc", "no main"))
+    state = make.happen(make.joined(), make.submitted(), failed)
     assert state.batches[SWEEP].build_failed == {"ws1": "exit code 2"}
+    assert state.batches[SWEEP].build_lines == {"ws1": ["cc", "no main"]}
     make.happen(make.build_finished(), state=state)
-    assert state.batches[SWEEP].build_failed == {}
+    assert (state.batches[SWEEP].build_failed, state.batches[SWEEP].build_lines) == ({}, {})
+
+
+def test_a_batch_quotes_the_builds_of_a_few_nodes() -> None:
+    state = make.happen(make.submitted())
+    for n in range(MAX_BUILDS_QUOTED + 2):
+        failed = make.build_finished(f"ws{n}", succeeded=False, last_lines=(f"line of ws{n}",))
+        make.happen(make.build_started(f"ws{n}"), failed, state=state)
+    batch = state.batches[SWEEP]
+    assert len(batch.build_failed) == MAX_BUILDS_QUOTED + 2
+    assert batch.build_lines == {f"ws{n}": [f"line of ws{n}"] for n in range(MAX_BUILDS_QUOTED)}
+    (view,) = batches_view(state)["batches"]
+    assert view["build_last_lines"] == batch.build_lines
 
 
 def test_a_batch_notes_no_more_builds_than_a_lab_can_have(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,10 +23,17 @@ SWEEP = make.batch(JOBS, build="make")
 def lab_with_ended_batch() -> Lab:
     """A lab with a batch that is over: one job succeeded, one failed, one was killed. All is archived."""
     lab = Lab(make.joined("ws1"), make.joined("ws2"), make.submitted(SWEEP))
-    lab.happen(make.build_finished("ws2", succeeded=False), make.assigned("a"), make.assigned("b"))
+    failed_build = make.build_finished("ws2", succeeded=False, last_lines=("cc", "no main"))
+    lab.happen(failed_build, make.assigned("a"), make.assigned("b"))
     lab.succeed("a")
     lab.run("b")
-    lab.happen(make.finished("b", succeeded=False, wall_s=60.0, reason="out of memory"))
+    failed = {
+        "succeeded": False,
+        "wall_s": 60.0,
+        "reason": "out of memory",
+        "last_lines": ("in f", "no room"),
+    }
+    lab.happen(make.finished("b", **failed))
     lab.happen(make.job_archived("b", missing="no chunks"), make.kill_requested(job="c"))
     lab.happen(make.completed(SWEEP, state="failed"), make.batch_archived(SWEEP))
     return lab

@@ -58,6 +58,7 @@ def test_a_batch_is_shown() -> None:
         },
         "archived": False,
         "build_failed": {},
+        "build_last_lines": {},
     }
 
 
@@ -107,6 +108,7 @@ NEVER_RAN = {
     "exit_code": None,
     "signal": None,
     "reason": None,
+    "last_line": None,
     "submitted_at": "2026-01-01T00:00:02.000Z",
     "started_at": None,
     "finished_at": None,

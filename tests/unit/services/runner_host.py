@@ -89,6 +89,9 @@ class ModelHost:
         self._step("collect", unit)
         return None
 
+    def last_lines(self, place: str) -> tuple[str, ...]:
+        return ("the last line of", place)
+
     async def remove(self, place: str) -> None:
         self.places.discard(place)
         self._step("remove")

@@ -196,6 +196,31 @@ async def test_a_build_is_reported_in_its_own_scope() -> None:
         assert isinstance(started, ev.BuildEvent)
 
 
+async def test_only_a_failure_quotes_the_last_lines_of_its_output() -> None:
+    async with running_node() as node:
+        await begin(node, "good", "bad", spec=make.batch([make.job("good"), make.job("bad")], build="make"))
+        await node.event("build_started")
+        await node.of_job("claimed", "good")
+        node.host.end("build")
+        assert (await node.event("build_finished")).last_lines is None
+        for job, exit_code, lines in (
+            ("good", 0, None),
+            ("bad", 1, ("the last line of", "lab/sweep/bad")),
+        ):
+            await node.runs(job)
+            node.host.end(job, exit_code)
+            assert (await node.of_job("finished", job)).last_lines == lines
+
+
+async def test_a_failed_build_quotes_the_last_lines_of_its_output() -> None:
+    async with running_node() as node:
+        await begin(node, "job1", spec=make.batch(build="make"))
+        await node.event("build_started")
+        node.host.end("build", 2)
+        finished = await node.event("build_finished")
+        assert (finished.reason, finished.last_lines) == ("exit code 2", ("the last line of", "lab/sweep"))
+
+
 async def test_a_fault_during_a_build_fails_the_build() -> None:
     host = ModelHost()
     host.breaks["stage"] = RuntimeError("a fault")

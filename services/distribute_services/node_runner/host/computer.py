@@ -23,6 +23,7 @@ from distribute_services.node_runner.host.detect import Sampler, detect
 from distribute_services.node_runner.host.tail import Tail
 from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
 from distribute_services.node_runner.options import Options
+from distribute_services.node_runner.results.last_lines import last_lines
 from distribute_services.node_runner.results.outputs import NOTHING, collect, collect_build
 
 _PASSED_ON = frozenset(
@@ -151,6 +152,10 @@ class Computer:
             case BatchId(_, batch):
                 name = build_output_name(batch, node)
                 return await collect_build(workspace.stdout, name, self._store, f"{unit.of}//{node}", node)
+
+    def last_lines(self, place: Place) -> tuple[str, ...]:
+        """As `Host.last_lines`."""
+        return last_lines(place.workspace.stdout)
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""

@@ -210,7 +210,7 @@ def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[St
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt or a build ended. `reason` explains a failure.
+    """How an attempt or a build ended. `reason` explains a failure, `last_lines` end what a failure printed.
 
     `started_at` is when the process started, in seconds since 1970 by this node's clock.
     """
@@ -219,6 +219,7 @@ class Ending:
     exit_code: int | None = None
     signal: int | None = None
     reason: str | None = None
+    last_lines: tuple[str, ...] = ()
     started_at: float | None = None
     wall_s: float = 0.0
     cpu_s: float = 0.0

@@ -150,6 +150,7 @@ class Builds:
                 **build.names,
                 succeeded=ending.succeeded,
                 reason=ending.reason,
+                last_lines=ending.last_lines or None,
                 wall_s=ending.wall_s,
                 outputs=outputs,
             )

@@ -171,6 +171,7 @@ class Course:
             exit_code=ending.exit_code,
             signal=ending.signal,
             reason=_short(ending.reason),
+            last_lines=ending.last_lines or None,
             started_at=time_of(ending.started_at) if ending.started_at is not None else None,
             wall_s=ending.wall_s,
             cpu_s=ending.cpu_s,

@@ -157,6 +157,7 @@ class Work(Generic[P, R]):
             return ending, None
         if ending.exit_code:  # `build_finished` has no field for it
             ending = replace(ending, reason=f"exit code {ending.exit_code}")
+        ending = self._with_last_lines(ending, held)
         return ending, await self._collect_build(unit, held.place)
 
     async def _collect_build(self, unit: Unit, place: P) -> Outputs | None:
@@ -220,6 +221,7 @@ class Work(Generic[P, R]):
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
         outputs = None
+        ending = self._with_last_lines(ending, held)
         try:
             if held.unit is not None and held.place is not None:
                 outputs = await self._host.collect(held.unit, held.place)
@@ -246,6 +248,12 @@ class Work(Generic[P, R]):
         self._tell(st.Stopped(attempt))
 
     # --- both --------------------------------------------------------------------------------------
+
+    def _with_last_lines(self, ending: Ending, held: _Held[P, R]) -> Ending:
+        """The same ending; if it is a failure, with the last lines that were printed."""
+        if ending.succeeded or held.place is None:
+            return ending
+        return replace(ending, last_lines=self._host.last_lines(held.place))
 
     async def _end(self, held: _Held[P, R], whose: object) -> None:
         """End the process, and wait for its task to end. Without a process, cancel the task."""
