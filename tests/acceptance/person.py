@@ -26,7 +26,7 @@ class Person:
 
     def starts(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "distribute_cli", *arguments],
+            [sys.executable, "-P", "-m", "distribute_cli", *arguments],
             cwd=self.home,
             env=self._environment,
             stdin=stdin,

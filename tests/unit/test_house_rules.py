@@ -65,6 +65,17 @@ def test_no_test_sleeps_blindly(path: Path) -> None:
     assert not asleep, f"sleeps on lines {asleep}: wait for what is awaited"
 
 
+@pytest.mark.parametrize("path", SHIPPED, ids=label)
+def test_no_program_of_ours_imports_from_the_current_folder(path: Path) -> None:
+    """Every command line of this Python has `-P`: the current folder is a person's."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        words = node.elts if isinstance(node, ast.List) else node.args if isinstance(node, ast.Call) else []
+        unparsed = [ast.unparse(word) for word in words]
+        if "sys.executable" in unparsed:
+            option = unparsed[unparsed.index("sys.executable") + 1 :][:1]
+            assert option == ["'-P'"], f"line {node.lineno} starts Python without -P"
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=label)
 def test_every_ignored_check_names_its_rule(path: Path) -> None:
     silenced = re.search(r"#\s*(type: ignore(?!\[)|noqa(?!:))", path.read_text())

@@ -72,7 +72,7 @@ async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> in
         output.hint(f"the output of its builds and jobs is in {results.absolute()}")
         return ended or pulled
     summary = await asyncio.create_subprocess_exec(
-        sys.executable, str(EXAMPLE / "summarize.py"), str(results)
+        sys.executable, "-P", str(EXAMPLE / "summarize.py"), str(results)
     )
     return await summary.wait()
 

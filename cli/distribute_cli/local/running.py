@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,6 +17,7 @@ from distribute.core.errors import DistributeError, InputError, Refused
 from distribute.core.words import counted
 from distribute_cli.local.cluster import Plan, local_cluster
 from distribute_cli.local.cluster_record import record_in, recorded, running
+from distribute_cli.local.services import python_program
 from distribute_cli.output.form import Output
 
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -100,7 +100,7 @@ def _launch(arguments: Sequence[str], log_path: Path) -> tuple[subprocess.Popen[
     reading, writing = os.pipe()
     with log_path.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "distribute_cli", *arguments, "--ready-fd", str(writing)],
+            python_program("distribute_cli", *arguments, "--ready-fd", str(writing)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

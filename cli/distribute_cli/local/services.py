@@ -1,4 +1,4 @@
-"""The command lines of services, and replacing this process by one."""
+"""The command lines of services and other programs of ours, and replacing this process by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ if TYPE_CHECKING:
 
 def service_command(name: str, *options: str) -> list[str]:
     """The command line of a service."""
-    return [sys.executable, "-m", "distribute_services", name, *options]
+    return python_program("distribute_services", name, *options)
+
+
+def python_program(module: str, *arguments: str) -> list[str]:
+    """The command line of a program of ours. It imports nothing from the current folder, which is a person's.
+
+    That folder may hold a `random.py`, and with `-m` alone Python would import it instead of its own.
+    """
+    return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def become_service(name: str, address: ServerAddress, *options: str) -> NoReturn:
