@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from distribute.core.errors import DistributeError, exit_code
+from distribute.inherited import restore_signals
 from distribute_cli.usage import UsageError, is_help, usage_line
 from distribute_cli.verbs import VerbGroup
 
@@ -43,6 +44,7 @@ def _program(
 
 def main() -> None:
     """Run the verb that the command line names. The exit codes are those of the interface."""
+    restore_signals()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the terminal may not be able to show some names

@@ -18,6 +18,7 @@ from distribute.core.errors import Conflict, LogReplaced
 from distribute.core.events import Event
 from distribute.core.ids import ulid
 from distribute.core.recorded import Guard, guard_scope
+from distribute.inherited import end_signals
 from distribute.ports import EventLog
 
 log = logging.getLogger(__name__)
@@ -53,15 +54,15 @@ class Stop(asyncio.Event):
 
 
 def stop_on_signals() -> Stop:
-    """A `Stop` that SIGTERM and SIGINT set.
+    """A `Stop` that SIGTERM, SIGINT and SIGHUP set, unless this process was started to ignore them.
 
     If the supervisor dies, it is set at once: the broker may be gone, too, and nobody could ask a second
     time.
     """
     stop = Stop()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.ask)
+    for number in end_signals():
+        loop.add_signal_handler(number, stop.set if number is signal.SIGHUP else stop.ask)
     loop.add_signal_handler(PARENT_GONE, stop.insist)
     return stop
 

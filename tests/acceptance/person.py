@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ class Person:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self._started: list[subprocess.Popen[str]] = []
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTRIBUTE_")}
         self._environment = inherited | {
             "HOME": str(home),
@@ -24,8 +27,29 @@ class Person:
             "XDG_CONFIG_HOME": str(home / "config"),
         }
 
-    def starts(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def sets(self, **variables: str | None) -> None:
+        """Set these environment variables; None removes one."""
+        for name, value in variables.items():
+            if value is None:
+                self._environment.pop(name, None)
+            else:
+                self._environment[name] = value
+
+    def starts(
+        self,
+        *arguments: str,
+        stdin: int = subprocess.DEVNULL,
+        ignoring: Collection[signal.Signals] = (),
+        blocking: Collection[signal.Signals] = (),
+    ) -> subprocess.Popen[str]:
+        """Start a verb as a terminal does, but ignoring or blocking these signals."""
+
+        def inherit() -> None:
+            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_IGN if number in ignoring else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocking)
+
+        process = subprocess.Popen(
             [sys.executable, "-P", "-m", "distribute_cli", *arguments],
             cwd=self.home,
             env=self._environment,
@@ -33,7 +57,16 @@ class Person:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=inherit,
         )
+        self._started.append(process)
+        return process
+
+    def ends_all(self) -> None:
+        """Kill what this person started and a failed test left running."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
 
     def runs(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end. It must exit with this code."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
-from acceptance.person import Person
+from acceptance.person import Person, runs
 
 
 @pytest.fixture
-def jane(tmp_path: Path) -> Person:
+def jane(tmp_path: Path) -> Iterator[Person]:
     """A person without a cluster."""
-    return Person(tmp_path)
+    person = Person(tmp_path)
+    yield person
+    person.ends_all()
 
 
 def test_python_files_in_the_current_folder_are_left_alone(jane: Person) -> None:
@@ -27,3 +35,83 @@ def test_python_files_in_the_current_folder_are_left_alone(jane: Person) -> None
     finally:
         jane.runs("down")
     assert not (jane.home / "ran").exists()
+
+
+@contextmanager
+def cluster_without_nodes(person: Person) -> Iterator[str]:
+    """A running cluster without nodes. Gets its URL."""
+    person.runs("up", "--detach", "--nodes", "0")
+    try:
+        record = json.loads((person.home / "state/distribute/up.json").read_text())
+        yield record["server"]
+    finally:
+        person.runs("down")
+
+
+def line_of(process: subprocess.Popen[str], words: str) -> str:
+    """The first line with these words that the process writes to standard error."""
+    assert process.stderr is not None
+    return next(line for line in process.stderr if words in line)
+
+
+def test_what_nohup_starts_goes_on_when_the_terminal_is_closed(jane: Person) -> None:
+    up = jane.starts("up", "--dir", "cluster", "--nodes", "0", ignoring={signal.SIGHUP})
+    assert up.stdout is not None
+    assert "is ready" in up.stdout.readline()
+    line_of(up, "Ctrl-C, or")
+    up.send_signal(signal.SIGHUP)
+    assert jane.asks("nodes") == {"nodes": []}
+    assert up.poll() is None
+    jane.runs("down")
+    assert up.wait(timeout=30) == 0
+    up.communicate()
+
+
+def test_signals_that_were_blocked_or_ignored_at_the_start_are_heard(jane: Person) -> None:
+    """The exit codes of jobs need SIGCHLD, and `down` needs SIGTERM."""
+    blocked = {signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1}
+    up = jane.starts("up", "--dir", "cluster", ignoring={signal.SIGCHLD}, blocking=blocked)
+    assert up.stdout is not None
+    assert "is ready" in up.stdout.readline()
+    jane.runs("add", jane.writes("codes", {"a": "exit 3"}), "--wait", code=1)
+    assert jane.asks("status", "jane/codes")["job_list"][0]["exit_code"] == 3
+    jane.runs("down")
+    assert up.wait(timeout=30) == 0
+    up.communicate()
+
+
+def test_a_node_whose_terminal_is_closed_gives_its_job_back(jane: Person) -> None:
+    """It gets SIGHUP twice, from the kernel and from the shell. Its job runs again, and nothing is left."""
+    pid = jane.home / "pid"
+    file = jane.writes("long", {"a": f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 100"})
+    with cluster_without_nodes(jane) as server:
+        jane.runs("add", file, "--anyway")
+        node = jane.starts("client", "node", "--name", "ws1", "--cpus", "1", "--server", server)
+        while not pid.exists():
+            assert node.poll() is None
+        job = psutil.Process(int(pid.read_text()))
+        node.send_signal(signal.SIGHUP)
+        node.send_signal(signal.SIGHUP)
+        assert node.wait(timeout=30) == 0
+        node.communicate()
+        assert not runs(job)
+        (listed,) = jane.asks("status", "jane/long")["job_list"]
+        assert listed["state"] == "queued"
+        assert jane.asks("nodes")["nodes"][0]["state"] == "left"
+
+
+def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(
+    jane: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jane.sets(TMPDIR=str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    demo = jane.starts("demo")
+    line_of(demo, "starting a cluster")
+    processes = psutil.Process(demo.pid)
+    while not processes.children():
+        assert demo.poll() is None
+    children = processes.children()
+    demo.send_signal(signal.SIGHUP)
+    demo.communicate(timeout=60)
+    assert [child for child in children if runs(child)] == []
+    assert list((tmp_path / "temporary").iterdir()) == []

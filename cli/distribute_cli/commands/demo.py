@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distribute.inherited import end_signals
 from distribute_cli.session import Session, open_at
 from distribute_cli.verbs import verb
 
@@ -29,9 +30,7 @@ async def demo(
     """Run the example batch on a throw-away cluster of three nodes, from submit to pulled results."""
     from distribute_cli.local.cluster import NodePlan, Plan, local_cluster
 
-    this = asyncio.current_task()
-    assert this is not None, "a coroutine that runs has a task"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    _end_in_order()
     output = session.output
     with tempfile.TemporaryDirectory(prefix="distribute-demo-", ignore_cleanup_errors=True) as folder:
         nodes = (
@@ -48,6 +47,19 @@ async def demo(
     if code == 0:
         output.hint(f"the cluster is gone; the results stay in {save_dir.absolute()}")
     return code
+
+
+def _end_in_order() -> None:
+    """Have SIGTERM and SIGHUP end the current task as Ctrl-C does, so that nothing is left behind."""
+    this = asyncio.current_task()
+    assert this is not None, "a coroutine that runs has a task"
+
+    def end() -> None:
+        if not this.cancelling():  # a terminal that closes sends SIGHUP twice
+            this.cancel()
+
+    for number in set(end_signals()) - {signal.SIGINT}:
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> int:

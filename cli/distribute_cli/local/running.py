@@ -15,12 +15,11 @@ from distribute.client.words import printable
 from distribute.config.cluster_record import ClusterRecord
 from distribute.core.errors import DistributeError, InputError, Refused
 from distribute.core.words import counted
+from distribute.inherited import end_signals
 from distribute_cli.local.cluster import Plan, local_cluster
 from distribute_cli.local.cluster_record import record_in, recorded, running
 from distribute_cli.local.services import python_program
 from distribute_cli.output.form import Output
-
-END_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> int:
@@ -29,16 +28,18 @@ async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> i
     serving = asyncio.create_task(_serve(output, plan, ready_fd, at_once))
     loop = asyncio.get_running_loop()
 
-    def end() -> None:
+    numbers = end_signals()
+
+    def end(number: signal.Signals) -> None:
         if not serving.cancelling():
             serving.cancel()
-            return
-        at_once.set()  # a second Ctrl-C does not wait until nodes have stored and reported their results
-        for number in END_SIGNALS:
-            loop.remove_signal_handler(number)  # and a third ends this process at once
+        elif number is not signal.SIGHUP:
+            at_once.set()  # a second Ctrl-C does not wait until nodes have stored and reported their results
+            for each in numbers:
+                loop.remove_signal_handler(each)  # and a third ends this process at once
 
-    for number in END_SIGNALS:
-        loop.add_signal_handler(number, end)
+    for number in numbers:
+        loop.add_signal_handler(number, end, number)
     try:
         await serving
     except asyncio.CancelledError:
