@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import signal
 import sys
 from typing import Annotated
 
@@ -10,10 +10,13 @@ import typer
 
 from distribute.core.errors import DistributeError, exit_code
 from distribute.inherited import restore_signals
+from distribute.standard_streams import OutputLost, ReaderGone, drop_output, prepare_standard_streams
 from distribute_cli.usage import UsageError, is_help, usage_line
 from distribute_cli.verbs import VerbGroup
 
 WRONG_USAGE = 2
+READER_GONE = 128 + signal.SIGPIPE
+"""As a shell tells of other programs whose reader has gone: they end by that signal."""
 
 app = typer.Typer(
     cls=VerbGroup,
@@ -45,18 +48,36 @@ def _program(
 def main() -> None:
     """Run the verb that the command line names. The exit codes are those of the interface."""
     restore_signals()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # the terminal may not be able to show some names
+    prepare_standard_streams()
     try:
-        sys.exit(app(standalone_mode=False))
+        code = _run()
+        sys.stdout.flush()
+    except ReaderGone:
+        drop_output()
+        code = READER_GONE
+    except OutputLost as error:
+        drop_output()
+        code = _tell(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    try:
+        code: int | None = app(standalone_mode=False)
     except UsageError as error:
         if is_help(error):
             print(error)
         else:
             print(f"distribute: {usage_line(error)}", file=sys.stderr)
-        sys.exit(WRONG_USAGE)
+        return WRONG_USAGE
+    except OutputLost:
+        raise
     except DistributeError as error:
-        for line in str(error).splitlines():
-            print(f"distribute: {line}", file=sys.stderr)
-        sys.exit(exit_code(error))
+        return _tell(error)
+    return code or 0
+
+
+def _tell(error: DistributeError) -> int:
+    for line in str(error).splitlines():
+        print(f"distribute: {line}", file=sys.stderr)
+    return exit_code(error)

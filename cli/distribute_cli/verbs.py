@@ -11,9 +11,7 @@ import difflib
 import importlib
 import inspect
 import logging
-import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,9 +62,6 @@ ALIASES = {"server-status": "status", "node-status": "nodes"}
 """The names that the first `distribute` had for these verbs."""
 
 INTERRUPTED = 128 + signal.SIGINT
-READER_GONE = 128 + signal.SIGPIPE
-"""As a shell tells of other programs whose reader has gone: they end by that signal."""
-
 logger = logging.getLogger(__name__)
 
 Verb = Callable[..., Awaitable[int | None]]
@@ -141,14 +136,9 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
         where, make_output(as_json=common.get("as_json", False), quiet=common.get("quiet", False))
     )
     try:
-        code = asyncio.run(_awaited(function(session, **values))) or 0
-        sys.stdout.flush()  # here, so that a full disk is reported like any other error
+        return asyncio.run(_awaited(function(session, **values))) or 0
     except (KeyboardInterrupt, asyncio.CancelledError):
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has gone, as in `distribute status | head`. What is still buffered can't be written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return READER_GONE
     except Exception as error:
         logger.debug("where the error came from", exc_info=True)
         if isinstance(error, DistributeError):
@@ -156,7 +146,6 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
         # Without --debug, even an unexpected error shows no traceback.
         what = " ".join(str(error).split()) or "no details"
         raise DistributeError(f"{type(error).__name__}: {what}; --debug shows where it came from") from error
-    return code
 
 
 async def _awaited(verb_run: Awaitable[int | None]) -> int | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from distribute.core.errors import DistributeError, exit_code
 from distribute.inherited import restore_signals
+from distribute.standard_streams import prepare_standard_streams
 
 if TYPE_CHECKING:
     from distribute.ports import Cluster
@@ -35,6 +36,7 @@ _PEERS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the service named first. Returns 0 if it was asked to stop, else the exit code of its error."""
     restore_signals()
+    prepare_standard_streams()
     options = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.INFO,

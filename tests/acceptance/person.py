@@ -39,6 +39,7 @@ class Person:
         self,
         *arguments: str,
         stdin: int = subprocess.DEVNULL,
+        stdout: int = subprocess.PIPE,
         ignoring: Collection[signal.Signals] = (),
         blocking: Collection[signal.Signals] = (),
     ) -> subprocess.Popen[str]:
@@ -54,7 +55,7 @@ class Person:
             cwd=self.home,
             env=self._environment,
             stdin=stdin,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
             preexec_fn=inherit,

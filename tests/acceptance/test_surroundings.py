@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -115,3 +116,15 @@ def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(
     demo.communicate(timeout=60)
     assert [child for child in children if runs(child)] == []
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_table_that_nobody_reads_ends_the_program_silently_as_others_do(jane: Person) -> None:
+    with cluster_without_nodes(jane):
+        read, write = os.pipe()
+        os.close(read)
+        try:
+            nodes = jane.starts("nodes", stdout=write)
+        finally:
+            os.close(write)
+        assert nodes.communicate(timeout=60) == (None, "")
+        assert nodes.returncode == 128 + signal.SIGPIPE

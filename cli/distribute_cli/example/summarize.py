@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
     if not files:
         print(f"{arguments[0]}: no summary.json in it: no job has left a result there", file=sys.stderr)
         return 1
-    runs = sorted((json.loads(file.read_text()) for file in files), key=lambda run: (run["re"], run["n"]))
+    runs = sorted((json.loads(file.read_bytes()) for file in files), key=lambda run: (run["re"], run["n"]))
     print_table([row(run) for run in runs])
     print()
     print('"off by": the largest difference from the table of Ghia, Ghia and Shin (1982), lid speed 1;')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,10 +52,19 @@ class JsonOutput(Output):
         yield NoBar()
 
     def _write(self, document: object) -> None:
-        import orjson
+        sys.stdout.buffer.write(_json(document) + b"\n")
+        sys.stdout.buffer.flush()
 
-        sys.stdout.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode())
-        sys.stdout.flush()
+
+def _json(document: object) -> bytes:
+    """The document in UTF-8, whatever the locale: JSON is for programs."""
+    import orjson
+
+    try:
+        return orjson.dumps(document)
+    except orjson.JSONEncodeError:
+        # A path that is not valid UTF-8: it is escaped, and Python's `os.fsencode` gives its bytes again.
+        return json.dumps(document, separators=(",", ":")).encode()
 
 
 class QuietOutput(Output):

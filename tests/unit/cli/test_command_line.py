@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import re
-import signal
 import subprocess
 import sys
 from inspect import signature
@@ -30,7 +28,8 @@ from distribute.core.errors import (
 from distribute_cli import commands
 from distribute_cli.commands.pull import split_words
 from distribute_cli.main import app
-from distribute_cli.verbs import ALIASES, NOT_YET, VERBS, _of_a_cluster, _of_all, _of_an_answer
+from distribute_cli.session import Session
+from distribute_cli.verbs import ALIASES, NOT_YET, VERBS, _of_a_cluster, _of_all, _of_an_answer, verb
 
 
 @pytest.fixture(autouse=True)
@@ -135,30 +134,14 @@ def test_a_planned_verb_is_reported_as_such(verb: str) -> None:
     assert verb not in VERBS
 
 
-def test_when_the_reader_has_gone_the_program_ends_silently_as_others_do() -> None:
-    read, write = os.pipe()
-    os.close(read)
-    try:
-        command = [sys.executable, "-m", "distribute_cli", "template", "command", "--output", "-"]
-        ended = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, check=False)
-    finally:
-        os.close(write)
-    assert (ended.returncode, ended.stderr) == (128 + signal.SIGPIPE, b"")
-
-
 def test_an_unforeseen_error_is_one_line_without_a_traceback() -> None:
-    with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(
-            [sys.executable, "-m", "distribute_cli", "template", "command", "--output", "-"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-    assert ended.returncode == 1
-    assert ended.stderr == (
-        "distribute: OSError: [Errno 28] No space left on device; --debug shows where it came from\n"
-    )
+    async def breaks(session: Session) -> int:
+        """Break."""
+        raise ValueError("what nobody\nforesaw")
+
+    error = CliRunner().invoke(verb(breaks), []).exception
+    assert isinstance(error, DistributeError)
+    assert str(error) == "ValueError: what nobody foresaw; --debug shows where it came from"
 
 
 @pytest.mark.parametrize(
