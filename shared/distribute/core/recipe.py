@@ -105,8 +105,8 @@ class Recipe:
         found = {**base, "OMP_NUM_THREADS": str(share.cpus), **self.variables, **self.names}
         found["DISTRIBUTE_NODE"] = node
         found["DISTRIBUTE_CPUS"] = str(share.cpus)
-        found["DISTRIBUTE_INPUT"] = self._seen(INPUT, folder)
-        found["DISTRIBUTE_SAVE"] = self._seen(SAVE, folder)
+        found["DISTRIBUTE_INPUT"] = self.seen(INPUT, folder)
+        found["DISTRIBUTE_SAVE"] = self.seen(SAVE, folder)
         if attempt is None:
             return found
         found["DISTRIBUTE_ATTEMPT"] = str(attempt)
@@ -116,7 +116,7 @@ class Recipe:
             found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, share.gpus))  # empty hides all of them
         return found
 
-    def _seen(self, name: str, folder: str) -> str:
+    def seen(self, name: str, folder: str) -> str:
         """The path under which the job sees one of its folders."""
         for bind in self.binds:
             if bind.folder == name:

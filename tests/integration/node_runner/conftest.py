@@ -12,6 +12,7 @@ from distribute.core.specs import InputFile
 from distribute.testing.file_store import FileStore
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.workspace import Workspaces
+from integration.node_runner.left_kit import Left
 
 AddInput = Callable[..., Coroutine[None, None, InputFile]]
 
@@ -19,6 +20,11 @@ AddInput = Callable[..., Coroutine[None, None, InputFile]]
 @pytest.fixture
 def store(tmp_path: Path) -> FileStore:
     return FileStore(tmp_path / "store")
+
+
+@pytest.fixture
+def left(tmp_path: Path, store: FileStore) -> Left:
+    return Left(tmp_path, store)
 
 
 @pytest.fixture

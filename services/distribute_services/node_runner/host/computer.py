@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, build_output_name
+from distribute.core.recipe import SAVE
 from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute.runtime import new_id
@@ -147,7 +148,10 @@ class Computer:
         match unit.of:
             case JobId():
                 prefix = f"{unit.of}/{unit.attempt}"
-                outputs = await collect(workspace.save, workspace.stdout, self._store, prefix, node)
+                seen_as = unit.recipe.seen(SAVE, str(workspace.folder))
+                outputs = await collect(
+                    workspace.save, workspace.stdout, self._store, prefix, node, [seen_as]
+                )
                 return outputs if outputs is not NOTHING else None
             case BatchId(_, batch):
                 name = build_output_name(batch, node)

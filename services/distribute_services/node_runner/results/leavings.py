@@ -6,12 +6,14 @@ Follows no link and opens no file.
 from __future__ import annotations
 
 import base64
+import itertools
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-from distribute.core.manifest import STDOUT_NAME, StoredFolder, StoredLink, link_stays_inside
+from distribute.core.manifest import MAX_LINE, STDOUT_NAME, StoredFolder, StoredLink, check_path
+from distribute_services.node_runner.results.links import Links
 
 _STDOUT = STDOUT_NAME.encode()
 _SAVE = b"distribute_save"
@@ -36,16 +38,19 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that is not archived. `line` names it and says why."""
+    """Something that is not archived."""
 
-    line: str
+    name: bytes
+    why: str
+
+    @property
+    def line(self) -> str:
+        """What it is and why, for people."""
+        return f"{shown(self.name)[0]}: {self.why}"[:MAX_LINE]
 
 
 Found = Source | StoredFolder | StoredLink | LeftOut
 """Links and empty folders have no bytes to send, so they are manifest entries already."""
-
-
-_NAME_TAKEN = LeftOut(f"{STDOUT_NAME}: the captured output has this name; use another one")
 
 
 def shown(name: bytes) -> tuple[str, str | None]:
@@ -53,7 +58,11 @@ def shown(name: bytes) -> tuple[str, str | None]:
     try:
         return name.decode(), None
     except UnicodeDecodeError:
-        return name.decode(errors="backslashreplace"), base64.b64encode(name).decode()
+        raw = base64.b64encode(name).decode()
+    try:
+        return check_path(name.decode(errors="backslashreplace")), raw
+    except ValueError:  # four characters for each byte are too many
+        return name.decode(errors="surrogateescape").encode(errors="replace").decode(), raw
 
 
 def unlock(path: bytes) -> None:
@@ -66,28 +75,76 @@ def unlock(path: bytes) -> None:
         os.close(fd)
 
 
-def look_through(save: bytes) -> Iterator[Found]:
-    """Yield everything in the folder `save`, folder by folder, in order of name."""
-    todo = [b""]
-    while todo:
-        folder = todo.pop()
+def look_through(save: bytes, seen_as: Sequence[bytes] = ()) -> Iterator[Found]:
+    """Yield everything in the folder `save`, folder by folder, in order of name.
+
+    `save` is a path without links. `seen_as`: other paths under which the job saw the folder.
+    """
+    return _Search(save, seen_as).found()
+
+
+class _Search:
+    """Looks through one folder of results."""
+
+    def __init__(self, save: bytes, seen_as: Sequence[bytes]) -> None:
+        self._save = save
+        self._links = Links(save, seen_as)
+        self._aside = _SAVE
+        """The folder for what the job itself called `stdout.txt`: the captured output has this name."""
+
+    def found(self) -> Iterator[Found]:
+        """As `look_through`."""
+        todo = [b""]
+        while todo:
+            folder = todo.pop()
+            try:
+                folders, others = _names(os.path.join(self._save, folder))  # noqa: PTH118 (bytes: names need not be text)
+            except OSError as error:
+                yield LeftOut(folder or _SAVE, f"this folder can't be read: {error.strerror}")
+                continue
+            if not folder:
+                self._aside = _free_name({*folders, *others})
+            elif not folders and not others:
+                path, raw = shown(self._place(folder))
+                yield StoredFolder(path=path, raw_path=raw)
+            todo.extend(_below(folder, name) for name in folders)
+            for name in others:
+                yield self._entry(_below(folder, name))
+
+    def _place(self, name: bytes) -> bytes:
+        """The path under which the job's `name` is archived."""
+        if name == _STDOUT or name.startswith(_STDOUT + b"/"):
+            return self._aside + b"/" + name
+        return name
+
+    def _entry(self, name: bytes) -> Found:
+        """What is at this path, which is not a folder."""
+        where = os.path.join(self._save, name)  # noqa: PTH118 (bytes)
         try:
-            folders, others = _names(os.path.join(save, folder))  # noqa: PTH118 (bytes: names need not be text)
+            status = os.lstat(where)
+            target = os.readlink(where) if stat.S_ISLNK(status.st_mode) else b""  # noqa: PTH115 (bytes)
         except OSError as error:
-            yield LeftOut(f"{shown(folder or _SAVE)[0]}: this folder can't be read: {error.strerror}")
-            continue
-        if folder and not folders and not others:
-            path, raw = shown(folder)
-            yield StoredFolder(path=path, raw_path=raw)
-        if not folder and _STDOUT in folders:
-            yield _NAME_TAKEN
-            folders.remove(_STDOUT)
-        todo.extend(_below(folder, name) for name in folders)
-        for name in others:
-            inside = _below(folder, name)
-            yield (
-                _found(save, inside) if inside != _STDOUT else _found_stdout(save, _SAVE in folders + others)
-            )
+            return LeftOut(name, f"can't be read: {error.strerror}")
+        if stat.S_ISREG(status.st_mode):
+            return Source(self._place(name), where, status.st_size, bool(status.st_mode & stat.S_IXUSR))
+        if reason := _NOT_STORED.get(stat.S_IFMT(status.st_mode)):
+            return LeftOut(name, f"{reason}, not a file")
+        return self._link(name, target)
+
+    def _link(self, name: bytes, target: bytes) -> StoredLink | LeftOut:
+        archived = self._links.archived(name, target, self._place)
+        if archived is None:
+            return LeftOut(name, f"a link that leads out, to {shown(target)[0]!r}")
+        if shown(archived)[1] is not None:
+            return LeftOut(name, f"a link to {shown(archived)[0]!r}, a name that is no valid UTF-8")
+        path, raw = shown(self._place(name))
+        return StoredLink(path=path, raw_path=raw, target=archived.decode())
+
+
+def _free_name(taken: set[bytes]) -> bytes:
+    """A name for a folder that the job did not use itself."""
+    more = (b"%s-%d" % (_SAVE, number) for number in itertools.count(2))
+    return next(name for name in itertools.chain([_SAVE], more) if name not in taken)
 
 
 def _below(folder: bytes, name: bytes) -> bytes:
@@ -110,38 +167,3 @@ def _names(path: bytes) -> tuple[list[bytes], list[bytes]]:
         for entry in scanning:
             (folders if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
     return sorted(folders), sorted(others)
-
-
-def _found_stdout(save: bytes, name_is_taken: bool) -> Found:
-    """A job's own `stdout.txt`. It is archived in `distribute_save/`, unless the job has that name, too."""
-    found = _found(save, _STDOUT)
-    if isinstance(found, Source) and not name_is_taken:
-        return replace(found, name=_SAVE + b"/" + _STDOUT)
-    return _NAME_TAKEN
-
-
-def _found(save: bytes, name: bytes) -> Found:
-    """The entry of `save` with this name, which is not a folder."""
-    path, raw = shown(name)
-    where = os.path.join(save, name)  # noqa: PTH118 (bytes)
-    try:
-        status = os.lstat(where)
-        target = os.readlink(where) if stat.S_ISLNK(status.st_mode) else b""  # noqa: PTH115 (bytes)
-    except OSError as error:
-        return LeftOut(f"{path}: can't be read: {error.strerror}")
-    if stat.S_ISREG(status.st_mode):
-        return Source(name, where, status.st_size, bool(status.st_mode & stat.S_IXUSR))
-    if reason := _NOT_STORED.get(stat.S_IFMT(status.st_mode)):
-        return LeftOut(f"{path}: {reason}, not a file")
-    if shown(target)[1] is not None:
-        return LeftOut(f"{path}: a link to {shown(target)[0]!r}, a name that is no valid UTF-8")
-    if not link_stays_inside(path, target.decode()) or not _ends_inside(save, where):
-        return LeftOut(f"{path}: a link that leads out, to {target.decode()!r}")
-    return StoredLink(path=path, raw_path=raw, target=target.decode())
-
-
-def _ends_inside(save: bytes, link: bytes) -> bool:
-    """Does a link end in `save`, after following every link on its way?"""
-    inside = os.path.realpath(save)
-    end = os.path.realpath(link)
-    return end == inside or end.startswith(inside + b"/")

@@ -2,7 +2,8 @@
 
 Small files share objects (packs); a large file has its own. Files are read as streams, whatever their
 size. The captured output is always in the manifest, as `stdout.txt`. A file of that name in the job's own
-results is archived as `distribute_save/stdout.txt`.
+results is archived as `distribute_save/stdout.txt` or, if the job has a `distribute_save` there, too, as
+`distribute_save-2/stdout.txt`, and so on.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -59,12 +60,20 @@ NOTHING = Outputs(
 """The outputs of a job that left no file and printed nothing."""
 
 
-async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: str, node: str) -> Outputs:
+async def collect(
+    save: Path,
+    stdout: Path,
+    store: ArtifactStore,
+    name_prefix: str,
+    node: str,
+    seen_as: Sequence[str] = (),
+) -> Outputs:
     """Upload the files in `save`, and the captured output, as objects `<name_prefix>/<n>` of `node`.
 
-    The manifest's `left_out` names what can't be archived (sockets, links that lead out, files that change
-    meanwhile), with the reason. Call this when the job's processes are gone. If there is nothing to upload,
-    it returns the object `NOTHING` within 10 µs.
+    `seen_as` are the absolute paths under which the job saw `save`: its links may have them. The manifest's
+    `left_out` names what can't be archived (sockets, links that lead out, files that change meanwhile), with
+    the reason. Call this when the job's processes are gone. If there is nothing to upload, it returns the
+    object `NOTHING` within 10 µs.
 
     Raises:
         DistributeError: the store gave up.
@@ -73,7 +82,7 @@ async def collect(save: Path, stdout: Path, store: ArtifactStore, name_prefix: s
         if not _size(stdout):
             return NOTHING
         return await _send(STDOUT_NAME, stdout, None, store, name_prefix, node)
-    found = _look_through(save, stdout.parent)
+    found = _look_through(save, stdout.parent, [os.fsencode(path) for path in seen_as])
     return await _send(STDOUT_NAME, stdout, found, store, name_prefix, node)
 
 
@@ -101,12 +110,12 @@ async def _send(
     return await sender.outputs()
 
 
-def _look_through(save: Path, slot: Path) -> Iterator[Found]:
+def _look_through(save: Path, slot: Path, seen_as: Sequence[bytes]) -> Iterator[Found]:
     """List what lies in `save`. If the job made that a link, it must lead into the job's own slot."""
     folder = os.path.realpath(save)
     if folder.startswith(f"{os.path.realpath(slot.parent)}/{slot.name}/"):
-        return look_through(os.fsencode(folder))
-    return iter([LeftOut(f"{save.name}: a link that leads out, to {folder!r}")])
+        return look_through(os.fsencode(folder), seen_as)
+    return iter([LeftOut(os.fsencode(save.name), f"a link that leads out, to {folder!r}")])
 
 
 def _is_empty(save: Path) -> bool:
@@ -142,8 +151,8 @@ class _Sender:
     async def take(self, found: Found) -> None:
         """Send a file, now or with the next pack. Enter anything else in the manifest."""
         match found:
-            case LeftOut(line):
-                self._manifest.left_out.add(line)
+            case LeftOut():
+                self._manifest.left_out.add(found.line)
             case StoredLink() | StoredFolder():
                 self._manifest.entries.add(found)
             case Source(size_bytes=0):
@@ -180,7 +189,7 @@ class _Sender:
         try:
             stored = await self._put(_read_large(file))
         except _LeftOutError as why:
-            self._manifest.left_out.add(f"{shown(file.name)[0]}: {why}")
+            self._manifest.left_out.add(LeftOut(file.name, str(why)).line)
         else:
             self._add(file, 0, stored.sha256, len(self._manifest.objects))
             self._manifest.objects.add(stored)
@@ -233,7 +242,7 @@ class _Pack:
             try:
                 content = _read_small(file)
             except _LeftOutError as why:
-                self.left_out.append(f"{shown(file.name)[0]}: {why}")
+                self.left_out.append(LeftOut(file.name, str(why)).line)
                 continue
             self.read.append((file, self._end, hashlib.sha256(content).hexdigest()))
             self._end += len(content)
