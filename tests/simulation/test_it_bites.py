@@ -202,7 +202,7 @@ def test_packing_a_batch_before_it_is_archived_is_found(monkeypatch: pytest.Monk
 
 
 def test_an_agenda_that_does_not_notice_a_node_filling_up_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Agenda, "_place_node", lambda self, node: None)
+    monkeypatch.setattr(Agenda, "place_node", lambda self, node: None)
     finds("nodes: ")
 
 

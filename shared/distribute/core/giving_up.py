@@ -8,20 +8,20 @@ from distribute.core.fold_job import why_given_up
 from distribute.core.state import JobKey, Status
 
 if TYPE_CHECKING:
-    from distribute.core.agenda import Agenda
+    from distribute.core.indexes import Indexes
 
 
-def is_forsaken(agenda: Agenda, key: JobKey) -> bool:
+def is_forsaken(agenda: Indexes, key: JobKey) -> bool:
     """Is the attempt's node silent for so long that another node may take it?"""
     return _is_overdue(agenda, key) and not _is_last_death(agenda, key)
 
 
-def is_hopeless(agenda: Agenda, key: JobKey) -> bool:
+def is_hopeless(agenda: Indexes, key: JobKey) -> bool:
     """Is the attempt's node silent for too long, and would the job not be tried again after that?"""
     return _is_overdue(agenda, key) and _is_last_death(agenda, key)
 
 
-def _is_overdue(agenda: Agenda, key: JobKey) -> bool:
+def _is_overdue(agenda: Indexes, key: JobKey) -> bool:
     batch = agenda.state.batches[key.batch]
     attempt = batch.active.get(key.row)
     node = agenda.state.nodes.get(attempt.node) if attempt is not None else None
@@ -32,7 +32,7 @@ def _is_overdue(agenda: Agenda, key: JobKey) -> bool:
     return agenda.now >= agenda.liveness.given_up_at(node, attempt, agenda.now)
 
 
-def _is_last_death(agenda: Agenda, key: JobKey) -> bool:
+def _is_last_death(agenda: Indexes, key: JobKey) -> bool:
     """Have nodes gone down with the job so often that it would not be tried again?"""
     batch = agenda.state.batches[key.batch]
     deaths = [*batch.deaths.get(key.row, []), batch.active[key.row].node]

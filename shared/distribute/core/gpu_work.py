@@ -15,10 +15,10 @@ from distribute.core.queues import Lane
 from distribute.core.state import NodeState, Shape
 
 if TYPE_CHECKING:
-    from distribute.core.agenda import Agenda
+    from distribute.core.indexes import Indexes
 
 
-def keeps_from(agenda: Agenda, node: NodeState, shape: Shape, priority: int) -> Held:
+def keeps_from(agenda: Indexes, node: NodeState, shape: Shape, priority: int) -> Held:
     """What the node keeps for waiting GPU work, as seen by a job of this shape and priority."""
     kept = Held()
     if is_gpu_work(shape) or not has_gpu(node):
@@ -39,7 +39,7 @@ def keeps_from(agenda: Agenda, node: NodeState, shape: Shape, priority: int) -> 
     return kept
 
 
-def fits_beside_gpu_work(agenda: Agenda, node: NodeState, shape: Shape, priority: int) -> bool:
+def fits_beside_gpu_work(agenda: Indexes, node: NodeState, shape: Shape, priority: int) -> bool:
     """Does a job of this shape and priority, which fits the node, fit beside what it keeps for GPU work?"""
     kept = keeps_from(agenda, node, shape, priority)
     if not kept.jobs:
@@ -51,7 +51,7 @@ def fits_beside_gpu_work(agenda: Agenda, node: NodeState, shape: Shape, priority
     return 0 < shape.cpus <= cpus_left and (needs_no_memory or shape.memory_bytes <= memory_left)
 
 
-def _waiting(agenda: Agenda, priority: int) -> Iterator[tuple[Shape, Lane]]:
+def _waiting(agenda: Indexes, priority: int) -> Iterator[tuple[Shape, Lane]]:
     """The waiting GPU work of this or a higher priority, the highest first, then by submission."""
     for level in sorted(agenda.queues.by_priority, reverse=True):
         if level < priority:
@@ -66,7 +66,7 @@ def _waiting(agenda: Agenda, priority: int) -> Iterator[tuple[Shape, Lane]]:
             yield shape, lane
 
 
-def _jobs_for(agenda: Agenda, node: NodeState, lane: Lane, most: int) -> int:
+def _jobs_for(agenda: Indexes, node: NodeState, lane: Lane, most: int) -> int:
     """The number of waiting jobs of the lane that the node could build, up to `most`."""
     found = 0
     for _, batch_id, number in lane:

@@ -10,7 +10,7 @@ from distribute.core.matching import Held, is_gpu_work, lack, never
 from distribute.core.state import NodeState, Shape
 
 if TYPE_CHECKING:
-    from distribute.core.agenda import Agenda
+    from distribute.core.indexes import Indexes
 
 Standing = tuple[int, int, int, bool, int, str]
 """How well a node fits a shape: the GPUs, cpus and bytes of memory that it lacks, whether its GPUs would lie
@@ -102,7 +102,7 @@ class NodeOrders(dict[Shape, NodeOrder]):
             order.remove(name)
 
 
-def index_shape(agenda: Agenda, shape: Shape) -> None:
+def index_shape(agenda: Indexes, shape: Shape) -> None:
     """Make an order of nodes for a shape with waiting jobs. Remove it if no job waits."""
     if shape not in agenda.queues.shapes:
         agenda.nodes_for.pop(shape, None)
