@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.errors import DistributeError, Refused
+from distribute.core.errors import Refused
 from distribute.system import exit_of
-from distribute_cli.local import cluster_record, supervisor
+from distribute_cli.local import supervisor
 from distribute_cli.local.cluster import locked
 from distribute_cli.local.supervisor import StartFailed, Supervisor, run_process
 
@@ -119,45 +119,3 @@ def test_a_folder_holds_one_cluster(tmp_path: Path) -> None:
         pass
     with locked(tmp_path):
         pass
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return tmp_path / "distribute"
-
-
-def test_a_cluster_has_a_record_while_it_runs(home: Path) -> None:
-    first, second = home / "a", home / "b"
-    with cluster_record.recorded("nats://127.0.0.1:1", first, ["ws1"]) as record:
-        assert cluster_record.running(home / "up.json") == cluster_record.running(first / "up.json") == record
-        with cluster_record.recorded("nats://127.0.0.1:2", second, []) as other:
-            assert cluster_record.running(second / "up.json") == other
-            assert cluster_record.running(home / "up.json") == record
-    assert not (home / "up.json").exists()
-    assert not (first / "up.json").exists()
-
-
-async def test_a_later_process_with_the_same_pid_is_left_alone(home: Path) -> None:
-    bystander = start(SAYS_PID_AND_STAYS)
-    try:
-        with cluster_record.recorded("nats://127.0.0.1:1", home / "a", []) as record:
-            pass
-        record._replace(pid=bystander.pid).write(home / "up.json")
-        with pytest.raises(Refused, match="no cluster runs here"):
-            await cluster_record.end(home / "up.json", print)
-        assert bystander.poll() is None
-    finally:
-        bystander.kill()
-        bystander.wait()
-
-
-@pytest.mark.parametrize("damaged", ["{", "[]", '{"server": "nats://127.0.0.1:1", "pid": 1}'])
-async def test_a_damaged_record_is_reported_and_replaced(home: Path, damaged: str) -> None:
-    home.mkdir(parents=True)
-    (home / "up.json").write_text(damaged)
-    with pytest.raises(DistributeError, match=r"up\.json does not say which cluster runs \(.*; `dis"):
-        await cluster_record.end(home / "up.json", print)
-    with cluster_record.recorded("nats://127.0.0.1:1", home / "a", []) as record:
-        assert cluster_record.running(home / "up.json") == record
-    assert not (home / "up.json").exists()

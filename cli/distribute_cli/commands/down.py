@@ -18,22 +18,29 @@ async def down(
         typer.Option(
             "--dir",
             metavar="D",
-            help="Data folder of the cluster to end. [default: that of `up` without --dir]",
+            help="Data folder of the cluster to end. [default: that of the one that runs]",
         ),
     ] = None,
 ) -> None:
     """End the cluster that `up` runs on this computer, and its running jobs. Its data stays.
 
-    It waits until the results of jobs that have ended are stored. A second `down` does not wait.
+    If several run, it asks which. It waits until the results of jobs that have ended are stored. A second
+    `down` does not wait.
     """
-    from distribute.client.words import argument
-    from distribute.config.folders import embedded_cluster_file
-    from distribute_cli.local.cluster_record import end, record_in
+    from distribute_cli.local import ending
+    from distribute_cli.local.cluster_record import start_command
+    from distribute_cli.output.asking import answer_to
 
-    place = embedded_cluster_file() if directory is None else record_in(directory.absolute())
-    record = await end(place, session.output.hint)
+    if directory is not None:
+        record = ending.cluster_in(directory.absolute())
+    else:
+        record, *others = records = ending.clusters_of_up()
+        if others:
+            record = ending.chosen(records, await answer_to(ending.question(records)))
+    await ending.end(record, session.output.hint)
     session.output.done(f"the cluster in {record.dir} has ended", record.document)
-    session.output.hint(f"its data stays; `distribute up --dir {argument(record.dir)}` continues")
+    command = record.command or start_command(record.verb, Path(record.dir))
+    session.output.hint(f"its data stays; `{command}` continues")
 
 
 app = verb(down, needs_cluster=False)

@@ -39,18 +39,23 @@ async def up(
     ] = None,
 ) -> int:
     """Run a whole cluster on this computer: broker, services and nodes. Ctrl-C or `down` ends it."""
+    from distribute.config.folders import default_cluster_dir
     from distribute_cli.local.cluster import Plan, plan_nodes
-    from distribute_cli.local.cluster_record import default_directory
+    from distribute_cli.local.cluster_record import start_command
     from distribute_cli.local.running import run_detached, run_here
 
-    folder = (directory or default_directory()).absolute()
+    folder = (directory or default_cluster_dir("up")).absolute()
     capabilities = tuple(capability or ())
+    options = ["--nodes", str(nodes)] if nodes != 1 else []
+    options += ["--cpus", str(cpus)] if cpus is not None else []
+    options += [word for name in capabilities for word in ("--capability", name)]
+    options += ["--port", str(port)] if port else []
     if detach:
-        arguments = ["up", "--dir", str(folder), "--nodes", str(nodes), "--port", str(port)]
-        arguments += [] if cpus is None else ["--cpus", str(cpus)]
-        arguments += [word for name in capabilities for word in ("--capability", name)]
-        return await run_detached(session.output, folder, arguments)
-    return await run_here(session.output, Plan(folder, plan_nodes(nodes, cpus, capabilities), port), ready_fd)
+        return await run_detached(session.output, folder, ["up", "--dir", str(folder), *options])
+    detached = ["--detach"] if ready_fd is not None else []
+    command = start_command("up", folder, *options, *detached)
+    plan = Plan(folder, plan_nodes(nodes, cpus, capabilities), port, command=command)
+    return await run_here(session.output, plan, ready_fd)
 
 
 app = verb(up, needs_cluster=False)

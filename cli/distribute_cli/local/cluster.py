@@ -13,13 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from distribute.client.queries import ask
-from distribute.client.words import argument
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.core.events import Joined
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster
 from distribute.ports import Cluster, Only
 from distribute_cli.local.broker import run_broker
+from distribute_cli.local.cluster_record import down_command, record_in, running
 from distribute_cli.local.services import service_command
 from distribute_cli.local.supervisor import StartFailed, Supervisor, run_process
 
@@ -38,7 +38,10 @@ class NodePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A cluster to start. `port` 0: a free one. `verb` is the one that starts it: `up` or `server`."""
+    """A cluster to start. `port` 0: a free one.
+
+    `verb` is the one that starts it, `up` or `server`. `command` is what a person types to start it again.
+    """
 
     directory: Path
     nodes: tuple[NodePlan, ...]
@@ -48,16 +51,7 @@ class Plan:
     verb: str = "up"
     scheduler_options: tuple[str, ...] = ()
     """More options of the scheduler's command line."""
-
-    @property
-    def how_to_continue(self) -> str:
-        """What to type to run the cluster again with its data."""
-        return f"`distribute {self.verb} --dir {argument(str(self.directory))}` continues"
-
-    @property
-    def how_to_end(self) -> str:
-        """What a person does to end the cluster."""
-        return "Ctrl-C, or `distribute down` elsewhere, ends it" if self.verb == "up" else "Ctrl-C ends it"
+    command: str = ""
 
 
 def plan_nodes(count: int, cpus: int | None, capabilities: tuple[str, ...] = ()) -> tuple[NodePlan, ...]:
@@ -89,10 +83,18 @@ def locked(directory: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Refused(
-                f"a cluster runs in {directory} already: use it, end it with `distribute down`, "
-                "or choose another folder with --dir"
+                f"a cluster runs in {directory} already: use it,{_how_to_end_that_in(directory)} or choose "
+                "another folder with --dir"
             ) from None
         yield
+
+
+def _how_to_end_that_in(directory: Path) -> str:
+    record = running(record_in(directory))
+    if record is None:
+        return ""  # it is about to start or has just ended
+    how = f"with `{down_command(directory)}`" if record.verb == "up" else "in its own terminal"
+    return f" end it {how},"
 
 
 @asynccontextmanager

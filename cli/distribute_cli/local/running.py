@@ -17,7 +17,7 @@ from distribute.core.errors import DistributeError, InputError, Refused
 from distribute.core.words import counted
 from distribute.inherited import end_signals
 from distribute_cli.local.cluster import Plan, local_cluster
-from distribute_cli.local.cluster_record import record_in, recorded, running
+from distribute_cli.local.cluster_record import down_command, record_in, recorded, running
 from distribute_cli.local.services import python_program
 from distribute_cli.output.form import Output
 
@@ -43,7 +43,7 @@ async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> i
     try:
         await serving
     except asyncio.CancelledError:
-        output.hint(f"the cluster has ended; its data stays in {plan.directory}: {plan.how_to_continue}")
+        output.hint(f"the cluster has ended; its data stays in {plan.directory}; `{plan.command}` continues")
     return 0
 
 
@@ -51,14 +51,22 @@ async def _serve(output: Output, plan: Plan, ready_fd: int | None, at_once: asyn
     with ExitStack() as until_it_has_ended:  # until then a second `down` must find the record
         async with local_cluster(plan, at_once) as server:
             nodes = [node.name for node in plan.nodes]
-            record = until_it_has_ended.enter_context(recorded(server, plan.directory, nodes, plan.verb))
+            record = until_it_has_ended.enter_context(
+                recorded(server, plan.directory, nodes, plan.verb, plan.command)
+            )
             _tell_ready(output, record)
             if ready_fd is not None:
                 os.write(ready_fd, b"ready\n")
                 os.close(ready_fd)
             else:
-                output.hint(plan.how_to_end)
+                output.hint(_how_to_end(record))
             await asyncio.Event().wait()
+
+
+def _how_to_end(record: ClusterRecord) -> str:
+    if record.verb == "up":
+        return f"Ctrl-C, or `{down_command(Path(record.dir))}` elsewhere, ends it"
+    return "Ctrl-C ends it"
 
 
 async def run_detached(output: Output, directory: Path, arguments: Sequence[str]) -> int:
@@ -92,7 +100,7 @@ async def run_detached(output: Output, directory: Path, arguments: Sequence[str]
             f"the cluster in {directory} ended as soon as it was ready; {log_path} tells why"
         )
     _tell_ready(output, record)
-    output.hint("`distribute down` ends it")
+    output.hint(f"`{down_command(directory)}` ends it")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,8 +19,24 @@ def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def embedded_cluster_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """The file in which `distribute up` records the cluster that it runs."""
+    """The record of the cluster that verbs go to by default: the first that this user runs here."""
     return state_dir(environ) / "up.json"
+
+
+def local_clusters_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Records of all clusters that this user runs on this computer. Several computers may share the home."""
+    return state_dir(environ) / "clusters" / socket.gethostname()
+
+
+def default_cluster_dir(verb: str, environ: Mapping[str, str] = os.environ) -> Path:
+    """Where `distribute up` or `distribute server` keeps its cluster without --dir."""
+    return state_dir(environ) / {"up": "cluster", "server": "server"}[verb]
+
+
+def short(path: str, environ: Mapping[str, str] = os.environ) -> str:
+    """A path for people to read: `~/…` if it is in the user's home."""
+    home = environ.get("HOME", "").rstrip("/")
+    return f"~{path.removeprefix(home)}" if home and path.startswith(f"{home}/") else path
 
 
 def _xdg_dir(environ: Mapping[str, str], variable: str, default: str) -> Path:

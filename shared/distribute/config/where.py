@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from distribute.config.cluster_record import read_record
-from distribute.config.folders import config_dir, embedded_cluster_file
+from distribute.config.cluster_record import read_record, running_clusters
+from distribute.config.folders import config_dir, embedded_cluster_file, short
 from distribute.core.errors import InputError, Unreachable
 
 DEFAULT_PORT = 4222
@@ -61,7 +61,8 @@ def resolve_server(
     ):
         if address:
             return ServerAddress(_urls(address, source), creds, source)
-    return ServerAddress(_embedded(environ, settings_file), creds, "`distribute up`")
+    server, source = _embedded(environ, settings_file)
+    return ServerAddress(server, creds, source)
 
 
 def _written(settings_file: Path, environ: Mapping[str, str]) -> tuple[str | None, Path | None]:
@@ -91,8 +92,12 @@ def _url(address: str, source: str) -> str:
     return url if port is not None or parts.scheme.startswith("ws") else f"{url.rstrip('/')}:{DEFAULT_PORT}"
 
 
-def _embedded(environ: Mapping[str, str], settings_file: Path) -> str:
-    """The address of the cluster that `distribute up` runs on this computer."""
+def _embedded(environ: Mapping[str, str], settings_file: Path) -> tuple[str, str]:
+    """The address of the cluster that this user runs on this computer, and what runs it."""
+    if running := running_clusters(environ):
+        first = running[0]
+        folder = f" in {short(first.dir, environ)}" if len(running) > 1 else ""
+        return first.server, f"`distribute {first.verb}`{folder}"
     path = embedded_cluster_file(environ)
     try:
         record = read_record(path)
@@ -107,8 +112,7 @@ def _embedded(environ: Mapping[str, str], settings_file: Path) -> str:
             "no cluster is set up for you. Ask your admin for its address and put "
             f"'server: nats://HOST:{DEFAULT_PORT}' in {settings_file}; or start one here: distribute up"
         )
-    if not record.runs:
-        raise Unreachable(
-            f"the cluster that ran here (process {record.pid}) is gone; start it again with `distribute up`"
-        )
-    return record.server
+    raise Unreachable(
+        f"the cluster that ran here (process {record.pid}) is gone; start it again with "
+        f"`{record.command or 'distribute up'}`"
+    )
