@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,10 @@ from distribute.client.words import argument, printable
 from distribute.core.errors import Refused
 from distribute.core.ids import BatchId
 from distribute.core.words import counted
+from distribute_cli.output.builds import building_since
 from distribute_cli.output.words import MOST_FAILURES, named
+
+SHOW_AGAIN_S = 1.0
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument, JobDocument
@@ -22,7 +26,12 @@ if TYPE_CHECKING:
 async def watch_to_end(cluster: Cluster, queries: Queries, output: Output, batch: BatchId) -> int:
     """Show a batch's progress until it is over, and say how it ended. Returns the exit code."""
     with output.bar(printable(str(batch))) as bar:
-        ended = await follow_to_end(cluster, batch, on_figures=lambda standing: _show(standing, bar))
+        progress = _Progress(bar)
+        again = asyncio.create_task(progress.show_again())
+        try:
+            ended = await follow_to_end(cluster, batch, on_figures=progress.show)
+        finally:
+            again.cancel()
     return await tell_end(cluster, queries, output, batch, ended)
 
 
@@ -71,6 +80,25 @@ def hint_results(output: Output, batch: BatchId) -> None:
     output.hint(f"`distribute pull {name}` brings its results; `distribute status {name}` lists its jobs")
 
 
+class _Progress:
+    """Shows how far a batch is."""
+
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self._last: BatchDocument | None = None
+
+    def show(self, standing: BatchDocument) -> None:
+        self._last = standing
+        _show(standing, self._bar)
+
+    async def show_again(self) -> None:
+        """Show it again now and then: nothing happens to a batch while a build or its last job runs."""
+        while True:
+            await asyncio.sleep(SHOW_AGAIN_S)
+            if self._last is not None:
+                self.show(self._last)
+
+
 def _show(standing: BatchDocument, bar: Bar) -> None:
     jobs = standing["jobs"]
     over = jobs["succeeded"] + jobs["failed"] + jobs["killed"]
@@ -80,4 +108,6 @@ def _show(standing: BatchDocument, bar: Bar) -> None:
         ("failed", jobs["failed"]),
         ("killed", jobs["killed"]),
     )
-    bar.update(over, jobs["total"], ", ".join(f"{count} {state}" for state, count in counts if count))
+    notes = [building_since(standing)] if standing["building"] else []
+    notes += [f"{count} {state}" for state, count in counts if count]
+    bar.update(over, jobs["total"], ", ".join(notes))

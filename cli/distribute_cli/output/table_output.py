@@ -86,18 +86,24 @@ class TableOutput(Output):
 
 
 class LineBar:
-    """Progress without a terminal: a line now and then, none if everything is done before the first."""
+    """Progress without a terminal: a line now and then, if there is news.
+
+    There is none if everything is done before the first.
+    """
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._last = time.monotonic()
+        self._line = ""
 
     def update(self, done: float, total: float, note: str = "") -> None:
         now = time.monotonic()
-        if now - self._last >= LINE_EVERY_S:
-            self._last = now
-            behind = f" ({note})" if note else ""
-            print(f"{self._title}: {100 * done / (total or 1):.0f} %{behind}", file=sys.stderr, flush=True)
+        if now - self._last < LINE_EVERY_S:
+            return
+        line = f"{self._title}: {100 * done / (total or 1):.0f} %{f' ({note})' if note else ''}"
+        if line != self._line:
+            self._last, self._line = now, line
+            print(line, file=sys.stderr, flush=True)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -22,6 +22,7 @@ from distribute.client.documents import (
 from distribute.client.words import printable
 from distribute.config.units import format_duration, format_size
 from distribute.core.words import counted
+from distribute_cli.output.builds import build_lines, builds_of, is_only_built, where_built
 from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.form import Document
 from distribute_cli.output.words import NOTHING, exit_text
@@ -30,6 +31,7 @@ STATE_STYLES = {
     "running": "cyan",
     "busy": "cyan",
     "assigned": "cyan",
+    "building": "cyan",
     "completed": "green",
     "succeeded": "green",
     "failed": "red",
@@ -89,7 +91,9 @@ def _batch_table(found: Sequence[BatchDocument]) -> RenderableType:
 
 def _batch_row(batch: BatchDocument) -> dict[str, Cell]:
     jobs = batch["jobs"]
-    state = state_text(batch["state"])
+    state = state_text("building" if is_only_built(batch) else batch["state"])
+    if is_only_built(batch):
+        state.append(f" {where_built(batch)}", style="dim")
     if batch["finished_at"] is not None and not batch["archived"]:
         state.append(", archiving", style="dim")
     return {
@@ -118,6 +122,8 @@ def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     yield _batch_table([document])
     if document["reason"]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
+    if builds := list(build_lines(document)):
+        yield Text("\n" + "\n".join(builds), no_wrap=True)
     yield ""
     yield _table(
         [_job_row(job) for job in document["job_list"]],
@@ -163,7 +169,7 @@ def _node_row(node: NodeDocument) -> dict[str, Cell]:
     idle_s = node["owner_idle_s"]
     return {
         "node": printable(node["node"]),
-        "state": state_text(node["state"]),
+        "state": state_text("building" if _builds(node) else node["state"]),
         "cpus": str(node["cpus"]),
         "free": NOTHING if gone else str(node["cpus_free"]),
         "memory": format_size(node["memory_bytes"]),
@@ -172,7 +178,7 @@ def _node_row(node: NodeDocument) -> dict[str, Cell]:
         "load": NOTHING if gone or node["load"] is None else f"{node['load']:.1f}",
         "owner away": NOTHING if gone else _duration(idle_s),
         "capabilities": printable(", ".join(sorted(node["capabilities"])) or NOTHING),
-        "why": printable(_why(node)),
+        "why": _why(node),
     }
 
 
@@ -218,13 +224,22 @@ def _count(number: int, style: str = "") -> Text:
     return Text(str(number), style=style) if number else Text(NOTHING, style="dim")
 
 
+def _builds(node: NodeDocument) -> bool:
+    """Does the node build a batch? While it is paused, or out of touch, that is more important."""
+    return node["state"] == "busy" and bool(node["building"])
+
+
 def _why(node: NodeDocument) -> str:
-    """Why a node takes no jobs, if it takes none."""
+    """Why a node takes no jobs, if it takes none; or what it builds."""
+    if _builds(node):
+        return builds_of(node)
     until = {"paused": node["paused_until"], "quarantined": node.get("quarantined_until")}.get(node["state"])
     if until is None:
-        return node["reason"] or ""
+        return printable(node["reason"] or "")
     left = datetime.fromisoformat(until) - datetime.now(UTC)
-    return f"for {_duration(max(0.0, left.total_seconds()))} more: {node['reason'] or node['state']}"
+    return printable(
+        f"for {_duration(max(0.0, left.total_seconds()))} more: {node['reason'] or node['state']}"
+    )
 
 
 def files(document: Document) -> Iterator[RenderableType]:

@@ -24,7 +24,8 @@ class BatchDocument(TypedDict):
     """A batch. `state` is queued, running, completed, failed or killed.
 
     `reason` says why the batch as a whole failed. `build_failed` maps nodes to why the build failed there,
-    `build_last_lines` the first few of them to what it printed last.
+    `build_last_lines` the first few of them to what it printed last. `building` maps nodes to when the build
+    began that runs there.
     """
 
     namespace: str
@@ -40,6 +41,7 @@ class BatchDocument(TypedDict):
     archived: bool
     build_failed: dict[str, str]
     build_last_lines: dict[str, list[str]]
+    building: dict[str, str]
 
 
 class JobDocument(TypedDict):
@@ -88,6 +90,14 @@ class BatchesDocument(TypedDict):
     garbage: IgnoredDocument
 
 
+class BuildDocument(TypedDict):
+    """A build of a batch that runs on a node, and since when."""
+
+    namespace: str
+    batch: str
+    since: str
+
+
 class NodeDocument(TypedDict):
     """A node: what it is, has and does. `load` and `owner_idle_s` are of its last heartbeat.
 
@@ -102,6 +112,7 @@ class NodeDocument(TypedDict):
     memory_bytes: int
     gpus: list[str]
     running: int
+    building: list[BuildDocument]
     load: float | None
     owner_idle_s: float | None
     version: str

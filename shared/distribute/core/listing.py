@@ -12,7 +12,7 @@ from typing import Any
 from distribute.core.liveness import paused_s
 from distribute.core.matching import is_paused
 from distribute.core.packed import PackedBatch
-from distribute.core.state import FAILED, NO_EXIT_CODE, BatchState, NodeState, Outcomes, Status
+from distribute.core.state import CLAIMED, FAILED, NO_EXIT_CODE, BatchState, NodeState, Outcomes, Status
 
 Json = dict[str, Any]
 
@@ -160,7 +160,20 @@ def batch_document(batch: BatchState | PackedBatch) -> Json:
         "archived": batch.archived,
         "build_failed": dict(batch.build_failed),
         "build_last_lines": dict(batch.build_lines),
+        "building": {node: rfc3339(since) for node, since in running_builds(batch).items()},
     }
+
+
+def running_builds(batch: BatchState | PackedBatch) -> dict[str, float]:
+    """By node: since when the batch is built there, in seconds since 1970.
+
+    The end of a build may never be reported, because its node went down. So a build counts as long as a job
+    waits for it there.
+    """
+    if not isinstance(batch, BatchState) or not batch.building:
+        return {}
+    wait = {attempt.node for row, attempt in batch.active.items() if batch.status[row] == CLAIMED}
+    return {node: batch.building[node].since for node in sorted(wait & batch.building.keys())}
 
 
 def _has_begun(batch: BatchState | PackedBatch) -> bool:

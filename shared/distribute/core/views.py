@@ -14,7 +14,7 @@ from distribute.core.batch_record import loading
 from distribute.core.beats import Beat
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
-from distribute.core.listing import JOB_STATES, Listing, batch_document, rfc3339
+from distribute.core.listing import JOB_STATES, Listing, batch_document, rfc3339, running_builds
 from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
 from distribute.core.packed import PackedBatch
 from distribute.core.projections.course import Course
@@ -79,7 +79,19 @@ def batch_view(state: State, batch_id: BatchId, *, now: float | None = None, **w
 def nodes_view(agenda: Agenda, beats: Mapping[str, Beat]) -> Json:
     """`{"nodes": [...]}`, by name, with the figures of each node's last beat."""
     nodes = agenda.state.nodes
-    return {"nodes": [_node(agenda, nodes[name], beats.get(name)) for name in sorted(nodes)]}
+    builds = _builds(agenda.state)
+    return {
+        "nodes": [_node(agenda, nodes[name], beats.get(name), builds.get(name, [])) for name in sorted(nodes)]
+    }
+
+
+def _builds(state: State) -> dict[str, list[Json]]:
+    """The builds that run, by node."""
+    found: dict[str, list[Json]] = {}
+    for batch in state.batches.values():
+        for node, since in running_builds(batch).items():
+            found.setdefault(node, []).append({**batch.id._asdict(), "since": rfc3339(since)})
+    return found
 
 
 def standing_view(state: State, batch_id: BatchId, job: str | None = None) -> Generator[None, None, Json]:
@@ -194,7 +206,7 @@ def _why_none(nodes: Sequence[NodeState], shape: Shape) -> tuple[str, Json | Non
     return "no node is large enough", {"asked": asked, "most": most}
 
 
-def _node(agenda: Agenda, node: NodeState, beat: Beat | None) -> Json:
+def _node(agenda: Agenda, node: NodeState, beat: Beat | None, builds: list[Json]) -> Json:
     now = agenda.log_now
     return {
         "node": node.name,
@@ -205,6 +217,7 @@ def _node(agenda: Agenda, node: NodeState, beat: Beat | None) -> Json:
         "memory_bytes": node.memory_bytes,
         "gpus": list(node.gpus),
         "running": len(node.attempts),
+        "building": builds,
         "load": beat.load if beat else None,
         "owner_idle_s": beat.owner_idle_s if beat else None,
         "version": node.version,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,11 +20,14 @@ from rich.text import Text
 from distribute.client.documents import BatchWithJobs
 from distribute.client.words import argument, printable
 from distribute.core.agenda import Agenda
+from distribute.core.state import State
 from distribute.core.views import batch_view, batches_view, nodes_view
 from distribute.testing.builders import (
     assigned,
     batch,
     batch_archived,
+    build_finished,
+    build_started,
     claimed,
     completed,
     finished,
@@ -239,6 +243,48 @@ def test_a_node_in_quarantine_shows_why_and_for_how_long() -> None:
     assert f"for 2h more: {document['nodes'][0]['reason']}" in row
 
 
+def being_built(nodes: int) -> State:
+    """A batch that is being built on so many nodes, since now."""
+    now = datetime.now(UTC).timestamp()
+    spec = batch(nodes, build="make")
+    state = State(time=now - 10 - 4 * nodes)
+    happen(*(joined(f"ws{n}") for n in range(1, nodes + 1)), submitted(spec), state=state)
+    for n in range(1, nodes + 1):
+        happen(assigned(f"job{n}", f"ws{n}"), claimed(f"job{n}", f"ws{n}"), state=state)
+        happen(build_started(f"ws{n}", spec), state=state)
+    return state
+
+
+def test_a_build_is_seen_with_its_node_and_how_long_it_runs() -> None:
+    state = being_built(1)
+    (row,) = drawn(tables.batches, batches_view(state))[1:]
+    assert re.search(r"jane +building on ws1, \d+s ", row)
+    lines = drawn(tables.batch, batch_view(state, SPEC.id))
+    assert any(re.fullmatch(r"being built on ws1 for \d+s", line) for line in lines)
+    assert "`distribute logs -f lab/sweep` shows what it prints" in lines
+    assert ["job1", "building", "1", "ws1"] in [line.split()[:4] for line in lines]
+    heading, row = drawn(tables.nodes, nodes_view(Agenda(state, now=state.time), {}))
+    assert heading.split()[-1] == "why"
+    assert re.search(r"^ws1 +building .* lab/sweep for \d+s$", row)
+
+
+def test_many_builds_are_counted() -> None:
+    state = being_built(8)
+    assert re.search(r" building on 8 nodes, \d+s ", drawn(tables.batches, batches_view(state))[1])
+    lines = drawn(tables.batch, batch_view(state, SPEC.id))
+    assert sum(line.startswith("being built on ws") for line in lines) == 5
+    assert "being built on 3 more nodes" in lines
+
+
+def test_a_batch_of_which_jobs_run_is_running_though_another_node_builds_it() -> None:
+    state = being_built(2)
+    happen(build_finished("ws1", batch(2, build="make")), started("job1"), state=state)
+    assert drawn(tables.batches, batches_view(state))[1].split()[:3] == ["lab/sweep", "jane", "running"]
+    assert any(
+        line.startswith("being built on ws2 for") for line in drawn(tables.batch, batch_view(state, SPEC.id))
+    )
+
+
 def test_an_empty_cluster_says_what_to_do() -> None:
     assert "`distribute add`" in drawn(tables.batches, {"batches": []})[0]
     assert "`distribute client`" in drawn(tables.nodes, {"nodes": []})[0]
@@ -299,8 +345,10 @@ def test_without_a_terminal_progress_is_a_line_now_and_then(
             bar.update(1, 4, "3 running")
         now += table_output.LINE_EVERY_S
         bar.update(2, 4, "2 running")
+        now += table_output.LINE_EVERY_S
+        bar.update(2, 4, "2 running")
         bar.update(3, 4)
-    assert capsys.readouterr().err == "jane/sweep: 50 % (2 running)\n"
+    assert capsys.readouterr().err == "jane/sweep: 50 % (2 running)\njane/sweep: 75 %\n"
 
 
 @given(st.text() | st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl"])))

@@ -59,6 +59,7 @@ def test_a_batch_is_shown() -> None:
         "archived": False,
         "build_failed": {},
         "build_last_lines": {},
+        "building": {},
     }
 
 
@@ -244,6 +245,7 @@ def test_a_node_is_shown() -> None:
         "memory_bytes": 8 * GIB,
         "gpus": ["A100"],
         "running": 1,
+        "building": [],
         "load": 2.5,
         "owner_idle_s": 30.0,
         "version": "1",
@@ -275,6 +277,29 @@ def test_a_node_is_shown() -> None:
 def test_the_state_of_a_node_is_shown(events: tuple[Event, ...], state: str, reason: str | None) -> None:
     (view,) = nodes_view(Lab(make.joined(), *events).agenda, {})["nodes"]
     assert (view["state"], view["reason"], view["load"]) == (state, reason, None)
+
+
+def test_a_build_is_shown_with_its_node_and_since_when_it_runs() -> None:
+    lab = after(make.assigned(), make.claimed(), make.build_started(), build="make")
+    since = "2026-01-01T00:00:05.000Z"
+    view = batch_view(lab.state, SWEEP)
+    assert view["building"] == {"ws1": since}
+    assert view["job_list"][0]["state"] == "building"
+    (node,) = nodes_view(lab.agenda, {})["nodes"]
+    assert (node["state"], node["building"]) == (
+        "busy",
+        [{"namespace": "lab", "batch": "sweep", "since": since}],
+    )
+    lab.happen(make.build_finished(), make.started())
+    assert batch_view(lab.state, SWEEP)["building"] == {}
+    assert nodes_view(lab.agenda, {})["nodes"][0]["building"] == []
+
+
+def test_a_build_whose_node_was_lost_is_not_shown_for_ever() -> None:
+    lab = after(make.assigned(), make.claimed(), make.build_started(), build="make")
+    lab.happen(make.lost(), make.released())
+    assert batch_view(lab.state, SWEEP)["building"] == {}
+    assert nodes_view(lab.agenda, {})["nodes"][0]["building"] == []
 
 
 def test_nodes_out_of_touch_and_paused_are_shown() -> None:

@@ -1,0 +1,61 @@
+"""Builds that run, in words: where, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from distribute.client.words import argument, printable
+from distribute.config.units import format_duration
+from distribute.core.words import counted
+
+if TYPE_CHECKING:
+    from distribute.client.documents import BatchDocument, NodeDocument
+
+MOST_BUILDS = 5
+"""Max. builds that are named one by one."""
+
+
+def is_only_built(batch: BatchDocument) -> bool:
+    """Is the batch being built, and does none of its jobs run?"""
+    return bool(batch["building"]) and not batch["jobs"]["running"]
+
+
+def where_built(batch: BatchDocument) -> str:
+    """Where a batch is being built, and for how long: `on ws07, 8s`; `on 3 nodes, 1m20s`."""
+    nodes = sorted(batch["building"])
+    where = printable(nodes[0]) if len(nodes) == 1 else counted(len(nodes), "node")
+    return f"on {where}, {_for(min(batch['building'].values()))}"
+
+
+def build_lines(batch: BatchDocument) -> Iterator[str]:
+    """Lines that name the builds of a batch that run; none if there are none."""
+    builds = sorted(batch["building"].items(), key=lambda build: (build[1], build[0]))
+    for node, since in builds[:MOST_BUILDS]:
+        yield f"being built on {printable(node)} for {_for(since)}"
+    if len(builds) > MOST_BUILDS:
+        yield f"being built on {counted(len(builds) - MOST_BUILDS, 'more node')}"
+    if builds:
+        name = argument(f"{batch['namespace']}/{batch['batch']}")
+        yield f"`distribute logs -f {name}` shows what it prints"
+
+
+def builds_of(node: NodeDocument) -> str:
+    """What a node builds: `jane/mc for 8s`."""
+    return ", ".join(
+        f"{printable(build['namespace'])}/{printable(build['batch'])} for {_for(build['since'])}"
+        for build in node["building"]
+    )
+
+
+def building_since(batch: BatchDocument) -> str:
+    """For a line that is not drawn again each second: `building on ws07 since 18:31:02`."""
+    began = datetime.fromisoformat(min(batch["building"].values())).astimezone()
+    where = where_built(batch).rpartition(", ")[0]
+    return f"building {where} since {began:%H:%M:%S}"
+
+
+def _for(since: str) -> str:
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+    return format_duration(max(0, round(seconds)))
