@@ -104,7 +104,7 @@ class Lab:
         self._files += 1
         target = self.folder / f"pulled-{self._files}"
         said = await self.distribute("pull", "--save-dir", str(target), "--", batch, code=code)
-        return target / batch, said
+        return target / batch.rpartition("/")[2], said
 
     # --- checking it ---
 

@@ -85,18 +85,17 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     assert jane.runs("logs", "jane/sweep/a").stdout == "what goes in\nbuilt\n"
     assert "built it\n" in jane.runs("logs", "jane/sweep").stdout
 
-    listed = jane.asks("pull", "jane/sweep", "--dry", "include", "--include", r"\.csv$", "^b/")
-    assert {file["path"] for file in listed["files"]} == {
-        "jane/sweep/a/deep/er/one.csv",
-        "jane/sweep/b/stdout.txt",
-        "jane/sweep/b/two\\nlines",
-    }
-    nothing = jane.runs("pull", "jane/sweep", "--include", "nothing", "--skip-folders", code=1)
-    assert nothing.stdout.startswith("no file of jane/sweep matches (")
-    assert not (jane.home / "jane").exists()
+    listed = jane.asks("pull", "jane/sweep", "--dry", "include", "--include", r"\.csv$", "jane/sweep/b/")
+    paths = [file["path"] for file in listed["files"]]
+    assert set(paths) == {"sweep/a/deep/er/one.csv", "sweep/b/stdout.txt", "sweep/b/two\\nlines"}
+    for path in paths:
+        assert [file["path"] for file in jane.asks("pull", file, "-d", "-i", path)["files"]] == [path]
+    nothing = jane.runs("pull", "jane/sweep", "--include", "nothing", code=1)
+    assert "\ndistribute: no file of jane/sweep matches 'nothing' (7 are there, such as " in nothing.stderr
+    assert not (jane.home / "sweep").exists()
     pulled = jane.runs("pull", file)
     assert "not archived: jane/sweep/b: out: " in pulled.stderr
-    results = jane.home / "jane/sweep"
+    results = jane.home / "sweep"
     assert (results / "a/stdout.txt").read_text() == "what goes in\nbuilt\n"
     assert (results / "a/one").read_text() == "1\n"
     assert (results / "a/one").is_symlink()
@@ -129,6 +128,19 @@ def test_an_example_runs_as_it_is_written(jane: Person, kind: str) -> None:
     assert len(list((jane.home / kind).rglob("motion.csv"))) == 2
 
 
+def test_a_namespace_can_be_a_folder_of_what_is_pulled(jane: Person) -> None:
+    jane.runs("add", jane.writes("layout", {"a": "echo", "b": "echo"}), "--wait")
+    named = ("pull", "jane/layout", "--save-dir", "both", "--layout", "namespace")
+    assert {file["path"] for file in jane.asks(*named, "--dry")["files"]} == {
+        "jane/layout/a/stdout.txt",
+        "jane/layout/b/stdout.txt",
+    }
+    jane.runs(*named, "--include", "/a/")
+    assert {path.name for path in (jane.home / "both/jane/layout").glob("?/*")} == {"stdout.txt"}
+    refused = jane.runs("pull", "jane/layout", "exclude", "--include", "/a/", code=2)
+    assert "write `distribute pull jane/layout --include /a/`" in refused.stderr
+
+
 def test_logs_can_be_printed_as_json(jane: Person) -> None:
     file = jane.writes("prints", {"a": r"printf 'one\n\377\n'"})
     batch = json.loads((jane.home / file).read_text())
@@ -155,12 +167,12 @@ def test_a_large_pull_that_was_interrupted_resumes(jane: Person) -> None:
     jane.runs("add", file, "--wait")
     digest = jane.runs("logs", "jane/large/big").stdout.split()[0]
     pull = jane.starts("pull", "jane/large", "--save-dir", "large")
-    while pull.poll() is None and not list(jane.home.glob("large/jane/large/big/.*.part")):
+    while pull.poll() is None and not list(jane.home.glob("large/large/big/.*.part")):
         pass
     pull.kill()
     pull.communicate()
     jane.runs("pull", "jane/large", "--save-dir", "large")
-    content = (jane.home / "large/jane/large/big/big.bin").read_bytes()
+    content = (jane.home / "large/large/big/big.bin").read_bytes()
     assert hashlib.sha256(content).hexdigest() == digest
     assert len(content) == size
 

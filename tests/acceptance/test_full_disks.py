@@ -223,7 +223,7 @@ async def test_a_local_cluster_recovers_from_a_full_disk_by_itself(
                 server, tmp_path, "pull", "--save-dir", str(tmp_path / "pulled"), "lab/large"
             )
             assert pulled.code == 0
-            folder = tmp_path / "pulled" / "lab" / "large"
+            folder = tmp_path / "pulled" / "large"
             assert len(list(folder.iterdir())) == 4
             assert_right(folder)
 

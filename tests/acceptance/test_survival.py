@@ -79,7 +79,7 @@ async def test_every_job_counts_once_whatever_process_is_killed(tmp_path: Path) 
         pulled = distribute(processes.server, "pull", str(BATCH), "--save-dir", str(tmp_path / "results"))
         assert pulled.returncode == 0, pulled.stdout + pulled.stderr
         await assert_each_counted_once(cluster)
-    results = tmp_path / "results" / "lab" / "survivors"
+    results = tmp_path / "results" / "survivors"
     assert {path.name for path in results.iterdir()} == {f"j{number}" for number in range(JOBS)}
     for number in range(JOBS):
         folder = results / f"j{number}"

@@ -24,7 +24,7 @@ EXAMPLE = Path(__file__).parent.parent / "example"
 async def demo(
     session: Session,
     save_dir: Annotated[
-        Path, typer.Option("--save-dir", "-s", metavar="D", help="Write results to D/NAMESPACE/BATCH/JOB/…")
+        Path, typer.Option("--save-dir", "-s", metavar="D", help="Write results to D/BATCH/JOB/…")
     ] = Path("distribute-demo"),
 ) -> int:
     """Run the example batch on a throw-away cluster of three nodes, from submit to pulled results."""
@@ -77,8 +77,8 @@ async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> in
     await check_batch(cluster, queries, output, batch.spec, replace=False, anyway=False)
     await submit(cluster, session.person, batch.spec, batch.sources)
     ended = await watch_to_end(cluster, queries, output, batch.spec.id)
-    pulled = await pull_batch(cluster, output, batch.spec.id, Filter(), save_dir, dry=False, folders=True)
-    results = save_dir / batch.spec.namespace / batch.spec.batch
+    pulled = await pull_batch(cluster, output, batch.spec.id, Filter(), save_dir)
+    results = save_dir / batch.spec.batch
     if ended or pulled:
         output.batch(await queries.batch(batch.spec.id))
         output.hint(f"the output of its builds and jobs is in {results.absolute()}")

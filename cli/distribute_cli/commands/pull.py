@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -11,7 +11,7 @@ from distribute_cli.session import Session
 from distribute_cli.targets import DEFAULT_FILE
 from distribute_cli.verbs import verb
 
-FILTER_WORDS = ("include", "exclude")
+Layout = Literal["batch", "namespace"]
 
 
 async def pull(
@@ -30,7 +30,7 @@ async def pull(
             "--include",
             "-i",
             metavar="RE",
-            help="Pull only files whose JOB/path matches this (may be repeated).",
+            help="Pull only files whose NAMESPACE/BATCH/JOB/path matches this (may be repeated).",
         ),
     ] = None,
     exclude: Annotated[
@@ -39,45 +39,34 @@ async def pull(
             "--exclude",
             "-e",
             metavar="RE",
-            help="Pull no files whose JOB/path matches this (may be repeated).",
+            help="Pull no files whose NAMESPACE/BATCH/JOB/path matches this (may be repeated).",
         ),
     ] = None,
     save_dir: Annotated[
-        Path, typer.Option("--save-dir", "-s", metavar="D", help="Write results to D/NAMESPACE/BATCH/JOB/…")
+        Path, typer.Option("--save-dir", "-s", metavar="D", help="Write results to D/BATCH/JOB/…")
     ] = Path(),
+    layout: Annotated[
+        Layout,
+        typer.Option(metavar="batch|namespace", help="`namespace` writes results to D/NAMESPACE/BATCH/JOB/…"),
+    ] = "batch",
     dry: Annotated[bool, typer.Option("--dry", "-d", help="List the files, but pull none.")] = False,
     skip_folders: Annotated[bool, typer.Option("--skip-folders", help="Make no empty folders.")] = False,
 ) -> int:
     """Bring a batch's results here. Files that are there already stay; a pull that was cut off continues."""
     from distribute.client.pull.filters import make_filter
+    from distribute.client.pull.listing import folder_of
+    from distribute_cli.filter_words import read_words
     from distribute_cli.output.pulled import pull_batch
     from distribute_cli.targets import find_batch
 
-    batch, more_include, more_exclude = split_words(words or [])
-    wanted = make_filter([*(include or []), *more_include], [*(exclude or []), *more_exclude])
+    batch, patterns = read_words(words or [], include or [], exclude or [])
+    wanted = make_filter(patterns.include, patterns.exclude)
     async with session.cluster() as cluster:
         found = await find_batch(session.queries(cluster), batch)
+        base = folder_of(found, namespace=layout == "namespace")
         return await pull_batch(
-            cluster, session.output, found, wanted, save_dir, dry=dry, folders=not skip_folders
+            cluster, session.output, found, wanted, save_dir, base=base, dry=dry, folders=not skip_folders
         )
-
-
-def split_words(words: list[str]) -> tuple[str, list[str], list[str]]:
-    """The batch, patterns to include, and patterns to exclude, from the words that are not options.
-
-    The first `distribute` took `pull FILE include --include RE RE`: after the word `include`, further words
-    are more patterns.
-    """
-    from distribute.core.errors import InputError
-
-    rest = list(words)
-    batch = rest.pop(0) if rest and rest[0] not in FILTER_WORDS else DEFAULT_FILE
-    if not rest:
-        return batch, [], []
-    kind = rest.pop(0)
-    if kind not in FILTER_WORDS:
-        raise InputError(f"{kind!r}: pull takes one batch; after it come `include` or `exclude`, or options")
-    return (batch, rest, []) if kind == "include" else (batch, [], rest)
 
 
 app = verb(pull)

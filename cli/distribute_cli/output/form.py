@@ -71,6 +71,10 @@ class Output(ABC):
         """Say what was done: a line for people, the same as a document for programs."""
 
     @abstractmethod
+    def for_programs(self, document: Document) -> None:
+        """Give programs the document of an answer that people get as warnings."""
+
+    @abstractmethod
     def hint(self, line: str) -> None:
         """Tell people something useful beside the answer."""
 

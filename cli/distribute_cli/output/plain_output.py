@@ -44,6 +44,9 @@ class JsonOutput(Output):
     def done(self, line: str, document: Document) -> None:
         self._write(document)
 
+    def for_programs(self, document: Document) -> None:
+        self._write(document)
+
     def hint(self, line: str) -> None:
         """Print nothing: programs need no hints."""
 
@@ -96,6 +99,9 @@ class QuietOutput(Output):
         yield AsItComes(titles=False)
 
     def done(self, line: str, document: Document) -> None:
+        """Print nothing."""
+
+    def for_programs(self, document: Document) -> None:
         """Print nothing."""
 
     def hint(self, line: str) -> None:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.pull.fetching import Pulled, fetch
-from distribute.client.pull.listing import Listing, list_results
+from distribute.client.pull.filters import glob_as_regex, is_glob
+from distribute.client.pull.listing import Listing, folder_of, list_results
 from distribute.client.pull.target_folder import shown
 from distribute.client.words import argument, printable
 from distribute.config.units import format_size
 from distribute.core.words import counted
+from distribute_cli.filter_words import pull_command
 
 if TYPE_CHECKING:
-    from distribute.client.pull.filters import Filter
+    from distribute.client.pull.filters import Filter, Pattern
+    from distribute.client.pull.target_folder import Parts
     from distribute.core.ids import BatchId
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
@@ -26,49 +31,82 @@ async def pull_batch(
     wanted: Filter,
     folder: Path,
     *,
-    dry: bool,
-    folders: bool,
+    base: Parts | None = None,
+    dry: bool = False,
+    folders: bool = True,
 ) -> int:
     """Pull what the archive holds of a batch, or list it (`dry`), and say what was done.
+
+    Args:
+        cluster: where the batch is.
+        output: where the answer goes.
+        batch: which.
+        wanted: which of its files.
+        folder: the folder to pull into.
+        base: the batch's folder, below that; None: it has the batch's name.
+        dry: list the files, but pull none.
+        folders: make empty folders, too.
 
     Returns:
         The exit code: 1 if something could not be pulled, or the filter matches nothing.
 
     Raises:
         Refused: there is no such batch.
+        InputError: a pattern is neither a regular expression nor a piece of any path.
         StorageFull, InputError: the folder has no room, or can't be made.
     """
-    listing = await list_results(cluster, batch, wanted, folders=folders)
+    base = folder_of(batch) if base is None else base
+    listing = await list_results(cluster, batch, wanted, folders=folders, base=base)
     document: dict[str, Any] = {
         "namespace": batch.namespace,
         "batch": batch.batch,
         "complete": listing.complete,
     }
+    where = folder.joinpath(*map(os.fsdecode, base))
+    matches = not listing.filtered or listing.files or listing.links
     pulled = Pulled()
     if dry:
         output.files(document | _listed(listing))
-    else:
+    elif matches:
         with output.bar(f"pulling {printable(str(batch))}", of_bytes=True) as bar:
             pulled = await fetch(cluster.store, listing, folder, bar.update)
-        where = folder / batch.namespace / batch.batch
-        output.done(_told(batch, listing, pulled, where), document | _pulled(pulled, where))
+        output.done(_told(pulled, where), document | _pulled(pulled, where))
+    else:
+        output.for_programs(document | _pulled(pulled, where))
     problems = [*listing.problems, *pulled.problems]
     _warn(output, batch, listing, problems)
-    return 1 if problems or _nothing_matches(listing) else 0
+    if not matches:
+        for line in _no_match(batch, wanted, listing):
+            output.warn(line)
+    return 1 if problems or not matches else 0
 
 
-def _nothing_matches(listing: Listing) -> bool:
-    return bool(listing.filtered) and not listing.files and not listing.links
+def _no_match(batch: BatchId, wanted: Filter, listing: Listing) -> list[str]:
+    """Lines that say that no file matches, what there is, and what a shell's patterns are here."""
+    name, there = printable(str(batch)), listing.filtered
+    what = f"no file of {name} matches {_quoted(wanted.include)}"
+    if not wanted.include:
+        what = f"--exclude {_quoted(wanted.exclude)} leaves out every file of {name}"
+    elif wanted.exclude:
+        what += f" without {_quoted(wanted.exclude)}"
+    count = f"{len(there)} {'is' if len(there) == 1 else 'are'} there, such as {shown(there[0])}"
+    globs = [pattern.text for pattern in wanted.include if is_glob(pattern.text)]
+    return [
+        f"{what} ({count}): `{pull_command(str(batch), '--dry')}` lists them",
+        *(
+            f"'{printable(glob)}' means something else as a regular expression than in a shell; "
+            f"write {argument(glob_as_regex(glob))}"
+            for glob in globs
+        ),
+    ]
 
 
-def _told(batch: BatchId, listing: Listing, pulled: Pulled, where: Path) -> str:
+def _quoted(patterns: Sequence[Pattern]) -> str:
+    return " or ".join(f"'{printable(pattern.text)}'" for pattern in patterns)
+
+
+def _told(pulled: Pulled, where: Path) -> str:
     place = printable(str(where))
-    if _nothing_matches(listing):
-        name, there = printable(str(batch)), len(listing.filtered)
-        return (
-            f"no file of {name} matches ({there} {'is' if there == 1 else 'are'} there): "
-            f"`distribute pull {argument(str(batch))} --dry` lists them"
-        )
     if pulled.kept and not pulled.fetched:
         return f"nothing new: {counted(pulled.kept, 'file')} already in {place}"
     kept = f"; {pulled.kept} more already there" if pulled.kept else ""

@@ -61,6 +61,9 @@ class TableOutput(Output):
     def done(self, line: str, document: Document) -> None:
         print(line, flush=True)
 
+    def for_programs(self, document: Document) -> None:
+        """Print nothing."""
+
     def hint(self, line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 

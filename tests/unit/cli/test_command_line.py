@@ -14,7 +14,6 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from distribute.client.pull.filters import make_filter
 from distribute.config.settings import NodeSettings, ServerSettings
 from distribute.core.errors import (
     DistributeError,
@@ -26,7 +25,6 @@ from distribute.core.errors import (
     exit_code,
 )
 from distribute_cli import commands
-from distribute_cli.commands.pull import split_words
 from distribute_cli.main import app
 from distribute_cli.session import Session
 from distribute_cli.verbs import ALIASES, NOT_YET, VERBS, _of_a_cluster, _of_all, _of_an_answer, verb
@@ -185,43 +183,6 @@ def test_all_problems_of_a_file_are_reported_each_on_a_line(tmp_path: Path) -> N
     assert len(ended.stderr.splitlines()) == 2
     assert all(line.startswith("distribute: distribute-jobs.yaml:1:") for line in ended.stderr.splitlines())
     assert "capabilities" in ended.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ([], ("distribute-jobs.yaml", [], [])),
-        (["jane/sweep"], ("jane/sweep", [], [])),
-        (["include"], ("distribute-jobs.yaml", [], [])),
-        (["jobs.yaml", "include", "b", "c"], ("jobs.yaml", ["b", "c"], [])),
-        (["jobs.yaml", "exclude", "b"], ("jobs.yaml", [], ["b"])),
-    ],
-)
-def test_filters_are_read_as_in_the_first_distribute(words: list[str], expected: object) -> None:
-    assert split_words(words) == expected
-
-
-def test_a_second_batch_to_pull_is_wrong_usage() -> None:
-    with pytest.raises(InputError, match="pull takes one batch"):
-        split_words(["jane/a", "jane/b"])
-
-
-def test_any_include_matches_and_any_exclude_wins() -> None:
-    wanted = make_filter(["^a/", r"\.csv$"], ["tmp"])
-    paths = ["a/x", "b/y.csv", "b/y.txt", "a/tmp/x"]
-    assert [path for path in paths if wanted.wants(path)] == ["a/x", "b/y.csv"]
-    assert all(make_filter([], []).wants(path) for path in paths)
-
-
-def test_every_wrong_expression_is_reported_with_place_and_cause() -> None:
-    with pytest.raises(InputError) as caught:
-        make_filter(["a(b", "fine"], ["*"])
-    unclosed, repeated = caught.value.problems
-    assert unclosed.startswith(
-        "'a(b' is not a regular expression: missing ), unterminated subpattern at character 2;"
-    )
-    assert unclosed.endswith(r"; to search for it as plain text, write 'a\(b'")
-    assert repeated.startswith("'*' is not a regular expression: nothing to repeat at character 1;")
 
 
 @pytest.mark.parametrize(

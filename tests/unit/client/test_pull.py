@@ -96,11 +96,11 @@ async def test_a_bad_entry_is_reported_and_all_others_are_pulled(
     await run(cluster, {"job1": half_bad, "job2": left(file("other"), objects=(stored,))})
     listing, pulled = await pull(cluster, tmp_path / "out")
     (problem,) = [*listing.problems, *pulled.problems]
-    assert "lab/sweep/job1" in problem
+    assert "sweep/job1" in problem
     found = {
         str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()
     }
-    assert found == {"lab/sweep/job1/good", "lab/sweep/job2/other"}
+    assert found == {"sweep/job1/good", "sweep/job2/other"}
     assert {path.name for path in tmp_path.iterdir()} == {"store", "out"}
 
 
@@ -132,7 +132,7 @@ async def test_files_in_each_other_s_way_are_reported(cluster: Any, tmp_path: Pa
     _, pulled = await pull(cluster, tmp_path / "out")
     assert pulled.fetched == 2
     (problem,) = pulled.problems
-    assert "/lab/sweep/job1/a" in problem
+    assert "/sweep/job1/a" in problem
 
 
 async def test_a_folder_that_can_t_hold_results_is_reported_at_once(cluster: Any, tmp_path: Path) -> None:
@@ -150,8 +150,8 @@ async def test_a_build_leaves_its_output_and_nothing_else(cluster: Any, tmp_path
     outputs = left(file("job1/a", b"other"), file(name), objects=(stored,))
     await cluster.say(make.build_finished("ws1", SPEC).model_copy(update={"outputs": outputs}))
     listing, _ = await pull(cluster, tmp_path / "out")
-    assert (tmp_path / "out/lab/sweep" / name).read_bytes() == CONTENT
-    assert (tmp_path / "out/lab/sweep/job1/a").read_bytes() == CONTENT
+    assert (tmp_path / "out/sweep" / name).read_bytes() == CONTENT
+    assert (tmp_path / "out/sweep/job1/a").read_bytes() == CONTENT
     (problem,) = listing.problems
     assert "its list of files names 'job1/a', which no build leaves" in problem
 
@@ -166,7 +166,7 @@ async def test_the_output_of_a_build_with_two_long_names_is_pulled(cluster: Any,
     listing = await list_results(cluster, spec.id, Filter())
     pulled = await fetch(cluster.store, listing, tmp_path / "out")
     assert (listing.problems, pulled.problems) == ([], [])
-    assert (tmp_path / "out" / str(spec.id) / f"build_output-{node}.txt").read_bytes() == CONTENT
+    assert (tmp_path / "out" / spec.batch / f"build_output-{node}.txt").read_bytes() == CONTENT
 
 
 async def test_results_of_a_job_that_the_batch_does_not_have_are_ignored(cluster: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,7 +65,7 @@ class Listing:
     links: list[tuple[Parts, str]] = field(default_factory=list)
     folders: list[Parts] = field(default_factory=list)
     filtered: list[Parts] = field(default_factory=list)
-    """The number of files, links and folders that the filter excludes."""
+    """The files and links that the filter excludes."""
     left_out: list[str] = field(default_factory=list)
     """What the nodes could not archive, with the reasons."""
     problems: list[str] = field(default_factory=list)
@@ -76,7 +77,9 @@ class Listing:
         return sum(wanted.file.size_bytes for _, wanted in self.files)
 
 
-async def list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool = True) -> Listing:
+async def list_results(
+    cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool = True, base: Parts | None = None
+) -> Listing:
     """List the results of a batch that are in the archive and pass the filter, in the order of their ends.
 
     Jobs, manifests and entries that can't be read are named in `problems`; the others are still listed.
@@ -85,24 +88,36 @@ async def list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, fold
         cluster: where the batch is.
         batch: which.
         wanted: which of its files.
-        folders: list empty folders, too, and a folder for every job.
+        folders: list empty folders, too, and a folder for every job, whatever the filter.
+        base: the batch's folder, below the target folder; None: it has the batch's name.
 
     Raises:
         Refused: there is no such batch.
+        InputError: a pattern is neither a regular expression nor a piece of any path.
     """
     while True:
         try:
-            return await _list_results(cluster, batch, wanted, folders=folders)
+            return await _list_results(
+                cluster, batch, wanted, folders=folders, base=folder_of(batch) if base is None else base
+            )
         except LogReplaced:
             continue  # as after a restore from an older copy: what was read is invalid, so read again
 
 
-async def _list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool) -> Listing:
+def folder_of(batch: BatchId, *, namespace: bool = False) -> Parts:
+    """The batch's folder below the target folder: BATCH, as in the first `distribute`, or NAMESPACE/BATCH."""
+    name = os.fsencode(batch.batch)
+    return (os.fsencode(batch.namespace), name) if namespace else (name,)
+
+
+async def _list_results(
+    cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool, base: Parts
+) -> Listing:
     results = await read_results(cluster, batch)
     if not results.course.exists:
         raise no_such_batch(batch)
     listed = Listing(results.course.archived)
-    lister = _Lister(cluster.store, batch, wanted, listed, folders=folders)
+    lister = _Lister(cluster.store, batch, wanted, listed, folders=folders, base=base)
     async with aclosing(outputs_listed(cluster, batch, results)) as finished_events:
         async for finished in finished_events:
             await lister.list_job(finished.job, finished)
@@ -115,6 +130,7 @@ async def _list_results(cluster: Cluster, batch: BatchId, wanted: Filter, *, fol
         listed.problems.append(f"{lister.at(os.fsencode(job))}: its results are gone: {missing}")
     for build in results.builds.values():
         await lister.list_build(build)
+    wanted.check(lister.paths())
     return listed
 
 
@@ -122,17 +138,31 @@ class _Lister:
     """Fills a `Listing`."""
 
     def __init__(
-        self, store: ArtifactStore, batch: BatchId, wanted: Filter, listed: Listing, *, folders: bool
+        self,
+        store: ArtifactStore,
+        batch: BatchId,
+        wanted: Filter,
+        listed: Listing,
+        *,
+        folders: bool,
+        base: Parts,
     ) -> None:
         self._store = store
-        self._base = (os.fsencode(batch.namespace), os.fsencode(batch.batch))
+        self._batch = (os.fsencode(batch.namespace), os.fsencode(batch.batch))
+        self._base = base
         self._wanted = wanted
         self._listed = listed
         self._folders = folders
 
     def at(self, *parts: bytes) -> str:
-        """A path below the batch's folder, for messages."""
-        return shown((*self._base, *parts))
+        """`NAMESPACE/BATCH/…`, for messages."""
+        return shown((*self._batch, *parts))
+
+    def paths(self) -> Iterator[str]:
+        """The paths that were filtered, wanted or not: `NAMESPACE/BATCH/JOB/…`."""
+        found = [parts for _, (parts, _) in self._listed.files]
+        for parts in (*found, *(parts for parts, _ in self._listed.links), *self._listed.filtered):
+            yield self._whole(parts[len(self._base) :])
 
     async def list_job(self, job: str, finished: Finished) -> None:
         """Add what a job left."""
@@ -180,7 +210,7 @@ class _Lister:
 
     def _list_entry(self, manifest: Manifest, entry: Entry, path: Parts) -> None:
         place = (*self._base, *path)
-        if not (self._wanted.is_all or self._wanted.wants(os.fsdecode(b"/".join(path)))):
+        if entry.kind != "folder" and not (self._wanted.is_all or self._wanted.wants(self._whole(path))):
             self._listed.filtered.append(place)
             return
         match entry:
@@ -192,6 +222,9 @@ class _Lister:
             case StoredFolder():
                 if self._folders:
                     self._listed.folders.append(place)
+
+    def _whole(self, path: Parts) -> str:
+        return os.fsdecode(b"/".join((*self._batch, *path)))
 
     def _report(self, name: bytes, error: Exception) -> None:
         """Note what can't be read."""
