@@ -43,6 +43,14 @@ def _file(alias: str) -> InputFile:
 
 
 _OBJECT = StoredObject(name="größe/sweep 3/re=100*/2/0", nuid="k1", size_bytes=9, chunks=1, sha256=DIGEST)
+MTIME_NS = 978_307_200_123_456_789
+_LATER = (
+    StoredFile(
+        path="x.bam.bai", size_bytes=9, sha256=DIGEST, mode=0o640, mtime_ns=MTIME_NS, object=0, offset=3
+    ),
+)
+"""Fields that entries have since a later layout."""
+
 OUTPUTS = Outputs(
     inline=Manifest(
         entries=(
@@ -91,6 +99,12 @@ APPTAINER = ApptainerWork(image=_file("image.sif"), mounts=("/scratch",), jobs=(
 MANY = CommandWork(jobs=tuple(CommandJob(name=f"job{n}", command=f"./solver {n}") for n in range(1500)))
 
 
+WITH_ATTRIBUTES = ApptainerWork(
+    image=_file("image.sif").model_copy(update={"mode": 0o640, "mtime_ns": MTIME_NS}),
+    jobs=(ApptainerJob(name="re=100*"),),
+)
+
+
 def _submitted(work: CommandWork | PythonWork | ApptainerWork) -> ev.Submitted:
     return ev.Submitted(**_by("jane"), **BATCH, user="jane", spec=BatchSpec(**_SPEC, work=work))
 
@@ -99,6 +113,7 @@ SAMPLES: dict[str, Event] = {
     "submitted": _submitted(COMMANDS),
     "submitted-python": _submitted(PYTHON),
     "submitted-apptainer": _submitted(APPTAINER),
+    "submitted-attributes": _submitted(WITH_ATTRIBUTES),
     "submitted-compressed": _submitted(MANY),
     "submitted-blocks": _submitted(MANY),
     "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),
@@ -142,6 +157,12 @@ SAMPLES: dict[str, Event] = {
         succeeded=False,
         exit_code=1,
         last_lines=('  File "job.py", line 3', "ValueError: größe"),
+    ),
+    "finished-attributes": ev.Finished(
+        **_by("ws07"),
+        **ATTEMPT,
+        succeeded=True,
+        outputs=Outputs(inline=Manifest(entries=_LATER)),
     ),
     "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
     "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost", submission=SUBMISSION),

@@ -66,7 +66,14 @@ outputs = st.none() | st.builds(
             st.one_of(
                 st.builds(StoredFolder, path=paths),
                 st.builds(StoredLink, path=paths, target=paths),
-                st.builds(StoredFile, path=paths, size_bytes=sizes, sha256=st.just("0" * 64)),
+                st.builds(
+                    StoredFile,
+                    path=paths,
+                    size_bytes=sizes,
+                    sha256=st.just("0" * 64),
+                    mode=st.none() | st.integers(0, 0o777),
+                    mtime_ns=st.none() | st.integers(-(2**63), 2**63 - 1),
+                ),
             ),
             max_size=2,
         ).map(tuple),

@@ -27,6 +27,8 @@ files = st.builds(
     size_bytes=st.integers(0, 2**63 - 1),
     sha256=digests,
     executable=st.booleans(),
+    mode=st.none() | st.integers(0, 0o777),
+    mtime_ns=st.none() | st.integers(-(2**63), 2**63 - 1),
     object=st.none() | st.integers(0, 9),
 )
 entries = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -25,18 +26,35 @@ ORIGINAL_PYTHON = Path(__file__).with_name("data").joinpath("original-python.yam
 ORIGINAL_APPTAINER = Path(__file__).with_name("data").joinpath("original-apptainer.yaml").read_text()
 
 
+MODE = 0o640
+MTIME_NS = 978_307_200_123_456_789
+
+
+def age(path: Path) -> None:
+    """Give a file the mode and the time that `entry` has."""
+    path.chmod(MODE)
+    os.utime(path, ns=(MTIME_NS, MTIME_NS))
+
+
 def write(folder: Path, text: str, **files: bytes) -> Path:
     for name, content in files.items():
         path = folder / name.replace("__", "/").replace("_DOT_", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+        age(path)
     path = folder / "distribute-jobs.yaml"
     path.write_text(text)
     return path
 
 
 def entry(alias: str, content: bytes) -> InputFile:
-    return InputFile(alias=alias, sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
+    return InputFile(
+        alias=alias,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        mode=MODE,
+        mtime_ns=MTIME_NS,
+    )
 
 
 def test_a_python_file_of_the_original_loads_completely(tmp_path: Path) -> None:
@@ -228,6 +246,7 @@ def test_a_name_without_quotes_stays_as_written(name: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["a b.dat", "*.dat", "é.dat", "a\nb", "-rf", "x" * 128])
 def test_files_with_unusual_names_are_found(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x")
+    age(tmp_path / name)
     quoted = '"' + name.replace("\n", "\\n") + '"'
     text = (
         "meta: {namespace: n, batch_name: b}\n"
@@ -242,6 +261,7 @@ def test_paths_are_relative_to_the_file_or_to_home_or_absolute(
     for folder in ("project", "home", "elsewhere"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / f"{folder}.dat").write_text(folder)
+        age(tmp_path / folder / f"{folder}.dat")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     text = (
@@ -269,9 +289,9 @@ def test_an_executable_file_stays_executable(tmp_path: Path) -> None:
         mesh_DOT_dat=b"m",
     )
     (tmp_path / "solver").chmod(0o755)
-    assert [(file.alias, file.executable) for file in load(path).spec.files] == [
-        ("solver", True),
-        ("mesh.dat", False),
+    assert [(file.alias, file.executable, file.mode) for file in load(path).spec.files] == [
+        ("solver", True, 0o755),
+        ("mesh.dat", False, MODE),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ FILES = [
 ]
 EXAMPLES = sorted((Path(distribute_cli.__file__).parent / "templates").glob("*.yaml"))
 FILES_OF_EXAMPLES = ["pendulum.py", "pendulum.sh", "pendulum.sif", "angle030.txt", "angle150.txt"]
+MTIME_NS = 978_307_200_123_456_789
 PIECES = ["", "\t", "@", ":", "-", "[", "]", "{", "}", "'", '"', "&a ", "*a", "<<: ", "\n", "~"]
 
 
@@ -134,6 +136,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "data").mkdir()
     for name in [*FILES, *FILES_OF_EXAMPLES]:
         (folder / name).write_text("")
+        (folder / name).chmod(0o644)
+        os.utime(folder / name, ns=(0, MTIME_NS))
     return folder
 
 
@@ -224,7 +228,9 @@ def _common(job: dict[str, Any]) -> dict[str, Any]:
 def _input_file(ref: Any) -> InputFile:
     path, alias = (ref, None) if isinstance(ref, str) else (ref["path"], ref.get("alias"))
     empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    return InputFile(alias=alias or Path(path).name, sha256=empty, size_bytes=0)
+    return InputFile(
+        alias=alias or Path(path).name, sha256=empty, size_bytes=0, mode=0o644, mtime_ns=MTIME_NS
+    )
 
 
 def _command(written: str | list[str]) -> str | tuple[str, ...]:

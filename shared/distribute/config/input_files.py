@@ -19,7 +19,8 @@ class LocalFile:
     path: Path
     sha256: str
     size_bytes: int
-    executable: bool
+    mode: int
+    mtime_ns: int
 
 
 class InputFiles:
@@ -80,7 +81,7 @@ class InputFiles:
         try:
             with absolute.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-                mode = os.fstat(file.fileno()).st_mode
-                return LocalFile(absolute, digest, file.tell(), executable=bool(mode & stat.S_IXUSR))
+                status = os.fstat(file.fileno())
+                return LocalFile(absolute, digest, file.tell(), status.st_mode & 0o777, status.st_mtime_ns)
         except OSError as error:
             return f"{absolute}: can't read it: {error.strerror}; keep it in place until it is sent"

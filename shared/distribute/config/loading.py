@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,12 @@ class _Inputs:
         if key not in self._known:
             file = self._local[written.path]
             self._known[key] = specs.InputFile(
-                alias=written.name, sha256=file.sha256, size_bytes=file.size_bytes, executable=file.executable
+                alias=written.name,
+                sha256=file.sha256,
+                size_bytes=file.size_bytes,
+                executable=bool(file.mode & stat.S_IXUSR),
+                mode=file.mode,
+                mtime_ns=file.mtime_ns,
             )
         return self._known[key]
 

@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from distribute.core.specs import Bytes, Frozen
+from distribute.core.specs import Bytes, Frozen, Mode, Nanoseconds
 
 INLINE_ENTRIES = 200
 """Manifests of more entries than this are stored as an object; the event then only points to it."""
@@ -104,10 +104,16 @@ RawPath = Annotated[str, Field(max_length=_MAX_RAW_PATH), AfterValidator(_check_
 """The base64 of a path's bytes, if these are not valid UTF-8; `path` only shows them then."""
 
 
-class StoredFile(Frozen):
+class _Stored(Frozen):
+    """An entry of a manifest. Old clients read new manifests, so they ignore fields that they do not know."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class StoredFile(_Stored):
     """A file of a job: `size_bytes` bytes of objects[`object`], from `offset` on.
 
-    An empty file has no object.
+    An empty file has no object. `mode` and `mtime_ns` are as the job left them; older versions lack them.
     """
 
     kind: Literal["file"] = "file"
@@ -116,11 +122,13 @@ class StoredFile(Frozen):
     size_bytes: Bytes
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     executable: bool = False
+    mode: Mode | None = None
+    mtime_ns: Nanoseconds | None = None
     object: Count | None = None
     offset: Bytes = 0
 
 
-class StoredLink(Frozen):
+class StoredLink(_Stored):
     """A symbolic link whose `target` stays inside the job's folder."""
 
     kind: Literal["link"] = "link"
@@ -136,7 +144,7 @@ class StoredLink(Frozen):
         return self
 
 
-class StoredFolder(Frozen):
+class StoredFolder(_Stored):
     """An empty folder."""
 
     kind: Literal["folder"] = "folder"

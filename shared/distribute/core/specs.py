@@ -39,6 +39,12 @@ MAX_TIMEOUT_S = 10**10
 Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """A size in bytes that fits 64 bits."""
 
+Mode = Annotated[int, Field(ge=0, le=0o777)]
+"""Permissions of a file: who may read, write and execute it."""
+
+Nanoseconds = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+"""A time of a file, in nanoseconds since 1970."""
+
 Cpus = Annotated[int, Field(ge=1, le=MAX_CPUS)]
 GpuCount = Annotated[int, Field(ge=0, le=MAX_GPUS)]
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
@@ -83,12 +89,17 @@ class Frozen(BaseModel):
 
 
 class InputFile(Frozen):
-    """A file that comes with a batch. `alias` is the name under which a job sees it."""
+    """A file that comes with a batch. `alias` is the name under which a job sees it.
+
+    `mode` and `mtime_ns` are those of the person's file. None: older versions lack them.
+    """
 
     alias: Name
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     size_bytes: Bytes
     executable: bool = False
+    mode: Mode | None = None
+    mtime_ns: Nanoseconds | None = None
 
 
 class Resources(Frozen):

@@ -13,6 +13,7 @@ import pytest
 from distribute.core.errors import StorageFull
 from distribute.core.manifest import (
     INLINE_ENTRIES,
+    StoredFile,
     StoredObject,
 )
 from distribute.testing.file_store import FileStore
@@ -65,6 +66,21 @@ async def test_files_that_a_job_locked_are_read(left: Left) -> None:
     manifest = (await left.collect()).inline
     assert manifest is not None
     assert paths(manifest) == {"closed/file", "stdout.txt"}
+
+
+async def test_modes_and_times_are_archived(left: Left) -> None:
+    """An index that is newer than its data stays newer."""
+    (left.save / "x.bam").write_bytes(os.urandom(2 * MIB))
+    (left.save / "x.bam.bai").write_text("i")
+    (left.save / "empty").touch()
+    modes = {"x.bam": 0o660, "x.bam.bai": 0o444, "empty": 0o611}
+    for number, (name, mode) in enumerate(modes.items()):
+        (left.save / name).chmod(mode)
+        os.utime(left.save / name, ns=(0, 978_307_200_123_456_789 + number))
+    files = {entry.path: entry for entry in (await left.manifest()).entries if isinstance(entry, StoredFile)}
+    assert {name: files[name].mode for name in modes} == modes
+    assert [files[name].mtime_ns for name in modes] == [978_307_200_123_456_789 + n for n in range(3)]
+    assert files["stdout.txt"].mtime_ns == left.stdout.stat().st_mtime_ns
 
 
 async def test_long_manifests_are_stored(left: Left) -> None:

@@ -137,6 +137,22 @@ async def test_a_command_job_finds_its_files(workspaces: Workspaces, add_input: 
     assert (job.input / "name with\nnewline").stat().st_mode & 0o777 == 0o644
 
 
+async def test_a_jobs_files_have_their_modes_and_times(workspaces: Workspaces, add_input: AddInput) -> None:
+    """`make` in a job builds what is older than its source, and ssh refuses a key that others may read."""
+    attributes = {"key": (0o600, 978_307_200_123_456_789), "read only": (0o444, 0), "closed": (0o000, 1)}
+    files = []
+    for name, (mode, mtime_ns) in attributes.items():
+        file = await add_input(b"the same content", name)
+        files.append(file.model_copy(update={"mode": mode, "mtime_ns": mtime_ns}))
+    spec = command_batch(CommandJob(name="job", command="true", files=tuple(files)))
+    job = await workspaces.make(recipe_of(spec, spec.work.jobs[0]), None)
+    found = {path.name: path.stat() for path in job.input.iterdir()}
+    assert {name: (status.st_mode & 0o777, status.st_mtime_ns) for name, status in found.items()} == {
+        **attributes,
+        "closed": (0o400, 1),  # the job may read what it was given
+    }
+
+
 async def test_an_apptainer_job_has_fresh_mounts(workspaces: Workspaces, add_input: AddInput) -> None:
     image = await add_input(b"image", "image.sif")
     job = ApptainerJob(name="job")

@@ -10,7 +10,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distribute.client.pull.fetching import Pulled, fetch
+from distribute.client.pull.fetching import RESUMED_FROM_BYTES, Pulled, fetch
 from distribute.client.pull.listing import Listing, StoredContent, WantedFile
 from distribute.core.manifest import StoredObject
 from distribute.testing.file_store import FileStore
@@ -31,8 +31,9 @@ class CountingStore(FileStore):
 
 async def pack(store: FileStore, content: bytes) -> StoredObject:
     async def pieces() -> AsyncIterator[bytes]:
-        for start in range(0, len(content), 7):
-            yield content[start : start + 7]
+        size = 7 if len(content) < 1000 else 1 << 20
+        for start in range(0, len(content), size):
+            yield content[start : start + size]
 
     stored = await store.put_result(NAME, "ws1", pieces())
     await store.commit_result(stored)
@@ -108,3 +109,18 @@ async def pull_despite(
     """Pull although some files can't be fetched, so that the progress does not reach its total."""
     wanted = Listing(files=[(stored, file) for file in files])
     return await fetch(store, wanted, folder)
+
+
+async def test_large_and_small_files_have_the_mode_and_the_time_that_the_job_left(tmp_path: Path) -> None:
+    small, large = b"index", b"\x07" * RESUMED_FROM_BYTES
+    store = FileStore(tmp_path / "store")
+    listing = Listing()
+    for number, content in enumerate((large, small)):
+        stored = await pack(store, content)
+        digest = hashlib.sha256(content).hexdigest()
+        left = StoredContent(len(content), digest, mode=0o440 + number, mtime_ns=10**18 + number)
+        listing.files.append((stored, WantedFile((b"job", b"%d" % number), left)))
+    assert (await fetch(store, listing, tmp_path / "out")).problems == []
+    for number in range(2):
+        status = (tmp_path / "out" / "job" / f"{number}").stat()
+        assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o440 + number, 10**18 + number)

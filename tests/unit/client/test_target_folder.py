@@ -18,7 +18,14 @@ from distribute.core.errors import InputError, IntegrityError
 from distribute.core.manifest import StoredFile, StoredLink
 
 
-def stored(path: str | bytes, content: bytes = b"", *, executable: bool = False) -> StoredFile:
+def stored(
+    path: str | bytes,
+    content: bytes = b"",
+    *,
+    executable: bool = False,
+    mode: int | None = None,
+    mtime_ns: int | None = None,
+) -> StoredFile:
     raw = path.encode() if isinstance(path, str) else path
     return StoredFile.model_construct(  # as if nothing had been checked when it was read
         path=raw.decode(errors="replace"),
@@ -26,6 +33,8 @@ def stored(path: str | bytes, content: bytes = b"", *, executable: bool = False)
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         executable=executable,
+        mode=mode,
+        mtime_ns=mtime_ns,
     )
 
 
@@ -129,6 +138,24 @@ def test_a_file_that_is_there_is_made_executable_if_it_should_be(tmp_path: Path)
     (tmp_path / "run").write_bytes(b"#!")
     assert target.holds((b"run",), stored("run", b"#!", executable=True))
     assert (tmp_path / "run").stat().st_mode & stat.S_IXUSR
+
+
+@pytest.mark.parametrize("mode", [0o660, 0o444, 0o611, 0o777, 0o000])
+def test_a_file_has_the_mode_and_the_time_that_the_job_left(tmp_path: Path, mode: int) -> None:
+    file = stored("x.bam", b"1", mode=mode, mtime_ns=978_307_200_123_456_789)
+    write(TargetFolder(tmp_path), file, b"1")
+    status = (tmp_path / "x.bam").stat()
+    # A pull must be able to read what it pulled before.
+    assert (status.st_mode & 0o777, status.st_mtime_ns) == (mode | 0o400, 978_307_200_123_456_789)
+
+
+def test_a_file_that_is_there_gets_its_time_but_keeps_its_mode(tmp_path: Path) -> None:
+    """An interrupted pull may have missed the time. The mode may be a person's, who shares the file."""
+    (tmp_path / "x").write_bytes(b"1")
+    (tmp_path / "x").chmod(0o664)
+    assert TargetFolder(tmp_path).holds((b"x",), stored("x", b"1", mode=0o600, mtime_ns=7))
+    status = (tmp_path / "x").stat()
+    assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o664, 7)
 
 
 @pytest.mark.parametrize("kind", ["link", "folder", "pipe", "socket"])

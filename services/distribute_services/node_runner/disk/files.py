@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import shutil
+import stat
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +36,10 @@ def disk_errors(what: object) -> Iterator[None]:
         raise DistributeError(f"{what}: could not be made: {error}") from error
 
 
-def copy_file(source: Path, target: Path, *, executable: bool) -> None:
+def copy_file(source: Path, target: Path, *, mode: int, mtime_ns: int | None = None) -> None:
     """Copy a file to `target`, which must not exist. Shares blocks of the disk if the file system can.
+
+    Its owner may always read the copy. `mtime_ns` None: the copy is as old as it is.
 
     Never makes a hard link: a job that changes its copy must not change the source.
 
@@ -56,7 +59,10 @@ def copy_file(source: Path, target: Path, *, executable: bool) -> None:
             cached.seek(0)
             copy.seek(0)
             shutil.copyfileobj(cached, copy, 1 << 20)
-    target.chmod(0o755 if executable else 0o644)
+        copy.flush()
+        os.fchmod(copy.fileno(), mode | stat.S_IRUSR)
+        if mtime_ns is not None:
+            os.utime(copy.fileno(), ns=(mtime_ns, mtime_ns))
 
 
 async def clone_folder(source: Path, target: Path) -> None:

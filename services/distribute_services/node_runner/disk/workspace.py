@@ -134,7 +134,9 @@ def _copy(placed: Placed, target: Path, source: Path) -> None:
         if placed.keep:
             return
         _clear(target)
-    copy_file(source, target, executable=placed.file.executable)
+    file = placed.file
+    mode = file.mode if file.mode is not None else 0o755 if file.executable else 0o644
+    copy_file(source, target, mode=mode, mtime_ns=file.mtime_ns)
 
 
 def _make_folder(path: Path) -> None:

@@ -28,12 +28,13 @@ _NOT_STORED = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to send: its path in the manifest, its path on the disk, and its size when it was found."""
+    """A file to send: its path in the manifest, its path on the disk, and what it was when it was found."""
 
     name: bytes
     path: bytes
     size_bytes: int
-    executable: bool = False
+    mode: int | None = None
+    mtime_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,11 @@ def unlock(path: bytes) -> None:
         os.chmod(f"/proc/self/fd/{fd}", 0o700)  # noqa: PTH101
     finally:
         os.close(fd)
+
+
+def source(name: bytes, path: bytes, status: os.stat_result) -> Source:
+    """The file at `path`, which is archived as `name`."""
+    return Source(name, path, status.st_size, status.st_mode & 0o777, status.st_mtime_ns)
 
 
 def look_through(save: bytes, seen_as: Sequence[bytes] = ()) -> Iterator[Found]:
@@ -126,7 +132,7 @@ class _Search:
         except OSError as error:
             return LeftOut(name, f"can't be read: {error.strerror}")
         if stat.S_ISREG(status.st_mode):
-            return Source(self._place(name), where, status.st_size, bool(status.st_mode & stat.S_IXUSR))
+            return source(self._place(name), where, status)
         if reason := _NOT_STORED.get(stat.S_IFMT(status.st_mode)):
             return LeftOut(name, f"{reason}, not a file")
         return self._link(name, target)

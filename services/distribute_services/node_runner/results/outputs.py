@@ -35,6 +35,7 @@ from distribute_services.node_runner.results.leavings import (
     Source,
     look_through,
     shown,
+    source,
     unlock,
 )
 
@@ -102,7 +103,7 @@ async def _send(
     node: str,
 ) -> Outputs:
     sender = _Sender(store, name_prefix, node)
-    await sender.take(Source(stdout_name.encode(), os.fsencode(stdout), _size(stdout)))
+    await sender.take(_printed(stdout_name.encode(), stdout))
     # A thread lists files, a limited number ahead of those that are sent.
     while found and (some := await asyncio.to_thread(lambda: list(islice(found, _AHEAD)))):
         for one in some:
@@ -123,6 +124,12 @@ def _is_empty(save: Path) -> bool:
         return not any(save.iterdir())
     except OSError:
         return False  # the job removed it or its permissions: `look_through` reports or mends that
+
+
+def _printed(name: bytes, stdout: Path) -> Source:
+    """The captured output as a file to send. A job that could not be started has none."""
+    path = os.fsencode(stdout)
+    return source(name, path, stdout.stat()) if stdout.exists() else Source(name, path, 0)
 
 
 def _size(stdout: Path) -> int:
@@ -211,7 +218,9 @@ class _Sender:
             raw_path=raw,
             size_bytes=file.size_bytes,
             sha256=sha256,
-            executable=file.executable,
+            executable=bool(file.mode and file.mode & stat.S_IXUSR),
+            mode=file.mode,
+            mtime_ns=file.mtime_ns,
             object=number,
             offset=offset,
         )

@@ -120,8 +120,7 @@ class _Run:
         """Fetch a large file. Resumes an earlier pull that was interrupted."""
         with self.target.place(file.parts) as path:
             await self._store.fetch_result(stored, path)
-        if file.file.executable:
-            await asyncio.to_thread(self.target.make_executable, file.parts)
+        await asyncio.to_thread(self.target.finish, file.parts, file.file)
         self._count(file)
         self._advance(file.file.size_bytes)
 

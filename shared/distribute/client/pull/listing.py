@@ -42,6 +42,8 @@ class StoredContent(NamedTuple):
     size_bytes: int
     sha256: str
     executable: bool = False
+    mode: int | None = None
+    mtime_ns: int | None = None
     offset: int = 0
 
 
@@ -215,7 +217,14 @@ class _Lister:
             return
         match entry:
             case StoredFile():
-                content = StoredContent(entry.size_bytes, entry.sha256, entry.executable, entry.offset)
+                content = StoredContent(
+                    entry.size_bytes,
+                    entry.sha256,
+                    entry.executable,
+                    entry.mode,
+                    entry.mtime_ns,
+                    entry.offset,
+                )
                 self._listed.files.append((_object_of(manifest, entry), WantedFile(place, content)))
             case StoredLink():
                 self._listed.links.append((place, entry.target))

@@ -39,6 +39,10 @@ class Content(Protocol):
     def sha256(self) -> str: ...
     @property
     def executable(self) -> bool: ...
+    @property
+    def mode(self) -> int | None: ...
+    @property
+    def mtime_ns(self) -> int | None: ...
 
 
 def safe_parts(entry: Entry) -> Parts:
@@ -86,7 +90,10 @@ class TargetFolder:
             _rename(folder, part, parts[-1])
 
     def holds(self, parts: Parts, file: Content) -> bool:
-        """Is this file there already, with this content? If so, make it executable if it should be."""
+        """Is this file there already, with this content? If so, it gets the time that the job left.
+
+        An interrupted pull may have missed that. A person may have changed the mode, so that stays.
+        """
         try:
             with self.opened(parts[:-1], make=False) as folder, self._translated(parts, "read"):
                 status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
@@ -98,17 +105,19 @@ class TargetFolder:
         with os.fdopen(descriptor, "rb", buffering=0) as there:
             if hashlib.file_digest(there, "sha256").hexdigest() != file.sha256:
                 return False
-        if file.executable and not status.st_mode & stat.S_IXUSR:
-            self.make_executable(parts)
+            with suppress(PermissionError):  # it may belong to somebody else
+                if file.executable and not status.st_mode & stat.S_IXUSR:
+                    _make_executable(there.fileno())
+                if file.mtime_ns not in {None, status.st_mtime_ns}:
+                    _set_time(there.fileno(), file)
         return True
 
-    def make_executable(self, parts: Parts) -> None:
-        """Make a file executable for those who may read it."""
+    def finish(self, parts: Parts, file: Content) -> None:
+        """Give a file that was written to its `place` the mode and the time that the job left."""
         with self.opened(parts[:-1], make=False) as folder, self._translated(parts):
             descriptor = os.open(parts[-1], _READ, dir_fd=folder)
             try:
-                mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-                os.fchmod(descriptor, mode | (mode & 0o444) >> 2)
+                _finish(descriptor, file)
             finally:
                 os.close(descriptor)
 
@@ -210,8 +219,13 @@ class NewFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._descriptor)
-        if error is None and self._digest.hexdigest() == self._file.sha256:
+        is_right = error is None and self._digest.hexdigest() == self._file.sha256
+        try:
+            if is_right:
+                _finish(self._descriptor, self._file)
+        finally:
+            os.close(self._descriptor)
+        if is_right:
             _rename(self._folder, self._part, self._parts[-1])
             return
         os.unlink(self._part, dir_fd=self._folder)
@@ -219,6 +233,27 @@ class NewFile:
             raise IntegrityError(
                 f"{shown(self._parts)}: the received bytes have another digest than the file; pull again"
             )
+
+
+def _finish(descriptor: int, file: Content) -> None:
+    """Give a file the mode and the time that the job left. Its owner may always read it: a pull must."""
+    with suppress(PermissionError):  # some file systems have no modes: the content counts
+        if file.mode is not None:
+            os.fchmod(descriptor, file.mode | stat.S_IRUSR)
+        elif file.executable:
+            _make_executable(descriptor)
+        _set_time(descriptor, file)
+
+
+def _set_time(descriptor: int, file: Content) -> None:
+    if file.mtime_ns is not None:
+        os.utime(descriptor, ns=(file.mtime_ns, file.mtime_ns))
+
+
+def _make_executable(descriptor: int) -> None:
+    """Make a file executable for those who may read it."""
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    os.fchmod(descriptor, mode | (mode & 0o444) >> 2)
 
 
 def _part_name() -> bytes:
