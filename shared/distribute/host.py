@@ -6,6 +6,7 @@ real computer, `sim.host` for a modelled one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -40,13 +41,14 @@ class Figures:
 class Unit:
     """What a host runs: an attempt of a job, or the build of a batch.
 
-    `attempt` counts from 1; it is 0 for a build.
+    `attempt` counts from 1; it is 0 for a build. `is_job`: does the build's batch have a job of this name?
     """
 
     of: JobId | BatchId
     attempt: int
     recipe: Recipe
     share: Share
+    is_job: Callable[[str], bool] = lambda name: False
 
     def __str__(self) -> str:
         return f"{self.of}, attempt {self.attempt}" if self.attempt else f"the build of {self.of}"

@@ -18,7 +18,7 @@ from distribute.client.standing import ask_standing
 from distribute.client.words import argument, printable
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.events import Finished
-from distribute.core.manifest import STDOUT_NAME, Entry, Outputs, StoredFile, build_output_name
+from distribute.core.manifest import STDOUT_NAME, Entry, Outputs, StoredFile, is_build_output_name
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.projections.results import BatchResults
 from distribute.core.words import counted
@@ -63,7 +63,8 @@ async def read_builds(cluster: Cluster, batch: BatchId) -> Builds:
 
 def build_output(cluster: Cluster, build: BuildFinished) -> AsyncGenerator[bytes | memoryview, None]:
     """What a build printed."""
-    return _stored_text(cluster, build.outputs, build_output_name(build.batch, build.node))
+    is_output = partial(is_build_output_name, batch=build.batch, node=build.node)
+    return _stored_text(cluster, build.outputs, is_output)
 
 
 class JobOutput(NamedTuple):
@@ -93,7 +94,7 @@ async def job_output(
             raise _no_such_job(job)
         finished = await _last_finished(cluster, job, told.outcome)
         if finished is not None and attempt in {None, finished.attempt}:
-            return JobOutput(finished.attempt, _stored_text(cluster, finished.outputs, STDOUT_NAME))
+            return JobOutput(finished.attempt, _stored_text(cluster, finished.outputs))
     reader = JobReader(cluster, job)
     followed_from = await cluster.log.last_seq()
     await reader.read_to_now()
@@ -102,7 +103,7 @@ async def job_output(
     number = attempt or max(attempts.attempts)
     record = attempts.attempts[number]
     if record.finished is not None:
-        return JobOutput(number, _stored_text(cluster, record.finished.outputs, STDOUT_NAME))
+        return JobOutput(number, _stored_text(cluster, record.finished.outputs))
     over = partial(_over, cluster, reader, number, followed_from) if follow else partial(asyncio.sleep, 0)
     return JobOutput(number, _live_text(cluster, attempts, number, over))
 
@@ -114,10 +115,10 @@ async def last_line(cluster: Cluster, job: JobId, attempt: int) -> str | None:
         return None
     try:
         manifest, _ = await read_manifest(cluster.store, finished.outputs)
-        sizes = [entry.size_bytes for entry in manifest.entries if _is_text(entry, STDOUT_NAME)]
+        sizes = [entry.size_bytes for entry in manifest.entries if _is_stdout(entry)]
         if not sizes or sizes[0] > READ_FOR_A_LINE_BYTES:
             return None
-        text = b"".join([piece async for piece in _stored_text(cluster, finished.outputs, STDOUT_NAME)])
+        text = b"".join([piece async for piece in _stored_text(cluster, finished.outputs)])
     except (IntegrityError, ValueError):
         return None  # `logs` says what is wrong with it
     lines = text.decode(errors="backslashreplace").strip().splitlines()
@@ -154,8 +155,8 @@ async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome) -> Fini
     return None
 
 
-def _is_text(entry: Entry, name: str) -> TypeGuard[StoredFile]:
-    return isinstance(entry, StoredFile) and entry.path == name
+def _is_stdout(entry: Entry) -> TypeGuard[StoredFile]:
+    return isinstance(entry, StoredFile) and entry.path == STDOUT_NAME
 
 
 def _refuse_unknown(attempts: JobAttempts, attempt: int | None) -> None:
@@ -225,19 +226,20 @@ async def _over(cluster: Cluster, reader: JobReader, number: int, after: int) ->
 
 
 async def _stored_text(
-    cluster: Cluster, outputs: Outputs | None, name: str
+    cluster: Cluster, outputs: Outputs | None, is_wanted: Callable[[str], bool] = STDOUT_NAME.__eq__
 ) -> AsyncGenerator[bytes | memoryview, None]:
-    """One file of what a job or build left."""
+    """The wanted file of what a job or build left."""
     if outputs is None:
         return
     manifest, _ = await read_manifest(cluster.store, outputs)
     for entry in manifest.entries:
-        if not _is_text(entry, name) or entry.object is None:
+        if not isinstance(entry, StoredFile) or not is_wanted(entry.path) or entry.object is None:
             continue
+        name = printable(entry.path)
         if entry.object >= len(manifest.objects):
-            raise IntegrityError(f"{printable(name)}: its list of files has no object {entry.object}")
+            raise IntegrityError(f"{name}: its list of files has no object {entry.object}")
         async with aclosing(cluster.store.get_result(manifest.objects[entry.object])) as chunks:
-            stream = ObjectStream(chunks, printable(name))
+            stream = ObjectStream(chunks, name)
             await stream.skip_to(entry.offset)
             async for piece in stream.take(entry.size_bytes):
                 yield piece

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
+import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -33,13 +36,30 @@ MAX_PART_BYTES = 255
 MAX_LINE = 10_000
 
 
-def build_output_name(batch: str, node: str) -> str:
+def build_output_name(batch: str, node: str, is_job: Callable[[str], bool] = lambda name: False) -> str:
     """The name of the file with what a build printed, in the folder of its batch.
 
-    If that is too long for a file system, it lacks the batch's name, which the folder has anyway.
+    `is_job` tells whether a job of the batch has a name, and so the folder that it needs. The file then gets
+    a number. No other node's file can have the same name: a number stands before its hyphen.
     """
-    name = f"{batch}_build_output-{node}.txt"
-    return name if len(name.encode()) <= MAX_PART_BYTES else f"build_output-{node}.txt"
+    numbered = (_build_output_name(batch, node, number) for number in itertools.count(1))
+    return next(name for name in numbered if not is_job(name))
+
+
+def is_build_output_name(name: str, batch: str, node: str) -> bool:
+    """Can this be the name of the file with what a build printed?"""
+    number = _NUMBERED.search(name)
+    return name == _build_output_name(batch, node, int(number[1]) if number else 1)
+
+
+def _build_output_name(batch: str, node: str, number: int) -> str:
+    """If it is too long for a file system, it lacks the batch's name, which the folder has anyway."""
+    name = f"build_output{f'_{number}' if number > 1 else ''}-{node}.txt"
+    full = f"{batch}_{name}"
+    return full if len(full.encode()) <= MAX_PART_BYTES else name
+
+
+_NUMBERED = re.compile(r"build_output_([0-9]{1,6})-")
 
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]

@@ -159,7 +159,7 @@ class ModelledHost:
         name = self.computer.name
         prefix = f"{unit.of}/{unit.attempt}" if unit.attempt else f"{unit.of}//{name}"
         stored = await self.runner.cluster.store.put_result(f"{prefix}/0", name, _pieces(place))
-        path = STDOUT_NAME if unit.attempt else build_output_name(unit.of.batch, name)
+        path = STDOUT_NAME if unit.attempt else build_output_name(unit.of.batch, name, unit.is_job)
         entry = StoredFile(path=path, size_bytes=stored.size_bytes, sha256=stored.sha256, object=0)
         manifest = Manifest(entries=(entry,), objects=(stored,))
         return Outputs(inline=manifest, objects=1, files=1, size_bytes=stored.size_bytes)

@@ -156,6 +156,23 @@ async def test_a_build_leaves_its_output_and_nothing_else(cluster: Any, tmp_path
     assert "its list of files names 'job1/a', which no build leaves" in problem
 
 
+async def test_a_builds_output_and_a_job_of_its_name_are_pulled(cluster: Any, tmp_path: Path) -> None:
+    spec = make.batch([make.job("sweep_build_output-ws1.txt"), make.job("other")])
+    stored = await cluster.keep(CONTENT)
+    name = build_output_name(spec.batch, "ws1", {job.name for job in spec.work.jobs}.__contains__)
+    await cluster.say(make.joined(), make.submitted(spec))
+    build = make.build_finished("ws1", spec)
+    await cluster.say(build.model_copy(update={"outputs": left(file(name), objects=(stored,))}))
+    for job in spec.work.jobs:
+        finished = make.finished(job.name, outputs=left(file("d"), objects=(stored,)))
+        await cluster.say(make.assigned(job.name), make.claimed(job.name), finished)
+        await cluster.say(make.job_archived(job.name))
+    listing, pulled = await pull(cluster, tmp_path / "out")
+    assert (listing.problems, pulled.problems) == ([], [])
+    found = {str(path.relative_to(tmp_path / "out/lab/sweep")) for path in tmp_path.glob("out/lab/sweep/*")}
+    assert found == {"sweep_build_output-ws1.txt", "other", "sweep_build_output_2-ws1.txt"}
+
+
 async def test_the_output_of_a_build_with_two_long_names_is_pulled(cluster: Any, tmp_path: Path) -> None:
     """Together the names are longer than a file's name can be."""
     spec, node = make.batch(batch="b" * 128), "n" * 128

@@ -14,6 +14,7 @@ from distribute.core.manifest import (
     build_output_name,
     check_path,
     entry_bytes,
+    is_build_output_name,
     link_stays_inside,
 )
 
@@ -108,6 +109,31 @@ def test_no_part_of_a_path_is_longer_than_a_file_s_name(path: str, part: str, is
         return
     with pytest.raises(ValueError, match="a part of 256 bytes"):
         StoredFolder.model_validate(entry)
+
+
+NODES = st.sampled_from(["ws1", "ws1-2", "2-ws1", "_2-ws1", "1", "ws1.txt"])
+
+
+@given(st.lists(NODES, max_size=6, unique=True))
+def test_the_names_of_builds_outputs_never_collide(nodes: list[str]) -> None:
+    """Neither with each other nor with the folders of jobs, whatever these are called."""
+    jobs: set[str] = set()
+    for round_ in range(3):
+        names = [build_output_name("b", node, jobs.__contains__) for node in nodes]
+        assert len({*names, *jobs}) == len(names) + len(jobs)
+        assert all(is_build_output_name(name, "b", node) for name, node in zip(names, nodes, strict=True))
+        jobs.update(names[round_:])  # the folders of jobs that somebody called so
+
+
+def test_no_other_name_passes_for_that_of_a_builds_output() -> None:
+    for name in (
+        "b_build_output-ws2.txt",
+        "job1",
+        "b_build_output_02-ws1.txt",
+        "b_build_output_1-ws1.txt",
+        "",
+    ):
+        assert not is_build_output_name(name, "b", "ws1")
 
 
 @pytest.mark.parametrize("long", [1, 110, 128])

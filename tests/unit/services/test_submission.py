@@ -51,6 +51,8 @@ def test_every_job_is_as_it_was_submitted(
     assert len(submission) == len(found)
     assert [submission.job(job.name) for job in reversed(found)] == [*reversed(found)]
     assert submission.job("no job has this name") is None
+    assert all(submission.has_job(job.name) for job in found)
+    assert not submission.has_job("no job has this name")
     assert submission.spec == spec.model_copy(update={"work": submission.spec.work})
     assert submission.spec.work.jobs == (found[0],)
 

@@ -154,7 +154,7 @@ class Computer:
                 )
                 return outputs if outputs is not NOTHING else None
             case BatchId(_, batch):
-                name = build_output_name(batch, node)
+                name = build_output_name(batch, node, unit.is_job)
                 return await collect_build(workspace.stdout, name, self._store, f"{unit.of}//{node}", node)
 
     def last_lines(self, place: Place) -> tuple[str, ...]:

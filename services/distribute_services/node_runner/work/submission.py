@@ -52,13 +52,12 @@ class Submission:
         Raises:
             UnreadableEvent: it is not a job of this kind of batch.
         """
-        wanted = _digest(name)
-        for number, block in enumerate(self._blocks):
-            for place in block.places(wanted):
-                found = self._jobs_of(number)[place]
-                if found["name"] == name:
-                    return decode_block(self.spec.work.kind, orjson.dumps([found]))[0]
-        return None
+        found = self._written_job(name)
+        return None if found is None else decode_block(self.spec.work.kind, orjson.dumps([found]))[0]
+
+    def has_job(self, name: str) -> bool:
+        """Does the batch have a job of this name?"""
+        return self._written_job(name) is not None
 
     def __len__(self) -> int:
         """The number of jobs."""
@@ -75,6 +74,16 @@ class Submission:
             _Block(compressed, array("Q", [digests[place] for place in order]), array("I", order))
         )
         self._count += len(digests)
+
+    def _written_job(self, name: str) -> Any:
+        """The JSON of the job of this name; None if the batch has none."""
+        wanted = _digest(name)
+        for number, block in enumerate(self._blocks):
+            for place in block.places(wanted):
+                found = self._jobs_of(number)[place]
+                if found["name"] == name:
+                    return found
+        return None
 
     def _jobs_of(self, number: int) -> list[Any]:
         if self._open[0] != number:

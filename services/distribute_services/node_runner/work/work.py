@@ -143,9 +143,10 @@ class Work(Generic[P, R]):
 
     async def _run_build(self, batch: BatchId, held: _Held[P, R]) -> tuple[Ending, Outputs | None]:
         assert held.submission is not None, "only what is loaded is built"
-        recipe = build_of(held.submission.spec)
+        submission = held.submission
+        recipe = build_of(submission.spec)
         assert recipe is not None, "only a batch with a build is built"
-        unit = Unit(batch, 0, recipe, Share(self._host.capacity.cpus))
+        unit = Unit(batch, 0, recipe, Share(self._host.capacity.cpus), submission.has_job)
         held.place = await self._host.stage(unit, None)
         running = self._host.start(unit, held.place)
         if isinstance(running, CannotStart):

@@ -23,6 +23,7 @@ from distribute.core.manifest import (
     StoredLink,
     StoredObject,
     build_output_name,
+    is_build_output_name,
 )
 from distribute.core.words import counted
 
@@ -197,9 +198,11 @@ class _Lister:
             return
         for entry in manifest.entries:
             try:
-                if safe_parts(entry) != (name,) or not isinstance(entry, StoredFile):
+                parts = safe_parts(entry)
+                is_right = is_build_output_name(entry.path, build.batch, build.node)
+                if parts != (os.fsencode(entry.path),) or not is_right or not isinstance(entry, StoredFile):
                     raise IntegrityError(f"its list of files names {entry.path!r}, which no build leaves")
-                self._list_entry(manifest, entry, (name,))
+                self._list_entry(manifest, entry, parts)
             except UNREADABLE as error:
                 self._report(name, error)
 
