@@ -85,7 +85,7 @@ def test_verbs_go_to_the_first_cluster_that_runs(home: Path) -> None:
 
 
 def test_down_ends_only_what_up_began(home: Path) -> None:
-    with pytest.raises(Refused, match="^no cluster runs here; `distribute up` starts one$"):
+    with pytest.raises(Refused, match=r"^no cluster runs here; `distribute up` starts one$"):
         clusters_of_up()
     with cluster(home, "head", "server") as head:
         with pytest.raises(Refused) as refused:
