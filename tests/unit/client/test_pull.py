@@ -169,7 +169,7 @@ async def test_a_builds_output_and_a_job_of_its_name_are_pulled(cluster: Any, tm
         await cluster.say(make.job_archived(job.name))
     listing, pulled = await pull(cluster, tmp_path / "out")
     assert (listing.problems, pulled.problems) == ([], [])
-    found = {str(path.relative_to(tmp_path / "out/lab/sweep")) for path in tmp_path.glob("out/lab/sweep/*")}
+    found = {str(path.relative_to(tmp_path / "out/sweep")) for path in tmp_path.glob("out/sweep/*")}
     assert found == {"sweep_build_output-ws1.txt", "other", "sweep_build_output_2-ws1.txt"}
 
 

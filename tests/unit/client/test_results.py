@@ -53,7 +53,7 @@ async def run(cluster: Any, job: str, path: str | None, *, attempt: int = 1, **f
 
 
 def paths(listing: Listing) -> list[str]:
-    return [shown(wanted.parts).removeprefix("lab/sweep/") for _, wanted in listing.files]
+    return [shown(wanted.parts).removeprefix("sweep/") for _, wanted in listing.files]
 
 
 async def test_listed_is_the_last_attempt_that_is_archived_of_each_job(cluster: Any) -> None:
@@ -72,7 +72,7 @@ async def test_listed_is_the_last_attempt_that_is_archived_of_each_job(cluster: 
     listing = await list_results(cluster, SPEC.id, Filter())
     assert paths(listing) == ["job2/archived", "job1/archived first", "job4/second"]
     assert [shown(parts) for parts in listing.folders] == [
-        f"lab/sweep/{job}" for job in ("job2", "job1", "job4", "job6")
+        f"sweep/{job}" for job in ("job2", "job1", "job4", "job6")
     ]
     assert (listing.jobs, listing.complete) == (4, False)
     assert listing.problems == ["lab/sweep/job5: its results are gone: chunk 3"]
