@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from distribute.client.words import printable
 from distribute.core.errors import DistributeError, exit_code
 from distribute.inherited import restore_signals
 from distribute.standard_streams import OutputLost, ReaderGone, drop_output, prepare_standard_streams
@@ -78,6 +79,6 @@ def _run() -> int:
 
 
 def _tell(error: DistributeError) -> int:
-    for line in str(error).splitlines():
-        print(f"distribute: {line}", file=sys.stderr)
+    for line in str(error).split("\n"):
+        print(f"distribute: {printable(line)}", file=sys.stderr)
     return exit_code(error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distribute.client.words import printable
+from distribute.config.folders import home_expanded
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId, check_name
 
@@ -38,7 +39,7 @@ async def find_target(queries: Queries, text: str) -> BatchId | JobId:
     if _means_file(text) and not await _names_batch(queries, text):
         from distribute.config.loading import batch_named_in  # 20 ms for YAML, which a name does not need
 
-        return batch_named_in(Path(text).expanduser())
+        return batch_named_in(home_expanded(Path(text)))
     match text.split("/"):
         case [batch]:
             return await _find_bare(queries, _checked(text, batch))
@@ -70,7 +71,7 @@ def _means_file(text: str) -> bool:
 async def _names_batch(queries: Queries, text: str) -> bool:
     """Does `text`, which looks like a path, name a batch or a job? An existing file takes precedence."""
     parts = text.split("/")
-    if len(parts) not in {2, 3} or Path(text).expanduser().exists():
+    if len(parts) not in {2, 3} or home_expanded(Path(text)).exists():
         return False
     batches = (await queries.batches())["batches"]
     return any([batch["namespace"], batch["batch"]] == parts[:2] for batch in batches)

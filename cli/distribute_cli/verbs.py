@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from distribute.config.folders import home_expanded
 from distribute.core.errors import DistributeError
 from distribute_cli.output.choice import make_output
 from distribute_cli.session import Session, Where
@@ -110,7 +111,8 @@ def verb(function: Verb, *, needs_cluster: bool = True, answers: bool = True) ->
     names = {parameter.name for parameter in shared}
     parameters = [*_parameters(function)[1:], *shared]
 
-    def command(**values: Any) -> None:
+    def command(**written: Any) -> None:
+        values = {name: _home_expanded(value) for name, value in written.items()}
         common = {name: values.pop(name) for name in names}
         raise typer.Exit(_run(function, common, values))
 
@@ -120,6 +122,11 @@ def verb(function: Verb, *, needs_cluster: bool = True, answers: bool = True) ->
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
     app.command(context_settings={"help_option_names": ["-h", "--help"]})(command)
     return app
+
+
+def _home_expanded(value: Any) -> Any:
+    """A path of the command line with its `~` replaced; any other value as it is."""
+    return home_expanded(value) if isinstance(value, Path) else value
 
 
 def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:

@@ -128,3 +128,14 @@ def test_a_table_that_nobody_reads_ends_the_program_silently_as_others_do(jane: 
             os.close(write)
         assert nodes.communicate(timeout=60) == (None, "")
         assert nodes.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_cluster_and_its_results_may_be_below_any_path(jane: Person) -> None:
+    odd = os.fsdecode(b"a 'lab' of \"M\xc3\xbcller\"\n$HOME \\ \xff")
+    jane.runs("up", "--detach", "--dir", odd)
+    try:
+        jane.runs("add", jane.writes("sweep", {"a": "echo hello"}), "--wait")
+        pulled = jane.runs("pull", "jane/sweep", "--save-dir", odd, "--json").stdout
+        assert (jane.home / json.loads(pulled)["folder"] / "a/stdout.txt").read_text() == "hello\n"
+    finally:
+        jane.runs("down", "--dir", odd)

@@ -53,6 +53,29 @@ async def test_starting_or_stopping_a_second_time_changes_nothing(broker: Broker
     await broker.stop()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"L\xc3\xa4ufe",
+        b"my 'own' \"runs\"",
+        b"new\nline",
+        b"$HOME",
+        b"a\\b \x01",
+        b"\xff",
+        b"{#}",
+        b"x" * 250,
+    ],
+)
+async def test_a_broker_runs_in_any_folder(name: bytes, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    async with Broker(folder, die_with_parent=True) as broker:
+        async with open_cluster(broker.address, "test", provisioning=True) as cluster:
+            assert await cluster.log.append(builders.claimed(), Guard(0)) == 1
+        assert list(folder.glob("jetstream/jetstream/$G/streams/EV"))
+        assert broker.log_path.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [folder.name]
+
+
 async def test_a_taken_port_is_reported(tmp_path: Path) -> None:
     with taken_port() as port:
         broker = Broker(tmp_path, port=port)

@@ -181,7 +181,7 @@ command:
             ),
         ),
     )
-    assert list(loaded.sources.values()) == [tmp_path / "mesh.dat"]
+    assert list(loaded.sources.values()) == [tmp_path / "sub/../mesh.dat"]
 
 
 def test_keys_without_a_value_are_treated_as_absent(tmp_path: Path) -> None:
@@ -278,6 +278,24 @@ def test_paths_are_relative_to_the_file_or_to_home_or_absolute(
         entry("link", b"elsewhere"),
     )
     assert len(loaded.sources) == 3
+
+
+def test_two_dots_behind_a_link_mean_what_they_mean_to_the_kernel(tmp_path: Path) -> None:
+    """Of a link to the folder of the batch's file, and of a link in a path of that file."""
+    (tmp_path / "data/batches/v2/sub").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/batches").symlink_to(tmp_path / "data/batches")
+    (tmp_path / "data/batches/current").symlink_to("v2/sub")
+    (tmp_path / "data/mesh.dat").write_text("of the folder above")
+    (tmp_path / "data/batches/v2/grid.dat").write_text("of version 2")
+    for wrong in ("work/mesh.dat", "data/batches/grid.dat"):
+        (tmp_path / wrong).write_text("wrong")
+    (tmp_path / "data/batches/b.yaml").write_text(
+        "meta: {namespace: n, batch_name: b}\ncommand:\n  initialize:\n"
+        "    required_files: [../mesh.dat, current/../grid.dat]\n  jobs: [{name: j, command: x}]\n"
+    )
+    sources = load(tmp_path / "work/batches/b.yaml").sources
+    assert {path.read_text() for path in sources.values()} == {"of the folder above", "of version 2"}
 
 
 def test_an_executable_file_stays_executable(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from distribute.config.cluster_record import ClusterRecord
-from distribute.config.folders import embedded_cluster_file, state_dir
+from distribute.config.folders import embedded_cluster_file, home_expanded, state_dir
 from distribute.config.settings import load_client_settings, load_node_settings
 from distribute.config.where import ServerAddress, resolve_server
 from distribute.core.errors import InputError, Unreachable
@@ -145,6 +145,21 @@ def test_folders_follow_the_xdg_rules(tmp_path: Path) -> None:
     assert state_dir(home | {"XDG_STATE_HOME": "relative"}) == tmp_path / ".local/state/distribute"
     assert state_dir(home | {"XDG_STATE_HOME": "/x"}) == Path("/x/distribute")
     assert embedded_cluster_file(home) == tmp_path / ".local/state/distribute/up.json"
+
+
+def test_a_tilde_is_a_home_folder_as_in_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert home_expanded(Path("~/results")) == tmp_path / "results"
+    assert home_expanded(Path("~")) == tmp_path
+    assert home_expanded(Path("~root")) == Path(os.path.expanduser("~root"))  # noqa: PTH111
+    assert home_expanded(Path("a/~")) == Path("a/~")
+    with pytest.raises(
+        InputError, match=r"'~nobody-here/x': there is no user 'nobody-here'; write .*\./~nobody"
+    ):
+        home_expanded(Path("~nobody-here/x"))
+    (tmp_path / "~backup.yaml").touch()
+    assert home_expanded(Path("~backup.yaml")) == Path("~backup.yaml")
 
 
 def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from distribute.client.words import printable_lines
+
 if TYPE_CHECKING:
     from distribute.client.documents import BatchesDocument, BatchWithJobs, NodesDocument
 
@@ -85,4 +87,4 @@ class Output(ABC):
 
     def warn(self, line: str) -> None:
         """Warn of something that is wrong, in every form of answer."""
-        print(f"distribute: {line}", file=sys.stderr, flush=True)
+        print(f"distribute: {printable_lines(line)}", file=sys.stderr, flush=True)

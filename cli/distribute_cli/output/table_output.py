@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from distribute.client.words import printable_lines
 from distribute_cli.output.form import Bar, Document, JobText, Output
 
 if TYPE_CHECKING:
@@ -59,13 +60,13 @@ class TableOutput(Output):
         yield AsItComes()
 
     def done(self, line: str, document: Document) -> None:
-        print(line, flush=True)
+        print(printable_lines(line), flush=True)
 
     def for_programs(self, document: Document) -> None:
         """Print nothing."""
 
     def hint(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(printable_lines(line), file=sys.stderr, flush=True)
 
     @contextmanager
     def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:

@@ -15,6 +15,11 @@ def printable(text: str) -> str:
     )
 
 
+def printable_lines(text: str) -> str:
+    """`text` with all that `printable` escapes escaped, but for the ends of its lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def argument(name: str) -> str:
     """A name as a person types it into a shell. For messages that say what to type."""
     if name.isprintable():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json  # not orjson, which has no notation for a path that is not valid UTF-8
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import orjson
 
 from distribute.config.folders import embedded_cluster_file, local_clusters_dir
 from distribute.system import process_identity, write_whole
@@ -44,7 +43,7 @@ class ClusterRecord(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Write it to `path`. Raises OSError."""
-        write_whole(path, orjson.dumps(self.document))
+        write_whole(path, json.dumps(self.document).encode())
 
 
 def read_record(path: Path) -> ClusterRecord | None:
@@ -55,7 +54,7 @@ def read_record(path: Path) -> ClusterRecord | None:
         OSError: it can't be read.
     """
     try:
-        written = orjson.loads(path.read_bytes())
+        written = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     if not isinstance(written, dict):

@@ -7,6 +7,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
+from distribute.core.errors import InputError
+
 
 def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """This user's settings: `$XDG_CONFIG_HOME/distribute`, by default `~/.config/distribute`."""
@@ -37,6 +39,26 @@ def short(path: str, environ: Mapping[str, str] = os.environ) -> str:
     """A path for people to read: `~/…` if it is in the user's home."""
     home = environ.get("HOME", "").rstrip("/")
     return f"~{path.removeprefix(home)}" if home and path.startswith(f"{home}/") else path
+
+
+def home_expanded(path: Path) -> Path:
+    """`path` with a leading `~` or `~USER` replaced by that home folder, as a shell would do it.
+
+    A shell leaves it as it is in `--option=~/results`. A file that is really called `~USER` is itself.
+
+    Raises:
+        InputError: there is no such user, or the user has no home.
+    """
+    written = str(path)
+    if not written.startswith("~"):
+        return path
+    expanded = os.path.expanduser(written)  # noqa: PTH111 - Path.expanduser raises an error of its own
+    if not expanded.startswith("~"):
+        return Path(expanded)
+    if os.path.lexists(path.parts[0]):
+        return path
+    whose = "you have no home folder" if path.parts[0] == "~" else f"there is no user {path.parts[0][1:]!r}"
+    raise InputError(f"{written!r}: {whose}; write the folder's path, or ./{path} if its name begins with ~")
 
 
 def _xdg_dir(environ: Mapping[str, str], variable: str, default: str) -> Path:

@@ -32,7 +32,9 @@ class InputFiles:
 
     def absolute(self, path: str) -> Path:
         home_expanded = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises if there is no such home
-        return Path(os.path.normpath(self._folder / home_expanded))
+        return (
+            self._folder / home_expanded
+        )  # with every `..`: behind a link, only the kernel knows its meaning
 
     def problem_with(self, path: str) -> str | None:
         """Why we can't use the file at `path`, and what to write instead. None: we can."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from distribute.config.cluster_record import read_record, running_clusters
-from distribute.config.folders import config_dir, embedded_cluster_file, short
+from distribute.config.folders import config_dir, embedded_cluster_file, home_expanded, short
 from distribute.core.errors import InputError, Unreachable
 
 DEFAULT_PORT = 4222
@@ -45,7 +45,7 @@ def resolve_server(
     settings_file = config_dir(environ) / "client.yaml"
     written_server, written_creds = _written(settings_file, environ)
     if creds is None and environ.get("DISTRIBUTE_CREDS"):
-        creds = Path(environ["DISTRIBUTE_CREDS"])
+        creds = home_expanded(Path(environ["DISTRIBUTE_CREDS"]))
     creds = creds or written_creds
     if creds is not None and not os.access(creds, os.R_OK):
         raise InputError(f"no credentials can be read at {creds}; write the path of the file you were given")

@@ -185,6 +185,17 @@ def test_all_problems_of_a_file_are_reported_each_on_a_line(tmp_path: Path) -> N
     assert "capabilities" in ended.stderr
 
 
+def test_a_tilde_in_an_option_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell leaves the one in `--output=~/jobs.yaml` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    assert run("template", "command", "--output=~/jobs.yaml").exit_code == 0
+    assert (tmp_path / "home/jobs.yaml").is_file()
+    refused = run("template", "command", "--output=~nobody-here/jobs.yaml").exception
+    assert isinstance(refused, InputError)
+    assert not list(tmp_path.glob("~*"))
+
+
 @pytest.mark.parametrize(
     ("written", "told"),
     [

