@@ -79,7 +79,9 @@ def test_credentials_are_looked_up_in_the_same_order(environ: dict[str, str], tm
         ("tls://head.example.org", "tls://head.example.org:4222"),
         ("nats://head/", "nats://head:4222"),
         ("[::1]:5", "nats://[::1]:5"),
-        ("wss://head/path", "wss://head/path"),
+        ("NATS://Head:5", "nats://head:5"),
+        ("Tls://head:", "tls://head:4222"),
+        ("Müller:5", "nats://müller:5"),
         ("nats://u:p@head:5", "nats://u:p@head:5"),
         ("a:1, b ,tls://c", "nats://a:1,nats://b:4222,tls://c:4222"),
     ],
@@ -100,7 +102,25 @@ def test_ip_and_port_work_as_in_the_original(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["http://head", "nats://", "head:port", "head:99999", "a b", "nats://[::1", "a,,b"]
+    "address",
+    [
+        "http://head",
+        "ws://head",
+        "nats://",
+        "head:port",
+        "head:99999",
+        "head:0",
+        "a b",
+        "nats://[::1",
+        "a,,b",
+        "nats://head/path",
+        "nats://head?x=y",
+        "nats://head#x",
+        "nats:head",
+        "head\x07",
+        "x" * 64,
+        "a..b",
+    ],
 )
 def test_a_malformed_address_is_refused(address: str, environ: dict[str, str]) -> None:
     environ["DISTRIBUTE_SERVER"] = address

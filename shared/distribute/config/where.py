@@ -9,14 +9,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from distribute.config.cluster_record import read_record, running_clusters
 from distribute.config.folders import config_dir, embedded_cluster_file, home_expanded, short
+from distribute.config.server_url import DEFAULT_PORT, server_urls
 from distribute.core.errors import InputError, Unreachable
-
-DEFAULT_PORT = 4222
-_SCHEMES = ("nats", "tls", "ws", "wss")
 
 
 class ServerAddress(NamedTuple):
@@ -76,20 +73,7 @@ def _written(settings_file: Path, environ: Mapping[str, str]) -> tuple[str | Non
 
 
 def _urls(addresses: str, source: str) -> str:
-    return ",".join(_url(address.strip(), source) for address in addresses.split(","))
-
-
-def _url(address: str, source: str) -> str:
-    """The address as a URL with scheme and port."""
-    url = address if "://" in address else f"nats://{address}"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise InputError(f"{source}: {address!r} is not a URL: {error}; write nats://HOST:PORT") from error
-    if parts.scheme not in _SCHEMES or not parts.hostname or any(c.isspace() for c in url):
-        raise InputError(f"{source}: {address!r} is not the address of a cluster; write nats://HOST:PORT")
-    return url if port is not None or parts.scheme.startswith("ws") else f"{url.rstrip('/')}:{DEFAULT_PORT}"
+    return ",".join(server_urls(addresses, source))
 
 
 def _embedded(environ: Mapping[str, str], settings_file: Path) -> tuple[str, str]:

@@ -8,11 +8,11 @@ import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from nats.errors import Error as NatsError
 from nats.errors import UnexpectedEOF
 
+from distribute.config.server_url import server_urls, without_password
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.outage import Outage, Peer
@@ -48,21 +48,12 @@ class Address:
         Raises:
             InputError: `servers` is not such an address.
         """
-        urls = tuple(url.strip() for url in servers.split(",") if url.strip())
-        if not urls:
+        if not servers.strip(" ,"):
             raise InputError("no server is named: write one as nats://HOST:PORT")
-        for url in urls:
-            try:
-                parts = urlsplit(url if "://" in url else f"nats://{url}")
-                known = parts.scheme in {"nats", "tls"} and bool(parts.hostname) and (parts.port or 1) > 0
-            except ValueError:
-                known = False
-            if not known:
-                raise InputError(f"{_without_password(url)!r} is no server: write it as nats://HOST:PORT")
-        return cls(urls, creds, source)
+        return cls(server_urls(servers, source), creds, source)
 
     def __str__(self) -> str:
-        return ", ".join(_without_password(url) for url in self.urls)
+        return ", ".join(without_password(url) for url in self.urls)
 
     @property
     def with_source(self) -> str:
@@ -216,8 +207,3 @@ def _detail(error: Exception) -> str:
             return error.strerror
         case _:
             return str(error)
-
-
-def _without_password(url: str) -> str:
-    head, at, host = url.rpartition("@")
-    return f"{head.partition('://')[0]}://{host}" if at else url

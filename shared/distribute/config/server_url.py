@@ -1,0 +1,67 @@
+"""The addresses of brokers as people write them, made into URLs that a connection can use as they are."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, urlsplit
+
+from distribute.core.errors import InputError
+
+DEFAULT_PORT = 4222
+_SCHEMES = ("nats", "tls")
+
+
+def server_urls(written: str, source: str = "") -> tuple[str, ...]:
+    """The URLs in `nats://HOST:PORT[,HOST…]`, with what is left out: scheme and port.
+
+    `source` says where the address comes from, for messages. These show no password.
+
+    Raises:
+        InputError: it is not such an address.
+    """
+    return tuple(_url(address.strip(), source) for address in written.split(","))
+
+
+def without_password(address: str) -> str:
+    """The address as messages show it."""
+    head, at, host = address.rpartition("@")
+    scheme, slashes, _ = head.partition("://")
+    return f"{scheme}{slashes}{host}" if at and slashes else host
+
+
+def _url(address: str, source: str) -> str:
+    try:
+        parts = urlsplit(address if "://" in address else f"nats://{address}")
+        host = _host(parts)
+        port = DEFAULT_PORT if parts.port is None else parts.port
+    except ValueError as error:
+        raise _wrong(address, source, f": {error}") from None
+    bare = parts._replace(scheme="", netloc="", path=parts.path.removesuffix("/"))
+    if parts.scheme not in _SCHEMES or not host or not port or bare.geturl() or not address.isprintable():
+        raise _wrong(address, source)
+    credentials, at, _ = parts.netloc.rpartition("@")
+    return f"{parts.scheme}://{credentials}{at}{host}:{port}"
+
+
+def _host(parts: SplitResult) -> str:
+    """The host, as a URL has it.
+
+    Raises:
+        ValueError: no host can be called so.
+    """
+    host = parts.hostname or ""
+    if ":" in host:
+        return f"[{host}]"
+    if any(character.isspace() for character in host):
+        raise ValueError("a host's name holds no blanks")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError("no host can be called so") from None
+    return host
+
+
+def _wrong(address: str, source: str, why: str = "") -> InputError:
+    named = f"{source}: " if source else ""
+    return InputError(
+        f"{named}{without_password(address)!r} is not the address of a cluster{why}; write nats://HOST:PORT"
+    )
