@@ -265,6 +265,28 @@ def test_status_is_read_from_the_log_if_the_scheduler_does_not_answer(jane: Pers
     assert "the scheduler doesn't answer" in answer.stderr
 
 
+def test_down_asks_which_of_two_clusters(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    assert "`distribute down` ends it" in person.runs("up", "--nodes", "0", "--detach").stderr
+    second = person.runs("up", "--nodes", "0", "--detach", "--dir", "a b")
+    assert f"`distribute down --dir '{person.home}/a b'` ends it" in second.stderr
+    default = person.home / "state/distribute/cluster"
+    again = person.runs("up", "--dir", "a b", code=4).stderr
+    assert f"end it with `distribute down --dir '{person.home}/a b'`" in again
+    refused = person.runs("down", code=4).stderr
+    assert f"1  {default} (nats://127.0.0.1:" in refused
+    assert f"2  {person.home}/a b (nats://127.0.0.1:" in refused
+    assert f"say which: `distribute down --dir {default}` or `distribute down --dir '" in refused
+    asked = person.starts("down", stdin=subprocess.PIPE)
+    out, err = asked.communicate("1\n", timeout=60)
+    assert (asked.returncode, out) == (0, f"the cluster in {default} has ended\n")
+    assert "`distribute up --nodes 0 --detach` continues" in err
+    assert person.asks("nodes")["nodes"] == [], "verbs go to the one that is left"
+    ended = person.runs("down")
+    assert ended.stdout == f"the cluster in {person.home}/a b has ended\n"
+    assert f"`distribute up --dir '{person.home}/a b' --nodes 0 --detach` continues" in ended.stderr
+
+
 def test_up_in_the_foreground_ends_with_ctrl_c(tmp_path: Path) -> None:
     person = Person(tmp_path)
     up = person.starts("up", "--dir", "cluster")

@@ -76,8 +76,8 @@ def test_verbs_go_to_the_first_cluster_that_runs(home: Path) -> None:
             assert running_clusters() == [first, second]
             source = f"`distribute up` in {home}/first"
             assert resolve_server() == ("nats://first:1", None, source), "with two, it says which"
-            with cluster_record.recorded("nats://127.0.0.1:3", home / "third", []) as third:
-                assert running_clusters() == [first, second, third]
+            with cluster_record.recorded("nats://127.0.0.1:3", home / "own", []) as own:
+                assert running_clusters() == [first, own, second], "this process was started first"
                 assert cluster_record.running(home / "up.json") == first
     with cluster(home, "second", "server") as second:
         assert running_clusters() == [second]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from distribute.config.where import DEFAULT_PORT
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -30,7 +32,7 @@ async def server(
     ] = Host.LOOPBACK,
     port: Annotated[
         int, typer.Option("--port", "-p", min=1, max=65535, metavar="P", help="The broker's port.")
-    ] = 4222,
+    ] = DEFAULT_PORT,
     settings: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings file. [default: ~/.config/distribute/server.yaml]"),
@@ -55,9 +57,10 @@ async def server(
     ] = None,
 ) -> int:
     """Run the head of a cluster: broker, scheduler and archiver. Each computer then runs `client`."""
-    from distribute.config.folders import state_dir
+    from distribute.config.folders import default_cluster_dir
     from distribute.config.settings import load_server_settings
     from distribute_cli.local.cluster import Plan
+    from distribute_cli.local.cluster_record import start_command
     from distribute_cli.local.running import run_here
     from distribute_cli.local.services import scheduler_options
     from distribute_cli.values import duration_s
@@ -76,9 +79,23 @@ async def server(
             f"there is no login yet: everybody who reaches port {port} of this computer can run jobs on the "
             "lab's computers; keep it behind a firewall"
         )
-    folder = (directory or state_dir() / "server").absolute()
-    plan = Plan(folder, (), port, host.value, verb="server", scheduler_options=tuple(scheduler_options(head)))
+    folder = (directory or default_cluster_dir("server")).absolute()
+    options = {
+        "--host": None if host is Host.LOOPBACK else host.value,
+        "--port": None if port == DEFAULT_PORT else port,
+        "--settings": settings and settings.absolute(),
+        "--patience-growth": patience_growth,
+        **dict(durations.values()),
+    }
+    command = start_command("server", folder, *_words(options))
+    services = tuple(scheduler_options(head))
+    plan = Plan(folder, (), port, host.value, verb="server", scheduler_options=services, command=command)
     return await run_here(session.output, plan)
+
+
+def _words(options: Mapping[str, object]) -> list[str]:
+    """The options of a command line that are given."""
+    return [word for name, value in options.items() if value is not None for word in (name, str(value))]
 
 
 app = verb(server, needs_cluster=False)
