@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import logging
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from distribute.core.errors import DistributeError, exit_code
 from distribute.inherited import restore_signals
 from distribute.standard_streams import prepare_standard_streams
+from distribute_services import logs
 
 if TYPE_CHECKING:
     from distribute.ports import Cluster
@@ -38,12 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     restore_signals()
     prepare_standard_streams()
     options = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.DEBUG if options.debug else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
     try:
+        logs.begin(options.log_file, debug=options.debug)
         asyncio.run(_run(options))
     except DistributeError as error:
         if options.debug:
@@ -61,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         service.add_argument("--server", required=True, help="URL of the broker")
         service.add_argument("--creds", type=Path, default=None)
         service.add_argument("--debug", action="store_true")
+        service.add_argument("--log-file", type=Path, default=None, help="default: stderr")
         if name == "scheduler":
             _add_lease_options(service)
         if name == "node-runner":

@@ -34,6 +34,10 @@ async def client(
         list[str] | None,
         typer.Option(metavar="X", help="Add a capability to those detected (may be repeated)."),
     ] = None,
+    log_file: Annotated[
+        Path | None,
+        typer.Option("--log-file", "-l", metavar="FILE", help="Log to FILE. [default: the terminal]"),
+    ] = None,
 ) -> None:
     """Make this computer a node: it runs jobs of the cluster until you end it."""
     from distribute.config.folders import state_dir
@@ -51,7 +55,10 @@ async def client(
     }
     node = written.model_copy(update={key: value for key, value in given.items() if value is not None})
     address = session.address(otherwise=written)
-    become_service("node-runner", address, *node_options(node, state_dir() / "node"))
+    options = node_options(node, state_dir() / "node")
+    if log_file is not None:
+        options += ["--log-file", str(log_file.expanduser().absolute())]
+    become_service("node-runner", address, *options)
 
 
 app = verb(client, answers=False)

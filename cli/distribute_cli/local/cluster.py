@@ -122,7 +122,9 @@ async def local_cluster(plan: Plan, at_once: asyncio.Event | None = None) -> Asy
                 before = await cluster.log.last_seq()
                 for name, argv in services.items():
                     patience = at_once if name in nodes else None
-                    supervisor.keep(name, partial(run_process, argv, logs / f"{name}.log", patience))
+                    log = logs / f"{name}.log"
+                    run = partial(run_process, [*argv, "--log-file", str(log)], log, patience)
+                    supervisor.keep(name, run)
                 await _ready_or_failed(cluster, plan, before, supervisor)
             yield server
         finally:

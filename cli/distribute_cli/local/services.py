@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def service_command(name: str, *options: str) -> list[str]:
-    """The command line of a service."""
-    return python_program("distribute_services", name, *options)
+    """The command line of a service. It logs every step if this process does."""
+    debug = ["--debug"] if logging.getLogger().isEnabledFor(logging.DEBUG) else []
+    return python_program("distribute_services", name, *debug, *options)
 
 
 def python_program(module: str, *arguments: str) -> list[str]:
