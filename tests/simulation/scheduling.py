@@ -46,14 +46,16 @@ class WatchedScheduler(Scheduler):
         self._decisions = 0
         self._packed: set[BatchId] = set()
 
-    def deliver(self, records: Iterable[Recorded], now: float) -> None:
+    def deliver(self, records: Iterable[Recorded], now: float) -> list[Recorded]:
+        news = []
         for recorded in records:
-            super().deliver([recorded], now)
+            news += super().deliver([recorded], now)
             self._truth.agrees(self.state)
         packed = set(self.state.packed)
         self._truth.happened["a batch is packed"] += len(packed - self._packed)
         self._truth.happened["a packed batch changes"] += len(self._packed - packed)
         self._packed = packed
+        return news
 
     def decide(self, now: float) -> list[Append]:
         made = super().decide(now)

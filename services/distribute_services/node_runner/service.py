@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterable
 from typing import Generic
 
 import distribute
-from distribute.config.units import format_size
 from distribute.core import events as ev
 from distribute.core.beats import Beat
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
 from distribute.core.recorded import Recorded
-from distribute.host import Capacity, Figures, Host, P, R
+from distribute.host import Figures, Host, P, R
 from distribute.limited_log import LimitedLog
 from distribute.ports import Cluster
 from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
@@ -28,6 +27,7 @@ from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt
 from distribute_services.node_runner.machine.machine import RunnerMachine, wanted
 from distribute_services.node_runner.options import Options
+from distribute_services.node_runner.story import Story
 from distribute_services.node_runner.work.reports import Reports
 from distribute_services.node_runner.work.work import Work
 
@@ -69,6 +69,7 @@ class NodeRunner(Generic[P, R]):
         """Set when it can't read on."""
         self._failure = Failure()
         self._passed_by = LimitedLog(log, logging.ERROR)
+        self._story = Story(options.name, host.capacity)
         self._work = Work(host, cluster.log, tell=self._tell, clock=clock)
         self._reports = Reports(
             cluster.log,
@@ -97,7 +98,6 @@ class NodeRunner(Generic[P, R]):
         start = await unless_stopped(stop, self._begin())
         if start is None:
             return
-        log.info("joining as %s, with %s", self._options.name, _described(self._host.capacity))
         self._do(self._machine.join())
         try:
             await supervise(
@@ -184,7 +184,9 @@ class NodeRunner(Generic[P, R]):
 
     def _deliver(self, recorded: Recorded) -> None:
         try:
-            self._do(self._machine.deliver(recorded))
+            instructions = self._machine.deliver(recorded)
+            self._story.delivered(recorded.event, instructions)
+            self._do(instructions)
         except Exception as error:  # noqa: BLE001 - one event must not end the runner, and all jobs with it
             seq, kind = recorded.seq, recorded.event.type
             self._passed_by.write("event %d (%s) was passed by", seq, kind, error=error)
@@ -225,9 +227,11 @@ class NodeRunner(Generic[P, R]):
 
     def _announced(self, event: ev.Event, seq: int) -> None:
         self._machine.announced(event, seq)
+        self._story.announced(event)
 
     def _tell(self, stimulus: st.Stimulus) -> None:
         """Tell the machine. If it fails at an attempt, give up that attempt only."""
+        self._story.heard(stimulus)
         try:
             self._do(self._machine.handle(stimulus))
         except Exception:
@@ -250,6 +254,8 @@ class NodeRunner(Generic[P, R]):
                 case do.GiveWay():
                     self._failure.report(Refused(_two_of_a_name(self._options.name)))
                 case _:
+                    if isinstance(instruction, do.Launch | do.Build):
+                        self._story.begins(instruction)
                     self._work.carry_out(instruction)
         if self._machine.leaving and self._machine.idle:
             self._idle.set()
@@ -282,14 +288,6 @@ async def _check_name_is_free(cluster: Cluster, name: str, identity: str) -> Non
     last = await cluster.log.last(NodeId(name))
     if last is None or not isinstance(last.event, ev.Left):
         raise Refused(_two_of_a_name(name))
-
-
-def _described(has: Capacity) -> str:
-    can = ", ".join(sorted(has.capabilities)) or "none"
-    size = format_size(has.memory_bytes)
-    cpus = f"{has.cpus} cpu{'s' if has.cpus != 1 else ''}"
-    gpus = f", GPUs: {', '.join(has.gpus)}" if has.gpus else ""
-    return f"{cpus}, {size} of memory{gpus}; capabilities: {can}"
 
 
 def _two_of_a_name(name: str) -> str:

@@ -45,13 +45,18 @@ class Scheduler:
     def caught_up(self) -> bool:
         return self.state.seq >= self.catch_up_to
 
-    def deliver(self, records: Iterable[Recorded], now: float) -> None:
-        """Fold events from the log."""
+    def deliver(self, records: Iterable[Recorded], now: float) -> list[Recorded]:
+        """Fold events from the log. Returns those that are news: they fit, and come behind `catch_up_to`."""
         self.agenda.pass_time(now)
+        news: list[Recorded] = []
         for recorded in records:
             if recorded.seq > self.state.seq:
+                misfits = self.state.misfits
                 self.agenda.fold(recorded)
+                if recorded.seq > self.catch_up_to and self.state.misfits == misfits:
+                    news.append(recorded)
         self._drop_what_was_beaten()
+        return news
 
     def hear(self, beat: Beat, now: float) -> None:
         """Take a heartbeat. Ignores one of an earlier incarnation than the one that joined last."""

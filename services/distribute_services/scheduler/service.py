@@ -22,6 +22,7 @@ from distribute.slices import in_slices
 from distribute.snapshot_writer import SnapshotWriter
 from distribute_services.scheduler.logic import MOST_AT_ONCE, Scheduler
 from distribute_services.scheduler.queries import answer_queries
+from distribute_services.scheduler.story import Story
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class SchedulerService:
         self._saving: asyncio.Task[None] | None = None
         self._caught_up = asyncio.Event()
         self._failure = Failure()
+        self._story: Story | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then save a snapshot and end."""
@@ -74,8 +76,7 @@ class SchedulerService:
         if scheduler is None:
             return
         self._scheduler = scheduler
-        if self._scheduler.caught_up:
-            self._caught_up.set()
+        self._note_if_caught_up()
         self._snapshot_due_seq = self._next_snapshot_seq()
         self._cluster.on_return(lambda: self._scheduler.was_deaf(self._clock()))
         async with draining(self._appending, PATIENCE_S):
@@ -115,16 +116,22 @@ class SchedulerService:
         state = scheduler.state
         async for records in self._cluster.log.follow(after=state.seq, at=state.time):
             await self._before_change(records)
-            scheduler.deliver(records, self._clock())
-            if scheduler.caught_up:
-                self._caught_up.set()
+            news = scheduler.deliver(records, self._clock())
+            self._note_if_caught_up()
+            if self._story is not None:
+                self._story.tell(news)
             if scheduler.state.misfits != misfits:
                 misfits = scheduler.state.misfits
                 named.write("an event did not fit: %s", scheduler.state.last_misfit)
             await self._decide()
             if scheduler.state.seq >= self._snapshot_due_seq:
                 self._begin_save()
-            del records  # a submission may take 140 MB: free it now, not when the next events come
+            del records, news  # a submission may take 140 MB: free it now, not when the next events come
+
+    def _note_if_caught_up(self) -> None:
+        if self._scheduler.caught_up and self._story is None:
+            self._story = Story(self._scheduler.state)
+            self._caught_up.set()
 
     async def _before_change(self, records: Sequence[Recorded]) -> None:
         """Return when the batches of these events may change: the snapshot that is being written has them,
@@ -148,7 +155,14 @@ class SchedulerService:
             await asyncio.sleep(self._look_every_s)
             if self._cluster.connected:
                 self._scheduler.tick(self._clock())
+                self._tell_of_silence()
                 await self._decide()
+
+    def _tell_of_silence(self) -> None:
+        if self._story is not None:
+            agenda = self._scheduler.agenda
+            nodes, liveness, now = agenda.state.nodes, agenda.liveness, agenda.now
+            self._story.look(agenda.silent, lambda name: liveness.silent_since(nodes[name], now), now)
 
     async def _answer(self) -> None:
         """Answer queries once the state is up to date. Before that, clients fold the log themselves."""

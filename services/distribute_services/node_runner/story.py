@@ -1,0 +1,95 @@
+"""What happens on this node, one line each in its log: joining, builds, jobs.
+
+The service tells the story as the machine's instructions and stimuli pass through it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from distribute.config.units import format_duration, format_size
+from distribute.core import events as ev
+from distribute.core.words import counted
+from distribute.host import Capacity
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Attempt, Ending, Phase
+
+log = logging.getLogger(__name__)
+
+MAX_REASON = 300
+"""Max. characters of a reason in a line."""
+
+
+class Story:
+    """Logs what one node does."""
+
+    def __init__(self, node: str, capacity: Capacity) -> None:
+        self._node = node
+        self._capacity = capacity
+        self._has_joined = False
+
+    def announced(self, event: ev.Event) -> None:
+        """Tell of an event about this node that is in the log of the cluster."""
+        match event:
+            case ev.Joined() if not self._has_joined:
+                self._has_joined = True
+                log.info("joined as %s, with %s", self._node, _described(self._capacity))
+            case ev.Joined():
+                log.warning("joined again; %s running on", counted(len(event.keeps), "job"))
+            case ev.Left():
+                log.info("left the cluster")
+            case _:
+                pass
+
+    def delivered(self, event: ev.Event, instructions: list[do.Instruction]) -> None:
+        """Tell of an event of the scheduler, and what the machine makes of it."""
+        match event:
+            case ev.Lost() if event.author == ev.SCHEDULER:
+                silence = format_duration(round(event.silent_s))
+                log.warning("the head heard nothing of this node for %s", silence)
+            case ev.Released() if any(isinstance(one, do.Stop) for one in instructions):
+                level = logging.WARNING if event.reason == "node_lost" else logging.INFO
+                why = event.reason.replace("_", " ")
+                log.log(level, "%s is stopped: the head took it back (%s)", event.scope, why)
+            case _:
+                pass
+
+    def begins(self, instruction: do.Launch | do.Build) -> None:
+        """Tell of a job or a build that begins."""
+        if isinstance(instruction, do.Launch):
+            log.info("%s starts", _named(instruction.attempt))
+        else:
+            log.info("%s is being built", instruction.batch)
+
+    def heard(self, stimulus: st.Stimulus) -> None:
+        """Tell of the end of a job or a build, before the machine hears of it."""
+        match stimulus:
+            case st.Exited(attempt, ending) if attempt.phase is not Phase.STOPPING:
+                how = "succeeded" if ending.succeeded else "failed"
+                log.info("%s %s%s", _named(attempt), how, _outcome(ending))
+            case st.Built(batch, ending):
+                how = "is built" if ending.succeeded else "could not be built"
+                log.info("%s %s%s", batch, how, _outcome(ending))
+            case _:
+                pass
+
+
+def _named(attempt: Attempt) -> str:
+    return str(attempt.job) if attempt.number == 1 else str(attempt)
+
+
+def _outcome(ending: Ending) -> str:
+    """How long it took, and why it failed."""
+    reason = ending.reason
+    if reason is None and ending.exit_code:
+        reason = f"exit code {ending.exit_code}"
+    why = "" if reason is None else f": {reason[:MAX_REASON]}"
+    return f" after {format_duration(ending.wall_s)}{why}"
+
+
+def _described(has: Capacity) -> str:
+    can = ", ".join(sorted(has.capabilities)) or "none"
+    gpus = f", GPUs: {', '.join(has.gpus)}" if has.gpus else ""
+    size = format_size(has.memory_bytes)
+    return f"{counted(has.cpus, 'cpu')}, {size} of memory{gpus}; capabilities: {can}"

@@ -1,0 +1,91 @@
+"""What a node's log tells of its jobs, its builds and its membership."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from distribute.core import events as ev
+from distribute.core.ids import JobId
+from distribute.host import Capacity
+from distribute.testing import builders as make
+from distribute_services.node_runner import story
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Ending
+from distribute_services.node_runner.story import Story
+from unit.services.runner_host import running_node
+
+CAPACITY = Capacity(2, 8 * make.GIB, (), frozenset({"compiler"}))
+
+
+@pytest.fixture(autouse=True)
+def _information(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger=story.__name__)
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == story.__name__]
+
+
+async def test_a_job_is_told_when_it_starts_and_how_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    spec = make.batch([make.job("good"), make.job("broken")])
+    async with running_node() as node:
+        await node.say(make.submitted(spec))
+        for job in ("good", "broken"):
+            await node.say(make.assigned(JobId(*spec.id, job), cpus=1))
+            await node.runs(job)
+        node.host.end("good")
+        node.host.end("broken", exit_code=3)
+        await node.of_job("finished", "good")
+        await node.of_job("finished", "broken")
+    told = lines(caplog)
+    assert told[0].startswith("joined as ws1, with ")
+    for job in ("good", "broken"):
+        assert told.index(f"{spec.id}/{job} starts") > 0
+    assert [line for line in told if line.startswith(f"{spec.id}/good succeeded after ")]
+    (failed,) = [line for line in told if line.startswith(f"{spec.id}/broken failed after ")]
+    assert failed.endswith("s: exit code 3")
+    assert told[-1] == "left the cluster"
+
+
+async def test_a_job_that_is_taken_back_is_told_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    spec = make.batch(2)
+    async with running_node() as node:
+        await node.say(make.submitted(spec))
+        await node.say(make.assigned(JobId(*spec.id, "job1"), cpus=1))
+        await node.runs("job1")
+        await node.say(make.released("job1", reason="killed"))
+        await node.say(make.assigned(JobId(*spec.id, "job2"), cpus=1))
+        await node.runs("job2")  # by then, the release is known
+    told = [line for line in lines(caplog) if "job1" in line]
+    assert told == [f"{spec.id}/job1 starts", f"{spec.id}/job1 is stopped: the head took it back (killed)"]
+
+
+def test_a_node_that_was_lost_tells_it_and_that_it_joined_again(caplog: pytest.LogCaptureFixture) -> None:
+    told = Story("ws1", CAPACITY)
+    told.announced(make.joined("ws1"))
+    told.delivered(make.lost("ws1"), [])
+    told.announced(make.joined("ws1", keeps=make.kept(["job1"])))
+    assert lines(caplog) == [
+        "joined as ws1, with 2 cpus, 8G of memory; capabilities: compiler",
+        "the head heard nothing of this node for 1m1s",
+        "joined again; 1 job running on",
+    ]
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]
+
+
+def test_a_forged_loss_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    Story("ws1", CAPACITY).delivered(make.lost("ws1").model_copy(update={"author": "jane"}), [])
+    assert lines(caplog) == []
+
+
+def test_a_build_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    told = Story("ws1", CAPACITY)
+    told.heard(st.Built(make.batch().id, Ending(succeeded=False, wall_s=2.0, reason="exit code 2"), None))
+    assert lines(caplog) == ["lab/sweep could not be built after 2s: exit code 2"]
+
+
+def test_events_of_others_are_no_part_of_the_story(caplog: pytest.LogCaptureFixture) -> None:
+    Story("ws1", CAPACITY).announced(ev.Leaving(**make.leaving("ws1").model_dump(exclude={"type", "v"})))
+    assert lines(caplog) == []
