@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distribute.core.errors import UnknownName
+
 if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
@@ -57,6 +59,8 @@ class Session:
     async def cluster(self, *, provisioning: bool = False) -> AsyncIterator[Cluster]:
         """Connect to the cluster. `provisioning`: create the streams that it lacks.
 
+        An `UnknownName` raised in the block gets the name that was probably meant.
+
         Raises:
             InputError, Unreachable: as `address`, or no broker answers there.
         """
@@ -68,7 +72,12 @@ class Session:
         async with open_at(
             found.server, found.creds, name, source=found.source, provisioning=provisioning
         ) as cluster:
-            yield cluster
+            try:
+                yield cluster
+            except UnknownName as error:
+                from distribute.client.nearest import with_nearest
+
+                raise await with_nearest(cluster, error) from error
 
     def queries(self, cluster: Cluster) -> Queries:
         """Queries to a cluster. If the scheduler doesn't answer, print a warning."""

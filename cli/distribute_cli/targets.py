@@ -7,22 +7,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distribute.client.queries import no_such_batch
 from distribute.client.words import printable
 from distribute.config.folders import home_expanded
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId, check_name
+from distribute_cli.session import user_name
 
 if TYPE_CHECKING:
     from distribute.client.queries import Queries
 
 DEFAULT_FILE = "distribute-jobs.yaml"
 
-BatchArgument = Annotated[str, typer.Argument(metavar="BATCH", help="NAMESPACE/BATCH, or its YAML file.")]
+LAST = "last"
+"""A name of the batch that this person submitted last."""
+
+MOST_NAMED = 5
+
+BatchArgument = Annotated[
+    str, typer.Argument(metavar="BATCH", help="NAMESPACE/BATCH, its YAML file, or last.")
+]
 """A batch, by default that of the YAML file in this folder."""
 
 
 async def find_batch(queries: Queries, text: str) -> BatchId:
-    """The batch that `text` names. A bare batch name will do if only one namespace has it.
+    """The batch that `text` names. A bare batch name will do if only one namespace has it; `last` is the last
+    that this person submitted.
 
     Raises:
         InputError: `text` can't be a name, or the file is not there.
@@ -36,6 +46,8 @@ async def find_batch(queries: Queries, text: str) -> BatchId:
 
 async def find_target(queries: Queries, text: str) -> BatchId | JobId:
     """The batch or job that `text` names; see `find_batch`."""
+    if text == LAST:
+        return await _find_last(queries)
     if _means_file(text) and not await _names_batch(queries, text):
         from distribute.config.loading import batch_named_in  # 20 ms for YAML, which a name does not need
 
@@ -43,6 +55,8 @@ async def find_target(queries: Queries, text: str) -> BatchId | JobId:
     match text.split("/"):
         case [batch]:
             return await _find_bare(queries, _checked(text, batch))
+        case ["last", job] if not await _names_batch(queries, text):
+            return JobId(*await _find_last(queries), _checked(text, job))
         case [namespace, batch]:
             return BatchId(_checked(text, namespace), _checked(text, batch))
         case [namespace, batch, job]:
@@ -77,12 +91,20 @@ async def _names_batch(queries: Queries, text: str) -> bool:
     return any([batch["namespace"], batch["batch"]] == parts[:2] for batch in batches)
 
 
+async def _find_last(queries: Queries) -> BatchId:
+    found = (await queries.batches(user=user_name(), last=1))["batches"]
+    if not found:
+        raise Refused("you have submitted no batch yet; `distribute status` lists those of others")
+    return BatchId(found[0]["namespace"], found[0]["batch"])
+
+
 async def _find_bare(queries: Queries, name: str) -> BatchId:
     batches = (await queries.batches())["batches"]
     found = [BatchId(batch["namespace"], batch["batch"]) for batch in batches if batch["batch"] == name]
     if not found:
-        raise Refused(f"there is no batch {printable(name)!r}; `distribute status` lists those there are")
+        raise no_such_batch(name)
     if len(found) > 1:
-        names = ", ".join(printable(str(batch)) for batch in found)
-        raise Refused(f"{len(found)} batches are called {printable(name)!r}: name one of {names}")
+        names = ", ".join(printable(str(batch)) for batch in found[:MOST_NAMED])
+        more = f", and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+        raise Refused(f"{len(found)} batches are called {printable(name)!r}: name one of {names}{more}")
     return found[0]

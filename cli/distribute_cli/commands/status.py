@@ -7,30 +7,47 @@ from typing import Annotated
 
 import typer
 
-from distribute_cli.session import Session
+from distribute_cli.session import Session, user_name
 from distribute_cli.verbs import verb
 
+BATCH_STATES = frozenset({"queued", "building", "running", "completed", "failed", "killed"})
 
-class JobState(StrEnum):
-    """The states of jobs that `status` shows."""
+
+class State(StrEnum):
+    """The states of batches and jobs that `status` shows."""
 
     QUEUED = "queued"
     ASSIGNED = "assigned"
+    BUILDING = "building"
     RUNNING = "running"
     PAUSED = "paused"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     KILLED = "killed"
 
 
+JOB_STATES = frozenset(one.value for one in State) - {"completed"}
+
+
 async def status(
     session: Session,
     batch: Annotated[
-        str | None, typer.Argument(metavar="BATCH", help="NAMESPACE/BATCH, or its YAML file.")
+        str | None,
+        typer.Argument(metavar="BATCH", help="NAMESPACE/BATCH, its YAML file, or last."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="List all jobs of the batch.")] = False,
     state: Annotated[
-        list[JobState] | None, typer.Option("--state", help="List only jobs in this state (may be repeated).")
+        list[State] | None,
+        typer.Option("--state", help="List only what is in this state: batches, or jobs (may be repeated)."),
+    ] = None,
+    mine: Annotated[bool, typer.Option("--mine", help="List only the batches that you submitted.")] = False,
+    user: Annotated[
+        str | None, typer.Option(metavar="U", help="List only the batches that user U submitted.")
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="List only the N batches that were submitted last.")
     ] = None,
 ) -> None:
     """Show the batches and their counts; with a batch, its jobs.
@@ -40,20 +57,41 @@ async def status(
     """
     from distribute.core.errors import InputError
 
-    if batch is None and (every or state):
-        raise InputError("--all and --state select jobs of one batch: name it, as NAMESPACE/BATCH")
+    states = [one.value for one in state] if state else None
+    if mine and user is not None:
+        raise InputError("--mine and --user: give one of them")
+    wanted_user = user_name() if mine else user
+    if batch is None:
+        _refuse_states(states, BATCH_STATES, "a batch")
+        if every:
+            raise InputError("--all lists all jobs of one batch: name it, as NAMESPACE/BATCH")
+    else:
+        _refuse_states(states, JOB_STATES, "a job")
+        if wanted_user is not None or last is not None:
+            raise InputError("--mine, --user and --last select batches: leave out BATCH")
 
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
         if batch is None:
-            session.output.batches(await queries.batches())
+            given = {"user": wanted_user, "states": states, "last": last}
+            which = {name: value for name, value in given.items() if value is not None}
+            session.output.batches(await queries.batches(**which), selected=bool(which))
             return
         from distribute_cli.targets import find_batch
 
-        states = [one.value for one in state] if state else None
         most = None if every else session.output.most_jobs
-        found = await find_batch(queries, batch)
-        session.output.batch(await queries.batch(found, states=states, most=most))
+        named = await find_batch(queries, batch)
+        session.output.batch(await queries.batch(named, states=states, most=most))
+
+
+def _refuse_states(states: list[str] | None, possible: frozenset[str], what: str) -> None:
+    """Refuse states that such a thing never has."""
+    from distribute.core.errors import InputError
+
+    if wrong := sorted(set(states or ()) - possible):
+        raise InputError(
+            f"--state: {what} is never {wrong[0]!r}; its states are {', '.join(sorted(possible))}"
+        )
 
 
 app = verb(status)

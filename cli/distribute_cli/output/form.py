@@ -44,8 +44,8 @@ class Output(ABC):
     """How many of a batch's jobs are listed without `--all`. None: all of them."""
 
     @abstractmethod
-    def batches(self, document: BatchesDocument) -> None:
-        """Show all batches."""
+    def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
+        """Show batches: all, or those that options have `selected`."""
 
     @abstractmethod
     def batch(self, document: BatchWithJobs) -> None:

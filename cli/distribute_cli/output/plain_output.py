@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class JsonOutput(Output):
     """One JSON document on standard output."""
 
-    def batches(self, document: BatchesDocument) -> None:
+    def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
         self._write(document)
 
     def batch(self, document: BatchWithJobs) -> None:
@@ -73,7 +73,7 @@ def _json(document: object) -> bytes:
 class QuietOutput(Output):
     """For shell scripts: names and states, one on each line. Verbs that only do something print nothing."""
 
-    def batches(self, document: BatchesDocument) -> None:
+    def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
         for batch in document["batches"]:
             print(printable(f"{batch['namespace']}/{batch['batch']}"), batch["state"])
 

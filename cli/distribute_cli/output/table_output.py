@@ -28,10 +28,10 @@ class TableOutput(Output):
 
     most_jobs = 100
 
-    def batches(self, document: BatchesDocument) -> None:
+    def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
         from distribute_cli.output import tables
 
-        self._print(tables.batches(document))
+        self._print(tables.batches(document, selected=selected))
 
     def batch(self, document: BatchWithJobs) -> None:
         from distribute_cli.output import tables

@@ -75,13 +75,15 @@ def _table(rows: Sequence[Row], *, right: Collection[str] = (), optional: Collec
     return table
 
 
-def batches(document: BatchesDocument) -> Iterator[RenderableType]:
-    """All batches, one on each line."""
+def batches(document: BatchesDocument, *, selected: bool = False) -> Iterator[RenderableType]:
+    """All batches, or those that options have `selected`, one on each line."""
     found = document["batches"]
-    if not found:
+    if not found and selected:
+        yield "No batch matches. Without options, `distribute status` lists all batches."
+    elif not found:
         yield "No batches yet. `distribute template command` writes a first one; `distribute add` submits it."
-        return
-    yield _batch_table(found)
+    else:
+        yield _batch_table(found)
 
 
 def _batch_table(found: Sequence[BatchDocument]) -> RenderableType:

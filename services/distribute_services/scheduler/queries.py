@@ -33,10 +33,11 @@ Answering = Generator[None, None, bytes]
 
 @contextlib.asynccontextmanager
 async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterator[None]:
-    """Answer `status`, `batch`, `standing`, `results`, `nodes`, `why` and `match` while the context lasts."""
+    """Answer people's queries, each a verb of its own, while the context lasts."""
     answers: dict[str, Callable[[Json], Answering]] = {
-        "status": lambda _: _status(scheduler, cluster.log.garbage),
+        "status": lambda asked: _status(scheduler, cluster.log.garbage, **asked),
         "batch": lambda asked: _batch(scheduler, **asked),
+        "names": lambda asked: _names(scheduler, _batch_id(asked)),
         "standing": lambda asked: _standing(scheduler, _batch_id(asked), asked.get("job")),
         "results": lambda asked: _results(scheduler, _batch_id(asked)),
         "nodes": lambda _: _whole(nodes_view(scheduler.agenda, scheduler.beats)),
@@ -67,9 +68,15 @@ def _whole(answer: Json) -> Answering:
     return orjson.dumps(answer)
 
 
-def _status(scheduler: Scheduler, garbage: Garbage) -> Answering:
+def _status(scheduler: Scheduler, garbage: Garbage, **which: Any) -> Answering:
     ignored = ignored_view(scheduler.state, garbage.count, garbage.last)
-    return (yield from _with_list({}, "batches", batches_in_slices(scheduler.state), ignored))
+    return (yield from _with_list({}, "batches", batches_in_slices(scheduler.state, **which), ignored))
+
+
+def _names(scheduler: Scheduler, batch_id: BatchId) -> Answering:
+    """The names of a batch's jobs: 1 ms for 100,000."""
+    batch = yield from whole_batch(scheduler.state, batch_id)
+    return orjson.dumps({"jobs": batch.names})
 
 
 def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) -> Answering:

@@ -12,7 +12,7 @@ from distribute.client.batch_log import BatchReader
 from distribute.client.job_log import JobReader
 from distribute.client.manifests import read_manifest
 from distribute.client.pull.object_stream import ObjectStream
-from distribute.client.queries import no_such_batch
+from distribute.client.queries import no_such_batch, no_such_job
 from distribute.client.results import fold_builds
 from distribute.client.standing import ask_standing
 from distribute.client.words import argument, printable
@@ -91,7 +91,7 @@ async def job_output(
     told = await ask_standing(cluster, job.batch_id, job.job)
     if told is not None and told.course.exists:
         if told.outcome is None:
-            raise _no_such_job(job)
+            raise no_such_job(job)
         finished = await _last_finished(cluster, job, told.outcome)
         if finished is not None and attempt in {None, finished.attempt}:
             return JobOutput(finished.attempt, _stored_text(cluster, finished.outputs))
@@ -165,19 +165,12 @@ def _refuse_unknown(attempts: JobAttempts, attempt: int | None) -> None:
         raise no_such_batch(job.batch_id)
     name, batch_name = printable(str(job)), argument(str(job.batch_id))
     if job.job not in batch.rows:
-        raise _no_such_job(job)
+        raise no_such_job(job)
     if not attempts.attempts:
         raise Refused(f"{name} has not run yet; `distribute watch {batch_name}` shows progress")
     if attempt is not None and attempt not in attempts.attempts:
         had = counted(len(attempts.attempts), "attempt")
         raise Refused(f"{name} has had {had}: there is no attempt {attempt}")
-
-
-def _no_such_job(job: JobId) -> Refused:
-    return Refused(
-        f"{printable(str(job.batch_id))} has no job {printable(job.job)!r}; "
-        f"`distribute status {argument(str(job.batch_id))}` lists its jobs"
-    )
 
 
 async def _live_text(

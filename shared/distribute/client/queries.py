@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from distribute.client.words import argument, printable
-from distribute.core.errors import Refused, Unreachable
+from distribute.core.errors import Refused, UnknownName, Unreachable
 
 if TYPE_CHECKING:
     from distribute.client.documents import (
@@ -48,14 +48,14 @@ class Queries:
         self._on_silence = on_silence
         self._clock = clock
 
-    async def batches(self) -> BatchesDocument:
-        """All batches."""
-        answer = await self._ask("status", {})
+    async def batches(self, **which: Any) -> BatchesDocument:
+        """All batches, or those that `which` selects, as in `views.batches_view`."""
+        answer = await self._ask("status", which)
         if answer is None:
             from distribute.core.views import batches_view, ignored_view
 
             state, garbage = await self._fold(), self._cluster.log.garbage
-            answer = batches_view(state) | ignored_view(state, garbage.count, garbage.last)
+            answer = batches_view(state, **which) | ignored_view(state, garbage.count, garbage.last)
         return cast("BatchesDocument", answer)
 
     async def batch(self, batch: BatchId, **which: Any) -> BatchWithJobs:
@@ -85,11 +85,7 @@ class Queries:
         for found in (await self.batch(job.batch_id, job=job.job))["job_list"]:
             if found["job"] == job.job:
                 return found
-        batch = printable(str(job.batch_id))
-        raise Refused(
-            f"{batch} has no job {printable(job.job)!r}; "
-            f"`distribute status {argument(str(job.batch_id))}` lists its jobs"
-        )
+        raise no_such_job(job)
 
     async def nodes(self) -> NodesDocument:
         """All nodes. If the log is folded here, the answer lacks figures of heartbeats, such as the load."""
@@ -168,11 +164,29 @@ async def ask(
     return dict(orjson.loads(await cluster.queries.ask(verb, orjson.dumps(question), timeout_s=timeout_s)))
 
 
-def no_such_node(name: str) -> Refused:
+def no_such_node(name: str) -> UnknownName:
     """The error for an unknown node."""
-    return Refused(f"there is no node {printable(name)!r}; `distribute nodes` lists those there are")
+    return UnknownName(
+        "node", name, f"there is no node {printable(name)!r}", "`distribute nodes` lists those there are"
+    )
 
 
-def no_such_batch(batch: BatchId) -> Refused:
-    """The error for an unknown batch."""
-    return Refused(f"there is no batch {printable(str(batch))}; `distribute status` lists those there are")
+def no_such_batch(batch: BatchId | str) -> UnknownName:
+    """The error for an unknown batch: its whole name, or without its namespace."""
+    name = str(batch)
+    shown = repr(printable(name)) if isinstance(batch, str) else printable(name)
+    return UnknownName(
+        "batch", name, f"there is no batch {shown}", "`distribute status` lists those there are"
+    )
+
+
+def no_such_job(job: JobId) -> UnknownName:
+    """The error for an unknown job of a batch that is there."""
+    batch = job.batch_id
+    return UnknownName(
+        "job",
+        job.job,
+        f"{printable(str(batch))} has no job {printable(job.job)!r}",
+        f"`distribute status {argument(str(batch))}` lists its jobs",
+        batch,
+    )

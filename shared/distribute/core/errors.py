@@ -4,6 +4,7 @@
      ├── InputError                 a file, name or option of the user is wrong        (exit code 2)
      ├── Unreachable                no broker answers where one was expected           (exit code 3)
      ├── Refused                    the cluster refuses: name taken, unknown name, …   (exit code 4)
+     │    └── UnknownName           no batch, job or node has this name
      ├── Conflict                   a guard failed: its scope has a newer event
      ├── LogReplaced                the log is not the one that was read so far
      ├── UnreadableEvent            bytes that this version can't read as an event
@@ -14,6 +15,8 @@ Each message names the thing, what was tried, and the cause.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 
 class DistributeError(Exception):
@@ -34,6 +37,32 @@ class Unreachable(DistributeError):
 
 class Refused(DistributeError):
     """The cluster refused a request."""
+
+
+class UnknownName(Refused):
+    """No batch, job or node has this name. `batch`: of a job, the namespace and name of its batch.
+
+    The message is `what`, then the name that was probably meant if we know one, then `advice`.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["batch", "job", "node"],
+        name: str,
+        what: str,
+        advice: str,
+        batch: tuple[str, str] = ("", ""),
+        near: str | None = None,
+    ) -> None:
+        super().__init__(f"{what}; {advice}" if near is None else f"{what}; did you mean {near!r}? {advice}")
+        self.kind = kind
+        self.name = name
+        self.batch = batch
+        self._texts = what, advice
+
+    def meaning(self, near: str) -> UnknownName:
+        """The same error, which asks whether `near` was meant."""
+        return UnknownName(self.kind, self.name, *self._texts, self.batch, near)
 
 
 class Conflict(DistributeError):

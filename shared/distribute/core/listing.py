@@ -151,7 +151,7 @@ def batch_document(batch: BatchState | PackedBatch) -> Json:
         "batch": batch.id.batch,
         "user": batch.user,
         "kind": batch.kind,
-        "state": batch.end or ("running" if _has_begun(batch) else "queued"),
+        "state": batch_state(batch),
         "priority": batch.priority,
         "submitted_at": rfc3339(batch.submitted_at),
         "finished_at": rfc3339(batch.finished_at),
@@ -174,6 +174,11 @@ def running_builds(batch: BatchState | PackedBatch) -> dict[str, float]:
         return {}
     wait = {attempt.node for row, attempt in batch.active.items() if batch.status[row] == CLAIMED}
     return {node: batch.building[node].since for node in sorted(wait & batch.building.keys())}
+
+
+def batch_state(batch: BatchState | PackedBatch) -> str:
+    """`queued`, `running`, `completed`, `failed` or `killed`."""
+    return batch.end or ("running" if _has_begun(batch) else "queued")
 
 
 def _has_begun(batch: BatchState | PackedBatch) -> bool:

@@ -6,7 +6,7 @@ Times become RFC 3339 in UTC, durations are seconds, sizes bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from distribute.core.agenda import Agenda
@@ -14,7 +14,7 @@ from distribute.core.batch_record import loading
 from distribute.core.beats import Beat
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
-from distribute.core.listing import JOB_STATES, Listing, batch_document, rfc3339, running_builds
+from distribute.core.listing import JOB_STATES, Listing, batch_document, batch_state, rfc3339, running_builds
 from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
 from distribute.core.packed import PackedBatch
 from distribute.core.projections.course import Course
@@ -28,20 +28,38 @@ Json = dict[str, Any]
 BATCHES_AT_ONCE = 500
 
 
-def batches_view(state: State) -> Json:
-    """`{"batches": [B]}`, in order of submission."""
-    return {"batches": [document for some in batches_in_slices(state) for document in some]}
+def batches_view(state: State, **which: Any) -> Json:
+    """`{"batches": [B]}`, in order of submission: all, or those that `batches_in_slices` selects."""
+    return {"batches": [document for some in batches_in_slices(state, **which) for document in some]}
 
 
-def batches_in_slices(state: State) -> Iterator[list[Json]]:
+def batches_in_slices(
+    state: State,
+    *,
+    user: str | None = None,
+    states: Collection[str] | None = None,
+    last: int | None = None,
+) -> Iterator[list[Json]]:
     """The batches of `batches_view`, some at a time. Each is shown as it is when its slice is made.
 
-    Batches that are deleted meanwhile may be included.
+    Those of `user`, in one of `states`, and of these the `last` that were submitted. A batch that is being
+    built is in the state `building`, too. Batches that are deleted meanwhile may be included.
     """
-    batches: list[BatchState | PackedBatch] = [*state.batches.values(), *state.packed.values()]
+    every: list[BatchState | PackedBatch] = [*state.batches.values(), *state.packed.values()]
+    batches = [
+        batch
+        for batch in every
+        if (user is None or batch.user == user) and (states is None or _is_in(batch, states))
+    ]
     batches.sort(key=lambda batch: batch.seq)
+    if last is not None:
+        batches = batches[max(0, len(batches) - last) :]
     for first in range(0, len(batches), BATCHES_AT_ONCE):
         yield [batch_document(batch) for batch in batches[first : first + BATCHES_AT_ONCE]]
+
+
+def _is_in(batch: BatchState | PackedBatch, states: Collection[str]) -> bool:
+    return batch_state(batch) in states or ("building" in states and bool(running_builds(batch)))
 
 
 def ignored_view(state: State, garbage_count: int, garbage_last: str) -> Json:

@@ -227,11 +227,29 @@ def test_without_a_verb_the_help_is_shown() -> None:
     assert ended.stdout.startswith("Usage: ")
 
 
-@pytest.mark.parametrize("options", [["--all"], ["--state", "failed"]])
-def test_options_that_select_jobs_need_a_batch(options: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--all"], "--all lists all jobs of one batch: name it, as NAMESPACE/BATCH"),
+        (
+            ["--state", "succeeded"],
+            "--state: a batch is never 'succeeded'; its states are building, completed, failed, killed",
+        ),
+        (
+            ["jane/sweep", "--state", "completed"],
+            "--state: a job is never 'completed'; its states are assigned, ",
+        ),
+        (["jane/sweep", "--mine"], "--mine, --user and --last select batches: leave out BATCH"),
+        (["jane/sweep", "--user", "joe"], "--mine, --user and --last select batches: leave out BATCH"),
+        (["jane/sweep", "--last", "1"], "--mine, --user and --last select batches: leave out BATCH"),
+        (["--mine", "--user", "joe"], "--mine and --user: give one of them"),
+        (["--last", "0"], "--last takes 1 or more, not 0"),
+    ],
+)
+def test_options_of_status_that_do_not_fit_together_are_refused(options: list[str], told: str) -> None:
     ended = program("status", *options)
     assert ended.returncode == 2
-    assert "name it, as NAMESPACE/BATCH" in ended.stderr
+    assert told in ended.stderr
 
 
 def test_an_unknown_state_is_refused() -> None:

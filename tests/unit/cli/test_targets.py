@@ -9,6 +9,7 @@ import pytest
 
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
+from distribute_cli import targets
 from distribute_cli.targets import find_batch, find_target
 
 
@@ -18,9 +19,11 @@ class Batches:
     def __init__(self, *names: str) -> None:
         self._names = names
 
-    async def batches(self) -> dict[str, Any]:
-        pairs = (name.split("/") for name in self._names)
-        return {"batches": [{"namespace": namespace, "batch": batch} for namespace, batch in pairs]}
+    async def batches(self, user: str | None = None, last: int | None = None) -> dict[str, Any]:
+        """Each batch is of the user whose name its namespace has."""
+        pairs = [name.split("/") for name in self._names]
+        found = [pair for pair in pairs if user in {None, pair[0]}][-(last or 0) :]
+        return {"batches": [{"namespace": namespace, "batch": batch} for namespace, batch in found]}
 
 
 NONE: Any = Batches()
@@ -99,3 +102,28 @@ async def test_a_job_is_not_taken_for_a_batch() -> None:
         InputError, match="'jane/sweep/x' names a job; a batch is NAMESPACE/BATCH: jane/sweep"
     ):
         await find_batch(NONE, "jane/sweep/x")
+
+
+async def test_last_is_the_batch_that_this_person_submitted_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches: Any = Batches("jane/sweep", "joe/sweep", "jane/mesh", "joe/last")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "last").write_text("a file is meant by its path: ./last")
+    monkeypatch.setattr(targets, "user_name", lambda: "jane")
+    assert await find_batch(batches, "last") == BatchId("jane", "mesh")
+    assert await find_target(batches, "last/re100") == JobId("jane", "mesh", "re100")
+    assert await find_target(batches, "joe/last") == BatchId("joe", "last")
+    monkeypatch.setattr(targets, "user_name", lambda: "tom")
+    with pytest.raises(Refused, match="you have submitted no batch yet"):
+        await find_batch(batches, "last")
+
+
+async def test_a_namespace_may_be_called_last() -> None:
+    batches: Any = Batches("last/sweep", "jane/mesh")
+    assert await find_target(batches, "last/sweep") == BatchId("last", "sweep")
+
+
+async def test_of_many_batches_of_a_name_some_are_named() -> None:
+    with pytest.raises(Refused, match=r"7 batches are called 'b': name one of n0/b, .*, n4/b, and 2 more"):
+        await find_batch(Batches(*(f"n{n}/b" for n in range(7))), "b")  # type: ignore[arg-type]

@@ -279,29 +279,6 @@ def test_the_state_of_a_node_is_shown(events: tuple[Event, ...], state: str, rea
     assert (view["state"], view["reason"], view["load"]) == (state, reason, None)
 
 
-def test_a_build_is_shown_with_its_node_and_since_when_it_runs() -> None:
-    lab = after(make.assigned(), make.claimed(), make.build_started(), build="make")
-    since = "2026-01-01T00:00:05.000Z"
-    view = batch_view(lab.state, SWEEP)
-    assert view["building"] == {"ws1": since}
-    assert view["job_list"][0]["state"] == "building"
-    (node,) = nodes_view(lab.agenda, {})["nodes"]
-    assert (node["state"], node["building"]) == (
-        "busy",
-        [{"namespace": "lab", "batch": "sweep", "since": since}],
-    )
-    lab.happen(make.build_finished(), make.started())
-    assert batch_view(lab.state, SWEEP)["building"] == {}
-    assert nodes_view(lab.agenda, {})["nodes"][0]["building"] == []
-
-
-def test_a_build_whose_node_was_lost_is_not_shown_for_ever() -> None:
-    lab = after(make.assigned(), make.claimed(), make.build_started(), build="make")
-    lab.happen(make.lost(), make.released())
-    assert batch_view(lab.state, SWEEP)["building"] == {}
-    assert nodes_view(lab.agenda, {})["nodes"][0]["building"] == []
-
-
 def test_nodes_out_of_touch_and_paused_are_shown() -> None:
     lab = Lab(make.joined("b"), make.joined("a"), make.paused("a"))
     lab.quiet.update({"a", "b"})

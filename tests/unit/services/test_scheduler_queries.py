@@ -16,7 +16,7 @@ from distribute.core.views import batch_view, batches_view, ignored_view
 from distribute.ports import Garbage
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler
-from distribute_services.scheduler.queries import _batch, _status
+from distribute_services.scheduler.queries import _batch, _names, _status
 
 SWEEP = make.batch(25)
 
@@ -57,6 +57,13 @@ def test_the_answer_to_status_equals_the_view() -> None:
         garbage = Garbage(2, "sequence 7 of the log: no JSON")
         expected = batches_view(state) | ignored_view(state, garbage.count, garbage.last)
         assert at_once(_status(scheduler_of(state), garbage)) == orjson.dumps(expected)
+        selected = batches_view(state, last=1) | ignored_view(state, garbage.count, garbage.last)
+        assert at_once(_status(scheduler_of(state), garbage, last=1)) == orjson.dumps(selected)
+
+
+def test_the_names_of_jobs_are_told() -> None:
+    names = orjson.loads(at_once(_names(scheduler_of(busy()), SWEEP.id)))["jobs"]
+    assert sorted(names) == sorted(job.name for job in SWEEP.work.jobs)
 
 
 def test_an_answer_excludes_events_that_come_while_it_is_made() -> None:
