@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distribute.core.errors import UnknownName
+from distribute.core.ids import check_name
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
@@ -118,6 +119,6 @@ async def open_at(
 def user_name() -> str:
     """This person's login, by which their events name them. A uid without a name is named by its number."""
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without an entry in passwd
+        return check_name(getpass.getuser())
+    except (KeyError, OSError, ValueError):  # no entry in passwd, or a LOGNAME that can't be a name
         return str(os.getuid())

@@ -19,6 +19,8 @@ class Person:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.wrapper: tuple[str, ...] = ()
+        """A program, with its options, that runs the verbs."""
         self._started: list[subprocess.Popen[str]] = []
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTRIBUTE_")}
         self._environment = inherited | {
@@ -51,7 +53,7 @@ class Person:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocking)
 
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "distribute_cli", *arguments],
+            [*self.wrapper, sys.executable, "-P", "-m", "distribute_cli", *arguments],
             cwd=self.home,
             env=self._environment,
             stdin=stdin,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -139,3 +140,27 @@ def test_a_cluster_and_its_results_may_be_below_any_path(jane: Person) -> None:
         assert (jane.home / json.loads(pulled)["folder"] / "a/stdout.txt").read_text() == "hello\n"
     finally:
         jane.runs("down", "--dir", odd)
+
+
+AS_A_NUMBER = ("unshare", "--user", "--map-user=54321", "--map-group=54321")
+
+
+@pytest.mark.skipif(
+    subprocess.run([*AS_A_NUMBER, "true"], check=False).returncode != 0, reason="needs a user namespace"
+)
+@pytest.mark.parametrize("login", [None, "\udcff", "a/b"])
+def test_a_user_needs_neither_name_nor_home(jane: Person, login: str | None) -> None:
+    """As in a container, where a user is only a number. Events have the number as the name."""
+    jane.wrapper = AS_A_NUMBER
+    jane.sets(HOME="/proc/nonexistent", XDG_STATE_HOME=None, XDG_CONFIG_HOME=None, USER=None, LOGNAME=login)
+    up = jane.runs("up", "--detach", "--dir", "cluster")
+    assert "no note of this cluster can be kept" in up.stderr
+    server = re.search(r"nats://\S+", up.stdout)
+    assert server is not None
+    at = ("--server", server.group())
+    try:
+        jane.runs("add", jane.writes("sweep", {"a": "echo hello"}), "--wait", *at)
+        assert jane.asks("status", *at)["batches"][0]["user"] == "54321"
+        assert jane.runs("logs", "jane/sweep/a", *at).stdout == "hello\n"
+    finally:
+        jane.runs("down", "--dir", "cluster")

@@ -60,7 +60,7 @@ def cluster(home: Path, name: str, verb: str = "up") -> Iterator[ClusterRecord]:
 
 def test_a_cluster_has_a_record_while_it_runs(home: Path) -> None:
     folder = home / "a"
-    with cluster_record.recorded("nats://127.0.0.1:1", folder, ["ws1"]) as record:
+    with cluster_record.recorded("nats://127.0.0.1:1", folder, ["ws1"], warn=pytest.fail) as record:
         assert (
             cluster_record.running(home / "up.json") == cluster_record.running(folder / "up.json") == record
         )
@@ -76,7 +76,7 @@ def test_verbs_go_to_the_first_cluster_that_runs(home: Path) -> None:
             assert running_clusters() == [first, second]
             source = f"`distribute up` in {home}/first"
             assert resolve_server() == ("nats://first:1", None, source), "with two, it says which"
-            with cluster_record.recorded("nats://127.0.0.1:3", home / "own", []) as own:
+            with cluster_record.recorded("nats://127.0.0.1:3", home / "own", [], warn=pytest.fail) as own:
                 assert running_clusters() == [first, own, second], "this process was started first"
                 assert cluster_record.running(home / "up.json") == first
     with cluster(home, "second", "server") as second:
@@ -138,7 +138,7 @@ async def test_a_cluster_is_ended_by_its_own_process(home: Path) -> None:
 
 def test_a_later_process_with_the_same_pid_is_left_alone(home: Path) -> None:
     with process() as bystander:
-        with cluster_record.recorded("nats://127.0.0.1:1", home / "a", []) as record:
+        with cluster_record.recorded("nats://127.0.0.1:1", home / "a", [], warn=pytest.fail) as record:
             pass
         record._replace(pid=bystander.pid).write(home / "a/up.json")
         with pytest.raises(
@@ -155,6 +155,30 @@ def test_a_damaged_record_is_reported_and_replaced(home: Path, damaged: str) -> 
         (place / "up.json").write_text(damaged)
     with pytest.raises(DistributeError, match=r"up\.json does not say which cluster runs \(.*; `dis"):
         cluster_in(folder)
-    with cluster_record.recorded("nats://127.0.0.1:1", folder, []) as record:
+    with cluster_record.recorded("nats://127.0.0.1:1", folder, [], warn=pytest.fail) as record:
         assert cluster_record.running(home / "up.json") == record == cluster_in(folder)
     assert not (home / "up.json").exists()
+
+
+def test_a_cluster_runs_without_a_home_for_its_notes(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a system's user, whose home is not there: only the record in the cluster's folder is needed."""
+    monkeypatch.setenv("XDG_STATE_HOME", "/proc/nonexistent")
+    told: list[str] = []
+    with cluster_record.recorded("nats://127.0.0.1:1", tmp_path / "a", [], warn=told.append) as record:
+        assert cluster_in(tmp_path / "a") == record
+    (line,) = told
+    assert line == (
+        "no note of this cluster can be kept in /proc/nonexistent/distribute (No such file or directory); "
+        "give its address to your verbs: --server nats://127.0.0.1:1"
+    )
+    assert not (tmp_path / "a/up.json").exists()
+
+
+def test_without_a_place_for_its_own_record_no_cluster_runs(home: Path, tmp_path: Path) -> None:
+    with (
+        pytest.raises(DistributeError, match=r"/up\.json can't be written: No such file or directory"),
+        cluster_record.recorded("nats://127.0.0.1:1", Path("/proc/nonexistent"), [], warn=pytest.fail),
+    ):
+        pass

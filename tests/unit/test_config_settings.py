@@ -167,6 +167,12 @@ def test_folders_follow_the_xdg_rules(tmp_path: Path) -> None:
     assert embedded_cluster_file(home) == tmp_path / ".local/state/distribute/up.json"
 
 
+@pytest.mark.parametrize("home", [{"HOME": "relative"}, {"HOME": "~"}])
+def test_a_user_without_a_home_has_no_settings(home: dict[str, str]) -> None:
+    assert state_dir(home) == Path("/nonexistent/.local/state/distribute")
+    assert state_dir(home | {"XDG_STATE_HOME": "/x"}) == Path("/x/distribute")
+
+
 def test_a_tilde_is_a_home_folder_as_in_a_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)

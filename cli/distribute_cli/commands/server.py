@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from distribute.config.where import DEFAULT_PORT
+from distribute.config.server_url import DEFAULT_PORT
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from distribute.client.words import argument
 from distribute.config.cluster_record import ClusterRecord, read_record, running_clusters
-from distribute.config.folders import default_cluster_dir, embedded_cluster_file, local_clusters_dir
+from distribute.config.folders import (
+    default_cluster_dir,
+    embedded_cluster_file,
+    local_clusters_dir,
+    state_dir,
+)
 from distribute.core.errors import DistributeError
 from distribute.system import process_identity
 
@@ -42,36 +47,57 @@ def _dir_option(directory: Path) -> str:
 
 @contextmanager
 def recorded(
-    server: str, directory: Path, nodes: list[str], verb: str = "up", command: str = ""
+    server: str,
+    directory: Path,
+    nodes: list[str],
+    verb: str = "up",
+    command: str = "",
+    *,
+    warn: Callable[[str], None],
 ) -> Iterator[ClusterRecord]:
     """Keep a record of a cluster while it runs.
 
     It is in the cluster's folder, among those of all clusters of this user, and, if the one that verbs go to
-    by default does not run, in that one's place.
+    by default does not run, in that one's place. The last two only help this user's verbs to find it: if they
+    can't be written, `warn` tells so.
+
+    Raises:
+        DistributeError: the record in the cluster's folder can't be written.
     """
     pid = os.getpid()
     identity = process_identity(pid)
     assert identity is not None, "this process runs"
     record = ClusterRecord(server, pid, identity, str(directory), tuple(nodes), verb, command)
-    places = [record_in(directory), local_clusters_dir() / f"{pid}.json"]
-    if not _is_taken(embedded_cluster_file()):
-        places.append(embedded_cluster_file())
+    own = record_in(directory)
     try:
-        for place in places:
-            record.write(place)
+        record.write(own)
+    except OSError as error:
+        raise DistributeError(f"{own} can't be written: {error.strerror}") from error
+    notes = [local_clusters_dir() / f"{pid}.json"]
+    if _running(embedded_cluster_file()) is None:
+        notes.append(embedded_cluster_file())
+    try:
+        for note in notes:
+            record.write(note)
+    except OSError as error:
+        warn(
+            f"no note of this cluster can be kept in {state_dir()} ({error.strerror}); "
+            f"give its address to your verbs: --server {server}"
+        )
+    try:
         yield record
     finally:
-        for place in places:
-            if _read(place) == record:
+        for place in (own, *notes):
+            if _running(place) == record:
                 place.unlink()
 
 
-def _is_taken(place: Path) -> bool:
-    """Is there the record of another cluster that runs? A damaged record may be replaced."""
+def _running(place: Path) -> ClusterRecord | None:
+    """The cluster recorded at `place`, if the record can be read and its cluster runs."""
     try:
-        return running(place) is not None
-    except Damaged:
-        return False
+        return running(place)
+    except DistributeError:
+        return None
 
 
 def running(place: Path) -> ClusterRecord | None:

@@ -52,7 +52,7 @@ async def _serve(output: Output, plan: Plan, ready_fd: int | None, at_once: asyn
         async with local_cluster(plan, at_once) as server:
             nodes = [node.name for node in plan.nodes]
             record = until_it_has_ended.enter_context(
-                recorded(server, plan.directory, nodes, plan.verb, plan.command)
+                recorded(server, plan.directory, nodes, plan.verb, plan.command, warn=output.warn)
             )
             _tell_ready(output, record)
             if ready_fd is not None:
@@ -99,6 +99,8 @@ async def run_detached(output: Output, directory: Path, arguments: Sequence[str]
         raise DistributeError(
             f"the cluster in {directory} ended as soon as it was ready; {log_path} tells why"
         )
+    for line in _messages(log_path, already_bytes):
+        output.warn(line)
     _tell_ready(output, record)
     output.hint(f"`{down_command(directory)}` ends it")
     return 0
@@ -122,10 +124,15 @@ def _launch(arguments: Sequence[str], log_path: Path) -> tuple[subprocess.Popen[
 
 def _failure(code: int, log_path: Path, already_bytes: int) -> DistributeError:
     """The error that the other process ended with, in its own words, from the new part of the log."""
-    lines = log_path.read_bytes()[already_bytes:].decode(errors="replace").strip().splitlines()
-    said = [line.removeprefix("distribute: ") for line in lines if line.startswith("distribute: ")]
-    text = "\n".join(said) or f"the cluster did not start (exit code {code}); {log_path} tells more"
+    text = "\n".join(_messages(log_path, already_bytes))
+    text = text or f"the cluster did not start (exit code {code}); {log_path} tells more"
     return {2: InputError, 4: Refused}.get(code, DistributeError)(text)
+
+
+def _messages(log_path: Path, already_bytes: int) -> list[str]:
+    """What the other process has told a person, in the new part of the log."""
+    lines = log_path.read_bytes()[already_bytes:].decode(errors="replace").splitlines()
+    return [line.removeprefix("distribute: ") for line in lines if line.startswith("distribute: ")]
 
 
 def _tell_ready(output: Output, record: ClusterRecord) -> None:

@@ -61,8 +61,12 @@ def home_expanded(path: Path) -> Path:
     raise InputError(f"{written!r}: {whose}; write the folder's path, or ./{path} if its name begins with ~")
 
 
+_NO_HOME = Path("/nonexistent")
+"""As passwd has it for users without a home. Nothing is there to be read, and nothing can be written."""
+
+
 def _xdg_dir(environ: Mapping[str, str], variable: str, default: str) -> Path:
     home = Path(environ.get("HOME") or os.path.expanduser("~"))  # noqa: PTH111 - Path.expanduser raises if there is no home
     # Relative paths are ignored, as https://specifications.freedesktop.org/basedir-spec/ demands.
-    base = next(path for path in (Path(environ.get(variable, "")), home / default) if path.is_absolute())
-    return base / "distribute"
+    places = (Path(environ.get(variable, "")), home / default, _NO_HOME / default)
+    return next(path for path in places if path.is_absolute()) / "distribute"
