@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from distribute.core.errors import Conflict, LogReplaced
@@ -38,13 +39,17 @@ class Returning(Protocol):
         """Call `hook` after each reconnect. Returns a function that ends this."""
 
 
-class _Said(NamedTuple):
-    """An event at `seq`, which its author put behind the event at `behind` in what guards it."""
+class _Remembered(NamedTuple):
+    """An event at `seq`, which its author put behind the event at `behind` in what guards it.
+
+    `reconnects` counts those before the broker acknowledged it.
+    """
 
     seq: int
     event: Event
     behind: int
     size_bytes: int
+    reconnects: int
 
 
 class Questions(NamedTuple):
@@ -67,12 +72,15 @@ class Acknowledged:
 
     def __init__(self, connection: Returning, questions: Questions) -> None:
         self.replaced: LogReplaced | None = None
-        """Set once the log lacks more than can be said again, until `begin_anew`."""
+        """Set once the log lacks more than can be appended again, until `begin_anew`."""
         self._connection = connection
         self._questions = questions
-        self._remembered: deque[_Said] = deque()
+        self._remembered: deque[_Remembered] = deque()
         self._bytes = 0
         self._forgotten: tuple[int, str] | None = None
+        self._reconnects = 0
+        self._checked_at = 0
+        """The reconnect after which everything from before it was found in the log, or appended again."""
         self._moved: dict[tuple[Scope | Under, int], int] = {}
         self._check: asyncio.Task[None] | None = None
         self._replaced_hooks: list[Callable[[LogReplaced], None]] = []
@@ -80,7 +88,7 @@ class Acknowledged:
 
     def acknowledged(self, seq: int, event: Event, behind: int, size_bytes: int) -> None:
         """The broker has stored an event. `behind`: what its guard named (`Guard.behind`)."""
-        self._remembered.append(_Said(seq, event, behind, size_bytes))
+        self._remembered.append(_Remembered(seq, event, behind, size_bytes, self._reconnects))
         self._bytes += size_bytes
         while len(self._remembered) > MAX_REMEMBERED or (
             self._bytes > MAX_REMEMBERED_BYTES and len(self._remembered) > 1
@@ -94,7 +102,7 @@ class Acknowledged:
         """Where the event is that this connection once stored at a sequence, after a check that is under way.
 
         Raises:
-            LogReplaced: the log lacks more than could be said again.
+            LogReplaced: the log lacks more than can be appended again.
         """
         if self._check is not None:
             await asyncio.wait({self._check})
@@ -103,11 +111,11 @@ class Acknowledged:
         return self._moved.get((scope, seq), seq)
 
     def begin_anew(self) -> None:
-        """If the log was replaced, forget what was said in the one before: the author reads this one anew."""
+        """If the log was replaced, forget what was appended to the old one: the author reads the new one."""
         if self.replaced is None:
             return
         if self._check is not None:
-            self._check.cancel()  # of a later reconnect: it looks for what was said in the log before
+            self._check.cancel()  # of a later reconnect: it looks for events of the old log
         self.replaced = self._forgotten = None
         self._remembered.clear()
         self._bytes = 0
@@ -126,9 +134,10 @@ class Acknowledged:
             await asyncio.wait({self._check})
 
     def _returned(self) -> None:
+        self._reconnects += 1
         if self._check is not None:
             self._check.cancel()
-        self._check = asyncio.create_task(self._say_again(), name="check what was said")
+        self._check = asyncio.create_task(self._look_for_losses(), name="check the end of the log")
         self._check.add_done_callback(self._checked)
 
     def _checked(self, check: asyncio.Task[None]) -> None:
@@ -137,69 +146,95 @@ class Acknowledged:
                 "%s: the end of the log could not be checked", self._connection.address, exc_info=error
             )
 
-    async def _say_again(self) -> None:
+    async def _look_for_losses(self) -> None:
+        """Append again what the log has lost."""
+        reconnects = self._reconnects
         lost = await self._lost()
-        if not lost:
-            return
-        _log.warning(
-            "%s: the log has lost its end: appending %d acknowledged events again",
-            self._connection.address,
-            len(lost),
-        )
-        for said in lost:
-            appended = await self._append_last(said)
-            if said in self._remembered:  # else what was said meanwhile has taken its place
-                self._remembered.remove(said)
-                self._bytes -= said.size_bytes
-            if appended is None:
-                continue
-            seq, behind = appended
-            self.acknowledged(seq, said.event, behind, said.size_bytes)
-            scope = guard_scope(said.event)
-            if behind > self._moved.get((scope, said.behind), said.behind):
-                continue  # something came before it that its author has not read
-            self._moved[scope, said.seq] = seq
-            # A guard of the scope itself may name it, too: what ends a batch is guarded by all under it.
-            self._moved[said.event.scope, said.seq] = seq
-            while len(self._moved) > 2 * MAX_REMEMBERED:  # of earlier losses: nobody's guard is that old
-                del self._moved[next(iter(self._moved))]
+        if lost:
+            _log.warning(
+                "%s: the log has lost its end: appending %d acknowledged events again",
+                self._connection.address,
+                len(lost),
+            )
+        for remembered in lost:
+            await self._append_again(remembered)
+        self._checked_at = reconnects
 
-    async def _lost(self) -> list[_Said]:
-        """The remembered events that the log lacks, in the order in which they were said."""
+    async def _append_again(self, lost: _Remembered) -> None:
+        appended = await self._append_last(lost)
+        if lost in self._remembered:  # else later events have taken its place
+            self._remembered.remove(lost)
+            self._bytes -= lost.size_bytes
+        if appended is None:
+            return
+        seq, behind = appended
+        self.acknowledged(seq, lost.event, behind, lost.size_bytes)
+        scope = guard_scope(lost.event)
+        if behind > self._moved.get((scope, lost.behind), lost.behind):
+            return  # something came before it that its author has not read
+        self._moved[scope, lost.seq] = seq
+        # A guard of the scope itself may name it, too: what ends a batch is guarded by all under it.
+        self._moved[lost.event.scope, lost.seq] = seq
+        while len(self._moved) > 2 * MAX_REMEMBERED:  # of earlier losses: no guard is that old
+            del self._moved[next(iter(self._moved))]
+
+    async def _lost(self) -> list[_Remembered]:
+        """The remembered events that the log lacks, in the order in which it had them.
+
+        Between two reconnects, a log only loses its end. So an event that is there proves those before it,
+        but only those of its own time: what came before an earlier reconnect may have been lost then, unless
+        a check has been completed since.
+        """
         # The end first: asked later, another author may have taken the sequence of a lost event by then.
         end = await self._questions.end()
-        lost: list[_Said] = []
-        for said in sorted(self._remembered, key=lambda said: said.seq, reverse=True):
-            if said.seq <= end and await self._questions.has(said.seq, said.event.id):
-                return lost[::-1]
-            lost.append(said)
-        if lost and self._forgotten is not None:
+        before = [event for event in self._remembered if event.reconnects < self._reconnects]
+        before.sort(key=self._by_time, reverse=True)
+        lost: list[_Remembered] = []
+        is_whole = False
+        for _, of_a_time in groupby(before, self._time_of):
+            is_whole = False
+            for remembered in of_a_time:
+                if remembered.seq <= end and await self._questions.has(remembered.seq, remembered.event.id):
+                    is_whole = True
+                    break
+                lost.append(remembered)
+        if lost and not is_whole and self._forgotten is not None:
             seq, event_id = self._forgotten
             if seq > end or not await self._questions.has(seq, event_id):
-                self.replaced = LogReplaced(
-                    f"{self._connection.address}: the log lacks event {seq}, which this process appended, "
-                    "and since then more than it remembers: was it restored from an older copy?"
-                )
-                for hook in list(self._replaced_hooks):
-                    hook(self.replaced)
+                self._report_replaced(seq)
                 return []
         return lost[::-1]
 
-    async def _append_last(self, said: _Said) -> tuple[int, int] | None:
+    def _time_of(self, remembered: _Remembered) -> int:
+        """The same for all events that only one reconnect since can have cost the log."""
+        return max(remembered.reconnects, self._checked_at)
+
+    def _by_time(self, remembered: _Remembered) -> tuple[int, int]:
+        return self._time_of(remembered), remembered.seq
+
+    def _report_replaced(self, seq: int) -> None:
+        self.replaced = LogReplaced(
+            f"{self._connection.address}: the log lacks event {seq}, which this process appended, "
+            "and since then more than it remembers: was it restored from an older copy?"
+        )
+        for hook in list(self._replaced_hooks):
+            hook(self.replaced)
+
+    async def _append_last(self, lost: _Remembered) -> tuple[int, int] | None:
         """Append an event behind whatever is the last of its scope. Returns both sequences.
 
         None: it is an assignment, and the job was assigned again since. The node of this one would take the
         job, although the fold refuses the assignment.
         """
-        scope = guard_scope(said.event)
-        behind = self._moved.get((scope, said.behind), said.behind)
+        scope = guard_scope(lost.event)
+        behind = self._moved.get((scope, lost.behind), lost.behind)
         while True:
-            if isinstance(said.event, Assigned):
-                again = await self._questions.last(said.event.scope, said.event.type)
+            if isinstance(lost.event, Assigned):
+                again = await self._questions.last(lost.event.scope, lost.event.type)
                 if again is not None and again.seq > behind:
                     return None
             last_seq = await self._questions.last_seq(scope)
             try:
-                return await self._questions.append(said.event, Guard(last_seq)), last_seq
+                return await self._questions.append(lost.event, Guard(last_seq)), last_seq
             except Conflict:
-                continue  # somebody spoke between the two; it goes behind that
+                continue  # another author was faster: it goes behind that event

@@ -11,7 +11,7 @@ from distribute.core.ids import BatchId, JobId
 from distribute.core.invariants import check, check_touched
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
-from distribute.core.state import State, Status
+from distribute.core.state import JobKey, State, Status
 from distribute.sim.host import Process
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import EPOCH_S
@@ -151,11 +151,15 @@ class Truth:
         """A job is taken from its silent node only when that was silent for long, for what would be lost."""
         batch = self.state.batches.get(released.batch_id)
         row = batch.rows.get(released.job) if batch is not None else None
-        attempt = batch.active.get(row) if batch is not None and row is not None else None
+        if batch is None or row is None:
+            return
+        attempt = batch.active.get(row)
         if attempt is None or attempt.number != released.attempt:
             return
         node = self.state.nodes.get(released.node)
-        # A runner that started meanwhile, and whose `joined` is not in the log, does not have the job.
+        if node is not None and JobKey(batch.id, row) in node.dropped:
+            return  # a runner that has started anew, and does not have the job
+        # One that started meanwhile, and whose `joined` is not in the log, does not have it, either.
         beats = self._hub.beat_times.get(node.incarnation if node is not None else "") or [0.0]
         # What came just before was under way to the scheduler when it decided.
         surely_heard = [beat_at for beat_at in beats if beat_at <= self._loop.now - SLACK_S]

@@ -59,3 +59,30 @@ def test_an_assignment_is_appended_again_behind_what_its_node_said() -> None:
 def test_other_events_are_appended_again_behind_what_others_said(lost: Event) -> None:
     first, meanwhile = make.assigned(), make.started()
     assert after_a_loss(first, lost, [meanwhile]) == [first.id, meanwhile.id, lost.id]
+
+
+def test_an_interrupted_check_begins_again_although_more_was_appended_meanwhile() -> None:
+    """An event that is there proves nothing about those that were lost before it was appended."""
+    first, lost = make.submitted(make.batch(3)), make.assigned("job1")
+    later = [make.assigned("job2"), make.assigned("job3")]
+    loop = VirtualLoop(1)
+    broker = Broker(loop)
+
+    async def story() -> None:
+        log = RememberingLog(Link(broker, Weather))
+        await log.append(first, Guard(0))
+        await log.append(lost, Guard(0))
+        broker.crash(lost=1)
+        broker.come_up()
+        await asyncio.gather(*(log.append(event, Guard(0)) for event in later))
+        assert broker.stored.last_seq == 3, "the check is still under way"
+        broker.crash()
+        broker.come_up()
+        await asyncio.sleep(RECONNECTED_S)
+
+    try:
+        loop.run_until_complete(story())
+    finally:
+        loop.close()
+    ids = [recorded.event.id for recorded in broker.stored.between(0, broker.stored.last_seq)]
+    assert ids == [first.id, *(event.id for event in later), lost.id]
