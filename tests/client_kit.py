@@ -16,7 +16,7 @@ from distribute.codec import encode
 from distribute.core.errors import LogReplaced, Unreachable
 from distribute.core.events import Event
 from distribute.core.fold import apply
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId, BuildId, JobId
 from distribute.core.manifest import Entry, Manifest, Outputs, StoredObject
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.core.slices import at_once
@@ -70,18 +70,20 @@ class Printed:
     """Live output: followers get what was sent before and what comes."""
 
     def __init__(self) -> None:
-        self._texts: dict[tuple[JobId, int], asyncio.Queue[bytes]] = {}
+        self._texts: dict[tuple[JobId | BuildId, int], asyncio.Queue[bytes]] = {}
 
-    async def send(self, job: JobId, attempt: int, text: bytes) -> None:
-        await self._queue(job, attempt).put(text)
+    async def send(self, of: JobId | BuildId, attempt: int, text: bytes) -> None:
+        await self._queue(of, attempt).put(text)
 
-    async def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncGenerator[bytes, None]:
-        queue = self._queue(job, attempt)
+    async def follow(
+        self, of: JobId | BuildId, attempt: int, *, since: float = 0.0
+    ) -> AsyncGenerator[bytes, None]:
+        queue = self._queue(of, attempt)
         while True:
             yield await queue.get()
 
-    def _queue(self, job: JobId, attempt: int) -> asyncio.Queue[bytes]:
-        return self._texts.setdefault((job, attempt), asyncio.Queue())
+    def _queue(self, of: JobId | BuildId, attempt: int) -> asyncio.Queue[bytes]:
+        return self._texts.setdefault((of, attempt), asyncio.Queue())
 
 
 class ReplacedLog(MemoryLog):

@@ -114,7 +114,7 @@ class Host(Protocol[P, R]):
         """
 
     def start(self, unit: Unit, place: P) -> R | CannotStart:
-        """Start the unit's process. Its output goes to its place; that of an attempt also to `LiveOutput`."""
+        """Start the unit's process. Its output goes to its place, and to `LiveOutput`."""
 
     async def wait(self, running: R) -> Exit:
         """Wait until the unit's process and all that it started have ended. Returns how the process ended."""

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from distribute.core.beats import Beat
 from distribute.core.events import Event
-from distribute.core.ids import BatchId, JobId, Scope, Under
+from distribute.core.ids import BatchId, BuildId, JobId, Scope, Under
 from distribute.core.manifest import StoredObject
 from distribute.core.recorded import Guard, Recorded
 
@@ -131,18 +131,18 @@ class Beats(Protocol):
 
 
 class LiveOutput(Protocol):
-    """What running jobs print, for people who watch. The cluster keeps only the newest part.
+    """What running jobs and builds print, for people who watch. The cluster keeps only the newest part.
 
-    The archive has the whole output, with the results.
+    The archive has the whole output, with the results. `attempt` is 0 for a build.
     """
 
-    async def send(self, job: JobId, attempt: int, text: bytes) -> None: ...
+    async def send(self, of: JobId | BuildId, attempt: int, text: bytes) -> None: ...
 
-    def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncGenerator[bytes, None]:
+    def follow(self, of: JobId | BuildId, attempt: int, *, since: float = 0.0) -> AsyncGenerator[bytes, None]:
         """Yield what is stored, then what comes.
 
         `since`, in seconds since 1970, skips output stored earlier: it belongs to a deleted batch of the
-        same name.
+        same name, or to an earlier build.
         """
 
 

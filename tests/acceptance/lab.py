@@ -71,6 +71,41 @@ async def distribute(server: str, home: Path, *arguments: str) -> Said:
     return Said(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
 
 
+class Running:
+    """A command that runs, and whose output is read while it does. Both streams are one."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.out = ""
+
+    async def until(self, text: str) -> None:
+        """Wait until the output has this text."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while text not in self.out:
+                piece = await self._process.stdout.read(1 << 16)
+                assert piece, f"it ended without {text!r}: {self.out}"
+                self.out += piece.decode()
+
+    async def end(self) -> str:
+        """Wait for the end. Returns all of the output."""
+        assert self._process.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            self.out += (await self._process.stdout.read()).decode()
+            await self._process.wait()
+        return self.out
+
+
+async def start(server: str, home: Path, *arguments: str) -> Running:
+    """Start the command line, as `distribute` runs it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "distribute_cli", *arguments,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "USER": "jane", "DISTRIBUTE_SERVER": server},
+    )  # fmt: skip
+    return Running(process)
+
+
 class Lab:
     """A cluster of processes, with methods to use it and to check it."""
 
@@ -87,6 +122,10 @@ class Lab:
         said = await distribute(self.processes.server, self.folder, *arguments)
         assert said.code == code, f"{arguments} ended with {said.code}: {said.err}{self._logs()}"
         return said
+
+    async def start(self, *arguments: str) -> Running:
+        """Start a command that runs for a while."""
+        return await start(self.processes.server, self.folder, *arguments)
 
     async def add(self, batch: Mapping[str, Any], *options: str, code: int = 0) -> Said:
         """Submit a batch, given as the content of its file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -105,6 +106,36 @@ async def test_a_build_that_fails_on_every_node_fails_its_batch(lab: Lab) -> Non
     logs = (await lab.distribute("logs", "lab/broken")).out
     assert "building on one\n" in logs
     assert "building on other\n" in logs
+
+
+async def test_a_build_is_seen_and_followed_while_it_runs(lab: Lab) -> None:
+    gate = lab.folder / "build gate"
+    batch = command_batch("lab/seen", {"job": "true"}, capabilities=["one"])
+    build = f"echo compiling; until test -e '{gate}'; do sleep 0.05; done; echo linked"
+    batch["command"]["initialize"] = {"build": build}
+    await lab.add(batch)
+    await lab.event("build_started", batch="lab/seen")
+    assert (await lab.jobs("lab/seen"))["job"]["state"] == "building"
+    assert "building on one, " in (await lab.distribute("status")).out
+    shown = (await lab.distribute("status", "lab/seen")).out
+    assert "being built on one for " in shown
+    assert "`distribute logs -f lab/seen` shows what it prints" in shown
+    assert re.search(
+        r"^one +building .* lab/seen for \d+s", (await lab.distribute("nodes")).out, re.MULTILINE
+    )
+    async with asyncio.timeout(20):
+        while "compiling\n" not in (logs := await lab.distribute("logs", "lab/seen")).out:
+            pass  # what is printed is sent every half second
+    assert "==> one (being built) <==\ncompiling\n" in logs.out
+    assert re.search(r"lab/seen is being built on one \(for \d+s so far\); -f follows it", logs.err)
+    following = await lab.start("logs", "-f", "lab/seen")
+    await following.until("==> one <==\ncompiling\n")
+    watching = await lab.start("watch", "lab/seen")
+    await watching.until("lab/seen: 0 % (building on one since ")
+    gate.touch()
+    assert await following.end() == "==> one <==\ncompiling\nlinked\n==> one (built) <==\n"
+    assert "lab/seen completed: 1 of 1 job succeeded" in await watching.end()
+    assert (await lab.distribute("logs", "lab/seen")).out == "==> one (built) <==\ncompiling\nlinked\n"
 
 
 async def test_a_batch_succeeds_although_its_build_fails_on_one_node(lab: Lab) -> None:

@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+from distribute.client.build_logs import read_builds
 from distribute.client.control import delete
 from distribute.client.follow import follow_to_end
-from distribute.client.logs import job_output, read_builds
+from distribute.client.logs import job_output
 from distribute.client.person import Person
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import list_results

@@ -29,12 +29,12 @@ def test_a_reader_of_output_who_does_not_see_the_end_of_the_attempt(monkeypatch:
 
 
 def test_a_reader_of_output_who_is_shown_another_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    live_text = logs._live_text
+    live_text = logs.live_text
 
-    def of_first(cluster: Any, attempts: Any, _: int, over: Any) -> AsyncGenerator[bytes | memoryview, None]:
-        return live_text(cluster, attempts, 1, over)
+    def of_first(cluster: Any, job: Any, _: int, *rest: Any) -> AsyncGenerator[bytes | memoryview, None]:
+        return live_text(cluster, job, 1, *rest)
 
-    monkeypatch.setattr(logs, "_live_text", of_first)
+    monkeypatch.setattr(logs, "live_text", of_first)
     finds("did not print that", scenario=readers)
 
 

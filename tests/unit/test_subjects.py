@@ -17,6 +17,7 @@ from distribute.nats.stream.subjects import (
     event_subject,
     filters,
     is_subject_of,
+    log_subject,
     scope_filter,
     unescape,
 )
@@ -200,6 +201,14 @@ def test_filters_match_the_wanted_events_once_each(
             about = event.scope == NodeId(node)
             wanted &= by_or_to or about
         assert sum(matches(pattern, event_subject(event)) for pattern in patterns) == int(wanted)
+
+
+def test_the_output_of_a_build_is_no_jobs() -> None:
+    job = JobId("lab", "sweep", "build")
+    build = BuildId(BatchId("lab", "sweep"), "build")
+    subjects = [log_subject(job, 1), log_subject(build, 0)]
+    assert [subject.count(".") for subject in subjects] == [4, 5]
+    assert subjects[1] == "log.lab.sweep.build.build.0"
 
 
 def test_an_unknown_type_is_an_error() -> None:

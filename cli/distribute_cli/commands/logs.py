@@ -11,9 +11,10 @@ from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
+    from distribute.client.output_text import Text
     from distribute.core.ids import BatchId, JobId
     from distribute.ports import Cluster
-    from distribute_cli.output.form import Output
+    from distribute_cli.output.form import JobText, Output
 
 
 async def logs(
@@ -24,13 +25,16 @@ async def logs(
             metavar="JOB|BATCH", help="NAMESPACE/BATCH/JOB; or a batch, for the output of its builds."
         ),
     ],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on while the job runs.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on while the job, or the batch, runs.")
+    ] = False,
     attempt: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Which attempt. [default: the last]")
     ] = None,
 ) -> None:
     """Show what a job printed, live or archived; of a batch, what its builds printed.
 
+    --follow goes on until the job is over; of a batch, it follows every build until the batch is over.
     With --json, the text is in logs[].output, and is printed when it is complete.
     """
     from distribute.core.ids import BatchId
@@ -39,31 +43,75 @@ async def logs(
     async with session.cluster() as cluster:
         found = await find_target(session.queries(cluster), target)
         if isinstance(found, BatchId):
-            await _show_builds(cluster, session.output, found)
+            await _show_builds(cluster, session.output, found, follow=follow)
         else:
             await _show_job(cluster, session.output, found, attempt, follow=follow)
 
 
-async def _show_builds(cluster: Cluster, output: Output, batch: BatchId) -> None:
-    from distribute.client.logs import build_output, read_builds
+async def _show_builds(cluster: Cluster, output: Output, batch: BatchId, *, follow: bool) -> None:
+    from distribute.client.build_logs import build_output, build_output_so_far, read_builds
     from distribute.client.words import argument, printable
     from distribute.core.errors import Refused
+    from distribute_cli.output.builds import running_text
 
     builds = await read_builds(cluster, batch)
     name = printable(str(batch))
-    if builds.running:
-        nodes = ", ".join(printable(node) for node in sorted(builds.running))
-        output.warn(f"{name} is being built on {nodes}; its output comes when that is done")
-    elif not builds.ended:
+    if not builds.has_build:
         job = argument(f"{batch}/JOB")
-        raise Refused(f"{name} was not built on any node; `distribute logs {job}` shows a job's output")
-    with output.job_text({"namespace": batch.namespace, "batch": batch.batch}) as text:
+        raise Refused(f"{name} has no build; `distribute logs {job}` shows a job's output")
+    if follow:
+        await _follow_builds(cluster, output, batch)
+        if output.is_live:
+            return
+        builds = await read_builds(cluster, batch)
+    elif not builds.ended and not builds.running:
+        raise Refused(f"{name} was not built on any node yet; -f waits for that")
+    with output.job_text(batch._asdict()) as text:
         for node, build in sorted(builds.ended.items()):
             how = "built" if build.succeeded else f"failed: {build.reason or 'no reason given'}"
             whose = {"node": node, "succeeded": build.succeeded, "reason": build.reason}
             text.begin(whose, f"{node} ({how})")
-            async for piece in build_output(cluster, build):
-                text.write(piece)
+            await _write(text, build_output(cluster, build))
+        for node in sorted(builds.running):
+            text.begin({"node": node, "succeeded": None, "reason": None}, f"{node} (being built)")
+            await _write(text, await build_output_so_far(cluster, batch, node))
+    if builds.running:
+        output.hint(f"{name} is {running_text(builds.running)}; -f follows it")
+
+
+async def _follow_builds(cluster: Cluster, output: Output, batch: BatchId) -> None:
+    """Show what builds print until the batch is over. For JSON, which is one document, only wait."""
+    from distribute.client.build_logs import Ended, Printed, follow_builds
+    from distribute.client.follow import follow_to_end
+
+    if not output.is_live:
+        await follow_to_end(cluster, batch)
+        return
+    with output.job_text(batch._asdict()) as text:
+        shown = ""
+
+        def take(news: Printed | Ended) -> None:
+            nonlocal shown
+            if isinstance(news, Printed):
+                if shown != news.node:
+                    text.begin({"node": news.node}, news.node)
+                    shown = news.node
+                text.write(news.piece)
+                return
+            shown = ""
+            if news.build is None:
+                how = "its end was not reported"
+            else:
+                how = "built" if news.build.succeeded else f"failed: {news.build.reason or 'no reason given'}"
+            text.begin({"node": news.node}, f"{news.node} ({how})")
+
+        await follow_builds(cluster, batch, take)
+
+
+async def _write(text: JobText, pieces: Text) -> None:
+    async with aclosing(pieces) as coming:
+        async for piece in coming:
+            text.write(piece)
 
 
 async def _show_job(
@@ -74,9 +122,7 @@ async def _show_job(
     printed = await job_output(cluster, job, attempt, follow=follow)
     with output.job_text({"namespace": job.namespace, "batch": job.batch}) as text:
         text.begin({"job": job.job, "attempt": printed.attempt})
-        async with aclosing(printed.pieces) as pieces:
-            async for piece in pieces:
-                text.write(piece)
+        await _write(text, printed.pieces)
 
 
 app = verb(logs)

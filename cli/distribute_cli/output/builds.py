@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,18 @@ def builds_of(node: NodeDocument) -> str:
         f"{printable(build['namespace'])}/{printable(build['batch'])} for {_for(build['since'])}"
         for build in node["building"]
     )
+
+
+def running_text(since: Mapping[str, float]) -> str:
+    """Where builds run, by node, since when in seconds since 1970: `being built on ws07 (for 8s so far)`."""
+    now = datetime.now(UTC).timestamp()
+    nodes = sorted(since)
+    where = ", ".join(
+        f"{printable(node)} (for {format_duration(max(0, round(now - since[node])))} so far)"
+        for node in nodes[:MOST_BUILDS]
+    )
+    more = len(nodes) - MOST_BUILDS
+    return f"being built on {where}" + (f" and {counted(more, 'more node')}" if more > 0 else "")
 
 
 def building_since(batch: BatchDocument) -> str:

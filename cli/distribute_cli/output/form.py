@@ -43,6 +43,9 @@ class Output(ABC):
     most_jobs: int | None = None
     """How many of a batch's jobs are listed without `--all`. None: all of them."""
 
+    is_live = True
+    """Can an answer come piece by piece?"""
+
     @abstractmethod
     def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
         """Show batches: all, or those that options have `selected`."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class JsonOutput(Output):
     """One JSON document on standard output."""
 
+    is_live = False
+
     def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
         self._write(document)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from distribute.codec import decode_beat, encode_beat
 from distribute.core.beats import Beat
-from distribute.core.ids import JobId
+from distribute.core.ids import BuildId, JobId
 from distribute.ports import Only
 from distribute.sim.durable import Consumer, DurableReader, SimulatedDelivery
 from distribute.sim.log import ALL, SimulatedLog
@@ -30,7 +30,7 @@ class Hub:
     """Each node's last heartbeat, and when it came."""
     listeners: dict[SimulatedBeats, None] = field(default_factory=dict)
     servers: Servers = field(default_factory=dict)
-    output: dict[tuple[JobId, int], list[tuple[float, bytes]]] = field(default_factory=dict)
+    output: dict[tuple[JobId | BuildId, int], list[tuple[float, bytes]]] = field(default_factory=dict)
 
     def beat(self, body: bytes) -> Beat:
         """Store a heartbeat, and return it."""
@@ -100,16 +100,18 @@ class SimulatedLiveOutput:
         self._hub = hub
         self._link = link
 
-    async def send(self, job: JobId, attempt: int, text: bytes) -> None:
+    async def send(self, of: JobId | BuildId, attempt: int, text: bytes) -> None:
         """As `ports.LiveOutput.send`."""
-        pieces = self._hub.output.setdefault((job, attempt), [])
+        pieces = self._hub.output.setdefault((of, attempt), [])
         self._link.request(lambda: pieces.append((self._hub.broker.clock, text)), lambda _: None)
 
-    async def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncGenerator[bytes, None]:
+    async def follow(
+        self, of: JobId | BuildId, attempt: int, *, since: float = 0.0
+    ) -> AsyncGenerator[bytes, None]:
         """As `ports.LiveOutput.follow`."""
         read = 0
         while True:
-            pieces = await self._link.ask(lambda: list(self._hub.output.get((job, attempt), ())))
+            pieces = await self._link.ask(lambda: list(self._hub.output.get((of, attempt), ())))
             for came_at, text in pieces[read:]:
                 if came_at >= since:
                     yield text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.errors import Unreachable
-from distribute.core.ids import JobId
+from distribute.core.ids import BuildId, JobId
 from distribute_services.node_runner.host import tail as tail_module
 from distribute_services.node_runner.host.tail import MAX_BYTES, Tail
 
@@ -24,12 +24,12 @@ class Recorder:
         self.sent: list[bytes] = []
         self.something = asyncio.Event()
 
-    async def send(self, job: JobId, attempt: int, text: bytes) -> None:
-        assert (job, attempt) == (JOB, 1)
+    async def send(self, of: JobId | BuildId, attempt: int, text: bytes) -> None:
+        assert (of, attempt) == (JOB, 1)
         self.sent.append(text)
         self.something.set()
 
-    def follow(self, job: JobId, attempt: int, *, since: float = 0.0) -> AsyncIterator[bytes]:
+    def follow(self, of: JobId | BuildId, attempt: int, *, since: float = 0.0) -> AsyncIterator[bytes]:
         raise AssertionError("this test has no reader")
 
     async def called(self) -> None:
@@ -58,13 +58,13 @@ def open_files() -> int:
 async def test_output_is_sent_until_the_job_ends(stdout: Path) -> None:
     live = Recorder()
     tail = Tail(live, interval_s=0.02)
-    tail.add(JOB, 1, stdout)
+    file = tail.add(JOB, 1, stdout)
     for text in (b"first\n", b"second, unfinished", b" line\n"):
         print_to(stdout, text)
         assert await live.next() == text
     print_to(stdout, b"last words")
     stdout.unlink()
-    await tail.finish(JOB, 1)
+    await tail.finish(file)
     assert b"".join(live.sent) == b"first\nsecond, unfinished line\nlast words"
 
 
@@ -73,13 +73,13 @@ async def test_an_idle_tail_has_no_task_and_no_open_file(stdout: Path) -> None:
     tail = Tail(live, interval_s=0.01)
     tasks = asyncio.all_tasks()
     files = open_files()
-    tail.add(JOB, 1, stdout)
-    await tail.finish(JOB, 1)
+    file = tail.add(JOB, 1, stdout)
+    await tail.finish(file)
     await asyncio.sleep(0.05)
     assert live.sent == []
     assert asyncio.all_tasks() == tasks
     assert open_files() == files
-    tail.add(JOB, 1, stdout)
+    file = tail.add(JOB, 1, stdout)
     print_to(stdout, b"again")
     assert await live.next() == b"again"
     await tail.close()
@@ -89,10 +89,10 @@ async def test_an_idle_tail_has_no_task_and_no_open_file(stdout: Path) -> None:
 async def test_a_flood_is_cut_short_with_a_note(stdout: Path) -> None:
     live = Recorder()
     tail = Tail(live, interval_s=10)
-    tail.add(JOB, 1, stdout)
+    file = tail.add(JOB, 1, stdout)
     lines = b"".join(b"line %d\n" % number for number in range(100_000))
     print_to(stdout, lines)
-    await tail.finish(JOB, 1)
+    await tail.finish(file)
     await tail.close()
     (text,) = live.sent
     assert len(text) < MAX_BYTES + 200
@@ -107,13 +107,13 @@ async def test_an_output_file_that_the_job_empties_is_read_from_its_new_beginnin
     """`echo words > /dev/stderr` in a shell empties it."""
     live = Recorder()
     tail = Tail(live, interval_s=0.02)
-    tail.add(JOB, 1, stdout)
+    file = tail.add(JOB, 1, stdout)
     print_to(stdout, b"many words before\n")
     assert await live.next() == b"many words before\n"
     stdout.write_bytes(b"few\n")
     assert await live.next() == b"few\n"
     print_to(stdout, b"more\n")
-    await tail.finish(JOB, 1)
+    await tail.finish(file)
     assert live.sent[-1] == b"more\n"
 
 
@@ -124,7 +124,7 @@ async def test_a_job_does_not_wait_for_an_absent_broker(
     monkeypatch.setattr(tail_module, "SEND_TIMEOUT_S", 0.05)
 
     class Away(Recorder):
-        async def send(self, job: JobId, attempt: int, text: bytes) -> None:
+        async def send(self, of: JobId | BuildId, attempt: int, text: bytes) -> None:
             self.something.set()
             if how == "refuses":
                 raise Unreachable("no broker")
@@ -132,9 +132,9 @@ async def test_a_job_does_not_wait_for_an_absent_broker(
 
     live = Away()
     tail = Tail(live, interval_s=0.01)
-    tail.add(JOB, 1, stdout)
+    file = tail.add(JOB, 1, stdout)
     print_to(stdout, b"one")
     await live.called()
     print_to(stdout, b"two")
-    await asyncio.wait_for(tail.finish(JOB, 1), 2)
+    await asyncio.wait_for(tail.finish(file), 2)
     await tail.close()

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from client_kit import JANE, CountingLog, MemoryCluster, NobodyAnswers, SchedulerAnswers, left
+from distribute.client.build_logs import read_builds
 from distribute.client.control import delete
 from distribute.client.follow import follow_to_end
-from distribute.client.logs import JobOutput, job_output, read_builds
+from distribute.client.logs import JobOutput, job_output
 from distribute.client.standing import ask_standing
 from distribute.client.submit import submit
 from distribute.core.errors import Refused

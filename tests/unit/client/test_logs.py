@@ -1,4 +1,4 @@
-"""Output of jobs and builds, live and from the archive, by the events that the fold accepts."""
+"""Output of jobs, live and from the archive, by the events that the fold accepts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster, left
-from distribute.client.logs import JobOutput, build_output, job_output, read_builds
+from distribute.client.logs import JobOutput, job_output
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs, StoredFile
@@ -82,17 +82,3 @@ async def test_outputs_without_the_object_they_name_are_an_error(cluster: Any) -
     await cluster.say(*RUNS, make.finished(outputs=broken))
     with pytest.raises(IntegrityError, match=r"stdout\.txt: its list of files has no object 3"):
         await all_of(await job_output(cluster, JOB))
-
-
-async def test_builds_that_run_and_that_ended_are_listed(cluster: Any) -> None:
-    with pytest.raises(Refused, match="there is no batch lab/sweep"):
-        await read_builds(cluster, SPEC.id)
-    ended = make.build_finished("ws1", SPEC).model_copy(
-        update={"outputs": await printed(cluster, b"built", "sweep_build_output-ws1.txt")}
-    )
-    await cluster.say(make.joined(), make.submitted(SPEC), make.build_started("ws1", SPEC), ended)
-    await cluster.say(make.joined("ws2"), make.build_started("ws2", SPEC))
-    builds = await read_builds(cluster, SPEC.id)
-    assert (list(builds.ended), list(builds.running)) == (["ws1"], ["ws2"])
-    text = [bytes(piece) async for piece in build_output(cluster, builds.ended["ws1"])]
-    assert b"".join(text) == b"built"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId, BuildId, JobId
 from distribute.core.manifest import Outputs, build_output_name
 from distribute.core.recipe import SAVE
 from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
@@ -21,7 +21,7 @@ from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
 from distribute_services.node_runner.host import procfs
 from distribute_services.node_runner.host.detect import Sampler, detect
-from distribute_services.node_runner.host.tail import Tail
+from distribute_services.node_runner.host.tail import Followed, Tail
 from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.results.last_lines import last_lines
@@ -43,10 +43,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A unit and its processes."""
+    """A unit's processes, and its output, which is followed."""
 
-    unit: Unit
     tree: Tree
+    output: Followed
 
 
 class Computer:
@@ -110,8 +110,8 @@ class Computer:
             attempt=unit.attempt or None,
             hide_gpus=bool(self.capacity.gpus),
         )
-        if isinstance(unit.of, JobId):
-            self._tail.add(unit.of, unit.attempt, workspace.stdout)
+        of = unit.of if isinstance(unit.of, JobId) else BuildId(unit.of, self._options.name)
+        output = self._tail.add(of, unit.attempt, workspace.stdout)
         tree = self._trees.start(
             self._marker(unit),
             unit.recipe.argv(unit.share, folder, str(place.image)),
@@ -120,10 +120,9 @@ class Computer:
             stdout=workspace.stdout,
         )
         if isinstance(tree, CannotStart):
-            if isinstance(unit.of, JobId):
-                self._tail.drop(unit.of, unit.attempt)
+            self._tail.drop(output)
             return tree
-        return Running(unit, tree)
+        return Running(tree, output)
 
     def _marker(self, unit: Unit) -> str:
         if unit.attempt:
@@ -134,8 +133,7 @@ class Computer:
     async def wait(self, running: Running) -> Exit:
         """As `Host.wait`."""
         ended = await self._trees.wait(running.tree)
-        if isinstance(running.unit.of, JobId):
-            await self._tail.finish(running.unit.of, running.unit.attempt)
+        await self._tail.finish(running.output)
         return ended
 
     async def kill(self, running: Running) -> None:

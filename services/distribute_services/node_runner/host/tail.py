@@ -1,4 +1,4 @@
-"""Send the output of running jobs while they print it."""
+"""Send the output of running jobs and builds while they print it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from distribute.core.errors import DistributeError
-from distribute.core.ids import JobId
+from distribute.core.ids import BuildId, JobId
 from distribute.ports import LiveOutput
 
 log = logging.getLogger(__name__)
@@ -16,19 +16,19 @@ log = logging.getLogger(__name__)
 INTERVAL_S = 0.5
 
 MAX_BYTES = 64 << 10
-"""Max. bytes of a job's output per message (128 KiB/s). Of more output, only the end is sent, with a note."""
+"""Max. bytes of an output per message (128 KiB/s). Of more output, only the end is sent, with a note."""
 
 SEND_TIMEOUT_S = 2.0
 """Max. seconds to wait for the broker, which must not delay a job that has ended."""
 
 
-class _File:
+class Followed:
     """A growing file. It stays open, so that we can read it to its end even if the job removes it."""
 
-    __slots__ = ("attempt", "fd", "job", "sent_bytes")
+    __slots__ = ("attempt", "fd", "of", "sent_bytes")
 
-    def __init__(self, job: JobId, attempt: int, fd: int) -> None:
-        self.job = job
+    def __init__(self, of: JobId | BuildId, attempt: int, fd: int) -> None:
+        self.of = of
         self.attempt = attempt
         self.fd = fd
         self.sent_bytes = 0
@@ -50,61 +50,63 @@ class _File:
 
 
 class Tail:
-    """Follows the output files of running attempts. Has no task while there are none."""
+    """Follows the output files of running attempts and builds. Has no task while there are none."""
 
     def __init__(self, live: LiveOutput, interval_s: float = INTERVAL_S) -> None:
         self._live = live
         self._interval_s = interval_s
-        self._files: dict[tuple[JobId, int], _File] = {}
+        self._files: set[Followed] = set()
         self._following: asyncio.Task[None] | None = None
 
-    def add(self, job: JobId, attempt: int, stdout: Path) -> None:
-        """Follow an attempt's output. Call this before starting its process. Takes about 5 µs.
+    def add(self, of: JobId | BuildId, attempt: int, stdout: Path) -> Followed:
+        """Follow the output of an attempt, or of a build (attempt 0). Call this before starting its process.
 
-        The process may remove the file, or replace it by a pipe, which would block us when we open it.
-        Raises `OSError` if the file can't be made.
+        Takes about 5 µs. The process may remove the file, or replace it by a pipe, which would block us when
+        we open it. Raises `OSError` if the file can't be made.
         """
-        fd = os.open(stdout, os.O_RDONLY | os.O_CREAT, 0o644)
-        self._files[job, attempt] = _File(job, attempt, fd)
+        file = Followed(of, attempt, os.open(stdout, os.O_RDONLY | os.O_CREAT, 0o644))
+        self._files.add(file)
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow(), name="follow output")
+        return file
 
-    async def finish(self, job: JobId, attempt: int) -> None:
-        """Send the rest of the output of an attempt that ended, and close the file."""
-        file = self._files.pop((job, attempt))
+    async def finish(self, file: Followed) -> None:
+        """Send the rest of the output of what has ended, and close the file."""
+        self._files.remove(file)
         try:
             await self._send_news(file)
         finally:
             os.close(file.fd)
 
-    def drop(self, job: JobId, attempt: int) -> None:
-        """Forget an attempt that could not be started."""
-        os.close(self._files.pop((job, attempt)).fd)
+    def drop(self, file: Followed) -> None:
+        """Forget what could not be started."""
+        self._files.remove(file)
+        os.close(file.fd)
 
     async def close(self) -> None:
         """Stop following."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait({self._following})
-        for file in self._files.values():
+        for file in self._files:
             os.close(file.fd)
         self._files.clear()
 
     async def _follow(self) -> None:
         while self._files:
             await asyncio.sleep(self._interval_s)
-            for key, file in list(self._files.items()):
-                if key in self._files:  # it may have finished while another file's output was sent
+            for file in list(self._files):
+                if file in self._files:  # it may have finished while another file's output was sent
                     await self._send_news(file)
 
-    async def _send_news(self, file: _File) -> None:
+    async def _send_news(self, file: Followed) -> None:
         text = file.news()
         if not text:
             return
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._live.send(file.job, file.attempt, text)
+                await self._live.send(file.of, file.attempt, text)
         except (DistributeError, TimeoutError) as error:
             # Only people who follow the output miss this part: the whole output comes with the results.
             lost = f"could not send {len(text)} bytes of its output to those who follow it"
-            log.debug("%s: %s: %s", file.job, lost, error or "no answer")
+            log.debug("%s: %s: %s", file.of, lost, error or "no answer")

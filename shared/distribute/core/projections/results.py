@@ -37,6 +37,7 @@ class BatchResults:
         self.story = BatchStory(batch)
         self.builds: dict[str, ev.BuildFinished] = {}
         """By node: the last build there that ended."""
+        self._ended_at: dict[str, float] = {}
 
     @property
     def course(self) -> Course:
@@ -59,6 +60,18 @@ class BatchResults:
         builds = {} if self.story.state is None else self.story.state.building
         return {node: build.since for node, build in builds.items()}
 
+    @property
+    def has_build(self) -> bool:
+        """Does the batch have a build?"""
+        return self.story.state is not None and self.story.state.needs_build
+
+    def built_before(self, node: str) -> float:
+        """When the last build at a node ended or, if none did, when the batch was submitted.
+
+        What was printed before is not of a build that runs now.
+        """
+        return self._ended_at.get(node, self.course.submitted_at)
+
     def fold(self, recorded: Recorded) -> None:
         """Fold the next event under the batch."""
         if not self.story.fold(recorded):
@@ -66,5 +79,7 @@ class BatchResults:
         event = recorded.event
         if isinstance(event, ev.Submitted | ev.Deleted):
             self.builds.clear()
+            self._ended_at.clear()
         elif isinstance(event, ev.BuildFinished):
             self.builds[event.node] = event
+            self._ended_at[event.node] = recorded.time

@@ -131,9 +131,15 @@ def filters(only: Only) -> list[str]:
     return found
 
 
-def log_subject(job: JobId, attempt: int) -> str:
-    """The subject of an attempt's live output."""
-    return f"log.{escape(job.namespace)}.{escape(job.batch)}.{escape(job.job)}.{attempt}"
+def log_subject(of: JobId | BuildId, attempt: int) -> str:
+    """The subject of the live output of an attempt, or of a build.
+
+    That of a build has one token more, so it is no job's, whatever their names.
+    """
+    if isinstance(of, JobId):
+        return f"log.{escape(of.namespace)}.{escape(of.batch)}.{escape(of.job)}.{attempt}"
+    namespace, batch = of.batch_id
+    return f"log.{escape(namespace)}.{escape(batch)}.{escape(of.node)}.build.{attempt}"
 
 
 def beat_subject(node: str) -> str:
