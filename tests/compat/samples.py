@@ -105,8 +105,8 @@ WITH_ATTRIBUTES = ApptainerWork(
 )
 
 
-def _submitted(work: CommandWork | PythonWork | ApptainerWork) -> ev.Submitted:
-    return ev.Submitted(**_by("jane"), **BATCH, user="jane", spec=BatchSpec(**_SPEC, work=work))
+def _submitted(work: CommandWork | PythonWork | ApptainerWork, **fields: Any) -> ev.Submitted:
+    return ev.Submitted(**_by("jane"), **BATCH, user="jane", spec=BatchSpec(**_SPEC, **fields, work=work))
 
 
 SAMPLES: dict[str, Event] = {
@@ -114,6 +114,7 @@ SAMPLES: dict[str, Event] = {
     "submitted-python": _submitted(PYTHON),
     "submitted-apptainer": _submitted(APPTAINER),
     "submitted-attributes": _submitted(WITH_ATTRIBUTES),
+    "submitted-build_timeout_s": _submitted(COMMANDS, build_timeout_s=600.0),
     "submitted-compressed": _submitted(MANY),
     "submitted-blocks": _submitted(MANY),
     "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from distribute.core.ids import JobId
 from distribute.host import CannotStart, Unit
-from distribute.sim.host import ModelledHost, Outcome, Place, Process
+from distribute.sim.host import STOP_WITHIN_S, ModelledHost, Outcome, Place, Process
+
+from .stories import require
 
 if TYPE_CHECKING:
     from .node import RunnerProcess
 
 BUILD_WITHIN_S = 10.0
+SLACK_S = 0.5
+"""A clock of the runner may be a little off."""
 CANNOT_START = 0.01
 """The probability that a process can't be started."""
 FAILS_AT_ONCE_S = 0.2
@@ -25,6 +29,8 @@ class WorldHost(ModelledHost):
         super().__init__(runner, runner.computer)
         self._runner = runner
         self._world = runner.world
+        self._launched: set[Process] = set()
+        """Those of this runner. The computer may have others, of a runner that was killed."""
 
     def start(self, unit: Unit, place: Place) -> Process | CannotStart:
         """As `Host.start`."""
@@ -45,6 +51,7 @@ class WorldHost(ModelledHost):
 
     def launched(self, process: Process) -> None:
         """As `ModelledHost.launched`."""
+        self._launched.add(process)
         self._world.truth.launched(process)
         of = process.unit.of
         if isinstance(of, JobId) and self._world.fate(of).deadly:
@@ -58,6 +65,11 @@ class WorldHost(ModelledHost):
     def gone(self, process: Process) -> None:
         """As `ModelledHost.gone`."""
         self._world.truth.note(self.computer.name, f"{process.unit} is gone")
+        limit_s = process.unit.recipe.timeout_s
+        if limit_s is not None and process in self._launched and self._runner.alive:
+            ran_s = self._loop.now - process.started_at
+            is_in_time = ran_s <= limit_s + STOP_WITHIN_S + SLACK_S
+            require(is_in_time, f"{process.unit} ran for {ran_s:.1f} s, past its limit of {limit_s:g} s")
 
     def printed(self, process: Process, line: bytes) -> None:
         """As `ModelledHost.printed`."""

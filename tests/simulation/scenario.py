@@ -15,6 +15,7 @@ from distribute.testing.builders import GIB
 USERS = ("ann", "bob", "eve")
 CAPABILITIES = ("gcc", "fenics")
 NOWHERE = "quantum"
+BUILD_TIMEOUT_S = 6.0
 """A capability that no computer has."""
 
 CLEAR = Weather()
@@ -150,6 +151,7 @@ def _batch(random: Random, made: Scenario, name: str) -> BatchSpec:
         capabilities=_needed_capabilities(random, made),
         priority=random.choice((0, 0, 0, 5, -5)),
         retries=random.choice((0, 0, 1, 3)),
+        build_timeout_s=random.choice((None, None, BUILD_TIMEOUT_S)),
         work=CommandWork(build=random.choice((None, "make")), jobs=jobs),
     )
 

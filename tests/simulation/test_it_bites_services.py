@@ -20,6 +20,7 @@ from distribute_services.node_runner import service as runner_service
 from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
+from distribute_services.node_runner.work.work import Work
 from simulation.biting import finds, forgers, long_jobs
 from simulation.scenario import Fate, Request, Scenario, scenario
 
@@ -72,6 +73,16 @@ class GreedyMachine(RunnerMachine):
 
 def test_a_node_that_takes_more_than_it_has_room_for_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     finds_of_machine("runs jobs for|gives a GPU to two jobs", GreedyMachine, monkeypatch)
+
+
+def test_a_node_that_does_not_end_a_build_at_its_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    end_of = Work._end_of
+
+    def without_limit(self: Work[Any, Any], running: Any, timeout_s: float | None, limit: str) -> Any:
+        return end_of(self, running, None, limit)
+
+    monkeypatch.setattr(Work, "_end_of", without_limit)
+    finds("the build of .* ran for .* s, past its limit of 6 s")
 
 
 class DeafMachine(RunnerMachine):

@@ -137,6 +137,7 @@ meta:
   priority: -7
   resources: {cpus: 4, memory: 8G, gpus: 1}
   timeout: 1h30m10s
+  build_timeout: 20m
   retries: 2
 command:
   initialize: {required_files: [mesh.dat], build: "make -j$DISTRIBUTE_CPUS"}
@@ -162,6 +163,7 @@ command:
         priority=-7,
         resources=Resources(cpus=4, memory_bytes=8 * 1024**3, gpus=1),
         timeout_s=5410,
+        build_timeout_s=1200,
         retries=2,
         env={"LEVEL": "3", "ON": "yes", "EMPTY": ""},
         files=(entry("mesh.dat", b"mesh"),),
@@ -186,7 +188,7 @@ command:
 
 def test_keys_without_a_value_are_treated_as_absent(tmp_path: Path) -> None:
     text = """\
-meta: {namespace: n, batch_name: b, capabilities: , priority: , resources: ~, timeout: null}
+meta: {namespace: n, batch_name: b, capabilities: , priority: , resources: ~, timeout: null, build_timeout: ~}
 command:
   initialize:
   env:

@@ -95,7 +95,10 @@ class Resources(Section):
 
 
 class Meta(Section):
-    """The name of the batch, and what its jobs need. `timeout` is a job's wall time in seconds."""
+    """The name of the batch, and what its jobs need.
+
+    `timeout` is the wall time of a job in seconds, `build_timeout` that of a build.
+    """
 
     namespace: Name = Field(examples=["jane"])
     batch_name: Name = Field(examples=["sweep3"])
@@ -106,6 +109,7 @@ class Meta(Section):
     priority: Priority = Field(default=0, examples=["10"])
     resources: Resources | None = Field(default=None, examples=["{cpus: 4, memory: 8G}"])
     timeout_s: Duration | None = Field(default=None, alias="timeout", examples=["2h"])
+    build_timeout_s: Duration | None = Field(default=None, alias="build_timeout", examples=["1h"])
     retries: Retries = Field(default=0, examples=["1"])
 
 

@@ -125,6 +125,7 @@ def _batch(jobs_file: JobsFile, inputs: _Inputs) -> specs.BatchSpec:
         priority=meta.priority,
         resources=_resources(meta.resources),
         timeout_s=meta.timeout_s,
+        build_timeout_s=meta.build_timeout_s,
         retries=meta.retries,
         env=written.env,
         files=inputs.all(written.initialize.required_files),

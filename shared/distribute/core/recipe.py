@@ -155,7 +155,14 @@ def build_of(spec: BatchSpec) -> Recipe | None:
             command = ("/bin/sh", "-c", line)
         case CommandWork() | ApptainerWork():
             return None
-    return Recipe(command, files=tuple(files), folders=_folders(spec), variables=spec.env, names=_names(spec))
+    return Recipe(
+        command,
+        files=tuple(files),
+        folders=_folders(spec),
+        variables=spec.env,
+        names=_names(spec),
+        timeout_s=spec.build_timeout_s,
+    )
 
 
 def _command(job: Job) -> tuple[str, ...]:

@@ -193,7 +193,10 @@ class JobsSeen:
 
 
 class BatchSpec(Frozen):
-    """A whole batch. `files` are seen by the build and by every job; `resources` None: a whole node."""
+    """A whole batch. `files` are seen by the build and by every job; `resources` None: a whole node.
+
+    `build_timeout_s` is the wall time that a build may take. It counts nothing to the timeouts of jobs.
+    """
 
     v: Literal[1] = 1
     namespace: Name
@@ -203,6 +206,7 @@ class BatchSpec(Frozen):
     priority: Priority = 0
     resources: Resources | None = None
     timeout_s: Timeout | None = None
+    build_timeout_s: Timeout | None = None
     retries: Retries = 0
     env: Environment = Field(default_factory=dict)
     files: tuple[InputFile, ...] = Field(default=(), max_length=MAX_FILES, fail_fast=True)

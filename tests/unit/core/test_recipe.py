@@ -30,7 +30,7 @@ def first(batch: BatchSpec) -> Recipe:
 
 
 def test_the_recipe_of_a_python_job() -> None:
-    recipe = first(spec(PYTHON, files=(MESH,), timeout_s=60))
+    recipe = first(spec(PYTHON, files=(MESH,), timeout_s=60, build_timeout_s=5))
     assert recipe.argv(Share(3), "/w/job") == ["python3", "job.py", "3"]
     shared = (Placed("input/mesh.dat", MESH, keep=True), Placed("initial_files/mesh.dat", MESH, keep=True))
     assert recipe.files == (*shared, Placed("input/own.dat", OWN), Placed("job.py", SCRIPT))
@@ -39,7 +39,7 @@ def test_the_recipe_of_a_python_job() -> None:
     assert recipe.build is not None
     assert recipe.build.argv(Share(3), "/w/job") == ["python3", "build.py"]
     assert recipe.build.files == (*shared, Placed("build.py", FILE))
-    assert recipe.build.timeout_s is None, "the timeout of a batch is that of its jobs"
+    assert recipe.build.timeout_s == 5
 
 
 def test_the_recipe_of_a_command_job() -> None:
@@ -53,6 +53,9 @@ def test_the_recipe_of_a_command_job() -> None:
     build = build_of(spec(CommandWork(build="make", jobs=(words,))))
     assert build is not None
     assert build.argv(Share(1), "/w/job") == ["/bin/sh", "-c", "make"]
+    timed = build_of(spec(CommandWork(build="make", jobs=(words,)), timeout_s=60))
+    assert timed is not None
+    assert timed.timeout_s is None, "the timeout of a batch is that of its jobs"
 
 
 def test_the_recipe_of_an_apptainer_job() -> None:

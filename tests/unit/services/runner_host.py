@@ -44,6 +44,7 @@ class ModelHost:
         self.breaks: dict[str, Exception] = {}
         self.running: dict[str, Running] = {}
         self.places: set[str] = set()
+        self.collected: list[str] = []
         self.is_full = asyncio.Event()
 
     def _step(self, name: str, unit: Unit | None = None) -> None:
@@ -87,6 +88,7 @@ class ModelHost:
 
     async def collect(self, unit: Unit, place: str) -> Outputs | None:
         self._step("collect", unit)
+        self.collected.append(place)
         return None
 
     def last_lines(self, place: str) -> tuple[str, ...]:

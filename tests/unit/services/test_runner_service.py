@@ -221,6 +221,29 @@ async def test_a_failed_build_quotes_the_last_lines_of_its_output() -> None:
         assert (finished.reason, finished.last_lines) == ("exit code 2", ("the last line of", "lab/sweep"))
 
 
+async def test_a_build_is_ended_at_its_timeout_and_its_output_is_kept() -> None:
+    async with running_node() as node:
+        await begin(node, "job1", spec=make.batch(build="make", build_timeout_s=0.05))
+        finished = await node.event("build_finished")
+        assert (finished.succeeded, finished.reason) == (
+            False,
+            "ran for longer than its build_timeout of 0.05 s",
+        )
+        assert finished.last_lines == ("the last line of", "lab/sweep")
+        assert node.host.collected == ["lab/sweep"]
+
+
+async def test_a_build_takes_nothing_of_the_timeout_of_a_job() -> None:
+    async with running_node() as node:
+        await begin(node, "job1", spec=make.batch(build="make", timeout_s=0.1))
+        await node.event("build_started")
+        await asyncio.sleep(0.2)  # the build takes longer than a job may
+        node.host.end("build")
+        await node.event("build_finished", lambda event: event.succeeded)
+        await node.runs("job1")
+        assert (await node.of_job("finished", "job1")).reason == "ran for longer than its timeout of 0.1 s"
+
+
 async def test_a_fault_during_a_build_fails_the_build() -> None:
     host = ModelHost()
     host.breaks["stage"] = RuntimeError("a fault")

@@ -152,11 +152,11 @@ class Work(Generic[P, R]):
         if isinstance(running, CannotStart):
             return Ending(succeeded=False, reason=running.reason), None
         held.running = running
-        ending = _ending(await self._host.wait(running))
+        ending = await self._end_of(running, recipe.timeout_s, "build_timeout")
         held.running = None
         if not held.is_wanted:
             return ending, None
-        if ending.exit_code:  # `build_finished` has no field for it
+        if ending.exit_code and ending.reason is None:  # `build_finished` has no field for it
             ending = replace(ending, reason=f"exit code {ending.exit_code}")
         ending = self._with_last_lines(ending, held)
         return ending, await self._collect_build(unit, held.place)
@@ -203,13 +203,14 @@ class Work(Generic[P, R]):
         held.running, held.started_at = running, self._clock()
         lasting = asyncio.get_running_loop().call_later(MOMENT_S, self._tell, st.Launched(attempt))
         try:
-            ending = await self._end_of(running, recipe.timeout_s)
+            ending = await self._end_of(running, recipe.timeout_s, "timeout")
         finally:
             lasting.cancel()
         held.running = None
         return replace(ending, started_at=held.started_at)
 
-    async def _end_of(self, running: R, timeout_s: float | None) -> Ending:
+    async def _end_of(self, running: R, timeout_s: float | None, limit: str) -> Ending:
+        """Wait until a process ends, or end it at its limit, after the grace period."""
         if timeout_s is None:
             return _ending(await self._host.wait(running))
         ended = asyncio.ensure_future(self._host.wait(running))
@@ -217,7 +218,7 @@ class Work(Generic[P, R]):
         if done:
             return _ending(ended.result())
         await self._host.kill(running)
-        return _ending(await ended, f"ran for longer than its timeout of {timeout_s:g} s")
+        return _ending(await ended, f"ran for longer than its {limit} of {timeout_s:g} s")
 
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
