@@ -1,8 +1,9 @@
-"""A relay between client and broker that a test can cut, mute and stall."""
+"""A relay between client and broker that a test can cut, mute, stall and slow down."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -16,6 +17,7 @@ class Relay:
     def __init__(self, broker_port: int) -> None:
         self._broker_port = broker_port
         self._muted = False
+        self._rate: float | None = None
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -36,6 +38,10 @@ class Relay:
     def stall(self) -> None:
         """Stop reading from both sides, so that their buffers fill up."""
         self._flowing.clear()
+
+    def slow_down(self, bytes_per_s: float) -> None:
+        """Pass on no more than this of what the broker sends."""
+        self._rate = bytes_per_s
 
     def cut(self) -> None:
         """Close all connections. New ones work."""
@@ -76,11 +82,15 @@ class Relay:
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_broker: bool
     ) -> None:
+        due = 0.0
         with suppress(ConnectionError):
             while data := await reader.read(1 << 16):
                 await self._flowing.wait()
                 if not (from_broker and self._muted):
                     writer.write(data)
                     await writer.drain()
+                if from_broker and self._rate:
+                    due = max(due, time.monotonic()) + len(data) / self._rate
+                    await asyncio.sleep(due - time.monotonic())
         writer.transport.abort()
         self._writers.discard(writer)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distribute.core.errors import Refused, Unreachable
+from distribute.nats.client.inflow import Inflow
 from distribute.nats.client.outage import Outage
 from distribute.nats.client.protocol import NO_HEADER, Message, publish_command, status
 from distribute.nats.client.wire import Tap, Wire
@@ -35,6 +36,8 @@ class Connection:
         self._wire = wire
         self.address = address
         self.outage = outage
+        self.inflow = Inflow()
+        """What may be asked for: of whatever the broker answers with megabytes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
         self._up.set()
@@ -183,6 +186,7 @@ class Connection:
         """Called when the broker is back."""
         self._loss = asyncio.get_running_loop().create_future()
         self._up.set()
+        self.inflow.begin_anew()
         for hook in list(self._return_hooks):
             hook()
 

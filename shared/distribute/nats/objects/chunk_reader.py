@@ -12,22 +12,30 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import NamedTuple
 
 import orjson
 
 from distribute.core.errors import IntegrityError, Unreachable
 from distribute.nats.client.connection import Connection
+from distribute.nats.client.inflow import Grant
 from distribute.nats.client.jetstream import ApiError
 from distribute.nats.client.protocol import header_fields, status
 from distribute.nats.objects.bucket import Bucket
 
+CHUNK_BYTES = 512 << 10
+"""The largest chunk that is written. With a disk sync for every message, this is four times as fast as the
+usual 128 KiB. It is below the 1 MiB that a broker accepts by default."""
+
 WINDOW_BYTES = 8 << 20
-"""Bytes per request. Two windows can be in memory: one being processed, one arriving."""
+"""Max. bytes per request. Two windows can be in memory: one being processed, one arriving."""
 
 _MAX_BATCH = 1000
 _ASK_AGAIN_AFTER_S = 10.0
+_OWN_SILENCE_S = 60.0
+"""If others' chunks arrive, the link is slow, and ours wait behind them. After this long, they are lost."""
 _PAUSE_S = 0.1
 _END_OF_BATCH = 204
 _NOT_FOUND = 404
@@ -47,9 +55,12 @@ class ChunkReader:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._inflow = connection.inflow
         self._inbox = connection.new_inbox()
         self._numbers = itertools.count(1)
-        self._reads: dict[bytes, _Read] = {}
+        self._reads: set[_Read] = set()
+        self._requests: dict[bytes, _Request] = {}
+        """By number. The request of a read that was broken off is kept until its chunks have come."""
         self._undo = (
             connection.tap(f"{self._inbox}.*", self._answered),
             connection.on_return(self._ask_all_again),
@@ -59,7 +70,7 @@ class ChunkReader:
         """End all reads: they raise `Unreachable`."""
         for undo in self._undo:
             undo()
-        for reading in self._reads.values():
+        for reading in self._reads:
             reading.error = Unreachable(f"closed before all chunks of {reading.subject} had come")
             reading.changed.set()
 
@@ -76,7 +87,7 @@ class ChunkReader:
         """
         wanted = total if count is None else count
         reading = _Read(bucket.stream, bucket.chunk_subject(nuid), wanted, first_seq, bucket.give_up_after_s)
-        self._register(reading)
+        self._reads.add(reading)
         try:
             while reading.wanted or reading.arrived:
                 chunks = await self._take(reading)
@@ -91,7 +102,7 @@ class ChunkReader:
                     )
                 await asyncio.sleep(_PAUSE_S)
         finally:
-            self._reads.pop(reading.number, None)
+            self._reads.discard(reading)
 
     async def _take(self, reading: _Read) -> list[Chunk]:
         """Wait for chunks and return those that have arrived; an empty list if there are no more."""
@@ -104,14 +115,7 @@ class ChunkReader:
             if not reading.asked:
                 self._ask(reading)
             reading.changed.clear()
-            began = time.monotonic()
-            try:
-                async with asyncio.timeout(_ASK_AGAIN_AFTER_S):
-                    await reading.changed.wait()
-            except TimeoutError:
-                reading.asked = False
-            if self._connection.connected:
-                reading.silent_s += time.monotonic() - began
+            await self._wait(reading)
             if reading.silent_s >= reading.give_up_after_s:
                 raise Unreachable(
                     f"{self._connection.address}: no chunk of {reading.subject} for {reading.silent_s:.0f} s"
@@ -121,42 +125,76 @@ class ChunkReader:
             self._ask(reading)
         return chunks
 
-    def _register(self, reading: _Read) -> None:
-        reading.number = str(next(self._numbers)).encode()
-        self._reads[reading.number] = reading
+    async def _wait(self, reading: _Read) -> None:
+        """Wait for news of a read. Ask again for what seems to be lost."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(_ASK_AGAIN_AFTER_S):
+                await reading.changed.wait()
+        except TimeoutError:
+            if self._inflow.heard_at <= began:
+                self._give_up(lambda request: request.reading not in self._reads - {reading})
+            elif time.monotonic() - reading.asked_at > _OWN_SILENCE_S:
+                self._give_up(lambda request: request.reading is reading)
+        if self._connection.connected and self._inflow.heard_at <= began:
+            reading.silent_s += time.monotonic() - began
+
+    def _give_up(self, is_lost: Callable[[_Request], bool]) -> None:
+        """Expect nothing more of these requests."""
+        for number, request in list(self._requests.items()):
+            if is_lost(request):
+                del self._requests[number]
+                request.reading.asked = False
+                request.grant.end()
 
     def _ask(self, reading: _Read) -> None:
+        """Ask for the next chunks of a read, now or when the connection has room for them."""
+        reading.asked = True
+        most = min(WINDOW_BYTES, reading.wanted * CHUNK_BYTES)
+        self._inflow.ask_for(most, partial(self._send, reading))
+
+    def _send(self, reading: _Read, grant: Grant) -> None:
+        number = str(next(self._numbers)).encode()
         request = {
             "seq": reading.next_seq,
             "next_by_subj": reading.subject,
             "batch": min(reading.wanted, _MAX_BATCH),
-            "max_bytes": WINDOW_BYTES,
+            "max_bytes": grant.size_bytes,
         }
-        reading.asked = self._connection.send(
+        reading.asked = reading in self._reads and self._connection.send(
             f"$JS.API.DIRECT.GET.{reading.stream}",
             orjson.dumps(request),
-            reply=f"{self._inbox}.{reading.number.decode()}",
+            reply=f"{self._inbox}.{number.decode()}",
         )
+        if reading.asked:
+            reading.asked_at = time.monotonic()
+            self._requests[number] = _Request(reading, grant)
+        else:
+            grant.end()
 
     def _ask_all_again(self) -> None:
         """Repeat all requests after a reconnect, each with a new number.
 
         An answer to a request of the old connection may lack its beginning; by its number we ignore it.
         """
-        readings = list(self._reads.values())
-        self._reads.clear()
-        for reading in readings:
-            self._register(reading)
-            reading.asked = False
+        self._give_up(lambda request: True)
+        for reading in self._reads:
             reading.changed.set()
 
     def _answered(self, subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
-        reading = self._reads.get(subject[len(self._inbox) + 1 :])
-        if reading is None or not reading.wanted:
+        number = subject[len(self._inbox) + 1 :]
+        request = self._requests.get(number)
+        if request is None:
             return
-        code = status(header)
+        code, reading = status(header), request.reading
         if code == 0:
-            reading.add(header_fields(header), payload)
+            request.grant.arrived(len(payload))
+            if reading in self._reads and reading.wanted:
+                reading.add(header_fields(header), payload)
+            return
+        del self._requests[number]
+        request.grant.end(complete=code == _END_OF_BATCH)
+        if reading not in self._reads or not reading.wanted:
             return
         reading.asked = False
         if code == _NO_RESPONDER:
@@ -173,6 +211,13 @@ class ChunkReader:
         reading.changed.set()
 
 
+class _Request(NamedTuple):
+    """A request to the broker that is not answered in full."""
+
+    reading: _Read
+    grant: Grant
+
+
 class _Read:
     """The progress of one read."""
 
@@ -184,8 +229,9 @@ class _Read:
         self.wanted = wanted
         self.next_seq = first_seq
         self.give_up_after_s = give_up_after_s
-        self.number = b""
         self.asked = False
+        """Was the broker asked for more, or will it be when there is room?"""
+        self.asked_at = 0.0
         self.exhausted = False
         self.error: Exception | None = None
         self.arrived: list[Chunk] = []

@@ -24,14 +24,10 @@ from distribute.core.errors import DistributeError, IntegrityError, Unreachable
 from distribute.core.ids import ulid
 from distribute.nats.client.connection import Connection
 from distribute.nats.objects.bucket import Bucket
-from distribute.nats.objects.chunk_reader import ChunkReader
+from distribute.nats.objects.chunk_reader import CHUNK_BYTES, ChunkReader
 from distribute.nats.stream.publisher import Publisher
 
 _log = logging.getLogger(__name__)
-
-CHUNK_BYTES = 512 << 10
-"""With a disk sync for every message, this is four times as fast as the usual 128 KiB. It is below the 1 MiB
-that a broker accepts by default."""
 
 WINDOW_BYTES = 8 << 20
 """Maximum number of unacknowledged bytes of one object."""

@@ -14,12 +14,16 @@ import orjson
 
 from distribute.core.errors import DistributeError
 from distribute.nats.client.connection import Connection
+from distribute.nats.client.inflow import Grant
 from distribute.nats.client.protocol import header_fields, status
 
 _EXPIRES_S = 60
 _HEARTBEAT_S = 10
 _SILENCE_S = 25.0
 """The broker sends a heartbeat every ten seconds. A consumer that is silent for this long is gone."""
+_MOST_BYTES = 1 << 20
+"""Max. bytes of a request. Many pullers may share a connection, and the broker cuts it off when 64 MiB wait.
+Only a message that is larger itself is asked for with a larger request."""
 _NANOSECONDS = 1_000_000_000
 _IDLE_HEARTBEAT, _BAD_REQUEST, _TIMEOUT, _CONFLICT = 100, 400, 408, 409
 
@@ -44,7 +48,12 @@ class Puller:
         self._connection = connection
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._ahead = ahead
-        self._max_bytes = 2 * connection.max_payload
+        self._largest_bytes = 2 * connection.max_payload
+        self._most_bytes = min(_MOST_BYTES, self._largest_bytes)
+        self._next_is_large = False
+        """Is the next message larger than `_most_bytes`? Then it is asked for alone."""
+        self._waits_for_leave = False
+        self._leave: Grant | None = None
         self._granted = 0
         self.arrived: list[Arrival] = []
         """Messages that have arrived and are not taken yet."""
@@ -84,6 +93,7 @@ class Puller:
     def close(self) -> None:
         """Stop pulling."""
         self._watch.cancel()
+        self._end_leave()
         for undo in self._undo:
             undo()
         self._undo.clear()
@@ -91,10 +101,29 @@ class Puller:
     def _pull(self) -> None:
         if self._granted > self._ahead // 2 or self.arrived:
             return
-        count = self._ahead - self._granted
+        if not self._next_is_large:
+            self._ask(self._ahead - self._granted, self._most_bytes)
+        elif not self._granted and not self._waits_for_leave:
+            self._waits_for_leave = True
+            self._connection.inflow.ask_for(self._largest_bytes // 2, self._pull_large)
+
+    def _pull_large(self, leave: Grant) -> None:
+        self._waits_for_leave = False
+        if not self._undo:
+            leave.end()  # closed meanwhile
+            return
+        self._leave = leave
+        self._ask(1, self._largest_bytes)
+
+    def _end_leave(self) -> None:
+        if self._leave is not None:
+            self._leave.end()
+            self._leave = None
+
+    def _ask(self, count: int, max_bytes: int) -> None:
         request = {
             "batch": count,
-            "max_bytes": self._max_bytes,
+            "max_bytes": max_bytes,
             "expires": _EXPIRES_S * _NANOSECONDS,
             "idle_heartbeat": _HEARTBEAT_S * _NANOSECONDS,
         }
@@ -105,6 +134,10 @@ class Puller:
         self._heard = True
         if reply:
             self._granted -= 1
+            self._next_is_large = False
+            if self._leave is not None:
+                self._leave.arrived(len(payload))
+                self._end_leave()
             self.arrived.append(Arrival(subject, reply, payload))
             self._wake.set()
         else:
@@ -117,8 +150,12 @@ class Puller:
         fields = header_fields(header)
         unfilled = fields.get("Nats-Pending-Messages", "")
         words = header[13:].partition(b"\r\n")[0].decode("utf-8", "replace")
-        if "MaxBytes" in words and fields.get("Nats-Pending-Bytes") == str(self._max_bytes):
-            # The request had used none of its bytes, so a larger request would not help.
+        unused_bytes = fields.get("Nats-Pending-Bytes", "")
+        if "MaxBytes" in words and unused_bytes == str(self._most_bytes):
+            # The request had used none of its bytes, so the next message is larger than that.
+            self._next_is_large = True
+        self._end_leave()
+        if "MaxBytes" in words and unused_bytes == str(self._largest_bytes):
             self._error = DistributeError(
                 f"{self._next_subject}: a message is larger than the broker's max_payload is now: "
                 "raise it again"
