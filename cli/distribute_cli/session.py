@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from distribute.core.errors import UnknownName
 from distribute.core.ids import check_name
 
 if TYPE_CHECKING:
+    from distribute.client.documents import ClusterDocument
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.config.settings import ClientSettings
@@ -57,10 +58,13 @@ class Session:
         return resolve_server(server, creds, where.ip, where.port)
 
     @asynccontextmanager
-    async def cluster(self, *, provisioning: bool = False) -> AsyncIterator[Cluster]:
+    async def cluster(
+        self, *, provisioning: bool = False, named: Literal["now", "with the answer"] | None = None
+    ) -> AsyncIterator[Cluster]:
         """Connect to the cluster. `provisioning`: create the streams that it lacks.
 
-        An `UnknownName` raised in the block gets the name that was probably meant.
+        `named`: when people are told which cluster it is; in JSON, the answer holds it. An
+        `UnknownName` raised in the block gets the name that was probably meant.
 
         Raises:
             InputError, Unreachable: as `address`, or no broker answers there.
@@ -73,6 +77,8 @@ class Session:
         async with open_at(
             found.server, found.creds, name, source=found.source, provisioning=provisioning
         ) as cluster:
+            if named is not None:
+                self.output.cluster(cluster_document(found), at_once=named == "now")
             try:
                 yield cluster
             except UnknownName as error:
@@ -98,6 +104,13 @@ class Session:
         from distribute.runtime import new_id
 
         return Person(user_name(), new_id, lambda: datetime.now(UTC))
+
+
+def cluster_document(found: ServerAddress) -> ClusterDocument:
+    """A cluster as people and programs are told of it, without a password."""
+    from distribute.nats.client.connect import Address
+
+    return {"server": str(Address.of(found.server)), "source": found.source}
 
 
 @asynccontextmanager

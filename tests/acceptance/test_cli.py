@@ -64,7 +64,9 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     (jane.home / file).write_text(json.dumps(batch))
 
     added = jane.runs("add", file)
-    assert added.stderr.startswith("runs on 2/2 of the nodes\n")
+    told = added.stderr.splitlines()
+    assert told[0].startswith("cluster: nats://127.0.0.1:")
+    assert told[1] == "runs on 2/2 of the nodes"
     assert added.stdout == "jane/sweep is submitted: 2 jobs\n"
     assert "there is a batch jane/sweep already" in jane.runs("add", file, code=4).stderr
     waited = jane.runs("wait", "jane/sweep", code=1)
@@ -76,6 +78,7 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     (of_all,) = jane.asks("status")["batches"]
     of_one = jane.asks("status", "jane/sweep")
     jobs = of_one.pop("job_list")
+    of_one.pop("cluster")
     assert of_one == of_all
     assert (of_all["state"], of_all["archived"], of_all["user"]) == ("failed", True, of_one["user"])
     assert [(job["job"], job["state"], job["exit_code"], job["archived"]) for job in jobs] == [
@@ -263,6 +266,44 @@ def test_status_is_read_from_the_log_if_the_scheduler_does_not_answer(jane: Pers
         scheduler.resume()
     assert json.loads(answer.stdout) == expected
     assert "the scheduler doesn't answer" in answer.stderr
+
+
+def test_answers_name_their_cluster(jane: Person) -> None:
+    server = json.loads((jane.home / "state/distribute/up.json").read_text())["server"]
+    line = f"cluster: {server} (from `distribute up`)\n"
+    file = jane.writes("named", {"x": "true"})
+    for verb in (["status"], ["nodes"], ["add", file, "--dry"]):
+        assert jane.runs(*verb).stderr.startswith(line)
+        assert jane.asks(*verb)["cluster"] == {"server": server, "source": "`distribute up`"}
+        assert jane.runs(*verb, "--quiet").stderr == ""
+    url = server.replace("nats://", "nats://jane:secret@")
+    for name in ("nodes", "status"):
+        assert jane.runs(name, "--server", url).stderr == f"cluster: {server} (from --server)\n"
+    assert "cluster: " not in jane.runs("status", "jane/nothing", code=4).stderr
+
+
+def test_up_warns_where_verbs_still_go(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    (tmp_path / "config/distribute").mkdir(parents=True)
+    settings = tmp_path / "config/distribute/client.yaml"
+    settings.write_text("server: nats://jane:secret@head.invalid:4222\n")
+    up = person.runs("up", "--nodes", "0", "--detach", "--quiet")
+    server = json.loads((person.home / "state/distribute/up.json").read_text())["server"]
+    export = f"distribute: for this cluster, type: export DISTRIBUTE_SERVER={server}\n"
+    elsewhere = "nats://head.invalid:4222 (from ~/config/distribute/client.yaml)"
+    assert up.stderr == f"distribute: verbs still go to {elsewhere}\n{export}"
+    assert "there is no such host" in person.runs("status", code=3).stderr
+    person.sets(DISTRIBUTE_SERVER=server)
+    assert person.asks("status")["cluster"] == {"server": server, "source": "DISTRIBUTE_SERVER"}
+    second = person.runs("up", "--nodes", "0", "--detach", "--quiet", "--dir", "second")
+    assert second.stderr.startswith(f"distribute: verbs still go to {server} (from DISTRIBUTE_SERVER)\n")
+    person.runs("down", "--dir", "second")
+    person.runs("down")
+    settings.write_text("server: [\n")
+    up = person.runs("up", "--nodes", "0", "--detach", "--quiet")
+    assert up.stderr.startswith(f"distribute: verbs don't work until this is mended: {settings}:")
+    assert "export" not in up.stderr
+    person.runs("down")
 
 
 def test_down_asks_which_of_two_clusters(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ async def add(
     loaded = load(file)
     spec = loaded.spec if priority is None else loaded.spec.model_copy(update={"priority": priority})
     output = session.output
-    async with session.cluster() as cluster:
+    async with session.cluster(named="now") as cluster:
         queries = session.queries(cluster)
         if show_caps:
             output.capabilities(await queries.nodes())

@@ -28,7 +28,7 @@ async def nodes(
 
     if nodes_file is not None:
         session.output.warn(f"--nodes-file {nodes_file} is not read: nodes join the cluster by themselves")
-    async with session.cluster() as cluster:
+    async with session.cluster(named="with the answer") as cluster:
         queries = session.queries(cluster)
         if forget is not None:
             await forget_node(cluster, queries, session.person, forget)

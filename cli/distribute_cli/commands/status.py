@@ -70,7 +70,7 @@ async def status(
         if wanted_user is not None or last is not None:
             raise InputError("--mine, --user and --last select batches: leave out BATCH")
 
-    async with session.cluster() as cluster:
+    async with session.cluster(named="with the answer") as cluster:
         queries = session.queries(cluster)
         if batch is None:
             given = {"user": wanted_user, "states": states, "last": last}

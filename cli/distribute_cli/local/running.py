@@ -13,13 +13,17 @@ from typing import BinaryIO
 
 from distribute.client.words import printable
 from distribute.config.cluster_record import ClusterRecord
-from distribute.core.errors import DistributeError, InputError, Refused
+from distribute.config.folders import short
+from distribute.config.where import resolve_server
+from distribute.core.errors import DistributeError, InputError, Refused, Unreachable
 from distribute.core.words import counted
 from distribute.inherited import end_signals
+from distribute_cli.local.addresses import names_this_broker
 from distribute_cli.local.cluster import Plan, local_cluster
 from distribute_cli.local.cluster_record import down_command, record_in, recorded, running
 from distribute_cli.local.services import python_program
 from distribute_cli.output.form import Output
+from distribute_cli.session import cluster_document
 
 
 async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> int:
@@ -59,6 +63,7 @@ async def _serve(output: Output, plan: Plan, ready_fd: int | None, at_once: asyn
                 os.write(ready_fd, b"ready\n")
                 os.close(ready_fd)
             else:
+                await _warn_if_verbs_go_elsewhere(output, record)
                 output.hint(_how_to_end(record))
             await asyncio.Event().wait()
 
@@ -102,6 +107,7 @@ async def run_detached(output: Output, directory: Path, arguments: Sequence[str]
     for line in _messages(log_path, already_bytes):
         output.warn(line)
     _tell_ready(output, record)
+    await _warn_if_verbs_go_elsewhere(output, record)
     output.hint(f"`{down_command(directory)}` ends it")
     return 0
 
@@ -133,6 +139,24 @@ def _messages(log_path: Path, already_bytes: int) -> list[str]:
     """What the other process has told a person, in the new part of the log."""
     lines = log_path.read_bytes()[already_bytes:].decode(errors="replace").splitlines()
     return [line.removeprefix("distribute: ") for line in lines if line.startswith("distribute: ")]
+
+
+async def _warn_if_verbs_go_elsewhere(output: Output, record: ClusterRecord) -> None:
+    """Warn a person whose settings name another cluster than the one that they started just now."""
+    try:
+        found = resolve_server()
+    except InputError as error:
+        for problem in error.problems:
+            output.warn(f"verbs don't work until this is mended: {problem}")
+        return
+    except Unreachable as error:
+        output.warn(f"verbs don't find this cluster: {error}")
+    else:
+        if await asyncio.to_thread(names_this_broker, found.server, record.server):
+            return
+        named = cluster_document(found)
+        output.warn(f"verbs still go to {named['server']} (from {short(named['source'])})")
+    output.warn(f"for this cluster, type: export DISTRIBUTE_SERVER={record.server}")
 
 
 def _tell_ready(output: Output, record: ClusterRecord) -> None:

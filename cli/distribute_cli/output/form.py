@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from distribute.client.words import printable_lines
 
 if TYPE_CHECKING:
-    from distribute.client.documents import BatchesDocument, BatchWithJobs, NodesDocument
+    from distribute.client.documents import BatchesDocument, BatchWithJobs, ClusterDocument, NodesDocument
 
 Document = Mapping[str, Any]
 """A JSON object with the keys that the interface names."""
@@ -45,6 +45,10 @@ class Output(ABC):
 
     is_live = True
     """Can an answer come piece by piece?"""
+
+    @abstractmethod
+    def cluster(self, document: ClusterDocument, *, at_once: bool) -> None:
+        """Show which cluster the answer is of, with the answer or `at_once`."""
 
     @abstractmethod
     def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,18 @@ from distribute.client.words import printable
 from distribute_cli.output.form import Bar, Document, JobText, Output
 
 if TYPE_CHECKING:
-    from distribute.client.documents import BatchesDocument, BatchWithJobs, NodesDocument
+    from distribute.client.documents import BatchesDocument, BatchWithJobs, ClusterDocument, NodesDocument
 
 
 class JsonOutput(Output):
     """One JSON document on standard output."""
 
     is_live = False
+    _cluster: ClusterDocument | None = None
+
+    def cluster(self, document: ClusterDocument, *, at_once: bool) -> None:
+        """Keep it, for a key of the answer."""
+        self._cluster = document
 
     def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
         self._write(document)
@@ -56,7 +61,9 @@ class JsonOutput(Output):
     def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
         yield NoBar()
 
-    def _write(self, document: object) -> None:
+    def _write(self, document: Mapping[str, object]) -> None:
+        if self._cluster is not None:
+            document = {**document, "cluster": self._cluster}
         sys.stdout.buffer.write(_json(document) + b"\n")
         sys.stdout.buffer.flush()
 
@@ -74,6 +81,9 @@ def _json(document: object) -> bytes:
 
 class QuietOutput(Output):
     """For shell scripts: names and states, one on each line. Verbs that only do something print nothing."""
+
+    def cluster(self, document: ClusterDocument, *, at_once: bool) -> None:
+        """Print nothing."""
 
     def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
         for batch in document["batches"]:

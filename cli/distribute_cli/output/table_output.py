@@ -14,7 +14,7 @@ from distribute_cli.output.form import Bar, Document, JobText, Output
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from distribute.client.documents import BatchesDocument, BatchWithJobs, NodesDocument
+    from distribute.client.documents import BatchesDocument, BatchWithJobs, ClusterDocument, NodesDocument
 
 WIDE = 10_000
 """The width in columns of a table that does not go to a terminal. Nothing is cut there."""
@@ -27,6 +27,22 @@ class TableOutput(Output):
     """Tables and lines. The modules that draw are imported only when something is drawn."""
 
     most_jobs = 100
+
+    _cluster: ClusterDocument | None = None
+    """The cluster to show before the answer."""
+
+    def cluster(self, document: ClusterDocument, *, at_once: bool) -> None:
+        self._cluster = document
+        if at_once:
+            self._show_cluster()
+
+    def _show_cluster(self) -> None:
+        from distribute.client.words import printable
+        from distribute.config.folders import short
+
+        if self._cluster is not None:
+            found, self._cluster = self._cluster, None
+            self.hint(f"cluster: {printable(found['server'])} (from {printable(short(found['source']))})")
 
     def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
         from distribute_cli.output import tables
@@ -60,6 +76,7 @@ class TableOutput(Output):
         yield AsItComes()
 
     def done(self, line: str, document: Document) -> None:
+        self._show_cluster()
         print(printable_lines(line), flush=True)
 
     def for_programs(self, document: Document) -> None:
@@ -79,6 +96,7 @@ class TableOutput(Output):
             yield bar
 
     def _print(self, parts: Iterable[RenderableType]) -> None:
+        self._show_cluster()
         from rich.text import Text
 
         console = _console(stderr=False)

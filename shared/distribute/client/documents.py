@@ -75,6 +75,13 @@ class BatchWithJobs(BatchDocument):
     more_jobs: NotRequired[int]
 
 
+class ClusterDocument(TypedDict):
+    """Which cluster an answer is of: its address, and what named it: an option, a file, …"""
+
+    server: str
+    source: str
+
+
 class IgnoredDocument(TypedDict):
     """Misfits or garbage: how many there were, and what the last one was."""
 
