@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 from distribute.core import events as ev
+from distribute.core.beats import Beat
 from distribute.core.events import Event
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Recorded
@@ -98,8 +99,8 @@ def test_a_node_that_is_lost_and_back_is_told_with_how_long(caplog: pytest.LogCa
 def test_a_node_that_is_heard_again_in_time_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     head = Head(caplog, make.joined("ws1"))
     head.looks(after_s=20)
-    head.scheduler.agenda.liveness.heard("ws1", head.now)
-    head.scheduler.agenda._touch_node("ws1")
+    incarnation = head.scheduler.state.nodes["ws1"].incarnation
+    head.scheduler.hear(Beat(node="ws1", incarnation=incarnation, load=0.0), head.now)
     assert head.looks() == ["heard again after 20s: node ws1"]
     assert head.looks() == []
 
