@@ -77,6 +77,7 @@ class ArchiverService:
         if backlog is None:
             return
         self._backlog = backlog
+        log.info("archiving from event %d on", backlog.state.seq)
         try:
             await supervise(
                 stop,

@@ -14,6 +14,7 @@ from distribute.core.events import NodeEvent
 from distribute.core.liveness import Lease
 from distribute.core.packing import packable
 from distribute.core.recorded import Append, Recorded
+from distribute.core.words import counted
 from distribute.limited_log import LimitedLog
 from distribute.ports import Cluster
 from distribute.restoring import SNAPSHOT, restore
@@ -130,7 +131,14 @@ class SchedulerService:
 
     def _note_if_caught_up(self) -> None:
         if self._scheduler.caught_up and self._story is None:
-            self._story = Story(self._scheduler.state)
+            state = self._scheduler.state
+            nodes = sum(node.presence == "here" for node in state.nodes.values())
+            batches = sum(batch.end is None for batch in state.batches.values())
+            log.info(
+                "scheduling from event %d on: %s, %s to run",
+                state.seq, counted(nodes, "node"), counted(batches, "batch", "batches"),
+            )  # fmt: skip
+            self._story = Story(state)
             self._caught_up.set()
 
     async def _before_change(self, records: Sequence[Recorded]) -> None:
