@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from distribute.core.agenda import Agenda
 from distribute.core.batch_record import loading
@@ -24,6 +24,9 @@ from distribute.core.specs import Resources
 from distribute.core.state import BatchState, NodeState, Shape, State, Status
 
 Json = dict[str, Any]
+
+NodeCondition = Literal["lost", "left", "paused", "out_of_touch", "draining", "quarantined", "busy", "idle"]
+"""The states of a node, as `docs/states.md` explains them."""
 
 BATCHES_AT_ONCE = 500
 
@@ -256,10 +259,10 @@ def _node_reason(node: NodeState, now: float) -> str | None:
     return LEAVING_REASON if node.leaving and node.presence == "here" else None
 
 
-def _node_state(agenda: Agenda, node: NodeState) -> str:
+def _node_state(agenda: Agenda, node: NodeState) -> NodeCondition:
     match agenda.obstacle_of(node):
         case Obstacle.GONE:
-            return node.presence
+            return "lost" if node.presence == "lost" else "left"
         case Obstacle.OUT_OF_TOUCH:
             return "out_of_touch"
         case Obstacle.PAUSED:
