@@ -1,0 +1,89 @@
+"""A lab is set up from docs/lab.md alone, on computers that share nothing but a network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acceptance.net_lab import SECONDS, Computer, net_lab, why_not
+from acceptance.pages import blocks
+
+WHY_NOT = why_not()
+pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=f"needs network namespaces: {WHY_NOT}")
+
+STATE = Path(".local/state/distribute/server")
+GATED = """
+cat > gated.yaml <<'END'
+meta: {namespace: trial, batch_name: gated, resources: {cpus: 1}}
+command: {jobs: [{name: long, command: "until test -e %s; do sleep 0.1; done; hostname"}]}
+END
+distribute add gated.yaml
+"""
+
+
+def commands_for(whom: str) -> list[str]:
+    """The blocks of docs/lab.md for the head, a node, a person, or the new head."""
+    return [commands for words, commands in blocks("docs/lab.md") if words == whom]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[dict[str, Computer]]:
+    """A head and two nodes, set up as the page says, and a computer that is to become the head."""
+    with net_lab(tmp_path, ["head", "ws07", "ws08", "new-head"]) as computers:
+        computers["head"].begins(*commands_for("head"))
+        computers["head"].logged("the cluster is ready at")
+        for node in ("ws07", "ws08"):
+            computers[node].begins(*commands_for("node"))
+            computers[node].logged(f"INFO joined as {node}")
+        yield computers
+        for name in ("ws07", "ws08", "new-head", "head"):
+            computers[name].ends()
+
+
+def test_a_lab_of_three_computers_is_set_up_from_the_page_alone(lab: dict[str, Computer]) -> None:
+    setting_up, trying = commands_for("person")
+    assert {"ws07", "ws08"} <= set(lab["ws08"].pastes(setting_up).split())
+    ran_on = lab["ws08"].pastes(trying).split()
+    assert set(ran_on[-2:]) <= {"ws07", "ws08"}
+    assert (lab["ws08"].home / "where" / "first" / "stdout.txt").exists()
+
+
+def test_nodes_and_their_jobs_follow_a_head_that_moves(lab: dict[str, Computer], tmp_path: Path) -> None:
+    person, gate = lab["ws08"], tmp_path / "gate"
+    person.pastes(commands_for("person")[0])
+    person.pastes(GATED % gate)
+    node = node_of(person, "trial/gated")
+    lab["head"].ends()
+    for name in ("ws07", "ws08"):
+        assert lab[name].logged("doesn't answer since").endswith("running jobs go on")
+    gate.touch()
+    lab[node].logged("trial/gated/long succeeded after")  # while there is no head
+    new = lab["new-head"]
+    shutil.copytree(lab["head"].home / STATE, new.home / STATE)
+    new.begins(*commands_for("new-head"))
+    new.logged("the cluster is ready at")
+    moved = {computer.name: computer.address for computer in lab.values()} | {"head": new.address}
+    for computer in lab.values():
+        computer.knows(moved)
+    for name in ("ws07", "ws08"):
+        lab[name].logged("answers again after")
+    person.pastes("distribute wait trial/gated && distribute pull trial/gated")
+    assert (person.home / "gated" / "long" / "stdout.txt").read_text().strip() == node
+    (job,) = json.loads(person.pastes("distribute status trial/gated --json"))["job_list"]
+    assert (job["state"], job["attempt"]) == ("succeeded", 1)
+
+
+def node_of(person: Computer, batch: str) -> str:
+    """Poll until the job of the batch runs. Returns on which node."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        (job,) = json.loads(person.pastes(f"distribute status {batch} --json"))["job_list"]
+        if job["state"] == "running":
+            return str(job["node"])
+        time.sleep(0.1)
+    raise AssertionError(f"{batch} never ran")
