@@ -1,4 +1,4 @@
-"""docs/ agree with the code."""
+"""README.md and docs/ agree with the code and with each other."""
 
 from __future__ import annotations
 
@@ -13,6 +13,23 @@ from distribute.core.views import NodeCondition
 from distribute_cli.commands.status import BATCH_STATES, JOB_STATES
 
 ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    links = [target for target, _ in _LINK.findall(page.read_text())]
+    assert [target for target in links if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.parent == ROOT / "docs"], ids=lambda page: page.name
+)
+def test_every_page_can_be_found_from_the_readme(page: Path) -> None:
+    linked = {target for target, _ in _LINK.findall((ROOT / "README.md").read_text())}
+    assert f"docs/{page.name}" in linked
 
 
 def described(heading: str) -> list[str]:
@@ -27,3 +44,10 @@ def described(heading: str) -> list[str]:
 )
 def test_every_state_is_described_once(heading: str, states: Collection[str]) -> None:
     assert sorted(described(heading)) == sorted(states)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_of_code_that_a_page_names_exist(page: Path) -> None:
+    text = re.sub(r"^## Where planned things go$.*?(?=^## )", "", page.read_text(), flags=re.M | re.S)
+    named = re.findall(r"`((?:shared|services|cli|tests|infra|docs)/[\w./-]+)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
