@@ -28,5 +28,5 @@ cat <<'NEXT'
   distribute pull demo/cavity --save-dir results          its results; with `include --include summary`, some
   distribute down                                         ends the cluster
   distribute template python                              writes distribute-jobs.yaml, for a batch of your own
-README.md says how a lab sets up several computers.
+docs/lab.md says how to set up a lab of several computers.
 NEXT

@@ -22,6 +22,7 @@ from distribute.core.manifest_text import read_parts
 from distribute.core.packing import pack, packable
 from distribute.core.recorded import Recorded
 from distribute.core.state import State
+from distribute.limited_log import Trouble
 from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import Failure, new_id, supervise, unless_stopped
@@ -67,6 +68,7 @@ class ArchiverService:
         self._room = asyncio.Semaphore(MAX_TASKS)
         self._working: set[asyncio.Task[None]] = set()
         self._noted = 0
+        self._no_note = Trouble(log)
         self._news = asyncio.Condition()
         """Notified when events were folded."""
         self._failure = Failure()
@@ -163,8 +165,9 @@ class ArchiverService:
             async with asyncio.timeout(PATIENCE_S):
                 await self._cluster.store.put_snapshot(NOTE, orjson.dumps({"done_until": done_until}))
         except (DistributeError, TimeoutError) as error:
-            log.warning("could not note how far the archiver has come: %s", error)
+            self._no_note.occurs("can't note how far the archiver has come: %s", error or "no answer")
         else:
+            self._no_note.is_over("the note of how far the archiver has come is written again")
             self._noted = done_until
 
     # --- tasks ---------------------------------------------------------------------------------------

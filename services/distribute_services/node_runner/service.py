@@ -19,7 +19,7 @@ from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
 from distribute.core.recorded import Recorded
 from distribute.host import Figures, Host, P, R
-from distribute.limited_log import LimitedLog
+from distribute.limited_log import LimitedLog, Trouble
 from distribute.ports import Cluster
 from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner.machine import instructions as do
@@ -193,11 +193,13 @@ class NodeRunner(Generic[P, R]):
 
     async def _beat(self) -> None:
         """Send heartbeats, even if this computer can't be measured."""
+        trouble = Trouble(log, logging.ERROR)
         while True:
             try:
                 figures = await self._host.sample()
-            except Exception:
-                log.exception("this computer could not be measured")
+                trouble.is_over("this computer is measured again")
+            except Exception as error:  # noqa: BLE001 - a node that can't be measured still works
+                trouble.occurs("this computer can't be measured", error=error)
                 figures = Figures()
             await self._cluster.beats.send(
                 Beat(
@@ -216,11 +218,13 @@ class NodeRunner(Generic[P, R]):
 
     async def _sweep(self) -> None:
         """End escaped processes. Not part of `_beat`: that can take longer than a node may be silent."""
+        trouble = Trouble(log, logging.ERROR)
         while True:
             try:
                 await self._host.sweep()
-            except Exception:
-                log.exception("processes that escaped from their jobs could not be ended")
+                trouble.is_over("processes that escaped from their jobs are ended again")
+            except Exception as error:  # noqa: BLE001 - the node still works
+                trouble.occurs("processes that escaped from their jobs can't be ended", error=error)
             await asyncio.sleep(self._options.beat_s)
 
     # --- what the machine wants done ---------------------------------------------------------------
