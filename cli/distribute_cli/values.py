@@ -4,20 +4,55 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from distribute.config.units import parse_duration, parse_size
+from distribute.config.units import format_duration, parse_duration, parse_size
 from distribute.core.errors import InputError
+from distribute.core.ids import check_label, check_name
+from distribute.core.specs import MAX_TIMEOUT_S
 
 
 def duration_s(option: str, text: str) -> float:
     """The seconds in `90s`, `45m` or `1h30m`; a plain number is seconds.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or no time, or longer than a setting may be.
     """
     try:
-        return parse_duration(text)
+        found = parse_duration(text)
     except ValueError as error:
         raise InputError(f"{option}: {error}") from error
+    if not 0 < found <= MAX_TIMEOUT_S:
+        longest = format_duration(MAX_TIMEOUT_S // 86400 * 86400)
+        raise InputError(f"{option}: {text} is out of range; write more than 0s and no more than {longest}")
+    return found
+
+
+def checked_name(option: str, text: str) -> str:
+    """A name of the user's choice.
+
+    Raises:
+        InputError: nothing can be called so.
+    """
+    try:
+        return check_name(text)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from error
+
+
+def capabilities(texts: list[str]) -> tuple[str, ...]:
+    """The capabilities that `--capability` gives.
+
+    Raises:
+        InputError: one of them can't be a capability.
+    """
+    for text in texts:
+        try:
+            check_label(text)
+            text.encode()
+        except ValueError as error:
+            raise InputError(f"--capability: {error}") from error
+        if not text:
+            raise InputError("--capability: a capability can't be empty; write a word, such as matlab")
+    return tuple(texts)
 
 
 def size_bytes(option: str, text: str) -> int:

@@ -139,7 +139,6 @@ def test_jobs_with_too_many_different_needs_are_refused() -> None:
 BOUNDS = [
     ("resources: {cpus: %d}", 2**16, "4:50: cpus"),
     ("resources: {gpus: %d}", 2**10, "4:50: gpus"),
-    ("resources: {memory: %d}", 2**63 - 1, "4:52: memory"),
     ("retries: %d", 100, "4:41: retries"),
     ("timeout: %d", 10**10, "4:41: timeout"),
 ]
@@ -154,9 +153,46 @@ def test_a_file_has_the_same_bounds_as_a_submitted_batch(keys: str, most: int, p
     ]
 
 
+def test_the_bound_of_a_size_is_told_as_a_size() -> None:
+    Path("jobs.yaml").write_text(job(f"resources: {{memory: {2**63 - 1}}}"))
+    load(Path("jobs.yaml"))
+    assert problems_of(job(f"resources: {{memory: {2**63}}}")) == [
+        f"4:52: memory: {2**63} is out of range; write less than 8192P"
+    ]
+
+
+VARIABLES = "{" + ", ".join(f"A{number}: x" for number in range(1001)) + "}"
+LISTS = [
+    (
+        f"{META}command: {{env: {VARIABLES}, jobs: [{{name: j, command: x}}]}}",
+        "env: 1001 variables are too many",
+    ),
+    (job(f"env: {VARIABLES}"), "env: 1001 variables are too many"),
+    (
+        META.replace("}", f", capabilities: [{', '.join(f'c{number}' for number in range(1001))}]}}")
+        + "command: {jobs: [{name: j, command: x}]}",
+        "capabilities: 1001 capabilities are too many",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "problem"), LISTS)
+def test_lists_have_the_same_bounds_as_those_of_a_submitted_batch(text: str, problem: str) -> None:
+    (found,) = problems_of(text)
+    assert found.partition(": ")[2] == f"{problem}; write 1000 at most"
+
+
+@pytest.mark.parametrize("key", ["capabilities: [{}]", 'matrix: "@jane:{}"'])
+def test_a_text_that_is_shown_everywhere_is_short(key: str) -> None:
+    """As in the batch that is submitted, where it is a label."""
+    meta = META.replace("}", f", {key.format('x' * 257)}}}")
+    (found,) = problems_of(f"{meta}command: {{jobs: [{{name: j, command: x}}]}}")
+    assert found.endswith(" bytes; it may have 256")
+
+
 def test_a_number_out_of_range_is_shown_as_the_user_wrote_it() -> None:
     assert problems_of(job("timeout: 999999999999999d, resources: {cpus: 007000000, memory: 99999P}")) == [
         "4:41: timeout: 999999999999999d is out of range; write 10000000000 or less",
         "4:77: cpus: 007000000 is out of range; write 65536 or less",
-        "4:96: memory: 99999P is out of range; write 9223372036854775807 or less",
+        "4:96: memory: 99999P is out of range; write less than 8192P",
     ]

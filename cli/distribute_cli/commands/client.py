@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from distribute.core.specs import MAX_CPUS
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -25,7 +26,8 @@ async def client(
         str | None, typer.Option(metavar="N", help="The node's name. [default: the host name]")
     ] = None,
     cpus: Annotated[
-        int | None, typer.Option(min=1, metavar="C", help="How many cpus it lends. [default: all]")
+        int | None,
+        typer.Option(min=1, max=MAX_CPUS, metavar="C", help="How many cpus it lends. [default: all]"),
     ] = None,
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="How much memory it lends, such as 16G. [default: all]")
@@ -43,15 +45,15 @@ async def client(
     from distribute.config.folders import state_dir
     from distribute.config.settings import load_node_settings
     from distribute_cli.local.services import become_service, node_options
-    from distribute_cli.values import size_bytes
+    from distribute_cli.values import capabilities, checked_name, size_bytes
 
     written = load_node_settings(settings)
     given = {
         "work_dir": base and base.absolute(),
-        "name": name,
+        "name": None if name is None else checked_name("--name", name),
         "cpus": cpus,
         "memory_bytes": None if memory is None else size_bytes("--memory", memory),
-        "capabilities": capability and [*written.capabilities, *capability],
+        "capabilities": capability and (*written.capabilities, *capabilities(capability)),
     }
     node = written.model_copy(update={key: value for key, value in given.items() if value is not None})
     address = session.address(otherwise=written)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from distribute.core.specs import MAX_CPUS
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -21,7 +22,10 @@ async def up(
     cpus: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="C", help="Cpus of each node. [default: the nodes share this computer's]"
+            min=1,
+            max=MAX_CPUS,
+            metavar="C",
+            help="Cpus of each node. [default: the nodes share this computer's]",
         ),
     ] = None,
     capability: Annotated[
@@ -43,18 +47,19 @@ async def up(
     from distribute_cli.local.cluster import Plan, plan_nodes
     from distribute_cli.local.cluster_record import start_command
     from distribute_cli.local.running import run_detached, run_here
+    from distribute_cli.values import capabilities
 
     folder = (directory or default_cluster_dir("up")).absolute()
-    capabilities = tuple(capability or ())
+    added = capabilities(capability or [])
     options = ["--nodes", str(nodes)] if nodes != 1 else []
     options += ["--cpus", str(cpus)] if cpus is not None else []
-    options += [word for name in capabilities for word in ("--capability", name)]
+    options += [word for name in added for word in ("--capability", name)]
     options += ["--port", str(port)] if port else []
     if detach:
         return await run_detached(session.output, folder, ["up", "--dir", str(folder), *options])
     detached = ["--detach"] if ready_fd is not None else []
     command = start_command("up", folder, *options, *detached)
-    plan = Plan(folder, plan_nodes(nodes, cpus, capabilities), port, command=command)
+    plan = Plan(folder, plan_nodes(nodes, cpus, added), port, command=command)
     return await run_here(session.output, plan, ready_fd)
 
 

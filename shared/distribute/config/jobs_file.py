@@ -12,9 +12,19 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from distribute.config.section import Duration, NonEmpty, Section, Size, Text
-from distribute.core.ids import Name
-from distribute.core.specs import MAX_JOBS, Cpus, GpuCount, Priority, Retries
+from distribute.config.section import Capabilities, Duration, NonEmpty, Section, Size, Text, at_most
+from distribute.core.ids import Name, check_label
+from distribute.core.specs import (
+    MAX_ARGUMENTS,
+    MAX_FILES,
+    MAX_JOBS,
+    MAX_MOUNTS,
+    MAX_VARIABLES,
+    Cpus,
+    GpuCount,
+    Priority,
+    Retries,
+)
 
 _MATRIX_USER = re.compile(r"@[^\s:@]+:[^\s:@]+(:\d+)?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -23,7 +33,7 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 def _check_matrix_user(user: str) -> str:
     if not _MATRIX_USER.fullmatch(user):
         raise ValueError(f'{user!r} is not a Matrix user; write "@jane:example.org", with the quotes')
-    return user
+    return check_label(user)
 
 
 def _check_env_name(name: str) -> str:
@@ -46,7 +56,7 @@ def _check_mount(mount: str) -> str:
 
 
 EnvName = Annotated[str, AfterValidator(_check_env_name)]
-Env = dict[EnvName, Text]
+Env = Annotated[dict[EnvName, Text], at_most(MAX_VARIABLES, "variables")]
 
 
 def _command_form(command: object) -> str:
@@ -54,7 +64,8 @@ def _command_form(command: object) -> str:
 
 
 Command = Annotated[
-    Annotated[NonEmpty, Tag("text")] | Annotated[tuple[Text, ...], Field(min_length=1), Tag("list")],
+    Annotated[NonEmpty, Tag("text")]
+    | Annotated[tuple[Text, ...], Field(min_length=1), at_most(MAX_ARGUMENTS, "arguments"), Tag("list")],
     Discriminator(_command_form),
 ]
 """A list of arguments, or one text for `sh -c`."""
@@ -83,7 +94,7 @@ class FileRef(Section):
         return self.alias or own_name(self.path)
 
 
-Files = tuple[FileRef, ...]
+Files = Annotated[tuple[FileRef, ...], at_most(MAX_FILES, "files")]
 
 
 class Resources(Section):
@@ -105,7 +116,7 @@ class Meta(Section):
     matrix: Annotated[str, AfterValidator(_check_matrix_user)] | None = Field(
         default=None, examples=['"@jane:example.org"']
     )
-    capabilities: tuple[NonEmpty, ...] = Field(default=(), examples=["[gpu, python3]"])
+    capabilities: Capabilities = Field(default=(), examples=["[gpu, python3]"])
     priority: Priority = Field(default=0, examples=["10"])
     resources: Resources | None = Field(default=None, examples=["{cpus: 4, memory: 8G}"])
     timeout_s: Duration | None = Field(default=None, alias="timeout", examples=["2h"])
@@ -185,7 +196,9 @@ class ApptainerInitialize(Section):
     sif: FileRef = Field(examples=["solver.sif"])
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
     required_mounts: Annotated[
-        tuple[Annotated[Text, AfterValidator(_check_mount)], ...], AfterValidator(_check_mounts)
+        tuple[Annotated[Text, AfterValidator(_check_mount)], ...],
+        at_most(MAX_MOUNTS, "mounts"),
+        AfterValidator(_check_mounts),
     ] = Field(default=(), examples=["[/solver/cases]"])
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Sized
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 
-from distribute.config.units import parse_duration, parse_size
-from distribute.core.specs import Bytes, Timeout
+from distribute.config.units import check_size, parse_duration, parse_size
+from distribute.core.ids import check_label
+from distribute.core.specs import MAX_CAPABILITIES, Bytes, Timeout
+
+Entries = TypeVar("Entries", bound=Sized)
 
 
 class Section(BaseModel):
@@ -53,11 +57,30 @@ Text = Annotated[str, AfterValidator(_check_text)]
 NonEmpty = Annotated[Text, Field(min_length=1)]
 
 
+Capability = Annotated[NonEmpty, AfterValidator(check_label)]
+
+
+def at_most(count: int, what: str) -> AfterValidator:
+    """A check that a list or mapping has no more than so many entries, which are called `what`."""
+
+    def check(entries: Entries) -> Entries:
+        if len(entries) > count:
+            raise ValueError(f"{len(entries)} {what} are too many; write {count} at most")
+        return entries
+
+    return AfterValidator(check)
+
+
+Capabilities = Annotated[tuple[Capability, ...], at_most(MAX_CAPABILITIES, "capabilities")]
+
+
 def _seconds(value: object) -> object:
     return parse_duration(value) if isinstance(value, str) else value
 
 
 def _bytes(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return check_size(value, value)
     return parse_size(value) if isinstance(value, str) else value
 
 

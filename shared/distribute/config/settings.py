@@ -12,7 +12,7 @@ from pydantic import Field
 
 from distribute.config.folders import config_dir
 from distribute.config.problems import validate
-from distribute.config.section import Duration, NonEmpty, Section, Size
+from distribute.config.section import Capabilities, Duration, NonEmpty, Section, Size
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
 from distribute.core.ids import Name
@@ -35,7 +35,7 @@ class NodeSettings(ClientSettings):
     """
 
     name: Name = Field(default_factory=socket.gethostname, examples=["ws07"])
-    capabilities: tuple[NonEmpty, ...] = Field(default=(), examples=["[gpu, python3]"])
+    capabilities: Capabilities = Field(default=(), examples=["[gpu, python3]"])
     cpus: Cpus | None = Field(default=None, examples=["8"])
     memory_bytes: Size | None = Field(default=None, alias="memory", examples=["16G"])
     gpus: GpuCount | None = Field(default=None, examples=["1"])

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from distribute.core.specs import MAX_BYTES
+
 _NUMBER = r"\d{1,19}(?:\.\d{1,9})?"
 _DURATION = re.compile(
     rf"(?:(?P<d>{_NUMBER})d)? ?(?:(?P<h>{_NUMBER})h)? ?(?:(?P<m>{_NUMBER})m)? ?(?:(?P<s>{_NUMBER})s)?",
@@ -56,14 +58,25 @@ def parse_size(text: str) -> int:
     """The bytes in `text`: `8G`, `512M`, `1.5T`, or a plain number of bytes. Units are binary, 1K = 1024.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: it is none of these, or does not fit 64 bits.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a size; write 8G, 512M or 10K; a plain number means bytes")
     number, prefix = match.groups()
     factor: int = 1024 ** _PREFIXES.index(prefix.upper())
-    return int(number) * factor if "." not in number else round(float(number) * factor)
+    return check_size(int(number) * factor if "." not in number else round(float(number) * factor), text)
+
+
+def check_size(size_bytes: int, text: object) -> int:
+    """Return a size that `text` gives, if it is one that can be stored.
+
+    Raises:
+        ValueError: it does not fit 64 bits.
+    """
+    if size_bytes > MAX_BYTES:
+        raise ValueError(f"{text} is out of range; write less than {format_size(MAX_BYTES)}")
+    return size_bytes
 
 
 def format_size(size_bytes: int) -> str:

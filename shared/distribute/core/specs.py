@@ -36,7 +36,8 @@ MAX_TIMEOUT_S = 10**10
 
 # One source of bounds: what a person may write in a file, and what may be submitted.
 
-Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
+MAX_BYTES = 2**63 - 1
+Bytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]
 """A size in bytes that fits 64 bits."""
 
 Mode = Annotated[int, Field(ge=0, le=0o777)]

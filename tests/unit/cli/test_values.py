@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from distribute.core.errors import InputError
-from distribute_cli.values import duration_s, moment, size_bytes
+from distribute_cli.values import capabilities, duration_s, moment, size_bytes
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 
@@ -46,6 +46,21 @@ def test_a_value_that_is_not_a_future_moment_is_refused(written: str, told: str)
     with pytest.raises(InputError) as caught:
         moment("--until", written, NOW)
     assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize("text", ["0", "0s", "115741d"])
+def test_a_duration_has_the_bounds_of_the_settings(text: str) -> None:
+    with pytest.raises(
+        InputError, match=r"--lost-after: .* is out of range; write more than 0s and no more than 115740d"
+    ):
+        duration_s("--lost-after", text)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 257, "\udcff"])
+def test_a_capability_that_no_node_may_have_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"^--capability: "):
+        capabilities(["fast", text])
+    assert capabilities(["fast"]) == ("fast",)
 
 
 def test_a_wrong_duration_or_size_is_refused_and_the_option_named() -> None:
