@@ -6,7 +6,16 @@ from typing import Any
 from distribute.core import events as ev
 from distribute.core.events import Event
 from distribute.core.ids import AttemptId
-from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink, StoredObject
+from distribute.core.manifest import (
+    Manifest,
+    Outputs,
+    Outside,
+    OutsideFile,
+    StoredFile,
+    StoredFolder,
+    StoredLink,
+    StoredObject,
+)
 from distribute.core.specs import (
     ApptainerJob,
     ApptainerWork,
@@ -50,6 +59,15 @@ _LATER = (
     ),
 )
 """Fields that entries have since a later layout."""
+_WITH_OUTSIDE = Outputs(
+    inline=Manifest(entries=_LATER),
+    outside=Outside(
+        files=7,
+        size_bytes=1 << 30,
+        largest=(OutsideFile(path="größe/u.dat", size_bytes=1 << 29),),
+        is_part=True,
+    ),
+)
 
 OUTPUTS = Outputs(
     inline=Manifest(
@@ -165,6 +183,7 @@ SAMPLES: dict[str, Event] = {
         succeeded=True,
         outputs=Outputs(inline=Manifest(entries=_LATER)),
     ),
+    "finished-outside": ev.Finished(**_by("ws07"), **ATTEMPT, succeeded=True, outputs=_WITH_OUTSIDE),
     "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
     "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost", submission=SUBMISSION),
     "excused": ev.Excused(**_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION),

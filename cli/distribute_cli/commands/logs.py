@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -118,11 +118,20 @@ async def _show_job(
     cluster: Cluster, output: Output, job: JobId, attempt: int | None, *, follow: bool
 ) -> None:
     from distribute.client.logs import job_output
+    from distribute.client.outside import told_of_outside
+    from distribute.client.words import printable
 
     printed = await job_output(cluster, job, attempt, follow=follow)
     with output.job_text({"namespace": job.namespace, "batch": job.batch}) as text:
-        text.begin({"job": job.job, "attempt": printed.attempt})
+        whose: dict[str, Any] = {"job": job.job, "attempt": printed.attempt, "outside": None}
+        text.begin(whose)
         await _write(text, printed.pieces)
+        finished = printed.finished()
+        outside = finished.outputs.outside if finished is not None and finished.outputs is not None else None
+        if outside is not None:
+            whose["outside"] = outside.model_dump()
+    if outside is not None:
+        output.warn(f"{printable(str(job))}: {told_of_outside(outside)}")
 
 
 app = verb(logs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -25,10 +26,14 @@ if TYPE_CHECKING:
 
 
 class JobOutput(NamedTuple):
-    """What one attempt of a job printed: its number, and the text piece by piece."""
+    """What one attempt of a job printed: its number, and the text piece by piece.
+
+    Call `finished` when the text has ended: it tells how the attempt ended. None: it goes on, or was lost.
+    """
 
     attempt: int
     pieces: Text
+    finished: Callable[[], Finished | None]
 
 
 async def job_output(
@@ -51,7 +56,7 @@ async def job_output(
             raise no_such_job(job)
         finished = await _last_finished(cluster, job, told.outcome)
         if finished is not None and attempt in {None, finished.attempt}:
-            return JobOutput(finished.attempt, stored_text(cluster, finished.outputs))
+            return JobOutput(finished.attempt, stored_text(cluster, finished.outputs), lambda: finished)
     reader = JobReader(cluster, job)
     followed_from = await cluster.log.last_seq()
     await reader.read_to_now()
@@ -59,13 +64,18 @@ async def job_output(
     _refuse_unknown(attempts, attempt)
     number = attempt or max(attempts.attempts)
     record = attempts.attempts[number]
+
+    def last_finished() -> Finished | None:
+        record = reader.attempts.attempts.get(number)
+        return record.finished if record is not None else None
+
     if record.finished is not None:
-        return JobOutput(number, stored_text(cluster, record.finished.outputs))
+        return JobOutput(number, stored_text(cluster, record.finished.outputs), last_finished)
     over = partial(_over, cluster, reader, number, followed_from) if follow else partial(asyncio.sleep, 0)
     batch = attempts.story.state
     assert batch is not None, "the attempt is there, so its batch is"
     # What was printed before is of a deleted batch of the same name.
-    return JobOutput(number, live_text(cluster, job, number, batch.submitted_at, over))
+    return JobOutput(number, live_text(cluster, job, number, batch.submitted_at, over), last_finished)
 
 
 async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome) -> Finished | None:

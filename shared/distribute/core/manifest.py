@@ -34,6 +34,9 @@ MAX_PATH_BYTES = 4096
 MAX_PART_BYTES = 255
 """The longest name of a file or folder that common file systems take."""
 MAX_LINE = 10_000
+MAX_LARGEST = 5
+MAX_SHOWN_PATH = 200
+"""The longest path of a file that is only told of, in characters."""
 
 
 def build_output_name(batch: str, node: str, is_job: Callable[[str], bool] = lambda name: False) -> str:
@@ -189,14 +192,37 @@ class Manifest(Frozen):
     left_out: tuple[Annotated[str, Field(max_length=MAX_LINE)], ...] = Field(default=(), fail_fast=True)
 
 
+class OutsideFile(Frozen):
+    """A file that a job left outside its folder of results."""
+
+    path: str = Field(max_length=MAX_SHOWN_PATH)
+    size_bytes: Bytes
+
+
+class Outside(Frozen):
+    """The files that a job left outside its folder of results, so that they are lost, with the largest.
+
+    `is_part`: the node saw only a part of the job's folder.
+    """
+
+    files: Count
+    size_bytes: Bytes
+    largest: Annotated[tuple[OutsideFile, ...], Field(max_length=MAX_LARGEST, fail_fast=True)] = ()
+    is_part: bool = False
+
+
 class Outputs(Frozen):
-    """A job's manifest as its `finished` event carries it: inline, or by the object that holds its JSON."""
+    """A job's manifest as its `finished` event carries it: inline, or by the object that holds its JSON.
+
+    `outside`: what is not in it. None: nothing, or an older version looked for nothing.
+    """
 
     inline: Manifest | None = None
     stored: StoredObject | None = None
     objects: Count = 0
     files: Count = 0
     size_bytes: Bytes = 0
+    outside: Outside | None = None
 
 
 def entry_bytes(entry: Entry) -> bytes:

@@ -13,7 +13,7 @@ from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster, left
 from distribute.client.logs import JobOutput, job_output
 from distribute.core.errors import IntegrityError, Refused
 from distribute.core.ids import JobId
-from distribute.core.manifest import Outputs, StoredFile
+from distribute.core.manifest import Outputs, Outside, OutsideFile, StoredFile
 from distribute.testing import builders as make
 
 SPEC = make.batch(1, build="make")
@@ -40,6 +40,29 @@ async def all_of(output: JobOutput) -> bytes:
 async def test_a_finished_attempt_is_read_from_its_outputs(cluster: Any) -> None:
     await cluster.say(*RUNS, make.finished(outputs=await printed(cluster, b"one\ntwo\n")))
     assert await all_of(await job_output(cluster, JOB)) == b"one\ntwo\n"
+
+
+@pytest.mark.parametrize("follow", [False, True])
+async def test_how_the_attempt_ended_is_known_behind_its_text(cluster: Any, follow: bool) -> None:
+    outside = Outside(files=1, size_bytes=7, largest=(OutsideFile(path="u.dat", size_bytes=7),))
+    outputs = (await printed(cluster, b"one\n")).model_copy(update={"outside": outside})
+    finished = make.finished(outputs=outputs)
+    await cluster.say(*RUNS)
+    if follow:
+        await cluster.live.send(JOB, 1, b"one\n")
+        output = await job_output(cluster, JOB, follow=True)
+        assert output.finished() is None
+        assert await anext(output.pieces) == b"one\n"
+        await cluster.say(finished)
+        async with asyncio.timeout(20):
+            assert [piece async for piece in output.pieces] == []
+    else:
+        await cluster.say(finished)
+        output = await job_output(cluster, JOB)
+        assert await all_of(output) == b"one\n"
+    ended = output.finished()
+    assert ended is not None
+    assert ended.outputs == outputs
 
 
 async def test_a_finished_that_the_fold_refuses_is_not_read(cluster: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distribute.core.ids import BatchId, BuildId, JobId
-from distribute.core.manifest import Outputs, build_output_name
+from distribute.core.manifest import Outputs, Outside, build_output_name
 from distribute.core.recipe import SAVE
 from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
@@ -26,6 +26,7 @@ from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftover
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.results.last_lines import last_lines
 from distribute_services.node_runner.results.outputs import NOTHING, collect, collect_build
+from distribute_services.node_runner.results.outside import is_plain, look_outside
 
 _PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
@@ -34,9 +35,13 @@ _PASSED_ON = frozenset(
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """A unit's workspace and the file of its image. While the lease lasts, the image is not evicted."""
+    """A unit's workspace, the one that it began as a copy of, and the file of its image.
+
+    While the lease lasts, the image is not evicted.
+    """
 
     workspace: Workspace
+    built: Workspace | None
     image: Path | None
     lease: contextlib.AsyncExitStack
 
@@ -93,7 +98,7 @@ class Computer:
             cached = await lease.enter_async_context(self._cache.lease([image] if image else []))
             start = built.workspace if built is not None else None
             workspace = await self._room.give(lambda: self._workspaces.make(unit.recipe, start))
-            place = Place(workspace, cached[image.sha256] if image else None, lease.pop_all())
+            place = Place(workspace, start, cached[image.sha256] if image else None, lease.pop_all())
         if unit.attempt:
             self._attempts.add(place)
         return place
@@ -147,8 +152,9 @@ class Computer:
             case JobId():
                 prefix = f"{unit.of}/{unit.attempt}"
                 seen_as = unit.recipe.seen(SAVE, str(workspace.folder))
+                outside = await self._look_outside(unit, place)
                 outputs = await collect(
-                    workspace.save, workspace.stdout, self._store, prefix, node, [seen_as]
+                    workspace.save, workspace.stdout, self._store, prefix, node, [seen_as], outside
                 )
                 return outputs if outputs is not NOTHING else None
             case BatchId(_, batch):
@@ -158,6 +164,15 @@ class Computer:
     def last_lines(self, place: Place) -> tuple[str, ...]:
         """As `Host.last_lines`."""
         return last_lines(place.workspace.stdout)
+
+    async def _look_outside(self, unit: Unit, place: Place) -> Outside | None:
+        """What the job left beside its results."""
+        recipe, folder = unit.recipe, place.workspace.folder
+        given = {placed.path for placed in recipe.files}
+        if place.built is None and is_plain(folder, given):
+            return None
+        built = place.built.folder if place.built is not None else None
+        return await asyncio.to_thread(look_outside, folder, given=given, built=built, binds=recipe.binds)
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""

@@ -22,6 +22,7 @@ from distribute.core.manifest import (
     STDOUT_NAME,
     Manifest,
     Outputs,
+    Outside,
     StoredFile,
     StoredFolder,
     StoredLink,
@@ -68,23 +69,25 @@ async def collect(
     name_prefix: str,
     node: str,
     seen_as: Sequence[str] = (),
+    outside: Outside | None = None,
 ) -> Outputs:
     """Upload the files in `save`, and the captured output, as objects `<name_prefix>/<n>` of `node`.
 
     `seen_as` are the absolute paths under which the job saw `save`: its links may have them. The manifest's
     `left_out` names what can't be archived (sockets, links that lead out, files that change meanwhile), with
-    the reason. Call this when the job's processes are gone. If there is nothing to upload, it returns the
-    object `NOTHING` within 10 µs.
+    the reason; `outside` is passed on. Call this when the job's processes are gone. If there is nothing to
+    upload or to tell, it returns the object `NOTHING` within 10 µs.
 
     Raises:
         DistributeError: the store gave up.
     """
-    if _is_empty(save):
-        if not _size(stdout):
-            return NOTHING
-        return await _send(STDOUT_NAME, stdout, None, store, name_prefix, node)
-    found = _look_through(save, stdout.parent, [os.fsencode(path) for path in seen_as])
-    return await _send(STDOUT_NAME, stdout, found, store, name_prefix, node)
+    found = None
+    if not _is_empty(save):
+        found = _look_through(save, stdout.parent, [os.fsencode(path) for path in seen_as])
+    elif not _size(stdout) and outside is None:
+        return NOTHING
+    outputs = await _send(STDOUT_NAME, stdout, found, store, name_prefix, node)
+    return outputs.model_copy(update={"outside": outside})
 
 
 async def collect_build(

@@ -1,0 +1,139 @@
+"""Find files that a job left beside its folder of results. They are removed with its workspace.
+
+A job that forgot `./distribute_save` loses what it computed, so its owner is told of the largest. A look at
+the workspace must be cheap: it ends after a number of entries.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import stat
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from distribute.core.manifest import MAX_LARGEST, MAX_SHOWN_PATH, Outside, OutsideFile
+from distribute.core.recipe import INPUT, SAVE, Bind
+from distribute_services.node_runner.results.leavings import shown
+
+MAX_ENTRIES = 20_000
+"""A look at so many takes 0.1 s."""
+
+_PASSED_OVER = frozenset({b"__pycache__"})
+"""Folders that programs fill by themselves."""
+
+
+def look_outside(
+    folder: Path,
+    *,
+    given: Collection[str],
+    built: Path | None = None,
+    binds: Sequence[Bind] = (),
+    max_entries: int = MAX_ENTRIES,
+) -> Outside | None:
+    """What a job left in its working folder, but for its results. None: nothing.
+
+    Only files with content count. Those that the job was given do not: it found them at the paths `given`,
+    or they are as they are in `built`, of which its folder was a copy. A file in a folder of `binds` is shown
+    by its path in the container. If the folder has more entries than we look at, the result is a part.
+    """
+    search = _Search(
+        os.fsencode(os.path.realpath(folder)), {os.fsencode(path) for path in given}, max_entries
+    )
+    if built is not None:
+        if not built.is_dir():
+            return None  # the build is gone, so we can't tell what the job made
+        search.built = os.fsencode(built)
+    files = size_bytes = 0
+    largest: list[tuple[int, bytes]] = []
+    for path, size in search.found():
+        files += 1
+        size_bytes += size
+        heapq.heappush(largest, (size, path))
+        if len(largest) > MAX_LARGEST:
+            heapq.heappop(largest)
+    if not files:
+        return None
+    return Outside(
+        files=files,
+        size_bytes=size_bytes,
+        largest=tuple(
+            OutsideFile(path=_as_seen(path, binds), size_bytes=size)
+            for size, path in sorted(largest, reverse=True)
+        ),
+        is_part=search.is_part,
+    )
+
+
+def is_plain(folder: Path, given: Collection[str]) -> bool:
+    """Does the folder have nothing but the two folders that each job has? The usual case, within 20 µs."""
+    try:
+        if not {INPUT, SAVE}.issuperset(os.listdir(folder)):  # noqa: PTH208 (a Path for each name is slow)
+            return False
+        inputs = os.listdir(folder / INPUT)  # noqa: PTH208
+    except OSError:
+        return False
+    return all(f"{INPUT}/{name}" in given for name in inputs)
+
+
+class _Search:
+    """A search that begins with the files at the top."""
+
+    def __init__(self, folder: bytes, given: set[bytes], max_entries: int) -> None:
+        self.built: bytes | None = None
+        self.is_part = False
+        self._folder = folder
+        self._given = given
+        self._left = max_entries
+        self._save = os.path.realpath(os.path.join(folder, os.fsencode(SAVE)))  # noqa: PTH118 (bytes)
+
+    def found(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the path and size of each file that the job made."""
+        todo = deque([b""])
+        while todo:
+            below = todo.popleft()
+            try:
+                scanning = os.scandir(os.path.join(self._folder, below))  # noqa: PTH118 (bytes)
+            except OSError:
+                continue  # the job closed it, or its path is too long: this is only a hint
+            with scanning:
+                for entry in scanning:
+                    if not self._left:
+                        self.is_part = True
+                        return
+                    self._left -= 1
+                    path = below + b"/" + entry.name if below else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in _PASSED_OVER and entry.path != self._save:
+                            todo.append(path)
+                    elif size := self._made(path, entry):
+                        yield path, size
+
+    def _made(self, path: bytes, entry: os.DirEntry[bytes]) -> int:
+        """The size of a file that the job made; 0 if it did not."""
+        if path in self._given or not entry.is_file(follow_symlinks=False):
+            return 0
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            return 0
+        return 0 if self._was_built(path, status) else status.st_size
+
+    def _was_built(self, path: bytes, status: os.stat_result) -> bool:
+        if self.built is None:
+            return False
+        try:
+            before = os.lstat(os.path.join(self.built, path))  # noqa: PTH118 (bytes)
+        except OSError:
+            return False
+        is_same = (before.st_size, before.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+        return is_same and stat.S_ISREG(before.st_mode)
+
+
+def _as_seen(path: bytes, binds: Sequence[Bind]) -> str:
+    text = shown(path)[0]
+    for bind in binds:
+        if text.startswith(f"{bind.folder}/"):
+            text = bind.target + text.removeprefix(bind.folder)
+    return text if len(text) <= MAX_SHOWN_PATH else f"…{text[1 - MAX_SHOWN_PATH :]}"
