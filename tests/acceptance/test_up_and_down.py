@@ -1,0 +1,72 @@
+"""Clusters of `up` and `server` on one computer: where verbs go, and what ends which."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from acceptance.person import Person, runs
+
+
+def test_up_warns_where_verbs_still_go(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    (tmp_path / "config/distribute").mkdir(parents=True)
+    settings = tmp_path / "config/distribute/client.yaml"
+    settings.write_text("server: nats://jane:secret@head.invalid:4222\n")
+    up = person.runs("up", "--nodes", "0", "--detach", "--quiet")
+    server = json.loads((person.home / "state/distribute/up.json").read_text())["server"]
+    export = f"distribute: for this cluster, type: export DISTRIBUTE_SERVER={server}\n"
+    elsewhere = "nats://head.invalid:4222 (from ~/config/distribute/client.yaml)"
+    assert up.stderr == f"distribute: verbs still go to {elsewhere}\n{export}"
+    assert "there is no such host" in person.runs("status", code=3).stderr
+    person.sets(DISTRIBUTE_SERVER=server)
+    assert person.asks("status")["cluster"] == {"server": server, "source": "DISTRIBUTE_SERVER"}
+    second = person.runs("up", "--nodes", "0", "--detach", "--quiet", "--dir", "second")
+    assert second.stderr.startswith(f"distribute: verbs still go to {server} (from DISTRIBUTE_SERVER)\n")
+    person.runs("down", "--dir", "second")
+    person.runs("down")
+    settings.write_text("server: [\n")
+    up = person.runs("up", "--nodes", "0", "--detach", "--quiet")
+    assert up.stderr.startswith(f"distribute: verbs don't work until this is mended: {settings}:")
+    assert "export" not in up.stderr
+    person.runs("down")
+
+
+def test_down_asks_which_of_two_clusters(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    assert "`distribute down` ends it" in person.runs("up", "--nodes", "0", "--detach").stderr
+    second = person.runs("up", "--nodes", "0", "--detach", "--dir", "a b")
+    assert f"`distribute down --dir '{person.home}/a b'` ends it" in second.stderr
+    default = person.home / "state/distribute/cluster"
+    again = person.runs("up", "--dir", "a b", code=4).stderr
+    assert f"end it with `distribute down --dir '{person.home}/a b'`" in again
+    refused = person.runs("down", code=4).stderr
+    assert f"1  {default} (nats://127.0.0.1:" in refused
+    assert f"2  {person.home}/a b (nats://127.0.0.1:" in refused
+    assert f"say which: `distribute down --dir {default}` or `distribute down --dir '" in refused
+    asked = person.starts("down", stdin=subprocess.PIPE)
+    out, err = asked.communicate("1\n", timeout=60)
+    assert (asked.returncode, out) == (0, f"the cluster in {default} has ended\n")
+    assert "`distribute up --nodes 0 --detach` continues" in err
+    assert person.asks("nodes")["nodes"] == [], "verbs go to the one that is left"
+    ended = person.runs("down")
+    assert ended.stdout == f"the cluster in {person.home}/a b has ended\n"
+    assert f"`distribute up --dir '{person.home}/a b' --nodes 0 --detach` continues" in ended.stderr
+
+
+def test_up_in_the_foreground_ends_with_ctrl_c(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    up = person.starts("up", "--dir", "cluster")
+    assert up.stdout is not None
+    assert up.stdout.readline().startswith("the cluster is ready at ")
+    children = psutil.Process(up.pid).children()
+    assert person.asks("nodes")["nodes"][0]["state"] == "idle"
+    up.send_signal(signal.SIGINT)
+    _, err = up.communicate(timeout=30)
+    assert up.returncode == 0
+    assert "the cluster has ended" in err
+    assert [child for child in children if runs(child)] == []
