@@ -70,6 +70,7 @@ async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> in
     from distribute_cli.output.course import watch_to_end
     from distribute_cli.output.pulled import pull_batch
     from distribute_cli.output.submitted import check_batch
+    from distribute_cli.places import place_of
 
     queries, output = session.queries(cluster), session.output
     batch = load(EXAMPLE / "distribute-jobs.yaml")
@@ -77,7 +78,7 @@ async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> in
     await check_batch(cluster, queries, output, batch.spec, replace=False, anyway=False)
     await submit(cluster, session.person, batch.spec, batch.sources)
     ended = await watch_to_end(cluster, queries, output, batch.spec.id)
-    pulled = await pull_batch(cluster, output, batch.spec.id, Filter(), save_dir)
+    pulled = await pull_batch(cluster, output, batch.spec.id, Filter(), place_of(batch.spec.id, save_dir))
     results = save_dir / batch.spec.batch
     if ended or pulled:
         output.batch(await queries.batch(batch.spec.id))

@@ -2,70 +2,96 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from distribute_cli.places import IntoOption, LayoutOption, SaveDirOption
 from distribute_cli.session import Session
 from distribute_cli.targets import DEFAULT_FILE
 from distribute_cli.verbs import verb
 
-Layout = Literal["batch", "namespace"]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="BATCH [include|exclude]",
+        help=f"NAMESPACE/BATCH, or its YAML file ({DEFAULT_FILE}); then, as in the first distribute, "
+        "`include --include RE…` or `exclude --exclude RE…`.",
+    ),
+]
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--include",
+        "-i",
+        metavar="RE",
+        help="Pull only files whose NAMESPACE/BATCH/JOB/path matches this (may be repeated).",
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        "-e",
+        metavar="RE",
+        help="Pull no files whose NAMESPACE/BATCH/JOB/path matches this (may be repeated).",
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Overwrite files that were changed here.")]
+TheirsOption = Annotated[
+    bool,
+    typer.Option("--theirs", help="Write the archive's files beside those that were changed: NAME.theirs."),
+]
+ReplaceOption = Annotated[
+    bool,
+    typer.Option(
+        "--replace-local",
+        help="Remove what is here of another batch, or of earlier attempts, but for what was changed.",
+    ),
+]
 
 
 async def pull(
     session: Session,
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="BATCH [include|exclude]",
-            help=f"NAMESPACE/BATCH, or its YAML file ({DEFAULT_FILE}); then, as in the first distribute, "
-            "`include --include RE…` or `exclude --exclude RE…`.",
-        ),
-    ] = None,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--include",
-            "-i",
-            metavar="RE",
-            help="Pull only files whose NAMESPACE/BATCH/JOB/path matches this (may be repeated).",
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude",
-            "-e",
-            metavar="RE",
-            help="Pull no files whose NAMESPACE/BATCH/JOB/path matches this (may be repeated).",
-        ),
-    ] = None,
-    save_dir: Annotated[
-        Path, typer.Option("--save-dir", "-s", metavar="D", help="Write results to D/BATCH/JOB/…")
-    ] = Path(),
-    layout: Annotated[
-        Layout,
-        typer.Option(metavar="batch|namespace", help="`namespace` writes results to D/NAMESPACE/BATCH/JOB/…"),
-    ] = "batch",
+    words: Words = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    save_dir: SaveDirOption = None,
+    layout: LayoutOption = "batch",
+    into: IntoOption = None,
     dry: Annotated[bool, typer.Option("--dry", "-d", help="List the files, but pull none.")] = False,
     skip_folders: Annotated[bool, typer.Option("--skip-folders", help="Make no empty folders.")] = False,
+    force: ForceOption = False,
+    theirs: TheirsOption = False,
+    replace_local: ReplaceOption = False,
 ) -> int:
     """Bring a batch's results here. Files that are there already stay; a pull that was cut off continues."""
     from distribute.client.pull.filters import make_filter
-    from distribute.client.pull.listing import folder_of
+    from distribute.client.pull.settling import Edited
+    from distribute.core.errors import InputError
     from distribute_cli.filter_words import read_words
     from distribute_cli.output.pulled import pull_batch
+    from distribute_cli.places import check_options, place_of
     from distribute_cli.targets import find_batch
 
+    check_options(save_dir, layout, into)
+    if force and theirs:
+        raise InputError("--force overwrites what was changed, --theirs keeps it: give one of them")
+    edited = Edited.OVERWRITTEN if force else Edited.BESIDE if theirs else Edited.KEPT
     batch, patterns = read_words(words or [], include or [], exclude or [])
     wanted = make_filter(patterns.include, patterns.exclude)
     async with session.cluster() as cluster:
         found = await find_batch(session.queries(cluster), batch)
-        base = folder_of(found, namespace=layout == "namespace")
         return await pull_batch(
-            cluster, session.output, found, wanted, save_dir, base=base, dry=dry, folders=not skip_folders
+            cluster,
+            session.output,
+            found,
+            wanted,
+            place_of(found, save_dir, layout, into),
+            dry=dry,
+            folders=not skip_folders,
+            edited=edited,
+            replace=replace_local,
         )
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.pull.fetching import Pulled, fetch
 from distribute.client.pull.filters import glob_as_regex, is_glob
-from distribute.client.pull.listing import Listing, folder_of, list_results
+from distribute.client.pull.listing import Listing, list_results
+from distribute.client.pull.settling import Edited
 from distribute.client.pull.target_folder import shown
 from distribute.client.words import argument, printable
 from distribute.config.units import format_size
 from distribute.core.words import counted
 from distribute_cli.filter_words import pull_command
+from distribute_cli.output.local_files import local_document, local_warnings
 
 if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter, Pattern
-    from distribute.client.pull.target_folder import Parts
     from distribute.core.ids import BatchId
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
+    from distribute_cli.places import Place
 
 
 async def pull_batch(
@@ -29,11 +30,12 @@ async def pull_batch(
     output: Output,
     batch: BatchId,
     wanted: Filter,
-    folder: Path,
+    place: Place,
     *,
-    base: Parts | None = None,
     dry: bool = False,
     folders: bool = True,
+    edited: Edited = Edited.KEPT,
+    replace: bool = False,
 ) -> int:
     """Pull what the archive holds of a batch, or list it (`dry`), and say what was done.
 
@@ -42,43 +44,47 @@ async def pull_batch(
         output: where the answer goes.
         batch: which.
         wanted: which of its files.
-        folder: the folder to pull into.
-        base: the batch's folder, below that; None: it has the batch's name.
+        place: the batch's folder.
         dry: list the files, but pull none.
         folders: make empty folders, too.
+        edited: what becomes of files that a person changed.
+        replace: first remove what was pulled there of another batch, or of earlier attempts.
 
     Returns:
-        The exit code: 1 if something could not be pulled, or the filter matches nothing.
+        The exit code: 1 if something was not pulled, or the filter matches nothing.
 
     Raises:
-        Refused: there is no such batch.
+        Refused: there is no such batch, or the folder is another one's.
         InputError: a pattern is neither a regular expression nor a piece of any path.
         StorageFull, InputError: the folder has no room, or can't be made.
     """
-    base = folder_of(batch) if base is None else base
-    listing = await list_results(cluster, batch, wanted, folders=folders, base=base)
+    listing = await list_results(cluster, batch, wanted, folders=folders, base=place.base)
     document: dict[str, Any] = {
         "namespace": batch.namespace,
         "batch": batch.batch,
         "complete": listing.complete,
     }
-    where = folder.joinpath(*map(os.fsdecode, base))
     matches = not listing.filtered or listing.files or listing.links
     pulled = Pulled()
     if dry:
         output.files(document | _listed(listing))
     elif matches:
         with output.bar(f"pulling {printable(str(batch))}", of_bytes=True) as bar:
-            pulled = await fetch(cluster.store, listing, folder, bar.update)
-        output.done(_told(pulled, where), document | _pulled(pulled, where))
+            pulled = await fetch(
+                cluster.store, listing, place.folder, bar.update, edited=edited, replace=replace
+            )
+        output.done(_told(pulled, place.path), document | _pulled(pulled, place.path))
     else:
-        output.for_programs(document | _pulled(pulled, where))
+        output.for_programs(document | _pulled(pulled, place.path))
     problems = [*listing.problems, *pulled.problems]
     _warn(output, batch, listing, problems)
     if not matches:
         for line in _no_match(batch, wanted, listing):
             output.warn(line)
-    return 1 if problems or not matches else 0
+    for line in local_warnings(batch, pulled):
+        output.warn(line)
+    is_whole = not problems and len(pulled.edited) == len(pulled.beside)
+    return 0 if is_whole and matches else 1
 
 
 def _no_match(batch: BatchId, wanted: Filter, listing: Listing) -> list[str]:
@@ -140,4 +146,5 @@ def _pulled(pulled: Pulled, where: Path) -> dict[str, Any]:
         "kept": pulled.kept,
         "size_bytes": pulled.size_bytes,
         "problems": pulled.problems,
+        **local_document(pulled),
     }

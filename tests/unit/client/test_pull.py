@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster, left
 from distribute.client.pull.fetching import Pulled, fetch
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
+from distribute.client.pull.local_batch import OWN_NAMES
 from distribute.core.errors import InputError
 from distribute.core.events import Finished
 from distribute.core.manifest import Outputs, StoredFile, build_output_name
@@ -46,6 +48,12 @@ async def run(cluster: Any, outputs: dict[str, Outputs | None]) -> None:
 async def pull(cluster: Any, folder: Path) -> tuple[Listing, Pulled]:
     listing = await list_results(cluster, SPEC.id, Filter())
     return listing, await fetch(cluster.store, listing, folder)
+
+
+def files_in(folder: Path) -> set[str]:
+    """The files below a folder, without what pull has there for itself."""
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()]
+    return {str(path) for path in paths if os.fsencode(path.name) not in OWN_NAMES}
 
 
 def entry(path: str, **fields: Any) -> dict[str, Any]:
@@ -97,10 +105,7 @@ async def test_a_bad_entry_is_reported_and_all_others_are_pulled(
     listing, pulled = await pull(cluster, tmp_path / "out")
     (problem,) = [*listing.problems, *pulled.problems]
     assert "sweep/job1" in problem
-    found = {
-        str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file()
-    }
-    assert found == {"sweep/job1/good", "sweep/job2/other"}
+    assert files_in(tmp_path / "out") == {"sweep/job1/good", "sweep/job2/other"}
     assert {path.name for path in tmp_path.iterdir()} == {"store", "out"}
 
 
@@ -118,10 +123,11 @@ async def test_an_unreadable_manifest_is_reported_and_all_others_are_pulled(
         cluster = MemoryCluster(tmp_path / f"store{len(text)}")
         stored, manifest = await cluster.keep(CONTENT), await cluster.keep(text)
         gone = manifest.model_copy(update={"nuid": "9" * 22})
-        for unreadable in (Outputs(stored=manifest), Outputs(stored=gone)):
+        outputs = (Outputs(stored=manifest), Outputs(stored=gone))
+        for unreadable in outputs:
             cluster.log = MemoryCluster(tmp_path / "unused").log
             await run(cluster, {"job1": unreadable, "job2": left(file("other"), objects=(stored,))})
-            listing, pulled = await pull(cluster, tmp_path / "out")
+            listing, pulled = await pull(cluster, tmp_path / f"out{len(text)}{unreadable is outputs[1]}")
             assert [problem[:31] for problem in listing.problems] == ["lab/sweep/job1: can't be pulled"]
             assert (pulled.fetched + pulled.kept, pulled.problems) == (1, [])
 
@@ -169,7 +175,7 @@ async def test_a_builds_output_and_a_job_of_its_name_are_pulled(cluster: Any, tm
         await cluster.say(make.job_archived(job.name))
     listing, pulled = await pull(cluster, tmp_path / "out")
     assert (listing.problems, pulled.problems) == ([], [])
-    found = {str(path.relative_to(tmp_path / "out/sweep")) for path in tmp_path.glob("out/sweep/*")}
+    found = {path.name for path in (tmp_path / "out/sweep").glob("[!.]*")}
     assert found == {"sweep_build_output-ws1.txt", "other", "sweep_build_output_2-ws1.txt"}
 
 

@@ -136,7 +136,7 @@ def test_a_file_that_is_there_is_recognized_by_its_digest(tmp_path: Path) -> Non
 def test_a_file_that_is_there_is_made_executable_if_it_should_be(tmp_path: Path) -> None:
     target = TargetFolder(tmp_path)
     (tmp_path / "run").write_bytes(b"#!")
-    assert target.holds((b"run",), stored("run", b"#!", executable=True))
+    target.touch_up((b"run",), stored("run", b"#!", executable=True))
     assert (tmp_path / "run").stat().st_mode & stat.S_IXUSR
 
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_there_gets_its_time_but_keeps_its_mode(tmp_path: Path) -
     """An interrupted pull may have missed the time. The mode may be a person's, who shares the file."""
     (tmp_path / "x").write_bytes(b"1")
     (tmp_path / "x").chmod(0o664)
-    assert TargetFolder(tmp_path).holds((b"x",), stored("x", b"1", mode=0o600, mtime_ns=7))
+    TargetFolder(tmp_path).touch_up((b"x",), stored("x", b"1", mode=0o600, mtime_ns=7))
     status = (tmp_path / "x").stat()
     assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o664, 7)
 
@@ -181,9 +181,38 @@ def test_a_link_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
 
 def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match=r"/out: can't be written: Is a directory"):
-        write(TargetFolder(tmp_path), stored("out"), b"")
+    target = TargetFolder(tmp_path)
+    found = target.look((b"out",))
+    with (
+        pytest.raises(InputError, match=r"/out: can't be written: Is a directory"),
+        target.new_file((b"out",), stored("out"), found),
+    ):
+        pass
     assert everything_in(tmp_path) == {"out"}
+
+
+def test_what_came_or_changed_since_it_was_looked_at_stays(tmp_path: Path) -> None:
+    target = TargetFolder(tmp_path, (b"parts",))
+    file, place = stored("out", b"new"), tmp_path / "out"
+    place.write_bytes(b"old")
+    found = target.look((b"out",))
+    assert found is not None
+    place.write_bytes(b"mine")
+    stays = pytest.raises(InputError, match="/out: it was written to during this pull, so it stays")
+    for over in (None, found):
+        with stays, target.new_file((b"out",), file, over) as new:
+            new.write(b"new")
+        with stays, target.large_file((b"out",), file, over) as path:
+            path.write_bytes(b"new")
+        with stays:
+            target.make_link((b"out",), "elsewhere", over)
+    with stays:
+        target.remove((b"out",), found)
+    assert place.read_bytes() == b"mine"
+    assert everything_in(tmp_path) == {"out", "parts"}
+    with target.new_file((b"out",), file, target.look((b"out",))) as new:
+        new.write(b"new")
+    assert place.read_bytes() == b"new"
 
 
 @pytest.mark.parametrize(
@@ -202,11 +231,11 @@ def test_a_folder_that_can_t_be_made_is_named(where: str, why: str, tmp_path: Pa
         TargetFolder(tmp_path / where).make_folder((b"job",))
 
 
-def test_a_wrong_link_is_replaced_and_a_right_one_kept(tmp_path: Path) -> None:
+def test_a_link_is_replaced(tmp_path: Path) -> None:
     target = TargetFolder(tmp_path)
     target.make_link((b"link",), "old")
-    target.make_link((b"link",), "new")
-    made = (tmp_path / "link").lstat().st_ino
-    target.make_link((b"link",), "new")
+    found = target.look((b"link",))
+    assert found is not None
+    assert found.is_link(b"old")
+    target.make_link((b"link",), "new", found)
     assert (tmp_path / "link").readlink() == Path("new")
-    assert (tmp_path / "link").lstat().st_ino == made

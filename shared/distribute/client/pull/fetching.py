@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distribute.client.pull.listing import Listing, WantedFile
+from distribute.client.pull.local_batch import held
+from distribute.client.pull.new_file import Content, NewFile
 from distribute.client.pull.object_stream import ObjectStream
-from distribute.client.pull.target_folder import Content, Parts, TargetFolder, shown
+from distribute.client.pull.settling import Edited, Settling
+from distribute.client.pull.target_folder import Parts, TargetFolder, shown
 from distribute.client.workers import for_each
 from distribute.core.errors import InputError, IntegrityError
 from distribute.core.manifest import StoredObject
@@ -27,7 +30,7 @@ RESUMED_FROM_BYTES = 8 << 20
 OnBytes = Callable[[int, int], None]
 """Is told how many bytes are done, and of how many."""
 
-Missing = dict[StoredObject, list[WantedFile]]
+Missing = dict[StoredObject | None, list[WantedFile]]
 
 
 @dataclass(slots=True)
@@ -37,30 +40,64 @@ class Pulled:
     fetched: int = 0
     kept: int = 0
     size_bytes: int = 0
+    edited: list[Parts] = field(default_factory=list)
+    """Files and links that a person changed here. They were kept."""
+    beside: list[Parts] = field(default_factory=list)
+    """Where the archive's were written instead."""
+    leftovers: list[Parts] = field(default_factory=list)
+    """What earlier attempts left that the last one does not have. It is still here."""
+    removed: int = 0
+    """The number of leftovers that were removed."""
     problems: list[str] = field(default_factory=list)
 
 
 async def fetch(
-    store: ArtifactStore, listing: Listing, folder: Path, on_bytes: OnBytes = lambda done, total: None
+    store: ArtifactStore,
+    listing: Listing,
+    folder: Path,
+    on_bytes: OnBytes = lambda done, total: None,
+    *,
+    edited: Edited = Edited.KEPT,
+    replace: bool = False,
 ) -> Pulled:
     """Write the listed files below `folder`. A file that is there with the right digest stays.
 
     Files that can't be fetched or written are named in `problems`; the others are still pulled.
 
+    Args:
+        store: where the files are.
+        listing: which.
+        folder: where they go.
+        on_bytes: is told of progress.
+        edited: what becomes of files that a person changed.
+        replace: first remove what was pulled there of another batch, or of earlier attempts.
+
     Raises:
         StorageFull: the folder's disk is full.
         InputError: the folder can't be made or opened.
+        Refused: another batch was pulled there, or another program pulls there now.
     """
-    run = _Run(store, TargetFolder(folder), on_bytes, listing.size_bytes)
-    if listing.files or listing.folders or listing.links:
-        run.target.make_folder(())
-    for parts in listing.folders:
-        with run.named(parts):
-            run.target.make_folder(parts)
-    await run.fetch(await run.find_missing(listing))
-    for parts, link_target in listing.links:  # last, so that nothing is written through them
-        with run.named(parts):
-            run.target.make_link(parts, link_target)
+    if not (listing.files or listing.folders or listing.links):
+        return Pulled()
+    with held(folder, listing.base) as local:
+        local.take(listing.origin, replace=replace)
+        local.clean_parts(all_of_them=False)
+        settling = Settling(local, listing, edited)
+        run = _Run(store, local.target, settling, on_bytes, listing.size_bytes)
+        left = await asyncio.to_thread(settling.find_leftovers, replace=replace)
+        run.pulled.leftovers, run.pulled.removed = left.here, left.removed
+        run.pulled.problems += left.problems
+        for parts in listing.folders:
+            with run.named(parts):
+                run.make_folder(parts)
+        missing = await run.find_missing(listing)
+        links = await run.find_missing_links(listing)
+        await asyncio.to_thread(settling.record)
+        await run.fetch(missing)
+        for parts, target in links:  # last, so that nothing is written through them
+            with run.named(parts):
+                run.make_link(parts, target)
+        local.clean_parts(all_of_them=True)
     return run.pulled
 
 
@@ -68,11 +105,17 @@ class _Run:
     """One pull under way."""
 
     def __init__(
-        self, store: ArtifactStore, target: TargetFolder, on_bytes: OnBytes, total_bytes: int
+        self,
+        store: ArtifactStore,
+        target: TargetFolder,
+        settling: Settling,
+        on_bytes: OnBytes,
+        total_bytes: int,
     ) -> None:
-        self.target = target
-        self.pulled = Pulled()
+        self.pulled = Pulled(edited=settling.edited, beside=settling.beside)
         self._store = store
+        self._target = target
+        self._settling = settling
         self._on_bytes = on_bytes
         self._total_bytes = total_bytes
         self._done_bytes = 0
@@ -86,29 +129,53 @@ class _Run:
             name, why = shown(parts), str(error)
             self.pulled.problems.append(why if name in why else f"{name}: {why}")
 
+    def make_folder(self, parts: Parts) -> None:
+        """Make a folder of a job."""
+        self._settling.folder(parts)
+        self._target.make_folder(parts)
+
     async def find_missing(self, listing: Listing) -> Missing:
-        """The files that are not there yet, by the object that holds them. Empty ones are made at once."""
+        """The files that are to be written, by the object that holds them. Empty ones have none."""
         missing: Missing = {}
-        for stored, file in listing.files:
-            with self.named(file.parts):
-                if await asyncio.to_thread(self.target.holds, file.parts, file.file):
+        for stored, wanted in listing.files:
+            with self.named(wanted.parts):
+                settled = await self._settling.file(wanted)
+                if settled is not None and settled.found is None:
+                    missing.setdefault(stored, []).append(WantedFile(settled.place, wanted.file))
+                    continue
+                if settled is not None and settled.found is not None:
                     self.pulled.kept += 1
-                    self._advance(file.file.size_bytes)
-                elif stored is not None:
-                    missing.setdefault(stored, []).append(file)
-                else:
-                    with self.target.new_file(file.parts, file.file):
-                        pass
-                    self._count(file)
+                    if settled.found.lacks_time_or_mode(wanted.file):
+                        self._target.touch_up(settled.place, wanted.file)
+                self._advance(wanted.file.size_bytes)
         return missing
 
+    async def find_missing_links(self, listing: Listing) -> list[tuple[Parts, str]]:
+        """The links that are to be made."""
+        missing: list[tuple[Parts, str]] = []
+        for parts, target in listing.links:
+            with self.named(parts):
+                settled = await self._settling.link(parts, target)
+                if settled is not None and settled.found is None:
+                    missing.append((settled.place, target))
+        return missing
+
+    def make_link(self, parts: Parts, target: str) -> None:
+        """Make a link of a job."""
+        self._target.make_link(parts, target, self._settling.over.get(parts))
+
     async def fetch(self, missing: Missing) -> None:
-        """Fetch objects, several at a time, each once."""
+        """Write the missing files. Fetches objects, several at a time, each once."""
+        for file in missing.pop(None, []):
+            with self.named(file.parts), self._new_file(file):
+                pass
+            self._count(file)
         at_once = min(PARALLEL_OBJECTS, len(missing))
         await for_each(missing.items(), self._fetch_object, at_once=at_once)
 
-    async def _fetch_object(self, wanted: tuple[StoredObject, list[WantedFile]]) -> None:
+    async def _fetch_object(self, wanted: tuple[StoredObject | None, list[WantedFile]]) -> None:
         stored, files = wanted
+        assert stored is not None, "files without an object are written already"
         if len(files) == 1 and _is_whole(stored, files[0].file):
             with self.named(files[0].parts):
                 await self._download(stored, files[0])
@@ -118,9 +185,8 @@ class _Run:
 
     async def _download(self, stored: StoredObject, file: WantedFile) -> None:
         """Fetch a large file. Resumes an earlier pull that was interrupted."""
-        with self.target.place(file.parts) as path:
+        with self._target.large_file(file.parts, file.file, self._settling.over.get(file.parts)) as path:
             await self._store.fetch_result(stored, path)
-        await asyncio.to_thread(self.target.finish, file.parts, file.file)
         self._count(file)
         self._advance(file.file.size_bytes)
 
@@ -131,11 +197,14 @@ class _Run:
             for file in files:
                 with self.named(file.parts):
                     await stream.skip_to(file.file.offset)
-                    with self.target.new_file(file.parts, file.file) as new:
+                    with self._new_file(file) as new:
                         async for piece in stream.take(file.file.size_bytes):
                             new.write(piece)
                             self._advance(len(piece))
                     self._count(file)
+
+    def _new_file(self, file: WantedFile) -> AbstractContextManager[NewFile]:
+        return self._target.new_file(file.parts, file.file, self._settling.over.get(file.parts))
 
     def _count(self, file: WantedFile) -> None:
         self.pulled.fetched += 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.manifests import read_manifest
+from distribute.client.pull.note import NO_BATCH, Origin
 from distribute.client.pull.target_folder import Parts, safe_parts, shown
 from distribute.client.queries import no_such_batch
 from distribute.client.results import outputs_listed, read_results
@@ -59,6 +60,12 @@ class WantedFile(NamedTuple):
 class Listing:
     """The wanted files, links and folders of a batch. Paths are below the target folder."""
 
+    origin: Origin = NO_BATCH
+    """The batch."""
+    base: Parts = ()
+    """The folder of the batch, below the target folder."""
+    attempts: dict[bytes, int] = field(default_factory=dict)
+    """By the folder of each job whose list of files was read: which attempt left them."""
     complete: bool = False
     """Are all results of the batch in the archive? False: it is not over, or they are not archived yet."""
     jobs: int = 0
@@ -119,7 +126,8 @@ async def _list_results(
     results = await read_results(cluster, batch)
     if not results.course.exists:
         raise no_such_batch(batch)
-    listed = Listing(results.course.archived)
+    course = results.course
+    listed = Listing(Origin(*batch, course.submission, course.submitted_at), base, complete=course.archived)
     lister = _Lister(cluster.store, batch, wanted, listed, folders=folders, base=base)
     async with aclosing(outputs_listed(cluster, batch, results)) as finished_events:
         async for finished in finished_events:
@@ -175,11 +183,13 @@ class _Lister:
             if self._folders:
                 self._listed.folders.append((*self._base, name))
             if finished.outputs is None:
+                self._listed.attempts[name] = finished.attempt
                 return
             manifest = await self._read(finished.outputs, name)
         except UNREADABLE as error:
             self._report(name, error)
             return
+        self._listed.attempts[name] = finished.attempt
         for entry in manifest.entries:
             try:
                 self._list_entry(manifest, entry, (name, *safe_parts(entry)))

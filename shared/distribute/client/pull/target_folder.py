@@ -1,7 +1,8 @@
 """Write files that other machines sent into a folder of the user, and nowhere else.
 
 Every path is opened from the folder downwards by descriptors, never through a link, so neither a manifest nor
-a link in the folder can lead a write out of it. A file gets its name only once its digest is right.
+a link in the folder can lead a write out of it. A file gets its name only once its digest is right, and only
+if what has that name is still what the caller found there.
 """
 
 from __future__ import annotations
@@ -9,14 +10,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from enum import Enum, auto
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple
 
+from distribute.client.pull.new_file import Content, NewFile, finish, large_part_name, part_name, touch_up
 from distribute.client.words import printable
 from distribute.core.errors import InputError, IntegrityError, StorageFull
 from distribute.core.manifest import Entry, entry_bytes, link_stays_inside
@@ -24,25 +25,46 @@ from distribute.core.manifest import Entry, entry_bytes, link_stays_inside
 Parts = tuple[bytes, ...]
 """A path below a folder, part by part. File names are bytes."""
 
+_NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOENT, errno.ENOTDIR}
+"""What removing a folder raises if it has something in it, is no folder, or is gone."""
+
 _NO_NAMES = frozenset({b"", b".", b".."})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Content(Protocol):
-    """What a file is to be."""
+class Kind(Enum):
+    """What has a name in a folder."""
 
-    @property
-    def size_bytes(self) -> int: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def executable(self) -> bool: ...
-    @property
-    def mode(self) -> int | None: ...
-    @property
-    def mtime_ns(self) -> int | None: ...
+    FILE = auto()
+    LINK = auto()
+    FOLDER = auto()
+    OTHER = auto()
+
+
+Stamp = tuple[int, ...]
+"""Device, inode, size and times of a file, which change with it."""
+
+
+class Found(NamedTuple):
+    """What is at a path: of a file, `content` is its SHA-256 digest; of a link, where it leads."""
+
+    kind: Kind
+    content: bytes
+    stamp: Stamp
+
+    def is_file(self, file: Content) -> bool:
+        """Is it a file with this content?"""
+        return (self.kind, self.content.hex()) == (Kind.FILE, file.sha256)
+
+    def is_link(self, target: bytes) -> bool:
+        """Is it a link that leads there?"""
+        return (self.kind, self.content) == (Kind.LINK, target)
+
+    def lacks_time_or_mode(self, file: Content) -> bool:
+        """Does it lack what `touch_up` gives it?"""
+        mode, mtime_ns = self.stamp[2], self.stamp[4]
+        return file.mtime_ns not in {None, mtime_ns} or (file.executable and not mode & stat.S_IXUSR)
 
 
 def safe_parts(entry: Entry) -> Parts:
@@ -69,69 +91,104 @@ def shown(parts: Parts) -> str:
 
 
 class TargetFolder:
-    """The folder that results are pulled into. It is made when something is first written."""
+    """The folder that results are pulled into. It is made when something is first written.
 
-    def __init__(self, path: Path) -> None:
+    `parts_in` is the folder below it for files that are not complete; None: they are beside their places.
+    """
+
+    def __init__(self, path: Path, parts_in: Parts | None = None) -> None:
         self.path = path
+        self._parts_in = parts_in
 
     def make_folder(self, parts: Parts) -> None:
         """Make a folder and its parents, unless they are there."""
         with self.opened(parts):
             pass
 
-    def make_link(self, parts: Parts, target: str) -> None:
-        """Make a symbolic link. It replaces a link or file of that name."""
-        with self.opened(parts[:-1]) as folder, self._translated(parts):
-            with suppress(OSError):
-                if os.readlink(parts[-1], dir_fd=folder) == os.fsencode(target):
-                    return
-            part = _part_name()
-            os.symlink(os.fsencode(target), part, dir_fd=folder)
-            _rename(folder, part, parts[-1])
+    def size_at(self, parts: Parts) -> int | None:
+        """The size in bytes of what is at a path; None: nothing is there."""
+        with suppress(FileNotFoundError, NotADirectoryError), self.opened(parts[:-1], make=False) as folder:
+            return os.lstat(parts[-1], dir_fd=folder).st_size
+        return None
+
+    def look(self, parts: Parts) -> Found | None:
+        """What is at a path; None: nothing. It reads a file whole."""
+        try:
+            with self.opened(parts[:-1], make=False) as folder, self.translated(parts, "read"):
+                status = os.lstat(parts[-1], dir_fd=folder)
+                if stat.S_ISLNK(status.st_mode):
+                    return Found(Kind.LINK, os.readlink(parts[-1], dir_fd=folder), _stamp(status))
+                if not stat.S_ISREG(status.st_mode):
+                    kind = Kind.FOLDER if stat.S_ISDIR(status.st_mode) else Kind.OTHER
+                    return Found(kind, b"", _stamp(status))
+                descriptor = os.open(parts[-1], _READ, dir_fd=folder)
+                with os.fdopen(descriptor, "rb", buffering=0) as there:
+                    digest = hashlib.file_digest(there, "sha256").digest()
+                    return Found(Kind.FILE, digest, _stamp(os.fstat(there.fileno())))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def holds(self, parts: Parts, file: Content) -> bool:
-        """Is this file there already, with this content? If so, it gets the time that the job left.
+        """Is this file there already, with this content?"""
+        found = self.look(parts)
+        return found is not None and found.is_file(file)
+
+    def touch_up(self, parts: Parts, file: Content) -> None:
+        """Give a file that is there already the time that the job left.
 
         An interrupted pull may have missed that. A person may have changed the mode, so that stays.
         """
-        try:
-            with self.opened(parts[:-1], make=False) as folder, self._translated(parts, "read"):
-                status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
-                if not stat.S_ISREG(status.st_mode) or status.st_size != file.size_bytes:
-                    return False
-                descriptor = os.open(parts[-1], _READ, dir_fd=folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        with os.fdopen(descriptor, "rb", buffering=0) as there:
-            if hashlib.file_digest(there, "sha256").hexdigest() != file.sha256:
-                return False
-            with suppress(PermissionError):  # it may belong to somebody else
-                if file.executable and not status.st_mode & stat.S_IXUSR:
-                    _make_executable(there.fileno())
-                if file.mtime_ns not in {None, status.st_mtime_ns}:
-                    _set_time(there.fileno(), file)
-        return True
-
-    def finish(self, parts: Parts, file: Content) -> None:
-        """Give a file that was written to its `place` the mode and the time that the job left."""
-        with self.opened(parts[:-1], make=False) as folder, self._translated(parts):
+        with self.opened(parts[:-1], make=False) as folder, self.translated(parts):
             descriptor = os.open(parts[-1], _READ, dir_fd=folder)
             try:
-                _finish(descriptor, file)
+                touch_up(descriptor, file)
             finally:
                 os.close(descriptor)
 
-    @contextmanager
-    def new_file(self, parts: Parts, file: Content) -> Iterator[NewFile]:
-        """A file to write in the block. It gets its name at the end of the block, if its digest is right."""
-        with self.opened(parts[:-1]) as folder, self._translated(parts), NewFile(folder, parts, file) as new:
-            yield new
+    def make_link(self, parts: Parts, target: str, over: Found | None = None) -> None:
+        """Make a symbolic link in the place of `over`, which was found there."""
+        with self._opened_for(parts) as (parts_in, folder):
+            part = part_name()
+            os.symlink(os.fsencode(target), part, dir_fd=parts_in)
+            self._put(parts_in, part, folder, parts, over)
 
     @contextmanager
-    def place(self, parts: Parts) -> Iterator[Path]:
-        """A file's path through its folder's descriptor, so that no link can redirect the writer."""
-        with self.opened(parts[:-1]) as folder, self._translated(parts):
-            yield Path(f"/proc/self/fd/{folder}") / os.fsdecode(parts[-1])
+    def new_file(self, parts: Parts, file: Content, over: Found | None = None) -> Iterator[NewFile]:
+        """A file to write in the block. If its digest is right then, it takes the place of `over`."""
+        with self._opened_for(parts) as (parts_in, folder):
+            with NewFile(parts_in, part_name(), shown(parts), file) as new:
+                yield new
+            self._put(parts_in, new.part, folder, parts, over)
+
+    @contextmanager
+    def large_file(self, parts: Parts, file: Content, over: Found | None = None) -> Iterator[Path]:
+        """A path to write a large file to in the block. Then it takes the place of `over`.
+
+        It is the same path for the same file each time, so that an interrupted download is resumed. It leads
+        through a descriptor, so that no link can redirect the writer.
+        """
+        with self._opened_for(parts) as (parts_in, folder):
+            part = large_part_name(b"/".join(parts), file)
+            yield Path(f"/proc/self/fd/{parts_in}") / os.fsdecode(part)
+            finish(parts_in, part, file)
+            self._put(parts_in, part, folder, parts, over)
+
+    def remove(self, parts: Parts, found: Found) -> None:
+        """Remove what was found at a path."""
+        with self.opened(parts[:-1], make=False) as folder, self.translated(parts, "removed"):
+            self._check_unchanged(parts, folder, found)
+            os.unlink(parts[-1], dir_fd=folder)
+
+    def remove_empty(self, parts: Parts) -> bool:
+        """Remove a folder if it is there and empty. Returns True if it was."""
+        try:
+            with self.opened(parts[:-1], make=False) as folder:
+                os.rmdir(parts[-1], dir_fd=folder)
+        except OSError as error:
+            if error.errno in _NOT_EMPTY:
+                return False
+            raise InputError(f"{self.at(parts)}: can't be removed: {error.strerror}") from error
+        return True
 
     @contextmanager
     def opened(self, parts: Parts, *, make: bool = True) -> Iterator[int]:
@@ -145,7 +202,7 @@ class TargetFolder:
         try:
             for depth, part in enumerate(parts, 1):
                 if make:
-                    with suppress(FileExistsError), self._translated(parts[:depth]):
+                    with suppress(FileExistsError), self.translated(parts[:depth]):
                         os.mkdir(part, dir_fd=folder)
                 try:
                     below = os.open(part, _FOLDER, dir_fd=folder)
@@ -153,7 +210,7 @@ class TargetFolder:
                     if not make:
                         raise
                     raise InputError(
-                        f"{self._at(parts[:depth])}: a link or file is where a folder belongs; "
+                        f"{self.at(parts[:depth])}: a link or file is where a folder belongs; "
                         "move it away, or pull into another folder with --save-dir"
                     ) from error
                 os.close(folder)
@@ -176,11 +233,12 @@ class TargetFolder:
                 "name another folder with --save-dir"
             ) from error
 
-    def _at(self, parts: Parts) -> str:
+    def at(self, parts: Parts) -> str:
+        """A path, for messages."""
         return f"{self.path}/{shown(parts)}"
 
     @contextmanager
-    def _translated(self, parts: Parts, action: str = "written") -> Iterator[None]:
+    def translated(self, parts: Parts, action: str = "written") -> Iterator[None]:
         """Translate OSErrors raised in the block, but for a file that is there or missing."""
         try:
             yield
@@ -189,81 +247,50 @@ class TargetFolder:
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StorageFull(
-                    f"{self._at(parts)}: no room left here; make room, or pull elsewhere with --save-dir, "
+                    f"{self.at(parts)}: no room left here; make room, or pull elsewhere with --save-dir, "
                     "then pull again: it continues where it stopped"
                 ) from error
-            raise InputError(f"{self._at(parts)}: can't be {action}: {error.strerror}") from error
+            raise InputError(f"{self.at(parts)}: can't be {action}: {error.strerror}") from error
 
+    @contextmanager
+    def _opened_for(self, parts: Parts) -> Iterator[tuple[int, int]]:
+        """The descriptors of the folder for incomplete files, and of that where they go."""
+        with self.opened(parts[:-1]) as folder, self.translated(parts):
+            if self._parts_in is None:
+                yield folder, folder
+            else:
+                with self.opened(self._parts_in) as parts_in:
+                    yield parts_in, folder
 
-class NewFile:
-    """A file being written. It has another name until its digest is right."""
-
-    def __init__(self, folder: int, parts: Parts, file: Content) -> None:
-        self._folder = folder
-        self._parts = parts
-        self._file = file
-        self._digest = hashlib.sha256()
-        self._part = _part_name()
-        self._descriptor = os.open(self._part, _NEW, 0o777 if file.executable else 0o666, dir_fd=folder)
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Write all of `data`."""
-        self._digest.update(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-
-    def __enter__(self) -> NewFile:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        is_right = error is None and self._digest.hexdigest() == self._file.sha256
+    def _put(self, parts_in: int, part: bytes, folder: int, parts: Parts, over: Found | None) -> None:
+        """Put a complete file in the place of `over`."""
         try:
-            if is_right:
-                _finish(self._descriptor, self._file)
-        finally:
-            os.close(self._descriptor)
-        if is_right:
-            _rename(self._folder, self._part, self._parts[-1])
-            return
-        os.unlink(self._part, dir_fd=self._folder)
-        if error is None:
-            raise IntegrityError(
-                f"{shown(self._parts)}: the received bytes have another digest than the file; pull again"
-            )
+            self._check_unchanged(parts, folder, over)
+            os.rename(part, parts[-1], src_dir_fd=parts_in, dst_dir_fd=folder)
+        except BaseException:
+            os.unlink(part, dir_fd=parts_in)
+            raise
+
+    def _check_unchanged(self, parts: Parts, folder: int, found: Found | None) -> None:
+        """Check that what was found at a path is still there, unchanged.
+
+        Raises:
+            InputError: it is not.
+        """
+        try:
+            now = _stamp(os.lstat(parts[-1], dir_fd=folder))
+        except FileNotFoundError:
+            now = None
+        if now != (None if found is None else found.stamp):
+            raise InputError(f"{self.at(parts)}: it was written to during this pull, so it stays; pull again")
 
 
-def _finish(descriptor: int, file: Content) -> None:
-    """Give a file the mode and the time that the job left. Its owner may always read it: a pull must."""
-    with suppress(PermissionError):  # some file systems have no modes: the content counts
-        if file.mode is not None:
-            os.fchmod(descriptor, file.mode | stat.S_IRUSR)
-        elif file.executable:
-            _make_executable(descriptor)
-        _set_time(descriptor, file)
-
-
-def _set_time(descriptor: int, file: Content) -> None:
-    if file.mtime_ns is not None:
-        os.utime(descriptor, ns=(file.mtime_ns, file.mtime_ns))
-
-
-def _make_executable(descriptor: int) -> None:
-    """Make a file executable for those who may read it."""
-    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-    os.fchmod(descriptor, mode | (mode & 0o444) >> 2)
-
-
-def _part_name() -> bytes:
-    """A unique name for an incomplete file."""
-    return b".distribute-" + secrets.token_hex(8).encode() + b".part"
-
-
-def _rename(folder: int, part: bytes, name: bytes) -> None:
-    try:
-        os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except OSError:
-        os.unlink(part, dir_fd=folder)
-        raise
+def _stamp(status: os.stat_result) -> Stamp:
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_mode,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    )

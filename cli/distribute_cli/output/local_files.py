@@ -1,0 +1,55 @@
+"""What `pull` says of files on this computer that are not as the archive has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from distribute.client.pull.target_folder import Parts, shown
+from distribute.core.words import counted
+from distribute_cli.filter_words import pull_command
+
+if TYPE_CHECKING:
+    from distribute.client.pull.fetching import Pulled
+    from distribute.core.ids import BatchId
+
+MOST_NAMED = 5
+"""How many files messages name."""
+
+
+def local_warnings(batch: BatchId, pulled: Pulled) -> Iterator[str]:
+    """Lines about files that a person changed, and about those of earlier attempts."""
+    if pulled.edited:
+        stay = "it stays" if len(pulled.edited) == 1 else "they stay"
+        yield f"changed here, so {stay}: {named(pulled.edited)}"
+        if pulled.beside:
+            yield f"the archive's {'is' if len(pulled.beside) == 1 else 'are'} in {named(pulled.beside)}"
+        else:
+            yield (
+                f"`{pull_command(str(batch), '--force')}` overwrites what was changed, "
+                "`--theirs` writes the archive's beside it"
+            )
+    if pulled.removed:
+        yield f"removed {counted(pulled.removed, 'file')} of earlier results"
+    if pulled.leftovers:
+        yield (
+            f"left here by an earlier attempt, and not by the last one: {named(pulled.leftovers)}; "
+            f"`{pull_command(str(batch), '--replace-local')}` removes what you did not change"
+        )
+
+
+def local_document(pulled: Pulled) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "edited": [shown(parts) for parts in pulled.edited],
+        "beside": [shown(parts) for parts in pulled.beside],
+        "leftovers": [shown(parts) for parts in pulled.leftovers],
+        "removed": pulled.removed,
+    }
+
+
+def named(paths: Sequence[Parts]) -> str:
+    """The first of these paths, and how many more there are."""
+    more = len(paths) - MOST_NAMED
+    names = ", ".join(shown(parts) for parts in paths[:MOST_NAMED])
+    return f"{names} and {more} more" if more > 0 else names

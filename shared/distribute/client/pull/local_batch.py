@@ -1,0 +1,237 @@
+"""The folder of a batch on this computer, held by one program at a time.
+
+It tells what a pull wrote there from what is a person's. So the latter is never overwritten, and results of
+two batches, or of two attempts, are never mixed in silence.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from distribute.client.pull.new_file import SMALL_PART
+from distribute.client.pull.note import (
+    NOTE_NAME,
+    Attempt,
+    Contents,
+    Note,
+    Origin,
+    contents_lines,
+    lines_of,
+    origin_line,
+)
+from distribute.client.pull.target_folder import Found, Kind, Parts, TargetFolder
+from distribute.client.words import argument, printable
+from distribute.core.errors import InputError, Refused
+
+PARTS_NAME = b".distribute-parts"
+"""The folder for incomplete files. It is there only while a pull runs, or after one was killed."""
+
+OWN_NAMES = frozenset({NOTE_NAME, PARTS_NAME})
+"""What a pull needs for itself in a batch's folder."""
+
+_NOTE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What a file system without locks answers. There, a person must not run two pulls at once."""
+
+
+@contextmanager
+def held(folder: Path, base: Parts) -> Iterator[LocalBatch]:
+    """Make a batch's folder, at `base` below `folder`, and hold it while the context lasts.
+
+    Raises:
+        Refused: another program holds it, or its note is of a newer version.
+        InputError: it can't be made or opened.
+        StorageFull: its disk is full.
+    """
+    target = TargetFolder(folder, (*base, PARTS_NAME))
+    with target.opened(base) as descriptor:
+        note = _open_locked(target, base, descriptor)
+        try:
+            yield LocalBatch(target, base, descriptor, note)
+        finally:
+            os.close(note)
+
+
+class LocalBatch:
+    """A batch's folder that this program holds. Paths are below `target`, and begin with `base`."""
+
+    def __init__(self, target: TargetFolder, base: Parts, folder: int, note: int) -> None:
+        self.target = target
+        self.base = base
+        self.note = Note()
+        self._folder = folder
+        self._note = note
+        self._read_note()
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return printable(str(self.path))
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self.target.path.joinpath(*map(os.fsdecode, self.base))
+
+    def below(self, parts: Parts) -> Parts:
+        """The path below the batch's folder."""
+        return parts[len(self.base) :]
+
+    def take(self, origin: Origin, *, replace: bool) -> None:
+        """Make it the folder of this batch.
+
+        Raises:
+            Refused: it is the folder of another one, and that is not to be replaced.
+        """
+        of = self.note.origin
+        if of is not None and of.is_same(origin):
+            return
+        if of is not None and not replace:
+            raise Refused(self._other_batch(of, origin))
+        line = origin_line(origin)
+        self._append([line])
+        self.note.fold(line)
+
+    def is_ours(self, parts: Parts, found: Found) -> bool:
+        """Is what was found as a pull wrote it?"""
+        is_link = found.kind is Kind.LINK
+        return (is_link or found.kind is Kind.FILE) and self.note.knows(
+            self.below(parts), found.content, link=is_link
+        )
+
+    def record(self, contents: Iterable[tuple[Attempt, Contents]]) -> None:
+        """Note what is about to be written, unless the note has it. It is on disk when this returns."""
+        lines: list[bytes] = []
+        for attempt, all_of_it in contents:
+            missing = self.note.missing(attempt, all_of_it)
+            if missing.files or missing.links or missing.folders:
+                lines.extend(contents_lines(attempt, missing))
+                self.note.add(attempt, missing)
+        if lines:
+            self._append(lines)
+
+    def still_here(
+        self, pulled: Iterable[tuple[bytes, Contents]], but: Callable[[], Iterable[Parts]]
+    ) -> list[Leftover]:
+        """What is still here of what was pulled, as it was pulled, without the paths `but`."""
+        paths = {
+            (*self.base, *((job,) if job else ()), *path.split(b"/"))
+            for job, contents in pulled
+            for path in (*contents.files, *contents.links)
+        }
+        if not paths:
+            return []
+        found = ((parts, self.target.look(parts)) for parts in sorted(paths.difference(but())))
+        return [(parts, there) for parts, there in found if there is not None and self.is_ours(parts, there)]
+
+    def remove(self, leftovers: Iterable[Leftover]) -> list[str]:
+        """Remove files and links, and the folders that are empty then. Returns what can't be removed."""
+        folders: set[Parts] = set()
+        problems: list[str] = []
+        for parts, found in leftovers:
+            try:
+                self.target.remove(parts, found)
+            except (InputError, OSError) as error:
+                problems.append(str(error))
+            folders.update(parts[:depth] for depth in range(len(self.base) + 1, len(parts)))
+        self.remove_empty(folders)
+        return problems
+
+    def remove_empty(self, folders: Iterable[Parts]) -> None:
+        """Remove those of these folders that are empty, the deepest first."""
+        for parts in sorted(folders, key=len, reverse=True):
+            self.target.remove_empty(parts)
+
+    def clean_parts(self, *, all_of_them: bool) -> None:
+        """Remove what killed pulls left of incomplete files. Large ones can be resumed, so they may stay."""
+        parts_in = (*self.base, PARTS_NAME)
+        try:
+            with self.target.opened(parts_in, make=False) as folder:
+                with os.scandir(folder) as entries:
+                    names = [entry.name for entry in entries]
+                for name in names:
+                    if all_of_them or name.startswith(SMALL_PART):
+                        os.unlink(name, dir_fd=folder)
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            raise InputError(f"{self.target.at(parts_in)}: pull needs this name here; move it away") from None
+        self.target.remove_empty(parts_in)
+
+    def forget(self) -> None:
+        """Remove the note, and the folder if it is empty then."""
+        os.unlink(NOTE_NAME, dir_fd=self._folder)
+        if self.base:
+            self.target.remove_empty(self.base)
+
+    def _read_note(self) -> None:
+        pieces: list[bytes] = []
+        os.lseek(self._note, 0, os.SEEK_SET)
+        while piece := os.read(self._note, 1 << 20):
+            pieces.append(piece)
+        text = b"".join(pieces)
+        size = 0
+        for line in lines_of(text):
+            self.note.fold(line)
+            size += len(line) + 1
+        if size < len(text):  # a torn line
+            os.ftruncate(self._note, size)
+        os.lseek(self._note, 0, os.SEEK_END)
+
+    def _append(self, lines: list[bytes]) -> None:
+        with self.target.translated((*self.base, NOTE_NAME)):
+            rest = memoryview(b"".join(lines))
+            while rest:
+                rest = rest[os.write(self._note, rest) :]
+            os.fdatasync(self._note)
+
+    def _other_batch(self, there: Origin, wanted: Origin) -> str:
+        name, wanted_name = printable(str(there)), printable(str(wanted))
+        which = name
+        if name == wanted_name:
+            which = f"{name} that was submitted at {_moment(there)}, and this one was at {_moment(wanted)}"
+        other = next(path for number in range(2, 1 << 20) if not (path := self._beside(number)).exists())
+        return (
+            f"{self.place} holds the results of {which}: `--into {argument(str(other))}` pulls into another "
+            "folder, `--replace-local` first removes what is here, but for what you changed"
+        )
+
+    def _beside(self, number: int) -> Path:
+        path = self.path.absolute() if self.path.name in {"", ".."} else self.path
+        return path.with_name(f"{path.name}-{number}")
+
+
+Leftover = tuple[Parts, Found]
+
+
+def _open_locked(target: TargetFolder, base: Parts, folder: int) -> int:
+    """Open the note of a batch's folder, and lock it for this program alone."""
+    while True:
+        with target.translated((*base, NOTE_NAME)):
+            note = os.open(NOTE_NAME, _NOTE, 0o666, dir_fd=folder)
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(note)
+            raise Refused(
+                f"{target.at(base)}: another program pulls to it; wait for its end, or pull elsewhere with "
+                "--into"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                os.close(note)
+                raise
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(note), os.lstat(NOTE_NAME, dir_fd=folder)):
+                return note
+        os.close(note)  # another program removed the folder's note before this one locked it
+
+
+def _moment(origin: Origin) -> str:
+    return f"{datetime.fromtimestamp(origin.submitted_at, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
