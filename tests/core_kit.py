@@ -144,7 +144,7 @@ def told(events: Iterable[Event]) -> list[tuple[str, ...]]:
         match event:
             case ev.Released():
                 found.append(("released", event.job, event.node, event.reason))
-            case ev.Assigned() | ev.Excused():
+            case ev.Assigned() | ev.Excused() | ev.StopOrdered():
                 found.append((event.type, event.job, event.node))
             case ev.Completed():
                 found.append(("completed", event.batch, event.state))

@@ -39,6 +39,7 @@ def _quarantined_1(body: Json) -> Json:
 
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {
     ("kill_requested", 1): _with_defaults(2),
+    ("kill_requested", 2): _with_defaults(3),
     ("retry_requested", 1): _with_defaults(2),
     ("reprioritized", 1): _with_defaults(2),
     ("completed", 1): _with_defaults(2),
@@ -46,6 +47,7 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {
     ("deleted", 1): _with_defaults(2),
     ("assigned", 1): _with_defaults(2),
     ("build_started", 1): _with_defaults(2),
+    ("build_finished", 1): _with_defaults(2),
     ("joined", 1): _with_defaults(2),
     ("leaving", 1): _leaving_1,
     ("leaving", 2): _with_defaults(3),

@@ -27,7 +27,7 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
 
 
 async def test_a_running_batch_can_be_killed(lab: Lab) -> None:
-    """Jobs that ignore SIGTERM are killed, waiting ones are dropped, and finished results can be pulled."""
+    """Jobs that ignore SIGTERM are killed, waiting ones are dropped, and what was left can be pulled."""
     jobs = {
         "done": "echo done > distribute_save/done",
         "stubborn": STUBBORN,
@@ -41,10 +41,16 @@ async def test_a_running_batch_can_be_killed(lab: Lab) -> None:
     assert "lab/running is being killed" in killed.out
     waited = await lab.distribute("wait", "lab/running", code=1)
     assert waited.out == "lab/running killed: 2 of 3 jobs killed\n"
-    await lab.node_is_idle("one")
+    assert lab.job_processes("one") == [], "a killed job has its cores until its processes are gone"
     folder, _ = await lab.pull("lab/running")
     assert (folder / "done" / "done").read_text() == "done\n"
-    assert {path.name for path in folder.iterdir()} == {"done"}
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {"done", "stubborn"}
+    assert (folder / "stubborn" / "stdout.txt").read_text() == "began\n"
+    assert (await lab.distribute("logs", "lab/running/stubborn")).out == "began\n"
+    stubborn = (await lab.jobs("lab/running"))["stubborn"]
+    assert (stubborn["state"], stubborn["node"], stubborn["signal"]) == ("killed", "one", 9)
+    assert (stubborn["killed_by"], stubborn["archived"]) == ("jane", True)
+    assert None not in [stubborn[time] for time in ("killed_at", "started_at", "finished_at", "wall_s")]
     assert "is over" in (await lab.distribute("kill", "lab/running", code=4)).err
 
 
@@ -55,7 +61,7 @@ async def test_one_job_can_be_killed(lab: Lab) -> None:
     for job in jobs:
         await lab.event("started", batch="lab/one of two", where=lambda event, job=job: event.job == job)
     await lab.distribute("kill", "lab/one of two/stubborn")
-    await lab.event("released", batch="lab/one of two")
+    await lab.event("finished", batch="lab/one of two")
     gate.touch()
     waited = await lab.distribute("wait", "lab/one of two", code=1)
     assert waited.out == "lab/one of two failed: 1 of 2 jobs killed\n"
@@ -63,6 +69,7 @@ async def test_one_job_can_be_killed(lab: Lab) -> None:
     assert states == {"stubborn": "killed", "other": "succeeded"}
     folder, _ = await lab.pull("lab/one of two")
     assert (folder / "other" / "stdout.txt").read_text() == "told\n"
+    assert (folder / "stubborn" / "stdout.txt").read_text() == "began\n"
 
 
 async def test_a_waiting_batch_can_be_killed(lab: Lab) -> None:
@@ -149,7 +156,7 @@ async def test_a_batch_succeeds_although_its_build_fails_on_one_node(lab: Lab) -
 
 
 async def test_a_batch_can_be_killed_during_its_build(lab: Lab) -> None:
-    """All processes of the build end, and a new batch of this name can be built at once."""
+    """All processes of the build end, what it printed is kept, and a new batch of this name can be built."""
     begun = lab.folder / "build begun"
     batch = command_batch("lab/long build", {"job": "true"}, capabilities=["one"])
     batch["command"]["initialize"] = {"build": f"touch '{begun}'; {STUBBORN}"}
@@ -160,7 +167,10 @@ async def test_a_batch_can_be_killed_during_its_build(lab: Lab) -> None:
     assert lab.job_processes("one")
     await lab.distribute("kill", "lab/long build")
     await lab.distribute("wait", "lab/long build", code=1)
-    await lab.node_is_idle("one")
+    assert lab.job_processes("one") == []
+    (built,) = await lab.events("build_finished", batch="lab/long build")
+    assert (built.succeeded, built.killed, built.reason) == (False, True, "killed by jane")
+    assert "began\n" in (await lab.distribute("logs", "lab/long build")).out
     batch["command"]["initialize"] = {"build": "true"}
     await lab.add(batch, "--replace")
     await lab.distribute("wait", "lab/long build")

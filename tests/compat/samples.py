@@ -136,6 +136,7 @@ SAMPLES: dict[str, Event] = {
     "submitted-compressed": _submitted(MANY),
     "submitted-blocks": _submitted(MANY),
     "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),
+    "kill_requested-discard": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, state="queued", discard=True),
     "retry_requested": ev.RetryRequested(**_by("jane"), **OF_SUBMISSION, failed_only=True),
     "reprioritized": ev.Reprioritized(**_by("jane"), **OF_SUBMISSION, priority=100),
     "completed": ev.Completed(
@@ -185,6 +186,9 @@ SAMPLES: dict[str, Event] = {
     ),
     "finished-outside": ev.Finished(**_by("ws07"), **ATTEMPT, succeeded=True, outputs=_WITH_OUTSIDE),
     "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
+    "stop_ordered": ev.StopOrdered(
+        **_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION, by="jane", whole_batch=True
+    ),
     "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost", submission=SUBMISSION),
     "excused": ev.Excused(**_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION),
     "job_archived": ev.JobArchived(**_by(ev.ARCHIVER), **ATTEMPT),
@@ -236,6 +240,9 @@ SAMPLES: dict[str, Event] = {
         succeeded=False,
         reason="exit code 2",
         last_lines=("make: *** [all] Error 1",),
+    ),
+    "build_finished-killed": ev.BuildFinished(
+        **_by("ws07"), node="ws07", **BATCH, succeeded=False, killed=True, reason="killed by jane"
     ),
     "quarantined": ev.Quarantined(
         **_by(ev.SCHEDULER),

@@ -118,6 +118,7 @@ OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("assigned", "gpus"): st.lists(st.integers(0, 3), max_size=3).map(tuple),
     ("joined", "gpus"): st.lists(st.text(max_size=3), max_size=3).map(tuple),
     ("kill_requested", "job"): st.none() | job_names,
+    ("stop_ordered", "by"): st.none() | node_names,
 }
 
 

@@ -152,10 +152,11 @@ class LabMachine(RuleBasedStateMachine):
         if name in self.state.nodes:
             self.write(getattr(make, change)(name))
 
-    @rule(name=node_names, batch=st.sampled_from(BATCHES), succeeded=st.booleans())
-    def build(self, name: str, batch: str, succeeded: bool) -> None:
+    @rule(name=node_names, batch=st.sampled_from(BATCHES), succeeded=st.booleans(), killed=st.booleans())
+    def build(self, name: str, batch: str, succeeded: bool, killed: bool) -> None:
         if name in self.state.nodes and self.batch(batch) is not None:
-            self.write(make.build_finished(name, make.batch(batch=batch), succeeded=succeeded))
+            fields = {"succeeded": succeeded, "killed": killed and not succeeded}
+            self.write(make.build_finished(name, make.batch(batch=batch), **fields))
 
     @precondition(lambda self: self.jobs(Status.ASSIGNED, Status.CLAIMED, Status.RUNNING))
     @rule(data=st.data())
@@ -171,6 +172,13 @@ class LabMachine(RuleBasedStateMachine):
         else:
             wall_s = data.draw(st.sampled_from([0.5, 600.0]))
             self.write(make.finished(*at, succeeded=data.draw(st.booleans()), wall_s=wall_s))
+            self.a_killed_job_that_ended_is_over(batch, row)
+
+    def a_killed_job_that_ended_is_over(self, batch: BatchState, row: int) -> None:
+        """Check that what a killed job left waits to be archived, and that the job does not run again."""
+        if batch.kill_wanted(row):
+            assert batch.status[row] in {Status.KILLED, Status.SUCCEEDED}
+            assert row in batch.unarchived
 
     # --- people and the archiver ---------------------------------------------------------------
 
@@ -188,18 +196,23 @@ class LabMachine(RuleBasedStateMachine):
             jobs = [make.job(f"j{number}", resources=share) for number, share in enumerate(needed)]
             self.write(make.submitted(make.batch(jobs, batch=name, resources=None, **fields), user))
 
-    @rule(name=st.sampled_from(BATCHES), job=st.none() | st.just("j0"))
-    def kill(self, name: str, job: str | None) -> None:
+    @rule(
+        name=st.sampled_from(BATCHES),
+        job=st.none() | st.just("j0"),
+        state=st.none() | st.just("queued"),
+        discard=st.booleans(),
+    )
+    def kill(self, name: str, job: str | None, **fields: object) -> None:
         batch = self.batch(name)
         if batch is None or batch.end is not None:
             return
         if job is None or batch.status[batch.rows[job]] not in ENDED:
-            self.write(make.kill_requested(batch.id, job))
+            self.write(make.kill_requested(batch.id, job, **fields))
 
     @rule(name=st.sampled_from(BATCHES), failed_only=st.booleans())
     def retry(self, name: str, failed_only: bool) -> None:
         batch = self.batch(name)
-        if batch is not None and (batch.end is not None or not batch.kill_all):
+        if batch is not None and (batch.end is not None or batch.killed is None):
             self.write(make.retry_requested(batch.id, failed_only=failed_only))
 
     @rule(name=st.sampled_from(BATCHES), priority=st.integers(-1, 1))

@@ -39,7 +39,9 @@ ends = st.sampled_from(["completed", "failed", "killed"])
 
 anything = st.one_of(
     st.builds(make.submitted, batches),
-    st.builds(make.kill_requested, batches, st.none() | st.just("job1")),
+    st.builds(make.kill_requested, batches, st.none() | st.just("job1"), st.sampled_from(["jane", "bob"])),
+    st.builds(make.kill_requested, batches, state=st.just("queued")),
+    st.builds(make.stop_ordered, jobs, nodes, attempts),
     st.builds(make.retry_requested, batches),
     st.builds(make.completed, batches, state=ends, reason=st.none() | st.just("a reason")),
     st.builds(make.batch_archived, batches),
@@ -53,7 +55,7 @@ anything = st.one_of(
     st.builds(make.excused, jobs, nodes, attempts),
     st.builds(make.job_archived, jobs, nodes, attempts, st.none() | st.just("the disk is gone")),
     st.builds(make.build_started, nodes, batches),
-    st.builds(make.build_finished, nodes, batches, succeeded=st.booleans()),
+    st.builds(make.build_finished, nodes, batches, succeeded=st.booleans(), killed=st.booleans()),
     st.builds(make.left, nodes),
     st.builds(make.lost, nodes),
     st.builds(make.joined, st.sampled_from(NODES)),
@@ -101,6 +103,7 @@ def sensible_of_job(batch: BatchState, row: int) -> list[Event]:
     said: list[Event] = [make.released(*at), make.yielded(*at)]
     if batch.status[row] == Status.ASSIGNED:
         return [*said, make.claimed(*at)]
+    said.append(make.stop_ordered(*at))
     if batch.status[row] == Status.CLAIMED:
         said.append(make.started(*at))
     return [*said, make.finished(*at), make.finished(*at, succeeded=False), make.finished(*at, outputs=None)]
@@ -125,6 +128,7 @@ class Readers:
         recorded = Recorded(self.truth.seq + 1, 1000.0 + 300.0 * self.truth.seq, event)
         misfits = self.truth.misfits
         unarchived = {id_: set(batch.unarchived) for id_, batch in self.truth.batches.items()}
+        stopped = self.is_stopped(event)
         apply(self.truth, recorded)
         self.log.append(recorded)
         for id_, story in self.stories.items():
@@ -137,7 +141,7 @@ class Readers:
         for attempts in self.attempts.values():
             attempts.fold(recorded)
         if self.truth.misfits == misfits:
-            self.note_results(recorded, unarchived)
+            self.note_results(recorded, unarchived, stopped)
         self.check()
 
     def check(self) -> None:
@@ -160,7 +164,20 @@ class Readers:
         assert results.seqs == sorted(expected.values())
         assert results.missing.keys().isdisjoint(job.job for job in expected)
 
-    def note_results(self, recorded: Recorded, unarchived: dict[BatchId, set[int]]) -> None:
+    def is_stopped(self, event: Event) -> bool:
+        """Was the attempt that has finished killed, or told to stop?"""
+        batch = self.truth.batches.get(event.batch_id) if isinstance(event, ev.Finished) else None
+        row = batch.rows.get(event.job) if batch is not None and isinstance(event, ev.Finished) else None
+        attempt = batch.active.get(row) if batch is not None and row is not None else None
+        if batch is None or row is None or attempt is None:
+            return False
+        return attempt.stop_at is not None or batch.kill_of(row) is not None
+
+    def is_killed_unbegun(self, event: ev.Finished, stopped: bool) -> bool:
+        """Was an attempt killed before it began? Then what is in the archive stays there."""
+        return stopped and event.started_at is None
+
+    def note_results(self, recorded: Recorded, unarchived: dict[BatchId, set[int]], stopped: bool) -> None:
         """What can be pulled of a job changes when an attempt is archived, or ends and has left nothing."""
         event = recorded.event
         match event:
@@ -170,7 +187,7 @@ class Readers:
                         del seqs[job]
             case ev.Finished():
                 self.finished[event.scope] = recorded.seq
-                if event.outputs is None:
+                if event.outputs is None and not self.is_killed_unbegun(event, stopped):
                     self.can_be_pulled[event.scope] = recorded.seq
             case ev.JobArchived() if (batch := self.truth.batches.get(event.batch_id)) is not None:
                 row = batch.rows.get(event.job)

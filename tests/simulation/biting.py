@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from simulation.scenario import CLEAR, Fate, Scenario, scenario
+from simulation.scenario import CLEAR, Fate, Request, Scenario, Verb, scenario
 from simulation.stories import Broken
 from simulation.world import Parts, simulate
 
+KILLS: tuple[Verb, ...] = ("kill", "kill_job", "kill_queued", "retry")
 ENOUGH = 150
 """A planted fault must be found within so many seeds."""
 
@@ -33,6 +34,17 @@ def long_jobs(random: Random) -> Scenario:
     made.submissions = made.submissions[:1]
     made.fates = {job: Fate(150.0) for job in made.fates}
     made.requests, made.trouble_every_s, made.calm_at = [], 8.0, 400.0
+    return made
+
+
+def killers(random: Random) -> Scenario:
+    """Jobs and builds that people kill while they run, in a calm world."""
+    made = long_jobs(random)
+    made.weather, made.trouble_every_s = CLEAR, 0.0
+    for moment, spec, _ in made.submissions:
+        for verb in random.sample(KILLS, 2):
+            moment += random.uniform(5, 60)
+            made.requests.append(Request(moment, verb, spec.id))
     return made
 
 

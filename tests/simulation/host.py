@@ -70,6 +70,8 @@ class WorldHost(ModelledHost):
             ran_s = self._loop.now - process.started_at
             is_in_time = ran_s <= limit_s + STOP_WITHIN_S + SLACK_S
             require(is_in_time, f"{process.unit} ran for {ran_s:.1f} s, past its limit of {limit_s:g} s")
+        if self._runner.alive and self._world.scenario.is_untroubled:
+            self._world.truth.gone(process)
 
     def printed(self, process: Process, line: bytes) -> None:
         """As `ModelledHost.printed`."""

@@ -111,6 +111,8 @@ class People:
             match verb:
                 case "kill":
                     await kill(visit.cluster, visit.queries, visit.person, target)
+                case "kill_queued":
+                    await _say(visit, target, lambda batch: _kill_queued(visit, batch))
                 case "kill_job":
                     await kill(visit.cluster, visit.queries, visit.person, job)
                 case "delete":
@@ -240,9 +242,15 @@ async def _write_files(visit: Visit, listing: Listing, batch: BatchId) -> None:
 
 def _retry(visit: Visit, batch: BatchState, failed_only: bool) -> ev.Event | None:
     unhappy = batch.counts[Status.FAILED] + (0 if failed_only else batch.counts[Status.KILLED])
-    if not unhappy or (batch.kill_all and batch.end is None):
+    if not unhappy or (batch.killed is not None and batch.end is None):
         return None
     return ev.RetryRequested(**visit.person.stamp(), **names_of(batch), failed_only=failed_only)
+
+
+def _kill_queued(visit: Visit, batch: BatchState) -> ev.Event | None:
+    if batch.end is not None:
+        return None
+    return ev.KillRequested(**visit.person.stamp(), **names_of(batch), state="queued")
 
 
 def _reprioritize(visit: Visit, batch: BatchState, priority: int) -> ev.Event:

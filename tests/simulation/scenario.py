@@ -31,11 +31,21 @@ WEATHERS = (
 )
 
 Verb = Literal[
-    "kill", "kill_job", "retry", "delete", "replace", "reprioritize", "drain", "undrain", "leave", "logs"
+    "kill",
+    "kill_job",
+    "kill_queued",
+    "retry",
+    "delete",
+    "replace",
+    "reprioritize",
+    "drain",
+    "undrain",
+    "leave",
+    "logs",
 ]
 VERBS: tuple[Verb, ...] = (
-    "kill", "kill_job", "kill_job", "retry", "retry", "delete", "replace", "replace", "reprioritize", "drain",
-    "undrain", "leave", "logs", "logs", "logs",
+    "kill", "kill", "kill_job", "kill_job", "kill_queued", "retry", "retry", "delete",
+    "replace", "replace", "reprioritize", "drain", "undrain", "leave", "logs", "logs", "logs",
 )  # fmt: skip
 
 
@@ -86,6 +96,11 @@ class Scenario:
     requests: list[Request] = field(default_factory=list)
     fates: dict[JobId, Fate] = field(default_factory=dict)
     failing_builds: set[tuple[BatchId, str]] = field(default_factory=set)
+
+    @property
+    def is_untroubled(self) -> bool:
+        """Does nothing go wrong in this world but jobs?"""
+        return self.weather is CLEAR and not self.trouble_every_s
 
     @property
     def work_s(self) -> float:

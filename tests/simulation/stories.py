@@ -35,6 +35,8 @@ class Story:
     attempt: int = 0
     holder: str | None = None
     claimed: bool = False
+    ordered: bool = False
+    """The scheduler told its node to end it: a failure is none of the job's own."""
     failures: int = 0
     suspect: str | None = None
     """The node at which it failed fast, if that was its last failure."""
@@ -210,6 +212,7 @@ class Stories:
                 self._require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
                 self._require(not story.to_archive, "its last attempt is not archived yet")
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
+                story.ordered = False
             case ev.JobArchived():
                 self._require(
                     event.attempt == story.attempt and story.to_archive, "nothing was to be archived"
@@ -234,7 +237,7 @@ class Stories:
                 self._require(
                     (story.holder, story.attempt) == (event.node, event.attempt), f"{story.holder} has it"
                 )
-                self._go_on(story, event)
+                self._go_on(story, event, before.batches[event.batch_id])
 
     def _waits_for_better(self, batch: BatchState, job: str) -> bool:
         """Does a failure taken back change anything, or did a person, or the batch's end, come first?"""
@@ -243,26 +246,47 @@ class Stories:
             return False
         return batch.status[row] in {Status.FAILED, Status.RETRYING}
 
-    def _go_on(self, story: Story, event: ev.JobEvent) -> None:
+    def _go_on(self, story: Story, event: ev.JobEvent, batch: BatchState) -> None:
         """An event of, or to, the node that has the job."""
+        killed = story.ordered or batch.kill_wanted(batch.rows[event.job])
         match event:
             case ev.Claimed():
                 self._require(not story.claimed, "it was claimed already")
                 story.claimed = True
             case ev.Started():
                 self._require(story.claimed, "it was not claimed")
+            case ev.StopOrdered():
+                self._require(story.claimed, "it was not claimed")
+                story.ordered = True
             case ev.Finished():
                 self._require(story.claimed, "it was not claimed")
-                story.holder, story.to_archive, story.missing = None, event.outputs is not None, False
-                inline = event.outputs.inline if event.outputs is not None else None
-                story.left = inline.objects if inline is not None else ()
-                if not story.to_archive:
-                    story.archived = ()
-                story.succeeded = event.succeeded
-                story.failures += not event.succeeded
-                self._suspect(story, event)
+                self._finish(story, event, killed=killed and not event.succeeded)
+            case ev.Released(reason="not_there"):
+                self._require(not story.ordered, f"{event.node} ended the killed job, and does not say how")
+                story.holder = None
+            case ev.Released(reason="killed"):
+                is_kept = story.claimed and not batch.discards
+                self._require(not is_kept, f"{event.node} may not say what the killed job left")
+                story.holder = None
             case _:
                 story.holder = None
+
+    def _finish(self, story: Story, event: ev.Finished, *, killed: bool) -> None:
+        """An attempt has ended, perhaps because a person killed it (`killed`)."""
+        story.holder = None
+        has_begun = event.started_at is not None
+        is_kept = event.outputs is not None or not (killed and has_begun)
+        self._require(is_kept, f"what the killed job left at {event.node} is thrown away")
+        if event.outputs is not None or has_begun or not killed:
+            story.to_archive, story.missing = event.outputs is not None, False
+            inline = event.outputs.inline if event.outputs is not None else None
+            story.left = inline.objects if inline is not None else ()
+            if not story.to_archive:
+                story.archived = ()
+        story.succeeded = event.succeeded
+        if not killed:
+            story.failures += not event.succeeded
+            self._suspect(story, event)
 
     def _suspect(self, story: Story, event: ev.Finished) -> None:
         """Note who may be to blame for a failure."""

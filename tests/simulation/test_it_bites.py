@@ -9,6 +9,7 @@ import pytest
 from distribute import restoring
 from distribute.core import accounts, decide, fold_batch, fold_job, packing
 from distribute.core.agenda import Agenda
+from distribute.core.decisions import Decisions
 from distribute.core.errors import Conflict
 from distribute.core.events import Completed, Event
 from distribute.core.ids import Scope, Under
@@ -21,7 +22,7 @@ from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Broker, Weather
 from distribute.sim.remembering import RememberingLog
 from distribute.snapshot import load
-from simulation.biting import finds, forgers, long_jobs
+from simulation.biting import finds, forgers, killers, long_jobs
 from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
 from simulation.trouble import Trouble
 from simulation.world import simulate
@@ -177,6 +178,30 @@ def test_a_fold_that_forgets_unarchived_outputs_is_found(monkeypatch: pytest.Mon
     forget = finish_but(lambda batch, row: batch.unarchived.pop(row, None))
     monkeypatch.setattr(fold_job, "_finish", forget)
     finds("archived without")
+
+
+def test_a_fold_that_throws_a_killed_jobs_results_away_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forget(batch: BatchState, row: int) -> None:
+        if batch.kill_wanted(row):
+            batch.unarchived.pop(row, None)
+
+    monkeypatch.setattr(fold_job, "_finish", finish_but(forget))
+    finds("archived without", scenario=killers)
+
+
+def test_a_scheduler_that_takes_killed_jobs_from_their_nodes_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(self: Decisions, batch: BatchState, row: int) -> None:
+        self.release(batch, row, "killed", batch.cause)
+
+    monkeypatch.setattr(Decisions, "stop", stop)
+    finds("may not say what the killed job left", scenario=killers)
+
+
+def test_a_scheduler_that_never_has_a_killed_job_ended_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decide, "is_unwanted", lambda batch, row: False)
+    finds("runs on, although it was killed", scenario=killers)
 
 
 def test_a_fold_that_does_not_count_failures_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

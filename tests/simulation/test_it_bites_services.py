@@ -8,7 +8,7 @@ import pytest
 
 from distribute.core import fold_job
 from distribute.core.errors import Conflict
-from distribute.core.events import Event
+from distribute.core.events import Event, StopOrdered
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.sim.log import SimulatedLog
@@ -21,7 +21,7 @@ from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
 from distribute_services.node_runner.work.work import Work
-from simulation.biting import finds, forgers, long_jobs
+from simulation.biting import finds, forgers, killers, long_jobs
 from simulation.scenario import Fate, Request, Scenario, scenario
 
 # --- the node-runner -------------------------------------------------------------------------------
@@ -107,6 +107,40 @@ class TimidMachine(RunnerMachine):
 def test_a_node_that_stops_its_jobs_on_lost_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_service, "RunnerMachine", TimidMachine)
     finds("which nobody took from it", scenario=long_jobs)
+
+
+class HeartlessMachine(RunnerMachine):
+    """Ends a killed job, and throws away what it left."""
+
+    def _end(self, attempt: attempts.Attempt, order: StopOrdered) -> list[Instruction]:
+        return self._stop(attempt)
+
+
+def test_a_node_that_throws_away_what_a_killed_job_left_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("does not say how", HeartlessMachine, monkeypatch, scenario=killers)
+
+
+class CarelessMachine(RunnerMachine):
+    """Reports how a killed job ended, without what it left."""
+
+    def _collected(self, attempt: attempts.Attempt, ending: attempts.Ending, outputs: Any) -> Any:
+        is_killed = ending.reason is not None and ending.reason.startswith("killed by")
+        return super()._collected(attempt, ending, None if is_killed else outputs)
+
+
+def test_a_node_that_stores_nothing_of_a_killed_job_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("is thrown away", CarelessMachine, monkeypatch, scenario=killers)
+
+
+class ObstinateMachine(RunnerMachine):
+    """Goes on with a killed job."""
+
+    def _end(self, attempt: attempts.Attempt, order: StopOrdered) -> list[Instruction]:
+        return []
+
+
+def test_a_node_that_goes_on_with_a_killed_job_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    finds_of_machine("runs on, although it was killed", ObstinateMachine, monkeypatch, scenario=killers)
 
 
 class OffendedMachine(RunnerMachine):

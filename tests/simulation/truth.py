@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from copy import deepcopy
+from math import inf
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
@@ -30,6 +31,8 @@ CHECK_EVERY = 4
 """Every fourth event, what it touched must be right..."""
 CHECK_ALL_EVERY = 64
 """...and every 64th everything. The digest is kept then, for the schedulers to agree."""
+KILLED_WITHIN_S = 60.0
+"""Where nothing goes wrong, a killed job has ended by then."""
 TRACE_LENGTH = 400
 
 
@@ -51,7 +54,9 @@ class Truth:
         self._claimed: set[tuple[JobId, int, str]] = set()
         self._assigned: set[tuple[JobId, int]] = set()
         self._taken: set[tuple[JobId, int]] = set()
-        """Attempts that the scheduler took from their nodes."""
+        """Attempts that the scheduler took from their nodes, or told them to end."""
+        self._kill_asked: dict[BatchId | JobId, float] = {}
+        """When a person first killed a batch or a job."""
         self._over: set[BatchId] = set()
         """Batches that were over, if only for a time."""
         self._is_torn = False
@@ -186,6 +191,13 @@ class Truth:
                 if event.reason == "node_lost":
                     self._is_patient(event)
                 self._taken.add((event.scope, event.attempt))
+            case ev.KillRequested(state=None):
+                of = event.scope if event.job is None else JobId(*event.scope, event.job)
+                self._kill_asked.setdefault(of, self._loop.now)
+            case ev.RetryRequested():
+                self._kill_asked.pop(event.scope, None)
+            case ev.StopOrdered():
+                self._taken.add((event.scope, event.attempt))
             case ev.Completed() | ev.Deleted():
                 self._over.add(event.scope)
             case ev.BatchArchived():
@@ -251,6 +263,16 @@ class Truth:
         gpus = [gpu for share in shares for gpu in share.gpus]
         require(len(gpus) == len(set(gpus)), f"{computer.name} gives a GPU to two jobs: {gpus}")
         require(set(gpus) <= set(range(len(computer.gpus))), f"{computer.name} has no such GPUs: {gpus}")
+
+    def gone(self, process: Process) -> None:
+        """A process is gone, in a world without trouble, and its runner lives."""
+        unit = process.unit
+        if not isinstance(unit.of, JobId):
+            return
+        asked_at = max(self._kill_asked.get(of, -inf) for of in (unit.of, unit.of.batch_id))
+        if process.started_at < asked_at:
+            told = f"{unit} runs on, although it was killed"
+            require(self._loop.now < asked_at + KILLED_WITHIN_S, told)
 
     def stopped(self, process: Process) -> None:
         """A living node-runner, which goes on, ends a job."""

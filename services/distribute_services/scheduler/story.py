@@ -12,7 +12,7 @@ from distribute.core import events as ev
 from distribute.core.ids import JobId
 from distribute.core.recorded import Recorded
 from distribute.core.state import FAILED, KILLED, SUCCEEDED, State
-from distribute.core.words import counted
+from distribute.core.words import counted, killed_by
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ class Story:
             "batch_archived": self._batch_archived,
             "deleted": self._deleted,
             "started": self._started,
+            "stop_ordered": self._stop_ordered,
             "finished": self._finished,
             "yielded": self._yielded,
             "released": self._released,
@@ -179,7 +180,8 @@ class Story:
 
     def _kill_requested(self, event: ev.KillRequested, time: float) -> None:
         what = event.scope if event.job is None else JobId(*event.scope, event.job)
-        log.info("%s kills %s", event.author, what)
+        waiting = "what still waits of " if event.state is not None else ""
+        log.info("%s kills %s%s", event.author, waiting, what)
 
     def _retry_requested(self, event: ev.RetryRequested, time: float) -> None:
         log.info("%s has jobs of %s run again", event.author, event.scope)
@@ -206,20 +208,29 @@ class Story:
         log.info("%s is being built on %s", event.batch_id, event.node)
 
     def _build_finished(self, event: ev.BuildFinished, time: float) -> None:
-        how = "is built" if event.succeeded else "could not be built"
+        failed = "was not built to the end" if event.killed else "could not be built"
+        how = "is built" if event.succeeded else failed
         took = format_duration(event.wall_s)
         log.info("%s %s on %s after %s%s", event.batch_id, how, event.node, took, _because(event.reason))
 
     def _started(self, event: ev.Started, time: float) -> None:
         log.info("%s started on %s", _attempt(event), event.node)
 
+    def _stop_ordered(self, event: ev.StopOrdered, time: float) -> None:
+        log.info("%s is to be ended by %s%s", _attempt(event), event.node, _because(killed_by(event.by)))
+
     def _finished(self, event: ev.Finished, time: float) -> None:
         reason = event.reason
         if reason is None and event.exit_code:
             reason = f"exit code {event.exit_code}"
-        how = "succeeded" if event.succeeded else "failed"
+        failed = "was killed" if self._is_killed(event) else "failed"
+        how = "succeeded" if event.succeeded else failed
         took = format_duration(event.wall_s)
         log.info("%s %s on %s after %s%s", _attempt(event), how, event.node, took, _because(reason))
+
+    def _is_killed(self, event: ev.Finished) -> bool:
+        batch = self._state.batch_of(event)
+        return batch is not None and batch.status[batch.rows[event.job]] == KILLED
 
     def _yielded(self, event: ev.Yielded, time: float) -> None:
         log.info("%s was given back by %s%s", _attempt(event), event.node, _because(event.reason))

@@ -145,7 +145,7 @@ class _Deletion:
                     return True
             elif self._killed_seq is None:
                 self._killed_seq = await self._append(self._kill_requested(), self._story.scope_seq)
-            elif self._story.seq >= self._killed_seq and not state.kill_all:
+            elif self._story.seq >= self._killed_seq and state.killed is None:
                 name = printable(str(self._batch))
                 raise Refused(f"{name} runs again: somebody had it retried; it was not deleted")
             else:
@@ -159,7 +159,8 @@ class _Deletion:
         return seq
 
     def _kill_requested(self) -> Event:
-        return KillRequested(**self._person.stamp(), **self._batch._asdict(), submission=self._submission)
+        names = {**self._batch._asdict(), "submission": self._submission}
+        return KillRequested(**self._person.stamp(), **names, discard=True)
 
     def _deleted(self) -> Event:
         causation = self._ended_by if self._replacing else None

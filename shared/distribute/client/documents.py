@@ -25,7 +25,7 @@ class BatchDocument(TypedDict):
 
     `reason` says why the batch as a whole failed. `build_failed` maps nodes to why the build failed there,
     `build_last_lines` the first few of them to what it printed last. `building` maps nodes to when the build
-    began that runs there.
+    began that runs there. `killed_by` and `killed_at` say who killed the whole batch, and when.
     """
 
     namespace: str
@@ -42,12 +42,15 @@ class BatchDocument(TypedDict):
     build_failed: dict[str, str]
     build_last_lines: dict[str, list[str]]
     building: dict[str, str]
+    killed_by: str | None
+    killed_at: str | None
 
 
 class JobDocument(TypedDict):
     """A job and its last attempt. It has run for `wall_s`, without pauses, and was paused for `paused_s`.
 
-    `last_line` is what it printed last, of the first hundred jobs that failed.
+    `last_line` is what it printed last, of the first hundred jobs that failed. `killed_by` and `killed_at`
+    say who killed it, and when; it may still be ending.
     """
 
     job: str
@@ -66,6 +69,8 @@ class JobDocument(TypedDict):
     paused_s: float | None
     max_rss_bytes: int | None
     archived: bool
+    killed_by: str | None
+    killed_at: str | None
 
 
 class BatchWithJobs(BatchDocument):

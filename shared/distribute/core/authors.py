@@ -31,7 +31,8 @@ AUTHORS: Mapping[str, AuthorKind] = {
             ev.PauseRequested, ev.DrainRequested, ev.Undrained, ev.Forgotten,
         ),
         AuthorKind.SCHEDULER: (
-            ev.Completed, ev.BatchArchived, ev.Assigned, ev.Released, ev.Excused, ev.Lost, ev.Quarantined,
+            ev.Completed, ev.BatchArchived, ev.Assigned, ev.StopOrdered, ev.Released, ev.Excused, ev.Lost,
+            ev.Quarantined,
         ),
         AuthorKind.ARCHIVER: (ev.JobArchived,),
         AuthorKind.NODE: (
@@ -80,12 +81,12 @@ def wrong_author(event: Event) -> str | None:
     return None if is_right else f"{author!r} wrote it, and only {AUTHORS[event.type].value} may"
 
 
-ADDRESSED: frozenset[type[Event]] = frozenset({ev.Assigned, ev.Released})
+ADDRESSED: frozenset[type[Event]] = frozenset({ev.Assigned, ev.StopOrdered, ev.Released})
 """The scheduler's events that address a node: their subjects end with the name of the node."""
 
 
 def subject_author(event: Event) -> str:
     """The name that ends the event's subject: the node that it addresses, or else the author."""
-    if event.type == "assigned" or event.type == "released":
+    if event.type == "assigned" or event.type == "released" or event.type == "stop_ordered":
         return event.node
     return event.author

@@ -20,7 +20,17 @@ from typing import Any
 from distribute.core.ids import BatchId
 from distribute.core.packed import PackedBatch, Record
 from distribute.core.slices import at_once
-from distribute.core.state import Attempt, BatchState, Building, Group, Outcomes, Shape, Unarchived, rows_of
+from distribute.core.state import (
+    Attempt,
+    BatchState,
+    Building,
+    Group,
+    Kill,
+    Outcomes,
+    Shape,
+    Unarchived,
+    rows_of,
+)
 
 Json = dict[str, Any]
 
@@ -33,12 +43,12 @@ _NAMES_END = "\0"
 
 _FIXED = ("seq", "submission", "user", "kind", "matrix_user", "submitted_at", "needs_build")
 _PLAIN = (
-    "last_seq", "under_seq", "cause", "priority", "counts", "node_names", "kill_all", "end", "end_reason",
-    "finished_at", "archived",
+    "last_seq", "under_seq", "cause", "priority", "counts", "node_names", "killed", "discards", "end",
+    "end_reason", "finished_at", "archived",
 )  # fmt: skip
 _BY_NODE = ("building", "build_failed", "build_lines")
-_SETS = ("inexcusable", "kill_rows", "built_on")
-_MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "last_lines", "missing")
+_SETS = ("inexcusable", "built_on")
+_MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "last_lines", "missing", "killed_rows")
 _COLUMNS = ("job_seq", "attempts")
 _TYPECODES = {"job_seq": "Q", "attempts": "I", "file_order": "I"}
 _SIZES = {name: array(_TYPECODES[name]).itemsize for name in _COLUMNS}
@@ -158,6 +168,8 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
         yield
     fields["building"] = {node: Building(*values) for node, values in fields["building"].items()}
     fields["unarchived"] = {row: Unarchived(*values) for row, values in fields["unarchived"].items()}
+    fields["killed"] = _load_kill(fields["killed"])
+    fields["killed_rows"] = _load_kills(fields["killed_rows"])
     batch = BatchState(
         id=BatchId(*found["id"]),
         groups=tuple(Group(load_shape(shape), *rest) for shape, *rest in found["groups"]),
@@ -190,6 +202,7 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         build_failed=by_node["build_failed"],
         build_lines=by_node["build_lines"],
         counts=tuple(plain["counts"]),
+        killed=_load_kill(plain["killed"]),
         fixed=fixed,
         changing=changing,
         **{name: found[name] for name in ("seq", "submission", "user", "kind", "submitted_at")},
@@ -227,6 +240,16 @@ def _load_outcomes(pieces: Mapping[str, bytes]) -> Outcomes:
     for name in Outcomes.__slots__:
         setattr(outcomes, name, _column(getattr(outcomes, name).typecode, pieces[name]))
     return outcomes
+
+
+def _load_kill(found: list[Any] | None) -> Kill | None:
+    return None if found is None else Kill(*found)
+
+
+def _load_kills(found: dict[int, list[Any]]) -> dict[int, Kill]:
+    """One kill may be of 100,000 jobs, which share it."""
+    kills: dict[tuple[Any, ...], Kill] = {}
+    return {row: kills.setdefault(tuple(values), Kill(*values)) for row, values in found.items()}
 
 
 def _dump_attempt(row: int, attempt: Attempt) -> list[Any]:

@@ -1,7 +1,8 @@
 """The whole scheduling policy, pure and deterministic: equal agendas at the same time decide equally.
 
 In this order: declare silent nodes lost; find broken nodes (`trials`); release jobs (of nodes that left or
-restarted, of killed batches, after failed builds); end batches; and then assign jobs to nodes (`placing`).
+restarted, after failed builds) and have killed ones ended; end batches; and then assign jobs to nodes
+(`placing`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import islice
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.decisions import Decisions
+from distribute.core.fold_job import is_unwanted
 from distribute.core.giving_up import is_hopeless
 from distribute.core.ids import BatchId, NodeId
 from distribute.core.matching import is_quarantined, never
@@ -170,7 +172,7 @@ def _excuse(decisions: Decisions, keys: list[JobKey]) -> None:
 
 
 def _release(decisions: Decisions) -> None:
-    """Release jobs. If there are very many, the next call goes on with the others."""
+    """Release jobs, or have them ended. If there are very many, the next call goes on with the others."""
     agenda = decisions.agenda
     if decisions.is_full:
         return
@@ -182,15 +184,23 @@ def _release(decisions: Decisions) -> None:
         found = _why_release(agenda, batch, key, attempt)
         if found is not None:
             decisions.release(batch, key.row, *found)
-            if decisions.is_full:
-                return
+        elif attempt.stop_at is None and is_unwanted(batch, key.row):
+            decisions.stop(batch, key.row)
+        if decisions.is_full:
+            return
 
 
 def _why_release(
     agenda: Agenda, batch: BatchState, key: JobKey, attempt: Attempt
 ) -> tuple[ev.ReleaseReason, str | None] | None:
-    """Why the node loses the job, and the id of the event that causes that; None: it keeps the job."""
-    if batch.kill_wanted(key.row) or batch.end is not None:
+    """Why the node loses the job, and the id of the event that causes that; None: it keeps the job.
+
+    A killed job that may have begun stays with its node until that has ended it, so that nothing is lost of
+    what it left, and nobody else gets its cores meanwhile. If its node is lost, patience bounds that.
+    """
+    unwanted = is_unwanted(batch, key.row)
+    has_begun = batch.status[key.row] != Status.ASSIGNED
+    if unwanted and (batch.discards or not has_begun):
         return "killed", batch.cause
     node = agenda.state.nodes.get(attempt.node)
     if node is None:
@@ -199,12 +209,12 @@ def _why_release(
         return "node_left", node.cause
     if key in node.dropped:
         return "node_restarted", node.cause
-    if node.name in batch.build_failed:
+    if node.name in batch.build_failed and not unwanted:
         return "build_failed", None
     if node.presence != "here" or node.name in agenda.silent:
         # It keeps the job until another node can take it, see `placing`.
         return ("node_lost", node.cause) if is_hopeless(agenda, key) else None
-    if batch.status[key.row] == Status.ASSIGNED:
+    if not has_begun:
         is_late = agenda.now >= agenda.liveness.to_be_claimed_by(key)
         return ("unclaimed", attempt.cause) if is_late else None
     gone_at = agenda.liveness.gone_at(key)
@@ -241,7 +251,7 @@ def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | 
         return None
     if batch.counts[Status.QUEUED]:
         return ("failed", BUILD_FAILED) if _build_failed_everywhere(agenda, batch) else None
-    if batch.kill_all:
+    if batch.killed is not None and batch.counts[Status.KILLED]:
         return "killed", None
     return ("failed" if batch.counts[Status.FAILED] or batch.counts[Status.KILLED] else "completed"), None
 

@@ -67,3 +67,16 @@ class Decisions:
             reason=reason,
         )
         self.add(event, Guard(batch.job_seq[row], batch.seq))
+
+    def stop(self, batch: BatchState, row: int) -> None:
+        """Decide to have an attempt ended by its node, which then says what it left."""
+        kill = batch.kill_of(row)
+        event = ev.StopOrdered(
+            **self.stamp(batch.cause),
+            **batch.attempt_id(row)._asdict(),
+            node=batch.active[row].node,
+            submission=batch.submission,
+            by=kill.by if kill is not None else None,
+            whole_batch=batch.killed is not None or batch.end is not None,
+        )
+        self.add(event, Guard(batch.job_seq[row], batch.seq))

@@ -40,11 +40,17 @@ class Submitted(BatchEvent):
 
 
 class KillRequested(SubmissionEvent):
-    """A person wants the batch, or one `job` of it, stopped. Queued jobs are killed at once."""
+    """A person wants the batch, or one `job` of it, stopped. Queued jobs are killed at once.
+
+    `state`: only the jobs in this state. `discard`: nobody wants what running jobs leave, because the batch
+    will be deleted; so the scheduler releases them.
+    """
 
     type: Literal["kill_requested"] = "kill_requested"
-    v: Literal[2] = 2
+    v: Literal[3] = 3
     job: StoredName | None = None
+    state: Literal["queued"] | None = None
+    discard: bool = False
 
 
 class RetryRequested(SubmissionEvent):
@@ -125,6 +131,20 @@ class Started(JobEvent):
     v: Literal[1] = 1
 
 
+class StopOrdered(JobEvent):
+    """The scheduler told `node` to end the attempt, and to report what it left: `finished` follows.
+
+    A person killed the job (`by`), or its batch is over (None). `whole_batch`: so is every other job of the
+    batch, so a build of it is of no use any more. `submission`: as `assigned` has it.
+    """
+
+    type: Literal["stop_ordered"] = "stop_ordered"
+    v: Literal[1] = 1
+    submission: Id | None = None
+    by: StoredName | None = None
+    whole_batch: bool = False
+
+
 class Finished(JobEvent):
     """The job's process ended, and its outputs are in the results bucket, not checked yet.
 
@@ -202,12 +222,14 @@ class BuildStarted(BuildEvent):
 class BuildFinished(BuildEvent):
     """The build ended. `outputs` holds what it printed, `<batch>_build_output-<node>.txt`.
 
+    `killed`: the node ended it, because its batch was killed or is over. This is no failure of the build.
     `last_lines`: as `finished` has them.
     """
 
     type: Literal["build_finished"] = "build_finished"
-    v: Literal[1] = 1
+    v: Literal[2] = 2
     succeeded: bool
+    killed: bool = False
     reason: Text | None = None
     last_lines: LastLines | None = None
     wall_s: Seconds = 0.0
@@ -341,6 +363,7 @@ Event = Annotated[
     | Assigned
     | Claimed
     | Started
+    | StopOrdered
     | Finished
     | Yielded
     | Released

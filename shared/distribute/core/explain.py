@@ -12,7 +12,7 @@ from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, takes_nothing_of
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import avoids, is_probe
-from distribute.core.words import counted
+from distribute.core.words import counted, killed_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,8 @@ def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
                 f"failed: {batch.reasons.get(row) or batch.end_reason or 'no reason was given'}"
             )
         case Status.KILLED:
-            return Explanation("killed on request")
+            kill = batch.kill_of(row)
+            return Explanation(killed_by(kill.by if kill is not None else None))
         case Status.QUEUED:
             return _explain_queued(agenda, batch, row)
 
@@ -61,6 +62,8 @@ def _archived(batch: BatchState, row: int) -> str:
 def _explain_in_flight(agenda: Agenda, batch: BatchState, row: int, status: Status) -> Explanation:
     attempt = batch.active[row]
     told = f"{status.name.lower()}: attempt {attempt.number} at {attempt.node}"
+    if (kill := batch.kill_of(row)) is not None:
+        told = f"being killed by {kill.by}: attempt {attempt.number} at {attempt.node}"
     node = agenda.state.nodes.get(attempt.node)
     if node is None or not (node.presence == "lost" or node.name in agenda.silent):
         return Explanation(told)

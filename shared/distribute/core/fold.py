@@ -12,11 +12,11 @@ from distribute.core import accounts
 from distribute.core import events as ev
 from distribute.core.event_base import LATEST
 from distribute.core.fold_batch import BatchEvent, BuildEvent, advance, advance_job
-from distribute.core.fold_job import JobEvent
+from distribute.core.fold_job import JobEvent, was_stopped
 from distribute.core.fold_node import apply_node_event
 from distribute.core.packing import unpack
 from distribute.core.recorded import Recorded
-from distribute.core.state import State
+from distribute.core.state import Attempt, BatchState, State
 
 _LATEST_S = LATEST.timestamp()
 
@@ -59,9 +59,14 @@ def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str |
             accounts.give_back(state, batch, row, before, accounts.held_s(before, recorded.time, finished))
         if now is not None:
             accounts.take(state, batch, row, now)
-    if finished is not None:
+    if finished is not None and before is not None and not _was_killed(batch, row, before, finished):
         accounts.judge(state, batch, row, suspect, finished)
     return None
+
+
+def _was_killed(batch: BatchState, row: int, attempt: Attempt, event: ev.Finished) -> bool:
+    """Did an attempt fail because it was killed? That says nothing about nodes."""
+    return not event.succeeded and was_stopped(batch, row, attempt)
 
 
 def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildEvent) -> str | None:

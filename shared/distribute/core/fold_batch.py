@@ -14,7 +14,16 @@ from distribute.core import fold_job
 from distribute.core.fold_job import of_another_batch, set_status
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, Job, Resources
-from distribute.core.state import MAX_BUILDS_QUOTED, BatchState, Building, Group, Shape, Status, rows_of
+from distribute.core.state import (
+    MAX_BUILDS_QUOTED,
+    BatchState,
+    Building,
+    Group,
+    Kill,
+    Shape,
+    Status,
+    rows_of,
+)
 
 NO_ROW = -1
 
@@ -90,7 +99,7 @@ def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
         return misfit
     match event.type:
         case "kill_requested":
-            return _request_kill(batch, event.job)
+            return _request_kill(batch, time, event)
         case "retry_requested":
             return _request_retry(batch, event.failed_only)
         case "reprioritized":
@@ -197,44 +206,65 @@ def _move_all(batch: BatchState, origin: Status, target: Status) -> None:
     batch.counts[origin] = 0
 
 
-def _request_kill(batch: BatchState, job: str | None) -> str | None:
-    """Kill waiting jobs, and mark jobs in flight, which the scheduler then releases."""
+_WAITING = bytes((Status.QUEUED, Status.RETRYING))
+
+
+def _request_kill(batch: BatchState, time: float, event: ev.KillRequested) -> str | None:
+    """Kill waiting jobs, and mark jobs in flight, which the scheduler then has ended.
+
+    Of two kills of a job, the first counts.
+    """
     if batch.end is not None:
         return "the batch is over"
-    if job is None:
-        batch.kill_all = True
-        _move_all(batch, Status.QUEUED, Status.KILLED)
-        _move_all(batch, Status.RETRYING, Status.KILLED)
-        return None
+    kill = Kill(event.author, time)
+    if event.job is not None:
+        return _request_kill_of(batch, kill, event.job, only_waiting=event.state is not None)
+    for row in {*batch.reasons, *batch.last_lines}:
+        if batch.status[row] in _WAITING:
+            fold_job.forget_failure(batch, row)
+    if event.state is None:
+        batch.killed = batch.killed or kill
+        batch.discards = batch.discards or event.discard
+    else:
+        # Each by itself, because its assignment may be under way.
+        batch.killed_rows.update((row, kill) for row, one in enumerate(batch.status) if one in _WAITING)
+    _move_all(batch, Status.QUEUED, Status.KILLED)
+    _move_all(batch, Status.RETRYING, Status.KILLED)
+    return None
+
+
+def _request_kill_of(batch: BatchState, kill: Kill, job: str, *, only_waiting: bool) -> str | None:
+    """Kill one job."""
     row = batch.rows.get(job)
     if row is None:
         return f"there is no job {job!r}"
-    status = Status(batch.status[row])
-    if status in {Status.QUEUED, Status.RETRYING}:
-        set_status(batch, row, Status.KILLED)
-    elif row not in batch.active:
-        return None  # the job ended while the request was on its way
-    batch.kill_rows.add(row)  # also if it waited, because its assignment may be under way
+    if batch.status[row] in _WAITING:
+        fold_job.note_kill(batch, row, None)
+    elif row not in batch.active or only_waiting:
+        return None  # the job ended or began while the request was on its way
+    if batch.killed is None:
+        batch.killed_rows.setdefault(row, kill)  # also if it waited: its assignment may be under way
     return None
 
 
 def _request_retry(batch: BatchState, failed_only: bool) -> str | None:
     """Queue failed or killed jobs again, and forget their failures."""
-    if batch.kill_all and batch.end is None:
+    if batch.killed is not None and batch.end is None:
         return "the batch is still being killed"
     for status in (Status.FAILED,) if failed_only else (Status.FAILED, Status.KILLED):
         row = batch.status.find(status)
         while row != NO_ROW:
             set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
-            batch.kill_rows.discard(row)
             batch.inexcusable.discard(row)
-            for forgotten in (batch.failures, batch.suspects, batch.deaths):
+            for forgotten in (batch.killed_rows, batch.failures, batch.suspects, batch.deaths):
                 forgotten.pop(row, None)
             fold_job.forget_failure(batch, row)
             row = batch.status.find(status, row + 1)
-    if batch.kill_all:  # what stays killed may still have an assignment under way
-        batch.kill_rows.update(row for row, status in enumerate(batch.status) if status == Status.KILLED)
-    batch.kill_all = False
+    if batch.killed is not None:  # what stays killed may still have an assignment under way
+        for row, found in enumerate(batch.status):
+            if found == Status.KILLED:
+                batch.killed_rows.setdefault(row, batch.killed)
+    batch.killed, batch.discards = None, False
     batch.build_failed.clear()
     batch.build_lines.clear()
     batch.end = batch.end_reason = batch.finished_at = None
@@ -299,7 +329,7 @@ def _finish_build(batch: BatchState, event: ev.BuildFinished) -> str | None:
         batch.built_on.add(event.node)
         batch.build_failed.pop(event.node, None)
         batch.build_lines.pop(event.node, None)
-    else:
+    elif not event.killed:
         batch.build_failed[event.node] = event.reason or "the build failed"
         if event.node in batch.build_lines or len(batch.build_lines) < MAX_BUILDS_QUOTED:
             batch.build_lines[event.node] = list(event.last_lines or ())

@@ -5,7 +5,7 @@ Each function returns why the event does not fit, or None.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from distribute.core import events as ev
@@ -22,10 +22,12 @@ from distribute.core.state import (
     SUCCEEDED,
     Attempt,
     BatchState,
+    Kill,
     Status,
     Unarchived,
 )
 from distribute.core.transitions import JOB_TRANSITIONS
+from distribute.core.words import killed_by
 
 FAST_FAILURE_S = 10.0
 """A failure within this time after the start is fast: broken nodes cause such failures."""
@@ -38,6 +40,7 @@ JobEvent = (
     ev.Assigned
     | ev.Claimed
     | ev.Started
+    | ev.StopOrdered
     | ev.Finished
     | ev.Yielded
     | ev.Released
@@ -67,6 +70,14 @@ def forget_failure(batch: BatchState, row: int) -> None:
     batch.last_lines.pop(row, None)
 
 
+def note_kill(batch: BatchState, row: int, reason: str | None) -> None:
+    """Note that a job is killed, and what else there is to say of that."""
+    forget_failure(batch, row)
+    if reason is not None:
+        batch.reasons[row] = reason
+    set_status(batch, row, KILLED)
+
+
 def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -> str | None:
     """Fold an event of the job in this row into its batch; why it does not fit, or None."""
     batch.job_seq[row] = seq
@@ -87,9 +98,12 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
     match event.type:  # the most frequent first
         case "claimed":
             set_status(batch, row, CLAIMED)
+            batch.active[row].cause = event.id
         case "started":
             set_status(batch, row, RUNNING)
-            batch.active[row].started_at = time
+            batch.active[row].started_at, batch.active[row].cause = time, event.id
+        case "stop_ordered":
+            batch.active[row].stop_at = batch.active[row].stop_at or time
         case "finished":
             _finish(batch, row, seq, time, event)
         case "job_archived":
@@ -103,8 +117,6 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
             _excuse(batch, row)
         case _:
             assert_never(event)
-    if attempt is not None:
-        attempt.cause = event.id
     return None
 
 
@@ -131,7 +143,7 @@ def _not_continuing(batch: BatchState, row: int, attempt: Attempt | None, event:
 
 def of_another_batch(
     batch: BatchState,
-    event: ev.SubmissionEvent | ev.Assigned | ev.Released | ev.Excused | ev.BuildStarted,
+    event: ev.SubmissionEvent | ev.Assigned | ev.StopOrdered | ev.Released | ev.Excused | ev.BuildStarted,
 ) -> str | None:
     """Why the event is not about this batch, although it has its name; None if it is.
 
@@ -171,27 +183,38 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
     """End an attempt: the job succeeded, failed, or will be tried again."""
     attempt = batch.active.pop(row)
     _record_outcome(batch, row, time, event, attempt)
-    batch.missing.pop(row, None)
     if event.outputs is not None:
         batch.unarchived[row] = Unarchived(seq, event.id)
         # An assignment that was under way when the batch ended may have come to this.
         batch.archived = False
-    else:
+        batch.missing.pop(row, None)
+    elif event.started_at is not None or not was_stopped(batch, row, attempt):
         batch.outcomes.result_seq[row] = seq
+        batch.missing.pop(row, None)
+    # Otherwise it was killed before it began: what an earlier attempt left is still there.
     if event.succeeded:
         batch.suspects.pop(row, None)
         forget_failure(batch, row)
         set_status(batch, row, SUCCEEDED)
         return
-    _suspect(batch, row, attempt.node, is_fast=event.wall_s < FAST_FAILURE_S)
-    note_failure(batch, row, event.reason, event.last_lines)
-    failures = batch.failures[row] = batch.failures.get(row, 0) + 1
     if batch.kill_wanted(row):
-        set_status(batch, row, KILLED)
-    elif batch.end is not None or failures > batch.group_of(row).retries:
+        note_kill(batch, row, event.reason)
+        return
+    note_failure(batch, row, event.reason, event.last_lines)
+    if was_stopped(batch, row, attempt):
+        failures = 0  # by a kill that a person took back with a retry
+    else:
+        _suspect(batch, row, attempt.node, is_fast=event.wall_s < FAST_FAILURE_S)
+        failures = batch.failures[row] = batch.failures.get(row, 0) + 1
+    if batch.end is not None or failures > batch.group_of(row).retries:
         set_status(batch, row, FAILED)
     else:
         set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
+
+
+def was_stopped(batch: BatchState, row: int, attempt: Attempt) -> bool:
+    """Was the attempt ended on purpose, if it did not succeed? Then its failure proves nothing."""
+    return batch.kill_wanted(row) or attempt.stop_at is not None
 
 
 def _suspect(batch: BatchState, row: int, node: str, *, is_fast: bool) -> None:
@@ -239,9 +262,10 @@ def _started_at(time: float, event: ev.Finished, attempt: Attempt) -> float:
 def _release(batch: BatchState, row: int, event: ev.Released) -> None:
     """Take an attempt from its node. The job is queued again, unless it must not run any more."""
     was_running = batch.status[row] == RUNNING
-    del batch.active[row]
+    attempt = batch.active.pop(row)
     if is_unwanted(batch, row) or event.reason == "killed":
-        set_status(batch, row, KILLED)
+        is_gone = attempt.stop_at is not None and event.reason in _GONE
+        note_kill(batch, row, _why_nothing_is_left(batch.kill_of(row), event) if is_gone else None)
         return
     if was_running and event.reason in {"node_lost", "node_restarted"}:
         deaths = batch.deaths.setdefault(row, [])
@@ -251,6 +275,20 @@ def _release(batch: BatchState, row: int, event: ev.Released) -> None:
             set_status(batch, row, FAILED)
             return
     set_status(batch, row, QUEUED)
+
+
+_GONE: Mapping[str, str] = {
+    "node_lost": "was lost",
+    "node_left": "left",
+    "node_restarted": "started again",
+    "not_there": "lost the job",
+}
+"""What happened to the node of a killed job, by the reason of its `released`."""
+
+
+def _why_nothing_is_left(kill: Kill | None, event: ev.Released) -> str:
+    by = killed_by(kill.by if kill is not None else None)
+    return f"{by}; {event.node} {_GONE[event.reason]} before it could report what the job left"
 
 
 def why_given_up(deaths: list[str]) -> str | None:

@@ -12,7 +12,17 @@ from typing import Any
 from distribute.core.liveness import paused_s
 from distribute.core.matching import is_paused
 from distribute.core.packed import PackedBatch
-from distribute.core.state import CLAIMED, FAILED, NO_EXIT_CODE, BatchState, NodeState, Outcomes, Status
+from distribute.core.state import (
+    CLAIMED,
+    FAILED,
+    NO_EXIT_CODE,
+    BatchState,
+    Kill,
+    NodeState,
+    Outcomes,
+    Status,
+)
+from distribute.core.words import killed_by
 
 Json = dict[str, Any]
 
@@ -135,6 +145,7 @@ def _copy(batch: BatchState) -> BatchState:
         node_names=batch.node_names[:],
         reasons=batch.reasons.copy(),
         last_lines=batch.last_lines.copy(),
+        killed_rows=batch.killed_rows.copy(),
         unarchived=batch.unarchived.copy(),
         missing=batch.missing.copy(),
         building=batch.building.copy(),
@@ -161,6 +172,7 @@ def batch_document(batch: BatchState | PackedBatch) -> Json:
         "build_failed": dict(batch.build_failed),
         "build_last_lines": dict(batch.build_lines),
         "building": {node: rfc3339(since) for node, since in running_builds(batch).items()},
+        **_killed(batch.killed),
     }
 
 
@@ -217,7 +229,13 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
         "paused_s": None,
         "max_rss_bytes": None,
         "archived": False,
+        **_killed(None),
     }
+    kill = batch.kill_of(row)
+    if kill is not None and (attempt is not None or status is Status.KILLED):
+        view |= _killed(kill)
+        if attempt is not None or view["reason"] is None:
+            view["reason"] = killed_by(kill.by) if attempt is None else f"being {killed_by(kill.by)}"
     if attempt is not None:
         return view
     outcomes = batch.outcomes
@@ -236,14 +254,22 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
         "cpu_s": outcomes.cpu_s[row],
         "paused_s": outcomes.paused_s[row],
         "max_rss_bytes": outcomes.max_rss_bytes[row],
-        "reason": _reason(batch, row),
+        "reason": _reason(batch, row, view["reason"]),
         "archived": row not in batch.unarchived and row not in batch.missing,
     }
     return view
 
 
-def _reason(batch: BatchState, row: int) -> str | None:
-    """Why the job failed, and that its results are lost, as far as either is so."""
+def _killed(kill: Kill | None) -> Json:
+    """Who killed a batch or a job, and when."""
+    return {
+        "killed_by": None if kill is None else kill.by,
+        "killed_at": None if kill is None else rfc3339(kill.at),
+    }
+
+
+def _reason(batch: BatchState, row: int, why: str | None) -> str | None:
+    """Why the job failed or was killed, and that its results are lost, as far as either is so."""
     missing = batch.missing.get(row)
     gone = None if missing is None else f"its results are gone: {missing}"
-    return "; ".join(text for text in (batch.reasons.get(row), gone) if text is not None) or None
+    return "; ".join(text for text in (why, gone) if text is not None) or None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from distribute.core.ids import BatchId
 
 if TYPE_CHECKING:
-    from distribute.core.state import BatchEnd
+    from distribute.core.state import BatchEnd, Kill
 
 
 class Record(NamedTuple):
@@ -37,6 +37,7 @@ class PackedBatch:
     counts: tuple[int, ...]
     build_failed: dict[str, str]
     build_lines: dict[str, list[str]]
+    killed: Kill | None
     end: BatchEnd
     end_reason: str | None
     finished_at: float

@@ -87,6 +87,13 @@ class Unarchived(NamedTuple):
     id: str
 
 
+class Kill(NamedTuple):
+    """A person's kill: who, and when by the log's clock."""
+
+    by: str
+    at: float
+
+
 class Building(NamedTuple):
     """A build that runs: since when, and the id of its `build_started`."""
 
@@ -99,7 +106,8 @@ _START = attrgetter("start")
 
 @dataclass(slots=True)
 class Attempt:
-    """A job in flight: what it was given, and since when. `cause` is the id of its last event."""
+    """A job in flight: what it was given, and since when. `cause` is the id of its node's last event, or of
+    its assignment."""
 
     number: int
     node: str
@@ -110,6 +118,8 @@ class Attempt:
     assigned_at: float
     cause: str
     started_at: float | None = None
+    stop_at: float | None = None
+    """When the scheduler told its node to end it, because a person killed it or its batch is over."""
 
     @property
     def since(self) -> float:
@@ -209,8 +219,12 @@ class BatchState:
     """Rows that have ended, whose outputs the archiver must still check."""
     missing: dict[int, str] = field(default_factory=dict)
     """Rows whose last outputs the store has lost, with what is missing."""
-    kill_all: bool = False
-    kill_rows: set[int] = field(default_factory=set)
+    killed: Kill | None = None
+    """Who killed the whole batch. Later kills of it change nothing."""
+    killed_rows: dict[int, Kill] = field(default_factory=dict)
+    """Who killed single jobs, in flight or waiting."""
+    discards: bool = False
+    """Nobody wants what its jobs in flight leave, because the batch is about to be deleted."""
     building: dict[str, Building] = field(default_factory=dict)
     """The builds that run, by node."""
     built_on: set[str] = field(default_factory=set)
@@ -235,8 +249,12 @@ class BatchState:
         """The last attempt at the job in this row."""
         return AttemptId(self.id.namespace, self.id.batch, self.names[row], self.attempts[row])
 
+    def kill_of(self, row: int) -> Kill | None:
+        """Who killed the job in this row, if a person did. It may have ended by itself before that."""
+        return self.killed_rows.get(row) or self.killed
+
     def kill_wanted(self, row: int) -> bool:
-        return self.kill_all or row in self.kill_rows
+        return self.killed is not None or row in self.killed_rows
 
     @property
     def unfinished(self) -> int:

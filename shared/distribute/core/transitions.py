@@ -25,6 +25,7 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
     ev.Assigned: _each(frozenset({Status.QUEUED, Status.KILLED, Status.FAILED}), Status.ASSIGNED),
     ev.Claimed: {Status.ASSIGNED: frozenset({Status.CLAIMED})},
     ev.Started: {Status.CLAIMED: frozenset({Status.RUNNING})},
+    ev.StopOrdered: _stays(Status.CLAIMED, Status.RUNNING),
     ev.Finished: _each(
         frozenset({Status.CLAIMED, Status.RUNNING}),
         Status.SUCCEEDED,
@@ -52,6 +53,7 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
 
 - A job that was KILLED, or FAILED with its batch, accepts an assignment that was decided on before. Then the
   scheduler can release it.
+- `stop_ordered` leaves a job with its node until the node has ended it, and says what it left (`finished`).
 - With retries left, a failed job is RETRYING until its results are archived, and QUEUED at once if it left
   nothing.
 - `excused` changes nothing if a person has killed the job, or its batch is over.

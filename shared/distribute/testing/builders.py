@@ -61,9 +61,9 @@ def submitted(spec: BatchSpec | None = None, user: str = "jane", **fields: Any) 
 
 
 def kill_requested(
-    of: BatchSpec | BatchId | None = None, job: str | None = None, **fields: Any
+    of: BatchSpec | BatchId | None = None, job: str | None = None, by: str = "jane", **fields: Any
 ) -> ev.KillRequested:
-    return ev.KillRequested(**_stamp("jane"), **_batch_names(of), job=job, **fields)
+    return ev.KillRequested(**_stamp(by), **_batch_names(of), job=job, **fields)
 
 
 def retry_requested(
@@ -101,6 +101,12 @@ def claimed(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> e
 
 def started(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.Started:
     return ev.Started(**_stamp(node), **_attempt(job, node, attempt))
+
+
+def stop_ordered(
+    job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, by: str | None = "jane", **fields: Any
+) -> ev.StopOrdered:
+    return ev.StopOrdered(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), by=by, **fields)
 
 
 def finished(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **fields: Any) -> ev.Finished:

@@ -125,7 +125,7 @@ def test_every_other_status_has_its_sentence() -> None:
     assert why(lab, "job2") == "succeeded"
     lab.batch().missing[lab.batch().rows["job2"]] = "no chunks"
     assert why(lab, "job2") == "succeeded, and its results are gone: no chunks"
-    assert why(lab, "job3") == "killed on request"
+    assert why(lab, "job3") == "killed by jane"
 
 
 def test_a_job_that_never_ran_failed_for_its_batchs_reason() -> None:

@@ -42,6 +42,7 @@ EVENTS: dict[type[ev.JobEvent], Callable[[int], Event]] = {
     ev.Assigned: lambda attempt: make.assigned(attempt=attempt + 1),
     ev.Claimed: lambda attempt: make.claimed(attempt=max(1, attempt)),
     ev.Started: lambda attempt: make.started(attempt=max(1, attempt)),
+    ev.StopOrdered: lambda attempt: make.stop_ordered(attempt=max(1, attempt)),
     ev.Finished: lambda attempt: make.finished(attempt=max(1, attempt)),
     ev.Yielded: lambda attempt: make.yielded(attempt=max(1, attempt)),
     ev.Released: lambda attempt: make.released(attempt=max(1, attempt)),

@@ -239,11 +239,11 @@ def test_who_was_away_himself_waits_for_a_whole_lease() -> None:
     assert ("lost", "ws1") in fall_silent(lab, 3)
 
 
-def test_a_job_of_a_lost_node_that_is_killed_is_taken_at_once() -> None:
+def test_a_job_of_a_node_that_was_lost_for_long_is_taken_as_soon_as_it_is_killed() -> None:
     lab = running()
     fall_silent(lab, 61)
     lab.happen(make.kill_requested())
-    assert told(lab.decide()) == [("released", "job1", "ws1", "killed")]
+    assert told(lab.decide()) == [("released", "job1", "ws1", "node_lost")]
 
 
 def test_queued_jobs_go_before_jobs_of_a_lost_node() -> None:

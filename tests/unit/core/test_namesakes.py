@@ -36,6 +36,7 @@ OVER = (
         (RUNNING, make.kill_requested(job="job2", submission=BEFORE)),
         (RUNNING, make.reprioritized(7, submission=BEFORE)),
         (RUNNING, make.released("job1", submission=BEFORE)),
+        (RUNNING, make.stop_ordered("job1", submission=BEFORE)),
         (OVER, make.completed(state="failed", submission=BEFORE)),
         (OVER, make.retry_requested(submission=BEFORE)),
         (OVER, make.excused(submission=BEFORE)),
@@ -49,10 +50,10 @@ def test_a_late_event_of_a_deleted_batch_changes_nothing_of_another_of_its_name(
 ) -> None:
     state = make.happen(*past)
     batch = state.batches[SPEC.id]
-    before = (bytes(batch.status), batch.priority, batch.end, batch.archived, batch.kill_all, batch.kill_rows)
+    before = (bytes(batch.status), batch.priority, batch.end, batch.archived, batch.killed, batch.killed_rows)
     make.happen(late, state=state)
     batch = state.batches[SPEC.id]
-    after = (bytes(batch.status), batch.priority, batch.end, batch.archived, batch.kill_all, batch.kill_rows)
+    after = (bytes(batch.status), batch.priority, batch.end, batch.archived, batch.killed, batch.killed_rows)
     assert after == before
     assert state.misfits == 1
     assert state.last_misfit.endswith("it is about another batch of the same name")
@@ -61,7 +62,7 @@ def test_a_late_event_of_a_deleted_batch_changes_nothing_of_another_of_its_name(
 @pytest.mark.parametrize("submission", ["second", None], ids=["its own", "of an older version"])
 def test_an_event_of_this_batch_or_of_an_older_version_counts(submission: str | None) -> None:
     state = make.happen(*RUNNING, make.kill_requested(submission=submission))
-    assert state.batches[SPEC.id].kill_all
+    assert state.batches[SPEC.id].killed
     state = make.happen(*OVER, make.completed(state="failed"), make.deleted(submission=submission))
     assert (state.batches, state.misfits) == ({}, 0)
 
@@ -73,9 +74,11 @@ def test_the_scheduler_names_the_submission_in_all_it_says_of_a_batch() -> None:
     lab.happen(make.kill_requested())
     for _ in range(3):
         (event,) = lab.decide()
-        assert isinstance(event, ev.Released | ev.Completed | ev.BatchArchived)
+        assert isinstance(event, ev.StopOrdered | ev.Completed | ev.BatchArchived)
         assert event.submission == "second"
         lab.happen(event)
+        if isinstance(event, ev.StopOrdered):
+            lab.happen(make.finished(succeeded=False, outputs=None))
     assert lab.batch().archived
 
 

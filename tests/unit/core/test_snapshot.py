@@ -66,6 +66,9 @@ def busy_lab() -> Lab:
     lab.happen(make.build_started("ws1", done), make.lost("ws3"))
     lab.happen(make.submitted(make.batch(batch="more")), make.assigned(of("more"), "ws1"))
     lab.happen(make.leaving("ws1", keeps=("b",)))
+    lab.happen(make.submitted(make.batch(batch="gone")), make.assigned(of("gone"), "ws2"))
+    lab.happen(make.claimed(of("gone"), "ws2"), make.kill_requested(make.batch(batch="gone"), discard=True))
+    lab.happen(make.stop_ordered(of("gone"), "ws2"))
     return lab
 
 

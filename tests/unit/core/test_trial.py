@@ -89,7 +89,7 @@ def test_a_job_is_excused_once() -> None:
 def test_a_job_that_a_person_killed_is_not_excused() -> None:
     lab = failing(make.batch(5))
     lab.happen(make.kill_requested(), make.joined("other"))
-    assert told(lab.decide()) == [("completed", "sweep", "killed")]
+    assert told(lab.decide()) == [("completed", "sweep", "failed")]
 
 
 def test_a_failure_with_retries_left_is_excused_too_and_keeps_its_retries() -> None:

@@ -60,6 +60,8 @@ def test_a_batch_is_shown() -> None:
         "build_failed": {},
         "build_last_lines": {},
         "building": {},
+        "killed_by": None,
+        "killed_at": None,
     }
 
 
@@ -118,6 +120,8 @@ NEVER_RAN = {
     "paused_s": None,
     "max_rss_bytes": None,
     "archived": False,
+    "killed_by": None,
+    "killed_at": None,
 }
 
 

@@ -80,6 +80,27 @@ def test_a_job_is_told_from_its_start_to_its_end(caplog: pytest.LogCaptureFixtur
     assert head.tells(make.completed(spec, state="failed")) == [f"{spec.id} is over: 1 succeeded, 1 failed"]
 
 
+def test_a_kill_is_told_with_who_asked_for_it_and_how_the_job_ended(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    head = Head(caplog, make.joined("ws1"), make.submitted(make.batch(2)))
+    head.tells(make.assigned("job1"), make.claimed("job1"), make.started("job1"))
+    assert head.tells(make.kill_requested(state="queued"), make.kill_requested(by="bob")) == [
+        "jane kills what still waits of lab/sweep",
+        "bob kills lab/sweep",
+    ]
+    assert head.tells(make.stop_ordered("job1", by="bob")) == [
+        "lab/sweep/job1 is to be ended by ws1: killed by bob"
+    ]
+    ended = {"succeeded": False, "exit_code": None, "signal": 15, "reason": "killed by bob", "wall_s": 2.0}
+    assert head.tells(make.finished("job1", **ended)) == [
+        "lab/sweep/job1 was killed on ws1 after 2s: killed by bob"
+    ]
+    assert head.tells(make.build_finished(succeeded=False, killed=True, reason="killed by bob")) == [
+        "lab/sweep was not built to the end on ws1 after 0s: killed by bob"
+    ]
+
+
 def test_a_node_that_is_lost_and_back_is_told_with_how_long(caplog: pytest.LogCaptureFixture) -> None:
     head = Head(caplog, make.joined("ws1"), make.submitted(make.batch()))
     head.tells(make.assigned("job1"), make.claimed("job1"), make.started("job1"))

@@ -23,13 +23,14 @@ class Phase(Enum):
     CLAIMED = auto()
     LAUNCHING = auto()
     RUNNING = auto()
+    ENDING = auto()
     COLLECTING = auto()
     REPORTING = auto()
     STOPPING = auto()
 
 
-ENDED = frozenset({Phase.COLLECTING, Phase.REPORTING})
-"""The process of the attempt has ended, and the end is not reported yet."""
+ENDED = frozenset({Phase.ENDING, Phase.COLLECTING, Phase.REPORTING})
+"""The process of the attempt has ended, or is being ended, and that is not reported yet."""
 
 NOT_BEGUN = frozenset({Phase.WAITING, Phase.CLAIMING, Phase.CLAIMED})
 """Nothing has been started for the attempt."""
@@ -110,8 +111,8 @@ class Attempt:
         given = event.submission, event.attempt, Share(event.cpus, event.memory_bytes, event.gpus)
         return event.id == self.assigned_id or given == (self.submission.id, self.number, self.share)
 
-    def is_taken_by(self, event: ev.Released) -> bool:
-        """Whether this attempt is released. A deleted batch may have had the same name."""
+    def is_meant_by(self, event: ev.Released | ev.StopOrdered) -> bool:
+        """Whether this attempt is released or to be ended. A deleted batch may have had the same name."""
         of_this_batch = (
             None in {event.submission, self.submission.id} or event.submission == self.submission.id
         )
@@ -190,7 +191,7 @@ def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[St
             continue
         if isinstance(event, ev.Released) and attempt.is_of_batch_of(event):
             numbers.end(event)
-        if isinstance(event, ev.Released) and found is Standing.HELD and attempt.is_taken_by(event):
+        if isinstance(event, ev.Released) and found is Standing.HELD and attempt.is_meant_by(event):
             found, decisive = Standing.GONE, recorded
         if not isinstance(event, ev.Assigned):
             continue

@@ -1,7 +1,8 @@
 """The batches at this node. Each is loaded once, built once if it has a build, and is then ready.
 
     LOADING ─▶ BUILDING ─▶ READY         (no build: LOADING ─▶ READY)
-                      └──▶ FAILED ─▶ IDLE ─▶ LOADING
+                      ├──▶ FAILED ─▶ IDLE ─▶ LOADING
+                      └─ killed ─────▶┘
 
 A failed build stays failed until a person requests a retry, or until an attempt is assigned behind the
 report of the failure, which the scheduler does only if that report was lost. Then the batch is loaded and
@@ -17,6 +18,7 @@ from enum import Enum, auto
 from distribute.core import events as ev
 from distribute.core.ids import BatchId, BuildId, JobId
 from distribute.core.manifest import Outputs
+from distribute.core.words import killed_by
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Ending, SubmissionRef
@@ -50,6 +52,12 @@ class BatchBuild:
     phase: BuildPhase = BuildPhase.IDLE
     gave_back: set[str] = field(default_factory=set)
     """Jobs that this node gave back once. It never gives a job back twice."""
+    is_ending: bool = False
+    """It is being ended, because its batch was killed or is over."""
+    wanted_again: tuple[str, int] | None = None
+    """Cause and sequence of an assignment that came meanwhile."""
+    is_over: bool = False
+    """Its batch is over: forget the build as soon as what it printed is reported."""
 
     @property
     def batch(self) -> BatchId:
@@ -78,6 +86,10 @@ class Builds:
             build = BatchBuild(BuildId(batch, self._author.node), submission, Outbox(cause, None))
             self._builds[batch] = build
         build.submission = submission
+        build.is_over = False
+        if build.is_ending:
+            build.wanted_again = cause, seq
+            return []
         is_lost_failure = build.phase is BuildPhase.FAILED and build.outbox.are_stored_before(seq)
         if build.phase is not BuildPhase.IDLE and not is_lost_failure:
             return []
@@ -143,28 +155,65 @@ class Builds:
         build = self._in(batch, BuildPhase.BUILDING)
         if build is None:
             return []
-        build.phase = BuildPhase.READY if ending.succeeded else BuildPhase.FAILED
+        killed, build.is_ending = build.is_ending and not ending.succeeded, False
+        if ending.succeeded:
+            build.phase = BuildPhase.READY
+        else:
+            build.phase = BuildPhase.IDLE if killed else BuildPhase.FAILED
         build.outbox.add(
             ev.BuildFinished(
                 **self._author.stamp(build.outbox.cause),
                 **build.names,
                 succeeded=ending.succeeded,
+                killed=killed,
                 reason=ending.reason,
                 last_lines=ending.last_lines or None,
                 wall_s=ending.wall_s,
                 outputs=outputs,
             )
         )
+        again, build.wanted_again = build.wanted_again, None
+        if build.is_over:
+            return [*append_next(build), *self._drop(build)]
+        if again is not None:
+            return [*append_next(build), *self.wanted(batch, *again, build.submission)]
         return append_next(build)
+
+    def end(self, batch: BatchId, reason: str) -> list[do.Instruction]:
+        """Load or build the batch no further: it was killed. What the build printed is kept."""
+        build = self._in(batch, BuildPhase.LOADING)
+        if build is not None:
+            build.phase = BuildPhase.IDLE
+            return [do.Forget(batch)]
+        build = self._in(batch, BuildPhase.BUILDING)
+        if build is None or build.is_ending:
+            return []
+        build.is_ending, build.wanted_again = True, None
+        return [do.EndBuild(batch, reason)]
+
+    def is_ending(self, batch: BatchId) -> bool:
+        """Is the build of the batch being ended? Then `built` follows."""
+        build = self._builds.get(batch)
+        return build is not None and build.is_ending
+
+    def over(self, batch: BatchId) -> list[do.Instruction]:
+        """Drop a batch that is over. If it is being built, end that first, and report what it printed."""
+        build = self._in(batch, BuildPhase.BUILDING)
+        if build is None:
+            return self.forget(batch)
+        build.is_over = True
+        return self.end(batch, killed_by(None))
 
     def retry(self, batch: BatchId, cause: str, seq: int, *, is_wanted: bool) -> list[do.Instruction]:
         """Allow another try of a failed build. If attempts wait for it (`is_wanted`), begin at once."""
-        build = self._in(batch, BuildPhase.FAILED)
-        if build is None:
+        build = self._builds.get(batch)
+        if build is None or not (build.is_ending or build.phase in {BuildPhase.FAILED, BuildPhase.IDLE}):
             return []
-        build.phase = BuildPhase.IDLE
-        wanted = self.wanted(batch, cause, seq, build.submission) if is_wanted else []
-        return [do.Forget(batch), *wanted]
+        forgets: list[do.Instruction] = []
+        if build.phase is BuildPhase.FAILED:
+            build.phase = BuildPhase.IDLE
+            forgets = [do.Forget(batch)]
+        return [*forgets, *(self.wanted(batch, cause, seq, build.submission) if is_wanted else [])]
 
     def is_ready(self, batch: BatchId) -> bool:
         """Can attempts of the batch start?"""
@@ -210,8 +259,12 @@ class Builds:
 
     def forget(self, batch: BatchId) -> list[do.Instruction]:
         """Drop a batch that is over. Events about its build may still be on their way."""
-        build = self._builds.pop(batch, None)
-        return [do.Forget(batch)] if build is not None and build.phase is not BuildPhase.IDLE else []
+        build = self._builds.get(batch)
+        return self._drop(build) if build is not None else []
+
+    def _drop(self, build: BatchBuild) -> list[do.Instruction]:
+        self._builds.pop(build.batch, None)
+        return [do.Forget(build.batch)]
 
     def forget_all(self) -> list[do.Instruction]:
         """Drop all batches, because the node is leaving."""

@@ -1,6 +1,7 @@
 """The course of attempts at this node, from claim to end: stimuli in, instructions out.
 
     WAITING ─room─▶ CLAIMING ─ack─▶ CLAIMED ─built─▶ LAUNCHING ─▶ RUNNING ─exit─▶ COLLECTING ─▶ REPORTING ─▶ .
+                                                         └─ killed: ENDING ─exit──────┘
        └──────── released, reassigned, or its batch over: from any phase ────────▶ STOPPING ─▶ .
 
 A job belongs to this node once its claim is acknowledged; nothing is started before that. An attempt's events
@@ -13,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from distribute.core import events as ev
+from distribute.core.events import SCHEDULER
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Recorded, time_of
+from distribute.core.words import killed_by
 from distribute.host import Capacity
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
@@ -81,7 +84,8 @@ class Course:
             case st.LoadFailed(batch, reason):
                 return self._load_failed(batch, reason)
             case st.Built(batch, ending, outputs):
-                # If the build failed, the scheduler releases the batch's jobs.
+                # If the build failed, the scheduler releases the batch's jobs. If it was killed with its
+                # batch, they end now.
                 return [*self._builds.built(batch, ending, outputs), *self._launch_all(batch)]
             case st.Launched(attempt):
                 return self._launched(attempt)
@@ -156,10 +160,26 @@ class Course:
         return self._append(attempt, ev.Started(**self._stamp(attempt), **self._names(attempt)))
 
     def _exited(self, attempt: Attempt, ending: Ending) -> list[Instruction]:
-        if attempt.phase not in {Phase.LAUNCHING, Phase.RUNNING}:
+        if attempt.phase not in {Phase.LAUNCHING, Phase.RUNNING, Phase.ENDING}:
             return []
         attempt.phase = Phase.COLLECTING
         return [do.Collect(attempt, ending)]
+
+    def _end(self, attempt: Attempt, order: ev.StopOrdered) -> list[Instruction]:
+        """End a killed attempt. What it left is collected and reported, as after a timeout.
+
+        An attempt that waits for its build ends with that, so that its cores are free then.
+        """
+        batch, reason = attempt.job.batch_id, killed_by(order.by)
+        if attempt.phase in NOT_BEGUN:
+            attempt.failure = attempt.failure or reason
+            ends = self._builds.end(batch, reason) if order.whole_batch else []
+            is_waiting = attempt.phase is not Phase.CLAIMED or self._builds.is_ending(batch)
+            return [*ends, *([] if is_waiting else self._launch_if_ready(attempt))]
+        if attempt.phase not in {Phase.LAUNCHING, Phase.RUNNING}:
+            return []
+        attempt.phase = Phase.ENDING
+        return [do.End(attempt, reason)]
 
     def _collected(self, attempt: Attempt, ending: Ending, outputs: Outputs | None) -> list[Instruction]:
         if attempt.phase is not Phase.COLLECTING:
@@ -273,7 +293,26 @@ class Course:
                 # After a log has lost its end, the node may have appended before the scheduler did.
                 before = {recorded.event.id for recorded in read.scope} - behind
                 attempt.outbox.reread(behind, before, read.last_seq, self._author.new_id, attempt.assigned_id)
-                return [*self._go_on(attempt), *self._claim_what_fits()]
+                return [
+                    *self._go_on(attempt),
+                    *self._claim_what_fits(),
+                    *self._end_as_ordered(attempt, read.scope, decisive.seq),
+                ]
+
+    def _end_as_ordered(
+        self, attempt: Attempt, scope: Iterable[Recorded], assigned_seq: int
+    ) -> list[Instruction]:
+        """End the attempt if its scope has the order to: it may lie before the place that this node reads
+        from."""
+        for recorded in scope:
+            event = recorded.event
+            if (
+                isinstance(event, ev.StopOrdered)
+                and recorded.seq > assigned_seq
+                and event.author == SCHEDULER
+            ):
+                return self._end(attempt, event) if attempt.is_meant_by(event) else []
+        return []
 
     def _detached(self, attempt: Attempt) -> list[Instruction]:
         """Keep an attempt whose assignment the log has lost: the scheduler may append it again.

@@ -77,6 +77,25 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class End:
+    """End the attempt's process, after a grace period, for this reason; keep its place.
+
+    Answered, like `Launch`, by `Exited` or `Broke`.
+    """
+
+    attempt: Attempt
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndBuild:
+    """End the batch's build for this reason; keep what it printed. Answered, like `Build`, by `Built`."""
+
+    batch: BatchId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Collect:
     """Upload what the attempt left. Answered by `Collected` or `Broke`."""
 
@@ -105,7 +124,7 @@ class Forget:
     batch: BatchId
 
 
-WorkInstruction = Load | Build | Launch | Collect | Stop | Tidy | Forget
+WorkInstruction = Load | Build | EndBuild | Launch | End | Collect | Stop | Tidy | Forget
 """Carried out by `work`."""
 
 Instruction = Report | Read | Announce | Note | GiveWay | WorkInstruction

@@ -32,7 +32,7 @@ from distribute_services.node_runner.machine.instructions import Instruction, re
 from distribute_services.node_runner.machine.membership import Membership
 from distribute_services.node_runner.machine.outbox import Author
 
-_NODE_EVENTS = frozenset({"assigned", "released", "joined", "lost"})
+_NODE_EVENTS = frozenset({"assigned", "stop_ordered", "released", "joined", "lost"})
 _BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
 
 
@@ -145,6 +145,9 @@ class RunnerMachine(Course):
                 return self._assigned(recorded, event)
             case ev.Released() if event.author == SCHEDULER and event.node == self.node:
                 return self._released(event)
+            case ev.StopOrdered() if event.author == SCHEDULER and event.node == self.node:
+                attempt = self.attempts.get(event.scope)
+                return self._end(attempt, event) if attempt and attempt.is_meant_by(event) else []
             case ev.Lost() if event.author == SCHEDULER and event.node == self.node:
                 # Before the node has joined, and while it leaves, it need not join again.
                 can_join = self._membership.has_joined and not self.leaving
@@ -200,20 +203,20 @@ class RunnerMachine(Course):
 
     def _released(self, event: ev.Released) -> list[Instruction]:
         attempt = self.attempts.get(event.scope)
-        return self._stop(attempt) if attempt is not None and attempt.is_taken_by(event) else []
+        return self._stop(attempt) if attempt is not None and attempt.is_meant_by(event) else []
 
     def _batch_over(self, batch: BatchId) -> list[Instruction]:
         """Drop a batch that is over, by the log.
 
-        An attempt in the log is always released before its batch ends. So while one runs here, the fold has
-        refused the `completed`, and the attempt goes on. An attempt that the log has lost will never be
-        released, so we stop it here.
+        An attempt in the log is always released or reported before its batch ends. So while one runs here,
+        the fold has refused the `completed`, and the attempt goes on. An attempt that the log has lost will
+        never be released, so we stop it here.
         """
         lost = [attempt for attempt in self._of(batch) if attempt.is_detached]
         runs = [attempt for attempt in self._of(batch) if not attempt.is_detached]
         if any(attempt.phase is not Phase.REPORTING for attempt in runs):
             return self._stop_all(lost)
-        return [*self._stop_all(lost), *self._builds.forget(batch)]
+        return [*self._stop_all(lost), *self._builds.over(batch)]
 
 
 def _will_be_reported(attempt: Attempt) -> bool:

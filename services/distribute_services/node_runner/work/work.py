@@ -45,6 +45,8 @@ class _Held(Generic[P, R]):
     place: P | None = None
     running: R | None = None
     started_at: float | None = None
+    ended_for: str | None = None
+    """Why this runner ends the process. The first reason counts."""
     is_wanted: bool = True
 
 
@@ -79,12 +81,20 @@ class Work(Generic[P, R]):
             case do.Build(batch):
                 held = self._builds[batch]
                 self._begin(held, self._build(batch, held))
+            case do.EndBuild(batch, reason):
+                held = self._builds[batch]
+                built = st.Built(batch, Ending(succeeded=False, reason=reason), None)
+                self._start(self._end_step(held, batch, reason, lambda: self._tell_of(batch, held, built)))
             case do.Forget(batch):
                 if (build := self._builds.pop(batch, None)) is not None:
                     self._start(self._forget(batch, build))
             case do.Launch(attempt):
                 held = self._attempts[attempt] = _Held()
                 self._begin(held, self._launch(attempt, held))
+            case do.End(attempt, reason):
+                held = self._attempts[attempt]
+                exited = st.Exited(attempt, Ending(succeeded=False, reason=reason))
+                self._start(self._end_step(held, attempt, reason, lambda: self._tell(exited)))
             case do.Collect(attempt, ending):
                 held = self._attempts.setdefault(attempt, _Held())
                 self._begin(held, self._collect(attempt, held, ending))
@@ -152,7 +162,7 @@ class Work(Generic[P, R]):
         if isinstance(running, CannotStart):
             return Ending(succeeded=False, reason=running.reason), None
         held.running = running
-        ending = await self._end_of(running, recipe.timeout_s, "build_timeout")
+        ending = await self._end_of(held, running, recipe.timeout_s, "build_timeout")
         held.running = None
         if not held.is_wanted:
             return ending, None
@@ -203,22 +213,22 @@ class Work(Generic[P, R]):
         held.running, held.started_at = running, self._clock()
         lasting = asyncio.get_running_loop().call_later(MOMENT_S, self._tell, st.Launched(attempt))
         try:
-            ending = await self._end_of(running, recipe.timeout_s, "timeout")
+            ending = await self._end_of(held, running, recipe.timeout_s, "timeout")
         finally:
             lasting.cancel()
         held.running = None
         return replace(ending, started_at=held.started_at)
 
-    async def _end_of(self, running: R, timeout_s: float | None, limit: str) -> Ending:
+    async def _end_of(self, held: _Held[P, R], running: R, timeout_s: float | None, limit: str) -> Ending:
         """Wait until a process ends, or end it at its limit, after the grace period."""
         if timeout_s is None:
-            return _ending(await self._host.wait(running))
+            return _ending(await self._host.wait(running), held)
         ended = asyncio.ensure_future(self._host.wait(running))
         done, _ = await asyncio.wait({ended}, timeout=timeout_s)
-        if done:
-            return _ending(ended.result())
-        await self._host.kill(running)
-        return _ending(await ended, f"ran for longer than its {limit} of {timeout_s:g} s")
+        if not done:
+            held.ended_for = held.ended_for or f"ran for longer than its {limit} of {timeout_s:g} s"
+            await self._host.kill(running)
+        return _ending(await ended, held)
 
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
@@ -229,7 +239,8 @@ class Work(Generic[P, R]):
                 outputs = await self._host.collect(held.unit, held.place)
         except (DistributeError, OSError) as error:
             log.warning("%s: %s", attempt.job, error)
-            reason = f"its results could not be archived: {error}"
+            reasons = (ending.reason, f"its results could not be archived: {error}")
+            reason = "; ".join(reason for reason in reasons if reason is not None)
             ending = replace(ending, succeeded=False, reason=reason)
         except Exception as error:
             log.exception("%s: archiving its results failed by a fault of this node-runner", attempt)
@@ -256,6 +267,26 @@ class Work(Generic[P, R]):
         if ending.succeeded or held.place is None:
             return ending
         return replace(ending, last_lines=self._host.last_lines(held.place))
+
+    def _end_step(
+        self, held: _Held[P, R], whose: object, reason: str, tell_no_process: Callable[[], None]
+    ) -> Step:
+        """End the process for this reason. Its step goes on, and tells how it ended.
+
+        Without a process, the step is cancelled; then `tell_no_process` is called instead.
+        """
+        held.ended_for = held.ended_for or reason
+        step = held.task
+
+        async def end() -> None:
+            if held.running is not None:
+                await self._kill(held, whose)
+            elif step is not None and step.cancel():
+                await asyncio.wait({step})
+                if step.cancelled():
+                    tell_no_process()
+
+        return end()
 
     async def _end(self, held: _Held[P, R], whose: object) -> None:
         """End the process, and wait for its task to end. Without a process, cancel the task."""
@@ -289,8 +320,9 @@ def _fault(step: str, error: Exception) -> str:
     return f"{step} failed by a fault of the node-runner: {type(error).__name__}: {error}"
 
 
-def _ending(ended: Exit, reason: str | None = None) -> Ending:
-    """Derive the ending of an attempt from that of its process. `reason`: why this runner ended it."""
+def _ending(ended: Exit, held: _Held[P, R]) -> Ending:
+    """Derive the ending of an attempt or a build from that of its process."""
+    reason = held.ended_for
     if reason is None and ended.signal is not None:
         reason = f"ended by {_signal_name(ended.signal)}"
     return Ending(
