@@ -148,7 +148,7 @@ class People:
             for job, story in truth.stories.of_batch(batch):
                 # A later attempt may have been taken from its node: then `logs` shows that one.
                 if [stored.name for stored in story.archived] == [f"{job}/{story.attempt}/0"]:
-                    _, pieces = await job_output(visit.cluster, job)
+                    pieces = (await job_output(visit.cluster, job)).pieces
                     truth.read_archived_output(job, b"".join([bytes(piece) async for piece in pieces]))
                     break
             then()
@@ -169,7 +169,7 @@ class People:
         follows = self._world.loop.chance(0.5)
 
         async def work(visit: Visit) -> None:
-            attempt, pieces = await job_output(visit.cluster, job, follow=follows)
+            attempt, pieces, _ = await job_output(visit.cluster, job, follow=follows)
             async with aclosing(pieces):
                 async for piece in pieces:
                     visit.world.truth.happened["output is read"] += 1

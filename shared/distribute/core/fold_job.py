@@ -263,7 +263,7 @@ def _release(batch: BatchState, row: int, event: ev.Released) -> None:
     """Take an attempt from its node. The job is queued again, unless it must not run any more."""
     was_running = batch.status[row] == RUNNING
     attempt = batch.active.pop(row)
-    if is_unwanted(batch, row) or event.reason == "killed":
+    if is_unwanted(batch, row):
         is_gone = attempt.stop_at is not None and event.reason in _GONE
         note_kill(batch, row, _why_nothing_is_left(batch.kill_of(row), event) if is_gone else None)
         return
