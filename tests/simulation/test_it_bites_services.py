@@ -78,8 +78,8 @@ def test_a_node_that_takes_more_than_it_has_room_for_is_found(monkeypatch: pytes
 def test_a_node_that_does_not_end_a_build_at_its_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     end_of = Work._end_of
 
-    def without_limit(self: Work[Any, Any], running: Any, timeout_s: float | None, limit: str) -> Any:
-        return end_of(self, running, None, limit)
+    def without_limit(self: Work[Any, Any], held: Any, running: Any, _: float | None, limit: str) -> Any:
+        return end_of(self, held, running, None, limit)
 
     monkeypatch.setattr(Work, "_end_of", without_limit)
     finds("the build of .* ran for .* s, past its limit of 6 s")
