@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from distribute.client import logs
-from distribute.client.pull.target_folder import NewFile
+from distribute.client import logs, output_text
+from distribute.client.pull.new_file import NewFile
 from simulation.biting import finds, long_jobs
 from simulation.scenario import Request, Scenario
 
@@ -29,7 +29,7 @@ def test_a_reader_of_output_who_does_not_see_the_end_of_the_attempt(monkeypatch:
 
 
 def test_a_reader_of_output_who_is_shown_another_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    live_text = logs.live_text
+    live_text = output_text.live_text
 
     def of_first(cluster: Any, job: Any, _: int, *rest: Any) -> AsyncGenerator[bytes | memoryview, None]:
         return live_text(cluster, job, 1, *rest)

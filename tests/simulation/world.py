@@ -14,11 +14,11 @@ from pathlib import Path
 from random import Random
 
 from distribute.core.ids import JobId
+from distribute.restoring import SNAPSHOT
 from distribute.sim.log import SimulatedLog
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import Broker
 from distribute.sim.remembering import RememberingLog
-from distribute_services.scheduler.service import SNAPSHOT
 
 from .archiving import ArchiverProcess
 from .hub import WatchedHub
