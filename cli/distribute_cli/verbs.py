@@ -136,7 +136,8 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
 def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
     debug = common["debug"]
     logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+        level=logging.DEBUG if debug else logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s" if debug else "distribute: %(message)s",
     )
     where = Where(common.get("server"), common.get("creds"), common.get("ip"), common.get("port"))
     session = Session(

@@ -11,34 +11,12 @@ import os
 import sys
 from pathlib import Path
 
-from distribute.client.words import printable
+from distribute.client.log_lines import OneLine
 from distribute.core.errors import InputError
 
 MAX_BYTES = 10 << 20
 KEPT_FILES = 3
 """A log file of this size is renamed, and so many of those are kept. A line takes about 90 bytes."""
-
-_FORM = "%(asctime)s %(levelname)s %(message)s"
-_DEBUG_FORM = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_TIME_FORM = "%Y-%m-%d %H:%M:%S%z"
-
-
-class OneLine(logging.Formatter):
-    """Writes each message on one line, whatever names and texts of others are in it."""
-
-    _second = -1
-    _time = ""
-
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
-        """As `logging.Formatter` does, but only once for each second."""
-        second = int(record.created)
-        if second != self._second:
-            self._second, self._time = second, super().formatTime(record, datefmt)
-        return self._time
-
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = printable(record.message)
-        return super().formatMessage(record)
 
 
 def begin(path: Path | None, *, debug: bool) -> None:
@@ -48,7 +26,7 @@ def begin(path: Path | None, *, debug: bool) -> None:
         InputError: the file can't be written.
     """
     handler = logging.StreamHandler(sys.stderr) if path is None else _log_file(path)
-    handler.setFormatter(OneLine(_DEBUG_FORM if debug else _FORM, _TIME_FORM))
+    handler.setFormatter(OneLine(debug=debug))
     if not debug:
         # Nothing of this is in our lines: https://docs.python.org/3/howto/logging.html#optimization
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

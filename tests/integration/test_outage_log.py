@@ -108,3 +108,12 @@ def test_the_end_of_an_outage_tells_how_long_it_lasted(caplog: pytest.LogCapture
         f"the head (nats://head:4222) doesn't answer since {since}; running jobs go on",
         "the head (nats://head:4222) answers again after 2m46s",
     ]
+
+
+def test_an_outage_that_somebody_else_logs_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    silent = Outage(None, "nats://head:4222")
+    silent.begins(1000.0)
+    assert silent.lasts
+    silent.ends()
+    assert not silent.lasts
+    assert story(caplog) == []

@@ -41,7 +41,8 @@ async def _jammed(broker: Broker) -> str:
 
     Only a restart of the broker helps, and no other process notices.
     """
-    connection = await connect(broker.address, "distribute: is the disk full?", timeout_s=None)
+    # Who restarts the broker logs that.
+    connection = await connect(broker.address, "distribute: is the disk full?", timeout_s=None, peer=None)
     told = False
     try:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
+from distribute.client.log_lines import OneLine
 from distribute.client.words import printable
 from distribute.config.cluster_record import ClusterRecord
 from distribute.config.folders import short
@@ -28,6 +30,8 @@ from distribute_cli.session import cluster_document
 
 async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> int:
     """Run a cluster until a signal ends it. When it is ready, say so, and write to `ready_fd`."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(OneLine())  # what is logged for days needs times
     at_once = asyncio.Event()
     serving = asyncio.create_task(_serve(output, plan, ready_fd, at_once))
     loop = asyncio.get_running_loop()

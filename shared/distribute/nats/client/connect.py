@@ -62,12 +62,12 @@ class Address:
 
 
 async def connect(
-    address: Address, name: str, *, timeout_s: float | None = 5.0, peer: Peer = ANYBODY
+    address: Address, name: str, *, timeout_s: float | None = 5.0, peer: Peer | None = ANYBODY
 ) -> Connection:
     """Connect to a cluster. Only this first connection can fail; after a loss, the client reconnects.
 
     The broker shows `name` in its list of connections. `timeout_s` None: wait until there is a broker.
-    `peer` is the broker in the words of our log.
+    `peer` is the broker in the words of our log; None: its outages are not logged.
 
     Raises:
         Unreachable: no broker answers within `timeout_s` seconds. Raised at once if every broker refuses the
@@ -88,7 +88,7 @@ async def connect(
 class _Opener:
     """Makes the first connection and receives what nats-py reports afterwards."""
 
-    def __init__(self, address: Address, peer: Peer = ANYBODY) -> None:
+    def __init__(self, address: Address, peer: Peer | None = ANYBODY) -> None:
         self._address = address
         self._outage = Outage(peer, str(address))
         self._last_error: Exception | None = None

@@ -30,12 +30,14 @@ class Peer:
 class Outage:
     """Whether the broker answers, as far as a connection knows. `clock` gives seconds since 1970.
 
+    Without a `peer`, it logs nothing: somebody else does.
+
     The end of an outage has the level of its begin: who sees one line must see the other.
     """
 
-    def __init__(self, peer: Peer, address: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._subject = f"{peer.name} ({address})"
-        self._meanwhile = peer.meanwhile
+    def __init__(self, peer: Peer | None, address: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._peer = peer
+        self._address = address
         self._clock = clock
         self._since: float | None = None
         self._is_first = False
@@ -56,9 +58,12 @@ class Outage:
         if self._since is not None:
             return
         self._since, self._is_first = since, is_first
+        if self._peer is None:
+            return
         when = "yet" if is_first else f"since {time.strftime('%H:%M:%S', time.localtime(since))}"
         detail = f" ({why})" if why else ""
-        _log.warning("%s doesn't answer %s%s; %s", self._subject, when, detail, self._meanwhile)
+        peer, address = self._peer, self._address
+        _log.warning("%s (%s) doesn't answer %s%s; %s", peer.name, address, when, detail, peer.meanwhile)
 
     def ends(self) -> None:
         """Log that the broker answers again, and after how long, unless there was no outage."""
@@ -67,4 +72,6 @@ class Outage:
         took_s = max(0.0, self._clock() - self._since)
         again = "" if self._is_first else " again"
         self._since = None
-        _log.warning("%s answers%s after %s", self._subject, again, format_duration(took_s))
+        if self._peer is not None:
+            took = format_duration(took_s)
+            _log.warning("%s (%s) answers%s after %s", self._peer.name, self._address, again, took)
