@@ -66,7 +66,8 @@ class Story:
         """Tell of the end of a job or a build, before the machine hears of it."""
         match stimulus:
             case st.Exited(attempt, ending) if attempt.phase is not Phase.STOPPING:
-                how = "succeeded" if ending.succeeded else "failed"
+                failed = "was ended" if attempt.phase is Phase.ENDING else "failed"
+                how = "succeeded" if ending.succeeded else failed
                 log.info("%s %s%s", _named(attempt), how, _outcome(ending))
             case st.Built(batch, ending):
                 how = "is built" if ending.succeeded else "could not be built"

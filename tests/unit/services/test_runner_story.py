@@ -62,6 +62,18 @@ async def test_a_job_that_is_taken_back_is_told_with_the_reason(caplog: pytest.L
     assert told == [f"{spec.id}/job1 starts", f"{spec.id}/job1 is stopped: the head took it back (killed)"]
 
 
+async def test_a_job_that_is_killed_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    spec = make.batch([make.job("job1")])
+    async with running_node() as node:
+        await node.say(make.submitted(spec))
+        await node.say(make.assigned(JobId(*spec.id, "job1"), cpus=1))
+        await node.runs("job1")
+        await node.say(make.stop_ordered("job1", by="jane"))
+        await node.of_job("finished", "job1")
+    (_, ended) = [line for line in lines(caplog) if "job1" in line]
+    assert ended == f"{spec.id}/job1 was ended after 1s: killed by jane"
+
+
 def test_a_node_that_was_lost_tells_it_and_that_it_joined_again(caplog: pytest.LogCaptureFixture) -> None:
     told = Story("ws1", CAPACITY)
     told.announced(make.joined("ws1"))
