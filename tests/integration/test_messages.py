@@ -13,13 +13,17 @@ import pytest
 from distribute import limited_log
 from distribute.core.beats import Beat
 from distribute.core.errors import InputError, Refused, Unreachable
-from distribute.core.ids import JobId
+from distribute.core.ids import BatchId, BuildId, JobId
+from distribute.core.recorded import Guard, Recorded
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.client import connection
 from distribute.nats.client.connection import NoResponder
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream import queries
 from distribute.nats.stream.beats import MAX_BEAT_BYTES
+from distribute.nats.stream.messages import Messages
+from distribute.nats.stream.reader import Entry
+from distribute.testing import builders as make
 from integration.relay import Relay
 
 JOB = JobId("lab", "a.b", "job 1")
@@ -50,6 +54,24 @@ async def test_a_reader_gets_the_last_beat_of_each_node_and_then_each_new_one(
         await cluster.beats.send(beat("ws1", 5.0))
         while (await anext(beats)).load != 5.0:
             pass
+
+
+async def test_the_last_message_is_read_once_to_find_out_that_it_is_an_event(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be the submission of 100,000 jobs."""
+    read: list[int] = []
+    event = Messages.event
+
+    async def counted(self: Messages, entry: Entry) -> Recorded | None:
+        read.append(entry.seq)
+        return await event(self, entry)
+
+    monkeypatch.setattr(Messages, "event", counted)
+    for expected in (1, 2):
+        await cluster.log.append(make.submitted(make.batch(batch=f"b{expected}")), Guard(0))
+        assert [await cluster.log.last_seq() for _ in range(3)] == [expected] * 3
+    assert read == [1, 2]
 
 
 async def test_a_beat_that_is_too_large_is_dropped(cluster: Cluster) -> None:
@@ -99,6 +121,7 @@ async def read_until(live: AsyncIterator[bytes], end: bytes) -> bytes:
 async def test_live_output_can_be_read_from_the_beginning(cluster: Cluster) -> None:
     await cluster.live.send(JOB, 1, b"one\n")
     await cluster.live.send(JOB, 2, b"of another attempt\n")
+    await cluster.live.send(BuildId(BatchId("lab", "a.b"), "job 1"), 0, b"of a build\n")
     async with aclosing(cluster.live.follow(JOB, 1)) as live:
         assert await read_until(live, b"one\n") == b"one\n"
         await cluster.live.send(JOB, 1, b"two\n")

@@ -54,6 +54,8 @@ class JetStreamLog:
         self._connection = connection
         self._publisher = publisher
         self._messages = Messages(connection)
+        self._last_event_at: tuple[int, float] | None = None
+        """Sequence and time of the last message that `last_seq` found to be an event."""
         self._memory = Acknowledged(
             connection, Questions(self._end, self._has, self._last_seq_of, self.last, self._append_again)
         )
@@ -203,7 +205,10 @@ class JetStreamLog:
         stored = await self._latest(ALL_EVENTS)
         if stored is None:
             return 0
+        if (stored.seq, stored.time) == self._last_event_at:
+            return stored.seq  # it may be a submission, and to decode 100,000 jobs takes a second
         if await self._messages.event(entry_of(stored)) is not None:
+            self._last_event_at = stored.seq, stored.time
             return stored.seq
         until = stored.seq - 1
         while until > 0:
