@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -90,6 +91,7 @@ class Session:
         """Queries to a cluster. If the scheduler doesn't answer, print a warning."""
         from distribute.client.queries import Queries
 
+        @cache
         def warn() -> None:
             self.output.warn(
                 "the scheduler doesn't answer: this is read from the log, and no job starts until it is back"

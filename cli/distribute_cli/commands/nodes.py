@@ -13,7 +13,7 @@ from distribute_cli.verbs import verb
 
 async def nodes(
     session: Session,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show only this node.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show all about this node.")] = None,
     forget: Annotated[
         str | None, typer.Option(metavar="NAME", help="No longer list this node, which is gone for good.")
     ] = None,
@@ -22,7 +22,7 @@ async def nodes(
         typer.Option(metavar="FILE", hidden=True, help="Accepted, but not read: nodes join by themselves."),
     ] = None,
 ) -> None:
-    """Show the nodes: what they are, have and do."""
+    """Show the nodes, or everything about one: what they are, have and do."""
     from distribute.client.control import forget as forget_node
     from distribute.client.words import printable
 
@@ -34,7 +34,7 @@ async def nodes(
             await forget_node(cluster, queries, session.person, forget)
             session.output.done(f"{printable(forget)} is forgotten", {"forgotten": forget})
         elif name is not None:
-            session.output.nodes({"nodes": [await queries.node(name)]})
+            session.output.node(await queries.node(name))
         else:
             session.output.nodes(await queries.nodes())
 

@@ -1,4 +1,4 @@
-"""`distribute status [BATCH]`: batches and their counts; with a batch, its jobs."""
+"""`distribute status [BATCH|JOB]`: batches and their counts; with one, its jobs; with a job, all of it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def status(
     session: Session,
     batch: Annotated[
         str | None,
-        typer.Argument(metavar="BATCH", help="NAMESPACE/BATCH, its YAML file, or last."),
+        typer.Argument(metavar="BATCH|JOB", help="NAMESPACE/BATCH, its YAML file, or last; or a job of it."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="List all jobs of the batch.")] = False,
     state: Annotated[
@@ -50,7 +50,7 @@ async def status(
         int | None, typer.Option(min=1, metavar="N", help="List only the N batches that were submitted last.")
     ] = None,
 ) -> None:
-    """Show the batches and their counts; with a batch, its jobs.
+    """Show the batches and their counts; with a batch, its jobs; with a job, everything about it.
 
     Of a batch of more than 100 jobs, the table lists 100: first those that failed, then those that are
     running, paused or assigned, then the rest in file order. --all, --json and --quiet list all.
@@ -77,10 +77,18 @@ async def status(
             which = {name: value for name, value in given.items() if value is not None}
             session.output.batches(await queries.batches(**which), selected=bool(which))
             return
-        from distribute_cli.targets import find_batch
+        from distribute.core.ids import JobId
+        from distribute_cli.targets import find_target
 
+        named = await find_target(queries, batch)
+        if isinstance(named, JobId):
+            if every or states is not None:
+                raise InputError("--all and --state select jobs of a batch: name the batch alone")
+            from distribute.client.job_story import read_story
+
+            session.output.job(await read_story(cluster, queries, named))
+            return
         most = None if every else session.output.most_jobs
-        named = await find_batch(queries, batch)
         session.output.batch(await queries.batch(named, states=states, most=most))
 
 

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from distribute.client.words import printable_lines
 
 if TYPE_CHECKING:
-    from distribute.client.documents import BatchesDocument, BatchWithJobs, ClusterDocument, NodesDocument
+    from distribute.client.documents import (
+        BatchesDocument,
+        BatchWithJobs,
+        ClusterDocument,
+        JobStory,
+        NodesDocument,
+        NodeStory,
+    )
 
 Document = Mapping[str, Any]
 """A JSON object with the keys that the interface names."""
@@ -61,6 +68,14 @@ class Output(ABC):
     @abstractmethod
     def nodes(self, document: NodesDocument) -> None:
         """Show all nodes."""
+
+    @abstractmethod
+    def node(self, document: NodeStory) -> None:
+        """Show everything about one node."""
+
+    @abstractmethod
+    def job(self, document: JobStory) -> None:
+        """Show everything about one job."""
 
     @abstractmethod
     def capabilities(self, document: NodesDocument) -> None:

@@ -12,7 +12,14 @@ from distribute.client.words import printable
 from distribute_cli.output.form import Bar, Document, JobText, Output
 
 if TYPE_CHECKING:
-    from distribute.client.documents import BatchesDocument, BatchWithJobs, ClusterDocument, NodesDocument
+    from distribute.client.documents import (
+        BatchesDocument,
+        BatchWithJobs,
+        ClusterDocument,
+        JobStory,
+        NodesDocument,
+        NodeStory,
+    )
 
 
 class JsonOutput(Output):
@@ -32,6 +39,12 @@ class JsonOutput(Output):
         self._write(document)
 
     def nodes(self, document: NodesDocument) -> None:
+        self._write(document)
+
+    def node(self, document: NodeStory) -> None:
+        self._write({"nodes": [document]})
+
+    def job(self, document: JobStory) -> None:
         self._write(document)
 
     def capabilities(self, document: NodesDocument) -> None:
@@ -96,6 +109,12 @@ class QuietOutput(Output):
     def nodes(self, document: NodesDocument) -> None:
         for node in document["nodes"]:
             print(printable(node["node"]), node["state"])
+
+    def node(self, document: NodeStory) -> None:
+        print(printable(document["node"]), document["state"])
+
+    def job(self, document: JobStory) -> None:
+        print(printable(document["job"]), document["state"])
 
     def capabilities(self, document: NodesDocument) -> None:
         """Print nothing."""

@@ -14,7 +14,14 @@ from distribute_cli.output.form import Bar, Document, JobText, Output
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from distribute.client.documents import BatchesDocument, BatchWithJobs, ClusterDocument, NodesDocument
+    from distribute.client.documents import (
+        BatchesDocument,
+        BatchWithJobs,
+        ClusterDocument,
+        JobStory,
+        NodesDocument,
+        NodeStory,
+    )
 
 WIDE = 10_000
 """The width in columns of a table that does not go to a terminal. Nothing is cut there."""
@@ -58,6 +65,16 @@ class TableOutput(Output):
         from distribute_cli.output import tables
 
         self._print(tables.nodes(document))
+
+    def node(self, document: NodeStory) -> None:
+        from distribute_cli.output import stories
+
+        self._print(stories.node(document))
+
+    def job(self, document: JobStory) -> None:
+        from distribute_cli.output import stories
+
+        self._print(stories.job(document))
 
     def capabilities(self, document: NodesDocument) -> None:
         from distribute_cli.output import tables

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from rich.cells import cell_len
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from distribute.client.documents import (
@@ -20,59 +18,15 @@ from distribute.client.documents import (
     NodesDocument,
 )
 from distribute.client.words import printable
-from distribute.config.units import format_duration, format_size
+from distribute.config.units import format_size
 from distribute.core.words import counted
 from distribute_cli.output.builds import build_lines, builds_of, is_only_built, where_built
+from distribute_cli.output.drawing import STATE_STYLES, Cell, count, duration, span, state_text, table
 from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.form import Document
 from distribute_cli.output.words import NOTHING, exit_text
 
-STATE_STYLES = {
-    "running": "cyan",
-    "busy": "cyan",
-    "assigned": "cyan",
-    "building": "cyan",
-    "completed": "green",
-    "succeeded": "green",
-    "failed": "red",
-    "killed": "yellow",
-    "paused": "yellow",
-    "draining": "yellow",
-    "quarantined": "red",
-    "out_of_touch": "yellow",
-    "lost": "red",
-}
-
-
-PROSE = ("why", "capabilities")
-"""Columns whose text may wrap."""
-
 JOB_COUNTS = ("jobs", "succeeded", "running", "assigned", "queued", "failed", "killed")
-
-Cell = str | Text
-
-
-Row = Mapping[str, Cell]
-
-
-def _table(rows: Sequence[Row], *, right: Collection[str] = (), optional: Collection[str] = ()) -> Table:
-    """A table of rows that all have the same columns. It leaves out optional columns that say nothing."""
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    columns = [
-        column
-        for column in (rows[0] if rows else ())
-        if column not in optional or any(str(row[column]) not in {NOTHING, ""} for row in rows)
-    ]
-    for column in columns:
-        table.add_column(
-            column,
-            justify="right" if column in right else "left",
-            overflow="fold",
-            min_width=None if column in PROSE else max(cell_len(str(row[column])) for row in rows),
-        )
-    for row in rows:
-        table.add_row(*(row[column] for column in columns))
-    return table
 
 
 def batches(document: BatchesDocument, *, selected: bool = False) -> Iterator[RenderableType]:
@@ -88,7 +42,7 @@ def batches(document: BatchesDocument, *, selected: bool = False) -> Iterator[Re
 
 def _batch_table(found: Sequence[BatchDocument]) -> RenderableType:
     rows = [_batch_row(batch) for batch in found]
-    return _table(rows, right={*JOB_COUNTS, "took"}, optional={"assigned", "queued", "failed", "killed"})
+    return table(rows, right={*JOB_COUNTS, "took"}, optional={"assigned", "queued", "failed", "killed"})
 
 
 def _batch_row(batch: BatchDocument) -> dict[str, Cell]:
@@ -103,7 +57,7 @@ def _batch_row(batch: BatchDocument) -> dict[str, Cell]:
         "user": printable(batch["user"]),
         "state": state,
         "jobs": str(jobs["total"]),
-        **{name: _count(count, STATE_STYLES.get(name, "")) for name, count in _counts(jobs)},
+        **{name: count(number, STATE_STYLES.get(name, "")) for name, number in _counts(jobs)},
         "submitted": f"{span(batch['submitted_at'], None)} ago",
         "took": span(batch["submitted_at"], batch["finished_at"]),
     }
@@ -127,7 +81,7 @@ def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     if builds := list(build_lines(document)):
         yield Text("\n" + "\n".join(builds), no_wrap=True)
     yield ""
-    yield _table(
+    yield table(
         [_job_row(job) for job in document["job_list"]],
         right={"attempt", "took", "cpu", "memory"},
         optional={"node", "attempt", "exit", "took", "cpu", "memory", "why"},
@@ -146,11 +100,11 @@ def _job_row(job: JobDocument) -> dict[str, Cell]:
     return {
         "job": printable(job["job"]),
         "state": state,
-        "attempt": _count(job["attempt"]),
+        "attempt": count(job["attempt"]),
         "node": printable(job["node"] or NOTHING),
         "exit": exit_text(job),
-        "took": _duration(job["wall_s"]),
-        "cpu": _duration(job["cpu_s"]),
+        "took": duration(job["wall_s"]),
+        "cpu": duration(job["cpu_s"]),
         "memory": format_size(job["max_rss_bytes"]) if job["max_rss_bytes"] else NOTHING,
         "why": printable(job["reason"] or ""),
     }
@@ -163,7 +117,7 @@ def nodes(document: NodesDocument) -> Iterator[RenderableType]:
         yield "No node has joined yet. `distribute client` makes a computer a node."
         return
     figures = {"cpus", "free", "memory", "gpus", "jobs", "load", "owner away"}
-    yield _table([_node_row(node) for node in found], right=figures, optional={"gpus", "owner away", "why"})
+    yield table([_node_row(node) for node in found], right=figures, optional={"gpus", "owner away", "why"})
 
 
 def _node_row(node: NodeDocument) -> dict[str, Cell]:
@@ -175,10 +129,10 @@ def _node_row(node: NodeDocument) -> dict[str, Cell]:
         "cpus": str(node["cpus"]),
         "free": NOTHING if gone else str(node["cpus_free"]),
         "memory": format_size(node["memory_bytes"]),
-        "gpus": _count(len(node["gpus"])),
-        "jobs": _count(node["running"]),
+        "gpus": count(len(node["gpus"])),
+        "jobs": count(node["running"]),
         "load": NOTHING if gone or node["load"] is None else f"{node['load']:.1f}",
-        "owner away": NOTHING if gone else _duration(idle_s),
+        "owner away": NOTHING if gone else duration(idle_s),
         "capabilities": printable(", ".join(sorted(node["capabilities"])) or NOTHING),
         "why": _why(node),
     }
@@ -186,7 +140,7 @@ def _node_row(node: NodeDocument) -> dict[str, Cell]:
 
 def capabilities(document: NodesDocument) -> Iterator[RenderableType]:
     """What each node can do (`add --show-caps`)."""
-    yield _table(
+    yield table(
         [
             {
                 "node": printable(node["node"]),
@@ -195,35 +149,6 @@ def capabilities(document: NodesDocument) -> Iterator[RenderableType]:
             for node in document["nodes"]
         ],
     )
-
-
-def state_text(state: str) -> Text:
-    """A state in its colour."""
-    return Text(state.replace("_", " "), style=STATE_STYLES.get(state, ""))
-
-
-def span(begin: str, end: str | None) -> str:
-    """The time between two times, in two units at most. Without an end: up to now."""
-    stop = datetime.fromisoformat(end) if end else datetime.now(UTC)
-    return _duration(max(0.0, (stop - datetime.fromisoformat(begin)).total_seconds()))
-
-
-def _duration(seconds: float | None) -> str:
-    """Seconds, rounded to two units at most."""
-    if seconds is None:
-        return NOTHING
-    if seconds >= 86400:
-        seconds -= seconds % 3600
-    elif seconds >= 3600:
-        seconds -= seconds % 60
-    elif seconds >= 1:
-        seconds = round(seconds, 1)
-    return format_duration(seconds)
-
-
-def _count(number: int, style: str = "") -> Text:
-    """A number. Zero is a dash, so that other numbers stand out."""
-    return Text(str(number), style=style) if number else Text(NOTHING, style="dim")
 
 
 def _builds(node: NodeDocument) -> bool:
@@ -240,7 +165,7 @@ def _why(node: NodeDocument) -> str:
         return printable(node["reason"] or "")
     left = datetime.fromisoformat(until) - datetime.now(UTC)
     return printable(
-        f"for {_duration(max(0.0, left.total_seconds()))} more: {node['reason'] or node['state']}"
+        f"for {duration(max(0.0, left.total_seconds()))} more: {node['reason'] or node['state']}"
     )
 
 
@@ -249,7 +174,7 @@ def files(document: Document) -> Iterator[RenderableType]:
     found = document["files"]
     if found:
         rows = [{"size": format_size(file["size_bytes"]), "file": printable(file["path"])} for file in found]
-        yield _table(rows, right={"size"})
+        yield table(rows, right={"size"})
         yield ""
     total = format_size(sum(file["size_bytes"] for file in found))
     left_out = len(document["filtered"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from distribute.client.words import printable
 
 if TYPE_CHECKING:
-    from distribute.client.documents import BatchDocument, JobDocument
+    from distribute.client.documents import AttemptDocument, BatchDocument, JobDocument
 
 NOTHING = "-"
 
@@ -15,7 +15,7 @@ MOST_FAILURES = 5
 """So many failed jobs of a batch, and failed builds, are named with what they printed last."""
 
 
-def exit_text(job: JobDocument) -> str:
+def exit_text(job: JobDocument | AttemptDocument) -> str:
     """How a job's process ended: its exit code, or the signal's name."""
     if job["signal"]:
         import signal

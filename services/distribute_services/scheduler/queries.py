@@ -15,6 +15,7 @@ from distribute.core.views import (
     batches_in_slices,
     ignored_view,
     match_view,
+    node_view,
     nodes_view,
     results_view,
     standing_view,
@@ -41,6 +42,7 @@ async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterato
         "standing": lambda asked: _standing(scheduler, _batch_id(asked), asked.get("job")),
         "results": lambda asked: _results(scheduler, _batch_id(asked)),
         "nodes": lambda _: _whole(nodes_view(scheduler.agenda, scheduler.beats)),
+        "node": lambda asked: _whole(_node(scheduler, asked["name"])),
         "why": lambda asked: _why(scheduler, _batch_id(asked), asked["job"]),
         "match": lambda asked: _whole(_match(scheduler, asked)),
     }
@@ -101,6 +103,10 @@ def _with_list(head: Json, name: str, slices: Iterable[list[Json]], tail: Json) 
     body = b"".join(parts)
     yield  # the body may have 30 MB: freeing its parts takes as long as joining them
     return body
+
+
+def _node(scheduler: Scheduler, name: str) -> Json:
+    return node_view(scheduler.agenda, name, scheduler.beats.get(name))
 
 
 def _why(scheduler: Scheduler, batch_id: BatchId, job: str) -> Answering:

@@ -73,6 +73,74 @@ class JobDocument(TypedDict):
     killed_at: str | None
 
 
+class Amounts(TypedDict):
+    """What a job asks for, or a node has."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: int
+
+
+class VerdictDocument(TypedDict):
+    """What keeps a node from a waiting job. `obstacle` None: it could take the job now."""
+
+    node: str
+    obstacle: str | None
+    text: str
+
+
+class WhyDocument(TypedDict):
+    """The state of a job in a sentence and, if it waits for a node, what keeps each node from it."""
+
+    summary: str
+    nodes: list[VerdictDocument]
+
+
+class AttemptDocument(TypedDict):
+    """One attempt at a job.
+
+    `outcome`: succeeded, failed, killed, excused (it failed, and that does not count), yielded (its node gave
+    it back), released (it was taken from its node), or the state of an attempt that is not over.
+    """
+
+    attempt: int
+    node: str
+    outcome: str
+    assigned_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    exit_code: int | None
+    signal: int | None
+    reason: str | None
+    last_lines: list[str]
+    wall_s: float | None
+    cpu_s: float | None
+    paused_s: float | None
+    max_rss_bytes: int | None
+
+
+class JobStory(JobDocument):
+    """Everything about one job. `command` is a list of arguments, or one text for `sh -c`.
+
+    `resources` None: a whole node. `timeout_s` None: it may take any time. `files` are those in its input.
+    """
+
+    namespace: str
+    batch: str
+    user: str
+    kind: str
+    priority: int
+    command: list[str] | str
+    capabilities: list[str]
+    resources: Amounts | None
+    timeout_s: float | None
+    retries: int
+    env: dict[str, str]
+    files: list[str]
+    attempts: list[AttemptDocument]
+    why: WhyDocument
+
+
 class BatchWithJobs(BatchDocument):
     """A batch and its jobs, in the order of its file. `more_jobs` counts those that are not listed."""
 
@@ -134,18 +202,45 @@ class NodeDocument(TypedDict):
     heard_at: NotRequired[str | None]
 
 
+class NodeJobDocument(TypedDict):
+    """A job that a node has, and what it has been given. `gpus` are the node's own indices."""
+
+    namespace: str
+    batch: str
+    job: str
+    user: str
+    state: str
+    attempt: int
+    assigned_at: str
+    started_at: str | None
+    cpus: int
+    memory_bytes: int
+    gpus: list[int]
+
+
+class NodeStory(NodeDocument):
+    """Everything about one node. Figures of heartbeats are None if the scheduler has not heard of it yet.
+
+    `built` counts the batches that the node has built and can run without building them again. `more_jobs`
+    counts jobs beyond those listed.
+    """
+
+    memory_free_bytes: int
+    gpus_used: list[int]
+    cpu_percent: float | None
+    memory_available_bytes: int | None
+    disk_free_bytes: int | None
+    gpu_percent: list[float] | None
+    drained_until: str | None
+    built: int
+    jobs: list[NodeJobDocument]
+    more_jobs: int
+
+
 class NodesDocument(TypedDict):
     """All nodes, by name."""
 
     nodes: list[NodeDocument]
-
-
-class Amounts(TypedDict):
-    """What a job asks for, or a node has."""
-
-    cpus: int
-    memory_bytes: int
-    gpus: int
 
 
 class TooLarge(TypedDict):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from distribute.client.batch_log import BatchReader
+from distribute.client.batch_log import BATCH_TYPES, BatchReader
 from distribute.client.standing import ask_standing
+from distribute.core.errors import UnreadableEvent
 from distribute.core.projections.attempts import JobAttempts, attempts_alone
+from distribute.core.recorded import Recorded
+from distribute.lazy_submission import Submission
 from distribute.ports import Only
 
 if TYPE_CHECKING:
-    from distribute.core.ids import JobId, Scope
-    from distribute.core.recorded import Recorded
+    from distribute.core.ids import JobId
+    from distribute.core.projections.course import Course
     from distribute.ports import Cluster
 
 
@@ -43,15 +46,30 @@ class JobReader:
         told = await ask_standing(self._cluster, batch)
         if told is None or not told.course.exists:
             return None
-        after = told.course.seq - 1
-        events = [*await self._events_of(batch, after), *await self._events_of(self._job, after)]
-        return attempts_alone(self._job, events, told.course)
+        submitted = await self._submitted(told.course)
+        if submitted is None:
+            return None
+        after = told.course.seq
+        of_batch = await self._events(Only(types=BATCH_TYPES - {"submitted"}, batch=batch), after)
+        of_job = await self._events(Only(scope=self._job), after)
+        return attempts_alone(self._job, [submitted, *of_batch, *of_job], told.course)
 
-    async def _events_of(self, scope: Scope, after: int) -> list[Recorded]:
+    async def _submitted(self, course: Course) -> Recorded | None:
+        """The submission with only this job: to decode 100,000 takes seconds. None: it is not in the log."""
+        try:
+            raw = await self._cluster.log.get_raw(course.seq)
+            submission = await Submission.read(raw.payload)
+            event = submission.event_of(self._job.job)
+        except (KeyError, UnreadableEvent):
+            return None
+        is_right = (event.scope, event.id) == (self._job.batch_id, course.submission)
+        return Recorded(raw.seq, raw.time, event) if is_right else None
+
+    async def _events(self, only: Only, after: int) -> list[Recorded]:
         log = self._cluster.log
         found: list[Recorded] = []
         until = await log.last_seq()
-        async with aclosing(log.follow(after=after, only=Only(scope=scope), until=until)) as reading:
+        async with aclosing(log.follow(after=after, only=only, until=until)) as reading:
             async for events in reading:
                 found += events
         return found

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
         BatchWithJobs,
         JobDocument,
         MatchDocument,
-        NodeDocument,
         NodesDocument,
+        NodeStory,
+        WhyDocument,
     )
     from distribute.core.ids import BatchId, JobId
     from distribute.core.state import State
@@ -87,6 +88,28 @@ class Queries:
                 return found
         raise no_such_job(job)
 
+    async def why(self, job: JobId) -> WhyDocument:
+        """What a job waits for, node by node.
+
+        Raises:
+            Refused: there is no such batch or job.
+        """
+        answer = await self._ask("why", job._asdict())
+        if answer is None:
+            from distribute.core.agenda import Agenda
+            from distribute.core.views import why_view
+
+            agenda = Agenda(await self._fold(), now=self._clock())
+            batch = agenda.state.batches.get(job.batch_id)
+            if batch is None:
+                raise no_such_batch(job.batch_id)
+            if job.job not in batch.rows:
+                raise no_such_job(job)
+            answer = why_view(agenda, batch, job.job)
+        if "error" in answer:
+            raise no_such_job(job)
+        return {"summary": answer["summary"], "nodes": answer["nodes"]}
+
     async def nodes(self) -> NodesDocument:
         """All nodes. If the log is folded here, the answer lacks figures of heartbeats, such as the load."""
         answer = await self._ask("nodes", {})
@@ -97,16 +120,24 @@ class Queries:
             answer = nodes_view(Agenda(await self._fold(), now=self._clock()), {})
         return cast("NodesDocument", answer)
 
-    async def node(self, name: str) -> NodeDocument:
-        """One node.
+    async def node(self, name: str) -> NodeStory:
+        """One node. If the log is folded here, the answer lacks figures of heartbeats.
 
         Raises:
             Refused: there is no such node.
         """
-        for found in (await self.nodes())["nodes"]:
-            if found["node"] == name:
-                return found
-        raise no_such_node(name)
+        answer = await self._ask("node", {"name": name})
+        if answer is None:
+            from distribute.core.agenda import Agenda
+            from distribute.core.views import node_view
+
+            agenda = Agenda(await self._fold(), now=self._clock())
+            if name not in agenda.state.nodes:
+                raise no_such_node(name)
+            answer = node_view(agenda, name, None)
+        if "error" in answer:
+            raise no_such_node(name)
+        return cast("NodeStory", answer)
 
     async def match(self, capabilities: list[str], shapes: list[dict[str, int] | None]) -> MatchDocument:
         """How many nodes could run jobs that need these capabilities, for each shape.

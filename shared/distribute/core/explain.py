@@ -64,6 +64,8 @@ def _explain_in_flight(agenda: Agenda, batch: BatchState, row: int, status: Stat
     told = f"{status.name.lower()}: attempt {attempt.number} at {attempt.node}"
     if (kill := batch.kill_of(row)) is not None:
         told = f"being killed by {kill.by}: attempt {attempt.number} at {attempt.node}"
+    elif status is Status.CLAIMED and attempt.node in batch.building:
+        told = f"waits until its batch is built at {attempt.node}"
     node = agenda.state.nodes.get(attempt.node)
     if node is None or not (node.presence == "lost" or node.name in agenda.silent):
         return Explanation(told)

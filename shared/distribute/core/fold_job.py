@@ -240,7 +240,7 @@ def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished
     outcomes.node[row] = number
     outcomes.exit_code[row] = NO_EXIT_CODE if event.exit_code is None else event.exit_code
     outcomes.signal[row] = event.signal or 0
-    outcomes.started_at[row] = _started_at(time, event, attempt)
+    outcomes.started_at[row] = process_start(time, event, attempt.assigned_at, attempt.started_at) or 0.0
     outcomes.finished_at[row] = time
     outcomes.wall_s[row] = event.wall_s
     outcomes.cpu_s[row] = event.cpu_s
@@ -248,15 +248,18 @@ def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished
     outcomes.max_rss_bytes[row] = event.max_rss_bytes
 
 
-def _started_at(time: float, event: ev.Finished, attempt: Attempt) -> float:
-    """When the process started, by the log's clock; 0: it never did.
+def process_start(
+    time: float, event: ev.Finished, assigned_at: float, started_at: float | None
+) -> float | None:
+    """When the process started of an attempt that finished at `time`, by the log's clock; None: it never did.
 
-    The node's clock may be wrong, but not by much between two of its own readings.
+    `started_at` is the time of the event that says so. The node's clock may be wrong, but not by much between
+    two of its own readings.
     """
     if event.started_at is None:
-        return attempt.started_at or 0.0
+        return started_at
     before_s = (event.time - event.started_at).total_seconds()
-    return min(time, max(attempt.assigned_at, time - max(0.0, before_s)))
+    return min(time, max(assigned_at, time - max(0.0, before_s)))
 
 
 def _release(batch: BatchState, row: int, event: ev.Released) -> None:

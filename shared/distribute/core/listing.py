@@ -97,7 +97,7 @@ class Listing:
         if self._states is not None:
             chosen: list[int] = []
             for rows in self._some(self._rows):
-                chosen += [row for row in rows if _job_state(batch, row, self._paused) in self._states]
+                chosen += [row for row in rows if job_state(batch, row, self._paused) in self._states]
                 yield
             self._rows = chosen
         found = len(self._rows)
@@ -199,7 +199,8 @@ def _has_begun(batch: BatchState | PackedBatch) -> bool:
     return waiting < sum(batch.counts) or (isinstance(batch, BatchState) and len(batch.outcomes.node) > 0)
 
 
-def _job_state(batch: BatchState, row: int, paused: Collection[str]) -> str:
+def job_state(batch: BatchState, row: int, paused: Collection[str]) -> str:
+    """The state of a job, as people see it. `paused` are the nodes that are paused."""
     status = Status(batch.status[row])
     attempt = batch.active.get(row)
     if status is Status.RUNNING and attempt is not None and attempt.node in paused:
@@ -214,7 +215,7 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
     attempt = batch.active.get(row)
     view: Json = {
         "job": batch.names[row],
-        "state": _job_state(batch, row, paused),
+        "state": job_state(batch, row, paused),
         "attempt": batch.attempts[row],
         "node": attempt.node if attempt else None,
         "exit_code": None,

@@ -14,14 +14,22 @@ from distribute.core.batch_record import loading
 from distribute.core.beats import Beat
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
-from distribute.core.listing import JOB_STATES, Listing, batch_document, batch_state, rfc3339, running_builds
+from distribute.core.listing import (
+    JOB_STATES,
+    Listing,
+    batch_document,
+    batch_state,
+    job_state,
+    rfc3339,
+    running_builds,
+)
 from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
 from distribute.core.packed import PackedBatch
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import missing_results, result_seqs
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
-from distribute.core.state import BatchState, NodeState, Shape, State, Status
+from distribute.core.state import BatchState, JobKey, NodeState, Shape, State, Status
 
 Json = dict[str, Any]
 
@@ -29,6 +37,9 @@ NodeCondition = Literal["lost", "left", "paused", "out_of_touch", "draining", "q
 """The states of a node, as `docs/states.md` explains them."""
 
 BATCHES_AT_ONCE = 500
+
+MOST_JOBS = 1000
+"""Max. jobs that the view of one node lists."""
 
 
 def batches_view(state: State, **which: Any) -> Json:
@@ -103,6 +114,48 @@ def nodes_view(agenda: Agenda, beats: Mapping[str, Beat]) -> Json:
     builds = _builds(agenda.state)
     return {
         "nodes": [_node(agenda, nodes[name], beats.get(name), builds.get(name, [])) for name in sorted(nodes)]
+    }
+
+
+def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
+    """Everything about one node: as in `nodes_view`, what its last beat says, and what runs on it.
+
+    `jobs` are at most `MOST_JOBS`; `more_jobs` counts the others. Raises `KeyError` for an unknown node.
+    """
+    node, now = agenda.state.nodes[name], agenda.log_now
+    keys = sorted(node.attempts)
+    shown = [job for key in keys[:MOST_JOBS] if (job := _job_at(agenda, node, key)) is not None]
+    return _node(agenda, node, beat, _builds(agenda.state).get(name, [])) | {
+        "memory_free_bytes": max(0, node.memory_bytes - node.used_memory_bytes),
+        "gpus_used": sorted(node.used_gpus),
+        "cpu_percent": beat.cpu_percent if beat else None,
+        "memory_available_bytes": beat.memory_available_bytes if beat else None,
+        "disk_free_bytes": beat.disk_free_bytes if beat else None,
+        "gpu_percent": list(beat.gpu_percent) if beat else None,
+        "drained_until": rfc3339(node.drained_until) if is_draining(node, now) else None,
+        "built": len(node.builds),
+        "jobs": shown,
+        "more_jobs": len(keys) - len(keys[:MOST_JOBS]),
+    }
+
+
+def _job_at(agenda: Agenda, node: NodeState, key: JobKey) -> Json | None:
+    """A job that a node has, and what it has been given."""
+    batch = agenda.state.batches.get(key.batch)
+    attempt = batch.active.get(key.row) if batch is not None else None
+    if batch is None or attempt is None:
+        return None
+    paused = (node.name,) if is_paused(node, agenda.log_now) else ()
+    return {
+        **batch.job_id(key.row)._asdict(),
+        "user": batch.user,
+        "state": job_state(batch, key.row, paused),
+        "attempt": attempt.number,
+        "assigned_at": rfc3339(attempt.assigned_at),
+        "started_at": rfc3339(attempt.started_at),
+        "cpus": attempt.cpus,
+        "memory_bytes": attempt.memory_bytes,
+        "gpus": list(attempt.gpus),
     }
 
 

@@ -12,11 +12,11 @@ from distribute.core import listing, views
 from distribute.core.liveness import Lease
 from distribute.core.slices import at_once
 from distribute.core.state import State
-from distribute.core.views import batch_view, batches_view, ignored_view
+from distribute.core.views import batch_view, batches_view, ignored_view, node_view
 from distribute.ports import Garbage
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler
-from distribute_services.scheduler.queries import _batch, _names, _status
+from distribute_services.scheduler.queries import _batch, _names, _node, _status
 
 SWEEP = make.batch(25)
 
@@ -59,6 +59,14 @@ def test_the_answer_to_status_equals_the_view() -> None:
         assert at_once(_status(scheduler_of(state), garbage)) == orjson.dumps(expected)
         selected = batches_view(state, last=1) | ignored_view(state, garbage.count, garbage.last)
         assert at_once(_status(scheduler_of(state), garbage, last=1)) == orjson.dumps(selected)
+
+
+def test_the_answer_to_node_equals_the_view() -> None:
+    scheduler = scheduler_of(busy())
+    name = min(scheduler.state.nodes)
+    assert _node(scheduler, name) == node_view(scheduler.agenda, name, None)
+    with pytest.raises(KeyError, match="nobody"):
+        _node(scheduler, "nobody")
 
 
 def test_the_names_of_jobs_are_told() -> None:

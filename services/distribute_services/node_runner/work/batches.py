@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from distribute.core.errors import UnreadableEvent
 from distribute.core.ids import BatchId
+from distribute.lazy_submission import Submission
 from distribute.ports import EventLog
 from distribute_services.node_runner.machine.attempts import SubmissionRef
-from distribute_services.node_runner.work.submission import Submission
 
 
 async def load_submission(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> Submission:
@@ -32,13 +32,13 @@ async def _find(log: EventLog, batch: BatchId, wanted: SubmissionRef) -> tuple[S
         except (KeyError, UnreadableEvent):
             pass  # the log has lost its end meanwhile, and has something else there
         else:
-            if (found.spec.id, found.event_id) == (batch, wanted.id):
+            if (found.spec.id, found.event.id) == (batch, wanted.id):
                 return found, wanted.seq
     raw = await log.last_raw(batch, "submitted")
     if raw is None:
         raise KeyError(batch)
     found = await Submission.read(raw.payload)
-    if found.event_id != wanted.id and wanted.id is not None:
+    if found.event.id != wanted.id and wanted.id is not None:
         raise KeyError(batch)
     return found, raw.seq
 

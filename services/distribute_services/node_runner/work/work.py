@@ -19,12 +19,12 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.recipe import Share, build_of, recipe_of
 from distribute.host import CannotStart, Exit, Host, P, R, Unit
+from distribute.lazy_submission import Submission
 from distribute.ports import EventLog
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, SubmissionRef
 from distribute_services.node_runner.work.batches import load_submission
-from distribute_services.node_runner.work.submission import Submission
 
 log = logging.getLogger(__name__)
 

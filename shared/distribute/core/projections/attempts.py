@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distribute.core import events as ev
+from distribute.core.fold_job import process_start
 from distribute.core.ids import JobId
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
+from distribute.core.specs import BatchSpec
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class AttemptRecord:
     finished: ev.Finished | None = None
     taken_back: str | None = None
     """Why its node gave it back, or the scheduler took it from its node, if one of them did."""
+    was_excused: bool = False
+    """It failed, and that does not count."""
 
 
 class JobAttempts:
@@ -36,6 +40,8 @@ class JobAttempts:
         self.job = job
         self.story = BatchStory(job.batch_id)
         self.attempts: dict[int, AttemptRecord] = {}
+        self.spec: BatchSpec | None = None
+        """The batch's specification, with only this job; without jobs if the batch lacks it."""
 
     def fold(self, recorded: Recorded) -> None:
         """Fold the next event under the job's batch."""
@@ -44,6 +50,7 @@ class JobAttempts:
         event = recorded.event
         if isinstance(event, ev.Submitted | ev.Deleted):
             self.attempts.clear()
+            self.spec = None if isinstance(event, ev.Deleted) else _with_this_job(event, self.job.job).spec
         elif isinstance(event, ev.JobEvent) and event.scope == self.job:
             self._fold_own(recorded.time, event)
 
@@ -52,6 +59,8 @@ class JobAttempts:
             self.attempts[event.attempt] = AttemptRecord(event.attempt, event.node, time)
             return
         attempt = self.attempts.get(event.attempt)
+        if attempt is not None and isinstance(event, ev.Excused):
+            attempt.was_excused = True
         if attempt is None or attempt.ended_at is not None:
             return
         match event:
@@ -60,6 +69,7 @@ class JobAttempts:
             case ev.Finished():
                 attempt.ended_at = time
                 attempt.finished = event
+                attempt.started_at = process_start(time, event, attempt.assigned_at, attempt.started_at)
             case ev.Released() | ev.Yielded():
                 attempt.ended_at = time
                 attempt.taken_back = event.reason

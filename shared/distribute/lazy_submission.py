@@ -18,20 +18,21 @@ import orjson
 
 from distribute.codec import decode_without_jobs
 from distribute.core.errors import UnreadableEvent
+from distribute.core.events import Submitted
 from distribute.core.specs import BatchSpec, Job
 from distribute.slices import in_slices
-from distribute.submissions import decode_block, inflate_block
+from distribute.submissions import decode_block, inflate_block, with_jobs
 
 
 class Submission:
-    """A batch's specification, whose jobs are decoded one at a time.
+    """A batch's submission, whose jobs are decoded one at a time.
 
-    `event_id` is the id of its event. `spec` is complete except for its jobs: it has only the first one.
+    `event` and `spec` are complete except for the jobs: they have only the first one.
     """
 
-    def __init__(self, event_id: str, spec: BatchSpec) -> None:
-        self.event_id = event_id
-        self.spec = spec
+    def __init__(self, event: Submitted) -> None:
+        self.event = event
+        self.spec: BatchSpec = event.spec
         self._blocks: list[_Block] = []
         self._count = 0
         self._open: tuple[int, list[Any]] = (-1, [])
@@ -58,6 +59,11 @@ class Submission:
     def has_job(self, name: str) -> bool:
         """Does the batch have a job of this name?"""
         return self._written_job(name) is not None
+
+    def event_of(self, name: str) -> Submitted:
+        """The event with only the job of this name, or with none if the batch lacks it. Raises as `job`."""
+        job = self.job(name)
+        return with_jobs(self.event, () if job is None else (job,))
 
     def __len__(self) -> int:
         """The number of jobs."""
@@ -108,7 +114,7 @@ class _Block(NamedTuple):
 
 def _read(payload: bytes) -> Generator[None, None, Submission]:
     event, blocks = decode_without_jobs(payload)
-    submission = Submission(event.id, event.spec)
+    submission = Submission(event)
     for block in blocks:
         submission._add(block)
         yield

@@ -13,8 +13,8 @@ from distribute import submissions
 from distribute.codec import encode
 from distribute.core.errors import UnreadableEvent
 from distribute.core.specs import CommandJob, InputFile, Resources
+from distribute.lazy_submission import Submission
 from distribute.testing import builders as make
-from distribute_services.node_runner.work.submission import Submission
 
 texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
 names = st.text(

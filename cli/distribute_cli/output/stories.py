@@ -1,0 +1,212 @@
+"""Everything about one job, or one node, for the terminal."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from distribute.client.words import argument, printable
+from distribute.config.units import format_duration, format_size
+from distribute.core.words import counted
+from distribute_cli.output.builds import builds_of
+from distribute_cli.output.drawing import count, duration, span, state_text, table
+from distribute_cli.output.failures import plain
+from distribute_cli.output.words import NOTHING, exit_text
+
+if TYPE_CHECKING:
+    from distribute.client.documents import (
+        Amounts,
+        AttemptDocument,
+        JobStory,
+        NodeJobDocument,
+        NodeStory,
+        VerdictDocument,
+    )
+
+WAITS = frozenset({"queued", "assigned", "building", "retrying"})
+
+MOST_LINES = 20
+"""Max. nodes, jobs and files that are listed one by one. --json has them all."""
+
+Fact = tuple[str, str | Text]
+
+
+def job(document: JobStory) -> Iterator[RenderableType]:
+    """Everything about one job."""
+    name = f"{document['namespace']}/{document['batch']}/{document['job']}"
+    yield Text(printable(name), style="bold")
+    yield _facts(_job_facts(document))
+    if document["attempts"]:
+        yield ""
+        yield table(
+            [_attempt_row(attempt) for attempt in document["attempts"]],
+            right={"attempt", "took", "cpu", "memory"},
+            optional={"exit", "cpu", "memory", "why"},
+        )
+        if lines := document["attempts"][-1]["last_lines"]:
+            yield Text("\nits last lines:\n" + "\n".join(f"  {plain(line)}" for line in lines), no_wrap=True)
+    if document["state"] in WAITS and document["why"]["nodes"]:
+        yield ""
+        yield from _verdicts(document["why"]["nodes"])
+    if any(attempt["started_at"] for attempt in document["attempts"]):
+        yield Text(f"\n`distribute logs {argument(name)}` shows all that it printed", no_wrap=True)
+
+
+def _job_facts(document: JobStory) -> Iterator[Fact]:
+    yield "state", state_text(document["state"])
+    if document["state"] in WAITS:
+        yield "waits", printable(document["why"]["summary"].removeprefix("waits").lstrip(": "))
+    elif document["reason"]:
+        yield "why", printable(document["reason"])
+    command = document["command"]
+    yield "command", printable(command if isinstance(command, str) else shlex.join(command))
+    yield "resources", _resources(document["resources"])
+    if document["capabilities"]:
+        yield "needs", printable(", ".join(document["capabilities"]))
+    if document["timeout_s"] is not None:
+        yield "timeout", format_duration(document["timeout_s"])
+    if document["retries"]:
+        yield "retries", str(document["retries"])
+    if document["env"]:
+        variables = (f"{name}={shlex.quote(value)}" for name, value in sorted(document["env"].items()))
+        yield "env", printable(_some(list(variables), " "))
+    if document["files"]:
+        yield "input", printable(_some(document["files"], ", "))
+    submitted = f"{_time(document['submitted_at'])} by {printable(document['user'])}"
+    yield "submitted", f"{submitted} ({span(document['submitted_at'], None)} ago)"
+    if document["finished_at"] is not None:
+        yield "results", "can be pulled" if document["archived"] else "are not in the archive"
+
+
+def _attempt_row(attempt: AttemptDocument) -> dict[str, str | Text]:
+    begin = attempt["started_at"] or attempt["assigned_at"]
+    assert begin is not None, "every attempt was assigned"
+    return {
+        "attempt": count(attempt["attempt"]),
+        "node": printable(attempt["node"]),
+        "outcome": state_text(attempt["outcome"]),
+        "exit": exit_text(attempt),
+        "began": _time(begin),
+        "ended": _time(attempt["finished_at"]),
+        "took": duration(attempt["wall_s"]),
+        "cpu": duration(attempt["cpu_s"]),
+        "memory": format_size(attempt["max_rss_bytes"]) if attempt["max_rss_bytes"] else NOTHING,
+        "why": printable(attempt["reason"] or ""),
+    }
+
+
+def _verdicts(verdicts: Sequence[VerdictDocument]) -> Iterator[RenderableType]:
+    """What keeps each node from the job; first those that could take it soonest."""
+    ordered = sorted(verdicts, key=lambda verdict: verdict["obstacle"] is not None)
+    rows = [
+        {"node": printable(verdict["node"]), "why not there": printable(verdict["text"])}
+        for verdict in ordered[:MOST_LINES]
+    ]
+    yield table(rows)
+    if (more := len(verdicts) - MOST_LINES) > 0:
+        yield f"and {counted(more, 'more node')}: --json lists them all"
+
+
+def node(document: NodeStory) -> Iterator[RenderableType]:
+    """Everything about one node."""
+    yield Text(printable(document["node"]), style="bold")
+    yield _facts(_node_facts(document))
+    if document["jobs"]:
+        yield ""
+        yield table(
+            [_node_job_row(job) for job in document["jobs"][:MOST_LINES]],
+            right={"attempt", "for", "cpus", "memory"},
+            optional={"memory", "gpus"},
+        )
+        if (more := document["running"] - MOST_LINES) > 0:
+            yield f"and {counted(more, 'more job')}: --json lists more"
+
+
+def _node_facts(document: NodeStory) -> Iterator[Fact]:
+    yield "state", state_text(document["state"])
+    if document["reason"]:
+        yield "why", printable(document["reason"])
+    pauses = {
+        "paused": document["paused_until"],
+        "in quarantine": document.get("quarantined_until"),
+        "drained": document["drained_until"],
+    }
+    for what, until in pauses.items():
+        if until is not None:
+            yield "until", f"{_time(until)} ({what})"
+    if document["building"]:
+        yield "builds", builds_of(document)
+    yield "cpus", f"{document['cpus']}, {document['cpus_free']} free"
+    free = document["memory_free_bytes"]
+    yield "memory", f"{format_size(document['memory_bytes'])}, {format_size(free)} free for jobs"
+    if document["gpus"]:
+        used = set(document["gpus_used"])
+        names = (f"{n}: {gpu}{' (in use)' if n in used else ''}" for n, gpu in enumerate(document["gpus"]))
+        yield "gpus", printable(_some(list(names), ", "))
+    yield "can", printable(", ".join(document["capabilities"]) or NOTHING)
+    if document["load"] is not None:
+        yield "load", f"{document['load']:.1f}, {document['cpu_percent'] or 0:.0f} % of its cpus"
+    if document["disk_free_bytes"]:
+        yield "disk", f"{format_size(document['disk_free_bytes'])} free"
+    if document["owner_idle_s"] is not None:
+        yield "owner away", duration(document["owner_idle_s"])
+    if document["built"]:
+        yield "built", counted(document["built"], "batch", "batches")
+    yield "version", printable(document["version"])
+    if heard := document.get("heard_at"):
+        yield "heard", f"{span(heard, None)} ago"
+
+
+def _node_job_row(job: NodeJobDocument) -> dict[str, str | Text]:
+    return {
+        "job": printable(f"{job['namespace']}/{job['batch']}/{job['job']}"),
+        "user": printable(job["user"]),
+        "state": state_text(job["state"]),
+        "attempt": count(job["attempt"]),
+        "for": span(job["started_at"] or job["assigned_at"], None),
+        "cpus": str(job["cpus"]),
+        "memory": format_size(job["memory_bytes"]) if job["memory_bytes"] else NOTHING,
+        "gpus": ", ".join(map(str, job["gpus"])) or NOTHING,
+    }
+
+
+def _facts(facts: Iterable[Fact]) -> Table:
+    """One fact on each line: its name, and what it is."""
+    drawn = Table.grid(padding=(0, 2, 0, 0))
+    drawn.add_column(style="dim")
+    drawn.add_column(overflow="fold")
+    for name, value in facts:
+        drawn.add_row(name, value)
+    return drawn
+
+
+def _resources(asked: Amounts | None) -> str:
+    if asked is None:
+        return "a whole node"
+    parts = [counted(asked["cpus"], "cpu")]
+    if asked["memory_bytes"]:
+        parts.append(format_size(asked["memory_bytes"]))
+    if asked["gpus"]:
+        parts.append(counted(asked["gpus"], "GPU"))
+    return ", ".join(parts)
+
+
+def _some(texts: Sequence[str], between: str) -> str:
+    """The first of many, and how many more there are."""
+    more = len(texts) - MOST_LINES
+    return between.join(texts[:MOST_LINES]) + (f"{between}and {more} more" if more > 0 else "")
+
+
+def _time(time: str | None) -> str:
+    """A time by this computer's clock: of today without the date."""
+    if time is None:
+        return NOTHING
+    found = datetime.fromisoformat(time).astimezone()
+    today = datetime.now().astimezone().date()
+    return f"{found:%H:%M:%S}" if found.date() == today else f"{found:%Y-%m-%d %H:%M:%S}"

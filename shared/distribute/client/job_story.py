@@ -1,0 +1,118 @@
+"""Everything about one job: what it is, what it needs, its attempts, and what it waits for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distribute.client.job_log import JobReader
+from distribute.client.queries import no_such_batch, no_such_job
+from distribute.core.listing import rfc3339
+from distribute.core.recipe import recipe_of
+from distribute.core.specs import CommandJob
+
+if TYPE_CHECKING:
+    from distribute.client.documents import Amounts, AttemptDocument, JobDocument, JobStory
+    from distribute.client.queries import Queries
+    from distribute.core.ids import JobId
+    from distribute.core.projections.attempts import AttemptRecord
+    from distribute.core.recipe import Recipe
+    from distribute.core.specs import Job, Resources
+    from distribute.ports import Cluster
+
+TAKEN_BACK = {
+    "node_lost": "its node was lost",
+    "node_left": "its node left",
+    "node_restarted": "its node started again",
+    "killed": "killed",
+    "build_failed": "the batch could not be built there",
+    "unclaimed": "its node did not take it",
+    "not_there": "its node did not have it any more",
+}
+"""Why the scheduler took a job from its node, in words."""
+
+
+async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory:
+    """Read everything about a job: from its own events, and what the scheduler says.
+
+    Raises:
+        Refused: there is no such batch or job.
+    """
+    reader = JobReader(cluster, job)
+    await reader.read_to_now()
+    spec = reader.attempts.spec
+    if spec is None:
+        raise no_such_batch(job.batch_id)
+    if not spec.work.jobs:
+        raise no_such_job(job)
+    batch = await queries.batch(job.batch_id, job=job.job)
+    if not batch["job_list"]:
+        raise no_such_job(job)  # another batch has the name by now
+    now = batch["job_list"][0]
+    attempts = sorted(reader.attempts.attempts.items())
+    last = attempts[-1][0] if attempts else 0
+    (described,) = spec.work.jobs
+    recipe = recipe_of(spec, described)
+    return {
+        **now,
+        "namespace": job.namespace,
+        "batch": job.batch,
+        "user": batch["user"],
+        "kind": batch["kind"],
+        "priority": batch["priority"],
+        "command": _command(described, recipe),
+        "capabilities": sorted(spec.required_capabilities),
+        "resources": _resources(described.resources if described.resources is not None else spec.resources),
+        "timeout_s": recipe.timeout_s,
+        "retries": spec.retries if described.retries is None else described.retries,
+        "env": dict(recipe.variables),
+        "files": sorted({file.alias for file in (*spec.files, *described.files)}),
+        "attempts": [_attempt(record, now, is_last=number == last) for number, record in attempts],
+        "why": await queries.why(job),
+    }
+
+
+def _command(job: Job, recipe: Recipe) -> list[str] | str:
+    """The command as a person wrote it."""
+    if isinstance(job, CommandJob) and isinstance(job.command, str):
+        return job.command
+    return list(recipe.command)
+
+
+def _resources(asked: Resources | None) -> Amounts | None:
+    if asked is None:
+        return None
+    return {"cpus": asked.cpus, "memory_bytes": asked.memory_bytes, "gpus": asked.gpus}
+
+
+def _attempt(record: AttemptRecord, now: JobDocument, *, is_last: bool) -> AttemptDocument:
+    """One attempt. `now` is the job as it stands."""
+    found: AttemptDocument = {
+        "attempt": record.number,
+        "node": record.node,
+        "outcome": now["state"],
+        "assigned_at": rfc3339(record.assigned_at),
+        "started_at": rfc3339(record.started_at),
+        "finished_at": rfc3339(record.ended_at),
+        "exit_code": None,
+        "signal": None,
+        "reason": None,
+        "last_lines": [],
+        "wall_s": now["wall_s"] if record.ended_at is None else None,
+        "cpu_s": None,
+        "paused_s": now["paused_s"] if record.ended_at is None else None,
+        "max_rss_bytes": None,
+    }
+    if record.taken_back is not None:
+        is_released = record.taken_back in TAKEN_BACK
+        found["outcome"] = "released" if is_released else "yielded"
+        found["reason"] = TAKEN_BACK.get(record.taken_back, record.taken_back)
+    if (finished := record.finished) is not None:
+        found["outcome"] = (
+            "succeeded" if finished.succeeded else "excused" if record.was_excused else "failed"
+        )
+        if is_last and now["state"] == "killed":
+            found["outcome"] = "killed"
+        for name in ("exit_code", "signal", "reason", "wall_s", "cpu_s", "paused_s", "max_rss_bytes"):
+            found[name] = getattr(finished, name)
+        found["last_lines"] = list(finished.last_lines or ())
+    return found

@@ -1,0 +1,170 @@
+"""Everything about one job, or one node, on a terminal and for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from distribute.client.documents import JobStory, NodeStory
+from distribute.core.agenda import Agenda
+from distribute.core.beats import Beat
+from distribute.core.views import node_view
+from distribute.testing import builders as make
+from distribute_cli.output import stories
+from distribute_cli.output.plain_output import JsonOutput, QuietOutput
+
+ATTEMPT: Any = {
+    "attempt": 1,
+    "node": "ws1",
+    "outcome": "failed",
+    "assigned_at": "2026-01-01T00:00:01.000Z",
+    "started_at": "2026-01-01T00:00:02.000Z",
+    "finished_at": "2026-01-01T00:01:02.000Z",
+    "exit_code": 3,
+    "signal": None,
+    "reason": "no room",
+    "last_lines": ["in f", "\x1b[31mValueError\x1b[0m"],
+    "wall_s": 60.0,
+    "cpu_s": 59.0,
+    "paused_s": 0.0,
+    "max_rss_bytes": 1 << 30,
+}
+WAITING: JobStory = {
+    "namespace": "lab",
+    "batch": "sweep",
+    "job": "re 100",
+    "user": "jane",
+    "kind": "command",
+    "priority": 0,
+    "state": "queued",
+    "attempt": 1,
+    "node": "ws1",
+    "exit_code": 3,
+    "signal": None,
+    "reason": None,
+    "last_line": None,
+    "submitted_at": "2026-01-01T00:00:00.000Z",
+    "started_at": None,
+    "finished_at": None,
+    "wall_s": None,
+    "cpu_s": None,
+    "paused_s": None,
+    "max_rss_bytes": None,
+    "archived": False,
+    "command": ["./solver", "--name", "a b"],
+    "capabilities": ["gcc"],
+    "resources": {"cpus": 4, "memory_bytes": 8 << 30, "gpus": 1},
+    "timeout_s": 7200.0,
+    "retries": 1,
+    "env": {"RE": "100 m"},
+    "files": ["mesh.dat"],
+    "attempts": [ATTEMPT],
+    "why": {
+        "summary": "waits: 1 of 2 nodes could run it, none can now",
+        "nodes": [
+            {"node": "ws1", "obstacle": "gpus", "text": "has too few GPUs: 0, of 1 needed"},
+            {"node": "ws2", "obstacle": None, "text": "could take it now"},
+        ],
+    },
+}
+
+
+def drawn(parts: Any, width: int = 100) -> list[str]:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+    for part in parts:
+        console.print(part)
+    return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+
+def fact(lines: list[str], name: str) -> str:
+    """What a fact says."""
+    return next(line.removeprefix(name).strip() for line in lines if line.startswith(f"{name} "))
+
+
+def test_a_waiting_job_shows_what_it_is_its_attempts_and_what_keeps_each_node_from_it() -> None:
+    lines = drawn(stories.job(WAITING))
+    assert lines[0] == "lab/sweep/re 100"
+    assert fact(lines, "waits") == "1 of 2 nodes could run it, none can now"
+    assert fact(lines, "command") == "./solver --name 'a b'"
+    assert fact(lines, "resources") == "4 cpus, 8G, 1 GPU"
+    assert (fact(lines, "needs"), fact(lines, "timeout"), fact(lines, "env")) == ("gcc", "2h", "RE='100 m'")
+    (row,) = [line.split() for line in lines if line.split()[:2] == ["1", "ws1"]]
+    assert (row[2:4], row[-5:]) == (["failed", "3"], ["1m", "59s", "1G", "no", "room"])
+    assert lines[lines.index("its last lines:") + 1 :][:2] == ["  in f", "  ValueError"]
+    at = next(number for number, line in enumerate(lines) if line.startswith("node  why not there"))
+    assert lines[at + 1].split(maxsplit=1) == ["ws2", "could take it now"]
+    assert lines[at + 2].split(maxsplit=1) == ["ws1", "has too few GPUs: 0, of 1 needed"]
+    assert lines[-1] == "`distribute logs 'lab/sweep/re 100'` shows all that it printed"
+
+
+def test_a_job_that_is_over_shows_why_and_waits_for_nothing() -> None:
+    over: JobStory = {**WAITING, "state": "failed", "reason": "no room", "archived": True, "resources": None}
+    over["finished_at"] = ATTEMPT["finished_at"]
+    lines = drawn(stories.job(over))
+    assert fact(lines, "why") == "no room"
+    assert fact(lines, "resources") == "a whole node"
+    assert fact(lines, "results") == "can be pulled"
+    assert not any(line.startswith(("waits", "node  why not")) for line in lines)
+
+
+def test_of_a_thousand_nodes_some_are_listed() -> None:
+    verdicts: Any = [{"node": f"ws{n}", "obstacle": "busy", "text": "is busy"} for n in range(1000)]
+    many: JobStory = {**WAITING, "why": {"summary": "waits", "nodes": verdicts}}
+    lines = drawn(stories.job(many))
+    assert sum(line.endswith("is busy") for line in lines) == stories.MOST_LINES
+    assert "and 980 more nodes: --json lists them all" in lines
+
+
+def one_node() -> NodeStory:
+    """A node with a GPU, which runs a job and builds another batch."""
+    spec = make.batch(build="make")
+    state = make.happen(
+        make.joined(cpus=8, gpus=("A100", "A100"), capabilities=frozenset({"gcc"})),
+        make.submitted(spec),
+        make.submitted(make.batch(batch="other")),
+        make.assigned(cpus=2, memory_bytes=1 << 30, gpus=(1,)),
+        make.claimed(),
+        make.build_started("ws1", spec),
+    )
+    beat = Beat(node="ws1", incarnation="1", load=2.5, cpu_percent=31.0, disk_free_bytes=1 << 40)
+    document: Any = node_view(Agenda(state, now=state.time), "ws1", beat)
+    return document
+
+
+def test_a_node_shows_what_it_is_has_and_does() -> None:
+    document = one_node()
+    assert [(job["job"], job["state"], job["gpus"]) for job in document["jobs"]] == [
+        ("job1", "building", [1])
+    ]
+    assert (document["memory_free_bytes"], document["gpus_used"]) == (7 << 30, [1])
+    lines = drawn(stories.node(document))
+    assert lines[0] == "ws1"
+    assert fact(lines, "builds").startswith("lab/sweep for ")
+    assert fact(lines, "cpus") == "8, 6 free"
+    assert fact(lines, "memory") == "8G, 7G free for jobs"
+    assert fact(lines, "gpus") == "0: A100, 1: A100 (in use)"
+    assert (fact(lines, "load"), fact(lines, "disk")) == ("2.5, 31 % of its cpus", "1T free")
+    assert lines[-1].split()[:3] == ["lab/sweep/job1", "jane", "building"]
+
+
+def test_a_node_lists_a_limited_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distribute.core.views.MOST_JOBS", 2)
+    state = make.happen(make.joined(cpus=8), make.submitted(make.batch(5)))
+    make.happen(*(make.assigned(f"job{n}") for n in range(1, 6)), state=state)
+    view = node_view(Agenda(state, now=state.time), "ws1", None)
+    assert (len(view["jobs"]), view["more_jobs"], view["running"]) == (2, 3, 5)
+
+
+def test_programs_get_the_documents_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    JsonOutput().job(WAITING)
+    assert json.loads(capsys.readouterr().out) == WAITING
+    JsonOutput().node(one_node())
+    assert json.loads(capsys.readouterr().out) == {"nodes": [one_node()]}
+    QuietOutput().job(WAITING)
+    QuietOutput().node(one_node())
+    assert capsys.readouterr().out == "re 100 queued\nws1 busy\n"

@@ -1,0 +1,108 @@
+"""Everything about one job, as `status JOB` shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
+from distribute.client.job_story import read_story
+from distribute.client.queries import Queries
+from distribute.core.errors import UnknownName
+from distribute.core.ids import JobId
+from distribute.core.specs import CommandJob, Resources
+from distribute.testing import builders as make
+
+JOBS = (
+    CommandJob(name="job1", command=("./solver", "--re", "100"), timeout_s=60, env={"RE": "100"}),
+    CommandJob(name="line", command="./solver | sort", resources=Resources(cpus=3, gpus=1), retries=0),
+    CommandJob(name="job3", command="true"),
+)
+SPEC = make.batch(JOBS, retries=2, env={"OMP": "x"}, capabilities=frozenset({"gcc"}))
+JOB = JobId(*SPEC.id, "job1")
+FAILED = {"succeeded": False, "exit_code": 1, "reason": None, "last_lines": ("in f", "ValueError")}
+
+
+@pytest.fixture(params=WITH_AND_WITHOUT_SCHEDULER)
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    return MemoryCluster(tmp_path, request.param)
+
+
+async def story(cluster: Any, job: str = "job1") -> Any:
+    queries = Queries(cluster, clock=lambda: make.EPOCH.timestamp())
+    return await read_story(cluster, queries, JobId(*SPEC.id, job))
+
+
+async def test_a_job_is_described_by_its_own_values_and_else_those_of_its_batch(cluster: Any) -> None:
+    await cluster.say(make.submitted(SPEC))
+    found = await story(cluster)
+    described = ("namespace", "batch", "job", "user", "kind", "state", "command", "capabilities")
+    assert [found[key] for key in described] == [
+        *("lab", "sweep", "job1", "jane", "command", "queued"),
+        *(["./solver", "--re", "100"], ["gcc"]),
+    ]
+    assert (found["resources"], found["timeout_s"], found["retries"], found["env"]) == (
+        {"cpus": 1, "memory_bytes": 0, "gpus": 0},
+        60,
+        2,
+        {"OMP": "x", "RE": "100"},
+    )
+    line = await story(cluster, "line")
+    assert (line["command"], line["resources"]["gpus"], line["retries"], line["timeout_s"]) == (
+        "./solver | sort",
+        1,
+        0,
+        None,
+    )
+    assert found["attempts"] == []
+
+
+async def test_a_waiting_job_says_what_it_waits_for(cluster: Any) -> None:
+    await cluster.say(make.joined(), make.submitted(SPEC))
+    assert (await story(cluster))["why"] == {
+        "summary": "waits: no node could ever run it",
+        "nodes": [{"node": "ws1", "obstacle": "capabilities", "text": "lacks capabilities: gcc"}],
+    }
+
+
+async def test_each_attempt_is_shown_with_its_node_times_and_outcome(cluster: Any) -> None:
+    await cluster.say(make.joined(), make.joined("ws2"), make.submitted(SPEC))
+    await cluster.say(make.assigned(), make.claimed(), make.started(), make.released(reason="node_lost"))
+    await cluster.say(make.assigned(attempt=2), make.claimed(attempt=2))
+    await cluster.say(make.yielded(attempt=2))
+    await cluster.say(make.assigned(attempt=3, node="ws2"), make.claimed(attempt=3, node="ws2"))
+    await cluster.say(
+        make.finished(attempt=3, node="ws2", **FAILED), make.job_archived(attempt=3, node="ws2")
+    )
+    await cluster.say(make.assigned(attempt=4), make.claimed(attempt=4), make.started(attempt=4))
+    attempts = (await story(cluster))["attempts"]
+    shown = [
+        (one["attempt"], one["node"], one["outcome"], one["exit_code"], one["reason"]) for one in attempts
+    ]
+    assert shown == [
+        (1, "ws1", "released", None, "its node was lost"),
+        (2, "ws1", "yielded", None, "its owner works"),
+        (3, "ws2", "failed", 1, None),
+        (4, "ws1", "running", None, None),
+    ]
+    assert attempts[2]["last_lines"] == ["in f", "ValueError"]
+    times = [(one["assigned_at"], one["started_at"], one["finished_at"]) for one in attempts]
+    assert all(time is not None for time in times[0])
+    assert times[1][1] is None
+    assert times[3][2] is None
+
+
+async def test_a_failure_that_was_excused_says_so(cluster: Any) -> None:
+    await cluster.say(make.joined(), make.submitted(SPEC), make.assigned(), make.claimed())
+    await cluster.say(make.finished(**FAILED | {"wall_s": 1.0}), make.excused())
+    assert [one["outcome"] for one in (await story(cluster))["attempts"]] == ["excused"]
+
+
+async def test_unknown_names_are_told_apart(cluster: Any) -> None:
+    with pytest.raises(UnknownName, match="there is no batch lab/sweep"):
+        await story(cluster)
+    await cluster.say(make.submitted(SPEC))
+    with pytest.raises(UnknownName, match="lab/sweep has no job 'nobody'"):
+        await story(cluster, "nobody")
