@@ -78,6 +78,15 @@ class Running:
         self._process = process
         self.out = ""
 
+    @property
+    def code(self) -> int | None:
+        """Its exit code; None: it still runs."""
+        return self._process.returncode
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        self._process.send_signal(signal.SIGINT)
+
     async def until(self, text: str) -> None:
         """Wait until the output has this text."""
         assert self._process.stdout is not None

@@ -68,7 +68,7 @@ async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> in
     from distribute.client.submit import submit
     from distribute.config.loading import load
     from distribute_cli.output.course import watch_to_end
-    from distribute_cli.output.pulled import pull_batch
+    from distribute_cli.output.pulled import Choice, pull_batch
     from distribute_cli.output.submitted import check_batch
     from distribute_cli.places import place_of
 
@@ -78,7 +78,8 @@ async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> in
     await check_batch(cluster, queries, output, batch.spec, replace=False, anyway=False)
     await submit(cluster, session.person, batch.spec, batch.sources)
     ended = await watch_to_end(cluster, queries, output, batch.spec.id)
-    pulled = await pull_batch(cluster, output, batch.spec.id, Filter(), place_of(batch.spec.id, save_dir))
+    choice = Choice(Filter(), place_of(batch.spec.id, save_dir))
+    pulled = await pull_batch(cluster, queries, output, batch.spec.id, choice)
     results = save_dir / batch.spec.batch
     if ended or pulled:
         output.batch(await queries.batch(batch.spec.id))

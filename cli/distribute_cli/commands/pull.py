@@ -49,6 +49,17 @@ ReplaceOption = Annotated[
         help="Remove what is here of another batch, or of earlier attempts, but for what was changed.",
     ),
 ]
+FollowOption = Annotated[
+    bool, typer.Option("--follow", "-f", help="Stay, and pull what comes, until the batch is over.")
+]
+StrictOption = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="Exit with 1 also if a job failed or was killed, if something that a job left was not archived, "
+        "or if the batch is not over.",
+    ),
+]
 
 
 async def pull(
@@ -64,34 +75,37 @@ async def pull(
     force: ForceOption = False,
     theirs: TheirsOption = False,
     replace_local: ReplaceOption = False,
+    follow: FollowOption = False,
+    strict: StrictOption = False,
 ) -> int:
-    """Bring a batch's results here. Files that are there already stay; a pull that was cut off continues."""
+    """Bring a batch's results here. Files that are there already stay; a pull that was cut off continues.
+
+    Jobs that failed, timed out or were killed leave results, too. Of a batch that runs, this brings what is
+    archived by now.
+    """
     from distribute.client.pull.filters import make_filter
     from distribute.client.pull.settling import Edited
     from distribute.core.errors import InputError
     from distribute_cli.filter_words import read_words
-    from distribute_cli.output.pulled import pull_batch
+    from distribute_cli.output.pulled import Choice, pull_batch
     from distribute_cli.places import check_options, place_of
     from distribute_cli.targets import find_batch
 
     check_options(save_dir, layout, into)
     if force and theirs:
         raise InputError("--force overwrites what was changed, --theirs keeps it: give one of them")
+    if follow and dry:
+        raise InputError("--dry pulls nothing, --follow pulls what comes: give one of them")
     edited = Edited.OVERWRITTEN if force else Edited.BESIDE if theirs else Edited.KEPT
     batch, patterns = read_words(words or [], include or [], exclude or [])
     wanted = make_filter(patterns.include, patterns.exclude)
     async with session.cluster() as cluster:
-        found = await find_batch(session.queries(cluster), batch)
+        queries = session.queries(cluster)
+        found = await find_batch(queries, batch)
+        place = place_of(found, save_dir, layout, into)
+        choice = Choice(wanted, place, not skip_folders, edited, replace_local)
         return await pull_batch(
-            cluster,
-            session.output,
-            found,
-            wanted,
-            place_of(found, save_dir, layout, into),
-            dry=dry,
-            folders=not skip_folders,
-            edited=edited,
-            replace=replace_local,
+            cluster, queries, session.output, found, choice, dry=dry, follow=follow, strict=strict
         )
 
 

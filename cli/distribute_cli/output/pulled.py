@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distribute.client.pull.fetching import Pulled, fetch
+from distribute.client.pull.fetching import OnBytes, Pulled, fetch
 from distribute.client.pull.filters import glob_as_regex, is_glob
+from distribute.client.pull.following import archive_changes
 from distribute.client.pull.listing import Listing, list_results
 from distribute.client.pull.settling import Edited
 from distribute.client.pull.target_folder import shown
@@ -16,75 +19,162 @@ from distribute.config.units import format_size
 from distribute.core.words import counted
 from distribute_cli.filter_words import pull_command
 from distribute_cli.output.local_files import local_document, local_warnings
+from distribute_cli.output.results import MOST_LINES, lacks_something, result_document, result_warnings
+from distribute_cli.output.words import MOST_FAILURES
 
 if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter, Pattern
+    from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
     from distribute_cli.places import Place
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to pull of a batch, and how.
+
+    `folders`: make empty folders, too. `edited`: what becomes of files that a person changed. `replace`:
+    first remove what was pulled there of another batch, or of earlier attempts.
+    """
+
+    wanted: Filter
+    place: Place
+    folders: bool = True
+    edited: Edited = Edited.KEPT
+    replace: bool = False
+
+
 async def pull_batch(
     cluster: Cluster,
+    queries: Queries,
     output: Output,
     batch: BatchId,
-    wanted: Filter,
-    place: Place,
+    choice: Choice,
     *,
     dry: bool = False,
-    folders: bool = True,
-    edited: Edited = Edited.KEPT,
-    replace: bool = False,
+    follow: bool = False,
+    strict: bool = False,
 ) -> int:
     """Pull what the archive holds of a batch, or list it (`dry`), and say what was done.
 
-    Args:
-        cluster: where the batch is.
-        output: where the answer goes.
-        batch: which.
-        wanted: which of its files.
-        place: the batch's folder.
-        dry: list the files, but pull none.
-        folders: make empty folders, too.
-        edited: what becomes of files that a person changed.
-        replace: first remove what was pulled there of another batch, or of earlier attempts.
+    With `follow`, pull what comes, too, until the batch is over and everything is archived.
 
     Returns:
-        The exit code: 1 if something was not pulled, or the filter matches nothing.
+        The exit code: 1 if something was not pulled, or the filter matches nothing; with `strict`, also if a
+        job failed or was killed, if something was not archived, or if there is more to come.
 
     Raises:
         Refused: there is no such batch, or the folder is another one's.
         InputError: a pattern is neither a regular expression nor a piece of any path.
         StorageFull, InputError: the folder has no room, or can't be made.
     """
-    listing = await list_results(cluster, batch, wanted, folders=folders, base=place.base)
+    pull = _Pull(cluster, output, batch, choice)
+    if follow:
+        listing, pulled = await pull.follow()
+    else:
+        listing = await pull.look()
+        pulled = Pulled() if dry or not _matches(listing) else await pull.fetch(listing)
+    standing = await queries.batch(batch, most=MOST_FAILURES)
+    problems = [*listing.problems, *pulled.problems]
     document: dict[str, Any] = {
         "namespace": batch.namespace,
         "batch": batch.batch,
         "complete": listing.complete,
+        **result_document(listing, standing),
+        "problems": problems,
     }
-    matches = not listing.filtered or listing.files or listing.links
-    pulled = Pulled()
     if dry:
         output.files(document | _listed(listing))
-    elif matches:
-        with output.bar(f"pulling {printable(str(batch))}", of_bytes=True) as bar:
-            pulled = await fetch(
-                cluster.store, listing, place.folder, bar.update, edited=edited, replace=replace
-            )
-        output.done(_told(pulled, place.path), document | _pulled(pulled, place.path))
+    elif _matches(listing):
+        output.done(_told(pulled, choice.place.path), document | _pulled(pulled, choice.place.path))
     else:
-        output.for_programs(document | _pulled(pulled, place.path))
-    problems = [*listing.problems, *pulled.problems]
-    _warn(output, batch, listing, problems)
-    if not matches:
-        for line in _no_match(batch, wanted, listing):
-            output.warn(line)
-    for line in local_warnings(batch, pulled):
+        output.for_programs(document | _pulled(pulled, choice.place.path))
+    lines = [*result_warnings(listing, standing), *map(printable, problems[:MOST_LINES])]
+    if (more := len(problems) - MOST_LINES) > 0:
+        lines.append(f"and {counted(more, 'more problem')}: --json names all")
+    if not _matches(listing):
+        lines += _no_match(batch, choice.wanted, listing)
+    for line in (*lines, *local_warnings(batch, pulled)):
         output.warn(line)
-    is_whole = not problems and len(pulled.edited) == len(pulled.beside)
-    return 0 if is_whole and matches else 1
+    is_whole = not problems and len(pulled.edited) == len(pulled.beside) and _matches(listing)
+    return 0 if is_whole and not (strict and lacks_something(listing, standing)) else 1
+
+
+def _matches(listing: Listing) -> bool:
+    return bool(not listing.filtered or listing.files or listing.links)
+
+
+class _Pull:
+    """A pull of one batch."""
+
+    def __init__(self, cluster: Cluster, output: Output, batch: BatchId, choice: Choice) -> None:
+        self._cluster = cluster
+        self._output = output
+        self._batch = batch
+        self._choice = choice
+        self._title = f"pulling {printable(str(batch))}"
+
+    async def look(self) -> Listing:
+        """What there is by now."""
+        choice = self._choice
+        return await list_results(
+            self._cluster, self._batch, choice.wanted, folders=choice.folders, base=choice.place.base
+        )
+
+    async def fetch(self, listing: Listing) -> Pulled:
+        """Fetch what is missing here, and show progress."""
+        with self._output.bar(self._title, of_bytes=True) as bar:
+            return await self._fetch(listing, bar.update)
+
+    async def follow(self) -> tuple[Listing, Pulled]:
+        """Fetch what there is, and then what comes, until there is no more to come."""
+        total: Pulled | None = None
+        shown_bytes = 0
+
+        def show(done: int, of: int) -> None:
+            """Show what comes, and not again what was here before."""
+            nonlocal shown_bytes
+            if done > shown_bytes:
+                shown_bytes = done
+                bar.update(done, of)
+
+        with self._output.bar(self._title, of_bytes=True) as bar:
+            async with aclosing(archive_changes(self._cluster, self._batch)) as changes:
+                async for _ in changes:
+                    listing = await self.look()
+                    here = f"the results of {counted(listing.jobs, 'job')}"
+                    pulled = await self._fetch(listing, show)
+                    if pulled.fetched and not listing.complete:
+                        files = f"{counted(pulled.fetched, 'file')} ({format_size(pulled.size_bytes)})"
+                        self._output.hint(f"pulled {files}: {here} are here; waiting for more")
+                    total = pulled if total is None else _together(total, pulled)
+                    if listing.complete:
+                        return listing, total
+        raise AssertionError("changes never end by themselves")
+
+    async def _fetch(self, listing: Listing, on_bytes: OnBytes) -> Pulled:
+        choice = self._choice
+        return await fetch(
+            self._cluster.store,
+            listing,
+            choice.place.folder,
+            on_bytes,
+            edited=choice.edited,
+            replace=choice.replace,
+        )
+
+
+def _together(before: Pulled, last: Pulled) -> Pulled:
+    """One result for two pulls of a batch: what was fetched adds up, and the last one saw all the rest."""
+    return replace(
+        last,
+        fetched=before.fetched + last.fetched,
+        size_bytes=before.size_bytes + last.size_bytes,
+        removed=before.removed + last.removed,
+        kept=before.kept,
+    )
 
 
 def _no_match(batch: BatchId, wanted: Filter, listing: Listing) -> list[str]:
@@ -119,24 +209,16 @@ def _told(pulled: Pulled, where: Path) -> str:
     return f"pulled {counted(pulled.fetched, 'file')} ({format_size(pulled.size_bytes)}) into {place}{kept}"
 
 
-def _warn(output: Output, batch: BatchId, listing: Listing, problems: list[str]) -> None:
-    if not listing.complete:
-        output.warn(
-            f"{printable(str(batch))} is not over: this is what is archived of it so far, "
-            f"the results of {counted(listing.jobs, 'job')}; pull again later for the rest"
-        )
-    for line in listing.left_out:
-        output.warn(f"not archived: {printable(line)}")
-    for line in problems:
-        output.warn(printable(line))
-
-
 def _listed(listing: Listing) -> dict[str, Any]:
     files = [
         {"path": shown(wanted.parts), "size_bytes": wanted.file.size_bytes, "sha256": wanted.file.sha256}
         for _, wanted in listing.files
     ]
-    return {"files": files, "filtered": [shown(parts) for parts in listing.filtered]}
+    return {
+        "files": files,
+        "links": [{"path": shown(parts), "target": target} for parts, target in listing.links],
+        "filtered": [shown(parts) for parts in listing.filtered],
+    }
 
 
 def _pulled(pulled: Pulled, where: Path) -> dict[str, Any]:
@@ -145,6 +227,5 @@ def _pulled(pulled: Pulled, where: Path) -> dict[str, Any]:
         "fetched": pulled.fetched,
         "kept": pulled.kept,
         "size_bytes": pulled.size_bytes,
-        "problems": pulled.problems,
         **local_document(pulled),
     }

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter
     from distribute.core.events import BuildFinished, Finished
     from distribute.core.ids import BatchId
+    from distribute.core.manifest import Outside
     from distribute.ports import ArtifactStore, Cluster
 
 UNREADABLE = (IntegrityError, ValueError)
@@ -56,6 +57,13 @@ class WantedFile(NamedTuple):
     file: StoredContent
 
 
+class LeftOut(NamedTuple):
+    """Something of a job's results that its node could not archive, and why."""
+
+    job: str
+    text: str
+
+
 @dataclass(slots=True)
 class Listing:
     """The wanted files, links and folders of a batch. Paths are below the target folder."""
@@ -76,8 +84,9 @@ class Listing:
     folders: list[Parts] = field(default_factory=list)
     filtered: list[Parts] = field(default_factory=list)
     """The files and links that the filter excludes."""
-    left_out: list[str] = field(default_factory=list)
-    """What the nodes could not archive, with the reasons."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    outside: dict[str, Outside] = field(default_factory=dict)
+    """By job: the files that it left outside its folder of results."""
     problems: list[str] = field(default_factory=list)
     """What can't be pulled, with the reasons."""
 
@@ -182,6 +191,8 @@ class _Lister:
             check_name(job)  # it becomes a folder, and anyone may have written it to the log
             if self._folders:
                 self._listed.folders.append((*self._base, name))
+            if finished.outputs is not None and finished.outputs.outside is not None:
+                self._listed.outside[job] = finished.outputs.outside
             if finished.outputs is None:
                 self._listed.attempts[name] = finished.attempt
                 return
@@ -219,7 +230,7 @@ class _Lister:
     async def _read(self, outputs: Outputs, name: bytes) -> Manifest:
         """Read the manifest of a job or build. Notes what it left out, and what can't be read of it."""
         manifest, problems = await read_manifest(self._store, outputs)
-        self._listed.left_out.extend(f"{self.at(name)}: {line}" for line in manifest.left_out)
+        self._listed.left_out.extend(LeftOut(shown((name,)), line) for line in manifest.left_out)
         self._listed.problems.extend(f"{self.at(name)}: can't be pulled: {problem}" for problem in problems)
         return manifest
 

@@ -1,0 +1,78 @@
+"""What `pull` says of a batch's results: what is missing of them, and which jobs they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from distribute.client.outside import told_of_outside
+from distribute.client.words import printable
+from distribute.core.recipe import SAVE
+from distribute.core.words import counted
+from distribute_cli.filter_words import pull_command
+from distribute_cli.output.course import figures
+from distribute_cli.output.words import MOST_FAILURES
+
+if TYPE_CHECKING:
+    from distribute.client.documents import BatchWithJobs, JobDocument
+    from distribute.client.pull.listing import Listing
+
+MOST_LINES = 20
+"""So many things of a kind are named. JSON has all of them."""
+
+
+def result_warnings(listing: Listing, standing: BatchWithJobs) -> Iterator[str]:
+    """Lines about jobs that did not succeed or are not over, and about what was not archived."""
+    name = f"{standing['namespace']}/{standing['batch']}"
+    if not listing.complete:
+        yield _unfinished(listing, standing)
+    if standing["jobs"]["failed"] or standing["jobs"]["killed"]:
+        yield f"{printable(name)}: {figures(standing, failed_of(standing))}"
+    outside = (
+        f"{printable(f'{name}/{job}')}: {told_of_outside(left)}" for job, left in listing.outside.items()
+    )
+    left_out = (f"not archived: {printable(name)}/{job}: {printable(text)}" for job, text in listing.left_out)
+    yield from islice(outside, MOST_LINES)
+    if (more := len(listing.outside) - MOST_LINES) > 0:
+        yield f"and {counted(more, 'more job')} left files outside ./{SAVE}: --json names all"
+    yield from islice(left_out, MOST_LINES)
+    if (more := len(listing.left_out) - MOST_LINES) > 0:
+        yield f"and {more} more {'was' if more == 1 else 'were'} not archived: --json names all"
+
+
+def _unfinished(listing: Listing, standing: BatchWithJobs) -> str:
+    """What is here of a batch that is not over, and what is not."""
+    jobs = standing["jobs"]
+    batch = f"{standing['namespace']}/{standing['batch']}"
+    here = f"the results of {listing.jobs} of {counted(jobs['total'], 'job')} are archived so far"
+    if standing["state"] in {"completed", "failed", "killed"}:
+        return f"{printable(batch)} is over, but {here}: pull again for the rest"
+    waiting = jobs["total"] - jobs["running"] - jobs["succeeded"] - jobs["failed"] - jobs["killed"]
+    counts = ((jobs["running"], "running"), (waiting, "waiting"))
+    rest = ", ".join(f"{count} {state}" for count, state in counts if count)
+    command = pull_command(batch, "--follow")
+    here += f" ({rest})" if rest else ""
+    return f"{printable(batch)} is not over: {here}; `{command}` stays for the rest"
+
+
+def failed_of(standing: BatchWithJobs) -> list[JobDocument]:
+    """The first jobs that failed."""
+    return [job for job in standing["job_list"] if job["state"] == "failed"][:MOST_FAILURES]
+
+
+def lacks_something(listing: Listing, standing: BatchWithJobs) -> bool:
+    """Did a job not succeed, was something not archived, or is there more to come?"""
+    unsuccessful = standing["jobs"]["failed"] + standing["jobs"]["killed"]
+    return bool(unsuccessful or listing.left_out or listing.outside or not listing.complete)
+
+
+def result_document(listing: Listing, standing: BatchWithJobs) -> dict[str, Any]:
+    """The same for programs."""
+    return {
+        "state": standing["state"],
+        "jobs": standing["jobs"],
+        "failed_jobs": failed_of(standing),
+        "left_out": [{"job": job, "text": text} for job, text in listing.left_out],
+        "outside": {job: left.model_dump() for job, left in listing.outside.items()},
+    }
