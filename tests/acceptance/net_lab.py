@@ -27,11 +27,16 @@ def why_not() -> str | None:
         return "not root"
     if any(shutil.which(program) is None for program in ("ip", "unshare")):
         return "ip or unshare is not installed"
-    probe = f"dprobe{os.getpid()}"
-    tried = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        return f"ip netns add: {tried.stderr.strip()}"
-    ip("netns", "delete", probe)
+    probe = f"d{os.getpid()}-probe"
+    try:
+        ip("netns", "add", probe)
+        try:
+            ip("-n", probe, "link", "add", "probe", "type", "bridge")
+            ip("netns", "exec", probe, "unshare", "--uts", "true")
+        finally:
+            ip("netns", "delete", probe)
+    except subprocess.CalledProcessError as error:
+        return f"{' '.join(error.cmd)}: {error.stderr.strip()}"
     return None
 
 
@@ -81,13 +86,13 @@ class Computer:
             self._running.wait(SECONDS)
             self._running = None
 
-    def logged(self, words: str) -> str:
-        """Poll the log until a line has these words. Returns that line."""
+    def logged(self, words: str, times: int = 1) -> str:
+        """Poll the log until so many lines have these words. Returns the last of them."""
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
-            for line in self.log.read_text().splitlines():
-                if words in line:
-                    return line
+            found = [line for line in self.log.read_text().splitlines() if words in line]
+            if len(found) >= times:
+                return found[times - 1]
             time.sleep(0.05)
         raise AssertionError(f"{self.name} never logged {words!r}{self._lab.logs()}")
 
@@ -95,6 +100,10 @@ class Computer:
         """Let names lead to addresses from now on."""
         lines = [f"{address} {name}" for name, address in {"localhost": "127.0.0.1", **addresses}.items()]
         (NETNS / self.namespace / "hosts").write_text("\n".join([*lines, ""]))
+
+    def is_called(self, name: str) -> None:
+        """Give the computer another host name, from the next command on."""
+        self.name = name
 
     def goes(self) -> None:
         """Take the computer away."""

@@ -78,6 +78,33 @@ def test_nodes_and_their_jobs_follow_a_head_that_moves(lab: dict[str, Computer],
     assert (job["state"], job["attempt"]) == ("succeeded", 1)
 
 
+def test_a_node_may_get_a_new_disk_or_a_new_name_and_no_twin(lab: dict[str, Computer]) -> None:
+    node, person, (follow_the_page,) = lab["ws07"], lab["ws08"], commands_for("node")
+    person.pastes(commands_for("person")[0])
+    twin = lab["new-head"]
+    twin.is_called("ws07")
+    twin.begins(follow_the_page)
+    twin.logged("the name 'ws07' is in use by another node-runner")
+    node.ends()
+    shutil.rmtree(node.home / ".local")  # a new disk
+    node.begins(follow_the_page)
+    node.logged("INFO joined as ws07", times=2)
+    assert names(person) == {"ws07": "idle", "ws08": "idle"}
+    node.ends()
+    node.is_called("ws17")
+    node.begins(follow_the_page)
+    node.logged("INFO joined as ws17")
+    assert names(person) == {"ws07": "left", "ws08": "idle", "ws17": "idle"}
+    person.pastes("distribute nodes --forget ws07")
+    assert names(person) == {"ws08": "idle", "ws17": "idle"}
+
+
+def names(person: Computer) -> dict[str, str]:
+    """The nodes that the person sees, with their states."""
+    nodes = json.loads(person.pastes("distribute nodes --json"))["nodes"]
+    return {node["node"]: node["state"] for node in nodes}
+
+
 def node_of(person: Computer, batch: str) -> str:
     """Poll until the job of the batch runs. Returns on which node."""
     deadline = time.monotonic() + SECONDS
