@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,14 +15,16 @@ from distribute.client.output_text import Text, live_text, stored_text
 from distribute.client.queries import no_such_batch
 from distribute.client.results import BUILDS, fold_builds
 from distribute.client.standing import ask_standing
+from distribute.core.event_base import BuildEvent
+from distribute.core.events import BuildFinished, BuildStarted, Deleted, Released, Submitted
 from distribute.core.ids import BuildId
 from distribute.core.manifest import is_build_output_name
 from distribute.core.projections.results import BatchResults
 from distribute.ports import Only
 
 if TYPE_CHECKING:
-    from distribute.core.events import BuildFinished
     from distribute.core.ids import BatchId
+    from distribute.core.recorded import Recorded
     from distribute.ports import Cluster
 
 
@@ -59,7 +62,7 @@ async def read_builds(cluster: Cluster, batch: BatchId) -> Builds:
     Raises:
         Refused: there is no such batch.
     """
-    results = await _read(cluster, batch)
+    results = await _read(cluster, batch, BatchResults(batch))
     return Builds(results.builds, results.building, results.has_build)
 
 
@@ -71,86 +74,139 @@ def build_output(cluster: Cluster, build: BuildFinished) -> Text:
 
 async def build_output_so_far(cluster: Cluster, batch: BatchId, node: str) -> Text:
     """What a build that runs has printed by now."""
-    results = await _read(cluster, batch)
+    results = await _read(cluster, batch, BatchResults(batch))
     since = results.built_before(node)
     return live_text(cluster, BuildId(batch, node), 0, since, partial(asyncio.sleep, 0))
 
 
 async def follow_builds(cluster: Cluster, batch: BatchId, take: Take) -> None:
-    """Hand on what the builds of a batch printed, then what they print, until the batch is over.
+    """Hand on what the builds of a batch print, one build after the other, until the batch is over.
+
+    They come in the order in which they began. So do those that run at once: each is in one piece, and what a
+    build prints while another is shown is not lost.
 
     Raises:
         Refused: there is no such batch, or a person deletes it meanwhile.
     """
+    history = _History(batch)
     now = await cluster.log.last_seq()
-    results = await _read(cluster, batch)
-    for node, build in sorted(results.builds.items()):
-        if node not in results.building:
-            async with aclosing(build_output(cluster, build)) as pieces:
-                async for piece in pieces:
-                    take(Printed(node, piece))
-            take(Ended(node, build))
-    following = _Following(cluster, batch, results, take)
+    await _read(cluster, batch, history)
     try:
         async with asyncio.TaskGroup() as tasks:
-            following.begin(tasks)
-            reading = tasks.create_task(following.read_on(tasks, after=now))
-            await follow_to_end(cluster, batch, archived=False)
+            reading = tasks.create_task(_read_on(cluster, history, after=now))
+            ending = tasks.create_task(follow_to_end(cluster, batch, archived=False))
+            ending.add_done_callback(lambda _: history.end())
+            async for build in history.builds_to_show():
+                await _show(cluster, batch, build, take)
+            await ending
             reading.cancel()
-            following.end()
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from errors
 
 
-class _Following:
-    """Follows the builds of a batch that run, and those that begin."""
+@dataclass(slots=True, eq=False)
+class _Build:
+    """One build at a node. It printed nothing before `since`, in seconds since 1970."""
 
-    def __init__(self, cluster: Cluster, batch: BatchId, results: BatchResults, take: Take) -> None:
-        self._cluster = cluster
-        self._batch = batch
-        self._results = results
-        self._take = take
-        self._over: dict[str, asyncio.Event] = {}
-        """By node: set when the build there has ended."""
+    node: str
+    since: float
+    finished: BuildFinished | None = None
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it has ended, or its end will never be reported."""
 
-    def begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Follow the builds that run and are not followed yet."""
-        for node in self._results.building.keys() - self._over.keys():
-            self._over[node] = over = asyncio.Event()
-            tasks.create_task(self._follow(node, self._results.built_before(node), over))
+
+class _History(BatchResults):
+    """All builds of a batch, in the order in which they began."""
+
+    def __init__(self, batch: BatchId) -> None:
+        super().__init__(batch)
+        self._all: list[_Build] = []
+        self._is_over = False
+        self._news = asyncio.Event()
+
+    def fold(self, recorded: Recorded) -> bool:
+        """Fold the next event under the batch."""
+        event = recorded.event
+        before = self.built_before(event.node) if isinstance(event, BuildEvent) else 0.0
+        if not super().fold(recorded):
+            return False
+        match event:
+            case Submitted() | Deleted():
+                self._all.clear()
+            case BuildStarted():
+                self.give_up(event.node)  # the end of the one before was never reported
+                self._all.append(_Build(event.node, before))
+            case BuildFinished():
+                build = self._running(event.node)
+                if build is None:
+                    build = _Build(event.node, before)
+                    self._all.append(build)
+                build.finished = event
+                build.over.set()
+            case _:
+                pass
+        self._news.set()
+        return True
+
+    def give_up(self, node: str) -> None:
+        """A node has a batch no more: the end of its build will not be reported."""
+        if (build := self._running(node)) is not None:
+            build.over.set()
 
     def end(self) -> None:
-        """The batch is over, so no build runs any more."""
-        for over in self._over.values():
-            over.set()
+        """The batch is over, so no build runs, and none begins."""
+        self._is_over = True
+        for build in self._all:
+            build.over.set()
+        self._news.set()
 
-    async def read_on(self, tasks: asyncio.TaskGroup, after: int) -> None:
-        """Read of builds that begin and end."""
-        only = Only(types=BUILDS, batch=self._batch)
-        async with aclosing(self._cluster.log.follow(after=after, only=only)) as following:
-            async for events in following:
-                for recorded in events:
-                    self._results.fold(recorded)
-                    for node in self._over.keys() - self._results.building.keys():
-                        self._over.pop(node).set()
-                    self.begin(tasks)
+    async def builds_to_show(self) -> AsyncGenerator[_Build, None]:
+        """Yield each build, those that begin later, too, until the batch is over."""
+        shown = 0
+        while shown < len(self._all) or not self._is_over:
+            if shown < len(self._all):
+                shown += 1
+                yield self._all[shown - 1]
+            else:
+                self._news.clear()
+                await self._news.wait()
 
-    async def _follow(self, node: str, since: float, over: asyncio.Event) -> None:
-        pieces = live_text(self._cluster, BuildId(self._batch, node), 0, since, over.wait)
-        async with aclosing(pieces) as printed:
-            async for piece in printed:
-                self._take(Printed(node, piece))
-        ended = self._results.builds.get(node) if node not in self._results.building else None
-        self._take(Ended(node, ended))
+    def _running(self, node: str) -> _Build | None:
+        return next((build for build in self._all if build.node == node and not build.over.is_set()), None)
 
 
-async def _read(cluster: Cluster, batch: BatchId) -> BatchResults:
-    results = BatchResults(batch)
+async def _read_on(cluster: Cluster, history: _History, after: int) -> None:
+    """Read of builds that begin and end, and of nodes that lose jobs of the batch."""
+    only = Only(types=BUILDS | {"released"}, batch=history.story.id)
+    async with aclosing(cluster.log.follow(after=after, only=only)) as following:
+        async for events in following:
+            for recorded in events:
+                event = recorded.event
+                if isinstance(event, Released):
+                    history.give_up(event.node)
+                else:
+                    history.fold(recorded)
+
+
+async def _show(cluster: Cluster, batch: BatchId, build: _Build, take: Take) -> None:
+    """Hand on what a build printed: from the archive if it has ended, else as it comes."""
+    if build.finished is not None:
+        pieces = build_output(cluster, build.finished)
+    else:
+        pieces = live_text(cluster, BuildId(batch, build.node), 0, build.since, build.over.wait)
+    async with aclosing(pieces) as printed:
+        async for piece in printed:
+            take(Printed(build.node, piece))
+    take(Ended(build.node, build.finished))
+
+
+async def _read(cluster: Cluster, batch: BatchId, results: BatchResults) -> BatchResults:
+    """Fold the builds of a batch up to now. Raises `Refused` if there is no such batch."""
     told = await ask_standing(cluster, batch)
     if told is None:
         await BatchReader(cluster, batch, results.fold).read_to_now()
     elif told.course.exists:
-        results = await fold_builds(cluster, batch, told.course)
+        await fold_builds(cluster, results, told.course)
     if not results.course.exists:
         raise no_such_batch(batch)
     return results

@@ -53,19 +53,19 @@ async def read_results(cluster: Cluster, batch: BatchId) -> Results:
         return Results(folded.course, folded.seqs, folded.missing, folded.builds)
     if not told.course.exists:
         return told
-    return told._replace(builds=(await fold_builds(cluster, batch, told.course)).builds)
+    folded = BatchResults(batch)
+    await fold_builds(cluster, folded, told.course)
+    return told._replace(builds=folded.builds)
 
 
-async def fold_builds(cluster: Cluster, batch: BatchId, course: Course) -> BatchResults:
+async def fold_builds(cluster: Cluster, results: BatchResults, course: Course) -> None:
     """Fold a batch's builds alone: what it accepts of them depends on nothing that jobs do."""
-    results = BatchResults(batch)
-    only = Only(types=BUILDS, batch=batch)
+    only = Only(types=BUILDS, batch=results.story.id)
     until = await cluster.log.last_seq()
     async with aclosing(cluster.log.follow(after=course.seq - 1, only=only, until=until)) as following:
         async for events in following:
             for recorded in events:
                 results.fold(recorded)
-    return results
 
 
 async def outputs_listed(

@@ -104,16 +104,45 @@ async def test_a_build_is_followed_and_the_next_one_until_the_batch_is_over(clus
     await follower.ends()
 
 
-async def test_two_builds_at_once_are_followed_together(cluster: Any) -> None:
+async def test_builds_that_run_at_once_are_shown_one_after_the_other(cluster: Any) -> None:
     await cluster.say(make.joined(), make.joined("ws2"), make.submitted(SPEC))
     follower = Taken(cluster)
     await cluster.say(make.build_started("ws1", SPEC), make.build_started("ws2", SPEC))
     for build, text in ((WS1, b"a"), (WS2, b"b"), (WS1, b"c")):
         await cluster.live.send(build, 0, text)
-        assert await follower.next() == (build.node, text)
+    assert [await follower.next(), await follower.next()] == [("ws1", b"a"), ("ws1", b"c")]
+    await cluster.say(make.build_finished("ws1", SPEC))
+    assert [await follower.next(), await follower.next()] == [("ws1", None), ("ws2", b"b")]
     await cluster.say(make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
-    assert {await follower.next(), await follower.next()} == {("ws1", None), ("ws2", None)}
+    assert await follower.next() == ("ws2", None)
     await follower.ends()
+
+
+async def test_of_a_build_that_ended_while_another_was_shown_all_is_shown(cluster: Any) -> None:
+    await cluster.say(make.joined(), make.joined("ws2"), make.submitted(SPEC))
+    await cluster.say(make.build_started("ws1", SPEC), make.build_started("ws2", SPEC))
+    follower = Taken(cluster)
+    await cluster.live.send(WS1, 0, b"a")
+    assert await follower.next() == ("ws1", b"a")
+    await cluster.say(await built(cluster, "ws2", b"all of it"), make.build_finished("ws1", SPEC))
+    shown = [await follower.next() for _ in range(3)]
+    assert shown == [("ws1", None), ("ws2", b"all of it"), ("ws2", None)]
+    follower.task.cancel()
+    await asyncio.gather(follower.task, return_exceptions=True)
+
+
+@pytest.mark.parametrize("reason", ["node_lost", "node_restarted"])
+async def test_a_build_whose_node_went_down_does_not_hide_the_next(cluster: Any, reason: Any) -> None:
+    await cluster.say(make.joined(), make.joined("ws2"), make.submitted(SPEC))
+    await cluster.say(make.assigned(), make.claimed(), make.build_started("ws1", SPEC))
+    follower = Taken(cluster)
+    await cluster.live.send(WS1, 0, b"a")
+    assert await follower.next() == ("ws1", b"a")
+    await cluster.say(make.released(reason=reason), make.build_started("ws2", SPEC))
+    await cluster.live.send(WS2, 0, b"b")
+    assert [await follower.next(), await follower.next()] == [("ws1", None), ("ws2", b"b")]
+    follower.task.cancel()
+    await asyncio.gather(follower.task, return_exceptions=True)
 
 
 async def test_builds_that_ended_before_are_shown_from_the_archive_first(cluster: Any) -> None:

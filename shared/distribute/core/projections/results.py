@@ -72,10 +72,10 @@ class BatchResults:
         """
         return self._ended_at.get(node, self.course.submitted_at)
 
-    def fold(self, recorded: Recorded) -> None:
-        """Fold the next event under the batch."""
+    def fold(self, recorded: Recorded) -> bool:
+        """Fold the next event under the batch. Returns False if the batch does not accept it."""
         if not self.story.fold(recorded):
-            return
+            return False
         event = recorded.event
         if isinstance(event, ev.Submitted | ev.Deleted):
             self.builds.clear()
@@ -83,3 +83,4 @@ class BatchResults:
         elif isinstance(event, ev.BuildFinished):
             self.builds[event.node] = event
             self._ended_at[event.node] = recorded.time
+        return True
