@@ -146,10 +146,19 @@ class LiveOutput(Protocol):
         """
 
 
+OnDone = Callable[[int], None]
+"""Is told, again and again, how many bytes of a transfer are done. It may be fewer than before: what arrived
+damaged is transferred again."""
+
+
+def tell_nobody(done_bytes: int) -> None:
+    """An `OnDone` for transfers that nobody watches."""
+
+
 class ArtifactStore(Protocol):
     """Files: inputs by digest, results by name, snapshots. Files of any size take bounded memory."""
 
-    async def put_input(self, path: Path, sha256: str) -> None:
+    async def put_input(self, path: Path, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """Store an input under its digest, unless it is there. Raises `IntegrityError`, `StorageFull`."""
 
     async def get_input(self, sha256: str, path: Path) -> None:
@@ -170,7 +179,7 @@ class ArtifactStore(Protocol):
     def get_result(self, stored: StoredObject) -> AsyncGenerator[bytes, None]:
         """Yield the bytes of a result. Raises `IntegrityError` at the end if they differ from the digest."""
 
-    async def fetch_result(self, stored: StoredObject, path: Path) -> None:
+    async def fetch_result(self, stored: StoredObject, path: Path, on_done: OnDone = tell_nobody) -> None:
         """Write a result to `path`. The file gets that name only after its digest was checked.
 
         Raises `IntegrityError`, `StorageFull`, `OSError`.

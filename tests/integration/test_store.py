@@ -294,3 +294,18 @@ async def test_an_input_that_lost_a_chunk_is_sent_again_by_the_next_put(
     assert (
         len(await subjects(connection, "inputs", f"C.{sha256}.*")) == 1
     )  # nothing of the damaged one is left
+
+
+async def test_transfers_tell_how_many_bytes_are_done(store: JetStreamStore, tmp_path: Path) -> None:
+    """As they go: a file of many chunks does not jump from nothing to everything."""
+    data = content(40 * CHUNK)
+    sent: list[int] = []
+    await store.put_input(tmp_path / "in", write(tmp_path / "in", data), sent.append)
+    stored = await store.put_result("n/b/j/1/0", "ws1", stream_of(data))
+    await store.commit_result(stored)
+    fetched: list[int] = []
+    await store.fetch_result(stored, tmp_path / "out", fetched.append)
+    for told in (sent, fetched):
+        assert told == sorted(told)
+        assert told[-1] == len(data)
+        assert len([done for done in told if 0 < done < len(data)]) > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from distribute.client.follow import follow_to_end
@@ -110,4 +111,5 @@ def _show(standing: BatchDocument, bar: Bar) -> None:
     )
     notes = [building_since(standing)] if standing["building"] else []
     notes += [f"{count} {state}" for state, count in counts if count]
-    bar.update(over, jobs["total"], ", ".join(notes))
+    age = datetime.now(UTC) - datetime.fromisoformat(standing["submitted_at"])
+    bar.update(over, jobs["total"], ", ".join(notes), age.total_seconds())

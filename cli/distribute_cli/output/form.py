@@ -30,8 +30,12 @@ Document = Mapping[str, Any]
 class Bar(Protocol):
     """Progress of one thing towards a total."""
 
-    def update(self, done: float, total: float, note: str = "") -> None:
-        """Show how far it is, with `note` behind the bar."""
+    def update(self, done: float, total: float, note: str = "", age_s: float = 0.0) -> None:
+        """Show how far it is, with a note.
+
+        `age_s` is how long it has gone on, if it began before this bar: as long as nothing more is done, the
+        rate is estimated by that.
+        """
 
 
 class JobText(Protocol):

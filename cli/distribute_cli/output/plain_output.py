@@ -146,5 +146,5 @@ class QuietOutput(Output):
 class NoBar:
     """Shows no progress."""
 
-    def update(self, done: float, total: float, note: str = "") -> None:
+    def update(self, done: float, total: float, note: str = "", age_s: float = 0.0) -> None:
         """Show nothing."""

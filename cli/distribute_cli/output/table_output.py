@@ -22,12 +22,15 @@ if TYPE_CHECKING:
         NodesDocument,
         NodeStory,
     )
+    from distribute_cli.output.terminal_bar import PaceInWords
 
 WIDE = 10_000
 """The width in columns of a table that does not go to a terminal. Nothing is cut there."""
 
 LINE_EVERY_S = 2.0
-"""How often progress is told without a terminal."""
+"""How often progress is told without a terminal, at first."""
+
+RAREST_LINE_S = 60.0
 
 
 class TableOutput(Output):
@@ -105,7 +108,7 @@ class TableOutput(Output):
     @contextmanager
     def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
         if not sys.stderr.isatty():
-            yield LineBar(title)
+            yield LineBar(title, of_bytes=of_bytes)
             return
         from distribute_cli.output.terminal_bar import terminal_bar
 
@@ -127,22 +130,31 @@ class TableOutput(Output):
 class LineBar:
     """Progress without a terminal: a line now and then, if there is news.
 
-    There is none if everything is done before the first.
+    There is none if everything is done before the first. The longer it takes, the rarer they become.
     """
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, of_bytes: bool = False) -> None:
         self._title = title
-        self._last = time.monotonic()
+        self._of_bytes = of_bytes
+        self._begun = self._last = time.monotonic()
         self._line = ""
+        self._pace: PaceInWords | None = None
 
-    def update(self, done: float, total: float, note: str = "") -> None:
+    def update(self, done: float, total: float, note: str = "", age_s: float = 0.0) -> None:
         now = time.monotonic()
-        if now - self._last < LINE_EVERY_S:
+        if now - self._last < min(max(LINE_EVERY_S, (now - self._begun) / 20), RAREST_LINE_S):
             return
         line = f"{self._title}: {100 * done / (total or 1):.0f} %{f' ({note})' if note else ''}"
-        if line != self._line:
-            self._last, self._line = now, line
-            print(line, file=sys.stderr, flush=True)
+        if line == self._line:
+            return
+        self._last, self._line = now, line
+        if self._pace is None:
+            from distribute_cli.output.terminal_bar import PaceInWords
+
+            self._pace = PaceInWords(of_bytes=self._of_bytes)
+        words = self._pace.words(done, total, note, age_s)
+        shown = f"{line.partition(' %')[0]} %{f' ({words})' if words else ''}"
+        print(shown, file=sys.stderr, flush=True)
 
 
 def _console(*, stderr: bool) -> Console:

@@ -33,11 +33,16 @@ async def upload(store: ArtifactStore, sources: Mapping[str, Path], on_bytes: On
         total, sent = sum(sizes.values()), 0
 
         async def put(source: tuple[str, Path]) -> None:
-            nonlocal sent
             sha256, path = source
-            await store.put_input(path, sha256)
-            sent += sizes[path]
-            on_bytes(sent, total)
+            of_this = 0
+
+            def advance(done_bytes: int) -> None:
+                nonlocal sent, of_this
+                sent, of_this = sent + done_bytes - of_this, done_bytes
+                on_bytes(sent, total)
+
+            await store.put_input(path, sha256, advance)
+            advance(sizes[path])  # what the store has already is not sent
 
         await for_each(sources.items(), put, at_once=min(PARALLEL_FILES, len(sources)))
     except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
+from distribute.ports import OnDone, tell_nobody
 from distribute.sim.network import Link
 
 
@@ -21,13 +22,14 @@ class SimulatedStore:
         self._files = link.broker.files
         self._new_id = new_id
 
-    async def put_input(self, path: Path, sha256: str) -> None:
+    async def put_input(self, path: Path, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """As `ports.ArtifactStore.put_input`."""
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != sha256:
             raise IntegrityError(f"{path}: its content was changed after it was listed")
         await self._transfer()
         await self._link.ask(lambda: self._files.inputs.setdefault(sha256, content), patient=False)
+        on_done(len(content))
 
     async def get_input(self, sha256: str, path: Path) -> None:
         """As `ports.ArtifactStore.get_input`."""
@@ -56,10 +58,11 @@ class SimulatedStore:
         await self._transfer()
         yield await self._link.ask(lambda: self._files.content(stored), patient=False)
 
-    async def fetch_result(self, stored: StoredObject, path: Path) -> None:
+    async def fetch_result(self, stored: StoredObject, path: Path, on_done: OnDone = tell_nobody) -> None:
         """As `ports.ArtifactStore.fetch_result`."""
         async for content in self.get_result(stored):
             path.write_bytes(content)
+            on_done(len(content))
 
     async def delete_results(self, batch: BatchId, before: float) -> None:
         """As `ports.ArtifactStore.delete_results`."""

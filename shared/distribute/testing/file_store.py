@@ -19,6 +19,7 @@ from pathlib import Path
 from distribute.core.errors import IntegrityError, StorageFull
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
+from distribute.ports import OnDone, tell_nobody
 
 CHUNK_BYTES = 128 << 10
 
@@ -38,11 +39,12 @@ class FileStore:
         known = sum(1 for path in self._results.rglob("*") if _NUID.fullmatch(path.name))
         self._nuids = (f"{number:022d}" for number in itertools.count(known + 1))
 
-    async def put_input(self, path: Path, sha256: str) -> None:
+    async def put_input(self, path: Path, sha256: str, on_done: OnDone = tell_nobody) -> None:
         target = self._inputs / sha256
         if target.exists():
             return
         _copy_checked(path, target, sha256)
+        on_done(target.stat().st_size)
 
     async def get_input(self, sha256: str, path: Path) -> None:
         source = self._inputs / sha256
@@ -82,12 +84,13 @@ class FileStore:
         if digest.hexdigest() != stored.sha256:
             raise IntegrityError(f"result {stored.name} is missing or damaged in the store")
 
-    async def fetch_result(self, stored: StoredObject, path: Path) -> None:
+    async def fetch_result(self, stored: StoredObject, path: Path, on_done: OnDone = tell_nobody) -> None:
         unfinished = path.with_name(f"{path.name}.part")
         try:
             with unfinished.open("wb") as content:
                 async for piece in self.get_result(stored):
                     content.write(piece)
+                    on_done(content.tell())
             unfinished.rename(path)
         finally:
             unfinished.unlink(missing_ok=True)

@@ -124,3 +124,14 @@ async def test_large_and_small_files_have_the_mode_and_the_time_that_the_job_lef
     for number in range(2):
         status = (tmp_path / "out" / "job" / f"{number}").stat()
         assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o440 + number, 10**18 + number)
+
+
+async def test_progress_counts_the_bytes_of_a_large_file_as_they_come(tmp_path: Path) -> None:
+    store = CountingStore(tmp_path / "store")
+    content = bytes(RESUMED_FROM_BYTES)
+    wanted = Listing(files=[(await pack(store, content), wanted_file("big", content, 0, len(content)))])
+    told: list[int] = []
+    await fetch(store, wanted, tmp_path / "out", lambda done, total: told.append(done))
+    assert told == sorted(told)
+    assert told[-1] == len(content)
+    assert max(after - before for before, after in zip([0, *told], told, strict=False)) <= 1 << 20

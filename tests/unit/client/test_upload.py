@@ -9,6 +9,8 @@ import pytest
 
 from distribute.client.upload import upload
 from distribute.core.errors import InputError, IntegrityError, StorageFull
+from distribute.ports import OnDone
+from distribute.ports import tell_nobody as ignore
 from distribute.testing.file_store import FileStore
 
 
@@ -17,7 +19,7 @@ def tell_nobody(done: int, total: int) -> None:
 
 
 class FullStore(FileStore):
-    async def put_input(self, path: Path, sha256: str) -> None:
+    async def put_input(self, path: Path, sha256: str, on_done: OnDone = ignore) -> None:
         raise StorageFull("the store has no room")
 
 
@@ -51,3 +53,23 @@ async def test_a_missing_file_is_reported(sources: dict[str, Path], tmp_path: Pa
 async def test_a_full_store_is_reported(sources: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(StorageFull, match=r"^the store has no room$"):
         await upload(FullStore(tmp_path / "store"), sources, tell_nobody)
+
+
+async def test_progress_counts_the_bytes_of_each_file_as_they_go(tmp_path: Path) -> None:
+    """Also of what the store has already, and of what has to be sent again."""
+
+    class Slow(FileStore):
+        async def put_input(self, path: Path, sha256: str, on_done: OnDone = ignore) -> None:
+            if path.name == "new":
+                for done in (30, 60, 20, 100):
+                    on_done(done)
+
+    paths = {"a": tmp_path / "new", "b": tmp_path / "known"}
+    paths["a"].write_bytes(b"x" * 100)
+    paths["b"].write_bytes(b"x" * 5)
+    told: list[tuple[int, int]] = []
+    await upload(Slow(tmp_path / "store"), {"a": paths["a"]}, lambda done, total: told.append((done, total)))
+    assert told == [(30, 100), (60, 100), (20, 100), (100, 100), (100, 100)]
+    told.clear()
+    await upload(Slow(tmp_path / "store"), paths, lambda done, total: told.append((done, total)))
+    assert told[-1] == (105, 105)

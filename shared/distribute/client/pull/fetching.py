@@ -185,10 +185,16 @@ class _Run:
 
     async def _download(self, stored: StoredObject, file: WantedFile) -> None:
         """Fetch a large file. Resumes an earlier pull that was interrupted."""
+        counted = 0
+
+        def advance(done_bytes: int) -> None:
+            nonlocal counted
+            self._advance(done_bytes - counted)
+            counted = done_bytes
+
         with self._target.large_file(file.parts, file.file, self._settling.over.get(file.parts)) as path:
-            await self._store.fetch_result(stored, path)
+            await self._store.fetch_result(stored, path, advance)
         self._count(file)
-        self._advance(file.file.size_bytes)
 
     async def _unpack(self, stored: StoredObject, files: list[WantedFile]) -> None:
         """Cut an object into the wanted files as it arrives."""

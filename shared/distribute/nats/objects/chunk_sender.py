@@ -26,6 +26,7 @@ from distribute.nats.client.connection import Connection
 from distribute.nats.objects.bucket import Bucket
 from distribute.nats.objects.chunk_reader import CHUNK_BYTES, ChunkReader
 from distribute.nats.stream.publisher import Publisher
+from distribute.ports import OnDone, tell_nobody
 
 _log = logging.getLogger(__name__)
 
@@ -67,9 +68,15 @@ class ChunkSender:
         return min(CHUNK_BYTES, self._connection.max_payload - _HEADER_ROOM_BYTES)
 
     async def send(
-        self, bucket: Bucket, place: str, source: AsyncIterator[bytes], *, wait_for_room: bool
+        self,
+        bucket: Bucket,
+        place: str,
+        source: AsyncIterator[bytes],
+        *,
+        wait_for_room: bool,
+        on_done: OnDone = tell_nobody,
     ) -> Sent:
-        """Send all of `source` to a new subject below `place`.
+        """Send all of `source` to a new subject below `place`. `on_done` hears how many bytes are stored.
 
         An empty source is sent as one empty chunk, so that every object has a message on its subject.
 
@@ -79,7 +86,7 @@ class ChunkSender:
         """
         nuid = f"{place}.{ulid(time.time_ns() // 1_000_000, os.urandom(10))}"
         sending = _Sending(
-            self._publisher, bucket.chunk_subject(nuid), nuid.rpartition(".")[2], wait_for_room
+            self._publisher, bucket.chunk_subject(nuid), nuid.rpartition(".")[2], wait_for_room, on_done
         )
         returns, began = self._returns, time.monotonic()
         try:
@@ -121,11 +128,14 @@ class ChunkSender:
 class _Sending:
     """One object on its way."""
 
-    def __init__(self, publisher: Publisher, subject: str, message_id: str, wait_for_room: bool) -> None:
+    def __init__(
+        self, publisher: Publisher, subject: str, message_id: str, wait_for_room: bool, on_done: OnDone
+    ) -> None:
         self._publisher = publisher
         self._subject = subject
         self._message_id = message_id
         self._patient = wait_for_room
+        self._on_done = on_done
         self._unanswered: deque[tuple[asyncio.Future[int], int]] = deque()
         self._unanswered_bytes = 0
         self._published = 0
@@ -180,6 +190,7 @@ class _Sending:
         seq = await future
         self._unanswered.popleft()
         self._unanswered_bytes -= size
+        self._on_done(self.size_bytes - self._unanswered_bytes)
         if self.seqs and seq <= self.seqs[-1]:
             self.in_order = False
         self.seqs.append(seq)

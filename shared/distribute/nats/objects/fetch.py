@@ -12,6 +12,7 @@ from distribute.core.errors import IntegrityError
 from distribute.nats.objects.bucket import Bucket
 from distribute.nats.objects.chunk_reader import Chunk, ChunkReader
 from distribute.nats.objects.part_file import KEEP_FROM_BYTES, PartFile
+from distribute.ports import OnDone, tell_nobody
 
 _WRITE_INLINE_BYTES = 32 << 10
 """Up to this size, writing and hashing take less time than a switch to a thread."""
@@ -30,8 +31,10 @@ class Wanted(NamedTuple):
     sha256: str
 
 
-async def fetch(reader: ChunkReader, wanted: Wanted, path: Path) -> None:
+async def fetch(reader: ChunkReader, wanted: Wanted, path: Path, on_done: OnDone = tell_nobody) -> None:
     """Write the object to `path`, which gets its name once the digest is right.
+
+    `on_done` hears how many bytes are there, with those of an earlier try.
 
     Raises:
         IntegrityError: chunks are missing, or the bytes are not those of the digest.
@@ -39,13 +42,13 @@ async def fetch(reader: ChunkReader, wanted: Wanted, path: Path) -> None:
         OSError: the file can't be written for another reason.
     """
     with PartFile(path, wanted.sha256) as part:
-        resumed = await _resume(reader, wanted, part)
+        resumed = await _resume(reader, wanted, part, on_done)
         if resumed and not part.is_right():
             # The part that an earlier try left was damaged.
             await in_thread(part.keep, 0)
             resumed = False
         if not resumed:
-            await _append(reader, wanted, part, first_seq=1, count=wanted.chunks)
+            await _append(reader, wanted, part, 1, wanted.chunks, on_done)
         if not part.is_right():
             raise IntegrityError(f"{wanted.label}: the bytes stored do not have the digest {wanted.sha256}")
         await in_thread(part.finish)
@@ -61,7 +64,10 @@ async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         raise
 
 
-async def _append(reader: ChunkReader, wanted: Wanted, part: PartFile, first_seq: int, count: int) -> None:
+async def _append(
+    reader: ChunkReader, wanted: Wanted, part: PartFile, first_seq: int, count: int, on_done: OnDone
+) -> None:
+    on_done(part.size_bytes)
     reading = reader.read(wanted.bucket, wanted.nuid, wanted.chunks, first_seq=first_seq, count=count)
     async with aclosing(reading) as arrivals:
         async for chunks in arrivals:
@@ -70,9 +76,10 @@ async def _append(reader: ChunkReader, wanted: Wanted, part: PartFile, first_seq
                 part.write(pieces)
             else:
                 await in_thread(part.write, pieces)
+            on_done(part.size_bytes)
 
 
-async def _resume(reader: ChunkReader, wanted: Wanted, part: PartFile) -> bool:
+async def _resume(reader: ChunkReader, wanted: Wanted, part: PartFile, on_done: OnDone) -> bool:
     """Resume the part file of an earlier try if it is large enough. Otherwise empty it and return False."""
     found_bytes = part.found_bytes()
     if found_bytes >= KEEP_FROM_BYTES and wanted.chunks > 1:
@@ -82,7 +89,7 @@ async def _resume(reader: ChunkReader, wanted: Wanted, part: PartFile) -> bool:
         first_seq = await finder.seq_of(done)
         if first_seq is not None:
             await in_thread(part.keep, done * chunk_bytes)
-            await _append(reader, wanted, part, first_seq, wanted.chunks - done)
+            await _append(reader, wanted, part, first_seq, wanted.chunks - done, on_done)
             return True
     if found_bytes:
         await in_thread(part.keep, 0)

@@ -32,6 +32,7 @@ from distribute.nats.objects.fetch import Wanted, fetch
 from distribute.nats.objects.result_names import check_nuid, chunks_of_batch, name_of, place_of
 from distribute.nats.stream.publisher import Publisher
 from distribute.nats.stream.subjects import escape
+from distribute.ports import OnDone, tell_nobody
 
 _SMALL_AT_ONCE = 64
 """Maximum number of one-chunk files in transfer at once: enough to hide the latency of each."""
@@ -65,7 +66,7 @@ class JetStreamStore:
 
     # --- inputs ---
 
-    async def put_input(self, path: Path, sha256: str) -> None:
+    async def put_input(self, path: Path, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """Store a file under its digest, unless the store has all of its chunks already.
 
         May be called any number of times at once. The number of concurrent transfers is limited, and each
@@ -86,12 +87,12 @@ class JetStreamStore:
             replacing = found[1] if found is not None else 0
             content = _pieces_of(path, self._sender.chunk_bytes) if large else _all_of(path)
             async with aclosing(content) as pieces:
-                await self._send_input(path, sha256, pieces, replacing)
+                await self._send_input(path, sha256, pieces, replacing, on_done)
 
     async def _send_input(
-        self, path: Path, sha256: str, pieces: AsyncIterator[bytes], replacing: int
+        self, path: Path, sha256: str, pieces: AsyncIterator[bytes], replacing: int, on_done: OnDone
     ) -> None:
-        sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False)
+        sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False, on_done=on_done)
         if sent.sha256 != sha256:
             await self._inputs.purge(self._inputs.chunk_subject(sent.nuid))
             raise IntegrityError(
@@ -169,7 +170,7 @@ class JetStreamStore:
             async for piece in pieces:
                 yield piece
 
-    async def fetch_result(self, stored: StoredObject, path: Path) -> None:
+    async def fetch_result(self, stored: StoredObject, path: Path, on_done: OnDone = tell_nobody) -> None:
         """Write a result to `path`, which appears only once the digest is right. Resumes an earlier try.
 
         Raises:
@@ -180,7 +181,7 @@ class JetStreamStore:
         check_nuid(stored)
         wanted = Wanted(self._results, f"result {stored.name}", stored.nuid, stored.chunks, stored.sha256)
         async with self._slot(stored.chunks > 1):
-            await fetch(self._reader, wanted, path)
+            await fetch(self._reader, wanted, path, on_done)
 
     async def delete_results(self, batch: BatchId, before: float) -> None:
         """As `ports.ArtifactStore.delete_results`."""
