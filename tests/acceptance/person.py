@@ -42,6 +42,7 @@ class Person:
         *arguments: str,
         stdin: int = subprocess.DEVNULL,
         stdout: int = subprocess.PIPE,
+        stderr: int = subprocess.PIPE,
         ignoring: Collection[signal.Signals] = (),
         blocking: Collection[signal.Signals] = (),
     ) -> subprocess.Popen[str]:
@@ -58,7 +59,7 @@ class Person:
             env=self._environment,
             stdin=stdin,
             stdout=stdout,
-            stderr=subprocess.PIPE,
+            stderr=stderr,
             text=True,
             preexec_fn=inherit,
         )

@@ -1,12 +1,9 @@
-"""Tables, states and figures for the terminal."""
+"""States and figures for the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
-from rich.cells import cell_len
-from rich.table import Table
 from rich.text import Text
 
 from distribute.config.units import format_duration
@@ -30,34 +27,6 @@ STATE_STYLES = {
     "out_of_touch": "yellow",
     "lost": "red",
 }
-
-PROSE = ("why", "capabilities")
-"""Columns whose text may wrap."""
-
-Cell = str | Text
-
-
-Row = Mapping[str, Cell]
-
-
-def table(rows: Sequence[Row], *, right: Collection[str] = (), optional: Collection[str] = ()) -> Table:
-    """A table of rows that all have the same columns. It leaves out optional columns that say nothing."""
-    drawn = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    columns = [
-        column
-        for column in (rows[0] if rows else ())
-        if column not in optional or any(str(row[column]) not in {NOTHING, ""} for row in rows)
-    ]
-    for column in columns:
-        drawn.add_column(
-            column,
-            justify="right" if column in right else "left",
-            overflow="fold",
-            min_width=None if column in PROSE else max(cell_len(str(row[column])) for row in rows),
-        )
-    for row in rows:
-        drawn.add_row(*(row[column] for column in columns))
-    return drawn
 
 
 def state_text(state: str) -> Text:

@@ -15,8 +15,9 @@ from distribute.client.words import argument, printable
 from distribute.config.units import format_duration, format_size
 from distribute.core.words import counted
 from distribute_cli.output.builds import builds_of
-from distribute_cli.output.drawing import count, duration, span, state_text, table
+from distribute_cli.output.drawing import count, duration, span, state_text
 from distribute_cli.output.failures import plain
+from distribute_cli.output.fitting import FittingTable
 from distribute_cli.output.words import NOTHING, exit_text
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def job(document: JobStory) -> Iterator[RenderableType]:
     yield _facts(_job_facts(document))
     if document["attempts"]:
         yield ""
-        yield table(
+        yield FittingTable(
             [_attempt_row(attempt) for attempt in document["attempts"]],
             right={"attempt", "took", "cpu", "memory"},
             optional={"exit", "cpu", "memory", "why"},
@@ -108,7 +109,7 @@ def _verdicts(verdicts: Sequence[VerdictDocument]) -> Iterator[RenderableType]:
         {"node": printable(verdict["node"]), "why not there": printable(verdict["text"])}
         for verdict in ordered[:MOST_LINES]
     ]
-    yield table(rows)
+    yield FittingTable(rows)
     if (more := len(verdicts) - MOST_LINES) > 0:
         yield f"and {counted(more, 'more node')}: --json lists them all"
 
@@ -119,7 +120,7 @@ def node(document: NodeStory) -> Iterator[RenderableType]:
     yield _facts(_node_facts(document))
     if document["jobs"]:
         yield ""
-        yield table(
+        yield FittingTable(
             [_node_job_row(job) for job in document["jobs"][:MOST_LINES]],
             right={"attempt", "for", "cpus", "memory"},
             optional={"memory", "gpus"},

@@ -119,12 +119,16 @@ class TableOutput(Output):
         self._show_cluster()
         from rich.text import Text
 
+        from distribute_cli.output.fitting import FittingTable
+
         console = _console(stderr=False)
-        width, unlimited = console.width, console.options.update(max_width=WIDE)
+        width = console.width
         for part in parts:
-            # A narrow terminal may wrap lines: people can read that, but not columns of one letter.
-            console.width = max(width, console.measure(part, options=unlimited).minimum)
+            if isinstance(part, FittingTable):
+                part, needed = part.fitted(width)
+                console.width = max(width, needed)
             console.print(part, soft_wrap=isinstance(part, Text) and bool(part.no_wrap))
+            console.width = width
 
 
 class LineBar:

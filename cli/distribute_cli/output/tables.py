@@ -21,8 +21,9 @@ from distribute.client.words import printable
 from distribute.config.units import format_size
 from distribute.core.words import counted
 from distribute_cli.output.builds import build_lines, builds_of, is_only_built, where_built
-from distribute_cli.output.drawing import STATE_STYLES, Cell, count, duration, span, state_text, table
+from distribute_cli.output.drawing import STATE_STYLES, count, duration, span, state_text
 from distribute_cli.output.failures import failure_lines
+from distribute_cli.output.fitting import Cell, FittingTable
 from distribute_cli.output.form import Document
 from distribute_cli.output.words import NOTHING, exit_text
 
@@ -42,7 +43,9 @@ def batches(document: BatchesDocument, *, selected: bool = False) -> Iterator[Re
 
 def _batch_table(found: Sequence[BatchDocument]) -> RenderableType:
     rows = [_batch_row(batch) for batch in found]
-    return table(rows, right={*JOB_COUNTS, "took"}, optional={"assigned", "queued", "failed", "killed"})
+    return FittingTable(
+        rows, right={*JOB_COUNTS, "took"}, optional={"assigned", "queued", "failed", "killed"}
+    )
 
 
 def _batch_row(batch: BatchDocument) -> dict[str, Cell]:
@@ -81,7 +84,7 @@ def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     if builds := list(build_lines(document)):
         yield Text("\n" + "\n".join(builds), no_wrap=True)
     yield ""
-    yield table(
+    yield FittingTable(
         [_job_row(job) for job in document["job_list"]],
         right={"attempt", "took", "cpu", "memory"},
         optional={"node", "attempt", "exit", "took", "cpu", "memory", "why"},
@@ -117,7 +120,9 @@ def nodes(document: NodesDocument) -> Iterator[RenderableType]:
         yield "No node has joined yet. `distribute client` makes a computer a node."
         return
     figures = {"cpus", "free", "memory", "gpus", "jobs", "load", "owner away"}
-    yield table([_node_row(node) for node in found], right=figures, optional={"gpus", "owner away", "why"})
+    yield FittingTable(
+        [_node_row(node) for node in found], right=figures, optional={"gpus", "owner away", "why"}
+    )
 
 
 def _node_row(node: NodeDocument) -> dict[str, Cell]:
@@ -140,7 +145,7 @@ def _node_row(node: NodeDocument) -> dict[str, Cell]:
 
 def capabilities(document: NodesDocument) -> Iterator[RenderableType]:
     """What each node can do (`add --show-caps`)."""
-    yield table(
+    yield FittingTable(
         [
             {
                 "node": printable(node["node"]),
@@ -174,7 +179,7 @@ def files(document: Document) -> Iterator[RenderableType]:
     found = document["files"]
     if found:
         rows = [{"size": format_size(file["size_bytes"]), "file": printable(file["path"])} for file in found]
-        yield table(rows, right={"size"})
+        yield FittingTable(rows, right={"size"})
         yield ""
     total = format_size(sum(file["size_bytes"] for file in found))
     left_out = len(document["filtered"])

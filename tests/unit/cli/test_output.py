@@ -323,7 +323,7 @@ def test_markup_in_a_name_is_text() -> None:
     assert any("[red]x" in line for line in drawn(tables.batch, batch_view(happen(submitted(odd)), odd.id)))
 
 
-def test_on_a_narrow_terminal_words_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_shows_what_matters_most(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.StringIO()
     monkeypatch.setattr(terminal, "isatty", lambda: True)
     monkeypatch.setattr(table_output.sys, "stdout", terminal)
@@ -331,11 +331,10 @@ def test_on_a_narrow_terminal_words_stay_whole(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("TERM", "xterm")
     TableOutput().nodes(NODES)
     heading = Text.from_ansi(terminal.getvalue().splitlines()[0]).plain
-    assert heading.split() == ["node", "state", "cpus", "free", "memory", "jobs", "load", "capabilities"]
+    assert heading.split() == ["node", "state", "cpus", "jobs"]
     terminal.truncate(0)
     named = BATCHES["batches"][0] | {"namespace": "a name", "batch": "of words 日本"}
     TableOutput().batches({"batches": [named]})
     shown = Text.from_ansi(terminal.getvalue()).plain
-    assert "a name/of words 日本" in shown
+    assert {"a", "name/of", "words", "日本"} <= set(shown.split()), "words stay whole"
     assert "running" in shown
-    assert " ago " in shown

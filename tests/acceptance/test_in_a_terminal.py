@@ -1,0 +1,64 @@
+"""What people see in a terminal fits it, whatever the names of batches, jobs and nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from rich.cells import cell_len
+
+from acceptance.person import Person
+from acceptance.terminal import Terminal
+
+BATCH = "計算" * 10 + "-" + "long" * 16
+JOBS = {f"{'job' * 40}-{number}": f"sleep 0.{number}" for number in range(1, 6)}
+
+
+@pytest.fixture(scope="module")
+def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """A person with a cluster and a batch of long names."""
+    person = Person(tmp_path_factory.mktemp("home"))
+    person.sets(TERM="xterm-256color", COLUMNS=None, LINES=None, NO_COLOR=None)
+    person.runs("up", "--nodes", "1", "--cpus", "1", "--detach")
+    person.runs("add", person.writes(BATCH, JOBS, namespace="n" * 128))
+    yield person
+    person.ends_all()
+    person.runs("down")
+
+
+def shown(person: Person, columns: int, *arguments: str) -> list[str]:
+    """What a verb writes to a terminal of so many columns, line by line."""
+    terminal = Terminal.opened(columns)
+    process = person.starts(
+        *arguments, stdin=terminal.program, stdout=terminal.program, stderr=terminal.program
+    )
+    lines = terminal.lines()
+    assert process.wait(timeout=60) == 0, lines
+    return lines
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_watch_status_and_nodes_fit(jane: Person, columns: int) -> None:
+    name = f"{'n' * 128}/{BATCH}"
+    watched = shown(jane, columns, "watch", name)
+    bars = [line for line in watched if "━" in line or "done in about" in line]
+    assert bars
+    assert max(map(cell_len, bars)) <= columns
+    assert any("/5" in line for line in bars)
+    for arguments in (["status"], ["status", name], ["nodes"]):
+        lines = shown(jane, columns, *arguments)
+        heading = next(number for number, line in enumerate(lines) if "state" in line)
+        table = [line for line in lines[heading:] if not line.startswith("`distribute")]
+        assert max(map(cell_len, table)) <= columns, lines
+
+
+def test_add_and_pull_show_bytes(jane: Person) -> None:
+    (jane.home / "big.dat").write_bytes(bytes(30 << 20))
+    file = jane.home / jane.writes("large", {"a": "cp input/big.dat distribute_save/"})
+    text = file.read_text().replace('"jobs"', '"initialize": {"required_files": ["big.dat"]}, "jobs"')
+    file.write_text(text)
+    added = shown(jane, 80, "add", file.name)
+    assert any("/30.0 MiB" in line or "/31.5 MB" in line for line in added), added
+    jane.runs("wait", "jane/large")
+    pulled = shown(jane, 80, "pull", "jane/large")
+    assert any(line.startswith("pulling jane/large") and "30.0" in line for line in pulled), pulled
