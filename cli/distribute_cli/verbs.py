@@ -39,6 +39,7 @@ VERBS = (
     "wait",
     "logs",
     "pull",
+    "clean",
     "kill",
     "delete",
     "template",

@@ -173,6 +173,9 @@ class ArtifactStore(Protocol):
         `name` is `NAMESPACE/BATCH/JOB/ATTEMPT/N`, or `NAMESPACE/BATCH//NODE/N` for a build's output.
         """
 
+    async def has_result(self, stored: StoredObject) -> bool:
+        """Are all chunks of a result in the store? Raises `IntegrityError` if its name is another's."""
+
     async def commit_result(self, stored: StoredObject) -> None:
         """Check that every chunk is there and give the object its name. Raises `IntegrityError`."""
 

@@ -87,3 +87,34 @@ def test_a_link_in_the_way_leads_nowhere(jane: Person) -> None:
     refused = jane.runs("pull", "jane/linked", code=2)
     assert "linked: a link or file is where a folder belongs; move it away" in refused.stderr
     assert list((jane.home / "outside").iterdir()) == []
+
+
+def test_clean_removes_what_can_be_had_again_and_nothing_else(jane: Person) -> None:
+    jane.runs("add", jane.writes("kept", {j: f"echo {j} > distribute_save/r" for j in "abc"}), "--wait")
+    assert "kept: nothing was pulled here" in jane.runs("clean", "jane/kept", code=2).stderr
+    jane.runs("pull", "jane/kept")
+    (jane.home / "kept/a/r").write_text("changed")
+    (jane.home / "kept/b/mine").write_text("mine")
+    dry = jane.runs("clean", "jane/kept", "--dry")
+    assert "kept/c/r" in dry.stdout
+    assert "changed here, so it stays: kept/a/r" in dry.stderr
+    assert "not from a pull, so it stays: kept/b/mine" in dry.stderr
+    assert (jane.home / "kept/c/r").exists()
+    cleaned = jane.asks("clean", "kept.yaml")
+    assert {"kept/b/r", "kept/c/r"} <= {file["path"] for file in cleaned["files"]}
+    assert cleaned["kept"] == [{"path": "kept/a/r", "reason": "changed"}]
+    assert cleaned["others"] == ["kept/b/mine"]
+    there = files_in(jane.home / "kept")
+    del there[".distribute-pulled.jsonl"]
+    assert there == {"a/r": "changed", "b/mine": "mine"}
+    jane.runs("pull", "jane/kept", "--force")
+    (jane.home / "kept/b/mine").unlink()
+    assert jane.runs("clean", "jane/kept").stdout.startswith("removed ")
+    assert not (jane.home / "kept").exists()
+
+    jane.runs("pull", "jane/kept", "--into", "elsewhere", "--include", "/c/")
+    jane.runs("delete", "jane/kept", "--yes")
+    assert (
+        "there is no batch jane/kept" in jane.runs("clean", "jane/kept", "--into", "elsewhere", code=4).stderr
+    )
+    assert (jane.home / "elsewhere/c/r").read_text() == "c\n"

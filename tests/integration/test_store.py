@@ -69,6 +69,7 @@ async def test_a_result_comes_back_as_it_was(store: JetStreamStore, tmp_path: Pa
     assert stored.chunks == max(1, -(-size_bytes // CHUNK))
     await store.commit_result(stored)
     await store.commit_result(stored)
+    assert await store.has_result(stored)
     assert await read_all(store, stored) == data
     await store.fetch_result(stored, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == data
@@ -156,6 +157,7 @@ async def test_a_missing_chunk_is_reported_at_once(
             await read_all(store, stored)
         with pytest.raises(IntegrityError, match="3 chunks are stored, not 4"):
             await store.commit_result(stored)
+        assert not await store.has_result(stored)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broker", "in"]
 
 
@@ -185,6 +187,8 @@ async def test_chunks_on_another_names_subject_are_refused(store: JetStreamStore
     forged = stored.model_copy(update={"nuid": nuid.format(ulid=stored.nuid.rpartition(".")[2])})
     with pytest.raises(IntegrityError, match="can't lie"):
         await store.commit_result(forged)
+    with pytest.raises(IntegrityError, match="can't lie"):
+        await store.has_result(forged)
     with pytest.raises(IntegrityError, match="can't lie"):
         await read_all(store, forged)
 

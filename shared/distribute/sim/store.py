@@ -49,6 +49,10 @@ class SimulatedStore:
         digest = hashlib.sha256(content).hexdigest()
         return StoredObject(name=name, nuid=nuid, size_bytes=len(content), chunks=1, sha256=digest)
 
+    async def has_result(self, stored: StoredObject) -> bool:
+        """As `ports.ArtifactStore.has_result`."""
+        return await self._link.ask(lambda: self._files.has_chunks(stored), patient=False)
+
     async def commit_result(self, stored: StoredObject) -> None:
         """As `ports.ArtifactStore.commit_result`."""
         await self._link.ask(lambda: self._files.commit(stored), patient=False)

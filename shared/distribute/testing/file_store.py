@@ -66,6 +66,9 @@ class FileStore:
                 chunks += 1
         return StoredObject(name=name, nuid=nuid, size_bytes=size, chunks=chunks, sha256=digest.hexdigest())
 
+    async def has_result(self, stored: StoredObject) -> bool:
+        return len(self._chunks(stored)) == stored.chunks
+
     async def commit_result(self, stored: StoredObject) -> None:
         sizes = [chunk.stat().st_size for chunk in self._chunks(stored)]
         if (len(sizes), sum(sizes)) != (stored.chunks, stored.size_bytes):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from distribute.client.pull.new_file import SMALL_PART
 from distribute.client.pull.note import (
+    JOBS_FOLDER,
     NOTE_NAME,
     Attempt,
     Contents,
@@ -35,27 +37,32 @@ PARTS_NAME = b".distribute-parts"
 OWN_NAMES = frozenset({NOTE_NAME, PARTS_NAME})
 """What a pull needs for itself in a batch's folder."""
 
-_NOTE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOTE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 """What a file system without locks answers. There, a person must not run two pulls at once."""
 
 
 @contextmanager
-def held(folder: Path, base: Parts) -> Iterator[LocalBatch]:
-    """Make a batch's folder, at `base` below `folder`, and hold it while the context lasts.
+def held(folder: Path, base: Parts, *, make: bool = True) -> Iterator[LocalBatch]:
+    """Hold a batch's folder, at `base` below `folder`, while the context lasts. Make it if it is not there.
 
     Raises:
         Refused: another program holds it, or its note is of a newer version.
-        InputError: it can't be made or opened.
+        InputError: it can't be made or opened; without `make`, it is no folder that a pull wrote to.
         StorageFull: its disk is full.
     """
     target = TargetFolder(folder, (*base, PARTS_NAME))
-    with target.opened(base) as descriptor:
-        note = _open_locked(target, base, descriptor)
+    with ExitStack() as stack:
         try:
-            yield LocalBatch(target, base, descriptor, note)
-        finally:
-            os.close(note)
+            descriptor = stack.enter_context(target.opened(base, make=make))
+            note = _open_locked(target, base, descriptor, make=make)
+        except (FileNotFoundError, NotADirectoryError):
+            place = printable(str(target.path.joinpath(*map(os.fsdecode, base))))
+            raise InputError(
+                f"{place}: nothing was pulled here; name another folder with --save-dir"
+            ) from None
+        stack.callback(os.close, note)
+        yield LocalBatch(target, base, descriptor, note)
 
 
 class LocalBatch:
@@ -93,10 +100,20 @@ class LocalBatch:
         if of is not None and of.is_same(origin):
             return
         if of is not None and not replace:
-            raise Refused(self._other_batch(of, origin))
+            other = next(path for number in range(2, 1 << 20) if not (path := self._beside(number)).exists())
+            raise Refused(
+                f"{self._whose(of, origin)}: `--into {argument(str(other))}` pulls into another folder, "
+                "`--replace-local` first removes what is here, but for what you changed"
+            )
         line = origin_line(origin)
         self._append([line])
         self.note.fold(line)
+
+    def check(self, origin: Origin) -> None:
+        """Check that it is the folder of this batch. Raises `Refused` if it is another's."""
+        of = self.note.origin
+        if of is not None and not of.is_same(origin):
+            raise Refused(f"{self._whose(of, origin)}: the cluster may not have these any more, so they stay")
 
     def is_ours(self, parts: Parts, found: Found) -> bool:
         """Is what was found as a pull wrote it?"""
@@ -116,15 +133,37 @@ class LocalBatch:
         if lines:
             self._append(lines)
 
+    def noted_paths(self) -> Iterator[Parts]:
+        """The paths of all files and links that were ever pulled here."""
+        return self._paths(self.note.of_all())
+
+    def noted_folders(self) -> set[Parts]:
+        """The folders that were made here for what was pulled."""
+        folders = {
+            parts[:depth] for parts in self.noted_paths() for depth in range(len(self.base) + 1, len(parts))
+        }
+        for job, contents in self.note.of_all():
+            for path in contents.folders:
+                parts = (*self.base, job, *([] if path == JOBS_FOLDER else path.split(b"/")))
+                folders.update(parts[:depth] for depth in range(len(self.base) + 1, len(parts) + 1))
+        return folders
+
+    def every_file(self) -> Iterator[Parts]:
+        """The paths of everything that is here and no folder, but for what pull has here for itself."""
+        for top, folders, files, descriptor in os.fwalk(b".", dir_fd=self._folder):
+            above = tuple(top.split(b"/"))[1:]
+            if not above:
+                folders[:] = [name for name in folders if name != PARTS_NAME]
+            links = [name for name in folders if stat.S_ISLNK(os.lstat(name, dir_fd=descriptor).st_mode)]
+            for name in (*files, *links):
+                if above or name != NOTE_NAME:
+                    yield (*self.base, *above, name)
+
     def still_here(
         self, pulled: Iterable[tuple[bytes, Contents]], but: Callable[[], Iterable[Parts]]
     ) -> list[Leftover]:
         """What is still here of what was pulled, as it was pulled, without the paths `but`."""
-        paths = {
-            (*self.base, *((job,) if job else ()), *path.split(b"/"))
-            for job, contents in pulled
-            for path in (*contents.files, *contents.links)
-        }
+        paths = set(self._paths(pulled))
         if not paths:
             return []
         found = ((parts, self.target.look(parts)) for parts in sorted(paths.difference(but())))
@@ -184,6 +223,12 @@ class LocalBatch:
             os.ftruncate(self._note, size)
         os.lseek(self._note, 0, os.SEEK_END)
 
+    def _paths(self, pulled: Iterable[tuple[bytes, Contents]]) -> Iterator[Parts]:
+        for job, contents in pulled:
+            above = (*self.base, job) if job else self.base
+            for path in (*contents.files, *contents.links):
+                yield (*above, *path.split(b"/"))
+
     def _append(self, lines: list[bytes]) -> None:
         with self.target.translated((*self.base, NOTE_NAME)):
             rest = memoryview(b"".join(lines))
@@ -191,16 +236,12 @@ class LocalBatch:
                 rest = rest[os.write(self._note, rest) :]
             os.fdatasync(self._note)
 
-    def _other_batch(self, there: Origin, wanted: Origin) -> str:
-        name, wanted_name = printable(str(there)), printable(str(wanted))
-        which = name
-        if name == wanted_name:
-            which = f"{name} that was submitted at {_moment(there)}, and this one was at {_moment(wanted)}"
-        other = next(path for number in range(2, 1 << 20) if not (path := self._beside(number)).exists())
-        return (
-            f"{self.place} holds the results of {which}: `--into {argument(str(other))}` pulls into another "
-            "folder, `--replace-local` first removes what is here, but for what you changed"
-        )
+    def _whose(self, there: Origin, wanted: Origin) -> str:
+        """Whose results are here, for a person who thought of others."""
+        name = printable(str(there))
+        if name == printable(str(wanted)):
+            name += f" that was submitted at {_moment(there)}, and this one was at {_moment(wanted)}"
+        return f"{self.place} holds the results of {name}"
 
     def _beside(self, number: int) -> Path:
         path = self.path.absolute() if self.path.name in {"", ".."} else self.path
@@ -210,11 +251,11 @@ class LocalBatch:
 Leftover = tuple[Parts, Found]
 
 
-def _open_locked(target: TargetFolder, base: Parts, folder: int) -> int:
+def _open_locked(target: TargetFolder, base: Parts, folder: int, *, make: bool) -> int:
     """Open the note of a batch's folder, and lock it for this program alone."""
     while True:
         with target.translated((*base, NOTE_NAME)):
-            note = os.open(NOTE_NAME, _NOTE, 0o666, dir_fd=folder)
+            note = os.open(NOTE_NAME, _NOTE | (os.O_CREAT if make else 0), 0o666, dir_fd=folder)
         try:
             fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
