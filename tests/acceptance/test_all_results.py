@@ -37,7 +37,9 @@ async def test_a_running_batch_gives_what_there_is_and_the_rest_comes(tmp_path: 
         await begin(lab, gate)
         folder, said = await lab.pull(BATCH)
         assert "lab/all is not over: the results of 5 of 6 jobs are archived so far (1 running)" in said.err
-        assert "lab/all: 2 of 6 jobs failed: first fails (exit 3 on node)" in said.err
+        assert (
+            "lab/all: 2 of 6 jobs failed: fails (exit 3 on node), late (SIGTERM on node: ran for" in said.err
+        )
         assert "lab/all/forgot: 2 files (2.93K) outside ./distribute_save are not archived: " in said.err
         assert "result.csv (2.93K), notes (2B)" in said.err
         assert "not archived: lab/all/forgot: pipe: a pipe, not a file" in said.err

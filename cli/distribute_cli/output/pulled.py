@@ -19,7 +19,13 @@ from distribute.config.units import format_size
 from distribute.core.words import counted
 from distribute_cli.filter_words import pull_command
 from distribute_cli.output.local_files import local_document, local_warnings
-from distribute_cli.output.results import MOST_LINES, lacks_something, result_document, result_warnings
+from distribute_cli.output.results import (
+    MOST_LINES,
+    UNSUCCESSFUL,
+    lacks_something,
+    result_document,
+    result_warnings,
+)
 from distribute_cli.output.words import MOST_FAILURES
 
 if TYPE_CHECKING:
@@ -76,7 +82,7 @@ async def pull_batch(
     else:
         listing = await pull.look()
         pulled = Pulled() if dry or not _matches(listing) else await pull.fetch(listing)
-    standing = await queries.batch(batch, most=MOST_FAILURES)
+    standing = await queries.batch(batch, states=list(UNSUCCESSFUL), most=2 * MOST_FAILURES)
     problems = [*listing.problems, *pulled.problems]
     document: dict[str, Any] = {
         "namespace": batch.namespace,

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from distribute.client.outside import told_of_outside
 from distribute.client.words import printable
 from distribute.core.recipe import SAVE
 from distribute.core.words import counted
 from distribute_cli.filter_words import pull_command
-from distribute_cli.output.course import figures
-from distribute_cli.output.words import MOST_FAILURES
+from distribute_cli.output.words import MOST_FAILURES, named
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchWithJobs, JobDocument
     from distribute.client.pull.listing import Listing
+
+Unsuccessful = Literal["failed", "killed"]
+UNSUCCESSFUL: tuple[Unsuccessful, ...] = ("failed", "killed")
 
 MOST_LINES = 20
 """So many things of a kind are named. JSON has all of them."""
@@ -27,8 +29,9 @@ def result_warnings(listing: Listing, standing: BatchWithJobs) -> Iterator[str]:
     name = f"{standing['namespace']}/{standing['batch']}"
     if not listing.complete:
         yield _unfinished(listing, standing)
-    if standing["jobs"]["failed"] or standing["jobs"]["killed"]:
-        yield f"{printable(name)}: {figures(standing, failed_of(standing))}"
+    for state in UNSUCCESSFUL:
+        if standing["jobs"][state]:
+            yield f"{printable(name)}: {_unsuccessful(standing, state)}"
     outside = (
         f"{printable(f'{name}/{job}')}: {told_of_outside(left)}" for job, left in listing.outside.items()
     )
@@ -56,9 +59,19 @@ def _unfinished(listing: Listing, standing: BatchWithJobs) -> str:
     return f"{printable(batch)} is not over: {here}; `{command}` stays for the rest"
 
 
-def failed_of(standing: BatchWithJobs) -> list[JobDocument]:
-    """The first jobs that failed."""
-    return [job for job in standing["job_list"] if job["state"] == "failed"][:MOST_FAILURES]
+def _unsuccessful(standing: BatchWithJobs, state: Unsuccessful) -> str:
+    """`3 of 30 jobs failed: a (exit 1 on ws07), b (exit 1 on ws02), c (exit 1 on ws07)`."""
+    count = standing["jobs"][state]
+    first = jobs_that(standing, state)
+    text = f"{count} of {counted(standing['jobs']['total'], 'job')} {state}"
+    names = ", ".join(named(job, standing) for job in first)
+    more = f" and {count - len(first)} more" if first and count > len(first) else ""
+    return f"{text}: {names}{more}" if names else text
+
+
+def jobs_that(standing: BatchWithJobs, state: Unsuccessful) -> list[JobDocument]:
+    """The first jobs that failed, or were killed."""
+    return [job for job in standing["job_list"] if job["state"] == state][:MOST_FAILURES]
 
 
 def lacks_something(listing: Listing, standing: BatchWithJobs) -> bool:
@@ -72,7 +85,8 @@ def result_document(listing: Listing, standing: BatchWithJobs) -> dict[str, Any]
     return {
         "state": standing["state"],
         "jobs": standing["jobs"],
-        "failed_jobs": failed_of(standing),
+        "failed_jobs": jobs_that(standing, "failed"),
+        "killed_jobs": jobs_that(standing, "killed"),
         "left_out": [{"job": job, "text": text} for job, text in listing.left_out],
         "outside": {job: left.model_dump() for job, left in listing.outside.items()},
     }

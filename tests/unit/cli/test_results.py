@@ -55,9 +55,13 @@ def test_what_is_still_to_come_is_said(found: Any, line: str) -> None:
     [
         (
             standing("failed", [failed("a"), failed("b")], succeeded=28, failed=2),
-            "lab/b: 2 of 30 jobs failed: first a (exit 1 on vm)",
+            "lab/b: 2 of 30 jobs failed: a (exit 1 on vm), b (exit 1 on vm)",
         ),
         (standing("killed", succeeded=1, killed=2), "lab/b: 2 of 3 jobs killed"),
+        (
+            standing("killed", [failed(f"k{n}") | {"state": "killed"} for n in range(5)], killed=9),
+            f"lab/b: 9 of 9 jobs killed: {', '.join(f'k{n} (exit 1 on vm)' for n in range(5))} and 4 more",
+        ),
     ],
 )
 def test_jobs_that_did_not_succeed_are_named(found: Any, line: str) -> None:
