@@ -118,7 +118,7 @@ async def _show_job(
     cluster: Cluster, output: Output, job: JobId, attempt: int | None, *, follow: bool
 ) -> None:
     from distribute.client.logs import job_output
-    from distribute.client.outside import told_of_outside
+    from distribute.client.outside import outside_of, told_of_outside
     from distribute.client.words import printable
 
     printed = await job_output(cluster, job, attempt, follow=follow)
@@ -126,10 +126,7 @@ async def _show_job(
         whose: dict[str, Any] = {"job": job.job, "attempt": printed.attempt, "outside": None}
         text.begin(whose)
         await _write(text, printed.pieces)
-        finished = printed.finished()
-        outside = finished.outputs.outside if finished is not None and finished.outputs is not None else None
-        if outside is not None:
-            whose["outside"] = outside.model_dump()
+        outside = whose["outside"] = outside_of(printed.finished())
     if outside is not None:
         output.warn(f"{printable(str(job))}: {told_of_outside(outside)}")
 

@@ -40,9 +40,9 @@ async def tell_end(
     cluster: Cluster, queries: Queries, output: Output, batch: BatchId, ended: BatchDocument
 ) -> int:
     """Say how a batch ended, and name the first jobs and builds that failed. Returns the exit code."""
-    failed = await first_failures(queries, batch) if ended["jobs"]["failed"] else []
+    failed = await _first_failures(queries, batch) if ended["jobs"]["failed"] else []
     why = f" ({printable(ended['reason'])})" if ended["reason"] else ""
-    line = f"{printable(str(batch))} {ended['state']}: {figures(ended, failed)}{why}"
+    line = f"{printable(str(batch))} {ended['state']}: {_figures(ended, failed)}{why}"
     output.done(line, {**ended, "failed_jobs": failed})
     if failed or ended["build_failed"]:
         from distribute_cli.output.failures import failure_lines
@@ -52,7 +52,7 @@ async def tell_end(
     return 0 if ended["state"] == "completed" else 1
 
 
-async def first_failures(queries: Queries, batch: BatchId) -> list[JobDocument]:
+async def _first_failures(queries: Queries, batch: BatchId) -> list[JobDocument]:
     """The first jobs that failed, as far as the scheduler has read; none if the batch is deleted by now."""
     try:
         found = (await queries.batch(batch, most=MOST_FAILURES))["job_list"]  # failed jobs come first
@@ -61,7 +61,7 @@ async def first_failures(queries: Queries, batch: BatchId) -> list[JobDocument]:
     return [job for job in found if job["state"] == "failed"]
 
 
-def figures(ended: BatchDocument, failed: Sequence[JobDocument]) -> str:
+def _figures(ended: BatchDocument, failed: Sequence[JobDocument]) -> str:
     """`4 of 4 jobs succeeded`, or `2 of 9 jobs failed, 1 killed: first a (exit 1 on ws07)`."""
     jobs = ended["jobs"]
     if not jobs["failed"] and not jobs["killed"]:

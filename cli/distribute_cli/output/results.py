@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from distribute.client.outside import told_of_outside
+from distribute.client.outside import outside_document, told_of_outside
 from distribute.client.words import printable
 from distribute.core.recipe import SAVE
 from distribute.core.words import counted
@@ -33,7 +33,8 @@ def result_warnings(listing: Listing, standing: BatchWithJobs) -> Iterator[str]:
         if standing["jobs"][state]:
             yield f"{printable(name)}: {_unsuccessful(standing, state)}"
     outside = (
-        f"{printable(f'{name}/{job}')}: {told_of_outside(left)}" for job, left in listing.outside.items()
+        f"{printable(f'{name}/{job}')}: {told_of_outside(outside_document(left))}"
+        for job, left in listing.outside.items()
     )
     left_out = (f"not archived: {printable(name)}/{job}: {printable(text)}" for job, text in listing.left_out)
     yield from islice(outside, MOST_LINES)
@@ -88,5 +89,5 @@ def result_document(listing: Listing, standing: BatchWithJobs) -> dict[str, Any]
         "failed_jobs": jobs_that(standing, "failed"),
         "killed_jobs": jobs_that(standing, "killed"),
         "left_out": [{"job": job, "text": text} for job, text in listing.left_out],
-        "outside": {job: left.model_dump() for job, left in listing.outside.items()},
+        "outside": {job: outside_document(left) for job, left in listing.outside.items()},
     }

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from distribute.client.outside import told_of_outside
 from distribute.client.words import argument, printable
 from distribute.config.units import format_duration, format_size
 from distribute.core.words import counted
@@ -52,6 +53,8 @@ def job(document: JobStory) -> Iterator[RenderableType]:
         )
         if lines := document["attempts"][-1]["last_lines"]:
             yield Text("\nits last lines:\n" + "\n".join(f"  {plain(line)}" for line in lines), no_wrap=True)
+        if outside := document["attempts"][-1]["outside"]:
+            yield f"\n{told_of_outside(outside)}"
     if document["state"] in WAITS and document["why"]["nodes"]:
         yield ""
         yield from _verdicts(document["why"]["nodes"])

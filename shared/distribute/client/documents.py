@@ -96,11 +96,28 @@ class WhyDocument(TypedDict):
     nodes: list[VerdictDocument]
 
 
+class OutsideFileDocument(TypedDict):
+    """A file that a job left outside its folder of results."""
+
+    path: str
+    size_bytes: int
+
+
+class OutsideDocument(TypedDict):
+    """The files that a job left outside, and the largest. `is_part`: its node did not look at all of them."""
+
+    files: int
+    size_bytes: int
+    largest: list[OutsideFileDocument]
+    is_part: bool
+
+
 class AttemptDocument(TypedDict):
     """One attempt at a job.
 
     `outcome`: succeeded, failed, killed, excused (it failed, and that does not count), yielded (its node gave
-    it back), released (it was taken from its node), or the state of an attempt that is not over.
+    it back), released (it was taken from its node), or the state of an attempt that is not over. `outside`:
+    what it left outside its folder of results.
     """
 
     attempt: int
@@ -113,6 +130,7 @@ class AttemptDocument(TypedDict):
     signal: int | None
     reason: str | None
     last_lines: list[str]
+    outside: OutsideDocument | None
     wall_s: float | None
     cpu_s: float | None
     paused_s: float | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distribute.client.job_log import JobReader
+from distribute.client.outside import outside_of
 from distribute.client.queries import no_such_batch, no_such_job
 from distribute.core.listing import rfc3339
 from distribute.core.recipe import recipe_of
@@ -97,6 +98,7 @@ def _attempt(record: AttemptRecord, now: JobDocument, *, is_last: bool) -> Attem
         "signal": None,
         "reason": None,
         "last_lines": [],
+        "outside": outside_of(record.finished),
         "wall_s": now["wall_s"] if record.ended_at is None else None,
         "cpu_s": None,
         "paused_s": now["paused_s"] if record.ended_at is None else None,

@@ -1,4 +1,4 @@
-"""What people are told of files that a job left outside its folder of results."""
+"""What people and programs are told of files that a job left outside its folder of results."""
 
 from __future__ import annotations
 
@@ -10,20 +10,35 @@ from distribute.core.recipe import SAVE
 from distribute.core.words import counted
 
 if TYPE_CHECKING:
-    from distribute.core.manifest import Outside, OutsideFile
+    from distribute.client.documents import OutsideDocument
+    from distribute.core.events import Finished
+    from distribute.core.manifest import Outside
 
 
-def told_of_outside(outside: Outside) -> str:
+def outside_document(outside: Outside) -> OutsideDocument:
+    """As JSON has it."""
+    return {
+        "files": outside.files,
+        "size_bytes": outside.size_bytes,
+        "largest": [{"path": file.path, "size_bytes": file.size_bytes} for file in outside.largest],
+        "is_part": outside.is_part,
+    }
+
+
+def outside_of(finished: Finished | None) -> OutsideDocument | None:
+    """What an attempt left outside. None: nothing, or it is not over."""
+    if finished is None or finished.outputs is None or finished.outputs.outside is None:
+        return None
+    return outside_document(finished.outputs.outside)
+
+
+def told_of_outside(outside: OutsideDocument) -> str:
     """A line that names the largest files that were left outside."""
-    named = ", ".join(map(_named, outside.largest))
-    if outside.files == 1 and named and not outside.is_part:
-        return f"a file outside ./{SAVE} is not archived: {named}"
-    least = "at least " if outside.is_part else ""
-    count = f"{least}{counted(outside.files, 'file')} ({format_size(outside.size_bytes)})"
-    rest = outside.files - len(outside.largest)
-    first = f"the largest are {named}" if rest else named
+    largest = outside["largest"]
+    names = ", ".join(f"{printable(file['path'])} ({format_size(file['size_bytes'])})" for file in largest)
+    if outside["files"] == 1 and names and not outside["is_part"]:
+        return f"a file outside ./{SAVE} is not archived: {names}"
+    least = "at least " if outside["is_part"] else ""
+    count = f"{least}{counted(outside['files'], 'file')} ({format_size(outside['size_bytes'])})"
+    first = f"the largest are {names}" if outside["files"] > len(largest) else names
     return f"{count} outside ./{SAVE} are not archived: {first}"
-
-
-def _named(file: OutsideFile) -> str:
-    return f"{printable(file.path)} ({format_size(file.size_bytes)})"

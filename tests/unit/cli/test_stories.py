@@ -28,6 +28,12 @@ ATTEMPT: Any = {
     "signal": None,
     "reason": "no room",
     "last_lines": ["in f", "\x1b[31mValueError\x1b[0m"],
+    "outside": {
+        "files": 1,
+        "size_bytes": 2048,
+        "largest": [{"path": "u.dat", "size_bytes": 2048}],
+        "is_part": False,
+    },
     "wall_s": 60.0,
     "cpu_s": 59.0,
     "paused_s": 0.0,
@@ -107,6 +113,7 @@ def test_a_job_that_is_over_shows_why_and_waits_for_nothing() -> None:
     over["finished_at"] = ATTEMPT["finished_at"]
     lines = drawn(stories.job(over))
     assert fact(lines, "why") == "no room"
+    assert "a file outside ./distribute_save is not archived: u.dat (2K)" in lines
     assert fact(lines, "resources") == "a whole node"
     assert fact(lines, "results") == "can be pulled"
     assert not any(line.startswith(("waits", "node  why not")) for line in lines)

@@ -12,6 +12,7 @@ from distribute.client.job_story import read_story
 from distribute.client.queries import Queries
 from distribute.core.errors import UnknownName
 from distribute.core.ids import JobId
+from distribute.core.manifest import Outputs, Outside, OutsideFile
 from distribute.core.specs import CommandJob, Resources
 from distribute.testing import builders as make
 
@@ -92,6 +93,14 @@ async def test_each_attempt_is_shown_with_its_node_times_and_outcome(cluster: An
     assert all(time is not None for time in times[0])
     assert times[1][1] is None
     assert times[3][2] is None
+
+
+async def test_what_an_attempt_left_outside_its_results_is_told(cluster: Any) -> None:
+    outside = Outside(files=2, size_bytes=9, largest=(OutsideFile(path="u.dat", size_bytes=8),))
+    await cluster.say(make.joined(), make.submitted(SPEC), make.assigned(), make.claimed())
+    await cluster.say(make.finished(outputs=Outputs(outside=outside)))
+    (attempt,) = (await story(cluster))["attempts"]
+    assert attempt["outside"] == outside.model_dump() | {"largest": [{"path": "u.dat", "size_bytes": 8}]}
 
 
 async def test_a_failure_that_was_excused_says_so(cluster: Any) -> None:
