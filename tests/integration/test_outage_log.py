@@ -110,6 +110,13 @@ def test_the_end_of_an_outage_tells_how_long_it_lasted(caplog: pytest.LogCapture
     ]
 
 
+def test_a_process_that_has_just_begun_has_nothing_that_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    Outage(HEAD, "nats://head:4222").begins(1000.0, "there is no such host", is_first=True)
+    assert story(caplog) == [
+        "the head (nats://head:4222) doesn't answer yet (there is no such host); trying until it does"
+    ]
+
+
 def test_an_outage_that_somebody_else_logs_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     silent = Outage(None, "nats://head:4222")
     silent.begins(1000.0)

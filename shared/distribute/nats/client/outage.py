@@ -16,15 +16,18 @@ from distribute.config.units import format_duration
 _log = logging.getLogger(__name__)
 
 
+TRYING = "trying until it does"
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """The other side of a connection, in the words of this process's log.
 
-    `meanwhile` says what this process does during an outage.
+    `meanwhile` says what this process does during an outage, unless it has only begun.
     """
 
     name: str = "the cluster"
-    meanwhile: str = "trying until it does"
+    meanwhile: str = TRYING
 
 
 class Outage:
@@ -62,8 +65,10 @@ class Outage:
             return
         when = "yet" if is_first else f"since {time.strftime('%H:%M:%S', time.localtime(since))}"
         detail = f" ({why})" if why else ""
-        peer, address = self._peer, self._address
-        _log.warning("%s (%s) doesn't answer %s%s; %s", peer.name, address, when, detail, peer.meanwhile)
+        meanwhile = TRYING if is_first else self._peer.meanwhile
+        _log.warning(
+            "%s (%s) doesn't answer %s%s; %s", self._peer.name, self._address, when, detail, meanwhile
+        )
 
     def ends(self) -> None:
         """Log that the broker answers again, and after how long, unless there was no outage."""
