@@ -12,9 +12,10 @@ import importlib
 import inspect
 import logging
 import signal
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -134,11 +135,20 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
     return list(inspect.signature(function, eval_str=True).parameters.values())
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Logs to what `sys.stderr` is at the moment: a progress bar replaces it, to keep lines off its own."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
+
+
 def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
     debug = common["debug"]
     logging.basicConfig(
         level=logging.DEBUG if debug else logging.WARNING,
         format="%(levelname)s %(name)s: %(message)s" if debug else "distribute: %(message)s",
+        handlers=[_Stderr()],
     )
     where = Where(common.get("server"), common.get("creds"), common.get("ip"), common.get("port"))
     session = Session(
