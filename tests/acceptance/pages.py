@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r"^```sh *([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def blocks(page: str) -> list[tuple[str, str]]:
-    """The blocks of a page that are for a shell: the words behind `sh`, and the commands."""
-    return [(words, commands) for words, commands in _BLOCK.findall((ROOT / page).read_text())]
+def blocks(page: str, whose: str = "") -> list[str]:
+    """The blocks of a page that are for somebody's shell: those marked with `sh` and this word."""
+    found = _BLOCK.findall((ROOT / page).read_text())
+    return [commands for marked, commands in found if marked == whose]

@@ -26,27 +26,41 @@ distribute add gated.yaml
 """
 
 
-def commands_for(whom: str) -> list[str]:
-    """The blocks of docs/lab.md for the head, a node, a person, or the new head."""
-    return [commands for words, commands in blocks("docs/lab.md") if words == whom]
+PAGE = "docs/lab.md"
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[dict[str, Computer]]:
-    """A head and two nodes, set up as the page says, and a computer that is to become the head."""
+def computers(tmp_path: Path) -> Iterator[dict[str, Computer]]:
+    """The lab's computers on the first morning, with one to spare."""
     with net_lab(tmp_path, ["head", "ws07", "ws08", "new-head"]) as computers:
-        computers["head"].begins(*commands_for("head"))
-        computers["head"].logged("the cluster is ready at")
-        for node in ("ws07", "ws08"):
-            computers[node].begins(*commands_for("node"))
-            computers[node].logged(f"INFO joined as {node}")
         yield computers
         for name in ("ws07", "ws08", "new-head", "head"):
             computers[name].ends()
 
 
+@pytest.fixture
+def lab(computers: dict[str, Computer]) -> dict[str, Computer]:
+    """A head and two nodes, set up as the page says, and a computer that is to become the head."""
+    return set_up(computers, PAGE)
+
+
+def set_up(computers: dict[str, Computer], page: str) -> dict[str, Computer]:
+    computers["head"].begins(*blocks(page, "head"))
+    computers["head"].logged("the cluster is ready at")
+    for node in ("ws07", "ws08"):
+        computers[node].begins(*blocks(page, "node"))
+        computers[node].logged(f"INFO joined as {node}")
+    return computers
+
+
+def test_a_lab_is_set_up_from_the_readme(computers: dict[str, Computer]) -> None:
+    set_up(computers, "README.md")
+    (setting_up,) = blocks("README.md", "person")
+    assert {"ws07", "ws08"} <= set(computers["new-head"].pastes(setting_up).split())
+
+
 def test_a_lab_of_three_computers_is_set_up_from_the_page_alone(lab: dict[str, Computer]) -> None:
-    setting_up, trying = commands_for("person")
+    setting_up, trying = blocks(PAGE, "person")
     assert {"ws07", "ws08"} <= set(lab["ws08"].pastes(setting_up).split())
     ran_on = lab["ws08"].pastes(trying).split()
     assert set(ran_on[-2:]) <= {"ws07", "ws08"}
@@ -55,7 +69,7 @@ def test_a_lab_of_three_computers_is_set_up_from_the_page_alone(lab: dict[str, C
 
 def test_nodes_and_their_jobs_follow_a_head_that_moves(lab: dict[str, Computer], tmp_path: Path) -> None:
     person, gate = lab["ws08"], tmp_path / "gate"
-    person.pastes(commands_for("person")[0])
+    person.pastes(blocks(PAGE, "person")[0])
     person.pastes(GATED % gate)
     node = node_of(person, "trial/gated")
     lab["head"].ends()
@@ -65,7 +79,7 @@ def test_nodes_and_their_jobs_follow_a_head_that_moves(lab: dict[str, Computer],
     lab[node].logged("trial/gated/long succeeded after")  # while there is no head
     new = lab["new-head"]
     shutil.copytree(lab["head"].home / STATE, new.home / STATE)
-    new.begins(*commands_for("new-head"))
+    new.begins(*blocks(PAGE, "new-head"))
     new.logged("the cluster is ready at")
     moved = {computer.name: computer.address for computer in lab.values()} | {"head": new.address}
     for computer in lab.values():
@@ -79,8 +93,8 @@ def test_nodes_and_their_jobs_follow_a_head_that_moves(lab: dict[str, Computer],
 
 
 def test_a_node_may_get_a_new_disk_or_a_new_name_and_no_twin(lab: dict[str, Computer]) -> None:
-    node, person, (follow_the_page,) = lab["ws07"], lab["ws08"], commands_for("node")
-    person.pastes(commands_for("person")[0])
+    node, person, (follow_the_page,) = lab["ws07"], lab["ws08"], blocks(PAGE, "node")
+    person.pastes(blocks(PAGE, "person")[0])
     twin = lab["new-head"]
     twin.is_called("ws07")
     twin.begins(follow_the_page)

@@ -63,18 +63,18 @@ def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
 
 
 def test_the_first_minute_is_ten_lines() -> None:
-    _, commands = blocks("README.md")[0]
+    commands = blocks("README.md")[0]
     assert commands.count("\n") <= LINES_OF_THE_FIRST_MINUTE
 
 
 def test_the_commands_of_the_readme_work_as_pasted_each_block_in_a_new_shell(newcomer: Newcomer) -> None:
-    (_, first), *others = blocks("README.md")
+    first, *others = blocks("README.md")
     done = newcomer.pastes(first)
     if any(words in done.stderr for words in NO_INDEX):
         pytest.skip("pip reaches no package index here")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("stdout.txt <==\n") == 2, done.stdout
-    for _, commands in others:
+    for commands in others:
         done = newcomer.pastes(NEW_SHELL + commands)
         assert done.returncode == 0, done.stderr
         assert "Traceback" not in done.stderr
