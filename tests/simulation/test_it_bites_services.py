@@ -11,6 +11,7 @@ from distribute.core.errors import Conflict
 from distribute.core.events import Event, StopOrdered
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded, guard_scope
+from distribute.core.state import BatchState
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Weather
 from distribute.sim.store import SimulatedStore
@@ -83,6 +84,16 @@ def test_a_node_that_does_not_end_a_build_at_its_limit_is_found(monkeypatch: pyt
 
     monkeypatch.setattr(Work, "_end_of", without_limit)
     finds("the build of .* ran for .* s, past its limit of 6 s")
+
+
+def test_a_failure_that_quotes_another_job_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    note = fold_job.note_failure
+
+    def of_first(batch: BatchState, row: int, *rest: Any) -> None:
+        note(batch, 0, *rest)
+
+    monkeypatch.setattr(fold_job, "note_failure", of_first)
+    finds("is quoted with .*: it did not print that")
 
 
 class DeafMachine(RunnerMachine):

@@ -12,7 +12,7 @@ from distribute.core.ids import BatchId, JobId
 from distribute.core.invariants import check, check_touched
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
-from distribute.core.state import JobKey, State, Status
+from distribute.core.state import BatchState, JobKey, State, Status
 from distribute.sim.host import Process
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import EPOCH_S
@@ -341,10 +341,21 @@ class Truth:
         check(self.state)
         for batch in self.state.batches.values():
             self.stories.compare(batch)
+            self._quotes_what_was_printed(batch)
         for usage in self.state.usage.values():
             require(usage.cores == 0 or bool(self.unended()), f"cores are held by nobody: {usage}")
         self.results_are_there()
         self._replay()
+
+    def _quotes_what_was_printed(self, batch: BatchState) -> None:
+        """What the state has as the last line of a failed job, that job printed, in an attempt of its own."""
+        for row, line in batch.last_lines.items():
+            job = batch.job_id(row)
+            attempts = range(1, batch.attempts[row] + 1)
+            printed = {text.decode().strip() for n in attempts for text in self.printed.get((job, n), ())}
+            require(
+                line in printed | {""}, f"{job} failed, and is quoted with {line!r}: it did not print that"
+            )
 
     def unended(self) -> list[BatchId]:
         return [batch.id for batch in self.state.batches.values() if batch.end is None]
