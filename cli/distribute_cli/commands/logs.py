@@ -45,14 +45,14 @@ async def logs(
         if isinstance(found, BatchId):
             await _show_builds(cluster, session.output, found, follow=follow)
         else:
-            await _show_job(cluster, session.output, found, attempt, follow=follow)
+            await _show_job(session, cluster, found, attempt, follow=follow)
 
 
 async def _show_builds(cluster: Cluster, output: Output, batch: BatchId, *, follow: bool) -> None:
     from distribute.client.build_logs import build_output, build_output_so_far, read_builds
     from distribute.client.words import argument, printable
     from distribute.core.errors import Refused
-    from distribute_cli.output.builds import running_text
+    from distribute_cli.output.builds import how_built, running_text
 
     builds = await read_builds(cluster, batch)
     name = printable(str(batch))
@@ -68,9 +68,8 @@ async def _show_builds(cluster: Cluster, output: Output, batch: BatchId, *, foll
         raise Refused(f"{name} was not built on any node yet; -f waits for that")
     with output.job_text(batch._asdict()) as text:
         for node, build in sorted(builds.ended.items()):
-            how = "built" if build.succeeded else f"failed: {build.reason or 'no reason given'}"
             whose = {"node": node, "succeeded": build.succeeded, "reason": build.reason}
-            text.begin(whose, f"{node} ({how})")
+            text.begin(whose, f"{node} ({how_built(build)})")
             await _write(text, build_output(cluster, build))
         for node in sorted(builds.running):
             text.begin({"node": node, "succeeded": None, "reason": None}, f"{node} (being built)")
@@ -83,6 +82,7 @@ async def _follow_builds(cluster: Cluster, output: Output, batch: BatchId) -> No
     """Show what builds print until the batch is over. For JSON, which is one document, only wait."""
     from distribute.client.build_logs import Ended, Printed, follow_builds
     from distribute.client.follow import follow_to_end
+    from distribute_cli.output.builds import how_built
 
     if not output.is_live:
         await follow_to_end(cluster, batch)
@@ -99,36 +99,52 @@ async def _follow_builds(cluster: Cluster, output: Output, batch: BatchId) -> No
                 text.write(news.piece)
                 return
             shown = ""
-            if news.build is None:
-                how = "its end was not reported"
-            else:
-                how = "built" if news.build.succeeded else f"failed: {news.build.reason or 'no reason given'}"
-            text.begin({"node": news.node}, f"{news.node} ({how})")
+            text.begin({"node": news.node}, f"{news.node} ({how_built(news.build)})")
 
         await follow_builds(cluster, batch, take)
 
 
-async def _write(text: JobText, pieces: Text) -> None:
+async def _write(text: JobText, pieces: Text) -> int:
+    """Write the pieces. Returns how many bytes they had."""
+    length = 0
     async with aclosing(pieces) as coming:
         async for piece in coming:
             text.write(piece)
+            length += len(piece)
+    return length
 
 
 async def _show_job(
-    cluster: Cluster, output: Output, job: JobId, attempt: int | None, *, follow: bool
+    session: Session, cluster: Cluster, job: JobId, attempt: int | None, *, follow: bool
 ) -> None:
     from distribute.client.logs import job_output
     from distribute.client.outside import outside_of, told_of_outside
     from distribute.client.words import printable
 
+    output = session.output
     printed = await job_output(cluster, job, attempt, follow=follow)
     with output.job_text({"namespace": job.namespace, "batch": job.batch}) as text:
         whose: dict[str, Any] = {"job": job.job, "attempt": printed.attempt, "outside": None}
         text.begin(whose)
-        await _write(text, printed.pieces)
-        outside = whose["outside"] = outside_of(printed.finished())
+        length = await _write(text, printed.pieces)
+        finished = printed.finished()
+        outside = whose["outside"] = outside_of(finished)
+    if finished is None and not length:
+        await _hint_silence(session, cluster, job)
     if outside is not None:
         output.warn(f"{printable(str(job))}: {told_of_outside(outside)}")
+
+
+async def _hint_silence(session: Session, cluster: Cluster, job: JobId) -> None:
+    """Say why there is nothing to read yet: often a job waits for its build."""
+    from distribute.client.words import argument, printable
+
+    found = await session.queries(cluster).job(job)
+    where = f" on {printable(found['node'])}" if found["node"] is not None else ""
+    told = f"{printable(str(job))} has printed nothing yet: it is {found['state']}{where}"
+    if found["state"] == "building":
+        told += f"; `distribute logs -f {argument(str(job.batch_id))}` shows what the build prints"
+    session.output.hint(told)
 
 
 app = verb(logs)

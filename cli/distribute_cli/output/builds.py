@@ -12,6 +12,7 @@ from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument, NodeDocument
+    from distribute.core.events import BuildFinished
 
 MOST_BUILDS = 5
 """Max. builds that are named one by one."""
@@ -47,6 +48,16 @@ def builds_of(node: NodeDocument) -> str:
         f"{printable(build['namespace'])}/{printable(build['batch'])} for {_for(build['since'])}"
         for build in node["building"]
     )
+
+
+def how_built(build: BuildFinished | None) -> str:
+    """How a build ended. None: its end was never reported."""
+    if build is None:
+        return "its end was not reported"
+    if build.succeeded:
+        return "built"
+    reason = build.reason or "no reason given"
+    return reason if build.killed else f"failed: {reason}"
 
 
 def running_text(since: Mapping[str, float]) -> str:
