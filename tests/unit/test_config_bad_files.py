@@ -237,7 +237,7 @@ def test_a_file_with_too_long_a_name_needs_an_alias() -> None:
     assert problems_of(job(f"required_files: [{name}, {'y' * 300}]")) == [
         f"4:49: '{'x' * 24}'… has 255 bytes; {advice}",
         f"4:306: '{'y' * 24}'… has 300 bytes; {advice}",
-        f"4:306: can't look at the file '{'y' * 300}': File name too long; write another path",
+        f"4:306: can't look at the file '{'y' * 300}': its name is too long; write another path",
     ]
     Path("jobs.yaml").write_text(job(f"required_files: [{{path: {name}, alias: data}}]"))
     assert load(Path("jobs.yaml")).spec.work.jobs[0].files[0].alias == "data"

@@ -137,20 +137,24 @@ def test_jobs_with_too_many_different_needs_are_refused() -> None:
 
 
 BOUNDS = [
-    ("resources: {cpus: %d}", 2**16, "4:50: cpus"),
-    ("resources: {gpus: %d}", 2**10, "4:50: gpus"),
-    ("retries: %d", 100, "4:41: retries"),
-    ("timeout: %d", 10**10, "4:41: timeout"),
+    ("resources: {cpus: %d}", 2**16, "4:50: cpus", "65536"),
+    ("resources: {gpus: %d}", 2**10, "4:50: gpus", "1024"),
+    ("retries: %d", 100, "4:41: retries", "100"),
+    ("timeout: %d", 10**10, "4:41: timeout", "115740d"),
 ]
 
 
-@pytest.mark.parametrize(("keys", "most", "place"), BOUNDS)
-def test_a_file_has_the_same_bounds_as_a_submitted_batch(keys: str, most: int, place: str) -> None:
+@pytest.mark.parametrize(("keys", "most", "place", "written"), BOUNDS)
+def test_a_file_has_the_same_bounds_as_a_submitted_batch(
+    keys: str, most: int, place: str, written: str
+) -> None:
     Path("jobs.yaml").write_text(job(keys % most))
     load(Path("jobs.yaml"))
     assert problems_of(job(keys % (most + 1))) == [
-        f"{place}: {most + 1} is out of range; write {most} or less"
+        f"{place}: {most + 1} is out of range; write {written} or less"
     ]
+    Path("jobs.yaml").write_text(job(keys.replace("%d", written)))
+    load(Path("jobs.yaml"))
 
 
 def test_the_bound_of_a_size_is_told_as_a_size() -> None:
@@ -192,7 +196,7 @@ def test_a_text_that_is_shown_everywhere_is_short(key: str) -> None:
 
 def test_a_number_out_of_range_is_shown_as_the_user_wrote_it() -> None:
     assert problems_of(job("timeout: 999999999999999d, resources: {cpus: 007000000, memory: 99999P}")) == [
-        "4:41: timeout: 999999999999999d is out of range; write 10000000000 or less",
+        "4:41: timeout: 999999999999999d is out of range; write 115740d or less",
         "4:77: cpus: 007000000 is out of range; write 65536 or less",
         "4:96: memory: 99999P is out of range; write less than 8192P",
     ]

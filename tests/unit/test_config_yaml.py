@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from distribute.config import yaml_source
 from distribute.config.yaml_source import LOADERS, Document, Loader
-from distribute.config.yaml_syntax import Problem
+from distribute.config.yaml_syntax import Found, Problem
 from distribute.core.errors import InputError
 
 LIBYAML, PURE_PYTHON = LOADERS
@@ -26,7 +27,7 @@ def problems_of(text: str, loader: Loader) -> list[str]:
         document = Document(text, "f", loader)
     except InputError as error:
         return list(error.problems)
-    return document.lines(document.problems)
+    return document.lines(document.found)
 
 
 def test_scalars_stay_the_text_that_the_user_wrote(loader: Loader) -> None:
@@ -53,7 +54,7 @@ def test_every_value_has_its_line_and_column(loader: Loader) -> None:
     )
 
     def place(*loc: str | int, of_key: bool = False) -> str:
-        return document.lines([Problem(document.offset(loc, of_key=of_key), "")])[0]
+        return document.lines(Found([Problem(document.offset(loc, of_key=of_key), "")]))[0]
 
     assert place("é") == "f:1:4: "
     assert place("a") == "f:3:3: "
@@ -205,10 +206,16 @@ def test_a_tab_after_a_colon_is_fine_if_the_parser_accepts_it() -> None:
 
 def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "image.sif").write_bytes(b"abc\xff\xfe")
+    (tmp_path / "latin.yaml").write_bytes("a: 1\nb: é\n".encode("latin-1"))
+    (tmp_path / "wide.yaml").write_bytes("a: 1\n".encode("utf-16"))
+    (tmp_path / "solver").write_bytes(b"\x7fELF\0\0\xff")
     (tmp_path / "bom.yaml").write_bytes("\ufeffa: 1\n".encode())
     assert Document.read(tmp_path / "bom.yaml").value == {"a": "1"}
     for name, why in [
-        ("image.sif", "byte 4 is not UTF-8 (invalid start byte); write a text file in UTF-8"),
+        ("image.sif", "byte 4, on line 1, is not UTF-8; save the file in UTF-8"),
+        ("latin.yaml", "byte 9, on line 2, is not UTF-8; save the file in UTF-8"),
+        ("wide.yaml", "this is text in UTF-16; save it in UTF-8"),
+        ("solver", "this is a binary file; write the path of a YAML file"),
         ("", "this is a folder; write the path of a YAML file"),
         ("gone.yaml", "there is no such file; write the path of an existing file"),
     ]:
@@ -283,8 +290,9 @@ def test_items_that_are_read_before_the_list_ends_can_be_named_merged_and_placed
     assert text[document.offset((2, "b", "c")) :].startswith("2}}\n- {d")
 
 
-def test_a_long_list_of_jobs_takes_little_memory(loader: Loader) -> None:
-    """Its nodes would take 50 times as much as its text."""
+def test_a_long_list_of_jobs_takes_little_memory(loader: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its nodes would take 50 times as much as its text. Only those of small files are kept."""
+    monkeypatch.setattr(yaml_source, "KEPT_CHARS", 0)
     text = "jobs:\n" + "".join(
         f"- name: job{number}\n  command: [./solver, --re, '{number}']\n  env: {{THREADS: '4', SEED: 'x'}}\n"
         for number in range(500)

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from distribute.config.input_files import InputFiles
 from distribute.config.jobs_file import KINDS, JobsFile, own_name
 from distribute.config.problems import nearest, shown, validate
 from distribute.config.yaml_source import Document, Loc, Value
-from distribute.config.yaml_syntax import Problem
+from distribute.config.yaml_syntax import Found, Problem
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
 from distribute.core.specs import MAX_NEEDS
+from distribute.core.words import LONGEST_QUOTED_PATH, quoted
+
+_KEYS_LOOKED_AT = 100
+"""Among so many top-level keys we look for a misspelt kind."""
 
 
 def check(document: Document, files: InputFiles) -> JobsFile:
@@ -26,18 +32,21 @@ def check(document: Document, files: InputFiles) -> JobsFile:
     Raises:
         InputError: it holds every problem, one line each, in order of the lines.
     """
-    jobs_file, problems = validate(document, JobsFile)
-    problems = [*document.problems, *problems, *_kind_problems(document)]
+    jobs_file, found = validate(document, JobsFile)
+    found += document.found
+    if document.excess is not None:
+        raise InputError(*document.lines(found))
+    found += Found(_kind_problems(document))
     for kind, value in _mapping(document.value).items():
         if kind in KINDS:
             references = list(_references(kind, _mapping(value)))
-            problems += _double_names(document, kind, _items(_mapping(value).get("jobs")))
-            problems += _bad_files(document, references, files)
-            problems += _clashes(document, references)
-    if jobs_file is not None and not problems:
-        problems += _too_many_needs(document, jobs_file)
-    if problems or jobs_file is None:
-        raise InputError(*document.lines(problems))
+            found += _double_names(document, kind, _items(_mapping(value).get("jobs")))
+            found += _bad_files(document, references, files)
+            found += _clashes(document, references)
+    if jobs_file is not None and not found:
+        found += Found(_too_many_needs(document, jobs_file))
+    if found or jobs_file is None:
+        raise InputError(*document.lines(found))
     return jobs_file
 
 
@@ -58,7 +67,7 @@ def _kind_problems(document: Document) -> Iterator[Problem]:
             document.offset((kinds[0],), of_key=True),
             f"{kinds[0]} is empty; write its jobs, as `distribute template {kinds[0]}` shows",
         )
-    elif not kinds and not any(nearest(key, KINDS) for key in keys):
+    elif not kinds and not any(nearest(key, KINDS) for key in islice(keys, _KEYS_LOOKED_AT)):
         yield Problem(
             0, f"the batch has no kind; write one of {', '.join(KINDS)}, as `distribute template` shows"
         )
@@ -78,7 +87,8 @@ def _too_many_needs(document: Document, jobs_file: JobsFile) -> Iterator[Problem
 class _Reference(NamedTuple):
     """A place that names a file. `job` is the index of the job that gets the file; None: all jobs get it.
 
-    `is_input`: the jobs see it in ./input, as `name`.
+    `is_input`: the jobs see it in ./input, as `name`. `times`: so many jobs have the list that names it, by
+    aliases; `job` is the first.
     """
 
     loc: Loc
@@ -87,6 +97,7 @@ class _Reference(NamedTuple):
     has_alias: bool
     job: int | None
     is_input: bool
+    times: int = 1
 
 
 def _references(kind: str, batch: dict[str, Value]) -> Iterator[_Reference]:
@@ -95,55 +106,71 @@ def _references(kind: str, batch: dict[str, Value]) -> Iterator[_Reference]:
         yield from _reference(initialize.get(key), (kind, "initialize", key), None, is_input=False)
     for index, file in enumerate(_items(initialize.get("required_files"))):
         yield from _reference(file, (kind, "initialize", "required_files", index), None, is_input=True)
-    for number, job in enumerate(_items(batch.get("jobs"))):
+    jobs = _items(batch.get("jobs"))
+    lists = Counter(id(_mapping(job).get("required_files")) for job in jobs)
+    for number, job in enumerate(jobs):
         entry = _mapping(job)
         yield from _reference(entry.get("file"), (kind, "jobs", number, "file"), number, is_input=False)
-        for index, file in enumerate(_items(entry.get("required_files"))):
+        files = _items(entry.get("required_files"))
+        times = lists.pop(id(files), 0)  # what is wrong with a list is wrong wherever an alias repeats it
+        for index, file in enumerate(files if times else []):
             loc = (kind, "jobs", number, "required_files", index)
-            yield from _reference(file, loc, number, is_input=True)
+            yield from _reference(file, loc, number, is_input=True, times=times)
 
 
-def _reference(value: Value, loc: Loc, job: int | None, *, is_input: bool) -> Iterator[_Reference]:
+def _reference(
+    value: Value, loc: Loc, job: int | None, *, is_input: bool, times: int = 1
+) -> Iterator[_Reference]:
     path = value.get("path") if isinstance(value, dict) else value
     alias = value.get("alias") if isinstance(value, dict) else None
     if isinstance(path, str) and path:
         has_alias = isinstance(alias, str)
         name = alias if isinstance(alias, str) else own_name(path)
-        yield _Reference(loc, path, name, has_alias, job, is_input)
+        yield _Reference(loc, path, name, has_alias, job, is_input, times)
 
 
-def _double_names(document: Document, kind: str, jobs: list[Value]) -> Iterator[Problem]:
+def _double_names(document: Document, kind: str, jobs: list[Value]) -> Found:
+    found = Found()
     seen: dict[str, int] = {}
     for number, job in enumerate(jobs):
         name = _mapping(job).get("name")
         if isinstance(name, str):
             first = seen.setdefault(name, number)
             if first != number:
-                line = document.line_of((kind, "jobs", first, "name"))
-                yield Problem(
-                    document.offset((kind, "jobs", number, "name")),
-                    f"two jobs are called {shown(name)}, here and on line {line}; rename one",
-                )
+                places: tuple[Loc, Loc] = (kind, "jobs", number, "name"), (kind, "jobs", first, "name")
+                found.add(partial(_double_name, document, *places, name))
+    return found
 
 
-def _bad_files(document: Document, references: list[_Reference], files: InputFiles) -> Iterator[Problem]:
+def _double_name(document: Document, place: Loc, first: Loc, name: str) -> Problem:
+    line = document.line_of(first)
+    text = f"two jobs are called {shown(name)}, here and on line {line}; rename one"
+    return Problem(document.offset(place), text)
+
+
+def _bad_files(document: Document, references: list[_Reference], files: InputFiles) -> Found:
+    found = Found()
     # A thousand jobs may use a file: we report its problem once.
-    uses = Counter(reference.path for reference in references)
+    uses: Counter[str] = Counter()
+    for reference in references:
+        uses[reference.path] += reference.times
     first = {reference.path: reference for reference in reversed(references)}
     for path, times in uses.items():
         problem = files.problem_with(path)
         if problem is not None:
             more = f" (used {times} times)" if times > 1 else ""
-            yield Problem(_path_offset(document, first[path]), f"{problem}{more}")
+            found.add(partial(_file_problem, document, first[path], f"{problem}{more}"))
     for reference in {each.path: each for each in reversed(references) if not each.has_alias}.values():
         try:
             check_name(reference.name)
         except ValueError as error:
             text = f"{error}; add an alias: {{path: PATH, alias: data}}"
-            yield Problem(_path_offset(document, reference), text)
+            found.add(partial(_file_problem, document, reference, text))
+    return found
 
 
-def _clashes(document: Document, references: list[_Reference]) -> Iterator[Problem]:
+def _clashes(document: Document, references: list[_Reference]) -> Found:
+    found = Found()
     of_batch: dict[str, _Reference] = {}
     of_job: dict[str, _Reference] = {}
     job = None
@@ -157,20 +184,24 @@ def _clashes(document: Document, references: list[_Reference]) -> Iterator[Probl
         if other is None:
             mine[reference.name] = reference
             continue
-        line = document.line_of(other.loc)
-        advice = (
-            "remove one of the two"
-            if other.path == reference.path
-            else f"add an alias: {{path: {reference.path!r}, alias: {'other-' + reference.name!r}}}"
-        )
-        yield Problem(
-            _path_offset(document, reference),
-            f"two files would become {'./input/' + reference.name!r}, here and on line {line}; {advice}",
-        )
+        found.add(partial(_clash, document, reference, other))
+    return found
 
 
-def _path_offset(document: Document, reference: _Reference) -> int:
-    return document.offset((*reference.loc, "path"))
+def _clash(document: Document, reference: _Reference, other: _Reference) -> Problem:
+    line = document.line_of(other.loc)
+    inside = quoted(f"./input/{reference.name}", LONGEST_QUOTED_PATH)
+    if other.path == reference.path:
+        advice = "remove one of the two"
+    else:
+        path = quoted(reference.path, LONGEST_QUOTED_PATH)
+        advice = f"add an alias: {{path: {path}, alias: {quoted(f'other-{reference.name}')}}}"
+    text = f"two files would become {inside}, here and on line {line}; {advice}"
+    return _file_problem(document, reference, text)
+
+
+def _file_problem(document: Document, reference: _Reference, text: str) -> Problem:
+    return Problem(document.offset((*reference.loc, "path")), text)
 
 
 def _mapping(value: Value) -> dict[str, Value]:

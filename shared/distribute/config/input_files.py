@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distribute.core.errors import InputError
+from distribute.core.os_words import why
+from distribute.core.words import LONGEST_QUOTED_PATH, first_of, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,13 @@ class InputFiles:
         self._problems: dict[str, str | None] = {}
 
     def absolute(self, path: str) -> Path:
+        return Path(self._absolute(path))
+
+    def _absolute(self, path: str) -> str:
+        """Where the file is. As text: of 100,000 files, each `Path` would take 20 µs."""
         home_expanded = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises if there is no such home
-        return (
-            self._folder / home_expanded
-        )  # with every `..`: behind a link, only the kernel knows its meaning
+        # With every `..`: behind a link, only the kernel knows its meaning.
+        return os.path.join(self._folder, home_expanded)  # noqa: PTH118
 
     def problem_with(self, path: str) -> str | None:
         """Why we can't use the file at `path`, and what to write instead. None: we can."""
@@ -43,24 +48,25 @@ class InputFiles:
         return self._problems[path]
 
     def _look(self, path: str) -> str | None:
-        absolute = self.absolute(path)
+        absolute = self._absolute(path)
         try:
-            mode = absolute.stat().st_mode
+            mode = os.stat(absolute).st_mode  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
             return (
-                f"there is no file {path!r} (looked for {str(absolute)!r}); "
+                f"there is no file {_quoted(path)} (looked for {_quoted(absolute)}); "
                 "write a path relative to the folder of this file, or an absolute one"
             )
         except OSError as error:
-            return f"can't look at the file {path!r}: {error.strerror}; write another path"
-        except ValueError as error:
-            return f"no file can be called {path!r}: {error}; write another path"
+            return f"can't look at the file {_quoted(path)}: {why(error)}; write another path"
+        except ValueError:
+            return f"no file can be called {_quoted(path)}; write another path"
         if stat.S_ISDIR(mode):
-            return f"{path!r} is a folder; list its files one by one, or pack it and name the archive"
+            return f"{_quoted(path)} is a folder; list its files one by one, or pack it and name the archive"
         if not stat.S_ISREG(mode):
-            return f"{path!r} is a device, pipe or socket; write the path of a regular file"
+            return f"{_quoted(path)} is a device, pipe or socket; write the path of a regular file"
         if not os.access(absolute, os.R_OK):
-            return f"you may not read the file {path!r}; make it readable: chmod u+r {str(absolute)!r}"
+            readable = f"make it readable: chmod u+r {_quoted(absolute)}"
+            return f"you may not read the file {_quoted(path)}; {readable}"
         return None
 
     def read_all(self) -> dict[str, LocalFile]:
@@ -75,7 +81,7 @@ class InputFiles:
             files = list(pool.map(self._read, paths))
         problems = [file for file in files if isinstance(file, str)]
         if problems:
-            raise InputError(*problems)
+            raise InputError(*first_of(problems))
         return {path: file for path, file in zip(paths, files, strict=True) if isinstance(file, LocalFile)}
 
     def _read(self, path: str) -> LocalFile | str:
@@ -86,4 +92,8 @@ class InputFiles:
                 status = os.fstat(file.fileno())
                 return LocalFile(absolute, digest, file.tell(), status.st_mode & 0o777, status.st_mtime_ns)
         except OSError as error:
-            return f"{absolute}: can't read it: {error.strerror}; keep it in place until it is sent"
+            return f"{absolute}: can't read it: {why(error)}; keep it in place until it is sent"
+
+
+def _quoted(path: str) -> str:
+    return quoted(path, LONGEST_QUOTED_PATH)

@@ -7,12 +7,11 @@ checks the files themselves, and rules that concern several keys.
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from distribute.config.section import Capabilities, Duration, NonEmpty, Section, Size, Text, at_most
+from distribute.config.section import Capabilities, Duration, NonEmpty, Section, Size, Text, at_most, once
 from distribute.core.ids import Name, check_label
 from distribute.core.specs import (
     MAX_ARGUMENTS,
@@ -25,6 +24,7 @@ from distribute.core.specs import (
     Priority,
     Retries,
 )
+from distribute.core.words import quoted
 
 _MATRIX_USER = re.compile(r"@[^\s:@]+:[^\s:@]+(:\d+)?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -32,31 +32,34 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 def _check_matrix_user(user: str) -> str:
     if not _MATRIX_USER.fullmatch(user):
-        raise ValueError(f'{user!r} is not a Matrix user; write "@jane:example.org", with the quotes')
+        raise ValueError(f'{quoted(user)} is not a Matrix user; write "@jane:example.org", with the quotes')
     return check_label(user)
 
 
 def _check_env_name(name: str) -> str:
     if not _ENV_NAME.fullmatch(name):
-        raise ValueError(f"{name!r} can't name a variable; use letters, digits and '_', as in MY_SETTING")
+        raise ValueError(
+            f"{quoted(name)} can't name a variable; use letters, digits and '_', as in MY_SETTING"
+        )
     if name.startswith("DISTRIBUTE_"):
-        raise ValueError(f"distribute itself sets {name!r}; choose a name without DISTRIBUTE_")
+        raise ValueError(f"distribute itself sets {quoted(name)}; choose a name without DISTRIBUTE_")
     return name
 
 
 def _check_mount(mount: str) -> str:
-    path = PurePosixPath(mount)
-    if not path.is_absolute() or ".." in path.parts or any(character in mount for character in ":,\n"):
+    parts = [part for part in mount.split("/") if part not in {"", "."}]
+    if not mount.startswith("/") or ".." in parts or any(character in mount for character in ":,\n"):
         raise ValueError(
-            f"{mount!r} can't be mounted; write an absolute path in the container, such as /solver/cases"
+            f"{quoted(mount)} can't be mounted; "
+            "write an absolute path in the container, such as /solver/cases"
         )
-    if path in {PurePosixPath("/"), PurePosixPath("/input"), PurePosixPath("/distribute_save")}:
-        raise ValueError(f"{mount!r} can't be mounted, because distribute uses it; write another path")
+    if parts in ([], ["input"], ["distribute_save"]):
+        raise ValueError(f"{quoted(mount)} can't be mounted, because distribute uses it; write another path")
     return mount
 
 
 EnvName = Annotated[str, AfterValidator(_check_env_name)]
-Env = Annotated[dict[EnvName, Text], at_most(MAX_VARIABLES, "variables")]
+Env = Annotated[dict[EnvName, Text], at_most(MAX_VARIABLES, "variables"), once("env")]
 
 
 def _command_form(command: object) -> str:
@@ -65,7 +68,13 @@ def _command_form(command: object) -> str:
 
 Command = Annotated[
     Annotated[NonEmpty, Tag("text")]
-    | Annotated[tuple[Text, ...], Field(min_length=1), at_most(MAX_ARGUMENTS, "arguments"), Tag("list")],
+    | Annotated[
+        tuple[Text, ...],
+        Field(min_length=1),
+        at_most(MAX_ARGUMENTS, "arguments"),
+        once("command"),
+        Tag("list"),
+    ],
     Discriminator(_command_form),
 ]
 """A list of arguments, or one text for `sh -c`."""
@@ -94,7 +103,7 @@ class FileRef(Section):
         return self.alias or own_name(self.path)
 
 
-Files = Annotated[tuple[FileRef, ...], at_most(MAX_FILES, "files")]
+Files = Annotated[tuple[FileRef, ...], at_most(MAX_FILES, "files"), once("files")]
 
 
 class Resources(Section):
@@ -184,9 +193,11 @@ class CommandInitialize(Section):
 
 
 def _check_mounts(mounts: tuple[str, ...]) -> tuple[str, ...]:
-    for index, mount in enumerate(mounts):
-        if mount in mounts[:index]:
-            raise ValueError(f"{mount!r} is listed twice; remove one of the two")
+    seen: set[str] = set()
+    for mount in mounts:
+        if mount in seen:
+            raise ValueError(f"{quoted(mount)} is listed twice; remove one of the two")
+        seen.add(mount)
     return mounts
 
 

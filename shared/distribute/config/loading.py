@@ -76,9 +76,10 @@ def batch_named_in(path: Path) -> BatchId:
         InputError: the file can't be read, or its `meta` is wrong.
     """
     document = _document(path)
-    head, problems = validate(document, _Head)
+    head, found = validate(document, _Head)
     if head is None:
-        raise InputError(*document.lines([*document.problems, *problems]))
+        document.found += found
+        raise InputError(*document.lines(document.found))
     return BatchId(head.meta.namespace, head.meta.batch_name)
 
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar, get_args
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from distribute.config.section import Section
+from distribute.config.section import Once, Section
+from distribute.config.units import longest_duration
 from distribute.config.yaml_source import Document, Loc
-from distribute.config.yaml_syntax import Problem
+from distribute.config.yaml_syntax import Found, Problem
+from distribute.core.words import quoted
 
 S = TypeVar("S", bound=Section)
 
-_LONGEST_SHOWN = 60
+_LONGEST_GUESSED = 40
+"""For a longer word we don't look for the nearest key: that takes long, and finds nothing."""
+
+MAX_GUESSES = 1000
+"""For so many unknown keys of a file we find out if they are misspelt, before we say what is missing."""
+
 _ITEM_NAMES = {"jobs": "a job", "required_files": "a file"}
 _EXPECTED = {
     "dict_type": "keys with values",
@@ -28,6 +37,8 @@ _EXPECTED = {
     "int_from_float": "a whole number",
     "int_parsing_size": "a shorter whole number",
     "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a number",
     "path_type": "a path",
 }
 _LIMITS = {
@@ -38,17 +49,25 @@ _LIMITS = {
 }
 
 
-def validate(document: Document, model: type[S]) -> tuple[S | None, list[Problem]]:
+def validate(document: Document, model: type[S]) -> tuple[S | None, Found]:
     """The document as a `model`, or None and the problems."""
+    if document.excess is not None:
+        return None, Found([document.excess])
     try:
         # Of an empty document we report the missing keys: that helps more than "this is not a mapping".
-        return model.model_validate({} if document.value is None else document.value), []
+        written = {} if document.value is None else document.value
+        return model.model_validate(written, context=Once(document.repeated)), Found()
     except ValidationError as error:
-        return None, list(_problems(document, model, error.errors(include_url=False)))
+        return None, _problems(document, model, error.errors(include_url=False))
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The one of `known` that the user probably meant by `word`."""
+    return None if len(word) > _LONGEST_GUESSED else _nearest(word, tuple(known))
+
+
+@lru_cache(maxsize=1 << 10)  # one key is often misspelt in every job
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
     return next(iter(get_close_matches(word.lower().replace("-", "_"), known, n=1)), None)
 
 
@@ -58,8 +77,7 @@ def shown(value: object) -> str:
         return "nothing"
     if isinstance(value, list | tuple | dict):
         return "a mapping" if isinstance(value, dict) else "a list"
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…'"
+    return quoted(value) if isinstance(value, str) else repr(value)
 
 
 class _Place(NamedTuple):
@@ -69,6 +87,14 @@ class _Place(NamedTuple):
     is_item: bool
     field: FieldInfo | None
     section: type[Section] | None
+    unit: str = ""
+    """The last word of the field's name in the code: `s`, `bytes`."""
+
+    def limit(self, number: float) -> str:
+        """A limit of the value, as people write it."""
+        if self.unit == "s" and number > 0:
+            return longest_duration(number)
+        return f"{number:g}" if number % 1 else f"{number:.0f}"
 
     @property
     def called(self) -> str:
@@ -91,7 +117,13 @@ def _follow(model: type[Section], loc: Loc) -> _Place:
             place = place._replace(is_item=True)
         elif place.section is not None and part in place.section.known_keys():
             field = place.section.known_keys()[part]
-            place = _Place(part, is_item=False, field=field, section=_section_in(field.annotation))
+            place = _Place(
+                part,
+                is_item=False,
+                field=field,
+                section=_section_in(field.annotation),
+                unit=place.section.unit_of(part),
+            )
     return place
 
 
@@ -101,42 +133,57 @@ def _section_in(annotation: Any) -> type[Section] | None:
     return next(filter(None, map(_section_in, get_args(annotation))), None)
 
 
-def _problems(document: Document, model: type[Section], errors: list[ErrorDetails]) -> Iterator[Problem]:
-    misspelt: set[Loc] = set()
-    for error in errors:
-        if error["type"] == "extra_forbidden":
-            holder, key = error["loc"][:-1], str(error["loc"][-1])
-            place = _follow(model, holder)
-            keys = place.section.known_keys() if place.section else {}
-            guess = nearest(key, keys)
-            if guess is not None:
-                misspelt.add((*holder, guess))
-            advice = f"write {guess!r}" if guess else f"it may have {', '.join(keys)}"
-            text = f"{place.called} has no key {shown(key)}; {advice}"
-            yield Problem(document.offset(error["loc"], of_key=True), text)
-    for error in errors:
+def _problems(document: Document, model: type[Section], errors: list[ErrorDetails]) -> Found:
+    misspelt = _misspelt(model, errors)
+    found = Found()
+    told: dict[tuple[int, str, Loc], Problem] = {}
+
+    def problem(error: ErrorDetails) -> Problem:
         kind, loc = error["type"], error["loc"]
-        if kind == "extra_forbidden" or (kind == "missing" and loc in misspelt):
+        is_about_key = loc[-1:] == ("[key]",)
+        loc = loc[:-1] if is_about_key else loc
+        offset = document.offset(loc, of_key=is_about_key or kind == "extra_forbidden")
+        # What an alias repeats has one place, and its problem is told once.
+        return told.setdefault(
+            (offset, kind, loc[-1:]), Problem(offset, partial(_told, document, model, loc, error))
+        )
+
+    for error in errors:
+        kind = error["type"]
+        if kind == "missing" and error["loc"] in misspelt:
             continue
         if kind == "too_short" and len(error["input"]) > 0:
             continue  # pydantic counts only the right entries, and has reported the others
-        is_about_key = loc[-1:] == ("[key]",)
-        loc = loc[:-1] if is_about_key else loc
-        yield Problem(document.offset(loc, of_key=is_about_key), _told(document, model, loc, error))
+        found.add(partial(problem, error))
+    return found
+
+
+def _misspelt(model: type[Section], errors: list[ErrorDetails]) -> set[Loc]:
+    """The missing keys that stand there, but misspelt. The unknown key is told; that it is missing is not."""
+    missing = {error["loc"][:-1] for error in errors if error["type"] == "missing"}
+    unknown = (error["loc"] for error in errors if error["type"] == "extra_forbidden")
+    misspelt: set[Loc] = set()
+    for loc in islice((loc for loc in unknown if loc[:-1] in missing), MAX_GUESSES):
+        section = _follow(model, loc[:-1]).section
+        guess = nearest(str(loc[-1]), section.known_keys()) if section is not None else None
+        if guess is not None:
+            misspelt.add((*loc[:-1], guess))
+    return misspelt
 
 
 def _told(document: Document, model: type[Section], loc: Loc, error: ErrorDetails) -> str:
     place = _follow(model, loc)
     kind, found, context = error["type"], shown(error["input"]), error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return _unknown_key(_follow(model, loc[:-1]), str(loc[-1]))
     if kind == "missing":
         return f"{_follow(model, loc[:-1]).called} needs the key {place.key!r}{place.advice}"
     if kind == "value_error":
         return f"{place.called}: {context['error']}"
     if kind in _LIMITS:
         (limit,) = context.values()
-        limit = int(limit) if float(limit).is_integer() else limit
-        written = str(document.at(loc)).strip()
-        return f"{place.called}: {written} is out of range; write {_LIMITS[kind].format(limit)}"
+        written = shown(str(document.at(loc)).strip())[1:-1]
+        return f"{place.called}: {written} is out of range; write {_LIMITS[kind].format(place.limit(limit))}"
     if kind == "too_short" or kind == "string_too_short":
         return f"{place.called} is empty{place.advice}"
     if kind == "too_long":
@@ -150,4 +197,11 @@ def _told(document: Document, model: type[Section], loc: Loc, error: ErrorDetail
         return f'{place.called} takes a text, not nothing; write "" for an empty text'
     if kind in _EXPECTED:
         return f"{place.called} takes {_EXPECTED[kind]}, not {found}{place.advice}"
-    return f"{place.called}: {error['msg']}{place.advice}"
+    return f"{place.called}: {found} can't stand here{place.advice}"
+
+
+def _unknown_key(place: _Place, key: str) -> str:
+    keys = place.section.known_keys() if place.section else {}
+    guess = nearest(key, keys)
+    advice = f"write {guess!r}" if guess else f"it may have {', '.join(keys)}"
+    return f"{place.called} has no key {shown(key)}; {advice}"

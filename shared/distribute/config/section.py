@@ -3,16 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sized
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from distribute.config.units import check_size, parse_duration, parse_size
 from distribute.core.ids import check_label
 from distribute.core.specs import MAX_CAPABILITIES, Bytes, Timeout
+from distribute.core.words import quoted
 
 Entries = TypeVar("Entries", bound=Sized)
+
+
+class Once:
+    """The context of a validation: what is known of the lists and mappings that aliases repeat.
+
+    A file of a megabyte can have a thousand jobs with an alias of a thousand files.
+    """
+
+    def __init__(self, repeated: frozenset[int]) -> None:
+        self._repeated = repeated
+        self._known: dict[tuple[str, int], Any] = {}
+
+    def validated(self, kind: str, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        """The validated value. One that failed fails only once: that is enough to refuse the file."""
+        if id(value) not in self._repeated:
+            return handler(value)
+        place = kind, id(value)
+        if place not in self._known:
+            self._known[place] = type(value)()
+            self._known[place] = handler(value)
+        return self._known[place]
+
+
+def once(kind: str) -> WrapValidator:
+    """For fields of a kind whose values are long: validate each value once, however often it is repeated."""
+
+    def validate(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        context = info.context
+        return context.validated(kind, value, handler) if isinstance(context, Once) else handler(value)
+
+    return WrapValidator(validate)
 
 
 class Section(BaseModel):
@@ -31,6 +73,12 @@ class Section(BaseModel):
         """The fields, by the key they have in the file."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
 
+    @classmethod
+    def unit_of(cls, key: str) -> str:
+        """The unit of a key's value, which stands last in the name of its field: `s`, `bytes`."""
+        names = [name for name, field in cls.model_fields.items() if (field.alias or name) == key]
+        return names[0].rpartition("_")[2] if names else ""
+
     @model_validator(mode="before")
     @classmethod
     def _drop_empty_keys(cls, data: object) -> object:
@@ -42,12 +90,14 @@ class Section(BaseModel):
 
 def _check_text(text: str) -> str:
     if "\0" in text:
-        raise ValueError(f"{text!r} contains a NUL, which can't be passed to a program; remove it")
+        raise ValueError(f"{quoted(text)} contains a NUL, which can't be passed to a program; remove it")
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ValueError(f"{text!r} is not valid Unicode; write the characters themselves") from None
+            raise ValueError(
+                f"{quoted(text)} is not valid Unicode; write the characters themselves"
+            ) from None
     return text
 
 

@@ -82,9 +82,10 @@ def _load(model: type[S], path: Path | None, default: Path) -> S:
         return model()
     path = path or default
     document = Document.read(path)
-    settings, problems = validate(document, model)
-    if settings is None or document.problems:
-        raise InputError(*document.lines([*document.problems, *problems]))
+    settings, found = validate(document, model)
+    found += document.found
+    if settings is None or found:
+        raise InputError(*document.lines(found))
     paths = {
         name: path.absolute().parent / os.path.expanduser(value)  # noqa: PTH111 - Path.expanduser raises without a home
         for name, value in settings

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from distribute.core.specs import MAX_BYTES
+from distribute.core.words import quoted
 
 _NUMBER = r"\d{1,19}(?:\.\d{1,9})?"
 _DURATION = re.compile(
@@ -34,7 +35,7 @@ def parse_duration(text: str) -> float:
     match = _DURATION.fullmatch(text)
     if not text or match is None:
         raise ValueError(
-            f"{text!r} is not a duration; write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
+            f"{quoted(text)} is not a duration; write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
         )
     return sum(float(number) * _SECONDS[unit] for unit, number in match.groupdict("0").items())
 
@@ -54,6 +55,12 @@ def format_duration(seconds: float) -> str:
     return "".join(parts)
 
 
+def longest_duration(seconds: float) -> str:
+    """The longest duration of one unit that is not longer than `seconds`: `115740d`."""
+    unit = next((unit for unit, size in _SECONDS.items() if seconds >= size), "s")
+    return f"{seconds // _SECONDS[unit]:.0f}{unit}"
+
+
 def parse_size(text: str) -> int:
     """The bytes in `text`: `8G`, `512M`, `1.5T`, or a plain number of bytes. Units are binary, 1K = 1024.
 
@@ -62,7 +69,7 @@ def parse_size(text: str) -> int:
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is not a size; write 8G, 512M or 10K; a plain number means bytes")
+        raise ValueError(f"{quoted(text)} is not a size; write 8G, 512M or 10K; a plain number means bytes")
     number, prefix = match.groups()
     factor: int = 1024 ** _PREFIXES.index(prefix.upper())
     return check_size(int(number) * factor if "." not in number else round(float(number) * factor), text)

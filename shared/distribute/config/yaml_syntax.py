@@ -4,25 +4,67 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 import yaml
 from yaml.reader import Reader, ReaderError
 
+from distribute.core.words import counted
+
 MAX_DEPTH = 50
 TOO_DEEP = f"nested more than {MAX_DEPTH} deep; close the brackets before this"
 
+_LONGEST_WORD = 60
+_NOT_YAML = "this is not YAML; put quotes around what is text, and close every quote and bracket"
+_WORD = re.compile(r"[^\s,\[\]{}]{0,60}")
 _TAB_IN_INDENTATION = re.compile(r"^[ ]*(?:-[ ]*)?(\t)", re.MULTILINE)
 _UNQUOTED_AT = re.compile(r"^[ \t]*(?:-[ \t]+)?(?:[\w.-]+:[ \t]+)?(@[^\s,\]}#]*)", re.MULTILINE)
 
 
-class Problem(NamedTuple):
-    """Something wrong at an offset of the text, in characters."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong at an offset of the text, in characters.
+
+    `text` may be a function that makes it: of thousands of problems, we only show the first.
+    """
 
     offset: int
-    text: str
+    text: str | Callable[[], str]
+
+    @property
+    def words(self) -> str:
+        """What is wrong, and what to write instead."""
+        return self.text if isinstance(self.text, str) else self.text()
+
+
+LOOKED_AT = 1000
+"""Of so many problems of one kind we find out the place. Of the others we only know that they are there."""
+
+
+class Found:
+    """Problems that were found. Of many of a kind, the first ones, and how many `more` there are."""
+
+    def __init__(self, problems: Iterable[Problem] = ()) -> None:
+        self.problems = list(problems)
+        self.more = 0
+
+    def add(self, make: Callable[[], Problem]) -> None:
+        """Add a problem. `make` finds its place, which takes long where a file has 100,000 problems."""
+        if len(self.problems) < LOOKED_AT:
+            self.problems.append(make())
+        else:
+            self.more += 1
+
+    def __iadd__(self, other: Found) -> Found:
+        self.problems += other.problems
+        self.more += other.more
+        return self
+
+    def __bool__(self) -> bool:
+        return bool(self.problems)
 
 
 class Lines:
@@ -45,7 +87,7 @@ class UnreadableYaml(Exception):
     """These problems keep us from reading the YAML. `Document` turns it into an InputError."""
 
     def __init__(self, *problems: Problem) -> None:
-        super().__init__(*(problem.text for problem in problems))
+        super().__init__(*(problem.words for problem in problems))
         self.problems = problems
 
 
@@ -126,7 +168,7 @@ def explain(text: str, error: yaml.YAMLError) -> list[Problem]:
     if isinstance(error, ReaderError):
         return [_forbidden_character(text, error)]
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return [Problem(0, f"not YAML: {error}; write a YAML file")]
+        return [Problem(0, _NOT_YAML)]
     offset = error.problem_mark.index
     line_start = text.rfind("\n", 0, offset) + 1
     tab = _TAB_IN_INDENTATION.match(text, line_start)
@@ -141,19 +183,21 @@ def _tabs(text: str) -> Iterator[Problem]:
     tabs = [match.start(1) for match in _TAB_IN_INDENTATION.finditer(text)]
     if tabs:
         others = len(tabs) - 1
-        more = f", here and on {others} more line{'s' if others > 1 else ''}" if others else ""
+        more = f", here and on {counted(others, 'more line')}" if others else ""
         yield Problem(tabs[0], f"a tab in the indentation{more}; write spaces instead")
 
 
 def _unquoted_ats(text: str) -> Iterator[Problem]:
     for match in _UNQUOTED_AT.finditer(text):
-        yield Problem(match.start(1), f"'@' can't start a text without quotes; write \"{match.group(1)}\"")
+        user = match.group(1)
+        advice = f'write "{user}"' if len(user) <= _LONGEST_WORD else "put quotes around it"
+        yield Problem(match.start(1), f"'@' can't start a text without quotes; {advice}")
 
 
 def _forbidden_character(text: str, error: ReaderError) -> Problem:
     match = Reader.NON_PRINTABLE.search(text)
     if match is None:
-        return Problem(0, f"not YAML: {error}; write a text file in UTF-8")
+        return Problem(0, "this is not text that YAML can hold; write a text file in UTF-8")
     code = ord(match.group())
     escape = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return Problem(
@@ -172,11 +216,8 @@ def _in_our_words(text: str, error: yaml.MarkedYAMLError, offset: int) -> Proble
         if words.context in context and words.problem in problem:
             told = words.text.format(
                 character=character,
-                word=re.split(r"[\s,\[\]{}]", text[offset + 1 :], maxsplit=1)[0],
+                word=_WORD.match(text, offset + 1)[0],  # type: ignore[index]
                 start_line=text.count("\n", 0, start) + 1,
             )
             return Problem(start if words.at_start else offset, told)
-    said = " ".join(filter(None, (context, problem)))
-    return Problem(
-        offset, f"not YAML: {said}; put quotes around what is text, and close every quote and bracket"
-    )
+    return Problem(offset, _NOT_YAML)

@@ -1,0 +1,48 @@
+"""Says in plain words why the operating system refused something."""
+
+from __future__ import annotations
+
+import errno
+
+_WORDS = {
+    errno.EACCES: "you have no permission",
+    errno.EADDRINUSE: "another program uses this port",
+    errno.EADDRNOTAVAIL: "this computer does not have that address",
+    errno.EAGAIN: "this computer has no processes or threads left",
+    errno.EBUSY: "something else is using it",
+    errno.ECONNREFUSED: "the connection was refused",
+    errno.ECONNRESET: "the other side closed the connection",
+    errno.EDQUOT: "your disk quota is used up",
+    errno.EEXIST: "something of that name is there already",
+    errno.EFBIG: "it is larger than this file system allows",
+    errno.EHOSTUNREACH: "no network leads to that computer",
+    errno.EINVAL: "this file system does not allow that",
+    errno.EIO: "the disk reports an error",
+    errno.EISDIR: "it is a folder",
+    errno.ELOOP: "its links lead in a circle",
+    errno.EMFILE: "this process has too many open files",
+    errno.EMLINK: "its file has too many names",
+    errno.ENAMETOOLONG: "its name is too long",
+    errno.ENETUNREACH: "this computer has no network that leads there",
+    errno.ENFILE: "this computer has too many open files",
+    errno.ENOENT: "there is no such file or folder",
+    errno.ENOEXEC: "it is not a program that this computer can run",
+    errno.ENOMEM: "this computer has no memory left",
+    errno.ENOSPC: "the disk is full",
+    errno.ENOTDIR: "a part of its path is not a folder",
+    errno.ENOTEMPTY: "the folder is not empty",
+    errno.ENXIO: "nothing is at its other end",
+    errno.EPERM: "it is not allowed",
+    errno.EPIPE: "the reader has gone",
+    errno.EROFS: "the disk is read-only",
+    errno.ESTALE: "the network disk does not have it any more",
+    errno.ETIMEDOUT: "there was no answer in time",
+    errno.ETXTBSY: "a program that runs is in it",
+    errno.EXDEV: "it is on another disk",
+}
+
+
+def why(error: OSError) -> str:
+    """Why the system refused, as part of a sentence, without numbers: `the disk is full`."""
+    known = _WORDS.get(error.errno) if error.errno is not None else None
+    return known or error.strerror or "the system does not say why"
