@@ -45,7 +45,9 @@ async def find_batch(queries: Queries, text: str) -> BatchId:
 
 
 async def find_target(queries: Queries, text: str) -> BatchId | JobId:
-    """The batch or job that `text` names; see `find_batch`."""
+    """The batch or job that `text` names; see `find_batch`. BATCH/JOB will do where NAMESPACE/BATCH names no
+    batch, and only one namespace has a batch of this name.
+    """
     if text == LAST:
         return await _find_last(queries)
     if _means_file(text) and not await _names_batch(queries, text):
@@ -58,7 +60,7 @@ async def find_target(queries: Queries, text: str) -> BatchId | JobId:
         case ["last", job] if not await _names_batch(queries, text):
             return JobId(*await _find_last(queries), _checked(text, job))
         case [namespace, batch]:
-            return BatchId(_checked(text, namespace), _checked(text, batch))
+            return await _find_pair(queries, _checked(text, namespace), _checked(text, batch))
         case [namespace, batch, job]:
             return JobId(_checked(text, namespace), _checked(text, batch), _checked(text, job))
         case _:
@@ -98,13 +100,31 @@ async def _find_last(queries: Queries) -> BatchId:
     return BatchId(found[0]["namespace"], found[0]["batch"])
 
 
+async def _find_pair(queries: Queries, first: str, second: str) -> BatchId | JobId:
+    named = BatchId(first, second)
+    if await queries.has(named):
+        return named
+    found = await _namesakes(queries, first)
+    return JobId(*_only(first, found, f"/{second}"), second) if found else named
+
+
 async def _find_bare(queries: Queries, name: str) -> BatchId:
-    batches = (await queries.batches())["batches"]
-    found = [BatchId(batch["namespace"], batch["batch"]) for batch in batches if batch["batch"] == name]
+    found = await _namesakes(queries, name)
     if not found:
         raise no_such_batch(name)
+    return _only(name, found)
+
+
+async def _namesakes(queries: Queries, name: str) -> list[BatchId]:
+    """The batches of this name, of all namespaces."""
+    batches = (await queries.batches())["batches"]
+    return [BatchId(batch["namespace"], batch["batch"]) for batch in batches if batch["batch"] == name]
+
+
+def _only(name: str, found: list[BatchId], rest: str = "") -> BatchId:
+    """The only one of the batches called `name`. `rest` is what a person wrote behind that."""
     if len(found) > 1:
-        names = ", ".join(printable(str(batch)) for batch in found[:MOST_NAMED])
+        names = ", ".join(printable(f"{batch}{rest}") for batch in found[:MOST_NAMED])
         more = f", and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
         raise Refused(f"{len(found)} batches are called {printable(name)!r}: name one of {names}{more}")
     return found[0]

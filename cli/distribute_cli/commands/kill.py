@@ -16,7 +16,7 @@ async def kill(
         str,
         typer.Argument(
             metavar="BATCH|JOB",
-            help="NAMESPACE/BATCH, NAMESPACE/BATCH/JOB, a batch's YAML file, or a batch name that is unique.",
+            help="[NAMESPACE/]BATCH, [NAMESPACE/]BATCH/JOB, a batch's YAML file, or last.",
         ),
     ],
 ) -> None:

@@ -22,7 +22,7 @@ async def logs(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="JOB|BATCH", help="NAMESPACE/BATCH/JOB; or a batch, for the output of its builds."
+            metavar="JOB|BATCH", help="[NAMESPACE/]BATCH/JOB; or a batch, for the output of its builds."
         ),
     ],
     follow: Annotated[

@@ -77,6 +77,14 @@ class Queries:
             raise no_such_batch(batch)
         return cast("BatchWithJobs", answer)
 
+    async def has(self, batch: BatchId) -> bool:
+        """Is there such a batch?"""
+        try:
+            await self.batch(batch, most=0)
+        except UnknownName:
+            return False
+        return True
+
     async def job(self, job: JobId) -> JobDocument:
         """One job.
 

@@ -25,6 +25,9 @@ class Batches:
         found = [pair for pair in pairs if user in {None, pair[0]}][-(last or 0) :]
         return {"batches": [{"namespace": namespace, "batch": batch} for namespace, batch in found]}
 
+    async def has(self, batch: BatchId) -> bool:
+        return str(batch) in self._names
+
 
 NONE: Any = Batches()
 SOME: Any = Batches("jane/sweep", "joe/sweep", "joe/mesh")
@@ -34,6 +37,18 @@ async def test_a_name_means_itself() -> None:
     assert await find_target(NONE, "jane/sweep") == BatchId("jane", "sweep")
     assert await find_target(NONE, "jane/sweep/re100") == JobId("jane", "sweep", "re100")
     assert await find_target(NONE, "jäne/a b*c") == BatchId("jäne", "a b*c")
+
+
+async def test_a_batch_and_a_job_will_do_where_one_namespace_has_them() -> None:
+    assert await find_target(SOME, "mesh/re100") == JobId("joe", "mesh", "re100")
+    both: Any = Batches("mesh/re100", "joe/mesh")
+    assert await find_target(both, "mesh/re100") == BatchId("mesh", "re100")
+    assert await find_target(SOME, "gone/re100") == BatchId("gone", "re100")
+    with pytest.raises(Refused) as caught:
+        await find_target(SOME, "sweep/re100")
+    assert str(caught.value) == (
+        "2 batches are called 'sweep': name one of jane/sweep/re100, joe/sweep/re100"
+    )
 
 
 async def test_a_file_means_its_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
