@@ -54,7 +54,11 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
         if found.rpartition("/")[2] == last:
             return found  # of another namespace
     alike = difflib.get_close_matches(name, _neighbours(name, names), n=1)
-    return alike[0] if alike else None
+    # `lab/a` and `lab/b` have most letters in common, and yet nobody means the one by the other.
+    same = name[: -len(last) or None]
+    if not alike or not alike[0].startswith(same) or difflib.get_close_matches(last, [alike[0][len(same) :]]):
+        return alike[0] if alike else None
+    return None
 
 
 def _neighbours(name: str, names: Sequence[str]) -> Sequence[str]:

@@ -78,6 +78,12 @@ async def test_without_a_scheduler_the_error_stands_as_it_is() -> None:
     assert await with_nearest(cluster, error) is error
 
 
+def test_a_common_namespace_makes_no_names_alike() -> None:
+    assert nearest("laboratory/nowhere", ["laboratory/later"]) is None
+    assert nearest("laboratory/latre", ["laboratory/later"]) == "laboratory/later"
+    assert nearest("labratory/latre", ["laboratory/later"]) == "laboratory/later"
+
+
 def test_of_many_names_only_the_alike_are_compared() -> None:
     names = [f"re{n:06}-n48" for n in range(100_000)]
     assert nearest("re012345-n4", names) == "re012345-n48"
