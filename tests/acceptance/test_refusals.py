@@ -49,9 +49,9 @@ async def test_capabilities_that_no_single_node_has_are_refused(lab: Lab) -> Non
 @pytest.mark.parametrize(
     ("resources", "told"),
     [
-        ({"cpus": 3}, "no node has 3 cpus for one job: at most 2 cpus"),
-        ({"memory": "2G"}, "no node has 1 cpu and 2G for one job: at most 2 cpus and 1G"),
-        ({"gpus": 1000}, "no node has 1 cpu and 1000 GPUs for one job: at most 2 cpus and 0 GPUs"),
+        ({"cpus": 3}, "no node has 3 cpus for one job; the largest has 2 cpus"),
+        ({"memory": "2G"}, "no node has 1 cpu and 2G for one job; the largest has 2 cpus and 1G"),
+        ({"gpus": 1000}, "no node has 1 cpu and 1000 GPUs for one job; the largest has 2 cpus and 0 GPUs"),
     ],
 )
 async def test_resources_larger_than_any_node_are_refused(
@@ -59,7 +59,7 @@ async def test_resources_larger_than_any_node_are_refused(
 ) -> None:
     batch = command_batch("lab/x", {"fits": "true", "large": {"command": "true", "resources": resources}})
     refused = (await lab.add(batch, code=4)).err
-    assert f"{told}; ask for less under 'resources', or submit it with --anyway" in refused
+    assert f"{told}. Ask for less under 'resources', or submit it with --anyway" in refused
 
 
 async def test_a_batch_submitted_anyway_waits_says_why_and_runs_when_a_node_joins(lab: Lab) -> None:

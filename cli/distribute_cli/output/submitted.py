@@ -30,8 +30,8 @@ async def check_batch(
         await refuse_if_taken(cluster, spec.id)
     fit = await check(queries, spec)
     if fit.problem is not None and not anyway:
-        advice = "ask for less under 'resources', or " if fit.match.get("too_large") else ""
-        raise Refused(f"{fit.problem}; {advice}submit it with --anyway, to wait for such a node")
+        less = "Ask for less under 'resources', or submit" if fit.match.get("too_large") else "Submit"
+        raise Refused(f"{fit.problem}. {less} it with --anyway, to wait for such a node")
     if fit.problem is not None:
         output.warn(fit.problem)
     output.hint(fit_line(fit))

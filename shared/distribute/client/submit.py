@@ -101,12 +101,12 @@ async def submit(
 
 
 def _too_large(asked: Amounts, most: Amounts) -> str:
-    """`no node has 4 cpus and 2G for one job: at most 1 cpu and 23.5G`."""
+    """`no node has 4 cpus and 2G for one job; the largest has 1 cpu and 23.5G`."""
     wanted = f"{_amounts(asked, asked)} for one job"
     has_cpus, has_gpus = asked["cpus"] <= most["cpus"], asked["gpus"] <= most["gpus"]
     if has_cpus and has_gpus and asked["memory_bytes"] <= most["memory_bytes"]:
         return f"no single node has {wanted}"
-    return f"no node has {wanted}: at most {_amounts(most, asked)}"
+    return f"no node has {wanted}; the largest has {_amounts(most, asked)}"
 
 
 def _amounts(amounts: Amounts, asked: Amounts) -> str:

@@ -18,11 +18,14 @@ GIB = 1 << 30
 @pytest.mark.parametrize(
     ("resources", "problem"),
     [
-        (Resources(cpus=9), "no node has 9 cpus for one job: at most 8 cpus"),
-        (Resources(memory_bytes=9 * GIB), "no node has 1 cpu and 9G for one job: at most 8 cpus and 8G"),
+        (Resources(cpus=9), "no node has 9 cpus for one job; the largest has 8 cpus"),
+        (
+            Resources(memory_bytes=9 * GIB),
+            "no node has 1 cpu and 9G for one job; the largest has 8 cpus and 8G",
+        ),
         (
             Resources(cpus=2, memory_bytes=GIB, gpus=2),
-            "no node has 2 cpus, 1G and 2 GPUs for one job: at most 8 cpus, 8G and 1 GPU",
+            "no node has 2 cpus, 1G and 2 GPUs for one job; the largest has 8 cpus, 8G and 1 GPU",
         ),
         (Resources(cpus=8, gpus=1), "no single node has 8 cpus and 1 GPU for one job"),
         (Resources(cpus=8), None),

@@ -156,7 +156,7 @@ def test_two_crashes_of_one_node_are_not_two_nodes() -> None:
     assert status_of(state) is Status.QUEUED
     make.happen(*started(3), make.released(attempt=3, reason="node_lost"), state=state)
     assert status_of(state) is Status.FAILED
-    why = "its node went down 3 times while it ran (ws1), so it is not tried again"
+    why = "its node went down 3 times while it ran (last: ws1), so it is not tried again"
     assert state.batches[SWEEP].reasons[0] == why
 
 

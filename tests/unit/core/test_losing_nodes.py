@@ -279,7 +279,10 @@ def test_two_crashes_of_one_node_are_not_two_nodes() -> None:
     lab.happen(make.joined("ws1"))
     lab.happen(*lab.decide())
     assert lab.status() is Status.FAILED
-    assert lab.batch().reasons[0] == "its node went down 3 times while it ran (ws1), so it is not tried again"
+    assert (
+        lab.batch().reasons[0]
+        == "its node went down 3 times while it ran (last: ws1), so it is not tried again"
+    )
 
 
 def test_every_event_of_a_node_is_a_sign_of_life() -> None:
