@@ -13,6 +13,7 @@ from pathlib import Path
 
 from distribute.client.log_lines import OneLine
 from distribute.core.errors import InputError
+from distribute.core.os_words import why
 
 MAX_BYTES = 10 << 20
 KEPT_FILES = 3
@@ -59,6 +60,6 @@ def _log_file(path: Path) -> logging.Handler:
     try:
         handler = LogFile(path, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, errors="backslashreplace")
     except OSError as error:
-        raise InputError(f"{path}: can't log there: {error.strerror}") from error
+        raise InputError(f"{path}: can't log there: {why(error)}") from error
     handler.take_stdout_and_stderr()
     return handler

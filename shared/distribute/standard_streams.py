@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from distribute.core.errors import DistributeError
+from distribute.core.os_words import why
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -89,7 +90,7 @@ class _Output(io.FileIO):
         except BrokenPipeError:
             raise ReaderGone("nobody reads standard output") from None
         except OSError as error:
-            raise OutputLost(f"standard output can't be written: {error.strerror}") from error
+            raise OutputLost(f"standard output can't be written: {why(error)}") from error
 
 
 class _Messages(io.FileIO):

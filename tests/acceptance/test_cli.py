@@ -110,7 +110,7 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     (results / "b/two\nlines").mkdir()
     in_the_way = jane.runs("pull", file, code=1)
     assert in_the_way.stdout.startswith("nothing new: ")
-    assert "b/two\\nlines: can't be written: Is a directory" in in_the_way.stderr
+    assert "b/two\\nlines: can't be written: it is a folder" in in_the_way.stderr
 
     jane.runs("delete", file, "--yes")
     assert jane.asks("status")["batches"] == []

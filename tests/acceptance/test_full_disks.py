@@ -43,7 +43,7 @@ async def test_a_job_that_fills_its_nodes_disk_fails_and_the_node_goes_on(tmp_pa
             assert [views[job]["state"] for job in jobs] == ["failed", "failed", "failed", "succeeded"]
             assert views["fills"]["exit_code"] == 1
             assert views["prints"]["exit_code"] == 1
-            assert "No space left on device" in views["brings"]["reason"]
+            assert "the disk is full" in views["brings"]["reason"]
             folder, _ = await lab.pull("lab/filling")
             assert (folder / "after" / "stdout.txt").read_text() == "told\n"
             assert (folder / "after" / "data").stat().st_size == 8 << 20
@@ -110,7 +110,7 @@ async def test_a_job_whose_files_can_not_be_written_fails_with_the_reason(tmp_pa
         await lab.add(command_batch("lab/batch", {"brings": brings, "after": "true"}))
         await lab.over("lab/batch")
         views = await lab.jobs("lab/batch")
-        assert "Not a directory" in views["brings"]["reason"]
+        assert "a part of its path is not a folder" in views["brings"]["reason"]
         assert views["after"]["state"] == "succeeded"
 
 

@@ -170,7 +170,8 @@ def test_a_cluster_runs_without_a_home_for_its_notes(
         assert cluster_in(tmp_path / "a") == record
     (line,) = told
     assert line == (
-        "no note of this cluster can be kept in /proc/nonexistent/distribute (No such file or directory); "
+        "no note of this cluster can be kept in /proc/nonexistent/distribute "
+        "(there is no such file or folder); "
         "give its address to your verbs: --server nats://127.0.0.1:1"
     )
     assert not (tmp_path / "a/up.json").exists()
@@ -178,7 +179,7 @@ def test_a_cluster_runs_without_a_home_for_its_notes(
 
 def test_without_a_place_for_its_own_record_no_cluster_runs(home: Path, tmp_path: Path) -> None:
     with (
-        pytest.raises(DistributeError, match=r"/up\.json can't be written: No such file or directory"),
+        pytest.raises(DistributeError, match=r"/up\.json can't be written: there is no such file or folder"),
         cluster_record.recorded("nats://127.0.0.1:1", Path("/proc/nonexistent"), [], warn=pytest.fail),
     ):
         pass

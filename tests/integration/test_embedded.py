@@ -104,7 +104,7 @@ async def test_a_broker_without_room_for_its_configuration_says_so(tmp_path: Pat
     with small_disk(tmp_path / "disk", 1) as disk:
         with contextlib.suppress(OSError):
             (disk / "everything").write_bytes(bytes(2 << 20))
-        with pytest.raises(StorageFull, match=r"the broker can't start: No space left on device"):
+        with pytest.raises(StorageFull, match=r"the broker can't start: the disk is full"):
             await Broker(disk / "broker").start()
 
 
@@ -215,7 +215,9 @@ async def test_a_host_that_does_not_answer_is_reported_in_time() -> None:
         server = f"nats://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(Unreachable) as caught:
             await connect(Address.of(server), "nobody", timeout_s=0.3)
-    assert str(caught.value).startswith(f"{server} does not answer as a broker within 0.3 s")
+    assert str(caught.value) == (
+        f"{server} takes the connection, but no broker answers within 0.3 s; is this the cluster's address?"
+    )
 
 
 async def test_a_first_connect_can_wait_for_the_broker_and_logs_it(

@@ -73,7 +73,7 @@ async def test_a_process_that_can_t_be_started_is_reported_and_tried_again(
     kept = Supervisor()
     program = tmp_path / "program"
     kept.keep("archiver", partial(run_process, [str(program), "-c", SAYS_PID_AND_STAYS], tmp_path / "log"))
-    with pytest.raises(StartFailed, match=r"the archiver does not stay up: .*No such file"):
+    with pytest.raises(StartFailed, match=r"the archiver does not stay up: .*there is no such file"):
         async with asyncio.timeout(20):
             await kept.failed
     program.symlink_to(sys.executable)

@@ -85,6 +85,7 @@ def _write(file: Path, text: str, names: Sequence[str]) -> tuple[list[str], list
         InputError: something can't be written.
     """
     from distribute.core.errors import InputError, Refused
+    from distribute.core.os_words import why
 
     contents = {file: text.encode()} | {
         file.with_name(name): (TEMPLATES / name).read_bytes() for name in names
@@ -109,7 +110,7 @@ def _write(file: Path, text: str, names: Sequence[str]) -> tuple[list[str], list
     except OSError as error:
         for path in new:
             path.unlink()
-        raise InputError(f"{error.filename or file}: can't be written: {error.strerror}") from error
+        raise InputError(f"{error.filename or file}: can't be written: {why(error)}") from error
     return [path.name for path in new[1:]], kept
 
 

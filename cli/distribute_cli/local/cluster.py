@@ -15,6 +15,7 @@ from pathlib import Path
 from distribute.client.queries import ask
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.core.events import Joined
+from distribute.core.os_words import why
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster
 from distribute.ports import Cluster, Only
@@ -76,7 +77,7 @@ def locked(directory: Path) -> Iterator[None]:
         lock = (directory / "lock").open("a")
     except OSError as error:
         raise InputError(
-            f"{directory}: can't hold a cluster: {error.strerror}; choose another folder with --dir"
+            f"{directory}: can't hold a cluster: {why(error)}; choose another folder with --dir"
         ) from error
     with lock:
         try:

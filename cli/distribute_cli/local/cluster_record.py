@@ -16,6 +16,7 @@ from distribute.config.folders import (
     state_dir,
 )
 from distribute.core.errors import DistributeError
+from distribute.core.os_words import why
 from distribute.system import process_identity
 
 
@@ -72,7 +73,7 @@ def recorded(
     try:
         record.write(own)
     except OSError as error:
-        raise DistributeError(f"{own} can't be written: {error.strerror}") from error
+        raise DistributeError(f"{own} can't be written: {why(error)}") from error
     notes = [local_clusters_dir() / f"{pid}.json"]
     if _running(embedded_cluster_file()) is None:
         notes.append(embedded_cluster_file())
@@ -81,7 +82,7 @@ def recorded(
             record.write(note)
     except OSError as error:
         warn(
-            f"no note of this cluster can be kept in {state_dir()} ({error.strerror}); "
+            f"no note of this cluster can be kept in {state_dir()} ({why(error)}); "
             f"give its address to your verbs: --server {server}"
         )
     try:
@@ -117,7 +118,7 @@ def _read(place: Path) -> ClusterRecord | None:
         return read_record(place)
     except OSError as error:
         raise DistributeError(
-            f"{place}, which records the cluster that runs, can't be read: {error.strerror}"
+            f"{place}, which records the cluster that runs, can't be read: {why(error)}"
         ) from error
     except ValueError as error:
         raise Damaged(

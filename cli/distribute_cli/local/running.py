@@ -18,6 +18,7 @@ from distribute.config.cluster_record import ClusterRecord
 from distribute.config.folders import short
 from distribute.config.where import resolve_server
 from distribute.core.errors import DistributeError, InputError, Refused, Unreachable
+from distribute.core.os_words import why
 from distribute.core.words import counted
 from distribute.inherited import end_signals
 from distribute_cli.local.addresses import names_this_broker
@@ -88,9 +89,7 @@ async def run_detached(output: Output, directory: Path, arguments: Sequence[str]
     try:
         logs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(
-            f"{logs}: can't be made: {error.strerror}; choose another folder with --dir"
-        ) from error
+        raise InputError(f"{logs}: can't be made: {why(error)}; choose another folder with --dir") from error
     log_path = logs / "up.log"
     already_bytes = log_path.stat().st_size if log_path.exists() else 0
     process, pipe = _launch(arguments, log_path)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from distribute.core.errors import DistributeError
+from distribute.core.os_words import why
 from distribute.runtime import PARENT_GONE
 from distribute.system import end_with_parent
 
@@ -69,8 +70,10 @@ class Supervisor:
             began = time.monotonic()
             try:
                 how = await run()
-            except (DistributeError, OSError) as error:
+            except DistributeError as error:
                 how = str(error)
+            except OSError as error:
+                how = f"{error.filename or name} can't be used: {why(error)}"
             if time.monotonic() - began > STABLE_AFTER_S:
                 delay_s, quick_ends = FIRST_DELAY_S, 0
             quick_ends += 1

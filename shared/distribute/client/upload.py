@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from distribute.client.words import printable
 from distribute.client.workers import for_each
 from distribute.core.errors import InputError
+from distribute.core.os_words import why
 
 if TYPE_CHECKING:
     from distribute.ports import ArtifactStore
@@ -48,6 +49,4 @@ async def upload(store: ArtifactStore, sources: Mapping[str, Path], on_bytes: On
     except OSError as error:
         if not error.filename:
             raise
-        raise InputError(
-            f"{printable(str(error.filename))}: can't be read any more: {error.strerror}"
-        ) from error
+        raise InputError(f"{printable(str(error.filename))}: can't be read any more: {why(error)}") from error

@@ -14,6 +14,7 @@ from distribute.config.cluster_record import read_record, running_clusters
 from distribute.config.folders import config_dir, embedded_cluster_file, home_expanded, short
 from distribute.config.server_url import DEFAULT_PORT, server_urls
 from distribute.core.errors import InputError, Unreachable
+from distribute.core.os_words import why
 
 
 class ServerAddress(NamedTuple):
@@ -86,7 +87,7 @@ def _embedded(environ: Mapping[str, str], settings_file: Path) -> tuple[str, str
     try:
         record = read_record(path)
     except OSError as error:
-        raise Unreachable(f"{path} can't be read: {error.strerror}; make it readable for you") from error
+        raise Unreachable(f"{path} can't be read: {why(error)}; make it readable for you") from error
     except ValueError as error:
         raise Unreachable(
             f"{path} does not say where the cluster is ({error}); run `distribute up` again"

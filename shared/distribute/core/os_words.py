@@ -16,7 +16,7 @@ _WORDS = {
     errno.EEXIST: "something of that name is there already",
     errno.EFBIG: "it is larger than this file system allows",
     errno.EHOSTUNREACH: "no network leads to that computer",
-    errno.EINVAL: "this file system does not allow that",
+    errno.EINVAL: "the system does not allow that",
     errno.EIO: "the disk reports an error",
     errno.EISDIR: "it is a folder",
     errno.ELOOP: "its links lead in a circle",

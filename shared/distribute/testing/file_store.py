@@ -19,6 +19,7 @@ from pathlib import Path
 from distribute.core.errors import IntegrityError, StorageFull
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
+from distribute.core.os_words import why
 from distribute.ports import OnDone, tell_nobody
 
 CHUNK_BYTES = 128 << 10
@@ -134,7 +135,7 @@ def _copy_checked(source: Path, target: Path, sha256: str) -> None:
         unfinished.rename(target)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StorageFull(f"{target}: no room for an input: {error.strerror}") from error
+            raise StorageFull(f"{target}: no room for an input: {why(error)}") from error
         raise
     finally:
         unfinished.unlink(missing_ok=True)

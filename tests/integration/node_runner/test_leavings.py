@@ -184,7 +184,7 @@ async def test_paths_too_long_are_named(left: Left) -> None:
     manifest = await left.manifest()
     assert "file" in paths(manifest)
     assert [line.split(": ", 1)[1] for line in manifest.left_out] == [
-        "this folder can't be read: File name too long"
+        "this folder can't be read: its name is too long"
     ]
 
 

@@ -17,7 +17,7 @@ from distribute_cli.output.plain_output import JsonOutput
 TEMPLATE = ("template", "command", "--output", "-")
 NO_CLUSTER = ("nodes", "--server", "nats://127.0.0.1:1")
 CODES = {TEMPLATE: 0, ("--version",): 0, ("--help",): 0, NO_CLUSTER: 3, ("nonsense",): 2}
-FULL = "distribute: standard output can't be written: No space left on device\n"
+FULL = "distribute: standard output can't be written: the disk is full\n"
 READER_GONE = 128 + signal.SIGPIPE
 
 

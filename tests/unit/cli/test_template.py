@@ -119,7 +119,7 @@ def test_an_example_goes_whole_into_another_folder_or_not_at_all(folder: Path) -
     assert names_in(folder / "a b") == {"jobs.yaml", SHARED_SCRIPT}
     assert said.stderr == "`distribute add 'a b/jobs.yaml'` submits it\n"
     said = run("command", "--output", "none/jobs.yaml")
-    assert str(said.exception) == "none/jobs.yaml: can't be written: No such file or directory"
+    assert str(said.exception) == "none/jobs.yaml: can't be written: there is no such file or folder"
     assert not (folder / "none").exists()
 
 

@@ -184,7 +184,7 @@ def test_a_folder_in_the_way_of_a_file_is_named(tmp_path: Path) -> None:
     target = TargetFolder(tmp_path)
     found = target.look((b"out",))
     with (
-        pytest.raises(InputError, match=r"/out: can't be written: Is a directory"),
+        pytest.raises(InputError, match=r"/out: can't be written: it is a folder"),
         target.new_file((b"out",), stored("out"), found),
     ):
         pass
@@ -218,10 +218,10 @@ def test_what_came_or_changed_since_it_was_looked_at_stays(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("where", "why"),
     [
-        ("file", "File exists"),
-        ("file/below", "Not a directory"),
-        ("nowhere", "File exists"),
-        ("/proc/none", "No such file"),
+        ("file", "something of that name is there already"),
+        ("file/below", "a part of its path is not a folder"),
+        ("nowhere", "something of that name is there already"),
+        ("/proc/none", "there is no such file"),
     ],
 )
 def test_a_folder_that_can_t_be_made_is_named(where: str, why: str, tmp_path: Path) -> None:

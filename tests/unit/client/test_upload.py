@@ -46,7 +46,7 @@ async def test_a_file_that_changed_after_it_was_listed_is_refused(
 
 async def test_a_missing_file_is_reported(sources: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "in-7").unlink()
-    with pytest.raises(InputError, match=r"in-7: can't be read any more: No such file"):
+    with pytest.raises(InputError, match=r"in-7: can't be read any more: there is no such file"):
         await upload(FileStore(tmp_path / "store"), sources, tell_nobody)
 
 

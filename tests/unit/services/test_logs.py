@@ -40,7 +40,7 @@ def test_a_log_that_can_not_be_written_is_an_error(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "distribute_services", "archiver", *options]
     done = subprocess.run(command, capture_output=True, check=False, text=True)
     assert done.returncode == 2
-    assert done.stderr.endswith("no/log: can't log there: No such file or directory\n")
+    assert done.stderr.endswith("no/log: can't log there: there is no such file or folder\n")
 
 
 def test_a_name_with_a_newline_can_not_forge_a_line() -> None:

@@ -12,7 +12,11 @@ from distribute_services.node_runner.disk.own_folder import OwnFolder
 
 @pytest.mark.parametrize(
     ("where", "why"),
-    [("file", "File exists"), ("file/below", "Not a directory"), ("/proc/none", "No such file or directory")],
+    [
+        ("file", "something of that name is there already"),
+        ("file/below", "a part of its path is not a folder"),
+        ("/proc/none", "there is no such file or folder"),
+    ],
 )
 def test_a_folder_that_can_not_be_made_is_reported_with_a_remedy(
     where: str, why: str, tmp_path: Path

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distribute.core.errors import DistributeError, StorageFull
+from distribute.core.os_words import why
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,8 @@ def disk_errors(what: object) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StorageFull(f"{what}: no room on this computer: {error.strerror}") from error
-        raise DistributeError(f"{what}: could not be made: {error}") from error
+            raise StorageFull(f"{what}: no room on this computer: {why(error)}") from error
+        raise DistributeError(f"{what}: can't be made: {why(error)}") from error
 
 
 def copy_file(source: Path, target: Path, *, mode: int, mtime_ns: int | None = None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from distribute.core.errors import InputError
+from distribute.core.os_words import why
 from distribute.runtime import new_id
 
 _ANOTHER = "name another folder, with work_dir in node.yaml or as `distribute client FOLDER`"
@@ -31,7 +32,7 @@ class OwnFolder:
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise InputError(
-                f"{self.path}: can't be used as working folder: {error.strerror}; {_ANOTHER}"
+                f"{self.path}: can't be used as working folder: {why(error)}; {_ANOTHER}"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from distribute.core.os_words import why
 from distribute.host import CannotStart, Exit
 
 DEFAULT_NICENESS = 10
@@ -95,9 +96,7 @@ def start(
     try:
         output = os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:
-        return CannotStart(
-            f"{argv[0]!r} can't be started: no file for its output at {stdout}: {error.strerror}"
-        )
+        return CannotStart(f"{argv[0]!r} can't be started: no file for its output at {stdout}: {why(error)}")
     runner_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     try:
         pid = _spawn(program, argv, cwd, env, output)
@@ -172,7 +171,7 @@ def _why(error: OSError, program: str, cwd: Path) -> str:
         case errno.EAGAIN:
             return "this node is at its limit of processes"
         case _:
-            return f"{program!r}: {error.strerror}"
+            return f"{program!r}: {why(error)}"
 
 
 def _rss(measured_bytes: int, runner_rss_bytes: int) -> int:

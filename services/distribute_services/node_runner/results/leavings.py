@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from distribute.core.manifest import MAX_LINE, STDOUT_NAME, StoredFolder, StoredLink, check_path
+from distribute.core.os_words import why
 from distribute_services.node_runner.results.links import Links
 
 _STDOUT = STDOUT_NAME.encode()
@@ -106,7 +107,7 @@ class _Search:
             try:
                 folders, others = _names(os.path.join(self._save, folder))  # noqa: PTH118 (bytes: names need not be text)
             except OSError as error:
-                yield LeftOut(folder or _SAVE, f"this folder can't be read: {error.strerror}")
+                yield LeftOut(folder or _SAVE, f"this folder can't be read: {why(error)}")
                 continue
             if not folder:
                 self._aside = _free_name({*folders, *others})
@@ -130,7 +131,7 @@ class _Search:
             status = os.lstat(where)
             target = os.readlink(where) if stat.S_ISLNK(status.st_mode) else b""  # noqa: PTH115 (bytes)
         except OSError as error:
-            return LeftOut(name, f"can't be read: {error.strerror}")
+            return LeftOut(name, f"can't be read: {why(error)}")
         if stat.S_ISREG(status.st_mode):
             return source(self._place(name), where, status)
         if reason := _NOT_STORED.get(stat.S_IFMT(status.st_mode)):

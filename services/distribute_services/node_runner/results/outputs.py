@@ -29,6 +29,7 @@ from distribute.core.manifest import (
     StoredObject,
 )
 from distribute.core.manifest_text import ManifestText
+from distribute.core.os_words import why
 from distribute.ports import ArtifactStore
 from distribute_services.node_runner.results.leavings import (
     Found,
@@ -296,7 +297,7 @@ def _opened(file: Source) -> Iterator[int]:
         finally:
             os.close(fd)
     except OSError as error:
-        raise _LeftOutError(f"can't be read: {error.strerror}") from error
+        raise _LeftOutError(f"can't be read: {why(error)}") from error
 
 
 def _open(path: bytes) -> int:

@@ -21,6 +21,7 @@ from distribute.client.pull.new_file import Content, NewFile, finish, large_part
 from distribute.client.words import printable
 from distribute.core.errors import InputError, IntegrityError, StorageFull
 from distribute.core.manifest import Entry, entry_bytes, link_stays_inside
+from distribute.core.os_words import why
 
 Parts = tuple[bytes, ...]
 """A path below a folder, part by part. File names are bytes."""
@@ -187,7 +188,7 @@ class TargetFolder:
         except OSError as error:
             if error.errno in _NOT_EMPTY:
                 return False
-            raise InputError(f"{self.at(parts)}: can't be removed: {error.strerror}") from error
+            raise InputError(f"{self.at(parts)}: can't be removed: {why(error)}") from error
         return True
 
     @contextmanager
@@ -229,7 +230,7 @@ class TargetFolder:
             if not make and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
             raise InputError(
-                f"{printable(str(self.path))}: can't hold results: {error.strerror}; "
+                f"{printable(str(self.path))}: can't hold results: {why(error)}; "
                 "name another folder with --save-dir"
             ) from error
 
@@ -250,7 +251,7 @@ class TargetFolder:
                     f"{self.at(parts)}: no room left here; make room, or pull elsewhere with --save-dir, "
                     "then pull again: it continues where it stopped"
                 ) from error
-            raise InputError(f"{self.at(parts)}: can't be {action}: {error.strerror}") from error
+            raise InputError(f"{self.at(parts)}: can't be {action}: {why(error)}") from error
 
     @contextmanager
     def _opened_for(self, parts: Parts) -> Iterator[tuple[int, int]]:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from distribute.core.errors import DistributeError, InputError, StorageFull
+from distribute.core.os_words import why
 from distribute.nats.client.connect import Address
 from distribute.system import end_with_parent, exit_of
 
@@ -104,7 +105,7 @@ class Broker:
                 self._spawn(log)
         except OSError as error:
             kind = StorageFull if error.errno in {errno.ENOSPC, errno.EDQUOT} else DistributeError
-            raise kind(f"{self.folder}: the broker can't start: {error.strerror}") from error
+            raise kind(f"{self.folder}: the broker can't start: {why(error)}") from error
         try:
             await self._ready()
         except BaseException:

@@ -14,9 +14,11 @@ from nats.errors import UnexpectedEOF
 
 from distribute.config.server_url import server_urls, without_password
 from distribute.core.errors import InputError, Refused, Unreachable
+from distribute.core.os_words import why
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.outage import Outage, Peer
 from distribute.nats.client.patience import report_silence
+from distribute.nats.client.unreachable import ClosedAtOnce, NotABroker, is_hopeless, why_unreachable
 from distribute.nats.client.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -25,6 +27,10 @@ _RECONNECT_WAIT_S = 0.5
 _PING_INTERVAL_S = 10
 _MAX_UNANSWERED_PINGS = 2
 _CANCEL_AGAIN_S = 0.1
+_NOT_LET_IN = (
+    "the broker does not let us in; give the file of credentials from your admin with --creds, "
+    "or as 'creds:' in client.yaml"
+)
 
 ANYBODY = Peer()
 """The broker, for a process that knows no more of it."""
@@ -93,8 +99,8 @@ class _Opener:
         self._outage = Outage(peer, str(address))
         self._last_error: Exception | None = None
         self._tell_waiting = False
-        self._refusal: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._failures: list[OSError] = []
+        self._refusal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failures: list[Exception] = []
         self._all_failed = asyncio.Event()
         self.wire = Wire(self._denied)
         self._connection: Connection | None = None
@@ -125,9 +131,10 @@ class _Opener:
                 (connecting, self._refusal, hopeless), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
             if self._refusal.done():
-                raise Refused(f"{self._address}: the broker does not let us in: {self._refusal.result()}")
+                raise Refused(f"{self._address.with_source}: {_NOT_LET_IN}")
             if not connecting.done():
-                raise Unreachable(self._why_unreachable(timeout_s))
+                address, error = self._address.with_source, self._telling
+                raise Unreachable(why_unreachable(address, error, timeout_s, reached=self.wire.was_reached))
             connecting.result()
         finally:
             hopeless.cancel()
@@ -141,24 +148,13 @@ class _Opener:
         self._connection = Connection(self.wire, str(self._address), self._outage)
         return self._connection
 
-    def _why_unreachable(self, timeout_s: float | None) -> str:
-        address = self._address.with_source
-        match self._failures:
-            case [ConnectionRefusedError(), *_]:
-                return f"{address} refused the connection: is `distribute server` running there?"
-            case [socket.gaierror(), *_]:
-                return f"{address}: there is no such host; is this the cluster's address?"
-            case [OSError() as error, *_]:
-                return (
-                    f"{address} can't be reached ({error.strerror or error}); is this the cluster's address?"
-                )
-            case _:
-                why = f" ({self._last_error})" if str(self._last_error or "") else ""
-                within = "" if timeout_s is None else f" within {timeout_s:g} s"
-                return f"{address} does not answer as a broker{within}{why}; is this the cluster's address?"
+    @property
+    def _telling(self) -> Exception | None:
+        """The failure that tells most: the first that another try would not mend."""
+        return self._failures[0] if self._failures else self._last_error
 
     async def _error(self, error: Exception) -> None:
-        if self._connection is None and isinstance(error, OSError) and not isinstance(error, TimeoutError):
+        if self._connection is None and is_hopeless(error):
             if len(self._failures) < len(self._address.urls):
                 self._failures.append(error)  # no more: a service tries for days
             if len(self._failures) >= len(self._address.urls):
@@ -168,7 +164,7 @@ class _Opener:
             and "authorization" in str(error).lower()
             and not self._refusal.done()
         ):
-            self._refusal.set_result(str(error))
+            self._refusal.set_result(None)
         self._last_error = error
         if self._tell_waiting and self._connection is None:
             self._tell_waiting = False
@@ -203,7 +199,11 @@ def _detail(error: Exception) -> str:
             return "it refuses the connection"
         case socket.gaierror():
             return "there is no such host"
-        case OSError() if error.strerror:
-            return error.strerror
+        case NotABroker() | ClosedAtOnce():
+            return "no broker answers there"
+        case TimeoutError():
+            return "no answer in time"
+        case OSError():
+            return why(error)
         case _:
-            return str(error)
+            return str(error).removeprefix("nats: ")

@@ -22,6 +22,8 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import Error, ProtocolError
 
+from distribute.nats.client.unreachable import ClosedAtOnce, NotABroker
+
 Tap = Callable[[bytes, bytes, bytes, bytes], None]
 """Called with subject, reply subject, header block (empty: none) and payload. Must not raise."""
 
@@ -33,13 +35,29 @@ _DENIED = re.compile(r"Permissions Violation for (.+?) \"([^\"]*)\"", re.IGNOREC
 class _Transport(TcpTransport):
     """Reads in larger pieces than nats-py asks for: a large object costs 30 times fewer wake-ups."""
 
+    was_reached = False
+    """Has anything taken a connection yet?"""
+
     async def connect(self, uri: ParseResult, buffer_size: int, connect_timeout: int) -> None:
         # A failed connection attempt that got this far left its socket open.
         self.close()  # type: ignore[no-untyped-call]
         await super().connect(uri, _READ_BYTES, connect_timeout)
+        self.was_reached = True
 
     async def read(self, buffer_size: int) -> bytes:
         return bytes(await super().read(_READ_BYTES))
+
+    async def readline(self) -> bytes:
+        """The first line, with which a broker introduces itself. Whoever says something else is no broker."""
+        try:
+            line = bytes(await super().readline())  # type: ignore[no-untyped-call]
+        except ValueError as error:  # asyncio's, of a line without an end
+            raise NotABroker from error
+        if not line:
+            raise ClosedAtOnce
+        if not line.startswith((b"INFO", b"+OK", b"-ERR", b"PONG", b"PING")):
+            raise NotABroker
+        return line
 
     def __bool__(self) -> bool:
         # The client replaces a transport that is false before it connects.
@@ -182,6 +200,11 @@ class Wire(Client):
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+
+    @property
+    def was_reached(self) -> bool:
+        """Has anything taken a connection yet, a broker or not?"""
+        return isinstance(self._transport, _Transport) and self._transport.was_reached
 
     @property
     def is_silent(self) -> bool:

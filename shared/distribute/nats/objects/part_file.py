@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from distribute.core.errors import IntegrityError, StorageFull
+from distribute.core.os_words import why
 
 KEEP_FROM_BYTES = 8 << 20
 """Part files at least this large are kept for another try."""
@@ -127,5 +128,5 @@ class PartFile:
 
 def _translated(error: OSError, target: Path) -> Exception:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return StorageFull(f"{target}: can't be written: {error.strerror}; make room there and try again")
+        return StorageFull(f"{target}: can't be written: {why(error)}; make room there and try again")
     return error
