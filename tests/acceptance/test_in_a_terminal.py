@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -62,3 +63,23 @@ def test_add_and_pull_show_bytes(jane: Person) -> None:
     jane.runs("wait", "jane/large")
     pulled = shown(jane, 80, "pull", "jane/large")
     assert any(line.startswith("pulling jane/large") and "30.0" in line for line in pulled), pulled
+
+
+@pytest.mark.parametrize("verb", ["watch", "add"])
+def test_ctrl_c_says_that_the_batch_runs_on(jane: Person, verb: str) -> None:
+    file = jane.writes(f"long-{verb}", {"a": "sleep 100"})
+    name = f"jane/long-{verb}"
+    if verb != "add":
+        jane.runs("add", file)
+    waiting = jane.starts(verb, file, *(["--wait"] if verb == "add" else []))
+    assert waiting.stderr is not None
+    assert next(line for line in waiting.stderr if line.startswith(f"{name}: 0 % (1 running"))
+    waiting.send_signal(signal.SIGINT)
+    _, told = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    assert told.endswith(
+        f"{name} runs on: `distribute watch {name}` shows it again, `distribute kill {name}` ends it\n"
+    )
+    assert jane.asks("status", name)["jobs"]["running"] == 1
+    jane.runs("kill", name)
+    jane.runs("wait", name, code=1)

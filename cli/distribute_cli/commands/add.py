@@ -39,7 +39,7 @@ async def add(
     from distribute.client.words import argument, printable
     from distribute.config.loading import load
     from distribute.core.words import counted
-    from distribute_cli.output.course import hint_results, watch_to_end
+    from distribute_cli.output.course import hint_results, runs_on, told_if_interrupted, watch_to_end
     from distribute_cli.output.plain_output import NoBar
     from distribute_cli.output.submitted import check_batch
 
@@ -58,7 +58,8 @@ async def add(
         with output.bar("sending inputs", of_bytes=True) if loaded.sources else nullcontext(NoBar()) as bar:
             await submit(cluster, session.person, spec, loaded.sources, replace=replace, on_bytes=bar.update)
         if wait:
-            code = await watch_to_end(cluster, queries, output, spec.id)
+            with told_if_interrupted(output, runs_on(spec.id)):
+                code = await watch_to_end(cluster, queries, output, spec.id)
             hint_results(output, spec.id)
             return code
         output.done(f"{name} is submitted: {jobs}", document)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,25 @@ def hint_results(output: Output, batch: BatchId) -> None:
     """Tell a person what to do with a batch that is over."""
     name = argument(str(batch))
     output.hint(f"`distribute pull {name}` brings its results; `distribute status {name}` lists its jobs")
+
+
+@contextmanager
+def told_if_interrupted(output: Output, line: str) -> Iterator[None]:
+    """Print a line if Ctrl-C ends what the block does."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        output.hint(line)
+        raise
+
+
+def runs_on(batch: BatchId) -> str:
+    """What to tell a person who no longer waits for a batch."""
+    name = argument(str(batch))
+    return (
+        f"{printable(str(batch))} runs on: `distribute watch {name}` shows it again, "
+        f"`distribute kill {name}` ends it"
+    )
 
 
 class _Progress:
