@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.pull.fetching import OnBytes, Pulled, fetch
 from distribute.client.pull.filters import glob_as_regex, is_glob
-from distribute.client.pull.following import archive_changes
-from distribute.client.pull.listing import Listing, list_results
+from distribute.client.pull.following import Turn, follow_results
+from distribute.client.pull.listing import Known, Listing, list_results
 from distribute.client.pull.settling import Edited
 from distribute.client.pull.target_folder import shown
 from distribute.client.words import argument, printable
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
     from distribute_cli.places import Place
+
+
+SHOW_AFTER_S = 2.0
+"""Who follows a batch is shown the progress of fetching what came if it takes longer than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +126,16 @@ class _Pull:
         self._choice = choice
         self._title = f"pulling {printable(str(batch))}"
 
-    async def look(self) -> Listing:
-        """What there is by now."""
+    async def look(self, known: Known | None = None) -> Listing:
+        """What there is by now, without what is known."""
         choice = self._choice
         return await list_results(
-            self._cluster, self._batch, choice.wanted, folders=choice.folders, base=choice.place.base
+            self._cluster,
+            self._batch,
+            choice.wanted,
+            folders=choice.folders,
+            base=choice.place.base,
+            known=known,
         )
 
     async def fetch(self, listing: Listing) -> Pulled:
@@ -134,31 +143,31 @@ class _Pull:
         with self._output.bar(self._title, of_bytes=True) as bar:
             return await self._fetch(listing, bar.update)
 
-    async def follow(self) -> tuple[Listing, Pulled]:
+    async def follow(self) -> Turn:
         """Fetch what there is, and then what comes, until there is no more to come."""
-        total: Pulled | None = None
-        shown_bytes = 0
+        before_bytes = 0
 
-        def show(done: int, of: int) -> None:
-            """Show what comes, and not again what was here before."""
-            nonlocal shown_bytes
-            if done > shown_bytes:
-                shown_bytes = done
-                bar.update(done, of)
+        def tell(turn: Turn) -> None:
+            if turn.pulled.fetched:
+                files = f"{counted(turn.pulled.fetched, 'file')} ({format_size(turn.pulled.size_bytes)})"
+                here = f"the results of {counted(turn.listing.jobs, 'job')} are here"
+                self._output.hint(f"pulled {files}: {here}; waiting for more")
+
+        async def fetch_turn(listing: Listing) -> Pulled:
+            """Show progress only of a turn that lasts."""
+            began = time.monotonic()
+
+            def show(done: int, total: int) -> None:
+                if time.monotonic() - began >= SHOW_AFTER_S:
+                    bar.update(before_bytes + done, before_bytes + total)
+
+            nonlocal before_bytes
+            pulled = await self._fetch(listing, show)
+            before_bytes += listing.size_bytes
+            return pulled
 
         with self._output.bar(self._title, of_bytes=True) as bar:
-            async with aclosing(archive_changes(self._cluster, self._batch)) as changes:
-                async for _ in changes:
-                    listing = await self.look()
-                    here = f"the results of {counted(listing.jobs, 'job')}"
-                    pulled = await self._fetch(listing, show)
-                    if pulled.fetched and not listing.complete:
-                        files = f"{counted(pulled.fetched, 'file')} ({format_size(pulled.size_bytes)})"
-                        self._output.hint(f"pulled {files}: {here} are here; waiting for more")
-                    total = pulled if total is None else _together(total, pulled)
-                    if listing.complete:
-                        return listing, total
-        raise AssertionError("changes never end by themselves")
+            return await follow_results(self._cluster, self._batch, self.look, fetch_turn, tell)
 
     async def _fetch(self, listing: Listing, on_bytes: OnBytes) -> Pulled:
         choice = self._choice
@@ -170,17 +179,6 @@ class _Pull:
             edited=choice.edited,
             replace=choice.replace,
         )
-
-
-def _together(before: Pulled, last: Pulled) -> Pulled:
-    """One result for two pulls of a batch: what was fetched adds up, and the last one saw all the rest."""
-    return replace(
-        last,
-        fetched=before.fetched + last.fetched,
-        size_bytes=before.size_bytes + last.size_bytes,
-        removed=before.removed + last.removed,
-        kept=before.kept,
-    )
 
 
 def _no_match(batch: BatchId, wanted: Filter, listing: Listing) -> list[str]:

@@ -6,7 +6,7 @@ four events of each job.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Container, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -69,23 +69,26 @@ async def fold_builds(cluster: Cluster, results: BatchResults, course: Course) -
 
 
 async def outputs_listed(
-    cluster: Cluster, batch: BatchId, results: Results
-) -> AsyncGenerator[Finished, None]:
-    """Yield the `finished` events of `results`, in order.
+    cluster: Cluster, batch: BatchId, results: Results, but: Container[int] = ()
+) -> AsyncGenerator[tuple[int, Finished], None]:
+    """Yield the `finished` events of `results` with their sequences, in order, without those at `but`.
 
     Raises:
         LogReplaced: the log is not the one that `results` is about.
     """
-    if not results.seqs:
+    wanted = {seq for seq in results.seqs if seq not in but}
+    if not wanted:
         return
-    wanted = set(results.seqs)
     course, only = results.course, Only(types=FINISHED, batch=batch)
-    reading = cluster.log.follow(after=course.seq, at=course.submitted_at, only=only, until=results.seqs[-1])
+    after, at = course.seq, course.submitted_at if len(wanted) == len(results.seqs) else None
+    if at is None:
+        after = min(wanted) - 1  # most of the batch is passed over
+    reading = cluster.log.follow(after=after, at=at, only=only, until=max(wanted))
     async with aclosing(reading) as following:
         async for events in following:
             for recorded in events:
                 if recorded.seq in wanted and isinstance(recorded.event, Finished):
-                    yield recorded.event
+                    yield recorded.seq, recorded.event
 
 
 async def _ask_results(cluster: Cluster, batch: BatchId) -> Results | None:

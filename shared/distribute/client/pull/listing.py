@@ -65,6 +65,18 @@ class LeftOut(NamedTuple):
 
 
 @dataclass(slots=True)
+class Known:
+    """Results that need not be listed again: the sequences of their `finished` events, and these events' ids.
+
+    Whoever passes sequences does not read the events. After the end of a log was lost, other events may have
+    them; an id is for ever.
+    """
+
+    seqs: set[int] = field(default_factory=set)
+    ids: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class Listing:
     """The wanted files, links and folders of a batch. Paths are below the target folder."""
 
@@ -78,6 +90,8 @@ class Listing:
     """Are all results of the batch in the archive? False: it is not over, or they are not archived yet."""
     jobs: int = 0
     """The number of jobs that have results in the archive."""
+    ends: dict[int, str] = field(default_factory=dict)
+    """The `finished` events of the jobs that are listed: the id of each, by its sequence."""
     files: list[tuple[StoredObject | None, WantedFile]] = field(default_factory=list)
     """Each file with the object that holds it. An empty file has none."""
     links: list[tuple[Parts, str]] = field(default_factory=list)
@@ -97,7 +111,13 @@ class Listing:
 
 
 async def list_results(
-    cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool = True, base: Parts | None = None
+    cluster: Cluster,
+    batch: BatchId,
+    wanted: Filter,
+    *,
+    folders: bool = True,
+    base: Parts | None = None,
+    known: Known | None = None,
 ) -> Listing:
     """List the results of a batch that are in the archive and pass the filter, in the order of their ends.
 
@@ -109,6 +129,7 @@ async def list_results(
         wanted: which of its files.
         folders: list empty folders, too, and a folder for every job, whatever the filter.
         base: the batch's folder, below the target folder; None: it has the batch's name.
+        known: list the results of jobs without these. Then patterns are not checked.
 
     Raises:
         Refused: there is no such batch.
@@ -116,9 +137,8 @@ async def list_results(
     """
     while True:
         try:
-            return await _list_results(
-                cluster, batch, wanted, folders=folders, base=folder_of(batch) if base is None else base
-            )
+            place = folder_of(batch) if base is None else base
+            return await _list_results(cluster, batch, wanted, folders=folders, base=place, known=known)
         except LogReplaced:
             continue  # as after a restore from an older copy: what was read is invalid, so read again
 
@@ -130,7 +150,7 @@ def folder_of(batch: BatchId, *, namespace: bool = False) -> Parts:
 
 
 async def _list_results(
-    cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool, base: Parts
+    cluster: Cluster, batch: BatchId, wanted: Filter, *, folders: bool, base: Parts, known: Known | None
 ) -> Listing:
     results = await read_results(cluster, batch)
     if not results.course.exists:
@@ -138,11 +158,17 @@ async def _list_results(
     course = results.course
     listed = Listing(Origin(*batch, course.submission, course.submitted_at), base, complete=course.archived)
     lister = _Lister(cluster.store, batch, wanted, listed, folders=folders, base=base)
-    async with aclosing(outputs_listed(cluster, batch, results)) as finished_events:
-        async for finished in finished_events:
-            await lister.list_job(finished.job, finished)
-            listed.jobs += 1
-    if (lost := len(results.seqs) - listed.jobs) > 0:
+    seqs, ids = (known.seqs, known.ids) if known is not None else ((), ())
+    found = 0
+    async with aclosing(outputs_listed(cluster, batch, results, seqs)) as finished_events:
+        async for seq, finished in finished_events:
+            found += 1
+            if finished.id not in ids:
+                listed.ends[seq] = finished.id
+                await lister.list_job(finished.job, finished)
+    lost = sum(seq not in seqs for seq in results.seqs) - found
+    listed.jobs = len(results.seqs) - lost
+    if lost:
         listed.problems.append(
             f"{lister.at()}: the log has lost what lists the results of {counted(lost, 'job')}"
         )
@@ -150,7 +176,8 @@ async def _list_results(
         listed.problems.append(f"{lister.at(os.fsencode(job))}: its results are gone: {missing}")
     for build in results.builds.values():
         await lister.list_build(build)
-    wanted.check(lister.paths())
+    if known is None:
+        wanted.check(lister.paths())
     return listed
 
 
