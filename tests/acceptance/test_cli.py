@@ -5,11 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
@@ -198,23 +195,6 @@ def test_logs_follow_output_live_to_its_end(jane: Person) -> None:
     assert "there is no attempt 9" in jane.runs("logs", "jane/talk/slow", "--attempt", "9", code=4).stderr
 
 
-def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:
-    file = jane.writes("long", {"one": "sleep 100", "two": "sleep 100"})
-    jane.runs("add", file)
-    assert "`distribute status jane/long` shows when" in jane.runs("kill", "jane/long/one").stderr
-    assert "jane/long has no job 'three'" in jane.runs("kill", "jane/long/three", code=4).stderr
-    jane.runs("kill", "long")
-    ended = jane.runs("wait", "long", code=1)
-    assert ended.stdout == "jane/long killed: 2 of 2 jobs killed\n"
-    assert "jane/long is over: there is nothing to kill" in jane.runs("kill", "jane/long", code=4).stderr
-
-
-def test_replace_ends_the_running_batch_and_submits_another(jane: Person) -> None:
-    jane.runs("add", jane.writes("again", {"old": "sleep 100"}))
-    jane.runs("add", jane.writes("again", {"new": "true"}), "--replace", "--wait")
-    assert [job["job"] for job in jane.asks("status", "jane/again")["job_list"]] == ["new"]
-
-
 def test_a_batch_that_no_node_could_run_is_refused_without_anyway(jane: Person) -> None:
     odd = jane.writes("odd", {"x": "true"}, capabilities=["quantum"])
     assert "no node has the capability quantum" in jane.runs("add", odd, code=4).stderr
@@ -230,23 +210,6 @@ def test_a_dry_run_submits_nothing(jane: Person) -> None:
     file = jane.writes("dry", {"x": "true"})
     assert "jane/dry would be submitted: 1 job\n" in jane.runs("add", file, "--dry").stdout
     assert "there is no batch jane/dry" in jane.runs("status", "jane/dry", code=4).stderr
-
-
-def test_delete_asks_first(jane: Person) -> None:
-    jane.runs("add", jane.writes("kept", {"x": "true"}), "--wait")
-    refused = jane.runs("delete", "jane/kept", code=4).stderr
-    assert refused.endswith("[y/N] distribute: jane/kept was not deleted: answer y, or give --yes\n")
-    with Path(os.devnull).open("w") as deaf:  # as `nohup` leaves it
-        unheard = jane.starts("delete", "jane/kept", stdin=deaf.fileno())
-    assert unheard.communicate(timeout=60)[1] == refused
-    assert unheard.returncode == 4
-    asking = jane.starts("delete", "jane/kept", stdin=subprocess.PIPE)
-    assert asking.stderr is not None
-    assert asking.stderr.read(len("Delete")) == "Delete"
-    asking.send_signal(signal.SIGINT)
-    assert asking.wait(timeout=30) == 130
-    asking.communicate()
-    assert jane.asks("status", "jane/kept")["state"] == "completed"
 
 
 def test_status_is_read_from_the_log_if_the_scheduler_does_not_answer(jane: Person) -> None:

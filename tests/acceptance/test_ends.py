@@ -38,15 +38,18 @@ async def test_a_running_batch_can_be_killed(lab: Lab) -> None:
     await lab.event("started", batch="lab/running", where=lambda event: event.job == "stubborn")
     assert len(lab.job_processes("one")) >= 2
     killed = await lab.distribute("kill", "lab/running")
-    assert "lab/running is being killed" in killed.out
+    assert killed.out == "lab/running is being killed: 1 running job and 1 waiting job\n"
     waited = await lab.distribute("wait", "lab/running", code=1)
-    assert waited.out == "lab/running killed: 2 of 3 jobs killed\n"
+    assert waited.out == "lab/running killed by jane: 2 of 3 jobs killed\n"
     assert lab.job_processes("one") == [], "a killed job has its cores until its processes are gone"
     folder, _ = await lab.pull("lab/running")
     assert (folder / "done" / "done").read_text() == "done\n"
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"done", "stubborn"}
     assert (folder / "stubborn" / "stdout.txt").read_text() == "began\n"
-    assert (await lab.distribute("logs", "lab/running/stubborn")).out == "began\n"
+    logs = await lab.distribute("logs", "lab/running/stubborn")
+    assert (logs.out, logs.err) == ("began\n", "lab/running/stubborn was killed by jane\n")
+    shown = (await lab.distribute("status", "lab/running")).out
+    assert "killed by jane, " in shown.splitlines()[3], shown
     stubborn = (await lab.jobs("lab/running"))["stubborn"]
     assert (stubborn["state"], stubborn["node"], stubborn["signal"]) == ("killed", "one", 9)
     assert (stubborn["killed_by"], stubborn["archived"]) == ("jane", True)
@@ -76,7 +79,7 @@ async def test_a_waiting_batch_can_be_killed(lab: Lab) -> None:
     await lab.add(command_batch("lab/waiting", {"job": "true"}, capabilities=["no such"]), "--anyway")
     await lab.distribute("kill", "waiting")
     assert (await lab.distribute("wait", "lab/waiting", code=1)).out.startswith(
-        "lab/waiting killed: 1 of 1 job killed"
+        "lab/waiting killed by jane: 1 of 1 job killed"
     )
     assert await lab.events("assigned", batch="lab/waiting") == []
 
@@ -172,5 +175,5 @@ async def test_a_batch_can_be_killed_during_its_build(lab: Lab) -> None:
     assert (built.succeeded, built.killed, built.reason) == (False, True, "killed by jane")
     assert "began\n" in (await lab.distribute("logs", "lab/long build")).out
     batch["command"]["initialize"] = {"build": "true"}
-    await lab.add(batch, "--replace")
+    await lab.add(batch, "--replace", "--yes")
     await lab.distribute("wait", "lab/long build")

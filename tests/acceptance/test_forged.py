@@ -60,7 +60,7 @@ async def test_a_forged_end_and_forged_results_are_ignored(lab: Lab) -> None:
     assert not waiting.done()
 
     await lab.distribute("kill", BATCH)
-    assert (await waiting).out == "lab/forged killed: 1 of 1 job killed\n"
+    assert (await waiting).out == "lab/forged killed by jane: 1 of 1 job killed\n"
     folder, _ = await lab.pull(BATCH)
     assert not (folder / "job" / "told").exists()
 

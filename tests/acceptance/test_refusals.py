@@ -97,7 +97,7 @@ async def test_replacing_a_running_batch_ends_it_first(lab: Lab) -> None:
     await lab.add(command_batch("lab/replaced", running))
     await lab.event("started", batch="lab/replaced", where=lambda event: event.job == "job")
     await lab.event("finished", batch="lab/replaced", where=lambda event: event.job == "gone")
-    replaced = await lab.add(one_job("lab/replaced", "new"), "--replace")
+    replaced = await lab.add(one_job("lab/replaced", "new"), "--replace", "--yes")
     assert "lab/replaced is submitted: 1 job\n" in replaced.out
     seq = (await lab.event("deleted", batch="lab/replaced")).seq
     assert lab.job_processes("small") == []

@@ -110,15 +110,18 @@ class People:
         async def work(visit: Visit) -> None:
             match verb:
                 case "kill":
-                    await kill(visit.cluster, visit.queries, visit.person, target)
+                    await kill(visit.cluster, visit.queries, visit.person, target, force=True)
                 case "kill_queued":
-                    await _say(visit, target, lambda batch: _kill_queued(visit, batch))
+                    await kill(
+                        visit.cluster, visit.queries, visit.person, target, only_queued=True, force=True
+                    )
                 case "kill_job":
-                    await kill(visit.cluster, visit.queries, visit.person, job)
+                    await kill(visit.cluster, visit.queries, visit.person, job, force=True)
                 case "delete":
-                    await delete(visit.cluster, visit.person, target)
+                    await delete(visit.cluster, visit.person, target, force=True)
                 case "replace":
-                    await submit(visit.cluster, visit.person, self._spec_of(target), {}, replace=True)
+                    spec = self._spec_of(target)
+                    await submit(visit.cluster, visit.person, spec, {}, replace=True, force=True)
                 case "retry":
                     await _say(visit, target, lambda batch: _retry(visit, batch, failed_only))
                 case "reprioritize":
@@ -245,12 +248,6 @@ def _retry(visit: Visit, batch: BatchState, failed_only: bool) -> ev.Event | Non
     if not unhappy or (batch.killed is not None and batch.end is None):
         return None
     return ev.RetryRequested(**visit.person.stamp(), **names_of(batch), failed_only=failed_only)
-
-
-def _kill_queued(visit: Visit, batch: BatchState) -> ev.Event | None:
-    if batch.end is not None:
-        return None
-    return ev.KillRequested(**visit.person.stamp(), **names_of(batch), state="queued")
 
 
 def _reprioritize(visit: Visit, batch: BatchState, priority: int) -> ev.Event:

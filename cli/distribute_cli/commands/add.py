@@ -23,6 +23,10 @@ async def add(
     replace: Annotated[
         bool, typer.Option("--replace", help="First kill and delete the batch that has this name.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --replace: don't ask.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="With --replace: also if it is another person's batch.")
+    ] = False,
     wait: Annotated[
         bool, typer.Option("--wait", help="Return when the batch is over, as `watch` does.")
     ] = False,
@@ -41,7 +45,7 @@ async def add(
     from distribute.core.words import counted
     from distribute_cli.output.course import hint_results, runs_on, told_if_interrupted, watch_to_end
     from distribute_cli.output.plain_output import NoBar
-    from distribute_cli.output.submitted import check_batch
+    from distribute_cli.output.submitted import agree_to_replace, check_batch
 
     loaded = load(file)
     spec = loaded.spec if priority is None else loaded.spec.model_copy(update={"priority": priority})
@@ -51,12 +55,24 @@ async def add(
         if show_caps:
             output.capabilities(await queries.nodes())
         document = await check_batch(cluster, queries, output, spec, replace=replace, anyway=anyway)
+        if replace:
+            document |= await agree_to_replace(
+                cluster, queries, output, session.person, spec.id, yes=yes, force=force, dry=dry
+            )
         name, jobs = printable(str(spec.id)), counted(len(spec.work.jobs), "job")
         if dry:
             output.done(f"{name} would be submitted: {jobs}", document)
             return 0
         with output.bar("sending inputs", of_bytes=True) if loaded.sources else nullcontext(NoBar()) as bar:
-            await submit(cluster, session.person, spec, loaded.sources, replace=replace, on_bytes=bar.update)
+            await submit(
+                cluster,
+                session.person,
+                spec,
+                loaded.sources,
+                replace=replace,
+                force=force,
+                on_bytes=bar.update,
+            )
         if wait:
             with told_if_interrupted(output, runs_on(spec.id)):
                 code = await watch_to_end(cluster, queries, output, spec.id)

@@ -15,25 +15,34 @@ async def delete(
     session: Session,
     batch: BatchArgument = DEFAULT_FILE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", "-d", help="Say what would be lost, but delete nothing.")
+    ] = False,
 ) -> None:
     """Delete a batch: its results in the archive, and its entry. A running batch is killed first."""
     from distribute.client.control import delete as delete_batch
+    from distribute.client.control import refuse_anothers
     from distribute.client.words import printable
-    from distribute.core.errors import Refused
-    from distribute.core.words import counted
-    from distribute_cli.output.asking import answer_to
+    from distribute_cli.output.losses import agree, everything, whose
     from distribute_cli.targets import find_batch
 
+    person = session.person
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
         found = await find_batch(queries, batch)
-        jobs = (await queries.batch(found, most=0))["jobs"]
-        name = printable(str(found))
-        question = f"Delete {name} and the results of its {counted(jobs['total'], 'job')} for good? [y/N]"
-        if not yes and (await answer_to(question)).lower() not in {"y", "yes"}:
-            raise Refused(f"{name} was not deleted: answer y, or give --yes")
-        await delete_batch(cluster, session.person, found)
-    session.output.done(f"{name} is deleted", {"deleted": str(found)})
+        standing = await queries.batch(found, most=0)
+        refuse_anothers(found, standing["user"], person, "delete", force=force)
+        name, lost = printable(str(found)), everything(standing["jobs"])
+        document = {"user": standing["user"], "jobs": standing["jobs"]}
+        if dry:
+            line = f"{whose(standing, person.name)} would be deleted for good: {lost}"
+            session.output.done(line, {"would_delete": str(found), **document})
+            return
+        question = f"Delete {whose(standing, person.name)} for good: {lost}?"
+        await agree(question, f"{name} was not deleted", yes=yes)
+        await delete_batch(cluster, person, found, force=force)
+    session.output.done(f"{name} is deleted", {"deleted": str(found), **document})
 
 
 app = verb(delete)

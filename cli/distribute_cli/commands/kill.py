@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
+
+if TYPE_CHECKING:
+    from distribute.client.documents import BatchDocument
+    from distribute.core.ids import BatchId, JobId
+
+
+class Waiting(StrEnum):
+    """What `--state` takes."""
+
+    QUEUED = "queued"
 
 
 async def kill(
@@ -19,22 +30,81 @@ async def kill(
             help="[NAMESPACE/]BATCH, [NAMESPACE/]BATCH/JOB, a batch's YAML file, or last.",
         ),
     ],
+    state: Annotated[
+        Waiting | None, typer.Option("--state", help="Kill only the jobs that wait; those that run go on.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", "-d", help="Say what would be killed, but kill nothing.")
+    ] = False,
 ) -> None:
-    """Stop a batch, or one job of it: end the running jobs and drop the waiting ones."""
+    """Stop a batch, or one job of it: end the running jobs and drop the waiting ones.
+
+    What running jobs have left and printed by then is kept, for `pull` and `logs`.
+    """
     from distribute.client.control import kill as kill_target
-    from distribute.client.words import argument, printable
+    from distribute.client.control import killable
     from distribute.core.ids import JobId
     from distribute_cli.targets import find_target
 
+    person, only_queued = session.person, state is not None
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
         found = await find_target(queries, target)
-        await kill_target(cluster, queries, session.person, found)
-    session.output.done(f"{printable(str(found))} is being killed", {"killing": str(found)})
-    if isinstance(found, JobId):
-        session.output.hint(f"`distribute status {argument(str(found.batch_id))}` shows when it is over")
-    else:
-        session.output.hint(f"`distribute wait {argument(str(found))}` returns when it is over")
+        killed_by = await killable(cluster, queries, person, found, force=force, only_queued=only_queued)
+        batch = await queries.batch(found.batch_id if isinstance(found, JobId) else found, most=0)
+        if killed_by is None and not dry:
+            await kill_target(cluster, queries, person, found, only_queued=only_queued, force=force)
+    line = _line(found, batch, person.name, only_queued=only_queued, dry=dry, killed_by=killed_by)
+    document = {
+        "killing": str(found),
+        "user": batch["user"],
+        "jobs": batch["jobs"],
+        "state": state,
+        "killed_by": killed_by or person.name,
+        "dry": dry,
+    }
+    session.output.done(line, document)
+    if not dry:
+        session.output.hint(_hint(found, only_queued=only_queued))
+
+
+def _line(
+    target: BatchId | JobId,
+    batch: BatchDocument,
+    person: str,
+    *,
+    only_queued: bool,
+    dry: bool,
+    killed_by: str | None,
+) -> str:
+    """What is killed, in words."""
+    from distribute.client.words import printable
+    from distribute.core.ids import JobId
+    from distribute.core.words import counted
+    from distribute_cli.output.losses import running_and_waiting, unfinished, whose
+
+    is_job = isinstance(target, JobId)
+    name = printable(str(target)) if is_job else whose(batch, person)
+    if killed_by is not None:
+        return f"{name} is being killed already, by {printable(killed_by)}"
+    if only_queued and not is_job:
+        running, waiting = running_and_waiting(batch["jobs"])
+        are = "would be" if dry else "is" if waiting == 1 else "are"
+        on = f"; {counted(running, 'job')} {'runs' if running == 1 else 'run'} on" if running else ""
+        return f"{counted(waiting, 'waiting job')} of {name} {are} killed{on}"
+    how = "would be killed" if dry else "is being killed"
+    return f"{name} {how}" if is_job else f"{name} {how}: {unfinished(batch['jobs'])}"
+
+
+def _hint(target: BatchId | JobId, *, only_queued: bool) -> str:
+    from distribute.client.words import argument
+    from distribute.core.ids import JobId
+
+    if isinstance(target, JobId):
+        return f"`distribute status {argument(str(target.batch_id))}` shows when it is over"
+    kept = "" if only_queued else "; what its jobs leave is kept"
+    return f"`distribute wait {argument(str(target))}` returns when it is over{kept}"
 
 
 app = verb(kill)

@@ -11,7 +11,9 @@ from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
+    from distribute.client.documents import JobDocument
     from distribute.client.output_text import Text
+    from distribute.client.queries import Queries
     from distribute.core.ids import BatchId, JobId
     from distribute.ports import Cluster
     from distribute_cli.output.form import JobText, Output
@@ -41,7 +43,8 @@ async def logs(
     from distribute_cli.targets import find_target
 
     async with session.cluster() as cluster:
-        found = await find_target(session.queries(cluster), target)
+        queries = session.queries(cluster)
+        found = await find_target(queries, target)
         if isinstance(found, BatchId):
             await _show_builds(cluster, session.output, found, follow=follow)
         else:
@@ -129,10 +132,26 @@ async def _show_job(
         length = await _write(text, printed.pieces)
         finished = printed.finished()
         outside = whose["outside"] = outside_of(finished)
-    if finished is None and not length:
+        killed = await _killed(session.queries(cluster), job, printed.attempt)
+        whose["killed_by"] = killed["killed_by"] if killed is not None else None
+    if finished is None and killed is None and not length:
         await _hint_silence(session, cluster, job)
     if outside is not None:
         output.warn(f"{printable(str(job))}: {told_of_outside(outside)}")
+    if killed is not None:
+        verb = "was" if killed["state"] == "killed" else "is"
+        output.hint(f"{printable(str(job))} {verb} {printable(killed['reason'] or 'killed')}")
+
+
+async def _killed(queries: Queries, job: JobId, attempt: int) -> JobDocument | None:
+    """The job, if this attempt was killed, or is being killed. The batch may be deleted by now."""
+    from distribute.core.errors import Refused
+
+    try:
+        found = await queries.job(job)
+    except Refused:
+        return None
+    return found if found["killed_by"] is not None and found["attempt"] == attempt else None
 
 
 async def _hint_silence(session: Session, cluster: Cluster, job: JobId) -> None:

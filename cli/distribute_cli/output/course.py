@@ -43,7 +43,8 @@ async def tell_end(
     """Say how a batch ended, and name the first jobs and builds that failed. Returns the exit code."""
     failed = await _first_failures(queries, batch) if ended["jobs"]["failed"] else []
     why = f" ({printable(ended['reason'])})" if ended["reason"] else ""
-    line = f"{printable(str(batch))} {ended['state']}: {_figures(ended, failed)}{why}"
+    by = f" by {printable(ended['killed_by'])}" if ended["state"] == "killed" and ended["killed_by"] else ""
+    line = f"{printable(str(batch))} {ended['state']}{by}: {_figures(ended, failed)}{why}"
     output.done(line, {**ended, "failed_jobs": failed})
     if failed or ended["build_failed"]:
         from distribute_cli.output.failures import failure_lines
@@ -131,5 +132,6 @@ def _show(standing: BatchDocument, bar: Bar) -> None:
     )
     notes = [building_since(standing)] if standing["building"] else []
     notes += [f"{count} {state}" for state, count in counts if count]
+    notes += [f"being killed by {printable(standing['killed_by'])}"] if standing["killed_by"] else []
     age = datetime.now(UTC) - datetime.fromisoformat(standing["submitted_at"])
     bar.update(over, jobs["total"], ", ".join(notes), age.total_seconds())

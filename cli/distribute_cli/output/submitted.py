@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from distribute.client.batch_log import read_standing
+from distribute.client.control import refuse_anothers
 from distribute.client.submit import Fit, check, refuse_if_taken
+from distribute.client.words import printable
 from distribute.core.errors import Refused
 from distribute.core.words import counted
 
 if TYPE_CHECKING:
+    from distribute.client.person import Person
     from distribute.client.queries import Queries
+    from distribute.core.ids import BatchId
     from distribute.core.specs import BatchSpec
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
@@ -43,6 +48,40 @@ async def check_batch(
         "fit": fit.match["fit"],
         "capabilities": fit.match["capabilities"],
     }
+
+
+async def agree_to_replace(
+    cluster: Cluster,
+    queries: Queries,
+    output: Output,
+    person: Person,
+    batch: BatchId,
+    *,
+    yes: bool,
+    force: bool,
+    dry: bool,
+) -> dict[str, Any]:
+    """Say what is lost with the batch that is to be replaced, and ask, except in a dry run.
+
+    Returns:
+        The batch that is replaced, as the JSON of `add`; nothing if there is none.
+
+    Raises:
+        Refused: it is another person's, or that is not to be lost.
+    """
+    if not (await read_standing(cluster, batch)).course.exists:
+        return {}
+    from distribute_cli.output.losses import agree, everything, whose
+
+    standing = await queries.batch(batch, most=0)
+    refuse_anothers(batch, standing["user"], person, "replace", force=force)
+    name, lost = whose(standing, person.name), everything(standing["jobs"])
+    if dry:
+        output.hint(f"{name} would be replaced, and lost for good: {lost}")
+    else:
+        question = f"Replace {name}, and lose for good: {lost}?"
+        await agree(question, f"{printable(str(batch))} was not replaced", yes=yes)
+    return {"replaces": {"user": standing["user"], "state": standing["state"], "jobs": standing["jobs"]}}
 
 
 def fit_line(fit: Fit) -> str:

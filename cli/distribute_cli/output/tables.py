@@ -55,6 +55,8 @@ def _batch_row(batch: BatchDocument) -> dict[str, Cell]:
         state.append(f" {where_built(batch)}", style="dim")
     if batch["finished_at"] is not None and not batch["archived"]:
         state.append(", archiving", style="dim")
+    if batch["finished_at"] is None and batch["killed_by"] is not None:
+        state.append(", being killed", style=STATE_STYLES["killed"])
     return {
         "batch": printable(f"{batch['namespace']}/{batch['batch']}"),
         "user": printable(batch["user"]),
@@ -79,6 +81,10 @@ def _counts(jobs: JobCounts) -> Iterator[tuple[str, int]]:
 def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     """One batch and its jobs."""
     yield _batch_table([document])
+    if document["killed_by"] is not None and document["killed_at"] is not None:
+        being = "being killed" if document["finished_at"] is None else "killed"
+        ago = f"{span(document['killed_at'], None)} ago"
+        yield Text(f"\n{being} by {printable(document['killed_by'])}, {ago}", style=STATE_STYLES["killed"])
     if document["reason"]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
     if builds := list(build_lines(document)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from distribute.client.appending import Appender, append_behind
 from distribute.client.batch_log import BatchReader, read_standing
@@ -34,41 +34,118 @@ if TYPE_CHECKING:
     from distribute.ports import Cluster
 
 OVER = frozenset({"succeeded", "failed", "killed"})
+WAITING = frozenset({"queued", "retrying"})
 GONE = frozenset({"left", "lost"})
 
 
-async def kill(cluster: Cluster, queries: Queries, person: Person, target: BatchId | JobId) -> None:
-    """Ask for a batch, or one job of it, to be stopped.
+async def killable(
+    cluster: Cluster,
+    queries: Queries,
+    person: Person,
+    target: BatchId | JobId,
+    *,
+    only_queued: bool = False,
+    force: bool = False,
+) -> str | None:
+    """Check whether a person may kill a batch or job. Returns who has killed it already.
+
+    Args:
+        cluster: where it is.
+        queries: tells how the job stands.
+        person: who wants to kill it.
+        target: which.
+        only_queued: it is to be killed only as far as it waits.
+        force: also if it is another person's.
 
     Raises:
-        Refused: there is no such batch or job, or it is over.
+        Refused: there is no such batch or job, it is over, it is another person's, or nothing of it waits.
     """
-    if isinstance(target, JobId):
-        batch, job = target.batch_id, target.job
-        state = (await queries.job(target))["state"]
-        if state in OVER:
-            raise Refused(f"{printable(str(target))} is over ({state}): there is nothing to kill")
-    else:
-        batch, job = target, None
+    batch = target.batch_id if isinstance(target, JobId) else target
+    course, _ = await read_standing(cluster, batch)
+    _refuse_kill(course, batch, person, force=force)
+    name = printable(str(target))
+    if not isinstance(target, JobId):
+        jobs = (await queries.batch(target, most=0))["jobs"]
+        if only_queued and course.killed_by is None and not jobs["queued"]:
+            raise Refused(f"no job of {name} waits: there is nothing to kill")
+        return course.killed_by
+    found = await queries.job(target)
+    if found["state"] in OVER:
+        raise Refused(f"{name} is over ({found['state']}): there is nothing to kill")
+    if only_queued and found["killed_by"] is None and found["state"] not in WAITING:
+        raise Refused(
+            f"{name} does not wait, it is {found['state']}: leave out --state to kill it all the same"
+        )
+    return found["killed_by"]
+
+
+async def kill(
+    cluster: Cluster,
+    queries: Queries,
+    person: Person,
+    target: BatchId | JobId,
+    *,
+    only_queued: bool = False,
+    force: bool = False,
+) -> str | None:
+    """Ask for a batch, or one job of it, to be stopped. What a running job has left by then is kept.
+
+    Args:
+        cluster: where it is.
+        queries: tells how the job stands.
+        person: who wants it stopped.
+        target: which.
+        only_queued: stop only what waits; what runs goes on.
+        force: also if it is another person's.
+
+    Returns:
+        Who has killed it already, and then there is nothing more to ask for. None: nobody had.
+
+    Raises:
+        Refused: there is no such batch or job, it is over, or it is another person's.
+    """
+    killed_by = await killable(cluster, queries, person, target, only_queued=only_queued, force=force)
+    if killed_by is not None:
+        return killed_by
+    batch, job = (target.batch_id, target.job) if isinstance(target, JobId) else (target, None)
     submission: str | None = None
 
     async def read() -> tuple[Event, int]:
         nonlocal submission
         course, scope_seq = await read_standing(cluster, batch)
         submission = submission or course.submission
-        if not course.exists or course.submission != submission:
-            raise no_such_batch(batch)  # or another one has its name by now
-        if course.end is not None:
-            raise Refused(
-                f"{printable(str(batch))} is over: there is nothing to kill; `distribute status` tells more"
-            )
+        if course.submission != submission:
+            raise no_such_batch(batch)  # another one has its name by now
+        _refuse_kill(course, batch, person, force=force)
         names = {**batch._asdict(), "submission": submission}
-        return KillRequested(**person.stamp(), **names, job=job), scope_seq
+        state: Literal["queued"] | None = "queued" if only_queued else None
+        return KillRequested(**person.stamp(), **names, job=job, state=state), scope_seq
 
     await append_behind(cluster.log, read)
+    return None
 
 
-async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool = False) -> None:
+def _refuse_kill(course: Course, batch: BatchId, person: Person, *, force: bool) -> None:
+    if not course.exists:
+        raise no_such_batch(batch)
+    if course.end is not None:
+        raise Refused(
+            f"{printable(str(batch))} is over: there is nothing to kill; `distribute status` tells more"
+        )
+    refuse_anothers(batch, course.user, person, "kill", force=force)
+
+
+def refuse_anothers(batch: BatchId, user: str, person: Person, verb: str, *, force: bool) -> None:
+    """Raise `Refused` if a batch is not this person's own, unless that is what they want."""
+    if user != person.name and not force:
+        name = printable(str(batch))
+        me = printable(person.name)
+        raise Refused(f"{name} is {printable(user)}'s batch, and you are {me}: give --force to {verb} it")
+
+
+async def delete(
+    cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool = False, force: bool = False
+) -> None:
     """Delete a batch: its results and its entry. One that still runs is killed first, and its end awaited.
 
     Args:
@@ -76,15 +153,16 @@ async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing:
         person: who deletes it.
         batch: which.
         replacing: it makes room for another batch of its name, so its end is what causes the deletion.
+        force: also if it is another person's.
 
     Raises:
-        Refused: there is no such batch, or somebody has it retried meanwhile.
+        Refused: there is no such batch, it is another person's, or somebody has it retried meanwhile.
     """
     while True:
         try:
-            if await _delete_ended(cluster, person, batch, replacing=replacing):
+            if await _delete_ended(cluster, person, batch, replacing=replacing, force=force):
                 return
-            deletion = _Deletion(cluster, person, batch, replacing=replacing)
+            deletion = _Deletion(cluster, person, batch, replacing=replacing, force=force)
             async with aclosing(deletion.reader.changes()) as changes:
                 async for _ in changes:
                     if await deletion.is_done():
@@ -94,11 +172,14 @@ async def delete(cluster: Cluster, person: Person, batch: BatchId, *, replacing:
             cluster.log.begin_anew()
 
 
-async def _delete_ended(cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool) -> bool:
+async def _delete_ended(
+    cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool, force: bool
+) -> bool:
     """Delete a batch that is over, as the scheduler says. False: it is not, or another event came first."""
     told = await ask_standing(cluster, batch)
     if told is None or told.course.end is None:
         return False
+    refuse_anothers(batch, told.course.user, person, "replace" if replacing else "delete", force=force)
     causation = await _id_of_end(cluster, batch, told.course) if replacing else None
     names = {**batch._asdict(), "submission": told.course.submission}
     event = Deleted(**person.stamp(), **names, causation=causation)
@@ -119,11 +200,14 @@ async def _id_of_end(cluster: Cluster, batch: BatchId, course: Course) -> str | 
 class _Deletion:
     """One deletion under way. It acts on what the fold accepts, never on a message alone."""
 
-    def __init__(self, cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool) -> None:
+    def __init__(
+        self, cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool, force: bool
+    ) -> None:
         self.reader = BatchReader(cluster, batch, self._fold)
         self._person = person
         self._batch = batch
         self._replacing = replacing
+        self._force = force
         self._story = BatchStory(batch)
         self._ended_by: str | None = None
         """The id of the event that ended the batch."""
@@ -140,6 +224,8 @@ class _Deletion:
                 self._submission = state.submission
             if state is None or state.submission != self._submission:
                 raise no_such_batch(self._batch)  # or another one has its name by now
+            verb = "replace" if self._replacing else "delete"
+            refuse_anothers(self._batch, state.user, self._person, verb, force=self._force)
             if state.end is not None:
                 if await self._append(self._deleted(), self._story.seq) is not None:
                     return True

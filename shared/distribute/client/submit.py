@@ -55,8 +55,9 @@ async def check(queries: Queries, spec: BatchSpec) -> Fit:
 
 async def refuse_if_taken(cluster: Cluster, batch: BatchId) -> None:
     """Raises `Refused` if there is a batch of this name."""
-    if (await read_standing(cluster, batch)).course.exists:
-        raise _taken(batch)
+    course = (await read_standing(cluster, batch)).course
+    if course.exists:
+        raise _taken(batch, course.user)
 
 
 async def submit(
@@ -66,6 +67,7 @@ async def submit(
     sources: Mapping[str, Path],
     *,
     replace: bool = False,
+    force: bool = False,
     on_bytes: OnBytes = lambda done, total: None,
 ) -> None:
     """Store the inputs, and submit.
@@ -76,10 +78,11 @@ async def submit(
         spec: the batch.
         sources: its input files, by sha256.
         replace: kill and delete the batch that has its name now.
+        force: replace it also if it is another person's.
         on_bytes: is told how many bytes of the inputs are stored, and of how many.
 
     Raises:
-        Refused: a batch of this name exists, and is not to be replaced.
+        Refused: a batch of this name exists, and is not to be replaced, or is another person's.
         IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
     """
     if sources:
@@ -94,8 +97,8 @@ async def submit(
             if not course.exists:
                 return event, scope_seq
             if not replace:
-                raise _taken(spec.id)
-            await delete(cluster, person, spec.id, replacing=True)
+                raise _taken(spec.id, course.user)
+            await delete(cluster, person, spec.id, replacing=True, force=force)
 
     await append_behind(cluster.log, make_room)
 
@@ -126,9 +129,9 @@ def _resources(shape: Shape) -> dict[str, int] | None:
     return {"cpus": shape.cpus, "memory_bytes": shape.memory_bytes, "gpus": shape.gpus}
 
 
-def _taken(batch: BatchId) -> Refused:
+def _taken(batch: BatchId, user: str) -> Refused:
     name = printable(str(batch))
     return Refused(
-        f"there is a batch {name} already: give this one another batch_name, replace that one with "
-        f"`distribute add --replace`, or first `distribute delete {argument(str(batch))}`"
+        f"there is a batch {name} already, of {printable(user)}: give this one another batch_name, replace "
+        f"that one with `distribute add --replace`, or first `distribute delete {argument(str(batch))}`"
     )

@@ -235,8 +235,11 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
     kill = batch.kill_of(row)
     if kill is not None and (attempt is not None or status is Status.KILLED):
         view |= _killed(kill)
-        if attempt is not None or view["reason"] is None:
-            view["reason"] = killed_by(kill.by) if attempt is None else f"being {killed_by(kill.by)}"
+        by, why = killed_by(kill.by), view["reason"]
+        if attempt is not None:
+            view["reason"] = f"being {by}"
+        elif why is None or not why.startswith(by):
+            view["reason"] = by if why is None else f"{by}; {why}"
     if attempt is not None:
         return view
     outcomes = batch.outcomes

@@ -123,6 +123,57 @@ async def test_only_a_batch_or_job_that_is_not_over_can_be_killed(cluster: Any) 
         await kill(cluster, queries, JANE, SPEC.id)
 
 
+async def test_a_batch_that_is_killed_already_is_not_killed_again(cluster: Any) -> None:
+    queries = Queries(cluster)
+    await cluster.say(*RUNS, make.kill_requested(SPEC, by="bob"))
+    assert await kill(cluster, queries, JANE, SPEC.id) == "bob"
+    assert await kill(cluster, queries, JANE, JobId(*SPEC.id, "job1")) == "bob"
+    assert cluster.types()[-1] == "kill_requested"
+    assert len(cluster.types()) == len(RUNS) + 1
+
+
+async def test_only_jobs_that_wait_are_killed_if_that_is_wanted(cluster: Any) -> None:
+    queries, two = Queries(cluster), make.batch(2)
+    await cluster.say(make.joined(), make.submitted(two), *RUNS[2:])
+    with pytest.raises(Refused, match="lab/sweep/job1 does not wait, it is running"):
+        await kill(cluster, queries, JANE, JobId(*two.id, "job1"), only_queued=True)
+    assert await kill(cluster, queries, JANE, two.id, only_queued=True) is None
+    said = cluster.log.stored.between(0, 100)[-1].event
+    assert (said.type, said.state, said.job, said.discard) == ("kill_requested", "queued", None, False)
+    with pytest.raises(Refused, match="no job of lab/sweep waits: there is nothing to kill"):
+        await kill(cluster, queries, JANE, two.id, only_queued=True)
+
+
+async def test_another_persons_batch_is_killed_and_deleted_only_by_force(cluster: Any) -> None:
+    queries = Queries(cluster)
+    await cluster.say(make.joined(), make.submitted(SPEC, user="bob"), *RUNS[2:])
+    anothers = "lab/sweep is bob's batch, and you are jane: give --force to"
+    for target in (SPEC.id, JobId(*SPEC.id, "job1")):
+        with pytest.raises(Refused, match=f"{anothers} kill it"):
+            await kill(cluster, queries, JANE, target)
+    with pytest.raises(Refused, match=f"{anothers} delete it"):
+        await delete(cluster, JANE, SPEC.id)
+    with pytest.raises(Refused, match=f"{anothers} replace it"):
+        await submit(cluster, JANE, SPEC, {}, replace=True)
+    assert "kill_requested" not in cluster.types()
+    await kill(cluster, queries, JANE, SPEC.id, force=True)
+    await cluster.say(make.finished(succeeded=False), make.completed(SPEC, state="killed"))
+    with pytest.raises(Refused, match=f"{anothers} delete it"):
+        await delete(cluster, JANE, SPEC.id)
+    await submit(cluster, JANE, SPEC, {}, replace=True, force=True)
+    assert cluster.types()[-2:] == ["deleted", "submitted"]
+
+
+async def test_a_deletion_waits_for_nothing_that_running_jobs_leave(cluster: Any) -> None:
+    await cluster.say(*RUNS)
+    deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))
+    await cluster.until("kill_requested")
+    said = cluster.log.stored.between(0, 100)[-1].event
+    assert said.discard
+    await cluster.say(make.released(reason="killed"), make.completed(SPEC, state="killed"))
+    await deleting
+
+
 async def test_what_a_person_says_of_a_batch_names_its_submission(cluster: Any) -> None:
     await cluster.say(*RUNS)
     deleting = asyncio.create_task(delete(cluster, JANE, SPEC.id))

@@ -234,7 +234,10 @@ async def test_a_note_of_a_newer_version_is_not_touched(archive: Archive, out: P
 
 async def test_links_where_pull_keeps_its_own_files_lead_nowhere(archive: Archive, out: Path) -> None:
     listing = await archive.list(FIRST)
-    reasons = {NOTE_NAME: "can't be written: its links lead in a circle", PARTS_NAME: "pull needs this name here"}
+    reasons = {
+        NOTE_NAME: "can't be written: its links lead in a circle",
+        PARTS_NAME: "pull needs this name here",
+    }
     for name, why in reasons.items():
         place = out / os.fsdecode(name)
         (place / "mc").mkdir(parents=True)

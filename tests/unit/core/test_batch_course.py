@@ -60,7 +60,9 @@ def test_a_deleted_batch_is_gone_and_its_name_is_free_for_another() -> None:
     assert course(*past) == Course()
     again = submitted(SPEC)
     new = record([*past, again])[-1]
-    assert course(*past, again) == Course(seq=new.seq, submitted_at=new.time, submission=again.id)
+    assert course(*past, again) == Course(
+        seq=new.seq, submitted_at=new.time, submission=again.id, user="jane"
+    )
 
 
 def test_a_batch_that_is_not_over_can_not_be_deleted() -> None:

@@ -64,8 +64,9 @@ def test_a_job_that_succeeds_before_its_node_reads_the_order_has_succeeded() -> 
 
 def test_a_killed_job_that_failed_by_itself_is_killed() -> None:
     lab = killed()
-    lab.happen(make.finished(succeeded=False))
+    lab.happen(make.finished(succeeded=False, reason="out of memory"))
     assert lab.status() is Status.KILLED
+    assert job(lab)["reason"] == "killed by jane; out of memory"
 
 
 def test_a_retry_that_comes_while_a_late_attempt_is_ended_runs_the_job_again() -> None:

@@ -12,7 +12,8 @@ class Course(NamedTuple):
     """How far a batch has come. Times are the log's, in seconds since 1970.
 
     `seq` is its submission's sequence, 0 if there is no such batch, and `submission` that event's id. `end`
-    says how it ended, None while it is not over; `archived`, whether everything it left can be pulled.
+    says how it ended, None while it is not over; `archived`, whether everything it left can be pulled;
+    `user`, whose it is; `killed_by`, who killed all of it, if somebody did.
     """
 
     seq: int = 0
@@ -22,6 +23,8 @@ class Course(NamedTuple):
     finished_at: float | None = None
     archived: bool = False
     submission: str | None = None
+    user: str = ""
+    killed_by: str | None = None
 
     @property
     def exists(self) -> bool:
@@ -41,4 +44,6 @@ class Course(NamedTuple):
             batch.finished_at,
             batch.archived,
             batch.submission,
+            batch.user,
+            batch.killed.by if batch.killed is not None else None,
         )
