@@ -107,7 +107,7 @@ def test_a_batch_from_submission_to_results_that_are_pulled(jane: Person) -> Non
     (results / "b/two\nlines").mkdir()
     in_the_way = jane.runs("pull", file, code=1)
     assert in_the_way.stdout.startswith("nothing new: ")
-    assert "b/two\\nlines: can't be written: it is a folder" in in_the_way.stderr
+    assert "b/two\\nlines: a folder is where a file belongs; move it away" in in_the_way.stderr
 
     jane.runs("delete", file, "--yes")
     assert jane.asks("status")["batches"] == []
@@ -146,7 +146,7 @@ def test_logs_can_be_printed_as_json(jane: Person) -> None:
     (jane.home / file).write_text(json.dumps(batch))
     jane.runs("add", file, "--wait")
     named = {"namespace": "jane", "batch": "prints"}
-    job = {"job": "a", "attempt": 1, "output": "one\n\\xff\n"}
+    job = {"job": "a", "attempt": 1, "outside": None, "killed_by": None, "output": "one\n\\xff\n"}
     assert jane.asks("logs", "jane/prints/a") == named | {"logs": [job]}
     build = {"succeeded": True, "reason": None, "output": "built it\n"}
     answer = jane.asks("logs", file)
