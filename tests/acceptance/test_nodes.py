@@ -56,16 +56,19 @@ def test_a_node_that_has_left_is_forgotten(jane: Person) -> None:
 
 def test_a_server_passes_its_patience_on_and_down_does_not_end_it(jane: Person) -> None:
     (jane.home / "server.yaml").write_text("patience_growth: 0.5\nlost_after: 40s\n")
+    port = free_port()
     server = jane.starts(
-        "server", "--dir", "head", "--port", str(free_port()), "--settings", "server.yaml",
+        "server", "--dir", "head", "--port", str(port), "--settings", "server.yaml",
         "--out-of-touch", "7s", "--lost-after", "1m10s", "--longest-patience", "2h",
     )  # fmt: skip
     assert server.stdout is not None
-    assert " with no nodes; its data is in " in server.stdout.readline()
+    ready = f"the cluster is ready at nats://127.0.0.1:{port}; its data is in {jane.home}/head\n"
+    assert server.stdout.readline() == ready
     (scheduler,) = [
         child.cmdline() for child in psutil.Process(server.pid).children() if "scheduler" in child.cmdline()
     ]
-    assert scheduler[-8:] == [
+    patience = scheduler.index("--out-of-touch-s")
+    assert scheduler[patience : patience + 8] == [
         "--out-of-touch-s", "7.0", "--lost-after-s", "70.0",
         "--patience-growth", "0.5", "--longest-patience-s", "7200.0",
     ]  # fmt: skip
@@ -76,7 +79,12 @@ def test_a_server_passes_its_patience_on_and_down_does_not_end_it(jane: Person) 
     server.send_signal(signal.SIGTERM)
     _, err = server.communicate(timeout=60)
     assert server.returncode == 0
-    assert f"its data stays in {jane.home}/head: `distribute server --dir {jane.home}/head` continues" in err
+    assert "only this computer reaches it; a lab's head needs --host 0.0.0.0\n" in err
+    assert (
+        f"its data stays in {jane.home}/head; `distribute server --dir {jane.home}/head --port {port}"
+        f" --settings {jane.home}/server.yaml --out-of-touch 7s --lost-after 1m10s --longest-patience 2h`"
+        " continues\n"
+    ) in err
     assert [child for child in children if runs(child)] == []
 
 

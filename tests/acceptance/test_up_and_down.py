@@ -6,10 +6,12 @@ import json
 import signal
 import subprocess
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
 from acceptance.person import Person, runs
+from ports_kit import free_port
 
 
 def test_up_warns_where_verbs_still_go(tmp_path: Path) -> None:
@@ -34,6 +36,28 @@ def test_up_warns_where_verbs_still_go(tmp_path: Path) -> None:
     assert up.stderr.startswith(f"distribute: verbs don't work until this is mended: {settings}:")
     assert "export" not in up.stderr
     person.runs("down")
+
+
+def test_a_head_says_what_nodes_and_people_type(tmp_path: Path) -> None:
+    person, port = Person(tmp_path), free_port()
+    head = person.starts("server", "--dir", "head", "--host", "0.0.0.0", "--port", str(port), "--json")
+    assert head.stdout is not None
+    url = json.loads(head.stdout.readline())["url"]
+    assert url == f"nats://{urlsplit(url).hostname}:{port}"
+    assert urlsplit(url).hostname not in {"0.0.0.0", "localhost", "127.0.0.1"}
+    assert person.asks("status")["cluster"]["server"] == f"nats://127.0.0.1:{port}"
+    assert person.asks("status", "--server", f"nats://localhost:{port}")["batches"] == []
+    head.send_signal(signal.SIGTERM)
+    _, err = head.communicate(timeout=60)
+    assert (head.returncode, "there is no login yet" in err) == (0, True)
+    head = person.starts("server", "--dir", "head", "--host", "0.0.0.0", "--port", str(port))
+    assert head.stdout is not None
+    assert head.stdout.readline().startswith(f"the cluster is ready at {url}; its data is in ")
+    head.send_signal(signal.SIGTERM)
+    _, err = head.communicate(timeout=60)
+    assert f"each node types:   distribute client --server {url}\n" in err
+    assert f"each person types: export DISTRIBUTE_SERVER={url}\n" in err
+    assert f"`distribute server --dir {person.home}/head --host 0.0.0.0 --port {port}` continues\n" in err
 
 
 def test_down_asks_which_of_two_clusters(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ from distribute.nats.broker.embedded import MAX_PAYLOAD_BYTES, Broker
 from distribute.nats.client.connect import Address, _Opener, connect
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.testing import builders
+from distribute_cli.local.addresses import own_addresses
 from integration.node_runner.small_disk import small_disk
+from ports_kit import free_port
 
 
 @contextmanager
@@ -82,6 +84,23 @@ async def test_a_taken_port_is_reported(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=f"port {port} on 127.0.0.1 is taken by another program: choose"):
             await broker.start()
         assert broker.pid is None
+
+
+@pytest.mark.parametrize("host", [*own_addresses(), "0.0.0.0", "::"])
+async def test_a_broker_listens_on_any_address_of_this_computer(tmp_path: Path, host: str) -> None:
+    async with Broker(tmp_path, host=host, sync_always=False, die_with_parent=True) as broker:
+        connection = await connect(broker.address, "here")
+        await connection.close()
+        everywhere = own_addresses() if host in {"0.0.0.0", "::"} else [host]
+        for address in everywhere:
+            url = f"[{address}]" if ":" in address else address
+            connection = await connect(Address.of(f"nats://{url}:{broker.port}"), "there")
+            await connection.close()
+
+
+async def test_another_computers_address_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^192\.0\.2\.99 is not an address of this computer$"):
+        await Broker(tmp_path, host="192.0.2.99", port=free_port()).start()
 
 
 async def test_a_port_taken_after_the_check_is_reported(tmp_path: Path) -> None:

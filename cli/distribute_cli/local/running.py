@@ -13,28 +13,28 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distribute.client.log_lines import OneLine
-from distribute.client.words import printable
-from distribute.config.cluster_record import ClusterRecord
-from distribute.config.folders import short
-from distribute.config.where import resolve_server
-from distribute.core.errors import DistributeError, InputError, Refused, Unreachable
+from distribute.core.errors import DistributeError, InputError, Refused
 from distribute.core.os_words import why
-from distribute.core.words import counted
 from distribute.inherited import end_signals
-from distribute_cli.local.addresses import names_this_broker
 from distribute_cli.local.cluster import Plan, local_cluster
 from distribute_cli.local.cluster_record import down_command, record_in, recorded, running
+from distribute_cli.local.listening import Reach
+from distribute_cli.local.ready import how_to_end, show_ready, warn_if_verbs_go_elsewhere
 from distribute_cli.local.services import python_program
 from distribute_cli.output.form import Output
-from distribute_cli.session import cluster_document
 
 
-async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> int:
-    """Run a cluster until a signal ends it. When it is ready, say so, and write to `ready_fd`."""
+async def run_here(
+    output: Output, plan: Plan, ready_fd: int | None = None, *, reach: Reach | None = None
+) -> int:
+    """Run a cluster until a signal ends it. When it is ready, say so, and write to `ready_fd`.
+
+    `reach` is how other computers reach a head.
+    """
     for handler in logging.getLogger().handlers:
         handler.setFormatter(OneLine())  # what is logged for days needs times
     at_once = asyncio.Event()
-    serving = asyncio.create_task(_serve(output, plan, ready_fd, at_once))
+    serving = asyncio.create_task(_serve(output, plan, ready_fd, at_once, reach))
     loop = asyncio.get_running_loop()
 
     numbers = end_signals()
@@ -56,27 +56,23 @@ async def run_here(output: Output, plan: Plan, ready_fd: int | None = None) -> i
     return 0
 
 
-async def _serve(output: Output, plan: Plan, ready_fd: int | None, at_once: asyncio.Event) -> None:
+async def _serve(
+    output: Output, plan: Plan, ready_fd: int | None, at_once: asyncio.Event, reach: Reach | None
+) -> None:
     with ExitStack() as until_it_has_ended:  # until then a second `down` must find the record
         async with local_cluster(plan, at_once) as server:
             nodes = [node.name for node in plan.nodes]
             record = until_it_has_ended.enter_context(
                 recorded(server, plan.directory, nodes, plan.verb, plan.command, warn=output.warn)
             )
-            _tell_ready(output, record)
+            show_ready(output, record, reach)
             if ready_fd is not None:
                 os.write(ready_fd, b"ready\n")
                 os.close(ready_fd)
             else:
-                await _warn_if_verbs_go_elsewhere(output, record)
-                output.hint(_how_to_end(record))
+                await warn_if_verbs_go_elsewhere(output, record)
+                output.hint(how_to_end(record))
             await asyncio.Event().wait()
-
-
-def _how_to_end(record: ClusterRecord) -> str:
-    if record.verb == "up":
-        return f"Ctrl-C, or `{down_command(Path(record.dir))}` elsewhere, ends it"
-    return "Ctrl-C ends it"
 
 
 async def run_detached(output: Output, directory: Path, arguments: Sequence[str]) -> int:
@@ -109,8 +105,8 @@ async def run_detached(output: Output, directory: Path, arguments: Sequence[str]
         )
     for line in _messages(log_path, already_bytes):
         output.warn(line)
-    _tell_ready(output, record)
-    await _warn_if_verbs_go_elsewhere(output, record)
+    show_ready(output, record)
+    await warn_if_verbs_go_elsewhere(output, record)
     output.hint(f"`{down_command(directory)}` ends it")
     return 0
 
@@ -142,29 +138,3 @@ def _messages(log_path: Path, already_bytes: int) -> list[str]:
     """What the other process has told a person, in the new part of the log."""
     lines = log_path.read_bytes()[already_bytes:].decode(errors="replace").splitlines()
     return [line.removeprefix("distribute: ") for line in lines if line.startswith("distribute: ")]
-
-
-async def _warn_if_verbs_go_elsewhere(output: Output, record: ClusterRecord) -> None:
-    """Warn a person whose settings name another cluster than the one that they started just now."""
-    try:
-        found = resolve_server()
-    except InputError as error:
-        for problem in error.problems:
-            output.warn(f"verbs don't work until this is mended: {problem}")
-        return
-    except Unreachable as error:
-        output.warn(f"verbs don't find this cluster: {error}")
-    else:
-        if await asyncio.to_thread(names_this_broker, found.server, record.server):
-            return
-        named = cluster_document(found)
-        output.warn(f"verbs still go to {named['server']} (from {short(named['source'])})")
-    output.warn(f"for this cluster, type: export DISTRIBUTE_SERVER={record.server}")
-
-
-def _tell_ready(output: Output, record: ClusterRecord) -> None:
-    names = ", ".join(printable(name) for name in record.nodes)
-    nodes = f"{counted(len(record.nodes), 'node')} ({names})" if record.nodes else "no nodes"
-    output.done(
-        f"the cluster is ready at {record.server} with {nodes}; its data is in {record.dir}", record.document
-    )

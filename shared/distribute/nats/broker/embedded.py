@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+from ipaddress import ip_address
 from pathlib import Path
 from shutil import disk_usage, which
 from typing import BinaryIO
@@ -36,7 +37,7 @@ _PORTS_FILES = "nats-server_*.ports"
 class Broker:
     """A nats-server with JetStream that keeps its data in a folder.
 
-    `host` is the address to listen on; `0.0.0.0` means all addresses of this machine. With `port` 0 the
+    `host` is the address to listen on; `0.0.0.0` and `::` mean all of this machine. With `port` 0 the
     broker takes a free port at its first start and keeps it over restarts. `sync_always`: an acknowledged
     event survives a power cut. `max_file_store_bytes` bounds what the broker stores; the default is three
     quarters of the free disk. `die_with_parent`: the kernel ends the broker when the thread that started it
@@ -67,7 +68,12 @@ class Broker:
     @property
     def address(self) -> Address:
         """The address for clients on this machine."""
-        return Address.of(f"nats://{_LOOPBACK}:{self.port}")
+        return Address.of(f"nats://{_in_url(self._own_host)}:{self.port}")
+
+    @property
+    def _own_host(self) -> str:
+        """Where this machine reaches it. It listens on 127.0.0.1, too, if it listens on all addresses."""
+        return _LOOPBACK if ip_address(self._host).is_unspecified else self._host
 
     @property
     def free_bytes(self) -> int:
@@ -167,7 +173,7 @@ class Broker:
     async def _answers(self) -> bool:
         if not self.port:
             self.port = self._chosen_port() or 0
-        return bool(self.port) and await _answers(self.port)
+        return bool(self.port) and await _answers(self._own_host, self.port)
 
     def _chosen_port(self) -> int | None:
         """The free port that the broker took; None until it has written it to a file in its folder."""
@@ -208,7 +214,7 @@ class Broker:
         return "\n".join(
             (
                 # Port -1: the broker takes a free one and writes it to a file in `ports_file_dir`.
-                f"listen: {json.dumps(f'{self._host}:{self.port or -1}')}",
+                f"listen: {json.dumps(f'{_in_url(self._host)}:{self.port or -1}')}",
                 'ports_file_dir: "."',
                 "server_name: distribute",
                 f"max_payload: {MAX_PAYLOAD_BYTES}",
@@ -239,16 +245,16 @@ def _executable() -> str:
 
 
 def _check_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except PermissionError:
-            raise InputError(
-                f"port {port} is reserved for the administrator: choose one above 1023"
-            ) from None
-        except OSError:
-            raise _port_taken(host, port) from None
+    except PermissionError:
+        raise InputError(f"port {port} is reserved for the administrator: choose one above 1023") from None
+    except OSError as error:
+        if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+            raise InputError(f"{host} is not an address of this computer") from None
+        raise _port_taken(host, port) from None
 
 
 def _port_taken(host: str, port: int) -> InputError:
@@ -257,9 +263,13 @@ def _port_taken(host: str, port: int) -> InputError:
     )
 
 
-async def _answers(port: int) -> bool:
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+async def _answers(host: str, port: int) -> bool:
     try:
-        reader, writer = await asyncio.open_connection(_LOOPBACK, port)
+        reader, writer = await asyncio.open_connection(host, port)
     except ConnectionError:
         return False
     try:
