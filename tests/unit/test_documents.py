@@ -9,8 +9,15 @@ from typing import get_args
 
 import pytest
 
+from distribute.config.settings import NodeSettings
+from distribute.config.units import format_duration, format_size
+from distribute.core.liveness import Lease
 from distribute.core.views import NodeCondition
+from distribute.nats.broker.embedded import _LOG_BYTES
+from distribute.nats.client.connect import _PING_INTERVAL_S
 from distribute_cli.commands.status import BATCH_STATES, JOB_STATES
+from distribute_services import logs
+from distribute_services.node_runner.disk.room import NEEDED_BYTES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -51,3 +58,18 @@ def test_paths_of_code_that_a_page_names_exist(page: Path) -> None:
     text = re.sub(r"^## Where planned things go$.*?(?=^## )", "", page.read_text(), flags=re.M | re.S)
     named = re.findall(r"`((?:shared|services|cli|tests|infra|docs)/[\w./-]+)`", text)
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_the_sizes_and_times_of_the_page_for_a_lab_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "lab.md").read_text()
+    lease = Lease()
+    for words in (
+        f"{(logs.KEPT_FILES + 1) * logs.MAX_BYTES >> 20} MiB each",
+        f"renamed at {logs.MAX_BYTES >> 20} MiB",
+        f"{_LOG_BYTES >> 20} MiB, and two older ones",
+        f"`max_cache`, {format_size(NodeSettings().max_cache_bytes)}",
+        f"when there is\nroom ({NEEDED_BYTES >> 20} MiB)",
+        f"carries something every {'ten' if _PING_INTERVAL_S == 10 else _PING_INTERVAL_S} seconds",
+        f"lost: silent for {format_duration(lease.lost_after_s)};",
+    ):
+        assert words in page
