@@ -138,6 +138,8 @@ async def test_a_build_is_seen_and_followed_while_it_runs(lab: Lab) -> None:
             pass  # what is printed is sent every half second
     assert "==> one (being built) <==\ncompiling\n" in logs.out
     assert re.search(r"lab/seen is being built on one \(for \d+s so far\); -f follows it", logs.err)
+    silent = "lab/seen/job has printed nothing yet: it is building on one; `distribute logs -f lab/seen`"
+    assert silent in (await lab.distribute("logs", "lab/seen/job")).err
     following = await lab.start("logs", "-f", "lab/seen")
     await following.until("==> one <==\ncompiling\n")
     watching = await lab.start("watch", "lab/seen")
@@ -173,7 +175,7 @@ async def test_a_batch_can_be_killed_during_its_build(lab: Lab) -> None:
     assert lab.job_processes("one") == []
     (built,) = await lab.events("build_finished", batch="lab/long build")
     assert (built.succeeded, built.killed, built.reason) == (False, True, "killed by jane")
-    assert "began\n" in (await lab.distribute("logs", "lab/long build")).out
+    assert (await lab.distribute("logs", "lab/long build")).out == "==> one (killed by jane) <==\nbegan\n"
     batch["command"]["initialize"] = {"build": "true"}
     await lab.add(batch, "--replace", "--yes")
     await lab.distribute("wait", "lab/long build")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from distribute_cli.output.form import JobText, Output
 
 
+NOT_BEGUN = frozenset({"queued", "assigned", "building", "retrying"})
+
+
 async def logs(
     session: Session,
     target: Annotated[
@@ -126,6 +129,8 @@ async def _show_job(
 
     output = session.output
     printed = await job_output(cluster, job, attempt, follow=follow)
+    if follow and attempt is None and printed.finished() is None:
+        await _hint_silence(session, cluster, job, NOT_BEGUN)
     with output.job_text({"namespace": job.namespace, "batch": job.batch}) as text:
         whose: dict[str, Any] = {"job": job.job, "attempt": printed.attempt, "outside": None}
         text.begin(whose)
@@ -134,8 +139,8 @@ async def _show_job(
         outside = whose["outside"] = outside_of(finished)
         killed = await _killed(session.queries(cluster), job, printed.attempt)
         whose["killed_by"] = killed["killed_by"] if killed is not None else None
-    if finished is None and killed is None and not length:
-        await _hint_silence(session, cluster, job)
+    if not follow and attempt is None and finished is None and killed is None and not length:
+        await _hint_silence(session, cluster, job, NOT_BEGUN | {"running", "paused"})
     if outside is not None:
         output.warn(f"{printable(str(job))}: {told_of_outside(outside)}")
     if killed is not None:
@@ -154,11 +159,16 @@ async def _killed(queries: Queries, job: JobId, attempt: int) -> JobDocument | N
     return found if found["killed_by"] is not None and found["attempt"] == attempt else None
 
 
-async def _hint_silence(session: Session, cluster: Cluster, job: JobId) -> None:
-    """Say why there is nothing to read yet: often a job waits for its build."""
+async def _hint_silence(session: Session, cluster: Cluster, job: JobId, states: frozenset[str]) -> None:
+    """If the job is in one of these states, say that this is why there is nothing to read yet.
+
+    Often a job waits for its build.
+    """
     from distribute.client.words import argument, printable
 
     found = await session.queries(cluster).job(job)
+    if found["state"] not in states:
+        return
     where = f" on {printable(found['node'])}" if found["node"] is not None else ""
     told = f"{printable(str(job))} has printed nothing yet: it is {found['state']}{where}"
     if found["state"] == "building":
