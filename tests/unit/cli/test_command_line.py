@@ -28,6 +28,7 @@ from distribute_cli import commands
 from distribute_cli.main import app
 from distribute_cli.session import Session
 from distribute_cli.verbs import ALIASES, NOT_YET, VERBS, _of_a_cluster, _of_all, _of_an_answer, verb
+from plain_words import assert_plain
 
 
 @pytest.fixture(autouse=True)
@@ -201,16 +202,21 @@ def test_a_tilde_in_an_option_is_the_home_folder(tmp_path: Path, monkeypatch: py
     [
         (
             ("status", "jane/sweep", "--state", "runing"),
-            "--state: 'runing' is not one of its values; did you mean 'running'? (see `distribute status",
+            "--state: 'runing' is not a state; did you mean 'running'? (see `distribute status",
         ),
         (
             ("add", "--priority", "high"),
             "--priority takes a whole number, not 'high' (see `distribute add --help`)",
         ),
         (("add", "--priority", "101"), "--priority takes 100 or less, not 101 (see `distribute add --help`)"),
-        (("add", "--prio", "1"), "no such option: --prio"),
-        (("kill",), "missing argument 'BATCH|JOB' (see `distribute kill --help`)"),
-        (("logs", "a/b/c", "--attempt"), "option '--attempt' requires an argument"),
+        (("add", "--prio", "1"), "there is no option --prio; did you mean --priority? (see `distribute add"),
+        (("add", "--wait=3"), "--wait takes no value"),
+        (("drain", "ws1", "ws2"), "drain takes NODE, and not 'ws2' as well (see `distribute drain --help`)"),
+        (("template", "foo"), "'foo' is not a kind; write python, apptainer or command (see `distribute"),
+        (("service", "scheduller"), "'scheduller' is not a service; did you mean 'scheduler'?"),
+        (("--verson",), "there is no option --verson; did you mean --version? (see `distribute --help`)"),
+        (("kill",), "BATCH|JOB is missing; write `distribute kill BATCH|JOB`"),
+        (("logs", "a/b/c", "--attempt"), "--attempt needs a value"),
         (("sttus",), "there is no verb 'sttus'; did you mean 'status'?"),
     ],
 )
@@ -219,6 +225,7 @@ def test_wrong_usage_is_one_line_that_says_what_to_write(written: tuple[str, ...
     assert (ended.returncode, ended.stdout) == (2, "")
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"distribute: {told}")
+    assert_plain(line)
 
 
 def test_without_a_verb_the_help_is_shown() -> None:
