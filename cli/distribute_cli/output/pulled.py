@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from distribute.client.queries import Queries
     from distribute.core.ids import BatchId
     from distribute.ports import Cluster
-    from distribute_cli.output.form import Output
+    from distribute_cli.output.form import Bar, Output
     from distribute_cli.places import Place
 
 
@@ -145,29 +146,35 @@ class _Pull:
 
     async def follow(self) -> Turn:
         """Fetch what there is, and then what comes, until there is no more to come."""
-        before_bytes = 0
+
+        is_first = True
 
         def tell(turn: Turn) -> None:
+            nonlocal is_first
             if turn.pulled.fetched:
                 files = f"{counted(turn.pulled.fetched, 'file')} ({format_size(turn.pulled.size_bytes)})"
                 here = f"the results of {counted(turn.listing.jobs, 'job')} are here"
                 self._output.hint(f"pulled {files}: {here}; waiting for more")
+            elif is_first:
+                self._output.hint(f"waiting for results of {printable(str(self._batch))}")
+            is_first = False
 
-        async def fetch_turn(listing: Listing) -> Pulled:
-            """Show progress only of a turn that lasts."""
-            began = time.monotonic()
+        return await follow_results(self._cluster, self._batch, self.look, self._fetch_turn, tell)
+
+    async def _fetch_turn(self, listing: Listing) -> Pulled:
+        """Fetch what came, and show progress if that lasts."""
+        began = time.monotonic()
+        bar: Bar | None = None
+        with ExitStack() as bars:
 
             def show(done: int, total: int) -> None:
-                if time.monotonic() - began >= SHOW_AFTER_S:
-                    bar.update(before_bytes + done, before_bytes + total)
+                nonlocal bar
+                if bar is None and time.monotonic() - began >= SHOW_AFTER_S:
+                    bar = bars.enter_context(self._output.bar(self._title, of_bytes=True))
+                if bar is not None:
+                    bar.update(done, total)
 
-            nonlocal before_bytes
-            pulled = await self._fetch(listing, show)
-            before_bytes += listing.size_bytes
-            return pulled
-
-        with self._output.bar(self._title, of_bytes=True) as bar:
-            return await follow_results(self._cluster, self._batch, self.look, fetch_turn, tell)
+            return await self._fetch(listing, show)
 
     async def _fetch(self, listing: Listing, on_bytes: OnBytes) -> Pulled:
         choice = self._choice
