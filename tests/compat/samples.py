@@ -61,6 +61,7 @@ _LATER = (
 """Fields that entries have since a later layout."""
 _WITH_OUTSIDE = Outputs(
     inline=Manifest(entries=_LATER),
+    left_out=3,
     outside=Outside(
         files=7,
         size_bytes=1 << 30,

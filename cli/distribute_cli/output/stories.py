@@ -55,6 +55,11 @@ def job(document: JobStory) -> Iterator[RenderableType]:
             yield Text("\nits last lines:\n" + "\n".join(f"  {plain(line)}" for line in lines), no_wrap=True)
         if outside := document["attempts"][-1]["outside"]:
             yield f"\n{told_of_outside(outside)}"
+    if left_out := document["left_out"]:
+        yield "\nnot archived:"
+        yield from (f"  {printable(line)}" for line in left_out[:MOST_LINES])
+        if (more := len(left_out) - MOST_LINES) > 0:
+            yield f"and {more} more: --json names all"
     if document["state"] in WAITS and document["why"]["nodes"]:
         yield ""
         yield from _verdicts(document["why"]["nodes"])

@@ -141,6 +141,7 @@ class JobStory(JobDocument):
     """Everything about one job. `command` is a list of arguments, or one text for `sh -c`.
 
     `resources` None: a whole node. `timeout_s` None: it may take any time. `files` are those in its input.
+    `left_out` names what the last attempt left that could not be archived, with the reasons.
     """
 
     namespace: str
@@ -156,6 +157,7 @@ class JobStory(JobDocument):
     env: dict[str, str]
     files: list[str]
     attempts: list[AttemptDocument]
+    left_out: list[str]
     why: WhyDocument
 
 

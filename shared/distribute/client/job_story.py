@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distribute.client.job_log import JobReader
+from distribute.client.manifests import read_manifest
 from distribute.client.outside import outside_of
 from distribute.client.queries import no_such_batch, no_such_job
+from distribute.core.errors import IntegrityError
 from distribute.core.listing import rfc3339
 from distribute.core.recipe import recipe_of
 from distribute.core.specs import CommandJob
@@ -68,8 +70,20 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
         "env": dict(recipe.variables),
         "files": sorted({file.alias for file in (*spec.files, *described.files)}),
         "attempts": [_attempt(record, now, is_last=number == last) for number, record in attempts],
+        "left_out": await _left_out(cluster, attempts[-1][1]) if attempts else [],
         "why": await queries.why(job),
     }
+
+
+async def _left_out(cluster: Cluster, last: AttemptRecord) -> list[str]:
+    outputs = last.finished.outputs if last.finished is not None else None
+    if outputs is None or not outputs.left_out:
+        return []
+    try:
+        manifest, _ = await read_manifest(cluster.store, outputs)
+    except (IntegrityError, ValueError):
+        return []  # `pull` says what is wrong with it
+    return list(manifest.left_out)
 
 
 def _command(job: Job, recipe: Recipe) -> list[str] | str:

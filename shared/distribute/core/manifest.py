@@ -214,7 +214,8 @@ class Outside(Frozen):
 class Outputs(Frozen):
     """A job's manifest as its `finished` event carries it: inline, or by the object that holds its JSON.
 
-    `outside`: what is not in it. None: nothing, or an older version looked for nothing.
+    `left_out` counts what the manifest names as not archived. `outside`: what is not even in the manifest.
+    None: nothing, or an older version did not look.
     """
 
     inline: Manifest | None = None
@@ -222,6 +223,7 @@ class Outputs(Frozen):
     objects: Count = 0
     files: Count = 0
     size_bytes: Bytes = 0
+    left_out: Count | None = None
     outside: Outside | None = None
 
 

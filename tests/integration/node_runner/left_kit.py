@@ -34,6 +34,7 @@ class Left:
             manifest = Manifest.model_validate_json(await self._bytes_of(outputs.stored))
         files = [entry for entry in manifest.entries if isinstance(entry, StoredFile)]
         assert (outputs.objects, outputs.files) == (len(manifest.objects), len(files))
+        assert outputs.left_out == (len(manifest.left_out) or None)
         assert outputs.size_bytes == sum(file.size_bytes for file in files)
         objects = [await self._bytes_of(stored) for stored in manifest.objects]
         for file in files:

@@ -69,6 +69,7 @@ WAITING: JobStory = {
     "env": {"RE": "100 m"},
     "files": ["mesh.dat"],
     "attempts": [ATTEMPT],
+    "left_out": [f"pipe{number}: a pipe, not a file" for number in range(22)],
     "why": {
         "summary": "waits: 1 of 2 nodes could run it, none can now",
         "nodes": [
@@ -113,6 +114,9 @@ def test_a_job_that_is_over_shows_why_and_waits_for_nothing() -> None:
     over["finished_at"] = ATTEMPT["finished_at"]
     lines = drawn(stories.job(over))
     assert fact(lines, "why") == "no room"
+    at = lines.index("not archived:")
+    assert lines[at + 1] == "  pipe0: a pipe, not a file"
+    assert lines[at + stories.MOST_LINES + 1] == "and 2 more: --json names all"
     assert "a file outside ./distribute_save is not archived: u.dat (2K)" in lines
     assert fact(lines, "resources") == "a whole node"
     assert fact(lines, "results") == "can be pulled"

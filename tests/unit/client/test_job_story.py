@@ -12,7 +12,7 @@ from distribute.client.job_story import read_story
 from distribute.client.queries import Queries
 from distribute.core.errors import UnknownName
 from distribute.core.ids import JobId
-from distribute.core.manifest import Outputs, Outside, OutsideFile
+from distribute.core.manifest import Manifest, Outputs, Outside, OutsideFile
 from distribute.core.specs import CommandJob, Resources
 from distribute.testing import builders as make
 
@@ -101,6 +101,22 @@ async def test_what_an_attempt_left_outside_its_results_is_told(cluster: Any) ->
     await cluster.say(make.finished(outputs=Outputs(outside=outside)))
     (attempt,) = (await story(cluster))["attempts"]
     assert attempt["outside"] == outside.model_dump() | {"largest": [{"path": "u.dat", "size_bytes": 8}]}
+
+
+async def test_what_could_not_be_archived_is_told(cluster: Any) -> None:
+    lines = ("pipe: a pipe, not a file",)
+    stored = await cluster.keep(Manifest(left_out=lines).model_dump_json().encode())
+    await cluster.say(make.joined(), make.submitted(SPEC), make.assigned(), make.claimed())
+    await cluster.say(make.finished(outputs=Outputs(stored=stored, left_out=1)))
+    assert (await story(cluster))["left_out"] == list(lines)
+
+
+async def test_a_list_of_files_that_is_gone_hides_nothing_else(cluster: Any) -> None:
+    stored = await cluster.keep(b"no manifest")
+    await cluster.say(make.joined(), make.submitted(SPEC), make.assigned(), make.claimed())
+    await cluster.say(make.finished(outputs=Outputs(stored=stored, left_out=1)))
+    found = await story(cluster)
+    assert (found["left_out"], found["state"]) == ([], "succeeded")
 
 
 async def test_a_failure_that_was_excused_says_so(cluster: Any) -> None:

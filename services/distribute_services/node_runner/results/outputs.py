@@ -189,6 +189,7 @@ class _Sender:
             objects=len(manifest.objects),
             files=self._files,
             size_bytes=self._size_bytes,
+            left_out=len(manifest.left_out) or None,
         )
 
     async def _put(self, source: AsyncIterator[bytes]) -> StoredObject:
