@@ -27,6 +27,7 @@ MISHAPS = {
     "ArchiverProcess drained", "cut off", "broker is down", "broker stands still", "about nothing", "garbage",
     "results missing", "events lost", "output is read", "a reader stalls", "the disk is full", "Visit killed",
     "a batch is packed", "a packed batch changes", "forged: claimed", "forged: finished", "forged: completed",
+    "a build is killed", "what a killed job left is kept",
 }  # fmt: skip
 
 

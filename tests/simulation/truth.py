@@ -107,7 +107,16 @@ class Truth:
             require(self.state.misfits == misfits, self.state.last_misfit)
         else:
             self.happened[verdict.name.lower().replace("_", " ")] += 1
+        self._count_kills(event)
         self._keep_digest(recorded)
+
+    def _count_kills(self, event: ev.Event) -> None:
+        if isinstance(event, ev.BuildFinished):
+            self.happened["a build is killed"] += event.killed
+        elif isinstance(event, ev.Finished) and event.outputs is not None:
+            batch = self.state.batches.get(event.batch_id)
+            status = batch.status[batch.rows[event.job]] if batch and event.job in batch.rows else None
+            self.happened["what a killed job left is kept"] += status == Status.KILLED
 
     def _refused(self, recorded: Recorded) -> None:
         """A forgery came into the log. The fold has to refuse it."""

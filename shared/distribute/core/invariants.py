@@ -98,6 +98,8 @@ def check_batch(state: State, batch: BatchState) -> None:
     assert set(batch.active) == in_flight, f"{batch.id}: attempts {set(batch.active)}, in flight {in_flight}"
     for row, attempt in batch.active.items():
         assert attempt.number == batch.attempts[row], f"{batch.job_id(row)}: number of its attempt"
+        is_claimed = batch.status[row] != Status.ASSIGNED
+        assert attempt.stop_at is None or is_claimed, f"{batch.job_id(row)}: to be ended, and not claimed"
         node = state.nodes.get(attempt.node)  # None: unknown; the scheduler must release the attempt
         is_held = node is None or JobKey(batch.id, row) in node.attempts
         assert is_held, f"{attempt.node}: does not have {batch.job_id(row)}"
@@ -109,6 +111,8 @@ def check_batch(state: State, batch: BatchState) -> None:
     quoted = len(batch.last_lines)
     assert quoted <= MAX_FAILURES_QUOTED, f"{batch.id}: the failures of {quoted} jobs are quoted"
     assert batch.build_lines.keys() <= batch.build_failed.keys(), f"{batch.id}: builds that are quoted"
+    waits = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
+    assert batch.killed is None or not waits, f"{batch.id} is killed, and {waits} jobs wait"
     both = batch.unarchived.keys() & batch.missing.keys()
     assert not both, f"{batch.id}: rows {both} are to be archived, and gone"
     assert not (batch.archived and batch.unarchived), f"{batch.id} is archived, without {batch.unarchived}"
