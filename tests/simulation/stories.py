@@ -265,7 +265,7 @@ class Stories:
                 self._require(not story.ordered, f"{event.node} ended the killed job, and does not say how")
                 story.holder = None
             case ev.Released(reason="killed"):
-                is_kept = story.claimed and not batch.discards
+                is_kept = story.claimed and killed and not batch.discards  # else the log has lost the kill
                 self._require(not is_kept, f"{event.node} may not say what the killed job left")
                 story.holder = None
             case _:

@@ -51,6 +51,7 @@ class Broker:
     def __init__(self, loop: VirtualLoop, *, replicated: bool = False) -> None:
         self.loop = loop
         self.up = True
+        self.crashes = 0
         self.stored = StoredEvents()
         self.files = StoredFiles()
         self.links: list[Link] = []
@@ -120,6 +121,7 @@ class Broker:
     def crash(self, lost: int = 0) -> None:
         """Go down: every connection breaks, and the last `lost` messages are gone."""
         self.up = False
+        self.crashes += 1
         for link in list(self.links):
             link.drop()
         events = self.stored.lose_end(lost)
@@ -159,6 +161,7 @@ class Link:
         self.context = copy_context()
         """In which the client of this connection runs: that of its process."""
         self._is_cut = False
+        self._reconnects = 0
         self._out_at = 0.0
         self._in_at = 0.0
         broker.links.append(self)
@@ -189,6 +192,7 @@ class Link:
         if self.connected or self.closed or self._is_cut or not self.broker.up:
             return
         self.connected = True
+        self._reconnects += 1
         for action in list(self.on_return):
             self.context.run(action)
 
@@ -204,11 +208,12 @@ class Link:
         """Have `ask` done at the broker, and `answer` called with the result; or neither, or only `ask`."""
         if not self.connected or self.loop.chance(self.weather().loss):
             return
+        crashes = self.broker.crashes
         self._out_at = max(self._out_at, self.loop.now + self.delay_s())
-        self.loop.at(self._out_at, lambda: self._arrived(ask, answer))
+        self.loop.at(self._out_at, lambda: self._arrived(ask, answer, crashes))
 
-    def _arrived(self, ask: Callable[[], T], answer: Callable[[T], None]) -> None:
-        if not self.broker.up:
+    def _arrived(self, ask: Callable[[], T], answer: Callable[[T], None], crashes: int) -> None:
+        if not self.broker.up or self.broker.crashes != crashes:
             return
         try:
             found = ask()
@@ -219,9 +224,10 @@ class Link:
 
     def deliver(self, action: Callable[[], None], missed: Callable[[], None] | None = None) -> None:
         """Let something come in from the broker; `missed` is called if the connection is gone by then."""
+        reconnects = self._reconnects
 
         def arrive() -> None:
-            if self.connected:
+            if self.connected and self._reconnects == reconnects:
                 action()
             elif missed is not None:
                 missed()
