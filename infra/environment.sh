@@ -87,3 +87,30 @@ set_up() {
     PATH="$(pwd)/.venv/bin:$PATH"
     export PATH
 }
+
+# Prints what to try next, in any shell, with the virtual environment in the folder $1. Each line is a command and,
+# behind two blanks, what it does.
+next_steps() {
+    script=$(printf '%s' "$1/bin/activate" | sed "s/'/'\\\\''/g")
+    case "${SHELL:-}" in
+    */fish) activate="source '$script.fish'" ;;
+    */csh | */tcsh) activate="source '$script.csh'" ;;
+    *) activate=". '$script'" ;;
+    esac
+    cat <<NEXT
+
+What to try next, here or in a new shell:
+
+  $activate
+  distribute up --detach         a cluster on this computer that stays
+  mkdir -p ~/pendulum
+  cd ~/pendulum
+  distribute template python     distribute-jobs.yaml and its scripts: make them a batch of your own
+  distribute add                 submits it
+  distribute watch               its progress, until it ends
+  distribute status last         its jobs; \`distribute nodes\` shows the nodes
+  distribute logs last/angle150  what a job printed
+  distribute pull                its results, in ~/pendulum/pendulum-python
+  distribute down                ends the cluster
+NEXT
+}

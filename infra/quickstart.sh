@@ -14,19 +14,5 @@ cd "$(dirname "$0")/.."
 set_up ''
 distribute demo "$@"
 
-cat <<NEXT
-
-What to try next, in $(pwd):
-NEXT
-cat <<'NEXT'
-  . .venv/bin/activate                                    `distribute` is now a command of this shell
-  distribute up --detach --nodes 2 --capability compiler  a cluster on this computer that stays
-  distribute add cli/distribute_cli/example/distribute-jobs.yaml
-  distribute watch demo/cavity                            its progress, until it ends
-  distribute status demo/cavity                           its jobs; `distribute nodes` shows the nodes
-  distribute logs demo/cavity/re1000-n128                 what a job printed
-  distribute pull demo/cavity --save-dir results          its results; with `include --include summary`, some
-  distribute down                                         ends the cluster
-  distribute template python                              writes distribute-jobs.yaml, for a batch of your own
-docs/lab.md says how to set up a lab of several computers.
-NEXT
+next_steps "$(pwd)/.venv"
+echo 'docs/lab.md says how to set up a lab of several computers.'

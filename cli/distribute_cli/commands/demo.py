@@ -27,7 +27,10 @@ async def demo(
         Path, typer.Option("--save-dir", "-s", metavar="D", help="Write results to D/BATCH/JOB/…")
     ] = Path("distribute-demo"),
 ) -> int:
-    """Run the example batch on a throw-away cluster of three nodes, from submit to pulled results."""
+    """Run the example batch on a throw-away cluster of three nodes, from submit to pulled results.
+
+    It replaces the results of an earlier demo, but no file that you changed.
+    """
     from distribute_cli.local.cluster import NodePlan, Plan, local_cluster
 
     _end_in_order()
@@ -78,7 +81,8 @@ async def _run_example(session: Session, cluster: Cluster, save_dir: Path) -> in
     await check_batch(cluster, queries, output, batch.spec, replace=False, anyway=False)
     await submit(cluster, session.person, batch.spec, batch.sources)
     ended = await watch_to_end(cluster, queries, output, batch.spec.id)
-    choice = Choice(Filter(), place_of(batch.spec.id, save_dir))
+    # Results of an earlier demo are replaced: it can be run again at any time.
+    choice = Choice(Filter(), place_of(batch.spec.id, save_dir), replace=True)
     pulled = await pull_batch(cluster, queries, output, batch.spec.id, choice)
     results = save_dir / batch.spec.batch
     if ended or pulled:
