@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from distribute.client.documents import ClusterDocument
     from distribute.client.person import Person
     from distribute.client.queries import Queries
-    from distribute.config.settings import ClientSettings
-    from distribute.config.where import ServerAddress
+    from distribute.config.where import NodeFile, ServerAddress
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
 
@@ -42,8 +41,8 @@ class Session:
         self.where = where
         self.output = output
 
-    def address(self, otherwise: ClientSettings | None = None) -> ServerAddress:
-        """Where the cluster is: as the command line says, or `otherwise`, or in the usual places.
+    def address(self, node: NodeFile | None = None, node_creds: Path | None = None) -> ServerAddress:
+        """Where the cluster is: as the command line says, or a node's settings, or in the usual places.
 
         Raises:
             InputError: an address is not valid, or the file of credentials can't be read.
@@ -52,11 +51,7 @@ class Session:
         from distribute.config.where import resolve_server
 
         where = self.where
-        server, creds = where.server, where.creds
-        if otherwise is not None:
-            server = server or (otherwise.server if where.ip is None else None)
-            creds = creds or otherwise.creds
-        return resolve_server(server, creds, where.ip, where.port)
+        return resolve_server(where.server, where.creds or node_creds, where.ip, where.port, node=node)
 
     @asynccontextmanager
     async def cluster(

@@ -60,6 +60,22 @@ def test_a_head_says_what_nodes_and_people_type(tmp_path: Path) -> None:
     assert f"`distribute server --dir {person.home}/head --host 0.0.0.0 --port {port}` continues\n" in err
 
 
+def test_a_node_says_where_it_looks_for_its_head(tmp_path: Path) -> None:
+    person = Person(tmp_path)
+    refused = person.runs("client", code=3).stderr
+    assert f"put 'server: nats://HOST:4222' in {tmp_path}/config/distribute/node.yaml; or" in refused
+    (tmp_path / "config/distribute").mkdir(parents=True)
+    (tmp_path / "config/distribute/node.yaml").write_text("server: head.invalid\n")
+    node = person.starts("client")
+    assert node.stderr is not None
+    where = "cluster: nats://head.invalid:4222 (from ~/config/distribute/node.yaml)\n"
+    assert node.stderr.readline() == where
+    assert "there is no such host" in node.stderr.readline()
+    node.send_signal(signal.SIGTERM)
+    node.communicate(timeout=30)
+    assert node.returncode == 0
+
+
 def test_down_asks_which_of_two_clusters(tmp_path: Path) -> None:
     person = Person(tmp_path)
     assert "`distribute down` ends it" in person.runs("up", "--nodes", "0", "--detach").stderr

@@ -13,7 +13,7 @@ import pytest
 from distribute.config.cluster_record import ClusterRecord
 from distribute.config.folders import embedded_cluster_file, home_expanded, state_dir
 from distribute.config.settings import load_client_settings, load_node_settings
-from distribute.config.where import ServerAddress, resolve_server
+from distribute.config.where import NodeFile, ServerAddress, resolve_server
 from distribute.core.errors import InputError, Unreachable
 from distribute.system import process_identity
 
@@ -50,6 +50,22 @@ def test_option_environment_settings_and_up_name_the_cluster_in_this_order(envir
     assert resolve_server(ip="10.0.0.1", port=5, environ=environ) == ServerAddress(
         "nats://10.0.0.1:5", None, "--ip"
     )
+
+
+def test_the_settings_of_a_node_come_behind_options_only(environ: dict[str, str], tmp_path: Path) -> None:
+    node = NodeFile(tmp_path / "node.yaml", "nats://node:1")
+    environ["DISTRIBUTE_SERVER"] = "nats://environment:2"
+    source = str(node.path)
+    assert resolve_server(environ=environ, node=node) == ServerAddress("nats://node:1", None, source)
+    assert resolve_server("option", environ=environ, node=node).source == "--server"
+    assert resolve_server(ip="option", environ=environ, node=node).source == "--ip"
+    silent = node._replace(server=None)
+    assert resolve_server(environ=environ, node=silent).source == "DISTRIBUTE_SERVER"
+    with pytest.raises(InputError, match=r"node\.yaml: 'http://x' is not the address of a cluster"):
+        resolve_server(environ=environ, node=node._replace(server="http://x"))
+    del environ["DISTRIBUTE_SERVER"]
+    with pytest.raises(Unreachable, match=r"put 'server: nats://HOST:4222' in .*/node\.yaml; or"):
+        resolve_server(environ=environ, node=silent)
 
 
 def test_credentials_are_looked_up_in_the_same_order(environ: dict[str, str], tmp_path: Path) -> None:

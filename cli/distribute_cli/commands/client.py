@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distribute.core.specs import MAX_CPUS
-from distribute_cli.session import Session
+from distribute_cli.session import Session, cluster_document
 from distribute_cli.verbs import verb
 
 
@@ -42,8 +42,9 @@ async def client(
     ] = None,
 ) -> None:
     """Make this computer a node: it runs jobs of the cluster until you end it."""
-    from distribute.config.folders import state_dir
+    from distribute.config.folders import config_dir, state_dir
     from distribute.config.settings import load_node_settings
+    from distribute.config.where import NodeFile
     from distribute_cli.local.services import become_service, node_options
     from distribute_cli.values import capabilities, checked_name, size_bytes
 
@@ -56,7 +57,9 @@ async def client(
         "capabilities": capability and (*written.capabilities, *capabilities(capability)),
     }
     node = written.model_copy(update={key: value for key, value in given.items() if value is not None})
-    address = session.address(otherwise=written)
+    file = NodeFile(settings or config_dir() / "node.yaml", written.server)
+    address = session.address(file, written.creds)
+    session.output.cluster(cluster_document(address), at_once=True)
     options = node_options(node, state_dir() / "node")
     if log_file is not None:
         options += ["--log-file", str(log_file.expanduser().absolute())]

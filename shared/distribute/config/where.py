@@ -25,14 +25,25 @@ class ServerAddress(NamedTuple):
     source: str
 
 
+class NodeFile(NamedTuple):
+    """A node's settings file, and the address that it has, if any."""
+
+    path: Path
+    server: str | None
+
+
 def resolve_server(
     server: str | None = None,
     creds: Path | None = None,
     ip: str | None = None,
     port: int | None = None,
     environ: Mapping[str, str] = os.environ,
+    *,
+    node: NodeFile | None = None,
 ) -> ServerAddress:
     """Find the cluster. The first of these counts: arguments, environment, settings, `distribute up`.
+
+    The settings of a `node` come before the environment: they are of this computer, not of a person.
 
     The credentials are looked up in the same order, independently of the address.
 
@@ -54,12 +65,13 @@ def resolve_server(
         return ServerAddress(_urls(f"{host}:{port or DEFAULT_PORT}", "--ip"), creds, "--ip")
     for source, address in (
         ("--server", server),
+        *([] if node is None else [(str(node.path), node.server)]),
         ("DISTRIBUTE_SERVER", environ.get("DISTRIBUTE_SERVER")),
         (str(settings_file), written_server),
     ):
         if address:
             return ServerAddress(_urls(address, source), creds, source)
-    server, source = _embedded(environ, settings_file)
+    server, source = _embedded(environ, settings_file if node is None else node.path)
     return ServerAddress(server, creds, source)
 
 
