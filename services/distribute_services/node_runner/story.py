@@ -6,6 +6,7 @@ The service tells the story as the machine's instructions and stimuli pass throu
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from distribute.config.units import format_duration, format_size
 from distribute.core import events as ev
@@ -19,6 +20,17 @@ log = logging.getLogger(__name__)
 
 MAX_REASON = 300
 """Max. characters of a reason in a line."""
+
+
+WHY_TAKEN_BACK: Mapping[ev.ReleaseReason, str] = {
+    "node_lost": "this node was out of touch, and another takes the job; its result here is not used",
+    "node_left": "this node leaves",
+    "node_restarted": "this node-runner started anew",
+    "killed": "it was killed",
+    "build_failed": "this node could not build its batch",
+    "unclaimed": "this node did not claim it within a minute",
+    "not_there": "this node's heartbeats did not name it",
+}
 
 
 class Story:
@@ -50,8 +62,7 @@ class Story:
                 log.warning("the head heard nothing of this node for %s", silence)
             case ev.Released() if any(isinstance(one, do.Stop) for one in instructions):
                 level = logging.WARNING if event.reason == "node_lost" else logging.INFO
-                why = event.reason.replace("_", " ")
-                log.log(level, "%s is stopped: the head took it back (%s)", event.scope, why)
+                log.log(level, "%s is stopped: %s", event.scope, WHY_TAKEN_BACK[event.reason])
             case _:
                 pass
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,7 +24,7 @@ NAMED_NODES = 10
 UNTOLD = frozenset({"assigned", "claimed", "job_archived"})
 """The types of events that are only steps between others."""
 
-_WHY_RELEASED = {
+WHY_RELEASED: Mapping[ev.ReleaseReason, str] = {
     "node_lost": "the node is lost",
     "node_left": "the node left",
     "node_restarted": "the node restarted",
@@ -236,7 +236,7 @@ class Story:
         log.info("%s was given back by %s%s", _attempt(event), event.node, _because(event.reason))
 
     def _released(self, event: ev.Released, time: float) -> None:
-        why = _WHY_RELEASED.get(event.reason, event.reason)
+        why = WHY_RELEASED[event.reason]
         log.info("%s was taken from %s: %s", _attempt(event), event.node, why)
 
     def _excused(self, event: ev.Excused, time: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import get_args
 
 import pytest
 
@@ -59,7 +60,7 @@ async def test_a_job_that_is_taken_back_is_told_with_the_reason(caplog: pytest.L
         await node.say(make.assigned(JobId(*spec.id, "job2"), cpus=1))
         await node.runs("job2")  # by then, the release is known
     told = [line for line in lines(caplog) if "job1" in line]
-    assert told == [f"{spec.id}/job1 starts", f"{spec.id}/job1 is stopped: the head took it back (killed)"]
+    assert told == [f"{spec.id}/job1 starts", f"{spec.id}/job1 is stopped: it was killed"]
 
 
 async def test_a_job_that_is_killed_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
@@ -101,3 +102,7 @@ def test_a_build_is_told(caplog: pytest.LogCaptureFixture) -> None:
 def test_events_of_others_are_no_part_of_the_story(caplog: pytest.LogCaptureFixture) -> None:
     Story("ws1", CAPACITY).announced(ev.Leaving(**make.leaving("ws1").model_dump(exclude={"type", "v"})))
     assert lines(caplog) == []
+
+
+def test_every_reason_for_which_a_job_is_taken_back_has_its_words() -> None:
+    assert set(story.WHY_TAKEN_BACK) == set(get_args(ev.ReleaseReason))

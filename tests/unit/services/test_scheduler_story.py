@@ -16,7 +16,7 @@ from distribute.core.recorded import Recorded
 from distribute.core.state import State
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler
-from distribute_services.scheduler.story import MAX_REASON, UNTOLD, Story
+from distribute_services.scheduler.story import MAX_REASON, UNTOLD, WHY_RELEASED, Story
 
 
 class Head:
@@ -185,3 +185,7 @@ def test_every_type_of_event_is_told_or_known_to_be_a_mere_step() -> None:
     told = set(Story(State())._tellers)
     assert told | UNTOLD == types
     assert not told & UNTOLD
+
+
+def test_every_reason_of_a_release_has_its_words() -> None:
+    assert set(WHY_RELEASED) == set(get_args(ev.ReleaseReason))
