@@ -55,7 +55,10 @@ def set_up(computers: dict[str, Computer], page: str) -> dict[str, Computer]:
 
 def test_a_lab_is_set_up_from_the_readme(computers: dict[str, Computer]) -> None:
     set_up(computers, "README.md")
-    (setting_up,) = blocks("README.md", "person")
+    head = computers["head"].log.read_text()
+    (for_nodes,), (setting_up,) = blocks("README.md", "node"), blocks("README.md", "person")
+    assert for_nodes.strip() in head
+    assert setting_up.splitlines()[0] in head
     assert {"ws07", "ws08"} <= set(computers["new-head"].pastes(setting_up).split())
 
 
