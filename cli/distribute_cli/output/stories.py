@@ -75,6 +75,10 @@ def _job_facts(document: JobStory) -> Iterator[Fact]:
         yield "why", printable(document["reason"])
     command = document["command"]
     yield "command", printable(command if isinstance(command, str) else shlex.join(command))
+    if document["script"] is not None:
+        yield "script", f"{printable(document['script'])}, which runs as job.py"
+    if document["image"] is not None:
+        yield "image", printable(document["image"])
     yield "resources", _resources(document["resources"])
     if document["capabilities"]:
         yield "needs", printable(", ".join(document["capabilities"]))

@@ -140,7 +140,8 @@ class AttemptDocument(TypedDict):
 class JobStory(JobDocument):
     """Everything about one job. `command` is a list of arguments, or one text for `sh -c`.
 
-    `resources` None: a whole node. `timeout_s` None: it may take any time. `files` are those in its input.
+    `resources` None: a whole node. `timeout_s` None: it may take any time. `files` are those in its input,
+    `script` is what a Python job runs as `job.py`, `image` that of an apptainer job.
     `left_out` names what the last attempt left that could not be archived, with the reasons.
     """
 
@@ -150,6 +151,8 @@ class JobStory(JobDocument):
     kind: str
     priority: int
     command: list[str] | str
+    script: str | None
+    image: str | None
     capabilities: list[str]
     resources: Amounts | None
     timeout_s: float | None

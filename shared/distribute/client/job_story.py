@@ -11,7 +11,7 @@ from distribute.client.queries import no_such_batch, no_such_job
 from distribute.core.errors import IntegrityError
 from distribute.core.listing import rfc3339
 from distribute.core.recipe import recipe_of
-from distribute.core.specs import CommandJob
+from distribute.core.specs import CommandJob, PythonJob
 
 if TYPE_CHECKING:
     from distribute.client.documents import Amounts, AttemptDocument, JobDocument, JobStory
@@ -63,6 +63,8 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
         "kind": batch["kind"],
         "priority": batch["priority"],
         "command": _command(described, recipe),
+        "script": described.script.alias if isinstance(described, PythonJob) else None,
+        "image": recipe.image.alias if recipe.image is not None else None,
         "capabilities": sorted(spec.required_capabilities),
         "resources": _resources(described.resources if described.resources is not None else spec.resources),
         "timeout_s": recipe.timeout_s,

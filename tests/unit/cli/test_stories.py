@@ -62,6 +62,8 @@ WAITING: JobStory = {
     "max_rss_bytes": None,
     "archived": False,
     "command": ["./solver", "--name", "a b"],
+    "script": None,
+    "image": None,
     "capabilities": ["gcc"],
     "resources": {"cpus": 4, "memory_bytes": 8 << 30, "gpus": 1},
     "timeout_s": 7200.0,
@@ -112,7 +114,9 @@ def test_a_waiting_job_shows_what_it_is_its_attempts_and_what_keeps_each_node_fr
 def test_a_job_that_is_over_shows_why_and_waits_for_nothing() -> None:
     over: JobStory = {**WAITING, "state": "failed", "reason": "no room", "archived": True, "resources": None}
     over["finished_at"] = ATTEMPT["finished_at"]
+    over["script"], over["image"] = "run.py", "solver.sif"
     lines = drawn(stories.job(over))
+    assert (fact(lines, "script"), fact(lines, "image")) == ("run.py, which runs as job.py", "solver.sif")
     assert fact(lines, "why") == "no room"
     at = lines.index("not archived:")
     assert lines[at + 1] == "  pipe0: a pipe, not a file"

@@ -13,7 +13,7 @@ from distribute.client.queries import Queries
 from distribute.core.errors import UnknownName
 from distribute.core.ids import JobId
 from distribute.core.manifest import Manifest, Outputs, Outside, OutsideFile
-from distribute.core.specs import CommandJob, Resources
+from distribute.core.specs import CommandJob, InputFile, PythonJob, PythonWork, Resources
 from distribute.testing import builders as make
 
 JOBS = (
@@ -58,6 +58,14 @@ async def test_a_job_is_described_by_its_own_values_and_else_those_of_its_batch(
         None,
     )
     assert found["attempts"] == []
+
+
+async def test_the_script_and_the_image_of_a_job_are_named(cluster: Any) -> None:
+    file = InputFile(alias="run.py", sha256="0" * 64, size_bytes=1)
+    python = PythonWork(build=file, jobs=(PythonJob(name="job1", script=file),))
+    await cluster.say(make.submitted(SPEC.model_copy(update={"work": python})))
+    found = await story(cluster)
+    assert (found["command"], found["script"], found["image"]) == (["python3", "job.py"], "run.py", None)
 
 
 async def test_a_waiting_job_says_what_it_waits_for(cluster: Any) -> None:
