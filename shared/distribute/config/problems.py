@@ -35,12 +35,14 @@ _EXPECTED = {
     "int_type": "a whole number",
     "int_parsing": "a whole number",
     "int_from_float": "a whole number",
-    "int_parsing_size": "a shorter whole number",
     "float_type": "a number",
     "float_parsing": "a number",
     "finite_number": "a number",
     "path_type": "a path",
 }
+_UNITS = {"s": "a duration", "bytes": "a size"}
+"""What a value with this unit is, in words."""
+
 _LIMITS = {
     "greater_than": "more than {}",
     "greater_than_equal": "{} or more",
@@ -195,8 +197,11 @@ def _told(document: Document, model: type[Section], loc: Loc, error: ErrorDetail
         return f"{place.called} takes a list, not {found}; write {place.key}: [{found}]"
     if kind == "string_type" and error["input"] is None:
         return f'{place.called} takes a text, not nothing; write "" for an empty text'
+    if kind == "int_parsing_size":
+        return f"{place.called}: {found} is out of range{place.advice}"
     if kind in _EXPECTED:
-        return f"{place.called} takes {_EXPECTED[kind]}, not {found}{place.advice}"
+        expected = _UNITS.get(place.unit, _EXPECTED[kind])
+        return f"{place.called} takes {expected}, not {found}{place.advice}"
     return f"{place.called}: {found} can't stand here{place.advice}"
 
 

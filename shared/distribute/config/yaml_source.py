@@ -75,6 +75,8 @@ class Document:
             raise InputError(f"{name}: this is a folder; write the path of a YAML file") from None
         except OSError as error:
             raise InputError(f"{name}: can't read it: {why(error)}; make it readable for you") from error
+        except ValueError:
+            raise InputError(f"{name}: no file can be called that") from None
         if len(data) > MAX_FILE_BYTES:
             raise InputError(f"{name}: this is too large for a file of jobs; is it another file?")
         try:
