@@ -62,7 +62,7 @@ def test_what_nohup_starts_goes_on_when_the_terminal_is_closed(jane: Person) -> 
     assert "is ready" in up.stdout.readline()
     line_of(up, "Ctrl-C, or")
     up.send_signal(signal.SIGHUP)
-    assert jane.asks("nodes") == {"nodes": []}
+    assert jane.asks("nodes")["nodes"] == []
     assert up.poll() is None
     jane.runs("down")
     assert up.wait(timeout=30) == 0
@@ -127,7 +127,8 @@ def test_a_table_that_nobody_reads_ends_the_program_silently_as_others_do(jane: 
             nodes = jane.starts("nodes", stdout=write)
         finally:
             os.close(write)
-        assert nodes.communicate(timeout=60) == (None, "")
+        _, messages = nodes.communicate(timeout=60)
+        assert [line for line in messages.splitlines() if not line.startswith("cluster: ")] == []
         assert nodes.returncode == 128 + signal.SIGPIPE
 
 
@@ -154,9 +155,12 @@ def test_a_user_needs_neither_name_nor_home(jane: Person, login: str | None) -> 
     jane.wrapper = AS_A_NUMBER
     jane.sets(HOME="/proc/nonexistent", XDG_STATE_HOME=None, XDG_CONFIG_HOME=None, USER=None, LOGNAME=login)
     up = jane.runs("up", "--detach", "--dir", "cluster")
-    assert "no note of this cluster can be kept" in up.stderr
     server = re.search(r"nats://\S+", up.stdout)
     assert server is not None
+    noted, found, remedy, _ = up.stderr.splitlines()
+    assert noted.startswith("distribute: no note of this cluster can be kept in /proc/nonexistent/.local/")
+    assert found == "distribute: verbs don't find this cluster by themselves"
+    assert remedy == f"distribute: for this cluster, type: export DISTRIBUTE_SERVER={server.group()}"
     at = ("--server", server.group())
     try:
         jane.runs("add", jane.writes("sweep", {"a": "echo hello"}), "--wait", *at)

@@ -81,10 +81,7 @@ def recorded(
         for note in notes:
             record.write(note)
     except OSError as error:
-        warn(
-            f"no note of this cluster can be kept in {state_dir()} ({why(error)}); "
-            f"give its address to your verbs: --server {server}"
-        )
+        warn(f"no note of this cluster can be kept in {state_dir()}: {why(error)}")
     try:
         yield record
     finally:
