@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from distribute.config.units import format_duration, parse_duration, parse_size
 from distribute.core.errors import InputError
+from distribute.core.event_base import MAX_TEXT
 from distribute.core.ids import check_label, check_name
 from distribute.core.specs import MAX_TIMEOUT_S
 
@@ -36,6 +37,21 @@ def checked_name(option: str, text: str) -> str:
         return check_name(text)
     except ValueError as error:
         raise InputError(f"{option}: {error}") from error
+
+
+def checked_text(option: str, text: str) -> str:
+    """A text of the user's choice that goes into the log.
+
+    Raises:
+        InputError: it is too long, or not valid Unicode.
+    """
+    if len(text) > MAX_TEXT:
+        raise InputError(f"{option}: {len(text)} characters are too many; write {MAX_TEXT} at most")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{option}: {text[:60]!r} is not valid Unicode") from None
+    return text
 
 
 def capabilities(texts: list[str]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from distribute.config.folders import home_expanded
-from distribute.core.errors import DistributeError
+from distribute.core.errors import DistributeError, InputError
 from distribute_cli.output.choice import make_output
 from distribute_cli.session import Session, Where
 
@@ -162,9 +162,20 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
         logger.debug("where the error came from", exc_info=True)
         if isinstance(error, DistributeError):
             raise
+        if isinstance(error, FileNotFoundError) and _folder_is_gone():
+            raise InputError("the current folder has been removed: change to another one (cd)") from error
         # Without --debug, even an unexpected error shows no traceback.
         what = " ".join(str(error).split()) or "no details"
         raise DistributeError(f"{type(error).__name__}: {what}; --debug shows where it came from") from error
+
+
+def _folder_is_gone() -> bool:
+    """Has somebody removed the current folder?"""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 async def _awaited(verb_run: Awaitable[int | None]) -> int | None:

@@ -62,7 +62,7 @@ async def client(
     session.output.cluster(cluster_document(address), at_once=True)
     options = node_options(node, state_dir() / "node")
     if log_file is not None:
-        options += ["--log-file", str(log_file.expanduser().absolute())]
+        options += ["--log-file", str(log_file.absolute())]
     become_service("node-runner", address, *options)
 
 

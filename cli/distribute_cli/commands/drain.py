@@ -25,8 +25,10 @@ async def drain(
     from distribute.client.control import drain as drain_node
     from distribute.client.words import argument, printable
     from distribute.core.listing import rfc3339
-    from distribute_cli.values import moment
+    from distribute_cli.values import checked_name, checked_text, moment
 
+    checked_name("NODE", node)
+    checked_text("--reason", reason)
     end = None if until is None else moment("--until", until, datetime.now(UTC))
     async with session.cluster() as cluster:
         await drain_node(cluster, session.queries(cluster), session.person, node, reason=reason, until=end)

@@ -25,7 +25,11 @@ async def nodes(
     """Show the nodes, or everything about one: what they are, have and do."""
     from distribute.client.control import forget as forget_node
     from distribute.client.words import printable
+    from distribute_cli.values import checked_name
 
+    for option, node in (("NAME", name), ("--forget", forget)):
+        if node is not None:
+            checked_name(option, node)
     if nodes_file is not None:
         session.output.warn(f"--nodes-file {nodes_file} is not read: nodes join the cluster by themselves")
     async with session.cluster(named="with the answer") as cluster:

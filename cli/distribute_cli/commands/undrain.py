@@ -16,7 +16,9 @@ async def undrain(
     """Let a node take jobs again, after `drain`, or when it is in quarantine."""
     from distribute.client.control import undrain as undrain_node
     from distribute.client.words import printable
+    from distribute_cli.values import checked_name
 
+    checked_name("NODE", node)
     async with session.cluster() as cluster:
         await undrain_node(cluster, session.queries(cluster), session.person, node)
     session.output.done(f"{printable(node)} takes jobs again", {"node": node})

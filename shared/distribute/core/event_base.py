@@ -36,7 +36,8 @@ Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
 """An event's id. It goes into a header of the broker's protocol."""
 
-Text = Annotated[str, StringConstraints(max_length=10_000)]
+MAX_TEXT = 10_000
+Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 """A reason, in words."""
 
 MAX_LINES, MAX_LINE = 10, 200

@@ -186,6 +186,34 @@ def test_all_problems_of_a_file_are_reported_each_on_a_line(tmp_path: Path) -> N
     assert "capabilities" in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["drain", "ws1", "--reason", "x" * 10_001], "--reason: 10001 characters are too many; write 10000"),
+        (["drain", "ws1", "--reason", "\udcff"], "--reason: '\\udcff' is not valid Unicode"),
+        (["drain", "\udcff"], "NODE: '\\udcff' can't be a name: it is not valid Unicode"),
+        (["undrain", "a/b"], "NODE: 'a/b' can't be a name"),
+        (["nodes", "\udcff"], "NAME: '\\udcff' can't be a name"),
+        (["nodes", "--forget", ""], "--forget: a name can't be empty"),
+    ],
+)
+def test_a_name_or_text_that_no_event_can_hold_is_refused(arguments: list[str], told: str) -> None:
+    error = run(*arguments, "--server", "nats://127.0.0.1:1").exception
+    assert isinstance(error, InputError)
+    assert str(error).startswith(told)
+
+
+def test_a_removed_current_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    error = run("up", "--dir", "cluster", "--detach").exception
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(error, InputError)
+    assert str(error) == "the current folder has been removed: change to another one (cd)"
+
+
 def test_a_tilde_in_an_option_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shell leaves the one in `--output=~/jobs.yaml` as it is."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
