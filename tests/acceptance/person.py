@@ -19,8 +19,8 @@ class Person:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.wrapper: tuple[str, ...] = ()
-        """A program, with its options, that runs the verbs."""
+        self.program: tuple[str, ...] = (sys.executable, "-P", "-m", "distribute_cli")
+        """The program and its first arguments; the verb comes behind them."""
         self._started: list[subprocess.Popen[str]] = []
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("DISTRIBUTE_")}
         self._environment = inherited | {
@@ -54,7 +54,7 @@ class Person:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocking)
 
         process = subprocess.Popen(
-            [*self.wrapper, sys.executable, "-P", "-m", "distribute_cli", *arguments],
+            [*self.program, *arguments],
             cwd=self.home,
             env=self._environment,
             stdin=stdin,

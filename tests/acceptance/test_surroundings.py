@@ -39,6 +39,18 @@ def test_python_files_in_the_current_folder_are_left_alone(jane: Person) -> None
     assert not (jane.home / "ran").exists()
 
 
+@pytest.mark.parametrize("path", [":", "/opt/lib:", ":/opt/lib"])
+def test_an_empty_entry_of_pythonpath_is_not_the_current_folder(jane: Person, path: str) -> None:
+    """`PYTHONPATH=$PYTHONPATH:/opt/lib` makes one where the variable was not set."""
+    for module in ("random", "typing", "logging", "signal", "queue", "nats", "orjson", "typer", "yaml"):
+        (jane.home / f"{module}.py").write_text(f"open('ran', 'a').write({module!r})\nraise SystemExit(9)\n")
+    jane.sets(PYTHONPATH=path)
+    jane.program = (str(Path(sys.executable).with_name("distribute")),)
+    jane.runs("up", "--detach", "--nodes", "0")
+    jane.runs("down")
+    assert not (jane.home / "ran").exists()
+
+
 @contextmanager
 def cluster_without_nodes(person: Person) -> Iterator[str]:
     """A running cluster without nodes. Gets its URL."""
@@ -152,7 +164,7 @@ AS_A_NUMBER = ("unshare", "--user", "--map-user=54321", "--map-group=54321")
 @pytest.mark.parametrize("login", [None, "\udcff", "a/b"])
 def test_a_user_needs_neither_name_nor_home(jane: Person, login: str | None) -> None:
     """As in a container, where a user is only a number. Events have the number as the name."""
-    jane.wrapper = AS_A_NUMBER
+    jane.program = (*AS_A_NUMBER, *jane.program)
     jane.sets(HOME="/proc/nonexistent", XDG_STATE_HOME=None, XDG_CONFIG_HOME=None, USER=None, LOGNAME=login)
     up = jane.runs("up", "--detach", "--dir", "cluster")
     server = re.search(r"nats://\S+", up.stdout)
