@@ -185,6 +185,14 @@ SAMPLES: dict[str, Event] = {
         succeeded=True,
         outputs=Outputs(inline=Manifest(entries=_LATER)),
     ),
+    "finished-raw_target": ev.Finished(
+        **_by("ws07"),
+        **ATTEMPT,
+        succeeded=True,
+        outputs=Outputs(
+            inline=Manifest(entries=(StoredLink(path="latest", target="run/?", raw_target="cnVuL/8="),))
+        ),
+    ),
     "finished-outside": ev.Finished(**_by("ws07"), **ATTEMPT, succeeded=True, outputs=_WITH_OUTSIDE),
     "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
     "stop_ordered": ev.StopOrdered(

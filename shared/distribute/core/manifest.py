@@ -152,17 +152,22 @@ class StoredFile(_Stored):
 
 
 class StoredLink(_Stored):
-    """A symbolic link whose `target` stays inside the job's folder."""
+    """A symbolic link whose target stays inside the job's folder.
+
+    `raw_target` is the base64 of the target's bytes, if these are not valid UTF-8; `target` only shows them
+    then.
+    """
 
     kind: Literal["link"] = "link"
     path: RelativePath
     raw_path: RawPath | None = None
     target: str = Field(max_length=MAX_PATH_BYTES)
+    raw_target: str | None = Field(default=None, max_length=_MAX_RAW_PATH)
 
     @model_validator(mode="after")
     def _stays_inside(self) -> StoredLink:
         path = entry_bytes(self).decode("utf-8", "surrogateescape")
-        if not link_stays_inside(path, self.target):
+        if not link_stays_inside(path, link_target(self)):
             raise ValueError(f"the link {path!r} to {self.target[:80]!r} leads out of the job's folder")
         return self
 
@@ -232,6 +237,21 @@ def entry_bytes(entry: Entry) -> bytes:
     if entry.raw_path is not None:
         return base64.b64decode(entry.raw_path, validate=True)
     return entry.path.encode("utf-8", "surrogateescape")
+
+
+def link_target(link: StoredLink) -> str:
+    """Where a link leads, as `os.fsdecode` gives it.
+
+    Raises:
+        ValueError: its raw target is not base64.
+    """
+    if link.raw_target is None:
+        return link.target
+    try:
+        raw = base64.b64decode(link.raw_target, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"a raw target is not base64: {error}") from error
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def link_stays_inside(path: str, target: str) -> bool:

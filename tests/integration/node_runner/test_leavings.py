@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute.core.manifest import StoredFile, StoredFolder, entry_bytes
+from distribute.core.manifest import StoredFile, StoredFolder, StoredLink, entry_bytes, link_target
 from integration.node_runner.left_kit import Left, links, paths
 
 
@@ -73,6 +73,24 @@ async def test_links_to_the_path_in_a_container_are_kept(left: Left) -> None:
     )
 
 
+async def test_links_to_names_that_are_no_text_are_kept(left: Left) -> None:
+    save = os.fsencode(left.save)
+    os.mkdir(save + b"/\xe9")  # noqa: PTH102
+    Path(os.fsdecode(save + b"/\xff")).write_text("u")
+    for name, target in ((b"to it", b"\xff"), (b"\xe9/up", b"../\xff"), (b"whole", save + b"/\xff")):
+        os.symlink(target, save + b"/" + name)  # noqa: PTH211 (bytes)
+    os.symlink(b"/\xff", save + b"/out")  # noqa: PTH211
+    manifest = await left.manifest()
+    found = {entry_bytes(entry): entry for entry in manifest.entries if isinstance(entry, StoredLink)}
+    assert {name: os.fsencode(link_target(entry)) for name, entry in found.items()} == {
+        b"to it": b"\xff",
+        b"\xe9/up": b"../\xff",
+        b"whole": b"\xff",
+    }
+    assert found[b"to it"].target == "?"
+    assert manifest.left_out == ("out: a link that leads out, to '/\\\\xff'",)
+
+
 async def test_a_loop_of_links_is_kept(left: Left) -> None:
     (left.save / "a").symlink_to("b")
     (left.save / "b").symlink_to("a")
@@ -86,14 +104,12 @@ async def test_what_can_not_be_archived_is_named(left: Left) -> None:
     (left.save / "sub" / "root").symlink_to("..")
     (left.save / "out by another").symlink_to("sub/root/../stdout")
     os.mkfifo(left.save / "fifo")
-    os.symlink(b"\xff", os.fsencode(left.save / "link"))  # noqa: PTH211 (bytes)
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(left.save / "socket"))
         manifest = await left.manifest()
     assert manifest.left_out == (
         "fifo: a pipe, not a file",
         "home: a link that leads out, to '/home'",
-        "link: a link to '\\\\xff', a name that is no valid UTF-8",
         "out by another: a link that leads out, to 'sub/root/../stdout'",
         "socket: a socket, not a file",
         "up: a link that leads out, to '../stdout'",

@@ -18,7 +18,7 @@ from distribute.client.pull.listing import Listing, list_results
 from distribute.client.pull.local_batch import OWN_NAMES
 from distribute.core.errors import InputError
 from distribute.core.events import Finished
-from distribute.core.manifest import Outputs, StoredFile, build_output_name
+from distribute.core.manifest import Outputs, StoredFile, StoredLink, build_output_name
 from distribute.core.projections.results import BatchResults
 from distribute.core.recorded import Recorded
 from distribute.testing import builders as make
@@ -82,6 +82,8 @@ BAD_ENTRIES: list[dict[str, Any]] = [
     entry("a negative size", size_bytes=-1),
     {"kind": "link", "path": "link", "target": "/etc"},
     {"kind": "link", "path": "link", "target": "../../up"},
+    {"kind": "link", "path": "link", "target": "x", "raw_target": base64.b64encode(b"/etc/\xff").decode()},
+    {"kind": "link", "path": "link", "target": "x", "raw_target": "%%%"},
     {"kind": "folder", "path": "../folder"},
     {"kind": "device", "path": "null"},
     {},
@@ -93,6 +95,15 @@ async def stored_list(cluster: Any, *entries: dict[str, Any], **fields: Any) -> 
     stored = await cluster.keep(CONTENT)
     manifest = {"entries": entries, "objects": [stored.model_dump()]} | fields
     return Outputs(stored=await cluster.keep(json.dumps(manifest).encode()))
+
+
+async def test_a_link_to_a_name_that_is_no_text_is_pulled(cluster: Any, tmp_path: Path) -> None:
+    raw = base64.b64encode(b"../\xff").decode()
+    link = StoredLink(path="sub/link", target="../?", raw_target=raw)
+    await run(cluster, {"job1": left(link), "job2": None})
+    listing, pulled = await pull(cluster, tmp_path / "out")
+    assert (listing.problems, pulled.problems) == ([], [])
+    assert os.readlink(os.fsencode(tmp_path / "out/sweep/job1/sub/link")) == b"../\xff"  # noqa: PTH115
 
 
 @pytest.mark.parametrize("bad", BAD_ENTRIES, ids=lambda entry: str(entry.get("path"))[:20])

@@ -67,6 +67,15 @@ def shown(name: bytes) -> tuple[str, str | None]:
         return name.decode(errors="surrogateescape").encode(errors="replace").decode(), raw
 
 
+def _shown_target(target: bytes) -> tuple[str, str | None]:
+    """As `shown`, of where a link leads: that may begin with `..`."""
+    try:
+        return target.decode(), None
+    except UnicodeDecodeError:
+        text = target.decode(errors="surrogateescape").encode(errors="replace").decode()
+        return text, base64.b64encode(target).decode()
+
+
 def unlock(path: bytes) -> None:
     """Make a file or folder readable again whose job removed its permissions. Does not follow links."""
     fd = os.open(path, os.O_PATH | os.O_NOFOLLOW)
@@ -141,11 +150,10 @@ class _Search:
     def _link(self, name: bytes, target: bytes) -> StoredLink | LeftOut:
         archived = self._links.archived(name, target, self._place)
         if archived is None:
-            return LeftOut(name, f"a link that leads out, to {shown(target)[0]!r}")
-        if shown(archived)[1] is not None:
-            return LeftOut(name, f"a link to {shown(archived)[0]!r}, a name that is no valid UTF-8")
+            return LeftOut(name, f"a link that leads out, to {target.decode(errors='backslashreplace')!r}")
         path, raw = shown(self._place(name))
-        return StoredLink(path=path, raw_path=raw, target=archived.decode())
+        target_text, raw_target = _shown_target(archived)
+        return StoredLink(path=path, raw_path=raw, target=target_text, raw_target=raw_target)
 
 
 def _free_name(taken: set[bytes]) -> bytes:

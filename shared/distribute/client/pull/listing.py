@@ -25,6 +25,7 @@ from distribute.core.manifest import (
     StoredObject,
     build_output_name,
     is_build_output_name,
+    link_target,
 )
 from distribute.core.words import counted
 
@@ -278,7 +279,7 @@ class _Lister:
                 )
                 self._listed.files.append((_object_of(manifest, entry), WantedFile(place, content)))
             case StoredLink():
-                self._listed.links.append((place, entry.target))
+                self._listed.links.append((place, link_target(entry)))
             case StoredFolder():
                 if self._folders:
                     self._listed.folders.append(place)

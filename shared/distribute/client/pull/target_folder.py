@@ -20,7 +20,7 @@ from typing import NamedTuple
 from distribute.client.pull.new_file import Content, NewFile, finish, large_part_name, part_name, touch_up
 from distribute.client.words import printable
 from distribute.core.errors import InputError, IntegrityError, StorageFull
-from distribute.core.manifest import Entry, entry_bytes, link_stays_inside
+from distribute.core.manifest import Entry, entry_bytes, link_stays_inside, link_target
 from distribute.core.os_words import why
 
 Parts = tuple[bytes, ...]
@@ -81,7 +81,7 @@ def safe_parts(entry: Entry) -> Parts:
         raise IntegrityError(
             f"the path {entry.path!r} in a manifest does not stay in its folder: not written"
         )
-    if entry.kind == "link" and not link_stays_inside(os.fsdecode(raw), entry.target):
+    if entry.kind == "link" and not link_stays_inside(os.fsdecode(raw), link_target(entry)):
         raise IntegrityError(f"the link {entry.path!r} to {entry.target!r} leads out of its folder: not made")
     return parts
 
