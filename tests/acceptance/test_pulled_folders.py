@@ -35,7 +35,7 @@ def test_an_earlier_batch_of_the_name_is_not_mixed_in(jane: Person) -> None:
     jane.runs("pull", "jane/b")
     there = files_in(jane.home / "b")
     second = jane.writes("b", {"a": "echo 2 > distribute_save/r"})
-    jane.runs("add", second, "--replace", "--wait")
+    jane.runs("add", second, "--replace", "--yes", "--wait")
     refused = jane.runs("pull", "jane/b", code=4)
     assert "b holds the results of jane/b that was submitted at 20" in refused.stderr
     assert "`--into b-2` pulls into another folder" in refused.stderr
