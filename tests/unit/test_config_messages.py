@@ -18,7 +18,7 @@ from distribute.config.settings import load_client_settings, load_node_settings,
 from distribute.core.errors import InputError
 from plain_words import assert_plain
 
-SLURM = {"nodes": 1, "ntasks": 2, "cpus_per_task": 1, "mem_per_cpu": "10M", "time": "00:30:00"}
+SLURM = {
     "nodes": 1,
     "ntasks": 2,
     "cpus_per_task": 1,
