@@ -48,7 +48,7 @@ class Story:
                 self._has_joined = True
                 log.info("joined as %s, with %s", self._node, _described(self._capacity))
             case ev.Joined():
-                log.warning("joined again; %s running on", counted(len(event.keeps), "job"))
+                log.warning("joined again, with %s that it has kept", counted(len(event.keeps), "job"))
             case ev.Left():
                 log.info("left the cluster")
             case _:

@@ -106,7 +106,7 @@ class Story:
         if fell_silent:
             longest = max(now - self._silent[name] for name in fell_silent)
             silence = format_duration(round(longest))
-            log.warning("out of touch for %s, so without new jobs: %s", silence, _nodes(fell_silent))
+            log.warning("out of touch for %s: %s; no new jobs go there", silence, _nodes(fell_silent))
         back = {name: now - self._silent.pop(name) for name in self._silent.keys() - away}
         heard = sorted(name for name in back if name in nodes and nodes[name].presence == "here")
         if heard:
@@ -136,13 +136,13 @@ class Story:
 
     def _node_lost(self, event: ev.Lost, time: float) -> None:
         node = self._state.nodes.get(event.node)
-        jobs = counted(len(node.attempts) if node is not None else 0, "job")
+        jobs = len(node.attempts) if node is not None else 0
         self._gone(event.node)
         self._lost[event.node] = time - event.silent_s
         silence = format_duration(round(event.silent_s))
         log.warning(
-            "node %s is lost: silent for %s; it has %s, for other nodes as soon as they have room",
-            event.node, silence, jobs,
+            "node %s is lost: silent for %s%s", event.node, silence,
+            f"; others take its {counted(jobs, 'job')} when they have room" if jobs else "",
         )  # fmt: skip
 
     def _forgotten(self, event: ev.Forgotten, time: float) -> None:

@@ -83,7 +83,7 @@ def test_a_node_that_was_lost_tells_it_and_that_it_joined_again(caplog: pytest.L
     assert lines(caplog) == [
         "joined as ws1, with 2 cpus, 8G of memory; capabilities: compiler",
         "the head heard nothing of this node for 1m1s",
-        "joined again; 1 job running on",
+        "joined again, with 1 job that it has kept",
     ]
     assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "WARNING"]
 

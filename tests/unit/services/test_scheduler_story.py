@@ -105,12 +105,10 @@ def test_a_node_that_is_lost_and_back_is_told_with_how_long(caplog: pytest.LogCa
     head = Head(caplog, make.joined("ws1"), make.submitted(make.batch()))
     head.tells(make.assigned("job1"), make.claimed("job1"), make.started("job1"))
     assert head.looks(after_s=14) == []
-    assert head.looks(after_s=2) == ["out of touch for 16s, so without new jobs: node ws1"]
+    assert head.looks(after_s=2) == ["out of touch for 16s: node ws1; no new jobs go there"]
     assert head.looks(after_s=45) == []
     (lost,) = head.tells(make.lost("ws1"))
-    assert lost == (
-        "node ws1 is lost: silent for 1m1s; it has 1 job, for other nodes as soon as they have room"
-    )
+    assert lost == ("node ws1 is lost: silent for 1m1s; others take its 1 job when they have room")
     head.now += 105
     (back,) = head.tells(make.joined("ws1", keeps=make.kept(["job1"])))
     assert back == "node ws1 is back after 2m46s; it goes on with 1 job"
@@ -129,7 +127,9 @@ def test_a_node_that_is_heard_again_in_time_is_told_once(caplog: pytest.LogCaptu
 def test_many_nodes_that_fall_silent_together_make_one_line(caplog: pytest.LogCaptureFixture) -> None:
     head = Head(caplog, *(make.joined(f"ws{number:02}") for number in range(30)))
     (line,) = head.looks(after_s=20)
-    assert line.endswith("nodes ws00, ws01, ws02, ws03, ws04, ws05, ws06, ws07, ws08, ws09 and 20 more")
+    assert line.removesuffix("; no new jobs go there").endswith(
+        "nodes ws00, ws01, ws02, ws03, ws04, ws05, ws06, ws07, ws08, ws09 and 20 more"
+    )
 
 
 def test_a_restart_and_an_orderly_end_of_a_node_differ_from_a_loss(caplog: pytest.LogCaptureFixture) -> None:
