@@ -256,6 +256,11 @@ def batch_id(text: str) -> BatchId:
     return BatchId(namespace, batch)
 
 
+def job_folders(batch: Path) -> list[Path]:
+    """The folders of jobs in the folder of a pulled batch, by name. Beside them lies what pull notes."""
+    return sorted(path for path in batch.iterdir() if path.is_dir())
+
+
 def command_batch(name: str, jobs: Mapping[str, Any], **meta: Any) -> Json:
     """A batch of commands, one cpu each. A job is its command, or the keys of its entry."""
     namespace, _, batch = name.partition("/")

@@ -52,9 +52,7 @@ async def test_a_forged_end_and_forged_results_are_ignored(lab: Lab) -> None:
     )
     waiting = asyncio.create_task(lab.distribute("wait", BATCH, code=1))
     _, pulled = await lab.pull(BATCH)
-    assert (
-        "lab/forged is not over: this is what is archived of it so far, the results of 0 jobs" in pulled.err
-    )
+    assert "lab/forged is not over: the results of 0 of 1 job are archived so far (1 running)" in pulled.err
     assert (await lab.distribute("logs", f"{BATCH}/job")).out == ""
     assert (await lab.jobs(BATCH))["job"]["state"] == "running"
     assert not waiting.done()

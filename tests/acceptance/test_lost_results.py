@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from acceptance.lab import batch_id, command_batch, open_lab
+from acceptance.lab import batch_id, command_batch, job_folders, open_lab
 from distribute.nats.client.jetstream import call
 from distribute.nats.objects.result_names import chunks_of_batch
 
@@ -35,7 +35,7 @@ async def test_a_batch_whose_results_are_lost_before_archiving_ends(tmp_path: Pa
         assert "0 chunks are stored, not 1" in job["reason"]
         folder, pulled = await lab.pull("lab/lossy", code=1)
         assert "lab/lossy/job: its results are gone: result lab/lossy/job/1/" in pulled.err
-        assert not [path for path in folder.rglob("*") if path.is_file()]
+        assert not job_folders(folder)
         assert "never will be" in lab.processes.log_of("archiver")
         whole, _ = await lab.pull("lab/whole")
         assert (whole / "job" / "left").read_text() == "left\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from acceptance.lab import Lab, command_batch, open_lab
+from acceptance.lab import Lab, command_batch, job_folders, open_lab
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,7 +47,7 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
 
 def assert_whole(folder: Path, name: str) -> None:
     """Check that the folder has the results of the batch `name`, and nothing else."""
-    assert {path.name for path in folder.iterdir()} == set(NAMES)
+    assert {path.name for path in job_folders(folder)} == set(NAMES)
     for job in NAMES:
         assert {path.name for path in (folder / job).iterdir()} == {job, "stdout.txt"}
         assert (folder / job / job).read_text() == f"{name}|{name}|{job}"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from acceptance.lab import Lab, command_batch, open_lab
+from acceptance.lab import Lab, command_batch, job_folders, open_lab
 from distribute.core.ids import JobId
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -160,7 +160,7 @@ async def test_removing_an_old_batch_late_leaves_the_results_of_a_new_one_of_its
 
 def assert_only(folder: Path, text: str) -> None:
     """Check that the folder has the results of `one_job` with this text, and nothing else."""
-    assert [path.name for path in folder.iterdir()] == ["job"]
+    assert [path.name for path in job_folders(folder)] == ["job"]
     assert {path.name for path in (folder / "job").iterdir()} == {text, "stdout.txt"}
     assert (folder / "job" / text).read_text() == f"{text}\n"
     assert (folder / "job" / "stdout.txt").read_text() == f"{text}\n"

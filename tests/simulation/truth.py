@@ -22,6 +22,7 @@ from distribute.snapshot import digest, dump, load
 from .forgery import changes, is_forged
 from .hub import WatchedHub
 from .stories import Broken, Stories, Verdict, require
+from .trace import line_of
 
 GROWTH, LONGEST_S = 2.0, 300.0
 """The patience of the schedulers of this world: see `scheduling.LEASE`."""
@@ -78,7 +79,7 @@ class Truth:
     @property
     def trace(self) -> str:
         """What happened last."""
-        return "\n".join(f"{now:9.3f}  {who:<12} {_told(what)}" for now, who, what in self._trace)
+        return "\n".join(f"{now:9.3f}  {who:<12} {line_of(what)}" for now, who, what in self._trace)
 
     # --- events ------------------------------------------------------------------------------------
 
@@ -124,7 +125,7 @@ class Truth:
         if changes(self.state, recorded):
             # The log may lack the word that the stories know, and the fold does not.
             is_torn = not isinstance(event, ev.NodeEvent) and event.batch_id in self._forgotten
-            require(is_torn, f"{_told(recorded)}: it is forged, and the fold accepts it")
+            require(is_torn, f"{line_of(recorded)}: it is forged, and the fold accepts it")
         self.happened[f"forged: {event.type}"] += 1
         apply(self.state, recorded)
         self._keep_digest(recorded)
@@ -140,7 +141,7 @@ class Truth:
         try:
             return self.stories.tell(recorded.event, self.state)
         except Broken as error:
-            raise Broken(f"{_told(recorded)}: {error}") from None
+            raise Broken(f"{line_of(recorded)}: {error}") from None
 
     def _comes_too_late(self, recorded: Recorded) -> bool:
         """Whether it does not fit, and need not: the log lost something of its batch.
@@ -217,7 +218,7 @@ class Truth:
     def lost(self, events: list[Recorded]) -> None:
         """The log has lost its end."""
         for recorded in events:
-            self.note("log", f"has lost {_told(recorded)}")
+            self.note("log", f"has lost {line_of(recorded)}")
             self._is_torn = True
             self._forgotten.add(_subject(recorded.event))
             self.happened["events lost"] += 1
@@ -393,12 +394,3 @@ def _copy_for(event: ev.Event, state: State) -> State:
     return deepcopy(
         state, {id(other): other for name, other in state.batches.items() if name != event.batch_id}
     )
-
-
-def _told(what: object) -> str:
-    if not isinstance(what, Recorded):
-        return str(what)
-    told = what.event.model_dump(
-        exclude={"id", "time", "v", "spec", "outputs", "causation"}, exclude_none=True
-    )
-    return f"{what.seq} {told.pop('type')} {' '.join(f'{key}={value}' for key, value in told.items())}"
