@@ -31,24 +31,23 @@ class Links:
         `place` gives the path under which a file of the folder is archived.
         """
         end = self._end(name, target)
-        below = self._inside(end) if end is not None else None
-        if end is not None and below is None:
+        if end is None:
+            return target if _is_inside(name, target) else None  # a loop of links
+        below = self._inside(end)
+        if below is None:
             return None
-        if below is not None and (place(name), place(below)) != (name, below):
-            return _relative(place(name), place(below))
-        for text in self._texts(name, target, below):
-            if link_stays_inside(os.fsdecode(name), os.fsdecode(text)):
-                return text
-        return None
+        if (place(name), place(below)) == (name, below):
+            for text in self._texts(name, target):
+                if _is_inside(name, text) and self._stays(name, text):
+                    return text
+        return _relative(place(name), place(below))
 
-    def _texts(self, name: bytes, target: bytes, end: bytes | None) -> Iterator[bytes]:
-        """Targets that lead to the same place, first the one that the job wrote."""
+    def _texts(self, name: bytes, target: bytes) -> Iterator[bytes]:
+        """Targets that go the way of the job's own, by the same links: its own first."""
         yield target
         below = self._inside(target)
         if below is not None and b".." not in below.split(b"/"):
             yield _relative(name, below)
-        if end is not None:
-            yield _relative(name, end)
 
     def _inside(self, path: bytes) -> bytes | None:
         """The part of an absolute path that is below the folder. None: the path is not in it."""
@@ -57,6 +56,19 @@ class Links:
                 return path[len(folder) :].strip(b"/")
         return None
 
+    def _stays(self, name: bytes, target: bytes) -> bool:
+        """Are all links on the way of a relative target archived, too?"""
+        at = os.path.dirname(os.path.join(self._save, name))  # noqa: PTH118, PTH120 (bytes)
+        for part in reversed(_steps(target)):
+            at = _next(at, part)
+            below, further = self._inside(at), _target_of(at)
+            if further is not None and below is not None:
+                end = self._end(below, further)
+                if end is None or self._inside(end) is None:
+                    return False
+                at = end
+        return True
+
     def _end(self, name: bytes, target: bytes) -> bytes | None:
         """Where the job gets through a link, following every link on the way. None: they lead in a loop."""
         at = os.path.dirname(os.path.join(self._save, name))  # noqa: PTH118, PTH120 (bytes)
@@ -64,22 +76,37 @@ class Links:
         links = 1
         while todo:
             part = todo.pop()
-            if part == b"..":
-                at = os.path.dirname(at)  # noqa: PTH120 (bytes)
-                continue
-            at = os.path.join(at, part)  # noqa: PTH118 (bytes)
+            at = _next(at, part)
             if at in self._seen_as:
                 at = self._save
-            try:
-                further = os.readlink(at)  # noqa: PTH115 (bytes)
-            except OSError:
-                continue  # no link, or nothing is there
+            further = _target_of(at) if part != b".." else None
+            if further is None:
+                continue
             links += 1
             if links > _MOST_LINKS:
                 return None
             at = os.path.dirname(at)  # noqa: PTH120 (bytes)
             todo += _steps(further)
         return at
+
+
+def _next(at: bytes, part: bytes) -> bytes:
+    """One step on."""
+    if part == b"..":
+        return os.path.dirname(at)  # noqa: PTH120 (bytes)
+    return os.path.join(at, part)  # noqa: PTH118 (bytes)
+
+
+def _target_of(path: bytes) -> bytes | None:
+    """The target of a link. None: there is no link."""
+    try:
+        return os.readlink(path)  # noqa: PTH115 (bytes)
+    except OSError:
+        return None
+
+
+def _is_inside(name: bytes, target: bytes) -> bool:
+    return link_stays_inside(os.fsdecode(name), os.fsdecode(target))
 
 
 def _steps(target: bytes) -> list[bytes]:
