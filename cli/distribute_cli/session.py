@@ -33,6 +33,18 @@ class Where:
     ip: str | None = None
     port: int | None = None
 
+    @property
+    def options(self) -> str:
+        """The same for another command line. Empty if the address has a password, which we print nowhere."""
+        from distribute.client.words import argument
+
+        if "@" in (self.server or ""):
+            return ""
+        given = {"--server": self.server, "--creds": self.creds, "--ip": self.ip, "--port": self.port}
+        return " ".join(
+            f"{name} {argument(str(value))}" for name, value in given.items() if value is not None
+        )
+
 
 class Session:
     """One run of a verb."""

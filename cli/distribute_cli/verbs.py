@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 from distribute.config.folders import home_expanded
 from distribute.core.errors import DistributeError, InputError
 from distribute_cli.output.choice import make_output
+from distribute_cli.pasteable import with_address
 from distribute_cli.session import Session, Where
 
 VERBS = (
@@ -151,9 +152,9 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
         handlers=[_Stderr()],
     )
     where = Where(common.get("server"), common.get("creds"), common.get("ip"), common.get("port"))
-    session = Session(
-        where, make_output(as_json=common.get("as_json", False), quiet=common.get("quiet", False))
-    )
+    output = make_output(as_json=common.get("as_json", False), quiet=common.get("quiet", False))
+    output.address = where.options
+    session = Session(where, output)
     try:
         return asyncio.run(_awaited(function(session, **values))) or 0
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -161,6 +162,7 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
     except Exception as error:
         logger.debug("where the error came from", exc_info=True)
         if isinstance(error, DistributeError):
+            error.args = (with_address(str(error), where.options), *error.args[1:])
             raise
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
             raise InputError("the current folder has been removed: change to another one (cd)") from error

@@ -237,6 +237,10 @@ def test_answers_name_their_cluster(jane: Person) -> None:
         assert jane.runs(*verb).stderr.startswith(line)
         assert jane.asks(*verb)["cluster"] == {"server": server, "source": "`distribute up`"}
         assert jane.runs(*verb, "--quiet").stderr == ""
+    added = jane.runs("add", file, "--server", server)
+    assert added.stderr.endswith(f"`distribute watch --server {server} jane/named` shows its progress\n")
+    unknown = jane.runs("status", "jane/nobody", "--server", server, code=4).stderr
+    assert f"`distribute status --server {server}` lists those there are\n" in unknown
     url = server.replace("nats://", "nats://jane:secret@")
     for name in ("nodes", "status"):
         assert jane.runs(name, "--server", url).stderr == f"cluster: {server} (from --server)\n"

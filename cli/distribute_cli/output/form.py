@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from distribute.client.words import printable_lines
+from distribute_cli.pasteable import with_address
 
 if TYPE_CHECKING:
     from distribute.client.documents import (
@@ -50,6 +51,9 @@ class JobText(Protocol):
 
 class Output(ABC):
     """Where a verb's answer goes. Each kind of answer has a method, which takes its JSON document."""
+
+    address: str = ""
+    """The options with which commands in hints and warnings go to the same cluster."""
 
     most_jobs: int | None = None
     """How many of a batch's jobs are listed without `--all`. None: all of them."""
@@ -113,4 +117,5 @@ class Output(ABC):
 
     def warn(self, line: str) -> None:
         """Warn of something that is wrong, in every form of answer."""
-        print(f"distribute: {printable_lines(line)}", file=sys.stderr, flush=True)
+        text = printable_lines(with_address(line, self.address))
+        print(f"distribute: {text}", file=sys.stderr, flush=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from distribute.client.words import printable_lines
 from distribute_cli.output.form import Bar, Document, JobText, Output
+from distribute_cli.pasteable import with_address
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -103,7 +104,7 @@ class TableOutput(Output):
         """Print nothing."""
 
     def hint(self, line: str) -> None:
-        print(printable_lines(line), file=sys.stderr, flush=True)
+        print(printable_lines(with_address(line, self.address)), file=sys.stderr, flush=True)
 
     @contextmanager
     def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:

@@ -1,0 +1,52 @@
+"""Commands in messages name the cluster that the verb was sent to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from distribute_cli.pasteable import LOCAL, with_address
+from distribute_cli.session import Where
+from distribute_cli.verbs import VERBS, VerbGroup
+
+
+@pytest.mark.parametrize(
+    ("where", "options"),
+    [
+        (Where(), ""),
+        (Where("nats://head"), "--server nats://head"),
+        (Where("nats://[::1]:1", Path("my key")), "--server 'nats://[::1]:1' --creds 'my key'"),
+        (Where(ip="head", port=7), "--ip head --port 7"),
+        (Where("nats://jane:secret@head"), ""),
+    ],
+)
+def test_the_address_of_a_command_line_is_made_again(where: Where, options: str) -> None:
+    assert where.options == options
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("`distribute watch jane/x` shows it", "`distribute watch --server head jane/x` shows it"),
+        ("a; `distribute status` or `distribute kill x`",
+         "a; `distribute status --server head` or `distribute kill --server head x`"),
+        ("`distribute up --dir D` or `distribute template python`",
+         "`distribute up --dir D` or `distribute template python`"),
+        ("see `distribute add --help`", "see `distribute add --help`"),
+        ("distribute runs `x`", "distribute runs `x`"),
+        ("`distribute pull 'a`b'`", "`distribute pull --server head 'a`b'`"),
+    ],
+)  # fmt: skip
+def test_commands_get_the_address_that_the_verb_was_given(text: str, expected: str) -> None:
+    assert with_address(text, "--server head") == expected
+    assert with_address(text, "") == text
+
+
+def test_verbs_without_an_address_are_those_that_take_none() -> None:
+    group = VerbGroup()
+    options = {
+        name: {option for parameter in group.get_command(None, name).params for option in parameter.opts}
+        for name in VERBS
+    }
+    assert {name for name in VERBS if "--server" not in options[name]} == LOCAL
