@@ -69,6 +69,17 @@ def test_a_cluster_has_a_record_while_it_runs(home: Path) -> None:
     assert running_clusters() == []
 
 
+def test_records_of_clusters_that_were_killed_are_removed(home: Path) -> None:
+    with cluster(home, "killed") as killed, cluster(home, "runs") as other:
+        os.kill(killed.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+        with cluster_record.recorded("nats://127.0.0.1:1", home / "own", [], warn=pytest.fail) as own:
+            assert {path.stem for path in (home / "clusters").rglob("*.json")} == {
+                str(own.pid), str(other.pid)
+            }  # fmt: skip
+            assert running_clusters() == [own, other]
+
+
 def test_verbs_go_to_the_first_cluster_that_runs(home: Path) -> None:
     with cluster(home, "first") as first:
         first.write(home / "up.json")

@@ -78,6 +78,9 @@ def recorded(
     if _running(embedded_cluster_file()) is None:
         notes.append(embedded_cluster_file())
     try:
+        for stale in local_clusters_dir().glob("*.json"):
+            if _running(stale) is None:  # its cluster was killed, and could not remove it
+                stale.unlink(missing_ok=True)
         for note in notes:
             record.write(note)
     except OSError as error:
