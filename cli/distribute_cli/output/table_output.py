@@ -125,6 +125,8 @@ class TableOutput(Output):
         console = _console(stderr=False)
         width = console.width
         for part in parts:
+            if isinstance(part, str):
+                part = with_address(part, self.address)
             if isinstance(part, FittingTable):
                 part, needed = part.fitted(width)
                 console.width = max(width, needed)

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from distribute.client.documents import IgnoredDocument
+from distribute_cli.output.table_output import TableOutput
 from distribute_cli.pasteable import LOCAL, with_address
 from distribute_cli.session import Where
 from distribute_cli.verbs import VERBS, VerbGroup
+
+NOTHING: IgnoredDocument = {"count": 0, "last": None}
 
 
 @pytest.mark.parametrize(
@@ -50,3 +54,15 @@ def test_verbs_without_an_address_are_those_that_take_none() -> None:
         for name in VERBS
     }
     assert {name for name in VERBS if "--server" not in options[name]} == LOCAL
+
+
+def test_an_empty_table_sends_people_to_its_own_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    output = TableOutput()
+    output.address = "--server head"
+    output.batches({"batches": [], "misfits": NOTHING, "garbage": NOTHING})
+    output.nodes({"nodes": []})
+    printed = capsys.readouterr().out
+    assert (
+        "`distribute template command` writes a first one; `distribute add --server head` submits" in printed
+    )
+    assert "`distribute client --server head` makes a computer a node" in printed
