@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -180,3 +181,22 @@ def test_a_user_needs_neither_name_nor_home(jane: Person, login: str | None) -> 
         assert jane.runs("logs", "jane/sweep/a", *at).stdout == "hello\n"
     finally:
         jane.runs("down", "--dir", "cluster")
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_cluster_and_a_node_run_with_closed_or_full_streams(jane: Person, closed: bool) -> None:
+    plain = jane.program
+    streams = ">&- 2>&- <&-" if closed else ">/dev/full 2>&1"
+    redirected = ("sh", "-c", f'exec {shlex.join(plain)} "$@" {streams}', "sh")
+    jane.program = redirected
+    up = jane.starts("up", "--nodes", "0")
+    while not (jane.home / "state/distribute/up.json").exists():
+        assert up.poll() is None
+    client = jane.starts("client", "node", "--name", "ws1", "--cpus", "1")
+    jane.program = plain
+    jane.runs("add", jane.writes("sweep", {"a": "echo hello"}), "--anyway", "--wait")
+    assert jane.runs("logs", "jane/sweep/a").stdout == "hello\n"
+    client.terminate()
+    assert client.wait(timeout=30) == 0
+    jane.runs("down")
+    assert up.wait(timeout=30) == 0

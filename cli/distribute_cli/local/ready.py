@@ -12,6 +12,7 @@ from distribute.config.folders import config_dir, short
 from distribute.config.where import resolve_server
 from distribute.core.errors import InputError, Unreachable
 from distribute.core.words import counted
+from distribute.standard_streams import OutputLost, drop_output
 from distribute_cli.local.addresses import names_this_broker
 from distribute_cli.local.cluster_record import down_command
 from distribute_cli.local.listening import Reach
@@ -27,9 +28,14 @@ def show_ready(output: Output, record: ClusterRecord, reach: Reach | None = None
         nodes = f" with {counted(len(record.nodes), 'node')} ({names})" if record.nodes else " with no nodes"
     else:
         nodes = ""
-    output.done(
-        f"the cluster is ready at {url}{nodes}; its data is in {record.dir}", record.document | {"url": url}
-    )
+    try:
+        output.done(
+            f"the cluster is ready at {url}{nodes}; its data is in {record.dir}",
+            record.document | {"url": url},
+        )
+    except OutputLost as error:  # a full disk for logs is no reason to end a cluster
+        drop_output()
+        output.warn(str(error))
     if record.verb == "up":
         return
     if reach is None:
