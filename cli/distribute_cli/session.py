@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from distribute.core.errors import UnknownName
-from distribute.core.ids import check_name
 
 if TYPE_CHECKING:
     from distribute.client.documents import ClusterDocument
@@ -140,6 +139,8 @@ async def open_at(
 
 def user_name() -> str:
     """This person's login, by which their events name them. A uid without a name is named by its number."""
+    from distribute.core.ids import check_name  # 50 ms, which --help and --version do not need
+
     try:
         return check_name(getpass.getuser())
     except (KeyError, OSError, ValueError):  # no entry in passwd, or a LOGNAME that can't be a name

@@ -256,6 +256,13 @@ def test_wrong_usage_is_one_line_that_says_what_to_write(written: tuple[str, ...
     assert_plain(line)
 
 
+def test_the_help_loads_nothing_that_only_verbs_need() -> None:
+    """Each of these takes longer to import than all the rest of the help."""
+    code = "import sys, distribute_cli.main; print({'pydantic', 'nats', 'rich', 'yaml'} & set(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"
+
+
 def test_without_a_verb_the_help_is_shown() -> None:
     ended = program()
     assert ended.returncode == 2
