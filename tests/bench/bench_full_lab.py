@@ -85,7 +85,7 @@ def _kill(lab: Lab) -> Iterator[Figure]:
         lab.happen(ev.KillRequested(**lab.writer.stamp("jane"), **batch_id._asdict()))
     yield Figure("a kill of all jobs: folded", _ms(killing), "ms", TARGET_MS)
     deciding, folding = [0.0], [0.0]
-    while lab.agenda.state.batches[batch_id].active:
+    while lab.agenda.to_release:  # until the scheduler has told the nodes of all jobs to end them
         watch = Stopwatch()
         with watch:
             made = _decide(lab.agenda)
@@ -95,6 +95,8 @@ def _kill(lab: Lab) -> Iterator[Figure]:
             for append in made:
                 lab.happen(append.event)
         folding.append(_ms(watch))
+    attempts = lab.agenda.state.batches[batch_id].active.values()
+    assert all(attempt.stop_at is not None for attempt in attempts), "their nodes end them"
     yield Figure("a kill of all jobs: the longest decision", max(deciding), "ms", TARGET_MS)
     yield Figure(f"a kill of all jobs: {MOST_AT_ONCE} events folded", max(folding), "ms", TARGET_MS)
 
