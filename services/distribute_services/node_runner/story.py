@@ -23,7 +23,7 @@ MAX_REASON = 300
 
 
 WHY_TAKEN_BACK: Mapping[ev.ReleaseReason, str] = {
-    "node_lost": "this node was out of touch, and another takes the job; its result here is not used",
+    "node_lost": "this node was out of touch, so the job was taken from it; its result here is not used",
     "node_left": "this node leaves",
     "node_restarted": "this node-runner started anew",
     "killed": "it was killed",

@@ -75,6 +75,24 @@ async def test_a_job_that_is_killed_has_not_failed(caplog: pytest.LogCaptureFixt
     assert ended == f"{spec.id}/job1 was ended after 1s: killed by jane"
 
 
+async def test_a_killed_job_of_a_node_that_was_away_is_not_said_to_run_elsewhere(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spec = make.batch(2)
+    async with running_node() as node:
+        await node.say(make.submitted(spec))
+        await node.say(make.assigned(JobId(*spec.id, "job1"), cpus=1))
+        await node.runs("job1")
+        await node.say(make.released("job1", reason="node_lost"))
+        await node.say(make.assigned(JobId(*spec.id, "job2"), cpus=1))
+        await node.runs("job2")  # by then, the release is known
+    (line,) = [line for line in lines(caplog) if "is stopped" in line]
+    assert line == (
+        f"{spec.id}/job1 is stopped: this node was out of touch, so the job was taken from it; "
+        "its result here is not used"
+    )
+
+
 def test_a_node_that_was_lost_tells_it_and_that_it_joined_again(caplog: pytest.LogCaptureFixture) -> None:
     told = Story("ws1", CAPACITY)
     told.announced(make.joined("ws1"))
