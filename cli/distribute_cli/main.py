@@ -64,7 +64,7 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code: int | None = app(standalone_mode=False)
+        code: int | None = app(standalone_mode=False, prog_name="distribute")
     except UsageError as error:
         if is_help(error):
             print(error)

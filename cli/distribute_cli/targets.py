@@ -12,6 +12,7 @@ from distribute.client.words import printable
 from distribute.config.folders import home_expanded
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId, check_name
+from distribute_cli.completing import complete_batch
 from distribute_cli.session import user_name
 
 if TYPE_CHECKING:
@@ -25,7 +26,12 @@ LAST = "last"
 MOST_NAMED = 5
 
 BatchArgument = Annotated[
-    str, typer.Argument(metavar="BATCH", help="NAMESPACE/BATCH, its YAML file, or last.")
+    str,
+    typer.Argument(
+        metavar="BATCH",
+        help="NAMESPACE/BATCH, its YAML file, or last.",
+        autocompletion=complete_batch,
+    ),
 ]
 """A batch, by default that of the YAML file in this folder."""
 

@@ -202,7 +202,7 @@ class VerbGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Like typer's, but suggests from all verbs. Typer knows only those that are loaded."""
         name = args[0]
-        if not name.startswith("-") and self.get_command(ctx, name) is None:
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             if name in NOT_YET:
                 ctx.fail(f"there is no verb {name!r} yet; `distribute --help` lists the verbs")
             near = difflib.get_close_matches(name, [*VERBS, *ALIASES], n=1)

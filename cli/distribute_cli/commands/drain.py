@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
+from distribute_cli.completing import complete_node
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 
 async def drain(
     session: Session,
-    node: Annotated[str, typer.Argument(metavar="NODE", help="The node's name.")],
+    node: Annotated[
+        str, typer.Argument(metavar="NODE", help="The node's name.", autocompletion=complete_node)
+    ],
     reason: Annotated[str, typer.Option(metavar="R", help="Why. `nodes` shows it.")] = "",
     until: Annotated[
         str | None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distribute_cli.completing import complete_target
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -28,6 +29,7 @@ async def kill(
         typer.Argument(
             metavar="BATCH|JOB",
             help="[NAMESPACE/]BATCH, [NAMESPACE/]BATCH/JOB, a batch's YAML file, or last.",
+            autocompletion=complete_target,
         ),
     ],
     state: Annotated[

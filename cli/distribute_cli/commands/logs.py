@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distribute_cli.completing import complete_target
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -27,7 +28,9 @@ async def logs(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="JOB|BATCH", help="[NAMESPACE/]BATCH/JOB; or a batch, for the output of its builds."
+            metavar="JOB|BATCH",
+            help="[NAMESPACE/]BATCH/JOB; or a batch, for the output of its builds.",
+            autocompletion=complete_target,
         ),
     ],
     follow: Annotated[

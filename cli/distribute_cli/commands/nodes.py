@@ -7,15 +7,24 @@ from typing import Annotated
 
 import typer
 
+from distribute_cli.completing import complete_node
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 
 async def nodes(
     session: Session,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Show all about this node.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Show all about this node.", autocompletion=complete_node),
+    ] = None,
     forget: Annotated[
-        str | None, typer.Option(metavar="NAME", help="No longer list this node, which is gone for good.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="No longer list this node, which is gone for good.",
+            autocompletion=complete_node,
+        ),
     ] = None,
     nodes_file: Annotated[
         Path | None,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from distribute_cli.completing import complete_batch
 from distribute_cli.places import IntoOption, LayoutOption, SaveDirOption
 from distribute_cli.session import Session
 from distribute_cli.targets import DEFAULT_FILE
@@ -17,6 +18,7 @@ Words = Annotated[
         metavar="BATCH [include|exclude]",
         help=f"NAMESPACE/BATCH, or its YAML file ({DEFAULT_FILE}); then, as in the first distribute, "
         "`include --include RE…` or `exclude --exclude RE…`.",
+        autocompletion=complete_batch,
     ),
 ]
 IncludeOption = Annotated[

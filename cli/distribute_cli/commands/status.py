@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from distribute_cli.completing import complete_target
 from distribute_cli.session import Session, user_name
 from distribute_cli.verbs import verb
 
@@ -35,7 +36,11 @@ async def status(
     session: Session,
     batch: Annotated[
         str | None,
-        typer.Argument(metavar="BATCH|JOB", help="NAMESPACE/BATCH, its YAML file, or last; or a job of it."),
+        typer.Argument(
+            metavar="BATCH|JOB",
+            help="NAMESPACE/BATCH, its YAML file, or last; or a job of it.",
+            autocompletion=complete_target,
+        ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="List all jobs of the batch.")] = False,
     state: Annotated[

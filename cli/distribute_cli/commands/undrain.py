@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from distribute_cli.completing import complete_node
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 
 async def undrain(
-    session: Session, node: Annotated[str, typer.Argument(metavar="NODE", help="The node's name.")]
+    session: Session,
+    node: Annotated[
+        str, typer.Argument(metavar="NODE", help="The node's name.", autocompletion=complete_node)
+    ],
 ) -> None:
     """Let a node take jobs again, after `drain`, or when it is in quarantine."""
     from distribute.client.control import undrain as undrain_node
