@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 
 from distribute.config.folders import home_expanded
 from distribute.core.errors import DistributeError, InputError
+from distribute.core.os_words import cause
 from distribute_cli.output.choice import make_output
 from distribute_cli.pasteable import with_address
 from distribute_cli.session import Session, Where
@@ -167,8 +168,7 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
         if isinstance(error, FileNotFoundError) and _folder_is_gone():
             raise InputError("the current folder has been removed: change to another one (cd)") from error
         # Without --debug, even an unexpected error shows no traceback.
-        what = " ".join(str(error).split()) or "no details"
-        raise DistributeError(f"{type(error).__name__}: {what}; --debug shows where it came from") from error
+        raise DistributeError(f"{cause(error)}; --debug shows where it came from") from error
 
 
 def _folder_is_gone() -> bool:

@@ -20,6 +20,7 @@ from distribute.core.beats import Beat
 from distribute.core.errors import InputError, UnreadableEvent
 from distribute.core.events import EVENT, Event, Submitted
 from distribute.core.slices import at_once
+from distribute.core.words import format_size
 from distribute.slices import in_slices
 from distribute.submissions import (
     BLOCK_JOBS,
@@ -255,7 +256,7 @@ class _Budget:
         """Count `more`. Returns why the event is now too large; None if it is not."""
         self._bytes += len(more)
         if self._bytes > self._most_bytes:
-            return f"{self._bytes} bytes of JSON; {self._most_bytes} are allowed"
+            return f"{format_size(self._bytes)} of JSON; {format_size(self._most_bytes)} are allowed"
         self._values += _values(more)
         if self._values > self._most_values:
             return f"{self._values} JSON values; {self._most_values} are allowed"

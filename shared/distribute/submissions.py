@@ -20,6 +20,7 @@ from pydantic_core import SchemaValidator
 from distribute.core.errors import InputError, UnreadableEvent
 from distribute.core.events import Submitted
 from distribute.core.specs import ApptainerJob, CommandJob, Job, JobsSeen, PythonJob
+from distribute.core.words import format_size
 
 MARK = b"\x01"
 
@@ -65,8 +66,8 @@ def _blocks(event: Submitted) -> Iterator[bytes]:
         text = job.__pydantic_serializer__.to_json(job, exclude_none=True)
         if len(text) + len(b"[]") > MAX_BLOCK_BYTES:
             raise InputError(
-                f"{event.scope}: job {job.name!r} has {len(text)} bytes of JSON; {MAX_BLOCK_BYTES} are"
-                " allowed: give files that many jobs need to the batch"
+                f"{event.scope}: the description of job {job.name!r} takes {format_size(len(text))}, and "
+                f"may take {format_size(MAX_BLOCK_BYTES)}: write files that many jobs need under initialize"
             )
         if len(block) == BLOCK_JOBS or (block and size + len(text) > _FULL_BLOCK_BYTES):
             yield b"[%b]" % b",".join(block)

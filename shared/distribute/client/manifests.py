@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from distribute.core.errors import IntegrityError
 from distribute.core.manifest import Entry, Manifest, Outputs
+from distribute.core.words import format_size
 
 if TYPE_CHECKING:
     from distribute.ports import ArtifactStore
@@ -38,12 +39,16 @@ async def read_manifest(store: ArtifactStore, outputs: Outputs) -> ReadManifest:
     if outputs.stored is None:
         return ReadManifest(Manifest())
     if outputs.stored.size_bytes > MAX_MANIFEST_BYTES:
-        raise IntegrityError(f"a list of files of {outputs.stored.size_bytes} bytes is too large to be read")
+        raise IntegrityError(
+            f"a list of files of {format_size(outputs.stored.size_bytes)} is too large to be read"
+        )
     text = bytearray()
     async for piece in store.get_result(outputs.stored):
         text += piece
         if len(text) > MAX_MANIFEST_BYTES:
-            raise IntegrityError(f"a list of files of more than {MAX_MANIFEST_BYTES} bytes is not read")
+            raise IntegrityError(
+                f"a list of files of more than {format_size(MAX_MANIFEST_BYTES)} is not read"
+            )
     try:
         return ReadManifest(Manifest.model_validate_json(bytes(text)))
     except ValidationError:

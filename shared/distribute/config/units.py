@@ -10,17 +10,24 @@ from __future__ import annotations
 import re
 
 from distribute.core.specs import MAX_BYTES
-from distribute.core.words import quoted
+from distribute.core.words import PREFIXES, SECONDS, format_duration, format_size, quoted
+
+__all__ = [
+    "check_size",
+    "format_duration",
+    "format_size",
+    "longest_duration",
+    "parse_duration",
+    "parse_size",
+]
 
 _NUMBER = r"\d{1,19}(?:\.\d{1,9})?"
 _DURATION = re.compile(
     rf"(?:(?P<d>{_NUMBER})d)? ?(?:(?P<h>{_NUMBER})h)? ?(?:(?P<m>{_NUMBER})m)? ?(?:(?P<s>{_NUMBER})s)?",
     re.ASCII,
 )
-_SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 _SIZE = re.compile(rf"({_NUMBER}) ?([KMGTP]?)(?:I?B)?", re.ASCII | re.IGNORECASE)
-_PREFIXES = ("", "K", "M", "G", "T", "P")
 
 
 def parse_duration(text: str) -> float:
@@ -37,28 +44,13 @@ def parse_duration(text: str) -> float:
         raise ValueError(
             f"{quoted(text)} is not a duration; write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
         )
-    return sum(float(number) * _SECONDS[unit] for unit, number in match.groupdict("0").items())
-
-
-def format_duration(seconds: float) -> str:
-    """`seconds` for people: `1h30m10s`; under a minute with three digits: `0.532s`, `12.3s`."""
-    if seconds < 0:
-        return f"-{format_duration(-seconds)}"
-    if round(seconds, 1) < 60:
-        return f"{_three_digits(seconds)}s"
-    left = round(seconds)
-    parts = []
-    for unit, size in _SECONDS.items():
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts)
+    return sum(float(number) * SECONDS[unit] for unit, number in match.groupdict("0").items())
 
 
 def longest_duration(seconds: float) -> str:
     """The longest duration of one unit that is not longer than `seconds`: `115740d`."""
-    unit = next((unit for unit, size in _SECONDS.items() if seconds >= size), "s")
-    return f"{seconds // _SECONDS[unit]:.0f}{unit}"
+    unit = next((unit for unit, size in SECONDS.items() if seconds >= size), "s")
+    return f"{seconds // SECONDS[unit]:.0f}{unit}"
 
 
 def parse_size(text: str) -> int:
@@ -71,7 +63,7 @@ def parse_size(text: str) -> int:
     if match is None:
         raise ValueError(f"{quoted(text)} is not a size; write 8G, 512M or 10K; a plain number means bytes")
     number, prefix = match.groups()
-    factor: int = 1024 ** _PREFIXES.index(prefix.upper())
+    factor: int = 1024 ** PREFIXES.index(prefix.upper())
     return check_size(int(number) * factor if "." not in number else round(float(number) * factor), text)
 
 
@@ -84,19 +76,3 @@ def check_size(size_bytes: int, text: object) -> int:
     if size_bytes > MAX_BYTES:
         raise ValueError(f"{text} is out of range; write less than {format_size(MAX_BYTES)}")
     return size_bytes
-
-
-def format_size(size_bytes: int) -> str:
-    """`size_bytes` for people, with three digits and a binary unit: `8G`, `1.5M`, `17B`."""
-    if size_bytes < 1024:
-        return f"{size_bytes}B"
-    value, power = float(size_bytes), 0
-    while value >= 999.5 and power < len(_PREFIXES) - 1:  # three digits would show it as 1000
-        value, power = value / 1024, power + 1
-    return f"{_three_digits(value)}{_PREFIXES[power]}"
-
-
-def _three_digits(number: float) -> str:
-    digits_after_point = 3 if number < 1 else 2 if number < 10 else 1 if number < 100 else 0
-    text = f"{number:.{digits_after_point}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -12,7 +12,7 @@ from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, takes_nothing_of
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import avoids, is_probe
-from distribute.core.words import counted, killed_by
+from distribute.core.words import counted, format_size, killed_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obsta
     details = {
         Obstacle.CAPABILITIES: ", ".join(sorted(shape.capabilities - node.capabilities)),
         Obstacle.CPUS: f"{node.cpus}, of {shape.cpus} needed",
-        Obstacle.MEMORY: f"{node.memory_bytes} bytes, of {shape.memory_bytes} needed",
+        Obstacle.MEMORY: (f"{format_size(node.memory_bytes)}, of {format_size(shape.memory_bytes)} needed"),
         Obstacle.GPUS: f"{len(node.gpus)}, of {shape.gpus} needed",
         Obstacle.LEAVING: LEAVING_REASON,
         Obstacle.GONE: "it left" if node.presence == "left" else "it was lost",

@@ -42,6 +42,19 @@ _WORDS = {
 }
 
 
+def cause(error: BaseException) -> str:
+    """What went wrong, for an error that nobody expected: of the system in our words, else with its type."""
+    if isinstance(error, OSError):
+        return f"{error.filename}: {why(error)}" if error.filename else why(error)
+    text = " ".join(str(error).split()) or "no details"
+    return f"{type(error).__name__}: {text}"
+
+
+def message_of(error: Exception) -> str:
+    """The message of one of our errors, or of the system's in our words."""
+    return cause(error) if isinstance(error, OSError) else str(error)
+
+
 def why(error: OSError) -> str:
     """Why the system refused, as part of a sentence, without numbers: `the disk is full`."""
     known = _WORDS.get(error.errno) if error.errno is not None else None

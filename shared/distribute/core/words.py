@@ -36,3 +36,41 @@ def quoted(text: str, longest: int = LONGEST_QUOTED) -> str:
     """
     shown = repr(text[:longest])
     return shown if len(text) <= longest else f"{shown[:-1]}…{shown[-1]}"
+
+
+SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+"""The units of durations, in seconds."""
+
+PREFIXES = ("", "K", "M", "G", "T", "P")
+"""The units of sizes, each 1024 times the one before."""
+
+
+def format_duration(seconds: float) -> str:
+    """`seconds` for people: `1h30m10s`; under a minute with three digits: `0.532s`, `12.3s`."""
+    if seconds < 0:
+        return f"-{format_duration(-seconds)}"
+    if round(seconds, 1) < 60:
+        return f"{_three_digits(seconds)}s"
+    left = round(seconds)
+    parts = []
+    for unit, size in SECONDS.items():
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
+def format_size(size_bytes: int) -> str:
+    """`size_bytes` for people, with three digits and a binary unit: `8G`, `1.5M`, `17B`."""
+    if size_bytes < 1024:
+        return f"{size_bytes}B"
+    value, power = float(size_bytes), 0
+    while value >= 999.5 and power < len(PREFIXES) - 1:  # three digits would show it as 1000
+        value, power = value / 1024, power + 1
+    return f"{_three_digits(value)}{PREFIXES[power]}"
+
+
+def _three_digits(number: float) -> str:
+    digits_after_point = 3 if number < 1 else 2 if number < 10 else 1 if number < 100 else 0
+    text = f"{number:.{digits_after_point}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -34,7 +34,7 @@ def verdict(lab: Lab, node: str = "ws1", batch: str = "sweep") -> Verdict:
     [
         ({}, (), Obstacle.CAPABILITIES, "lacks capabilities: gcc, mpi"),
         ({"cpus": 4}, (), Obstacle.CPUS, "has too few cpus: 4, of 8 needed"),
-        ({"memory_bytes": 5}, (), Obstacle.MEMORY, f"has too little memory: 5 bytes, of {32 * GIB} needed"),
+        ({"memory_bytes": 5}, (), Obstacle.MEMORY, "has too little memory: 5B, of 32G needed"),
         ({"gpus": ("a",)}, (), Obstacle.GPUS, "has too few GPUs: 1, of 2 needed"),
         ({}, (make.left(),), Obstacle.GONE, "is not there: it left"),
         ({}, (make.lost(),), Obstacle.GONE, "is not there: it was lost"),

@@ -86,13 +86,13 @@ def test_other_tasks_run_between_blocks() -> None:
 
 def test_a_job_too_large_for_any_block_is_not_written() -> None:
     jobs = [make.job("small"), make.job("big", command="x" * submissions.MAX_BLOCK_BYTES)]
-    with pytest.raises(InputError, match="1048576 are allowed: give files that many jobs need to the batch"):
+    with pytest.raises(InputError, match="may take 1M: write files that many jobs need under initialize"):
         encode(make.submitted(make.batch(jobs)))
 
 
 def test_a_submission_larger_than_any_may_be_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec._Budget.__init__, "__defaults__", (1 << 16, 1 << 30))
-    with pytest.raises(InputError, match="bytes of JSON; 65536 are allowed: submit several smaller batches"):
+    with pytest.raises(InputError, match="of JSON; 64K are allowed: submit several smaller batches"):
         encode(large())
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distribute.core.errors import StorageFull
+from distribute.core.words import counted, format_size
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.files import folder_bytes, folder_files
 from distribute_services.node_runner.disk.workspace import Workspace
@@ -118,8 +119,8 @@ class Room:
     def _no_room(self) -> StorageFull:
         free, needed = _free(self._folder), _needed(self._folder)
         return StorageFull(
-            f"{self._folder}: no room for work: {free.size_bytes / 2**20:.1f} MiB free of"
-            f" {needed.size_bytes / 2**20:.1f} needed, and {free.files} files of {needed.files}"
+            f"{self._folder}: no room for work: {format_size(free.size_bytes)} free of"
+            f" {format_size(needed.size_bytes)} needed, and {free.files} of {counted(needed.files, 'file')}"
         )
 
 

@@ -17,7 +17,9 @@ from typing import Any, Generic
 from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
+from distribute.core.os_words import cause, message_of
 from distribute.core.recipe import Share, build_of, recipe_of
+from distribute.core.words import format_duration
 from distribute.host import CannotStart, Exit, Host, P, R, Unit
 from distribute.lazy_submission import Submission
 from distribute.ports import EventLog
@@ -144,7 +146,7 @@ class Work(Generic[P, R]):
         try:
             ending, outputs = await self._run_build(batch, held)
         except (DistributeError, OSError) as error:
-            ending, outputs = Ending(succeeded=False, reason=str(error)), None
+            ending, outputs = Ending(succeeded=False, reason=message_of(error)), None
         except Exception as error:
             log.exception("%s: its build failed by a fault of this node-runner", batch)
             ending, outputs = Ending(succeeded=False, reason=_fault("the build", error)), None
@@ -190,7 +192,7 @@ class Work(Generic[P, R]):
         try:
             stimulus = st.Exited(attempt, await self._run(attempt, held))
         except (DistributeError, OSError) as error:
-            ending = Ending(succeeded=False, reason=str(error), started_at=held.started_at)
+            ending = Ending(succeeded=False, reason=message_of(error), started_at=held.started_at)
             stimulus = st.Exited(attempt, ending)
         except Exception as error:
             log.exception("%s: running it failed by a fault of this node-runner", attempt)
@@ -226,7 +228,7 @@ class Work(Generic[P, R]):
         ended = asyncio.ensure_future(self._host.wait(running))
         done, _ = await asyncio.wait({ended}, timeout=timeout_s)
         if not done:
-            held.ended_for = held.ended_for or f"ran for longer than its {limit} of {timeout_s:g} s"
+            held.ended_for = held.ended_for or f"ran for longer than its {limit} of {_duration(timeout_s)}"
             await self._host.kill(running)
         return _ending(await ended, held)
 
@@ -239,7 +241,7 @@ class Work(Generic[P, R]):
                 outputs = await self._host.collect(held.unit, held.place)
         except (DistributeError, OSError) as error:
             log.warning("%s: %s", attempt.job, error)
-            reasons = (ending.reason, f"its results could not be archived: {error}")
+            reasons = (ending.reason, f"its results could not be archived: {message_of(error)}")
             reason = "; ".join(reason for reason in reasons if reason is not None)
             ending = replace(ending, succeeded=False, reason=reason)
         except Exception as error:
@@ -317,7 +319,12 @@ class Work(Generic[P, R]):
 
 
 def _fault(step: str, error: Exception) -> str:
-    return f"{step} failed by a fault of the node-runner: {type(error).__name__}: {error}"
+    return f"{step} failed by a fault of the node-runner: {cause(error)}"
+
+
+def _duration(seconds: float) -> str:
+    """`0.5 s`, `2h`: as people write it."""
+    return f"{seconds:g} s" if seconds < 60 else format_duration(seconds)
 
 
 def _ending(ended: Exit, held: _Held[P, R]) -> Ending:
