@@ -16,6 +16,7 @@ from distribute.client.pull.target_folder import Found, Parts
 from distribute.client.workers import for_each
 from distribute.core.errors import InputError, IntegrityError
 from distribute.core.manifest import StoredObject
+from distribute.core.os_words import message_of
 
 if TYPE_CHECKING:
     from distribute.ports import ArtifactStore
@@ -131,7 +132,7 @@ def _remove(
                 local.target.remove(removable.parts, removable.found)
             cleaned.removed.append(removable)
         except (InputError, OSError) as error:
-            cleaned.problems.append(str(error))
+            cleaned.problems.append(message_of(error))
     left = set(local.every_file())
     if not dry:
         local.clean_parts(all_of_them=True)

@@ -18,6 +18,7 @@ from distribute.client.pull.target_folder import Parts, TargetFolder, shown
 from distribute.client.workers import for_each
 from distribute.core.errors import InputError, IntegrityError
 from distribute.core.manifest import StoredObject
+from distribute.core.os_words import message_of
 
 if TYPE_CHECKING:
     from distribute.ports import ArtifactStore
@@ -126,7 +127,7 @@ class _Run:
         try:
             yield
         except (InputError, IntegrityError, OSError) as error:
-            name, why = shown(parts), str(error)
+            name, why = shown(parts), message_of(error)
             self.pulled.problems.append(why if name in why else f"{name}: {why}")
 
     def make_folder(self, parts: Parts) -> None:

@@ -30,6 +30,7 @@ from distribute.client.pull.note import (
 from distribute.client.pull.target_folder import Found, Kind, Parts, TargetFolder
 from distribute.client.words import argument, printable
 from distribute.core.errors import InputError, Refused
+from distribute.core.os_words import message_of
 
 PARTS_NAME = b".distribute-parts"
 """The folder for incomplete files. It is there only while a pull runs, or after one was killed."""
@@ -177,7 +178,7 @@ class LocalBatch:
             try:
                 self.target.remove(parts, found)
             except (InputError, OSError) as error:
-                problems.append(str(error))
+                problems.append(message_of(error))
             folders.update(parts[:depth] for depth in range(len(self.base) + 1, len(parts)))
         self.remove_empty(folders)
         return problems

@@ -155,7 +155,9 @@ class Connection:
                     if messages:
                         break
         except TimeoutError:
-            raise Unreachable(f"{self.address}: no answer to {subject} within {timeout_s:g} s") from None
+            # Subjects of the broker's own API say nothing to people.
+            asked = "a request to the broker" if subject.startswith("$") else subject
+            raise Unreachable(f"{self.address}: no answer to {asked} within {timeout_s:g} s") from None
         if status(messages[0].header) == _NO_RESPONDERS and not messages[0].payload:
             raise NoResponder(f"{self.address}: no service answers to {subject}")
         return messages
