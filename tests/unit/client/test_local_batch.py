@@ -10,7 +10,8 @@ import pytest
 from distribute.client.pull.local_batch import PARTS_NAME, held
 from distribute.client.pull.note import NOTE_NAME, Origin, lines_of
 from distribute.client.pull.settling import Edited
-from distribute.core.errors import InputError, Refused
+from distribute.core.errors import InputError, Refused, StorageFull
+from integration.node_runner.small_disk import small_disk
 from pull_kit import BASE, JANES, Archive, Left, files_in
 
 FIRST: Left = {"a": (1, {"r": "1", "step-900": "1", "newest": "-> step-900"}), "b": (1, {"r": "1", "e": ""})}
@@ -230,6 +231,31 @@ async def test_a_note_of_a_newer_version_is_not_touched(archive: Archive, out: P
     with pytest.raises(Refused, match="is of a newer distribute: upgrade this one"):
         await archive.pull(await archive.list(FIRST), out)
     assert (out / "mc" / NOTE).read_text() == '{"v": 2}\n'
+
+
+@pytest.mark.parametrize("room_kib", [0, 4, 8, 100])
+async def test_a_full_disk_costs_nothing_that_is_there(
+    archive: Archive, tmp_path: Path, room_kib: int
+) -> None:
+    listing = await archive.list(FIRST)
+    large = await archive.list({**FIRST, "large": (1, {f"f{number}": "x" * 9999 for number in range(20)})})
+    with small_disk(tmp_path / "disk", 1) as disk:
+        await archive.pull(listing, disk)
+        (disk / "mc/a/r").write_text("changed")
+        space = os.statvfs(disk)
+        with (disk / "fill").open("wb") as fill:
+            fill.write(b"x" * (space.f_bavail * space.f_bsize - (room_kib << 10)))
+        with pytest.raises(StorageFull, match="no room left here; make room"):
+            await archive.pull(large, disk)
+        assert (disk / "mc/a/r").read_text() == "changed"
+        (disk / "fill").unlink()
+        pulled = await archive.pull(large, disk)
+        assert (pulled.edited, pulled.problems) == ([(b"mc", b"a", b"r")], [])
+        assert files_in(disk / "mc") == {
+            **flat(FIRST),
+            **{f"large/f{number}": "x" * 9999 for number in range(20)},
+            "a/r": "changed",
+        }
 
 
 async def test_links_where_pull_keeps_its_own_files_lead_nowhere(archive: Archive, out: Path) -> None:

@@ -100,6 +100,7 @@ class TargetFolder:
     def __init__(self, path: Path, parts_in: Parts | None = None) -> None:
         self.path = path
         self._parts_in = parts_in
+        self._is_made = False
 
     def make_folder(self, parts: Parts) -> None:
         """Make a folder and its parents, unless they are there."""
@@ -201,12 +202,9 @@ class TargetFolder:
         """
         folder = self._open_itself(make=make)
         try:
-            for depth, part in enumerate(parts, 1):
-                if make:
-                    with suppress(FileExistsError), self.translated(parts[:depth]):
-                        os.mkdir(part, dir_fd=folder)
+            for depth in range(1, len(parts) + 1):
                 try:
-                    below = os.open(part, _FOLDER, dir_fd=folder)
+                    below = self._open_below(folder, parts[:depth], make=make)
                 except NotADirectoryError as error:
                     if not make:
                         raise
@@ -220,11 +218,23 @@ class TargetFolder:
         finally:
             os.close(folder)
 
+    def _open_below(self, folder: int, parts: Parts, *, make: bool) -> int:
+        """The descriptor of a folder in the folder with this descriptor."""
+        try:
+            return os.open(parts[-1], _FOLDER, dir_fd=folder)
+        except FileNotFoundError:
+            if not make:
+                raise
+        with suppress(FileExistsError), self.translated(parts):
+            os.mkdir(parts[-1], dir_fd=folder)
+        return os.open(parts[-1], _FOLDER, dir_fd=folder)
+
     def _open_itself(self, *, make: bool) -> int:
         """The descriptor of the folder that all paths start at."""
         try:
-            if make:
+            if make and not self._is_made:
                 self.path.mkdir(parents=True, exist_ok=True)
+                self._is_made = True
             return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             if not make and isinstance(error, FileNotFoundError | NotADirectoryError):
