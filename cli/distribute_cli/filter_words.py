@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from distribute.client.words import argument
@@ -48,7 +48,7 @@ def read_words(words: Sequence[str], include: Sequence[str], exclude: Sequence[s
         found = Patterns(tuple(include), (*exclude, *rest))
         wrong, right = INCLUDE, found.include
     if right:
-        instead = pull_command(batch, *_options(found))
+        instead = pull_command(batch, *filter_options(found.include, found.exclude))
         raise InputError(f"`{kind}` takes --{kind}, and not --{wrong}; write `{instead}`")
     if kind == INCLUDE and not found.include:
         instead = pull_command(batch, "--include", "RE")
@@ -66,13 +66,10 @@ def pull_command(batch: str, *rest: str) -> str:
     return " ".join(["distribute pull", *([] if batch == DEFAULT_FILE else [argument(batch)]), *arguments])
 
 
-def _options(patterns: Patterns) -> list[str]:
-    return [
-        word
-        for option, texts in zip(("--include", "--exclude"), patterns, strict=True)
-        for text in texts
-        for word in (option, text)
-    ]
+def filter_options(include: Iterable[str], exclude: Iterable[str]) -> list[str]:
+    """The options for these patterns."""
+    options = [("--include", text) for text in include] + [("--exclude", text) for text in exclude]
+    return [word for option in options for word in option]
 
 
 def _second_batch(batch: str, word: str, rest: Sequence[str]) -> str:

@@ -32,6 +32,8 @@ class Place(NamedTuple):
 
     folder: Path
     base: Parts
+    options: tuple[str, ...] = ()
+    """The options that name it, for commands that messages show."""
 
     @property
     def path(self) -> Path:
@@ -46,8 +48,11 @@ def place_of(
     from distribute.client.pull.listing import folder_of
 
     if into is not None:
-        return Place(into, ())
-    return Place(save_dir or Path(), folder_of(batch, namespace=layout == "namespace"))
+        return Place(into, (), ("--into", str(into)))
+    options = [] if save_dir is None else ["--save-dir", str(save_dir)]
+    if layout == "namespace":
+        options += ["--layout", layout]
+    return Place(save_dir or Path(), folder_of(batch, namespace=layout == "namespace"), tuple(options))
 
 
 def check_options(save_dir: Path | None, layout: str, into: Path | None) -> None:

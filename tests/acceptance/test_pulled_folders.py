@@ -53,6 +53,10 @@ def test_an_earlier_batch_of_the_name_is_not_mixed_in(jane: Person) -> None:
     changed = jane.runs("pull", "jane/b", code=1)
     assert "changed here, so it stays: b/a/r" in changed.stderr
     assert "`distribute pull jane/b --force` overwrites what was changed, `--theirs` writes" in changed.stderr
+    (jane.home / "x y/a").mkdir(parents=True)
+    (jane.home / "x y/a/r").write_text("mine")
+    hint = jane.runs("pull", "jane/b", "--into", "x y", "include", "-i", "a/r$", code=1).stderr
+    assert "`distribute pull jane/b --into 'x y' --include 'a/r$' --force` overwrites" in hint
     theirs = jane.runs("pull", "jane/b", "--theirs")
     assert "the archive's is in b/a/r.theirs" in theirs.stderr
     assert (jane.home / "b/a/r").read_text() == "my own note"

@@ -17,8 +17,11 @@ MOST_NAMED = 5
 """How many files messages name."""
 
 
-def local_warnings(batch: BatchId, pulled: Pulled) -> Iterator[str]:
-    """Lines about files that a person changed, and about those of earlier attempts."""
+def local_warnings(batch: BatchId, pulled: Pulled, again: Sequence[str] = ()) -> Iterator[str]:
+    """Lines about files that a person changed, and about those of earlier attempts.
+
+    `again`: the options of this pull, for the commands that the lines show.
+    """
     if pulled.edited:
         stay = "it stays" if len(pulled.edited) == 1 else "they stay"
         yield f"changed here, so {stay}: {named(pulled.edited)}"
@@ -26,7 +29,7 @@ def local_warnings(batch: BatchId, pulled: Pulled) -> Iterator[str]:
             yield f"the archive's {'is' if len(pulled.beside) == 1 else 'are'} in {named(pulled.beside)}"
         else:
             yield (
-                f"`{pull_command(str(batch), '--force')}` overwrites what was changed, "
+                f"`{pull_command(str(batch), *again, '--force')}` overwrites what was changed, "
                 "`--theirs` writes the archive's beside it"
             )
     if pulled.removed:
@@ -34,7 +37,7 @@ def local_warnings(batch: BatchId, pulled: Pulled) -> Iterator[str]:
     if pulled.leftovers:
         yield (
             f"left here by an earlier attempt, and not by the last one: {named(pulled.leftovers)}; "
-            f"`{pull_command(str(batch), '--replace-local')}` removes what you did not change"
+            f"`{pull_command(str(batch), *again, '--replace-local')}` removes what you did not change"
         )
 
 

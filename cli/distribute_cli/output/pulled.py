@@ -18,7 +18,7 @@ from distribute.client.pull.target_folder import shown
 from distribute.client.words import argument, printable
 from distribute.config.units import format_size
 from distribute.core.words import counted
-from distribute_cli.filter_words import pull_command
+from distribute_cli.filter_words import filter_options, pull_command
 from distribute_cli.output.local_files import local_document, local_warnings
 from distribute_cli.output.results import (
     MOST_LINES,
@@ -55,6 +55,12 @@ class Choice:
     folders: bool = True
     edited: Edited = Edited.KEPT
     replace: bool = False
+
+    @property
+    def again(self) -> tuple[str, ...]:
+        """The options that choose these files and this folder, for commands that messages show."""
+        include, exclude = ([pattern.text for pattern in patterns] for patterns in self.wanted)
+        return *self.place.options, *filter_options(include, exclude)
 
 
 async def pull_batch(
@@ -102,12 +108,12 @@ async def pull_batch(
         output.done(_told(pulled, choice.place.path), document | _pulled(pulled, choice.place.path))
     else:
         output.for_programs(document | _pulled(pulled, choice.place.path))
-    lines = [*result_warnings(listing, standing), *map(printable, problems[:MOST_LINES])]
+    lines = [*result_warnings(listing, standing, choice.again), *map(printable, problems[:MOST_LINES])]
     if (more := len(problems) - MOST_LINES) > 0:
         lines.append(f"and {counted(more, 'more problem')}: --json names all")
     if not _matches(listing):
         lines += _no_match(batch, choice.wanted, listing)
-    for line in (*lines, *local_warnings(batch, pulled)):
+    for line in (*lines, *local_warnings(batch, pulled, choice.again)):
         output.warn(line)
     is_whole = not problems and len(pulled.edited) == len(pulled.beside) and _matches(listing)
     return 0 if is_whole and not (strict and lacks_something(listing, standing)) else 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,11 +24,14 @@ MOST_LINES = 20
 """So many things of a kind are named. JSON has all of them."""
 
 
-def result_warnings(listing: Listing, standing: BatchWithJobs) -> Iterator[str]:
-    """Lines about jobs that did not succeed or are not over, and about what was not archived."""
+def result_warnings(listing: Listing, standing: BatchWithJobs, again: Sequence[str] = ()) -> Iterator[str]:
+    """Lines about jobs that did not succeed or are not over, and about what was not archived.
+
+    `again`: the options of this pull, for the commands that the lines show.
+    """
     name = f"{standing['namespace']}/{standing['batch']}"
     if not listing.complete:
-        yield _unfinished(listing, standing)
+        yield _unfinished(listing, standing, again)
     for state in UNSUCCESSFUL:
         if standing["jobs"][state]:
             yield f"{printable(name)}: {_unsuccessful(standing, state)}"
@@ -45,7 +48,7 @@ def result_warnings(listing: Listing, standing: BatchWithJobs) -> Iterator[str]:
         yield f"and {more} more {'was' if more == 1 else 'were'} not archived: --json names all"
 
 
-def _unfinished(listing: Listing, standing: BatchWithJobs) -> str:
+def _unfinished(listing: Listing, standing: BatchWithJobs, again: Sequence[str]) -> str:
     """What is here of a batch that is not over, and what is not."""
     jobs = standing["jobs"]
     batch = f"{standing['namespace']}/{standing['batch']}"
@@ -55,7 +58,7 @@ def _unfinished(listing: Listing, standing: BatchWithJobs) -> str:
     waiting = jobs["total"] - jobs["running"] - jobs["succeeded"] - jobs["failed"] - jobs["killed"]
     counts = ((jobs["running"], "running"), (waiting, "waiting"))
     rest = ", ".join(f"{count} {state}" for count, state in counts if count)
-    command = pull_command(batch, "--follow")
+    command = pull_command(batch, *again, "--follow")
     here += f" ({rest})" if rest else ""
     return f"{printable(batch)} is not over: {here}; `{command}` stays for the rest"
 
