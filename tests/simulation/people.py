@@ -237,6 +237,9 @@ async def _write_files(visit: Visit, listing: Listing, batch: BatchId) -> None:
         ]
         lost = len(listing.files) - len(there)
         require(len(pulled.problems) == lost, f"not everything can be pulled: {pulled.problems}")
+        again = await fetch(visit.cluster.store, listing, Path(folder))
+        require(not again.edited, f"a pull takes what it pulled for a person's: {again.edited}")
+        require(again.fetched == 0, f"a second pull fetches {again.fetched} files again")
         for stored, wanted in there:
             content = Path(folder, *map(os.fsdecode, wanted.parts)).read_bytes()
             expected = files.content(stored) if stored is not None else b""
