@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from distribute.client.pull.note import NOTE_NAME
 from distribute.client.pull.target_folder import Parts, shown
 from distribute.core.words import counted
 from distribute_cli.filter_words import pull_command
@@ -22,6 +23,9 @@ def local_warnings(batch: BatchId, pulled: Pulled, again: Sequence[str] = ()) ->
 
     `again`: the options of this pull, for the commands that the lines show.
     """
+    if pulled.unreadable:
+        lines = counted(pulled.unreadable, "line")
+        yield f"{lines} of {shown((NOTE_NAME,))} can't be read: what they list counts as changed here"
     if pulled.edited:
         stay = "it stays" if len(pulled.edited) == 1 else "they stay"
         yield f"changed here, so {stay}: {named(pulled.edited)}"

@@ -222,6 +222,7 @@ async def test_a_line_that_can_t_be_read_costs_only_what_it_lists(archive: Archi
         (out / "mc" / NOTE).write_bytes(b"\n".join([head, wrong, of_b, b""]))
         pulled = await archive.pull(await archive.list({**RETRIED, "b": (2, {"r": "2"})}), out)
         assert pulled.edited == [(b"mc", b"a", b"r"), (b"mc", b"a", b"newest")]
+        assert pulled.unreadable == 1
         assert (out / "mc/b/r").read_text() == "2"
 
 

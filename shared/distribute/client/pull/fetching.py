@@ -49,6 +49,8 @@ class Pulled:
     """What earlier attempts left that the last one does not have. It is still here."""
     removed: int = 0
     """The number of leftovers that were removed."""
+    unreadable: int = 0
+    """The number of lines of the folder's note that can't be read."""
     problems: list[str] = field(default_factory=list)
 
 
@@ -88,6 +90,7 @@ async def fetch(
         left = await asyncio.to_thread(settling.find_leftovers, replace=replace)
         run.pulled.leftovers, run.pulled.removed = left.here, left.removed
         run.pulled.problems += left.problems
+        run.pulled.unreadable = local.note.unreadable
         for parts in listing.folders:
             with run.named(parts):
                 run.make_folder(parts)
