@@ -147,6 +147,17 @@ async def test_another_batch_is_not_mixed_in(archive: Archive, out: Path, why: s
         await archive.pull(before, out)
 
 
+async def test_what_came_before_in_a_batch_that_is_followed_is_no_leftover(
+    archive: Archive, out: Path
+) -> None:
+    """After the first pull, who follows a batch gets lists of what came since."""
+    await archive.pull(await archive.list(FIRST, OTHERS["holds the results of bob/mc: "]), out)
+    for left in ({"a": FIRST["a"]}, {"b": FIRST["b"]}, {"a": (2, {"r": "2"})}, {"c": (1, {"r": "1"})}):
+        pulled = await archive.pull(await archive.list(left), out, replace=True)
+        assert (pulled.edited, pulled.problems) == ([], [])
+    assert files_in(out / "mc") == {"a/r": "2", "b/r": "1", "b/e": "", "c/r": "1"}
+
+
 async def test_a_scheduler_that_does_not_tell_the_submission_is_no_other_batch(
     archive: Archive, out: Path
 ) -> None:

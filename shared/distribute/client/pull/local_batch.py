@@ -10,7 +10,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,15 +160,32 @@ class LocalBatch:
                 if above or name != NOTE_NAME:
                     yield (*self.base, *above, name)
 
-    def still_here(
-        self, pulled: Iterable[tuple[bytes, Contents]], but: Callable[[], Iterable[Parts]]
+    def leftovers(
+        self,
+        pulled: Iterable[tuple[bytes, Contents]],
+        attempts: Mapping[bytes, int],
+        current: Callable[[], Iterable[Parts]],
     ) -> list[Leftover]:
-        """What is still here of what was pulled, as it was pulled, without the paths `but`."""
+        """What is still here, as it was pulled, of what was pulled before these attempts.
+
+        The paths `current` are of these attempts. They need not be all: a person who follows a batch is shown
+        what came since the last time. So what is noted of these attempts is no leftover either.
+        """
         paths = set(self._paths(pulled))
         if not paths:
             return []
-        found = ((parts, self.target.look(parts)) for parts in sorted(paths.difference(but())))
-        return [(parts, there) for parts, there in found if there is not None and self.is_ours(parts, there)]
+        found = ((parts, self.target.look(parts)) for parts in sorted(paths.difference(current())))
+        return [
+            (parts, there)
+            for parts, there in found
+            if there is not None
+            and self.is_ours(parts, there)
+            and not self._is_current(parts, there, attempts)
+        ]
+
+    def _is_current(self, parts: Parts, found: Found, attempts: Mapping[bytes, int]) -> bool:
+        is_link = found.kind is Kind.LINK
+        return self.note.is_current(self.below(parts), found.content, attempts, link=is_link)
 
     def remove(self, leftovers: Iterable[Leftover]) -> list[str]:
         """Remove files and links, and the folders that are empty then. Returns what can't be removed."""

@@ -130,6 +130,17 @@ class Note:
             for contents in of_origin.get(job, {}).values()
         )
 
+    def is_current(
+        self, parts: Parts, content: bytes, attempts: Mapping[bytes, int], *, link: bool = False
+    ) -> bool:
+        """Has a pull of this batch, as of these attempts, written this content to this path?"""
+        job, path = _split(parts)
+        return any(
+            (contents.links if link else contents.files).get(path) == content
+            for number, contents in (self._contents[-1] if self._contents else {}).get(job, {}).items()
+            if attempts.get(job, number) == number
+        )
+
     def missing(self, attempt: Attempt, contents: Contents) -> Contents:
         """What the note lacks of the contents of an attempt of the batch."""
         noted = self._contents[-1].get(attempt.job, {}).get(attempt.number) if self._contents else None

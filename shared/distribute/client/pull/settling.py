@@ -102,13 +102,13 @@ class Settling:
         What is left of an earlier batch is removed in any case: its folder was taken.
         """
         note = self._local.note
-        gone = self._local.still_here(note.of_earlier_batches(), self._every_path)
-        earlier = note.of_earlier_attempts(self._listing.attempts)
-        left = self._local.still_here(earlier, self._every_path)
-        if replace:
-            gone, left = [*gone, *left], []
-        problems = self._local.remove(gone)
-        return Leftovers([parts for parts, _ in left], len(gone) - len(problems), problems)
+        attempts = self._listing.attempts
+        gone = self._local.leftovers(note.of_earlier_batches(), attempts, self._every_path)
+        left = self._local.leftovers(note.of_earlier_attempts(attempts), attempts, self._every_path)
+        to_go = dict([*gone, *left] if replace else gone)
+        problems = self._local.remove(to_go.items())
+        here = [parts for parts, _ in left if parts not in to_go]
+        return Leftovers(here, len(to_go) - len(problems), problems)
 
     async def _settle(self, parts: Parts, is_wanted: Callable[[Found], bool]) -> Settled | None:
         self._check_name(parts)
