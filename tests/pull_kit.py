@@ -67,9 +67,9 @@ class Archive:
         """Pull what is listed."""
         return await fetch(self.store, listing, folder, **options)
 
-    def listed(self, left: Left) -> Listing:
+    def listed(self, left: Left, origin: Origin = JANES) -> Listing:
         """As `list`, in an event loop of its own."""
-        return asyncio.run(self.list(left))
+        return asyncio.run(self.list(left, origin))
 
     def pulled(self, listing: Listing, folder: Path, **options: Any) -> Pulled:
         """As `pull`, in an event loop of its own."""

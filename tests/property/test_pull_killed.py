@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from distribute.client.pull import fetching
 from distribute.client.pull.local_batch import PARTS_NAME
+from distribute.client.pull.note import Origin
 from distribute.client.pull.settling import Edited
-from pull_kit import Archive, Left, files_in
+from pull_kit import JANES, Archive, Left, files_in
 
 STEPS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.truncate", "os.utime"}
 PATHS = ("r", "s", "deep/r", "deep/s", "l")
@@ -70,7 +71,9 @@ def _kill_at(step: int) -> None:
     sys.addaudithook(next_step)
 
 
-def test_a_pull_may_be_killed_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("before", [JANES, Origin("bob", "mc", "01JBOB")])
+def test_a_pull_may_be_killed_at_each_step(before: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a batch whose earlier attempts are there, or another batch."""
     monkeypatch.setattr(fetching, "RESUMED_FROM_BYTES", 999)
     large = "1" * 999
     first: Left = {
@@ -83,7 +86,7 @@ def test_a_pull_may_be_killed_at_each_step(monkeypatch: pytest.MonkeyPatch) -> N
     now = {"a/r": "3", "b/r": "", "c/x": large, "mine": "mine", "b/mine": "mine"}
     with tempfile.TemporaryDirectory() as base:
         archive = Archive(Path(base, "store"))
-        listings = [archive.listed(left) for left in (first, second, third)]
+        listings = [archive.listed(first, before), archive.listed(second), archive.listed(third)]
         step, going = 0, True
         while going:
             out = Path(base, f"out{step}")
@@ -91,7 +94,7 @@ def test_a_pull_may_be_killed_at_each_step(monkeypatch: pytest.MonkeyPatch) -> N
             (out / "mc/c/x").unlink()
             (out / "mc/mine").write_text("mine")
             (out / "mc/b/mine").write_text("mine")
-            going = killed_at(step, lambda out=out: archive.pulled(listings[1], out))
+            going = killed_at(step, partial(archive.pulled, listings[1], out, replace=before != JANES))
             # Meanwhile the job was retried once more: what the killed pull had begun is not a person's.
             pulled = archive.pulled(listings[2], out, replace=True)
             assert (pulled.edited, pulled.problems, pulled.leftovers) == ([], [], [])
