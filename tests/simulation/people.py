@@ -139,11 +139,9 @@ class People:
         """Check that the archive has of a batch exactly what the stories say, and that people get it."""
         truth = self._world.truth
 
-        async def work(visit: Visit) -> None:
-            before = truth.submission_of(batch)
+        async def look(visit: Visit, submission: str | None) -> None:
             listing = await list_results(visit.cluster, batch, Filter())
-            if truth.submission_of(batch) != before:
-                then()  # somebody deleted or replaced it meanwhile
+            if truth.submission_of(batch) != submission:
                 return
             found = {stored.name: stored.nuid for stored, _ in listing.files if stored is not None}
             truth.pulled(batch, found, listing.complete)
@@ -154,6 +152,14 @@ class People:
                     pieces = (await job_output(visit.cluster, job)).pieces
                     truth.read_archived_output(job, b"".join([bytes(piece) async for piece in pieces]))
                     break
+
+        async def work(visit: Visit) -> None:
+            submission = truth.submission_of(batch)
+            try:
+                await look(visit, submission)
+            except DistributeError as error:
+                # Else somebody deleted or replaced it meanwhile.
+                require(truth.submission_of(batch) != submission, f"its results can't be read: {error}")
             then()
 
         Visit(self._world, "puller", work)

@@ -246,6 +246,7 @@ class World:
         ]
         if batches:
             self.people.pull(self.random.choice(batches), self.loop.stop)
+            self.loop.after(PATIENCE_S, partial(self.fail, Broken("its results are never read to their end")))
         else:
             self.loop.stop()
 
