@@ -166,7 +166,7 @@ async def test_events_that_the_fold_refuses_do_not_change_a_loaded_batch(noise: 
     submitted = make.submitted()
     log = await log_of(submitted)
     await log.append(noise, Guard(1))
-    assert (await load_submission(log, SWEEP, SubmissionRef(submitted.id, 1))).event_id == submitted.id
+    assert (await load_submission(log, SWEEP, SubmissionRef(submitted.id, 1))).event.id == submitted.id
 
 
 @pytest.mark.parametrize("seq", [0, 1, 3, 9])
@@ -174,7 +174,7 @@ async def test_a_submission_at_another_place_is_found_by_its_id(seq: int) -> Non
     """The log lost its end, and has it elsewhere now."""
     submitted = make.submitted()
     log = await log_of(make.joined(), submitted, make.kill_requested())
-    assert (await load_submission(log, SWEEP, SubmissionRef(submitted.id, seq))).event_id == submitted.id
+    assert (await load_submission(log, SWEEP, SubmissionRef(submitted.id, seq))).event.id == submitted.id
     with pytest.raises(KeyError):
         await load_submission(log, SWEEP, SubmissionRef("another", seq))
 
@@ -182,4 +182,4 @@ async def test_a_submission_at_another_place_is_found_by_its_id(seq: int) -> Non
 async def test_version_1_of_an_assignment_means_the_last_submission() -> None:
     submitted = make.submitted()
     log = await log_of(submitted)
-    assert (await load_submission(log, SWEEP, SubmissionRef())).event_id == submitted.id
+    assert (await load_submission(log, SWEEP, SubmissionRef())).event.id == submitted.id

@@ -122,8 +122,8 @@ async def test_cpu_time_and_peak_memory_are_reported(tmp_path: Path) -> None:
     allocate = f"x = b'x' * {size_bytes}\nimport time\nend = time.process_time() + 0.2\n"
     burn = allocate + "while time.process_time() < end: pass\ntime.sleep(0.2)"
     ended, _ = await run(tmp_path, sys.executable, "-c", burn)
-    assert 0.2 <= ended.cpu_s < 2
-    assert 0.4 <= ended.wall_s < 10
+    assert ended.cpu_s >= 0.2
+    assert ended.wall_s >= 0.4
     assert size_bytes <= ended.max_rss_bytes < size_bytes + (100 << 20)
 
 
