@@ -64,10 +64,11 @@ async def distribute(server: str, home: Path, *arguments: str) -> Said:
     try:
         out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     except TimeoutError:
-        process.kill()
-        await process.wait()
         raise AssertionError(f"distribute {arguments} did not end within {PATIENCE_S:g} s") from None
-    assert process.returncode is not None
+    finally:
+        if process.returncode is None:  # also if the test has failed meanwhile
+            process.kill()
+            await process.wait()
     return Said(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
 
 
