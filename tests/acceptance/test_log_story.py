@@ -43,7 +43,6 @@ async def test_a_nodes_loss_and_return_and_its_jobs_are_told(lab: Lab) -> None:
     await lab.logged("scheduler", "lab/told is archived")
     head = told(lab, "scheduler", "ws07", "lab/told")
     for words in (
-        "INFO node ws07 joined: 2 cpus",
         "INFO jane submitted lab/told: 2 jobs",
         "INFO lab/told/good succeeded on ws07 after",
         "INFO lab/told/broken started on ws07",
