@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from acceptance.processes import Processes
+from distribute.client.pull.note import NOTE_NAME
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
@@ -258,8 +259,8 @@ def batch_id(text: str) -> BatchId:
 
 
 def job_folders(batch: Path) -> list[Path]:
-    """The folders of jobs in the folder of a pulled batch, by name. Beside them lies what pull notes."""
-    return sorted(path for path in batch.iterdir() if path.is_dir())
+    """The folders of jobs in the folder of a pulled batch, by name. Nothing else is there but pull's note."""
+    return sorted(path for path in batch.iterdir() if os.fsencode(path.name) != NOTE_NAME)
 
 
 def command_batch(name: str, jobs: Mapping[str, Any], **meta: Any) -> Json:
