@@ -132,6 +132,21 @@ async def test_an_archiver_whose_log_lost_what_it_waits_for_raises_log_replaced(
         await running._see_to(1)
 
 
+async def test_a_note_that_the_broker_does_not_answer_is_reported_so(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def unanswered(_name: str, _data: bytes) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(service, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(cluster.store, "put_snapshot", unanswered)
+    await append(cluster, builders.submitted())
+    running = ArchiverService(cluster)
+    running._backlog = await running._begin()
+    await running._note()
+    assert caplog.messages == ["can't note how far the archiver has come: no answer"]
+
+
 async def test_a_job_with_noise_on_its_scope_is_archived(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -165,7 +165,7 @@ class ArchiverService:
             async with asyncio.timeout(PATIENCE_S):
                 await self._cluster.store.put_snapshot(NOTE, orjson.dumps({"done_until": done_until}))
         except (DistributeError, TimeoutError) as error:
-            self._no_note.occurs("can't note how far the archiver has come: %s", error or "no answer")
+            self._no_note.occurs("can't note how far the archiver has come: %s", str(error) or "no answer")
         else:
             self._no_note.is_over("the note of how far the archiver has come is written again")
             self._noted = done_until

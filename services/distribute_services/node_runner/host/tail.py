@@ -109,4 +109,4 @@ class Tail:
         except (DistributeError, TimeoutError) as error:
             # Only people who follow the output miss this part: the whole output comes with the results.
             lost = f"could not send {len(text)} bytes of its output to those who follow it"
-            log.debug("%s: %s: %s", file.of, lost, error or "no answer")
+            log.debug("%s: %s: %s", file.of, lost, str(error) or "no answer")
