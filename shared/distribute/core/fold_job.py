@@ -301,8 +301,8 @@ def why_given_up(deaths: list[str]) -> str | None:
         names = ", ".join(nodes)
         return f"{len(nodes)} nodes went down while it ran on them ({names}), so it is not tried again"
     if len(deaths) >= MAX_DEATHS_AT_ONE_NODE:
-        times = "twice" if len(deaths) == 2 else f"{len(deaths)} times"
-        return f"its node went down {times} while it ran (last: {nodes[0]}), so it is not tried again"
+        times = len(deaths)
+        return f"its node went down {times} times while it ran (last: {nodes[0]}), so it is not tried again"
     return None
 
 
