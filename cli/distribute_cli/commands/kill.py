@@ -45,7 +45,6 @@ async def kill(
     What running jobs have left and printed by then is kept, for `pull` and `logs`.
     """
     from distribute.client.control import kill as kill_target
-    from distribute.client.control import killable
     from distribute.core.ids import JobId
     from distribute_cli.targets import find_target
 
@@ -53,10 +52,10 @@ async def kill(
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
         found = await find_target(queries, target)
-        killed_by = await killable(cluster, queries, person, found, force=force, only_queued=only_queued)
         batch = await queries.batch(found.batch_id if isinstance(found, JobId) else found, most=0)
-        if killed_by is None and not dry:
-            await kill_target(cluster, queries, person, found, only_queued=only_queued, force=force)
+        killed_by = await kill_target(
+            cluster, queries, person, found, only_queued=only_queued, force=force, dry=dry
+        )
     line = _line(found, batch, person.name, only_queued=only_queued, dry=dry, killed_by=killed_by)
     document = {
         "killing": str(found),

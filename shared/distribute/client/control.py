@@ -38,47 +38,6 @@ WAITING = frozenset({"queued", "retrying"})
 GONE = frozenset({"left", "lost"})
 
 
-async def killable(
-    cluster: Cluster,
-    queries: Queries,
-    person: Person,
-    target: BatchId | JobId,
-    *,
-    only_queued: bool = False,
-    force: bool = False,
-) -> str | None:
-    """Check whether a person may kill a batch or job. Returns who has killed it already.
-
-    Args:
-        cluster: where it is.
-        queries: tells how the job stands.
-        person: who wants to kill it.
-        target: which.
-        only_queued: it is to be killed only as far as it waits.
-        force: also if it is another person's.
-
-    Raises:
-        Refused: there is no such batch or job, it is over, it is another person's, or nothing of it waits.
-    """
-    batch = target.batch_id if isinstance(target, JobId) else target
-    course, _ = await read_standing(cluster, batch)
-    _refuse_kill(course, batch, person, force=force)
-    name = printable(str(target))
-    if not isinstance(target, JobId):
-        jobs = (await queries.batch(target, most=0))["jobs"]
-        if only_queued and course.killed_by is None and not jobs["queued"]:
-            raise Refused(f"no job of {name} waits: there is nothing to kill")
-        return course.killed_by
-    found = await queries.job(target)
-    if found["state"] in OVER:
-        raise Refused(f"{name} is over ({found['state']}): there is nothing to kill")
-    if only_queued and found["killed_by"] is None and found["state"] not in WAITING:
-        raise Refused(
-            f"{name} does not wait, it is {found['state']}: leave out --state to kill it all the same"
-        )
-    return found["killed_by"]
-
-
 async def kill(
     cluster: Cluster,
     queries: Queries,
@@ -87,6 +46,7 @@ async def kill(
     *,
     only_queued: bool = False,
     force: bool = False,
+    dry: bool = False,
 ) -> str | None:
     """Ask for a batch, or one job of it, to be stopped. What a running job has left by then is kept.
 
@@ -97,23 +57,22 @@ async def kill(
         target: which.
         only_queued: stop only what waits; what runs goes on.
         force: also if it is another person's.
+        dry: only check that it could be killed.
 
     Returns:
         Who has killed it already, and then there is nothing more to ask for. None: nobody had.
 
     Raises:
-        Refused: there is no such batch or job, it is over, or it is another person's.
+        Refused: there is no such batch or job, it is over, it is another person's, or nothing of it waits.
     """
-    killed_by = await killable(cluster, queries, person, target, only_queued=only_queued, force=force)
-    if killed_by is not None:
-        return killed_by
     batch, job = (target.batch_id, target.job) if isinstance(target, JobId) else (target, None)
-    submission: str | None = None
+    course, _ = await read_standing(cluster, batch)
+    _refuse_kill(course, batch, person, force=force)
+    submission = course.submission
+    killed_by = await _killed_by(queries, course, target, only_queued=only_queued)
 
     async def read() -> tuple[Event, int]:
-        nonlocal submission
         course, scope_seq = await read_standing(cluster, batch)
-        submission = submission or course.submission
         if course.submission != submission:
             raise no_such_batch(batch)  # another one has its name by now
         _refuse_kill(course, batch, person, force=force)
@@ -121,8 +80,30 @@ async def kill(
         state: Literal["queued"] | None = "queued" if only_queued else None
         return KillRequested(**person.stamp(), **names, job=job, state=state), scope_seq
 
-    await append_behind(cluster.log, read)
-    return None
+    if killed_by is None and not dry:
+        await append_behind(cluster.log, read)
+    return killed_by
+
+
+async def _killed_by(
+    queries: Queries, course: Course, target: BatchId | JobId, *, only_queued: bool
+) -> str | None:
+    """Who has killed a batch or job. Raises `Refused` if the job is over, or nothing of it waits."""
+    name = printable(str(target))
+    if not isinstance(target, JobId):
+        if only_queued and course.killed_by is None:
+            jobs = (await queries.batch(target, most=0))["jobs"]
+            if not jobs["queued"]:
+                raise Refused(f"no job of {name} waits: there is nothing to kill")
+        return course.killed_by
+    found = await queries.job(target)
+    if found["state"] in OVER:
+        raise Refused(f"{name} is over ({found['state']}): there is nothing to kill")
+    if only_queued and found["killed_by"] is None and found["state"] not in WAITING:
+        raise Refused(
+            f"{name} does not wait, it is {found['state']}: leave out --state to kill it all the same"
+        )
+    return found["killed_by"]
 
 
 def _refuse_kill(course: Course, batch: BatchId, person: Person, *, force: bool) -> None:
