@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from distribute_cli.output.form import JobText, Output
 
 
-NOT_BEGUN = frozenset({"queued", "assigned", "building", "retrying"})
-
-
 async def logs(
     session: Session,
     target: Annotated[
@@ -54,7 +51,7 @@ async def logs(
         if isinstance(found, BatchId):
             await _show_builds(cluster, session.output, found, follow=follow)
         else:
-            await _show_job(session, cluster, found, attempt, follow=follow)
+            await _show_job(cluster, queries, session.output, found, attempt, follow=follow)
 
 
 async def _show_builds(cluster: Cluster, output: Output, batch: BatchId, *, follow: bool) -> None:
@@ -124,26 +121,27 @@ async def _write(text: JobText, pieces: Text) -> int:
 
 
 async def _show_job(
-    session: Session, cluster: Cluster, job: JobId, attempt: int | None, *, follow: bool
+    cluster: Cluster, queries: Queries, output: Output, job: JobId, attempt: int | None, *, follow: bool
 ) -> None:
     from distribute.client.logs import job_output
     from distribute.client.outside import outside_of, told_of_outside
     from distribute.client.words import printable
+    from distribute_cli.output.words import NOT_BEGUN
 
-    output = session.output
     printed = await job_output(cluster, job, attempt, follow=follow)
     if follow and attempt is None and printed.finished() is None:
-        await _hint_silence(session, cluster, job, NOT_BEGUN)
+        _hint_silence(output, job, await _standing(queries, job), NOT_BEGUN)
     with output.job_text({"namespace": job.namespace, "batch": job.batch}) as text:
         whose: dict[str, Any] = {"job": job.job, "attempt": printed.attempt, "outside": None}
         text.begin(whose)
         length = await _write(text, printed.pieces)
         finished = printed.finished()
         outside = whose["outside"] = outside_of(finished)
-        killed = await _killed(session.queries(cluster), job, printed.attempt)
+        found = await _standing(queries, job)
+        killed = found if _is_killed(found, printed.attempt) else None
         whose["killed_by"] = killed["killed_by"] if killed is not None else None
     if not follow and attempt is None and finished is None and killed is None and not length:
-        await _hint_silence(session, cluster, job, NOT_BEGUN | {"running", "paused"})
+        _hint_silence(output, job, found, NOT_BEGUN | {"running", "paused"})
     if outside is not None:
         output.warn(f"{printable(str(job))}: {told_of_outside(outside)}")
     if killed is not None:
@@ -151,32 +149,35 @@ async def _show_job(
         output.hint(f"{printable(str(job))} {verb} {printable(killed['reason'] or 'killed')}")
 
 
-async def _killed(queries: Queries, job: JobId, attempt: int) -> JobDocument | None:
-    """The job, if this attempt was killed, or is being killed. The batch may be deleted by now."""
+async def _standing(queries: Queries, job: JobId) -> JobDocument | None:
+    """How the job stands. None: its batch is deleted by now."""
     from distribute.core.errors import Refused
 
     try:
-        found = await queries.job(job)
+        return await queries.job(job)
     except Refused:
         return None
-    return found if found["killed_by"] is not None and found["attempt"] == attempt else None
 
 
-async def _hint_silence(session: Session, cluster: Cluster, job: JobId, states: frozenset[str]) -> None:
+def _is_killed(found: JobDocument | None, attempt: int) -> bool:
+    """Was this attempt of the job killed, or is it being killed?"""
+    return found is not None and found["killed_by"] is not None and found["attempt"] == attempt
+
+
+def _hint_silence(output: Output, job: JobId, found: JobDocument | None, states: frozenset[str]) -> None:
     """If the job is in one of these states, say that this is why there is nothing to read yet.
 
     Often a job waits for its build.
     """
     from distribute.client.words import argument, printable
 
-    found = await session.queries(cluster).job(job)
-    if found["state"] not in states:
+    if found is None or found["state"] not in states:
         return
     where = f" on {printable(found['node'])}" if found["node"] is not None else ""
     told = f"{printable(str(job))} has printed nothing yet: it is {found['state']}{where}"
     if found["state"] == "building":
         told += f"; `distribute logs -f {argument(str(job.batch_id))}` shows what the build prints"
-    session.output.hint(told)
+    output.hint(told)
 
 
 app = verb(logs)

@@ -19,7 +19,7 @@ from distribute_cli.output.builds import builds_of
 from distribute_cli.output.drawing import count, duration, span, state_text
 from distribute_cli.output.failures import plain
 from distribute_cli.output.fitting import FittingTable
-from distribute_cli.output.words import NOTHING, exit_text
+from distribute_cli.output.words import NOT_BEGUN, NOTHING, exit_text
 
 if TYPE_CHECKING:
     from distribute.client.documents import (
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
         NodeStory,
         VerdictDocument,
     )
-
-WAITS = frozenset({"queued", "assigned", "building", "retrying"})
 
 MOST_LINES = 20
 """Max. nodes, jobs and files that are listed one by one. --json has them all."""
@@ -60,7 +58,7 @@ def job(document: JobStory) -> Iterator[RenderableType]:
         yield from (f"  {printable(line)}" for line in left_out[:MOST_LINES])
         if (more := len(left_out) - MOST_LINES) > 0:
             yield f"and {more} more: --json names all"
-    if document["state"] in WAITS and document["why"]["nodes"]:
+    if document["state"] in NOT_BEGUN and document["why"]["nodes"]:
         yield ""
         yield from _verdicts(document["why"]["nodes"])
     if any(attempt["started_at"] for attempt in document["attempts"]):
@@ -69,7 +67,7 @@ def job(document: JobStory) -> Iterator[RenderableType]:
 
 def _job_facts(document: JobStory) -> Iterator[Fact]:
     yield "state", state_text(document["state"])
-    if document["state"] in WAITS:
+    if document["state"] in NOT_BEGUN:
         yield "waits", printable(document["why"]["summary"].removeprefix("waits").lstrip(": "))
     elif document["reason"]:
         yield "why", printable(document["reason"])

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 NOTHING = "-"
 
+NOT_BEGUN = frozenset({"queued", "assigned", "building", "retrying"})
+"""The states of a job whose command does not run yet."""
+
 MOST_FAILURES = 5
 """So many failed jobs of a batch, and failed builds, are named with what they printed last."""
 
