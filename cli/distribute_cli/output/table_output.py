@@ -144,24 +144,23 @@ class LineBar:
         self._title = title
         self._of_bytes = of_bytes
         self._begun = self._last = time.monotonic()
-        self._line = ""
+        self._shown = ("", "")
         self._pace: PaceInWords | None = None
 
     def update(self, done: float, total: float, note: str = "", age_s: float = 0.0) -> None:
         now = time.monotonic()
         if now - self._last < min(max(LINE_EVERY_S, (now - self._begun) / 20), RAREST_LINE_S):
             return
-        line = f"{self._title}: {100 * done / (total or 1):.0f} %{f' ({note})' if note else ''}"
-        if line == self._line:
+        line = f"{self._title}: {100 * done / (total or 1):.0f} %"
+        if (line, note) == self._shown:
             return
-        self._last, self._line = now, line
+        self._last, self._shown = now, (line, note)
         if self._pace is None:
             from distribute_cli.output.terminal_bar import PaceInWords
 
             self._pace = PaceInWords(of_bytes=self._of_bytes)
         words = self._pace.words(done, total, note, age_s)
-        shown = f"{line.partition(' %')[0]} %{f' ({words})' if words else ''}"
-        print(shown, file=sys.stderr, flush=True)
+        print(f"{line} ({words})" if words else line, file=sys.stderr, flush=True)
 
 
 def _console(*, stderr: bool) -> Console:

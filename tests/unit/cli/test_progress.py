@@ -78,3 +78,14 @@ def test_lines_become_rarer(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
     assert 1000 < len(lines) < 2000
     assert lines[-1].startswith("jane/sweep: 100 % (")
     assert " jobs/s, done in about " in lines[-1]
+
+
+def test_a_percent_sign_in_a_name_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr(table_output.time, "monotonic", lambda: now)
+    bar = LineBar("jane/5 % more")
+    now = 10.0
+    bar.update(1, 4)
+    assert capsys.readouterr().err.startswith("jane/5 % more: 25 %")
