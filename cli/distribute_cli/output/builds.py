@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from distribute.client.words import argument, printable
@@ -25,9 +26,7 @@ def is_only_built(batch: BatchDocument) -> bool:
 
 def where_built(batch: BatchDocument) -> str:
     """Where a batch is being built, and for how long: `on ws07, 8s`; `on 3 nodes, 1m20s`."""
-    nodes = sorted(batch["building"])
-    where = printable(nodes[0]) if len(nodes) == 1 else counted(len(nodes), "node")
-    return f"on {where}, {_for(min(batch['building'].values()))}"
+    return f"{_where(batch)}, {_for(min(batch['building'].values()))}"
 
 
 def build_lines(batch: BatchDocument) -> Iterator[str]:
@@ -62,11 +61,9 @@ def how_built(build: BuildFinished | None) -> str:
 
 def running_text(since: Mapping[str, float]) -> str:
     """Where builds run, by node, since when in seconds since 1970: `being built on ws07 (for 8s so far)`."""
-    now = datetime.now(UTC).timestamp()
     nodes = sorted(since)
     where = ", ".join(
-        f"{printable(node)} (for {format_duration(max(0, round(now - since[node])))} so far)"
-        for node in nodes[:MOST_BUILDS]
+        f"{printable(node)} (for {_elapsed(since[node])} so far)" for node in nodes[:MOST_BUILDS]
     )
     more = len(nodes) - MOST_BUILDS
     return f"being built on {where}" + (f" and {counted(more, 'more node')}" if more > 0 else "")
@@ -75,10 +72,19 @@ def running_text(since: Mapping[str, float]) -> str:
 def building_since(batch: BatchDocument) -> str:
     """For a line that is not drawn again each second: `building on ws07 since 18:31:02`."""
     began = datetime.fromisoformat(min(batch["building"].values())).astimezone()
-    where = where_built(batch).rpartition(", ")[0]
-    return f"building {where} since {began:%H:%M:%S}"
+    return f"building {_where(batch)} since {began:%H:%M:%S}"
+
+
+def _where(batch: BatchDocument) -> str:
+    """`on ws07`, or `on 3 nodes`."""
+    nodes = sorted(batch["building"])
+    return f"on {printable(nodes[0]) if len(nodes) == 1 else counted(len(nodes), 'node')}"
 
 
 def _for(since: str) -> str:
-    seconds = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
-    return format_duration(max(0, round(seconds)))
+    return _elapsed(datetime.fromisoformat(since).timestamp())
+
+
+def _elapsed(since: float) -> str:
+    """The time since then, which is in seconds since 1970."""
+    return format_duration(max(0, round(time.time() - since)))
