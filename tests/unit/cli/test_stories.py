@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from distribute.client.documents import JobStory, NodeStory
+from distribute.client.documents import NodeStory
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
-from distribute.core.views import node_view
+from distribute.core.views import batch_view, node_view
 from distribute.testing import builders as make
 from distribute_cli.output import stories
 from distribute_cli.output.plain_output import JsonOutput, QuietOutput
@@ -39,28 +39,14 @@ ATTEMPT: Any = {
     "paused_s": 0.0,
     "max_rss_bytes": 1 << 30,
 }
-WAITING: JobStory = {
+SPEC = make.batch([make.job("re 100")])
+WAITING: Any = {
+    **batch_view(make.happen(make.submitted(SPEC)), SPEC.id)["job_list"][0],
     "namespace": "lab",
     "batch": "sweep",
-    "job": "re 100",
     "user": "jane",
     "kind": "command",
     "priority": 0,
-    "state": "queued",
-    "attempt": 1,
-    "node": "ws1",
-    "exit_code": 3,
-    "signal": None,
-    "reason": None,
-    "last_line": None,
-    "submitted_at": "2026-01-01T00:00:00.000Z",
-    "started_at": None,
-    "finished_at": None,
-    "wall_s": None,
-    "cpu_s": None,
-    "paused_s": None,
-    "max_rss_bytes": None,
-    "archived": False,
     "command": ["./solver", "--name", "a b"],
     "script": None,
     "image": None,
@@ -112,7 +98,7 @@ def test_a_waiting_job_shows_what_it_is_its_attempts_and_what_keeps_each_node_fr
 
 
 def test_a_job_that_is_over_shows_why_and_waits_for_nothing() -> None:
-    over: JobStory = {**WAITING, "state": "failed", "reason": "no room", "archived": True, "resources": None}
+    over = {**WAITING, "state": "failed", "reason": "no room", "archived": True, "resources": None}
     over["finished_at"] = ATTEMPT["finished_at"]
     over["script"], over["image"] = "run.py", "solver.sif"
     lines = drawn(stories.job(over))
@@ -129,7 +115,7 @@ def test_a_job_that_is_over_shows_why_and_waits_for_nothing() -> None:
 
 def test_of_a_thousand_nodes_some_are_listed() -> None:
     verdicts: Any = [{"node": f"ws{n}", "obstacle": "busy", "text": "is busy"} for n in range(1000)]
-    many: JobStory = {**WAITING, "why": {"summary": "waits", "nodes": verdicts}}
+    many = {**WAITING, "why": {"summary": "waits", "nodes": verdicts}}
     lines = drawn(stories.job(many))
     assert sum(line.endswith("is busy") for line in lines) == stories.MOST_LINES
     assert "and 980 more nodes: --json lists them all" in lines
