@@ -15,14 +15,7 @@ from distribute.client.words import printable_lines
 from distribute_cli.pasteable import with_address
 
 if TYPE_CHECKING:
-    from distribute.client.documents import (
-        BatchesDocument,
-        BatchWithJobs,
-        ClusterDocument,
-        JobStory,
-        NodesDocument,
-        NodeStory,
-    )
+    from distribute.client import documents
 
 Document = Mapping[str, Any]
 """A JSON object with the keys that the interface names."""
@@ -62,31 +55,31 @@ class Output(ABC):
     """Can an answer come piece by piece?"""
 
     @abstractmethod
-    def cluster(self, document: ClusterDocument, *, at_once: bool) -> None:
+    def cluster(self, document: documents.ClusterDocument, *, at_once: bool) -> None:
         """Show which cluster the answer is of, with the answer or `at_once`."""
 
     @abstractmethod
-    def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
+    def batches(self, document: documents.BatchesDocument, *, selected: bool = False) -> None:
         """Show batches: all, or those that options have `selected`."""
 
     @abstractmethod
-    def batch(self, document: BatchWithJobs) -> None:
+    def batch(self, document: documents.BatchWithJobs) -> None:
         """Show one batch and its jobs."""
 
     @abstractmethod
-    def nodes(self, document: NodesDocument) -> None:
+    def nodes(self, document: documents.NodesDocument) -> None:
         """Show all nodes."""
 
     @abstractmethod
-    def node(self, document: NodeStory) -> None:
+    def node(self, document: documents.NodeStory) -> None:
         """Show everything about one node."""
 
     @abstractmethod
-    def job(self, document: JobStory) -> None:
+    def job(self, document: documents.JobStory) -> None:
         """Show everything about one job."""
 
     @abstractmethod
-    def capabilities(self, document: NodesDocument) -> None:
+    def capabilities(self, document: documents.NodesDocument) -> None:
         """Show people, beside the answer, what each node can do."""
 
     @abstractmethod

@@ -12,42 +12,35 @@ from distribute.client.words import printable
 from distribute_cli.output.form import Bar, Document, JobText, Output
 
 if TYPE_CHECKING:
-    from distribute.client.documents import (
-        BatchesDocument,
-        BatchWithJobs,
-        ClusterDocument,
-        JobStory,
-        NodesDocument,
-        NodeStory,
-    )
+    from distribute.client import documents
 
 
 class JsonOutput(Output):
     """One JSON document on standard output."""
 
     is_live = False
-    _cluster: ClusterDocument | None = None
+    _cluster: documents.ClusterDocument | None = None
 
-    def cluster(self, document: ClusterDocument, *, at_once: bool) -> None:
+    def cluster(self, document: documents.ClusterDocument, *, at_once: bool) -> None:
         """Keep it, for a key of the answer."""
         self._cluster = document
 
-    def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
+    def batches(self, document: documents.BatchesDocument, *, selected: bool = False) -> None:
         self._write(document)
 
-    def batch(self, document: BatchWithJobs) -> None:
+    def batch(self, document: documents.BatchWithJobs) -> None:
         self._write(document)
 
-    def nodes(self, document: NodesDocument) -> None:
+    def nodes(self, document: documents.NodesDocument) -> None:
         self._write(document)
 
-    def node(self, document: NodeStory) -> None:
+    def node(self, document: documents.NodeStory) -> None:
         self._write({"nodes": [document]})
 
-    def job(self, document: JobStory) -> None:
+    def job(self, document: documents.JobStory) -> None:
         self._write(document)
 
-    def capabilities(self, document: NodesDocument) -> None:
+    def capabilities(self, document: documents.NodesDocument) -> None:
         """Print nothing: the answer itself holds them."""
 
     def files(self, document: Document) -> None:
@@ -95,28 +88,28 @@ def _json(document: object) -> bytes:
 class QuietOutput(Output):
     """For shell scripts: names and states, one on each line. Verbs that only do something print nothing."""
 
-    def cluster(self, document: ClusterDocument, *, at_once: bool) -> None:
+    def cluster(self, document: documents.ClusterDocument, *, at_once: bool) -> None:
         """Print nothing."""
 
-    def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
+    def batches(self, document: documents.BatchesDocument, *, selected: bool = False) -> None:
         for batch in document["batches"]:
             print(printable(f"{batch['namespace']}/{batch['batch']}"), batch["state"])
 
-    def batch(self, document: BatchWithJobs) -> None:
+    def batch(self, document: documents.BatchWithJobs) -> None:
         for job in document["job_list"]:
             print(printable(job["job"]), job["state"])
 
-    def nodes(self, document: NodesDocument) -> None:
+    def nodes(self, document: documents.NodesDocument) -> None:
         for node in document["nodes"]:
             print(printable(node["node"]), node["state"])
 
-    def node(self, document: NodeStory) -> None:
+    def node(self, document: documents.NodeStory) -> None:
         print(printable(document["node"]), document["state"])
 
-    def job(self, document: JobStory) -> None:
+    def job(self, document: documents.JobStory) -> None:
         print(printable(document["job"]), document["state"])
 
-    def capabilities(self, document: NodesDocument) -> None:
+    def capabilities(self, document: documents.NodesDocument) -> None:
         """Print nothing."""
 
     def files(self, document: Document) -> None:

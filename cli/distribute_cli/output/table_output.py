@@ -15,14 +15,7 @@ from distribute_cli.pasteable import with_address
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from distribute.client.documents import (
-        BatchesDocument,
-        BatchWithJobs,
-        ClusterDocument,
-        JobStory,
-        NodesDocument,
-        NodeStory,
-    )
+    from distribute.client import documents
     from distribute_cli.output.terminal_bar import PaceInWords
 
 WIDE = 10_000
@@ -39,10 +32,10 @@ class TableOutput(Output):
 
     most_jobs = 100
 
-    _cluster: ClusterDocument | None = None
+    _cluster: documents.ClusterDocument | None = None
     """The cluster to show before the answer."""
 
-    def cluster(self, document: ClusterDocument, *, at_once: bool) -> None:
+    def cluster(self, document: documents.ClusterDocument, *, at_once: bool) -> None:
         self._cluster = document
         if at_once:
             self._show_cluster()
@@ -55,32 +48,32 @@ class TableOutput(Output):
             found, self._cluster = self._cluster, None
             self.hint(f"cluster: {printable(found['server'])} (from {printable(short(found['source']))})")
 
-    def batches(self, document: BatchesDocument, *, selected: bool = False) -> None:
+    def batches(self, document: documents.BatchesDocument, *, selected: bool = False) -> None:
         from distribute_cli.output import tables
 
         self._print(tables.batches(document, selected=selected))
 
-    def batch(self, document: BatchWithJobs) -> None:
+    def batch(self, document: documents.BatchWithJobs) -> None:
         from distribute_cli.output import tables
 
         self._print(tables.batch(document))
 
-    def nodes(self, document: NodesDocument) -> None:
+    def nodes(self, document: documents.NodesDocument) -> None:
         from distribute_cli.output import tables
 
         self._print(tables.nodes(document))
 
-    def node(self, document: NodeStory) -> None:
+    def node(self, document: documents.NodeStory) -> None:
         from distribute_cli.output import stories
 
         self._print(stories.node(document))
 
-    def job(self, document: JobStory) -> None:
+    def job(self, document: documents.JobStory) -> None:
         from distribute_cli.output import stories
 
         self._print(stories.job(document))
 
-    def capabilities(self, document: NodesDocument) -> None:
+    def capabilities(self, document: documents.NodesDocument) -> None:
         from distribute_cli.output import tables
 
         self._print(tables.capabilities(document))
