@@ -79,10 +79,11 @@ async def outputs_listed(
     wanted = {seq for seq in results.seqs if seq not in but}
     if not wanted:
         return
-    course, only = results.course, Only(types=FINISHED, batch=batch)
-    after, at = course.seq, course.submitted_at if len(wanted) == len(results.seqs) else None
-    if at is None:
-        after = min(wanted) - 1  # most of the batch is passed over
+    only = Only(types=FINISHED, batch=batch)
+    after: int = results.course.seq
+    at: float | None = results.course.submitted_at
+    if len(wanted) < len(results.seqs):
+        after, at = min(wanted) - 1, None  # most of the batch is passed over
     reading = cluster.log.follow(after=after, at=at, only=only, until=max(wanted))
     async with aclosing(reading) as following:
         async for events in following:
