@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from distribute_cli.output.terminal_bar import cut
 from distribute_cli.output.words import NOTHING
 
 Cell = str | Text
@@ -112,3 +111,17 @@ def _left_out(least: Mapping[str, int], gap: int, width: int) -> list[str]:
 
 def _total(widths: Collection[int], gap: int) -> int:
     return sum(widths) + gap * (len(widths) - 1)
+
+
+def cut(text: str, width: int) -> str:
+    """`text` in so many columns. What is too long loses its middle: both ends of a name tell names apart."""
+    if cell_len(text) <= width:
+        return text
+    head = set_cell_size(text, (width - 1) // 2).rstrip()
+    room, tail = width - 1 - cell_len(head), ""
+    for character in reversed(text):
+        room -= cell_len(character)
+        if room < 0:
+            break
+        tail = character + tail
+    return f"{head}…{tail}"

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from rich.cells import cell_len, set_cell_size
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
+from distribute_cli.output.fitting import cut
 from distribute_cli.output.pace import pace_text
 
 _RATE_OVER_S = 600.0
@@ -97,17 +97,3 @@ class PaceInWords:
         """The note, with rate and estimated end as soon as they are known."""
         self._tracked.show(done, total, note, age_s)
         return self._tracked.words
-
-
-def cut(text: str, width: int) -> str:
-    """`text` in so many columns. What is too long loses its middle: both ends of a name tell names apart."""
-    if cell_len(text) <= width:
-        return text
-    head = set_cell_size(text, (width - 1) // 2).rstrip()
-    room, tail = width - 1 - cell_len(head), ""
-    for character in reversed(text):
-        room -= cell_len(character)
-        if room < 0:
-            break
-        tail = character + tail
-    return f"{head}…{tail}"

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from distribute_cli.output import table_output, terminal_bar
+from distribute_cli.output.fitting import cut
 from distribute_cli.output.pace import pace_text
 from distribute_cli.output.table_output import LineBar
-from distribute_cli.output.terminal_bar import cut
 
 NOW = datetime(2030, 1, 31, 19, 30)  # noqa: DTZ001 - local time, as a person's clock shows it
 ODD_NAMES = ("a", "x" * 257, "計算" * 40, "jane/" + "ü" * 100 + "/last")
