@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from distribute.client.pull.listing import Listing
 from distribute.client.pull.local_batch import held
 from distribute.client.pull.note import NOTE_NAME
 from distribute.client.pull.settling import Edited
+from distribute.client.pull.target_folder import Found, Parts, TargetFolder
 from distribute.core.errors import InputError, Refused
 from pull_kit import BASE, JANES, Archive, Left, files_in
 
@@ -54,6 +56,25 @@ async def test_all_that_was_pulled_is_removed_with_its_folders(archive: Archive,
     assert list(out.iterdir()) == []
     await archive.pull(listing, out)
     assert files_in(out / "mc") == there
+
+
+async def test_a_clean_that_is_interrupted_removes_no_more(
+    archive: Archive, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = await pulled(archive, out)
+    there = files_in(out / "mc")
+    loop, remove = asyncio.get_running_loop(), TargetFolder.remove
+
+    def interrupted(target: TargetFolder, parts: Parts, found: Found) -> None:
+        remove(target, parts, found)
+        loop.call_soon_threadsafe(cleaning.cancel)
+
+    monkeypatch.setattr(TargetFolder, "remove", interrupted)
+    cleaning = asyncio.create_task(clean(archive.store, listing, out))
+    with pytest.raises(asyncio.CancelledError):
+        await cleaning
+    await loop.shutdown_default_executor()  # a thread may go on after its task
+    assert len(files_in(out / "mc")) == len(there) - 1
 
 
 async def test_what_a_person_changed_or_wrote_stays(archive: Archive, out: Path) -> None:

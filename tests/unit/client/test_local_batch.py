@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -182,6 +183,25 @@ async def test_a_pull_without_news_writes_nothing(archive: Archive, out: Path) -
     for _ in range(2):
         await archive.pull(await archive.list(FIRST, builds={"mc_build_output-ws1.txt": "built"}), out)
     assert note_of(out) == before
+
+
+async def test_other_tasks_run_between_two_files(archive: Archive, out: Path) -> None:
+    """Otherwise Ctrl-C and the broker's pings would wait for the last of 100,000 files."""
+    listing = await archive.list({"a": (1, {f"r{number}": "1" for number in range(9)})})
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(take_turns())
+    for is_kept in (False, True):
+        seen = set[int]()
+        pulled = await archive.pull(listing, out, on_bytes=lambda done, total, seen=seen: seen.add(turns))
+        assert (pulled.kept == 9, len(seen)) == (is_kept, 9)
+    other.cancel()
 
 
 async def test_one_program_at_a_time_pulls_to_a_folder(archive: Archive, out: Path) -> None:

@@ -75,21 +75,23 @@ async def clean(store: ArtifactStore, listing: Listing, folder: Path, *, dry: bo
         local.check(listing.origin)
         cleaned = Cleaned()
         noted = set(local.noted_paths())
-        found = await asyncio.to_thread(_removable, local, listing, noted, cleaned)
+        found = await _removable(local, listing, noted, cleaned)
         lost = await _lost(store, {removable.stored for removable in found if removable.stored is not None})
         cleaned.kept += [(removable.parts, LOST) for removable in found if removable.stored in lost]
         can_go = [removable for removable in found if removable.stored not in lost]
-        await asyncio.to_thread(_remove, local, can_go, noted, cleaned, dry=dry)
+        await _remove(local, can_go, noted, cleaned, dry=dry)
     return cleaned
 
 
-def _removable(local: LocalBatch, listing: Listing, noted: set[Parts], cleaned: Cleaned) -> list[Removable]:
+async def _removable(
+    local: LocalBatch, listing: Listing, noted: set[Parts], cleaned: Cleaned
+) -> list[Removable]:
     """What is here as the archive lists it. Notes what is here otherwise."""
     files = {wanted.parts: (stored, wanted.file) for stored, wanted in listing.files}
     links = {parts: os.fsencode(target) for parts, target in listing.links}
     removable: list[Removable] = []
     for parts in sorted(noted):
-        found = local.target.look(parts)
+        found = await asyncio.to_thread(local.target.look, parts)
         if found is None:
             continue
         original = parts if parts in files or parts in links else _without_theirs(parts)
@@ -122,14 +124,14 @@ async def _lost(store: ArtifactStore, wanted: Iterable[StoredObject]) -> set[Sto
     return lost
 
 
-def _remove(
+async def _remove(
     local: LocalBatch, can_go: Iterable[Removable], noted: set[Parts], cleaned: Cleaned, *, dry: bool
 ) -> None:
     """Remove what can go, then folders that are empty, and the note if nothing else is left."""
     for removable in can_go:
         try:
             if not dry:
-                local.target.remove(removable.parts, removable.found)
+                await asyncio.to_thread(local.target.remove, removable.parts, removable.found)
             cleaned.removed.append(removable)
         except (InputError, OSError) as error:
             cleaned.problems.append(message_of(error))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -87,19 +87,19 @@ async def fetch(
         local.clean_parts(all_of_them=False)
         settling = Settling(local, listing, edited)
         run = _Run(store, local.target, settling, on_bytes, listing.size_bytes)
-        left = await asyncio.to_thread(settling.find_leftovers, replace=replace)
+        left = await settling.find_leftovers(replace=replace)
         run.pulled.leftovers, run.pulled.removed = left.here, left.removed
         run.pulled.problems += left.problems
         run.pulled.unreadable = local.note.unreadable
         for parts in listing.folders:
-            with run.named(parts):
+            async with run.named(parts):
                 run.make_folder(parts)
         missing = await run.find_missing(listing)
         links = await run.find_missing_links(listing)
         await asyncio.to_thread(settling.record)
         await run.fetch(missing)
         for parts, target in links:  # last, so that nothing is written through them
-            with run.named(parts):
+            async with run.named(parts):
                 run.make_link(parts, target)
         local.clean_parts(all_of_them=True)
     return run.pulled
@@ -124,14 +124,18 @@ class _Run:
         self._total_bytes = total_bytes
         self._done_bytes = 0
 
-    @contextmanager
-    def named(self, parts: Parts) -> Iterator[None]:
-        """Turn an error about one file into a problem that names it."""
+    @asynccontextmanager
+    async def named(self, parts: Parts) -> AsyncGenerator[None, None]:
+        """Turn an error about one file into a problem that names it. Then let other tasks run.
+
+        Otherwise Ctrl-C would wait for the last of 100,000 small files, which need no await.
+        """
         try:
             yield
         except (InputError, IntegrityError, OSError) as error:
             name, why = shown(parts), message_of(error)
             self.pulled.problems.append(why if name in why else f"{name}: {why}")
+        await asyncio.sleep(0)
 
     def make_folder(self, parts: Parts) -> None:
         """Make a folder of a job."""
@@ -142,7 +146,7 @@ class _Run:
         """The files that are to be written, by the object that holds them. Empty ones have none."""
         missing: Missing = {}
         for stored, wanted in listing.files:
-            with self.named(wanted.parts):
+            async with self.named(wanted.parts):
                 settled = await self._settling.file(wanted)
                 if settled is not None and settled.found is None:
                     missing.setdefault(stored, []).append(WantedFile(settled.place, wanted.file))
@@ -158,7 +162,7 @@ class _Run:
         """The links that are to be made."""
         missing: list[tuple[Parts, str]] = []
         for parts, target in listing.links:
-            with self.named(parts):
+            async with self.named(parts):
                 settled = await self._settling.link(parts, target)
                 if settled is not None and settled.found is None:
                     missing.append((settled.place, target))
@@ -171,8 +175,9 @@ class _Run:
     async def fetch(self, missing: Missing) -> None:
         """Write the missing files. Fetches objects, several at a time, each once."""
         for file in missing.pop(None, []):
-            with self.named(file.parts), self._new_file(file):
-                pass
+            async with self.named(file.parts):
+                with self._new_file(file):
+                    pass
             self._count(file)
         at_once = min(PARALLEL_OBJECTS, len(missing))
         await for_each(missing.items(), self._fetch_object, at_once=at_once)
@@ -181,7 +186,7 @@ class _Run:
         stored, files = wanted
         assert stored is not None, "files without an object are written already"
         if len(files) == 1 and _is_whole(stored, files[0].file):
-            with self.named(files[0].parts):
+            async with self.named(files[0].parts):
                 await self._download(stored, files[0])
         else:
             for lane in _lanes(files):
@@ -205,7 +210,7 @@ class _Run:
         async with aclosing(self._store.get_result(stored)) as chunks:
             stream = ObjectStream(chunks, shown(files[0].parts))
             for file in files:
-                with self.named(file.parts):
+                async with self.named(file.parts):
                     await stream.skip_to(file.file.offset)
                     with self._new_file(file) as new:
                         async for piece in stream.take(file.file.size_bytes):

@@ -6,6 +6,7 @@ two batches, or of two attempts, are never mixed in silence.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
@@ -160,7 +161,7 @@ class LocalBatch:
                 if above or name != NOTE_NAME:
                     yield (*self.base, *above, name)
 
-    def leftovers(
+    async def leftovers(
         self,
         pulled: Iterable[tuple[bytes, Contents]],
         attempts: Mapping[bytes, int],
@@ -174,26 +175,26 @@ class LocalBatch:
         paths = set(self._paths(pulled))
         if not paths:
             return []
-        found = ((parts, self.target.look(parts)) for parts in sorted(paths.difference(current())))
-        return [
-            (parts, there)
-            for parts, there in found
-            if there is not None
-            and self.is_ours(parts, there)
-            and not self._is_current(parts, there, attempts)
-        ]
+        left: list[Leftover] = []
+        for parts in sorted(paths.difference(current())):
+            found = await asyncio.to_thread(self.target.look, parts)
+            if found is None or not self.is_ours(parts, found):
+                continue
+            if not self._is_current(parts, found, attempts):
+                left.append((parts, found))
+        return left
 
     def _is_current(self, parts: Parts, found: Found, attempts: Mapping[bytes, int]) -> bool:
         is_link = found.kind is Kind.LINK
         return self.note.is_current(self.below(parts), found.content, attempts, link=is_link)
 
-    def remove(self, leftovers: Iterable[Leftover]) -> list[str]:
+    async def remove(self, leftovers: Iterable[Leftover]) -> list[str]:
         """Remove files and links, and the folders that are empty then. Returns what can't be removed."""
         folders: set[Parts] = set()
         problems: list[str] = []
         for parts, found in leftovers:
             try:
-                self.target.remove(parts, found)
+                await asyncio.to_thread(self.target.remove, parts, found)
             except (InputError, OSError) as error:
                 problems.append(message_of(error))
             folders.update(parts[:depth] for depth in range(len(self.base) + 1, len(parts)))

@@ -96,17 +96,17 @@ class Settling:
         self._local.record(self._contents.items())
         self._contents.clear()
 
-    def find_leftovers(self, *, replace: bool) -> Leftovers:
+    async def find_leftovers(self, *, replace: bool) -> Leftovers:
         """Find what earlier attempts left here that the last ones do not have. `replace` removes it.
 
         What is left of an earlier batch is removed in any case: its folder was taken.
         """
         note = self._local.note
         attempts = self._listing.attempts
-        gone = self._local.leftovers(note.of_earlier_batches(), attempts, self._every_path)
-        left = self._local.leftovers(note.of_earlier_attempts(attempts), attempts, self._every_path)
+        gone = await self._local.leftovers(note.of_earlier_batches(), attempts, self._every_path)
+        left = await self._local.leftovers(note.of_earlier_attempts(attempts), attempts, self._every_path)
         to_go = dict([*gone, *left] if replace else gone)
-        problems = self._local.remove(to_go.items())
+        problems = await self._local.remove(to_go.items())
         here = [parts for parts, _ in left if parts not in to_go]
         return Leftovers(here, len(to_go) - len(problems), problems)
 
