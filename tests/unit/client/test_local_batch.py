@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +77,28 @@ async def test_the_archives_file_is_written_beside_a_changed_one(archive: Archiv
     pulled = await archive.pull(await archive.list(FIRST), out, edited=Edited.BESIDE)
     assert "/mc/a/r.theirs: it is where the archive's belongs; move it away" in pulled.problems[0]
     assert (out / "mc/a/r.theirs").read_text() == "changed, too"
+
+
+async def test_all_files_are_looked_through_once_however_many_were_changed(
+    archive: Archive, out: Path
+) -> None:
+    class Counted(list[Any]):
+        iterations = 0
+
+        def __iter__(self) -> Iterator[Any]:
+            self.iterations += 1
+            return super().__iter__()
+
+    listing = await archive.list({"a": (1, {f"r{number}": "1" for number in range(9)})})
+    await archive.pull(listing, out)
+    counts = set[int]()
+    for number in range(9):
+        (out / f"mc/a/r{number}").write_text("changed")
+        listing.files = Counted(listing.files)
+        pulled = await archive.pull(listing, out, edited=Edited.BESIDE)
+        assert len(pulled.beside) == number + 1
+        counts.add(listing.files.iterations)
+    assert len(counts) == 1
 
 
 async def test_a_file_of_the_job_is_not_taken_for_the_archives_copy_of_another(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from enum import Enum, auto
+from functools import cached_property, partial
+from itertools import chain
 from typing import NamedTuple
 
 from distribute.client.pull.listing import Listing, WantedFile
@@ -103,8 +105,9 @@ class Settling:
         """
         note = self._local.note
         attempts = self._listing.attempts
-        gone = await self._local.leftovers(note.of_earlier_batches(), attempts, self._every_path)
-        left = await self._local.leftovers(note.of_earlier_attempts(attempts), attempts, self._every_path)
+        leftovers = partial(self._local.leftovers, attempts=attempts, current=lambda: self._every_path)
+        gone = await leftovers(note.of_earlier_batches())
+        left = await leftovers(note.of_earlier_attempts(attempts))
         to_go = dict([*gone, *left] if replace else gone)
         problems = await self._local.remove(to_go.items())
         here = [parts for parts, _ in left if parts not in to_go]
@@ -127,7 +130,7 @@ class Settling:
     async def _settle_beside(self, parts: Parts, is_wanted: Callable[[Found], bool]) -> Settled:
         place = (*parts[:-1], parts[-1] + THEIRS)
         found = await self._look(place)
-        if place in self._every_path() or not (
+        if place in self._every_path or not (
             found is None or is_wanted(found) or self._local.is_ours(place, found)
         ):
             at = self._local.target.at(place)
@@ -146,11 +149,12 @@ class Settling:
             return self._local.target.look(parts)
         return await asyncio.to_thread(self._local.target.look, parts)
 
-    def _every_path(self) -> Iterator[Parts]:
+    @cached_property
+    def _every_path(self) -> frozenset[Parts]:
         """The paths of all files and links of the jobs that were listed, wanted or not."""
-        yield from (wanted.parts for _, wanted in self._listing.files)
-        yield from (parts for parts, _ in self._listing.links)
-        yield from self._listing.filtered
+        files = (wanted.parts for _, wanted in self._listing.files)
+        links = (parts for parts, _ in self._listing.links)
+        return frozenset(chain(files, links, self._listing.filtered))
 
     def _check_name(self, parts: Parts) -> None:
         if self._local.below(parts)[0] in OWN_NAMES:
