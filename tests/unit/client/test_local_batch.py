@@ -345,6 +345,16 @@ async def test_names_that_are_not_text_are_noted(archive: Archive, out: Path) ->
     assert files_in(out / "mc") == {f"{job}/{odd}": "2"}
 
 
+async def test_a_file_that_can_t_be_written_does_not_count_as_fetched(archive: Archive, out: Path) -> None:
+    (out / "mc").mkdir(parents=True)
+    (out / "mc/b").symlink_to("elsewhere")
+    for empty_or_not in ("", "1"):
+        pulled = await archive.pull(await archive.list({"b": (1, {"r": empty_or_not})}), out)
+        assert (pulled.fetched, pulled.size_bytes) == (0, 0)
+        told = ["mc/b: a link or file is where a folder belongs" in line for line in pulled.problems]
+        assert told == [True, True], "of the folder and of the file"
+
+
 async def test_read_only_files_are_replaced(archive: Archive, out: Path) -> None:
     await archive.pull(await archive.list(FIRST), out)
     (out / "mc/a/r").chmod(0o444)

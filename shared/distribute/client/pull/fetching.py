@@ -178,7 +178,7 @@ class _Run:
             async with self.named(file.parts):
                 with self._new_file(file):
                     pass
-            self._count(file)
+                self._count(file)
         at_once = min(PARALLEL_OBJECTS, len(missing))
         await for_each(missing.items(), self._fetch_object, at_once=at_once)
 
