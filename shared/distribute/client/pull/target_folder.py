@@ -94,10 +94,10 @@ def shown(parts: Parts) -> str:
 class TargetFolder:
     """The folder that results are pulled into. It is made when something is first written.
 
-    `parts_in` is the folder below it for files that are not complete; None: they are beside their places.
+    `parts_in` is the folder below it for files that are not complete.
     """
 
-    def __init__(self, path: Path, parts_in: Parts | None = None) -> None:
+    def __init__(self, path: Path, parts_in: Parts = ()) -> None:
         self.path = path
         self._parts_in = parts_in
         self._is_made = False
@@ -129,11 +129,6 @@ class TargetFolder:
                     return Found(Kind.FILE, digest, _stamp(os.fstat(there.fileno())))
         except (FileNotFoundError, NotADirectoryError):
             return None
-
-    def holds(self, parts: Parts, file: Content) -> bool:
-        """Is this file there already, with this content?"""
-        found = self.look(parts)
-        return found is not None and found.is_file(file)
 
     def touch_up(self, parts: Parts, file: Content) -> None:
         """Give a file that is there already the time that the job left.
@@ -181,16 +176,14 @@ class TargetFolder:
             self._check_unchanged(parts, folder, found)
             os.unlink(parts[-1], dir_fd=folder)
 
-    def remove_empty(self, parts: Parts) -> bool:
-        """Remove a folder if it is there and empty. Returns True if it was."""
+    def remove_empty(self, parts: Parts) -> None:
+        """Remove a folder if it is there and empty."""
         try:
             with self.opened(parts[:-1], make=False) as folder:
                 os.rmdir(parts[-1], dir_fd=folder)
         except OSError as error:
-            if error.errno in _NOT_EMPTY:
-                return False
-            raise InputError(f"{self.at(parts)}: can't be removed: {why(error)}") from error
-        return True
+            if error.errno not in _NOT_EMPTY:
+                raise InputError(f"{self.at(parts)}: can't be removed: {why(error)}") from error
 
     @contextmanager
     def opened(self, parts: Parts, *, make: bool = True) -> Iterator[int]:
@@ -266,12 +259,12 @@ class TargetFolder:
     @contextmanager
     def _opened_for(self, parts: Parts) -> Iterator[tuple[int, int]]:
         """The descriptors of the folder for incomplete files, and of that where they go."""
-        with self.opened(parts[:-1]) as folder, self.translated(parts):
-            if self._parts_in is None:
-                yield folder, folder
-            else:
-                with self.opened(self._parts_in) as parts_in:
-                    yield parts_in, folder
+        with (
+            self.opened(parts[:-1]) as folder,
+            self.translated(parts),
+            self.opened(self._parts_in) as parts_in,
+        ):
+            yield parts_in, folder
 
     def _put(self, parts_in: int, part: bytes, folder: int, parts: Parts, over: Found | None) -> None:
         """Put a complete file in the place of `over`."""
