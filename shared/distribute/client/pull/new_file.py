@@ -16,7 +16,8 @@ SMALL_PART = ".distribute-"
 """How the names of small incomplete files begin."""
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""To open a file that is there: not through a link, and without waiting for the writer of a pipe."""
 
 
 class Content(Protocol):
@@ -89,7 +90,7 @@ def large_part_name(path: bytes, file: Content) -> bytes:
 
 def finish(folder: int, name: bytes, file: Content) -> None:
     """Give the complete file `name` in the folder with this descriptor the mode and time that it had."""
-    descriptor = os.open(name, _READ, dir_fd=folder)
+    descriptor = os.open(name, READ, dir_fd=folder)
     try:
         _finish(descriptor, file)
     finally:

@@ -83,6 +83,10 @@ class Attempt(NamedTuple):
     number: int | None = None
 
 
+OfBatch = dict[bytes, dict[int | None, Contents]]
+"""What was pulled of a batch: by the job's folder, and by the attempt."""
+
+
 class Note:
     """What a note says. `fold` takes its lines; the other methods make new ones."""
 
@@ -91,13 +95,18 @@ class Note:
         """Which batches were pulled here. The last is the one that the folder is for now."""
         self.unreadable = 0
         """How many lines can't be read. What they listed counts as a person's."""
-        self._contents: list[dict[bytes, dict[int | None, Contents]]] = []
-        """For each origin, by the job's folder and the attempt."""
+        self._contents: list[OfBatch] = []
+        """For each origin."""
 
     @property
     def origin(self) -> Origin | None:
         """The batch that the folder is for; None: it is for any."""
         return self.origins[-1] if self.origins else None
+
+    @property
+    def _last(self) -> OfBatch:
+        """What was pulled of the batch that the folder is for."""
+        return self._contents[-1] if self._contents else {}
 
     def fold(self, line: bytes) -> None:
         """Take a line.
@@ -137,13 +146,13 @@ class Note:
         job, path = _split(parts)
         return any(
             (contents.links if link else contents.files).get(path) == content
-            for number, contents in (self._contents[-1] if self._contents else {}).get(job, {}).items()
+            for number, contents in self._last.get(job, {}).items()
             if attempts.get(job, number) == number
         )
 
     def missing(self, attempt: Attempt, contents: Contents) -> Contents:
         """What the note lacks of the contents of an attempt of the batch."""
-        noted = self._contents[-1].get(attempt.job, {}).get(attempt.number) if self._contents else None
+        noted = self._last.get(attempt.job, {}).get(attempt.number)
         return contents if noted is None else contents.without(noted)
 
     def of_earlier_batches(self) -> Iterator[tuple[bytes, Contents]]:
@@ -153,7 +162,7 @@ class Note:
 
     def of_earlier_attempts(self, attempts: Mapping[bytes, int]) -> Iterator[tuple[bytes, Contents]]:
         """What was pulled of other attempts at these jobs than these, by the job's folder."""
-        for job, of_job in (self._contents[-1] if self._contents else {}).items():
+        for job, of_job in self._last.items():
             for number, contents in of_job.items():
                 if attempts.get(job, number) != number:
                     yield job, contents
@@ -164,7 +173,7 @@ class Note:
             yield from _by_job(of_origin)
 
 
-def _by_job(of_origin: dict[bytes, dict[int | None, Contents]]) -> Iterator[tuple[bytes, Contents]]:
+def _by_job(of_origin: OfBatch) -> Iterator[tuple[bytes, Contents]]:
     for job, of_job in of_origin.items():
         for contents in of_job.values():
             yield job, contents

@@ -17,7 +17,15 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import NamedTuple
 
-from distribute.client.pull.new_file import Content, NewFile, finish, large_part_name, part_name, touch_up
+from distribute.client.pull.new_file import (
+    READ,
+    Content,
+    NewFile,
+    finish,
+    large_part_name,
+    part_name,
+    touch_up,
+)
 from distribute.client.words import printable
 from distribute.core.errors import InputError, IntegrityError, StorageFull
 from distribute.core.manifest import Entry, entry_bytes, link_stays_inside, link_target
@@ -31,7 +39,6 @@ _NOT_EMPTY = {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY, errno.ENOENT, errno.EN
 
 _NO_NAMES = frozenset({b"", b".", b".."})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Kind(Enum):
@@ -123,7 +130,7 @@ class TargetFolder:
                 if not stat.S_ISREG(status.st_mode):
                     kind = Kind.FOLDER if stat.S_ISDIR(status.st_mode) else Kind.OTHER
                     return Found(kind, b"", _stamp(status))
-                descriptor = os.open(parts[-1], _READ, dir_fd=folder)
+                descriptor = os.open(parts[-1], READ, dir_fd=folder)
                 with os.fdopen(descriptor, "rb", buffering=0) as there:
                     digest = hashlib.file_digest(there, "sha256").digest()
                     return Found(Kind.FILE, digest, _stamp(os.fstat(there.fileno())))
@@ -136,7 +143,7 @@ class TargetFolder:
         An interrupted pull may have missed that. A person may have changed the mode, so that stays.
         """
         with self.opened(parts[:-1], make=False) as folder, self.translated(parts):
-            descriptor = os.open(parts[-1], _READ, dir_fd=folder)
+            descriptor = os.open(parts[-1], READ, dir_fd=folder)
             try:
                 touch_up(descriptor, file)
             finally:
