@@ -15,7 +15,7 @@ import pytest
 from distribute.core.errors import Unreachable
 from distribute.core.os_words import cause, message_of, why
 from distribute.nats.client.connect import Address, connect
-from distribute.nats.client.unreachable import ClosedAtOnce, NotABroker, why_unreachable
+from distribute.nats.client.unreachable import ClosedAtOnce, NotABroker, in_short, why_unreachable
 from plain_words import assert_plain
 
 ADDRESS = "nats://h:1 (from client.yaml)"
@@ -59,6 +59,24 @@ def test_a_broker_out_of_reach_is_told_with_its_cause(error: Exception | None, t
     said = why_unreachable(ADDRESS, error, 5.0, reached=False)
     assert said.startswith(ADDRESS + told)
     assert_plain(said)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "x"), "it refuses the connection"),
+        (BOTH_REFUSE, "it refuses the connection"),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "there is no such host"),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), "the host's name can't be looked up now"),
+        (OSError(errno.ENETUNREACH, "x"), "this computer has no network that leads there"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "no encrypted connection can be made"),
+        (NotABroker(), "no broker answers there"),
+        (ClosedAtOnce(), "no broker answers there"),
+        (TimeoutError(), "no answer in time"),
+    ],
+)
+def test_the_log_tells_the_cause_in_a_few_words(error: Exception, told: str) -> None:
+    assert in_short(error) == told
 
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

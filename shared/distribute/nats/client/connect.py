@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,10 @@ from nats.errors import UnexpectedEOF
 
 from distribute.config.server_url import server_urls, without_password
 from distribute.core.errors import InputError, Refused, Unreachable
-from distribute.core.os_words import why
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.outage import Outage, Peer
 from distribute.nats.client.patience import report_silence
-from distribute.nats.client.unreachable import ClosedAtOnce, NotABroker, is_hopeless, why_unreachable
+from distribute.nats.client.unreachable import in_short, is_hopeless, why_unreachable
 from distribute.nats.client.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -168,7 +166,7 @@ class _Opener:
         self._last_error = error
         if self._tell_waiting and self._connection is None:
             self._tell_waiting = False
-            self._outage.begins(time.time(), _detail(error), is_first=True)
+            self._outage.begins(time.time(), in_short(error), is_first=True)
             return
         breaks = isinstance(error, OSError | UnexpectedEOF)  # which is logged as an outage
         is_news = self._connection is not None and self._connection.connected and not breaks
@@ -190,20 +188,3 @@ class _Opener:
         _log.error("%s: the broker forbids: %s %s", self._address, action, subject)
         if self._connection is not None:
             self._connection.denied(action, subject)
-
-
-def _detail(error: Exception) -> str:
-    """What went wrong with an attempt to connect, in a few words."""
-    match error:
-        case ConnectionRefusedError():
-            return "it refuses the connection"
-        case socket.gaierror():
-            return "there is no such host"
-        case NotABroker() | ClosedAtOnce():
-            return "no broker answers there"
-        case TimeoutError():
-            return "no answer in time"
-        case OSError():
-            return why(error)
-        case _:
-            return str(error).removeprefix("nats: ")

@@ -62,6 +62,26 @@ def why_unreachable(address: str, error: Exception | None, timeout_s: float | No
     return f"{address}: no answer{within}; is the computer on, and does no firewall block the port?"
 
 
+def in_short(error: Exception) -> str:
+    """What went wrong with an attempt to connect, in a few words."""
+    match error:
+        case NotABroker() | ClosedAtOnce():
+            return "no broker answers there"
+        case ssl.SSLError():
+            return "no encrypted connection can be made"
+        case socket.gaierror() if error.errno == socket.EAI_AGAIN:
+            return "the host's name can't be looked up now"
+        case socket.gaierror():
+            return "there is no such host"
+        case TimeoutError():
+            return "no answer in time"
+        case OSError():
+            cause = _plain(error)
+            return "it refuses the connection" if cause.errno == errno.ECONNREFUSED else why(cause)
+        case _:
+            return str(error).removeprefix("nats: ")
+
+
 def _plain(error: OSError) -> OSError:
     """The cause. Of a host with several addresses, asyncio puts the errors into one text."""
     numbers = _NUMBERS.findall(str(error)) if error.errno is None else []
