@@ -15,8 +15,8 @@ from distribute.testing.builders import GIB
 USERS = ("ann", "bob", "eve")
 CAPABILITIES = ("gcc", "fenics")
 NOWHERE = "quantum"
-BUILD_TIMEOUT_S = 6.0
 """A capability that no computer has."""
+BUILD_TIMEOUT_S = 6.0
 
 CLEAR = Weather()
 WEATHERS = (
