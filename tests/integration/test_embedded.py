@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from distribute.config.server_url import host_in_url
 from distribute.core.errors import DistributeError, InputError, Refused, StorageFull, Unreachable
 from distribute.core.recorded import Guard
 from distribute.nats.broker import embedded
@@ -93,8 +94,8 @@ async def test_a_broker_listens_on_any_address_of_this_computer(tmp_path: Path, 
         await connection.close()
         everywhere = own_addresses() if host in {"0.0.0.0", "::"} else [host]
         for address in everywhere:
-            url = f"[{address}]" if ":" in address else address
-            connection = await connect(Address.of(f"nats://{url}:{broker.port}"), "there")
+            url = f"nats://{host_in_url(address)}:{broker.port}"
+            connection = await connect(Address.of(url), "there")
             await connection.close()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from distribute.client.words import printable
+from distribute.config.server_url import host_in_url
 from distribute.core.errors import InputError
 from distribute_cli.local.addresses import (
     is_address,
@@ -74,7 +75,7 @@ class Reach:
         outside = outside_address() if ip_address(address).is_unspecified else address
         name = _name(_bare(host), address)
         hosts = [text for text in (name, outside) if text is not None]
-        urls = [f"nats://{f'[{text}]' if ':' in text else text}:{port}" for text in hosts]
+        urls = [f"nats://{host_in_url(text)}:{port}" for text in hosts]
         return cls(urls[0], urls[1] if len(urls) > 1 else None) if urls else None
 
 

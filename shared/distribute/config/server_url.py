@@ -28,6 +28,11 @@ def without_password(address: str) -> str:
     return f"{scheme}{slashes}{host}" if at and slashes else host
 
 
+def host_in_url(host: str) -> str:
+    """A host's name or address as a URL has it: one of IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def _url(address: str, source: str) -> str:
     try:
         parts = urlsplit(address if "://" in address else f"nats://{address}")
@@ -50,7 +55,7 @@ def _host(parts: SplitResult) -> str:
     """
     host = parts.hostname or ""
     if ":" in host:
-        return f"[{host}]"
+        return host_in_url(host)
     if any(character.isspace() for character in host):
         raise ValueError("a host's name holds no blanks")
     try:

@@ -17,6 +17,7 @@ from shutil import disk_usage, which
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
+from distribute.config.server_url import host_in_url
 from distribute.core.errors import DistributeError, InputError, StorageFull
 from distribute.core.os_words import why
 from distribute.nats.client.connect import Address
@@ -68,7 +69,7 @@ class Broker:
     @property
     def address(self) -> Address:
         """The address for clients on this machine."""
-        return Address.of(f"nats://{_in_url(self._own_host)}:{self.port}")
+        return Address.of(f"nats://{host_in_url(self._own_host)}:{self.port}")
 
     @property
     def _own_host(self) -> str:
@@ -214,7 +215,7 @@ class Broker:
         return "\n".join(
             (
                 # Port -1: the broker takes a free one and writes it to a file in `ports_file_dir`.
-                f"listen: {json.dumps(f'{_in_url(self._host)}:{self.port or -1}')}",
+                f"listen: {json.dumps(f'{host_in_url(self._host)}:{self.port or -1}')}",
                 'ports_file_dir: "."',
                 "server_name: distribute",
                 f"max_payload: {MAX_PAYLOAD_BYTES}",
@@ -261,10 +262,6 @@ def _port_taken(host: str, port: int) -> InputError:
     return InputError(
         f"port {port} on {host} is taken by another program: choose another port, or end that program"
     )
-
-
-def _in_url(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 async def _answers(host: str, port: int) -> bool:
