@@ -203,14 +203,20 @@ async def test_appends_wait_for_a_broker_that_is_away(broker: Broker, cluster: C
     assert cluster.log.unanswered == 0
 
 
-async def test_appends_wait_for_the_stream(broker: Broker) -> None:
+@pytest.mark.parametrize("is_outage", [False, True])
+async def test_appends_wait_for_the_stream(broker: Broker, is_outage: bool) -> None:
+    """Afterwards, the pause before a second try is short again."""
     connection = await connect(broker.address, "early")
     publisher = Publisher(connection)
+    if is_outage:
+        connection.outage.begins(0.0)
     future = JetStreamLog(connection, publisher).append(builders.claimed(), Guard(0))
     await connection.request("$JS.API.INFO")  # the append was answered before this was
     assert not future.done()
+    assert publisher._retry_delay_s > publishing._FIRST_RETRY_S
     await provision(connection)
     assert await answers([future]) == [1]
+    assert publisher._retry_delay_s == publishing._FIRST_RETRY_S
     await publisher.close()
     await connection.close()
 

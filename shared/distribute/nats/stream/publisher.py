@@ -288,9 +288,10 @@ class Publisher:
 
     def _done(self, number: bytes, seq: int) -> None:
         entry = self._leave_window(number)
+        if entry.was_late:
+            self._retry_delay_s = _FIRST_RETRY_S
         if entry.was_late and self._complained:
             self._complained = False
-            self._retry_delay_s = _FIRST_RETRY_S
             _log.warning("%s takes messages again", self._connection.address)
         if not entry.future.done():
             entry.future.set_result(seq)
