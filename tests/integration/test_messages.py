@@ -165,6 +165,13 @@ async def test_queries_of_all_sizes_are_answered(broker: Broker, cluster: Cluste
         await cluster.queries.ask("double")
 
 
+async def test_no_subject_of_the_brokers_own_api_is_named_to_people(cluster: Cluster) -> None:
+    with pytest.raises(NoResponder) as caught:
+        await cluster.connection.request("$JS.API.DIRECT.GET.NOWHERE")
+    address = cluster.connection.address
+    assert str(caught.value) == f"{address}: the broker's JetStream does not answer: is it switched on?"
+
+
 @pytest.mark.parametrize("body", [zlib.compress(bytes(1 << 30)), b"no zlib", zlib.compress(b"short")[:-2]])
 async def test_an_answer_that_is_damaged_or_expands_too_far_is_refused(cluster: Cluster, body: bytes) -> None:
     """Anybody who may subscribe can answer."""

@@ -20,6 +20,7 @@ from distribute.nats.client.wire import Tap, Wire
 
 _NO_RESPONDERS = 503
 _OURSELVES = ""
+_NO_JETSTREAM = "the broker's JetStream does not answer: is it switched on?"
 
 MAX_ANSWER_BYTES = 256 << 20
 """A larger answer is given up: anyone may answer a query, and never come to an end."""
@@ -37,7 +38,7 @@ class Connection:
         self.address = address
         self.outage = outage
         self.inflow = Inflow()
-        """What may be asked for: of whatever the broker answers with megabytes."""
+        """Bounds the requests that the broker answers with megabytes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._up = asyncio.Event()
         self._up.set()
@@ -143,6 +144,8 @@ class Connection:
             Refused: the broker's permissions forbid the request, or the answer is too large.
             Unreachable: no answer in `timeout_s` seconds (None: wait for ever).
         """
+        # Subjects of the broker's own API say nothing to people.
+        is_api = subject.startswith("$")
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -155,11 +158,11 @@ class Connection:
                     if messages:
                         break
         except TimeoutError:
-            # Subjects of the broker's own API say nothing to people.
-            asked = "a request to the broker" if subject.startswith("$") else subject
+            asked = "a request to the broker" if is_api else subject
             raise Unreachable(f"{self.address}: no answer to {asked} within {timeout_s:g} s") from None
         if status(messages[0].header) == _NO_RESPONDERS and not messages[0].payload:
-            raise NoResponder(f"{self.address}: no service answers to {subject}")
+            why = _NO_JETSTREAM if is_api else f"no service answers to {subject}"
+            raise NoResponder(f"{self.address}: {why}")
         return messages
 
     def keep(self, task: Coroutine[Any, Any, None], name: str) -> None:
