@@ -2,7 +2,7 @@
 
     LOADING ─▶ BUILDING ─▶ READY         (no build: LOADING ─▶ READY)
                       ├──▶ FAILED ─▶ IDLE ─▶ LOADING
-                      └─ killed ─────▶┘
+                      └─ killed: ENDING ▶┘
 
 A failed build stays failed until a person requests a retry, or until an attempt is assigned behind the
 report of the failure, which the scheduler does only if that report was lost. Then the batch is loaded and
@@ -31,6 +31,8 @@ class BuildPhase(Enum):
 
     LOADING = auto()
     BUILDING = auto()
+    ENDING = auto()
+    """The build is being ended, because its batch was killed or is over."""
     READY = auto()
     FAILED = auto()
     IDLE = auto()
@@ -52,10 +54,8 @@ class BatchBuild:
     phase: BuildPhase = BuildPhase.IDLE
     gave_back: set[str] = field(default_factory=set)
     """Jobs that this node gave back once. It never gives a job back twice."""
-    is_ending: bool = False
-    """It is being ended, because its batch was killed or is over."""
     wanted_again: tuple[str, int] | None = None
-    """Cause and sequence of an assignment that came meanwhile."""
+    """Cause and sequence of an assignment that came while the build is being ended."""
     is_over: bool = False
     """Its batch is over: forget the build as soon as what it printed is reported."""
 
@@ -87,7 +87,7 @@ class Builds:
             self._builds[batch] = build
         build.submission = submission
         build.is_over = False
-        if build.is_ending:
+        if build.phase is BuildPhase.ENDING:
             build.wanted_again = cause, seq
             return []
         is_lost_failure = build.phase is BuildPhase.FAILED and build.outbox.are_stored_before(seq)
@@ -152,10 +152,10 @@ class Builds:
 
     def built(self, batch: BatchId, ending: Ending, outputs: Outputs | None) -> list[do.Instruction]:
         """Call this when the build has ended."""
-        build = self._in(batch, BuildPhase.BUILDING)
+        build = self._in(batch, BuildPhase.BUILDING, BuildPhase.ENDING)
         if build is None:
             return []
-        killed, build.is_ending = build.is_ending and not ending.succeeded, False
+        killed = build.phase is BuildPhase.ENDING and not ending.succeeded
         if ending.succeeded:
             build.phase = BuildPhase.READY
         else:
@@ -174,7 +174,7 @@ class Builds:
         )
         again, build.wanted_again = build.wanted_again, None
         if build.is_over:
-            return [*append_next(build), *self._drop(build)]
+            return [*append_next(build), *self.forget(batch)]
         if again is not None:
             return [*append_next(build), *self.wanted(batch, *again, build.submission)]
         return append_next(build)
@@ -186,19 +186,18 @@ class Builds:
             build.phase = BuildPhase.IDLE
             return [do.Forget(batch)]
         build = self._in(batch, BuildPhase.BUILDING)
-        if build is None or build.is_ending:
+        if build is None:
             return []
-        build.is_ending, build.wanted_again = True, None
+        build.phase = BuildPhase.ENDING
         return [do.EndBuild(batch, reason)]
 
     def is_ending(self, batch: BatchId) -> bool:
         """Is the build of the batch being ended? Then `built` follows."""
-        build = self._builds.get(batch)
-        return build is not None and build.is_ending
+        return self._in(batch, BuildPhase.ENDING) is not None
 
     def over(self, batch: BatchId) -> list[do.Instruction]:
         """Drop a batch that is over. If it is being built, end that first, and report what it printed."""
-        build = self._in(batch, BuildPhase.BUILDING)
+        build = self._in(batch, BuildPhase.BUILDING, BuildPhase.ENDING)
         if build is None:
             return self.forget(batch)
         build.is_over = True
@@ -206,8 +205,8 @@ class Builds:
 
     def retry(self, batch: BatchId, cause: str, seq: int, *, is_wanted: bool) -> list[do.Instruction]:
         """Allow another try of a failed build. If attempts wait for it (`is_wanted`), begin at once."""
-        build = self._builds.get(batch)
-        if build is None or not (build.is_ending or build.phase in {BuildPhase.FAILED, BuildPhase.IDLE}):
+        build = self._in(batch, BuildPhase.ENDING, BuildPhase.FAILED, BuildPhase.IDLE)
+        if build is None:
             return []
         forgets: list[do.Instruction] = []
         if build.phase is BuildPhase.FAILED:
@@ -259,17 +258,12 @@ class Builds:
 
     def forget(self, batch: BatchId) -> list[do.Instruction]:
         """Drop a batch that is over. Events about its build may still be on their way."""
-        build = self._builds.get(batch)
-        return self._drop(build) if build is not None else []
-
-    def _drop(self, build: BatchBuild) -> list[do.Instruction]:
-        self._builds.pop(build.batch, None)
-        return [do.Forget(build.batch)]
+        return [do.Forget(batch)] if self._builds.pop(batch, None) is not None else []
 
     def forget_all(self) -> list[do.Instruction]:
         """Drop all batches, because the node is leaving."""
         return [forgotten for batch in list(self._builds) for forgotten in self.forget(batch)]
 
-    def _in(self, batch: BatchId, phase: BuildPhase) -> BatchBuild | None:
+    def _in(self, batch: BatchId, *phases: BuildPhase) -> BatchBuild | None:
         build = self._builds.get(batch)
-        return build if build is not None and build.phase is phase else None
+        return build if build is not None and build.phase in phases else None
