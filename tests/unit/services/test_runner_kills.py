@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from distribute.core import events as ev
+from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
 from distribute.core.specs import BatchSpec
 from distribute.host import Unit
@@ -15,7 +16,7 @@ from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
-from unit.services.runner_host import ModelHost, RunningNode, running_node
+from unit.services.runner_host import ModelHost, Running, RunningNode, running_node
 from unit.services.runner_kit import DONE, SWEEP, Node, event_of
 
 BY_JANE = "killed by jane"
@@ -204,19 +205,24 @@ class GentleHost(ModelHost):
         self.stages = asyncio.Event()
         self.may_stage = asyncio.Event()
         self.may_stage.set()
+        self.collects = asyncio.Event()
+        self.may_collect = asyncio.Event()
+        self.may_collect.set()
 
     async def stage(self, unit: Unit, built: str | None) -> str:
         self.stages.set()
         await self.may_stage.wait()
         return await super().stage(unit, built)
 
-    async def kill(self, running) -> None:  # type: ignore[no-untyped-def]
+    async def kill(self, running: Running) -> None:
         self.killed.append(str(running.unit.of))
         await asyncio.sleep(0)
         await super().kill(running)
 
     async def collect(self, unit: Unit, place: str) -> Outputs | None:
         assert place in self.places, "the place is kept until its outputs are stored"
+        self.collects.set()
+        await self.may_collect.wait()
         return OUTPUTS
 
 
@@ -279,12 +285,30 @@ async def test_what_a_killed_build_printed_is_stored() -> None:
         assert host.killed == ["lab/sweep"]
 
 
+async def test_a_build_that_ended_before_the_kill_is_stored_as_it_ended() -> None:
+    host = GentleHost()
+    host.may_collect.clear()
+    async with running_node(host) as node:
+        await begin(node, make.batch(1, build="make"))
+        await node.of_job("claimed", "job1")
+        await node.event("build_started")
+        host.end("build", exit_code=2)
+        await host.collects.wait()
+        await node.say(make.stop_ordered(whole_batch=True))
+        await node.say(make.assigned(JobId("lab", "other", "job2")))
+        await node.of_job("claimed", "job2")  # by then, the order is carried out
+        host.may_collect.set()
+        built = await node.event("build_finished")
+        assert (built.reason, built.outputs) == ("exit code 2", OUTPUTS)
+        assert (await node.of_job("finished", "job1")).reason == BY_JANE
+
+
 async def test_a_job_that_is_killed_during_its_timeouts_grace_period_has_timed_out() -> None:
     host = GentleHost()
     async with running_node(host) as node:
         killing = asyncio.Event()
 
-        async def kill(running) -> None:  # type: ignore[no-untyped-def]
+        async def kill(running: Running) -> None:
             killing.set()
             await node.event("stop_ordered")
             await ModelHost.kill(host, running)

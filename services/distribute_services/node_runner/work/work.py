@@ -275,7 +275,7 @@ class Work(Generic[P, R]):
     ) -> Step:
         """End the process for this reason. Its step goes on, and tells how it ended.
 
-        Without a process, the step is cancelled; then `tell_no_process` is called instead.
+        A step that is still making the place is cancelled; then `tell_no_process` is called instead.
         """
         held.ended_for = held.ended_for or reason
         step = held.task
@@ -283,7 +283,7 @@ class Work(Generic[P, R]):
         async def end() -> None:
             if held.running is not None:
                 await self._kill(held, whose)
-            elif step is not None and step.cancel():
+            elif held.place is None and step is not None and step.cancel():
                 await asyncio.wait({step})
                 if step.cancelled():
                     tell_no_process()
