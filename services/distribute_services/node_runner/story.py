@@ -8,9 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from distribute.config.units import format_duration, format_size
 from distribute.core import events as ev
-from distribute.core.words import counted
+from distribute.core.words import counted, format_duration, format_size
 from distribute.host import Capacity
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
@@ -93,10 +92,7 @@ def _named(attempt: Attempt) -> str:
 
 def _outcome(ending: Ending) -> str:
     """How long it took, and why it failed."""
-    reason = ending.reason
-    if reason is None and ending.exit_code:
-        reason = f"exit code {ending.exit_code}"
-    why = "" if reason is None else f": {reason[:MAX_REASON]}"
+    why = "" if ending.why is None else f": {ending.why[:MAX_REASON]}"
     return f" after {format_duration(ending.wall_s)}{why}"
 
 

@@ -226,3 +226,8 @@ class Ending:
     cpu_s: float = 0.0
     paused_s: float = 0.0
     max_rss_bytes: int = 0
+
+    @property
+    def why(self) -> str | None:
+        """Why it failed, in words. None: it succeeded."""
+        return f"exit code {self.exit_code}" if self.reason is None and self.exit_code else self.reason

@@ -168,8 +168,7 @@ class Work(Generic[P, R]):
         held.running = None
         if not held.is_wanted:
             return ending, None
-        if ending.exit_code and ending.reason is None:  # `build_finished` has no field for it
-            ending = replace(ending, reason=f"exit code {ending.exit_code}")
+        ending = replace(ending, reason=ending.why)  # `build_finished` has no field for the exit code
         ending = self._with_last_lines(ending, held)
         return ending, await self._collect_build(unit, held.place)
 
