@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import BatchId, BuildId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recipe import Recipe, Share
 
@@ -49,6 +49,10 @@ class Unit:
     recipe: Recipe
     share: Share
     is_job: Callable[[str], bool] = lambda name: False
+
+    def output_of(self, node: str) -> JobId | BuildId:
+        """Whose live output it prints, when it runs on this node."""
+        return self.of if isinstance(self.of, JobId) else BuildId(self.of, node)
 
     def __str__(self) -> str:
         return f"{self.of}, attempt {self.attempt}" if self.attempt else f"the build of {self.of}"

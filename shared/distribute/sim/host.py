@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from distribute.core.event_base import MAX_LINES
-from distribute.core.ids import BuildId, JobId
 from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
 from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
 from distribute.sim.process import SimulatedProcess
@@ -200,7 +199,7 @@ class ModelledHost:
         self.printed(process, line)
         unit = process.unit
         if self.runner.alive:
-            of = unit.of if isinstance(unit.of, JobId) else BuildId(unit.of, self.computer.name)
+            of = unit.output_of(self.computer.name)
             self.runner.run(self.runner.cluster.live.send(of, unit.attempt, line))
 
     async def _within(self, longest_s: float) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distribute.core.ids import BatchId, BuildId, JobId
+from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, Outside, build_output_name
 from distribute.core.recipe import SAVE
 from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
@@ -115,8 +115,7 @@ class Computer:
             attempt=unit.attempt or None,
             hide_gpus=bool(self.capacity.gpus),
         )
-        of = unit.of if isinstance(unit.of, JobId) else BuildId(unit.of, self._options.name)
-        output = self._tail.add(of, unit.attempt, workspace.stdout)
+        output = self._tail.add(unit.output_of(self._options.name), unit.attempt, workspace.stdout)
         tree = self._trees.start(
             self._marker(unit),
             unit.recipe.argv(unit.share, folder, str(place.image)),
