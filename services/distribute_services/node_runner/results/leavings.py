@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from distribute.core.manifest import MAX_LINE, STDOUT_NAME, StoredFolder, StoredLink, check_path
 from distribute.core.os_words import why
+from distribute.core.recipe import SAVE
 from distribute_services.node_runner.results.links import Links
 
 _STDOUT = STDOUT_NAME.encode()
-_SAVE = b"distribute_save"
+_SAVE = SAVE.encode()
 
 _NOT_STORED = {
     stat.S_IFIFO: "a pipe",

@@ -45,8 +45,10 @@ SMALL_BYTES = 1 << 20
 """A file of at least this size has an object of its own."""
 
 PACK_BYTES = 8 << 20
-PACK_FILES = 8192
 """Max. bytes of a pack."""
+
+PACK_FILES = 8192
+"""Max. files of a pack."""
 
 _PIECE_BYTES = 1 << 20
 _AT_ONCE_BYTES = 64 << 10
@@ -82,12 +84,12 @@ async def collect(
     Raises:
         DistributeError: the store gave up.
     """
-    found = None
+    found, printed = None, _printed(STDOUT_NAME, stdout)
     if not _is_empty(save):
         found = _look_through(save, stdout.parent, [os.fsencode(path) for path in seen_as])
-    elif not _size(stdout) and outside is None:
+    elif not printed.size_bytes and outside is None:
         return NOTHING
-    outputs = await _send(STDOUT_NAME, stdout, found, store, name_prefix, node)
+    outputs = await _send(printed, found, store, name_prefix, node)
     return outputs.model_copy(update={"outside": outside})
 
 
@@ -95,19 +97,18 @@ async def collect_build(
     stdout: Path, name: str, store: ArtifactStore, name_prefix: str, node: str
 ) -> Outputs:
     """Upload the output of a build, as the file `name`. Raises as `collect`."""
-    return await _send(name, stdout, None, store, name_prefix, node)
+    return await _send(_printed(name, stdout), None, store, name_prefix, node)
 
 
 async def _send(
-    stdout_name: str,
-    stdout: Path,
+    printed: Source,
     found: Iterator[Found] | None,
     store: ArtifactStore,
     name_prefix: str,
     node: str,
 ) -> Outputs:
     sender = _Sender(store, name_prefix, node)
-    await sender.take(_printed(stdout_name.encode(), stdout))
+    await sender.take(printed)
     # A thread lists files, a limited number ahead of those that are sent.
     while found and (some := await asyncio.to_thread(lambda: list(islice(found, _AHEAD)))):
         for one in some:
@@ -130,15 +131,10 @@ def _is_empty(save: Path) -> bool:
         return False  # the job removed it or its permissions: `look_through` reports or mends that
 
 
-def _printed(name: bytes, stdout: Path) -> Source:
+def _printed(name: str, stdout: Path) -> Source:
     """The captured output as a file to send. A job that could not be started has none."""
     path = os.fsencode(stdout)
-    return source(name, path, stdout.stat()) if stdout.exists() else Source(name, path, 0)
-
-
-def _size(stdout: Path) -> int:
-    """The size of the output file; 0 if there is none, as of a job that could not be started."""
-    return stdout.stat().st_size if stdout.exists() else 0
+    return source(name.encode(), path, stdout.stat()) if stdout.exists() else Source(name.encode(), path, 0)
 
 
 class _LeftOutError(Exception):
