@@ -38,13 +38,9 @@ def look_outside(
     or they are as they are in `built`, of which its folder was a copy. A file in a folder of `binds` is shown
     by its path in the container. If the folder has more entries than we look at, the result is a part.
     """
-    search = _Search(
-        os.fsencode(os.path.realpath(folder)), {os.fsencode(path) for path in given}, max_entries
-    )
-    if built is not None:
-        if not built.is_dir():
-            return None  # the build is gone, so we can't tell what the job made
-        search.built = os.fsencode(built)
+    if built is not None and not built.is_dir():
+        return None  # the build is gone, so we can't tell what the job made
+    search = _Search(folder, given, built, max_entries)
     files = size_bytes = 0
     largest: list[tuple[int, bytes]] = []
     for path, size in search.found():
@@ -80,13 +76,13 @@ def is_plain(folder: Path, given: Collection[str]) -> bool:
 class _Search:
     """A search that begins with the files at the top."""
 
-    def __init__(self, folder: bytes, given: set[bytes], max_entries: int) -> None:
-        self.built: bytes | None = None
+    def __init__(self, folder: Path, given: Collection[str], built: Path | None, max_entries: int) -> None:
         self.is_part = False
-        self._folder = folder
-        self._given = given
+        self._folder = os.fsencode(os.path.realpath(folder))
+        self._given = {os.fsencode(path) for path in given}
+        self._built = os.fsencode(built) if built is not None else None
         self._left = max_entries
-        self._save = os.path.realpath(os.path.join(folder, os.fsencode(SAVE)))  # noqa: PTH118 (bytes)
+        self._save = os.fsencode(os.path.realpath(folder / SAVE))
 
     def found(self) -> Iterator[tuple[bytes, int]]:
         """Yield the path and size of each file that the job made."""
@@ -121,10 +117,10 @@ class _Search:
         return 0 if self._was_built(path, status) else status.st_size
 
     def _was_built(self, path: bytes, status: os.stat_result) -> bool:
-        if self.built is None:
+        if self._built is None:
             return False
         try:
-            before = os.lstat(os.path.join(self.built, path))  # noqa: PTH118 (bytes)
+            before = os.lstat(os.path.join(self._built, path))  # noqa: PTH118 (bytes)
         except OSError:
             return False
         is_same = (before.st_size, before.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
