@@ -296,21 +296,14 @@ class Course:
                 return [
                     *self._go_on(attempt),
                     *self._claim_what_fits(),
-                    *self._end_as_ordered(attempt, read.scope, decisive.seq),
+                    *self._end_as_ordered(attempt, read.scope),
                 ]
 
-    def _end_as_ordered(
-        self, attempt: Attempt, scope: Iterable[Recorded], assigned_seq: int
-    ) -> list[Instruction]:
-        """End the attempt if its scope has the order to: it may lie before the place that this node reads
-        from."""
-        for recorded in scope:
-            event = recorded.event
-            if (
-                isinstance(event, ev.StopOrdered)
-                and recorded.seq > assigned_seq
-                and event.author == SCHEDULER
-            ):
+    def _end_as_ordered(self, attempt: Attempt, scope: Iterable[Recorded]) -> list[Instruction]:
+        """End the attempt if its scope has the order to. The node may read the log from behind the order."""
+        behind = (recorded.event for recorded in scope if recorded.seq > attempt.assigned_seq)
+        for event in behind:
+            if isinstance(event, ev.StopOrdered) and event.author == SCHEDULER:
                 return self._end(attempt, event) if attempt.is_meant_by(event) else []
         return []
 
