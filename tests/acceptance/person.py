@@ -7,15 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 
+from distribute.config.cluster_record import running_clusters
+
 
 class Person:
-    """A person with a home folder, who runs `distribute` there."""
+    """A person with a home folder, who runs `distribute` there. At the end of the block, all of it ends."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -28,6 +30,16 @@ class Person:
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CONFIG_HOME": str(home / "config"),
         }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill what a failed test left running, also clusters of `up`."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
+        kill_clusters(self._environment)
 
     def sets(self, **variables: str | None) -> None:
         """Set these environment variables; None removes one."""
@@ -66,12 +78,6 @@ class Person:
         self._started.append(process)
         return process
 
-    def ends_all(self) -> None:
-        """Kill what this person started and a failed test left running."""
-        for process in self._started:
-            process.kill()
-            process.communicate()
-
     def runs(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end. It must exit with this code."""
         process = self.starts(*arguments)
@@ -90,6 +96,12 @@ class Person:
         path = self.home / f"{batch}.yaml"
         path.write_text(json.dumps({"meta": written, "command": work}))
         return path.name
+
+
+def kill_clusters(environment: Mapping[str, str]) -> None:
+    """Kill the clusters that a person with this environment runs. All their processes end with them."""
+    for record in running_clusters(environment):
+        os.kill(record.pid, signal.SIGKILL)
 
 
 def runs(process: psutil.Process) -> bool:

@@ -23,14 +23,14 @@ def cluster_process(person: Person) -> psutil.Process:
 @pytest.fixture(scope="module")
 def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """A person with a running cluster."""
-    person = Person(tmp_path_factory.mktemp("home"))
-    up = person.runs("up", "--nodes", "2", "--cpus", "2", "--capability", "fast", "--detach")
-    assert up.stdout.startswith("the cluster is ready at nats://127.0.0.1:")
-    processes = [cluster_process(person), *cluster_process(person).children(recursive=True)]
-    yield person
-    assert "has ended" in person.runs("down").stdout
-    assert [process for process in processes if runs(process)] == []
-    assert "no cluster runs here" in person.runs("down", code=4).stderr
+    with Person(tmp_path_factory.mktemp("home")) as person:
+        up = person.runs("up", "--nodes", "2", "--cpus", "2", "--capability", "fast", "--detach")
+        assert up.stdout.startswith("the cluster is ready at nats://127.0.0.1:")
+        processes = [cluster_process(person), *cluster_process(person).children(recursive=True)]
+        yield person
+        assert "has ended" in person.runs("down").stdout
+        assert [process for process in processes if runs(process)] == []
+        assert "no cluster runs here" in person.runs("down", code=4).stderr
 
 
 def test_up_returns_when_everything_runs(jane: Person) -> None:

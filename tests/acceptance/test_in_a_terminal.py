@@ -18,13 +18,12 @@ JOBS = {f"{'job' * 40}-{number}": f"sleep 0.{number}" for number in range(1, 6)}
 @pytest.fixture(scope="module")
 def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """A person with a cluster and a batch of long names."""
-    person = Person(tmp_path_factory.mktemp("home"))
-    person.sets(TERM="xterm-256color", COLUMNS=None, LINES=None, NO_COLOR=None)
-    person.runs("up", "--nodes", "1", "--cpus", "1", "--detach")
-    person.runs("add", person.writes(BATCH, JOBS, namespace="n" * 128))
-    yield person
-    person.ends_all()
-    person.runs("down")
+    with Person(tmp_path_factory.mktemp("home")) as person:
+        person.sets(TERM="xterm-256color", COLUMNS=None, LINES=None, NO_COLOR=None)
+        person.runs("up", "--nodes", "1", "--cpus", "1", "--detach")
+        person.runs("add", person.writes(BATCH, JOBS, namespace="n" * 128))
+        yield person
+        person.runs("down")
 
 
 def shown(person: Person, columns: int, *arguments: str) -> list[str]:

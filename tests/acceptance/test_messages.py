@@ -61,14 +61,13 @@ PROVOKED = [
 @pytest.fixture(scope="module")
 def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """A person with a running cluster and a batch that is over."""
-    person = Person(tmp_path_factory.mktemp("home"))
-    person.runs("up", "--cpus", "1", "--detach")
-    person.runs("add", person.writes("sweep", {"re100": "echo hello", "re200": "true"}), "--wait")
-    person.writes("large", {"one": "true"}, resources={"cpus": 4, "memory": "2G"})
-    (person.home / "many.yaml").write_text("".join(f"k{number}: 1\n" for number in range(98)))
-    yield person
-    person.runs("down")
-    person.ends_all()
+    with Person(tmp_path_factory.mktemp("home")) as person:
+        person.runs("up", "--cpus", "1", "--detach")
+        person.runs("add", person.writes("sweep", {"re100": "echo hello", "re200": "true"}), "--wait")
+        person.writes("large", {"one": "true"}, resources={"cpus": 4, "memory": "2G"})
+        (person.home / "many.yaml").write_text("".join(f"k{number}: 1\n" for number in range(98)))
+        yield person
+        person.runs("down")
 
 
 @pytest.mark.parametrize(("typed", "code", "told"), PROVOKED, ids=[typed for typed, _, _ in PROVOKED])
@@ -122,18 +121,24 @@ def test_nodes_complete_in_the_shell(jane: Person) -> None:
 
 
 def test_without_a_cluster_the_shell_gets_nothing_and_at_once(tmp_path: Path) -> None:
-    nobody = Person(tmp_path)
     began = time.monotonic()
-    for typed in ("wait ", "drain ", "logs a/b/", "wait --server nats://127.0.0.1:1 ", "wait --server :: "):
-        assert completed(nobody, f"distribute {typed}") == []
+    with Person(tmp_path) as nobody:
+        for typed in (
+            "wait ",
+            "drain ",
+            "logs a/b/",
+            "wait --server nats://127.0.0.1:1 ",
+            "wait --server :: ",
+        ):
+            assert completed(nobody, f"distribute {typed}") == []
     assert time.monotonic() - began < 5 * WITHIN_S
 
 
 def test_a_cluster_that_does_not_answer_holds_no_shell_up(tmp_path: Path) -> None:
-    with socket.socket() as silent:
+    with socket.socket() as silent, Person(tmp_path) as jane:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         server = f"nats://127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
-        assert completed(Person(tmp_path), "distribute wait ", DISTRIBUTE_SERVER=server) == []
+        assert completed(jane, "distribute wait ", DISTRIBUTE_SERVER=server) == []
         assert time.monotonic() - began < WITHIN_S

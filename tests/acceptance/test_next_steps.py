@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from acceptance.pages import ROOT
+from acceptance.person import kill_clusters
 
 STEP = "  "
 """How a line with a command begins, and what stands before its explanation."""
@@ -35,16 +36,20 @@ def next_steps(environment: Path, shell: str = "/bin/bash") -> list[str]:
 def test_next_steps_work_as_pasted_into_a_new_shell(tmp_path: Path) -> None:
     environment = tmp_path / "it's an environment"
     environment.symlink_to(sys.prefix)
-    ended = subprocess.run(
-        ["/bin/bash", "-e", "-v"],
-        input="\n".join(next_steps(environment)),
-        cwd=tmp_path,
-        env={"HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin", "LOGNAME": "jane"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    variables = {"HOME": str(tmp_path), "PATH": "/usr/local/bin:/usr/bin:/bin", "LOGNAME": "jane"}
+    try:
+        ended = subprocess.run(
+            ["/bin/bash", "-e", "-v"],
+            input="\n".join(next_steps(environment)),
+            cwd=tmp_path,
+            env=variables,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        kill_clusters(variables)  # if a step has failed
     assert ended.returncode == 0, ended.stderr
     assert "jane/pendulum-python completed: 2 of 2 jobs succeeded" in ended.stdout
     assert "released at 150 degrees, it is back after 3.535 s" in ended.stdout

@@ -15,9 +15,9 @@ from ports_kit import free_port
 
 @pytest.fixture
 def jane(tmp_path: Path) -> Iterator[Person]:
-    person = Person(tmp_path)
-    yield person
-    person.starts("down").communicate(timeout=60)
+    with Person(tmp_path) as person:
+        yield person
+        person.starts("down").communicate(timeout=60)
 
 
 def test_up_is_ready_when_its_nodes_have_joined_in_any_state(jane: Person) -> None:

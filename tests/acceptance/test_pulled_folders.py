@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .person import Person
+from acceptance.person import Person
 
 SMALL = (8 << 20) - 1
 """Larger files are kept when a pull is interrupted, and resumed."""
@@ -16,10 +16,10 @@ SMALL = (8 << 20) - 1
 
 @pytest.fixture(scope="module")
 def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
-    person = Person(tmp_path_factory.mktemp("jane"))
-    person.runs("up", "--cpus", "2", "--detach")
-    yield person
-    person.runs("down")
+    with Person(tmp_path_factory.mktemp("jane")) as person:
+        person.runs("up", "--cpus", "2", "--detach")
+        yield person
+        person.runs("down")
 
 
 def files_in(folder: Path) -> dict[str, str]:

@@ -22,9 +22,8 @@ from acceptance.person import Person, runs
 @pytest.fixture
 def jane(tmp_path: Path) -> Iterator[Person]:
     """A person without a cluster."""
-    person = Person(tmp_path)
-    yield person
-    person.ends_all()
+    with Person(tmp_path) as person:
+        yield person
 
 
 def test_python_files_in_the_current_folder_are_left_alone(jane: Person) -> None:

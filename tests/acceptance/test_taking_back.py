@@ -20,10 +20,10 @@ PATIENCE_S = 60.0
 @pytest.fixture(scope="module")
 def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """A person with a running cluster of two nodes."""
-    person = Person(tmp_path_factory.mktemp("home"))
-    person.runs("up", "--nodes", "2", "--cpus", "2", "--detach")
-    yield person
-    person.runs("down")
+    with Person(tmp_path_factory.mktemp("home")) as person:
+        person.runs("up", "--nodes", "2", "--cpus", "2", "--detach")
+        yield person
+        person.runs("down")
 
 
 def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
+import pytest
 
 from acceptance.person import Person, runs
 from ports_kit import free_port
 
 
-def test_up_warns_where_verbs_still_go(tmp_path: Path) -> None:
-    person = Person(tmp_path)
-    (tmp_path / "config/distribute").mkdir(parents=True)
-    settings = tmp_path / "config/distribute/client.yaml"
+@pytest.fixture
+def person(tmp_path: Path) -> Iterator[Person]:
+    with Person(tmp_path) as person:
+        yield person
+
+
+def test_up_warns_where_verbs_still_go(person: Person) -> None:
+    (person.home / "config/distribute").mkdir(parents=True)
+    settings = person.home / "config/distribute/client.yaml"
     settings.write_text("server: nats://jane:secret@head.invalid:4222\n")
     up = person.runs("up", "--nodes", "0", "--detach", "--quiet")
     server = json.loads((person.home / "state/distribute/up.json").read_text())["server"]
@@ -38,8 +45,8 @@ def test_up_warns_where_verbs_still_go(tmp_path: Path) -> None:
     person.runs("down")
 
 
-def test_a_head_says_what_nodes_and_people_type(tmp_path: Path) -> None:
-    person, port = Person(tmp_path), free_port()
+def test_a_head_says_what_nodes_and_people_type(person: Person) -> None:
+    port = free_port()
     head = person.starts("server", "--dir", "head", "--host", "0.0.0.0", "--port", str(port), "--json")
     assert head.stdout is not None
     url = json.loads(head.stdout.readline())["url"]
@@ -60,12 +67,11 @@ def test_a_head_says_what_nodes_and_people_type(tmp_path: Path) -> None:
     assert f"`distribute server --dir {person.home}/head --host 0.0.0.0 --port {port}` continues\n" in err
 
 
-def test_a_node_says_where_it_looks_for_its_head(tmp_path: Path) -> None:
-    person = Person(tmp_path)
+def test_a_node_says_where_it_looks_for_its_head(person: Person) -> None:
     refused = person.runs("client", code=3).stderr
-    assert f"put 'server: nats://HOST:4222' in {tmp_path}/config/distribute/node.yaml; or" in refused
-    (tmp_path / "config/distribute").mkdir(parents=True)
-    (tmp_path / "config/distribute/node.yaml").write_text("server: head.invalid\n")
+    assert f"put 'server: nats://HOST:4222' in {person.home}/config/distribute/node.yaml; or" in refused
+    (person.home / "config/distribute").mkdir(parents=True)
+    (person.home / "config/distribute/node.yaml").write_text("server: head.invalid\n")
     node = person.starts("client")
     assert node.stderr is not None
     where = "cluster: nats://head.invalid:4222 (from ~/config/distribute/node.yaml)\n"
@@ -76,8 +82,7 @@ def test_a_node_says_where_it_looks_for_its_head(tmp_path: Path) -> None:
     assert node.returncode == 0
 
 
-def test_down_asks_which_of_two_clusters(tmp_path: Path) -> None:
-    person = Person(tmp_path)
+def test_down_asks_which_of_two_clusters(person: Person) -> None:
     assert "`distribute down` ends it" in person.runs("up", "--nodes", "0", "--detach").stderr
     second = person.runs("up", "--nodes", "0", "--detach", "--dir", "a b")
     assert f"`distribute down --dir '{person.home}/a b'` ends it" in second.stderr
@@ -98,8 +103,7 @@ def test_down_asks_which_of_two_clusters(tmp_path: Path) -> None:
     assert f"`distribute up --dir '{person.home}/a b' --nodes 0 --detach` continues" in ended.stderr
 
 
-def test_up_in_the_foreground_ends_with_ctrl_c(tmp_path: Path) -> None:
-    person = Person(tmp_path)
+def test_up_in_the_foreground_ends_with_ctrl_c(person: Person) -> None:
     up = person.starts("up", "--dir", "cluster")
     assert up.stdout is not None
     assert up.stdout.readline().startswith("the cluster is ready at ")
