@@ -74,8 +74,8 @@ def test_a_pull_that_was_ended_is_completed_and_cleaned_up_by_the_next(jane: Per
     jane.runs("add", jane.writes(name, {"j": command}), "--wait")
     pull = jane.starts("pull", f"jane/{name}")
     parts = jane.home / name / ".distribute-parts"
-    while pull.poll() is None and not parts.exists():
-        pass
+    while not parts.exists():
+        assert pull.poll() is None, "it has ended before it could be interrupted"
     pull.send_signal(ended_by)
     pull.communicate(timeout=60)
     jane.runs("pull", f"jane/{name}")
