@@ -28,7 +28,7 @@ def failure_lines(document: BatchDocument, jobs: Sequence[JobDocument]) -> Itera
     ]
     if len(named_jobs) == failed == 1:
         if line := named_jobs[0]["last_line"]:
-            yield f"its last line: {plain(line.strip())}"
+            yield f"the last line of {printable(named_jobs[0]['job'])}: {plain(line.strip())}"
         yield f"`{_logs(batch, named_jobs[0]['job'])}` shows all that it printed"
         return
     for job in named_jobs:

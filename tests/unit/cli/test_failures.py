@@ -41,11 +41,11 @@ def failed_jobs(count: int, **fields: object) -> BatchWithJobs:
 def test_a_failed_job_is_named_with_what_it_printed_last() -> None:
     found = failed_jobs(1)
     assert list(failure_lines(found, found["job_list"])) == [
-        "its last line: ValueError: 0",
+        "the last line of job0: ValueError: 0",
         "`distribute logs lab/sweep/job0` shows all that it printed",
     ]
     assert named(found["job_list"][0], found) == "job0 (exit 1 on ws1)"
-    assert drawn(tables.batch, found)[-2] == "its last line: ValueError: 0"
+    assert drawn(tables.batch, found)[-2] == "the last line of job0: ValueError: 0"
 
 
 @pytest.mark.parametrize(
