@@ -133,5 +133,5 @@ def _taken(batch: BatchId, user: str) -> Refused:
     name = printable(str(batch))
     return Refused(
         f"there is a batch {name} already, of {printable(user)}: give this one another batch_name, replace "
-        f"that one with `distribute add --replace`, or first `distribute delete {argument(str(batch))}`"
+        f"that one with --replace, or first `distribute delete {argument(str(batch))}`"
     )
