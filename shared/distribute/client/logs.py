@@ -16,6 +16,7 @@ from distribute.client.words import argument, printable
 from distribute.core.errors import Refused
 from distribute.core.events import Finished
 from distribute.core.projections.attempts import JobAttempts
+from distribute.core.state import ENDED
 from distribute.core.words import counted
 from distribute.ports import Only
 
@@ -102,6 +103,8 @@ def _refuse_unknown(attempts: JobAttempts, attempt: int | None) -> None:
     name, batch_name = printable(str(job)), argument(str(job.batch_id))
     if job.job not in batch.rows:
         raise no_such_job(job)
+    if not attempts.attempts and batch.status[batch.rows[job.job]] in ENDED:
+        raise Refused(f"{name} never ran; `distribute status {argument(str(job))}` says why")
     if not attempts.attempts:
         raise Refused(f"{name} has not run yet; `distribute watch {batch_name}` shows progress")
     if attempt is not None and attempt not in attempts.attempts:

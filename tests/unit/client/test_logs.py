@@ -100,6 +100,14 @@ async def test_an_unknown_attempt_is_refused(cluster: Any) -> None:
         await job_output(cluster, JOB, 2)
 
 
+async def test_a_job_that_was_killed_before_it_ran_is_not_said_to_run_later(cluster: Any) -> None:
+    await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC))
+    with pytest.raises(
+        Refused, match="lab/sweep/job1 never ran; `distribute status lab/sweep/job1` says why"
+    ):
+        await job_output(cluster, JOB)
+
+
 async def test_outputs_without_the_object_they_name_are_an_error(cluster: Any) -> None:
     broken = left(StoredFile(path="stdout.txt", size_bytes=4, sha256="0" * 64, object=3))
     await cluster.say(*RUNS, make.finished(outputs=broken))
