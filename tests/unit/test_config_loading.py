@@ -324,6 +324,9 @@ def test_the_name_of_a_batch_is_read_without_looking_at_its_jobs(tmp_path: Path)
     assert caught.value.problems == (
         f"{path}:1:19: namespace: 'a/b' can't be a name: names become folders, so '/' and NUL are out",
     )
+    path.unlink()
+    with pytest.raises(InputError, match="there is no such file; write NAMESPACE/BATCH, or the path of"):
+        batch_named_in(path)
 
 
 def test_jobs_that_share_a_file_share_one_object(tmp_path: Path) -> None:

@@ -60,7 +60,12 @@ def load(path: Path) -> LoadedBatch:
     """
     with collector_paused():  # collecting would cost a third of the time
         files = InputFiles(path.parent)
-        jobs_file = check(_document(path), files)
+        document = Document.read(
+            path,
+            if_missing="write the path of a batch's YAML file, "
+            f"or make one with `distribute template command --output {path}`",
+        )
+        jobs_file = check(document, files)
         local = files.read_all()
         return LoadedBatch(
             spec=_batch(jobs_file, _Inputs(local)),
@@ -75,20 +80,12 @@ def batch_named_in(path: Path) -> BatchId:
     Raises:
         InputError: the file can't be read, or its `meta` is wrong.
     """
-    document = _document(path)
+    document = Document.read(path, if_missing="write NAMESPACE/BATCH, or the path of the batch's YAML file")
     head, found = validate(document, _Head)
     if head is None:
         document.found += found
         raise InputError(*document.lines(document.found))
     return BatchId(head.meta.namespace, head.meta.batch_name)
-
-
-def _document(path: Path) -> Document:
-    return Document.read(
-        path,
-        if_missing="write the path of a batch's YAML file, "
-        f"or make one with `distribute template command --output {path}`",
-    )
 
 
 class _Inputs:
