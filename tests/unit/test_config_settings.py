@@ -147,6 +147,25 @@ def test_a_malformed_address_is_refused(address: str, environ: dict[str, str]) -
     assert str(caught.value).endswith("; write nats://HOST:PORT")
 
 
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("head:99999", "a port is a number from 1 to 65535"),
+        ("head:port", "a port is a number from 1 to 65535"),
+        ("nats://[::1", "no host can be called so"),
+        ("nats://[head]:1", "no host can be called so"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_told_in_our_words(
+    address: str, why: str, environ: dict[str, str]
+) -> None:
+    with pytest.raises(InputError) as caught:
+        resolve_server(address, environ=environ)
+    assert str(caught.value) == (
+        f"--server: {address!r} is not the address of a cluster: {why}; write nats://HOST:PORT"
+    )
+
+
 def test_without_a_cluster_the_message_says_what_to_do(environ: dict[str, str]) -> None:
     with pytest.raises(Unreachable) as caught:
         resolve_server(environ=environ)

@@ -35,9 +35,9 @@ def host_in_url(host: str) -> str:
 
 def _url(address: str, source: str) -> str:
     try:
-        parts = urlsplit(address if "://" in address else f"nats://{address}")
+        parts = _split(address if "://" in address else f"nats://{address}")
         host = _host(parts)
-        port = DEFAULT_PORT if parts.port is None else parts.port
+        port = _port(parts)
     except ValueError as error:
         raise _wrong(address, source, f": {error}") from None
     bare = parts._replace(scheme="", netloc="", path=parts.path.removesuffix("/"))
@@ -45,6 +45,18 @@ def _url(address: str, source: str) -> str:
         raise _wrong(address, source)
     credentials, at, _ = parts.netloc.rpartition("@")
     return f"{parts.scheme}://{credentials}{at}{host}:{port}"
+
+
+def _split(url: str) -> SplitResult:
+    """The parts of a URL.
+
+    Raises:
+        ValueError: its host can't be told, as where a bracket is not closed.
+    """
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("no host can be called so") from None
 
 
 def _host(parts: SplitResult) -> str:
@@ -63,6 +75,18 @@ def _host(parts: SplitResult) -> str:
     except UnicodeError:
         raise ValueError("no host can be called so") from None
     return host
+
+
+def _port(parts: SplitResult) -> int:
+    """The port, or ours if there is none.
+
+    Raises:
+        ValueError: what stands there is no port.
+    """
+    try:
+        return DEFAULT_PORT if parts.port is None else parts.port
+    except ValueError:
+        raise ValueError("a port is a number from 1 to 65535") from None
 
 
 def _wrong(address: str, source: str, why: str = "") -> InputError:
