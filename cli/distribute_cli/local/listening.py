@@ -51,7 +51,7 @@ def _bare(host: str) -> str:
 
 
 def _instead(own: list[str]) -> str:
-    return f"it has the addresses {', '.join(own)}, and 0.0.0.0 means all of them"
+    return f"this computer has the addresses {', '.join(own)}, and 0.0.0.0 means all of them"
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def test_nobody_else_reaches_a_loopback_address(host: str, address: str) -> None
 def test_another_computers_address_is_refused_with_those_that_there_are(host: str, why: str) -> None:
     with pytest.raises(InputError) as refused:
         listening_address(host)
-    own = "it has the addresses 10.0.0.7, fd00::7, 127.0.0.1, ::1, and 0.0.0.0 means all of them"
+    own = "this computer has the addresses 10.0.0.7, fd00::7, 127.0.0.1, ::1, and 0.0.0.0 means all of them"
     assert str(refused.value) == f"--host: {why}; {own}"
 
 
