@@ -92,11 +92,16 @@ def _check_path_bytes(path: bytes) -> None:
 
 
 def _check_raw_path(raw_path: str) -> str:
-    try:
-        _check_path_bytes(base64.b64decode(raw_path, validate=True))
-    except binascii.Error as error:
-        raise ValueError(f"a raw path is not base64: {error}") from error
+    _check_path_bytes(_raw_bytes(raw_path, "path"))
     return raw_path
+
+
+def _raw_bytes(raw: str, what: str) -> bytes:
+    """The bytes of a raw path or target, which is their base64. Raises `ValueError` if it is not."""
+    try:
+        return base64.b64decode(raw, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"a raw {what} is not base64: {error}") from error
 
 
 class StoredObject(Frozen):
@@ -235,7 +240,7 @@ class Outputs(Frozen):
 def entry_bytes(entry: Entry) -> bytes:
     """The entry's path as the bytes it had on the node's file system."""
     if entry.raw_path is not None:
-        return base64.b64decode(entry.raw_path, validate=True)
+        return _raw_bytes(entry.raw_path, "path")
     return entry.path.encode("utf-8", "surrogateescape")
 
 
@@ -247,11 +252,7 @@ def link_target(link: StoredLink) -> str:
     """
     if link.raw_target is None:
         return link.target
-    try:
-        raw = base64.b64decode(link.raw_target, validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"a raw target is not base64: {error}") from error
-    return raw.decode("utf-8", "surrogateescape")
+    return _raw_bytes(link.raw_target, "target").decode("utf-8", "surrogateescape")
 
 
 def link_stays_inside(path: str, target: str) -> bool:

@@ -124,7 +124,6 @@ def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
     """
     node, now = agenda.state.nodes[name], agenda.log_now
     keys = sorted(node.attempts)
-    shown = [job for key in keys[:MOST_JOBS] if (job := _job_at(agenda, node, key)) is not None]
     return _node(agenda, node, beat, _builds(agenda.state).get(name, [])) | {
         "memory_free_bytes": max(0, node.memory_bytes - node.used_memory_bytes),
         "gpus_used": sorted(node.used_gpus),
@@ -134,17 +133,15 @@ def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
         "gpu_percent": list(beat.gpu_percent) if beat else None,
         "drained_until": rfc3339(node.drained_until) if is_draining(node, now) else None,
         "built": len(node.builds),
-        "jobs": shown,
-        "more_jobs": len(keys) - len(keys[:MOST_JOBS]),
+        "jobs": [_job_at(agenda, node, key) for key in keys[:MOST_JOBS]],
+        "more_jobs": len(keys[MOST_JOBS:]),
     }
 
 
-def _job_at(agenda: Agenda, node: NodeState, key: JobKey) -> Json | None:
+def _job_at(agenda: Agenda, node: NodeState, key: JobKey) -> Json:
     """A job that a node has, and what it has been given."""
-    batch = agenda.state.batches.get(key.batch)
-    attempt = batch.active.get(key.row) if batch is not None else None
-    if batch is None or attempt is None:
-        return None
+    batch = agenda.state.batches[key.batch]
+    attempt = batch.active[key.row]
     paused = (node.name,) if is_paused(node, agenda.log_now) else ()
     return {
         **batch.job_id(key.row)._asdict(),
