@@ -6,7 +6,7 @@ files, the kinds. It works on the raw values, so it finds these problems whateve
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -16,7 +16,7 @@ from distribute.config.input_files import InputFiles
 from distribute.config.jobs_file import KINDS, JobsFile, own_name
 from distribute.config.problems import nearest, shown, validate
 from distribute.config.yaml_source import Document, Loc, Value
-from distribute.config.yaml_syntax import Found, Problem
+from distribute.config.yaml_syntax import Found, Problem, Words, written
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
 from distribute.core.specs import MAX_NEEDS
@@ -151,22 +151,31 @@ def _double_name(document: Document, place: Loc, first: Loc, name: str) -> Probl
 def _bad_files(document: Document, references: list[_Reference], files: InputFiles) -> Found:
     found = Found()
     # A thousand jobs may use a file: we report its problem once.
-    uses: Counter[str] = Counter()
+    uses: defaultdict[str, int] = defaultdict(int)
+    first: dict[str, _Reference] = {}
+    first_bare: dict[str, _Reference] = {}
     for reference in references:
-        uses[reference.path] += reference.times
-    first = {reference.path: reference for reference in reversed(references)}
+        path = reference.path
+        uses[path] += reference.times
+        first.setdefault(path, reference)
+        if not reference.has_alias:
+            first_bare.setdefault(path, reference)
     for path, times in uses.items():
         problem = files.problem_with(path)
         if problem is not None:
-            more = f" (used {times} times)" if times > 1 else ""
-            found.add(partial(_file_problem, document, first[path], f"{problem}{more}"))
-    for reference in {each.path: each for each in reversed(references) if not each.has_alias}.values():
+            found.add(partial(_bad_file, document, first[path], problem, times))
+    for reference in first_bare.values():
         try:
             check_name(reference.name)
         except ValueError as error:
             text = f"{error}; add an alias: {{path: PATH, alias: data}}"
             found.add(partial(_file_problem, document, reference, text))
     return found
+
+
+def _bad_file(document: Document, reference: _Reference, words: Words, times: int) -> Problem:
+    more = f" (used {times} times)" if times > 1 else ""
+    return _file_problem(document, reference, f"{written(words)}{more}")
 
 
 def _clashes(document: Document, references: list[_Reference]) -> Found:

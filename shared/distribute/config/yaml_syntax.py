@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import yaml
 from yaml.reader import Reader, ReaderError
@@ -24,20 +24,26 @@ _TAB_IN_INDENTATION = re.compile(r"^[ ]*(?:-[ ]*)?(\t)", re.MULTILINE)
 _UNQUOTED_AT = re.compile(r"^[ \t]*(?:-[ \t]+)?(?:[\w.-]+:[ \t]+)?(@[^\s,\]}#]*)", re.MULTILINE)
 
 
+Words: TypeAlias = "str | Callable[[], str]"
+"""What is wrong, or a function that makes it: of thousands of problems, we only show the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong at an offset of the text, in characters.
-
-    `text` may be a function that makes it: of thousands of problems, we only show the first.
-    """
+    """Something wrong at an offset of the text, in characters."""
 
     offset: int
-    text: str | Callable[[], str]
+    text: Words
 
     @property
     def words(self) -> str:
         """What is wrong, and what to write instead."""
-        return self.text if isinstance(self.text, str) else self.text()
+        return written(self.text)
+
+
+def written(words: Words) -> str:
+    """The words, which a function may have to make."""
+    return words if isinstance(words, str) else words()
 
 
 LOOKED_AT = 1000
