@@ -24,16 +24,6 @@ LEFT: Left = {
 }
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "store")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
 def names(cleaned: Cleaned) -> set[str]:
     return {os.fsdecode(b"/".join(removable.parts[1:])) for removable in cleaned.removed}
 

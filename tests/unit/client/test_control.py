@@ -132,6 +132,18 @@ async def test_a_batch_that_is_killed_already_is_not_killed_again(cluster: Any) 
     assert len(cluster.types()) == len(RUNS) + 1
 
 
+async def test_a_dry_kill_checks_the_same_and_asks_for_nothing(cluster: Any) -> None:
+    queries = Queries(cluster)
+    with pytest.raises(Refused, match="there is no batch lab/sweep"):
+        await kill(cluster, queries, JANE, SPEC.id, dry=True)
+    await cluster.say(*RUNS)
+    for target in (SPEC.id, JobId(*SPEC.id, "job1")):
+        assert await kill(cluster, queries, JANE, target, dry=True) is None
+    assert "kill_requested" not in cluster.types()
+    await cluster.say(make.kill_requested(SPEC, by="bob"))
+    assert await kill(cluster, queries, JANE, SPEC.id, dry=True) == "bob"
+
+
 async def test_only_jobs_that_wait_are_killed_if_that_is_wanted(cluster: Any) -> None:
     queries, two = Queries(cluster), make.batch(2)
     await cluster.say(make.joined(), make.submitted(two), *RUNS[2:])

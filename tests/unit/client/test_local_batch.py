@@ -22,16 +22,6 @@ RETRIED: Left = {"a": (2, {"r": "2", "newest": "-> r"}), "b": (1, {"r": "1", "e"
 NOTE = os.fsdecode(NOTE_NAME)
 
 
-@pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path / "store")
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
-
-
 def note_of(out: Path) -> list[bytes]:
     return list(lines_of((out / "mc" / NOTE).read_bytes()))
 
@@ -204,9 +194,11 @@ async def test_a_pull_without_news_writes_nothing(archive: Archive, out: Path) -
     await archive.pull(await archive.list(FIRST, builds={"mc_build_output-ws1.txt": "built"}), out)
     before = note_of(out)
     assert len(before) == 4
+    inodes = {path: path.lstat().st_ino for path in out.rglob("*")}
     for _ in range(2):
         await archive.pull(await archive.list(FIRST, builds={"mc_build_output-ws1.txt": "built"}), out)
     assert note_of(out) == before
+    assert {path: path.lstat().st_ino for path in out.rglob("*")} == inodes
 
 
 async def test_other_tasks_run_between_two_files(archive: Archive, out: Path) -> None:
