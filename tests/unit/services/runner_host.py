@@ -15,9 +15,11 @@ from distribute.core.events import Event
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Guard, Recorded
+from distribute.core.specs import BatchSpec
 from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
+from distribute.testing import builders as make
 from distribute.testing.memory_log import ALL, MemoryLog
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.service import NodeRunner
@@ -204,6 +206,12 @@ class RunningNode:
         last = await log.last(event.scope)
         seq = await log.append(event, Guard(last.seq if last is not None else 0))
         return await log.get(seq)
+
+    async def gets(self, spec: BatchSpec, *jobs: str) -> None:
+        """Submit a batch, and assign these of its jobs to the node."""
+        await self.say(make.submitted(spec))
+        for job in jobs:
+            await self.say(make.assigned(JobId(*spec.id, job), cpus=1))
 
     async def event(self, event_type: str, where: Callable[[Any], bool] = lambda event: True) -> Any:
         """Wait for the first event of a type, and return it."""

@@ -10,7 +10,6 @@ import pytest
 from distribute.core import events as ev
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
-from distribute.core.specs import BatchSpec
 from distribute.host import Unit
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
@@ -226,11 +225,6 @@ class GentleHost(ModelHost):
         return OUTPUTS
 
 
-async def begin(node: RunningNode, spec: BatchSpec) -> None:
-    await node.say(make.submitted(spec))
-    await node.say(make.assigned(cpus=1))
-
-
 async def kill_when(node: RunningNode, moment: Callable[[], Awaitable[object]]) -> ev.Finished:
     """Kill the job at that moment. Returns how it finished."""
     await moment()
@@ -241,7 +235,7 @@ async def kill_when(node: RunningNode, moment: Callable[[], Awaitable[object]]) 
 
 async def test_what_a_killed_job_left_is_stored() -> None:
     async with running_node(GentleHost()) as node:
-        await begin(node, make.batch(1))
+        await node.gets(make.batch(1), "job1")
         finished = await kill_when(node, lambda: node.runs("job1"))
         assert (finished.succeeded, finished.signal, finished.reason) == (False, 15, BY_JANE)
         assert finished.outputs == OUTPUTS
@@ -251,7 +245,7 @@ async def test_what_a_killed_job_left_is_stored() -> None:
 async def test_a_job_that_exits_well_when_it_is_killed_is_killed() -> None:
     host = GentleHost()
     async with running_node(host) as node:
-        await begin(node, make.batch(1))
+        await node.gets(make.batch(1), "job1")
         await node.runs("job1")
         host.kill = lambda running: _exit(host)  # type: ignore[method-assign, assignment]
         finished = await kill_when(node, lambda: node.runs("job1"))
@@ -267,7 +261,7 @@ async def test_a_job_that_is_killed_while_its_folder_is_made_never_starts() -> N
     host = GentleHost()
     host.may_stage.clear()
     async with running_node(host) as node:
-        await begin(node, make.batch(1))
+        await node.gets(make.batch(1), "job1")
         finished = await kill_when(node, host.stages.wait)
         assert (finished.reason, finished.started_at, finished.outputs) == (BY_JANE, None, None)
         assert host.running == {}
@@ -276,7 +270,7 @@ async def test_a_job_that_is_killed_while_its_folder_is_made_never_starts() -> N
 async def test_what_a_killed_build_printed_is_stored() -> None:
     host = GentleHost()
     async with running_node(host) as node:
-        await begin(node, make.batch(1, build="make"))
+        await node.gets(make.batch(1, build="make"), "job1")
         await node.of_job("claimed", "job1")
         finished = await kill_when(node, lambda: node.event("build_started"))
         built = await node.event("build_finished")
@@ -289,7 +283,7 @@ async def test_a_build_that_ended_before_the_kill_is_stored_as_it_ended() -> Non
     host = GentleHost()
     host.may_collect.clear()
     async with running_node(host) as node:
-        await begin(node, make.batch(1, build="make"))
+        await node.gets(make.batch(1, build="make"), "job1")
         await node.of_job("claimed", "job1")
         await node.event("build_started")
         host.end("build", exit_code=2)
@@ -314,6 +308,6 @@ async def test_a_job_that_is_killed_during_its_timeouts_grace_period_has_timed_o
             await ModelHost.kill(host, running)
 
         host.kill = kill  # type: ignore[method-assign]
-        await begin(node, make.batch([make.job("job1", timeout_s=0.2)]))
+        await node.gets(make.batch([make.job("job1", timeout_s=0.2)]), "job1")
         finished = await kill_when(node, killing.wait)
         assert finished.reason == "ran for longer than its timeout of 0.2 s"

@@ -9,7 +9,6 @@ import pytest
 
 from distribute.core import events as ev
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
-from distribute.core.ids import JobId
 from distribute.core.specs import BatchSpec
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine.course import Course
@@ -20,9 +19,7 @@ BATCH = make.batch([make.job(name) for name in ("good", "broken")])
 
 async def begin(node: RunningNode, *jobs: str, spec: BatchSpec = BATCH) -> None:
     """Assign jobs of a batch to the node."""
-    await node.say(make.submitted(spec))
-    for job in jobs:
-        await node.say(make.assigned(JobId(*spec.id, job), cpus=1))
+    await node.gets(spec, *jobs)
 
 
 async def test_a_job_comes_to_its_end() -> None:
@@ -240,7 +237,6 @@ async def test_a_build_takes_nothing_of_the_timeout_of_a_job() -> None:
         await asyncio.sleep(0.2)  # the build takes longer than a job may
         node.host.end("build")
         await node.event("build_finished", lambda event: event.succeeded)
-        await node.runs("job1")
         assert (await node.of_job("finished", "job1")).reason == "ran for longer than its timeout of 0.1 s"
 
 

@@ -8,7 +8,6 @@ from typing import get_args
 import pytest
 
 from distribute.core import events as ev
-from distribute.core.ids import JobId
 from distribute.host import Capacity
 from distribute.testing import builders as make
 from distribute_services.node_runner import story
@@ -32,10 +31,9 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 async def test_a_job_is_told_when_it_starts_and_how_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     spec = make.batch([make.job("good"), make.job("broken")])
     async with running_node() as node:
-        await node.say(make.submitted(spec))
-        for job in ("good", "broken"):
-            await node.say(make.assigned(JobId(*spec.id, job), cpus=1))
-            await node.runs(job)
+        await node.gets(spec, "good", "broken")
+        await node.runs("good")
+        await node.runs("broken")
         node.host.end("good")
         node.host.end("broken", exit_code=3)
         await node.of_job("finished", "good")
@@ -50,45 +48,39 @@ async def test_a_job_is_told_when_it_starts_and_how_it_ends(caplog: pytest.LogCa
     assert told[-1] == "left the cluster"
 
 
-async def test_a_job_that_is_taken_back_is_told_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
-    spec = make.batch(2)
+async def run_and_take_back(reason: ev.ReleaseReason) -> None:
+    """Let a node run `lab/sweep/job1` until the scheduler releases it for this reason."""
     async with running_node() as node:
-        await node.say(make.submitted(spec))
-        await node.say(make.assigned(JobId(*spec.id, "job1"), cpus=1))
+        await node.gets(make.batch(2), "job1")
         await node.runs("job1")
-        await node.say(make.released("job1", reason="killed"))
-        await node.say(make.assigned(JobId(*spec.id, "job2"), cpus=1))
+        await node.say(make.released("job1", reason=reason))
+        await node.say(make.assigned("job2", cpus=1))
         await node.runs("job2")  # by then, the release is known
+
+
+async def test_a_job_that_is_taken_back_is_told_with_the_reason(caplog: pytest.LogCaptureFixture) -> None:
+    await run_and_take_back("killed")
     told = [line for line in lines(caplog) if "job1" in line]
-    assert told == [f"{spec.id}/job1 starts", f"{spec.id}/job1 is stopped: it was killed"]
+    assert told == ["lab/sweep/job1 starts", "lab/sweep/job1 is stopped: it was killed"]
 
 
 async def test_a_job_that_is_killed_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
-    spec = make.batch([make.job("job1")])
     async with running_node() as node:
-        await node.say(make.submitted(spec))
-        await node.say(make.assigned(JobId(*spec.id, "job1"), cpus=1))
+        await node.gets(make.batch(1), "job1")
         await node.runs("job1")
         await node.say(make.stop_ordered("job1", by="jane"))
         await node.of_job("finished", "job1")
     (_, ended) = [line for line in lines(caplog) if "job1" in line]
-    assert ended == f"{spec.id}/job1 was ended after 1s: killed by jane"
+    assert ended == "lab/sweep/job1 was ended after 1s: killed by jane"
 
 
 async def test_a_killed_job_of_a_node_that_was_away_is_not_said_to_run_elsewhere(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    spec = make.batch(2)
-    async with running_node() as node:
-        await node.say(make.submitted(spec))
-        await node.say(make.assigned(JobId(*spec.id, "job1"), cpus=1))
-        await node.runs("job1")
-        await node.say(make.released("job1", reason="node_lost"))
-        await node.say(make.assigned(JobId(*spec.id, "job2"), cpus=1))
-        await node.runs("job2")  # by then, the release is known
+    await run_and_take_back("node_lost")
     (line,) = [line for line in lines(caplog) if "is stopped" in line]
     assert line == (
-        f"{spec.id}/job1 is stopped: this node was out of touch, so the job was taken from it; "
+        "lab/sweep/job1 is stopped: this node was out of touch, so the job was taken from it; "
         "its result here is not used"
     )
 
