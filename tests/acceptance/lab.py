@@ -54,22 +54,34 @@ class Said:
         return found
 
 
+async def _start(
+    server: str, home: Path, arguments: Sequence[str], stderr: int
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "distribute_cli", *arguments,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "USER": "jane", "DISTRIBUTE_SERVER": server},
+    )  # fmt: skip
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process if it still runs, as after a test that failed."""
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
 async def distribute(server: str, home: Path, *arguments: str) -> Said:
     """Run the command line with the home folder `home`."""
     began = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "distribute_cli", *arguments,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "USER": "jane", "DISTRIBUTE_SERVER": server},
-    )  # fmt: skip
+    process = await _start(server, home, arguments, asyncio.subprocess.PIPE)
     try:
         out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     except TimeoutError:
         raise AssertionError(f"distribute {arguments} did not end within {PATIENCE_S:g} s") from None
     finally:
-        if process.returncode is None:  # also if the test has failed meanwhile
-            process.kill()
-            await process.wait()
+        await _kill(process)
+    assert process.returncode is not None
     return Said(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
 
 
@@ -107,16 +119,6 @@ class Running:
         return self.out
 
 
-async def start(server: str, home: Path, *arguments: str) -> Running:
-    """Start the command line, as `distribute` runs it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "distribute_cli", *arguments,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "USER": "jane", "DISTRIBUTE_SERVER": server},
-    )  # fmt: skip
-    return Running(process)
-
-
 class Lab:
     """A cluster of processes, with methods to use it and to check it."""
 
@@ -125,6 +127,7 @@ class Lab:
         self.cluster = cluster
         self.folder = processes.folder
         self._files = 0
+        self._started: list[asyncio.subprocess.Process] = []
 
     # --- using it ---
 
@@ -135,8 +138,15 @@ class Lab:
         return said
 
     async def start(self, *arguments: str) -> Running:
-        """Start a command that runs for a while."""
-        return await start(self.processes.server, self.folder, *arguments)
+        """Start a command that runs for a while, at most as long as the lab."""
+        process = await _start(self.processes.server, self.folder, arguments, asyncio.subprocess.STDOUT)
+        self._started.append(process)
+        return Running(process)
+
+    async def end_commands(self) -> None:
+        """Kill the commands that a failed test left running."""
+        for process in self._started:
+            await _kill(process)
 
     async def add(self, batch: Mapping[str, Any], *options: str, code: int = 0) -> Said:
         """Submit a batch, given as the content of its file."""
@@ -286,9 +296,12 @@ async def open_lab(
     async with processes:
         async with open_cluster(processes.broker.address, "test") as cluster:
             lab = Lab(processes, cluster)
-            for node in nodes:
-                await lab.event("joined", node=node)
-            yield lab
+            try:
+                for node in nodes:
+                    await lab.event("joined", node=node)
+                yield lab
+            finally:
+                await lab.end_commands()
         for name in [name for name in processes.pids if name != "broker"]:
             code = processes.end(name, signal.SIGTERM)
             assert code == 0, f"{name} ended with {code}: {processes.log_of(name)[-2000:]}"

@@ -7,13 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
 from distribute.config.cluster_record import running_clusters
+
+PATIENCE_S = 60.0
+"""Seconds to wait for anything. Only a very busy computer needs nearly as long."""
 
 
 class Person:
@@ -102,6 +106,15 @@ def kill_clusters(environment: Mapping[str, str]) -> None:
     """Kill the clusters that a person with this environment runs. All their processes end with them."""
     for record in running_clusters(environment):
         os.kill(record.pid, signal.SIGKILL)
+
+
+def until(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Poll until something is there, while the process runs that makes it."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not there():
+        assert process.poll() is None, f"it has ended with {process.returncode}"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def runs(process: psutil.Process) -> bool:

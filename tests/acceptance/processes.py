@@ -73,9 +73,14 @@ class Processes:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for name in list(self._running):
-            self.end(name, signal.SIGTERM)
-        await self.broker.stop()
+        try:
+            for name in list(self._running):
+                self.end(name, signal.SIGTERM)
+        finally:
+            for process in self._running.values():  # if one of them did not end
+                process.kill()
+                process.wait()
+            await self.broker.stop()
 
     def start(self, name: str) -> None:
         """Start a service that is not running."""

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from acceptance.lab import Lab, command_batch, open_lab
+from acceptance.lab import PATIENCE_S, Lab, command_batch, open_lab
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -133,7 +133,7 @@ async def test_a_build_is_seen_and_followed_while_it_runs(lab: Lab) -> None:
     assert re.search(
         r"^one +building .* lab/seen for \d+s", (await lab.distribute("nodes")).out, re.MULTILINE
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while "compiling\n" not in (logs := await lab.distribute("logs", "lab/seen")).out:
             pass  # what is printed is sent every half second
     assert "==> one (being built) <==\ncompiling\n" in logs.out

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from acceptance.person import Person, runs
+from acceptance.person import Person, runs, until
 
 
 @pytest.fixture
@@ -101,8 +101,7 @@ def test_a_node_whose_terminal_is_closed_gives_its_job_back(jane: Person) -> Non
     with cluster_without_nodes(jane) as server:
         jane.runs("add", file, "--anyway")
         node = jane.starts("client", "node", "--name", "ws1", "--cpus", "1", "--server", server)
-        while not pid.exists():
-            assert node.poll() is None
+        until(pid.exists, node)
         job = psutil.Process(int(pid.read_text()))
         node.send_signal(signal.SIGHUP)
         node.send_signal(signal.SIGHUP)
@@ -114,21 +113,19 @@ def test_a_node_whose_terminal_is_closed_gives_its_job_back(jane: Person) -> Non
         assert jane.asks("nodes")["nodes"][0]["state"] == "left"
 
 
-def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(
-    jane: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jane.sets(TMPDIR=str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
+def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(jane: Person) -> None:
+    temporary = jane.home / "temporary"
+    temporary.mkdir()
+    jane.sets(TMPDIR=str(temporary))
     demo = jane.starts("demo")
     line_of(demo, "starting a cluster")
     processes = psutil.Process(demo.pid)
-    while not processes.children():
-        assert demo.poll() is None
+    until(processes.children, demo)
     children = processes.children()
     demo.send_signal(signal.SIGHUP)
     demo.communicate(timeout=60)
     assert [child for child in children if runs(child)] == []
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_table_that_nobody_reads_ends_the_program_silently_as_others_do(jane: Person) -> None:
@@ -189,8 +186,7 @@ def test_a_cluster_and_a_node_run_with_closed_or_full_streams(jane: Person, clos
     redirected = ("sh", "-c", f'exec {shlex.join(plain)} "$@" {streams}', "sh")
     jane.program = redirected
     up = jane.starts("up", "--nodes", "0")
-    while not (jane.home / "state/distribute/up.json").exists():
-        assert up.poll() is None
+    until((jane.home / "state/distribute/up.json").exists, up)
     client = jane.starts("client", "node", "--name", "ws1", "--cpus", "1")
     jane.program = plain
     jane.runs("add", jane.writes("sweep", {"a": "echo hello"}), "--anyway", "--wait")
