@@ -6,11 +6,11 @@ real computer, `sim.host` for a modelled one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
-from distribute.core.ids import BatchId, BuildId, JobId
+from distribute.core.ids import AttemptId, BatchId, BuildId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recipe import Recipe, Share
 
@@ -38,10 +38,28 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """What a host notes beside an attempt before it starts, so that a later runner can take it up.
+
+    `assigned_id`, `assigned_seq` and `assigned_at` are the id, the sequence and the log's time of its
+    assignment, `submission_id` and `submission_seq` those of its batch's `submitted`. The log has all else.
+    """
+
+    attempt: AttemptId
+    share: Share
+    assigned_id: str
+    assigned_seq: int
+    assigned_at: float
+    submission_id: str | None
+    submission_seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """What a host runs: an attempt of a job, or the build of a batch.
 
     `attempt` counts from 1; it is 0 for a build. `is_job`: does the build's batch have a job of this name?
+    `record` is noted beside an attempt; a build has none.
     """
 
     of: JobId | BatchId
@@ -49,6 +67,7 @@ class Unit:
     recipe: Recipe
     share: Share
     is_job: Callable[[str], bool] = lambda name: False
+    record: Record | None = None
 
     def output_of(self, node: str) -> JobId | BuildId:
         """Whose live output it prints, when it runs on this node."""
@@ -58,12 +77,18 @@ class Unit:
         return f"{self.of}, attempt {self.attempt}" if self.attempt else f"the build of {self.of}"
 
 
+EndedFor = Literal["timeout", "memory"]
+"""Why a host ended a unit by itself: it ran for longer than its limit, or used more memory than it may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How a process ended: by itself with `exit_code`, or by `signal`; the other is None.
 
     `cpu_s` and `max_rss_bytes` include the children that the process waited for. `wall_s` is by a monotonic
-    clock. `max_rss_bytes` is 0 if it is unknown.
+    clock that stops while the unit is paused, which was for `paused_s`. `max_rss_bytes` 0: unknown.
+    `started_at` and `ended_at` are in seconds since 1970, by the computer's clock. `ended_for` None: the host
+    did not end it by itself.
     """
 
     exit_code: int | None
@@ -71,6 +96,10 @@ class Exit:
     cpu_s: float
     max_rss_bytes: int
     wall_s: float
+    started_at: float
+    ended_at: float
+    paused_s: float = 0.0
+    ended_for: EndedFor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +113,20 @@ P = TypeVar("P")
 """A place: the folder in which a unit runs, with everything that belongs to it."""
 R = TypeVar("R")
 """A running unit: its process, and all processes below it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[P, R]):
+    """An attempt that an earlier runner has left. `built` is the place that its own began as a copy of.
+
+    It may have ended meanwhile: then `Host.wait` returns at once. `started_at` is in seconds since 1970.
+    """
+
+    record: Record
+    place: P
+    built: P | None
+    running: R
+    started_at: float
 
 
 class Host(Protocol[P, R]):
@@ -105,8 +148,17 @@ class Host(Protocol[P, R]):
     def capacity(self) -> Capacity:
         """What the computer lends."""
 
+    async def kept(self) -> Sequence[Kept[P, R]]:
+        """The attempts of earlier runners that still run, or have ended and were not tidied up.
+
+        Call this before `clear`. None survives a restart of the computer.
+        """
+
     async def clear(self) -> None:
-        """End processes and remove folders of earlier runs, then wait until there is room for work."""
+        """End processes and remove folders of earlier runs, except those of `kept`.
+
+        Then wait until there is room for work, unless something was kept.
+        """
 
     async def full(self) -> None:
         """Return once the computer has no room for any work. From then on, `stage` blocks until `clear`."""
@@ -118,7 +170,11 @@ class Host(Protocol[P, R]):
         """
 
     def start(self, unit: Unit, place: P) -> R | CannotStart:
-        """Start the unit's process. Its output goes to its place, and to `LiveOutput`."""
+        """Start the unit's process. Its output goes to its place, and to `LiveOutput`.
+
+        The host ends it at the time limit of its recipe, after the grace period, whether the runner lives or
+        not. Time in which the unit is paused does not count.
+        """
 
     async def wait(self, running: R) -> Exit:
         """Wait until the unit's process and all that it started have ended. Returns how the process ended."""
@@ -126,7 +182,8 @@ class Host(Protocol[P, R]):
     async def kill(self, running: R) -> None:
         """End the unit's process and all below it, after a grace period. Then `wait` returns.
 
-        Also returns, and logs it, if some processes can't be killed.
+        From now on, the unit's time limit does not count. Also returns, and logs it, if some processes can't
+        be killed.
         """
 
     async def collect(self, unit: Unit, place: P) -> Outputs | None:

@@ -65,7 +65,8 @@ class WorldHost(ModelledHost):
     def gone(self, process: Process) -> None:
         """As `ModelledHost.gone`."""
         self._world.truth.note(self.computer.name, f"{process.unit} is gone")
-        limit_s = process.unit.recipe.timeout_s
+        of = process.unit.of
+        limit_s = None if isinstance(of, JobId) else self._world.build_timeout_s(of)
         if limit_s is not None and process in self._launched and self._runner.alive:
             ran_s = self._loop.now - process.started_at
             is_in_time = ran_s <= limit_s + STOP_WITHIN_S + SLACK_S

@@ -1,5 +1,6 @@
 """The simulation finds a planted fault in a node-runner or the archiver: each test plants one."""
 
+from dataclasses import replace
 from math import inf
 from random import Random
 from typing import Any
@@ -10,7 +11,9 @@ from distribute.core import fold_job
 from distribute.core.errors import Conflict
 from distribute.core.events import Event, StopOrdered
 from distribute.core.ids import BatchId
+from distribute.core.recipe import Recipe, build_of
 from distribute.core.recorded import Recorded, guard_scope
+from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Weather
@@ -21,7 +24,7 @@ from distribute_services.node_runner import service as runner_service
 from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
-from distribute_services.node_runner.work.work import Work
+from distribute_services.node_runner.work import work
 from simulation.biting import finds, forgers, killers, long_jobs
 from simulation.scenario import Fate, Request, Scenario, scenario
 
@@ -77,12 +80,11 @@ def test_a_node_that_takes_more_than_it_has_room_for_is_found(monkeypatch: pytes
 
 
 def test_a_node_that_does_not_end_a_build_at_its_limit_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    end_of = Work._end_of
+    def without_limit(spec: BatchSpec) -> Recipe | None:
+        recipe = build_of(spec)
+        return None if recipe is None else replace(recipe, timeout_s=None)
 
-    def without_limit(self: Work[Any, Any], held: Any, running: Any, _: float | None, limit: str) -> Any:
-        return end_of(self, held, running, None, limit)
-
-    monkeypatch.setattr(Work, "_end_of", without_limit)
+    monkeypatch.setattr(work, "build_of", without_limit)
     finds("the build of .* ran for .* s, past its limit of 6 s")
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from distribute.core.ids import JobId
+from distribute.core.ids import BatchId, JobId
 from distribute.restoring import SNAPSHOT
 from distribute.sim.log import SimulatedLog
 from distribute.sim.loop import VirtualLoop
@@ -103,6 +103,10 @@ class World:
 
     def fate(self, job: JobId) -> Fate:
         return self.scenario.fates[job]
+
+    def build_timeout_s(self, batch: BatchId) -> float | None:
+        """How long the build of a batch may run; None: it has no limit."""
+        return next(spec.build_timeout_s for _, spec, _ in self.scenario.submissions if spec.id == batch)
 
     def fail(self, error: Exception) -> None:
         """Something does not hold: the world ends here."""

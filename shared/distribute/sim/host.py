@@ -7,13 +7,13 @@ clears up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from distribute.core.event_base import MAX_LINES
 from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
-from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
+from distribute.host import CannotStart, Capacity, EndedFor, Exit, Figures, Kept, Unit
 from distribute.sim.process import SimulatedProcess
 
 STAGE_WITHIN_S = 0.3
@@ -50,6 +50,8 @@ class Process:
     number: int
     """No other process has it."""
     ended: asyncio.Future[Exit] = field(repr=False)
+    is_ending: bool = False
+    """Is it told to end? Then its time limit does not count any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +114,15 @@ class ModelledHost:
         computer = self.computer
         return Capacity(computer.cpus, computer.memory_bytes, computer.gpus, computer.capabilities)
 
+    async def kept(self) -> Sequence[Kept[Place, Process]]:
+        """As `Host.kept`."""
+        return ()
+
     async def clear(self) -> None:
         """As `Host.clear`."""
         await self._within(CLEAR_WITHIN_S)
         for process in list(self.computer.running):
-            self._end(process, self._killed(process))
+            self._end(process, signal=SIGTERM)
 
     async def full(self) -> None:
         """As `Host.full`. The disks of modelled computers are large."""
@@ -137,9 +143,12 @@ class ModelledHost:
         self.launched(process)
         self._print(process, place, "begins")
         duration_s, exit_code = self.outcome(unit)
-        ended = Exit(exit_code, None, 0.0, 0, duration_s)
         self._loop.after(duration_s / 2, lambda: self._print(process, place, "goes on"))
-        self._loop.after(duration_s, lambda: self._end(process, ended))
+        self._loop.after(duration_s, lambda: self._end(process, exit_code=exit_code))
+        limit_s = unit.recipe.timeout_s
+        if limit_s is not None:
+            grace_s = self._loop.random.uniform(0, STOP_WITHIN_S)
+            self._loop.after(limit_s, lambda: self._reach_limit(process, grace_s))
         return process
 
     async def wait(self, running: Process) -> Exit:
@@ -148,9 +157,10 @@ class ModelledHost:
 
     async def kill(self, running: Process) -> None:
         """As `Host.kill`."""
+        running.is_ending = True
         self.stopped(running)
         await self._within(STOP_WITHIN_S)
-        self._end(running, self._killed(running))
+        self._end(running, signal=SIGTERM)
 
     async def collect(self, unit: Unit, place: Place) -> Outputs | None:
         """As `Host.collect`."""
@@ -180,15 +190,28 @@ class ModelledHost:
 
     # --- processes -----------------------------------------------------------------------------------
 
-    def _killed(self, process: Process) -> Exit:
-        return Exit(None, SIGTERM, 0.0, 0, self._loop.now - process.started_at)
+    def _reach_limit(self, process: Process, grace_s: float) -> None:
+        """The computer ends a process that has reached its time limit, unless that is being ended already."""
+        if not process.is_ending:
+            process.is_ending = True
+            self._loop.after(grace_s, lambda: self._end(process, signal=SIGTERM, ended_for="timeout"))
 
-    def _end(self, process: Process, ended: Exit) -> None:
+    def _end(
+        self,
+        process: Process,
+        *,
+        exit_code: int | None = None,
+        signal: int | None = None,
+        ended_for: EndedFor | None = None,
+    ) -> None:
         """A process ends. It is the computer's, so it ends whoever lives."""
-        if not process.ended.done():
-            self.computer.running.remove(process)
-            self.gone(process)
-            process.ended.set_result(ended)
+        if process.ended.done():
+            return
+        self.computer.running.remove(process)
+        self.gone(process)
+        wall_s, now = self._loop.now - process.started_at, self.runner.clock()
+        ended = Exit(exit_code, signal, 0.0, 0, wall_s, now - wall_s, now, ended_for=ended_for)
+        process.ended.set_result(ended)
 
     def _print(self, process: Process, place: Place, what: str) -> None:
         """A process prints a line, which its runner sends to whoever watches."""

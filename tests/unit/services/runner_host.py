@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec
-from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
+from distribute.host import CannotStart, Capacity, EndedFor, Exit, Figures, Kept, Unit
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
 from distribute.testing import builders as make
@@ -33,6 +34,14 @@ class Running:
 
     unit: Unit
     ended: asyncio.Future[Exit]
+    started_at: float = field(default_factory=time.time)
+    is_ending: bool = False
+    ended_for: EndedFor | None = None
+
+    def exit(self, exit_code: int | None, signal: int | None) -> Exit:
+        """How it ends now."""
+        times = self.started_at, time.time()
+        return Exit(exit_code, signal, 1.0, 0, 1.0, *times, ended_for=self.ended_for)
 
 
 class ModelHost:
@@ -57,8 +66,11 @@ class ModelHost:
 
     def end(self, job: str, exit_code: int = 0) -> None:
         """End the process of a job."""
-        found = Exit(exit_code, None, cpu_s=1.0, max_rss_bytes=0, wall_s=1.0)
-        self.running[job].ended.set_result(found)
+        running = self.running[job]
+        running.ended.set_result(running.exit(exit_code, None))
+
+    async def kept(self) -> Sequence[Kept[str, Running]]:
+        return ()
 
     async def clear(self) -> None:
         self.is_full.clear()
@@ -80,13 +92,23 @@ class ModelHost:
         return running
 
     async def wait(self, running: Running) -> Exit:
+        limit_s = running.unit.recipe.timeout_s
+        done, _ = await asyncio.wait({running.ended}, timeout=limit_s)
+        if not done and not running.is_ending:
+            running.ended_for = "timeout"
+            await self.grace()
+            await self.kill(running)
         ended = await asyncio.shield(running.ended)
         self._step("wait", running.unit)
         return ended
 
+    async def grace(self) -> None:
+        """The time that a unit has to end at its limit."""
+
     async def kill(self, running: Running) -> None:
+        running.is_ending = True
         if not running.ended.done():
-            running.ended.set_result(Exit(None, 15, cpu_s=0.0, max_rss_bytes=0, wall_s=1.0))
+            running.ended.set_result(running.exit(None, 15))
 
     async def collect(self, unit: Unit, place: str) -> Outputs | None:
         self._step("collect", unit)

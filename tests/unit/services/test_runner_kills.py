@@ -302,12 +302,11 @@ async def test_a_job_that_is_killed_during_its_timeouts_grace_period_has_timed_o
     async with running_node(host) as node:
         killing = asyncio.Event()
 
-        async def kill(running: Running) -> None:
+        async def grace() -> None:
             killing.set()
             await node.event("stop_ordered")
-            await ModelHost.kill(host, running)
 
-        host.kill = kill  # type: ignore[method-assign]
+        host.grace = grace  # type: ignore[method-assign]
         await node.gets(make.batch([make.job("job1", timeout_s=0.2)]), "job1")
         finished = await kill_when(node, killing.wait)
         assert finished.reason == "ran for longer than its timeout of 0.2 s"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, Outside, build_output_name
 from distribute.core.recipe import SAVE
-from distribute.host import CannotStart, Capacity, Exit, Figures, Unit
+from distribute.host import CannotStart, Capacity, Exit, Figures, Kept, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute.runtime import new_id
 from distribute_services.node_runner.disk.cache import InputCache
@@ -46,12 +46,17 @@ class Place:
     lease: contextlib.AsyncExitStack
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Running:
-    """A unit's processes, and its output, which is followed."""
+    """A unit's processes, and its output, which is followed.
+
+    `ends_at` is the time of its limit, by the event loop's clock; None: it has none.
+    """
 
     tree: Tree
     output: Followed
+    ends_at: float | None
+    is_ending: bool = False
 
 
 class Computer:
@@ -79,6 +84,10 @@ class Computer:
         # The programs that copy and remove folders inherit this mark. If this runner is killed, the next
         # one ends them.
         os.environ[procfs.MARKER] = f"{self.identity}/"
+
+    async def kept(self) -> Sequence[Kept[Place, Running]]:
+        """As `Host.kept`. Nothing here outlives its runner: `clear` ends it."""
+        return ()
 
     async def clear(self) -> None:
         """As `Host.clear`."""
@@ -126,7 +135,8 @@ class Computer:
         if isinstance(tree, CannotStart):
             self._tail.drop(output)
             return tree
-        return Running(tree, output)
+        limit_s = unit.recipe.timeout_s
+        return Running(tree, output, None if limit_s is None else asyncio.get_running_loop().time() + limit_s)
 
     def _marker(self, unit: Unit) -> str:
         if unit.attempt:
@@ -136,12 +146,28 @@ class Computer:
 
     async def wait(self, running: Running) -> Exit:
         """As `Host.wait`."""
-        ended = await self._trees.wait(running.tree)
+        ended = await self._end_of(running)
         await self._tail.finish(running.output)
         return ended
 
+    async def _end_of(self, running: Running) -> Exit:
+        """Wait until a process ends, or end it at its limit, after the grace period."""
+        if running.ends_at is None:
+            return await self._trees.wait(running.tree)
+        ended = asyncio.ensure_future(self._trees.wait(running.tree))
+        try:
+            left_s = running.ends_at - asyncio.get_running_loop().time()
+            done, _ = await asyncio.wait({ended}, timeout=left_s)
+            if done or running.is_ending:
+                return await ended
+            await self._trees.kill(running.tree, self._options.grace_s)
+            return replace(await ended, ended_for="timeout")
+        finally:
+            ended.cancel()
+
     async def kill(self, running: Running) -> None:
         """As `Host.kill`."""
+        running.is_ending = True
         await self._trees.kill(running.tree, self._options.grace_s)
 
     async def collect(self, unit: Unit, place: Place) -> Outputs | None:

@@ -30,11 +30,11 @@ _RESET_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 class Process:
     """A started process. It is reaped as soon as it ends."""
 
-    __slots__ = ("_exited", "_loop", "_pidfd", "_runner_rss", "_started", "pid")
+    __slots__ = ("_exited", "_loop", "_pidfd", "_runner_rss", "_started", "_started_at", "pid")
 
     def __init__(self, pid: int, runner_rss_bytes: int) -> None:
         self.pid = pid
-        self._started = time.monotonic()
+        self._started, self._started_at = time.monotonic(), time.time()
         self._runner_rss = runner_rss_bytes
         self._loop = asyncio.get_running_loop()
         self._exited: asyncio.Future[Exit] = self._loop.create_future()
@@ -74,6 +74,8 @@ class Process:
             cpu_s=usage.ru_utime + usage.ru_stime,
             max_rss_bytes=_rss(usage.ru_maxrss * 1024, self._runner_rss),
             wall_s=time.monotonic() - self._started,
+            started_at=self._started_at,
+            ended_at=time.time(),
         )
 
 

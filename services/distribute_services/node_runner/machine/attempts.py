@@ -12,6 +12,7 @@ from distribute.core.events import SCHEDULER
 from distribute.core.ids import AttemptId, JobId
 from distribute.core.recipe import Share
 from distribute.core.recorded import Recorded
+from distribute.host import Record
 from distribute_services.node_runner.machine.outbox import Outbox
 
 
@@ -92,6 +93,12 @@ class Attempt:
     @property
     def id(self) -> AttemptId:
         return AttemptId(*self.job, self.number)
+
+    @property
+    def record(self) -> Record:
+        """What the host notes beside it."""
+        assigned = self.assigned_id, self.assigned_seq, self.assigned_at
+        return Record(self.id, self.share, *assigned, self.submission.id, self.submission.seq)
 
     def names(self, node: str) -> Names:
         """The fields by which the attempt's events name it."""

@@ -19,8 +19,8 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.os_words import cause, message_of
 from distribute.core.recipe import Share, build_of, recipe_of
-from distribute.core.words import format_duration
-from distribute.host import CannotStart, Exit, Host, P, R, Unit
+from distribute.core.words import format_duration, format_size
+from distribute.host import CannotStart, EndedFor, Exit, Host, P, R, Unit
 from distribute.lazy_submission import Submission
 from distribute.ports import EventLog
 from distribute_services.node_runner.machine import instructions as do
@@ -164,7 +164,7 @@ class Work(Generic[P, R]):
         if isinstance(running, CannotStart):
             return Ending(succeeded=False, reason=running.reason), None
         held.running = running
-        ending = await self._end_of(held, running, recipe.timeout_s, "build_timeout")
+        ending = _ending(unit, await self._host.wait(running), held)
         held.running = None
         if not held.is_wanted:
             return ending, None
@@ -206,7 +206,7 @@ class Work(Generic[P, R]):
         if batch is None or job is None:
             return Ending(succeeded=False, reason="the batch of this name has no such job")
         recipe = recipe_of(batch.spec, job)
-        unit = held.unit = Unit(attempt.job, attempt.number, recipe, attempt.share)
+        unit = held.unit = Unit(attempt.job, attempt.number, recipe, attempt.share, record=attempt.record)
         held.place = await self._host.stage(unit, build.place)
         running = self._host.start(unit, held.place)
         if isinstance(running, CannotStart):
@@ -214,22 +214,11 @@ class Work(Generic[P, R]):
         held.running, held.started_at = running, self._clock()
         lasting = asyncio.get_running_loop().call_later(MOMENT_S, self._tell, st.Launched(attempt))
         try:
-            ending = await self._end_of(held, running, recipe.timeout_s, "timeout")
+            ended = await self._host.wait(running)
         finally:
             lasting.cancel()
         held.running = None
-        return replace(ending, started_at=held.started_at)
-
-    async def _end_of(self, held: _Held[P, R], running: R, timeout_s: float | None, limit: str) -> Ending:
-        """Wait until a process ends, or end it at its limit, after the grace period."""
-        if timeout_s is None:
-            return _ending(await self._host.wait(running), held)
-        ended = asyncio.ensure_future(self._host.wait(running))
-        done, _ = await asyncio.wait({ended}, timeout=timeout_s)
-        if not done:
-            held.ended_for = held.ended_for or f"ran for longer than its {limit} of {_duration(timeout_s)}"
-            await self._host.kill(running)
-        return _ending(await ended, held)
+        return _ending(unit, ended, held)
 
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
@@ -326,9 +315,9 @@ def _duration(seconds: float) -> str:
     return f"{seconds:g} s" if seconds < 60 else format_duration(seconds)
 
 
-def _ending(ended: Exit, held: _Held[P, R]) -> Ending:
+def _ending(unit: Unit, ended: Exit, held: _Held[P, R]) -> Ending:
     """Derive the ending of an attempt or a build from that of its process."""
-    reason = held.ended_for
+    reason = held.ended_for if ended.ended_for is None else _why_ended(unit, ended.ended_for)
     if reason is None and ended.signal is not None:
         reason = f"ended by {_signal_name(ended.signal)}"
     return Ending(
@@ -336,10 +325,22 @@ def _ending(ended: Exit, held: _Held[P, R]) -> Ending:
         exit_code=ended.exit_code,
         signal=ended.signal,
         reason=reason,
+        started_at=ended.started_at,
         wall_s=ended.wall_s,
         cpu_s=ended.cpu_s,
+        paused_s=ended.paused_s,
         max_rss_bytes=ended.max_rss_bytes,
     )
+
+
+def _why_ended(unit: Unit, ended_for: EndedFor) -> str:
+    """Why the host ended a unit by itself, in words."""
+    match ended_for:
+        case "timeout":
+            limit, limit_s = "timeout" if unit.attempt else "build_timeout", unit.recipe.timeout_s
+            return f"ran for longer than its {limit} of {_duration(limit_s or 0.0)}"
+        case "memory":
+            return f"used more memory than its {format_size(unit.share.memory_bytes)}"
 
 
 def _signal_name(number: int) -> str:
