@@ -221,6 +221,13 @@ SAMPLES: dict[str, Event] = {
     "lost": ev.Lost(**_by(ev.SCHEDULER), node="ws07", silent_s=61.5),
     "forgotten": ev.Forgotten(**_by("jane"), node="ws07"),
     "pause_requested": ev.PauseRequested(**_by("jane"), node="ws07", until=WHEN),
+    "pause_requested-reason": ev.PauseRequested(
+        **_by("jane"), node="ws07", until=WHEN, reason="a talk in Zürich"
+    ),
+    "resume_requested": ev.ResumeRequested(**_by("jane"), node="ws07"),
+    "paused-by": ev.Paused(
+        **_by("ws07"), node="ws07", incarnation=INCARNATION, until=WHEN, reason="", by="jane", keeps=()
+    ),
     "paused": ev.Paused(
         **_by("ws07"),
         node="ws07",

@@ -36,7 +36,10 @@ NODES = {
     "n2": {"cpus": 4, "gpus": ("x", "y"), "capabilities": frozenset({"gcc"})},
     "n3": {"cpus": 1, "capabilities": frozenset({"gcc"})},
 }
-CHANGES = ("leaving", "left", "paused", "resumed", "drain_requested", "undrained")
+CHANGES = (
+    "leaving", "left", "pause_requested", "resume_requested", "paused", "resumed", "drain_requested",
+    "undrained",
+)  # fmt: skip
 BATCHES = ("a", "b", "c")
 SHARES = (None, Resources(cpus=1), Resources(cpus=2), Resources(cpus=1, gpus=1))
 

@@ -19,7 +19,7 @@ BASE = int(os.environ.get("DISTRIBUTE_SIM_BASE", "1"))
 ENOUGH_SEEDS_TO_SEE_ALL = 1000
 STORIES_TOLD = 3
 
-NOBODY_SAYS = {"pause_requested", "paused", "resumed", "forgotten", "yielded"}
+NOBODY_SAYS = {"pause_requested", "resume_requested", "paused", "resumed", "forgotten", "yielded"}
 TYPES = {kind.model_fields["type"].default for kind in get_args(get_args(Event)[0])} - {"released"}
 REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"released: owner"}
 MISHAPS = {

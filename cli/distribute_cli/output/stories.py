@@ -14,7 +14,7 @@ from rich.text import Text
 from distribute.client.outside import told_of_outside
 from distribute.client.words import argument, printable
 from distribute.config.units import format_duration, format_size
-from distribute.core.words import counted
+from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import builds_of
 from distribute_cli.output.drawing import count, duration, span, state_text
 from distribute_cli.output.failures import plain
@@ -150,7 +150,8 @@ def _node_facts(document: NodeStory) -> Iterator[Fact]:
     }
     for what, until in pauses.items():
         if until is not None:
-            yield "until", f"{_time(until)} ({what})"
+            by = document.get("paused_by") if what == "paused" else None
+            yield "until", f"{_time(until)} ({what}{by_and_why(by and printable(by), None)})"
     if document["building"]:
         yield "builds", builds_of(document)
     yield "cpus", f"{document['cpus']}, {document['cpus_free']} free"

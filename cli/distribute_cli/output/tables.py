@@ -19,7 +19,7 @@ from distribute.client.documents import (
 )
 from distribute.client.words import printable
 from distribute.config.units import format_size
-from distribute.core.words import counted
+from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import build_lines, builds_of, is_only_built, where_built
 from distribute_cli.output.drawing import STATE_STYLES, count, duration, span, state_text
 from distribute_cli.output.failures import failure_lines
@@ -175,9 +175,8 @@ def _why(node: NodeDocument) -> str:
     if until is None:
         return printable(node["reason"] or "")
     left = datetime.fromisoformat(until) - datetime.now(UTC)
-    return printable(
-        f"for {duration(max(0.0, left.total_seconds()))} more: {node['reason'] or node['state']}"
-    )
+    by = node.get("paused_by") if node["state"] == "paused" else None
+    return printable(f"for {duration(max(0.0, left.total_seconds()))} more{by_and_why(by, node['reason'])}")
 
 
 def files(document: Document) -> Iterator[RenderableType]:

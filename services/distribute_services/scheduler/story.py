@@ -77,6 +77,7 @@ class Story:
             "lost": self._node_lost,
             "forgotten": self._forgotten,
             "pause_requested": self._pause_requested,
+            "resume_requested": self._resume_requested,
             "paused": self._paused,
             "resumed": self._resumed,
             "drain_requested": self._drain_requested,
@@ -154,10 +155,17 @@ class Story:
             noted.pop(node, None)
 
     def _pause_requested(self, event: ev.PauseRequested, time: float) -> None:
-        log.info("%s pauses node %s until %s", event.author, event.node, _moment(event.until))
+        until = _moment(event.until)
+        log.info("%s pauses node %s until %s%s", event.author, event.node, until, _because(event.reason))
+
+    def _resume_requested(self, event: ev.ResumeRequested, time: float) -> None:
+        log.info("%s lets node %s lend again", event.author, event.node)
 
     def _paused(self, event: ev.Paused, time: float) -> None:
-        log.info("node %s is paused until %s%s", event.node, _moment(event.until), _because(event.reason))
+        by = f", by {event.by}" if event.by is not None else ""
+        log.info(
+            "node %s is paused until %s%s%s", event.node, _moment(event.until), by, _because(event.reason)
+        )
 
     def _resumed(self, event: ev.Resumed, time: float) -> None:
         log.info("node %s lends again", event.node)

@@ -220,6 +220,7 @@ class NodeDocument(TypedDict):
     owner_idle_s: float | None
     version: str
     paused_until: str | None
+    paused_by: NotRequired[str | None]
     quarantined_until: NotRequired[str | None]
     reason: str | None
     heard_at: NotRequired[str | None]

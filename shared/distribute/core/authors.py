@@ -28,7 +28,7 @@ AUTHORS: Mapping[str, AuthorKind] = {
     for author, kinds in {
         AuthorKind.PERSON: (
             ev.Submitted, ev.KillRequested, ev.RetryRequested, ev.Reprioritized, ev.Deleted,
-            ev.PauseRequested, ev.DrainRequested, ev.Undrained, ev.Forgotten,
+            ev.PauseRequested, ev.ResumeRequested, ev.DrainRequested, ev.Undrained, ev.Forgotten,
         ),
         AuthorKind.SCHEDULER: (
             ev.Completed, ev.BatchArchived, ev.Assigned, ev.StopOrdered, ev.Released, ev.Excused, ev.Lost,

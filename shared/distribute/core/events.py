@@ -298,17 +298,25 @@ class Forgotten(NodeEvent):
 
 
 class PauseRequested(NodeEvent):
-    """A person wants the node to lend nothing until `until`."""
+    """A person wants the node to lend nothing until `until`, instead of any pause that it has."""
 
     type: Literal["pause_requested"] = "pause_requested"
     v: Literal[1] = 1
     until: Time
+    reason: Text | None = None
+
+
+class ResumeRequested(NodeEvent):
+    """A person wants the node's pause to end."""
+
+    type: Literal["resume_requested"] = "resume_requested"
+    v: Literal[1] = 1
 
 
 class Paused(NodeEvent):
     """The node lends nothing until `until` at the latest. It `keeps` these attempts frozen.
 
-    `incarnation`: as `leaving` has it.
+    `by` is who paused it; None: the node did so itself. `incarnation`: as `leaving` has it.
     """
 
     type: Literal["paused"] = "paused"
@@ -316,6 +324,7 @@ class Paused(NodeEvent):
     incarnation: Label | None = None
     until: Time
     reason: Text
+    by: StoredName | None = None
     keeps: Kept = ()
 
 
@@ -377,6 +386,7 @@ Event = Annotated[
     | Lost
     | Forgotten
     | PauseRequested
+    | ResumeRequested
     | Paused
     | Resumed
     | DrainRequested

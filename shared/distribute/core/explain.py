@@ -12,7 +12,7 @@ from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, takes_nothing_of
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import avoids, is_probe
-from distribute.core.words import counted, format_size, killed_by
+from distribute.core.words import by_and_why, counted, format_duration, format_size, killed_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,14 @@ def _share(shape: Shape) -> str:
     )
 
 
+def _pause(agenda: Agenda, node: NodeState) -> str:
+    """For how long the node is paused still, by whom, and why."""
+    if node.paused_until is None:
+        return ""
+    left = format_duration(round(max(0.0, node.paused_until - agenda.log_now)))
+    return f"for {left} more{by_and_why(node.paused_by, node.pause_reason)}"
+
+
 def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obstacle: Obstacle | None) -> str:
     """The obstacle in words, with the figures behind it."""
     if obstacle is None:
@@ -155,7 +163,7 @@ def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obsta
         Obstacle.GPUS: f"{len(node.gpus)}, of {shape.gpus} needed",
         Obstacle.LEAVING: LEAVING_REASON,
         Obstacle.GONE: "it left" if node.presence == "left" else "it was lost",
-        Obstacle.PAUSED: node.pause_reason or "",
+        Obstacle.PAUSED: _pause(agenda, node),
         Obstacle.DRAINING: node.draining or "",
         Obstacle.QUARANTINED: node.quarantined or "",
         Obstacle.BUSY: (

@@ -22,6 +22,7 @@ NodeEvent = (
     | ev.Lost
     | ev.Forgotten
     | ev.PauseRequested
+    | ev.ResumeRequested
     | ev.Paused
     | ev.Resumed
     | ev.DrainRequested
@@ -54,15 +55,15 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
             node.silent_from = max(0.0, state.time - event.silent_s)
         case "forgotten":
             return _forget(state, node)
-        case "pause_requested":
-            pass  # the node answers with `paused`; until then nothing changes
+        case "pause_requested" | "resume_requested":
+            pass  # the node answers with `paused` or `resumed`; until then nothing changes
         case "paused":
             node.paused_until = _end_of(state, event, event.until)
-            node.pause_reason = event.reason
+            node.pause_reason, node.paused_by = event.reason, event.by
             _keep_only(state, node, event.keeps)
             _begin_pause(state, node, node.paused_until)
         case "resumed":
-            node.paused_until = node.pause_reason = None
+            node.paused_until = node.pause_reason = node.paused_by = None
             _end_pause(node, state.time)
         case "drain_requested":
             node.draining = event.reason
@@ -124,6 +125,7 @@ def _join(state: State, event: ev.Joined) -> None:
         return
     # Pauses, drains and quarantines outlive the runner.
     node.paused_until, node.pause_reason = before.paused_until, before.pause_reason
+    node.paused_by = before.paused_by
     node.pauses = before.pauses
     node.draining, node.drained_until = before.draining, before.drained_until
     node.quarantined, node.quarantined_until = before.quarantined, before.quarantined_until

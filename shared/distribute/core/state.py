@@ -311,6 +311,8 @@ class NodeState:
     paused_until: float | None = None
     """As all ends, by the log's clock: so long after the event as its author's clock had it."""
     pause_reason: str | None = None
+    paused_by: str | None = None
+    """Who paused it. None: the node itself, or nobody."""
     draining: str | None = None
     drained_until: float | None = None
     """None: until a person undrains it."""

@@ -293,6 +293,7 @@ def _node(agenda: Agenda, node: NodeState, beat: Beat | None, builds: list[Json]
         "owner_idle_s": beat.owner_idle_s if beat else None,
         "version": node.version,
         "paused_until": rfc3339(node.paused_until) if is_paused(node, now) else None,
+        "paused_by": node.paused_by if is_paused(node, now) else None,
         "quarantined_until": rfc3339(node.quarantined_until) if is_quarantined(node, now) else None,
         "reason": _node_reason(node, now),
         "heard_at": rfc3339(agenda.liveness.heard_at(node.name)),
@@ -305,7 +306,7 @@ def _node_reason(node: NodeState, now: float) -> str | None:
     if is_draining(node, now):
         return node.draining
     if is_paused(node, now):
-        return node.pause_reason
+        return node.pause_reason or None
     return LEAVING_REASON if node.leaving and node.presence == "here" else None
 
 

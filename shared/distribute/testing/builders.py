@@ -188,7 +188,15 @@ def paused(
     **fields: Any,
 ) -> ev.Paused:
     stamp = _stamp(node) | fields
-    return ev.Paused(**stamp, node=node, until=until, reason="its owner works", keeps=kept(keeps))
+    return ev.Paused(**{"reason": "its owner works"} | stamp, node=node, until=until, keeps=kept(keeps))
+
+
+def pause_requested(node: str = "ws1", until: datetime = EPOCH + timedelta(days=1)) -> ev.PauseRequested:
+    return ev.PauseRequested(**_stamp("jane"), node=node, until=until)
+
+
+def resume_requested(node: str = "ws1") -> ev.ResumeRequested:
+    return ev.ResumeRequested(**_stamp("jane"), node=node)
 
 
 def resumed(node: str = "ws1", **fields: Any) -> ev.Resumed:

@@ -34,6 +34,7 @@ from distribute.testing.builders import (
     job_archived,
     joined,
     left,
+    paused,
     quarantined,
     started,
     submitted,
@@ -168,6 +169,20 @@ def test_a_node_in_quarantine_shows_why_and_for_how_long() -> None:
     heading, row = drawn(tables.nodes, document)
     assert heading.split()[-1] == "why"
     assert f"for 2h more: {document['nodes'][0]['reason']}" in row
+
+
+@pytest.mark.parametrize(
+    ("whose", "why"),
+    [
+        ({"by": "jane", "reason": ""}, "for 2h more, by jane"),
+        ({"by": "jane", "reason": "a talk"}, "for 2h more, by jane: a talk"),
+        ({"reason": "the computer is in use"}, "for 2h more: the computer is in use"),
+    ],
+)
+def test_a_paused_node_shows_for_how_long_by_whom_and_why(whose: dict[str, str], why: str) -> None:
+    state = happen(joined("ws1"), paused("ws1", datetime.now(UTC) + timedelta(hours=2, seconds=30), **whose))
+    _, row = drawn(tables.nodes, nodes_view(Agenda(state, now=state.time), {}))
+    assert row.endswith(why)
 
 
 def being_built(nodes: int) -> State:

@@ -153,6 +153,14 @@ def test_a_node_shows_what_it_is_has_and_does() -> None:
     assert lines[-1].split()[:3] == ["lab/sweep/job1", "jane", "building"]
 
 
+def test_a_paused_node_shows_until_when_by_whom_and_why() -> None:
+    state = make.happen(make.joined(), make.paused(by="jane"))
+    document: Any = node_view(Agenda(state, now=state.time), "ws1", None)
+    lines = drawn(stories.node(document))
+    assert (fact(lines, "state"), fact(lines, "why")) == ("paused", "its owner works")
+    assert fact(lines, "until").endswith(" (paused, by jane)")
+
+
 def test_a_node_lists_a_limited_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distribute.core.views.MOST_JOBS", 2)
     state = make.happen(make.joined(cpus=8), make.submitted(make.batch(5)))

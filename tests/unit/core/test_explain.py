@@ -1,5 +1,7 @@
 """The explanations of a job's status, which agree with `decide`."""
 
+from datetime import timedelta
+
 import pytest
 
 from core_kit import Lab, of
@@ -14,6 +16,7 @@ from distribute.testing.builders import GIB
 
 FAILED_BUILD = make.build_finished(succeeded=False)
 QUARANTINED = "2 jobs that failed here within seconds succeeded elsewhere"
+SOON = make.EPOCH + timedelta(minutes=90)
 LARGE = Resources(cpus=8, memory_bytes=32 * GIB, gpus=2)
 
 
@@ -42,7 +45,15 @@ def verdict(lab: Lab, node: str = "ws1", batch: str = "sweep") -> Verdict:
             {}, (make.leaving(),), Obstacle.LEAVING,
             "is ending: its node-runner ends, once it has stored what its last jobs left",
         ),
-        ({}, (make.paused(),), Obstacle.PAUSED, "is paused: its owner works"),
+        ({}, (make.paused(until=SOON),), Obstacle.PAUSED, "is paused: for 1h30m more: its owner works"),
+        (
+            {}, (make.paused(until=SOON, by="jane", reason="a talk"),), Obstacle.PAUSED,
+            "is paused: for 1h30m more, by jane: a talk",
+        ),
+        (
+            {}, (make.paused(until=SOON, by="jane", reason=""),), Obstacle.PAUSED,
+            "is paused: for 1h30m more, by jane",
+        ),
         ({}, (make.drain_requested(),), Obstacle.DRAINING, "is draining: for repair"),
         ({}, (make.drain_requested(reason=""),), Obstacle.DRAINING, "is draining"),
         ({}, (make.quarantined(),), Obstacle.QUARANTINED, f"is in quarantine: {QUARANTINED}"),

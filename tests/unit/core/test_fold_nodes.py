@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from distribute.core import fold_batch
+from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.state import MAX_BUILDS_QUOTED, Building, JobKey, NodeState, State
 from distribute.core.views import batches_view
@@ -56,6 +57,20 @@ def test_a_pause_has_an_end_and_can_be_resumed() -> None:
     in_an_hour = make.EPOCH + timedelta(hours=1)
     assert node_after(make.paused(until=in_an_hour)).paused_until == make.EPOCH.timestamp() + 2 + 3600
     assert node_after(make.paused(), make.resumed()).paused_until is None
+
+
+def test_a_pause_has_an_owner_until_it_is_resumed() -> None:
+    assert node_after(make.paused(by="jane"), make.joined()).paused_by == "jane"
+    assert node_after(make.paused(by="jane"), make.resumed()).paused_by is None
+    node = node_after(make.paused(by="jane"), make.paused(reason="the computer is in use"))
+    assert (node.paused_by, node.pause_reason) == (None, "the computer is in use")
+
+
+@pytest.mark.parametrize("request_of_jane", [make.pause_requested(), make.resume_requested()])
+def test_what_a_person_wants_of_a_pause_holds_only_when_the_node_says_so(request_of_jane: Event) -> None:
+    before, after = node_after(make.paused()), node_after(make.paused(), request_of_jane)
+    assert (after.paused_until, after.pauses) == (before.paused_until, before.pauses)
+    assert node_after(request_of_jane).paused_until is None
 
 
 def test_the_end_of_a_pause_names_its_time_zone() -> None:

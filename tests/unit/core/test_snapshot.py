@@ -48,7 +48,7 @@ def busy_lab() -> Lab:
     lab.happen(make.submitted(make.batch(batch="done")), make.kill_requested(make.batch(batch="done")))
     done = make.batch(batch="done")
     lab.happen(make.completed(done, state="killed", reason="so it is"), make.batch_archived(done))
-    lab.happen(make.paused("ws1"), make.kill_requested(make.batch(batch="other")))
+    lab.happen(make.paused("ws1", by="jane"), make.kill_requested(make.batch(batch="other")))
     lab.happen(make.submitted(make.batch(2, batch="well")), make.assigned(of("well"), "ws2"))
     lab.succeed(of("well"), "ws2")
     lab.happen(make.assigned(of("well", "job2"), "ws2"))

@@ -1,6 +1,6 @@
 """The views: JSON for people and scripts, whose keys are a contract."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -254,6 +254,7 @@ def test_a_node_is_shown() -> None:
         "owner_idle_s": 30.0,
         "version": "1",
         "paused_until": None,
+        "paused_by": None,
         "quarantined_until": None,
         "reason": None,
         "heard_at": "2026-01-01T00:00:03.000Z",
@@ -266,6 +267,7 @@ def test_a_node_is_shown() -> None:
         ((), "idle", None),
         ((make.submitted(), make.assigned()), "busy", None),
         ((make.paused(),), "paused", "its owner works"),
+        ((make.paused(by="jane", reason=""),), "paused", None),
         ((make.drain_requested(),), "draining", "for repair"),
         ((make.quarantined(),), "quarantined", QUARANTINED),
         (
@@ -290,6 +292,14 @@ def test_nodes_out_of_touch_and_paused_are_shown() -> None:
     views = nodes_view(lab.agenda, {})["nodes"]
     assert [(view["node"], view["state"]) for view in views] == [("a", "paused"), ("b", "out_of_touch")]
     assert views[0]["paused_until"] == "2026-01-02T00:00:03.000Z"
+
+
+def test_who_paused_a_node_is_shown_until_the_pause_is_over() -> None:
+    lab = Lab(make.joined(), make.paused(by="jane", until=make.EPOCH + timedelta(minutes=1)))
+    assert nodes_view(lab.agenda, {})["nodes"][0]["paused_by"] == "jane"
+    lab.wait(120)
+    (view,) = nodes_view(lab.agenda, {})["nodes"]
+    assert (view["state"], view["paused_by"], view["paused_until"]) == ("idle", None, None)
 
 
 def test_why_explains_a_waiting_job_node_by_node() -> None:
