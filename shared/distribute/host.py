@@ -35,6 +35,26 @@ class Figures:
     disk_free_bytes: int = 0
     gpu_percent: tuple[float, ...] = ()
     owner_idle_s: float | None = None
+    owner_source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Who uses the computer besides its jobs.
+
+    `idle_s` is for how long nobody has used it (None: nobody has since the node started, as far as it can
+    see), `sources` what shows that. `blind_to` names keyboards and mice whose use nothing shows.
+    """
+
+    idle_s: float | None = None
+    sources: tuple[str, ...] = ()
+    blind_to: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """What shows the owner's use, and where nothing does: `terminals; blind to Bluetooth Mouse`."""
+        sources = ", ".join(self.sources) or "nothing"
+        return f"{sources}; blind to {', '.join(self.blind_to)}" if self.blind_to else sources
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,13 +166,22 @@ def _node_facts(document: NodeStory) -> Iterator[Fact]:
         yield "load", f"{document['load']:.1f}, {document['cpu_percent'] or 0:.0f} % of its cpus"
     if document["disk_free_bytes"]:
         yield "disk", f"{format_size(document['disk_free_bytes'])} free"
-    if document["owner_idle_s"] is not None:
-        yield "owner away", duration(document["owner_idle_s"])
+    if (owner := _owner(document)) is not None:
+        yield "owner away", owner
     if document["built"]:
         yield "built", counted(document["built"], "batch", "batches")
     yield "version", printable(document["version"])
     if heard := document.get("heard_at"):
         yield "heard", f"{span(heard, None)} ago"
+
+
+def _owner(document: NodeStory) -> str | None:
+    """For how long the node's owner has been away, and what shows that. None: it is not reported."""
+    idle_s, source = document["owner_idle_s"], document.get("owner_source")
+    if idle_s is None and not source:
+        return None
+    away = "since the node started" if idle_s is None else duration(idle_s)
+    return printable(f"{away} (by {source})" if source else away)
 
 
 def _node_job_row(job: NodeJobDocument) -> dict[str, str | Text]:

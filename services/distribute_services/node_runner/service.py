@@ -13,7 +13,7 @@ from typing import Generic
 
 import distribute
 from distribute.core import events as ev
-from distribute.core.beats import Beat
+from distribute.core.beats import MAX_SOURCE, Beat
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
@@ -211,6 +211,7 @@ class NodeRunner(Generic[P, R]):
                     disk_free_bytes=figures.disk_free_bytes,
                     gpu_percent=figures.gpu_percent,
                     owner_idle_s=figures.owner_idle_s,
+                    owner_source=figures.owner_source[:MAX_SOURCE],
                     running=self._machine.has[:MAX_KEPT],
                 )
             )

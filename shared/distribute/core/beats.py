@@ -10,6 +10,9 @@ from distribute.core.event_base import Kept
 from distribute.core.ids import Label, StoredName
 from distribute.core.specs import MAX_GPUS, Bytes, Frozen
 
+MAX_SOURCE = 200
+"""Max. characters of `Beat.owner_source`, which may name devices."""
+
 Figure = Annotated[float, Field(ge=0, le=1e12)]
 
 
@@ -17,8 +20,8 @@ class Beat(Frozen):
     """A node's heartbeat: what it is doing. The cluster keeps only the last one of each node.
 
     `load` is the one-minute load average, `owner_idle_s` the seconds since a person touched the computer
-    (None: that can't be told), `running` names every attempt that the node has. Fields that a newer node
-    adds are ignored.
+    (None: nobody has, as far as the node can see), `owner_source` what shows that. `running` names every
+    attempt that the node has. Fields that a newer node adds are ignored.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -31,4 +34,5 @@ class Beat(Frozen):
     disk_free_bytes: Bytes = 0
     gpu_percent: Annotated[tuple[Figure, ...], Field(max_length=MAX_GPUS)] = ()
     owner_idle_s: Figure | None = None
+    owner_source: Annotated[str, Field(max_length=MAX_SOURCE)] = ""
     running: Kept = ()

@@ -128,6 +128,7 @@ def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
         "memory_free_bytes": max(0, node.memory_bytes - node.used_memory_bytes),
         "gpus_used": sorted(node.used_gpus),
         "cpu_percent": beat.cpu_percent if beat else None,
+        "owner_source": (beat.owner_source or None) if beat else None,
         "memory_available_bytes": beat.memory_available_bytes if beat else None,
         "disk_free_bytes": beat.disk_free_bytes if beat else None,
         "gpu_percent": list(beat.gpu_percent) if beat else None,

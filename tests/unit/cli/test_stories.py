@@ -161,6 +161,27 @@ def test_a_paused_node_shows_until_when_by_whom_and_why() -> None:
     assert fact(lines, "until").endswith(" (paused, by jane)")
 
 
+@pytest.mark.parametrize(
+    ("idle_s", "source", "shown"),
+    [
+        (200.0, "logind, terminals", "3m20s (by logind, terminals)"),
+        (None, "terminals", "since the node started (by terminals)"),
+        (65.0, "", "1m5s"),
+        (None, "", None),
+    ],
+)
+def test_a_node_shows_for_how_long_its_owner_is_away_and_what_shows_that(
+    idle_s: float | None, source: str, shown: str | None
+) -> None:
+    state = make.happen(make.joined())
+    beat = Beat(node="ws1", incarnation="1", load=0, owner_idle_s=idle_s, owner_source=source)
+    document: Any = node_view(Agenda(state, now=state.time), "ws1", beat)
+    lines = drawn(stories.node(document))
+    assert (fact(lines, "owner away") if shown else any("owner" in line for line in lines)) == (
+        shown or False
+    )
+
+
 def test_a_node_lists_a_limited_number_of_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("distribute.core.views.MOST_JOBS", 2)
     state = make.happen(make.joined(cpus=8), make.submitted(make.batch(5)))

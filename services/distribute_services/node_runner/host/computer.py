@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from distribute_services.node_runner.host.detect import Sampler, detect
 from distribute_services.node_runner.host.tail import Followed, Tail
 from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
 from distribute_services.node_runner.options import Options
+from distribute_services.node_runner.owner.sensor import Sensor
 from distribute_services.node_runner.results.last_lines import last_lines
 from distribute_services.node_runner.results.outputs import NOTHING, collect, collect_build
 from distribute_services.node_runner.results.outside import is_plain, look_outside
@@ -80,6 +81,7 @@ class Computer:
         self._trees = Trees(options.niceness)
         self._tail = Tail(live)
         self._sampler = Sampler(options.work_dir, has_gpus=bool(capacity.gpus))
+        self._sensor = Sensor(_pids_of_jobs)
         self._base = base_environment(os.environ)
         # The programs that copy and remove folders inherit this mark. If this runner is killed, the next
         # one ends them.
@@ -214,11 +216,18 @@ class Computer:
 
     async def sample(self) -> Figures:
         """As `Host.sample`."""
-        return await self._sampler.sample()
+        figures, presence = await self._sampler.sample(), await self._sensor.read()
+        return replace(figures, owner_idle_s=presence.idle_s, owner_source=presence.source)
 
     async def close(self) -> None:
-        """Stop sending output."""
+        """Stop sending output, and close what the computer has open."""
         await self._tail.close()
+        await self._sensor.close()
+
+
+def _pids_of_jobs() -> Iterator[int]:
+    """The processes of jobs, which are all below this one, and those of its helpers."""
+    return procfs.with_descendants(procfs.own_children())
 
 
 def base_environment(environment: Mapping[str, str]) -> dict[str, str]:

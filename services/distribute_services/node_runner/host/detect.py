@@ -31,7 +31,6 @@ _PYTHON_VERSION = re.compile(r"Python (3\.\d+)")
 
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_CGROUPS = Path("/proc/self/cgroup")
-_SESSIONS = Path("/run/systemd/sessions")
 _UNLIMITED_BYTES = 1 << 60
 """cgroup v1 writes "no limit" as a number near 2**63."""
 
@@ -95,7 +94,6 @@ class Sampler:
             memory_available_bytes=psutil.virtual_memory().available,
             disk_free_bytes=shutil.disk_usage(self._work_dir).free,
             gpu_percent=self._gpu_percent,
-            owner_idle_s=_owner_idle_s(),
         )
 
 
@@ -180,33 +178,3 @@ async def _ask(program: str, *arguments: str) -> str | None:
         log.warning("%s failed with exit code %s: %s", program, process.returncode, complaint)
         return None
     return out.decode(errors="replace").strip()
-
-
-def _owner_idle_s() -> float | None:
-    """Seconds since a person typed at a terminal of this computer, local or by ssh.
-
-    None if it is unknown: nobody is logged in, or somebody uses a graphical session, whose keystrokes reach
-    no terminal.
-    """
-    if _graphical_session():
-        return None
-    idle = []
-    for user in psutil.users():
-        try:
-            idle.append(time.time() - os.stat(f"/dev/{user.terminal}").st_atime)  # noqa: PTH116
-        except OSError:
-            continue  # an entry that a crashed session left behind
-    return max(0.0, min(idle)) if idle else None
-
-
-def _graphical_session() -> bool:
-    if not _SESSIONS.is_dir():
-        return any((user.terminal or "").startswith(":") for user in psutil.users())
-    for session in _SESSIONS.iterdir():
-        try:
-            lines = session.read_text(errors="replace").splitlines()
-        except OSError:
-            continue  # it ended meanwhile
-        if "TYPE=x11" in lines or "TYPE=wayland" in lines:
-            return True
-    return False

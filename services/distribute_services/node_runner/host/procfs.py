@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ MARKER = "DISTRIBUTE_ATTEMPT_ID"
 """The environment variable that marks the processes of an attempt. Children inherit it."""
 
 _MARKER_PREFIX = MARKER.encode() + b"="
+
+_FIRST_PTS_MAJOR = 136
+"""Pseudo-terminals have eight major device numbers: Documentation/admin-guide/devices.txt of Linux."""
 
 
 class Stat(NamedTuple):
@@ -65,6 +69,27 @@ def with_descendants(pids: list[int]) -> Iterator[int]:
             continue  # it is gone, and the runner has adopted its children
         for thread in threads:
             todo.extend(int(child) for child in _read(f"/proc/{pid}/task/{thread}/children").split())
+
+
+def terminals_of(pid: int) -> set[int]:
+    """The numbers of the pseudo-terminals that a process uses: `/dev/pts/N`."""
+    found = set()
+    text = _read(f"/proc/{pid}/stat")
+    if text:
+        device = int(text[text.rindex(b")") + 2 :].split()[4])
+        major, minor = device >> 8 & 0xFFF, device & 0xFF | device >> 12 & 0xFFF00
+        if _FIRST_PTS_MAJOR <= major < _FIRST_PTS_MAJOR + 8:
+            found.add((major - _FIRST_PTS_MAJOR) * 256 + minor)
+    try:
+        fds = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+    except OSError:
+        return found  # it is gone, or belongs to another user
+    for fd in fds:
+        with contextlib.suppress(OSError):  # it was closed meanwhile
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115
+            if target.startswith("/dev/pts/") and target[9:].isdecimal():
+                found.add(int(target[9:]))
+    return found
 
 
 def processes_of(uid: int) -> Iterator[int]:

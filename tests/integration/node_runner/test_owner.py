@@ -1,0 +1,221 @@
+"""What shows that somebody uses the computer: with real terminals, and a real bus with a logind behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from distribute_services.node_runner.host import procfs
+from distribute_services.node_runner.owner.activity import Desktop
+from distribute_services.node_runner.owner.logind import Logind
+from distribute_services.node_runner.owner.sensor import Sensor
+from distribute_services.node_runner.owner.terminals import Terminals
+
+LOGIND = Path(__file__).with_name("logind_model.py")
+
+needs_a_bus = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="dbus-daemon is not installed")
+
+
+def nobody() -> Iterator[int]:
+    return iter(())
+
+
+@contextmanager
+def login(*command: str) -> Iterator[tuple[int, int]]:
+    """A program at a new terminal, as sshd starts a shell: its pid, and the terminal's other end."""
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execvp(command[0], command)
+    try:
+        yield pid, master
+    finally:
+        os.kill(pid, 9)
+        os.waitpid(pid, 0)
+        os.close(master)
+
+
+def terminal_of(pid: int) -> str:
+    (number,) = procfs.terminals_of(pid)
+    return f"pts/{number}"
+
+
+def test_a_login_is_use_and_typing_sets_the_time_of_its_terminal() -> None:
+    terminals = Terminals(nobody)
+    before = terminals.read()
+    with login("cat") as (pid, master):
+        os.set_blocking(master, True)
+        name = terminal_of(pid)
+        after = terminals.read()
+        assert name in after.keys() - before.keys()
+        # The kernel sets the time to the second in which the program reads, if that begins another 8 s.
+        os.utime(f"/dev/{name}", (1, 1))
+        os.write(master, b"hello\n")
+        assert os.read(master, 100)
+        while terminals.read()[name] == 1:
+            os.write(master, b"hello\n")
+            assert os.read(master, 100)
+        assert abs(terminals.read()[name] - time.time()) < 10
+    assert name not in terminals.read()
+
+
+def test_a_terminal_that_a_job_opened_is_not_the_owners() -> None:
+    with login("cat") as (pid, _master):
+        name = terminal_of(pid)
+        assert name in Terminals(nobody).read()
+        assert name not in Terminals(lambda: procfs.with_descendants([pid])).read()
+
+
+def test_a_terminal_that_only_a_file_of_a_job_leads_to_is_not_the_owners() -> None:
+    master, slave = pty.openpty()
+    job = subprocess.Popen(["sleep", "60"], stdout=slave, start_new_session=True)
+    try:
+        name = os.ttyname(slave).removeprefix("/dev/")
+        os.close(slave)
+        assert name not in Terminals(lambda: [job.pid]).read()
+    finally:
+        job.kill()
+        job.wait()
+        os.close(master)
+
+
+def test_the_terminal_of_the_node_itself_is_the_owners() -> None:
+    """A node that was started by hand passes its terminal on to its helpers."""
+    program = (
+        "from distribute_services.node_runner.owner.terminals import Terminals; import subprocess;"
+        "helper = subprocess.Popen(['sleep', '60']);"
+        "print(*Terminals(lambda: [helper.pid]).read()); helper.kill()"
+    )
+    with login(sys.executable, "-P", "-c", program) as (pid, master):
+        name = terminal_of(pid)
+        shown = b""
+        while b"\n" not in shown:
+            shown += os.read(master, 1000)
+        assert name in shown.decode().split()
+
+
+def test_a_terminal_of_a_job_is_the_owners_when_its_number_is_used_again() -> None:
+    jobs: list[int] = []
+    terminals = Terminals(lambda: jobs)
+    with login("cat") as (pid, _master):
+        jobs.append(pid)
+        name = terminal_of(pid)
+        assert name not in terminals.read()
+        jobs.clear()
+        os.utime(f"/dev/{name}", (1, 1))  # as if somebody else typed there
+        assert name in terminals.read()
+
+
+async def test_the_sensor_sees_a_login() -> None:
+    sensor = Sensor(nobody)
+    await sensor.read()
+    with login("cat"):
+        presence = await sensor.read()
+    assert "terminals" in presence.sources
+    assert presence.idle_s is not None
+    assert presence.idle_s < 1
+    await sensor.close()
+
+
+# --- logind ----------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def bus(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """A system bus of our own."""
+    address = f"unix:path={folder}/bus"
+    bus = await asyncio.create_subprocess_exec(
+        "dbus-daemon", "--session", "--nofork", "--print-address=1", f"--address={address}",
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert bus.stdout is not None
+        await bus.stdout.readline()
+        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+        yield address
+    finally:
+        bus.terminate()
+        await bus.wait()
+
+
+@asynccontextmanager
+async def logind(*sessions: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A model of logind on the bus, with these sessions. Each line that it gets changes one of them."""
+    model = await asyncio.create_subprocess_exec(
+        sys.executable, "-P", str(LOGIND), *sessions, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert model.stdout is not None
+        assert await model.stdout.readline() == b"ready\n"
+        yield model
+    finally:
+        model.terminate()
+        await model.wait()
+
+
+async def change(model: asyncio.subprocess.Process, session: str) -> None:
+    assert model.stdin is not None
+    assert model.stdout is not None
+    model.stdin.write(f"{session}\n".encode())
+    assert await model.stdout.readline() == b"changed\n"
+
+
+@needs_a_bus
+async def test_logind_says_which_desktops_are_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with (
+        bus(tmp_path, monkeypatch),
+        logind(
+            "type=wayland idle=1 since=5000000",
+            "type=x11",
+            "type=tty",
+            "type=wayland class=greeter",
+            "type=wayland state=closing",
+            "type=x11 seat=",
+        ),
+    ):
+        client = Logind()
+        assert await client.desktops() == (Desktop(idle=True, since=5.0), Desktop(idle=False, since=None))
+        await client.close()
+
+
+@needs_a_bus
+async def test_a_signal_of_logind_makes_us_ask_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bus(tmp_path, monkeypatch), logind("type=x11 idle=1 since=5000000") as model:
+        client = Logind()
+        assert await client.desktops() == (Desktop(idle=True, since=5.0),)
+        await change(model, "type=x11 idle=0 since=7000000")
+        async with asyncio.timeout(10):
+            while await client.desktops() != (Desktop(idle=False, since=7.0),):  # noqa: ASYNC110 - as the node does
+                await asyncio.sleep(0.01)
+        await client.close()
+
+
+@needs_a_bus
+async def test_no_logind_is_no_trouble_and_it_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    client = Logind(lambda: now[0])
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/none")
+    assert await client.desktops() is None  # not even a bus
+    async with bus(tmp_path, monkeypatch):
+        now[0] += 60
+        assert await client.desktops() is None
+        async with logind("type=x11 idle=1 since=5000000"):
+            assert await client.desktops() is None  # it is not asked all the time
+            now[0] += 60
+            assert await client.desktops() == (Desktop(idle=True, since=5.0),)
+        now[0] += 60
+        assert await client.desktops() is None
+    now[0] += 60
+    assert await client.desktops() is None  # the bus has gone
+    await client.close()
