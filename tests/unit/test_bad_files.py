@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from bad_files import COMMAND, MAKERS, META, Maker
 from config_kit import problems_of
+from distribute.collector import collector_paused
 from distribute.config import yaml_nodes, yaml_source, yaml_values
 from distribute.config.loading import load
 from distribute.config.yaml_syntax import LOOKED_AT
@@ -19,6 +21,9 @@ from plain_words import assert_plain
 SMALL = 15_000
 ROOM = 1.25
 """Work may grow a little faster than size: numbers get longer, and lists are sorted."""
+
+GARBAGE = 200
+"""Objects that may be left in cycles, by pytest and by an error's own frames. A document has thousands."""
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +67,20 @@ def test_twice_as_large_a_bad_file_is_twice_the_work(make: Maker, monkeypatch: p
     refusal(make(SMALL))  # what is made once, and kept
     one, two = (work_of(lambda: refusal(make(size))) for size in (SMALL, 2 * SMALL))  # noqa: B023
     assert two <= ROOM * 2 * one
+
+
+def test_a_refused_file_is_freed_without_the_collector() -> None:
+    with collector_paused():
+        for make in MAKERS.values():
+            refusal(make(SMALL))  # what is made once, and kept
+        gc.collect()
+        gc.freeze()  # or each look at the garbage takes a second
+        left = {}
+        for fault, make in MAKERS.items():
+            refusal(make(SMALL))
+            left[fault] = gc.collect()
+        gc.unfreeze()
+    assert {fault: garbage for fault, garbage in left.items() if garbage > GARBAGE} == {}
 
 
 def test_of_many_problems_the_first_twenty_are_told_and_the_others_counted() -> None:

@@ -59,19 +59,28 @@ def load(path: Path) -> LoadedBatch:
         InputError: it holds every problem of the file, one line each.
     """
     with collector_paused():  # collecting would cost a third of the time
-        files = InputFiles(path.parent)
-        document = Document.read(
-            path,
-            if_missing="write the path of a batch's YAML file, "
-            f"or make one with `distribute template command --output {path}`",
-        )
-        jobs_file = check(document, files)
-        local = files.read_all()
-        return LoadedBatch(
-            spec=_batch(jobs_file, _Inputs(local)),
-            sources={file.sha256: file.path for file in local.values()},
-            file=jobs_file,
-        )
+        try:
+            return _loaded(path)
+        except InputError as error:
+            # Frames hold the whole document. Without them, the collector has nothing to look at.
+            problems = error.problems
+        raise InputError(*problems)
+
+
+def _loaded(path: Path) -> LoadedBatch:
+    files = InputFiles(path.parent)
+    document = Document.read(
+        path,
+        if_missing="write the path of a batch's YAML file, "
+        f"or make one with `distribute template command --output {path}`",
+    )
+    jobs_file = check(document, files)
+    local = files.read_all()
+    return LoadedBatch(
+        spec=_batch(jobs_file, _Inputs(local)),
+        sources={file.sha256: file.path for file in local.values()},
+        file=jobs_file,
+    )
 
 
 def batch_named_in(path: Path) -> BatchId:

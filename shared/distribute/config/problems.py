@@ -142,6 +142,9 @@ def _problems(document: Document, model: type[Section], errors: list[ErrorDetail
 
     def problem(error: ErrorDetails) -> Problem:
         kind, loc = error["type"], error["loc"]
+        if kind == "value_error":
+            # Its frames hold the document, and what we return here: only the collector could free them.
+            error["ctx"]["error"].__traceback__ = None
         is_about_key = loc[-1:] == ("[key]",)
         loc = loc[:-1] if is_about_key else loc
         offset = document.offset(loc, of_key=is_about_key or kind == "extra_forbidden")
