@@ -5,17 +5,35 @@ Our test brokers choose their own port (`port: -1`), and write it to `ports_file
 
 from __future__ import annotations
 
+import random
 import socket
 from contextlib import ExitStack
+from pathlib import Path
+
+FIRST = 10_000
+RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""From these, the system gives ports to connections, and to servers that leave the choice to it."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of this computer that are free at the moment."""
+    """Different ports of this computer that are free, and that the system gives to no other program.
+
+    Other tests run at the same time: a port that the system chose may be taken before our server opens it.
+    """
+    first, last = map(int, RANGE.read_text().split())
+    kept = [*range(FIRST, first), *range(last + 1, 1 << 16)] or range(FIRST, 1 << 16)
+    free: list[int] = []
     with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
+        for port in random.SystemRandom().sample(kept, len(kept)):
+            probe = stack.enter_context(socket.socket())
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue  # taken
+            free.append(port)
+            if len(free) == count:
+                return free
+    raise AssertionError(f"not even {count} of {len(kept)} ports are free")
 
 
 def free_port() -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 
 import orjson
 import pytest
 
+from bomb_kit import bomb
 from distribute.codec import encode
 from distribute.core.errors import Conflict, UnreadableEvent
 from distribute.core.events import Event
@@ -32,7 +32,7 @@ BODIES = {
     "an unknown type": b'{"type":"teleported","v":1}',
     "a version of the future": b'{"type":"claimed","v":99}',
     "damaged": b"\x78\x9cnot zlib",
-    "larger than any event": zlib.compress(bytes(1 << 30)),
+    "larger than any event": bomb(b"\0", 1 << 30),
     "nothing": b"",
     "a lone NUL": b"\0",
     "a part of none": b"\0" * 9,

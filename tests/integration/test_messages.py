@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
+from bomb_kit import bomb
 from distribute import limited_log
 from distribute.core.beats import Beat
 from distribute.core.errors import InputError, Refused, Unreachable
@@ -172,7 +173,7 @@ async def test_no_subject_of_the_brokers_own_api_is_named_to_people(cluster: Clu
     assert str(caught.value) == f"{address}: the broker's JetStream does not answer: is it switched on?"
 
 
-@pytest.mark.parametrize("body", [zlib.compress(bytes(1 << 30)), b"no zlib", zlib.compress(b"short")[:-2]])
+@pytest.mark.parametrize("body", [bomb(b"\0", 1 << 30), b"no zlib", zlib.compress(b"short")[:-2]])
 async def test_an_answer_that_is_damaged_or_expands_too_far_is_refused(cluster: Cluster, body: bytes) -> None:
     """Anybody who may subscribe can answer."""
     connection = cluster.connection

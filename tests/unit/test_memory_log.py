@@ -123,7 +123,7 @@ def matches(pattern: str, subject: str) -> bool:
         Only(types=frozenset({"joined", "assigned"}), node="ws1", also=frozenset({"completed"})),
         Only(types=frozenset({"submitted", "claimed"}), batch=SWEEP),
     ],
-    ids=str,
+    ids=["all", "types", "a batch", "a node", "types of a node and one more", "types of a batch"],
 )
 def test_memory_and_broker_agree_on_the_wanted_events(only: Only) -> None:
     for event in STORY:

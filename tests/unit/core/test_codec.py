@@ -8,6 +8,7 @@ import zlib
 import orjson
 import pytest
 
+from bomb_kit import bomb
 from distribute.codec import (
     COMPRESS_OVER_BYTES,
     MAX_PIECE_BYTES,
@@ -94,20 +95,21 @@ def test_an_event_that_no_reader_accepts_is_not_written() -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    "message",
     [
-        b" " * (1 << 30),
-        b'{"x":[' + b"0," * MAX_PIECE_VALUES + b"0]}",
-        b"{" + b'"k":0,' * (MAX_PIECE_VALUES - 10) + b'"type":"claimed"}',
-        b'{"type":"submitted","spec":{"work":{"kind":"command","jobs":[{"name":"a","command":['
-        + b"0," * (MAX_PIECE_VALUES - 10)
-        + b"0]}]}}}",
+        bomb(b" ", 1 << 30),
+        zlib.compress(b'{"x":[' + b"0," * MAX_PIECE_VALUES + b"0]}"),
+        zlib.compress(b"{" + b'"k":0,' * (MAX_PIECE_VALUES - 10) + b'"type":"claimed"}'),
+        zlib.compress(
+            b'{"type":"submitted","spec":{"work":{"kind":"command","jobs":[{"name":"a","command":['
+            + b"0," * (MAX_PIECE_VALUES - 10)
+            + b"0]}]}}}"
+        ),
     ],
     ids=["blanks", "values", "fields", "arguments"],
 )
-def test_a_small_message_can_not_take_all_memory(body: bytes) -> None:
+def test_a_small_message_can_not_take_all_memory(message: bytes) -> None:
     """Each takes kilobytes in the log, and would take gigabytes in memory without bounds."""
-    message = zlib.compress(body)
     assert len(message) < 2 << 20
     program = (
         "import sys, resource; from distribute.codec import decode, UnreadableEvent\n"
