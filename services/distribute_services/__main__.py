@@ -82,12 +82,22 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
     service.add_argument("--work-dir", type=Path, required=True)
     service.add_argument("--cpus", type=int, default=None)
     service.add_argument("--memory-bytes", type=int, default=None)
+    service.add_argument("--gpus", type=int, default=None, help="how many it lends; default: all")
+    service.add_argument("--count", choices=("cores", "threads"), default="cores", help="what is a cpu")
     service.add_argument(
-        "--gpu",
+        "--part",
+        type=int,
+        nargs=2,
+        default=(1, 1),
+        metavar=("NUMBER", "OF"),
+        help="lend one of several equal parts of the computer",
+    )
+    service.add_argument(
+        "--written",
         action="append",
-        default=None,
-        metavar="NAME",
-        help="give it once for each GPU; default: detected",
+        default=[],
+        metavar="WHAT=WHERE",
+        help="where a person wrote `cpus`, `memory` or `gpus`: refuse more than there is",
     )
     service.add_argument("--capability", action="append", default=[])
     service.add_argument("--cache-bytes", type=int, default=None)
@@ -104,7 +114,7 @@ async def _run(options: argparse.Namespace) -> None:
     from distribute.nats.cluster import open_cluster
     from distribute.runtime import stop_on_signals, unless_stopped
 
-    name, serve = _service(options)
+    name, serve = await _service(options)
     collect_garbage_rarely()
     address = Address.of(options.server, options.creds)
     # The services of the head create the streams that the cluster lacks; a node only uses them.
@@ -118,7 +128,7 @@ async def _run(options: argparse.Namespace) -> None:
             await serve(cluster, stop)
 
 
-def _service(options: argparse.Namespace) -> tuple[str, Serve]:
+async def _service(options: argparse.Namespace) -> tuple[str, Serve]:
     """The service's name, and the function that does its work on a cluster.
 
     Raises:
@@ -142,13 +152,17 @@ def _service(options: argparse.Namespace) -> tuple[str, Serve]:
             return "archiver", lambda cluster, stop: ArchiverService(cluster).run(stop)
         case _:
             from distribute_services.node_runner.host.computer import open_computer
+            from distribute_services.node_runner.host.detect import detect
             from distribute_services.node_runner.options import Options
             from distribute_services.node_runner.service import run_node
 
             node = Options.of(options)
+            lent = await detect(
+                node.lends, node.capabilities
+            )  # what is wrong is said even if no head answers
 
             async def serve_node(cluster: Cluster, stop: Stop) -> None:
-                async with open_computer(node, cluster) as computer:
+                async with open_computer(node, lent, cluster) as computer:
                     await run_node(cluster, node, computer, stop)
 
             return node.name, serve_node

@@ -227,7 +227,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
     path = tmp_path / "node.yaml"
     path.write_text(
         "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"
-        "cpus: 8\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nmax_cache: 1.5T\n"
+        "cpus: 8\ncount: threads\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nmax_cache: 1.5T\n"
     )
     settings = load_node_settings(path, environ)
     assert settings.model_dump() == {
@@ -236,6 +236,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "creds": tmp_path / "ws07.creds",
         "capabilities": ("gpu", "python3"),
         "cpus": 8,
+        "counts": "threads",
         "memory_bytes": 16 * 1024**3,
         "gpus": 1,
         "work_dir": tmp_path / "scratch",

@@ -27,7 +27,7 @@ async def client(
     ] = None,
     cpus: Annotated[
         int | None,
-        typer.Option(min=1, max=MAX_CPUS, metavar="C", help="How many cpus it lends. [default: all]"),
+        typer.Option(min=1, max=MAX_CPUS, metavar="C", help="How many cores it lends. [default: all]"),
     ] = None,
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="How much memory it lends, such as 16G. [default: all]")
@@ -61,6 +61,11 @@ async def client(
     address = session.address(file, written.creds)
     session.output.cluster(cluster_document(address), at_once=True)
     options = node_options(node, state_dir() / "node")
+    # More than there is is an error that names the option, or the key of the file.
+    by_option = {"cpus": cpus, "memory": memory}
+    for what in ("cpus", "memory", "gpus"):
+        where = f"{file.path}: {what}" if by_option.get(what) is None else f"--{what}"
+        options.append(f"--written={what}={where}")
     if log_file is not None:
         options += ["--log-file", str(log_file.absolute())]
     become_service("node-runner", address, *options)

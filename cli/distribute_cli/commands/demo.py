@@ -37,9 +37,9 @@ async def demo(
     output = session.output
     with tempfile.TemporaryDirectory(prefix="distribute-demo-", ignore_cleanup_errors=True) as folder:
         nodes = (
-            NodePlan("bigger", 2, ("compiler",)),
-            NodePlan("smaller", 1, ("compiler",)),
-            NodePlan("no-compiler", 1),
+            NodePlan("bigger", 2, ("compiler",), 1, 3),
+            NodePlan("smaller", 1, ("compiler",), 2, 3),
+            NodePlan("no-compiler", 1, (), 3, 3),
         )
         output.hint("starting a cluster of three nodes: two with a C compiler, one without")
         async with (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -30,11 +29,16 @@ _ASK_AGAIN_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class NodePlan:
-    """A node to start. `cpus` None: all there are."""
+    """A node to start: the one with this `number` of nodes that lend equal parts of this computer.
+
+    `cpus` None: all those of its part.
+    """
 
     name: str
     cpus: int | None = None
     capabilities: tuple[str, ...] = ()
+    number: int = 1
+    of: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,16 @@ class Plan:
 
 
 def plan_nodes(count: int, cpus: int | None, capabilities: tuple[str, ...] = ()) -> tuple[NodePlan, ...]:
-    """`count` equal nodes on this computer. Without `cpus` they share its cpus: none is lent twice."""
+    """`count` equal nodes on this computer, which share its cores, memory and GPUs: nothing is lent twice.
+
+    Unless `cpus` of each are more than there are.
+    """
     host = socket.gethostname()
     if count == 1:
         return (NodePlan(host, cpus, capabilities),)
-    share = cpus or max(1, len(os.sched_getaffinity(0)) // max(1, count))
-    return tuple(NodePlan(f"{host}-{number}", share, capabilities) for number in range(1, count + 1))
+    return tuple(
+        NodePlan(f"{host}-{number}", cpus, capabilities, number, count) for number in range(1, count + 1)
+    )
 
 
 @contextmanager
@@ -145,6 +153,7 @@ def _services(server: str, plan: Plan) -> dict[str, list[str]]:
         options = ["--name", node.name, "--work-dir", str(plan.directory / "nodes" / node.name)]
         if node.cpus is not None:
             options += ["--cpus", str(node.cpus)]
+        options += ["--part", str(node.number), str(node.of)]
         for capability in node.capabilities:
             options += ["--capability", capability]
         services[_process_name(node)] = service_command("node-runner", *common, *options)

@@ -43,8 +43,9 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
         options += ["--cpus", str(settings.cpus)]
     if settings.memory_bytes is not None:
         options += ["--memory-bytes", str(settings.memory_bytes)]
-    for number in range(settings.gpus or 0):
-        options += ["--gpu", f"gpu{number}"]
+    if settings.gpus is not None:
+        options += ["--gpus", str(settings.gpus)]
+    options += ["--count", settings.counts]
     for capability in settings.capabilities:
         options += ["--capability", capability]
     return options

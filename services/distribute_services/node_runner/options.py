@@ -11,6 +11,7 @@ from distribute.core.ids import check_name
 from distribute_services.node_runner.disk.cache import DEFAULT_MAX_BYTES
 from distribute_services.node_runner.host.detect import default_node_name
 from distribute_services.node_runner.host.launch import DEFAULT_NICENESS
+from distribute_services.node_runner.host.lending import ALL, Part, Wishes
 
 RESERVED_NAMES = frozenset({"scheduler", "archiver", "notifier"})
 """Names that services use as authors of their events."""
@@ -18,13 +19,11 @@ RESERVED_NAMES = frozenset({"scheduler", "archiver", "notifier"})
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a node lends, and how. None means: as detected."""
+    """What a node lends, and how."""
 
     name: str
     work_dir: Path
-    cpus: int | None = None
-    memory_bytes: int | None = None
-    gpus: tuple[str, ...] | None = None
+    lends: Wishes = ALL
     capabilities: frozenset[str] = frozenset()
     cache_bytes: int = DEFAULT_MAX_BYTES
     niceness: int = DEFAULT_NICENESS
@@ -48,9 +47,14 @@ class Options:
         return cls(
             name=name,
             work_dir=given.work_dir.absolute(),
-            cpus=given.cpus,
-            memory_bytes=given.memory_bytes,
-            gpus=None if given.gpu is None else tuple(given.gpu),
+            lends=Wishes(
+                cpus=given.cpus,
+                memory_bytes=given.memory_bytes,
+                gpus=given.gpus,
+                counts=given.count,
+                part=Part(*given.part),
+                written=dict(entry.split("=", 1) for entry in given.written),
+            ),
             capabilities=frozenset(given.capability),
             cache_bytes=DEFAULT_MAX_BYTES if given.cache_bytes is None else given.cache_bytes,
             niceness=DEFAULT_NICENESS if given.niceness is None else given.niceness,

@@ -6,7 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import Field
 
@@ -29,8 +29,9 @@ class ClientSettings(Section):
 
 
 class NodeSettings(ClientSettings):
-    """`node.yaml`: the node's name, and what it lends. None: the node detects it.
+    """`node.yaml`: the node's name, and what it lends. None: all that the node detects.
 
+    `counts` says what is counted as a cpu: a physical core, or each of its hardware threads.
     `nice` is the niceness of its jobs. `max_cache_bytes` limits the inputs that it keeps for later jobs.
     """
 
@@ -39,6 +40,7 @@ class NodeSettings(ClientSettings):
     cpus: Cpus | None = Field(default=None, examples=["8"])
     memory_bytes: Size | None = Field(default=None, alias="memory", examples=["16G"])
     gpus: GpuCount | None = Field(default=None, examples=["1"])
+    counts: Literal["cores", "threads"] = Field(default="cores", alias="count", examples=["threads"])
     work_dir: Path | None = Field(default=None, examples=["/scratch/distribute"])
     nice: int = Field(default=10, ge=0, le=19, examples=["10"])
     max_cache_bytes: Size = Field(default=20 * 1024**3, alias="max_cache", examples=["20G"])

@@ -6,7 +6,7 @@ on the node (folder, cores, GPUs) are arguments of `Recipe.argv` and `Recipe.env
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from distribute.core.ids import check_name
@@ -94,26 +94,29 @@ class Recipe:
         folder: str,
         node: str,
         attempt: int | None = None,
-        hide_gpus: bool = False,
+        gpus: Sequence[str] | None = None,
     ) -> dict[str, str]:
         """All environment variables of a job whose working directory is `folder`.
 
         Variables of the batch and the job replace defaults and those of `base`, which come from the node.
         Variables that identify the job and its share replace all others. `attempt` is None for a build.
-        `hide_gpus`: hide the GPUs of other jobs.
+        `gpus` are the GPUs of the node, as CUDA_VISIBLE_DEVICES names them: a job sees those of its share, a
+        build all of them. None: hide none.
         """
         found = {**base, "OMP_NUM_THREADS": str(share.cpus), **self.variables, **self.names}
         found["DISTRIBUTE_NODE"] = node
         found["DISTRIBUTE_CPUS"] = str(share.cpus)
         found["DISTRIBUTE_INPUT"] = self.seen(INPUT, folder)
         found["DISTRIBUTE_SAVE"] = self.seen(SAVE, folder)
+        if gpus is not None:
+            mine = share.gpus if attempt is not None else range(len(gpus))
+            found["CUDA_VISIBLE_DEVICES"] = ",".join(gpus[index] for index in mine)  # empty hides all of them
+            found["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # else CUDA counts the fastest first, unlike the driver
         if attempt is None:
             return found
         found["DISTRIBUTE_ATTEMPT"] = str(attempt)
         found["DISTRIBUTE_GPUS"] = str(len(share.gpus))
         found["DISTRIBUTE_MEMORY_BYTES"] = str(share.memory_bytes)
-        if hide_gpus:
-            found["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, share.gpus))  # empty hides all of them
         return found
 
     def seen(self, name: str, folder: str) -> str:

@@ -12,8 +12,12 @@ import psutil
 import pytest
 
 from distribute.core.ids import check_name
-from distribute_services.node_runner.host import detect as detect_module
+from distribute_services.node_runner.host import ask as ask_module
+from distribute_services.node_runner.host import limits
 from distribute_services.node_runner.host.detect import Sampler, default_node_name, detect
+from distribute_services.node_runner.host.gpus import Gpu
+from distribute_services.node_runner.host.lending import Wishes
+from distribute_services.node_runner.host.topology import read_cores
 
 
 @pytest.fixture
@@ -39,9 +43,11 @@ esac
 
 
 async def test_this_computers_hardware_is_detected() -> None:
-    found = await detect()
+    lent = await detect()
+    found = lent.capacity
     assert 1 <= found.cpus <= len(os.sched_getaffinity(0))
     assert 0 < found.memory_bytes <= psutil.virtual_memory().total
+    assert len(lent.cores) == found.cpus
     assert check_name(default_node_name())
 
 
@@ -49,23 +55,25 @@ async def test_only_cpus_that_the_affinity_allows_are_counted() -> None:
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
-        assert (await detect()).cpus == 1
+        assert (await detect()).capacity.cpus == 1
     finally:
         os.sched_setaffinity(0, before)
 
 
 async def test_options_replace_what_is_detected(programs: Path) -> None:
-    found = await detect(cpus=64, memory_bytes=1 << 40, gpus=("A100",), capabilities=frozenset({"matlab"}))
-    assert (found.cpus, found.memory_bytes, found.gpus) == (64, 1 << 40, ("A100",))
+    write_program(programs, "nvidia-smi", NVIDIA)
+    wishes = Wishes(cpus=64, memory_bytes=1 << 40, gpus=1)
+    found = (await detect(wishes, frozenset({"matlab"}))).capacity
+    assert (found.cpus, found.memory_bytes, found.gpus) == (64, 1 << 40, ("NVIDIA A100-SXM4-40GB",))
     assert found.capabilities == {"matlab", "gpu"}
 
 
 async def test_capabilities_follow_from_the_programs_on_the_path(programs: Path) -> None:
-    assert (await detect()).capabilities == set()
+    assert (await detect()).capacity.capabilities == set()
     write_program(programs, "nvidia-smi", NVIDIA)
     write_program(programs, "apptainer", "")
     (programs / "python3").symlink_to(sys.executable)
-    found = await detect()
+    found = (await detect()).capacity
     assert found.gpus == ("NVIDIA A100-SXM4-40GB",) * 2
     version = f"python3.{sys.version_info.minor}"
     assert found.capabilities == {"gpu", "apptainer", "python3", version}
@@ -74,22 +82,22 @@ async def test_capabilities_follow_from_the_programs_on_the_path(programs: Path)
 @pytest.mark.parametrize("script", ["echo Python 2.7.18", "echo choose a version first", "exit 1"])
 async def test_a_program_called_python3_that_is_none_is_no_capability(programs: Path, script: str) -> None:
     write_program(programs, "python3", script)
-    assert (await detect()).capabilities == set()
+    assert (await detect()).capacity.capabilities == set()
 
 
 @pytest.mark.parametrize("script", ["echo no devices were found >&2; exit 9", "exec /bin/sleep 60"])
 async def test_a_broken_driver_is_logged(
     programs: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, script: str
 ) -> None:
-    monkeypatch.setattr(detect_module, "ASK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(ask_module, "ASK_TIMEOUT_S", 0.2)
     write_program(programs, "nvidia-smi", script)
-    found = await detect()
+    found = (await detect()).capacity
     assert found.gpus == ()
     assert "nvidia-smi" in caplog.text
 
 
 CGROUPS = [
-    ("0::/user/job", {"user/job/cpu.max": "150000 100000", "user/cpu.max": "max 100000"}, 2, None),
+    ("0::/user/job", {"user/job/cpu.max": "150000 100000", "user/cpu.max": "max 100000"}, 1, None),
     ("0::/user/job", {"user/job/cpu.max": "max 100000", "cpu.max": "50000 100000"}, 1, None),
     ("0::/user/job", {"user/memory.max": "1048576", "user/job/memory.max": "max"}, None, 1 << 20),
     ("4:memory:/job", {"memory/job/memory.limit_in_bytes": "2097152"}, None, 2 << 20),
@@ -119,16 +127,16 @@ async def test_cgroup_limits_bound_cpus_and_memory(
     for name, content in files.items():
         (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "cgroup" / name).write_text(f"{content}\n")
-    monkeypatch.setattr(detect_module, "_CGROUP", tmp_path / "cgroup")
-    monkeypatch.setattr(detect_module, "_OWN_CGROUPS", tmp_path / "own")
-    found = await detect()
-    allowed = len(os.sched_getaffinity(0))
+    monkeypatch.setattr(limits, "_CGROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(limits, "_OWN_CGROUPS", tmp_path / "own")
+    found = (await detect()).capacity
+    allowed = len(read_cores(os.sched_getaffinity(0)))
     assert found.cpus == min(allowed, math.inf if cpus is None else cpus)
     assert found.memory_bytes == (psutil.virtual_memory().total if memory is None else memory)
 
 
 async def test_load_memory_and_gpu_use_are_measured(tmp_path: Path) -> None:
-    sampler = Sampler(tmp_path, has_gpus=False)
+    sampler = Sampler(tmp_path, ())
     busy_until = time.process_time() + 0.1
     while time.process_time() < busy_until:
         pass
@@ -143,7 +151,9 @@ async def test_load_memory_and_gpu_use_are_measured(tmp_path: Path) -> None:
 
 async def test_gpus_are_asked_now_and_then(programs: Path, tmp_path: Path) -> None:
     write_program(programs, "nvidia-smi", NVIDIA + f"echo asked >> {tmp_path}/asked")
-    sampler = Sampler(tmp_path, has_gpus=True)
+    sampler = Sampler(tmp_path, [Gpu("A100", 0, word) for word in ("1", "0")])
     for _ in range(5):
-        assert (await sampler.sample()).gpu_percent == (37.0, 0.0)
+        assert (await sampler.sample()).gpu_percent == (0.0, 37.0), (
+            "of those that the node lends, in its order"
+        )
     assert (tmp_path / "asked").read_text() == "asked\n"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from distribute.core.recipe import Bind, Placed, Recipe, Share, build_of, recipe_of
 from distribute.core.specs import (
     ApptainerJob,
@@ -76,9 +78,9 @@ def test_the_recipe_of_an_apptainer_job() -> None:
     assert recipe.argv(Share(4, gpus=(1,)), "/w/job", "/cache/image") == with_gpu
 
 
-def environment(batch: BatchSpec, share: Share, *, hide_gpus: bool = False) -> dict[str, str]:
+def environment(batch: BatchSpec, share: Share, gpus: Sequence[str] | None = None) -> dict[str, str]:
     base = {"PATH": "/bin"}
-    return first(batch).environment(base, share, folder="/w/job", node="ws07", attempt=2, hide_gpus=hide_gpus)
+    return first(batch).environment(base, share, folder="/w/job", node="ws07", attempt=2, gpus=gpus)
 
 
 def test_the_environment_of_a_job() -> None:
@@ -99,10 +101,20 @@ def test_the_environment_of_a_job() -> None:
 
 
 def test_a_job_sees_no_gpus_but_its_own() -> None:
-    with_two = environment(spec(PYTHON), Share(1, gpus=(0, 2)), hide_gpus=True)
-    assert (with_two["CUDA_VISIBLE_DEVICES"], with_two["DISTRIBUTE_GPUS"]) == ("0,2", "2")
-    with_none = environment(spec(PYTHON), Share(1), hide_gpus=True)
+    gpus = ["4", "GPU-5a1d", "7"]
+    with_two = environment(spec(PYTHON), Share(1, gpus=(0, 2)), gpus)
+    assert (with_two["CUDA_VISIBLE_DEVICES"], with_two["DISTRIBUTE_GPUS"]) == ("4,7", "2")
+    assert with_two["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", "CUDA counts GPUs as the driver does"
+    with_none = environment(spec(PYTHON), Share(1), gpus)
     assert (with_none["CUDA_VISIBLE_DEVICES"], with_none["DISTRIBUTE_GPUS"]) == ("", "0")
+
+
+def test_a_build_sees_all_gpus_that_the_node_lends_and_no_others() -> None:
+    build = build_of(spec(PYTHON))
+    assert build is not None
+    found = build.environment({}, Share(4), folder="/w/build", node="ws07", gpus=["1", "3"])
+    assert found["CUDA_VISIBLE_DEVICES"] == "1,3"
+    assert "DISTRIBUTE_GPUS" not in found
 
 
 def test_own_variables_replace_defaults_but_not_the_jobs_names() -> None:
@@ -111,7 +123,7 @@ def test_own_variables_replace_defaults_but_not_the_jobs_names() -> None:
         PythonWork(build=FILE, jobs=(job,)),
         env={"MODE": "batch", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "0,1,2,3"},
     )
-    found = environment(batch, Share(4, gpus=(3,)), hide_gpus=True)
+    found = environment(batch, Share(4, gpus=(3,)), list("0123"))
     names = ("MODE", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "DISTRIBUTE_JOB")
     assert [found[name] for name in names] == ["job", "1", "3", "job"]
 

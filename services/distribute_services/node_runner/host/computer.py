@@ -12,7 +12,7 @@ from pathlib import Path
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, Outside, build_output_name
 from distribute.core.recipe import SAVE
-from distribute.host import CannotStart, Capacity, Exit, Figures, Kept, Unit
+from distribute.host import CannotStart, Exit, Figures, Kept, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute.runtime import new_id
 from distribute_services.node_runner.disk.cache import InputCache
@@ -20,7 +20,8 @@ from distribute_services.node_runner.disk.own_folder import OwnFolder
 from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
 from distribute_services.node_runner.host import procfs
-from distribute_services.node_runner.host.detect import Sampler, detect
+from distribute_services.node_runner.host.detect import Sampler
+from distribute_services.node_runner.host.lending import Lent
 from distribute_services.node_runner.host.tail import Followed, Tail
 from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
 from distribute_services.node_runner.options import Options
@@ -64,11 +65,16 @@ class Computer:
     """`port.Host` for the computer on which this process runs."""
 
     def __init__(
-        self, options: Options, folder: OwnFolder, capacity: Capacity, store: ArtifactStore, live: LiveOutput
+        self,
+        options: Options,
+        folder: OwnFolder,
+        lent: Lent,
+        store: ArtifactStore,
+        live: LiveOutput,
     ) -> None:
         self.identity = folder.identity
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        self.capacity = capacity
+        self.capacity = lent.capacity
         self._options = options
         self._store = store
         self._cache = InputCache(folder.path / "cache", store, options.cache_bytes)
@@ -80,8 +86,9 @@ class Computer:
         )
         self._trees = Trees(options.niceness)
         self._tail = Tail(live)
-        self._sampler = Sampler(options.work_dir, has_gpus=bool(capacity.gpus))
+        self._sampler = Sampler(options.work_dir, lent.gpus)
         self._sensor = Sensor(_pids_of_jobs)
+        self._gpu_words = [gpu.word for gpu in lent.gpus] if lent.hides_gpus else None
         self._base = base_environment(os.environ)
         # The programs that copy and remove folders inherit this mark. If this runner is killed, the next
         # one ends them.
@@ -124,7 +131,7 @@ class Computer:
             folder=folder,
             node=self._options.name,
             attempt=unit.attempt or None,
-            hide_gpus=bool(self.capacity.gpus),
+            gpus=self._gpu_words,
         )
         output = self._tail.add(unit.output_of(self._options.name), unit.attempt, workspace.stdout)
         tree = self._trees.start(
@@ -242,20 +249,14 @@ def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def open_computer(options: Options, cluster: Cluster) -> AsyncIterator[Computer]:
+async def open_computer(options: Options, lent: Lent, cluster: Cluster) -> AsyncIterator[Computer]:
     """Open this computer as a host, and lock its working folder.
 
     Raises:
         InputError: another runner works in the folder, or it can't be used.
     """
     with OwnFolder(options.work_dir) as folder:
-        capacity = await detect(
-            cpus=options.cpus,
-            memory_bytes=options.memory_bytes,
-            gpus=options.gpus,
-            capabilities=options.capabilities,
-        )
-        computer = Computer(options, folder, capacity, cluster.store, cluster.live)
+        computer = Computer(options, folder, lent, cluster.store, cluster.live)
         try:
             yield computer
         finally:

@@ -1,0 +1,85 @@
+"""What nodes lend of a computer: cores, memory and GPUs, each once, within their own limits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from acceptance.person import Person, until
+
+NVIDIA_SMI = """#!/bin/sh
+case "$*" in
+*utilization*) printf '0\\n0\\n' ;;
+*name*) printf 'RTX 3090\\nGT 710\\n' ;;
+*memory.total*) printf '24576\\n2048\\n' ;;
+esac
+"""
+
+NODES = {"up": ("--nodes", "2"), "more cpus than there are": ("--nodes", "2", "--cpus", "4")}
+
+
+@pytest.fixture
+def jane(tmp_path: Path) -> Iterator[Person]:
+    """A person at a computer with two GPUs. A script stands in for their driver."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/nvidia-smi").write_text(NVIDIA_SMI)
+    (tmp_path / "bin/nvidia-smi").chmod(0o755)
+    with Person(tmp_path) as person:
+        person.sets(PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}", CUDA_VISIBLE_DEVICES=None)
+        yield person
+        person.starts("down").communicate(timeout=60)
+
+
+def prints(jane: Person, batch: str, job: str) -> str:
+    return jane.runs("logs", f"jane/{batch}/{job}").stdout.strip()
+
+
+@pytest.mark.parametrize("options", NODES.values(), ids=NODES)
+def test_nodes_of_one_computer_share_its_memory_and_gpus(jane: Person, options: tuple[str, ...]) -> None:
+    jane.runs("up", *options, "--detach")
+    found = jane.asks("nodes")["nodes"]
+    assert [node["gpus"] for node in found] == [["RTX 3090"], ["GT 710"]]
+    assert sum(node["memory_bytes"] for node in found) <= psutil.virtual_memory().total
+    tell = "echo $CUDA_VISIBLE_DEVICES on $DISTRIBUTE_NODE"
+    jobs = {f"job{number}": tell for number in range(4)}
+    jane.runs("add", jane.writes("gpus", jobs, resources={"cpus": 1, "gpus": 1}), "--wait")
+    of_nodes = {f"{gpu} on {node['node']}" for gpu, node in enumerate(found)}
+    assert {prints(jane, "gpus", job) for job in jobs} == of_nodes
+
+
+def test_a_node_lends_only_the_gpu_that_it_was_given(jane: Person) -> None:
+    jane.runs("up", "--nodes", "0", "--detach")
+    jane.sets(CUDA_VISIBLE_DEVICES="1")
+    node = jane.starts("client", "node", "--name", "ws1")
+    until(lambda: jane.asks("nodes")["nodes"], node)
+    assert jane.asks("nodes")["nodes"][0]["gpus"] == ["GT 710"]
+    jane.runs(
+        "add",
+        jane.writes("gpu", {"a": "echo GPU $CUDA_VISIBLE_DEVICES"}, resources={"cpus": 1, "gpus": 1}),
+        "--wait",
+    )
+    assert prints(jane, "gpu", "a") == "GPU 1"
+    node.terminate()
+    node.communicate(timeout=60)
+    assert node.returncode == 0
+
+
+def test_settings_that_lend_more_than_there_is_are_refused_all_at_once(jane: Person) -> None:
+    (jane.home / "node.yaml").write_text("server: nats://127.0.0.1:1\ncpus: 6000\nmemory: 900T\ngpus: 3\n")
+    client = jane.starts("client", "node", "--settings", "node.yaml")
+    _, err = client.communicate(timeout=60)
+    assert client.returncode == 2
+    assert "node.yaml: cpus: 6000 are too many: this computer has " in err
+    assert "node.yaml: memory: 900T is too much: this computer has " in err
+    assert "node.yaml: gpus: 3 are too many: this computer has 2 GPUs (0: RTX 3090, 1: GT 710)" in err
+
+
+def test_an_option_that_lends_more_than_there_is_is_refused(jane: Person) -> None:
+    client = jane.starts("client", "node", "--server", "nats://127.0.0.1:1", "--cpus", "6000")
+    _, err = client.communicate(timeout=60)
+    assert client.returncode == 2
+    assert "--cpus: 6000 are too many: this computer has " in err
