@@ -9,6 +9,7 @@ from pathlib import Path
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
 from distribute_services.node_runner.disk.cache import DEFAULT_MAX_BYTES
+from distribute_services.node_runner.disk.private_copies import Way
 from distribute_services.node_runner.host.detect import default_node_name
 from distribute_services.node_runner.host.launch import DEFAULT_NICENESS
 from distribute_services.node_runner.host.lending import ALL, Part, Wishes
@@ -29,6 +30,8 @@ class Options:
     niceness: int = DEFAULT_NICENESS
     beat_s: float = 5.0
     grace_s: float = 5.0
+    copies: Way = "overlay"
+    """How jobs get private copies of a build, at best."""
 
     @classmethod
     def of(cls, given: argparse.Namespace) -> Options:

@@ -17,8 +17,9 @@ from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute.runtime import new_id
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.own_folder import OwnFolder
+from distribute_services.node_runner.disk.private_copies import find_out
 from distribute_services.node_runner.disk.room import Room
-from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
+from distribute_services.node_runner.disk.workspace import Workspace, Workspaces, results_of
 from distribute_services.node_runner.host import procfs
 from distribute_services.node_runner.host.detect import Sampler
 from distribute_services.node_runner.host.lending import Lent
@@ -78,7 +79,8 @@ class Computer:
         self._options = options
         self._store = store
         self._cache = InputCache(folder.path / "cache", store, options.cache_bytes)
-        self._workspaces = Workspaces(folder.path / "work", self._cache)
+        self.copies = find_out(folder.path, options.copies)
+        self._workspaces = Workspaces(folder.path / "work", self._cache, self.copies)
         self._full = asyncio.Event()
         self._attempts: set[Place] = set()
         self._room = Room(
@@ -124,7 +126,7 @@ class Computer:
     def start(self, unit: Unit, place: Place) -> Running | CannotStart:
         """As `Host.start`."""
         workspace = place.workspace
-        folder = str(workspace.folder)
+        folder = workspace.seen
         environment = unit.recipe.environment(
             self._base,
             unit.share,
@@ -140,6 +142,7 @@ class Computer:
             cwd=workspace.folder,
             env=environment,
             stdout=workspace.stdout,
+            view=workspace.view,
         )
         if isinstance(tree, CannotStart):
             self._tail.drop(output)
@@ -185,11 +188,10 @@ class Computer:
         match unit.of:
             case JobId():
                 prefix = f"{unit.of}/{unit.attempt}"
-                seen_as = unit.recipe.seen(SAVE, str(workspace.folder))
+                seen_as = unit.recipe.seen(SAVE, workspace.seen)
                 outside = await self._look_outside(unit, place)
-                outputs = await collect(
-                    workspace.save, workspace.stdout, self._store, prefix, node, [seen_as], outside
-                )
+                save = await results_of(workspace)
+                outputs = await collect(save, workspace.stdout, self._store, prefix, node, [seen_as], outside)
                 return outputs if outputs is not NOTHING else None
             case BatchId(_, batch):
                 name = build_output_name(batch, node, unit.is_job)

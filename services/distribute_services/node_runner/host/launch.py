@@ -21,8 +21,18 @@ from pathlib import Path
 
 from distribute.core.os_words import why
 from distribute.host import CannotStart, Exit
+from distribute_services.node_runner.host.view import (
+    NO_SUCH_PROGRAM,
+    Looks,
+    NotStartedError,
+    NoViewError,
+    View,
+    spawn,
+)
 
 DEFAULT_NICENESS = 10
+
+_NOT_IN_PATH = "{!r} can't be started: no such program in the PATH of this node"
 
 _RESET_SIGNALS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
@@ -86,24 +96,36 @@ def start(
     env: Mapping[str, str],
     stdout: Path,
     niceness: int = DEFAULT_NICENESS,
+    view: View | None = None,
 ) -> Process | CannotStart:
     """Start `argv` in `cwd`, with exactly the environment `env`. Appends both outputs to `stdout`.
+
+    With a `view`, it starts in the folder of the view.
 
     Looks up a program without a `/` in the PATH of `env`. Needs a running event loop. All other threads of
     this process must name files by absolute paths: see `_spawn`.
     """
-    program = argv[0] if "/" in argv[0] else shutil.which(argv[0], path=env.get("PATH", os.defpath))
+    program: str | None = argv[0]
+    if view is None and "/" not in argv[0]:
+        program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
     if program is None:
-        return CannotStart(f"{argv[0]!r} can't be started: no such program in the PATH of this node")
+        return CannotStart(_NOT_IN_PATH.format(argv[0]))
     try:
         output = os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:
         return CannotStart(f"{argv[0]!r} can't be started: no file for its output at {stdout}: {why(error)}")
     runner_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     try:
-        pid = _spawn(program, argv, cwd, env, output)
+        pid = _spawn(program, argv, cwd, env, output) if view is None else spawn(view, argv, env, output)
+    except NoViewError as error:
+        return CannotStart(f"{argv[0]!r} can't be started: no private copy of its build: {why(error)}")
+    except NotStartedError as error:
+        if error.errno == NO_SUCH_PROGRAM:
+            return CannotStart(_NOT_IN_PATH.format(argv[0]))
+        return CannotStart(f"{argv[0]!r} can't be started: {_why(error, program, cwd, error.looks)}")
     except OSError as error:
-        return CannotStart(f"{argv[0]!r} can't be started: {_why(error, program, cwd)}")
+        looks = Looks.of(program, str(cwd))
+        return CannotStart(f"{argv[0]!r} can't be started: {_why(error, program, cwd, looks)}")
     except ValueError as error:  # a NUL byte, or a `=` in a variable's name
         return CannotStart(
             f"{argv[0]!r} can't be started: its arguments or environment are not valid: {error}"
@@ -153,16 +175,15 @@ def _be_nice(pid: int, niceness: int) -> None:
             os.setpriority(os.PRIO_PGRP, pid, niceness)
 
 
-def _why(error: OSError, program: str, cwd: Path) -> str:
-    path = cwd / program
+def _why(error: OSError, program: str, cwd: Path, looks: Looks) -> str:
     match error.errno:
-        case errno.ENOENT | errno.ENOTDIR if not cwd.is_dir():
+        case errno.ENOENT | errno.ENOTDIR if not looks.has_folder:
             return f"its folder {cwd} is gone"
-        case errno.ENOENT if path.exists():
+        case errno.ENOENT if looks.exists:
             return (
                 f"the interpreter named in the first line of {program!r}, or its loader, is not on this node"
             )
-        case errno.EACCES if path.is_dir():
+        case errno.EACCES if looks.is_folder:
             return f"{program!r} is a folder"
         case errno.EACCES:
             return f"{program!r} is not executable: mark it so (chmod +x), or name its interpreter first"

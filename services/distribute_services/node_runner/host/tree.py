@@ -21,6 +21,7 @@ from distribute.host import CannotStart, Exit
 from distribute.system import become_subreaper, exit_of
 from distribute_services.node_runner.host import procfs
 from distribute_services.node_runner.host.launch import DEFAULT_NICENESS, Process, start
+from distribute_services.node_runner.host.view import View
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +61,25 @@ class Trees:
             log.warning("this kernel has no CONFIG_PROC_CHILDREN: processes that jobs leave behind will stay")
 
     def start(
-        self, marker: str, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], stdout: Path
+        self,
+        marker: str,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdout: Path,
+        view: View | None = None,
     ) -> Tree | CannotStart:
         """Start an attempt's process with `marker` in its environment. See `launch.start`."""
         if marker in self._by_marker:
             raise ValueError(f"attempt {marker!r} runs already")
         process = start(
-            argv, cwd=cwd, env={**env, procfs.MARKER: marker}, stdout=stdout, niceness=self._niceness
+            argv,
+            cwd=cwd,
+            env={**env, procfs.MARKER: marker},
+            stdout=stdout,
+            niceness=self._niceness,
+            view=view,
         )
         if isinstance(process, CannotStart):
             return process
