@@ -206,6 +206,9 @@ class Host(Protocol[P, R]):
         be killed.
         """
 
+    def disown(self, place: P) -> None:
+        """Forget the record of an attempt that is not this node's any more, so that nobody takes it up."""
+
     async def collect(self, unit: Unit, place: P) -> Outputs | None:
         """Send to the store what the unit left in its place. Returns None if it left and printed nothing."""
 

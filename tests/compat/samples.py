@@ -172,6 +172,9 @@ SAMPLES: dict[str, Event] = {
     "finished-started_at": ev.Finished(
         **_by("ws07"), **ATTEMPT, succeeded=True, exit_code=0, started_at=WHEN, wall_s=0.05
     ),
+    "finished-ended_at": ev.Finished(
+        **_by("ws07"), **ATTEMPT, succeeded=True, exit_code=0, started_at=WHEN, ended_at=WHEN, wall_s=0.05
+    ),
     "finished-last_lines": ev.Finished(
         **_by("ws07"),
         **ATTEMPT,
@@ -199,6 +202,9 @@ SAMPLES: dict[str, Event] = {
         **_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION, by="jane", whole_batch=True
     ),
     "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost", submission=SUBMISSION),
+    "released-rebooted": ev.Released(
+        **_by(ev.SCHEDULER), **ATTEMPT, reason="node_rebooted", submission=SUBMISSION
+    ),
     "excused": ev.Excused(**_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION),
     "job_archived": ev.JobArchived(**_by(ev.ARCHIVER), **ATTEMPT),
     "job_archived-missing": ev.JobArchived(

@@ -48,6 +48,13 @@ def killers(random: Random) -> Scenario:
     return made
 
 
+def leavers(random: Random) -> Scenario:
+    """Jobs that run for minutes at nodes that are told to leave, in a world with many faults."""
+    made = long_jobs(random)
+    made.requests = [Request(moment, "leave") for moment in range(20, 390, 10)]
+    return made
+
+
 def forgers(random: Random) -> Scenario:
     """Jobs that run long enough for somebody to forge words about them, in a calm world but for that."""
     made = long_jobs(random)

@@ -57,6 +57,14 @@ class WorldHost(ModelledHost):
         if isinstance(of, JobId) and self._world.fate(of).deadly:
             self._loop.after(DIES_AFTER_S, lambda: self._die(process))
 
+    def taken_up(self, process: Process) -> None:
+        """As `ModelledHost.taken_up`."""
+        is_over = process.ended.done()
+        self._world.truth.note(
+            self.computer.name, f"has {process.unit}, which {'ended' if is_over else 'runs'}"
+        )
+        self._world.truth.happened[f"{'an ended' if is_over else 'a running'} job is taken up"] += 1
+
     def stopped(self, process: Process) -> None:
         """As `ModelledHost.stopped`."""
         if self._runner.alive and not self._runner.stop.is_set():
@@ -82,4 +90,4 @@ class WorldHost(ModelledHost):
 
     def _die(self, process: Process) -> None:
         if not process.ended.done():
-            self._world.crash_runner(self._runner)
+            self._world.reboot(self._runner)

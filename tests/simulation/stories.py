@@ -274,6 +274,9 @@ class Stories:
     def _finish(self, story: Story, event: ev.Finished, *, killed: bool) -> None:
         """An attempt has ended, perhaps because a person killed it (`killed`)."""
         story.holder = None
+        self._require(
+            event.signal is None or killed, f"{event.node} ended it, and counts that as its failure"
+        )
         has_begun = event.started_at is not None
         is_kept = event.outputs is not None or not (killed and has_begun)
         self._require(is_kept, f"what the killed job left at {event.node} is thrown away")

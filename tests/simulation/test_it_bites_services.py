@@ -15,6 +15,7 @@ from distribute.core.recipe import Recipe, build_of
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState
+from distribute.sim.host import ModelledHost
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Weather
 from distribute.sim.store import SimulatedStore
@@ -25,7 +26,7 @@ from distribute_services.node_runner.machine import attempts
 from distribute_services.node_runner.machine.instructions import Instruction
 from distribute_services.node_runner.machine.machine import RunnerMachine
 from distribute_services.node_runner.work import work
-from simulation.biting import finds, forgers, killers, long_jobs
+from simulation.biting import finds, forgers, killers, leavers, long_jobs
 from simulation.scenario import Fate, Request, Scenario, scenario
 
 # --- the node-runner -------------------------------------------------------------------------------
@@ -66,6 +67,21 @@ class HastyMachine(RunnerMachine):
 
 def test_a_node_that_starts_before_its_claim_is_in_the_log_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     finds_of_machine("without a claim in the log", HastyMachine, monkeypatch)
+
+
+def test_a_node_that_does_not_take_up_its_jobs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(self: ModelledHost) -> tuple[()]:
+        return ()
+
+    monkeypatch.setattr(ModelledHost, "kept", nothing)
+    finds("is taken from ws., which has it", scenario=long_jobs)
+
+
+def test_a_node_that_does_not_disown_a_job_before_it_ends_it_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ModelledHost, "disown", lambda *_: None)
+    finds("ended it, and counts that as its failure|second time", scenario=leavers)
 
 
 class GreedyMachine(RunnerMachine):

@@ -27,7 +27,8 @@ MISHAPS = {
     "ArchiverProcess drained", "cut off", "broker is down", "broker stands still", "about nothing", "garbage",
     "results missing", "events lost", "output is read", "a reader stalls", "the disk is full", "Visit killed",
     "a batch is packed", "a packed batch changes", "forged: claimed", "forged: finished", "forged: completed",
-    "a build is killed", "what a killed job left is kept",
+    "a build is killed", "what a killed job left is kept", "a running job is taken up",
+    "an ended job is taken up", "a computer reboots",
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ class Trouble:
             self._kill_archiver,
             self._kill_runner,
             self._kill_runner,
+            self._reboot,
             self._cut_runner,
             self._cut_runner,
             self._cut_runner,
@@ -78,6 +79,11 @@ class Trouble:
         runner = self._runner()
         if runner is not None:
             self._world.crash_runner(runner)
+
+    def _reboot(self) -> None:
+        runner = self._runner()
+        if runner is not None:
+            self._world.reboot(runner)
 
     def _cut_runner(self) -> None:
         runner = self._runner()

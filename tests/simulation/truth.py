@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from copy import deepcopy
 from math import inf
 
 from distribute.core import events as ev
@@ -22,6 +21,7 @@ from distribute.snapshot import digest, dump, load
 from .forgery import changes, is_forged
 from .hub import WatchedHub
 from .stories import Broken, Stories, Verdict, require
+from .subjects import copy_for, subject
 from .trace import line_of
 
 GROWTH, LONGEST_S = 2.0, 300.0
@@ -54,6 +54,9 @@ class Truth:
         """How many jobs each node was given."""
         self._claimed: set[tuple[JobId, int, str]] = set()
         self._assigned: set[tuple[JobId, int]] = set()
+        self._launched: set[str] = set()
+        """The ids of the assignments whose processes were started."""
+        self._kept: dict[tuple[JobId, int, str], Process] = {}
         self._taken: set[tuple[JobId, int]] = set()
         """Attempts that the scheduler took from their nodes, or told them to end."""
         self._kill_asked: dict[BatchId | JobId, float] = {}
@@ -150,11 +153,11 @@ class Truth:
         a sequence that a guard names is given a second time.
         """
         event = recorded.event
-        if _subject(event) not in self._forgotten:
+        if subject(event) not in self._forgotten:
             return False
         if isinstance(event, ev.JobArchived) and not self._waits_for(event):
             return True  # the fold passes this by without calling it a misfit
-        state = _copy_for(event, self.state)
+        state = copy_for(event, self.state)
         apply(state, recorded)
         return state.misfits > self.state.misfits
 
@@ -187,6 +190,14 @@ class Truth:
             told.append(f"had run for {ran_s:.0f} s when it fell silent for {silence_s:.0f} s")
         raise Broken(f"{released.scope} was taken from {released.node}: it {', or '.join(told)}")
 
+    def _is_lost(self, released: ev.Released) -> None:
+        """A runner that starts anew gives up only what its computer does not have any more."""
+        if subject(released) in self._forgotten:
+            return
+        found = self._kept.get((released.scope, released.attempt, released.node))
+        has_it = found is not None and found in found.computer.kept
+        require(not has_it, f"{released.scope} is taken from {released.node}, which has it")
+
     def _note_for_ever(self, event: ev.Event) -> None:
         """What happened, happened, whatever the log loses."""
         match event:
@@ -200,6 +211,8 @@ class Truth:
             case ev.Released():
                 if event.reason == "node_lost":
                     self._is_patient(event)
+                if event.reason in {"node_restarted", "node_rebooted"}:
+                    self._is_lost(event)
                 self._taken.add((event.scope, event.attempt))
             case ev.KillRequested(state=None):
                 of = event.scope if event.job is None else JobId(*event.scope, event.job)
@@ -220,7 +233,7 @@ class Truth:
         for recorded in events:
             self.note("log", f"has lost {line_of(recorded)}")
             self._is_torn = True
-            self._forgotten.add(_subject(recorded.event))
+            self._forgotten.add(subject(recorded.event))
             self.happened["events lost"] += 1
             if isinstance(recorded.event, ev.Submitted):
                 self.stories.vanish(recorded.event.scope)
@@ -263,6 +276,11 @@ class Truth:
         if not isinstance(unit.of, JobId):
             return
         job, attempt = unit.of, unit.attempt
+        record = unit.record
+        assigned = record.assigned_id if record is not None else ""
+        require(assigned not in self._launched, f"{computer.name} runs {unit} a second time")
+        self._launched.add(assigned)
+        self._kept[job, attempt, computer.name] = process
         claimed = (job, attempt, computer.name) in self._claimed
         require(claimed, f"{computer.name} runs {job} without a claim in the log")
         shares = [other.unit.share for other in computer.running if other.unit.attempt]
@@ -380,17 +398,3 @@ class Truth:
             if recorded.seq == middle:
                 state = load(dump(state))
         require(digest(state) == whole, "a replay, by way of a snapshot, adds up to something else")
-
-
-def _subject(event: ev.Event) -> BatchId | str:
-    """The batch or the node that an event is about."""
-    return event.node if isinstance(event, ev.NodeEvent) else event.batch_id
-
-
-def _copy_for(event: ev.Event, state: State) -> State:
-    """A copy that the event may be applied to. It shares the batches that the event is not about."""
-    if isinstance(event, ev.NodeEvent):
-        return deepcopy(state)
-    return deepcopy(
-        state, {id(other): other for name, other in state.batches.items() if name != event.batch_id}
-    )

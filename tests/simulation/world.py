@@ -136,6 +136,14 @@ class World:
             runner.crash()
             self.later(lambda: self.start_runner(runner.computer))
 
+    def reboot(self, runner: RunnerProcess) -> None:
+        """A node's computer loses power, and starts again some time."""
+        self.truth.note(runner.name, "loses power")
+        self.truth.happened["a computer reboots"] += 1
+        runner.crash()
+        runner.computer.reboot()
+        self.later(lambda: self.start_runner(runner.computer))
+
     def start_scheduler(self, number: int) -> None:
         """Start a scheduler, unless it runs."""
         if not self.schedulers[number].alive:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic
 
 import distribute
@@ -18,7 +18,7 @@ from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
 from distribute.core.recorded import Recorded
-from distribute.host import Figures, Host, P, R
+from distribute.host import Figures, Host, Kept, P, R
 from distribute.limited_log import LimitedLog, Trouble
 from distribute.ports import Cluster
 from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
@@ -95,9 +95,13 @@ class NodeRunner(Generic[P, R]):
             UnreadableEvent: a newer version of this tool writes the log. Raised when all is reported.
             Refused: another runner took this node's name.
         """
-        start = await unless_stopped(stop, self._begin())
-        if start is None:
+        begun = await unless_stopped(stop, self._begin())
+        if begun is None:
             return
+        kept, start = begun
+        self._work.keep(kept)
+        built = {one.record for one in kept if one.built is not None}
+        self._do(self._machine.take_up([one.record for one in kept], built))
         self._do(self._machine.join())
         try:
             await supervise(
@@ -118,10 +122,11 @@ class NodeRunner(Generic[P, R]):
         if self._unreadable is not None and not stop.is_set():
             raise self._unreadable
 
-    async def _begin(self) -> int:
-        """Clear the computer. Returns the sequence of the log's last event."""
+    async def _begin(self) -> tuple[Sequence[Kept[P, R]], int]:
+        """Clear the computer. Returns what was kept, and the sequence of the log's last event."""
+        kept = await self._host.kept()
         await self._host.clear()
-        return await self._cluster.log.last_seq()
+        return kept, await self._cluster.log.last_seq()
 
     async def _leave(self, stop: Stop) -> None:
         """When it is time to leave, stop unfinished work, wait until ended work is reported, and announce
@@ -259,7 +264,7 @@ class NodeRunner(Generic[P, R]):
                 case do.GiveWay():
                     self._failure.report(Refused(_two_of_a_name(self._options.name)))
                 case _:
-                    if isinstance(instruction, do.Launch | do.Build):
+                    if isinstance(instruction, do.Launch | do.TakeUp | do.Build):
                         self._story.begins(instruction)
                     self._work.carry_out(instruction)
         if self._machine.leaving and self._machine.idle:

@@ -24,7 +24,8 @@ MAX_REASON = 300
 WHY_TAKEN_BACK: Mapping[ev.ReleaseReason, str] = {
     "node_lost": "this node was out of touch, so the job was taken from it; its result here is not used",
     "node_left": "this node leaves",
-    "node_restarted": "this node-runner started anew",
+    "node_restarted": "this node-runner started anew, without it",
+    "node_rebooted": "this computer was rebooted",
     "killed": "it was killed",
     "build_failed": "this node could not build its batch",
     "unclaimed": "this node did not claim it within a minute",
@@ -65,12 +66,15 @@ class Story:
             case _:
                 pass
 
-    def begins(self, instruction: do.Launch | do.Build) -> None:
-        """Tell of a job or a build that begins."""
-        if isinstance(instruction, do.Launch):
-            log.info("%s starts", _named(instruction.attempt))
-        else:
-            log.info("%s is being built", instruction.batch)
+    def begins(self, instruction: do.Launch | do.TakeUp | do.Build) -> None:
+        """Tell of a job or a build that begins, or of a job that goes on."""
+        match instruction:
+            case do.Launch(attempt):
+                log.info("%s starts", _named(attempt))
+            case do.TakeUp(attempt):
+                log.info("%s goes on: an earlier run of this node-runner started it", _named(attempt))
+            case do.Build(batch):
+                log.info("%s is being built", batch)
 
     def heard(self, stimulus: st.Stimulus) -> None:
         """Tell of the end of a job or a build, before the machine hears of it."""

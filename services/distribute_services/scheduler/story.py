@@ -27,7 +27,8 @@ UNTOLD = frozenset({"assigned", "claimed", "job_archived"})
 WHY_RELEASED: Mapping[ev.ReleaseReason, str] = {
     "node_lost": "the node is lost",
     "node_left": "the node left",
-    "node_restarted": "the node restarted",
+    "node_restarted": "its node-runner started again without it",
+    "node_rebooted": "the node was rebooted",
     "killed": "it was killed",
     "build_failed": "the batch can't be built there",
     "unclaimed": "the node did not claim it",

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 TAKEN_BACK = {
     "node_lost": "its node was lost",
     "node_left": "its node left",
-    "node_restarted": "its node started again",
+    "node_restarted": "its node-runner started again without it",
+    "node_rebooted": "its node was rebooted",
     "killed": "killed",
     "build_failed": "the batch could not be built there",
     "unclaimed": "its node did not take it",

@@ -15,6 +15,7 @@ from distribute.client.standing import ask_standing
 from distribute.client.words import argument, printable
 from distribute.core.errors import Refused
 from distribute.core.events import Finished
+from distribute.core.fold_job import process_end
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.state import ENDED
 from distribute.core.words import counted
@@ -82,7 +83,7 @@ async def job_output(
 async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome) -> Finished | None:
     """The end of a job's last attempt. None: it is not over, or its node did not say how it ended.
 
-    Of all that say so, the batch accepted the one that its node wrote at that time.
+    Of all that say so, the batch accepted the one by which it ended at that time.
     """
     if not outcome.finished_at:
         return None
@@ -90,8 +91,10 @@ async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome) -> Fini
     async with aclosing(cluster.log.follow(after=0, only=Only(scope=job), until=until)) as following:
         async for events in following:
             for _, time, event in events:
-                accepted = (time, event.author) == (outcome.finished_at, outcome.node)
-                if accepted and isinstance(event, Finished) and event.attempt == outcome.attempt:
+                if not isinstance(event, Finished):
+                    continue
+                said = process_end(time, event), event.author, event.attempt
+                if said == (outcome.finished_at, outcome.node, outcome.attempt):
                     return event
     return None
 

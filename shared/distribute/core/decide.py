@@ -208,7 +208,7 @@ def _why_release(
     if node.presence == "left" or (key in node.dropped and node.leaving):
         return "node_left", node.cause
     if key in node.dropped:
-        return "node_restarted", node.cause
+        return "node_rebooted" if node.rebooted else "node_restarted", node.cause
     if node.name in batch.build_failed and not unwanted:
         return "build_failed", None
     if node.presence != "here" or node.name in agenda.silent:

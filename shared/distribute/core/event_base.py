@@ -53,6 +53,21 @@ Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=Tru
 """The attempts that a node still has: they run, are frozen, or have ended and are not reported yet."""
 
 
+ReleaseReason = Literal[
+    "node_lost",
+    "node_left",
+    "node_restarted",
+    "node_rebooted",
+    "killed",
+    "build_failed",
+    "unclaimed",
+    "not_there",
+]
+"""`node_rebooted`: its computer started anew, so nothing runs on. `node_restarted`: only its runner did, and
+does not have the job. `unclaimed`: the node did not claim the job in time. `not_there`: its beats do not name
+the attempt."""
+
+
 class EventBase(Frozen):
     """The fields of every event.
 

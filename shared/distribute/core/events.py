@@ -18,6 +18,7 @@ from distribute.core.event_base import BuildEvent as BuildEvent
 from distribute.core.event_base import Id, Kept, LastLines, Seconds, Text, Time
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
+from distribute.core.event_base import ReleaseReason as ReleaseReason
 from distribute.core.event_base import SubmissionEvent as SubmissionEvent
 from distribute.core.ids import Label, StoredName
 from distribute.core.manifest import Outputs
@@ -94,11 +95,6 @@ class Deleted(SubmissionEvent):
 
 # --- jobs ------------------------------------------------------------------------------------------
 
-ReleaseReason = Literal[
-    "node_lost", "node_left", "node_restarted", "killed", "build_failed", "unclaimed", "not_there"
-]
-"""`unclaimed`: the node did not claim the job in time. `not_there`: its beats do not name the attempt."""
-
 
 class Assigned(JobEvent):
     """The scheduler assigned the job to `node`, with these resources. `gpus` are the node's own indices.
@@ -149,7 +145,8 @@ class Finished(JobEvent):
     """The job's process ended, and its outputs are in the results bucket, not checked yet.
 
     `exit_code` and `signal` are those of the job's own process; `reason` explains a failure. `started_at` is
-    when the process started, by the node's clock (None: it never did). `wall_s` excludes pauses. `last_lines`
+    when the process started, by the node's clock (None: it never did), and `ended_at` when it ended, if that
+    was not just now: the node could not report it earlier. `wall_s` excludes pauses. `last_lines`
     are those that a failed job printed last. `outputs` None: the job left nothing, not even a line of output,
     and nothing will be archived.
     """
@@ -162,6 +159,7 @@ class Finished(JobEvent):
     reason: Text | None = None
     last_lines: LastLines | None = None
     started_at: Time | None = None
+    ended_at: Time | None = None
     wall_s: Seconds = 0.0
     cpu_s: Seconds = 0.0
     paused_s: Seconds = 0.0

@@ -241,7 +241,7 @@ def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished
     outcomes.exit_code[row] = NO_EXIT_CODE if event.exit_code is None else event.exit_code
     outcomes.signal[row] = event.signal or 0
     outcomes.started_at[row] = process_start(time, event, attempt.assigned_at, attempt.started_at) or 0.0
-    outcomes.finished_at[row] = time
+    outcomes.finished_at[row] = process_end(time, event, attempt.assigned_at)
     outcomes.wall_s[row] = event.wall_s
     outcomes.cpu_s[row] = event.cpu_s
     outcomes.paused_s[row] = event.paused_s
@@ -262,6 +262,14 @@ def process_start(
     return min(time, max(assigned_at, time - max(0.0, before_s)))
 
 
+def process_end(time: float, event: ev.Finished, assigned_at: float = 0.0) -> float:
+    """When the process ended of an attempt that finished at `time`, by the log's clock."""
+    if event.ended_at is None:
+        return time
+    before_s = (event.time - event.ended_at).total_seconds()
+    return min(time, max(assigned_at, time - max(0.0, before_s)))
+
+
 def _release(batch: BatchState, row: int, event: ev.Released) -> None:
     """Take an attempt from its node. The job is queued again, unless it must not run any more."""
     was_running = batch.status[row] == RUNNING
@@ -270,7 +278,7 @@ def _release(batch: BatchState, row: int, event: ev.Released) -> None:
         is_gone = attempt.stop_at is not None and event.reason in _GONE
         note_kill(batch, row, _why_nothing_is_left(batch.kill_of(row), event) if is_gone else None)
         return
-    if was_running and event.reason in {"node_lost", "node_restarted"}:
+    if was_running and event.reason in {"node_lost", "node_restarted", "node_rebooted"}:
         deaths = batch.deaths.setdefault(row, [])
         deaths.append(event.node)
         if why := why_given_up(deaths):
@@ -284,6 +292,7 @@ _GONE: Mapping[str, str] = {
     "node_lost": "was lost",
     "node_left": "left",
     "node_restarted": "started again",
+    "node_rebooted": "was rebooted",
     "not_there": "lost the job",
 }
 """What happened to the node of a killed job, by the reason of its `released`."""

@@ -130,6 +130,8 @@ def _join(state: State, event: ev.Joined) -> None:
     node.draining, node.drained_until = before.draining, before.drained_until
     node.quarantined, node.quarantined_until = before.quarantined, before.quarantined_until
     node.record, node.gpu_record = before.record, before.gpu_record
+    has_new_boot = before.boot_id != event.boot_id and "" not in {before.boot_id, event.boot_id}
+    node.rebooted = has_new_boot or (before.rebooted and bool(before.dropped))
     if before.incarnation == event.incarnation:
         node.builds = before.builds  # it is the same runner: it was out of touch
 

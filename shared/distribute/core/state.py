@@ -306,6 +306,8 @@ class NodeState:
     """When the silence began, by the log's clock, for which it was declared lost; None: it is not lost."""
     pauses: list[tuple[float, float]] = field(default_factory=list)
     """Begin and end of its pauses, by the log's clock, since its oldest attempt was assigned."""
+    rebooted: bool = False
+    """Its computer started anew, and what it `dropped` was lost to that."""
     leaving: bool = False
     """Its runner is ending and takes no new jobs."""
     paused_until: float | None = None

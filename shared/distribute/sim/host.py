@@ -1,7 +1,7 @@
 """A modelled computer: `Host`, with processes that run for as long as somebody says.
 
-Processes are the computer's, not the runner's: they outlive a runner that is killed, until the next one
-clears up.
+Processes are the computer's, not the runner's: they outlive a runner that is killed, and the next one takes
+up those of jobs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ STAGE_WITHIN_S = 0.3
 COLLECT_WITHIN_S = 1.0
 STOP_WITHIN_S = 3.0
 CLEAR_WITHIN_S = 2.0
+LOOK_WITHIN_S = 0.5
 SIGTERM = 15
 
 
@@ -38,14 +39,27 @@ class ModelledComputer:
     """How often it was started."""
     running: list[Process] = field(default_factory=list)
     """The processes that run on it."""
+    kept: list[Process] = field(default_factory=list)
+    """Those of jobs whose places are there, running or ended. A runner that starts takes them up."""
+
+    def reboot(self) -> None:
+        """Lose all processes, and what is known of them. Kill the runner before that."""
+        for process in list(self.running):
+            process.host.lose(process)
+        self.kept.clear()
+        self.boots += 1
 
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """The process of a job or a build on a computer. `ended` gets how it ended."""
+    """The process of a job or a build on a computer. `ended` gets how it ended.
+
+    `host` is that of the runner that started it, or of the last that took it up.
+    """
 
     unit: Unit
-    computer: ModelledComputer
+    host: ModelledHost
+    place: Place
     started_at: float
     number: int
     """No other process has it."""
@@ -53,12 +67,17 @@ class Process:
     is_ending: bool = False
     """Is it told to end? Then its time limit does not count any more."""
 
+    @property
+    def computer(self) -> ModelledComputer:
+        return self.host.computer
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Place:
     """A unit's folder."""
 
     unit: Unit
+    built: Place | None = None
     printed: list[bytes] = field(default_factory=list)
     """The lines that its process has printed."""
 
@@ -93,6 +112,9 @@ class ModelledHost:
     def stopped(self, process: Process) -> None:
         """The runner has begun to end a process."""
 
+    def taken_up(self, process: Process) -> None:
+        """A runner has found the process, or the exit, of an attempt that an earlier one left."""
+
     def gone(self, process: Process) -> None:
         """A process is gone, by itself or killed."""
 
@@ -116,12 +138,20 @@ class ModelledHost:
 
     async def kept(self) -> Sequence[Kept[Place, Process]]:
         """As `Host.kept`."""
-        return ()
+        await self._within(LOOK_WITHIN_S)
+        found = []
+        for process in self.computer.kept:
+            assert process.unit.record is not None, "only attempts are kept"
+            process.host = self
+            self.taken_up(process)
+            place, started_at = process.place, self.runner.clock() + process.started_at - self._loop.now
+            found.append(Kept(process.unit.record, place, place.built, process, started_at))
+        return found
 
     async def clear(self) -> None:
         """As `Host.clear`."""
         await self._within(CLEAR_WITHIN_S)
-        for process in list(self.computer.running):
+        for process in [one for one in self.computer.running if one not in self.computer.kept]:
             self._end(process, signal=SIGTERM)
 
     async def full(self) -> None:
@@ -131,19 +161,21 @@ class ModelledHost:
     async def stage(self, unit: Unit, built: Place | None) -> Place:
         """As `Host.stage`."""
         await self._within(STAGE_WITHIN_S)
-        return Place(unit)
+        return Place(unit, built)
 
     def start(self, unit: Unit, place: Place) -> Process | CannotStart:
         """As `Host.start`. The process prints a line when it begins, and one when half its time is over."""
         number = self._loop.next_number()
-        process = Process(unit, self.computer, self._loop.now, number, self._loop.create_future())
+        process = Process(unit, self, place, self._loop.now, number, self._loop.create_future())
         if not self.runner.alive:
             return process
         self.computer.running.append(process)
+        if unit.record is not None:
+            self.computer.kept.append(process)
         self.launched(process)
-        self._print(process, place, "begins")
+        self._print(process, "begins")
         duration_s, exit_code = self.outcome(unit)
-        self._loop.after(duration_s / 2, lambda: self._print(process, place, "goes on"))
+        self._loop.after(duration_s / 2, lambda: self._print(process, "goes on"))
         self._loop.after(duration_s, lambda: self._end(process, exit_code=exit_code))
         limit_s = unit.recipe.timeout_s
         if limit_s is not None:
@@ -156,11 +188,19 @@ class ModelledHost:
         return await asyncio.shield(running.ended)
 
     async def kill(self, running: Process) -> None:
-        """As `Host.kill`."""
-        running.is_ending = True
-        self.stopped(running)
-        await self._within(STOP_WITHIN_S)
-        self._end(running, signal=SIGTERM)
+        """As `Host.kill`. The computer ends the process, even if the runner is killed meanwhile."""
+        if self.runner.alive and not running.ended.done():
+            running.is_ending = True
+            self.stopped(running)
+            grace_s = self._loop.random.uniform(0, STOP_WITHIN_S)
+            self._loop.after(grace_s, lambda: self._end(running, signal=SIGTERM))
+        await self.wait(running)
+        await self._within(0.0)
+
+    def disown(self, place: Place) -> None:
+        """As `Host.disown`."""
+        if self.runner.alive:
+            self.computer.kept[:] = [process for process in self.computer.kept if process.place is not place]
 
     async def collect(self, unit: Unit, place: Place) -> Outputs | None:
         """As `Host.collect`."""
@@ -179,6 +219,7 @@ class ModelledHost:
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""
+        self.disown(place)
 
     async def sweep(self) -> None:
         """As `Host.sweep`. Nothing ever escapes, so this need not be asked again."""
@@ -208,22 +249,26 @@ class ModelledHost:
         if process.ended.done():
             return
         self.computer.running.remove(process)
-        self.gone(process)
+        process.host.gone(process)
         wall_s, now = self._loop.now - process.started_at, self.runner.clock()
         ended = Exit(exit_code, signal, 0.0, 0, wall_s, now - wall_s, now, ended_for=ended_for)
         process.ended.set_result(ended)
 
-    def _print(self, process: Process, place: Place, what: str) -> None:
+    def lose(self, process: Process) -> None:
+        """A process is gone with the computer's power."""
+        self._end(process, signal=SIGTERM)
+
+    def _print(self, process: Process, what: str) -> None:
         """A process prints a line, which its runner sends to whoever watches."""
         if process.ended.done():
             return
         line = f"process {process.number} {what}\n".encode()
-        place.printed.append(line)
+        process.place.printed.append(line)
         self.printed(process, line)
-        unit = process.unit
-        if self.runner.alive:
+        unit, runner = process.unit, process.host.runner
+        if runner.alive:
             of = unit.output_of(self.computer.name)
-            self.runner.run(self.runner.cluster.live.send(of, unit.attempt, line))
+            runner.run(runner.cluster.live.send(of, unit.attempt, line))
 
     async def _within(self, longest_s: float) -> None:
         await asyncio.sleep(self._loop.random.uniform(0, longest_s))

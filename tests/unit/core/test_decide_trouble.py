@@ -24,8 +24,13 @@ def running(**fields: object) -> Lab:
 
 @pytest.mark.parametrize(
     ("event", "reason"),
-    [(make.left(), "node_left"), (make.joined(), "node_restarted")],
-    ids=["left", "restarted"],
+    [
+        (make.left(), "node_left"),
+        (make.joined(), "node_restarted"),
+        (make.joined(boot_id="boot2"), "node_rebooted"),
+        (make.joined(boot_id=""), "node_restarted"),
+    ],
+    ids=["left", "restarted", "rebooted", "unknown boot"],
 )
 def test_jobs_of_a_node_that_is_gone_are_released_and_assigned_elsewhere(event: Event, reason: str) -> None:
     lab = running()
@@ -34,6 +39,18 @@ def test_jobs_of_a_node_that_is_gone_are_released_and_assigned_elsewhere(event: 
     assert told([released]) == [("released", "job1", "ws1", reason)]
     lab.happen(released)
     assert told(lab.decide()) == [("assigned", "job1", "ws2")]
+
+
+def test_a_job_is_lost_to_a_reboot_although_the_runner_starts_twice_after_it() -> None:
+    lab = running()
+    lab.happen(make.joined(boot_id="boot2"), make.joined(boot_id="boot2"))
+    (released,) = lab.decide()
+    assert told([released]) == [("released", "job1", "ws1", "node_rebooted")]
+    lab.happen(released)
+    lab.happen(*lab.decide())
+    lab.run("job1", attempt=2)
+    lab.happen(make.joined(boot_id="boot2"))
+    assert told(lab.decide()) == [("released", "job1", "ws1", "node_restarted")], "which is said once"
 
 
 def test_a_leaving_node_keeps_the_attempts_it_names_and_loses_the_others() -> None:

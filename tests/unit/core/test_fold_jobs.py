@@ -138,7 +138,18 @@ def test_a_signal_is_not_recorded_as_an_exit_code() -> None:
     assert (outcomes.exit_code[0], outcomes.signal[0]) == (-1, 9)
 
 
-@pytest.mark.parametrize("reason", ["node_lost", "node_restarted"])
+@pytest.mark.parametrize(("late_s", "found_s"), [(0.25, 0.25), (1e6, 3.0), (-5.0, 0.0)])
+def test_a_job_that_ended_before_its_node_could_report_it_has_the_true_end(
+    late_s: float, found_s: float
+) -> None:
+    state = with_nodes()
+    ended = make.finished(wall_s=0.05)
+    ended = ended.model_copy(update={"ended_at": ended.time - timedelta(seconds=late_s)})
+    make.happen(*ATTEMPT, ended, state=state)
+    assert state.time - state.batches[SWEEP].outcomes.finished_at[0] == pytest.approx(found_s)
+
+
+@pytest.mark.parametrize("reason", ["node_lost", "node_restarted", "node_rebooted"])
 def test_a_job_that_took_two_nodes_down_is_not_tried_again(reason: ev.ReleaseReason) -> None:
     state = with_nodes(retries=5)
     make.happen(*ATTEMPT, make.released(reason=reason), state=state)

@@ -58,7 +58,7 @@ def busy_lab() -> Lab:
     for name in ("bad", "worse", "worst"):
         lab.happen(make.submitted(make.batch(batch=name)), make.assigned(of(name), "ws2"))
         lab.fail_fast(of(name), "ws2")
-    lab.happen(make.quarantined("ws2"), make.joined("ws3"))
+    lab.happen(make.quarantined("ws2"), make.joined("ws3", boot_id="boot0"), make.joined("ws3"))
     for name in ("bad", "worse"):
         lab.happen(make.excused(of(name), "ws2"), make.assigned(of(name), "ws3", attempt=2))
     lab.succeed(of("bad"), "ws3", attempt=2)

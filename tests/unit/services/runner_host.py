@@ -56,6 +56,9 @@ class ModelHost:
         self.running: dict[str, Running] = {}
         self.places: set[str] = set()
         self.collected: list[str] = []
+        self.disowned: list[str] = []
+        self.left: list[Kept[str, Running]] = []
+        """What an earlier runner has left."""
         self.is_full = asyncio.Event()
 
     def _step(self, name: str, unit: Unit | None = None) -> None:
@@ -70,7 +73,7 @@ class ModelHost:
         running.ended.set_result(running.exit(exit_code, None))
 
     async def kept(self) -> Sequence[Kept[str, Running]]:
-        return ()
+        return self.left
 
     async def clear(self) -> None:
         self.is_full.clear()
@@ -109,6 +112,9 @@ class ModelHost:
         running.is_ending = True
         if not running.ended.done():
             running.ended.set_result(running.exit(None, 15))
+
+    def disown(self, place: str) -> None:
+        self.disowned.append(place)
 
     async def collect(self, unit: Unit, place: str) -> Outputs | None:
         self._step("collect", unit)
@@ -255,10 +261,10 @@ class RunningNode:
 
 @asynccontextmanager
 async def running_node(
-    host: ModelHost | None = None, *, fails: bool = False
+    host: ModelHost | None = None, cluster: MemoryCluster | None = None, *, fails: bool = False
 ) -> AbstractAsyncContextManager[RunningNode]:
     """A node-runner that has joined; it leaves at the end."""
-    cluster, stop = MemoryCluster(), Stop()
+    cluster, stop = cluster or MemoryCluster(), Stop()
     node = RunningNode(cluster, host or ModelHost(), stop)
     options = Options(name="ws1", work_dir=Path("/nowhere"), beat_s=0.05)
     runner = NodeRunner(cluster, options, node.host)

@@ -182,6 +182,9 @@ class Computer:
         running.is_ending = True
         await self._trees.kill(running.tree, self._options.grace_s)
 
+    def disown(self, place: Place) -> None:
+        """As `Host.disown`."""
+
     async def collect(self, unit: Unit, place: Place) -> Outputs | None:
         """As `Host.collect`."""
         node, workspace = self._options.name, place.workspace

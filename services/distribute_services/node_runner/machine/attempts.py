@@ -19,6 +19,8 @@ from distribute_services.node_runner.machine.outbox import Outbox
 class Phase(Enum):
     """How far an attempt is at this node. `course` has the diagram."""
 
+    KEPT = auto()
+    """An earlier runner left it. This one reads in the log whose it is by now."""
     WAITING = auto()
     CLAIMING = auto()
     CLAIMED = auto()
@@ -77,6 +79,10 @@ class Attempt:
     failure: str | None = None
     is_detached: bool = False
     """The log was replaced, and may lack the assignment. Until that is known, nothing is appended."""
+    kept: Record | None = None
+    """What an earlier runner noted of it. None: this runner began it."""
+    takes_over: bool = False
+    """The events that the earlier runner appended are still to be read."""
 
     @classmethod
     def of(cls, recorded: Recorded, event: ev.Assigned) -> Attempt:
@@ -86,6 +92,17 @@ class Attempt:
         submission = submission_of(event)
         seq, time = recorded.seq, recorded.time
         return cls(event.scope, event.attempt, share, submission, event.id, time, seq, outbox)
+
+    @classmethod
+    def of_record(cls, record: Record) -> Attempt:
+        """Make an attempt that an earlier runner began. What the log has of it is not known yet."""
+        *job, number = record.attempt
+        submission = SubmissionRef(record.submission_id, record.submission_seq)
+        assigned = record.assigned_id, record.assigned_at, record.assigned_seq
+        outbox = Outbox(record.assigned_id, None)
+        attempt = cls(JobId(*job), number, record.share, submission, *assigned, outbox, Phase.KEPT)
+        attempt.kept, attempt.takes_over = record, True
+        return attempt
 
     def __str__(self) -> str:
         return str(self.id)
@@ -216,11 +233,27 @@ def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[St
     return found, decisive
 
 
+def appended_before(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> list[ev.Event]:
+    """What an earlier runner of this node appended about its attempt, each event caused by the one before."""
+    found: list[ev.Event] = []
+    cause = attempt.assigned_id
+    for recorded in scope:
+        event = recorded.event
+        if (
+            isinstance(event, ev.Claimed | ev.Started | ev.Finished | ev.Yielded)
+            and recorded.seq > attempt.assigned_seq
+            and (event.author, event.attempt, event.causation) == (node, attempt.number, cause)
+        ):
+            found.append(event)
+            cause = event.id
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How an attempt or a build ended. `reason` explains a failure, `last_lines` end what a failure printed.
 
-    `started_at` is when the process started, in seconds since 1970 by this node's clock.
+    `started_at` and `ended_at` are when the process did, in seconds since 1970 by this node's clock.
     """
 
     succeeded: bool
@@ -229,6 +262,7 @@ class Ending:
     reason: str | None = None
     last_lines: tuple[str, ...] = ()
     started_at: float | None = None
+    ended_at: float | None = None
     wall_s: float = 0.0
     cpu_s: float = 0.0
     paused_s: float = 0.0

@@ -56,6 +56,8 @@ class BatchBuild:
     """Jobs that this node gave back once. It never gives a job back twice."""
     wanted_again: tuple[str, int] | None = None
     """Cause and sequence of an assignment that came while the build is being ended."""
+    is_built: bool = False
+    """An earlier runner has built it, for attempts that go on."""
     is_over: bool = False
     """Its batch is over: forget the build as soon as what it printed is reported."""
 
@@ -98,6 +100,14 @@ class Builds:
         load = do.Load(batch, submission)
         return [do.Forget(batch), load] if is_lost_failure else [load]
 
+    def take_up(
+        self, batch: BatchId, cause: str, submission: SubmissionRef, *, is_built: bool
+    ) -> list[do.Instruction]:
+        """Load the batch of an attempt that an earlier runner left. `is_built`: its build is there, too."""
+        loads = self.wanted(batch, cause, 0, submission)
+        self._builds[batch].is_built |= is_built
+        return loads
+
     def make_room(self, batch: BatchId, attempts: Collection[JobId]) -> list[do.Instruction] | None:
         """If there are `MAX_BATCHES`, forget one without attempts. Returns None if all have attempts."""
         if batch in self._builds or len(self._builds) < MAX_BATCHES:
@@ -129,7 +139,7 @@ class Builds:
         build = self._in(batch, BuildPhase.LOADING)
         if build is None:
             return []
-        if not needs_build:
+        if build.is_built or not needs_build:
             build.phase = BuildPhase.READY
             return []
         build.phase = BuildPhase.BUILDING
@@ -182,6 +192,8 @@ class Builds:
     def end(self, batch: BatchId, reason: str) -> list[do.Instruction]:
         """Load or build the batch no further: it was killed. What the build printed is kept."""
         build = self._in(batch, BuildPhase.LOADING)
+        if build is not None and build.is_built:
+            return []  # attempts run that began as a copy of it
         if build is not None:
             build.phase = BuildPhase.IDLE
             return [do.Forget(batch)]

@@ -4,6 +4,8 @@
                                                          └─ killed: ENDING ─exit──────┘
        └──────── released, reassigned, or its batch over: from any phase ────────▶ STOPPING ─▶ .
 
+    KEPT ─its scope read─▶ LAUNCHING or RUNNING      (an earlier runner left it)
+
 A job belongs to this node once its claim is acknowledged; nothing is started before that. An attempt's events
 are appended one after another, each guarded by the sequence of the one before. If a guard is refused, the
 node reads the scope, and appends the event again if it still has the attempt.
@@ -12,6 +14,7 @@ node reads the scope, and appends the event again if it still has the attempt.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from distribute.core import events as ev
 from distribute.core.events import SCHEDULER
@@ -29,6 +32,7 @@ from distribute_services.node_runner.machine.attempts import (
     Names,
     Phase,
     Standing,
+    appended_before,
     standing,
 )
 from distribute_services.node_runner.machine.builds import BatchBuild, Builds
@@ -36,6 +40,8 @@ from distribute_services.node_runner.machine.instructions import Instruction, ap
 from distribute_services.node_runner.machine.outbox import Author, Stamp
 
 _MAX_REASON = 2000
+LATE_S = 1.0
+"""If a job's end is reported so many seconds later, the report says when it was."""
 
 
 class Course:
@@ -170,6 +176,8 @@ class Course:
 
         An attempt that waits for its build ends with that, so that its cores are free then.
         """
+        if attempt.phase is Phase.KEPT:
+            return read_scope(attempt)  # which has the order
         batch, reason = attempt.job.batch_id, killed_by(order.by)
         if attempt.phase in NOT_BEGUN:
             attempt.failure = attempt.failure or reason
@@ -193,6 +201,7 @@ class Course:
             reason=_short(ending.reason),
             last_lines=ending.last_lines or None,
             started_at=time_of(ending.started_at) if ending.started_at is not None else None,
+            ended_at=self._ended_at(ending),
             wall_s=ending.wall_s,
             cpu_s=ending.cpu_s,
             paused_s=ending.paused_s,
@@ -200,6 +209,11 @@ class Course:
             outputs=outputs,
         )
         return self._append_last(attempt, finished)
+
+    def _ended_at(self, ending: Ending) -> datetime | None:
+        """When the process ended, if that was not just now."""
+        is_long_ago = ending.ended_at is not None and self._author.clock() - ending.ended_at >= LATE_S
+        return time_of(ending.ended_at) if ending.ended_at is not None and is_long_ago else None
 
     def _broke(self, attempt: Attempt, broke: st.Broke) -> list[Instruction]:
         """End an attempt after a fault of this runner in one of its steps. Other attempts go on.
@@ -283,21 +297,48 @@ class Course:
         found, decisive = standing(attempt, self.node, read.scope)
         match found:
             case Standing.GONE:
-                return [do.Note(_given_away(attempt, decisive)), *self._stop(attempt)]
+                return [do.Note(_given_away(attempt, decisive)), *self._let_go(attempt)]
             case Standing.UNKNOWN:
-                return self._detached(attempt)
+                return [*self._take_up(attempt), *self._detached(attempt)]
             case Standing.HELD:
                 assert decisive is not None, "an attempt that is held has an assignment"
                 attempt.attach(decisive)
+                if attempt.takes_over and self._takes_over_the_end(attempt, read.scope):
+                    return self._let_go(attempt)
                 behind = {recorded.event.id for recorded in read.scope if recorded.seq > decisive.seq}
                 # After a log has lost its end, the node may have appended before the scheduler did.
                 before = {recorded.event.id for recorded in read.scope} - behind
                 attempt.outbox.reread(behind, before, read.last_seq, self._author.new_id, attempt.assigned_id)
                 return [
+                    *self._take_up(attempt),
                     *self._go_on(attempt),
                     *self._claim_what_fits(),
                     *self._end_as_ordered(attempt, read.scope),
                 ]
+
+    def _takes_over_the_end(self, attempt: Attempt, scope: Iterable[Recorded]) -> bool:
+        """Take over what an earlier runner appended about its attempt. Was the end among it?"""
+        attempt.takes_over = False
+        found = appended_before(attempt, self.node, scope)
+        attempt.outbox.take_over(found)
+        return any(isinstance(event, ev.Finished | ev.Yielded) for event in found)
+
+    def _take_up(self, attempt: Attempt) -> list[Instruction]:
+        """Go on with an attempt that an earlier runner left, unless that was done."""
+        if attempt.phase is not Phase.KEPT:
+            return []
+        has_started = any(isinstance(event, ev.Started) for event in attempt.outbox.in_log)
+        attempt.phase = Phase.RUNNING if has_started else Phase.LAUNCHING
+        return [do.TakeUp(attempt)]
+
+    def _let_go(self, attempt: Attempt) -> list[Instruction]:
+        """Stop an attempt. If an earlier runner left it and no other of its batch, drop the build, too.
+
+        The batch may be over, and nobody would say that again.
+        """
+        was_kept, batch = attempt.phase is Phase.KEPT, attempt.job.batch_id
+        stops = self._stop(attempt)
+        return [*stops, *self._builds.forget(batch)] if was_kept and not self._of(batch) else stops
 
     def _end_as_ordered(self, attempt: Attempt, scope: Iterable[Recorded]) -> list[Instruction]:
         """End the attempt if its scope has the order to. The node may read the log from behind the order."""

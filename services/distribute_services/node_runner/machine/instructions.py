@@ -77,6 +77,13 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeUp:
+    """Wait for the process that an earlier runner started for the attempt. Answered as `Launch`."""
+
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """End the attempt's process, after a grace period, for this reason; keep its place.
 
@@ -124,7 +131,7 @@ class Forget:
     batch: BatchId
 
 
-WorkInstruction = Load | Build | EndBuild | Launch | End | Collect | Stop | Tidy | Forget
+WorkInstruction = Load | Build | EndBuild | Launch | TakeUp | End | Collect | Stop | Tidy | Forget
 """Carried out by `work`."""
 
 Instruction = Report | Read | Announce | Note | GiveWay | WorkInstruction

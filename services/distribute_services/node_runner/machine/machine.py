@@ -9,14 +9,14 @@ again with its attempts, and they go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from distribute.core import events as ev
 from distribute.core.event_base import MAX_KEPT
 from distribute.core.events import SCHEDULER
 from distribute.core.ids import AttemptId, BatchId
 from distribute.core.recorded import Recorded
-from distribute.host import Capacity
+from distribute.host import Capacity, Record
 from distribute.ports import Only
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine.attempts import (
@@ -83,6 +83,28 @@ class RunnerMachine(Course):
         return [attempt for attempt in self.attempts.values() if _will_be_reported(attempt)]
 
     # --- joining and leaving -----------------------------------------------------------------------
+
+    def take_up(self, kept: Iterable[Record], built: Collection[Record]) -> list[Instruction]:
+        """Take up the attempts that an earlier runner left. Call this before `join`, which names them.
+
+        Of those that are `built`, the build of their batch is there, too. What happened to them meanwhile is
+        in the log: whoever has lost one stops it.
+        """
+        instructions: list[Instruction] = []
+        for record in sorted(kept, key=lambda record: (record.submission_seq, record.assigned_seq)):
+            attempt = Attempt.of_record(record)
+            batch = attempt.job.batch_id
+            others = [one for one in self._of(batch) if one.submission.id != attempt.submission.id]
+            known = self.attempts.get(attempt.job)
+            instructions += self._stop_all({*others, *([known] if known is not None else [])})
+            self.attempts[attempt.job] = attempt
+            attempt.outbox.add(ev.Claimed(**self._stamp(attempt), **self._names(attempt)))
+            is_built = record in built
+            instructions += self._builds.take_up(
+                batch, attempt.assigned_id, attempt.submission, is_built=is_built
+            )
+            instructions += read_scope(attempt)
+        return instructions
 
     def join(self, cause: str | None = None) -> list[Instruction]:
         """Announce the node and its attempts, at the start or after it was declared lost.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
@@ -148,6 +148,17 @@ class Outbox:
         # The message that beat our last event may be unreadable, so it is not among those that were read.
         self.last_seq = max(last_seq, self._refused_by)
         self._refused_by = 0
+
+    def take_over(self, found: Sequence[Event]) -> None:
+        """Take the events that an earlier runner appended. Ours follow from them; none repeats a type."""
+        types = {event.type for event in found}
+        self.cause = found[-1].id if found else self._root
+        more = deque[Event]()
+        for event in self.to_append:
+            if event.type not in types:
+                more.append(event.model_copy(update={"causation": self.cause}))
+                self.cause = event.id
+        self.in_log, self.to_append = list(found), more
 
     def drop(self) -> None:
         """Append nothing more."""

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic
 
@@ -20,7 +20,7 @@ from distribute.core.manifest import Outputs
 from distribute.core.os_words import cause, message_of
 from distribute.core.recipe import Share, build_of, recipe_of
 from distribute.core.words import format_duration, format_size
-from distribute.host import CannotStart, EndedFor, Exit, Host, P, R, Unit
+from distribute.host import CannotStart, EndedFor, Exit, Host, Kept, P, R, Record, Unit
 from distribute.lazy_submission import Submission
 from distribute.ports import EventLog
 from distribute_services.node_runner.machine import instructions as do
@@ -70,6 +70,10 @@ class Work(Generic[P, R]):
         self._clock = clock
         self._attempts: dict[Attempt, _Held[P, R]] = {}
         self._builds: dict[BatchId, _Held[P, R]] = {}
+        self._kept: dict[Record, Kept[P, R]] = {}
+        """What an earlier runner left and this one has not taken up yet."""
+        self._kept_builds: dict[tuple[BatchId, str | None], P] = {}
+        """The places of its builds, by batch and id of the submission."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     def carry_out(self, instruction: do.WorkInstruction) -> None:
@@ -78,7 +82,8 @@ class Work(Generic[P, R]):
             case do.Load(batch, submission):
                 if (before := self._builds.pop(batch, None)) is not None:  # a build that failed
                     self._start(self._forget(batch, before))
-                held = self._builds[batch] = _Held()
+                place = self._kept_builds.pop((batch, submission.id), None)
+                held = self._builds[batch] = _Held(place=place)
                 self._begin(held, self._load(batch, held, submission))
             case do.Build(batch):
                 held = self._builds[batch]
@@ -93,17 +98,39 @@ class Work(Generic[P, R]):
             case do.Launch(attempt):
                 held = self._attempts[attempt] = _Held()
                 self._begin(held, self._launch(attempt, held))
+            case do.TakeUp(attempt):
+                held = self._held(attempt)
+                self._begin(held, self._launch(attempt, held))
             case do.End(attempt, reason):
                 held = self._attempts[attempt]
                 exited = st.Exited(attempt, Ending(succeeded=False, reason=reason))
                 self._start(self._end_step(held, attempt, reason, lambda: self._tell(exited)))
             case do.Collect(attempt, ending):
-                held = self._attempts.setdefault(attempt, _Held())
+                held = self._held(attempt)
                 self._begin(held, self._collect(attempt, held, ending))
             case do.Tidy(attempt):
                 self._start(self._tidy(attempt))
             case do.Stop(attempt):
                 self._start(self._stop(attempt))
+
+    def keep(self, kept: Iterable[Kept[P, R]]) -> None:
+        """Hold what an earlier runner left, until the machine takes it up or stops it."""
+        for one in kept:
+            self._kept[one.record] = one
+            if one.built is not None:
+                batch = BatchId(one.record.attempt.namespace, one.record.attempt.batch)
+                self._kept_builds[batch, one.record.submission_id] = one.built
+
+    def _held(self, attempt: Attempt) -> _Held[P, R]:
+        """What is held for an attempt. If an earlier runner left it, take that."""
+        held = self._attempts.get(attempt)
+        kept = self._kept.pop(attempt.kept, None) if attempt.kept is not None else None
+        if kept is not None:
+            held = _Held(place=kept.place, running=kept.running, started_at=kept.started_at)
+        elif held is None:
+            held = _Held()
+        self._attempts[attempt] = held
+        return held
 
     async def close(self) -> None:
         """Wait until all instructions are carried out. That is soon after `Stop` and `Forget`."""
@@ -200,25 +227,40 @@ class Work(Generic[P, R]):
         self._tell(stimulus)
 
     async def _run(self, attempt: Attempt, held: _Held[P, R]) -> Ending:
+        """Start the attempt's process, unless an earlier runner has, and wait for its end."""
         build = self._builds[attempt.job.batch_id]
+        if build.submission is None and build.task is not None:
+            await asyncio.wait(
+                {build.task}
+            )  # an earlier runner left the attempt, and the batch is being read
         batch = build.submission
         job = batch.job(attempt.job.job) if batch is not None else None
         if batch is None or job is None:
             return Ending(succeeded=False, reason="the batch of this name has no such job")
         recipe = recipe_of(batch.spec, job)
         unit = held.unit = Unit(attempt.job, attempt.number, recipe, attempt.share, record=attempt.record)
-        held.place = await self._host.stage(unit, build.place)
-        running = self._host.start(unit, held.place)
-        if isinstance(running, CannotStart):
-            return Ending(succeeded=False, reason=running.reason)
-        held.running, held.started_at = running, self._clock()
+        if (
+            held.running is None
+            and (failed := await self._start_process(unit, held, build.place)) is not None
+        ):
+            return Ending(succeeded=False, reason=failed.reason)
+        assert held.running is not None, "it was started"
         lasting = asyncio.get_running_loop().call_later(MOMENT_S, self._tell, st.Launched(attempt))
         try:
-            ended = await self._host.wait(running)
+            ended = await self._host.wait(held.running)
         finally:
             lasting.cancel()
         held.running = None
         return _ending(unit, ended, held)
+
+    async def _start_process(self, unit: Unit, held: _Held[P, R], built: P | None) -> CannotStart | None:
+        """Make the place of an attempt, and start its process there. Returns why that can't be started."""
+        held.place = await self._host.stage(unit, built)
+        running = self._host.start(unit, held.place)
+        if isinstance(running, CannotStart):
+            return running
+        held.running, held.started_at = running, self._clock()
+        return None
 
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
@@ -244,10 +286,13 @@ class Work(Generic[P, R]):
             await self._remove(held, attempt)
 
     async def _stop(self, attempt: Attempt) -> None:
-        held = self._attempts.get(attempt)
-        if held is not None:
-            await self._end(held, attempt)
-            await self._tidy(attempt)
+        held = self._held(attempt)
+        if held.place is not None:
+            self._host.disown(
+                held.place
+            )  # or a runner that is killed now leaves a job that failed by SIGTERM
+        await self._end(held, attempt)
+        await self._tidy(attempt)
         self._tell(st.Stopped(attempt))
 
     # --- both --------------------------------------------------------------------------------------
@@ -326,6 +371,7 @@ def _ending(unit: Unit, ended: Exit, held: _Held[P, R]) -> Ending:
         signal=ended.signal,
         reason=reason,
         started_at=ended.started_at,
+        ended_at=ended.ended_at,
         wall_s=ended.wall_s,
         cpu_s=ended.cpu_s,
         paused_s=ended.paused_s,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distribute.core import events as ev
-from distribute.core.fold_job import process_start
+from distribute.core.fold_job import process_end, process_start
 from distribute.core.ids import JobId
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
@@ -67,7 +67,7 @@ class JobAttempts:
             case ev.Started():
                 attempt.started_at = time
             case ev.Finished():
-                attempt.ended_at = time
+                attempt.ended_at = process_end(time, event, attempt.assigned_at)
                 attempt.finished = event
                 attempt.started_at = process_start(time, event, attempt.assigned_at, attempt.started_at)
             case ev.Released() | ev.Yielded():
