@@ -37,8 +37,8 @@ class Appender:
             return None
 
 
-async def append_behind(log: EventLog, read: Callable[[], Awaitable[tuple[Event, int]]]) -> None:
-    """Append an event behind all that is said of its scope.
+async def append_behind(log: EventLog, read: Callable[[], Awaitable[tuple[Event, int]]]) -> int:
+    """Append an event behind all that is said of its scope. Returns its sequence.
 
     Args:
         log: where.
@@ -48,8 +48,8 @@ async def append_behind(log: EventLog, read: Callable[[], Awaitable[tuple[Event,
     appender = Appender(log)
     while True:
         try:
-            if await appender.append(*await read()) is not None:
-                return
+            if (seq := await appender.append(*await read())) is not None:
+                return seq
         except LogReplaced:
             # As after a restore from an older copy: what was read is invalid.
             log.begin_anew()

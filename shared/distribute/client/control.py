@@ -19,6 +19,8 @@ from distribute.core.events import (
     Event,
     Forgotten,
     KillRequested,
+    PauseRequested,
+    ResumeRequested,
     Undrained,
 )
 from distribute.core.ids import BatchId, JobId
@@ -262,7 +264,7 @@ async def drain(
         Refused: there is no such node.
     """
     await queries.node(node)
-    await _say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason, until=until))
+    await say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason, until=until))
 
 
 async def undrain(cluster: Cluster, queries: Queries, person: Person, node: str) -> None:
@@ -272,7 +274,7 @@ async def undrain(cluster: Cluster, queries: Queries, person: Person, node: str)
         Refused: there is no such node.
     """
     await queries.node(node)
-    await _say_of_node(cluster, Undrained(**person.stamp(), node=node))
+    await say_of_node(cluster, Undrained(**person.stamp(), node=node))
 
 
 async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) -> None:
@@ -292,11 +294,13 @@ async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) 
         raise Refused(
             f"{jobs} of {printable(node)} may still run there, and can't be forgotten: kill them first"
         )
-    await _say_of_node(cluster, Forgotten(**person.stamp(), node=node))
+    await say_of_node(cluster, Forgotten(**person.stamp(), node=node))
 
 
-async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained | Forgotten) -> None:
-    """Append an event behind whatever is the node's last event."""
+async def say_of_node(
+    cluster: Cluster, event: DrainRequested | Undrained | Forgotten | PauseRequested | ResumeRequested
+) -> int:
+    """Append an event behind whatever is the node's last event. Returns its sequence."""
 
     async def read() -> tuple[Event, int]:
         last = await cluster.log.last(event.scope)
@@ -304,4 +308,4 @@ async def _say_of_node(cluster: Cluster, event: DrainRequested | Undrained | For
             raise no_such_node(event.node)
         return event, last.seq
 
-    await append_behind(cluster.log, read)
+    return await append_behind(cluster.log, read)
