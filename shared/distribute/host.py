@@ -17,12 +17,16 @@ from distribute.core.recipe import Recipe, Share
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What a node lends. `gpus` names each GPU, in order of its index."""
+    """What a node lends. `gpus` names each GPU, in order of its index.
+
+    `gpu_memory_bytes` is the memory of each; 0 if it is unknown.
+    """
 
     cpus: int
     memory_bytes: int
     gpus: tuple[str, ...]
     capabilities: frozenset[str]
+    gpu_memory_bytes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

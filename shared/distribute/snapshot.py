@@ -50,8 +50,8 @@ _DAMAGED = "a snapshot is damaged: its bytes do not have its digest"
 _HEAD = ("seq", "time", "cause", "misfits", "last_misfit")
 _NODE_PLAIN = (
     "name", "last_seq", "cause", "joined_seq", "incarnation", "boot_id", "cpus", "memory_bytes", "gpus",
-    "version", "presence", "silent_from", "pauses", "rebooted", "leaving", "paused_until", "pause_reason",
-    "paused_by", "draining", "drained_until", "quarantined", "quarantined_until",
+    "gpu_memory_bytes", "version", "presence", "silent_from", "pauses", "rebooted", "leaving", "paused_until",
+    "pause_reason", "paused_by", "draining", "drained_until", "quarantined", "quarantined_until",
 )  # fmt: skip
 _NODES_AT_ONCE, _USERS_AT_ONCE = 200, 1000
 
@@ -261,7 +261,7 @@ def _dump_node(node: NodeState) -> Json:
 
 def _load_node(found: Json) -> NodeState:
     plain = {name: found[name] for name in _NODE_PLAIN}
-    plain["gpus"] = tuple(plain["gpus"])
+    plain["gpus"], plain["gpu_memory_bytes"] = tuple(plain["gpus"]), tuple(plain["gpu_memory_bytes"])
     plain["pauses"] = [(begin, end) for begin, end in plain["pauses"]]
     record, gpu_record = map(_load_record, found["records"])
     return NodeState(

@@ -22,6 +22,7 @@ from distribute.core.specs import (
     BatchSpec,
     CommandJob,
     CommandWork,
+    GpuKind,
     InputFile,
     PythonJob,
     PythonWork,
@@ -125,7 +126,7 @@ WITH_ATTRIBUTES = ApptainerWork(
 
 
 def _submitted(work: CommandWork | PythonWork | ApptainerWork, **fields: Any) -> ev.Submitted:
-    return ev.Submitted(**_by("jane"), **BATCH, user="jane", spec=BatchSpec(**_SPEC, **fields, work=work))
+    return ev.Submitted(**_by("jane"), **BATCH, user="jane", spec=BatchSpec(**_SPEC | fields, work=work))
 
 
 SAMPLES: dict[str, Event] = {
@@ -134,6 +135,10 @@ SAMPLES: dict[str, Event] = {
     "submitted-apptainer": _submitted(APPTAINER),
     "submitted-attributes": _submitted(WITH_ATTRIBUTES),
     "submitted-build_timeout_s": _submitted(COMMANDS, build_timeout_s=600.0),
+    "submitted-gpu_kind": _submitted(
+        COMMANDS,
+        resources=Resources(cpus=4, gpus=2, gpu_kind=GpuKind(memory_bytes=20 << 30, model="RTX.*")),
+    ),
     "submitted-compressed": _submitted(MANY),
     "submitted-blocks": _submitted(MANY),
     "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),
@@ -220,6 +225,17 @@ SAMPLES: dict[str, Event] = {
         cpus=16,
         memory_bytes=64 << 30,
         gpus=("NVIDIA A100", "NVIDIA A100"),
+        version="0.1.0",
+    ),
+    "joined-gpu_memory_bytes": ev.Joined(
+        **_by("ws07"),
+        node="ws07",
+        incarnation=INCARNATION,
+        capabilities=frozenset({"gpu"}),
+        cpus=16,
+        memory_bytes=64 << 30,
+        gpus=("NVIDIA A100", "NVIDIA GeForce GT 710"),
+        gpu_memory_bytes=(40 << 30, 0),
         version="0.1.0",
     ),
     "leaving": ev.Leaving(**_by("ws07"), node="ws07", incarnation=INCARNATION, keeps=KEPT),

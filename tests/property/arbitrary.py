@@ -10,7 +10,7 @@ from distribute.core.authors import AUTHORS, SERVICES, AuthorKind
 from distribute.core.events import ARCHIVER, SCHEDULER, Event
 from distribute.core.ids import MAX_ATTEMPTS, MAX_NAME_BYTES, AttemptId, check_name
 from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
-from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, GpuKind, Resources
 
 KINDS = get_args(get_args(Event)[0])
 """Every class of the union."""
@@ -34,7 +34,14 @@ durations = st.floats(0, 1e10)
 
 paths = st.lists(any_names, min_size=1, max_size=3).map("/".join)
 
-shares = st.none() | st.builds(Resources, cpus=st.integers(1, 4), memory_bytes=sizes, gpus=st.integers(0, 2))
+gpu_kinds = st.builds(GpuKind, memory_bytes=sizes, model=st.sampled_from(["", "a", "^b", "a|c"]))
+shares = st.none() | st.builds(
+    Resources,
+    cpus=st.integers(1, 4),
+    memory_bytes=sizes,
+    gpus=st.integers(0, 2),
+    gpu_kind=st.none() | gpu_kinds,
+)
 jobs = st.lists(
     st.builds(
         CommandJob,
@@ -116,7 +123,8 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
 
 OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("assigned", "gpus"): st.lists(st.integers(0, 3), max_size=3).map(tuple),
-    ("joined", "gpus"): st.lists(st.text(max_size=3), max_size=3).map(tuple),
+    ("joined", "gpus"): st.lists(st.text("abc", max_size=3), max_size=3).map(tuple),
+    ("joined", "gpu_memory_bytes"): st.none() | st.lists(sizes, max_size=3).map(tuple),
     ("kill_requested", "job"): st.none() | job_names,
     ("stop_ordered", "by"): st.none() | node_names,
 }

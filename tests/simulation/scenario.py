@@ -7,7 +7,7 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from distribute.core.ids import BatchId, JobId
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, Resources
+from distribute.core.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources
 from distribute.sim.host import ModelledComputer
 from distribute.sim.network import Weather
 from distribute.testing.builders import GIB
@@ -148,7 +148,8 @@ def _computer(random: Random, number: int) -> Computer:
         name=f"ws{number}",
         cpus=random.choice((1, 2, 4, 8)),
         memory_bytes=random.choice((4, 16)) * GIB,
-        gpus=tuple(f"gpu{index}" for index in range(gpus)),
+        gpus=tuple(random.choice(("gpu old", "gpu new")) for _ in range(gpus)),
+        gpu_memory_bytes=tuple(random.choice((0, 8, 24)) * GIB for _ in range(gpus)),
         capabilities=frozenset(name for name in CAPABILITIES if random.random() < 0.8),
         broken=random.random() < 0.1,
         clock_offset_s=random.choice((0.0, random.uniform(-300, 300))),
@@ -184,10 +185,17 @@ def _resources(random: Random, made: Scenario) -> Resources | None:
         return None
     computer = random.choice(made.computers)
     gpus = random.randint(0, len(computer.gpus))
+    kind = None
+    if gpus and random.random() < 0.4:
+        model, memory_bytes = random.choice(list(zip(computer.gpus, computer.gpu_memory_bytes, strict=True)))
+        alike = zip(computer.gpus, computer.gpu_memory_bytes, strict=True)
+        gpus = sum(name == model and size >= memory_bytes for name, size in alike)
+        kind = GpuKind(memory_bytes=memory_bytes, model=model.upper())
     return Resources(
         cpus=random.choice((1, 1, random.randint(1, computer.cpus))),
         memory_bytes=random.choice((0, GIB, computer.memory_bytes)),
         gpus=gpus,
+        gpu_kind=kind,
     )
 
 

@@ -136,6 +136,25 @@ def test_jobs_with_too_many_different_needs_are_refused() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("many", "4:50: gpus takes a whole number, not 'many'; write gpus: 1"),
+        ("[1]", "4:50: gpus takes a whole number, not a list; write gpus: 1"),
+        ("{number: 1}", "4:51: gpus has no key 'number'; it may have count, memory, model"),
+        ("{count: -1}", "4:58: count: -1 is out of range; write 0 or more"),
+        (
+            '{model: "(RTX"}',
+            "4:58: model: '(RTX' is not a valid regular expression: missing ): (RTX",
+        ),
+        ("{model: [a]}", '4:58: model takes a text, not a list; write model: "RTX.*"'),
+    ],
+)
+def test_gpus_that_are_written_wrongly_are_refused_in_plain_words(written: str, problem: str) -> None:
+    (found,) = problems_of(job(f"resources: {{gpus: {written}}}"))
+    assert found == problem
+
+
 BOUNDS = [
     ("resources: {cpus: %d}", 2**16, "4:50: cpus", "65536"),
     ("resources: {gpus: %d}", 2**10, "4:50: gpus", "1024"),

@@ -16,6 +16,7 @@ from distribute.core.specs import (
     BatchSpec,
     CommandJob,
     CommandWork,
+    GpuKind,
     InputFile,
     PythonJob,
     PythonWork,
@@ -184,6 +185,28 @@ command:
         ),
     )
     assert list(loaded.sources.values()) == [tmp_path / "sub/../mesh.dat"]
+
+
+@pytest.mark.parametrize(
+    ("written", "resources"),
+    [
+        ("2", Resources(gpus=2)),
+        ("{count: 2}", Resources(gpus=2)),
+        ("{}", Resources(gpus=1)),
+        (
+            '{memory: 20G, model: "RTX.*"}',
+            Resources(gpus=1, gpu_kind=GpuKind(memory_bytes=20 << 30, model="RTX.*")),
+        ),
+        ("{count: 0, memory: 20G}", Resources()),
+        ("~", Resources()),
+    ],
+)
+def test_gpus_are_a_number_or_say_which_suit(tmp_path: Path, written: str, resources: Resources) -> None:
+    text = f"""\
+meta: {{namespace: n, batch_name: b, resources: {{gpus: {written}}}}}
+command: {{jobs: [{{name: a, command: [x]}}]}}
+"""
+    assert load(write(tmp_path, text)).spec.resources == resources
 
 
 def test_keys_without_a_value_are_treated_as_absent(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from distribute.core.specs import (
     BatchSpec,
     CommandJob,
     CommandWork,
+    GpuKind,
     InputFile,
     PythonJob,
     PythonWork,
@@ -59,12 +60,20 @@ names = st.one_of(
     st.sampled_from(["no", "1e3", "1.10", "null", "~", "@a:b", "*", "a: b", "- x", "{x}", "#", "<<"]),
     texts.filter(_is_name),
 )
+kinds = st.fixed_dictionaries(
+    {},
+    optional={
+        "count": st.integers(0, 2**10),
+        "memory": st.integers(0, 2**63 - 1),
+        "model": st.sampled_from(["RTX.*", "A100|H100", ""]),
+    },
+)
 resources = st.fixed_dictionaries(
     {},
     optional={
         "cpus": st.integers(1, 2**16),
         "memory": st.integers(0, 2**63 - 1),
-        "gpus": st.integers(0, 2**10),
+        "gpus": st.integers(0, 2**10) | kinds,
     },
 )
 timeouts = st.integers(1, 10**10).flatmap(lambda s: st.sampled_from([s, float(s), format_duration(s)]))
@@ -237,11 +246,18 @@ def _command(written: str | list[str]) -> str | tuple[str, ...]:
     return written if isinstance(written, str) else tuple(written)
 
 
-def _resources(written: dict[str, int] | None) -> Resources | None:
+def _resources(written: dict[str, Any] | None) -> Resources | None:
     if written is None:
         return None
+    gpus = written.get("gpus", 0)
+    kind = gpus if isinstance(gpus, dict) else {"count": gpus}
+    count, memory_bytes, model = kind.get("count", 1), kind.get("memory", 0), kind.get("model", "")
+    asks = count and (memory_bytes or model)
     return Resources(
-        cpus=written.get("cpus", 1), memory_bytes=written.get("memory", 0), gpus=written.get("gpus", 0)
+        cpus=written.get("cpus", 1),
+        memory_bytes=written.get("memory", 0),
+        gpus=count,
+        gpu_kind=GpuKind(memory_bytes=memory_bytes, model=model) if asks else None,
     )
 
 

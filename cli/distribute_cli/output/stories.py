@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -14,6 +15,7 @@ from rich.text import Text
 from distribute.client.outside import told_of_outside
 from distribute.client.words import argument, printable
 from distribute.config.units import format_duration, format_size
+from distribute.core.gpu_kind import GpuKind, gpus_in_words
 from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import builds_of
 from distribute_cli.output.drawing import count, duration, span, state_text
@@ -159,8 +161,13 @@ def _node_facts(document: NodeStory) -> Iterator[Fact]:
     yield "memory", f"{format_size(document['memory_bytes'])}, {format_size(free)} free for jobs"
     if document["gpus"]:
         used = set(document["gpus_used"])
-        names = (f"{n}: {gpu}{' (in use)' if n in used else ''}" for n, gpu in enumerate(document["gpus"]))
-        yield "gpus", printable(_some(list(names), ", "))
+        sizes = (format_size(size) if size else "" for size in document.get("gpu_memory_bytes", []))
+        gpus = zip_longest(document["gpus"], sizes, fillvalue="")
+        names = [
+            f"{n}: {' '.join(filter(None, (gpu, size)))}{' (in use)' if n in used else ''}"
+            for n, (gpu, size) in enumerate(gpus)
+        ]
+        yield "gpus", printable(_some(names, ", "))
     yield "can", printable(", ".join(document["capabilities"]) or NOTHING)
     if document["load"] is not None:
         yield "load", f"{document['load']:.1f}, {document['cpu_percent'] or 0:.0f} % of its cpus"
@@ -214,7 +221,8 @@ def _resources(asked: Amounts | None) -> str:
     if asked["memory_bytes"]:
         parts.append(format_size(asked["memory_bytes"]))
     if asked["gpus"]:
-        parts.append(counted(asked["gpus"], "GPU"))
+        kind = asked.get("gpu_kind")
+        parts.append(printable(gpus_in_words(asked["gpus"], GpuKind(**kind) if kind else None)))
     return ", ".join(parts)
 
 

@@ -73,12 +73,20 @@ class JobDocument(TypedDict):
     killed_at: str | None
 
 
+class KindOfGpus(TypedDict):
+    """What each GPU of a job must be: its memory, and a regular expression for a part of its name."""
+
+    memory_bytes: int
+    model: str
+
+
 class Amounts(TypedDict):
-    """What a job asks for, or a node has."""
+    """What a job asks for, or a node has. `gpu_kind` is there if the job asks for some kind of GPUs."""
 
     cpus: int
     memory_bytes: int
     gpus: int
+    gpu_kind: NotRequired[KindOfGpus]
 
 
 class VerdictDocument(TypedDict):
@@ -214,6 +222,7 @@ class NodeDocument(TypedDict):
     cpus_free: int
     memory_bytes: int
     gpus: list[str]
+    gpu_memory_bytes: NotRequired[list[int]]
     running: int
     building: list[BuildDocument]
     load: float | None

@@ -99,7 +99,10 @@ def _command(job: Job, recipe: Recipe) -> list[str] | str:
 def _resources(asked: Resources | None) -> Amounts | None:
     if asked is None:
         return None
-    return {"cpus": asked.cpus, "memory_bytes": asked.memory_bytes, "gpus": asked.gpus}
+    found: Amounts = {"cpus": asked.cpus, "memory_bytes": asked.memory_bytes, "gpus": asked.gpus}
+    if asked.gpu_kind is not None:
+        found["gpu_kind"] = {"memory_bytes": asked.gpu_kind.memory_bytes, "model": asked.gpu_kind.model}
+    return found
 
 
 def _attempt(record: AttemptRecord, now: JobDocument, *, is_last: bool) -> AttemptDocument:

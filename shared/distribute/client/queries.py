@@ -147,12 +147,12 @@ class Queries:
             raise no_such_node(name)
         return cast("NodeStory", answer)
 
-    async def match(self, capabilities: list[str], shapes: list[dict[str, int] | None]) -> MatchDocument:
+    async def match(self, capabilities: list[str], shapes: list[dict[str, Any] | None]) -> MatchDocument:
         """How many nodes could run jobs that need these capabilities, for each shape.
 
         Args:
             capabilities: what a node must be able to do.
-            shapes: the resources of a job each (`cpus`, `memory_bytes`, `gpus`); None: a whole node.
+            shapes: the resources of a job each, by the names that `specs.Resources` has; None: a whole node.
         """
         answer = await self._ask("match", {"capabilities": capabilities, "shapes": shapes})
         if answer is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.client.appending import append_behind
 from distribute.client.batch_log import read_standing
@@ -16,6 +16,7 @@ from distribute.config.units import format_size
 from distribute.core.errors import Refused
 from distribute.core.events import Event, Submitted
 from distribute.core.fold_batch import needs
+from distribute.core.gpu_kind import GpuKind, gpus_in_words
 from distribute.core.words import counted
 
 if TYPE_CHECKING:
@@ -118,15 +119,19 @@ def _amounts(amounts: Amounts, asked: Amounts) -> str:
     if asked["memory_bytes"]:
         parts.append(format_size(amounts["memory_bytes"]))
     if asked["gpus"]:
-        parts.append(counted(amounts["gpus"], "GPU"))
+        kind = asked.get("gpu_kind")
+        parts.append(printable(gpus_in_words(amounts["gpus"], GpuKind(**kind) if kind else None)))
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
-def _resources(shape: Shape) -> dict[str, int] | None:
+def _resources(shape: Shape) -> dict[str, Any] | None:
     """A shape as the query spells it; None: a whole node."""
     if shape.whole_node:
         return None
-    return {"cpus": shape.cpus, "memory_bytes": shape.memory_bytes, "gpus": shape.gpus}
+    wanted: dict[str, Any] = {"cpus": shape.cpus, "memory_bytes": shape.memory_bytes, "gpus": shape.gpus}
+    if shape.gpu_kind is not None:
+        wanted["gpu_kind"] = shape.gpu_kind._asdict()
+    return wanted
 
 
 def _taken(batch: BatchId, user: str) -> Refused:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from distribute.config.section import Capabilities, Duration, NonEmpty, Section, Size, Text, at_most, once
+from distribute.core.gpu_kind import MAX_MODEL_CHARS, check_model
 from distribute.core.ids import Name, check_label
 from distribute.core.specs import (
     MAX_ARGUMENTS,
@@ -106,12 +107,31 @@ class FileRef(Section):
 Files = Annotated[tuple[FileRef, ...], at_most(MAX_FILES, "files"), once("files")]
 
 
+class Gpus(Section):
+    """How many GPUs, and of which kind: with so much memory each, and `model` as a part of their name.
+
+    `model` is a regular expression. Upper and lower case are the same to it.
+    """
+
+    count: GpuCount = Field(default=1, examples=["1"])
+    memory_bytes: Size = Field(default=0, alias="memory", examples=["20G"])
+    model: Annotated[Text, Field(max_length=MAX_MODEL_CHARS), AfterValidator(check_model)] = Field(
+        default="", examples=['"RTX.*"']
+    )
+
+
+def _form_of_gpus(written: object) -> str:
+    return "mapping" if isinstance(written, dict | Gpus) else "number"
+
+
 class Resources(Section):
     """A job's share of a node. Sizes are binary: 8G is 8 * 1024**3 bytes."""
 
     cpus: Cpus = Field(default=1, examples=["4"])
     memory_bytes: Size = Field(default=0, alias="memory", examples=["8G"])
-    gpus: GpuCount = Field(default=0, examples=["1"])
+    gpus: Annotated[
+        Annotated[GpuCount, Tag("number")] | Annotated[Gpus, Tag("mapping")], Discriminator(_form_of_gpus)
+    ] = Field(default=0, examples=["1"])
 
 
 class Meta(Section):

@@ -18,6 +18,7 @@ from distribute.config.jobs_file import (
     CommandBatch,
     FileRef,
     Files,
+    Gpus,
     JobEntry,
     JobsFile,
     Meta,
@@ -189,4 +190,11 @@ def _common(job: JobEntry, inputs: _Inputs) -> _Common:
 def _resources(written: Resources | None) -> specs.Resources | None:
     if written is None:
         return None
-    return specs.Resources(cpus=written.cpus, memory_bytes=written.memory_bytes, gpus=written.gpus)
+    gpus = Gpus(count=written.gpus) if isinstance(written.gpus, int) else written.gpus
+    kind = specs.GpuKind(memory_bytes=gpus.memory_bytes, model=gpus.model)
+    return specs.Resources(
+        cpus=written.cpus,
+        memory_bytes=written.memory_bytes,
+        gpus=gpus.count,
+        gpu_kind=kind if gpus.count and kind != specs.GpuKind() else None,
+    )

@@ -17,6 +17,7 @@ from array import array
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
+from distribute.core.gpu_kind import GpuKind
 from distribute.core.ids import BatchId
 from distribute.core.packed import PackedBatch, Record
 from distribute.core.slices import at_once
@@ -265,9 +266,11 @@ def _load_attempt(found: list[Any]) -> tuple[int, Attempt]:
 
 def dump_shape(shape: Shape) -> list[Any]:
     """A shape as values for JSON."""
-    return [sorted(shape.capabilities), *shape[1:]]
+    kind = shape.gpu_kind
+    return [sorted(shape.capabilities), *shape[1:-1], None if kind is None else list(kind)]
 
 
 def load_shape(found: list[Any]) -> Shape:
     """The inverse of `dump_shape`."""
-    return Shape(frozenset(found[0]), *found[1:])
+    capabilities, cpus, memory_bytes, gpus, kind = found
+    return Shape(frozenset(capabilities), cpus, memory_bytes, gpus, kind and GpuKind(*kind))

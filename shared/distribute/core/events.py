@@ -241,7 +241,8 @@ class Joined(NodeEvent):
     """A node-runner started, or is back. It still has the attempts that it `keeps`.
 
     `incarnation` is new with every start of the runner, `boot_id` with every start of the computer.
-    `gpus` names each GPU, in order of index.
+    `gpus` names each GPU, in order of index. `gpu_memory_bytes` is the memory of each; 0, or
+    None, if it is unknown.
     """
 
     type: Literal["joined"] = "joined"
@@ -253,6 +254,7 @@ class Joined(NodeEvent):
     cpus: int = Field(ge=1, le=MAX_CPUS)
     memory_bytes: Bytes
     gpus: Annotated[tuple[Label, ...], Field(max_length=MAX_GPUS, fail_fast=True)] = ()
+    gpu_memory_bytes: Annotated[tuple[Bytes, ...], Field(max_length=MAX_GPUS, fail_fast=True)] | None = None
     version: Label
 
 

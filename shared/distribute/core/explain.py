@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from distribute.core.agenda import Agenda
 from distribute.core.giving_up import is_forsaken
+from distribute.core.gpu_kind import gpus_in_words
 from distribute.core.gpu_work import fits_beside_gpu_work
 from distribute.core.ids import BatchId
-from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, takes_nothing_of
+from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, suitable_gpus, takes_nothing_of
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import avoids, is_probe
 from distribute.core.words import by_and_why, counted, format_duration, format_size, killed_by
@@ -134,12 +135,16 @@ def _nodes(agenda: Agenda) -> Iterator[NodeState]:
         yield agenda.state.nodes[name]
 
 
+def _gpus(shape: Shape) -> str:
+    return str(shape.gpus) if shape.gpu_kind is None else gpus_in_words(shape.gpus, shape.gpu_kind)
+
+
 def _share(shape: Shape) -> str:
     """What the shape takes of a node, in words."""
     return (
         "the whole node"
         if shape.whole_node
-        else f"{counted(shape.cpus, 'cpu')}, {counted(shape.gpus, 'GPU')}"
+        else f"{counted(shape.cpus, 'cpu')}, {gpus_in_words(shape.gpus, shape.gpu_kind)}"
     )
 
 
@@ -160,7 +165,7 @@ def _put(agenda: Agenda, node: NodeState, shape: Shape, batch: BatchState, obsta
         Obstacle.CAPABILITIES: ", ".join(sorted(shape.capabilities - node.capabilities)),
         Obstacle.CPUS: f"{node.cpus}, of {shape.cpus} needed",
         Obstacle.MEMORY: (f"{format_size(node.memory_bytes)}, of {format_size(shape.memory_bytes)} needed"),
-        Obstacle.GPUS: f"{len(node.gpus)}, of {shape.gpus} needed",
+        Obstacle.GPUS: f"{len(suitable_gpus(node, shape))}, of {_gpus(shape)} needed",
         Obstacle.LEAVING: LEAVING_REASON,
         Obstacle.GONE: "it left" if node.presence == "left" else "it was lost",
         Obstacle.PAUSED: _pause(agenda, node),

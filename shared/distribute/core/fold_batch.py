@@ -13,7 +13,7 @@ from distribute.core import events as ev
 from distribute.core import fold_job
 from distribute.core.fold_job import of_another_batch, set_status
 from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec, Job, Resources
+from distribute.core.specs import BatchSpec, GpuKind, Job, Resources
 from distribute.core.state import (
     MAX_BUILDS_QUOTED,
     BatchState,
@@ -172,10 +172,10 @@ def _group(spec: BatchSpec) -> tuple[tuple[Group, ...], list[int]]:
     """Groups of alike jobs, and the positions in the file in the order of rows."""
     jobs = spec.work.jobs
     # Making and hashing a shape is slow, so equal jobs share one.
-    alike: dict[tuple[int, ...] | None, dict[int | None, list[int]]] = {}
+    alike: dict[tuple[int, int, int, GpuKind | None] | None, dict[int | None, list[int]]] = {}
     for position, job in enumerate(jobs):
         found = job.resources
-        said = None if found is None else (found.cpus, found.memory_bytes, found.gpus)
+        said = None if found is None else (found.cpus, found.memory_bytes, found.gpus, found.gpu_kind)
         alike.setdefault(said, {}).setdefault(job.retries, []).append(position)
     members: dict[tuple[Shape, int], list[int]] = {}
     for by_retries in alike.values():

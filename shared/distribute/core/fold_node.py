@@ -114,6 +114,7 @@ def _join(state: State, event: ev.Joined) -> None:
         cpus=event.cpus,
         memory_bytes=event.memory_bytes,
         gpus=event.gpus,
+        gpu_memory_bytes=event.gpu_memory_bytes or (),
         version=event.version,
     )
     # The other attempts stay charged to the node until the scheduler releases them, or another node could

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from distribute.core.matching import Held, has_gpu, is_gpu_work
+from distribute.core.matching import Held, free_gpus, has_gpu, is_gpu_work
 from distribute.core.queues import Lane
 from distribute.core.state import NodeState, Shape
 
@@ -24,7 +24,7 @@ def keeps_from(agenda: Indexes, node: NodeState, shape: Shape, priority: int) ->
     if is_gpu_work(shape) or not has_gpu(node):
         return kept
     held = agenda.pending.held_of(node.name)
-    idle_gpus = len(node.gpus) - len(node.used_gpus | held.gpus)
+    taken = Held(gpus=set(held.gpus))
     for waiting, lane in _waiting(agenda, priority):
         if node.name not in agenda.nodes_for[waiting]:
             continue
@@ -32,10 +32,12 @@ def keeps_from(agenda: Indexes, node: NodeState, shape: Shape, priority: int) ->
             if _jobs_for(agenda, node, lane, 1):
                 return Held(1, node.cpus, node.memory_bytes)
             continue
-        fitting = idle_gpus // waiting.gpus if waiting.gpus else 1
-        for _ in range(_jobs_for(agenda, node, lane, fitting)):
+        idle_gpus = free_gpus(node, waiting, taken)
+        fitting = len(idle_gpus) // waiting.gpus if waiting.gpus else 1
+        jobs = _jobs_for(agenda, node, lane, fitting)
+        for _ in range(jobs):
             kept.add(waiting.cpus, waiting.memory_bytes, ())
-            idle_gpus -= waiting.gpus
+        taken.gpus.update(idle_gpus[: jobs * waiting.gpus])
     return kept
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
+from distribute.core.gpu_kind import suitable
 from distribute.core.state import NodeState, Shape
 
 
@@ -75,7 +76,7 @@ def never(node: NodeState, shape: Shape) -> Obstacle | None:
         return Obstacle.CPUS
     if shape.memory_bytes > node.memory_bytes:
         return Obstacle.MEMORY
-    if shape.gpus > len(node.gpus):
+    if shape.gpus > len(suitable_gpus(node, shape)):
         return Obstacle.GPUS
     return None
 
@@ -130,11 +131,26 @@ def lack(node: NodeState, shape: Shape, held: Held) -> Lack:
             node.used_cpus + held.cpus,
             node.used_memory_bytes + held.memory_bytes,
         )
-    gpus = shape.gpus - len(node.gpus) + len(node.used_gpus) + len(held.gpus)
+    if shape.gpu_kind is None:
+        gpus = shape.gpus - len(node.gpus) + len(node.used_gpus) + len(held.gpus)
+    else:
+        gpus = shape.gpus - len(free_gpus(node, shape, held))
     cpus = shape.cpus - node.cpus + node.used_cpus + held.cpus
     memory_bytes = shape.memory_bytes - node.memory_bytes + node.used_memory_bytes + held.memory_bytes
     # As `max(0, …)`, in a third of the time.
     return gpus if gpus > 0 else 0, cpus if cpus > 0 else 0, memory_bytes if memory_bytes > 0 else 0
+
+
+def suitable_gpus(node: NodeState, shape: Shape) -> Sequence[int]:
+    """The indices of the node's GPUs that suit the shape, the smallest first."""
+    if shape.gpu_kind is None and not node.gpu_memory_bytes:
+        return range(len(node.gpus))
+    return suitable(node.gpus, node.gpu_memory_bytes, shape.gpu_kind)
+
+
+def free_gpus(node: NodeState, shape: Shape, held: Held) -> list[int]:
+    """Those of `suitable_gpus` that no job has."""
+    return [gpu for gpu in suitable_gpus(node, shape) if gpu not in node.used_gpus and gpu not in held.gpus]
 
 
 def busy(node: NodeState, shape: Shape, held: Held) -> Obstacle | None:
@@ -146,9 +162,8 @@ def grant(node: NodeState, shape: Shape, held: Held) -> tuple[int, int, tuple[in
     """The cpus, bytes of memory and GPU indices that a job of this shape gets on a node that fits it."""
     if shape.whole_node:
         return node.cpus, node.memory_bytes, tuple(range(len(node.gpus)))
-    taken = node.used_gpus | held.gpus
-    free = [gpu for gpu in range(len(node.gpus)) if gpu not in taken]
-    return shape.cpus, shape.memory_bytes, tuple(free[: shape.gpus])
+    gpus = sorted(free_gpus(node, shape, held)[: shape.gpus]) if shape.gpus else ()
+    return shape.cpus, shape.memory_bytes, tuple(gpus)
 
 
 def takes_nothing_of(node: NodeState, shape: Shape, kept_for: Shape, held: Held) -> bool:

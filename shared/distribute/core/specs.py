@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from distribute.core.gpu_kind import MAX_MODEL_CHARS, check_model
 from distribute.core.ids import BatchId, Label, Name
 
 MAX_JOBS = 100_000
@@ -48,6 +50,7 @@ Nanoseconds = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 
 Cpus = Annotated[int, Field(ge=1, le=MAX_CPUS)]
 GpuCount = Annotated[int, Field(ge=0, le=MAX_GPUS)]
+GpuModel = Annotated[str, Field(max_length=MAX_MODEL_CHARS), AfterValidator(check_model)]
 Priority = Annotated[int, Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)]
 Retries = Annotated[int, Field(ge=0, le=MAX_RETRIES)]
 Timeout = Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S)]
@@ -103,12 +106,20 @@ class InputFile(Frozen):
     mtime_ns: Nanoseconds | None = None
 
 
+class GpuKind(Frozen):
+    """What each GPU of a job must be. `model` is a regular expression for a part of its name, in any case."""
+
+    memory_bytes: Bytes = 0
+    model: GpuModel = ""
+
+
 class Resources(Frozen):
-    """A job's share of a node. `memory_bytes` 0: none reserved."""
+    """A job's share of a node. `memory_bytes` 0: none reserved. `gpu_kind` None: any GPUs."""
 
     cpus: Cpus = 1
     memory_bytes: Bytes = 0
     gpus: GpuCount = 0
+    gpu_kind: GpuKind | None = None
 
 
 class Job(Frozen):

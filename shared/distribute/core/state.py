@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from distribute.core.event_base import BatchEvent, BuildEvent, JobEvent
+from distribute.core.gpu_kind import GpuKind
 from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.packed import PackedBatch
 from distribute.core.specs import Resources
@@ -59,6 +60,8 @@ class Shape(NamedTuple):
     cpus: int = 0
     memory_bytes: int = 0
     gpus: int = 0
+    gpu_kind: GpuKind | None = None
+    """None: any GPUs."""
 
     @property
     def whole_node(self) -> bool:
@@ -68,7 +71,9 @@ class Shape(NamedTuple):
     def of(cls, capabilities: frozenset[str], resources: Resources | None) -> Shape:
         if resources is None:
             return cls(capabilities)
-        return cls(capabilities, resources.cpus, resources.memory_bytes, resources.gpus)
+        asked = resources.gpu_kind if resources.gpus else None
+        kind = None if asked is None else GpuKind(asked.memory_bytes, asked.model)
+        return cls(capabilities, resources.cpus, resources.memory_bytes, resources.gpus, kind)
 
 
 class Group(NamedTuple):
@@ -301,6 +306,8 @@ class NodeState:
     memory_bytes: int
     gpus: tuple[str, ...]
     version: str
+    gpu_memory_bytes: tuple[int, ...] = ()
+    """Of each GPU; 0, or nothing, if it is unknown."""
     presence: Presence = "here"
     silent_from: float | None = None
     """When the silence began, by the log's clock, for which it was declared lost; None: it is not lost."""

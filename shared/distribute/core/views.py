@@ -23,7 +23,15 @@ from distribute.core.listing import (
     rfc3339,
     running_builds,
 )
-from distribute.core.matching import LEAVING_REASON, Obstacle, is_draining, is_paused, is_quarantined, never
+from distribute.core.matching import (
+    LEAVING_REASON,
+    Obstacle,
+    is_draining,
+    is_paused,
+    is_quarantined,
+    never,
+    suitable_gpus,
+)
 from distribute.core.packed import PackedBatch
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import missing_results, result_seqs
@@ -269,12 +277,14 @@ def _why_none(nodes: Sequence[NodeState], shape: Shape) -> tuple[str, Json | Non
     able = [node for node in nodes if shape.capabilities <= node.capabilities]
     if not able:
         return f"no single node has all of: {', '.join(sorted(shape.capabilities))}", None
-    asked = {"cpus": shape.cpus, "memory_bytes": shape.memory_bytes, "gpus": shape.gpus}
+    asked: Json = {"cpus": shape.cpus, "memory_bytes": shape.memory_bytes, "gpus": shape.gpus}
     most = {
         "cpus": max(node.cpus for node in able),
         "memory_bytes": max(node.memory_bytes for node in able),
-        "gpus": max(len(node.gpus) for node in able),
+        "gpus": max(len(suitable_gpus(node, shape)) for node in able),
     }
+    if shape.gpu_kind is not None:
+        asked["gpu_kind"] = shape.gpu_kind._asdict()
     return "no node is large enough", {"asked": asked, "most": most}
 
 
@@ -288,6 +298,7 @@ def _node(agenda: Agenda, node: NodeState, beat: Beat | None, builds: list[Json]
         "cpus_free": max(0, node.cpus - node.used_cpus),
         "memory_bytes": node.memory_bytes,
         "gpus": list(node.gpus),
+        "gpu_memory_bytes": list(node.gpu_memory_bytes),
         "running": len(node.attempts),
         "building": builds,
         "load": beat.load if beat else None,

@@ -35,6 +35,7 @@ class ModelledComputer:
     capabilities: frozenset[str]
     clock_offset_s: float = 0.0
     clock_rate: float = 1.0
+    gpu_memory_bytes: tuple[int, ...] = ()
     boots: int = 1
     """How often it was started."""
     running: list[Process] = field(default_factory=list)
@@ -134,7 +135,13 @@ class ModelledHost:
     @property
     def capacity(self) -> Capacity:
         computer = self.computer
-        return Capacity(computer.cpus, computer.memory_bytes, computer.gpus, computer.capabilities)
+        return Capacity(
+            computer.cpus,
+            computer.memory_bytes,
+            computer.gpus,
+            computer.capabilities,
+            computer.gpu_memory_bytes,
+        )
 
     async def kept(self) -> Sequence[Kept[Place, Process]]:
         """As `Host.kept`."""

@@ -14,7 +14,7 @@ import core_kit
 from core_kit import Lab, of
 from distribute.core.batch_record import seal, unseal
 from distribute.core.errors import IntegrityError
-from distribute.core.specs import Resources
+from distribute.core.specs import GpuKind, Resources
 from distribute.core.state import State
 from distribute.snapshot import VERSION, digest, dump, join_records, load, split_records
 from distribute.testing import builders as make
@@ -22,13 +22,20 @@ from distribute.testing import builders as make
 
 def busy_lab() -> Lab:
     """A state with a packed batch, in which every field of every part has a value."""
-    jobs = [make.job("a"), make.job("b", resources=Resources(cpus=2, gpus=1)), make.job("c"), make.job("d")]
+    jobs = [
+        make.job("a"),
+        make.job("b", resources=Resources(cpus=2, gpus=1, gpu_kind=GpuKind(model="x"))),
+        make.job("c"),
+        make.job("d"),
+    ]
     old = make.batch(1, batch="old")
     lab = Lab(make.submitted(old), make.kill_requested(old), make.completed(old, state="killed"))
     lab.happen(make.batch_archived(old))
     assert lab.pack() == {"old"}
     lab.happen(
-        make.joined("ws1", gpus=("x", "y"), capabilities=frozenset({"gcc", "mpi"})),
+        make.joined(
+            "ws1", gpus=("x", "y"), gpu_memory_bytes=(make.GIB, 0), capabilities=frozenset({"gcc", "mpi"})
+        ),
         make.joined("ws2"),
         make.submitted(make.batch(jobs, build="make", retries=1, capabilities=frozenset({"gcc"}))),
         make.build_started("ws1"),

@@ -236,7 +236,12 @@ def test_an_unknown_batch_is_named() -> None:
 
 
 def test_a_node_is_shown() -> None:
-    lab = Lab(make.joined(cpus=8, gpus=("A100",), capabilities=frozenset({"mpi", "gcc"})), make.submitted())
+    lab = Lab(
+        make.joined(
+            cpus=8, gpus=("A100",), gpu_memory_bytes=(40 * GIB,), capabilities=frozenset({"mpi", "gcc"})
+        ),
+        make.submitted(),
+    )
     lab.assign()
     beat = Beat(node="ws1", incarnation="1", load=2.5, owner_idle_s=30.0)
     (view,) = nodes_view(lab.agenda, {"ws1": beat})["nodes"]
@@ -248,6 +253,7 @@ def test_a_node_is_shown() -> None:
         "cpus_free": 7,
         "memory_bytes": 8 * GIB,
         "gpus": ["A100"],
+        "gpu_memory_bytes": [40 * GIB],
         "running": 1,
         "building": [],
         "load": 2.5,

@@ -87,6 +87,7 @@ def lend(has: Hardware, wishes: Wishes, capabilities: frozenset[str] = frozenset
         memory_bytes=has.memory_bytes // parts if wishes.memory_bytes is None else wishes.memory_bytes,
         gpus=tuple(gpu.name for gpu in gpus),
         capabilities=capabilities | ({"gpu"} if gpus else set()),
+        gpu_memory_bytes=tuple(gpu.memory_bytes for gpu in gpus),
     )
     return Lent(capacity, choose(cores, cpus) if cpus < len(cores) else cores, gpus, has.hides_gpus)
 

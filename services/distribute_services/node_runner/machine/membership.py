@@ -49,6 +49,7 @@ class Membership:
             cpus=self._capacity.cpus,
             memory_bytes=self._capacity.memory_bytes,
             gpus=self._capacity.gpus,
+            gpu_memory_bytes=self._capacity.gpu_memory_bytes or None,
             version=self._version,
         )
         self._join_id = joined.id
