@@ -3,6 +3,7 @@
 #
 #     sh infra/test.sh [OPTION of pytest…]
 #
+# They run in as many processes as there are cores, at most 4; with `-n 0`, in one.
 # What is skipped is named at the end, with the reason.
 set -eu
 cd "$(dirname "$0")/.."
@@ -10,4 +11,4 @@ cd "$(dirname "$0")/.."
 . infra/environment.sh
 
 set_up dev
-exec python -m pytest --no-fold-skipped "$@"
+exec python -m pytest --no-fold-skipped --numprocesses auto --dist loadfile --no-loadscope-reorder "$@"

@@ -96,6 +96,14 @@ def completed(person: Person, typed: str, **variables: str) -> list[str]:
     return said.stdout.split()
 
 
+def completed_in_the_end(person: Person, typed: str) -> list[str]:
+    """What a shell offers as soon as it offers something: on a busy computer, one presses the key again."""
+    deadline = time.monotonic() + WITHIN_S
+    while not (names := completed(person, typed)) and time.monotonic() < deadline:
+        pass
+    return names
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
@@ -110,14 +118,13 @@ def completed(person: Person, typed: str, **variables: str) -> list[str]:
     ],
 )
 def test_names_complete_in_the_shell(jane: Person, typed: str, offered: list[str]) -> None:
-    assert completed(jane, typed) == offered
+    assert (completed_in_the_end if offered else completed)(jane, typed) == offered
 
 
 def test_nodes_complete_in_the_shell(jane: Person) -> None:
     (node,) = (each["node"] for each in jane.asks("nodes")["nodes"])
-    assert completed(jane, "distribute drain ") == [node]
-    assert completed(jane, f"distribute nodes {node[:1]}") == [node]
-    assert completed(jane, "distribute nodes --forget ") == [node]
+    for typed in ("distribute drain ", f"distribute nodes {node[:1]}", "distribute nodes --forget "):
+        assert completed_in_the_end(jane, typed) == [node]
 
 
 def test_without_a_cluster_the_shell_gets_nothing_and_at_once(tmp_path: Path) -> None:

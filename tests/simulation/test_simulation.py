@@ -6,6 +6,7 @@ DISTRIBUTE_SIM_SEEDS=20000 DISTRIBUTE_SIM_BASE=7000000 pytest tests/simulation/t
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -33,10 +34,11 @@ MISHAPS = {
 
 
 @pytest.mark.slow
-def test_the_invariants_hold_whatever_goes_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_invariants_hold_whatever_goes_wrong(record_property: Callable[[str, object], None]) -> None:
     summary = simulate_on_all_cores(range(BASE, BASE + SEEDS))
-    with capsys.disabled():
-        print(f"\n{summary.worlds} worlds from seed {BASE} on; events: {sum(summary.happened.values())}")
+    record_property(
+        "simulated", f"{summary.worlds} worlds from seed {BASE} on; events: {sum(summary.happened.values())}"
+    )
     told = "\n\n".join(list(summary.broken.values())[:STORIES_TOLD])
     assert not summary.broken, f"{told}\n{len(summary.broken)} of {SEEDS} broke: {sorted(summary.broken)}"
     missing = (TYPES - NOBODY_SAYS | REASONS | MISHAPS) - summary.happened.keys()

@@ -1,0 +1,70 @@
+"""How pytest-xdist spreads the tests over processes. A file's tests stay together: many share a lab."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from typing import Any
+
+import psutil
+import pytest
+
+MAX_PROCESSES = 4
+ENDS_WITHIN_S = 60.0
+"""An interrupted process gets this long to end what its tests started. By itself, xdist allows 5 s."""
+
+LONGEST_FIRST = ("simulation", "acceptance", "property", "integration")
+"""Folders of tests. A long file that began last would run alone at the end."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """The number of processes that `-n auto` starts: one for each core that we may use."""
+    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C in a terminal reach only the process that started the others."""
+    if hasattr(config, "workerinput"):
+        os.setpgid(0, 0)
+
+
+_nodes: list[Any] = []
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready(node: Any) -> None:
+    """Remember a process that runs tests."""
+    _nodes.append(node)
+
+
+def pytest_keyboard_interrupt() -> None:
+    """Interrupt the processes that run tests, and wait until they have ended what their tests started."""
+    if not _nodes:
+        return
+    for process in psutil.Process().children():
+        process.send_signal(signal.SIGINT)
+    for node in _nodes:
+        channel = node.channel
+        with contextlib.suppress(EOFError, channel.RemoteError, channel.TimeoutError):  # xdist handles them
+            channel.waitclose(ENDS_WITHIN_S)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """If several processes share the tests, begin with the longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.relative_to(item.config.rootpath / "tests").parts[0]
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded by `record_property`: we don't see what a test prints in another process."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                terminalreporter.write_line(f"{name}: {value}")
