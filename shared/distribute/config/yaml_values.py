@@ -57,6 +57,7 @@ class Reader:
         self._sizes: dict[int, int] = {}
         self._repeated_values = 0
         self._merged_keys = 0
+        self._merged: dict[int, dict[str, Value]] = {}  # by id: so they are kept, and no other gets the id
 
     def reduce(self, node: yaml.MappingNode) -> None:
         """Read a mapping that is composed, and let its nodes go: those of 100,000 jobs take 700 MB."""
@@ -142,11 +143,17 @@ class Reader:
                 self._merged_keys += len(source)
                 if self._merged_keys > MAX_REPEATED:
                     raise UnreadableYaml(Problem(offset_of(key_node), _MERGED))
-                for key, value in source.items():
-                    items.setdefault(key, value)
-                    if isinstance(value, list | dict):
-                        self.repeated.add(id(value))
+                for key in source:
+                    if key not in items:
+                        items[key] = source[key]
+                self._note_merged(source)
         return items
+
+    def _note_merged(self, source: dict[str, Value]) -> None:
+        """Note that the values of `source` occur in several places. Looks at each mapping once."""
+        if id(source) not in self._merged:
+            self._merged[id(source)] = source
+            self.repeated.update(id(value) for value in source.values() if isinstance(value, list | dict))
 
     def _key(self, node: yaml.Node) -> str:
         if isinstance(node, yaml.ScalarNode):
