@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from distribute.config.section import Once, Section
 from distribute.config.units import longest_duration
 from distribute.config.yaml_source import Document, Loc
-from distribute.config.yaml_syntax import Found, Problem
+from distribute.config.yaml_syntax import LOOKED_AT, Found, Problem
 from distribute.core.words import quoted
 
 S = TypeVar("S", bound=Section)
@@ -153,20 +153,26 @@ def _problems(document: Document, model: type[Section], errors: list[ErrorDetail
             (offset, kind, loc[-1:]), Problem(offset, partial(_told, document, model, loc, error))
         )
 
-    for error in errors:
+    def is_shown(error: ErrorDetails) -> bool:
         kind = error["type"]
-        if kind == "missing" and error["loc"] in misspelt:
-            continue
-        if kind == "too_short" and len(error["input"]) > 0:
-            continue  # pydantic counts only the right entries, and has reported the others
+        if kind == "missing":
+            return not misspelt or error["loc"] not in misspelt
+        # pydantic counts only the right entries, and has reported the others
+        return kind != "too_short" or not error["input"]
+
+    wrong = filter(is_shown, errors)
+    for error in islice(wrong, LOOKED_AT):
         found.add(partial(problem, error))
+    found.more += sum(1 for _ in wrong)
     return found
 
 
 def _misspelt(model: type[Section], errors: list[ErrorDetails]) -> set[Loc]:
     """The missing keys that stand there, but misspelt. The unknown key is told; that it is missing is not."""
+    unknown = [error["loc"] for error in errors if error["type"] == "extra_forbidden"]
+    if not unknown:
+        return set()
     missing = {error["loc"][:-1] for error in errors if error["type"] == "missing"}
-    unknown = (error["loc"] for error in errors if error["type"] == "extra_forbidden")
     misspelt: set[Loc] = set()
     for loc in islice((loc for loc in unknown if loc[:-1] in missing), MAX_GUESSES):
         section = _follow(model, loc[:-1]).section
