@@ -6,7 +6,7 @@ files, the kinds. It works on the raw values, so it finds these problems whateve
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
@@ -107,11 +107,15 @@ def _references(kind: str, batch: dict[str, Value]) -> Iterator[_Reference]:
     for index, file in enumerate(_items(initialize.get("required_files"))):
         yield from _reference(file, (kind, "initialize", "required_files", index), None, is_input=True)
     jobs = _items(batch.get("jobs"))
-    lists = Counter(id(_mapping(job).get("required_files")) for job in jobs)
+    lists = Counter(id(job.get("required_files")) for job in jobs if type(job) is dict)
     for number, job in enumerate(jobs):
-        entry = _mapping(job)
-        yield from _reference(entry.get("file"), (kind, "jobs", number, "file"), number, is_input=False)
-        files = _items(entry.get("required_files"))
+        if type(job) is not dict:
+            continue
+        if "file" in job:
+            yield from _reference(job["file"], (kind, "jobs", number, "file"), number, is_input=False)
+        files = job.get("required_files")
+        if type(files) is not list:
+            continue
         times = lists.pop(id(files), 0)  # what is wrong with a list is wrong wherever an alias repeats it
         for index, file in enumerate(files if times else []):
             loc = (kind, "jobs", number, "required_files", index)
@@ -120,21 +124,25 @@ def _references(kind: str, batch: dict[str, Value]) -> Iterator[_Reference]:
 
 def _reference(
     value: Value, loc: Loc, job: int | None, *, is_input: bool, times: int = 1
-) -> Iterator[_Reference]:
-    path = value.get("path") if isinstance(value, dict) else value
-    alias = value.get("alias") if isinstance(value, dict) else None
-    if isinstance(path, str) and path:
-        has_alias = isinstance(alias, str)
-        name = alias if isinstance(alias, str) else own_name(path)
-        yield _Reference(loc, path, name, has_alias, job, is_input, times)
+) -> tuple[_Reference, ...]:
+    if type(value) is str:
+        return (_Reference(loc, value, own_name(value), False, job, is_input, times),) if value else ()
+    if type(value) is not dict:
+        return ()
+    path, alias = value.get("path"), value.get("alias")
+    if not isinstance(path, str) or not path:
+        return ()
+    has_alias = isinstance(alias, str)
+    name = alias if isinstance(alias, str) else own_name(path)
+    return (_Reference(loc, path, name, has_alias, job, is_input, times),)
 
 
 def _double_names(document: Document, kind: str, jobs: list[Value]) -> Found:
     found = Found()
     seen: dict[str, int] = {}
     for number, job in enumerate(jobs):
-        name = _mapping(job).get("name")
-        if isinstance(name, str):
+        name = job.get("name") if type(job) is dict else None
+        if type(name) is str:
             first = seen.setdefault(name, number)
             if first != number:
                 places: tuple[Loc, Loc] = (kind, "jobs", number, "name"), (kind, "jobs", first, "name")
@@ -151,15 +159,18 @@ def _double_name(document: Document, place: Loc, first: Loc, name: str) -> Probl
 def _bad_files(document: Document, references: list[_Reference], files: InputFiles) -> Found:
     found = Found()
     # A thousand jobs may use a file: we report its problem once.
-    uses: defaultdict[str, int] = defaultdict(int)
+    uses: dict[str, int] = {}
     first: dict[str, _Reference] = {}
     first_bare: dict[str, _Reference] = {}
     for reference in references:
         path = reference.path
-        uses[path] += reference.times
-        first.setdefault(path, reference)
-        if not reference.has_alias:
-            first_bare.setdefault(path, reference)
+        if path in uses:
+            uses[path] += reference.times
+        else:
+            uses[path] = reference.times
+            first[path] = reference
+        if not reference.has_alias and path not in first_bare:
+            first_bare[path] = reference
     for path, times in uses.items():
         problem = files.problem_with(path)
         if problem is not None:
