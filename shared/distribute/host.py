@@ -109,7 +109,7 @@ EndedFor = Literal["timeout", "memory"]
 class Exit:
     """How a process ended: by itself with `exit_code`, or by `signal`; the other is None.
 
-    `cpu_s` and `max_rss_bytes` include the children that the process waited for. `wall_s` is by a monotonic
+    `cpu_s` and `max_rss_bytes` are those of all processes of the unit, also of killed ones. `wall_s` is by a monotonic
     clock that stops while the unit is paused, which was for `paused_s`. `max_rss_bytes` 0: unknown.
     `started_at` and `ended_at` are in seconds since 1970, by the computer's clock. `ended_for` None: the host
     did not end it by itself.
@@ -193,15 +193,19 @@ class Host(Protocol[P, R]):
         Waits while other units take the room that it needs.
         """
 
-    def start(self, unit: Unit, place: P) -> R | CannotStart:
-        """Start the unit's process. Its output goes to its place, and to `LiveOutput`.
+    def start(self, unit: Unit, place: P) -> R:
+        """Have the unit's process started; if it can't be, `wait` says why.
 
+        Its output goes to its place, and to `LiveOutput`.
         The host ends it at the time limit of its recipe, after the grace period, whether the runner lives or
         not. Time in which the unit is paused does not count.
         """
 
-    async def wait(self, running: R) -> Exit:
-        """Wait until the unit's process and all that it started have ended. Returns how the process ended."""
+    async def wait(self, running: R) -> Exit | CannotStart:
+        """Wait until the unit's process and all that it started have ended. Returns how the process ended.
+
+        On a broken host, returns only after `kill`.
+        """
 
     async def kill(self, running: R) -> None:
         """End the unit's process and all below it, after a grace period. Then `wait` returns.
@@ -222,8 +226,8 @@ class Host(Protocol[P, R]):
     async def remove(self, place: P) -> None:
         """Remove a place. Logs what can't be removed."""
 
-    async def sweep(self) -> None:
-        """End processes that escaped from units that are over. Call this every few seconds."""
+    async def broken(self) -> None:
+        """Return when the host has lost hold of all units. `clear` mends it, and ends their processes."""
 
     async def sample(self) -> Figures:
         """Measure the computer's load."""

@@ -30,7 +30,7 @@ from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.objects.result_names import chunks_of_batch
 from distribute.ports import Only
-from distribute_services.node_runner.host import procfs
+from distribute_services.node_runner.keeper import procfs
 
 PATIENCE_S = 60.0
 """Seconds to wait for anything. Only a very busy machine needs nearly as long."""

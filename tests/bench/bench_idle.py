@@ -13,7 +13,7 @@ import time
 import psutil
 
 from .figure import Figure, Floor
-from .running_lab import NODE, cpu_s, running_lab
+from .running_lab import NODE, cpu_s, pids_of, running_lab
 
 SETTLING_S = 2.0
 IDLE_S = 10.0
@@ -37,13 +37,13 @@ def run() -> list[Figure]:
 async def _measure() -> dict[str, tuple[float, float]]:
     async with running_lab(cpus=4) as (processes, _):
         await asyncio.sleep(SETTLING_S)
-        used = {name: cpu_s(pid) for name, pid in processes.pids.items()}
+        used = {name: cpu_s(pid) for name, pid in pids_of(processes).items()}
         since = time.perf_counter()
         await asyncio.sleep(IDLE_S)
         seconds = time.perf_counter() - since
         return {
             name: (_memory_mb(pid), 100 * (cpu_s(pid) - used[name]) / seconds)
-            for name, pid in processes.pids.items()
+            for name, pid in pids_of(processes).items()
         }
 
 

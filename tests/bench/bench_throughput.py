@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from .figure import Figure, Floor
-from .running_lab import NODE, cpu_s, event_of, running_lab, submit
+from .running_lab import KEEPER, cpu_s, event_of, pids_of, running_lab, submit
 
 JOBS = 5000
 WARM_UP_JOBS = 200
@@ -58,19 +58,19 @@ def run() -> list[Figure]:
 async def _run_batch() -> tuple[float, int, dict[str, float]]:
     """Run the batch. Returns its seconds, its number of events, and the CPU seconds per job of each process.
 
-    Those of the node include its jobs.
+    Those of the keeper include its jobs.
     """
     async with running_lab(cpus=SLOTS) as (processes, cluster):
         warm_up = await submit(cluster, "warm-up", [(JOB,)] * WARM_UP_JOBS)
         await event_of(cluster, "batch_archived", after=warm_up)
-        used = {name: cpu_s(pid) for name, pid in processes.pids.items()}
+        used = {name: cpu_s(pid) for name, pid in pids_of(processes).items()}
         since = time.perf_counter()
         submitted = await submit(cluster, "measured", [(JOB,)] * JOBS)
         await event_of(cluster, "batch_archived", after=submitted)
         seconds = time.perf_counter() - since
         events = await cluster.log.last_seq() - submitted + 1
-        more = {name: (cpu_s(pid) - used[name]) / JOBS for name, pid in processes.pids.items()}
-    more[f"{NODE}, jobs included"] = more.pop(NODE)
+        more = {name: (cpu_s(pid) - used[name]) / JOBS for name, pid in pids_of(processes).items()}
+    more[f"{KEEPER}, jobs included"] = more.pop(KEEPER)
     return seconds, events, more
 
 

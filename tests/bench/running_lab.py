@@ -19,6 +19,7 @@ from distribute.ports import Only
 from distribute.runtime import new_id
 
 NODE = "node"
+KEEPER = "keeper"
 
 
 @asynccontextmanager
@@ -47,6 +48,14 @@ async def event_of(cluster: Cluster, event_type: str, *, after: int) -> Recorded
     async for records in cluster.log.follow(after=after, only=Only(types=frozenset({event_type}))):
         return records[0]
     raise AssertionError("following ended by itself")
+
+
+def pids_of(processes: Processes) -> dict[str, int]:
+    """The pids of all processes of the cluster, by name. The node's jobs are below its keeper."""
+    folder = str(processes.folder / NODE / "keeper")
+    running = psutil.process_iter(["cmdline"])
+    keeper = next(process.pid for process in running if folder in (process.info["cmdline"] or []))
+    return processes.pids | {KEEPER: keeper}
 
 
 def cpu_s(pid: int) -> float:

@@ -18,7 +18,7 @@ from distribute.core.ids import BatchId, JobId
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Guard
 from distribute.core.specs import Resources
-from distribute.host import CannotStart, Capacity, Unit
+from distribute.host import Capacity, Unit
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream.log import JetStreamLog
@@ -40,7 +40,7 @@ class Computer(ModelHost):
 
     capacity = Capacity(4, 8 << 30, (), frozenset())
 
-    def start(self, unit: Unit, place: str) -> Running | CannotStart:
+    def start(self, unit: Unit, place: str) -> Running:
         running = super().start(unit, place)
         if isinstance(unit.of, JobId) and unit.of.batch == "short":
             self.end(unit.of.job)

@@ -32,10 +32,12 @@ class WorldHost(ModelledHost):
         self._launched: set[Process] = set()
         """Those of this runner. The computer may have others, of a runner that was killed."""
 
-    def start(self, unit: Unit, place: Place) -> Process | CannotStart:
+    def start(self, unit: Unit, place: Place) -> Process:
         """As `Host.start`."""
         if self._loop.chance(CANNOT_START):
-            return CannotStart("it can't be started")
+            process = self._new_process(unit, place)
+            process.ended.set_result(CannotStart("it can't be started"))
+            return process
         return super().start(unit, place)
 
     def outcome(self, unit: Unit) -> Outcome:

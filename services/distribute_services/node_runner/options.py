@@ -11,8 +11,9 @@ from distribute.core.ids import check_name
 from distribute_services.node_runner.disk.cache import DEFAULT_MAX_BYTES
 from distribute_services.node_runner.disk.private_copies import Way
 from distribute_services.node_runner.host.detect import default_node_name
-from distribute_services.node_runner.host.launch import DEFAULT_NICENESS
 from distribute_services.node_runner.host.lending import ALL, Part, Wishes
+
+DEFAULT_NICENESS = 10
 
 RESERVED_NAMES = frozenset({"scheduler", "archiver", "notifier"})
 """Names that services use as authors of their events."""

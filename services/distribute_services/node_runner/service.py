@@ -109,7 +109,7 @@ class NodeRunner(Generic[P, R]):
                 {
                     "events": self._follow(start),
                     "beats": self._beat(),
-                    "sweeps": self._sweep(),
+                    "host": self._begin_anew_if_broken(),
                     "failures": self._failure.raised(),
                     "end": self._leave(stop),
                 },
@@ -222,16 +222,14 @@ class NodeRunner(Generic[P, R]):
             )
             await asyncio.sleep(self._options.beat_s)
 
-    async def _sweep(self) -> None:
-        """End escaped processes. Not part of `_beat`: that can take longer than a node may be silent."""
-        trouble = Trouble(log, logging.ERROR)
-        while True:
-            try:
-                await self._host.sweep()
-                trouble.is_over("processes that escaped from their jobs are ended again")
-            except Exception as error:  # noqa: BLE001 - the node still works
-                trouble.occurs("processes that escaped from their jobs can't be ended", error=error)
-            await asyncio.sleep(self._options.beat_s)
+    async def _begin_anew_if_broken(self) -> None:
+        """End this incarnation without a word when the host has lost its units: they run again.
+
+        So the scheduler counts them among those that have taken a node down.
+        """
+        await self._host.broken()
+        self._over.set()
+        await asyncio.Event().wait()  # a supervised task must not end by itself
 
     # --- what the machine wants done ---------------------------------------------------------------
 

@@ -64,7 +64,7 @@ class Process:
     started_at: float
     number: int
     """No other process has it."""
-    ended: asyncio.Future[Exit] = field(repr=False)
+    ended: asyncio.Future[Exit | CannotStart] = field(repr=False)
     is_ending: bool = False
     """Is it told to end? Then its time limit does not count any more."""
 
@@ -170,10 +170,9 @@ class ModelledHost:
         await self._within(STAGE_WITHIN_S)
         return Place(unit, built)
 
-    def start(self, unit: Unit, place: Place) -> Process | CannotStart:
+    def start(self, unit: Unit, place: Place) -> Process:
         """As `Host.start`. The process prints a line when it begins, and one when half its time is over."""
-        number = self._loop.next_number()
-        process = Process(unit, self, place, self._loop.now, number, self._loop.create_future())
+        process = self._new_process(unit, place)
         if not self.runner.alive:
             return process
         self.computer.running.append(process)
@@ -190,7 +189,7 @@ class ModelledHost:
             self._loop.after(limit_s, lambda: self._reach_limit(process, grace_s))
         return process
 
-    async def wait(self, running: Process) -> Exit:
+    async def wait(self, running: Process) -> Exit | CannotStart:
         """As `Host.wait`."""
         return await asyncio.shield(running.ended)
 
@@ -228,8 +227,8 @@ class ModelledHost:
         """As `Host.remove`."""
         self.disown(place)
 
-    async def sweep(self) -> None:
-        """As `Host.sweep`. Nothing ever escapes, so this need not be asked again."""
+    async def broken(self) -> None:
+        """As `Host.broken`. A modelled computer holds its processes by itself."""
         await self._loop.create_future()
 
     async def sample(self) -> Figures:
@@ -237,6 +236,10 @@ class ModelledHost:
         return Figures()
 
     # --- processes -----------------------------------------------------------------------------------
+
+    def _new_process(self, unit: Unit, place: Place) -> Process:
+        number = self._loop.next_number()
+        return Process(unit, self, place, self._loop.now, number, self._loop.create_future())
 
     def _reach_limit(self, process: Process, grace_s: float) -> None:
         """The computer ends a process that has reached its time limit, unless that is being ended already."""

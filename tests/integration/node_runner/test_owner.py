@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute_services.node_runner.host import procfs
+from distribute_services.node_runner.keeper import procfs
 from distribute_services.node_runner.owner.activity import Desktop
 from distribute_services.node_runner.owner.logind import Logind
 from distribute_services.node_runner.owner.sensor import Sensor

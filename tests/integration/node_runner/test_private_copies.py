@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,13 +15,14 @@ import pytest
 
 from distribute.core.recipe import Recipe, build_of, recipe_of
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, InputFile
-from distribute.host import CannotStart
 from distribute.testing.file_store import FileStore
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.private_copies import Way, copy_out, find_out
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
-from distribute_services.node_runner.host.launch import Process, start
-from distribute_services.node_runner.host.view import View
+from distribute_services.node_runner.host.keeping import Refusal
+from distribute_services.node_runner.host.refusals import reason_of
+from distribute_services.node_runner.keeper.spawning import CannotSpawn, spawn
+from distribute_services.node_runner.keeper.view import Looks, View
 from distribute_services.node_runner.results.outside import look_outside
 
 from .as_user import as_nobody, folder_of_nobody
@@ -77,18 +79,35 @@ class Lab:
 ENV = {"PATH": "/usr/bin:/bin", "odd.name": "kept", "HOME": "/nowhere"}
 
 
-def started(workspace: Workspace, *argv: str, env: dict[str, str] = ENV) -> Process | CannotStart:
-    view = workspace.view
-    return start(argv, cwd=Path(workspace.seen), env=env, stdout=workspace.stdout, view=view)
+def start(
+    argv: Sequence[str], folder: str, env: dict[str, str], stdout: Path, view: View | None
+) -> int | str:
+    """Start a process as the keeper does. Returns its pid, or why it can't be started."""
+    with contextlib.chdir("."):  # the keeper's own folder is `/`
+        try:
+            return spawn(list(argv), folder, env, str(stdout), 0, view)
+        except CannotSpawn as error:
+            looks = error.looks or Looks(True, True, False)
+            refusal = Refusal(error.step, error.code, error.text, looks)
+            return reason_of(refusal, argv[0], folder, stdout)
+
+
+def started(workspace: Workspace, *argv: str, env: dict[str, str] = ENV) -> int | str:
+    return start(argv, workspace.seen, env, workspace.stdout, workspace.view)
+
+
+async def exit_code(process: int | str) -> int:
+    """Wait for the end of a process that was started."""
+    assert isinstance(process, int), process
+    _, status = await asyncio.wait_for(asyncio.to_thread(os.waitpid, process, 0), 20)
+    return os.waitstatus_to_exitcode(status)
 
 
 async def run(workspace: Workspace, script: str, *, fails: bool = False) -> str:
     """Run a shell script as a job. Returns what it printed."""
-    process = started(workspace, "/bin/sh", "-euc", script)
-    assert isinstance(process, Process), process
-    ended = await asyncio.wait_for(process.wait(), 20)
+    code = await exit_code(started(workspace, "/bin/sh", "-euc", script))
     printed = workspace.stdout.read_text()
-    assert (ended.exit_code != 0) is fails, printed
+    assert (code != 0) is fails, printed
     workspace.stdout.unlink()
     return printed
 
@@ -184,9 +203,7 @@ def test_a_job_keeps_its_user_and_its_environment(attempt: Try) -> None:
     async def scenario(lab: Lab) -> None:
         await lab.build("true")
         job = await lab.job()
-        process = started(job, "/usr/bin/env")
-        assert isinstance(process, Process)
-        assert (await process.wait()).exit_code == 0
+        assert await exit_code(started(job, "/usr/bin/env")) == 0
         assert sorted(job.stdout.read_text().splitlines()) == sorted(f"{k}={v}" for k, v in ENV.items())
         printed = await run(
             await lab.job(), "id -u; id -g; grep CapEff /proc/self/status; touch file; stat -c %u file"
@@ -298,9 +315,7 @@ def test_a_program_of_the_build_is_found_by_its_path(attempt: Try) -> None:
         await lab.build("mkdir bin; printf '#!/bin/sh\\necho found\\n' > bin/tool; chmod +x bin/tool")
         for path in (f"{lab.built.folder}/bin:/bin", "bin:/bin"):
             job = await lab.job()
-            process = started(job, "tool", env={"PATH": path})
-            assert isinstance(process, Process), process
-            assert (await process.wait()).exit_code == 0
+            assert await exit_code(started(job, "tool", env={"PATH": path})) == 0
             assert job.stdout.read_text() == "found\n"
 
     attempt(scenario)
@@ -315,8 +330,8 @@ def test_a_program_that_cannot_start_is_refused_with_the_reason(attempt: Try) ->
 
         async def reason(*argv: str, env: dict[str, str] = ENV) -> str:
             refused = started(await lab.job(), *argv, env=env)
-            assert isinstance(refused, CannotStart)
-            return refused.reason.partition("can't be started: ")[2]
+            assert isinstance(refused, str)
+            return refused.partition("can't be started: ")[2]
 
         assert await reason("./missing") == "'./missing': there is no such file or folder"
         assert await reason("nowhere") == "no such program in the PATH of this node"
@@ -332,13 +347,10 @@ def test_a_program_that_cannot_start_is_refused_with_the_reason(attempt: Try) ->
 
 
 def test_a_view_that_cannot_be_had_is_a_reason(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        view = View(str(tmp_path), str(tmp_path / "missing"))
-        refused = start(["/bin/true"], cwd=tmp_path, env=ENV, stdout=tmp_path / "out", view=view)
-        assert isinstance(refused, CannotStart)
-        assert "no private copy of its build" in refused.reason
-
-    asyncio.run(scenario())
+    view = View(str(tmp_path), str(tmp_path / "missing"))
+    refused = start(["/bin/true"], str(tmp_path), ENV, tmp_path / "out", view)
+    assert isinstance(refused, str)
+    assert "no private copy of its build" in refused
 
 
 def test_nothing_of_a_trial_stays(tmp_path: Path) -> None:
@@ -364,9 +376,8 @@ def test_a_folder_on_an_overlay_gets_another_way(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         view = outer.view(built, own, scratch)
-        process = start([sys.executable, "-c", code], cwd=built, env=ENV, stdout=tmp_path / "out", view=view)
-        assert isinstance(process, Process), process
-        assert (await process.wait()).exit_code == 0, (tmp_path / "out").read_text()
+        process = start([sys.executable, "-c", code], str(built), ENV, tmp_path / "out", view)
+        assert await exit_code(process) == 0, (tmp_path / "out").read_text()
 
     asyncio.run(scenario())
     assert (tmp_path / "out").read_text() == "bind\n"

@@ -26,7 +26,7 @@ from distribute.testing.file_store import FileStore
 from distribute_services.node_runner.disk import files
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
-from distribute_services.node_runner.host import procfs
+from distribute_services.node_runner.keeper import procfs
 
 from .conftest import AddInput
 from .small_disk import small_disk

@@ -17,7 +17,7 @@ from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec
-from distribute.host import CannotStart, Capacity, EndedFor, Exit, Figures, Kept, Unit
+from distribute.host import Capacity, EndedFor, Exit, Figures, Kept, Unit
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
 from distribute.testing import builders as make
@@ -60,6 +60,7 @@ class ModelHost:
         self.left: list[Kept[str, Running]] = []
         """What an earlier runner has left."""
         self.is_full = asyncio.Event()
+        self.is_broken = asyncio.Event()
 
     def _step(self, name: str, unit: Unit | None = None) -> None:
         """Raise an error if the test breaks this step of this unit."""
@@ -77,6 +78,7 @@ class ModelHost:
 
     async def clear(self) -> None:
         self.is_full.clear()
+        self.is_broken.clear()
 
     async def full(self) -> None:
         await self.is_full.wait()
@@ -88,7 +90,7 @@ class ModelHost:
         self.places.add(place)
         return place
 
-    def start(self, unit: Unit, place: str) -> Running | CannotStart:
+    def start(self, unit: Unit, place: str) -> Running:
         self._step("start", unit)
         running = Running(unit, asyncio.get_running_loop().create_future())
         self.running[unit.of.job if isinstance(unit.of, JobId) else "build"] = running
@@ -128,8 +130,8 @@ class ModelHost:
         self.places.discard(place)
         self._step("remove")
 
-    async def sweep(self) -> None:
-        self._step("sweep")
+    async def broken(self) -> None:
+        await self.is_broken.wait()
 
     async def sample(self) -> Figures:
         self._step("sample")

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from distribute_services.node_runner.host.view import OVERLAY_OPTIONS, View, spawn
+from distribute_services.node_runner.keeper.view import OVERLAY_OPTIONS, View, spawn
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from distribute.core.recipe import INPUT, SAVE, Placed, Recipe
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.files import clone_folder, copy_file, disk_errors, remove_folder
 from distribute_services.node_runner.disk.private_copies import PrivateCopies, copy_out, unlock_scratch
-from distribute_services.node_runner.host.view import View
+from distribute_services.node_runner.keeper.view import View
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, Outside, build_output_name
 from distribute.core.recipe import SAVE
-from distribute.host import CannotStart, Exit, Figures, Kept, Unit
+from distribute.host import CannotStart, EndedFor, Exit, Figures, Kept, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute.runtime import new_id
 from distribute_services.node_runner.disk.cache import InputCache
@@ -20,16 +21,21 @@ from distribute_services.node_runner.disk.own_folder import OwnFolder
 from distribute_services.node_runner.disk.private_copies import find_out
 from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces, results_of
-from distribute_services.node_runner.host import procfs
 from distribute_services.node_runner.host.detect import Sampler
+from distribute_services.node_runner.host.keeping import Keeping, Message, Refusal
+from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.host.lending import Lent
+from distribute_services.node_runner.host.refusals import reason_of
 from distribute_services.node_runner.host.tail import Followed, Tail
-from distribute_services.node_runner.host.tree import Tree, Trees, kill_leftovers
+from distribute_services.node_runner.keeper import procfs
+from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.owner.sensor import Sensor
 from distribute_services.node_runner.results.last_lines import last_lines
 from distribute_services.node_runner.results.outputs import NOTHING, collect, collect_build
 from distribute_services.node_runner.results.outside import is_plain, look_outside
+
+log = logging.getLogger(__name__)
 
 _PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
@@ -51,15 +57,12 @@ class Place:
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A unit's processes, and its output, which is followed.
+    """A unit's processes, which the keeper knows by `name`, and its output, which is followed."""
 
-    `ends_at` is the time of its limit, by the event loop's clock; None: it has none.
-    """
-
-    tree: Tree
+    name: str
+    program: str
+    place: Place
     output: Followed
-    ends_at: float | None
-    is_ending: bool = False
 
 
 class Computer:
@@ -86,15 +89,23 @@ class Computer:
         self._room = Room(
             folder.path / "work", self._cache, is_busy=lambda: bool(self._attempts), on_full=self._full.set
         )
-        self._trees = Trees(options.niceness)
+        self._keeping = Keeping(folder.path / "keeper")
         self._tail = Tail(live)
         self._sampler = Sampler(options.work_dir, lent.gpus)
-        self._sensor = Sensor(_pids_of_jobs)
+        self._sensor = Sensor(self._pids_of_jobs)
         self._gpu_words = [gpu.word for gpu in lent.gpus] if lent.hides_gpus else None
         self._base = base_environment(os.environ)
         # The programs that copy and remove folders inherit this mark. If this runner is killed, the next
         # one ends them.
         os.environ[procfs.MARKER] = f"{self.identity}/"
+
+    async def open(self) -> None:
+        """Start the keeper, or connect to the one that runs.
+
+        Raises:
+            KeeperFailed: it does not start.
+        """
+        await self._keeping.open()
 
     async def kept(self) -> Sequence[Kept[Place, Running]]:
         """As `Host.kept`. Nothing here outlives its runner: `clear` ends it."""
@@ -103,7 +114,10 @@ class Computer:
     async def clear(self) -> None:
         """As `Host.clear`."""
         self._full.clear()
-        await kill_leftovers(lambda marker: marker.startswith(f"{self.identity}/"))
+        await self._keeping.open()
+        await self._keeping.end_all(LEFTOVER_GRACE_S)
+        own = f"{self.identity}/"
+        await kill_leftovers(lambda marker: marker.startswith(own), keepers=self._keeping.pids)
         await self._workspaces.clear()
         await self._room.enough()
 
@@ -123,7 +137,7 @@ class Computer:
             self._attempts.add(place)
         return place
 
-    def start(self, unit: Unit, place: Place) -> Running | CannotStart:
+    def start(self, unit: Unit, place: Place) -> Running:
         """As `Host.start`."""
         workspace = place.workspace
         folder = workspace.seen
@@ -136,19 +150,20 @@ class Computer:
             gpus=self._gpu_words,
         )
         output = self._tail.add(unit.output_of(self._options.name), unit.attempt, workspace.stdout)
-        tree = self._trees.start(
-            self._marker(unit),
-            unit.recipe.argv(unit.share, folder, str(place.image)),
-            cwd=workspace.folder,
+        argv = unit.recipe.argv(unit.share, folder, str(place.image))
+        running = Running(self._marker(unit), argv[0], place, output)
+        self._keeping.start(
+            running.name,
+            argv,
+            cwd=str(workspace.folder),
             env=environment,
-            stdout=workspace.stdout,
+            stdout=str(workspace.stdout),
+            niceness=self._options.niceness,
+            timeout_s=unit.recipe.timeout_s,
+            grace_s=self._options.grace_s,
             view=workspace.view,
         )
-        if isinstance(tree, CannotStart):
-            self._tail.drop(output)
-            return tree
-        limit_s = unit.recipe.timeout_s
-        return Running(tree, output, None if limit_s is None else asyncio.get_running_loop().time() + limit_s)
+        return running
 
     def _marker(self, unit: Unit) -> str:
         if unit.attempt:
@@ -156,31 +171,19 @@ class Computer:
         # A build of a deleted batch of the same name may still be ending, so the marker gets an id.
         return f"{self.identity}/{unit.of}//{new_id()}"
 
-    async def wait(self, running: Running) -> Exit:
+    async def wait(self, running: Running) -> Exit | CannotStart:
         """As `Host.wait`."""
-        ended = await self._end_of(running)
+        ended = await self._keeping.wait(running.name)
         await self._tail.finish(running.output)
-        return ended
-
-    async def _end_of(self, running: Running) -> Exit:
-        """Wait until a process ends, or end it at its limit, after the grace period."""
-        if running.ends_at is None:
-            return await self._trees.wait(running.tree)
-        ended = asyncio.ensure_future(self._trees.wait(running.tree))
-        try:
-            left_s = running.ends_at - asyncio.get_running_loop().time()
-            done, _ = await asyncio.wait({ended}, timeout=left_s)
-            if done or running.is_ending:
-                return await ended
-            await self._trees.kill(running.tree, self._options.grace_s)
-            return replace(await ended, ended_for="timeout")
-        finally:
-            ended.cancel()
+        self._keeping.forget(running.name)
+        if isinstance(ended, Refusal):
+            workspace = running.place.workspace
+            return CannotStart(reason_of(ended, running.program, workspace.seen, workspace.stdout))
+        return _exit_of(ended)
 
     async def kill(self, running: Running) -> None:
         """As `Host.kill`."""
-        running.is_ending = True
-        await self._trees.kill(running.tree, self._options.grace_s)
+        await self._keeping.end(running.name, self._options.grace_s)
 
     def disown(self, place: Place) -> None:
         """As `Host.disown`."""
@@ -222,9 +225,10 @@ class Computer:
             finally:
                 self._attempts.discard(place)
 
-    async def sweep(self) -> None:
-        """As `Host.sweep`."""
-        await self._trees.sweep()
+    async def broken(self) -> None:
+        """As `Host.broken`."""
+        await self._keeping.lost()
+        log.error("the keeper ended: all jobs and builds that ran are lost with it, and run again")
 
     async def sample(self) -> Figures:
         """As `Host.sample`."""
@@ -232,14 +236,33 @@ class Computer:
         return replace(figures, owner_idle_s=presence.idle_s, owner_source=presence.source)
 
     async def close(self) -> None:
-        """Stop sending output, and close what the computer has open."""
+        """Stop sending output, close what the computer has open, and leave the keeper.
+
+        The keeper ends if it holds nothing.
+        """
         await self._tail.close()
         await self._sensor.close()
+        await self._keeping.close()
+
+    def _pids_of_jobs(self) -> Iterator[int]:
+        """The processes of jobs, which are all below the keepers, and those of this runner's helpers."""
+        return procfs.with_descendants([*self._keeping.pids, *procfs.own_children()])
 
 
-def _pids_of_jobs() -> Iterator[int]:
-    """The processes of jobs, which are all below this one, and those of its helpers."""
-    return procfs.with_descendants(procfs.own_children())
+def _exit_of(ended: Message) -> Exit:
+    """What the keeper tells of a unit's end."""
+    limit: EndedFor | None = ended["ended_for"] if ended["ended_for"] in {"timeout", "memory"} else None
+    return Exit(
+        exit_code=ended["exit_code"],
+        signal=ended["signal"],
+        cpu_s=ended["cpu_s"],
+        max_rss_bytes=ended["max_rss_bytes"],
+        wall_s=ended["wall_s"],
+        started_at=ended["started_at"],
+        ended_at=ended["ended_at"],
+        paused_s=ended["paused_s"],
+        ended_for=limit,
+    )
 
 
 def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -262,6 +285,7 @@ async def open_computer(options: Options, lent: Lent, cluster: Cluster) -> Async
     """
     with OwnFolder(options.work_dir) as folder:
         computer = Computer(options, folder, lent, cluster.store, cluster.live)
+        await computer.open()
         try:
             yield computer
         finally:

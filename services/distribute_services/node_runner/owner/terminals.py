@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-from distribute_services.node_runner.host import procfs
+from distribute_services.node_runner.keeper import procfs
 
 _CONSOLES = tuple(f"tty{number}" for number in range(1, 64))
 

@@ -187,12 +187,12 @@ class Work(Generic[P, R]):
         assert recipe is not None, "only a batch with a build is built"
         unit = Unit(batch, 0, recipe, Share(self._host.capacity.cpus), submission.has_job)
         held.place = await self._host.stage(unit, None)
-        running = self._host.start(unit, held.place)
-        if isinstance(running, CannotStart):
-            return Ending(succeeded=False, reason=running.reason), None
-        held.running = running
-        ending = _ending(unit, await self._host.wait(running), held)
+        held.running = self._host.start(unit, held.place)
+        ended = await self._host.wait(held.running)
         held.running = None
+        if isinstance(ended, CannotStart):
+            return Ending(succeeded=False, reason=ended.reason), None
+        ending = _ending(unit, ended, held)
         if not held.is_wanted:
             return ending, None
         ending = replace(ending, reason=ending.why)  # `build_finished` has no field for the exit code
@@ -239,28 +239,19 @@ class Work(Generic[P, R]):
             return Ending(succeeded=False, reason="the batch of this name has no such job")
         recipe = recipe_of(batch.spec, job)
         unit = held.unit = Unit(attempt.job, attempt.number, recipe, attempt.share, record=attempt.record)
-        if (
-            held.running is None
-            and (failed := await self._start_process(unit, held, build.place)) is not None
-        ):
-            return Ending(succeeded=False, reason=failed.reason)
-        assert held.running is not None, "it was started"
+        if held.running is None:
+            held.place = await self._host.stage(unit, build.place)
+            held.running, held.started_at = self._host.start(unit, held.place), self._clock()
         lasting = asyncio.get_running_loop().call_later(MOMENT_S, self._tell, st.Launched(attempt))
         try:
             ended = await self._host.wait(held.running)
         finally:
             lasting.cancel()
         held.running = None
+        if isinstance(ended, CannotStart):
+            held.started_at = None
+            return Ending(succeeded=False, reason=ended.reason)
         return _ending(unit, ended, held)
-
-    async def _start_process(self, unit: Unit, held: _Held[P, R], built: P | None) -> CannotStart | None:
-        """Make the place of an attempt, and start its process there. Returns why that can't be started."""
-        held.place = await self._host.stage(unit, built)
-        running = self._host.start(unit, held.place)
-        if isinstance(running, CannotStart):
-            return running
-        held.running, held.started_at = running, self._clock()
-        return None
 
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""

@@ -1,0 +1,347 @@
+"""The runner's side of the keeper: it has units started, waits for them, and ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from distribute.core.errors import DistributeError
+from distribute_services.node_runner.keeper import procfs
+from distribute_services.node_runner.keeper.build import build_of_this_code
+from distribute_services.node_runner.keeper.view import Looks, View
+
+log = logging.getLogger(__name__)
+
+PACKAGE = "distribute_services.node_runner.keeper"
+ATTEMPTS = 3
+"""How often the keeper is started, if it ends while we connect."""
+ANSWER_S = 10.0
+"""Max. seconds to wait for an answer of the keeper."""
+
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+
+Message = dict[str, Any]
+
+
+class KeeperFailed(DistributeError):
+    """The keeper of a working folder does not start or does not answer."""
+
+
+class Refusal(NamedTuple):
+    """The keeper can't start a unit.
+
+    `step`: what failed, `program`, `output`, `view` or `start`. `code`: its errno. `looks`: what was there.
+    """
+
+    step: str
+    code: int | None
+    text: str
+    looks: Looks
+
+
+class Link(asyncio.Protocol):
+    """A connection to a keeper. Messages are collected, and sent together at the end of the loop's turn."""
+
+    def __init__(self, pid: int = 0) -> None:
+        self.pid = pid
+        self.paused: Message | None = None
+        self.freezes_by = ""
+        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.units: dict[str, Message] = {}
+        """The units that it held when we connected."""
+        self.on_pause: Callable[[Message | None], None] = lambda pause: None
+        self._ends: dict[str, asyncio.Future[Message | Refusal]] = {}
+        self._answers: dict[str, list[asyncio.Future[Message]]] = {}
+        self._inbox = bytearray()
+        self._outbox: list[str] = []
+        self._transport: asyncio.Transport | None = None
+
+    # --- asyncio.Protocol --------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._inbox += data
+        *lines, self._inbox = self._inbox.split(b"\n")
+        for line in lines:
+            self._take(json.loads(line))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.lost.done():
+            self.lost.set_result(None)
+        for waiting in self._answers.values():
+            for answer in waiting:
+                if not answer.done():
+                    answer.set_exception(KeeperFailed("the keeper ended before it answered"))
+        self._answers.clear()
+
+    # --- what is asked -----------------------------------------------------------------------------
+
+    def send(self, message: Message) -> None:
+        """Send a message, unless the keeper is gone."""
+        if not self._outbox:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._outbox.append(json.dumps(message))
+
+    async def ask(self, message: Message, answer: str) -> Message:
+        """Send a message, and wait for an answer of this type.
+
+        Raises:
+            KeeperFailed: it does not come.
+        """
+        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        self._answers.setdefault(answer, []).append(future)
+        self.send(message)
+        try:
+            return await asyncio.wait_for(future, ANSWER_S)
+        except TimeoutError:
+            raise KeeperFailed(f"the keeper did not answer within {ANSWER_S:g} s") from None
+
+    async def hello(self, settings: Mapping[str, float]) -> None:
+        """Become the keeper's runner, and read what it holds."""
+        answer = await self.ask({"do": "hello", **settings}, "hello")
+        self.pid, self.freezes_by, self.paused = answer["pid"], answer["freezes_by"], answer["paused"]
+        for view in answer["units"]:
+            self.units[view["unit"]] = view
+            self.expect(view["unit"])
+        for name, ended in answer["exits"].items():
+            self.units[name] = {"unit": name, "exit": ended}
+            self.expect(name).set_result(ended)
+
+    def expect(self, name: str) -> asyncio.Future[Message | Refusal]:
+        """The end of a unit, or why it was not started."""
+        if name not in self._ends:
+            self._ends[name] = asyncio.get_running_loop().create_future()
+        return self._ends[name]
+
+    def forget(self, name: str) -> None:
+        """Have the keeper forget a unit."""
+        self.units.pop(name, None)
+        if (end := self._ends.pop(name, None)) is not None:
+            end.cancel()
+            self.send({"do": "forget", "unit": name})
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _flush(self) -> None:
+        messages, self._outbox = self._outbox, []
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write("\n".join([*messages, ""]).encode())
+
+    def _take(self, message: Message) -> None:
+        match message["type"]:
+            case "ended":
+                self._end(message["unit"], message["exit"])
+                if left := message["exit"].get("left"):
+                    log.error("%s: processes %s could not be killed", message["unit"], left)
+            case "refused":
+                looks = Looks(*(message["looks"] or (True, True, False)))
+                refusal = Refusal(message["step"], message["code"], message["text"], looks)
+                self._end(message["unit"], refusal)
+            case "paused":
+                self.paused = message
+                self.on_pause(message)
+            case "resumed":
+                self.paused = None
+                self.on_pause(None)
+            case "note" | "error":
+                log.warning("the keeper: %s", message["text"])
+            case kind:
+                for answer in self._answers.pop(kind, []):
+                    if not answer.done():
+                        answer.set_result(message)
+
+    def _end(self, name: str, ended: Message | Refusal) -> None:
+        end = self.expect(name)
+        if not end.done():
+            end.set_result(ended)
+
+
+class Keeping:
+    """The keeper of a working folder, and keepers of earlier versions that still hold units."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, float] | None = None) -> None:
+        """`settings`: `max_pause_s`, `unseen_s`, `use_cgroups`, if they are not the keeper's own."""
+        self._folder = folder
+        self._settings = settings or {}
+        self._current: Link | None = None
+        self._older: list[Link] = []
+        self._links: dict[str, Link] = {}
+        """The keeper that holds a unit."""
+
+    async def open(self) -> None:
+        """Connect to the keepers; start the one of this version if it does not run.
+
+        Does nothing while the connection to that one holds.
+
+        Raises:
+            KeeperFailed: it does not start.
+        """
+        if self._current is not None and not self._current.lost.done():
+            return
+        for link in self._older:
+            link.close()
+        self._older = []
+        self._folder.mkdir(parents=True, exist_ok=True)
+        socket = f"{build_of_this_code()}.socket"
+        for _ in range(ATTEMPTS):
+            self._current = await self._connect(socket)
+            if self._current is not None:
+                break
+            await self._start()
+        else:
+            raise KeeperFailed(f"the keeper of {self._folder} does not stay: see {self._folder / 'log'}")
+        for path in sorted(self._folder.glob("*.socket")):
+            older = await self._connect(path.name) if path.name != socket else None
+            if older is not None:
+                self._older.append(older)
+        for link in (self.current, *self._older):
+            self._links.update(dict.fromkeys(link.units, link))
+
+    async def _connect(self, socket: str) -> Link | None:
+        """Connect to a keeper. Returns None if there is none."""
+        # A path in a socket's address may have 107 bytes only.
+        here = os.open(self._folder, os.O_PATH)
+        try:
+            _, link = await asyncio.get_running_loop().create_unix_connection(
+                Link, f"/proc/self/fd/{here}/{socket}"
+            )
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        finally:
+            os.close(here)
+        try:
+            await link.hello(self._settings)
+        except KeeperFailed:
+            link.close()
+            return None
+        return link
+
+    async def _start(self) -> None:
+        environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        starter = await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", PACKAGE, str(self._folder),
+            stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env=environment,
+        )  # fmt: skip
+        _, complaint = await starter.communicate()
+        if starter.returncode != 0:
+            lines = complaint.decode(errors="replace").strip().splitlines() or [
+                f"exit code {starter.returncode}"
+            ]
+            raise KeeperFailed(f"the keeper of {self._folder} can't be started: {lines[-1]}")
+
+    @property
+    def current(self) -> Link:
+        """The keeper that starts units."""
+        assert self._current is not None, "it is opened first"
+        return self._current
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """The processes of the keepers."""
+        return frozenset(link.pid for link in (self.current, *self._older))
+
+    @property
+    def units(self) -> dict[str, Message]:
+        """What the keepers held when they were opened, by name. One that has ended has an `exit`."""
+        return {name: view for link in (self.current, *self._older) for name, view in link.units.items()}
+
+    async def lost(self) -> None:
+        """Return when the current keeper has ended, which it never does by itself."""
+        await asyncio.shield(self.current.lost)
+
+    async def end_all(self, grace_s: float) -> None:
+        """End and forget what the keepers held when they were opened."""
+        names = list(self.units)
+        if names:
+            log.info("ending %d jobs and builds that an earlier run of this node-runner left", len(names))
+        await asyncio.gather(*(self.end(name, grace_s) for name in names))
+        for name in names:
+            self.forget(name)
+
+    def start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        stdout: str,
+        niceness: int,
+        timeout_s: float | None = None,
+        grace_s: float = 0.0,
+        exit_file: str | None = None,
+        view: View | None = None,
+    ) -> None:
+        """Have a process started with `name` as its marker. `wait` tells how that went."""
+        if name in self._links:
+            raise ValueError(f"{name!r} runs already")
+        self._links[name] = self.current
+        self.current.expect(name)
+        self.current.send(
+            {
+                "do": "start",
+                "unit": name,
+                "argv": list(argv),
+                "cwd": cwd,
+                "env": {**env, procfs.MARKER: name},
+                "stdout": stdout,
+                "niceness": niceness,
+                "timeout_s": timeout_s,
+                "grace_s": grace_s,
+                "exit_file": exit_file,
+                "view": (view.at, view.own, view.scratch, view.overlay) if view is not None else None,
+            }
+        )
+
+    async def wait(self, name: str) -> Message | Refusal:
+        """Wait until a unit's process and all that it started have ended. Returns how its process ended.
+
+        If the keeper ends first, this returns only after `end`.
+        """
+        return await asyncio.shield(self._links[name].expect(name))
+
+    async def end(self, name: str, grace_s: float, *, reason: str = "killed", thaw: bool = False) -> None:
+        """End a unit: send SIGTERM to all its processes, and SIGKILL after `grace_s` to what is left of them.
+
+        Returns when `wait` does. A paused unit is killed at once, unless `thaw`: then it runs for its grace.
+        """
+        link = self._links[name]
+        end = link.expect(name)
+        link.send({"do": "end", "unit": name, "grace_s": grace_s, "why": reason, "thaw": thaw})
+        ends: set[asyncio.Future[Any]] = {end, link.lost}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not end.done():
+            end.set_result(_lost_with_its_keeper())
+
+    def forget(self, name: str) -> None:
+        """The end of this unit is not needed any more."""
+        self._links.pop(name).forget(name)
+
+    async def close(self) -> None:
+        """Leave the keepers. One that holds nothing has ended when this returns."""
+        for link in (self.current, *self._older):
+            try:
+                answer = await link.ask({"do": "leave"}, "left")
+                if not answer["units"]:
+                    await asyncio.wait({link.lost}, timeout=ANSWER_S)
+            except KeeperFailed as error:
+                log.debug("leaving the keeper: %s", error)
+            link.close()
+
+
+def _lost_with_its_keeper() -> Message:
+    return {"exit_code": None, "signal": 9, "cpu_s": 0.0, "max_rss_bytes": 0, "wall_s": 0.0, "paused_s": 0.0,
+            "started_at": 0.0, "ended_at": 0.0, "ended_for": "lost"}  # fmt: skip

@@ -1,0 +1,215 @@
+"""Groups of processes by cgroup version 2, where this process may make some.
+
+No controller is needed: freezing, killing and listing work on every group of a hierarchy of version 2, also
+where version 1 has the controllers (`hybrid`, as many containers and older distributions).
+See https://docs.kernel.org/admin-guide/cgroup-v2.html.
+"""
+
+from __future__ import annotations
+
+import os
+
+from distribute_services.node_runner.keeper import procfs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+_PREFIX = "distribute-"
+_ADOPTING_ROUNDS = 10
+
+
+class Cgroup:
+    """One group, and the groups below it that its processes may have made."""
+
+    __slots__ = ("path", "tail")
+
+    def __init__(self, path: str) -> None:
+        """Make the group.
+
+        Raises:
+            OSError: that is not allowed.
+        """
+        self.path = path
+        self.tail = "/".join(path.split("/")[-2:])
+        """The end of its path, which no other group of this computer has."""
+        os.mkdir(path)  # noqa: PTH102 (no pathlib here)
+
+    def adopt(self, members: Callable[[], Collection[int]]) -> bool:
+        """Move processes into the group, until `members()` names none that is outside.
+
+        Returns False if some can't be moved. Children that they have later are born in the group.
+        """
+        for _ in range(_ADOPTING_ROUNDS):
+            inside = self.pids()
+            outside = [pid for pid in members() if pid not in inside]
+            if not outside:
+                return True
+            for pid in outside:
+                try:
+                    _write(f"{self.path}/cgroup.procs", b"%d" % pid)
+                except ProcessLookupError:
+                    continue  # it has ended
+                except OSError:
+                    return False
+        return False
+
+    def pids(self) -> set[int]:
+        """All living processes in it."""
+        return set(_pids_below(self.path))
+
+    def freeze(self) -> None:
+        """Stop all processes in it, and those that are born in it. That takes a moment: see `is_frozen`."""
+        _write(f"{self.path}/cgroup.freeze", b"1")
+
+    def thaw(self) -> None:
+        """Let all processes in it go on."""
+        _write(f"{self.path}/cgroup.freeze", b"0")
+
+    @property
+    def is_frozen(self) -> bool:
+        """Are all processes in it stopped?"""
+        return b"frozen 1" in procfs.read(f"{self.path}/cgroup.events")
+
+    def kill(self) -> None:
+        """Send SIGKILL to all processes in it at once, frozen or not."""
+        kill(self.path)
+
+    def cpu_s(self) -> float:
+        """The processor time of all processes that are or were in it."""
+        for line in procfs.read(f"{self.path}/cpu.stat").splitlines():
+            if line.startswith(b"usage_usec "):
+                return int(line.split()[1]) / 1e6
+        return 0.0
+
+    def remove(self) -> bool:
+        """Remove it, if no process is left in it."""
+        return remove(self.path)
+
+
+class Cgroups:
+    """The folder in which this keeper makes its groups."""
+
+    __slots__ = ("_count", "path")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._count = 0
+
+    def new(self) -> Cgroup:
+        """Make a group.
+
+        Raises:
+            OSError: that is not allowed any more.
+        """
+        self._count += 1
+        return Cgroup(f"{self.path}/{self._count}")
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        remove(self.path)
+
+
+def open_cgroups(folder_id: str) -> Cgroups | None:
+    """Make a place for the groups of the keeper of one working folder; None if that is not possible here.
+
+    Ends and removes what a killed keeper of the same folder left.
+    """
+    own = _own_group()
+    if own is None or not can_move(own):
+        return None
+    prefix = f"{_PREFIX}{folder_id}-"
+    for name in _names(own):
+        if name.startswith(prefix) and not _lives(name.removeprefix(prefix)):
+            kill(f"{own}/{name}")
+            remove(f"{own}/{name}")
+    stat = procfs.stat(os.getpid())
+    path = f"{own}/{prefix}{os.getpid()}-{stat.started if stat else 0}"
+    try:
+        os.mkdir(path)  # noqa: PTH102
+    except OSError:
+        return None
+    # Kernels from 5.2 on can freeze. From 5.14 on, `cgroup.kill` exists; before, `kill` sends signals.
+    if not os.path.exists(f"{path}/cgroup.freeze"):  # noqa: PTH110
+        remove(path)
+        return None
+    return Cgroups(path)
+
+
+def can_move(group: str) -> bool:
+    """May this process move its children from `group` into groups below it?"""
+    return os.access(f"{group}/cgroup.procs", os.W_OK) and os.access(group, os.W_OK)
+
+
+def kill(path: str) -> None:
+    """Send SIGKILL to all processes in a group."""
+    try:
+        _write(f"{path}/cgroup.kill", b"1")
+    except OSError:  # a kernel before 5.14
+        for pid in _pids_below(path):
+            try:
+                os.kill(pid, 9)
+            except OSError:
+                continue
+
+
+def remove(path: str) -> bool:
+    """Remove a group and those below it, if no process is left in them."""
+    for name in _names(path):
+        remove(f"{path}/{name}")
+    try:
+        os.rmdir(path)  # noqa: PTH106
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _own_group() -> str | None:
+    """The folder of this process's group of version 2."""
+    mount = None
+    for line in procfs.read("/proc/self/mountinfo").decode(errors="surrogateescape").splitlines():
+        before, _, after = line.partition(" - ")
+        if after.startswith("cgroup2 "):
+            _, _, _, root, mount, *_ = before.split()
+            break
+    if mount is None:
+        return None
+    for line in procfs.read("/proc/self/cgroup").decode(errors="surrogateescape").splitlines():
+        if line.startswith("0::"):
+            within = line.removeprefix("0::")
+            if root != "/" and (within + "/").startswith(root + "/"):
+                within = within.removeprefix(root)
+            path = os.path.normpath(f"{mount}/{within}")
+            return path if os.path.isdir(path) else None  # noqa: PTH112
+    return None
+
+
+def _lives(keeper: str) -> bool:
+    pid, _, started = keeper.partition("-")
+    process = procfs.stat(int(pid)) if pid.isdecimal() else None
+    return process is not None and process.alive and str(process.started) == started
+
+
+def _names(path: str) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []
+
+
+def _pids_below(path: str) -> list[int]:
+    pids = [int(pid) for pid in procfs.read(f"{path}/cgroup.procs").split()]
+    for name in _names(path):
+        pids += _pids_below(f"{path}/{name}")
+    return pids
+
+
+def _write(path: str, value: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, value)
+    finally:
+        os.close(fd)

@@ -1,0 +1,372 @@
+"""What the keeper does: start, measure, freeze and end units, and remember how they ended."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+import signal
+import time
+from functools import partial
+
+from distribute_services.node_runner.keeper import freezing, lease, procfs
+from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S, Held
+from distribute_services.node_runner.keeper.spawning import CannotSpawn, spawn
+from distribute_services.node_runner.keeper.units import Unit, Units, exit_of, signal_all
+from distribute_services.node_runner.keeper.view import View
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from distribute_services.node_runner.keeper.cgroup import Cgroups
+
+    Message = dict[str, Any]
+
+SWEEP_S = 5.0
+"""Seconds between two looks for processes that belong to no unit."""
+
+MAX_PAUSE_S = 4 * 3600.0
+"""Longest pause, unless the runner has set another bound."""
+
+_FIRST_LOOK_S = 0.05
+"""Age at which a unit gets a cgroup, and is measured: most processes are shorter, and save that."""
+_LOOKS_S = (0.2, 1.0, 2.0, 5.0)
+_NOTED_FROM_S = 0.1
+"""A unit that ended earlier gets no file with its exit, unless no runner has read it."""
+_FREEZE_S = 0.5
+"""Longest time for which the keeper waits for processes to stop. It goes on a second later."""
+_AGAIN_S = 1.0
+_STOP_S = 0.1
+"""Longest time for which the keeper stops processes before it kills them."""
+
+
+class Keeper:
+    """The units of one working folder, and the pause of its node."""
+
+    def __init__(self, folder: str, cgroups: Cgroups | None, report: Callable[[Message], None]) -> None:
+        """`report` sends a message to the runner."""
+        self.folder = folder
+        self.units = Units()
+        self.exits: dict[str, Message] = {}
+        """How units ended that were not forgotten yet."""
+        self.max_pause_s = MAX_PAUSE_S
+        self.has_runner = False
+        self._cgroups = cgroups
+        self._report = report
+        self._unsaved: dict[str, tuple[str, Message]] = {}
+        self._wakes: list[tuple[float, int, Unit]] = []
+        self._wake_count = 0
+        self._sweep_at = 0.0
+        self._strays: set[int] = set()
+        self._settle_at: float | None = None
+        self.lease = lease.noted(folder)
+
+    @property
+    def freezes_by(self) -> str:
+        """How units are frozen: `cgroup` or `signals`."""
+        return "signals" if self._cgroups is None else "cgroup"
+
+    def use_signals(self) -> None:
+        """Make no more cgroups."""
+        self._cgroups = None
+
+    # --- units -------------------------------------------------------------------------------------
+
+    def start(self, ask: Message) -> None:
+        """Start a unit. Reports only if that fails."""
+        name = ask["unit"]
+        if self.units.get(name) is not None:
+            raise ValueError(f"{name} runs already")
+        self._settle_leftovers()
+        now, started_at = time.monotonic(), time.time()
+        try:
+            view = View(*ask["view"]) if ask.get("view") else None
+            pid = spawn(ask["argv"], ask["cwd"], ask["env"], ask["stdout"], ask["niceness"], view)
+        except CannotSpawn as error:
+            self._refuse(name, error)
+            return
+        warning = ask.get("warning")
+        held = Held(
+            now,
+            timeout_s=ask.get("timeout_s"),
+            grace_s=ask.get("grace_s", 0.0),
+            warning=tuple(warning) if warning else None,
+        )
+        unit = Unit(name, pid, held, started_at, ask.get("exit_file"))
+        unit.look_at = now + _FIRST_LOOK_S
+        self.units.add(unit)
+        if self.lease is not None:
+            self._freeze([unit], now)
+        if len(self.units) == 1:
+            self._sweep_at = now + SWEEP_S
+        self._schedule(unit)
+
+    def _refuse(self, name: str, error: CannotSpawn) -> None:
+        looks = error.looks
+        self._report(
+            {
+                "type": "refused",
+                "unit": name,
+                "step": error.step,
+                "code": error.code,
+                "text": error.text,
+                "looks": [looks.has_folder, looks.exists, looks.is_folder] if looks is not None else None,
+            }
+        )
+
+    def end(self, ask: Message) -> None:
+        """End a unit. A frozen one is killed at once, unless `thaw`: then it runs for its grace period."""
+        unit = self.units.get(ask["unit"])
+        if unit is None:
+            return
+        now = time.monotonic()
+        if ask.get("thaw") and unit.held.is_frozen:
+            self._thaw([unit], now)
+        self._look(unit, now)
+        self._send(unit, unit.held.end(ask.get("why", "killed"), ask["grace_s"], now))
+        self._schedule(unit)
+
+    def end_all(self, why: str, grace_s: float) -> None:
+        """End all units."""
+        for unit in self.units:
+            self.end({"unit": unit.name, "why": why, "grace_s": grace_s})
+
+    def forget(self, name: str) -> None:
+        """The runner needs this unit's exit no more."""
+        self.exits.pop(name, None)
+        self._unsaved.pop(name, None)
+
+    def reap(self) -> None:
+        """Take notice of processes that have ended."""
+        now = time.monotonic()
+        for unit in self.units.reap(now):
+            if unit.status is not None and self.units.get(unit.name) is unit:
+                self._first_process_ended(unit, now)
+
+    def _first_process_ended(self, unit: Unit, now: float) -> None:
+        left = self.units.members(unit)
+        if not left or unit.held.resists:
+            self._finish(unit, left)
+        elif not unit.held.is_ending:
+            self._send(unit, unit.held.end(None, LEFTOVER_GRACE_S, now))
+            self._schedule(unit)
+
+    def _finish(self, unit: Unit, left: dict[int, procfs.Stat]) -> None:
+        assert unit.status is not None, "a unit ends with its first process or after it"
+        code, number = exit_of(unit.status)
+        held, cpu_s = unit.held, unit.cpu_s
+        if unit.cgroup is not None:
+            cpu_s = max(cpu_s, unit.cgroup.cpu_s())
+            unit.cgroup.remove()
+        ended: Message = {
+            "exit_code": code,
+            "signal": number,
+            "cpu_s": cpu_s,
+            "max_rss_bytes": unit.peak_bytes,
+            "wall_s": held.clock.ran(unit.ended_at),
+            "paused_s": held.clock.paused(unit.ended_at),
+            "started_at": unit.started_at,
+            "ended_at": time.time(),
+            "ended_for": held.why,
+        }
+        if left:
+            ended["left"] = sorted(left)
+        self.units.remove(unit)
+        self.exits[unit.name] = ended
+        if unit.exit_file is not None:
+            self._unsaved[unit.name] = (unit.exit_file, ended)
+            if ended["wall_s"] >= _NOTED_FROM_S or not self.has_runner:
+                self.save()
+        self._report({"type": "ended", "unit": unit.name, "exit": ended})
+
+    def save(self) -> None:
+        """Write the exits that are in memory only."""
+        for path, ended in self._unsaved.values():
+            part = f"{path}.part"
+            try:
+                with open(part, "w", encoding="ascii") as file:  # noqa: PTH123 (no pathlib here)
+                    json.dump({**ended, "boot_id": lease.boot_id()}, file)
+                os.replace(part, path)  # noqa: PTH105
+            except OSError as error:
+                self._report({"type": "note", "text": f"the end of a job could not be noted: {error}"})
+        self._unsaved.clear()
+
+    # --- what is due -------------------------------------------------------------------------------
+
+    def due(self) -> float | None:
+        """When `act` must be called next, by the monotonic clock."""
+        times = [self._wakes[0][0]] if self._wakes else []
+        if len(self.units):
+            times.append(self._sweep_at)
+        if self._settle_at is not None:
+            times.append(self._settle_at)
+        if self.lease is not None:
+            # This clock stands still while the computer sleeps, the lease does not.
+            times.append(time.monotonic() + min(self.lease.left_s, SWEEP_S))
+        return min(times, default=None)
+
+    def act(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if self.lease is not None and self.lease.left_s <= 0:
+            self.resume("it is over")
+        if self._settle_at is not None and self._settle_at <= now:
+            self._settle(now)
+        while self._wakes and self._wakes[0][0] <= now:
+            at, _, unit = heapq.heappop(self._wakes)
+            if unit.wakes_at == at and self.units.get(unit.name) is unit:
+                unit.wakes_at = 0.0
+                self._wake(unit, now)
+        if len(self.units) and self._sweep_at <= now:
+            self._sweep_at = now + SWEEP_S
+            self._sweep()
+
+    def _wake(self, unit: Unit, now: float) -> None:
+        if unit.look_at <= now:
+            self._look(unit, now)
+        self._send(unit, unit.held.act(now))
+        if unit.held.is_ending and unit.status is not None:
+            self._first_process_ended(unit, now)
+        if self.units.get(unit.name) is unit:
+            self._schedule(unit)
+
+    def _schedule(self, unit: Unit) -> None:
+        due = unit.held.due()
+        at = unit.look_at if due is None else min(unit.look_at, due)
+        if unit.wakes_at and unit.wakes_at <= at:
+            return
+        unit.wakes_at = at
+        self._wake_count += 1
+        heapq.heappush(self._wakes, (at, self._wake_count, unit))
+
+    def _look(self, unit: Unit, now: float) -> None:
+        """Measure a unit. At the first look, it gets a cgroup."""
+        if unit.looks == 0:
+            self._group(unit)
+        unit.peak_bytes = max(unit.peak_bytes, procfs.memory(self.units.members(unit)))
+        unit.look_at = now + _LOOKS_S[min(unit.looks, len(_LOOKS_S) - 1)]
+        unit.looks += 1
+
+    def _group(self, unit: Unit) -> None:
+        if self._cgroups is None or unit.cgroup is not None:
+            return
+        try:
+            unit.cgroup = self._cgroups.new()
+            unit.cgroup.adopt(partial(self.units.members, unit))
+        except OSError as error:
+            self._report({"type": "note", "text": f"no cgroup can be made, so signals are used: {error}"})
+            self._cgroups = None
+
+    def _send(self, unit: Unit, numbers: list[int]) -> None:
+        for number in numbers:
+            if number == signal.SIGKILL:
+                self._kill(unit)
+            else:
+                # A stopped process handles a signal only when it continues.
+                asked = (number, signal.SIGCONT) if number == signal.SIGTERM else (number,)
+                signal_all(self.units.members(unit), asked)
+
+    def _kill(self, unit: Unit) -> None:
+        grouped: set[int] = set()
+        if unit.cgroup is not None:
+            unit.cgroup.kill()
+            grouped = unit.cgroup.pids()
+        found = self.units.members(unit)
+        if len(found.keys() - grouped) > 1:  # stopped, they have no more children
+            freezing.stop(unit, partial(self.units.members, unit), time.monotonic() + _STOP_S, grouped)
+            found = self.units.members(unit)
+        signal_all(found, [signal.SIGKILL])
+
+    def _sweep(self) -> None:
+        """End processes that belong to no unit: with SIGTERM, and with SIGKILL when they are seen again."""
+        strays = set(self.units.strays())
+        signal_all(strays - self._strays, [signal.SIGTERM, signal.SIGCONT])
+        signal_all(strays & self._strays, [signal.SIGKILL])
+        self._strays = strays
+
+    def _settle_leftovers(self) -> None:
+        """Before the first unit of an idle keeper: kill what earlier ones left in spite of all signals."""
+        if not len(self.units) and self._strays:
+            signal_all(self.units.strays(), [signal.SIGKILL])
+            self._strays = set()
+
+    # --- the pause ---------------------------------------------------------------------------------
+
+    def pause(self, duration_s: float, *, reason: str, by: str) -> None:
+        """Stop all units, and those that are started meanwhile. Replaces an earlier pause.
+
+        Raises:
+            OSError: the pause can't be noted, so it is not made.
+        """
+        self.lease = lease.begin(self.folder, min(duration_s, self.max_pause_s), reason=reason, by=by)
+        now = time.monotonic()
+        self._freeze([unit for unit in self.units if not unit.held.is_frozen], now)
+        self._report({"type": "paused", **self.lease.view()})
+
+    def resume(self, why: str) -> None:
+        """End the pause."""
+        if self.lease is None:
+            return
+        lease.end(self.folder)
+        self.lease = None
+        self._settle_at = None
+        self._thaw([unit for unit in self.units if unit.held.is_frozen], time.monotonic())
+        self._report({"type": "resumed", "why": why})
+
+    def _freeze(self, units: list[Unit], now: float) -> None:
+        for unit in units:
+            self._group(unit)
+            if unit.cgroup is not None:
+                unit.cgroup.freeze()
+        self._settle(now, units)
+
+    def _settle(self, now: float, units: list[Unit] | None = None) -> None:
+        """Stop what still runs of units that are, or are to be, frozen. A later call stops what resisted."""
+        until = now + _FREEZE_S
+        for unit in [unit for unit in self.units if unit.held.is_frozen] if units is None else units:
+            freezing.settle(unit, partial(self.units.members, unit), until)
+            if not unit.held.is_frozen:
+                unit.held.freeze(now)
+                self._send(unit, unit.held.act(now))
+                self._schedule(unit)
+        self._settle_at = time.monotonic() + _AGAIN_S
+
+    def _thaw(self, units: list[Unit], now: float) -> None:
+        for unit in units:
+            freezing.thaw(unit, partial(self.units.members, unit))
+            unit.held.thaw(now)
+            self._schedule(unit)
+
+    # --- what others see ---------------------------------------------------------------------------
+
+    def view(self) -> Message:
+        """All units, and the pause."""
+        return {
+            "freezes_by": self.freezes_by,
+            "paused": self.lease.view() if self.lease is not None else None,
+            "units": [self._view(unit) for unit in self.units],
+            "exits": self.exits,
+        }
+
+    def _view(self, unit: Unit) -> Message:
+        pids = sorted(self.units.members(unit))
+        now = time.monotonic()
+        return {
+            "unit": unit.name,
+            "pid": unit.pid,
+            "pids": pids,
+            "memory_bytes": procfs.memory(pids),
+            "started_at": unit.started_at,
+            "ran_s": unit.held.clock.ran(now),
+            "paused_s": unit.held.clock.paused(now),
+            "frozen": unit.held.is_frozen,
+            "ending": unit.held.is_ending,
+        }
+
+    def close(self) -> None:
+        """Write what is in memory only, before the keeper ends."""
+        self.save()
+        if self._cgroups is not None:
+            self._cgroups.remove()

@@ -1,0 +1,256 @@
+"""The keeper's loop: messages on its socket, ended processes, and what is due.
+
+A message is a line of JSON. A program of the keeper's own user, or of root, may send all of `_VERBS`. Another
+user's, whom the mode of the socket lets in, may only pause, resume and look.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import json
+import os
+import select
+import signal
+import struct
+import time
+
+from distribute_services.node_runner.keeper.keeper import Keeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from distribute_services.node_runner.keeper.cgroup import Cgroups
+    from distribute_services.node_runner.keeper.keeper import Message
+
+PROTOCOL = 1
+"""Raised when a message changes its meaning. New fields and verbs don't raise it."""
+
+UNSEEN_S = 24 * 3600.0
+"""After so many seconds without a runner, the keeper ends its units."""
+
+ALONE_S = 10.0
+"""After so many seconds without a runner and without units, the keeper ends."""
+
+END_GRACE_S = 5.0
+"""From SIGTERM to SIGKILL, when the keeper ends its units by itself."""
+
+_FOR_ALL = frozenset({"pause", "resume", "look"})
+_MAX_READ = 1 << 16
+_MAX_LINE = 16 << 20
+_MAX_UNSENT = 64 << 20
+
+
+class Connection:
+    """A program that talks to the keeper."""
+
+    __slots__ = ("inbox", "is_runner", "is_trusted", "outbox", "socket", "uid")
+
+    def __init__(self, socket: _socket.socket) -> None:
+        self.socket = socket
+        self.inbox = bytearray()
+        self.outbox = bytearray()
+        self.is_runner = False
+        _, self.uid, _ = struct.unpack("3i", socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12))
+        self.is_trusted = self.uid in {0, os.getuid()}
+
+
+class Server:
+    """Serves one keeper until it is of no more use."""
+
+    def __init__(self, folder: str, listener: _socket.socket, cgroups: Cgroups | None, build: str) -> None:
+        """`build` identifies the keeper's code: a runner uses only a keeper of its own."""
+        self._listener = listener
+        self._build = build
+        self._epoll = select.epoll()
+        self._connections: dict[int, Connection] = {}
+        self._keeper = Keeper(folder, cgroups, self._report)
+        self._is_over = False
+        self._alone_since = time.monotonic()
+        self._unseen_s = UNSEEN_S
+        self._is_closing = False
+        self._wakeup, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def serve(self) -> None:
+        """Serve until nobody needs this keeper."""
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        for fd in (self._wakeup, self._listener.fileno()):
+            self._epoll.register(fd, select.EPOLLIN)
+        while not self._is_over:
+            for fd, happened in self._epoll.poll(self._wait_s()):
+                self._handle(fd, happened)
+            self._keeper.act()
+            self._mind_being_alone()
+            for connection in list(self._connections.values()):
+                self._flush(connection)
+        self._keeper.close()
+
+    def _wait_s(self) -> float:
+        due = self._keeper.due()
+        times = [] if due is None else [due]
+        if not self._keeper.has_runner and not self._is_closing:
+            times.append(self._alone_since + (self._unseen_s if len(self._keeper.units) else ALONE_S))
+        return max(0.0, min(times) - time.monotonic()) if times else -1.0
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        """The computer shuts down, or somebody wants the keeper gone: its units end, and then it does."""
+        self._is_closing = True
+        self._keeper.end_all("shutdown", END_GRACE_S)
+
+    def _mind_being_alone(self) -> None:
+        if self._is_closing:
+            self._is_over = not len(self._keeper.units)
+        if self._is_closing or self._keeper.has_runner:
+            return
+        alone_s = time.monotonic() - self._alone_since
+        if not len(self._keeper.units):
+            self._is_over = self._is_over or alone_s >= ALONE_S
+        elif alone_s >= self._unseen_s:
+            self._keeper.end_all("unseen", END_GRACE_S)
+            self._alone_since = time.monotonic()
+
+    # --- connections -------------------------------------------------------------------------------
+
+    def _handle(self, fd: int, happened: int) -> None:
+        if fd == self._wakeup:
+            os.read(fd, 4096)
+            self._keeper.reap()
+        elif fd == self._listener.fileno():
+            self._accept()
+        elif (connection := self._connections.get(fd)) is not None:
+            if happened & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+                self._receive(connection)
+            if happened & select.EPOLLOUT:
+                self._flush(connection)
+
+    def _accept(self) -> None:
+        try:
+            fd, _ = self._listener._accept()  # type: ignore[attr-defined]  # `socket` costs 0.5 MB
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fileno=fd)
+        socket.setblocking(False)
+        self._connections[fd] = Connection(socket)
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def _receive(self, connection: Connection) -> None:
+        try:
+            part = connection.socket.recv(_MAX_READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            part = b""
+        if not part:
+            self._drop(connection)
+            return
+        searched = len(connection.inbox)
+        connection.inbox += part
+        if connection.inbox.find(b"\n", searched) < 0:
+            if len(connection.inbox) > _MAX_LINE:
+                self._drop(connection)
+            return
+        *lines, rest = connection.inbox.split(b"\n")
+        connection.inbox = rest
+        for line in lines:
+            self._obey(connection, line)
+
+    def _drop(self, connection: Connection) -> None:
+        if self._connections.pop(connection.socket.fileno(), None) is None:
+            return
+        connection.socket.close()
+        if connection.is_runner:
+            self._runner_left()
+
+    def _runner_left(self) -> None:
+        self._keeper.has_runner = any(each.is_runner for each in self._connections.values())
+        self._alone_since = time.monotonic()
+        if not self._keeper.has_runner:
+            self._keeper.save()
+
+    def _flush(self, connection: Connection) -> None:
+        if not connection.outbox:
+            return
+        try:
+            sent = connection.socket.send(connection.outbox)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            if error.errno not in {errno.EPIPE, errno.ECONNRESET}:
+                raise
+            self._drop(connection)
+            return
+        del connection.outbox[:sent]
+        if len(connection.outbox) > _MAX_UNSENT:
+            self._drop(connection)
+            return
+        more = select.EPOLLOUT if connection.outbox else 0
+        self._epoll.modify(connection.socket.fileno(), select.EPOLLIN | more)
+
+    # --- messages ----------------------------------------------------------------------------------
+
+    def _report(self, message: Message) -> None:
+        for connection in self._connections.values():
+            if connection.is_runner:
+                _add(connection, message)
+
+    def _obey(self, connection: Connection, line: bytearray) -> None:
+        try:
+            ask = json.loads(line)
+            verb = ask["do"]
+            if not connection.is_trusted and verb not in _FOR_ALL:
+                raise PermissionError(f"user {connection.uid} may not {verb}")
+            answer = self._answer(connection, verb, ask)
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            answer = {"type": "error", "text": f"{type(error).__name__}: {error}"}
+        if answer is not None:
+            _add(connection, answer)
+
+    def _answer(self, connection: Connection, verb: str, ask: Message) -> Message | None:
+        keeper = self._keeper
+        match verb:
+            case "start":
+                keeper.start(ask)
+            case "end":
+                keeper.end(ask)
+            case "forget":
+                keeper.forget(ask["unit"])
+            case "hello":
+                return self._hello(connection, ask)
+            case "leave":
+                connection.is_runner = False
+                self._runner_left()
+                self._is_over = not len(keeper.units) and not keeper.has_runner
+                return {"type": "left", "units": len(keeper.units)}
+            case "pause":
+                keeper.pause(float(ask["for_s"]), reason=str(ask["reason"]), by=str(ask["by"]))
+                return {"type": "look", **keeper.view()}
+            case "resume":
+                keeper.resume(str(ask.get("reason", "")))
+                return {"type": "look", **keeper.view()}
+            case "look":
+                return {"type": "look", **keeper.view()}
+            case _:
+                raise ValueError(f"no such verb: {verb!r}")
+        return None
+
+    def _hello(self, connection: Connection, ask: Message) -> Message:
+        connection.is_runner = True
+        self._keeper.has_runner = True
+        self._keeper.max_pause_s = float(ask.get("max_pause_s", self._keeper.max_pause_s))
+        self._unseen_s = float(ask.get("unseen_s", self._unseen_s))
+        if not ask.get("use_cgroups", True):
+            self._keeper.use_signals()
+        return {
+            "type": "hello",
+            "protocol": PROTOCOL,
+            "build": self._build,
+            "pid": os.getpid(),
+            **self._keeper.view(),
+        }
+
+
+def _add(connection: Connection, message: Message) -> None:
+    connection.outbox += json.dumps(message).encode() + b"\n"

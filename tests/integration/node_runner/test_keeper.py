@@ -1,0 +1,224 @@
+"""Ending a unit ends its whole process tree, and no other process; with cgroups and without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from distribute_services.node_runner.host.keeping import Keeping, Refusal
+from distribute_services.node_runner.host.leftovers import kill_leftovers
+from distribute_services.node_runner.keeper import procfs
+
+from .keeping_kit import Kept, alive, appearance, keeper, until
+
+
+@pytest.fixture(params=["with cgroups", "with signals"])
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+    """A keeper that holds units by cgroups, if this computer lets it, or by signals."""
+    use_cgroups = request.param == "with cgroups"
+    async with keeper(tmp_path, use_cgroups=use_cgroups) as kept:
+        if use_cgroups and kept.keeping.current.freezes_by != "cgroup":
+            pytest.skip("no cgroup of version 2 can be made here")
+        yield kept
+
+
+async def test_daemon_left_behind_is_ended_before_its_job_is_over(kept: Kept) -> None:
+    ended = await kept.end_of(kept.start_daemon())
+    assert not isinstance(ended, Refusal)
+    assert (ended["exit_code"], ended["ended_for"]) == (0, None)
+    assert not alive(int((kept.folder / "daemon.pid").read_text()))
+
+
+async def test_stubborn_daemon_is_killed(kept: Kept) -> None:
+    await kept.end_of(kept.start_daemon("stubborn"))
+    assert not alive(int((kept.folder / "daemon.pid").read_text()))
+
+
+async def test_daemon_without_environment_is_ended_with_the_last_unit_at_latest(kept: Kept) -> None:
+    """A cgroup tells whose it is, if its unit was old enough to have one."""
+    other = kept.start("sleep", "60")
+    await kept.end_of(kept.start_daemon("hidden"))
+    hidden = int(await appearance(kept.folder / "daemon.pid"))
+    await kept.keeping.end(other, grace_s=5)
+    assert not alive(hidden)
+
+
+async def test_end_ends_the_whole_tree_and_only_that(kept: Kept) -> None:
+    one, two = kept.folder / "one", kept.folder / "two"
+    one.mkdir()
+    two.mkdir()
+    ended, spared = (kept.start_daemon("stay", cwd=folder) for folder in (one, two))
+    pids = [int(await appearance(folder / "daemon.pid")) for folder in (one, two)]
+    await kept.keeping.end(ended, grace_s=5)
+    assert [alive(pid) for pid in pids] == [False, True]
+    end = await kept.end_of(ended)
+    assert not isinstance(end, Refusal)
+    assert (end["signal"], end["ended_for"]) == (signal.SIGTERM, "killed")
+    await kept.keeping.end(spared, grace_s=5)
+    assert not alive(pids[1])
+
+
+async def test_a_tree_is_killed_after_the_grace_period(kept: Kept) -> None:
+    name = kept.start("sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done")
+    await until((kept.folder / "ready").exists)
+    begun = time.monotonic()
+    await kept.keeping.end(name, grace_s=0.5)
+    assert 0.5 <= time.monotonic() - begun < 3
+    ended = await kept.end_of(name)
+    assert not isinstance(ended, Refusal)
+    assert ended["signal"] == signal.SIGKILL
+
+
+async def test_a_shorter_grace_replaces_a_longer_one(kept: Kept) -> None:
+    name = kept.start("sh", "-c", "trap '' TERM; touch ready; while :; do sleep 1; done")
+    await until((kept.folder / "ready").exists)
+    ending = asyncio.create_task(kept.keeping.end(name, grace_s=1000))
+    await kept.keeping.end(name, grace_s=0)
+    await ending
+
+
+async def test_a_job_may_clean_up_within_its_grace_period(kept: Kept) -> None:
+    script = "trap 'sleep 0.3; echo cleaned; exit 5' TERM; touch ready; while :; do sleep 0.05; done"
+    name = kept.start("sh", "-c", script)
+    await until((kept.folder / "ready").exists)
+    await kept.keeping.end(name, grace_s=10)
+    ended = await kept.end_of(name)
+    assert not isinstance(ended, Refusal)
+    assert ended["exit_code"] == 5
+    assert "cleaned" in (kept.folder / "out").read_text()
+
+
+async def test_a_unit_is_ended_at_its_time_limit(kept: Kept) -> None:
+    ended = await kept.end_of(kept.start("sleep", "60", timeout_s=0.3))
+    assert not isinstance(ended, Refusal)
+    assert (ended["signal"], ended["ended_for"]) == (signal.SIGTERM, "timeout")
+    assert ended["wall_s"] >= 0.3
+
+
+async def test_stopped_processes_are_ended(kept: Kept) -> None:
+    name = kept.start("sh", "-c", "echo $$ > pid; exec sleep 60")
+    os.kill(int(await appearance(kept.folder / "pid")), signal.SIGSTOP)
+    await kept.keeping.end(name, grace_s=10)
+    ended = await kept.end_of(name)
+    assert not isinstance(ended, Refusal)
+    assert ended["signal"] == signal.SIGTERM
+
+
+async def test_nothing_is_left_when_children_are_born_all_the_time(kept: Kept) -> None:
+    born = "trap '' TERM; while :; do sleep 0.01 & echo born >> births; sleep 0.02; done"
+    name = kept.start("sh", "-c", born)
+    await until(lambda: (kept.folder / "births").exists() and (kept.folder / "births").stat().st_size > 50)
+    await kept.keeping.end(name, grace_s=0.1)
+    ended = await kept.end_of(name)
+    assert not isinstance(ended, Refusal)
+    assert ended["signal"] == signal.SIGKILL
+    assert kept.left() == []
+
+
+FORK_BOMB = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NPROC, (300, 300))
+open("bombed", "w").close()
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the limit of processes is one of a user: root has none")
+async def test_a_fork_bomb_ends(kept: Kept) -> None:
+    kept.folder.chmod(0o777)
+    command = [
+        "setpriv",
+        "--reuid=54321",
+        "--clear-groups",
+        "--no-new-privs",
+        sys.executable,
+        "-c",
+        FORK_BOMB,
+    ]
+    name = kept.start(*command)
+    await until((kept.folder / "bombed").exists)
+    await kept.keeping.end(name, grace_s=0.2)
+    assert not list(filter(alive, procfs.processes_of(54321)))
+
+
+async def test_zombies_are_reaped(kept: Kept) -> None:
+    name = kept.start(
+        "sh", "-c", "for i in 1 2 3; do (setsid sleep 0.1 &) ; done; touch ready; exec sleep 60"
+    )
+    await until((kept.folder / "ready").exists)
+    pid = kept.keeping.current.pid
+    await until(lambda: len(procfs.children(pid)) == 1)
+    await kept.keeping.end(name, grace_s=5)
+
+
+async def test_figures_are_those_of_the_whole_tree_also_after_a_kill(kept: Kept) -> None:
+    """A child is killed with its parent, which so can't wait for it."""
+    burn = "x = b'x' * (60 << 20)\nopen('burning', 'w').write('yes')\nwhile True: pass"
+    name = kept.start("sh", "-c", f'{sys.executable} -c "{burn}" & {sys.executable} -c "{burn}" & wait')
+    await appearance(kept.folder / "burning")
+    await until(lambda: sum(psutil.Process(pid).cpu_times().user for pid in kept.left()) > 0.4)
+    await kept.keeping.end(name, grace_s=0)
+    ended = await kept.end_of(name)
+    assert not isinstance(ended, Refusal)
+    assert ended["cpu_s"] > 0.2
+    assert ended["max_rss_bytes"] > 2 * (60 << 20)
+
+
+async def test_open_files_are_not_inherited(kept: Kept) -> None:
+    _, printed = await kept.run("ls", "/proc/self/fd")
+    assert printed.split() == ["0", "1", "2", "3"]  # 3: the listing itself
+
+
+async def test_a_name_in_use_is_refused(kept: Kept) -> None:
+    name = kept.start("sleep", "60", name="same")
+    with pytest.raises(ValueError, match="runs already"):
+        kept.start("true", name="same")
+    await kept.keeping.end(name, grace_s=5)
+    await kept.end_of(name)
+    await kept.end_of(kept.start("true", name="same"))
+
+
+async def test_processes_of_a_killed_runner_are_ended_by_its_next_start(kept: Kept, tmp_path: Path) -> None:
+    """They live on until then: the keeper holds them."""
+    kept.start_daemon("stay")
+    daemon = int(await appearance(kept.folder / "daemon.pid"))
+    kept.keeping.current.close()
+    assert alive(daemon)
+    again = Keeping(tmp_path / "work" / "keeper")
+    await again.open()
+    await again.end_all(grace_s=5)
+    assert not alive(daemon)
+    await again.close()
+
+
+async def test_a_keeper_without_a_runner_ends_its_units_after_a_while(tmp_path: Path) -> None:
+    async with keeper(tmp_path, unseen_s=0.5) as kept:
+        kept.start_daemon("stay")
+        daemon = int(await appearance(kept.folder / "daemon.pid"))
+        kept.keeping.current.close()
+        await until(lambda: not alive(daemon))
+
+
+async def test_processes_of_a_killed_keeper_are_ended(tmp_path: Path) -> None:
+    async with keeper(tmp_path) as kept:
+        name = kept.start_daemon("stay")
+        daemon = int(await appearance(kept.folder / "daemon.pid"))
+        os.kill(kept.keeping.current.pid, signal.SIGKILL)
+        await asyncio.wait_for(kept.keeping.lost(), 10)
+        await kept.keeping.open()
+        await kill_leftovers(lambda marker: marker.startswith(kept.prefix), keepers=kept.keeping.pids)
+        assert not alive(daemon)
+        assert await kept.run("echo", "again")
+        await asyncio.wait_for(kept.keeping.end(name, grace_s=5), 10)  # what its task does
