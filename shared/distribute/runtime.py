@@ -35,18 +35,31 @@ PARENT_GONE = signal.SIGUSR1
 """The signal that the kernel sends to a service when its supervisor dies."""
 
 
+KEEP_JOBS = signal.SIGUSR2
+"""Ends a node-runner, and lets its jobs run on."""
+
+
 class Stop(asyncio.Event):
-    """A request to shut down. `at_once` is set if the service should skip the graceful part."""
+    """A request to shut down. `at_once` is set if the service should skip the graceful part.
+
+    `keeps_jobs`: a node leaves its running jobs to its next start.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.at_once = asyncio.Event()
+        self.keeps_jobs = False
 
     def ask(self) -> None:
         """Request a graceful end. A second call sets `at_once`."""
         if self.is_set():
             self.at_once.set()
         self.set()
+
+    def keep_jobs(self) -> None:
+        """Request an end that leaves running jobs to the next start. A later request doesn't end them."""
+        self.keeps_jobs |= not self.is_set()
+        self.ask()
 
     def insist(self) -> None:
         self.set()
@@ -56,6 +69,7 @@ class Stop(asyncio.Event):
 def stop_on_signals() -> Stop:
     """A `Stop` that SIGTERM, SIGINT and SIGHUP set, unless this process was started to ignore them.
 
+    So does `KEEP_JOBS`, by which a node leaves its running jobs to its next start.
     If the supervisor dies, it is set at once: the broker may be gone, too, and nobody could ask a second
     time.
     """
@@ -63,6 +77,7 @@ def stop_on_signals() -> Stop:
     loop = asyncio.get_running_loop()
     for number in end_signals():
         loop.add_signal_handler(number, stop.set if number is signal.SIGHUP else stop.ask)
+    loop.add_signal_handler(KEEP_JOBS, stop.keep_jobs)
     loop.add_signal_handler(PARENT_GONE, stop.insist)
     return stop
 

@@ -79,6 +79,13 @@ class ServiceProcess(WorldProcess, ABC):
             self.after(ENDS_WITHIN_S, lambda: require(False, f"{self.name} was told to end, and goes on"))
         self.stop.ask()
 
+    def leave_jobs(self) -> None:
+        """Tell a node-runner to end, and to leave its jobs to the next."""
+        self.note("is told to end, and to keep its jobs")
+        self.after(ENDS_WITHIN_S, lambda: require(False, f"{self.name} was told to end, and goes on"))
+        self.world.truth.happened["a runner leaves its jobs to the next"] += 1
+        self.stop.keep_jobs()
+
     async def _serve(self) -> None:
         try:
             await self.service()

@@ -29,7 +29,7 @@ MISHAPS = {
     "results missing", "events lost", "output is read", "a reader stalls", "the disk is full", "Visit killed",
     "a batch is packed", "a packed batch changes", "forged: claimed", "forged: finished", "forged: completed",
     "a build is killed", "what a killed job left is kept", "a running job is taken up",
-    "an ended job is taken up", "a computer reboots",
+    "an ended job is taken up", "a computer reboots", "a runner leaves its jobs to the next",
 }  # fmt: skip
 
 

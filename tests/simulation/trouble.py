@@ -34,6 +34,7 @@ class Trouble:
             self._kill_archiver,
             self._kill_runner,
             self._kill_runner,
+            self._restart_runner,
             self._reboot,
             self._cut_runner,
             self._cut_runner,
@@ -79,6 +80,12 @@ class Trouble:
         runner = self._runner()
         if runner is not None:
             self._world.crash_runner(runner)
+
+    def _restart_runner(self) -> None:
+        """A person upgrades a node-runner: its jobs go on."""
+        runner = self._runner()
+        if runner is not None and runner.alive and not runner.stop.is_set():
+            runner.leave_jobs()
 
     def _reboot(self) -> None:
         runner = self._runner()

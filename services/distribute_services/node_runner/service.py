@@ -63,6 +63,8 @@ class NodeRunner(Generic[P, R]):
         self._idle = asyncio.Event()
         """Set when the node is leaving and has no attempt any more."""
         self._over = asyncio.Event()
+        self._leaves_jobs = False
+        """Whether the jobs that run are the next runner's."""
         self._unreadable: UnreadableEvent | None = None
         """Why this node can't read on in the log."""
         self._cannot_read_on = asyncio.Event()
@@ -91,6 +93,8 @@ class NodeRunner(Generic[P, R]):
     async def run(self, stop: Stop) -> None:
         """Join; work until `stop` is set or the disk is full; then end what runs, and leave.
 
+        If `stop` is to keep the jobs, what runs goes on.
+
         Raises:
             UnreadableEvent: a newer version of this tool writes the log. Raised when all is reported.
             Refused: another runner took this node's name.
@@ -115,8 +119,11 @@ class NodeRunner(Generic[P, R]):
                 },
             )
         finally:
-            # If this runner fails, it ends its jobs without reporting them as failed: they have not failed.
-            await self._end_all()
+            if self._leaves_jobs:
+                await self._work.let_go()
+            else:
+                # If this runner fails, it ends its jobs and reports none as failed: they have not failed.
+                await self._end_all()
             await self._reports.close(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
         self._failure.check()  # the broker may refuse the node's last events, too
         if self._unreadable is not None and not stop.is_set():
@@ -135,6 +142,12 @@ class NodeRunner(Generic[P, R]):
         Meanwhile the node beats and follows the log.
         """
         await unless_stopped(stop, self._cause_to_leave())
+        if stop.keeps_jobs and (told := self._machine.leave_to_the_next()):
+            log.info("leaving: what runs goes on, and the next start of this node takes it up")
+            self._leaves_jobs = True
+            self._do(told)
+            self._over.set()
+            await asyncio.Event().wait()  # a supervised task must not end by itself
         self._do(self._machine.leave())
         if ended := self._machine.ended:
             names = [str(attempt.job) for attempt in ended[:_NAMED]]

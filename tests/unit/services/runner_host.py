@@ -263,7 +263,11 @@ class RunningNode:
 
 @asynccontextmanager
 async def running_node(
-    host: ModelHost | None = None, cluster: MemoryCluster | None = None, *, fails: bool = False
+    host: ModelHost | None = None,
+    cluster: MemoryCluster | None = None,
+    *,
+    fails: bool = False,
+    keeps: bool = False,
 ) -> AbstractAsyncContextManager[RunningNode]:
     """A node-runner that has joined; it leaves at the end."""
     cluster, stop = cluster or MemoryCluster(), Stop()
@@ -280,4 +284,5 @@ async def running_node(
             await asyncio.wait({node.task})
     if not fails:
         node.task.result()
+    if not fails and not keeps:
         assert node.host.places == set(), "nothing is left"

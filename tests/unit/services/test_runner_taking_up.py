@@ -11,7 +11,7 @@ import pytest
 
 from distribute.core import events as ev
 from distribute.core.events import Event
-from distribute.core.ids import AttemptId
+from distribute.core.ids import AttemptId, NodeId
 from distribute.core.recipe import Share, recipe_of
 from distribute.core.recorded import Guard, Recorded
 from distribute.host import Exit, Kept, Record, Unit
@@ -286,6 +286,37 @@ async def test_a_job_that_ended_meanwhile_is_reported_with_its_true_end(earlier:
         finished = await node.of_job("finished", "job1")
         assert (finished.succeeded, finished.wall_s) == (True, 60.0)
         assert finished.ended_at.timestamp() == pytest.approx(ended_at, abs=0.01)
+
+
+async def test_a_runner_that_keeps_its_jobs_leaves_them_running_for_the_next() -> None:
+    host = ModelHost()
+    async with running_node(host, keeps=True) as node:
+        await node.gets(BATCH, "job1")
+        await node.runs("job1")
+        node.stop.keep_jobs()
+        leaving = await node.event("leaving")
+        assert leaving.keeps == (FIRST,)
+        async with asyncio.timeout(WITHIN_S):
+            await node.task
+        assert not host.running["job1"].ended.done()
+        assert (host.places, host.disowned) == ({"lab/sweep/job1"}, [])
+        assert await node.cluster.log.last(NodeId("ws1"), "left") is None
+
+
+async def test_a_runner_without_jobs_leaves_although_it_would_keep_them() -> None:
+    async with running_node() as node:
+        node.stop.keep_jobs()
+        await node.event("left")
+
+
+async def test_a_runner_that_keeps_its_jobs_ends_a_build() -> None:
+    host = ModelHost()
+    async with running_node(host, keeps=True) as node:
+        await node.gets(make.batch(1, build="make"), "job1")
+        await node.event("build_started")
+        node.stop.keep_jobs()
+        await node.event("left")
+        assert host.running["build"].ended.done()
 
 
 async def test_a_job_that_was_taken_meanwhile_is_disowned_and_ended(earlier: Kept1) -> None:

@@ -120,6 +120,11 @@ class RunnerMachine(Course):
         unfinished = [attempt for attempt in self.attempts.values() if not _will_be_reported(attempt)]
         return [*told, *self._stop_all(unfinished), *self._builds.forget_all()]
 
+    def leave_to_the_next(self) -> list[Instruction]:
+        """Take no more work, and leave what was begun to the next runner. The rest runs elsewhere."""
+        begun = [attempt for attempt in self.attempts.values() if attempt.phase not in NOT_BEGUN]
+        return self._membership.leave(attempt.id for attempt in begun)
+
     def retire(self) -> list[Instruction]:
         """Take no more work, but let every attempt that has begun come to its end."""
         stops = self._stop_all(

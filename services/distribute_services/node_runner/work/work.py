@@ -132,6 +132,15 @@ class Work(Generic[P, R]):
         self._attempts[attempt] = held
         return held
 
+    async def let_go(self) -> None:
+        """End all steps, but no process of an attempt: the next runner takes those up. Builds end."""
+        for batch, held in self._builds.items():
+            if held.running is not None:
+                await self._end(held, batch)
+        for task in self._tasks:
+            task.cancel()
+        await self.close()
+
     async def close(self) -> None:
         """Wait until all instructions are carried out. That is soon after `Stop` and `Forget`."""
         while self._tasks:
