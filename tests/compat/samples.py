@@ -203,6 +203,7 @@ SAMPLES: dict[str, Event] = {
     ),
     "finished-outside": ev.Finished(**_by("ws07"), **ATTEMPT, succeeded=True, outputs=_WITH_OUTSIDE),
     "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
+    "yielded-outputs": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works", outputs=OUTPUTS),
     "stop_ordered": ev.StopOrdered(
         **_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION, by="jane", whole_batch=True
     ),

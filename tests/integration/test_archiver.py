@@ -88,6 +88,23 @@ async def test_what_a_job_left_is_committed_and_announced(cluster: Cluster) -> N
     assert event.causation == (await cluster.log.get(seq)).event.id
 
 
+async def test_what_a_job_left_that_its_node_gave_back_is_committed_and_announced(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = noted(cluster, monkeypatch)
+    await append(cluster, builders.submitted(builders.batch(2)))
+    outputs = Outputs(inline=Manifest(objects=(await stored(cluster),)))
+    async with archiver_of(cluster):
+        await append(cluster, builders.assigned("job2"))
+        await append(cluster, builders.yielded("job2"))  # it left nothing
+        await append(cluster, builders.assigned())
+        await append(cluster, builders.claimed())
+        seq = await append(cluster, builders.yielded(outputs=outputs))
+        event = await next_archived(cluster, 0)
+    assert (event.job, event.causation) == ("job1", (await cluster.log.get(seq)).event.id)
+    assert names == ["lab/sweep/job1/1/0"]
+
+
 async def test_what_the_fold_refuses_is_not_archived(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from distribute.core.explain import obstacle_at
 from distribute.core.fold import apply
 from distribute.core.ids import JobId, Scope, Under
 from distribute.core.invariants import check, check_agenda
+from distribute.core.manifest import Outputs
 from distribute.core.recorded import Append, Guard, Recorded, guard_scope
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
@@ -172,6 +173,8 @@ class LabMachine(RuleBasedStateMachine):
             self.write(make.claimed(*at))
         elif batch.status[row] == Status.CLAIMED and data.draw(st.booleans()):
             self.write(make.started(*at))
+        elif data.draw(st.booleans()) and data.draw(st.booleans()):
+            self.write(make.yielded(*at, outputs=data.draw(st.none() | st.just(Outputs(files=1)))))
         else:
             wall_s = data.draw(st.sampled_from([0.5, 600.0]))
             self.write(make.finished(*at, succeeded=data.draw(st.booleans()), wall_s=wall_s))

@@ -51,7 +51,7 @@ anything = st.one_of(
     st.builds(make.started, jobs, nodes, attempts),
     st.builds(make.finished, jobs, nodes, attempts, succeeded=st.booleans(), wall_s=seconds, outputs=outputs),
     st.builds(make.released, jobs, nodes, attempts),
-    st.builds(make.yielded, jobs, nodes, attempts),
+    st.builds(make.yielded, jobs, nodes, attempts, outputs=outputs),
     st.builds(make.excused, jobs, nodes, attempts),
     st.builds(make.job_archived, jobs, nodes, attempts, st.none() | st.just("the disk is gone")),
     st.builds(make.build_started, nodes, batches),
@@ -85,7 +85,7 @@ def sensible(state: State, spec: make.BatchSpec) -> list[Event]:
 def sensible_of_job(batch: BatchState, row: int) -> list[Event]:
     job, number = batch.job_id(row), batch.attempts[row]
     if row in batch.unarchived:
-        last = batch.node_names[batch.outcomes.node[row]]
+        last = batch.node_names[batch.outcomes.node[row]] if batch.outcomes.finished_at[row] else NODES[0]
         return [
             make.job_archived(job, last, number),
             make.job_archived(job, last, number, "the disk is gone"),
@@ -100,7 +100,7 @@ def sensible_of_job(batch: BatchState, row: int) -> list[Event]:
             else []
         )
     at = (job, attempt.node, number)
-    said: list[Event] = [make.released(*at), make.yielded(*at)]
+    said: list[Event] = [make.released(*at), make.yielded(*at), make.yielded(*at, outputs=Outputs())]
     if batch.status[row] == Status.ASSIGNED:
         return [*said, make.claimed(*at)]
     said.append(make.stop_ordered(*at))
@@ -189,6 +189,8 @@ class Readers:
                 self.finished[event.scope] = recorded.seq
                 if event.outputs is None and not self.is_killed_unbegun(event, stopped):
                     self.can_be_pulled[event.scope] = recorded.seq
+            case ev.Yielded() if event.outputs is not None:
+                self.finished[event.scope] = recorded.seq
             case ev.JobArchived() if (batch := self.truth.batches.get(event.batch_id)) is not None:
                 row = batch.rows.get(event.job)
                 if row in unarchived[batch.id] - batch.unarchived.keys():

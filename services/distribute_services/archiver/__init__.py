@@ -1,1 +1,1 @@
-"""The archiver: consumes `finished`, checks that the outputs are complete, appends `job_archived`."""
+"""The archiver: once an attempt has ended, checks that its outputs are complete; appends `job_archived`."""

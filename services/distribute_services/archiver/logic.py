@@ -22,7 +22,7 @@ CHORES = frozenset({"build_finished", "deleted"})
 MAX_EVENTS_HELD = 256
 """Max. events held for the next tasks. The events of further tasks are read from the log again."""
 
-Task = ev.Finished | ev.BuildFinished | ev.Deleted
+Task = ev.AttemptEnd | ev.BuildFinished | ev.Deleted
 """An event that gives the archiver a task: to check and commit outputs, or to delete results."""
 
 
@@ -105,9 +105,9 @@ class Backlog:
         return min(self._chores, default=self.state.seq + 1) - 1
 
 
-def foreign_names(event: ev.Finished | ev.BuildFinished, objects: Iterator[StoredObject]) -> list[str]:
+def foreign_names(event: ev.AttemptEnd | ev.BuildFinished, objects: Iterator[StoredObject]) -> list[str]:
     """The names of objects that this event may not commit, because they belong to another job or to none."""
-    if isinstance(event, ev.Finished):
+    if isinstance(event, ev.AttemptEnd):
         prefix = f"{event.scope}/{event.attempt}/"
     else:
         prefix = f"{event.namespace}/{event.batch}//{event.node}/"
@@ -117,9 +117,9 @@ def foreign_names(event: ev.Finished | ev.BuildFinished, objects: Iterator[Store
 def archived(
     state: State, recorded: Recorded, missing: str | None, now: float, new_id: Callable[[], str]
 ) -> Append:
-    """The event to append when the outputs of a `finished` event are committed, or known to be `missing`."""
+    """The event to append when the outputs of an attempt are committed, or known to be `missing`."""
     event = recorded.event
-    assert isinstance(event, ev.Finished), "only a job's outputs are announced"
+    assert isinstance(event, ev.AttemptEnd), "only a job's outputs are announced"
     batch = state.batches[event.batch_id]
     job_archived = ev.JobArchived(
         id=new_id(),

@@ -79,7 +79,7 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
 
 
 async def _left_out(cluster: Cluster, last: AttemptRecord) -> list[str]:
-    outputs = last.finished.outputs if last.finished is not None else None
+    outputs = last.outputs
     if outputs is None or not outputs.left_out:
         return []
     try:
@@ -118,7 +118,7 @@ def _attempt(record: AttemptRecord, now: JobDocument, *, is_last: bool) -> Attem
         "signal": None,
         "reason": None,
         "last_lines": [],
-        "outside": outside_of(record.finished),
+        "outside": outside_of(record),
         "wall_s": now["wall_s"] if record.ended_at is None else None,
         "cpu_s": None,
         "paused_s": now["paused_s"] if record.ended_at is None else None,

@@ -71,8 +71,8 @@ async def job_output(
         record = reader.attempts.attempts.get(number)
         return record.finished if record is not None else None
 
-    if record.finished is not None:
-        return JobOutput(number, stored_text(cluster, record.finished.outputs), last_finished)
+    if record.finished is not None or record.outputs is not None:
+        return JobOutput(number, stored_text(cluster, record.outputs), last_finished)
     over = partial(_over, cluster, reader, number, followed_from) if follow else partial(asyncio.sleep, 0)
     batch = attempts.story.state
     assert batch is not None, "the attempt is there, so its batch is"

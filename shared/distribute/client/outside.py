@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from distribute.client.documents import OutsideDocument
     from distribute.core.events import Finished
     from distribute.core.manifest import Outside
+    from distribute.core.projections.attempts import AttemptRecord
 
 
 def outside_document(outside: Outside) -> OutsideDocument:
@@ -25,11 +26,11 @@ def outside_document(outside: Outside) -> OutsideDocument:
     }
 
 
-def outside_of(finished: Finished | None) -> OutsideDocument | None:
+def outside_of(ended: Finished | AttemptRecord | None) -> OutsideDocument | None:
     """What an attempt left outside. None: nothing, or it is not over."""
-    if finished is None or finished.outputs is None or finished.outputs.outside is None:
+    if ended is None or ended.outputs is None or ended.outputs.outside is None:
         return None
-    return outside_document(finished.outputs.outside)
+    return outside_document(ended.outputs.outside)
 
 
 def told_of_outside(outside: OutsideDocument) -> str:

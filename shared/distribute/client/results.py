@@ -1,7 +1,7 @@
 """The results of a batch: which events list what can be pulled, and reading these events.
 
-The scheduler knows which `finished` events count. So a reader gets these from the log, and none of the other
-four events of each job.
+The scheduler knows which of the events that list outputs count. So a reader gets these from the log, and none
+of the other four events of each job.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.batch_log import BatchReader
 from distribute.client.standing import ask_believed
-from distribute.core.events import Finished
+from distribute.core.events import AttemptEnd
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import BatchResults
 from distribute.ports import Only
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 BUILDS = frozenset({"submitted", "build_started", "build_finished"})
 """The types of the events that a reader of builds needs."""
 
-FINISHED = frozenset({"finished"})
+LISTING = frozenset({"finished", "yielded"})
+"""The types of events that list what a job left."""
 
 ANSWER_WITHIN_S = 5.0
 """How long to wait for the scheduler: it may have to unpack the batch first. To fold the log takes longer."""
@@ -34,7 +35,7 @@ ANSWER_WITHIN_S = 5.0
 class Results(NamedTuple):
     """What can be pulled of a batch.
 
-    `seqs` are the sequences of the `finished` events that list the outputs of jobs, in order. `missing` says
+    `seqs` are the sequences of the events that list the outputs of jobs, in order. `missing` says
     by job what is gone for ever, `builds` by node how the last build there ended.
     """
 
@@ -70,8 +71,8 @@ async def fold_builds(cluster: Cluster, results: BatchResults, course: Course) -
 
 async def outputs_listed(
     cluster: Cluster, batch: BatchId, results: Results, but: Container[int] = ()
-) -> AsyncGenerator[tuple[int, Finished], None]:
-    """Yield the `finished` events of `results` with their sequences, in order, without those at `but`.
+) -> AsyncGenerator[tuple[int, AttemptEnd], None]:
+    """Yield the events that list these outputs, with their sequences, in order, without those at `but`.
 
     Raises:
         LogReplaced: the log is not the one that `results` is about.
@@ -79,7 +80,7 @@ async def outputs_listed(
     wanted = {seq for seq in results.seqs if seq not in but}
     if not wanted:
         return
-    only = Only(types=FINISHED, batch=batch)
+    only = Only(types=LISTING, batch=batch)
     after: int = results.course.seq
     at: float | None = results.course.submitted_at
     if len(wanted) < len(results.seqs):
@@ -88,7 +89,7 @@ async def outputs_listed(
     async with aclosing(reading) as following:
         async for events in following:
             for recorded in events:
-                if recorded.seq in wanted and isinstance(recorded.event, Finished):
+                if recorded.seq in wanted and isinstance(recorded.event, AttemptEnd):
                     yield recorded.seq, recorded.event
 
 

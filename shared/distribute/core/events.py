@@ -168,11 +168,15 @@ class Finished(JobEvent):
 
 
 class Yielded(JobEvent):
-    """The node gave the job back unfinished, for `reason`. This is no failure of the job."""
+    """The node gave the job back unfinished, for `reason`. This is no failure of the job.
+
+    `outputs` are in the results bucket, as those of `finished`. None: the job left nothing, or never ran.
+    """
 
     type: Literal["yielded"] = "yielded"
     v: Literal[1] = 1
     reason: Text
+    outputs: Outputs | None = None
 
 
 class Released(JobEvent):
@@ -196,6 +200,10 @@ class Excused(JobEvent):
     type: Literal["excused"] = "excused"
     v: Literal[2] = 2
     submission: Id | None = None
+
+
+AttemptEnd = Finished | Yielded
+"""An event by which a node ends an attempt, and lists what it left."""
 
 
 class JobArchived(JobEvent):

@@ -23,6 +23,7 @@ from distribute.core.state import (
     Attempt,
     BatchState,
     Kill,
+    Outcomes,
     Status,
     Unarchived,
 )
@@ -109,8 +110,7 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
         case "job_archived":
             _archive(batch, row, event.missing)
         case "yielded":
-            del batch.active[row]
-            set_status(batch, row, KILLED if is_unwanted(batch, row) else QUEUED)
+            _give_back(batch, row, seq, event)
         case "released":
             _release(batch, row, event)
         case "excused":
@@ -184,10 +184,7 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
     attempt = batch.active.pop(row)
     _record_outcome(batch, row, time, event, attempt)
     if event.outputs is not None:
-        batch.unarchived[row] = Unarchived(seq, event.id)
-        # An assignment that was under way when the batch ended may have come to this.
-        batch.archived = False
-        batch.missing.pop(row, None)
+        _await_archiving(batch, row, seq, event)
     elif event.started_at is not None or not was_stopped(batch, row, attempt):
         batch.outcomes.result_seq[row] = seq
         batch.missing.pop(row, None)
@@ -212,6 +209,26 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
         set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
 
 
+def _await_archiving(batch: BatchState, row: int, seq: int, event: ev.AttemptEnd) -> None:
+    """Note that what an attempt left is to be archived."""
+    _allocated(batch)
+    batch.unarchived[row] = Unarchived(seq, event.id)
+    # An assignment that was under way when the batch ended may have come to this.
+    batch.archived = False
+    batch.missing.pop(row, None)
+
+
+def _give_back(batch: BatchState, row: int, seq: int, event: ev.Yielded) -> None:
+    """End an attempt that its node gave back. The job runs again once what it left is archived."""
+    del batch.active[row]
+    if event.outputs is not None:
+        _await_archiving(batch, row, seq, event)
+    if is_unwanted(batch, row):
+        set_status(batch, row, KILLED)
+    else:
+        set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
+
+
 def was_stopped(batch: BatchState, row: int, attempt: Attempt) -> bool:
     """Was the attempt ended on purpose, if it did not succeed? Then its failure proves nothing."""
     return batch.kill_wanted(row) or attempt.stop_at is not None
@@ -229,10 +246,15 @@ def _suspect(batch: BatchState, row: int, node: str, *, is_fast: bool) -> None:
         batch.suspects[row] = node
 
 
+def _allocated(batch: BatchState) -> Outcomes:
+    """The outcomes of a batch, with room for all of its jobs."""
+    if not len(batch.outcomes.node):
+        batch.outcomes.allocate(len(batch.names))
+    return batch.outcomes
+
+
 def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished, attempt: Attempt) -> None:
-    outcomes = batch.outcomes
-    if not len(outcomes.node):
-        outcomes.allocate(len(batch.names))
+    outcomes = _allocated(batch)
     number = batch.node_numbers.get(attempt.node)
     if number is None:
         number = batch.node_numbers[attempt.node] = len(batch.node_names)

@@ -34,7 +34,7 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
         Status.QUEUED,
         Status.KILLED,
     ),
-    ev.Yielded: _each(IN_FLIGHT, Status.QUEUED, Status.KILLED),
+    ev.Yielded: _each(IN_FLIGHT, Status.QUEUED, Status.RETRYING, Status.KILLED),
     ev.Released: {
         **_each(IN_FLIGHT - {Status.RUNNING}, Status.QUEUED, Status.KILLED),
         Status.RUNNING: frozenset({Status.QUEUED, Status.KILLED, Status.FAILED}),
@@ -55,6 +55,6 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
   scheduler can release it.
 - `stop_ordered` leaves a job with its node until the node has ended it, and says what it left (`finished`).
 - With retries left, a failed job is RETRYING until its results are archived, and QUEUED at once if it left
-  nothing.
+  nothing. So is a job that its node gave back.
 - `excused` changes nothing if a person has killed the job, or its batch is over.
 """

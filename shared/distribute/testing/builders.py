@@ -127,8 +127,12 @@ def released(
     return ev.Released(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), reason=reason, **fields)
 
 
-def yielded(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1) -> ev.Yielded:
-    return ev.Yielded(**_stamp(node), **_attempt(job, node, attempt), reason="its owner works")
+def yielded(
+    job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, outputs: Outputs | None = None
+) -> ev.Yielded:
+    """An attempt that its node gave back. It left nothing, unless there are `outputs`."""
+    why = "its owner works"
+    return ev.Yielded(**_stamp(node), **_attempt(job, node, attempt), reason=why, outputs=outputs)
 
 
 def excused(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **fields: Any) -> ev.Excused:

@@ -42,6 +42,14 @@ async def test_a_finished_attempt_is_read_from_its_outputs(cluster: Any) -> None
     assert await all_of(await job_output(cluster, JOB)) == b"one\ntwo\n"
 
 
+async def test_what_an_attempt_printed_that_its_node_gave_back_is_read_from_its_outputs(cluster: Any) -> None:
+    await cluster.say(*RUNS, make.yielded(outputs=await printed(cluster, b"half\n")), make.job_archived())
+    await cluster.say(make.assigned(attempt=2))
+    output = await job_output(cluster, JOB, 1)
+    assert await all_of(output) == b"half\n"
+    assert output.finished() is None
+
+
 @pytest.mark.parametrize("follow", [False, True])
 async def test_how_the_attempt_ended_is_known_behind_its_text(cluster: Any, follow: bool) -> None:
     outside = Outside(files=1, size_bytes=7, largest=(OutsideFile(path="u.dat", size_bytes=7),))

@@ -78,6 +78,19 @@ async def test_listed_is_the_last_attempt_that_is_archived_of_each_job(cluster: 
     assert listing.problems == ["lab/sweep/job5: its results are gone: chunk 3"]
 
 
+async def test_what_a_job_left_where_it_was_given_back_is_listed_until_it_ends_elsewhere(
+    cluster: Any,
+) -> None:
+    given_back = make.yielded("job1", outputs=outputs("half"))
+    await cluster.say(make.assigned("job1"), make.claimed("job1"), given_back)
+    assert paths(await list_results(cluster, SPEC.id, Filter())) == []
+    await cluster.say(make.job_archived("job1"))
+    assert paths(await list_results(cluster, SPEC.id, Filter())) == ["job1/half"]
+    await run(cluster, "job1", "whole", attempt=2)
+    await cluster.say(make.job_archived("job1", attempt=2))
+    assert paths(await list_results(cluster, SPEC.id, Filter())) == ["job1/whole"]
+
+
 async def test_forged_events_list_nothing(cluster: Any) -> None:
     await cluster.say(make.assigned("job1"), make.claimed("job1"))
     for forged in ("ws2", "ws1"):  # another's; one that no event of the attempt has caused

@@ -8,6 +8,7 @@ from compat.documents import EVENTS_PAGE, transitions_as_text
 from core_kit import status_of
 from distribute.core import events as ev
 from distribute.core.events import Event
+from distribute.core.manifest import Outputs
 from distribute.core.state import State, Status
 from distribute.core.transitions import JOB_TRANSITIONS
 from distribute.testing import builders as make
@@ -101,6 +102,7 @@ EMPTY = make.finished(succeeded=False, outputs=None)
         (Status.QUEUED, 1, (*RUNNING, EMPTY)),
         (Status.KILLED, 1, (*RUNNING, make.kill_requested(), FAILED)),
         (Status.QUEUED, 0, (*RUNNING, make.yielded())),
+        (Status.RETRYING, 0, (*RUNNING, make.yielded(outputs=Outputs(files=1)))),
         (Status.KILLED, 0, (*RUNNING, make.kill_requested(), make.yielded())),
         (Status.QUEUED, 0, (*RUNNING, make.released())),
         (Status.KILLED, 0, (*RUNNING, make.kill_requested(), make.released(reason="killed"))),

@@ -31,7 +31,7 @@ from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter
-    from distribute.core.events import BuildFinished, Finished
+    from distribute.core.events import AttemptEnd, BuildFinished
     from distribute.core.ids import BatchId
     from distribute.core.manifest import Outside
     from distribute.ports import ArtifactStore, Cluster
@@ -67,7 +67,7 @@ class LeftOut(NamedTuple):
 
 @dataclass(slots=True)
 class Known:
-    """Results that need not be listed again: the sequences of their `finished` events, and these events' ids.
+    """Results that need not be listed again: sequences and ids of the events that list them.
 
     Whoever passes sequences does not read the events. After the end of a log was lost, other events may have
     them; an id is for ever.
@@ -92,7 +92,7 @@ class Listing:
     jobs: int = 0
     """The number of jobs that have results in the archive."""
     ends: dict[int, str] = field(default_factory=dict)
-    """The `finished` events of the jobs that are listed: the id of each, by its sequence."""
+    """The events that list what jobs left: the id of each, by its sequence."""
     files: list[tuple[StoredObject | None, WantedFile]] = field(default_factory=list)
     """Each file with the object that holds it. An empty file has none."""
     links: list[tuple[Parts, str]] = field(default_factory=list)
@@ -161,12 +161,12 @@ async def _list_results(
     lister = _Lister(cluster.store, batch, wanted, listed, folders=folders, base=base)
     seqs, ids = (known.seqs, known.ids) if known is not None else ((), ())
     found = 0
-    async with aclosing(outputs_listed(cluster, batch, results, seqs)) as finished_events:
-        async for seq, finished in finished_events:
+    async with aclosing(outputs_listed(cluster, batch, results, seqs)) as ends:
+        async for seq, ended in ends:
             found += 1
-            if finished.id not in ids:
-                listed.ends[seq] = finished.id
-                await lister.list_job(finished.job, finished)
+            if ended.id not in ids:
+                listed.ends[seq] = ended.id
+                await lister.list_job(ended.job, ended)
     lost = sum(seq not in seqs for seq in results.seqs) - found
     listed.jobs = len(results.seqs) - lost
     if lost:
@@ -212,23 +212,23 @@ class _Lister:
         for parts in (*found, *(parts for parts, _ in self._listed.links), *self._listed.filtered):
             yield self._whole(parts[len(self._base) :])
 
-    async def list_job(self, job: str, finished: Finished) -> None:
+    async def list_job(self, job: str, ended: AttemptEnd) -> None:
         """Add what a job left."""
         name = os.fsencode(job)
         try:
             check_name(job)  # it becomes a folder, and anyone may have written it to the log
             if self._folders:
                 self._listed.folders.append((*self._base, name))
-            if finished.outputs is not None and finished.outputs.outside is not None:
-                self._listed.outside[job] = finished.outputs.outside
-            if finished.outputs is None:
-                self._listed.attempts[name] = finished.attempt
+            if ended.outputs is not None and ended.outputs.outside is not None:
+                self._listed.outside[job] = ended.outputs.outside
+            if ended.outputs is None:
+                self._listed.attempts[name] = ended.attempt
                 return
-            manifest = await self._read(finished.outputs, name)
+            manifest = await self._read(ended.outputs, name)
         except UNREADABLE as error:
             self._report(name, error)
             return
-        self._listed.attempts[name] = finished.attempt
+        self._listed.attempts[name] = ended.attempt
         for entry in manifest.entries:
             try:
                 self._list_entry(manifest, entry, (name, *safe_parts(entry)))

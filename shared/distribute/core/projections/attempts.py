@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from distribute.core import events as ev
 from distribute.core.fold_job import process_end, process_start
 from distribute.core.ids import JobId
+from distribute.core.manifest import Outputs
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
@@ -27,6 +28,8 @@ class AttemptRecord:
     started_at: float | None = None
     ended_at: float | None = None
     finished: ev.Finished | None = None
+    outputs: Outputs | None = None
+    """What it left, if its node ended it."""
     taken_back: str | None = None
     """Why its node gave it back, or the scheduler took it from its node, if one of them did."""
     was_excused: bool = False
@@ -68,11 +71,12 @@ class JobAttempts:
                 attempt.started_at = time
             case ev.Finished():
                 attempt.ended_at = process_end(time, event, attempt.assigned_at)
-                attempt.finished = event
+                attempt.finished, attempt.outputs = event, event.outputs
                 attempt.started_at = process_start(time, event, attempt.assigned_at, attempt.started_at)
             case ev.Released() | ev.Yielded():
                 attempt.ended_at = time
                 attempt.taken_back = event.reason
+                attempt.outputs = event.outputs if isinstance(event, ev.Yielded) else None
             case _:
                 pass
 

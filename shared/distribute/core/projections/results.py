@@ -13,7 +13,7 @@ from distribute.core.state import BatchState
 
 
 def result_seqs(batch: BatchState) -> list[int]:
-    """The sequences of the `finished` events whose outputs can be pulled, in order: at most one for each job.
+    """The sequences of the events whose outputs can be pulled, in order: at most one for each job.
 
     The outputs of such an event are in the archive, or it left none.
     """
