@@ -109,8 +109,8 @@ EndedFor = Literal["timeout", "memory"]
 class Exit:
     """How a process ended: by itself with `exit_code`, or by `signal`; the other is None.
 
-    `cpu_s` and `max_rss_bytes` are those of all processes of the unit, also of killed ones. `wall_s` is by a monotonic
-    clock that stops while the unit is paused, which was for `paused_s`. `max_rss_bytes` 0: unknown.
+    `cpu_s` and `max_rss_bytes` are those of all processes of the unit, also of killed ones. `wall_s` is by a
+    monotonic clock that stops while the unit is paused, which was for `paused_s`. `max_rss_bytes` 0: unknown.
     `started_at` and `ended_at` are in seconds since 1970, by the computer's clock. `ended_for` None: the host
     did not end it by itself.
     """
