@@ -153,6 +153,14 @@ class Kept(Generic[P, R]):
     started_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class FoundBuild(Generic[P]):
+    """The place of a build that the host has kept, and the batch for which it ran."""
+
+    place: P
+    of: BatchId
+
+
 class Host(Protocol[P, R]):
     """A computer that runs units.
 
@@ -191,6 +199,18 @@ class Host(Protocol[P, R]):
         """Make the unit's place: a copy of the place `built`, and the unit's own files.
 
         Waits while other units take the room that it needs.
+        """
+
+    async def find_build(self, unit: Unit) -> FoundBuild[P] | None:
+        """The place of the same build, of an earlier batch. Returns None if the host has none.
+
+        Like a place of `stage`, it belongs to the caller until it is removed.
+        """
+
+    async def keep_build(self, unit: Unit, place: P) -> None:
+        """Keep the place of a build that has succeeded for `find_build`, also after it is removed.
+
+        Call this before any attempt is staged from it.
         """
 
     def start(self, unit: Unit, place: P) -> R:

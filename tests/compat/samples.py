@@ -139,6 +139,7 @@ SAMPLES: dict[str, Event] = {
         COMMANDS,
         resources=Resources(cpus=4, gpus=2, gpu_kind=GpuKind(memory_bytes=20 << 30, model="RTX.*")),
     ),
+    "submitted-rebuild": _submitted(COMMANDS, rebuild="always"),
     "submitted-compressed": _submitted(MANY),
     "submitted-blocks": _submitted(MANY),
     "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),
@@ -279,6 +280,14 @@ SAMPLES: dict[str, Event] = {
         succeeded=False,
         reason="exit code 2",
         last_lines=("make: *** [all] Error 1",),
+    ),
+    "build_finished-kept_from": ev.BuildFinished(
+        **_by("ws07"),
+        **BATCH,
+        node="ws07",
+        succeeded=True,
+        outputs=OUTPUTS,
+        kept_from="größe/sweep 2",
     ),
     "build_finished-killed": ev.BuildFinished(
         **_by("ws07"), node="ws07", **BATCH, succeeded=False, killed=True, reason="killed by jane"

@@ -139,6 +139,7 @@ meta:
   resources: {cpus: 4, memory: 8G, gpus: 1}
   timeout: 1h30m10s
   build_timeout: 20m
+  rebuild: always
   retries: 2
 command:
   initialize: {required_files: [mesh.dat], build: "make -j$DISTRIBUTE_CPUS"}
@@ -165,6 +166,7 @@ command:
         resources=Resources(cpus=4, memory_bytes=8 * 1024**3, gpus=1),
         timeout_s=5410,
         build_timeout_s=1200,
+        rebuild="always",
         retries=2,
         env={"LEVEL": "3", "ON": "yes", "EMPTY": ""},
         files=(entry("mesh.dat", b"mesh"),),

@@ -74,7 +74,12 @@ async def _show_builds(cluster: Cluster, output: Output, batch: BatchId, *, foll
         raise Refused(f"{name} was not built on any node yet; -f waits for that")
     with output.job_text(batch._asdict()) as text:
         for node, build in sorted(builds.ended.items()):
-            whose = {"node": node, "succeeded": build.succeeded, "reason": build.reason}
+            whose = {
+                "node": node,
+                "succeeded": build.succeeded,
+                "reason": build.reason,
+                "kept_from": build.kept_from,
+            }
             text.begin(whose, f"{node} ({how_built(build)})")
             await _write(text, build_output(cluster, build))
         for node in sorted(builds.running):

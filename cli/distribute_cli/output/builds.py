@@ -41,6 +41,13 @@ def build_lines(batch: BatchDocument) -> Iterator[str]:
         yield f"`distribute logs -f {name}` shows what it prints"
 
 
+def kept_lines(batch: BatchDocument) -> Iterator[str]:
+    """Lines that say where the batch was not built, because the node had kept the same build of another."""
+    for other in sorted(set(batch["build_kept"].values())):
+        nodes = [printable(node) for node, kept in sorted(batch["build_kept"].items()) if kept == other]
+        yield f"build on {', '.join(nodes)}: kept from {printable(other)}"
+
+
 def builds_of(node: NodeDocument) -> str:
     """What a node builds: `jane/mc for 8s`."""
     return ", ".join(
@@ -54,7 +61,7 @@ def how_built(build: BuildFinished | None) -> str:
     if build is None:
         return "its end was not reported"
     if build.succeeded:
-        return "built"
+        return "built" if build.kept_from is None else f"kept from {printable(build.kept_from)}"
     reason = build.reason or "no reason given"
     return reason if build.killed else f"failed: {reason}"
 

@@ -20,7 +20,7 @@ from distribute.client.documents import (
 from distribute.client.words import printable
 from distribute.config.units import format_size
 from distribute.core.words import by_and_why, counted
-from distribute_cli.output.builds import build_lines, builds_of, is_only_built, where_built
+from distribute_cli.output.builds import build_lines, builds_of, is_only_built, kept_lines, where_built
 from distribute_cli.output.drawing import STATE_STYLES, count, duration, span, state_text
 from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.fitting import Cell, FittingTable
@@ -87,7 +87,7 @@ def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
         yield Text(f"\n{being} by {printable(document['killed_by'])}, {ago}", style=STATE_STYLES["killed"])
     if document["reason"]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
-    if builds := list(build_lines(document)):
+    if builds := [*build_lines(document), *kept_lines(document)]:
         yield Text("\n" + "\n".join(builds), no_wrap=True)
     yield ""
     yield FittingTable(

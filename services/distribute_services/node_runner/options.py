@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
-from distribute_services.node_runner.disk.cache import DEFAULT_MAX_BYTES
+from distribute_services.node_runner.disk.limit import DEFAULT_MAX_BYTES
 from distribute_services.node_runner.disk.private_copies import Way
 from distribute_services.node_runner.host.detect import default_node_name
 from distribute_services.node_runner.host.lending import ALL, Part, Wishes

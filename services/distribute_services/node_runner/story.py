@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from distribute.core import events as ev
+from distribute.core.ids import BatchId
 from distribute.core.words import counted, format_duration, format_size
 from distribute.host import Capacity
 from distribute_services.node_runner.machine import instructions as do
@@ -83,6 +84,8 @@ class Story:
                 failed = "was ended" if attempt.phase is Phase.ENDING else "failed"
                 how = "succeeded" if ending.succeeded else failed
                 log.info("%s %s%s", _named(attempt), how, _outcome(ending))
+            case st.Built(batch, kept_from=BatchId() as other):
+                log.info("%s needs no build: this node has kept the same one of %s", batch, other)
             case st.Built(batch, ending):
                 how = "is built" if ending.succeeded else "could not be built"
                 log.info("%s %s%s", batch, how, _outcome(ending))

@@ -24,8 +24,9 @@ class BatchDocument(TypedDict):
     """A batch. `state` is queued, running, completed, failed or killed.
 
     `reason` says why the batch as a whole failed. `build_failed` maps nodes to why the build failed there,
-    `build_last_lines` the first few of them to what it printed last. `building` maps nodes to when the build
-    began that runs there. `killed_by` and `killed_at` say who killed the whole batch, and when.
+    `build_last_lines` the first few of them to what it printed last. `build_kept` maps the first few nodes
+    that had kept the same build to the batch for which it ran. `building` maps nodes to when the build began
+    that runs there. `killed_by` and `killed_at` say who killed the whole batch, and when.
     """
 
     namespace: str
@@ -41,6 +42,7 @@ class BatchDocument(TypedDict):
     archived: bool
     build_failed: dict[str, str]
     build_last_lines: dict[str, list[str]]
+    build_kept: dict[str, str]
     building: dict[str, str]
     killed_by: str | None
     killed_at: str | None

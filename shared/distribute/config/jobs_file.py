@@ -137,7 +137,8 @@ class Resources(Section):
 class Meta(Section):
     """The name of the batch, and what its jobs need.
 
-    `timeout` is the wall time of a job in seconds, `build_timeout` that of a build.
+    `timeout` is the wall time of a job in seconds, `build_timeout` that of a build. `rebuild`: don't use the
+    same build of another batch, if a node has kept it.
     """
 
     namespace: Name = Field(examples=["jane"])
@@ -151,6 +152,7 @@ class Meta(Section):
     timeout_s: Duration | None = Field(default=None, alias="timeout", examples=["2h"])
     build_timeout_s: Duration | None = Field(default=None, alias="build_timeout", examples=["1h"])
     retries: Retries = Field(default=0, examples=["1"])
+    rebuild: Literal["always"] | None = Field(default=None, examples=["always"])
 
 
 class Slurm(Section):

@@ -135,6 +135,7 @@ def _batch(jobs_file: JobsFile, inputs: _Inputs) -> specs.BatchSpec:
         timeout_s=meta.timeout_s,
         build_timeout_s=meta.build_timeout_s,
         retries=meta.retries,
+        rebuild=meta.rebuild,
         env=written.env,
         files=inputs.all(written.initialize.required_files),
         work=_work(written, inputs),

@@ -47,7 +47,7 @@ _PLAIN = (
     "last_seq", "under_seq", "cause", "priority", "counts", "node_names", "killed", "discards", "end",
     "end_reason", "finished_at", "archived",
 )  # fmt: skip
-_BY_NODE = ("building", "build_failed", "build_lines")
+_BY_NODE = ("building", "build_failed", "build_lines", "build_kept")
 _SETS = ("inexcusable", "built_on")
 _MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "last_lines", "missing", "killed_rows")
 _COLUMNS = ("job_seq", "attempts")
@@ -202,6 +202,7 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         id=BatchId(*found["id"]),
         build_failed=by_node["build_failed"],
         build_lines=by_node["build_lines"],
+        build_kept=by_node["build_kept"],
         counts=tuple(plain["counts"]),
         killed=_load_kill(plain["killed"]),
         fixed=fixed,

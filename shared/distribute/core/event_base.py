@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AwareDatetime, Field, StringConstraints
 
 from distribute.core.ids import (
+    MAX_NAME_BYTES,
     AttemptId,
     AttemptNumber,
     BatchId,
@@ -48,6 +49,9 @@ LastLines = Annotated[
     Field(max_length=MAX_LINES, fail_fast=True),
 ]
 """The end of what a failed job or build printed, for people. Output in full is in the archive."""
+
+BatchName = Annotated[str, StringConstraints(max_length=2 * MAX_NAME_BYTES + 1)]
+"""`NAMESPACE/BATCH`, for people: the batch may be deleted."""
 
 Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=True)]
 """The attempts that a node still has: they run, are frozen, or have ended and are not reported yet."""

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from distribute.core.event_base import BatchEvent as BatchEvent
+from distribute.core.event_base import BatchName, Id, Kept, LastLines, Seconds, Text, Time
 from distribute.core.event_base import BuildEvent as BuildEvent
-from distribute.core.event_base import Id, Kept, LastLines, Seconds, Text, Time
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.event_base import ReleaseReason as ReleaseReason
@@ -229,7 +229,8 @@ class BuildFinished(BuildEvent):
     """The build ended. `outputs` holds what it printed, `<batch>_build_output-<node>.txt`.
 
     `killed`: the node ended it, because its batch was killed or is over. This is no failure of the build.
-    `last_lines`: as `finished` has them.
+    `last_lines`: as `finished` has them. `kept_from`: it did not run, because the node had kept the same
+    build of this batch.
     """
 
     type: Literal["build_finished"] = "build_finished"
@@ -240,6 +241,7 @@ class BuildFinished(BuildEvent):
     last_lines: LastLines | None = None
     wall_s: Seconds = 0.0
     outputs: Outputs | None = None
+    kept_from: BatchName | None = None
 
 
 # --- nodes -----------------------------------------------------------------------------------------

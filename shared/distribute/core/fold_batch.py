@@ -325,6 +325,9 @@ def _finish_build(batch: BatchState, event: ev.BuildFinished) -> str | None:
     if event.causation is not None and (building is None or building.id != event.causation):
         return f"it follows from {event.causation}, which is no build that runs at {event.node}"
     batch.building.pop(event.node, None)
+    batch.build_kept.pop(event.node, None)
+    if event.kept_from is not None and event.succeeded and len(batch.build_kept) < MAX_BUILDS_QUOTED:
+        batch.build_kept[event.node] = event.kept_from
     if event.succeeded:
         batch.built_on.add(event.node)
         batch.build_failed.pop(event.node, None)

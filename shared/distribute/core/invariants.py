@@ -111,6 +111,7 @@ def check_batch(state: State, batch: BatchState) -> None:
     quoted = len(batch.last_lines)
     assert quoted <= MAX_FAILURES_QUOTED, f"{batch.id}: the failures of {quoted} jobs are quoted"
     assert batch.build_lines.keys() <= batch.build_failed.keys(), f"{batch.id}: builds that are quoted"
+    assert batch.build_kept.keys() <= batch.built_on, f"{batch.id}: builds that were kept"
     waits = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
     assert batch.killed is None or not waits, f"{batch.id} is killed, and {waits} jobs wait"
     both = batch.unarchived.keys() & batch.missing.keys()

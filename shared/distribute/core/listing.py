@@ -171,6 +171,7 @@ def batch_document(batch: BatchState | PackedBatch) -> Json:
         "archived": batch.archived,
         "build_failed": dict(batch.build_failed),
         "build_last_lines": dict(batch.build_lines),
+        "build_kept": dict(batch.build_kept),
         "building": {node: rfc3339(since) for node, since in running_builds(batch).items()},
         **_killed(batch.killed),
     }

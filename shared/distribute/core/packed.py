@@ -37,6 +37,7 @@ class PackedBatch:
     counts: tuple[int, ...]
     build_failed: dict[str, str]
     build_lines: dict[str, list[str]]
+    build_kept: dict[str, str]
     killed: Kill | None
     end: BatchEnd
     end_reason: str | None

@@ -55,6 +55,7 @@ def packed_as(batch: BatchState, fixed: Record, changing: Record) -> PackedBatch
         counts=tuple(batch.counts),
         build_failed=batch.build_failed,
         build_lines=batch.build_lines,
+        build_kept=batch.build_kept,
         killed=batch.killed,
         end=batch.end,
         end_reason=batch.end_reason,

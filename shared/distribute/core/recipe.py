@@ -6,6 +6,7 @@ on the node (folder, cores, GPUs) are arguments of `Recipe.argv` and `Recipe.env
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -75,6 +76,8 @@ class Recipe:
     image: InputFile | None = None
     binds: tuple[Bind, ...] = ()
     timeout_s: float | None = None
+    always: bool = False
+    """For a build: run it, although the node may have kept the same build of another batch."""
 
     def argv(self, share: Share, folder: str, image: str | None = None) -> list[str]:
         """The command of a job whose working directory is `folder`. `image` is the path of its image."""
@@ -118,6 +121,18 @@ class Recipe:
         found["DISTRIBUTE_GPUS"] = str(len(share.gpus))
         found["DISTRIBUTE_MEMORY_BYTES"] = str(share.memory_bytes)
         return found
+
+    def identity(self) -> str:
+        """What decides the outcome of a build, as text: its command, its files and its variables.
+
+        The batch's name, its share of the node and the times of files do not count.
+        """
+        files = [
+            [placed.path, placed.keep, placed.file.sha256, placed.file.mode, placed.file.executable]
+            for placed in self.files
+        ]
+        variables = dict(sorted(self.variables.items()))
+        return json.dumps([self.command, self.wants_cores, files, self.folders, variables])
 
     def seen(self, name: str, folder: str) -> str:
         """The path under which the job sees one of its folders."""
@@ -165,6 +180,7 @@ def build_of(spec: BatchSpec) -> Recipe | None:
         variables=spec.env,
         names=_names(spec),
         timeout_s=spec.build_timeout_s,
+        always=spec.rebuild == "always",
     )
 
 

@@ -208,6 +208,7 @@ class BatchSpec(Frozen):
     """A whole batch. `files` are seen by the build and by every job; `resources` None: a whole node.
 
     `build_timeout_s` is the wall time that a build may take. It counts nothing to the timeouts of jobs.
+    `rebuild`: use no build that a node has kept of another batch. None: use it, if it is the same build.
     """
 
     v: Literal[1] = 1
@@ -219,6 +220,7 @@ class BatchSpec(Frozen):
     resources: Resources | None = None
     timeout_s: Timeout | None = None
     build_timeout_s: Timeout | None = None
+    rebuild: Literal["always"] | None = None
     retries: Retries = 0
     env: Environment = Field(default_factory=dict)
     files: tuple[InputFile, ...] = Field(default=(), max_length=MAX_FILES, fail_fast=True)

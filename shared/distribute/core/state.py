@@ -237,6 +237,8 @@ class BatchState:
     build_failed: dict[str, str] = field(default_factory=dict)
     build_lines: dict[str, list[str]] = field(default_factory=dict)
     """What failed builds printed last, by node. At most `MAX_BUILDS_QUOTED`."""
+    build_kept: dict[str, str] = field(default_factory=dict)
+    """By node: the batch of which the node has kept the same build. At most `MAX_BUILDS_QUOTED`."""
     end: BatchEnd | None = None
     end_reason: str | None = None
     finished_at: float | None = None

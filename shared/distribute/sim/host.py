@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from distribute.core.event_base import MAX_LINES
+from distribute.core.ids import BatchId
 from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
-from distribute.host import CannotStart, Capacity, EndedFor, Exit, Figures, Kept, Unit
+from distribute.host import CannotStart, Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Unit
 from distribute.sim.process import SimulatedProcess
 
 STAGE_WITHIN_S = 0.3
@@ -38,6 +39,8 @@ class ModelledComputer:
     gpu_memory_bytes: tuple[int, ...] = ()
     boots: int = 1
     """How often it was started."""
+    builds: dict[str, FoundBuild[Place]] = field(default_factory=dict)
+    """The builds that it has kept, by what decides how they turn out."""
     running: list[Process] = field(default_factory=list)
     """The processes that run on it."""
     kept: list[Process] = field(default_factory=list)
@@ -169,6 +172,16 @@ class ModelledHost:
         """As `Host.stage`."""
         await self._within(STAGE_WITHIN_S)
         return Place(unit, built)
+
+    async def find_build(self, unit: Unit) -> FoundBuild[Place] | None:
+        """As `Host.find_build`."""
+        await self._within(STAGE_WITHIN_S)
+        return None if unit.recipe.always else self.computer.builds.get(unit.recipe.identity())
+
+    async def keep_build(self, unit: Unit, place: Place) -> None:
+        """As `Host.keep_build`."""
+        if not unit.recipe.always and isinstance(unit.of, BatchId) and self.runner.alive:
+            self.computer.builds[unit.recipe.identity()] = FoundBuild(place, unit.of)
 
     def start(self, unit: Unit, place: Place) -> Process:
         """As `Host.start`. The process prints a line when it begins, and one when half its time is over."""

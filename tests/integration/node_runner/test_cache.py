@@ -14,6 +14,7 @@ from distribute.core.errors import IntegrityError, StorageFull
 from distribute.core.specs import InputFile
 from distribute.testing.file_store import FileStore
 from distribute_services.node_runner.disk.cache import InputCache
+from distribute_services.node_runner.disk.limit import Limit
 
 from .conftest import AddInput
 from .small_disk import small_disk
@@ -106,7 +107,7 @@ async def test_damage_is_found_and_mended(
 async def test_the_least_recently_used_file_is_evicted_first(
     tmp_path: Path, store: CountingStore, add_input: AddInput
 ) -> None:
-    cache = InputCache(tmp_path / "cache", store, max_bytes=100 * KIB)
+    cache = InputCache(tmp_path / "cache", store, limit=Limit(100 * KIB))
     files = [await add_input(os.urandom(30 * KIB)) for _ in range(4)]
     for file in files[:3]:
         await get(cache, file)
@@ -123,14 +124,14 @@ async def test_order_of_use_survives_a_restart(
     files = [await add_input(os.urandom(30 * KIB)) for _ in range(3)]
     for file in [*files, files[0]]:
         await get(cache, file)
-    InputCache(tmp_path / "cache", store, max_bytes=70 * KIB)
+    InputCache(tmp_path / "cache", store, limit=Limit(70 * KIB))
     assert in_cache(tmp_path) == {files[n].sha256 for n in (0, 2)}
 
 
 async def test_a_leased_file_is_not_evicted(
     tmp_path: Path, store: CountingStore, add_input: AddInput
 ) -> None:
-    cache = InputCache(tmp_path / "cache", store, max_bytes=50 * KIB)
+    cache = InputCache(tmp_path / "cache", store, limit=Limit(50 * KIB))
     used, wanted = [await add_input(os.urandom(40 * KIB)) for _ in range(2)]
     async with cache.lease([used]) as paths:
         await get(cache, wanted)

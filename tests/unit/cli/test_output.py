@@ -210,6 +210,16 @@ def test_a_build_is_seen_with_its_node_and_how_long_it_runs() -> None:
     assert re.search(r"^ws1 +building .* lab/sweep for \d+s$", row)
 
 
+def test_a_build_that_was_kept_says_from_which_batch() -> None:
+    kept = [build_finished(f"ws{n}", kept_from=other) for n, other in enumerate(("lab/a", "lab/b", "lab/a"))]
+    state = happen(joined("ws0"), submitted(batch(1, build="make")), *kept)
+    lines = drawn(tables.batch, batch_view(state, SPEC.id))
+    assert [line for line in lines if "kept" in line] == [
+        "build on ws0, ws2: kept from lab/a",
+        "build on ws1: kept from lab/b",
+    ]
+
+
 def test_many_builds_are_counted() -> None:
     state = being_built(8)
     assert re.search(r" building on 8 nodes, \d+s ", drawn(tables.batches, batches_view(state))[1])

@@ -151,3 +151,15 @@ def test_a_batch_notes_no_more_builds_than_a_lab_can_have(monkeypatch: pytest.Mo
 def test_a_build_of_a_deleted_batch_changes_nothing() -> None:
     state = make.happen(make.joined(), make.build_started(), make.build_finished())
     assert (state.nodes["ws1"].builds, state.misfits) == (set(), 0)
+
+
+def test_a_batch_knows_of_which_batch_its_build_was_kept() -> None:
+    kept = make.build_finished(kept_from="lab/before")
+    state = make.happen(make.joined(), make.submitted(make.batch(build="make")), make.build_started(), kept)
+    assert state.batches[SWEEP].built_on == {"ws1"}
+    assert batches_view(state)["batches"][0]["build_kept"] == {"ws1": "lab/before"}
+    make.happen(make.build_finished(), state=state)
+    assert state.batches[SWEEP].build_kept == {}
+    for n in range(MAX_BUILDS_QUOTED + 2):
+        make.happen(make.build_finished(f"ws{n}", kept_from="lab/before"), state=state)
+    assert len(state.batches[SWEEP].build_kept) == MAX_BUILDS_QUOTED

@@ -146,3 +146,32 @@ def test_a_recipe_looks_at_no_other_job_of_its_batch() -> None:
     jobs = tuple(CommandJob(name=f"job{number}", command=("true", str(number))) for number in range(3))
     whole, alone = (spec(CommandWork(jobs=some)) for some in (jobs, jobs[1:2]))
     assert recipe_of(whole, jobs[1]) == recipe_of(alone, jobs[1])
+
+
+def identity(work: PythonWork | CommandWork = PYTHON, **fields: object) -> str:
+    build = build_of(spec(work, **fields))
+    assert build is not None
+    return build.identity()
+
+
+def test_two_builds_are_the_same_if_what_they_run_and_find_is() -> None:
+    same = identity(files=(MESH,), env={"A": "1", "B": "2"})
+    later = MESH.model_copy(update={"mtime_ns": 5})
+    assert identity(files=(later,), env={"B": "2", "A": "1"}, batch="other", build_timeout_s=5) == same
+    differ = [
+        identity(files=(MESH,), env={"A": "1"}),
+        identity(files=(MESH,), env={"A": "1", "B": "3"}),
+        identity(files=(OWN,), env={"A": "1", "B": "2"}),
+        identity(files=(MESH.model_copy(update={"alias": "m"}),), env={"A": "1", "B": "2"}),
+        identity(files=(MESH.model_copy(update={"mode": 0o755}),), env={"A": "1", "B": "2"}),
+        identity(PYTHON.model_copy(update={"build": SCRIPT}), files=(MESH,), env={"A": "1", "B": "2"}),
+        identity(CommandWork(build="make", jobs=(CommandJob(name="a", command="a"),)), files=(MESH,)),
+    ]
+    assert len({same, *differ}) == 8
+
+
+def test_a_batch_can_want_its_build_to_run_always() -> None:
+    for rebuild in (None, "always"):
+        build = build_of(spec(PYTHON, rebuild=rebuild))
+        assert build is not None
+        assert build.always is (rebuild is not None)

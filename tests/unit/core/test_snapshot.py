@@ -39,7 +39,7 @@ def busy_lab() -> Lab:
         make.joined("ws2"),
         make.submitted(make.batch(jobs, build="make", retries=1, capabilities=frozenset({"gcc"}))),
         make.build_started("ws1"),
-        make.build_finished("ws1"),
+        make.build_finished("ws1", kept_from="lab/before"),
         make.build_finished("ws2", succeeded=False),
         make.build_started("ws2"),
         make.assigned("a"),

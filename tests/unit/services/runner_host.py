@@ -17,7 +17,7 @@ from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec
-from distribute.host import Capacity, EndedFor, Exit, Figures, Kept, Unit
+from distribute.host import Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Unit
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
 from distribute.testing import builders as make
@@ -59,6 +59,9 @@ class ModelHost:
         self.disowned: list[str] = []
         self.left: list[Kept[str, Running]] = []
         """What an earlier runner has left."""
+        self.builds: dict[str, FoundBuild[str]] = {}
+        """What `find_build` finds, by what decides how a build turns out."""
+        self.kept_builds: list[str] = []
         self.is_full = asyncio.Event()
         self.is_broken = asyncio.Event()
 
@@ -89,6 +92,13 @@ class ModelHost:
         place = str(unit.of)
         self.places.add(place)
         return place
+
+    async def find_build(self, unit: Unit) -> FoundBuild[str] | None:
+        self._step("find_build", unit)
+        return self.builds.get(unit.recipe.identity())
+
+    async def keep_build(self, unit: Unit, place: str) -> None:
+        self.kept_builds.append(place)
 
     def start(self, unit: Unit, place: str) -> Running:
         self._step("start", unit)

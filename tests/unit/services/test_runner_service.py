@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from datetime import UTC, datetime
 
 import pytest
 
 from distribute.core import events as ev
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
+from distribute.core.ids import BatchId
+from distribute.core.recipe import build_of
 from distribute.core.specs import BatchSpec
+from distribute.host import FoundBuild
 from distribute.testing import builders as make
 from distribute_services.node_runner.machine.course import Course
 from unit.services.runner_host import WITHIN_S, ModelHost, RunningNode, running_node
@@ -247,3 +251,40 @@ async def test_a_fault_during_a_build_fails_the_build() -> None:
         finished = await node.event("build_finished")
         assert not finished.succeeded
         assert "RuntimeError: a fault" in finished.reason
+
+
+async def test_a_build_that_the_host_has_kept_does_not_run() -> None:
+    host = ModelHost()
+    spec = make.batch(build="make")
+    build = build_of(spec)
+    assert build is not None
+    host.builds[build.identity()] = FoundBuild("of lab/before", BatchId("lab", "before"))
+    async with running_node(host) as node:
+        await begin(node, "job1", spec=spec)
+        finished = await node.event("build_finished")
+        assert (finished.succeeded, finished.kept_from) == (True, "lab/before")
+        assert node.host.collected == ["of lab/before"], "what it printed is archived with this batch, too"
+        await node.runs("job1")
+        assert "build" not in node.host.running
+        node.host.end("job1")
+        await node.of_job("finished", "job1")
+
+
+@pytest.mark.parametrize("exit_code", [0, 2])
+async def test_a_build_is_kept_if_it_succeeds(exit_code: int) -> None:
+    async with running_node() as node:
+        await begin(node, "job1", spec=make.batch(build="make"))
+        await node.event("build_started")
+        node.host.end("build", exit_code)
+        finished = await node.event("build_finished")
+        assert finished.kept_from is None
+        assert node.host.kept_builds == (["lab/sweep"] if exit_code == 0 else [])
+
+
+async def test_a_build_that_cannot_be_looked_for_fails_with_the_reason() -> None:
+    host = ModelHost()
+    host.breaks["find_build"] = OSError(errno.EIO, "broken", "/builds")
+    async with running_node(host) as node:
+        await begin(node, "job1", spec=make.batch(batch="broken", build="make"))
+        finished = await node.event("build_finished")
+        assert (finished.succeeded, finished.reason) == (False, "/builds: the disk reports an error")

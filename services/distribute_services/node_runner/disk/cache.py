@@ -21,10 +21,9 @@ from pathlib import Path
 from distribute.core.errors import IntegrityError, StorageFull
 from distribute.core.specs import InputFile
 from distribute.ports import ArtifactStore
+from distribute_services.node_runner.disk.limit import Limit
 
 log = logging.getLogger(__name__)
-
-DEFAULT_MAX_BYTES = 20 * 2**30
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -34,16 +33,18 @@ class _Entry:
     """`checked` has size and times of the file when this process last checked its digest; None: never."""
 
     size_bytes: int
+    used_at: float
     checked: tuple[int, int, int] | None = None
 
 
 class InputCache:
     """A bounded folder of inputs, filled from a store on demand."""
 
-    def __init__(self, folder: Path, store: ArtifactStore, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    def __init__(self, folder: Path, store: ArtifactStore, limit: Limit | None = None) -> None:
         self._folder = folder
         self._store = store
-        self._max_bytes = max_bytes
+        self._limit = limit or Limit()
+        self._limit.covers(self)
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # the one used last is the last
         self.size_bytes = 0
         self._leases: Counter[str] = Counter()
@@ -86,7 +87,7 @@ class InputCache:
                 self._leases[sha256] -= 1
                 if not self._leases[sha256]:
                     del self._leases[sha256]
-            self._make_room(0)
+            self._limit.make_room()
 
     def _path(self, sha256: str) -> Path:
         if not _DIGEST.fullmatch(sha256):
@@ -102,9 +103,9 @@ class InputCache:
                 found.append((stat.st_atime, path.name, stat.st_size))
             else:
                 path.unlink()
-        for _, sha256, size_bytes in sorted(found):
-            self._take_up(sha256, _Entry(size_bytes))
-        self._make_room(0)
+        for used_at, sha256, size_bytes in sorted(found):
+            self._take_up(sha256, _Entry(size_bytes, used_at))
+        self._limit.make_room()
 
     def _take_up(self, sha256: str, entry: _Entry) -> None:
         before = self._entries.pop(sha256, None)
@@ -119,14 +120,16 @@ class InputCache:
 
     def _touch(self, sha256: str, path: Path) -> None:
         self._entries.move_to_end(sha256)
-        os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+        now_ns = time.time_ns()
+        self._entries[sha256].used_at = now_ns / 1e9
+        os.utime(path, ns=(now_ns, path.stat().st_mtime_ns))
 
     async def _fetch(self, sha256: str, size_bytes: int, path: Path) -> Path:
         if sha256 in self._entries and not await asyncio.to_thread(_is_whole, path, sha256):
             log.warning("the cached input %s is gone or damaged: fetching it again", path)
             self._remove(sha256)
         if sha256 not in self._entries:
-            self._make_room(size_bytes)
+            self._limit.make_room(size_bytes)
             await self._fetch_from_store(sha256, path)
         found_bytes = self._enter(sha256, path)
         if found_bytes != size_bytes:
@@ -138,7 +141,7 @@ class InputCache:
         try:
             await self._store.get_input(sha256, path)
         except StorageFull:
-            if not self.evict_unused():
+            if not self._limit.empty():
                 raise
             log.warning("the disk is full: emptied the cache %s to make room", self._folder)
             await self._store.get_input(sha256, path)
@@ -147,7 +150,7 @@ class InputCache:
         """Enter a file whose digest is right. Returns its size in bytes."""
         path.chmod(0o444)
         size_bytes = path.stat().st_size
-        self._take_up(sha256, _Entry(size_bytes, _looks(path)))
+        self._take_up(sha256, _Entry(size_bytes, time.time(), _looks(path)))
         return size_bytes
 
     def _fetched(self, sha256: str, done: asyncio.Task[Path]) -> None:
@@ -155,20 +158,19 @@ class InputCache:
         if not done.cancelled() and done.exception() is not None:
             log.debug("input %s could not be fetched", sha256, exc_info=done.exception())
 
-    def _make_room(self, needed_bytes: int) -> None:
-        """Evict the least recently used files until `needed_bytes` more fit, or the rest is in use."""
-        while self.size_bytes + needed_bytes > self._max_bytes:
-            oldest = next((sha256 for sha256 in self._entries if not self._leases[sha256]), None)
-            if oldest is None:
-                return
+    def oldest_use(self) -> float | None:
+        """As `Shelf.oldest_use`."""
+        oldest = self._oldest()
+        return None if oldest is None else self._entries[oldest].used_at
+
+    def remove_oldest(self) -> None:
+        """As `Shelf.remove_oldest`."""
+        oldest = self._oldest()
+        if oldest is not None:
             self._remove(oldest)
 
-    def evict_unused(self) -> bool:
-        """Evict every file that is not in use. Returns False if there was none."""
-        unused = [sha256 for sha256 in self._entries if not self._leases[sha256]]
-        for sha256 in unused:
-            self._remove(sha256)
-        return bool(unused)
+    def _oldest(self) -> str | None:
+        return next((sha256 for sha256 in self._entries if not self._leases[sha256]), None)
 
     def _remove(self, sha256: str) -> None:
         self._path(sha256).unlink(missing_ok=True)

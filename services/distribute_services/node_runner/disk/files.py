@@ -112,6 +112,12 @@ async def folder_files(folder: Path) -> int:
     return int(output.split(b"\t")[0] or 0)
 
 
+async def write_through(path: Path) -> None:
+    """Wait until the file system of `path` has on its disk what was written. Raises `DistributeError`."""
+    if problem := await _run("sync", "--file-system", "--", str(path)):
+        raise DistributeError(f"{path} could not be written to the disk: {problem}")
+
+
 async def _run(*command: str) -> str | None:
     """Run a command. Returns its complaint; None if it succeeded."""
     code, _, complaint = await _output(*command)

@@ -12,13 +12,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from distribute.core.errors import StorageFull
 from distribute.core.words import counted, format_size
-from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.files import folder_bytes, folder_files
 from distribute_services.node_runner.disk.workspace import Workspace
 
@@ -33,16 +32,23 @@ LOOK_EVERY_S = 5.0
 
 
 class Room:
-    """The room in `folder`, which holds only this node's workspaces.
+    """The room on the disk of `folders`, which hold only this node's workspaces and builds.
 
-    `is_busy` tells whether an attempt has a workspace. `on_full` is called if no work has room.
+    `evict` removes what is kept but not in use, and returns False if there is nothing. `is_busy` tells
+    whether an attempt has a workspace. `on_full` is called if no work has room.
     """
 
     def __init__(
-        self, folder: Path, cache: InputCache, *, is_busy: Callable[[], bool], on_full: Callable[[], None]
+        self,
+        folders: Sequence[Path],
+        *,
+        evict: Callable[[], Awaitable[bool]],
+        is_busy: Callable[[], bool],
+        on_full: Callable[[], None],
     ) -> None:
-        self._folder = folder
-        self._cache = cache
+        self._folder = folders[0]
+        self._folders = folders
+        self._evict = evict
         self._is_busy = is_busy
         self._on_full = on_full
         self._changing = 0
@@ -51,10 +57,10 @@ class Room:
 
     async def enough(self) -> None:
         """Wait until there is room for work."""
-        if not self._is_short():
+        if not await self._is_short():
             return
         log.warning("%s: this node joins the cluster when there is room", self._no_room())
-        while self._is_short():  # noqa: ASYNC110 (nothing notifies us of free room)
+        while await self._is_short():  # noqa: ASYNC110 (nothing notifies us of free room)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def give(self, make: Callable[[], Awaitable[Workspace]]) -> Workspace:
@@ -96,7 +102,7 @@ class Room:
         self._freed = asyncio.Event()
 
     async def _try(self, make: Callable[[], Awaitable[Workspace]]) -> Workspace:
-        if self._is_short():
+        if await self._is_short():
             raise self._no_room()
         self._changing += 1
         try:
@@ -104,16 +110,19 @@ class Room:
         finally:
             self._changing -= 1
 
-    def _is_short(self) -> bool:
+    async def _is_short(self) -> bool:
         if _free(self._folder).has(_needed(self._folder)):
             return False
-        return not self._cache.evict_unused() or not _free(self._folder).has(_needed(self._folder))
+        return not await self._evict() or not _free(self._folder).has(_needed(self._folder))
 
     async def _is_full(self) -> bool:
         """Would there be too little room even without the files of this node?"""
-        ours = Space(await folder_bytes(self._folder), await folder_files(self._folder))
         free = _free(self._folder)
-        all_there_is = Space(free.size_bytes + ours.size_bytes, free.files + ours.files)
+        size_bytes, files = free
+        for folder in self._folders:
+            size_bytes += await folder_bytes(folder)
+            files += await folder_files(folder)
+        all_there_is = Space(size_bytes, files)
         return not all_there_is.has(_needed(self._folder))
 
     def _no_room(self) -> StorageFull:

@@ -40,6 +40,12 @@ class Workspace:
     stdout: Path
     view: View | None = None
 
+    @classmethod
+    def of(cls, slot: Path) -> Workspace:
+        """The workspace in this slot, as it was made."""
+        folder = slot / "job"
+        return cls(slot, folder, folder / INPUT, folder / SAVE, slot / "stdout")
+
     @property
     def seen(self) -> str:
         """The path at which its process sees the working directory."""
@@ -59,9 +65,10 @@ class Workspaces:
         self._root = root
         self._cache = cache
         self._copies = copies or PrivateCopies()
-        self._numbers = itertools.count(1)
         self._spare: list[Workspace] = []
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        taken = [int(slot.name) for slot in root.iterdir() if slot.name.isdecimal()]
+        self._numbers = itertools.count(max(taken, default=0) + 1)
 
     async def clear(self) -> None:
         """Remove all workspaces, including those of builds. Call this before anything runs."""
@@ -126,11 +133,9 @@ class Workspaces:
     def _take(self) -> Workspace:
         if self._spare:
             return self._spare.pop()
-        slot = self._new_slot()
-        folder = slot / "job"
-        workspace = Workspace(slot, folder, folder / INPUT, folder / SAVE, slot / "stdout")
-        with disk_errors(slot):
-            for path in (folder, workspace.input, workspace.save):
+        workspace = Workspace.of(self._new_slot())
+        with disk_errors(workspace.slot):
+            for path in (workspace.folder, workspace.input, workspace.save):
                 _make_folder(path)
         return workspace
 

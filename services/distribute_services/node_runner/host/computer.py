@@ -13,10 +13,12 @@ from pathlib import Path
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, Outside, build_output_name
 from distribute.core.recipe import SAVE
-from distribute.host import CannotStart, EndedFor, Exit, Figures, Kept, Unit
+from distribute.host import CannotStart, EndedFor, Exit, Figures, FoundBuild, Kept, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute.runtime import new_id
+from distribute_services.node_runner.disk.builds import Build, Builds
 from distribute_services.node_runner.disk.cache import InputCache
+from distribute_services.node_runner.disk.limit import Limit
 from distribute_services.node_runner.disk.own_folder import OwnFolder
 from distribute_services.node_runner.disk.private_copies import find_out
 from distribute_services.node_runner.disk.room import Room
@@ -26,6 +28,7 @@ from distribute_services.node_runner.host.keeping import Keeping, Message, Refus
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.host.lending import Lent
 from distribute_services.node_runner.host.refusals import reason_of
+from distribute_services.node_runner.host.software import build_key
 from distribute_services.node_runner.host.tail import Followed, Tail
 from distribute_services.node_runner.keeper import procfs
 from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S
@@ -44,15 +47,19 @@ _PASSED_ON = frozenset(
 
 @dataclass(slots=True, eq=False)
 class Place:
-    """A unit's workspace, the one that it began as a copy of, and the file of its image.
+    """A unit's workspace, and the file of its image. `build`: of a build, itself; of an attempt, its build.
 
-    While the lease lasts, the image is not evicted.
+    While the lease lasts, neither the build nor the image is removed.
     """
 
     workspace: Workspace
-    built: Workspace | None
+    build: Build | None
     image: Path | None
     lease: contextlib.AsyncExitStack
+
+    @property
+    def is_build(self) -> bool:
+        return self.build is not None and self.build.workspace is self.workspace
 
 
 @dataclass(slots=True, eq=False)
@@ -81,13 +88,19 @@ class Computer:
         self.capacity = lent.capacity
         self._options = options
         self._store = store
-        self._cache = InputCache(folder.path / "cache", store, options.cache_bytes)
+        self._limit = Limit(options.cache_bytes)
+        self._cache = InputCache(folder.path / "cache", store, self._limit)
         self.copies = find_out(folder.path, options.copies)
         self._workspaces = Workspaces(folder.path / "work", self._cache, self.copies)
         self._full = asyncio.Event()
         self._attempts: set[Place] = set()
+        self._builds = Builds(folder.path / "builds", self._limit)
+        self._build_places = Workspaces(folder.path / "builds", self._cache)
         self._room = Room(
-            folder.path / "work", self._cache, is_busy=lambda: bool(self._attempts), on_full=self._full.set
+            (folder.path / "work", folder.path / "builds"),
+            evict=self._evict,
+            is_busy=lambda: bool(self._attempts),
+            on_full=self._full.set,
         )
         self._keeping = Keeping(folder.path / "keeper")
         self._tail = Tail(live)
@@ -119,6 +132,7 @@ class Computer:
         own = f"{self.identity}/"
         await kill_leftovers(lambda marker: marker.startswith(own), keepers=self._keeping.pids)
         await self._workspaces.clear()
+        await self._builds.load()
         await self._room.enough()
 
     async def full(self) -> None:
@@ -130,12 +144,42 @@ class Computer:
         image = unit.recipe.image
         async with contextlib.AsyncExitStack() as lease:
             cached = await lease.enter_async_context(self._cache.lease([image] if image else []))
-            start = built.workspace if built is not None else None
+            if not unit.attempt:
+                workspace = await self._room.give(lambda: self._build_places.make(unit.recipe, None))
+                return self._place_of(Build(workspace))
+            build = built.build if built is not None else None
+            if build is not None:
+                self._builds.use(build)
+                lease.push_async_callback(self._builds.release, build)
+            start = build.workspace if build is not None else None
             workspace = await self._room.give(lambda: self._workspaces.make(unit.recipe, start))
-            place = Place(workspace, start, cached[image.sha256] if image else None, lease.pop_all())
-        if unit.attempt:
-            self._attempts.add(place)
+            place = Place(workspace, build, cached[image.sha256] if image else None, lease.pop_all())
+        self._attempts.add(place)
         return place
+
+    def _place_of(self, build: Build) -> Place:
+        """The place of a build, which the caller uses already."""
+        lease = contextlib.AsyncExitStack()
+        lease.push_async_callback(self._builds.release, build)
+        return Place(build.workspace, build, None, lease)
+
+    async def find_build(self, unit: Unit) -> FoundBuild[Place] | None:
+        """As `Host.find_build`."""
+        if unit.recipe.always:
+            return None
+        build = self._builds.find(build_key(unit.recipe, self._base))
+        return FoundBuild(self._place_of(build), build.of) if build is not None and build.of else None
+
+    async def keep_build(self, unit: Unit, place: Place) -> None:
+        """As `Host.keep_build`."""
+        if place.build is not None and isinstance(unit.of, BatchId) and not unit.recipe.always:
+            await self._builds.keep(place.build, build_key(unit.recipe, self._base), unit.of)
+
+    async def _evict(self) -> bool:
+        """Remove what is kept but not in use. Returns False if there was nothing."""
+        was_any = self._limit.empty()
+        await self._builds.settle()
+        return was_any
 
     def start(self, unit: Unit, place: Place) -> Running:
         """As `Host.start`."""
@@ -211,17 +255,18 @@ class Computer:
         """What the job left beside its results."""
         recipe, folder = unit.recipe, place.workspace.folder
         given = {placed.path for placed in recipe.files}
-        if place.built is None and is_plain(folder, given):
+        if place.build is None and is_plain(folder, given):
             return None
-        built = place.built.folder if place.built is not None else None
+        built = place.build.workspace.folder if place.build is not None else None
         return await asyncio.to_thread(look_outside, folder, given=given, built=built, binds=recipe.binds)
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""
         with self._room.freeing():
             try:
+                if not place.is_build:
+                    await self._workspaces.remove(place.workspace)
                 await place.lease.aclose()
-                await self._workspaces.remove(place.workspace)
             finally:
                 self._attempts.discard(place)
 
@@ -238,9 +283,10 @@ class Computer:
     async def close(self) -> None:
         """Stop sending output, close what the computer has open, and leave the keeper.
 
-        The keeper ends if it holds nothing.
+        What is kept is on the disk then. The keeper ends if it holds nothing.
         """
         await self._tail.close()
+        await self._builds.settle()
         await self._sensor.close()
         await self._keeping.close()
 

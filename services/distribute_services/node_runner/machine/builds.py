@@ -160,8 +160,10 @@ class Builds:
         del self._builds[batch]
         return True
 
-    def built(self, batch: BatchId, ending: Ending, outputs: Outputs | None) -> list[do.Instruction]:
-        """Call this when the build has ended."""
+    def built(
+        self, batch: BatchId, ending: Ending, outputs: Outputs | None, kept_from: BatchId | None = None
+    ) -> list[do.Instruction]:
+        """Call this when the build has ended, or was kept of another batch."""
         build = self._in(batch, BuildPhase.BUILDING, BuildPhase.ENDING)
         if build is None:
             return []
@@ -180,6 +182,7 @@ class Builds:
                 last_lines=ending.last_lines or None,
                 wall_s=ending.wall_s,
                 outputs=outputs,
+                kept_from=None if kept_from is None else str(kept_from),
             )
         )
         again, build.wanted_again = build.wanted_again, None

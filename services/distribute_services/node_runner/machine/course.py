@@ -89,10 +89,10 @@ class Course:
                 return [*self._builds.loaded(batch, needs_build), *self._launch_all(batch)]
             case st.LoadFailed(batch, reason):
                 return self._load_failed(batch, reason)
-            case st.Built(batch, ending, outputs):
+            case st.Built(batch, ending, outputs, kept_from):
                 # If the build failed, the scheduler releases the batch's jobs. If it was killed with its
                 # batch, they end now.
-                return [*self._builds.built(batch, ending, outputs), *self._launch_all(batch)]
+                return [*self._builds.built(batch, ending, outputs, kept_from), *self._launch_all(batch)]
             case st.Launched(attempt):
                 return self._launched(attempt)
             case st.Exited(attempt, ending):

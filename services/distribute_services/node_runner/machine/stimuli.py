@@ -57,11 +57,15 @@ class LoadFailed:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The build ended. `outputs` is None if its output could not be stored."""
+    """The build ended. `outputs` is None if its output could not be stored.
+
+    `kept_from`: it did not run, because the node had kept the same build of this batch.
+    """
 
     batch: BatchId
     ending: Ending
     outputs: Outputs | None
+    kept_from: BatchId | None = None
 
 
 @dataclass(frozen=True, slots=True)

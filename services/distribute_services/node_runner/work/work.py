@@ -180,33 +180,38 @@ class Work(Generic[P, R]):
 
     async def _build(self, batch: BatchId, held: _Held[P, R]) -> None:
         try:
-            ending, outputs = await self._run_build(batch, held)
+            built = await self._run_build(batch, held)
         except (DistributeError, OSError) as error:
-            ending, outputs = Ending(succeeded=False, reason=message_of(error)), None
+            built = st.Built(batch, Ending(succeeded=False, reason=message_of(error)), None)
         except Exception as error:
             log.exception("%s: its build failed by a fault of this node-runner", batch)
-            ending, outputs = Ending(succeeded=False, reason=_fault("the build", error)), None
+            built = st.Built(batch, Ending(succeeded=False, reason=_fault("the build", error)), None)
         await self._kill(held, batch)
-        self._tell_of(batch, held, st.Built(batch, ending, outputs))
+        self._tell_of(batch, held, built)
 
-    async def _run_build(self, batch: BatchId, held: _Held[P, R]) -> tuple[Ending, Outputs | None]:
+    async def _run_build(self, batch: BatchId, held: _Held[P, R]) -> st.Built:
         assert held.submission is not None, "only what is loaded is built"
         submission = held.submission
         recipe = build_of(submission.spec)
         assert recipe is not None, "only a batch with a build is built"
         unit = Unit(batch, 0, recipe, Share(self._host.capacity.cpus), submission.has_job)
+        if (found := await self._host.find_build(unit)) is not None:
+            held.place = found.place
+            return st.Built(batch, Ending(True), await self._collect_build(unit, found.place), found.of)
         held.place = await self._host.stage(unit, None)
         held.running = self._host.start(unit, held.place)
         ended = await self._host.wait(held.running)
         held.running = None
         if isinstance(ended, CannotStart):
-            return Ending(succeeded=False, reason=ended.reason), None
+            return st.Built(batch, Ending(succeeded=False, reason=ended.reason), None)
         ending = _ending(unit, ended, held)
         if not held.is_wanted:
-            return ending, None
+            return st.Built(batch, ending, None)
+        if ending.succeeded:
+            await self._host.keep_build(unit, held.place)
         ending = replace(ending, reason=ending.why)  # `build_finished` has no field for the exit code
         ending = self._with_last_lines(ending, held)
-        return ending, await self._collect_build(unit, held.place)
+        return st.Built(batch, ending, await self._collect_build(unit, held.place))
 
     async def _collect_build(self, unit: Unit, place: P) -> Outputs | None:
         """Upload a build's output. If that fails, the build still counts."""
