@@ -102,6 +102,7 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
     service.add_argument("--capability", action="append", default=[])
     service.add_argument("--cache-bytes", type=int, default=None)
     service.add_argument("--niceness", type=int, default=None)
+    service.add_argument("--build-copies", choices=("overlay", "bind", "copy"), default="overlay")
     service.add_argument("--beat-s", type=float, default=5.0)
     service.add_argument("--grace-s", type=float, default=5.0, help="from SIGTERM to SIGKILL")
 

@@ -112,7 +112,7 @@ class Exit:
     `cpu_s` and `max_rss_bytes` are those of all processes of the unit, also of killed ones. `wall_s` is by a
     monotonic clock that stops while the unit is paused, which was for `paused_s`. `max_rss_bytes` 0: unknown.
     `started_at` and `ended_at` are in seconds since 1970, by the computer's clock. `ended_for` None: the host
-    did not end it by itself.
+    did not end it by itself. `complaint`: why the unit failed, although its process may have succeeded.
     """
 
     exit_code: int | None
@@ -124,6 +124,7 @@ class Exit:
     ended_at: float
     paused_s: float = 0.0
     ended_for: EndedFor | None = None
+    complaint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

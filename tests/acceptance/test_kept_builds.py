@@ -48,3 +48,21 @@ async def test_a_node_that_starts_again_still_has_its_builds(tmp_path: Path) -> 
         await lab.add(batch("lab/y"), "--wait")
         (finished,) = await lab.events("build_finished", batch="lab/y")
         assert getattr(finished, "kept_from", None) == "lab/x"
+
+
+async def test_a_node_without_views_names_the_job_that_saves_to_the_build(tmp_path: Path) -> None:
+    """There it fails loudly, and the next job finds the build as it was."""
+    async with open_lab(tmp_path, {"ws1": ["--cpus", "2", "--build-copies", "copy"]}) as lab:
+        made = batch("lab/x")
+        made["command"]["jobs"] = [{"name": "bad", "command": JOB}]
+        await lab.add(made, "--wait", code=1)
+        job = (await lab.jobs("lab/x"))["bad"]
+        assert "wrote to where the build ran" in job["reason"]
+        assert "/job/distribute_save/result" in job["reason"]
+        made = batch("lab/y")
+        made["command"]["jobs"] = [{"name": "good", "command": "cp when distribute_save/"}]
+        await lab.add(made, "--wait")
+        folder, _ = await lab.pull("lab/y")
+        assert sorted(path.name for path in (folder / "good").iterdir()) == ["stdout.txt", "when"]
+        (finished,) = await lab.events("build_finished", batch="lab/y")
+        assert getattr(finished, "kept_from", None) == "lab/x"

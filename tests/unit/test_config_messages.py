@@ -68,6 +68,7 @@ SETTINGS: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
             "work_dir": "/w",
             "nice": 3,
             "max_cache": "1G",
+            "build_copies": "bind",
         },
     ),
     "server.yaml": (

@@ -228,6 +228,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
     path.write_text(
         "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"
         "cpus: 8\ncount: threads\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nmax_cache: 1.5T\n"
+        "build_copies: copy\n"
     )
     settings = load_node_settings(path, environ)
     assert settings.model_dump() == {
@@ -242,6 +243,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "work_dir": tmp_path / "scratch",
         "nice": 5,
         "max_cache_bytes": 3 * 1024**4 // 2,
+        "build_copies": "copy",
     }
 
 

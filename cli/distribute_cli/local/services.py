@@ -45,7 +45,7 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
         options += ["--memory-bytes", str(settings.memory_bytes)]
     if settings.gpus is not None:
         options += ["--gpus", str(settings.gpus)]
-    options += ["--count", settings.counts]
+    options += ["--count", settings.counts, "--build-copies", settings.build_copies]
     for capability in settings.capabilities:
         options += ["--capability", capability]
     return options

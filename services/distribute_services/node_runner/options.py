@@ -62,6 +62,7 @@ class Options:
             capabilities=frozenset(given.capability),
             cache_bytes=DEFAULT_MAX_BYTES if given.cache_bytes is None else given.cache_bytes,
             niceness=DEFAULT_NICENESS if given.niceness is None else given.niceness,
+            copies=given.build_copies,
             beat_s=given.beat_s,
             grace_s=given.grace_s,
         )

@@ -32,7 +32,8 @@ class NodeSettings(ClientSettings):
     """`node.yaml`: the node's name, and what it lends. None: all that the node detects.
 
     `counts` says what is counted as a cpu: a physical core, or each of its hardware threads.
-    `nice` is the niceness of its jobs. `max_cache_bytes` limits the inputs that it keeps for later jobs.
+    `nice` is the niceness of its jobs. `max_cache_bytes` limits the inputs and builds that it keeps for later
+    batches. `build_copies` is the best way in which it may give each job a copy of the build.
     """
 
     name: Name = Field(default_factory=socket.gethostname, examples=["ws07"])
@@ -44,6 +45,7 @@ class NodeSettings(ClientSettings):
     work_dir: Path | None = Field(default=None, examples=["/scratch/distribute"])
     nice: int = Field(default=10, ge=0, le=19, examples=["10"])
     max_cache_bytes: Size = Field(default=20 * 1024**3, alias="max_cache", examples=["20G"])
+    build_copies: Literal["overlay", "bind", "copy"] = Field(default="overlay", examples=["copy"])
 
 
 class ServerSettings(Section):

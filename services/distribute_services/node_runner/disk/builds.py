@@ -11,9 +11,9 @@ import logging
 import os
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -30,6 +30,13 @@ _RECORD = "kept.json"
 _VERSION = 1
 
 
+class Change(NamedTuple):
+    """Something in the folder of a build was not as it was built. `at`: seconds since 1970."""
+
+    path: bytes
+    at: float
+
+
 @dataclass(slots=True, eq=False)
 class Build:
     """A build in its workspace. `users`: its batch, while that is at this node, and attempts that see it."""
@@ -42,6 +49,9 @@ class Build:
     """The batch for which it ran."""
     size_bytes: int = 0
     used_at: float = 0.0
+    changes: list[Change] = field(default_factory=list)
+    """What jobs wrote to its folder (`pristine.py`), and was mended."""
+    checking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Builds:

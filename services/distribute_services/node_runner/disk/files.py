@@ -76,10 +76,19 @@ async def clone_folder(source: Path, target: Path) -> None:
         StorageFull: the disk has no room for the copy.
         DistributeError: it failed for another reason.
     """
-    command = ["cp", "-a", "--reflink=auto", "--", f"{source}/.", f"{target}/"]
-    problem = await _run(*command)
+    await _copy("--", f"{source}/.", f"{target}/")
+
+
+async def copy_entry(source: Path, target: Path) -> None:
+    """Copy a file, a link or a folder with all in it to `target`, which must not exist. As `clone_folder`."""
+    await _copy("-T", "--", str(source), str(target))
+
+
+async def _copy(*arguments: str) -> None:
+    problem = await _run("cp", "-a", "--reflink=auto", *arguments)
     if problem is None:
         return
+    source, target = arguments[-2:]
     if os.strerror(errno.ENOSPC) in problem or os.strerror(errno.EDQUOT) in problem:
         raise StorageFull(f"{target}: no room on this computer for a copy of {source}")
     raise DistributeError(f"{source} could not be copied to {target}: {problem}")

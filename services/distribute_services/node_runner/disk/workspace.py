@@ -52,6 +52,11 @@ class Workspace:
         return str(self.folder) if self.view is None else self.view.at
 
     @property
+    def pristine(self) -> Path | None:
+        """The second copy of a build, which no job knows (`pristine.py`). None: it has none."""
+        return pristine if (pristine := self.slot / "pristine").is_dir() else None
+
+    @property
     def below(self) -> Path | None:
         """The folder that its process sees through its own. None: it sees only its own."""
         return Path(self.view.at) if self.view is not None and self.view.overlay else None
@@ -113,7 +118,7 @@ class Workspaces:
             return workspace
         workspace.input.rmdir()  # the build may have replaced these by something else
         workspace.save.rmdir()
-        await clone_folder(built.folder, workspace.folder)
+        await clone_folder(built.pristine or built.folder, workspace.folder)
         await remove_folder(workspace.save)
         return workspace
 

@@ -20,6 +20,7 @@ from distribute_services.node_runner.disk.builds import Build, Builds
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.limit import Limit
 from distribute_services.node_runner.disk.own_folder import OwnFolder
+from distribute_services.node_runner.disk.pristine import changed_since, complaint, seal
 from distribute_services.node_runner.disk.private_copies import find_out
 from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces, results_of
@@ -168,10 +169,21 @@ class Computer:
         if unit.recipe.always:
             return None
         build = self._builds.find(build_key(unit.recipe, self._base))
-        return FoundBuild(self._place_of(build), build.of) if build is not None and build.of else None
+        if build is None or build.of is None:
+            return None
+        place = self._place_of(build)
+        try:
+            if self.copies.way == "copy" and build.workspace.pristine is None:
+                await seal(build.workspace)  # this computer let jobs have a view when it was built
+        except BaseException:
+            await place.lease.aclose()
+            raise
+        return FoundBuild(place, build.of)
 
     async def keep_build(self, unit: Unit, place: Place) -> None:
         """As `Host.keep_build`."""
+        if place.build is not None and self.copies.way == "copy":
+            await seal(place.workspace)
         if place.build is not None and isinstance(unit.of, BatchId) and not unit.recipe.always:
             await self._builds.keep(place.build, build_key(unit.recipe, self._base), unit.of)
 
@@ -223,7 +235,14 @@ class Computer:
         if isinstance(ended, Refusal):
             workspace = running.place.workspace
             return CannotStart(reason_of(ended, running.program, workspace.seen, workspace.stdout))
-        return _exit_of(ended)
+        return await self._checked(running.place, _exit_of(ended))
+
+    async def _checked(self, place: Place, ended: Exit) -> Exit:
+        """The same, with a complaint if the job wrote to the folder of its build and not to its copy."""
+        if place.build is None or place.is_build or self.copies.way != "copy":
+            return ended
+        written = await changed_since(place.build, ended.started_at)
+        return replace(ended, complaint=complaint(place.build, written)) if written else ended
 
     async def kill(self, running: Running) -> None:
         """As `Host.kill`."""

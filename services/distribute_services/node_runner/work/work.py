@@ -368,8 +368,8 @@ def _duration(seconds: float) -> str:
 def _ending(unit: Unit, ended: Exit, held: _Held[P, R]) -> Ending:
     """Derive the ending of an attempt or a build from that of its process."""
     reason = held.ended_for if ended.ended_for is None else _why_ended(unit, ended.ended_for)
-    if reason is None and ended.signal is not None:
-        reason = f"ended by {_signal_name(ended.signal)}"
+    if reason is None:
+        reason = ended.complaint if ended.signal is None else f"ended by {_signal_name(ended.signal)}"
     return Ending(
         succeeded=ended.exit_code == 0 and reason is None,
         exit_code=ended.exit_code,
