@@ -14,15 +14,27 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from distribute.core.event_base import BatchEvent as BatchEvent
-from distribute.core.event_base import BatchName, Id, Kept, LastLines, Seconds, Text, Time
+from distribute.core.event_base import BatchName, Id, LastLines, Seconds, Text, Time
 from distribute.core.event_base import BuildEvent as BuildEvent
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.event_base import ReleaseReason as ReleaseReason
 from distribute.core.event_base import SubmissionEvent as SubmissionEvent
-from distribute.core.ids import Label, StoredName
+from distribute.core.ids import StoredName
 from distribute.core.manifest import Outputs
-from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Capabilities
+from distribute.core.node_events import DrainRequested as DrainRequested
+from distribute.core.node_events import Forgotten as Forgotten
+from distribute.core.node_events import Joined as Joined
+from distribute.core.node_events import Leaving as Leaving
+from distribute.core.node_events import Left as Left
+from distribute.core.node_events import Lost as Lost
+from distribute.core.node_events import Paused as Paused
+from distribute.core.node_events import PauseRequested as PauseRequested
+from distribute.core.node_events import Quarantined as Quarantined
+from distribute.core.node_events import Resumed as Resumed
+from distribute.core.node_events import ResumeRequested as ResumeRequested
+from distribute.core.node_events import Undrained as Undrained
+from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes
 
 SCHEDULER = "scheduler"
 ARCHIVER = "archiver"
@@ -242,133 +254,6 @@ class BuildFinished(BuildEvent):
     wall_s: Seconds = 0.0
     outputs: Outputs | None = None
     kept_from: BatchName | None = None
-
-
-# --- nodes -----------------------------------------------------------------------------------------
-
-
-class Joined(NodeEvent):
-    """A node-runner started, or is back. It still has the attempts that it `keeps`.
-
-    `incarnation` is new with every start of the runner, `boot_id` with every start of the computer.
-    `gpus` names each GPU, in order of index. `gpu_memory_bytes` is the memory of each; 0, or
-    None, if it is unknown.
-    """
-
-    type: Literal["joined"] = "joined"
-    v: Literal[2] = 2
-    incarnation: Label
-    boot_id: Label = ""
-    keeps: Kept = ()
-    capabilities: Capabilities
-    cpus: int = Field(ge=1, le=MAX_CPUS)
-    memory_bytes: Bytes
-    gpus: Annotated[tuple[Label, ...], Field(max_length=MAX_GPUS, fail_fast=True)] = ()
-    gpu_memory_bytes: Annotated[tuple[Bytes, ...], Field(max_length=MAX_GPUS, fail_fast=True)] | None = None
-    version: Label
-
-
-class Leaving(NodeEvent):
-    """A node-runner is ending. It takes no new jobs, and will still report the attempts that it `keeps`.
-
-    `incarnation` is that of its `joined`: another runner may have joined under this name meanwhile. None:
-    older versions lack it.
-    """
-
-    type: Literal["leaving"] = "leaving"
-    v: Literal[3] = 3
-    incarnation: Label | None = None
-    keeps: Kept
-
-
-class Left(NodeEvent):
-    """A node-runner has ended, with no attempts left. `incarnation`: as `leaving` has it."""
-
-    type: Literal["left"] = "left"
-    v: Literal[2] = 2
-    incarnation: Label | None = None
-
-
-class Lost(NodeEvent):
-    """The scheduler heard nothing of the node for `silent_s` seconds.
-
-    The node keeps its attempts until another node can take them. `causation` is the node's last event.
-    """
-
-    type: Literal["lost"] = "lost"
-    v: Literal[1] = 1
-    silent_s: Seconds
-
-
-class Forgotten(NodeEvent):
-    """A person wants a node that is gone for good not to be listed any more."""
-
-    type: Literal["forgotten"] = "forgotten"
-    v: Literal[1] = 1
-
-
-class PauseRequested(NodeEvent):
-    """A person wants the node to lend nothing until `until`, instead of any pause that it has."""
-
-    type: Literal["pause_requested"] = "pause_requested"
-    v: Literal[1] = 1
-    until: Time
-    reason: Text | None = None
-
-
-class ResumeRequested(NodeEvent):
-    """A person wants the node's pause to end."""
-
-    type: Literal["resume_requested"] = "resume_requested"
-    v: Literal[1] = 1
-
-
-class Paused(NodeEvent):
-    """The node lends nothing until `until` at the latest. It `keeps` these attempts frozen.
-
-    `by` is who paused it; None: the node did so itself. `incarnation`: as `leaving` has it.
-    """
-
-    type: Literal["paused"] = "paused"
-    v: Literal[3] = 3
-    incarnation: Label | None = None
-    until: Time
-    reason: Text
-    by: StoredName | None = None
-    keeps: Kept = ()
-
-
-class Resumed(NodeEvent):
-    """The node lends again. `incarnation`: as `leaving` has it."""
-
-    type: Literal["resumed"] = "resumed"
-    v: Literal[2] = 2
-    incarnation: Label | None = None
-
-
-class DrainRequested(NodeEvent):
-    """A person wants the node to take no new jobs, until `until` if that is given."""
-
-    type: Literal["drain_requested"] = "drain_requested"
-    v: Literal[2] = 2
-    reason: Text = ""
-    until: Time | None = None
-
-
-class Undrained(NodeEvent):
-    """A person lets the node take jobs again. This also ends a quarantine."""
-
-    type: Literal["undrained"] = "undrained"
-    v: Literal[1] = 1
-
-
-class Quarantined(NodeEvent):
-    """The scheduler gives the node no new jobs until `until`: jobs that failed there succeeded elsewhere."""
-
-    type: Literal["quarantined"] = "quarantined"
-    v: Literal[2] = 2
-    reason: Text
-    until: Time
 
 
 Event = Annotated[

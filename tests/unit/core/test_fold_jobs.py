@@ -10,8 +10,6 @@ from distribute.core import fold_job
 from distribute.core.accounts import MAX_FAST_FAILURES
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId
-from distribute.core.manifest import Outputs
-from distribute.core.projections.results import result_seqs
 from distribute.core.recorded import Recorded
 from distribute.core.state import JobKey, State, Status, Unarchived
 from distribute.core.usage import HALF_LIFE_S, decayed, share
@@ -370,36 +368,3 @@ def test_a_job_without_started_gets_its_start_from_finished() -> None:
     make.happen(make.assigned(), make.claimed(), ended, state=state)
     outcomes = state.batches[SWEEP].outcomes
     assert outcomes.finished_at[0] - outcomes.started_at[0] == pytest.approx(0.5)
-
-
-def test_a_yielded_job_waits_until_what_it_left_is_archived() -> None:
-    state = with_nodes()
-    given_back = make.yielded(outputs=Outputs(files=1))
-    make.happen(*ATTEMPT, given_back, state=state)
-    batch = state.batches[SWEEP]
-    assert (status_of(state), batch.unarchived[0].id, batch.failures) == (Status.RETRYING, given_back.id, {})
-    seq = batch.unarchived[0].seq
-    make.happen(make.job_archived(), state=state)
-    assert (status_of(state), batch.unarchived) == (Status.QUEUED, {})
-    assert result_seqs(batch) == [seq]
-    make.happen(make.assigned(attempt=2), make.claimed(attempt=2), state=state)
-    make.happen(make.finished(attempt=2), make.job_archived(attempt=2), state=state)
-    assert len(result_seqs(batch)) == 1
-    assert result_seqs(batch) != [seq], "what the job left in the end counts"
-
-
-def test_what_a_yielded_job_left_counts_if_a_person_kills_it() -> None:
-    state = with_nodes()
-    make.happen(*ATTEMPT, make.kill_requested(), make.yielded(outputs=Outputs(files=1)), state=state)
-    assert status_of(state) is Status.KILLED
-    make.happen(make.job_archived(), state=state)
-    assert len(result_seqs(state.batches[SWEEP])) == 1
-
-
-def test_a_yielded_job_is_queued_again_without_a_failure() -> None:
-    state = with_nodes()
-    make.happen(*ATTEMPT, make.yielded(), state=state)
-    assert status_of(state) is Status.QUEUED
-    batch = state.batches[SWEEP]
-    assert (batch.failures, batch.deaths, batch.active) == ({}, {}, {})
-    assert state.nodes["ws1"].attempts == set()
