@@ -117,6 +117,56 @@ async def keeper(folder: Path, *, use_cgroups: bool = True, **settings: float) -
     assert list((work / "keeper").glob("*.socket")) == []
 
 
+TREE = """
+import mmap, os, sys, time
+count, path, gap_s = int(sys.argv[1]), sys.argv[2], float(sys.argv[3])
+with open(path, "w+b") as file:
+    file.truncate(8 * (count + 1))
+    seen = memoryview(mmap.mmap(file.fileno(), 0)).cast("d")
+
+def beat(slot):
+    while True:
+        seen[slot] = time.monotonic()
+        time.sleep(gap_s)
+
+for slot in range(count):
+    if os.fork() == 0:
+        if slot % 4 == 1:
+            os.setsid()  # a session of its own
+        if slot % 4 == 2:  # a daemon: its parent has ended
+            os.setsid()
+            if os.fork() != 0:
+                os._exit(0)
+        if slot % 4 == 3:
+            os.setpgid(0, 0)
+        beat(slot)
+while True:  # a busy forker
+    if os.fork() == 0:
+        seen[count] = time.monotonic()
+        os._exit(0)
+    os.wait()
+"""
+"""Makes processes that are hard to find, and writes when each of them was last seen into a file."""
+
+
+class Tree:
+    """The processes of a `TREE`, which write when they were last seen."""
+
+    def __init__(self, path: Path, count: int, gap_s: float = 0.01) -> None:
+        self.path = path
+        self.count = count
+        self.argv = (sys.executable, "-c", TREE, str(count), str(path), str(gap_s))
+
+    def seen(self) -> tuple[float, ...]:
+        """When each process was last seen, by the monotonic clock; 0: it has not begun."""
+        data = self.path.read_bytes() if self.path.exists() else b""
+        return tuple(memoryview(data).cast("d")) if len(data) == 8 * (self.count + 1) else ()
+
+    async def runs(self, since: float = 0.0) -> None:
+        """Wait until all its processes were seen after `since`."""
+        await until(lambda: min(self.seen(), default=0.0) > since)
+
+
 async def until(condition: Callable[[], bool]) -> None:
     """Poll a condition that depends on other processes, which notify nobody."""
     async with asyncio.timeout(WITHIN_S):

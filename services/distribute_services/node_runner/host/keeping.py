@@ -27,6 +27,8 @@ ANSWER_S = 10.0
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
+_ANSWERED = frozenset({"hello", "leave", "look", "pause", "resume"})
+
 Message = dict[str, Any]
 
 
@@ -99,6 +101,8 @@ class Link(asyncio.Protocol):
             KeeperFailed: it does not come.
         """
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+        if self.lost.done():
+            raise KeeperFailed("the keeper has ended")
         self._answers.setdefault(answer, []).append(future)
         self.send(message)
         try:
@@ -156,12 +160,25 @@ class Link(asyncio.Protocol):
             case "resumed":
                 self.paused = None
                 self.on_pause(None)
-            case "note" | "error":
+            case "note":
                 log.warning("the keeper: %s", message["text"])
+            case "error":
+                self._fail(message)
             case kind:
-                for answer in self._answers.pop(kind, []):
+                waiting = self._answers.get(kind, [])
+                while waiting:
+                    answer = waiting.pop(0)
                     if not answer.done():
                         answer.set_result(message)
+                        break
+
+    def _fail(self, message: Message) -> None:
+        """The keeper can't do what was asked."""
+        waiting = [answer for answers in self._answers.values() for answer in answers if not answer.done()]
+        if message["verb"] in _ANSWERED and waiting:
+            waiting[0].set_exception(KeeperFailed(message["text"]))
+        else:
+            log.error("the keeper: %s: %s", message["verb"], message["text"])
 
     def _end(self, name: str, ended: Message | Refusal) -> None:
         end = self.expect(name)
@@ -325,6 +342,29 @@ class Keeping:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not end.done():
             end.set_result(_lost_with_its_keeper())
+
+    async def pause(self, duration_s: float, *, by: str, reason: str) -> Message:
+        """Stop all units for so many seconds, the keeper's cap at most. Replaces an earlier pause.
+
+        Returns what the keeper holds, when it has stopped all.
+
+        Raises:
+            KeeperFailed: it refuses, or does not answer.
+        """
+        return await self._of_all({"do": "pause", "for_s": duration_s, "reason": reason, "by": by})
+
+    async def resume(self, reason: str = "") -> Message:
+        """End the pause. Returns what the keeper holds."""
+        return await self._of_all({"do": "resume", "reason": reason})
+
+    async def look(self) -> Message:
+        """What the keeper holds."""
+        return await self._of_all({"do": "look"})
+
+    async def _of_all(self, message: Message) -> Message:
+        """Ask all keepers. Returns the answer of the current one, with the units of all."""
+        answers = [await link.ask(message, "look") for link in (self.current, *self._older)]
+        return {**answers[0], "units": [unit for answer in answers for unit in answer["units"]]}
 
     def forget(self, name: str) -> None:
         """The end of this unit is not needed any more."""

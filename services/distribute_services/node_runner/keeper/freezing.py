@@ -30,45 +30,37 @@ def settle(unit: Unit, members: Members, until: float) -> bool:
     Gives up at `until`, by the monotonic clock. Returns True if all are stopped. Call it again from time to
     time: a process that waits for a disk stops late.
     """
-    grouped: set[int] = set()
-    if unit.cgroup is not None:
-        frozen = _await_frozen(unit.cgroup, until)
-        grouped = unit.cgroup.pids()
-        return stop(unit, members, until, spared=grouped) and frozen
-    return stop(unit, members, until, spared=grouped)
+    if unit.cgroup is None:
+        return stop(unit, members, until, spared=set())
+    frozen = _await_frozen(unit.cgroup, until)
+    return stop(unit, members, until, spared=unit.cgroup.pids()) and frozen
 
 
 def stop(unit: Unit, members: Members, until: float, spared: set[int]) -> bool:
     """Send SIGSTOP to all processes of a unit but `spared`, until no running one appears."""
     clean = 0
-    is_first = not unit.held.is_frozen
-    while True:
-        found = {pid: process for pid, process in members().items() if pid not in spared}
-        running = [pid for pid, process in found.items() if not process.stopped]
-        if is_first:
-            unit.stopped_itself = {(pid, found[pid].started) for pid in found.keys() - set(running)}
-            is_first = False
-        if not running:
-            clean += 1
-            if clean == _CLEAN_LOOKS:
-                return True
-            continue
-        clean = 0
-        if time.monotonic() > until:
-            return False
-        signal_all(running, [signal.SIGSTOP])
+    while clean < _CLEAN_LOOKS:
+        running = {
+            pid: process.started
+            for pid, process in members().items()
+            if not process.stopped and pid not in spared
+        }
+        clean = 0 if running else clean + 1
+        if running:
+            if time.monotonic() > until:
+                return False
+            unit.stopped.update(running.items())
+            signal_all(running, [signal.SIGSTOP])
+    return True
 
 
 def thaw(unit: Unit, members: Members) -> None:
-    """Let a unit's processes go on, except those that had stopped themselves."""
+    """Let a unit's processes go on, except those that were stopped already when we stopped the others."""
     if unit.cgroup is not None:
         unit.cgroup.thaw()
-    found = members()
-    signal_all(
-        (pid for pid, process in found.items() if (pid, process.started) not in unit.stopped_itself),
-        [signal.SIGCONT],
-    )
-    unit.stopped_itself = set()
+    ours = [pid for pid, process in members().items() if (pid, process.started) in unit.stopped]
+    signal_all(ours, [signal.SIGCONT])
+    unit.stopped = set()
 
 
 def _await_frozen(cgroup: Cgroup, until: float) -> bool:

@@ -299,7 +299,10 @@ class Keeper:
 
         Raises:
             OSError: the pause can't be noted, so it is not made.
+            ValueError: the duration is none.
         """
+        if not 0 < duration_s < float("inf"):
+            raise ValueError(f"a pause lasts for a number of seconds, not {duration_s:g}")
         self.lease = lease.begin(self.folder, min(duration_s, self.max_pause_s), reason=reason, by=by)
         now = time.monotonic()
         self._freeze([unit for unit in self.units if not unit.held.is_frozen], now)

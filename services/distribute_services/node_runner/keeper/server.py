@@ -197,14 +197,15 @@ class Server:
                 _add(connection, message)
 
     def _obey(self, connection: Connection, line: bytearray) -> None:
+        verb = ""
         try:
             ask = json.loads(line)
-            verb = ask["do"]
+            verb = str(ask["do"])
             if not connection.is_trusted and verb not in _FOR_ALL:
                 raise PermissionError(f"user {connection.uid} may not {verb}")
             answer = self._answer(connection, verb, ask)
         except (ValueError, KeyError, TypeError, OSError) as error:
-            answer = {"type": "error", "text": f"{type(error).__name__}: {error}"}
+            answer = {"type": "error", "verb": verb, "text": str(error) or type(error).__name__}
         if answer is not None:
             _add(connection, answer)
 

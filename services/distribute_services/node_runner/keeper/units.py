@@ -27,7 +27,7 @@ class Unit:
 
     __slots__ = (
         "cgroup", "cpu_s", "ended_at", "exit_file", "held", "known", "look_at", "looks", "name", "peak_bytes",
-        "pid", "started_at", "status", "stopped_itself", "wakes_at",
+        "pid", "started_at", "status", "stopped", "wakes_at",
     )  # fmt: skip
 
     def __init__(self, name: str, pid: int, held: Held, started_at: float, exit_file: str | None) -> None:
@@ -45,8 +45,8 @@ class Unit:
         self.peak_bytes = 0
         self.known: set[int] = set()
         """Its processes, when they were listed last."""
-        self.stopped_itself: set[tuple[int, int]] = set()
-        """Pid and start of processes that were stopped already when we froze the unit."""
+        self.stopped: set[tuple[int, int]] = set()
+        """Pid and start of the processes that got a SIGSTOP from us."""
         self.look_at = 0.0
         self.looks = 0
         self.wakes_at = 0.0
