@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from distribute.core.accounts import hold
+from distribute.core.accounts import hold, shape_order
 from distribute.core.batch_record import (
     Damaged,
     changing_pieces,
@@ -223,8 +223,8 @@ def digest(state: State) -> str:
 
 
 def _dump_usage(usage: Usage) -> list[Any]:
-    served = [[*dump_shape(shape), time] for shape, time in usage.served.items()]
-    return [usage.core_ms, usage.as_of_s, usage.cores, sorted(served)]
+    served = sorted(usage.served.items(), key=lambda noted: shape_order(noted[0]))
+    return [usage.core_ms, usage.as_of_s, usage.cores, [[*dump_shape(shape), time] for shape, time in served]]
 
 
 def _load_usage(found: list[Any]) -> Usage:

@@ -102,9 +102,10 @@ def _note_served(usage: Usage, shape: Shape, time: float) -> None:
         del usage.served[min(usage.served, key=lambda noted: (usage.served[noted], shape_order(noted)))]
 
 
-def shape_order(shape: Shape) -> tuple[list[str], int, int, int]:
-    """A sort key for shapes."""
-    return sorted(shape.capabilities), shape.cpus, shape.memory_bytes, shape.gpus
+def shape_order(shape: Shape) -> tuple[list[str], int, int, int, tuple[int | str, ...]]:
+    """A sort key for shapes. No two shapes have the same."""
+    kind = shape.gpu_kind or ()
+    return sorted(shape.capabilities), shape.cpus, shape.memory_bytes, shape.gpus, kind
 
 
 # --- fast failures -----------------------------------------------------------------------------------

@@ -189,3 +189,19 @@ def test_the_digest_is_the_same_in_every_process() -> None:
         for seed in ("1", "2")
     }
     assert len(answers) == 1
+
+
+def test_shapes_that_differ_only_in_the_kind_of_their_gpus_are_kept() -> None:
+    """A person's shapes are stored in order, and nothing is less than no kind."""
+    kinds = (None, GpuKind(model="x"), GpuKind(memory_bytes=5), GpuKind(model="y"))
+    jobs = [
+        make.job(f"j{number}", resources=Resources(cpus=1, gpus=1, gpu_kind=kind))
+        for number, kind in enumerate(kinds)
+    ]
+    lab = Lab(make.joined(cpus=8, gpus=("x", "y", "x", "y")), make.submitted(make.batch(jobs)))
+    for number in range(len(kinds)):
+        lab.happen(make.assigned(f"j{number}", gpus=(number,)))
+    assert len(lab.state.usage["jane"].served) == len(kinds)
+    restored = load(dump(lab.state))
+    assert digest(restored) == digest(lab.state)
+    assert restored.usage == lab.state.usage
