@@ -60,6 +60,7 @@ def test_a_batch_is_shown() -> None:
         "build_failed": {},
         "build_last_lines": {},
         "building": {},
+        "build_kept": {},
         "killed_by": None,
         "killed_at": None,
     }
