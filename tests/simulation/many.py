@@ -68,6 +68,11 @@ def simulate_on_all_cores(seeds: Sequence[int]) -> Summary:
     summary = Summary()
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(os.cpu_count(), mp_context=spawn) as pool:
-        for part in pool.map(simulate_all, chunks):
-            summary.add(part)
+        try:
+            for part in pool.map(simulate_all, chunks):
+                summary.add(part)
+        except BaseException:
+            for process in multiprocessing.active_children():  # the pool would wait for them
+                process.kill()
+            raise
     return summary
