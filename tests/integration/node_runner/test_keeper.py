@@ -165,9 +165,9 @@ async def test_zombies_are_reaped(kept: Kept) -> None:
 
 async def test_figures_are_those_of_the_whole_tree_also_after_a_kill(kept: Kept) -> None:
     """A child is killed with its parent, which so can't wait for it."""
-    burn = "x = b'x' * (60 << 20)\nopen('burning', 'w').write('yes')\nwhile True: pass"
-    name = kept.start("sh", "-c", f'{sys.executable} -c "{burn}" & {sys.executable} -c "{burn}" & wait')
-    await appearance(kept.folder / "burning")
+    burn = "import sys; x = b'x' * (60 << 20); open('burning' + sys.argv[1], 'w').close()\nwhile True: pass"
+    name = kept.start("sh", "-c", '"$0" -c "$1" 1 & "$0" -c "$1" 2 & wait', sys.executable, burn)
+    await until(lambda: len(list(kept.folder.glob("burning*"))) == 2)
     await until(lambda: sum(psutil.Process(pid).cpu_times().user for pid in kept.left()) > 0.4)
     await kept.keeping.end(name, grace_s=0)
     ended = await kept.end_of(name)
@@ -208,7 +208,9 @@ async def test_a_keeper_without_a_runner_ends_its_units_after_a_while(tmp_path: 
         kept.start_daemon("stay")
         daemon = int(await appearance(kept.folder / "daemon.pid"))
         kept.keeping.current.close()
-        await until(lambda: not alive(daemon))
+        await until(lambda: kept.left() == [])
+        assert not alive(daemon)
+        await kept.keeping.open()  # it ends with its runner
 
 
 async def test_processes_of_a_killed_keeper_are_ended(tmp_path: Path) -> None:
