@@ -112,6 +112,19 @@ async def test_the_next_runner_finds_what_was_kept_and_removes_the_rest(node: No
     assert later.builds.find("another") is None
 
 
+async def test_the_next_runner_leaves_what_its_jobs_use_recorded_or_not(node: Node) -> None:
+    kept, unrecorded = await node.kept("key"), await node.build()
+    later = Node(node.folder)
+    used = [Build(later.places.in_slot(one.workspace.slot.name, None)) for one in (kept, unrecorded)]
+    await later.builds.load(used)
+    assert later.on_disk() == {kept.workspace.slot, unrecorded.workspace.slot}
+    assert later.builds.find("key") is used[0]
+    assert later.limit.empty() is False, "both are in use"
+    for build in (used[0], used[0], used[1]):
+        await later.builds.release(build)
+    assert later.on_disk() == {kept.workspace.slot}
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"v": 2}', b"\0\0", b'{"v": 1, "key": "key"}'])
 async def test_a_build_whose_record_is_damaged_is_removed(node: Node, content: bytes) -> None:
     kept = await node.kept("key")

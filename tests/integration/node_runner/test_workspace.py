@@ -245,6 +245,20 @@ async def test_clear_removes_what_an_earlier_run_left(tmp_path: Path, cache: Inp
     assert (await restarted.make(recipe_of(command_batch(), TRUE), None)).save.is_dir()
 
 
+async def test_clear_leaves_the_slots_that_jobs_of_an_earlier_run_use(
+    tmp_path: Path, cache: InputCache, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspaces = Workspaces(tmp_path / "work", cache)
+    _, old, kept = [await workspaces.make(recipe_of(command_batch(), TRUE), None) for _ in range(3)]
+    restarted = Workspaces(tmp_path / "work", cache)
+    await restarted.clear({kept.slot.name})
+    assert not old.slot.exists()
+    assert restarted.in_slot(kept.slot.name, None) == kept
+    assert kept.save.is_dir()
+    new = await restarted.make(recipe_of(command_batch(), TRUE), None)
+    assert (new.slot != kept.slot, caplog.text) == (True, "")
+
+
 async def test_a_missing_input_leaves_no_half_made_workspace(tmp_path: Path, workspaces: Workspaces) -> None:
     missing = InputFile(alias="missing", sha256="0" * 64, size_bytes=1)
     with pytest.raises(DistributeError, match="not in the store"):

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -65,13 +65,21 @@ class Builds:
         limit.covers(self)
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    async def load(self) -> None:
-        """Take over what an earlier runner has kept. Remove the rest. Call this before anything runs."""
+    async def load(self, used: Collection[Build] = ()) -> None:
+        """Take over what an earlier runner has kept, and leave what is `used`. Remove the rest.
+
+        Call this before anything starts.
+        """
         await self.settle()
         self._kept.clear()
+        in_use = {build.workspace.slot: build for build in used}
         for slot in list(self._root.iterdir()):
             build = _recorded(slot)
-            if build is None or build.key is None or build.key in self._kept:
+            if (found := in_use.get(slot)) is not None:
+                if build is not None and build.key is not None and build.key not in self._kept:
+                    found.key, found.of, found.size_bytes = build.key, build.of, build.size_bytes
+                    self._kept[build.key] = found
+            elif build is None or build.key is None or build.key in self._kept:
                 await remove_folder(slot)
             else:
                 self._kept[build.key] = build

@@ -83,11 +83,25 @@ class InputCache:
         try:
             yield {sha256: await self.get(sha256, size) for sha256, size in wanted.items()}
         finally:
-            for sha256 in wanted:
-                self._leases[sha256] -= 1
-                if not self._leases[sha256]:
-                    del self._leases[sha256]
-            self._limit.make_room()
+            self._let_go(wanted)
+
+    def hold(self, sha256: str) -> contextlib.ExitStack:
+        """Evict this file not before the stack is closed. It is in use since an earlier run."""
+        self._leases[sha256] += 1
+        held = contextlib.ExitStack()
+        held.callback(self._let_go, [sha256])
+        return held
+
+    def _let_go(self, files: Iterable[str]) -> None:
+        for sha256 in files:
+            self._leases[sha256] -= 1
+            if not self._leases[sha256]:
+                del self._leases[sha256]
+        self._limit.make_room()
+
+    def path(self, sha256: str) -> Path:
+        """Where the file with this digest is, if it is here."""
+        return self._path(sha256)
 
     def _path(self, sha256: str) -> Path:
         if not _DIGEST.fullmatch(sha256):

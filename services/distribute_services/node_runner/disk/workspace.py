@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Workspaces:
 
     def __init__(self, root: Path, cache: InputCache, copies: PrivateCopies | None = None) -> None:
         """`copies`: how a workspace begins as the copy of another. None: in a folder of its own."""
-        self._root = root
+        self.root = root
         self._cache = cache
         self._copies = copies or PrivateCopies()
         self._spare: list[Workspace] = []
@@ -75,11 +76,19 @@ class Workspaces:
         taken = [int(slot.name) for slot in root.iterdir() if slot.name.isdecimal()]
         self._numbers = itertools.count(max(taken, default=0) + 1)
 
-    async def clear(self) -> None:
-        """Remove all workspaces, including those of builds. Call this before anything runs."""
+    async def clear(self, keep: Collection[str] = ()) -> None:
+        """Remove all workspaces, including those of builds, but those in the slots `keep`.
+
+        Call this before anything starts.
+        """
         self._spare.clear()
-        for slot in list(self._root.iterdir()):
-            await remove_folder(slot)
+        for slot in list(self.root.iterdir()):
+            if slot.name not in keep:
+                await remove_folder(slot)
+
+    def in_slot(self, name: str, view: View | None) -> Workspace:
+        """The workspace that an earlier runner made in a slot."""
+        return replace(Workspace.of(self.root / name), view=view)
 
     async def make(self, recipe: Recipe, built: Workspace | None) -> Workspace:
         """Make a workspace with everything that the recipe's process finds at its start.
@@ -146,7 +155,7 @@ class Workspaces:
 
     def _new_slot(self) -> Path:
         while True:
-            slot = self._root / str(next(self._numbers))
+            slot = self.root / str(next(self._numbers))
             with disk_errors(slot):
                 try:
                     _make_folder(slot)

@@ -7,15 +7,14 @@ import contextlib
 import logging
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, Outside, build_output_name
 from distribute.core.recipe import SAVE
-from distribute.host import CannotStart, EndedFor, Exit, Figures, FoundBuild, Kept, Unit
+from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
-from distribute.runtime import new_id
 from distribute_services.node_runner.disk.builds import Build, Builds
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.limit import Limit
@@ -25,12 +24,14 @@ from distribute_services.node_runner.disk.private_copies import find_out
 from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces, results_of
 from distribute_services.node_runner.host.detect import Sampler
-from distribute_services.node_runner.host.keeping import Keeping, Message, Refusal
+from distribute_services.node_runner.host.keeping import Keeping, Refusal
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.host.lending import Lent
+from distribute_services.node_runner.host.notes import EXIT_FILE, Found, attempts_left
+from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, view_of
 from distribute_services.node_runner.host.refusals import reason_of
 from distribute_services.node_runner.host.software import build_key
-from distribute_services.node_runner.host.tail import Followed, Tail
+from distribute_services.node_runner.host.tail import Tail
 from distribute_services.node_runner.keeper import procfs
 from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S
 from distribute_services.node_runner.options import Options
@@ -44,33 +45,6 @@ log = logging.getLogger(__name__)
 _PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
 )
-
-
-@dataclass(slots=True, eq=False)
-class Place:
-    """A unit's workspace, and the file of its image. `build`: of a build, itself; of an attempt, its build.
-
-    While the lease lasts, neither the build nor the image is removed.
-    """
-
-    workspace: Workspace
-    build: Build | None
-    image: Path | None
-    lease: contextlib.AsyncExitStack
-
-    @property
-    def is_build(self) -> bool:
-        return self.build is not None and self.build.workspace is self.workspace
-
-
-@dataclass(slots=True, eq=False)
-class Running:
-    """A unit's processes, which the keeper knows by `name`, and its output, which is followed."""
-
-    name: str
-    program: str
-    place: Place
-    output: Followed
 
 
 class Computer:
@@ -97,6 +71,8 @@ class Computer:
         self._attempts: set[Place] = set()
         self._builds = Builds(folder.path / "builds", self._limit)
         self._build_places = Workspaces(folder.path / "builds", self._cache)
+        self._kept: list[Kept[Place, Running]] = []
+        """What `kept` has named: `clear` leaves it."""
         self._room = Room(
             (folder.path / "work", folder.path / "builds"),
             evict=self._evict,
@@ -122,19 +98,58 @@ class Computer:
         await self._keeping.open()
 
     async def kept(self) -> Sequence[Kept[Place, Running]]:
-        """As `Host.kept`. Nothing here outlives its runner: `clear` ends it."""
-        return ()
+        """As `Host.kept`."""
+        await self._keeping.open()
+        left = attempts_left(self._keeping.units, self._keeping.notes, self._workspaces.root, self.boot_id)
+        builds: dict[str, Build] = {}
+        built: dict[tuple[str, BatchId, str | None], Place] = {}
+        for found in left:
+            note, workspace = found.note, self._workspaces.in_slot(found.note.slot, view_of(found.note))
+            if not workspace.folder.is_dir():
+                continue
+            if found.ended is not None and found.unit not in self._keeping.units:
+                self._keeping.recall(found.unit, dict(found.ended))
+            begun_from = None
+            if note.built is not None:
+                slot = self._build_places.in_slot(note.built, None)
+                build = builds.setdefault(note.built, Build(slot, users=0))
+                user = note.built, note.record.attempt.job_id.batch_id, note.record.submission_id
+                if user not in built:
+                    self._builds.use(build)
+                    built[user] = self._place_of(build)
+                begun_from = built[user]
+            self._kept.append(self._take_up(found, workspace, begun_from))
+        return self._kept
+
+    def _take_up(self, found: Found, workspace: Workspace, built: Place | None) -> Kept[Place, Running]:
+        note = found.note
+        lease = contextlib.AsyncExitStack()
+        if built is not None and built.build is not None:
+            self._builds.use(built.build)
+            lease.push_async_callback(self._builds.release, built.build)
+        if note.image is not None:
+            lease.enter_context(self._cache.hold(note.image))
+        image = self._cache.path(note.image) if note.image is not None else None
+        build = built.build if built is not None else None
+        place = Place(workspace, build, image, lease, found.unit)
+        self._attempts.add(place)
+        attempt = note.record.attempt
+        output = self._tail.add(attempt.job_id, attempt.attempt, workspace.stdout, only_news=True)
+        running = Running(found.unit, note.program, place, output)
+        return Kept(note.record, place, built, running, found.started_at)
 
     async def clear(self) -> None:
         """As `Host.clear`."""
         self._full.clear()
         await self._keeping.open()
-        await self._keeping.end_all(LEFTOVER_GRACE_S)
+        await self._keeping.end_all(LEFTOVER_GRACE_S, but={one.running.name for one in self._kept})
         own = f"{self.identity}/"
         await kill_leftovers(lambda marker: marker.startswith(own), keepers=self._keeping.pids)
-        await self._workspaces.clear()
-        await self._builds.load()
-        await self._room.enough()
+        await self._workspaces.clear({one.place.workspace.slot.name for one in self._kept})
+        await self._builds.load([one.place.build for one in self._kept if one.place.build is not None])
+        if not self._kept:
+            await self._room.enough()
+        self._kept = []
 
     async def full(self) -> None:
         """As `Host.full`."""
@@ -207,7 +222,11 @@ class Computer:
         )
         output = self._tail.add(unit.output_of(self._options.name), unit.attempt, workspace.stdout)
         argv = unit.recipe.argv(unit.share, folder, str(place.image))
-        running = Running(self._marker(unit), argv[0], place, output)
+        running = Running(self._marker(unit, workspace), argv[0], place, output)
+        note = None
+        if unit.record is not None:
+            place.unit = running.name
+            note = note_of(unit.record, unit, running).to_json()
         self._keeping.start(
             running.name,
             argv,
@@ -218,24 +237,25 @@ class Computer:
             timeout_s=unit.recipe.timeout_s,
             grace_s=self._options.grace_s,
             view=workspace.view,
+            exit_file=str(workspace.slot / EXIT_FILE) if note is not None else None,
+            note=note,
         )
         return running
 
-    def _marker(self, unit: Unit) -> str:
-        if unit.attempt:
-            return f"{self.identity}/{unit.of}/{unit.attempt}"
-        # A build of a deleted batch of the same name may still be ending, so the marker gets an id.
-        return f"{self.identity}/{unit.of}//{new_id()}"
+    def _marker(self, unit: Unit, workspace: Workspace) -> str:
+        # What has the same name and is of a deleted batch may still be ending, so the marker gets the slot.
+        return f"{self.identity}/{unit.of}/{unit.attempt or ''}/{workspace.slot.name}"
 
     async def wait(self, running: Running) -> Exit | CannotStart:
         """As `Host.wait`."""
         ended = await self._keeping.wait(running.name)
         await self._tail.finish(running.output)
-        self._keeping.forget(running.name)
+        if running.place.unit is None:
+            self._keeping.forget(running.name)
         if isinstance(ended, Refusal):
             workspace = running.place.workspace
             return CannotStart(reason_of(ended, running.program, workspace.seen, workspace.stdout))
-        return await self._checked(running.place, _exit_of(ended))
+        return await self._checked(running.place, exit_of(ended))
 
     async def _checked(self, place: Place, ended: Exit) -> Exit:
         """The same, with a complaint if the job wrote to the folder of its build and not to its copy."""
@@ -250,6 +270,9 @@ class Computer:
 
     def disown(self, place: Place) -> None:
         """As `Host.disown`."""
+        if place.unit is not None:
+            (place.workspace.slot / EXIT_FILE).unlink(missing_ok=True)
+            self._keeping.disown(place.unit)
 
     async def collect(self, unit: Unit, place: Place) -> Outputs | None:
         """As `Host.collect`."""
@@ -283,6 +306,9 @@ class Computer:
         """As `Host.remove`."""
         with self._room.freeing():
             try:
+                if place.unit is not None:
+                    self._keeping.forget(place.unit)
+                    (place.workspace.slot / EXIT_FILE).unlink(missing_ok=True)
                 if not place.is_build:
                     await self._workspaces.remove(place.workspace)
                 await place.lease.aclose()
@@ -312,22 +338,6 @@ class Computer:
     def _pids_of_jobs(self) -> Iterator[int]:
         """The processes of jobs, which are all below the keepers, and those of this runner's helpers."""
         return procfs.with_descendants([*self._keeping.pids, *procfs.own_children()])
-
-
-def _exit_of(ended: Message) -> Exit:
-    """What the keeper tells of a unit's end."""
-    limit: EndedFor | None = ended["ended_for"] if ended["ended_for"] in {"timeout", "memory"} else None
-    return Exit(
-        exit_code=ended["exit_code"],
-        signal=ended["signal"],
-        cpu_s=ended["cpu_s"],
-        max_rss_bytes=ended["max_rss_bytes"],
-        wall_s=ended["wall_s"],
-        started_at=ended["started_at"],
-        ended_at=ended["ended_at"],
-        paused_s=ended["paused_s"],
-        ended_for=limit,
-    )
 
 
 def base_environment(environment: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +58,8 @@ class Link(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.units: dict[str, Message] = {}
         """The units that it held when we connected."""
+        self.notes: dict[str, Message] = {}
+        """What was noted beside them."""
         self.on_pause: Callable[[Message | None], None] = lambda pause: None
         self._ends: dict[str, asyncio.Future[Message | Refusal]] = {}
         self._answers: dict[str, list[asyncio.Future[Message]]] = {}
@@ -114,6 +116,7 @@ class Link(asyncio.Protocol):
         """Become the keeper's runner, and read what it holds."""
         answer = await self.ask({"do": "hello", **settings}, "hello")
         self.pid, self.freezes_by, self.paused = answer["pid"], answer["freezes_by"], answer["paused"]
+        self.notes = answer.get("notes", {})
         for view in answer["units"]:
             self.units[view["unit"]] = view
             self.expect(view["unit"])
@@ -275,13 +278,23 @@ class Keeping:
         """What the keepers held when they were opened, by name. One that has ended has an `exit`."""
         return {name: view for link in (self.current, *self._older) for name, view in link.units.items()}
 
+    @property
+    def notes(self) -> dict[str, Message]:
+        """What was noted beside them, by name."""
+        return {name: note for link in (self.current, *self._older) for name, note in link.notes.items()}
+
+    def recall(self, name: str, ended: Message) -> None:
+        """Take up the end of a unit that no keeper holds any more."""
+        self._links[name] = self.current
+        self.current.expect(name).set_result(ended)
+
     async def lost(self) -> None:
         """Return when the current keeper has ended, which it never does by itself."""
         await asyncio.shield(self.current.lost)
 
-    async def end_all(self, grace_s: float) -> None:
-        """End and forget what the keepers held when they were opened."""
-        names = list(self.units)
+    async def end_all(self, grace_s: float, *, but: Container[str] = ()) -> None:
+        """End and forget what the keepers held when they were opened, `but` these."""
+        names = [name for name in self.units if name not in but]
         if names:
             log.info("ending %d jobs and builds that an earlier run of this node-runner left", len(names))
         await asyncio.gather(*(self.end(name, grace_s) for name in names))
@@ -300,6 +313,7 @@ class Keeping:
         timeout_s: float | None = None,
         grace_s: float = 0.0,
         exit_file: str | None = None,
+        note: Message | None = None,
         view: View | None = None,
     ) -> None:
         """Have a process started with `name` as its marker. `wait` tells how that went."""
@@ -319,6 +333,7 @@ class Keeping:
                 "timeout_s": timeout_s,
                 "grace_s": grace_s,
                 "exit_file": exit_file,
+                "note": note,
                 "view": (view.at, view.own, view.scratch, view.overlay) if view is not None else None,
             }
         )
@@ -369,6 +384,10 @@ class Keeping:
     def forget(self, name: str) -> None:
         """The end of this unit is not needed any more."""
         self._links.pop(name).forget(name)
+
+    def disown(self, name: str) -> None:
+        """Let no later runner take this unit up."""
+        self._links[name].send({"do": "disown", "unit": name})
 
     async def close(self) -> None:
         """Leave the keepers. One that holds nothing has ended when this returns."""

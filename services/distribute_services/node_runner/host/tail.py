@@ -58,13 +58,15 @@ class Tail:
         self._files: set[Followed] = set()
         self._following: asyncio.Task[None] | None = None
 
-    def add(self, of: JobId | BuildId, attempt: int, stdout: Path) -> Followed:
+    def add(self, of: JobId | BuildId, attempt: int, stdout: Path, *, only_news: bool = False) -> Followed:
         """Follow the output of an attempt, or of a build (attempt 0). Call this before starting its process.
 
         Takes about 5 µs. The process may remove the file, or replace it by a pipe, which would block us when
         we open it. Raises `OSError` if the file can't be made.
         """
         file = Followed(of, attempt, os.open(stdout, os.O_RDONLY | os.O_CREAT, 0o644))
+        if only_news:
+            file.sent_bytes = os.fstat(file.fd).st_size
         self._files.add(file)
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow(), name="follow output")

@@ -51,6 +51,8 @@ class Keeper:
         self.units = Units()
         self.exits: dict[str, Message] = {}
         """How units ended that were not forgotten yet."""
+        self.notes: dict[str, Message] = {}
+        """What the runner noted beside units, for a later one. Kept until they are forgotten."""
         self.max_pause_s = MAX_PAUSE_S
         self.has_runner = False
         self._cgroups = cgroups
@@ -99,6 +101,8 @@ class Keeper:
         self.units.add(unit)
         if self.lease is not None:
             self._freeze([unit], now)
+        if ask.get("note") is not None:
+            self.notes[name] = ask["note"]
         if len(self.units) == 1:
             self._sweep_at = now + SWEEP_S
         self._schedule(unit)
@@ -136,7 +140,12 @@ class Keeper:
     def forget(self, name: str) -> None:
         """The runner needs this unit's exit no more."""
         self.exits.pop(name, None)
+        self.notes.pop(name, None)
         self._unsaved.pop(name, None)
+
+    def disown(self, name: str) -> None:
+        """No later runner is to take this unit up."""
+        self.notes.pop(name, None)
 
     def reap(self) -> None:
         """Take notice of processes that have ended."""
@@ -183,11 +192,12 @@ class Keeper:
 
     def save(self) -> None:
         """Write the exits that are in memory only."""
-        for path, ended in self._unsaved.values():
+        for name, (path, ended) in self._unsaved.items():
             part = f"{path}.part"
+            beside = {"unit": name, "note": self.notes.get(name), "boot_id": lease.boot_id()}
             try:
                 with open(part, "w", encoding="ascii") as file:  # noqa: PTH123 (no pathlib here)
-                    json.dump({**ended, "boot_id": lease.boot_id()}, file)
+                    json.dump({**ended, **beside}, file)
                 os.replace(part, path)  # noqa: PTH105
             except OSError as error:
                 self._report({"type": "note", "text": f"the end of a job could not be noted: {error}"})

@@ -218,6 +218,8 @@ class Server:
                 keeper.end(ask)
             case "forget":
                 keeper.forget(ask["unit"])
+            case "disown":
+                keeper.disown(ask["unit"])
             case "hello":
                 return self._hello(connection, ask)
             case "leave":
@@ -250,6 +252,7 @@ class Server:
             "build": self._build,
             "pid": os.getpid(),
             **self._keeper.view(),
+            "notes": self._keeper.notes,
         }
 
 
