@@ -108,11 +108,13 @@ def kill_clusters(environment: Mapping[str, str]) -> None:
         os.kill(record.pid, signal.SIGKILL)
 
 
-def until(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def until(there: Callable[[], object], process: subprocess.Popen[str] | None = None) -> None:
     """Poll until something is there, while the process runs that makes it."""
     deadline = time.monotonic() + PATIENCE_S
     while not there():
-        assert process.poll() is None, f"it has ended with {process.returncode}"
+        assert process is None or process.poll() is None, (
+            f"it has ended with {process and process.returncode}"
+        )
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

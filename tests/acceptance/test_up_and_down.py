@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from acceptance.person import Person, runs
+from acceptance.person import Person, runs, until
 from ports_kit import free_port
 
 
@@ -114,3 +114,20 @@ def test_up_in_the_foreground_ends_with_ctrl_c(person: Person) -> None:
     assert up.returncode == 0
     assert "the cluster has ended" in err
     assert [child for child in children if runs(child)] == []
+
+
+def test_down_lets_jobs_run_on_and_the_next_up_takes_them_up(person: Person) -> None:
+    person.runs("up", "--detach")
+    wait = "echo $DISTRIBUTE_ATTEMPT >> ~/ran; while [ ! -e ~/go ]; do sleep 0.1; done; echo told"
+    person.runs("add", person.writes("b", {"long": wait, "short": "echo x >> ~/ran; exit 3"}))
+    ran = person.home / "ran"
+    until(lambda: ran.exists() and sorted(ran.read_text().split()) == ["1", "x"])
+    ended = person.runs("down", "--keep-jobs")
+    assert "`distribute up --detach` continues" in ended.stderr
+    (person.home / "go").touch()
+    until(lambda: list(person.home.glob("state/distribute/cluster/nodes/*/work/*/exit.json")))
+    person.runs("up", "--detach")
+    person.runs("wait", "jane/b", code=1)
+    assert sorted(ran.read_text().split()) == ["1", "x"], "each has run once"
+    assert person.runs("logs", "jane/b/long").stdout == "told\n"
+    person.runs("down")

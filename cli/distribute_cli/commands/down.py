@@ -21,6 +21,12 @@ async def down(
             help="Data folder of the cluster to end. [default: that of the one that runs]",
         ),
     ] = None,
+    keep_jobs: Annotated[
+        bool,
+        typer.Option(
+            "--keep-jobs", help="Let running jobs run on; the next `up` takes them up. It begins builds anew."
+        ),
+    ] = False,
 ) -> None:
     """End the cluster that `up` runs on this computer, and its running jobs. Its data stays.
 
@@ -37,7 +43,7 @@ async def down(
         record, *others = records = ending.clusters_of_up()
         if others:
             record = ending.chosen(records, await answer_to(ending.question(records)))
-    await ending.end(record, session.output.hint)
+    await ending.end(record, session.output.hint, keep_jobs=keep_jobs)
     session.output.done(f"the cluster in {record.dir} has ended", record.document)
     command = record.command or start_command(record.verb, Path(record.dir))
     session.output.hint(f"its data stays; `{command}` continues")

@@ -18,6 +18,7 @@ from distribute.core.os_words import why
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster
 from distribute.ports import Cluster, Only
+from distribute.runtime import Stop
 from distribute_cli.local.broker import run_broker
 from distribute_cli.local.cluster_record import down_command, record_in, running
 from distribute_cli.local.services import service_command
@@ -107,10 +108,11 @@ def _how_to_end_that_in(directory: Path) -> str:
 
 
 @asynccontextmanager
-async def local_cluster(plan: Plan, at_once: asyncio.Event | None = None) -> AsyncIterator[str]:
+async def local_cluster(plan: Plan, stop: Stop | None = None) -> AsyncIterator[str]:
     """Run a cluster while the block lasts. The block begins when every node has joined, and gets the URL.
 
-    With `at_once`, the end waits until nodes have stored and reported their results, or this is set.
+    With `stop`, the end waits until nodes have stored and reported their results, or that is to be at once.
+    It also says if nodes leave their jobs to the next start.
 
     Raises:
         Refused: a cluster runs in its folder already.
@@ -130,7 +132,7 @@ async def local_cluster(plan: Plan, at_once: asyncio.Event | None = None) -> Asy
             async with open_cluster(broker.address, "distribute up", provisioning=True) as cluster:
                 before = await cluster.log.last_seq()
                 for name, argv in services.items():
-                    patience = at_once if name in nodes else None
+                    patience = stop if name in nodes else None
                     log = logs / f"{name}.log"
                     run = partial(run_process, [*argv, "--log-file", str(log)], log, patience)
                     supervisor.keep(name, run)

@@ -12,6 +12,7 @@ from distribute.client.words import argument
 from distribute.config.cluster_record import ClusterRecord, running_clusters
 from distribute.core.errors import Refused
 from distribute.core.words import counted
+from distribute.runtime import KEEP_JOBS
 from distribute.system import exit_of
 from distribute_cli.local.cluster_record import down_command, record_in, running
 from distribute_cli.local.supervisor import last_line
@@ -58,7 +59,7 @@ def _not_ours(record: ClusterRecord) -> str:
     )
 
 
-async def end(record: ClusterRecord, tell: Callable[[str], None]) -> None:
+async def end(record: ClusterRecord, tell: Callable[[str], None], *, keep_jobs: bool = False) -> None:
     """End a cluster of `up`, and wait until all of it has ended.
 
     Its nodes first store and report the jobs that have ended, however long that takes. A second call for a
@@ -67,12 +68,13 @@ async def end(record: ClusterRecord, tell: Callable[[str], None]) -> None:
     Args:
         record: which cluster.
         tell: tells a person what it waits for.
+        keep_jobs: let jobs run on; the next start takes them up.
 
     Raises:
         Refused: it is another user's.
     """
     try:
-        os.kill(record.pid, signal.SIGTERM)
+        os.kill(record.pid, KEEP_JOBS if keep_jobs else signal.SIGTERM)
     except PermissionError:
         raise Refused(
             f"the cluster in {record.dir} (process {record.pid}) is another user's: only they can end it"

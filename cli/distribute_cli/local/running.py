@@ -16,6 +16,7 @@ from distribute.client.log_lines import OneLine
 from distribute.core.errors import DistributeError, InputError, Refused
 from distribute.core.os_words import why
 from distribute.inherited import end_signals
+from distribute.runtime import KEEP_JOBS, Stop
 from distribute_cli.local.cluster import Plan, local_cluster
 from distribute_cli.local.cluster_record import down_command, record_in, recorded, running
 from distribute_cli.local.listening import Reach
@@ -33,17 +34,18 @@ async def run_here(
     """
     for handler in logging.getLogger().handlers:
         handler.setFormatter(OneLine())  # what is logged for days needs times
-    at_once = asyncio.Event()
-    serving = asyncio.create_task(_serve(output, plan, ready_fd, at_once, reach))
+    stop = Stop()
+    serving = asyncio.create_task(_serve(output, plan, ready_fd, stop, reach))
     loop = asyncio.get_running_loop()
 
-    numbers = end_signals()
+    numbers = (*end_signals(), KEEP_JOBS)
 
     def end(number: signal.Signals) -> None:
         if not serving.cancelling():
+            stop.keeps_jobs = number is KEEP_JOBS
             serving.cancel()
         elif number is not signal.SIGHUP:
-            at_once.set()  # a second Ctrl-C does not wait until nodes have stored and reported their results
+            stop.at_once.set()  # a second Ctrl-C does not wait for the results of nodes
             for each in numbers:
                 loop.remove_signal_handler(each)  # and a third ends this process at once
 
@@ -56,11 +58,9 @@ async def run_here(
     return 0
 
 
-async def _serve(
-    output: Output, plan: Plan, ready_fd: int | None, at_once: asyncio.Event, reach: Reach | None
-) -> None:
+async def _serve(output: Output, plan: Plan, ready_fd: int | None, stop: Stop, reach: Reach | None) -> None:
     with ExitStack() as until_it_has_ended:  # until then a second `down` must find the record
-        async with local_cluster(plan, at_once) as server:
+        async with local_cluster(plan, stop) as server:
             nodes = [node.name for node in plan.nodes]
             record = until_it_has_ended.enter_context(
                 recorded(server, plan.directory, nodes, plan.verb, plan.command, warn=output.warn)

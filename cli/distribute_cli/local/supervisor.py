@@ -11,7 +11,7 @@ from pathlib import Path
 
 from distribute.core.errors import DistributeError
 from distribute.core.os_words import why
-from distribute.runtime import PARENT_GONE
+from distribute.runtime import KEEP_JOBS, PARENT_GONE, Stop
 from distribute.system import end_with_parent
 
 log = logging.getLogger(__name__)
@@ -84,10 +84,11 @@ class Supervisor:
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
 
 
-async def run_process(argv: Sequence[str], log_path: Path, at_once: asyncio.Event | None = None) -> str:
+async def run_process(argv: Sequence[str], log_path: Path, stop: Stop | None = None) -> str:
     """Run a program to its end, and append its output to a log. Returns how it ended, and its last line.
 
-    Cancelling it ends the program. With `at_once`, the program may take any time to end until this is set.
+    Cancelling it ends the program. With `stop`, it is a node, which may take any time to end until that is to
+    be at once, and leaves its jobs to its next start if `stop` says so.
     """
     with log_path.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
@@ -102,14 +103,14 @@ async def run_process(argv: Sequence[str], log_path: Path, at_once: asyncio.Even
         code = await process.wait()
     finally:
         if process.returncode is None:
-            await _end(process, log_path, at_once)
+            await _end(process, log_path, stop)
     how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
     return f"{how}; {log_path} ends with: {last_line(log_path)}"
 
 
-async def _end(process: asyncio.subprocess.Process, log_path: Path, at_once: asyncio.Event | None) -> None:
-    process.terminate()
-    if at_once is not None and not await _ended(process, log_path, at_once):
+async def _end(process: asyncio.subprocess.Process, log_path: Path, stop: Stop | None) -> None:
+    process.send_signal(KEEP_JOBS if stop is not None and stop.keeps_jobs else signal.SIGTERM)
+    if stop is not None and not await _ended(process, log_path, stop.at_once):
         process.terminate()  # the second signal means: at once
     try:
         # Not `asyncio.timeout`: before Python 3.11.3 it raises no TimeoutError in a task that is being
