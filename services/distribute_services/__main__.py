@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,8 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
     service.add_argument("--cache-bytes", type=int, default=None)
     service.add_argument("--niceness", type=int, default=None)
     service.add_argument("--build-copies", choices=("overlay", "bind", "copy"), default="overlay")
+    service.add_argument("--max-pause-s", type=float, default=None)
+    service.add_argument("--pause-group", default=None, help="may pause and resume it at this computer")
     service.add_argument("--beat-s", type=float, default=5.0)
     service.add_argument("--grace-s", type=float, default=5.0, help="from SIGTERM to SIGKILL")
 
@@ -152,12 +155,13 @@ async def _service(options: argparse.Namespace) -> tuple[str, Serve]:
 
             return "archiver", lambda cluster, stop: ArchiverService(cluster).run(stop)
         case _:
+            from distribute.nats.client.connect import Address
             from distribute_services.node_runner.host.computer import open_computer
             from distribute_services.node_runner.host.detect import detect
             from distribute_services.node_runner.options import Options
             from distribute_services.node_runner.service import run_node
 
-            node = Options.of(options)
+            node = replace(Options.of(options), server=str(Address.of(options.server)))
             lent = await detect(
                 node.lends, node.capabilities
             )  # what is wrong is said even if no head answers

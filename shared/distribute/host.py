@@ -40,6 +40,7 @@ class Figures:
     gpu_percent: tuple[float, ...] = ()
     owner_idle_s: float | None = None
     owner_source: str = ""
+    freezes_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,18 @@ class CannotStart:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """A pause of a computer. Nothing runs until `until`, in seconds since 1970 by its clock.
+
+    `by` is who wants it; None: the computer pauses by itself, for this `reason`.
+    """
+
+    until: float
+    by: str | None = None
+    reason: str = ""
+
+
 P = TypeVar("P")
 """A place: the folder in which a unit runs, with everything that belongs to it."""
 R = TypeVar("R")
@@ -196,6 +209,23 @@ class Host(Protocol[P, R]):
     async def full(self) -> None:
         """Return once the computer has no room for any work. From then on, `stage` blocks until `clear`."""
 
+    @property
+    def paused(self) -> Pause | None:
+        """The pause that holds now. People at the computer begin and end pauses, and each ends by itself."""
+
+    async def pause(self, duration_s: float, *, by: str | None, reason: str) -> None:
+        """Freeze all units, and those that are started meanwhile. Replaces an earlier pause.
+
+        The host shortens a pause that is longer than this computer allows. Returns when no unit runs.
+        Raises `DistributeError` or `OSError` if there can be no pause.
+        """
+
+    async def resume(self) -> None:
+        """End the pause: the units go on."""
+
+    async def pause_changed(self, known: Pause | None) -> None:
+        """Return as soon as `paused` is not `known`."""
+
     async def stage(self, unit: Unit, built: P | None) -> P:
         """Make the unit's place: a copy of the place `built`, and the unit's own files.
 
@@ -219,7 +249,7 @@ class Host(Protocol[P, R]):
 
         Its output goes to its place, and to `LiveOutput`.
         The host ends it at the time limit of its recipe, after the grace period, whether the runner lives or
-        not. Time in which the unit is paused does not count.
+        not. Time in which the unit is paused does not count. During a pause, it starts frozen.
         """
 
     async def wait(self, running: R) -> Exit | CannotStart:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from distribute.core.ids import JobId
 from distribute.host import CannotStart, Unit
-from distribute.sim.host import STOP_WITHIN_S, ModelledHost, Outcome, Place, Process
+from distribute.sim.computer import Process
+from distribute.sim.host import STOP_WITHIN_S, ModelledHost, Outcome, Place
 
 from .stories import require
 
@@ -75,10 +76,12 @@ class WorldHost(ModelledHost):
     def gone(self, process: Process) -> None:
         """As `ModelledHost.gone`."""
         self._world.truth.note(self.computer.name, f"{process.unit} is gone")
+        if process.frozen_at is None and process.paused_s:
+            self._world.truth.happened["a frozen process goes on"] += 1
         of = process.unit.of
         limit_s = None if isinstance(of, JobId) else self._world.build_timeout_s(of)
         if limit_s is not None and process in self._launched and self._runner.alive:
-            ran_s = self._loop.now - process.started_at
+            ran_s = process.ran_s(self._loop.now)
             is_in_time = ran_s <= limit_s + STOP_WITHIN_S + SLACK_S
             require(is_in_time, f"{process.unit} ran for {ran_s:.1f} s, past its limit of {limit_s:g} s")
         if self._runner.alive and self._world.scenario.is_untroubled:

@@ -14,6 +14,7 @@ from distribute.client.batch_log import BatchReader
 from distribute.client.control import delete, drain, kill, undrain
 from distribute.client.follow import follow_to_end
 from distribute.client.logs import job_output
+from distribute.client.pausing import answer_of, ask_pause, ask_resume
 from distribute.client.person import Person
 from distribute.client.pull.fetching import fetch
 from distribute.client.pull.filters import Filter
@@ -29,7 +30,7 @@ from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, Status
 
 from .process import WorldProcess
-from .scenario import Verb
+from .scenario import PAUSES_S, Verb
 from .stories import require
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class People:
     def request(self, verb: Verb, of: BatchId | None = None) -> None:
         """Carry out one action."""
         random, state = self._world.random, self._world.truth.state
-        if verb in {"drain", "undrain"}:
+        if verb in {"drain", "undrain", "pause", "resume"}:
             if state.nodes:
                 self._of_node(verb, random.choice(sorted(state.nodes)))
             return
@@ -200,8 +201,24 @@ class People:
         return visit
 
     def _of_node(self, verb: Verb, node: str) -> None:
+        pause_s = self._world.random.choice(PAUSES_S)
+
         async def work(visit: Visit) -> None:
-            await (drain if verb == "drain" else undrain)(visit.cluster, visit.queries, visit.person, node)
+            who = visit.cluster, visit.queries, visit.person, node
+            match verb:
+                case "drain":
+                    await drain(*who)
+                case "undrain":
+                    await undrain(*who)
+                case "pause":
+                    asked = await ask_pause(*who, pause_s, reason="a talk")
+                    said, seq = await answer_of(visit.cluster, asked)
+                    require(said.causation == asked.id and seq > asked.seq, "the node answers the request")
+                    visit.world.truth.happened["a pause is answered"] += 1
+                case "resume":
+                    await ask_resume(*who)
+                case _:
+                    raise AssertionError(f"nobody can {verb} a node")
 
         self._visit("jane", work)
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources
-from distribute.sim.host import ModelledComputer
+from distribute.sim.computer import ModelledComputer
 from distribute.sim.network import Weather
 from distribute.testing.builders import GIB
 
@@ -17,6 +17,7 @@ CAPABILITIES = ("gcc", "fenics")
 NOWHERE = "quantum"
 """A capability that no computer has."""
 BUILD_TIMEOUT_S = 6.0
+PAUSES_S = (1.0, 10.0, 40.0, 120.0)
 
 CLEAR = Weather()
 WEATHERS = (
@@ -40,6 +41,9 @@ Verb = Literal[
     "reprioritize",
     "drain",
     "undrain",
+    "pause",
+    "pause_here",
+    "resume",
     "leave",
     "logs",
 ]
@@ -47,6 +51,9 @@ VERBS: tuple[Verb, ...] = (
     "kill", "kill", "kill_job", "kill_job", "kill_queued", "retry", "retry", "delete",
     "replace", "replace", "reprioritize", "drain", "undrain", "leave", "logs", "logs", "logs",
 )  # fmt: skip
+
+
+PAUSES: tuple[Verb, ...] = ("pause", "pause", "pause_here", "resume")
 
 
 @dataclass(slots=True, eq=False)
@@ -133,7 +140,16 @@ def scenario(random: Random) -> Scenario:
     if random.random() < 0.3:
         made.requests += [_second_thought(random, at, spec.id) for at, spec, _ in made.submissions]
     made.pack_after_s = random.choice((-600.0, 0.0, 60.0))
+    made.requests += _pauses(Random(calm_at), calm_at)
     return made
+
+
+def _pauses(random: Random, calm_at: float) -> list[Request]:
+    """In some worlds, people pause and resume computers again and again."""
+    if random.random() < 0.7:
+        return []
+    moments = sorted(random.uniform(1, calm_at) for _ in range(random.randint(1, 12)))
+    return [Request(moment, random.choice(PAUSES)) for moment in moments]
 
 
 def _second_thought(random: Random, submitted_at: float, batch: BatchId) -> Request:

@@ -20,7 +20,7 @@ BASE = int(os.environ.get("DISTRIBUTE_SIM_BASE", "1"))
 ENOUGH_SEEDS_TO_SEE_ALL = 1000
 STORIES_TOLD = 3
 
-NOBODY_SAYS = {"pause_requested", "resume_requested", "paused", "resumed", "forgotten", "yielded"}
+NOBODY_SAYS = {"forgotten"}
 TYPES = {kind.model_fields["type"].default for kind in get_args(get_args(Event)[0])} - {"released"}
 REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"released: owner"}
 MISHAPS = {
@@ -30,6 +30,7 @@ MISHAPS = {
     "a batch is packed", "a packed batch changes", "forged: claimed", "forged: finished", "forged: completed",
     "a build is killed", "what a killed job left is kept", "a running job is taken up",
     "an ended job is taken up", "a computer reboots", "a runner leaves its jobs to the next",
+    "a pause is answered", "a frozen process goes on",
 }  # fmt: skip
 
 

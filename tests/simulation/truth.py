@@ -12,7 +12,7 @@ from distribute.core.invariants import check, check_touched
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
 from distribute.core.state import BatchState, JobKey, State, Status
-from distribute.sim.host import Process
+from distribute.sim.computer import Process
 from distribute.sim.loop import VirtualLoop
 from distribute.sim.network import EPOCH_S
 from distribute.sim.stored_files import StoredFiles

@@ -14,10 +14,12 @@ from pathlib import Path
 from random import Random
 
 from distribute.core.ids import BatchId, JobId
+from distribute.host import Pause
 from distribute.restoring import SNAPSHOT
+from distribute.sim.computer import begin_pause
 from distribute.sim.log import SimulatedLog
 from distribute.sim.loop import VirtualLoop
-from distribute.sim.network import Broker
+from distribute.sim.network import EPOCH_S, Broker
 from distribute.sim.remembering import RememberingLog
 
 from .archiving import ArchiverProcess
@@ -26,7 +28,7 @@ from .logs import Logs
 from .node import RunnerProcess
 from .people import People
 from .process import ServiceProcess
-from .scenario import CLEAR, Computer, Fate, Scenario, scenario
+from .scenario import CLEAR, PAUSES_S, Computer, Fate, Scenario, scenario
 from .scheduling import IdleNode, SchedulerProcess
 from .stories import Broken, require
 from .trouble import Trouble
@@ -177,11 +179,19 @@ class World:
         for moment, spec, user in plan.submissions:
             self.loop.at(moment, partial(self.people.submit, spec, user))
         for moment, verb, batch in plan.requests:
-            request = self._leave if verb == "leave" else partial(self.people.request, verb, batch)
-            self.loop.at(moment, request)
+            own = {"leave": self._leave, "pause_here": self._pause_here}
+            self.loop.at(moment, own.get(verb, partial(self.people.request, verb, batch)))
         if plan.trouble_every_s:
             Trouble(self).begin()
         self.loop.at(plan.calm_at, self._calm_down)
+
+    def _pause_here(self) -> None:
+        """Somebody pauses the computer that they sit at, whether its node-runner lives or not."""
+        computer = self.random.choice(self.scenario.computers)
+        duration_s = self.random.choice(PAUSES_S)
+        until = EPOCH_S + computer.clock_offset_s + (self.loop.now + duration_s) * computer.clock_rate
+        self.truth.note(computer.name, f"is paused for {duration_s:g} s")
+        begin_pause(self.loop, computer, duration_s, Pause(until, "owner"))
 
     def _leave(self) -> None:
         runners = [self.runners[name] for name in sorted(self.runners) if self.runners[name].alive]
@@ -280,8 +290,12 @@ class World:
         found += self.people.still_follow()
         for name, runner in self.runners.items():
             node = self.truth.state.nodes.get(name)
-            if runner.alive and not runner.stop.is_set() and (node is None or node.presence != "here"):
+            if not runner.alive or runner.stop.is_set():
+                continue
+            if node is None or node.presence != "here":
                 found.append(f"{name} runs, and is not there")
+            elif (node.paused_until is None) != (runner.computer.pause is None):
+                found.append(f"{name} is paused by the log, or there, but not both")
         found += [
             f"{computer.name} runs {len(computer.running)}"
             for computer in self.scenario.computers

@@ -229,6 +229,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"
         "cpus: 8\ncount: threads\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nmax_cache: 1.5T\n"
         "build_copies: copy\n"
+        "max_pause: 1h30m\npause_group: users\n"
     )
     settings = load_node_settings(path, environ)
     assert settings.model_dump() == {
@@ -244,6 +245,8 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "nice": 5,
         "max_cache_bytes": 3 * 1024**4 // 2,
         "build_copies": "copy",
+        "max_pause_s": 5400.0,
+        "pause_group": "users",
     }
 
 

@@ -46,6 +46,9 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
     if settings.gpus is not None:
         options += ["--gpus", str(settings.gpus)]
     options += ["--count", settings.counts, "--build-copies", settings.build_copies]
+    options += ["--max-pause-s", str(settings.max_pause_s)]
+    if settings.pause_group is not None:
+        options += ["--pause-group", settings.pause_group]
     for capability in settings.capabilities:
         options += ["--capability", capability]
     return options

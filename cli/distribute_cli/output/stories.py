@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 MOST_LINES = 20
 """Max. nodes, jobs and files that are listed one by one. --json has them all."""
 
+_FREEZES_BY = {"cgroup": "cgroups, at once", "signals": "signals (it can make no cgroups)"}
+"""How a node stops its jobs for a pause."""
+
 Fact = tuple[str, str | Text]
 
 
@@ -175,6 +178,8 @@ def _node_facts(document: NodeStory) -> Iterator[Fact]:
         yield "disk", f"{format_size(document['disk_free_bytes'])} free"
     if (owner := _owner(document)) is not None:
         yield "owner away", owner
+    if how := document.get("freezes_by"):
+        yield "pauses by", _FREEZES_BY.get(how, printable(how))
     if document["built"]:
         yield "built", counted(document["built"], "batch", "batches")
     yield "version", printable(document["version"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
+from distribute.core.specs import DEFAULT_MAX_PAUSE_S
 from distribute_services.node_runner.disk.limit import DEFAULT_MAX_BYTES
 from distribute_services.node_runner.disk.private_copies import Way
 from distribute_services.node_runner.host.detect import default_node_name
@@ -31,6 +32,11 @@ class Options:
     niceness: int = DEFAULT_NICENESS
     beat_s: float = 5.0
     grace_s: float = 5.0
+    server: str = ""
+    """The address of its cluster, as people see it."""
+    max_pause_s: float = DEFAULT_MAX_PAUSE_S
+    pause_group: str | None = None
+    """The group that may pause and resume this node at its computer, besides its user and root."""
     copies: Way = "overlay"
     """How jobs get private copies of a build, at best."""
 
@@ -65,4 +71,6 @@ class Options:
             copies=given.build_copies,
             beat_s=given.beat_s,
             grace_s=given.grace_s,
+            max_pause_s=DEFAULT_MAX_PAUSE_S if given.max_pause_s is None else given.max_pause_s,
+            pause_group=given.pause_group,
         )

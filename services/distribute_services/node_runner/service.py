@@ -23,11 +23,13 @@ from distribute.limited_log import LimitedLog, Trouble
 from distribute.ports import Cluster
 from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import pausing
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt
 from distribute_services.node_runner.machine.machine import RunnerMachine, wanted
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.story import Story
+from distribute_services.node_runner.work.pauses import Pauses
 from distribute_services.node_runner.work.reports import Reports
 from distribute_services.node_runner.work.work import Work
 
@@ -73,6 +75,7 @@ class NodeRunner(Generic[P, R]):
         self._passed_by = LimitedLog(log, logging.ERROR)
         self._story = Story(options.name, host.capacity)
         self._work = Work(host, cluster.log, tell=self._tell, clock=clock)
+        self._pauses = Pauses(host, self._tell)
         self._reports = Reports(
             cluster.log,
             options.name,
@@ -114,6 +117,8 @@ class NodeRunner(Generic[P, R]):
                     "events": self._follow(start),
                     "beats": self._beat(),
                     "host": self._begin_anew_if_broken(),
+                    "pause": self._pauses.watch(),
+                    "requests": self._pauses.obey(),
                     "failures": self._failure.raised(),
                     "end": self._leave(stop),
                 },
@@ -133,7 +138,11 @@ class NodeRunner(Generic[P, R]):
         """Clear the computer. Returns what was kept, and the sequence of the log's last event."""
         kept = await self._host.kept()
         await self._host.clear()
-        return kept, await self._cluster.log.last_seq()
+        start = await self._cluster.log.last_seq()
+        scope = NodeId(self._options.name)
+        said = [await self._cluster.log.last(scope, word) for word in pausing.WORDS]
+        self._machine.recall([recorded for recorded in said if recorded is not None])
+        return kept, start
 
     async def _leave(self, stop: Stop) -> None:
         """When it is time to leave, stop unfinished work, wait until ended work is reported, and announce
@@ -230,6 +239,7 @@ class NodeRunner(Generic[P, R]):
                     gpu_percent=figures.gpu_percent,
                     owner_idle_s=figures.owner_idle_s,
                     owner_source=figures.owner_source[:MAX_SOURCE],
+                    freezes_by=figures.freezes_by,
                     running=self._machine.has[:MAX_KEPT],
                 )
             )
@@ -247,7 +257,7 @@ class NodeRunner(Generic[P, R]):
     # --- what the machine wants done ---------------------------------------------------------------
 
     def _announced(self, event: ev.Event, seq: int) -> None:
-        self._machine.announced(event, seq)
+        self._do(self._machine.announced(event, seq))
         self._story.announced(event)
 
     def _tell(self, stimulus: st.Stimulus) -> None:
@@ -272,6 +282,8 @@ class NodeRunner(Generic[P, R]):
                     self._reports.announce(instruction.event)
                 case do.Note():
                     log.warning("%s", instruction.text)
+                case do.Pause() | do.Resume():
+                    self._pauses.carry_out(instruction)
                 case do.GiveWay():
                     self._failure.report(Refused(_two_of_a_name(self._options.name)))
                 case _:

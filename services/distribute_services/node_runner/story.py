@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from distribute.core import events as ev
 from distribute.core.ids import BatchId
-from distribute.core.words import counted, format_duration, format_size
+from distribute.core.words import by_and_why, counted, format_duration, format_size
 from distribute.host import Capacity
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
@@ -52,6 +52,12 @@ class Story:
                 log.warning("joined again, with %s that it has kept", counted(len(event.keeps), "job"))
             case ev.Left():
                 log.info("left the cluster")
+            case ev.Paused():
+                until = event.until.astimezone().strftime("%H:%M:%S")
+                jobs = f"; it keeps {counted(len(event.keeps), 'job')}" if event.keeps else ""
+                log.info("paused until %s%s%s", until, by_and_why(event.by, event.reason), jobs)
+            case ev.Resumed():
+                log.info("the pause is over")
             case _:
                 pass
 

@@ -264,6 +264,7 @@ class NodeStory(NodeDocument):
     gpus_used: list[int]
     cpu_percent: float | None
     owner_source: NotRequired[str | None]
+    freezes_by: NotRequired[str | None]
     memory_available_bytes: int | None
     disk_free_bytes: int | None
     gpu_percent: list[float] | None

@@ -16,7 +16,7 @@ from distribute.config.section import Capabilities, Duration, NonEmpty, Section,
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
 from distribute.core.ids import Name
-from distribute.core.specs import Cpus, GpuCount
+from distribute.core.specs import DEFAULT_MAX_PAUSE_S, Cpus, GpuCount
 
 S = TypeVar("S", bound=Section)
 
@@ -34,6 +34,7 @@ class NodeSettings(ClientSettings):
     `counts` says what is counted as a cpu: a physical core, or each of its hardware threads.
     `nice` is the niceness of its jobs. `max_cache_bytes` limits the inputs and builds that it keeps for later
     batches. `build_copies` is the best way in which it may give each job a copy of the build.
+    `max_pause_s` is the longest pause. The users of `pause_group` may pause it at the computer.
     """
 
     name: Name = Field(default_factory=socket.gethostname, examples=["ws07"])
@@ -46,6 +47,8 @@ class NodeSettings(ClientSettings):
     nice: int = Field(default=10, ge=0, le=19, examples=["10"])
     max_cache_bytes: Size = Field(default=20 * 1024**3, alias="max_cache", examples=["20G"])
     build_copies: Literal["overlay", "bind", "copy"] = Field(default="overlay", examples=["copy"])
+    max_pause_s: Duration = Field(default=DEFAULT_MAX_PAUSE_S, alias="max_pause", examples=["4h"])
+    pause_group: NonEmpty | None = Field(default=None, examples=["users"])
 
 
 class ServerSettings(Section):

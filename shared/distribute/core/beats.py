@@ -20,8 +20,9 @@ class Beat(Frozen):
     """A node's heartbeat: what it is doing. The cluster keeps only the last one of each node.
 
     `load` is the one-minute load average, `owner_idle_s` the seconds since a person touched the computer
-    (None: nobody has, as far as the node can see), `owner_source` what shows that. `running` names every
-    attempt that the node has. Fields that a newer node adds are ignored.
+    (None: nobody has, as far as the node can see), `owner_source` what shows that. `freezes_by` is how the
+    node stops its jobs for a pause: `cgroup` or `signals`. `running` names every attempt that the node has.
+    Fields that a newer node adds are ignored.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -35,4 +36,5 @@ class Beat(Frozen):
     gpu_percent: Annotated[tuple[Figure, ...], Field(max_length=MAX_GPUS)] = ()
     owner_idle_s: Figure | None = None
     owner_source: Annotated[str, Field(max_length=MAX_SOURCE)] = ""
+    freezes_by: Annotated[str, Field(max_length=MAX_SOURCE)] = ""
     running: Kept = ()

@@ -33,6 +33,9 @@ MAX_GPUS = 2**10
 MAX_PRIORITY = 100
 """The highest priority. The lowest is its negative."""
 MAX_RETRIES = 100
+DEFAULT_MAX_PAUSE_S = 4 * 3600.0
+"""The longest pause of a node that is not set to another."""
+
 MAX_TIMEOUT_S = 10**10
 """About 300 years: this can still be added to a date."""
 

@@ -137,6 +137,7 @@ def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
         "gpus_used": sorted(node.used_gpus),
         "cpu_percent": beat.cpu_percent if beat else None,
         "owner_source": (beat.owner_source or None) if beat else None,
+        "freezes_by": (beat.freezes_by or None) if beat else None,
         "memory_available_bytes": beat.memory_available_bytes if beat else None,
         "disk_free_bytes": beat.disk_free_bytes if beat else None,
         "gpu_percent": list(beat.gpu_percent) if beat else None,

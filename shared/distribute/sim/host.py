@@ -7,14 +7,16 @@ up those of jobs.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from distribute.core.event_base import MAX_LINES
 from distribute.core.ids import BatchId
 from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
-from distribute.host import CannotStart, Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Unit
+from distribute.core.specs import DEFAULT_MAX_PAUSE_S
+from distribute.host import CannotStart, Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Pause, Unit
+from distribute.sim.computer import ModelledComputer, Process, begin_pause
 from distribute.sim.process import SimulatedProcess
 
 STAGE_WITHIN_S = 0.3
@@ -22,58 +24,9 @@ COLLECT_WITHIN_S = 1.0
 STOP_WITHIN_S = 3.0
 CLEAR_WITHIN_S = 2.0
 LOOK_WITHIN_S = 0.5
+PAUSE_WITHIN_S = 0.2
+EXACTLY_S = 1e-6
 SIGTERM = 15
-
-
-@dataclass(slots=True, eq=False)
-class ModelledComputer:
-    """What a node-runner runs on. It outlives the runner, and so does what runs on it."""
-
-    name: str
-    cpus: int
-    memory_bytes: int
-    gpus: tuple[str, ...]
-    capabilities: frozenset[str]
-    clock_offset_s: float = 0.0
-    clock_rate: float = 1.0
-    gpu_memory_bytes: tuple[int, ...] = ()
-    boots: int = 1
-    """How often it was started."""
-    builds: dict[str, FoundBuild[Place]] = field(default_factory=dict)
-    """The builds that it has kept, by what decides how they turn out."""
-    running: list[Process] = field(default_factory=list)
-    """The processes that run on it."""
-    kept: list[Process] = field(default_factory=list)
-    """Those of jobs whose places are there, running or ended. A runner that starts takes them up."""
-
-    def reboot(self) -> None:
-        """Lose all processes, and what is known of them. Kill the runner before that."""
-        for process in list(self.running):
-            process.host.lose(process)
-        self.kept.clear()
-        self.boots += 1
-
-
-@dataclass(slots=True, eq=False)
-class Process:
-    """The process of a job or a build on a computer. `ended` gets how it ended.
-
-    `host` is that of the runner that started it, or of the last that took it up.
-    """
-
-    unit: Unit
-    host: ModelledHost
-    place: Place
-    started_at: float
-    number: int
-    """No other process has it."""
-    ended: asyncio.Future[Exit | CannotStart] = field(repr=False)
-    is_ending: bool = False
-    """Is it told to end? Then its time limit does not count any more."""
-
-    @property
-    def computer(self) -> ModelledComputer:
-        return self.host.computer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,12 +147,14 @@ class ModelledHost:
         self.launched(process)
         self._print(process, "begins")
         duration_s, exit_code = self.outcome(unit)
-        self._loop.after(duration_s / 2, lambda: self._print(process, "goes on"))
-        self._loop.after(duration_s, lambda: self._end(process, exit_code=exit_code))
+        self._when_it_ran(process, duration_s / 2, lambda: self._print(process, "goes on"))
+        self._when_it_ran(process, duration_s, lambda: self._end(process, exit_code=exit_code))
         limit_s = unit.recipe.timeout_s
         if limit_s is not None:
             grace_s = self._loop.random.uniform(0, STOP_WITHIN_S)
-            self._loop.after(limit_s, lambda: self._reach_limit(process, grace_s))
+            self._when_it_ran(process, limit_s, lambda: self._reach_limit(process, grace_s))
+        if self.computer.pause is not None:
+            process.freeze(self._loop.now)
         return process
 
     async def wait(self, running: Process) -> Exit | CannotStart:
@@ -248,11 +203,54 @@ class ModelledHost:
         """As `Host.sample`."""
         return Figures()
 
+    # --- the pause ---------------------------------------------------------------------------------
+
+    @property
+    def paused(self) -> Pause | None:
+        """As `Host.paused`."""
+        return self.computer.pause
+
+    async def pause(self, duration_s: float, *, by: str | None, reason: str) -> None:
+        """As `Host.pause`."""
+        await self._within(PAUSE_WITHIN_S)
+        duration_s = min(duration_s, DEFAULT_MAX_PAUSE_S)
+        begin_pause(
+            self._loop, self.computer, duration_s, Pause(self.runner.clock() + duration_s, by, reason)
+        )
+
+    async def resume(self) -> None:
+        """As `Host.resume`."""
+        await self._within(PAUSE_WITHIN_S)
+        if self.computer.pause is not None:
+            self.computer.change_pause(None, self._loop.now)
+
+    async def pause_changed(self, known: Pause | None) -> None:
+        """As `Host.pause_changed`."""
+        while self.computer.pause == known:
+            await self.computer.pause_changed.wait()
+        await self._within(PAUSE_WITHIN_S)
+
     # --- processes -----------------------------------------------------------------------------------
 
     def _new_process(self, unit: Unit, place: Place) -> Process:
         number = self._loop.next_number()
         return Process(unit, self, place, self._loop.now, number, self._loop.create_future())
+
+    def _when_it_ran(self, process: Process, for_s: float, action: Callable[[], None]) -> None:
+        """Do something when a process has run for so long, without pauses, unless it has ended."""
+
+        def look() -> None:
+            left_s = for_s - process.ran_s(self._loop.now)
+            if process.ended.done():
+                return
+            if process.frozen_at is not None:
+                process.plans.append(look)
+            elif left_s > EXACTLY_S:
+                self._loop.after(left_s, look)
+            else:
+                action()
+
+        self._loop.after(for_s, look)
 
     def _reach_limit(self, process: Process, grace_s: float) -> None:
         """The computer ends a process that has reached its time limit, unless that is being ended already."""
@@ -273,8 +271,11 @@ class ModelledHost:
             return
         self.computer.running.remove(process)
         process.host.gone(process)
-        wall_s, now = self._loop.now - process.started_at, self.runner.clock()
-        ended = Exit(exit_code, signal, 0.0, 0, wall_s, now - wall_s, now, ended_for=ended_for)
+        lived_s, now = self._loop.now - process.started_at, self.runner.clock()
+        wall_s = process.ran_s(self._loop.now)
+        ended = Exit(
+            exit_code, signal, 0.0, 0, wall_s, now - lived_s, now, lived_s - wall_s, ended_for=ended_for
+        )
         process.ended.set_result(ended)
 
     def lose(self, process: Process) -> None:

@@ -132,7 +132,14 @@ def one_node() -> NodeStory:
         make.claimed(),
         make.build_started("ws1", spec),
     )
-    beat = Beat(node="ws1", incarnation="1", load=2.5, cpu_percent=31.0, disk_free_bytes=1 << 40)
+    beat = Beat(
+        node="ws1",
+        incarnation="1",
+        load=2.5,
+        cpu_percent=31.0,
+        disk_free_bytes=1 << 40,
+        freezes_by="signals",
+    )
     document: Any = node_view(Agenda(state, now=state.time), "ws1", beat)
     return document
 
@@ -150,6 +157,7 @@ def test_a_node_shows_what_it_is_has_and_does() -> None:
     assert fact(lines, "memory") == "8G, 7G free for jobs"
     assert fact(lines, "gpus") == "0: A100, 1: A100 (in use)"
     assert (fact(lines, "load"), fact(lines, "disk")) == ("2.5, 31 % of its cpus", "1T free")
+    assert fact(lines, "pauses by") == "signals (it can make no cgroups)"
     assert lines[-1].split()[:3] == ["lab/sweep/job1", "jane", "building"]
 
 

@@ -17,7 +17,7 @@ from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec
-from distribute.host import Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Unit
+from distribute.host import Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Pause, Unit
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
 from distribute.testing import builders as make
@@ -64,6 +64,8 @@ class ModelHost:
         self.kept_builds: list[str] = []
         self.is_full = asyncio.Event()
         self.is_broken = asyncio.Event()
+        self.paused: Pause | None = None
+        self._pause_changed = asyncio.Event()
 
     def _step(self, name: str, unit: Unit | None = None) -> None:
         """Raise an error if the test breaks this step of this unit."""
@@ -85,6 +87,23 @@ class ModelHost:
 
     async def full(self) -> None:
         await self.is_full.wait()
+
+    def change_pause(self, pause: Pause | None) -> None:
+        """Pause or resume, as somebody at the computer does."""
+        self.paused = pause
+        changed, self._pause_changed = self._pause_changed, asyncio.Event()
+        changed.set()
+
+    async def pause(self, duration_s: float, *, by: str | None, reason: str) -> None:
+        self._step("pause")
+        self.change_pause(Pause(time.time() + duration_s, by, reason))
+
+    async def resume(self) -> None:
+        self.change_pause(None)
+
+    async def pause_changed(self, known: Pause | None) -> None:
+        while self.paused == known:
+            await self._pause_changed.wait()
 
     async def stage(self, unit: Unit, built: str | None) -> str:
         self._step("stage", unit)

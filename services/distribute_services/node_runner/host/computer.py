@@ -13,7 +13,7 @@ from pathlib import Path
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, Outside, build_output_name
 from distribute.core.recipe import SAVE
-from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Unit
+from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute_services.node_runner.disk.builds import Build, Builds
 from distribute_services.node_runner.disk.cache import InputCache
@@ -28,6 +28,7 @@ from distribute_services.node_runner.host.keeping import Keeping, Refusal
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.host.lending import Lent
 from distribute_services.node_runner.host.notes import EXIT_FILE, Found, attempts_left
+from distribute_services.node_runner.host.pause_group import let_in
 from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, view_of
 from distribute_services.node_runner.host.refusals import reason_of
 from distribute_services.node_runner.host.software import build_key
@@ -79,7 +80,8 @@ class Computer:
             is_busy=lambda: bool(self._attempts),
             on_full=self._full.set,
         )
-        self._keeping = Keeping(folder.path / "keeper")
+        told = {"max_pause_s": options.max_pause_s, "node": options.name, "server": options.server}
+        self._keeping = Keeping(folder.path / "keeper", told)
         self._tail = Tail(live)
         self._sampler = Sampler(options.work_dir, lent.gpus)
         self._sensor = Sensor(self._pids_of_jobs)
@@ -94,12 +96,15 @@ class Computer:
 
         Raises:
             KeeperFailed: it does not start.
+            InputError: `pause_group` can't be let in.
         """
         await self._keeping.open()
+        if self._options.pause_group is not None:
+            let_in(self._options.pause_group, self._keeping.folder)
 
     async def kept(self) -> Sequence[Kept[Place, Running]]:
         """As `Host.kept`."""
-        await self._keeping.open()
+        await self.open()
         left = attempts_left(self._keeping.units, self._keeping.notes, self._workspaces.root, self.boot_id)
         builds: dict[str, Build] = {}
         built: dict[tuple[str, BatchId, str | None], Place] = {}
@@ -141,7 +146,7 @@ class Computer:
     async def clear(self) -> None:
         """As `Host.clear`."""
         self._full.clear()
-        await self._keeping.open()
+        await self.open()
         await self._keeping.end_all(LEFTOVER_GRACE_S, but={one.running.name for one in self._kept})
         own = f"{self.identity}/"
         await kill_leftovers(lambda marker: marker.startswith(own), keepers=self._keeping.pids)
@@ -315,6 +320,25 @@ class Computer:
             finally:
                 self._attempts.discard(place)
 
+    @property
+    def paused(self) -> Pause | None:
+        """As `Host.paused`."""
+        pause = self._keeping.current.paused
+        return Pause(pause["until"], pause["by"] or None, pause["reason"]) if pause is not None else None
+
+    async def pause(self, duration_s: float, *, by: str | None, reason: str) -> None:
+        """As `Host.pause`."""
+        await self._keeping.pause(duration_s, by=by or "", reason=reason)
+
+    async def resume(self) -> None:
+        """As `Host.resume`."""
+        await self._keeping.resume()
+
+    async def pause_changed(self, known: Pause | None) -> None:
+        """As `Host.pause_changed`."""
+        while self.paused == known:
+            await self._keeping.current.pause_changed.wait()
+
     async def broken(self) -> None:
         """As `Host.broken`."""
         await self._keeping.lost()
@@ -323,7 +347,12 @@ class Computer:
     async def sample(self) -> Figures:
         """As `Host.sample`."""
         figures, presence = await self._sampler.sample(), await self._sensor.read()
-        return replace(figures, owner_idle_s=presence.idle_s, owner_source=presence.source)
+        return replace(
+            figures,
+            owner_idle_s=presence.idle_s,
+            owner_source=presence.source,
+            freezes_by=self._keeping.current.freezes_by,
+        )
 
     async def close(self) -> None:
         """Stop sending output, close what the computer has open, and leave the keeper.

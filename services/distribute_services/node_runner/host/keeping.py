@@ -61,6 +61,8 @@ class Link(asyncio.Protocol):
         self.notes: dict[str, Message] = {}
         """What was noted beside them."""
         self.on_pause: Callable[[Message | None], None] = lambda pause: None
+        self.pause_changed = asyncio.Event()
+        """Set when `paused` changes; then another one takes its place."""
         self._ends: dict[str, asyncio.Future[Message | Refusal]] = {}
         self._answers: dict[str, list[asyncio.Future[Message]]] = {}
         self._inbox = bytearray()
@@ -112,7 +114,7 @@ class Link(asyncio.Protocol):
         except TimeoutError:
             raise KeeperFailed(f"the keeper did not answer within {ANSWER_S:g} s") from None
 
-    async def hello(self, settings: Mapping[str, float]) -> None:
+    async def hello(self, settings: Mapping[str, Any]) -> None:
         """Become the keeper's runner, and read what it holds."""
         answer = await self.ask({"do": "hello", **settings}, "hello")
         self.pid, self.freezes_by, self.paused = answer["pid"], answer["freezes_by"], answer["paused"]
@@ -158,11 +160,9 @@ class Link(asyncio.Protocol):
                 refusal = Refusal(message["step"], message["code"], message["text"], looks)
                 self._end(message["unit"], refusal)
             case "paused":
-                self.paused = message
-                self.on_pause(message)
+                self._pause(message)
             case "resumed":
-                self.paused = None
-                self.on_pause(None)
+                self._pause(None)
             case "note":
                 log.warning("the keeper: %s", message["text"])
             case "error":
@@ -174,6 +174,12 @@ class Link(asyncio.Protocol):
                     if not answer.done():
                         answer.set_result(message)
                         break
+
+    def _pause(self, pause: Message | None) -> None:
+        self.paused = pause
+        self.on_pause(pause)
+        changed, self.pause_changed = self.pause_changed, asyncio.Event()
+        changed.set()
 
     def _fail(self, message: Message) -> None:
         """The keeper can't do what was asked."""
@@ -192,9 +198,11 @@ class Link(asyncio.Protocol):
 class Keeping:
     """The keeper of a working folder, and keepers of earlier versions that still hold units."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, float] | None = None) -> None:
-        """`settings`: `max_pause_s`, `unseen_s`, `use_cgroups`, if they are not the keeper's own."""
-        self._folder = folder
+    def __init__(self, folder: Path, settings: Mapping[str, Any] | None = None) -> None:
+        """`settings`: `max_pause_s`, `unseen_s`, `use_cgroups`, if they are not the keeper's own; and the
+        `node` and its `server`, by which people know it.
+        """
+        self.folder = folder
         self._settings = settings or {}
         self._current: Link | None = None
         self._older: list[Link] = []
@@ -214,7 +222,7 @@ class Keeping:
         for link in self._older:
             link.close()
         self._older = []
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         socket = f"{build_of_this_code()}.socket"
         for _ in range(ATTEMPTS):
             self._current = await self._connect(socket)
@@ -222,8 +230,8 @@ class Keeping:
                 break
             await self._start()
         else:
-            raise KeeperFailed(f"the keeper of {self._folder} does not stay: see {self._folder / 'log'}")
-        for path in sorted(self._folder.glob("*.socket")):
+            raise KeeperFailed(f"the keeper of {self.folder} does not stay: see {self.folder / 'log'}")
+        for path in sorted(self.folder.glob("*.socket")):
             older = await self._connect(path.name) if path.name != socket else None
             if older is not None:
                 self._older.append(older)
@@ -233,7 +241,7 @@ class Keeping:
     async def _connect(self, socket: str) -> Link | None:
         """Connect to a keeper. Returns None if there is none."""
         # A path in a socket's address may have 107 bytes only.
-        here = os.open(self._folder, os.O_PATH)
+        here = os.open(self.folder, os.O_PATH)
         try:
             _, link = await asyncio.get_running_loop().create_unix_connection(
                 Link, f"/proc/self/fd/{here}/{socket}"
@@ -252,7 +260,7 @@ class Keeping:
     async def _start(self) -> None:
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         starter = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", PACKAGE, str(self._folder),
+            sys.executable, "-P", "-m", PACKAGE, str(self.folder),
             stdin=DEVNULL, stdout=DEVNULL, stderr=PIPE, env=environment,
         )  # fmt: skip
         _, complaint = await starter.communicate()
@@ -260,7 +268,7 @@ class Keeping:
             lines = complaint.decode(errors="replace").strip().splitlines() or [
                 f"exit code {starter.returncode}"
             ]
-            raise KeeperFailed(f"the keeper of {self._folder} can't be started: {lines[-1]}")
+            raise KeeperFailed(f"the keeper of {self.folder} can't be started: {lines[-1]}")
 
     @property
     def current(self) -> Link:

@@ -55,6 +55,9 @@ class Keeper:
         """What the runner noted beside units, for a later one. Kept until they are forgotten."""
         self.max_pause_s = MAX_PAUSE_S
         self.has_runner = False
+        self.node = ""
+        self.server = ""
+        """The name of the node and the address of its cluster, for people."""
         self._cgroups = cgroups
         self._report = report
         self._unsaved: dict[str, tuple[str, Message]] = {}
@@ -357,6 +360,8 @@ class Keeper:
     def view(self) -> Message:
         """All units, and the pause."""
         return {
+            "node": self.node,
+            "server": self.server,
             "freezes_by": self.freezes_by,
             "paused": self.lease.view() if self.lease is not None else None,
             "units": [self._view(unit) for unit in self.units],

@@ -242,6 +242,7 @@ class Server:
     def _hello(self, connection: Connection, ask: Message) -> Message:
         connection.is_runner = True
         self._keeper.has_runner = True
+        self._keeper.node, self._keeper.server = str(ask.get("node", "")), str(ask.get("server", ""))
         self._keeper.max_pause_s = float(ask.get("max_pause_s", self._keeper.max_pause_s))
         self._unseen_s = float(ask.get("unseen_s", self._unseen_s))
         if not ask.get("use_cgroups", True):

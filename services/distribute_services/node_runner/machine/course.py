@@ -61,6 +61,11 @@ class Course:
         return False
 
     @property
+    def is_paused(self) -> bool:
+        """Is the node paused? Then it claims no attempts."""
+        return False
+
+    @property
     def idle(self) -> bool:
         """Does the node have no attempts?"""
         return not self.attempts and not self._stopping
@@ -70,7 +75,7 @@ class Course:
 
     # --- results of instructions -------------------------------------------------------------------
 
-    def handle(self, stimulus: st.Stimulus) -> list[Instruction]:
+    def handle(self, stimulus: st.Result) -> list[Instruction]:
         """Take the result of an instruction. Results for attempts that are gone are ignored."""
         match stimulus:
             case st.Reported(of, seq):
@@ -113,6 +118,8 @@ class Course:
         An attempt that does not fit does not block those behind it: the scheduler releases it after a while.
         """
         instructions: list[Instruction] = []
+        if self.is_paused:
+            return instructions
         for attempt in self.attempts.values():
             if attempt.phase is Phase.WAITING and not attempt.is_detached and self._has_room_for(attempt):
                 attempt.phase = Phase.CLAIMING

@@ -52,6 +52,26 @@ class GiveWay:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Pause this computer for `duration_s` seconds, as `by` asked. Answered by `PauseChanged`.
+
+    `request` is the id of the event by which they did.
+    """
+
+    duration_s: float
+    by: str
+    reason: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """End the pause of this computer, as the event with the id `request` asks. Answered by `PauseChanged`."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
 class Load:
     """Read the batch's specification. Answered by `Loaded` or `LoadFailed`."""
 
@@ -134,7 +154,7 @@ class Forget:
 WorkInstruction = Load | Build | EndBuild | Launch | TakeUp | End | Collect | Stop | Tidy | Forget
 """Carried out by `work`."""
 
-Instruction = Report | Read | Announce | Note | GiveWay | WorkInstruction
+Instruction = Report | Read | Announce | Note | GiveWay | Pause | Resume | WorkInstruction
 
 
 def append_next(of: AttemptOrBuild) -> list[Instruction]:

@@ -19,6 +19,7 @@ from distribute.core.recorded import Recorded
 from distribute.host import Capacity, Record
 from distribute.ports import Only
 from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import (
     ENDED,
     NOT_BEGUN,
@@ -31,8 +32,12 @@ from distribute_services.node_runner.machine.course import Course
 from distribute_services.node_runner.machine.instructions import Instruction, read_scope
 from distribute_services.node_runner.machine.membership import Membership
 from distribute_services.node_runner.machine.outbox import Author
+from distribute_services.node_runner.machine.pausing import Pausing
 
-_NODE_EVENTS = frozenset({"assigned", "stop_ordered", "released", "joined", "lost"})
+_NODE_EVENTS = frozenset(
+    {"assigned", "stop_ordered", "released", "joined", "lost", "pause_requested", "resume_requested"}
+)
+_IS_PAUSED = "this node is paused"
 _BATCH_EVENTS = frozenset({"completed", "deleted", "retry_requested"})
 
 
@@ -62,6 +67,7 @@ class RunnerMachine(Course):
         self._membership = Membership(
             self._author, incarnation=incarnation, boot_id=boot_id, capacity=capacity, version=version
         )
+        self._pausing = Pausing(self._author, incarnation)
         self._delivered_seq = 0
 
     @property
@@ -71,6 +77,10 @@ class RunnerMachine(Course):
     @property
     def leaving(self) -> bool:
         return self._membership.is_leaving
+
+    @property
+    def is_paused(self) -> bool:
+        return self._pausing.pause is not None
 
     @property
     def has(self) -> tuple[AttemptId, ...]:
@@ -143,10 +153,46 @@ class RunnerMachine(Course):
         """Announce that the node has left. Call this when no attempt is left."""
         return self._membership.left()
 
-    def announced(self, event: ev.Event, seq: int) -> None:
+    def announced(self, event: ev.Event, seq: int) -> list[Instruction]:
         """Call this when an event that `Announce` asked for is in the log, at sequence `seq`."""
         if isinstance(event, ev.Joined):
             self._membership.stored(seq, event)
+        self._pausing.stored(seq, event)
+        return self._give_back()
+
+    # --- pauses ------------------------------------------------------------------------------------
+
+    def recall(self, found: Iterable[Recorded]) -> None:
+        """Take the last event of each type of `pausing.WORDS` that the log has. Call this before `join`."""
+        self._pausing.recall(found)
+
+    def handle(self, stimulus: st.Stimulus) -> list[Instruction]:
+        """Take the result of an instruction, or news of this computer's pause."""
+        if not isinstance(stimulus, st.PauseChanged):
+            return super().handle(stimulus)
+        if not self._pausing.changed(stimulus.pause, stimulus.answers):
+            return []
+        # What has not begun can begin elsewhere at once.
+        waiting = [attempt for attempt in self.attempts.values() if attempt.phase in NOT_BEGUN]
+        stops = self._stop_all(waiting) if self.is_paused else []
+        return [*stops, *self._pausing.announce(self.has), *self._claim_what_fits()]
+
+    def _give_back(self) -> list[Instruction]:
+        """Give back jobs that came after the scheduler could know of the pause."""
+        back = [
+            attempt
+            for attempt in self.attempts.values()
+            if attempt.phase is Phase.WAITING
+            and not attempt.is_detached
+            and self._pausing.takes_back(attempt.assigned_seq)
+        ]
+        return [
+            instruction
+            for attempt in back
+            for instruction in self._append_last(
+                attempt, ev.Yielded(**self._stamp(attempt), **self._names(attempt), reason=_IS_PAUSED)
+            )
+        ]
 
     # --- events of the log -------------------------------------------------------------------------
 
@@ -158,7 +204,8 @@ class RunnerMachine(Course):
         event = recorded.event
         match event:
             case ev.Joined() if event.node == event.author == self.node:
-                return self._membership.heard(recorded.seq, event)
+                answers = self._pausing.joined(recorded) if event.incarnation == self.incarnation else []
+                return [*self._membership.heard(recorded.seq, event), *answers]
             case ev.SubmissionEvent() if self._builds.is_of_another(event):
                 return []
             case ev.RetryRequested():
@@ -179,6 +226,8 @@ class RunnerMachine(Course):
                 # Before the node has joined, and while it leaves, it need not join again.
                 can_join = self._membership.has_joined and not self.leaving
                 return self.join(event.id) if can_join else []
+            case ev.PauseRequested() | ev.ResumeRequested() if event.node == self.node:
+                return self._pausing.requested(recorded)
             case _:
                 return []
 
@@ -194,7 +243,8 @@ class RunnerMachine(Course):
             attempt.is_detached = True
             reads += read_scope(attempt)
         joins = [] if self.leaving else self.join()
-        return [*reads, *self._builds.read_all(), *joins]
+        says = self._pausing.log_replaced(last_seq, self.has)
+        return [*reads, *self._builds.read_all(), *joins, *says]
 
     def _assigned(self, recorded: Recorded, event: ev.Assigned) -> list[Instruction]:
         """Take the job, unless this node has its limit of jobs: anyone may publish.
@@ -225,6 +275,8 @@ class RunnerMachine(Course):
             told = f"{event.scope}: not taken: this node has jobs of {MAX_BATCHES} batches already"
             return [*stops, do.Note(told)]
         self.attempts[event.scope] = Attempt.of(recorded, event)
+        if gives_back := self._give_back():
+            return [*stops, *forgets, *gives_back]
         builds = self._builds.wanted(batch, event.id, recorded.seq, submission)
         return [*stops, *forgets, *builds, *self._claim_what_fits()]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Recorded
+from distribute.host import Pause
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
 from distribute_services.node_runner.machine.instructions import AttemptOrBuild
 
@@ -111,7 +112,7 @@ class Stopped:
     attempt: Attempt
 
 
-Stimulus = (
+Result = (
     Reported
     | Refused
     | ScopeRead
@@ -124,3 +125,18 @@ Stimulus = (
     | Broke
     | Stopped
 )
+"""The result of an instruction about an attempt or a build."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseChanged:
+    """How this computer is paused now; None: it is not. Comes without being asked, too.
+
+    `answers` is the id of the request that was carried out, or could not be.
+    """
+
+    pause: Pause | None
+    answers: str | None = None
+
+
+Stimulus = Result | PauseChanged
