@@ -38,6 +38,8 @@ VERBS = (
     "nodes",
     "drain",
     "undrain",
+    "pause",
+    "resume",
     "watch",
     "wait",
     "logs",
@@ -50,8 +52,6 @@ VERBS = (
 )
 NOT_YET = (
     "retry",
-    "pause",
-    "resume",
     "why",
     "history",
     "replay",

@@ -99,7 +99,11 @@ class Running:
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
+        self.send(signal.SIGINT)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to it."""
+        self._process.send_signal(number)
 
     async def until(self, text: str) -> None:
         """Wait until the output has this text."""

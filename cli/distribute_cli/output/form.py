@@ -32,6 +32,13 @@ class Bar(Protocol):
         """
 
 
+class Countdown(Protocol):
+    """How long something lasts still."""
+
+    def show(self, left_s: float, note: str) -> None:
+        """Show the seconds that are left, and a note."""
+
+
 class JobText(Protocol):
     """Takes the output of jobs or builds, one after the other, piece by piece."""
 
@@ -107,6 +114,11 @@ class Output(ABC):
     @contextmanager
     def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
         """Show the progress of what the block does, in bytes or in pieces."""
+
+    @abstractmethod
+    @contextmanager
+    def countdown(self, how_to_end: str) -> Iterator[Countdown]:
+        """Show how long a pause lasts still while the block runs, and how a person can end it."""
 
     def warn(self, line: str) -> None:
         """Warn of something that is wrong, in every form of answer."""

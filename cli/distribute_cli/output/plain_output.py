@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from distribute.client.words import printable
-from distribute_cli.output.form import Bar, Document, JobText, Output
+from distribute_cli.output.form import Bar, Countdown, Document, JobText, Output
 
 if TYPE_CHECKING:
     from distribute.client import documents
@@ -66,6 +66,10 @@ class JsonOutput(Output):
     @contextmanager
     def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
         yield NoBar()
+
+    @contextmanager
+    def countdown(self, how_to_end: str) -> Iterator[Countdown]:
+        yield NoCountdown()
 
     def _write(self, document: Mapping[str, object]) -> None:
         if self._cluster is not None:
@@ -135,9 +139,20 @@ class QuietOutput(Output):
     def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
         yield NoBar()
 
+    @contextmanager
+    def countdown(self, how_to_end: str) -> Iterator[Countdown]:
+        yield NoCountdown()
+
 
 class NoBar:
     """Shows no progress."""
 
     def update(self, done: float, total: float, note: str = "", age_s: float = 0.0) -> None:
+        """Show nothing."""
+
+
+class NoCountdown:
+    """Shows nothing."""
+
+    def show(self, left_s: float, note: str) -> None:
         """Show nothing."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from distribute.client.words import printable_lines
-from distribute_cli.output.form import Bar, Document, JobText, Output
+from distribute_cli.output.form import Bar, Countdown, Document, JobText, Output
 from distribute_cli.pasteable import with_address
 
 if TYPE_CHECKING:
@@ -108,6 +108,16 @@ class TableOutput(Output):
 
         with terminal_bar(_console(stderr=True), title, of_bytes=of_bytes) as bar:
             yield bar
+
+    @contextmanager
+    def countdown(self, how_to_end: str) -> Iterator[Countdown]:
+        from distribute_cli.output.countdown import LineCountdown, terminal_countdown
+
+        if not sys.stderr.isatty():
+            yield LineCountdown(how_to_end)
+            return
+        with terminal_countdown(_console(stderr=True), how_to_end) as shown:
+            yield shown
 
     def _print(self, parts: Iterable[RenderableType]) -> None:
         self._show_cluster()
