@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,38 @@ def test_nodes_of_one_computer_share_its_memory_and_gpus(jane: Person, options: 
     jane.runs("add", jane.writes("gpus", jobs, resources={"cpus": 1, "gpus": 1}), "--wait")
     of_nodes = {f"{gpu} on {node['node']}" for gpu, node in enumerate(found)}
     assert {prints(jane, "gpus", job) for job in jobs} == of_nodes
+
+
+def at_once(jane: Person, batch: str, command: str) -> list[str]:
+    """What two jobs print that run a command at the same time: the last word of each."""
+    meet = f"touch {jane.home}/{{mine}}; while ! [ -e {jane.home}/{{other}} ]; do sleep 0.05; done"
+    both = {"one": "two", "two": "one"}
+    jobs = {job: f"{meet.format(mine=job, other=other)}; {command}" for job, other in both.items()}
+    jane.runs("add", jane.writes(batch, jobs), "--wait")
+    return [prints(jane, batch, job).split()[-1] for job in jobs]
+
+
+def test_jobs_run_on_cores_of_their_own(jane: Person) -> None:
+    cores = psutil.cpu_count(logical=False) or 1
+    if cores < 2 or len(os.sched_getaffinity(0)) < (psutil.cpu_count() or 1):
+        pytest.skip("two jobs need two cores, which pytest may use")
+    jane.runs("up", "--detach")
+    one, two = at_once(jane, "cores", "taskset -pc $$")
+    assert one != two
+    jane.runs("add", jane.writes("all", {"whole": "nproc"}, resources={"cpus": cores}), "--wait")
+    assert prints(jane, "all", "whole") == str(psutil.cpu_count())
+
+
+@pytest.mark.parametrize("mpirun", ["mpirun.openmpi", "mpirun.mpich"])
+def test_mpi_jobs_of_one_node_share_no_core(jane: Person, mpirun: str) -> None:
+    if shutil.which(mpirun) is None:
+        pytest.skip(f"{mpirun} is not installed: apt-get install openmpi-bin mpich")
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("two jobs need two cores")
+    jane.runs("up", "--detach")
+    as_root = "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+    one, two = at_once(jane, "mpi", f"{as_root} {mpirun} -np $DISTRIBUTE_CPUS sh -c 'taskset -pc $$'")
+    assert one != two
 
 
 def test_a_node_lends_only_the_gpu_that_it_was_given(jane: Person) -> None:

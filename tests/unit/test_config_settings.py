@@ -227,7 +227,8 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
     path = tmp_path / "node.yaml"
     path.write_text(
         "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"
-        "cpus: 8\ncount: threads\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nmax_cache: 1.5T\n"
+        "cpus: 8\ncount: threads\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nionice: none\n"
+        "max_cache: 1.5T\n"
         "build_copies: copy\n"
         "max_pause: 1h30m\npause_group: users\n"
     )
@@ -243,6 +244,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "gpus": 1,
         "work_dir": tmp_path / "scratch",
         "nice": 5,
+        "ionice": "none",
         "max_cache_bytes": 3 * 1024**4 // 2,
         "build_copies": "copy",
         "max_pause_s": 5400.0,

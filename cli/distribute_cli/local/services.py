@@ -38,7 +38,8 @@ def become_service(name: str, address: ServerAddress, *options: str) -> NoReturn
 def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
     """A node's settings as options of its service."""
     options = ["--name", settings.name, "--work-dir", str(settings.work_dir or default_work_dir)]
-    options += ["--niceness", str(settings.nice), "--cache-bytes", str(settings.max_cache_bytes)]
+    options += ["--niceness", str(settings.nice), "--ionice", settings.ionice]
+    options += ["--cache-bytes", str(settings.max_cache_bytes)]
     if settings.cpus is not None:
         options += ["--cpus", str(settings.cpus)]
     if settings.memory_bytes is not None:

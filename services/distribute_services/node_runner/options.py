@@ -30,6 +30,7 @@ class Options:
     capabilities: frozenset[str] = frozenset()
     cache_bytes: int = DEFAULT_MAX_BYTES
     niceness: int = DEFAULT_NICENESS
+    idle_io: bool = True
     beat_s: float = 5.0
     grace_s: float = 5.0
     server: str = ""
@@ -68,6 +69,7 @@ class Options:
             capabilities=frozenset(given.capability),
             cache_bytes=DEFAULT_MAX_BYTES if given.cache_bytes is None else given.cache_bytes,
             niceness=DEFAULT_NICENESS if given.niceness is None else given.niceness,
+            idle_io=given.ionice != "none",
             copies=given.build_copies,
             beat_s=given.beat_s,
             grace_s=given.grace_s,

@@ -32,9 +32,10 @@ class NodeSettings(ClientSettings):
     """`node.yaml`: the node's name, and what it lends. None: all that the node detects.
 
     `counts` says what is counted as a cpu: a physical core, or each of its hardware threads.
-    `nice` is the niceness of its jobs. `max_cache_bytes` limits the inputs and builds that it keeps for later
-    batches. `build_copies` is the best way in which it may give each job a copy of the build.
-    `max_pause_s` is the longest pause. The users of `pause_group` may pause it at the computer.
+    `nice` is the niceness of its jobs. With `ionice: idle`, they get the disk if nobody else wants it.
+    `max_cache_bytes` limits the inputs and builds that it keeps for later batches. `build_copies` is the best
+    way in which it may give each job a copy of the build. `max_pause_s` is the longest pause. The users of
+    `pause_group` may pause it at the computer.
     """
 
     name: Name = Field(default_factory=socket.gethostname, examples=["ws07"])
@@ -45,6 +46,7 @@ class NodeSettings(ClientSettings):
     counts: Literal["cores", "threads"] = Field(default="cores", alias="count", examples=["threads"])
     work_dir: Path | None = Field(default=None, examples=["/scratch/distribute"])
     nice: int = Field(default=10, ge=0, le=19, examples=["10"])
+    ionice: Literal["idle", "none"] = Field(default="idle", examples=["idle"])
     max_cache_bytes: Size = Field(default=20 * 1024**3, alias="max_cache", examples=["20G"])
     build_copies: Literal["overlay", "bind", "copy"] = Field(default="overlay", examples=["copy"])
     max_pause_s: Duration = Field(default=DEFAULT_MAX_PAUSE_S, alias="max_pause", examples=["4h"])

@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +58,8 @@ class Kept:
         timeout_s: float | None = None,
         grace_s: float = 5.0,
         exit_file: Path | None = None,
+        idle_io: bool = False,
+        cpus: Collection[int] = (),
     ) -> str:
         """Start a unit. Returns its name."""
         name = f"{self.prefix}/{name or uuid.uuid4().hex}"
@@ -68,6 +70,8 @@ class Kept:
             env=env,
             stdout=str(stdout or self.folder / "out"),
             niceness=10,
+            idle_io=idle_io,
+            cpus=cpus,
             timeout_s=timeout_s,
             grace_s=grace_s,
             exit_file=None if exit_file is None else str(exit_file),

@@ -21,6 +21,7 @@ from distribute_services.node_runner.disk.private_copies import Way, copy_out, f
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
 from distribute_services.node_runner.host.keeping import Refusal
 from distribute_services.node_runner.host.refusals import reason_of
+from distribute_services.node_runner.keeper.guest import Manners
 from distribute_services.node_runner.keeper.spawning import CannotSpawn, spawn
 from distribute_services.node_runner.keeper.view import Looks, View
 from distribute_services.node_runner.results.outside import look_outside
@@ -85,7 +86,7 @@ def start(
     """Start a process as the keeper does. Returns its pid, or why it can't be started."""
     with contextlib.chdir("."):  # the keeper's own folder is `/`
         try:
-            return spawn(list(argv), folder, env, str(stdout), 0, view)
+            return spawn(list(argv), folder, env, str(stdout), Manners(), view)
         except CannotSpawn as error:
             looks = error.looks or Looks(True, True, False)
             refusal = Refusal(error.step, error.code, error.text, looks)

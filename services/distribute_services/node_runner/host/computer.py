@@ -23,10 +23,12 @@ from distribute_services.node_runner.disk.pristine import changed_since, complai
 from distribute_services.node_runner.disk.private_copies import find_out
 from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces, results_of
+from distribute_services.node_runner.host.cores import Pinning
 from distribute_services.node_runner.host.detect import Sampler
 from distribute_services.node_runner.host.keeping import Keeping, Refusal
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.host.lending import Lent
+from distribute_services.node_runner.host.mpi import mpi_settings
 from distribute_services.node_runner.host.notes import EXIT_FILE, Found, attempts_left
 from distribute_services.node_runner.host.pause_group import let_in
 from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, view_of
@@ -85,6 +87,8 @@ class Computer:
         self._tail = Tail(live)
         self._sampler = Sampler(options.work_dir, lent.gpus)
         self._sensor = Sensor(self._pids_of_jobs)
+        self._counts = lent.counts
+        self._pinning = Pinning(lent.cores, lent.capacity.cpus)
         self._gpu_words = [gpu.word for gpu in lent.gpus] if lent.hides_gpus else None
         self._base = base_environment(os.environ)
         # The programs that copy and remove folders inherit this mark. If this runner is killed, the next
@@ -141,6 +145,8 @@ class Computer:
         attempt = note.record.attempt
         output = self._tail.add(attempt.job_id, attempt.attempt, workspace.stdout, only_news=True)
         running = Running(found.unit, note.program, place, output)
+        if found.ended is None:
+            self._pinning.hold(found.unit, self._keeping.units[found.unit].get("cpus", ()))
         return Kept(note.record, place, built, running, found.started_at)
 
     async def clear(self) -> None:
@@ -217,8 +223,11 @@ class Computer:
         """As `Host.start`."""
         workspace = place.workspace
         folder = workspace.seen
+        name = self._marker(unit, workspace)
+        # A build may use all cores that the node lends: it ends soon.
+        cpus = self._pinning.take(name, unit.share.cpus) if unit.attempt else self._pinning.all
         environment = unit.recipe.environment(
-            self._base,
+            self._base | mpi_settings(cpus, os.cpu_count() or 1, self._counts),
             unit.share,
             folder=folder,
             node=self._options.name,
@@ -227,7 +236,7 @@ class Computer:
         )
         output = self._tail.add(unit.output_of(self._options.name), unit.attempt, workspace.stdout)
         argv = unit.recipe.argv(unit.share, folder, str(place.image))
-        running = Running(self._marker(unit, workspace), argv[0], place, output)
+        running = Running(name, argv[0], place, output)
         note = None
         if unit.record is not None:
             place.unit = running.name
@@ -239,6 +248,8 @@ class Computer:
             env=environment,
             stdout=str(workspace.stdout),
             niceness=self._options.niceness,
+            idle_io=self._options.idle_io,
+            cpus=cpus,
             timeout_s=unit.recipe.timeout_s,
             grace_s=self._options.grace_s,
             view=workspace.view,
@@ -254,6 +265,7 @@ class Computer:
     async def wait(self, running: Running) -> Exit | CannotStart:
         """As `Host.wait`."""
         ended = await self._keeping.wait(running.name)
+        self._pinning.release(running.name)
         await self._tail.finish(running.output)
         if running.place.unit is None:
             self._keeping.forget(running.name)

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -318,6 +318,8 @@ class Keeping:
         env: Mapping[str, str],
         stdout: str,
         niceness: int,
+        idle_io: bool = False,
+        cpus: Collection[int] = (),
         timeout_s: float | None = None,
         grace_s: float = 0.0,
         exit_file: str | None = None,
@@ -338,6 +340,8 @@ class Keeping:
                 "env": {**env, procfs.MARKER: name},
                 "stdout": stdout,
                 "niceness": niceness,
+                "idle_io": idle_io,
+                "cpus": sorted(cpus),
                 "timeout_s": timeout_s,
                 "grace_s": grace_s,
                 "exit_file": exit_file,

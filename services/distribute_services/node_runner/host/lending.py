@@ -67,6 +67,7 @@ class Lent:
     cores: tuple[Core, ...]
     gpus: tuple[Gpu, ...]
     hides_gpus: bool
+    counts: Counted = "cores"
 
 
 def lend(has: Hardware, wishes: Wishes, capabilities: frozenset[str] = frozenset()) -> Lent:
@@ -89,7 +90,13 @@ def lend(has: Hardware, wishes: Wishes, capabilities: frozenset[str] = frozenset
         capabilities=capabilities | ({"gpu"} if gpus else set()),
         gpu_memory_bytes=tuple(gpu.memory_bytes for gpu in gpus),
     )
-    return Lent(capacity, choose(cores, cpus) if cpus < len(cores) else cores, gpus, has.hides_gpus)
+    return Lent(
+        capacity=capacity,
+        cores=choose(cores, cpus) if cpus < len(cores) else cores,
+        gpus=gpus,
+        hides_gpus=has.hides_gpus,
+        counts=wishes.counts,
+    )
 
 
 def _gpus(found: Sequence[Gpu], wishes: Wishes) -> tuple[Gpu, ...]:

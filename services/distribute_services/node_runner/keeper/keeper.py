@@ -10,6 +10,7 @@ import time
 from functools import partial
 
 from distribute_services.node_runner.keeper import freezing, lease, procfs
+from distribute_services.node_runner.keeper.guest import Manners, make_nice
 from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S, Held
 from distribute_services.node_runner.keeper.spawning import CannotSpawn, spawn
 from distribute_services.node_runner.keeper.units import Unit, Units, exit_of, signal_all
@@ -87,8 +88,9 @@ class Keeper:
         self._settle_leftovers()
         now, started_at = time.monotonic(), time.time()
         try:
+            manners = Manners.of(ask)
             view = View(*ask["view"]) if ask.get("view") else None
-            pid = spawn(ask["argv"], ask["cwd"], ask["env"], ask["stdout"], ask["niceness"], view)
+            pid = spawn(ask["argv"], ask["cwd"], ask["env"], ask["stdout"], manners, view)
         except CannotSpawn as error:
             self._refuse(name, error)
             return
@@ -99,7 +101,7 @@ class Keeper:
             grace_s=ask.get("grace_s", 0.0),
             warning=tuple(warning) if warning else None,
         )
-        unit = Unit(name, pid, held, started_at, ask.get("exit_file"))
+        unit = Unit(name, pid, held, started_at, ask.get("exit_file"), manners)
         unit.look_at = now + _FIRST_LOOK_S
         self.units.add(unit)
         if self.lease is not None:
@@ -258,7 +260,12 @@ class Keeper:
         """Measure a unit. At the first look, it gets a cgroup."""
         if unit.looks == 0:
             self._group(unit)
-        unit.peak_bytes = max(unit.peak_bytes, procfs.memory(self.units.members(unit)))
+        members = self.units.members(unit)
+        unit.peak_bytes = max(unit.peak_bytes, procfs.memory(members))
+        others = {pid: one.session for pid, one in members.items() if one.session not in unit.nice_sessions}
+        for pid, session in others.items():
+            if make_nice(pid, unit.niceness):
+                unit.nice_sessions.add(session)
         unit.look_at = now + _LOOKS_S[min(unit.looks, len(_LOOKS_S) - 1)]
         unit.looks += 1
 
@@ -376,6 +383,7 @@ class Keeper:
             "pid": unit.pid,
             "pids": pids,
             "memory_bytes": procfs.memory(pids),
+            "cpus": unit.cpus,
             "started_at": unit.started_at,
             "ran_s": unit.held.clock.ran(now),
             "paused_s": unit.held.clock.paused(now),

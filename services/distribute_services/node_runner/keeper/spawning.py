@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 
+from distribute_services.node_runner.keeper.guest import Inherited, be_nice
 from distribute_services.node_runner.keeper.view import NO_SUCH_PROGRAM, Looks, NotStartedError, NoViewError
 from distribute_services.node_runner.keeper.view import spawn as spawn_in_view
 
@@ -16,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from distribute_services.node_runner.keeper.guest import Manners
     from distribute_services.node_runner.keeper.view import View
 
 _RESET_SIGNALS = frozenset(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
@@ -36,7 +38,7 @@ class CannotSpawn(Exception):
 
 
 def spawn(
-    argv: list[str], cwd: str, env: Mapping[str, str], stdout: str, niceness: int, view: View | None = None
+    argv: list[str], cwd: str, env: Mapping[str, str], stdout: str, manners: Manners, view: View | None = None
 ) -> int:
     """Start `argv` in `cwd`, or in the folder of `view`, with exactly the environment `env`. Returns its pid.
 
@@ -51,7 +53,8 @@ def spawn(
     except OSError as error:
         raise CannotSpawn("output", error.errno, str(error)) from error
     try:
-        pid = _spawn(argv, cwd, env, output) if view is None else spawn_in_view(view, argv, env, output)
+        with Inherited(manners):
+            pid = _spawn(argv, cwd, env, output) if view is None else spawn_in_view(view, argv, env, output)
     except NoViewError as error:
         raise CannotSpawn("view", error.errno, str(error)) from error
     except NotStartedError as error:
@@ -63,7 +66,7 @@ def spawn(
         raise CannotSpawn("start", None, str(error)) from error
     finally:
         os.close(output)
-    _be_nice(pid, niceness)
+    be_nice(pid, manners.niceness)
     return pid
 
 
@@ -101,15 +104,3 @@ def _find(program: str, env: Mapping[str, str]) -> str:
         if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112 (no pathlib here)
             return path
     raise NotStartedError(NO_SUCH_PROGRAM, Looks.of(program, "."))
-
-
-def _be_nice(pid: int, niceness: int) -> None:
-    """Lower the priority of a new session, unless the keeper's own is lower still.
-
-    Sets it for the process group, which includes processes that it has forked meanwhile.
-    """
-    if os.getpriority(os.PRIO_PROCESS, 0) < niceness:
-        try:
-            os.setpriority(os.PRIO_PGRP, pid, niceness)
-        except PermissionError:
-            return  # it has become another user's (setuid) already

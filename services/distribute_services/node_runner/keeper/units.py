@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from distribute_services.node_runner.keeper.cgroup import Cgroup
+    from distribute_services.node_runner.keeper.guest import Manners
     from distribute_services.node_runner.keeper.held import Held
 
 
@@ -26,16 +27,22 @@ class Unit:
     """A process, and everything that it started. `name` is its marker, which no other unit has."""
 
     __slots__ = (
-        "cgroup", "cpu_s", "ended_at", "exit_file", "held", "known", "look_at", "looks", "name", "peak_bytes",
-        "pid", "started_at", "status", "stopped", "wakes_at",
+        "cgroup", "cpu_s", "cpus", "ended_at", "exit_file", "held", "known", "look_at", "looks", "name",
+        "nice_sessions", "niceness", "peak_bytes", "pid", "started_at", "status", "stopped", "wakes_at",
     )  # fmt: skip
 
-    def __init__(self, name: str, pid: int, held: Held, started_at: float, exit_file: str | None) -> None:
+    def __init__(
+        self, name: str, pid: int, held: Held, started_at: float, exit_file: str | None, manners: Manners
+    ) -> None:
         self.name = name
         self.pid = pid
         self.held = held
         self.started_at = started_at
         self.exit_file = exit_file
+        self.cpus = sorted(manners.cpus)
+        self.niceness = manners.niceness
+        self.nice_sessions: set[int] = set()
+        """Those of its sessions that are as nice."""
         self.cgroup: Cgroup | None = None
         self.status: int | None = None
         """How its first process ended, as wait(2) has it; None: it lives."""
