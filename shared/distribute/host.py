@@ -102,8 +102,9 @@ class Unit:
         return f"{self.of}, attempt {self.attempt}" if self.attempt else f"the build of {self.of}"
 
 
-EndedFor = Literal["timeout", "memory"]
-"""Why a host ended a unit by itself: it ran for longer than its limit, or used more memory than it may."""
+EndedFor = Literal["timeout", "memory", "oom"]
+"""Why a host ended a unit: it ran for longer than its limit, or used more memory than it may. `oom`: the
+kernel ended it, because memory was short."""
 
 
 @dataclass(frozen=True, slots=True)

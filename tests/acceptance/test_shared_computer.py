@@ -101,6 +101,16 @@ def test_a_node_lends_only_the_gpu_that_it_was_given(jane: Person) -> None:
     assert node.returncode == 0
 
 
+def test_a_job_that_uses_more_memory_than_it_asked_for_is_ended_with_that_reason(jane: Person) -> None:
+    jane.runs("up", "--cpus", "1", "--detach")
+    hog = "python3 -c 'import time; held = bytearray(300 << 20); time.sleep(60)'; echo not reached"
+    file = jane.writes("hog", {"a": hog}, resources={"cpus": 1, "memory": "100M"})
+    jane.runs("add", file, "--wait", code=1)
+    (listed,) = jane.asks("status", "jane/hog")["job_list"]
+    assert (listed["state"], listed["reason"]) == ("failed", "used more memory than its 100M")
+    assert listed["max_rss_bytes"] > 100 << 20
+
+
 def test_settings_that_lend_more_than_there_is_are_refused_all_at_once(jane: Person) -> None:
     (jane.home / "node.yaml").write_text("server: nats://127.0.0.1:1\ncpus: 6000\nmemory: 900T\ngpus: 3\n")
     client = jane.starts("client", "node", "--settings", "node.yaml")

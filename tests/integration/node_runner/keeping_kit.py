@@ -60,8 +60,10 @@ class Kept:
         exit_file: Path | None = None,
         idle_io: bool = False,
         cpus: Collection[int] = (),
+        memory_bytes: int | None = None,
     ) -> str:
         """Start a unit. Returns its name."""
+        treatment = {"niceness": 10, "idle_io": idle_io, "cpus": sorted(cpus), "memory_bytes": memory_bytes}
         name = f"{self.prefix}/{name or uuid.uuid4().hex}"
         self.keeping.start(
             name,
@@ -69,9 +71,7 @@ class Kept:
             cwd=str(cwd or self.folder),
             env=env,
             stdout=str(stdout or self.folder / "out"),
-            niceness=10,
-            idle_io=idle_io,
-            cpus=cpus,
+            treatment=treatment,
             timeout_s=timeout_s,
             grace_s=grace_s,
             exit_file=None if exit_file is None else str(exit_file),

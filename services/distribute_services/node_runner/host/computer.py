@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, Outside, build_output_name
@@ -88,6 +91,7 @@ class Computer:
         self._sampler = Sampler(options.work_dir, lent.gpus)
         self._sensor = Sensor(self._pids_of_jobs)
         self._counts = lent.counts
+        self._memory_bytes = psutil.virtual_memory().total
         self._pinning = Pinning(lent.cores, lent.capacity.cpus)
         self._gpu_words = [gpu.word for gpu in lent.gpus] if lent.hides_gpus else None
         self._base = base_environment(os.environ)
@@ -247,9 +251,7 @@ class Computer:
             cwd=str(workspace.folder),
             env=environment,
             stdout=str(workspace.stdout),
-            niceness=self._options.niceness,
-            idle_io=self._options.idle_io,
-            cpus=cpus,
+            treatment=self._treatment(unit, cpus),
             timeout_s=unit.recipe.timeout_s,
             grace_s=self._options.grace_s,
             view=workspace.view,
@@ -257,6 +259,16 @@ class Computer:
             note=note,
         )
         return running
+
+    def _treatment(self, unit: Unit, cpus: Collection[int]) -> dict[str, Any]:
+        """How the keeper treats a unit: see `keeper.guest.Manners`. It need not watch what can't be too much."""
+        options, limit = self._options, unit.share.memory_bytes or self.capacity.memory_bytes
+        return {
+            "niceness": options.niceness,
+            "idle_io": options.idle_io,
+            "cpus": sorted(cpus),
+            "memory_bytes": limit if limit < self._memory_bytes else None,
+        }
 
     def _marker(self, unit: Unit, workspace: Workspace) -> str:
         # What has the same name and is of a deleted batch may still be ending, so the marker gets the slot.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from distribute.host import EndedFor, Exit, Record, Unit
 from distribute_services.node_runner.disk.builds import Build
@@ -46,7 +47,8 @@ class Running:
 
 def exit_of(ended: Message) -> Exit:
     """What the keeper tells of a unit's end."""
-    limit: EndedFor | None = ended["ended_for"] if ended["ended_for"] in {"timeout", "memory"} else None
+    ended_for = ended["ended_for"]
+    limit: EndedFor | None = ended_for if ended_for in get_args(EndedFor) else None
     return Exit(
         exit_code=ended["exit_code"],
         signal=ended["signal"],

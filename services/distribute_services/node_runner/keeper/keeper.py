@@ -12,6 +12,7 @@ from functools import partial
 from distribute_services.node_runner.keeper import freezing, lease, procfs
 from distribute_services.node_runner.keeper.guest import Manners, make_nice
 from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S, Held
+from distribute_services.node_runner.keeper.memory import Shortage
 from distribute_services.node_runner.keeper.spawning import CannotSpawn, spawn
 from distribute_services.node_runner.keeper.units import Unit, Units, exit_of, signal_all
 from distribute_services.node_runner.keeper.view import View
@@ -34,6 +35,8 @@ MAX_PAUSE_S = 4 * 3600.0
 _FIRST_LOOK_S = 0.05
 """Age at which a unit gets a cgroup, and is measured: most processes are shorter, and save that."""
 _LOOKS_S = (0.2, 1.0, 2.0, 5.0)
+_LIMITED_LOOK_S = 0.5
+"""Longest time between two looks at a unit with a limit of memory."""
 _NOTED_FROM_S = 0.1
 """A unit that ended earlier gets no file with its exit, unless no runner has read it."""
 _FREEZE_S = 0.5
@@ -65,6 +68,7 @@ class Keeper:
         self._wakes: list[tuple[float, int, Unit]] = []
         self._wake_count = 0
         self._sweep_at = 0.0
+        self._shortage = Shortage()
         self._strays: set[int] = set()
         self._settle_at: float | None = None
         self.lease = lease.noted(folder)
@@ -102,6 +106,8 @@ class Keeper:
             warning=tuple(warning) if warning else None,
         )
         unit = Unit(name, pid, held, started_at, ask.get("exit_file"), manners)
+        unit.memory_bytes = ask.get("memory_bytes")
+        self._shortage.begin(unit)
         unit.look_at = now + _FIRST_LOOK_S
         self.units.add(unit)
         if self.lease is not None:
@@ -183,7 +189,7 @@ class Keeper:
             "paused_s": held.clock.paused(unit.ended_at),
             "started_at": unit.started_at,
             "ended_at": time.time(),
-            "ended_for": held.why,
+            "ended_for": held.why or ("oom" if self._shortage.has_ended(unit, code, number) else None),
         }
         if left:
             ended["left"] = sorted(left)
@@ -260,13 +266,18 @@ class Keeper:
         """Measure a unit. At the first look, it gets a cgroup."""
         if unit.looks == 0:
             self._group(unit)
+            self._shortage.look(unit)
         members = self.units.members(unit)
-        unit.peak_bytes = max(unit.peak_bytes, procfs.memory(members))
+        used_bytes = procfs.memory(members)
+        unit.peak_bytes = max(unit.peak_bytes, used_bytes)
+        if unit.memory_bytes is not None and used_bytes > unit.memory_bytes and not unit.held.is_ending:
+            self._send(unit, unit.held.end("memory", 0.0, now))
         others = {pid: one.session for pid, one in members.items() if one.session not in unit.nice_sessions}
         for pid, session in others.items():
             if make_nice(pid, unit.niceness):
                 unit.nice_sessions.add(session)
-        unit.look_at = now + _LOOKS_S[min(unit.looks, len(_LOOKS_S) - 1)]
+        longest_s = _LIMITED_LOOK_S if unit.memory_bytes is not None else SWEEP_S
+        unit.look_at = now + min(longest_s, _LOOKS_S[min(unit.looks, len(_LOOKS_S) - 1)])
         unit.looks += 1
 
     def _group(self, unit: Unit) -> None:

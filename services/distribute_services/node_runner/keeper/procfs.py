@@ -64,6 +64,14 @@ def memory(pids: Iterable[int]) -> int:
     return (own + shared) * _PAGE_BYTES
 
 
+def oom_kills() -> int:
+    """How many processes the kernel has ended since the boot because memory was short."""
+    for line in read("/proc/vmstat").splitlines():
+        if line.startswith(b"oom_kill "):
+            return int(line.split()[1])
+    return 0  # a kernel before 4.13
+
+
 def own_children() -> list[int]:
     """The children of this process's main thread, with the orphans that it adopted. Takes 7 µs for 16."""
     return [int(child) for child in read(f"/proc/self/task/{os.getpid()}/children").split()]

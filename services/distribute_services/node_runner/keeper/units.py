@@ -27,8 +27,9 @@ class Unit:
     """A process, and everything that it started. `name` is its marker, which no other unit has."""
 
     __slots__ = (
-        "cgroup", "cpu_s", "cpus", "ended_at", "exit_file", "held", "known", "look_at", "looks", "name",
-        "nice_sessions", "niceness", "peak_bytes", "pid", "started_at", "status", "stopped", "wakes_at",
+        "cgroup", "cpu_s", "cpus", "ended_at", "exit_file", "held", "known", "look_at", "looks",
+        "memory_bytes", "name", "nice_sessions", "niceness", "oom_kills", "peak_bytes", "pid", "started_at",
+        "status", "stopped", "wakes_at",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +51,10 @@ class Unit:
         """When its first process ended, by the clock of `held`."""
         self.cpu_s = 0.0
         self.peak_bytes = 0
+        self.memory_bytes: int | None = None
+        """How much memory it may use; None: any."""
+        self.oom_kills = 0
+        """What `procfs.oom_kills` was when it was young."""
         self.known: set[int] = set()
         """Its processes, when they were listed last."""
         self.stopped: set[tuple[int, int]] = set()

@@ -7,9 +7,7 @@ ends only that attempt, with a reason.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic
@@ -19,14 +17,14 @@ from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.os_words import cause, message_of
 from distribute.core.recipe import Share, build_of, recipe_of
-from distribute.core.words import format_duration, format_size
-from distribute.host import CannotStart, EndedFor, Exit, Host, Kept, P, R, Record, Unit
+from distribute.host import CannotStart, Host, Kept, P, R, Record, Unit
 from distribute.lazy_submission import Submission
 from distribute.ports import EventLog
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, SubmissionRef
 from distribute_services.node_runner.work.batches import load_submission
+from distribute_services.node_runner.work.endings import ending_of
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +202,7 @@ class Work(Generic[P, R]):
         held.running = None
         if isinstance(ended, CannotStart):
             return st.Built(batch, Ending(succeeded=False, reason=ended.reason), None)
-        ending = _ending(unit, ended, held)
+        ending = ending_of(unit, ended, held.ended_for)
         if not held.is_wanted:
             return st.Built(batch, ending, None)
         if ending.succeeded:
@@ -265,7 +263,7 @@ class Work(Generic[P, R]):
         if isinstance(ended, CannotStart):
             held.started_at = None
             return Ending(succeeded=False, reason=ended.reason)
-        return _ending(unit, ended, held)
+        return ending_of(unit, ended, held.ended_for)
 
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
@@ -358,43 +356,3 @@ class Work(Generic[P, R]):
 
 def _fault(step: str, error: Exception) -> str:
     return f"{step} failed by a fault of the node-runner: {cause(error)}"
-
-
-def _duration(seconds: float) -> str:
-    """`0.5 s`, `2h`: as people write it."""
-    return f"{seconds:g} s" if seconds < 60 else format_duration(seconds)
-
-
-def _ending(unit: Unit, ended: Exit, held: _Held[P, R]) -> Ending:
-    """Derive the ending of an attempt or a build from that of its process."""
-    reason = held.ended_for if ended.ended_for is None else _why_ended(unit, ended.ended_for)
-    if reason is None:
-        reason = ended.complaint if ended.signal is None else f"ended by {_signal_name(ended.signal)}"
-    return Ending(
-        succeeded=ended.exit_code == 0 and reason is None,
-        exit_code=ended.exit_code,
-        signal=ended.signal,
-        reason=reason,
-        started_at=ended.started_at,
-        ended_at=ended.ended_at,
-        wall_s=ended.wall_s,
-        cpu_s=ended.cpu_s,
-        paused_s=ended.paused_s,
-        max_rss_bytes=ended.max_rss_bytes,
-    )
-
-
-def _why_ended(unit: Unit, ended_for: EndedFor) -> str:
-    """Why the host ended a unit by itself, in words."""
-    match ended_for:
-        case "timeout":
-            limit, limit_s = "timeout" if unit.attempt else "build_timeout", unit.recipe.timeout_s
-            return f"ran for longer than its {limit} of {_duration(limit_s or 0.0)}"
-        case "memory":
-            return f"used more memory than its {format_size(unit.share.memory_bytes)}"
-
-
-def _signal_name(number: int) -> str:
-    with contextlib.suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"  # a real-time signal
