@@ -261,7 +261,7 @@ class Computer:
         return running
 
     def _treatment(self, unit: Unit, cpus: Collection[int]) -> dict[str, Any]:
-        """How the keeper treats a unit: see `keeper.guest.Manners`. It need not watch what can't be too much."""
+        """How the keeper treats a unit. It need not watch for memory that can't be too much."""
         options, limit = self._options, unit.share.memory_bytes or self.capacity.memory_bytes
         return {
             "niceness": options.niceness,

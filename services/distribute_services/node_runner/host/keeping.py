@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -317,16 +317,17 @@ class Keeping:
         cwd: str,
         env: Mapping[str, str],
         stdout: str,
-        niceness: int,
-        idle_io: bool = False,
-        cpus: Collection[int] = (),
+        treatment: Mapping[str, Any],
         timeout_s: float | None = None,
         grace_s: float = 0.0,
         exit_file: str | None = None,
         note: Message | None = None,
         view: View | None = None,
     ) -> None:
-        """Have a process started with `name` as its marker. `wait` tells how that went."""
+        """Have a process started with `name` as its marker. `wait` tells how that went.
+
+        `treatment`: the fields of `keeper.guest.Manners`, and `memory_bytes`.
+        """
         if name in self._links:
             raise ValueError(f"{name!r} runs already")
         self._links[name] = self.current
@@ -339,9 +340,7 @@ class Keeping:
                 "cwd": cwd,
                 "env": {**env, procfs.MARKER: name},
                 "stdout": stdout,
-                "niceness": niceness,
-                "idle_io": idle_io,
-                "cpus": sorted(cpus),
+                **treatment,
                 "timeout_s": timeout_s,
                 "grace_s": grace_s,
                 "exit_file": exit_file,
