@@ -14,6 +14,7 @@ from pathlib import Path
 from distribute_services.node_runner.host.keeping import Keeping, Message, Refusal
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.keeper import procfs
+from distribute_services.node_runner.keeper.cgroup import own_group
 
 ENV = {"PATH": "/usr/bin:/bin"}
 WITHIN_S = 30.0
@@ -119,6 +120,9 @@ async def keeper(folder: Path, *, use_cgroups: bool = True, **settings: float) -
         await kill_leftovers(lambda marker: marker.startswith(kept.prefix), grace_s=0.1)
         await keeping.close()
     assert list((work / "keeper").glob("*.socket")) == []
+    identity = (work / "lock").read_text()
+    own = own_group()
+    await until(lambda: own is None or list(Path(own).glob(f"distribute-{identity[:12]}*")) == [])
 
 
 TREE = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from distribute_services.node_runner.host.keeping import Keeping, Refusal
+from distribute_services.node_runner.host.keeping import KeeperFailed, Keeping, Refusal
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.keeper import procfs
 
@@ -224,3 +225,74 @@ async def test_processes_of_a_killed_keeper_are_ended(tmp_path: Path) -> None:
         assert not alive(daemon)
         assert await kept.run("echo", "again")
         await asyncio.wait_for(kept.keeping.end(name, grace_s=5), 10)  # what its task does
+
+
+async def test_a_hidden_process_of_a_killed_keeper_is_ended_too(tmp_path: Path) -> None:
+    """It has no marker: only its cgroup tells. A new keeper ends what is in the groups of a dead one."""
+    async with keeper(tmp_path) as kept:
+        if kept.keeping.current.freezes_by != "cgroup":
+            pytest.skip("no cgroup of version 2 can be made here")
+        hide = "(setsid env -i sleep 1000 & echo $! > hidden.pid)& sleep 1000"
+        name = kept.start("sh", "-c", hide)
+        hidden = int(await appearance(kept.folder / "hidden.pid"))
+        await kept.keeping.pause(60, by="jane", reason="frozen, too")
+        os.kill(kept.keeping.current.pid, signal.SIGKILL)
+        await kept.keeping.lost()
+        await kept.keeping.open()
+        await until(lambda: not alive(hidden))
+        await kept.keeping.resume()
+        await kill_leftovers(lambda marker: marker.startswith(kept.prefix), keepers=kept.keeping.pids)
+        await kept.keeping.end(name, grace_s=0)
+
+
+async def test_an_old_keeper_stays_until_its_last_job_ends(tmp_path: Path) -> None:
+    async with keeper(tmp_path) as kept:
+        old = kept.keeping.current
+        name = kept.start("sh", "-c", "until test -e gate; do sleep 0.05; done; exit 7")
+        await kept.keeping.look()
+        for path in (tmp_path / "work" / "keeper").glob("*.*"):  # as of another version
+            path.rename(path.with_stem("0ld"))
+        old.close()
+        await kept.keeping.lost()
+        await kept.keeping.open()
+        new = kept.keeping.current
+        assert new.pid != old.pid
+        assert [unit["unit"] for unit in (await kept.keeping.look())["units"]] == [name]
+        await kept.keeping.pause(60, by="jane", reason="a pause is for all")
+        assert [unit["frozen"] for unit in (await kept.keeping.look())["units"]] == [True]
+        await kept.keeping.resume()
+        assert await kept.run("echo", "beside it")
+        (kept.folder / "gate").touch()
+        ended = await kept.end_of(name)
+        assert not isinstance(ended, Refusal)
+        assert ended["exit_code"] == 7
+        await until(lambda: not alive(old.pid))
+        assert alive(new.pid)
+        (tmp_path / "work" / "keeper" / "0ld.socket").unlink()  # it had another name when the keeper began
+
+
+async def test_a_fault_of_the_keeper_ends_no_job(kept: Kept) -> None:
+    name = kept.start("sleep", "60")
+    for wrong, complaint in ({"do": "dance"}, "no such verb: 'dance'"), ({"do": "pause"}, "lacks 'for_s'"):
+        with pytest.raises(KeeperFailed, match=complaint):
+            await kept.keeping.current.ask(wrong, "look")
+    for wrong in ({"do": "start", "unit": 7}, {"do": "end"}, {"do": "forget", "unit": []}):
+        kept.keeping.current.send(wrong)
+    assert [unit["unit"] for unit in (await kept.keeping.look())["units"]] == [name]
+    await kept.keeping.end(name, grace_s=0)
+    await kept.end_of(name)
+
+
+async def test_an_exit_is_on_disk_when_no_runner_has_heard_of_it(tmp_path: Path) -> None:
+    async with keeper(tmp_path) as kept:
+        note = tmp_path / "exit"
+        kept.start("sh", "-c", "until test -e gate; do sleep 0.05; done; exit 7", exit_file=note)
+        await kept.keeping.look()
+        kept.keeping.current.close()
+        await kept.keeping.lost()
+        (kept.folder / "gate").touch()
+        noted = json.loads(await appearance(note))
+        assert (noted["exit_code"], noted["signal"], noted["ended_for"]) == (7, None, None)
+        assert noted["boot_id"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        await kept.keeping.open()
+        assert [view["exit"]["exit_code"] for view in kept.keeping.units.values()] == [7]

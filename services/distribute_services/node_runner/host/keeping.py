@@ -27,7 +27,7 @@ ANSWER_S = 10.0
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
 
-_ANSWERED = frozenset({"hello", "leave", "look", "pause", "resume"})
+_UNANSWERED = frozenset({"start", "end", "forget"})
 
 Message = dict[str, Any]
 
@@ -184,7 +184,7 @@ class Link(asyncio.Protocol):
     def _fail(self, message: Message) -> None:
         """The keeper can't do what was asked."""
         waiting = [answer for answers in self._answers.values() for answer in answers if not answer.done()]
-        if message["verb"] in _ANSWERED and waiting:
+        if message["verb"] not in _UNANSWERED and waiting:
             waiting[0].set_exception(KeeperFailed(message["text"]))
         else:
             log.error("the keeper: %s: %s", message["verb"], message["text"])
@@ -246,7 +246,10 @@ class Keeping:
             _, link = await asyncio.get_running_loop().create_unix_connection(
                 Link, f"/proc/self/fd/{here}/{socket}"
             )
-        except (FileNotFoundError, ConnectionRefusedError):
+        except FileNotFoundError:
+            return None
+        except ConnectionRefusedError:  # it was killed
+            (self.folder / socket).unlink(missing_ok=True)
             return None
         finally:
             os.close(here)
@@ -394,7 +397,11 @@ class Keeping:
 
     def forget(self, name: str) -> None:
         """The end of this unit is not needed any more."""
-        self._links.pop(name).forget(name)
+        link = self._links.pop(name)
+        link.forget(name)
+        if link in self._older and not link.units:
+            self._older.remove(link)
+            link.send({"do": "leave"})  # it ends: the current keeper starts all that comes
 
     def disown(self, name: str) -> None:
         """Let no later runner take this unit up."""

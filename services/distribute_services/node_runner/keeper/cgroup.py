@@ -8,6 +8,8 @@ See https://docs.kernel.org/admin-guide/cgroup-v2.html.
 from __future__ import annotations
 
 import os
+import select
+import time
 
 from distribute_services.node_runner.keeper import procfs
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 _PREFIX = "distribute-"
+_PARTS = 3
+"""The name of a keeper's group has its folder, its pid and its start behind the prefix."""
+_ENDS_WITHIN_S = 2.0
+_POLL_S = 0.01
+"""The kernel tells of a change; looking without that, too, costs little."""
 _ADOPTING_ROUNDS = 10
 
 
@@ -59,17 +66,16 @@ class Cgroup:
         return set(_pids_below(self.path))
 
     def freeze(self) -> None:
-        """Stop all processes in it, and those that are born in it. That takes a moment: see `is_frozen`."""
+        """Stop all processes in it, and those born in it later. That takes a moment: see `await_frozen`."""
         _write(f"{self.path}/cgroup.freeze", b"1")
 
     def thaw(self) -> None:
         """Let all processes in it go on."""
         _write(f"{self.path}/cgroup.freeze", b"0")
 
-    @property
-    def is_frozen(self) -> bool:
-        """Are all processes in it stopped?"""
-        return b"frozen 1" in procfs.read(f"{self.path}/cgroup.events")
+    def await_frozen(self, until: float) -> bool:
+        """Wait until all processes in it are stopped, but not longer than `until`, by the monotonic clock."""
+        return _await_event(self.path, b"frozen 1", until)
 
     def kill(self) -> None:
         """Send SIGKILL to all processes in it at once, frozen or not."""
@@ -115,16 +121,12 @@ def open_cgroups(folder_id: str) -> Cgroups | None:
 
     Ends and removes what a killed keeper of the same folder left.
     """
-    own = _own_group()
-    if own is None or not can_move(own):
+    own = own_group()
+    if own is None or not _can_move(own):
         return None
-    prefix = f"{_PREFIX}{folder_id}-"
-    for name in _names(own):
-        if name.startswith(prefix) and not _lives(name.removeprefix(prefix)):
-            kill(f"{own}/{name}")
-            remove(f"{own}/{name}")
+    _clear(own, folder_id)
     stat = procfs.stat(os.getpid())
-    path = f"{own}/{prefix}{os.getpid()}-{stat.started if stat else 0}"
+    path = f"{own}/{_PREFIX}{folder_id}-{os.getpid()}-{stat.started if stat else 0}"
     try:
         os.mkdir(path)  # noqa: PTH102
     except OSError:
@@ -136,7 +138,21 @@ def open_cgroups(folder_id: str) -> Cgroups | None:
     return Cgroups(path)
 
 
-def can_move(group: str) -> bool:
+def _clear(own: str, folder_id: str) -> None:
+    """Remove what dead keepers left in a group. End processes there if the keeper was of this folder."""
+    for name in _names(own):
+        if not name.startswith(_PREFIX) or name.count("-") != _PARTS:
+            continue
+        _, folder, pid, started = name.split("-")
+        if _lives(pid, started):
+            continue
+        if folder == folder_id:
+            kill(f"{own}/{name}")
+            _await_event(f"{own}/{name}", b"populated 0", time.monotonic() + _ENDS_WITHIN_S)
+        remove(f"{own}/{name}")
+
+
+def _can_move(group: str) -> bool:
     """May this process move its children from `group` into groups below it?"""
     return os.access(f"{group}/cgroup.procs", os.W_OK) and os.access(group, os.W_OK)
 
@@ -166,7 +182,7 @@ def remove(path: str) -> bool:
     return True
 
 
-def _own_group() -> str | None:
+def own_group() -> str | None:
     """The folder of this process's group of version 2."""
     mount = None
     for line in procfs.read("/proc/self/mountinfo").decode(errors="surrogateescape").splitlines():
@@ -186,10 +202,28 @@ def _own_group() -> str | None:
     return None
 
 
-def _lives(keeper: str) -> bool:
-    pid, _, started = keeper.partition("-")
+def _lives(pid: str, started: str) -> bool:
     process = procfs.stat(int(pid)) if pid.isdecimal() else None
     return process is not None and process.alive and str(process.started) == started
+
+
+def _await_event(path: str, event: bytes, until: float) -> bool:
+    """Wait until `cgroup.events` of a group has this line. Gives up at `until`, by the monotonic clock."""
+    name = f"{path}/cgroup.events"
+    if event in procfs.read(name):
+        return True
+    fd = os.open(name, os.O_RDONLY)
+    try:
+        changes = select.poll()
+        changes.register(fd, select.POLLPRI)
+        while event not in os.pread(fd, 256, 0):
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return False
+            changes.poll(min(left_s, _POLL_S) * 1000)
+    finally:
+        os.close(fd)
+    return True
 
 
 def _names(path: str) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
 import time
 
@@ -14,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from distribute_services.node_runner.keeper import procfs
-    from distribute_services.node_runner.keeper.cgroup import Cgroup
     from distribute_services.node_runner.keeper.units import Unit
 
     Members = Callable[[], dict[int, procfs.Stat]]
@@ -32,7 +29,7 @@ def settle(unit: Unit, members: Members, until: float) -> bool:
     """
     if unit.cgroup is None:
         return stop(unit, members, until, spared=set())
-    frozen = _await_frozen(unit.cgroup, until)
+    frozen = unit.cgroup.await_frozen(until)
     return stop(unit, members, until, spared=unit.cgroup.pids()) and frozen
 
 
@@ -61,22 +58,3 @@ def thaw(unit: Unit, members: Members) -> None:
     ours = [pid for pid, process in members().items() if (pid, process.started) in unit.stopped]
     signal_all(ours, [signal.SIGCONT])
     unit.stopped = set()
-
-
-def _await_frozen(cgroup: Cgroup, until: float) -> bool:
-    """Wait until the kernel has stopped all processes of a cgroup."""
-    if cgroup.is_frozen:
-        return True
-    fd = os.open(f"{cgroup.path}/cgroup.events", os.O_RDONLY)
-    try:
-        changes = select.poll()
-        changes.register(fd, select.POLLPRI)
-        while not cgroup.is_frozen:
-            left_s = until - time.monotonic()
-            if left_s <= 0:
-                return False
-            os.pread(fd, 256, 0)
-            changes.poll(min(left_s, 0.01) * 1000)
-    finally:
-        os.close(fd)
-    return True

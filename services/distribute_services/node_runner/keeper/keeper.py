@@ -80,7 +80,9 @@ class Keeper:
 
     def use_signals(self) -> None:
         """Make no more cgroups."""
-        self._cgroups = None
+        if self._cgroups is not None:
+            self._cgroups.remove()
+            self._cgroups = None
 
     # --- units -------------------------------------------------------------------------------------
 
@@ -288,7 +290,7 @@ class Keeper:
             unit.cgroup.adopt(partial(self.units.members, unit))
         except OSError as error:
             self._report({"type": "note", "text": f"no cgroup can be made, so signals are used: {error}"})
-            self._cgroups = None
+            self.use_signals()
 
     def _send(self, unit: Unit, numbers: list[int]) -> None:
         for number in numbers:

@@ -1,6 +1,6 @@
 """The keeper's loop: messages on its socket, ended processes, and what is due.
 
-A message is a line of JSON. A program of the keeper's own user, or of root, may send all of `_VERBS`. Another
+A message is a line of JSON. A program of the keeper's own user, or of root, may send all verbs. Another
 user's, whom the mode of the socket lets in, may only pause, resume and look.
 """
 
@@ -36,6 +36,9 @@ ALONE_S = 10.0
 END_GRACE_S = 5.0
 """From SIGTERM to SIGKILL, when the keeper ends its units by itself."""
 
+REST_S = 1.0
+"""After a fault of its own, the keeper does nothing by itself for so long."""
+
 _FOR_ALL = frozenset({"pause", "resume", "look"})
 _MAX_READ = 1 << 16
 _MAX_LINE = 16 << 20
@@ -70,6 +73,7 @@ class Server:
         self._alone_since = time.monotonic()
         self._unseen_s = UNSEEN_S
         self._is_closing = False
+        self._rests_until = 0.0
         self._wakeup, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def serve(self) -> None:
@@ -82,15 +86,32 @@ class Server:
         while not self._is_over:
             for fd, happened in self._epoll.poll(self._wait_s()):
                 self._handle(fd, happened)
-            self._keeper.act()
+            self._act()
             self._mind_being_alone()
             for connection in list(self._connections.values()):
                 self._flush(connection)
         self._keeper.close()
 
+    def _act(self) -> None:
+        """Do what is due. A fault in it must not end the keeper, and all jobs with it."""
+        if time.monotonic() < self._rests_until:
+            return
+        try:
+            self._keeper.act()
+        except Exception as error:  # noqa: BLE001 - see above
+            self._rests_until = time.monotonic() + REST_S
+            self._tell_fault("what is due", error)
+
+    def _tell_fault(self, what: str, error: Exception) -> None:
+        from traceback import print_exception  # 0.5 MB, which a keeper without faults doesn't need
+
+        print_exception(error)
+        text = f"it failed at {what} by a fault of its own: {type(error).__name__}: {error}"
+        self._report({"type": "note", "text": text})
+
     def _wait_s(self) -> float:
         due = self._keeper.due()
-        times = [] if due is None else [due]
+        times = [] if due is None else [max(due, self._rests_until)]
         if not self._keeper.has_runner and not self._is_closing:
             times.append(self._alone_since + (self._unseen_s if len(self._keeper.units) else ALONE_S))
         return max(0.0, min(times) - time.monotonic()) if times else -1.0
@@ -117,7 +138,10 @@ class Server:
     def _handle(self, fd: int, happened: int) -> None:
         if fd == self._wakeup:
             os.read(fd, 4096)
-            self._keeper.reap()
+            try:
+                self._keeper.reap()
+            except Exception as error:  # noqa: BLE001 - as in `_act`
+                self._tell_fault("the end of a process", error)
         elif fd == self._listener.fileno():
             self._accept()
         elif (connection := self._connections.get(fd)) is not None:
@@ -202,10 +226,15 @@ class Server:
             ask = json.loads(line)
             verb = str(ask["do"])
             if not connection.is_trusted and verb not in _FOR_ALL:
-                raise PermissionError(f"user {connection.uid} may not {verb}")
+                raise PermissionError(f"user {connection.uid} may not {verb}")  # noqa: TRY301
             answer = self._answer(connection, verb, ask)
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except KeyError as error:
+            answer = {"type": "error", "verb": verb, "text": f"the message lacks {error}"}
+        except (ValueError, TypeError, OSError) as error:
             answer = {"type": "error", "verb": verb, "text": str(error) or type(error).__name__}
+        except Exception as error:  # noqa: BLE001 - as in `_act`
+            self._tell_fault(verb, error)
+            answer = {"type": "error", "verb": verb, "text": f"{type(error).__name__}: {error}"}
         if answer is not None:
             _add(connection, answer)
 

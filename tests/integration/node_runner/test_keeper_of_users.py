@@ -1,0 +1,102 @@
+"""What the keeper can do is the same for root and for a user, with a cgroup of their own and without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from distribute_services.node_runner.keeper.cgroup import own_group, remove
+
+from .as_user import NOBODY, folder_of_nobody
+from .keeping_kit import WITHIN_S, Tree, keeper
+
+STILL_S = 0.3
+
+AS_NOBODY = (
+    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
+    # It may read what root may: this Python can be in a folder of root's.
+    *(f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")),
+)  # fmt: skip
+
+
+@contextmanager
+def delegated_group() -> Iterator[Path]:
+    """A cgroup that belongs to `nobody`, as systemd delegates one."""
+    own = own_group()
+    if own is None:
+        pytest.skip("this computer has no cgroups of version 2")
+    group = Path(own) / f"of-nobody-{uuid.uuid4().hex}"
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no cgroup of version 2 can be made here")
+    try:
+        for path in (
+            group,
+            group / "cgroup.procs",
+            group / "cgroup.threads",
+            group / "cgroup.subtree_control",
+        ):
+            os.chown(path, NOBODY, NOBODY)
+        yield group
+    finally:
+        deadline = time.monotonic() + WITHIN_S
+        while not remove(str(group)) and time.monotonic() < deadline:  # its last process is about to end
+            time.sleep(0.01)
+        assert not group.exists()
+
+
+async def stops_and_ends_all(folder: Path, use_cgroups: bool, freezes_by: str) -> None:
+    """Pause, resume and end a tree that is hard to find."""
+    async with keeper(folder, use_cgroups=use_cgroups) as kept:
+        assert kept.keeping.current.freezes_by == freezes_by
+        tree = Tree(kept.folder / "seen", 20)
+        name = kept.start(*tree.argv)
+        await tree.runs()
+        await kept.keeping.pause(60, by="jane", reason="")
+        before = tree.seen()
+        await asyncio.sleep(STILL_S)
+        assert tree.seen() == before
+        await kept.keeping.resume()
+        await tree.runs(since=time.monotonic())
+        await kept.keeping.pause(60, by="jane", reason="")
+        await kept.keeping.end(name, grace_s=5)
+        assert kept.left() == []
+
+
+def as_nobody(*arguments: object, group: Path | None = None) -> None:
+    """Call `stops_and_ends_all` as the user `nobody`, in this cgroup."""
+    folder, use_cgroups, kind = arguments
+    code = (
+        "import asyncio, pathlib; from integration.node_runner import test_keeper_of_users as tests;"
+        f"asyncio.run(tests.stops_and_ends_all(pathlib.Path({str(folder)!r}), {use_cgroups}, {kind!r}))"
+    )
+    enter = f"echo $$ > '{group}/cgroup.procs';" if group is not None else ""
+    command = ["/bin/sh", "-ec", f'{enter} exec "$@"', "sh", *AS_NOBODY, sys.executable, "-P", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
+    subprocess.run(command, env=environment, cwd="/", check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be root and others")
+@pytest.mark.parametrize("use_cgroups", [True, False], ids=["cgroups", "signals"])
+@pytest.mark.parametrize("who", ["root", "user", "user with a group"])
+def test_a_tree_is_stopped_and_ended(who: str, use_cgroups: bool, tmp_path: Path) -> None:
+    if who == "root":
+        kind = "cgroup" if use_cgroups and own_group() is not None else "signals"
+        asyncio.run(stops_and_ends_all(tmp_path, use_cgroups, kind))
+        return
+    with folder_of_nobody() as folder:
+        if who == "user":
+            as_nobody(folder, use_cgroups, "signals")
+            return
+        with delegated_group() as group:
+            as_nobody(folder, use_cgroups, "cgroup" if use_cgroups else "signals", group=group)
