@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distribute_services.node_runner.host.computer import base_environment
+from distribute_services.node_runner.host.environment import base_environment
 
 
 def test_jobs_do_not_see_the_runners_secrets() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces, results_of
 from distribute_services.node_runner.host.cores import Pinning
 from distribute_services.node_runner.host.detect import Sampler
+from distribute_services.node_runner.host.environment import base_environment
 from distribute_services.node_runner.host.keeping import Keeping, Refusal
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.host.lending import Lent
@@ -47,10 +48,6 @@ from distribute_services.node_runner.results.outputs import NOTHING, collect, co
 from distribute_services.node_runner.results.outside import is_plain, look_outside
 
 log = logging.getLogger(__name__)
-
-_PASSED_ON = frozenset(
-    {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
-)
 
 
 class Computer:
@@ -391,17 +388,6 @@ class Computer:
     def _pids_of_jobs(self) -> Iterator[int]:
         """The processes of jobs, which are all below the keepers, and those of this runner's helpers."""
         return procfs.with_descendants([*self._keeping.pids, *procfs.own_children()])
-
-
-def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that a job gets from the node-runner's environment: paths, the user and the language.
-
-    It gets no others: the runner may have been started from a desktop, and other people's jobs must not see
-    its keys, agents and sockets.
-    """
-    return {
-        name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith("LC_")
-    }
 
 
 @contextlib.asynccontextmanager

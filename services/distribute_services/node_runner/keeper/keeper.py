@@ -13,6 +13,7 @@ from distribute_services.node_runner.keeper import freezing, lease, procfs
 from distribute_services.node_runner.keeper.guest import Manners, make_nice
 from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S, Held
 from distribute_services.node_runner.keeper.memory import Shortage
+from distribute_services.node_runner.keeper.pausing import Pausing
 from distribute_services.node_runner.keeper.spawning import CannotSpawn, spawn
 from distribute_services.node_runner.keeper.units import Unit, Units, exit_of, signal_all
 from distribute_services.node_runner.keeper.view import View
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 SWEEP_S = 5.0
 """Seconds between two looks for processes that belong to no unit."""
 
-MAX_PAUSE_S = 4 * 3600.0
-"""Longest pause, unless the runner has set another bound."""
-
 _FIRST_LOOK_S = 0.05
 """Age at which a unit gets a cgroup, and is measured: most processes are shorter, and save that."""
 _LOOKS_S = (0.2, 1.0, 2.0, 5.0)
@@ -39,9 +37,6 @@ _LIMITED_LOOK_S = 0.5
 """Longest time between two looks at a unit with a limit of memory."""
 _NOTED_FROM_S = 0.1
 """A unit that ended earlier gets no file with its exit, unless no runner has read it."""
-_FREEZE_S = 0.5
-"""Longest time for which the keeper waits for processes to stop. It goes on a second later."""
-_AGAIN_S = 1.0
 _STOP_S = 0.1
 """Longest time for which the keeper stops processes before it kills them."""
 
@@ -57,7 +52,6 @@ class Keeper:
         """How units ended that were not forgotten yet."""
         self.notes: dict[str, Message] = {}
         """What the runner noted beside units, for a later one. Kept until they are forgotten."""
-        self.max_pause_s = MAX_PAUSE_S
         self.has_runner = False
         self.node = ""
         self.server = ""
@@ -70,8 +64,7 @@ class Keeper:
         self._sweep_at = 0.0
         self._shortage = Shortage()
         self._strays: set[int] = set()
-        self._settle_at: float | None = None
-        self.lease = lease.noted(folder)
+        self.pausing = Pausing(folder, self.units, group=self._group, changed=self._changed, report=report)
 
     @property
     def freezes_by(self) -> str:
@@ -112,8 +105,8 @@ class Keeper:
         self._shortage.begin(unit)
         unit.look_at = now + _FIRST_LOOK_S
         self.units.add(unit)
-        if self.lease is not None:
-            self._freeze([unit], now)
+        if self.pausing.lease is not None:
+            self.pausing.freeze([unit], now)
         if ask.get("note") is not None:
             self.notes[name] = ask["note"]
         if len(self.units) == 1:
@@ -140,7 +133,7 @@ class Keeper:
             return
         now = time.monotonic()
         if ask.get("thaw") and unit.held.is_frozen:
-            self._thaw([unit], now)
+            self.pausing.thaw([unit], now)
         self._look(unit, now)
         self._send(unit, unit.held.end(ask.get("why", "killed"), ask["grace_s"], now))
         self._schedule(unit)
@@ -223,20 +216,14 @@ class Keeper:
         times = [self._wakes[0][0]] if self._wakes else []
         if len(self.units):
             times.append(self._sweep_at)
-        if self._settle_at is not None:
-            times.append(self._settle_at)
-        if self.lease is not None:
-            # This clock stands still while the computer sleeps, the lease does not.
-            times.append(time.monotonic() + min(self.lease.left_s, SWEEP_S))
+        if (paused := self.pausing.due(SWEEP_S)) is not None:
+            times.append(paused)
         return min(times, default=None)
 
     def act(self) -> None:
         """Do what is due."""
         now = time.monotonic()
-        if self.lease is not None and self.lease.left_s <= 0:
-            self.resume("it is over")
-        if self._settle_at is not None and self._settle_at <= now:
-            self._settle(now)
+        self.pausing.act(now)
         while self._wakes and self._wakes[0][0] <= now:
             at, _, unit = heapq.heappop(self._wakes)
             if unit.wakes_at == at and self.units.get(unit.name) is unit:
@@ -254,6 +241,11 @@ class Keeper:
             self._first_process_ended(unit, now)
         if self.units.get(unit.name) is unit:
             self._schedule(unit)
+
+    def _changed(self, unit: Unit, now: float) -> None:
+        """Do what is due for a unit now, and note what will be."""
+        self._send(unit, unit.held.act(now))
+        self._schedule(unit)
 
     def _schedule(self, unit: Unit) -> None:
         due = unit.held.due()
@@ -325,56 +317,6 @@ class Keeper:
             signal_all(self.units.strays(), [signal.SIGKILL])
             self._strays = set()
 
-    # --- the pause ---------------------------------------------------------------------------------
-
-    def pause(self, duration_s: float, *, reason: str, by: str) -> None:
-        """Stop all units, and those that are started meanwhile. Replaces an earlier pause.
-
-        Raises:
-            OSError: the pause can't be noted, so it is not made.
-            ValueError: the duration is none.
-        """
-        if not 0 < duration_s < float("inf"):
-            raise ValueError(f"a pause lasts for a number of seconds, not {duration_s:g}")
-        self.lease = lease.begin(self.folder, min(duration_s, self.max_pause_s), reason=reason, by=by)
-        now = time.monotonic()
-        self._freeze([unit for unit in self.units if not unit.held.is_frozen], now)
-        self._report({"type": "paused", **self.lease.view()})
-
-    def resume(self, why: str) -> None:
-        """End the pause."""
-        if self.lease is None:
-            return
-        lease.end(self.folder)
-        self.lease = None
-        self._settle_at = None
-        self._thaw([unit for unit in self.units if unit.held.is_frozen], time.monotonic())
-        self._report({"type": "resumed", "why": why})
-
-    def _freeze(self, units: list[Unit], now: float) -> None:
-        for unit in units:
-            self._group(unit)
-            if unit.cgroup is not None:
-                unit.cgroup.freeze()
-        self._settle(now, units)
-
-    def _settle(self, now: float, units: list[Unit] | None = None) -> None:
-        """Stop what still runs of units that are, or are to be, frozen. A later call stops what resisted."""
-        until = now + _FREEZE_S
-        for unit in [unit for unit in self.units if unit.held.is_frozen] if units is None else units:
-            freezing.settle(unit, partial(self.units.members, unit), until)
-            if not unit.held.is_frozen:
-                unit.held.freeze(now)
-                self._send(unit, unit.held.act(now))
-                self._schedule(unit)
-        self._settle_at = time.monotonic() + _AGAIN_S
-
-    def _thaw(self, units: list[Unit], now: float) -> None:
-        for unit in units:
-            freezing.thaw(unit, partial(self.units.members, unit))
-            unit.held.thaw(now)
-            self._schedule(unit)
-
     # --- what others see ---------------------------------------------------------------------------
 
     def view(self) -> Message:
@@ -383,7 +325,7 @@ class Keeper:
             "node": self.node,
             "server": self.server,
             "freezes_by": self.freezes_by,
-            "paused": self.lease.view() if self.lease is not None else None,
+            "paused": self.pausing.lease.view() if self.pausing.lease is not None else None,
             "units": [self._view(unit) for unit in self.units],
             "exits": self.exits,
         }

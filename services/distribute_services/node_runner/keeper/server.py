@@ -257,10 +257,10 @@ class Server:
                 self._is_over = not len(keeper.units) and not keeper.has_runner
                 return {"type": "left", "units": len(keeper.units)}
             case "pause":
-                keeper.pause(float(ask["for_s"]), reason=str(ask["reason"]), by=str(ask["by"]))
+                keeper.pausing.begin(float(ask["for_s"]), reason=str(ask["reason"]), by=str(ask["by"]))
                 return {"type": "look", **keeper.view()}
             case "resume":
-                keeper.resume(str(ask.get("reason", "")))
+                keeper.pausing.resume(str(ask.get("reason", "")))
                 return {"type": "look", **keeper.view()}
             case "look":
                 return {"type": "look", **keeper.view()}
@@ -272,7 +272,8 @@ class Server:
         connection.is_runner = True
         self._keeper.has_runner = True
         self._keeper.node, self._keeper.server = str(ask.get("node", "")), str(ask.get("server", ""))
-        self._keeper.max_pause_s = float(ask.get("max_pause_s", self._keeper.max_pause_s))
+        pausing = self._keeper.pausing
+        pausing.max_pause_s = float(ask.get("max_pause_s", pausing.max_pause_s))
         self._unseen_s = float(ask.get("unseen_s", self._unseen_s))
         if not ask.get("use_cgroups", True):
             self._keeper.use_signals()
