@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from acceptance.person import Person, until
+from acceptance.person import PATIENCE_S, Person, until
 
 NVIDIA_SMI = """#!/bin/sh
 case "$*" in
@@ -70,6 +71,37 @@ def test_jobs_run_on_cores_of_their_own(jane: Person) -> None:
     assert one != two
     jane.runs("add", jane.writes("all", {"whole": "nproc"}, resources={"cpus": cores}), "--wait")
     assert prints(jane, "all", "whole") == str(psutil.cpu_count())
+
+
+def test_a_job_keeps_its_cores_when_its_runner_is_killed(jane: Person) -> None:
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("two jobs need two cores")
+    jane.runs("up", "--detach")
+    began, end = jane.home / "began", jane.home / "end"
+    waits = f"touch {began}; while ! [ -e {end} ]; do sleep 0.05; done; taskset -pc $$"
+    jane.runs("add", jane.writes("long", {"one": waits}))
+    wait_for(began.exists)
+    (runner,) = (one for one in psutil.process_iter(["cmdline"]) if is_runner(one, jane.home))
+    runner.kill()
+    jane.runs("add", jane.writes("short", {"two": "taskset -pc $$"}), "--wait")
+    end.touch()
+    jane.runs("wait", "jane/long")
+    assert jane.asks("status", "jane/long")["job_list"][0]["attempt"] == 1, "it went on"
+    one, two = (prints(jane, *job).split()[-1] for job in (("long", "one"), ("short", "two")))
+    assert one != two
+
+
+def is_runner(process: psutil.Process, home: Path) -> bool:
+    words = process.info["cmdline"] or []
+    return "node-runner" in words and any(word.startswith(str(home)) for word in words)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Poll what a job does, which notifies nobody."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("mpirun", ["mpirun.openmpi", "mpirun.mpich"])
