@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from acceptance.lab import Lab, command_batch, open_lab
@@ -73,6 +74,13 @@ def sizes(folder: Path) -> dict[str, int]:
     return {name: (folder / name).stat().st_size for name in NAMES}
 
 
+def keeper_of(work_dir: Path) -> int:
+    """The process that holds the jobs of a node."""
+    wanted = {str(work_dir / "keeper"), "--serve"}
+    (pid,) = [one.pid for one in psutil.process_iter(["cmdline"]) if wanted <= set(one.info["cmdline"] or ())]
+    return pid
+
+
 async def is_still(folder: Path) -> bool:
     """Does no process of the tree tick for ten times as long as it takes to?"""
     before = sizes(folder)
@@ -80,17 +88,17 @@ async def is_still(folder: Path) -> bool:
     return sizes(folder) == before
 
 
-async def until(there: Callable[[], bool]) -> None:
+async def until(there: Callable[[], bool], within_s: float = 30.0) -> None:
     """Poll until something is so: nothing announces it."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(within_s):
         while not there():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
-async def goes_on(folder: Path) -> None:
+async def goes_on(folder: Path, within_s: float = 30.0) -> None:
     """Wait until every process of the tree ticks again."""
     before = sizes(folder)
-    await until(lambda: all(size > before[name] for name, size in sizes(folder).items()))
+    await until(lambda: all(size > before[name] for name, size in sizes(folder).items()), within_s)
 
 
 async def test_the_whole_tree_is_stopped_and_goes_on(lab: Lab) -> None:
@@ -198,4 +206,33 @@ async def test_a_paused_job_can_be_killed(lab: Lab) -> None:
     assert (await lab.event("finished", batch="lab/tree")).event.reason == "killed by jane"
     await lab.node_is_idle(NODE)
     await lab.distribute("resume", "--node", NODE)
+    await lab.over("lab/tree")
+
+
+async def test_a_pause_outlives_the_runner_and_the_keeper_and_ends_all_the_same(lab: Lab) -> None:
+    folder = await runs_tree(lab)
+    began = time.monotonic()
+    await lab.distribute("pause", "--node", NODE, "--duration", "20s", "--detach")
+    paused = await lab.event("paused", node=NODE)
+    lab.processes.end(NODE, signal.SIGKILL)
+    assert await is_still(folder), "no node-runner is needed"
+    said = await lab.distribute("pause", "--node", NODE, "--duration", "25s", "--detach", "--json")
+    assert said.document["paused"][0]["jobs"] == 1
+    lab.processes.start(NODE)
+    again = await lab.event("paused", node=NODE, after=paused.seq)
+    assert [kept.job for kept in again.event.keeps] == ["tree"], "the next runner takes the frozen job up"
+    assert await is_still(folder)
+    await goes_on(folder, within_s=60)
+    assert time.monotonic() - began > 25
+    await lab.event("resumed", node=NODE, after=again.seq)
+
+    await lab.distribute("pause", "--node", NODE, "--detach")
+    at = await lab.event("paused", node=NODE, after=again.seq)
+    os.kill(keeper_of(lab.folder / NODE), signal.SIGKILL)
+    await lab.event("paused", node=NODE, after=at.seq)
+    await lab.node_is_idle(NODE)
+    (node,) = (await lab.distribute("nodes", "--json")).document["nodes"]
+    assert node["state"] == "paused", "the next keeper goes on with the pause"
+    await lab.distribute("resume", "--node", NODE)
+    await lab.distribute("kill", "lab/tree")
     await lab.over("lab/tree")
