@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from distribute.core.ids import BatchId, JobId
-from distribute.core.manifest import Outputs, Outside, build_output_name
+from distribute.core.manifest import Outputs, build_output_name
 from distribute.core.recipe import SAVE
 from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
@@ -35,7 +35,7 @@ from distribute_services.node_runner.host.lending import Lent
 from distribute_services.node_runner.host.mpi import mpi_settings
 from distribute_services.node_runner.host.notes import EXIT_FILE, Found, attempts_left
 from distribute_services.node_runner.host.pause_group import let_in
-from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, view_of
+from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, outside_of, view_of
 from distribute_services.node_runner.host.refusals import reason_of
 from distribute_services.node_runner.host.software import build_key
 from distribute_services.node_runner.host.tail import Tail
@@ -45,7 +45,6 @@ from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.owner.sensor import Sensor
 from distribute_services.node_runner.results.last_lines import last_lines
 from distribute_services.node_runner.results.outputs import NOTHING, collect, collect_build
-from distribute_services.node_runner.results.outside import is_plain, look_outside
 
 log = logging.getLogger(__name__)
 
@@ -307,7 +306,7 @@ class Computer:
             case JobId():
                 prefix = f"{unit.of}/{unit.attempt}"
                 seen_as = unit.recipe.seen(SAVE, workspace.seen)
-                outside = await self._look_outside(unit, place)
+                outside = await outside_of(unit, place)
                 save = await results_of(workspace)
                 outputs = await collect(save, workspace.stdout, self._store, prefix, node, [seen_as], outside)
                 return outputs if outputs is not NOTHING else None
@@ -318,15 +317,6 @@ class Computer:
     def last_lines(self, place: Place) -> tuple[str, ...]:
         """As `Host.last_lines`."""
         return last_lines(place.workspace.stdout)
-
-    async def _look_outside(self, unit: Unit, place: Place) -> Outside | None:
-        """What the job left beside its results."""
-        recipe, folder = unit.recipe, place.workspace.folder
-        given = {placed.path for placed in recipe.files}
-        if place.build is None and is_plain(folder, given):
-            return None
-        built = place.build.workspace.folder if place.build is not None else None
-        return await asyncio.to_thread(look_outside, folder, given=given, built=built, binds=recipe.binds)
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""

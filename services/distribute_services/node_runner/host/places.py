@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from distribute.core.manifest import Outside
 from distribute.host import EndedFor, Exit, Record, Unit
 from distribute_services.node_runner.disk.builds import Build
 from distribute_services.node_runner.disk.workspace import Workspace
@@ -14,6 +16,7 @@ from distribute_services.node_runner.host.keeping import Message
 from distribute_services.node_runner.host.notes import Note
 from distribute_services.node_runner.host.tail import Followed
 from distribute_services.node_runner.keeper.view import View
+from distribute_services.node_runner.results.outside import is_plain, look_outside
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +46,16 @@ class Running:
     program: str
     place: Place
     output: Followed
+
+
+async def outside_of(unit: Unit, place: Place) -> Outside | None:
+    """What a job left beside its results. None: nothing that was looked for."""
+    recipe, folder = unit.recipe, place.workspace.folder
+    given = {placed.path for placed in recipe.files}
+    if place.build is None and is_plain(folder, given):
+        return None
+    built = place.build.workspace.folder if place.build is not None else None
+    return await asyncio.to_thread(look_outside, folder, given=given, built=built, binds=recipe.binds)
 
 
 def exit_of(ended: Message) -> Exit:
