@@ -55,7 +55,6 @@ class Truth:
         self._claimed: set[tuple[JobId, int, str]] = set()
         self._assigned: set[tuple[JobId, int]] = set()
         self._launched: set[str] = set()
-        """The ids of the assignments whose processes were started."""
         self._kept: dict[tuple[JobId, int, str], Process] = {}
         self._taken: set[tuple[JobId, int]] = set()
         """Attempts that the scheduler took from their nodes, or told them to end."""
@@ -191,8 +190,9 @@ class Truth:
         raise Broken(f"{released.scope} was taken from {released.node}: it {', or '.join(told)}")
 
     def _is_lost(self, released: ev.Released) -> None:
-        """A runner that starts anew gives up only what its computer does not have any more."""
-        if subject(released) in self._forgotten:
+        """A runner that starts anew, and never paused, gives up only what its computer has not any more."""
+        node = self.state.nodes.get(released.node)
+        if subject(released) in self._forgotten or (node is not None and node.pauses):
             return
         found = self._kept.get((released.scope, released.attempt, released.node))
         has_it = found is not None and found in found.computer.kept

@@ -130,6 +130,39 @@ def test_what_was_reported_to_its_end_is_removed_with_its_build(left: Left, end:
     assert left.node.machine.has == ()
 
 
+def test_an_end_that_was_on_its_way_from_the_earlier_runner_is_not_said_twice(left: Left) -> None:
+    left.append(make.started())
+    read = left.take_up()
+    left.read(read)
+    finished = left.node.end(of(read))
+    left.append(make.finished())
+    (again,) = left.node.refused(finished, left.scope[-1].seq)
+    assert isinstance(again, do.Read)
+    assert left.read(again) == [do.Stop(of(read))]
+
+
+def test_a_start_that_was_on_its_way_from_the_earlier_runner_is_not_said_twice(left: Left) -> None:
+    read = left.take_up()
+    left.read(read)
+    (started,) = left.node.handle(st.Launched(of(read)))
+    left.append(make.started())
+    (again,) = left.node.refused(started, left.scope[-1].seq)
+    assert isinstance(again, do.Read)
+    assert left.read(again) == []
+    assert event_of(left.node.end(of(read))).causation == left.scope[-1].event.id
+
+
+def test_what_a_replaced_log_lacks_of_a_job_taken_up_is_appended_again(left: Left) -> None:
+    left.append(make.started())
+    read = left.take_up()
+    left.read(read)
+    again, *_ = left.node.machine.log_replaced(left.scope[0].seq)
+    assert isinstance(again, do.Read)
+    (claimed,) = left.node.read(again, left.scope[0])
+    (started,) = left.node.stored(claimed)
+    assert [event_of(one).id for one in (claimed, started)] == [one.event.id for one in left.scope[1:]]
+
+
 @pytest.mark.parametrize(
     "taken",
     [make.released(reason="node_lost"), make.assigned(node="ws2", attempt=2)],

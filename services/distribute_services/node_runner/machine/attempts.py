@@ -81,8 +81,6 @@ class Attempt:
     """The log was replaced, and may lack the assignment. Until that is known, nothing is appended."""
     kept: Record | None = None
     """What an earlier runner noted of it. None: this runner began it."""
-    takes_over: bool = False
-    """The events that the earlier runner appended are still to be read."""
 
     @classmethod
     def of(cls, recorded: Recorded, event: ev.Assigned) -> Attempt:
@@ -101,7 +99,7 @@ class Attempt:
         assigned = record.assigned_id, record.assigned_at, record.assigned_seq
         outbox = Outbox(record.assigned_id, None)
         attempt = cls(JobId(*job), number, record.share, submission, *assigned, outbox, Phase.KEPT)
-        attempt.kept, attempt.takes_over = record, True
+        attempt.kept = record
         return attempt
 
     def __str__(self) -> str:

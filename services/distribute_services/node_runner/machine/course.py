@@ -310,7 +310,7 @@ class Course:
             case Standing.HELD:
                 assert decisive is not None, "an attempt that is held has an assignment"
                 attempt.attach(decisive)
-                if attempt.takes_over and self._takes_over_the_end(attempt, read.scope):
+                if attempt.kept is not None and self._takes_over_the_end(attempt, read.scope):
                     return self._let_go(attempt)
                 behind = {recorded.event.id for recorded in read.scope if recorded.seq > decisive.seq}
                 # After a log has lost its end, the node may have appended before the scheduler did.
@@ -324,8 +324,10 @@ class Course:
                 ]
 
     def _takes_over_the_end(self, attempt: Attempt, scope: Iterable[Recorded]) -> bool:
-        """Take over what an earlier runner appended about its attempt. Was the end among it?"""
-        attempt.takes_over = False
+        """Take over what an earlier runner appended about its attempt. Was the end among it?
+
+        It may still come after the first reading: it was on its way when that runner was killed.
+        """
         found = appended_before(attempt, self.node, scope)
         attempt.outbox.take_over(found)
         return any(isinstance(event, ev.Finished | ev.Yielded) for event in found)

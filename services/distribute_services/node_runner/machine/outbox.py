@@ -154,7 +154,7 @@ class Outbox:
         types = {event.type for event in found}
         self.cause = found[-1].id if found else self._root
         more = deque[Event]()
-        for event in self.to_append:
+        for event in (*self.in_log, *self.to_append):
             if event.type not in types:
                 more.append(event.model_copy(update={"causation": self.cause}))
                 self.cause = event.id
