@@ -201,15 +201,15 @@ def test_a_paused_node_starts_nothing_and_gives_back_what_comes_all_the_same(nod
     announced = pause(node)
     (load,) = node.hear(make.assigned("job1", cpus=1))
     assert isinstance(load, do.Load), "it may have been assigned before the log had the pause"
-    assert stored(node, announced) == [], "so the scheduler releases it by itself"
+    (stop,) = stored(node, announced)
+    assert isinstance(stop, do.Stop), "so the scheduler releases it by itself"
     (gives_back,) = node.hear(make.assigned("job2", cpus=1))
     yielded = event_of(gives_back)
     assert isinstance(yielded, ev.Yielded)
     assert (yielded.job, yielded.reason) == ("job2", "this node is paused")
     (tidy,) = node.stored(gives_back)
     assert isinstance(tidy, do.Tidy)
-    claims = pause(node, None)
-    assert [type(event_of(one)) for one in claims] == [ev.Resumed, ev.Claimed]
+    assert stored(node, pause(node, None)) == []
 
 
 def test_a_job_that_comes_before_the_log_has_the_pause_is_given_back_if_it_lies_behind_it(node: Node) -> None:
@@ -224,8 +224,25 @@ def test_a_job_that_comes_just_before_the_end_of_a_pause_waits_for_that(node: No
     stored(node, pause(node, Pause(NOW + ENDS_SOON_S - 1)))
     (load,) = node.hear(make.assigned("job1", cpus=1))
     assert isinstance(load, do.Load)
-    resumed, claim = pause(node, None)
-    assert (type(event_of(resumed)), type(event_of(claim))) == (ev.Resumed, ev.Claimed)
+    (claim,) = stored(node, pause(node, None))
+    assert isinstance(event_of(claim), ev.Claimed)
+
+
+def test_nothing_is_claimed_before_the_log_has_the_pause_and_its_end(node: Node) -> None:
+    """A `paused` that comes late names what the node kept then. It would take away what was claimed since."""
+    paused = said(pause(node))
+    resumed = said(pause(node, None))
+    (load,) = node.hear(make.assigned("job1", cpus=1))
+    assert isinstance(load, do.Load)
+    before = node.record(make.assigned("job2", cpus=1))
+    (stop,) = node.machine.announced(paused, node.record(paused).seq)
+    assert isinstance(stop, do.Stop), "the scheduler releases it"
+    assert node.machine.deliver(before) == [], "and this one, which comes late from the log"
+    assert node.hear(make.assigned("job3", cpus=1)) == []
+    (claim,) = node.machine.announced(resumed, node.record(resumed).seq)
+    claimed = event_of(claim)
+    assert isinstance(claimed, ev.Claimed)
+    assert claimed.job == "job3"
 
 
 # --- the service ------------------------------------------------------------------------------------

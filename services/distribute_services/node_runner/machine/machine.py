@@ -158,7 +158,7 @@ class RunnerMachine(Course):
         if isinstance(event, ev.Joined):
             self._membership.stored(seq, event)
         self._pausing.stored(seq, event)
-        return self._give_back()
+        return [*self._drop_lost(event), *self._give_back(), *self._claim_what_fits()]
 
     # --- pauses ------------------------------------------------------------------------------------
 
@@ -176,6 +176,21 @@ class RunnerMachine(Course):
         waiting = [attempt for attempt in self.attempts.values() if attempt.phase in NOT_BEGUN]
         stops = self._stop_all(waiting) if self.is_paused else []
         return [*stops, *self._pausing.announce(self.has), *self._claim_what_fits()]
+
+    def _drop_lost(self, event: ev.Event) -> list[Instruction]:
+        """Stop what was assigned before this `paused`, and is not kept by it: the scheduler releases that."""
+        if not isinstance(event, ev.Paused):
+            return []
+        return self._stop_all(
+            attempt
+            for attempt in list(self.attempts.values())
+            if attempt.phase is Phase.WAITING
+            and attempt.assigned_seq < self._pausing.paused_seq
+            and attempt.id not in event.keeps
+        )
+
+    def _claim_what_fits(self) -> list[Instruction]:
+        return [] if self._pausing.is_unsaid else super()._claim_what_fits()
 
     def _give_back(self) -> list[Instruction]:
         """Give back jobs that came after the scheduler could know of the pause."""
@@ -266,7 +281,7 @@ class RunnerMachine(Course):
         # The scheduler gives no job of a batch before the one of that name before it is over and deleted.
         of_another = [one for one in self._of(batch) if one.submission.id != submission.id]
         stops = self._stop_all(of_another if known is None or known in of_another else [*of_another, known])
-        if not self._membership.takes(recorded.seq):
+        if not self._membership.takes(recorded.seq) or recorded.seq < self._pausing.paused_seq:
             return stops
         if len(self.attempts) + len(self._stopping) >= MAX_KEPT:
             return [*stops, do.Note(f"{event.scope}: not taken: this node has {MAX_KEPT} jobs already")]

@@ -30,6 +30,8 @@ class Pausing:
         self.pause: Pause | None = None
         self.said_seq: int | None = None
         """The sequence of the `paused` for this pause; None: it is not in the log yet."""
+        self.paused_seq = 0
+        """The sequence of the last `paused`. What was assigned before, and not kept, is lost to this node."""
         self._author = author
         self._incarnation = incarnation
         self._log_clock = LogClock()
@@ -118,15 +120,25 @@ class Pausing:
         self._is_paused_by_log = self.pause is not None
         return [do.Announce(self._said)]
 
+    @property
+    def is_unsaid(self) -> bool:
+        """Is the last news of the pause not in the log yet?
+
+        A `paused` that comes late, after the pause, would take from this node what it claimed meanwhile.
+        """
+        return self._said is not None and self.said_seq is None
+
     def stored(self, seq: int, event: ev.Event) -> None:
         """Call this when the broker has an event about this node, at sequence `seq`."""
         if self._said is not None and event.id == self._said.id:
             self.said_seq = seq
+        if isinstance(event, ev.Paused):
+            self.paused_seq = seq
 
     def log_replaced(self, last_seq: int, keeps: Iterable[AttemptId]) -> list[do.Instruction]:
         """Say again how this node is paused: the log lost what lies behind `last_seq`."""
         self._heard_seq = min(self._heard_seq, last_seq)
-        self.said_seq = None
+        self.said_seq, self.paused_seq = None, 0
         return self.announce(keeps) if self._said is not None else []
 
     def takes_back(self, assigned_seq: int) -> bool:
