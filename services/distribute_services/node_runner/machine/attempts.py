@@ -77,6 +77,8 @@ class Attempt:
     outbox: Outbox
     phase: Phase = Phase.WAITING
     failure: str | None = None
+    given_back_for: str | None = None
+    """The reason for which this node ends it, and gives it back."""
     is_detached: bool = False
     """The log was replaced, and may lack the assignment. Until that is known, nothing is appended."""
     kept: Record | None = None

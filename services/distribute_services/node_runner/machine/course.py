@@ -14,15 +14,15 @@ node reads the scope, and appends the event again if it still has the attempt.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from distribute.core import events as ev
 from distribute.core.events import SCHEDULER
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
-from distribute.core.recorded import Recorded, time_of
+from distribute.core.recorded import Recorded
 from distribute.core.words import killed_by
 from distribute.host import Capacity
+from distribute_services.node_runner.machine import endings
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import (
@@ -38,10 +38,6 @@ from distribute_services.node_runner.machine.attempts import (
 from distribute_services.node_runner.machine.builds import BatchBuild, Builds
 from distribute_services.node_runner.machine.instructions import Instruction, append_next, read_scope
 from distribute_services.node_runner.machine.outbox import Author, Stamp
-
-_MAX_REASON = 2000
-LATE_S = 1.0
-"""If a job's end is reported so many seconds later, the report says when it was."""
 
 
 class Course:
@@ -196,31 +192,23 @@ class Course:
         attempt.phase = Phase.ENDING
         return [do.End(attempt, reason)]
 
+    def vacate(self, reason: str) -> list[Instruction]:
+        """End the attempts that run, and give them back for this reason. What they left is collected first.
+
+        One that succeeds meanwhile has finished.
+        """
+        running = [one for one in self.attempts.values() if one.phase in {Phase.LAUNCHING, Phase.RUNNING}]
+        for attempt in running:
+            attempt.phase, attempt.given_back_for = Phase.ENDING, reason
+        return [do.End(attempt, reason) for attempt in running]
+
     def _collected(self, attempt: Attempt, ending: Ending, outputs: Outputs | None) -> list[Instruction]:
         if attempt.phase is not Phase.COLLECTING:
             return []
-        finished = ev.Finished(
-            **self._stamp(attempt),
-            **self._names(attempt),
-            succeeded=ending.succeeded,
-            exit_code=ending.exit_code,
-            signal=ending.signal,
-            reason=_short(ending.reason),
-            last_lines=ending.last_lines or None,
-            started_at=time_of(ending.started_at) if ending.started_at is not None else None,
-            ended_at=self._ended_at(ending),
-            wall_s=ending.wall_s,
-            cpu_s=ending.cpu_s,
-            paused_s=ending.paused_s,
-            max_rss_bytes=ending.max_rss_bytes,
-            outputs=outputs,
-        )
-        return self._append_last(attempt, finished)
-
-    def _ended_at(self, ending: Ending) -> datetime | None:
-        """When the process ended, if that was not just now."""
-        is_long_ago = ending.ended_at is not None and self._author.clock() - ending.ended_at >= LATE_S
-        return time_of(ending.ended_at) if ending.ended_at is not None and is_long_ago else None
+        about = self._stamp(attempt), self._names(attempt)
+        if attempt.given_back_for is not None and not ending.succeeded:
+            return self._append_last(attempt, endings.yielded(*about, attempt.given_back_for, outputs))
+        return self._append_last(attempt, endings.finished(*about, ending, outputs))
 
     def _broke(self, attempt: Attempt, broke: st.Broke) -> list[Instruction]:
         """End an attempt after a fault of this runner in one of its steps. Other attempts go on.
@@ -229,9 +217,8 @@ class Course:
         """
         is_launching = attempt.phase is Phase.LAUNCHING and broke.started_at is None
         if is_launching and self._builds.gives_back(attempt.job.batch_id, attempt.job.job):
-            reason = _short(broke.reason) or ""
-            yielded = ev.Yielded(**self._stamp(attempt), **self._names(attempt), reason=reason)
-            return self._append_last(attempt, yielded)
+            about = self._stamp(attempt), self._names(attempt)
+            return self._append_last(attempt, endings.yielded(*about, broke.reason))
         ending = Ending(succeeded=False, reason=broke.reason, started_at=broke.started_at)
         return self._exited(attempt, ending) or self._collected(attempt, ending, None)
 
@@ -386,10 +373,3 @@ def _given_away(attempt: Attempt, decisive: Recorded | None) -> str:
         case _:
             how = "was released"
     return f"{attempt} {how} while this node was out of touch; its result is not used"
-
-
-def _short(reason: str | None) -> str | None:
-    """Shorten a reason so that it fits into an event. Errors may quote long texts."""
-    if reason is None or len(reason) <= _MAX_REASON:
-        return reason
-    return reason[: _MAX_REASON - 1] + "…"

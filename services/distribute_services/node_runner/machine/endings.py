@@ -1,0 +1,44 @@
+"""The events by which this node ends an attempt: `finished` and `yielded`."""
+
+from __future__ import annotations
+
+from distribute.core import events as ev
+from distribute.core.manifest import Outputs
+from distribute.core.recorded import time_of
+from distribute_services.node_runner.machine.attempts import Ending, Names
+from distribute_services.node_runner.machine.outbox import Stamp
+
+_MAX_REASON = 2000
+LATE_S = 1.0
+"""If a job's end is reported so many seconds later, the report says when it was."""
+
+
+def finished(stamp: Stamp, names: Names, ending: Ending, outputs: Outputs | None) -> ev.Finished:
+    """The report of an attempt that ended, with what it left."""
+    late_s = stamp["time"].timestamp() - ending.ended_at if ending.ended_at is not None else 0.0
+    return ev.Finished(
+        **stamp,
+        **names,
+        succeeded=ending.succeeded,
+        exit_code=ending.exit_code,
+        signal=ending.signal,
+        reason=_short(ending.reason) if ending.reason is not None else None,
+        last_lines=ending.last_lines or None,
+        started_at=time_of(ending.started_at) if ending.started_at is not None else None,
+        ended_at=time_of(ending.ended_at) if ending.ended_at is not None and late_s >= LATE_S else None,
+        wall_s=ending.wall_s,
+        cpu_s=ending.cpu_s,
+        paused_s=ending.paused_s,
+        max_rss_bytes=ending.max_rss_bytes,
+        outputs=outputs,
+    )
+
+
+def yielded(stamp: Stamp, names: Names, reason: str, outputs: Outputs | None = None) -> ev.Yielded:
+    """The report of an attempt that this node gives back, with what it left."""
+    return ev.Yielded(**stamp, **names, reason=_short(reason), outputs=outputs)
+
+
+def _short(reason: str) -> str:
+    """Shorten a reason so that it fits into an event. Errors may quote long texts."""
+    return reason if len(reason) <= _MAX_REASON else reason[: _MAX_REASON - 1] + "…"

@@ -1,0 +1,90 @@
+"""A node gives back jobs that a long pause holds: it ends them first, and keeps what they left."""
+
+from __future__ import annotations
+
+import pytest
+
+from distribute.core import events as ev
+from distribute.core.manifest import Outputs
+from distribute.testing import builders as make
+from distribute_services.node_runner.machine import instructions as do
+from distribute_services.node_runner.machine import stimuli as st
+from distribute_services.node_runner.machine.attempts import Ending
+from unit.services.runner_kit import DONE, Node, event_of
+
+WHY = "its node was paused for 1h"
+OUTPUTS = Outputs(files=1)
+TERMINATED = Ending(succeeded=False, signal=15, reason=WHY)
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.mark.parametrize("outputs", [OUTPUTS, None])
+def test_a_running_job_is_ended_and_given_back_with_what_it_left(node: Node, outputs: Outputs | None) -> None:
+    attempt = node.run()
+    assert node.machine.vacate(WHY) == [do.End(attempt, WHY)]
+    assert node.machine.vacate(WHY) == [], "it is being ended"
+    assert node.handle(st.Exited(attempt, TERMINATED)) == [do.Collect(attempt, TERMINATED)]
+    (report,) = node.handle(st.Collected(attempt, TERMINATED, outputs))
+    yielded = event_of(report)
+    assert isinstance(yielded, ev.Yielded)
+    assert (yielded.reason, yielded.outputs) == (WHY, outputs)
+    assert node.stored(report) == [do.Tidy(attempt)]
+
+
+def test_a_job_that_says_goodbye_with_an_exit_code_of_its_own_is_given_back_as_well(node: Node) -> None:
+    attempt = node.run()
+    node.machine.vacate(WHY)
+    left = Ending(succeeded=False, exit_code=0, reason=WHY)
+    node.handle(st.Exited(attempt, left))
+    (report,) = node.handle(st.Collected(attempt, left, OUTPUTS))
+    assert isinstance(event_of(report), ev.Yielded)
+
+
+def test_a_job_that_succeeds_meanwhile_has_finished(node: Node) -> None:
+    attempt = node.run()
+    node.machine.vacate(WHY)
+    node.handle(st.Exited(attempt, DONE))
+    (report,) = node.handle(st.Collected(attempt, DONE, OUTPUTS))
+    finished = event_of(report)
+    assert isinstance(finished, ev.Finished)
+    assert finished.succeeded
+
+
+def test_a_killed_job_is_reported_as_killed_and_not_given_back(node: Node) -> None:
+    attempt = node.run()
+    node.hear(make.stop_ordered())
+    assert node.machine.vacate(WHY) == []
+    killed = Ending(succeeded=False, signal=15, reason="killed by jane")
+    node.handle(st.Exited(attempt, killed))
+    (report,) = node.handle(st.Collected(attempt, killed, OUTPUTS))
+    assert isinstance(event_of(report), ev.Finished)
+
+
+def test_a_job_that_has_ended_is_not_given_back(node: Node) -> None:
+    attempt = node.run()
+    node.handle(st.Exited(attempt, DONE))
+    assert node.machine.vacate(WHY) == []
+
+
+def test_a_fault_while_its_results_are_collected_gives_it_back_without_them(node: Node) -> None:
+    attempt = node.run()
+    node.machine.vacate(WHY)
+    node.handle(st.Exited(attempt, TERMINATED))
+    (report,) = node.handle(st.Broke(attempt, "a fault", make.EPOCH.timestamp()))
+    yielded = event_of(report)
+    assert isinstance(yielded, ev.Yielded)
+    assert yielded.outputs is None
+
+
+def test_a_reason_of_any_length_fits_into_the_event(node: Node) -> None:
+    attempt = node.run()
+    node.machine.vacate("x" * 20_000)
+    node.handle(st.Exited(attempt, TERMINATED))
+    (report,) = node.handle(st.Collected(attempt, TERMINATED, None))
+    event = event_of(report)
+    assert isinstance(event, ev.Yielded)
+    assert len(event.reason) == 2000
