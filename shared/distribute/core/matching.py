@@ -76,7 +76,8 @@ def never(node: NodeState, shape: Shape) -> Obstacle | None:
         return Obstacle.CPUS
     if shape.memory_bytes > node.memory_bytes:
         return Obstacle.MEMORY
-    if shape.gpus > len(suitable_gpus(node, shape)):
+    # Most shapes ask for no kind, and this is asked for every node whenever it changes: so no call for them.
+    if shape.gpus > len(node.gpus if shape.gpu_kind is None else suitable_gpus(node, shape)):
         return Obstacle.GPUS
     return None
 
