@@ -101,12 +101,17 @@ class Recipe:
     ) -> dict[str, str]:
         """All environment variables of a job whose working directory is `folder`.
 
-        Variables of the batch and the job replace defaults and those of `base`, which come from the node.
+        Variables of the batch and the job replace those of `base`, which come from the node and replace the
+        defaults.
         Variables that identify the job and its share replace all others. `attempt` is None for a build.
         `gpus` are the GPUs of the node, as CUDA_VISIBLE_DEVICES names them: a job sees those of its share, a
         build all of them. None: hide none.
         """
-        found = {**base, "OMP_NUM_THREADS": str(share.cpus), **self.variables, **self.names}
+        defaults = {
+            "OMP_NUM_THREADS": str(share.cpus),
+            "PYTHONUNBUFFERED": "1",  # output is a file, so Python would keep lines back until 8 KiB are full
+        }
+        found = {**defaults, **base, **self.variables, **self.names}
         found["DISTRIBUTE_NODE"] = node
         found["DISTRIBUTE_CPUS"] = str(share.cpus)
         found["DISTRIBUTE_INPUT"] = self.seen(INPUT, folder)

@@ -87,6 +87,7 @@ def test_the_environment_of_a_job() -> None:
     assert environment(spec(PYTHON), Share(4, memory_bytes=8 << 30)) == {
         "PATH": "/bin",
         "OMP_NUM_THREADS": "4",
+        "PYTHONUNBUFFERED": "1",
         "DISTRIBUTE_NAMESPACE": "lab",
         "DISTRIBUTE_BATCH": "sweep",
         "DISTRIBUTE_JOB": "job",
