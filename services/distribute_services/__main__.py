@@ -107,6 +107,10 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
     service.add_argument("--max-pause-s", type=float, default=None)
     service.add_argument("--pause-group", default=None, help="may pause and resume it at this computer")
     service.add_argument("--ionice", choices=("idle", "none"), default="idle")
+    service.add_argument("--pause-when-active-s", type=float, default=None)
+    service.add_argument("--lend", default=None, metavar="HOURS")
+    service.add_argument("--load-limit", type=float, default=None, metavar="CORES")
+    service.add_argument("--vacate-after-s", type=float, default=None)
     service.add_argument("--beat-s", type=float, default=5.0)
     service.add_argument("--grace-s", type=float, default=5.0, help="from SIGTERM to SIGKILL")
 

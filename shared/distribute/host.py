@@ -48,12 +48,14 @@ class Presence:
     """Who uses the computer besides its jobs.
 
     `idle_s` is for how long nobody has used it (None: nobody has since the node started, as far as it can
-    see), `sources` what shows that. `blind_to` names keyboards and mice whose use nothing shows.
+    see), `sources` what shows that. `blind_to` names keyboards and mice whose use nothing shows. `others`
+    is how many cores the processes of others have used lately (None: that isn't measured).
     """
 
     idle_s: float | None = None
     sources: tuple[str, ...] = ()
     blind_to: tuple[str, ...] = ()
+    others: float | None = None
 
     @property
     def source(self) -> str:
@@ -259,9 +261,10 @@ class Host(Protocol[P, R]):
         On a broken host, returns only after `kill`.
         """
 
-    async def kill(self, running: R) -> None:
+    async def kill(self, running: R, *, thaw: bool = False) -> None:
         """End the unit's process and all below it, after a grace period. Then `wait` returns.
 
+        A unit that a pause holds has no grace period, unless `thaw`: then it runs for that.
         From now on, the unit's time limit does not count. Also returns, and logs it, if some processes can't
         be killed.
         """
@@ -283,3 +286,6 @@ class Host(Protocol[P, R]):
 
     async def sample(self) -> Figures:
         """Measure the computer's load."""
+
+    async def presence(self) -> Presence:
+        """Find out who uses the computer besides its jobs. Call this every second or so."""

@@ -70,7 +70,9 @@ class WorldHost(ModelledHost):
 
     def stopped(self, process: Process) -> None:
         """As `ModelledHost.stopped`."""
-        if self._runner.alive and not self._runner.stop.is_set():
+        was_paused = process.frozen_at is not None or process.paused_s > 0
+        is_vacated = was_paused and self._runner.computer.vacate_after_s is not None
+        if self._runner.alive and not self._runner.stop.is_set() and not is_vacated:
             self._world.truth.stopped(process)
 
     def gone(self, process: Process) -> None:

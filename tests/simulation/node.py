@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distribute_services.node_runner.options import Options
+from distribute_services.node_runner.owner.own_pauses import Terms
 from distribute_services.node_runner.service import run_node
 
 from .host import WorldHost
@@ -28,6 +29,9 @@ class RunnerProcess(ServiceProcess):
         )
 
     async def service(self) -> None:
-        options = Options(self.name, Path("/nowhere"))
+        terms = Terms(pause_when_active_s=self.computer.pause_when_active_s)
+        options = Options(
+            self.name, Path("/nowhere"), terms=terms, vacate_after_s=self.computer.vacate_after_s
+        )
         host = WorldHost(self)
         await run_node(self.cluster, options, host, self.stop, clock=self.clock, new_id=self.new_id)

@@ -44,6 +44,7 @@ Verb = Literal[
     "pause",
     "pause_here",
     "resume",
+    "sit_down",
     "leave",
     "logs",
 ]
@@ -62,6 +63,8 @@ class Computer(ModelledComputer):
 
     broken: bool = False
     """Every job fails there, at once."""
+    pause_when_active_s: float | None = None
+    vacate_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,7 @@ def scenario(random: Random) -> Scenario:
         made.requests += [_second_thought(random, at, spec.id) for at, spec, _ in made.submissions]
     made.pack_after_s = random.choice((-600.0, 0.0, 60.0))
     made.requests += _pauses(Random(calm_at), calm_at)
+    made.requests += _owners(Random(-calm_at), made)
     return made
 
 
@@ -150,6 +154,17 @@ def _pauses(random: Random, calm_at: float) -> list[Request]:
         return []
     moments = sorted(random.uniform(1, calm_at) for _ in range(random.randint(1, 12)))
     return [Request(moment, random.choice(PAUSES)) for moment in moments]
+
+
+def _owners(random: Random, made: Scenario) -> list[Request]:
+    """In some worlds, computers have owners who use them now and then, and want them for themselves then."""
+    if random.random() < 0.7:
+        return []
+    for computer in made.computers:
+        computer.pause_when_active_s = random.choice((None, 3.0, 20.0))
+        computer.vacate_after_s = random.choice((None, 5.0, 15.0))
+    moments = sorted(random.uniform(1, made.calm_at) for _ in range(random.randint(1, 12)))
+    return [Request(moment, "sit_down") for moment in moments]
 
 
 def _second_thought(random: Random, submitted_at: float, batch: BatchId) -> Request:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from distribute.core import events as ev
 from distribute.core.fold_job import FAST_FAILURE_S, why_given_up
 from distribute.core.ids import BatchId, BuildId, JobId
-from distribute.core.manifest import StoredObject
+from distribute.core.manifest import Outputs, StoredObject
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
 from distribute.sim.stored_files import StoredFiles
@@ -261,6 +261,11 @@ class Stories:
             case ev.Finished():
                 self._require(story.claimed, "it was not claimed")
                 self._finish(story, event, killed=killed and not event.succeeded)
+            case ev.Yielded():
+                story.holder = None
+                if event.outputs is not None:
+                    self._require(story.claimed, "it was not claimed")
+                    self._leave(story, event.outputs)
             case ev.Released(reason="not_there"):
                 self._require(not story.ordered, f"{event.node} ended the killed job, and does not say how")
                 story.holder = None
@@ -281,15 +286,18 @@ class Stories:
         is_kept = event.outputs is not None or not (killed and has_begun)
         self._require(is_kept, f"what the killed job left at {event.node} is thrown away")
         if event.outputs is not None or has_begun or not killed:
-            story.to_archive, story.missing = event.outputs is not None, False
-            inline = event.outputs.inline if event.outputs is not None else None
-            story.left = inline.objects if inline is not None else ()
+            self._leave(story, event.outputs)
             if not story.to_archive:
                 story.archived = ()
         story.succeeded = event.succeeded
         if not killed:
             story.failures += not event.succeeded
             self._suspect(story, event)
+
+    def _leave(self, story: Story, outputs: Outputs | None) -> None:
+        story.to_archive, story.missing = outputs is not None, False
+        inline = outputs.inline if outputs is not None else None
+        story.left = inline.objects if inline is not None else ()
 
     def _suspect(self, story: Story, event: ev.Finished) -> None:
         """Note who may be to blame for a failure."""

@@ -31,6 +31,7 @@ MISHAPS = {
     "a build is killed", "what a killed job left is kept", "a running job is taken up",
     "an ended job is taken up", "a computer reboots", "a runner leaves its jobs to the next",
     "a pause is answered", "a frozen process goes on",
+    "an owner sits down", "what a vacated job left is kept",
 }  # fmt: skip
 
 

@@ -28,10 +28,8 @@ GROWTH, LONGEST_S = 2.0, 300.0
 """The patience of the schedulers of this world: see `scheduling.LEASE`."""
 SLACK_S = 20.0
 """A scheduler may miss a few heartbeats that reached the broker."""
-CHECK_EVERY = 4
-"""Every fourth event, what it touched must be right..."""
-CHECK_ALL_EVERY = 64
-"""...and every 64th everything. The digest is kept then, for the schedulers to agree."""
+CHECK_EVERY, CHECK_ALL_EVERY = 4, 64
+"""At every fourth event, what it touched must be right, and at every 64th everything; we keep that digest."""
 KILLED_WITHIN_S = 60.0
 """Where nothing goes wrong, a killed job has ended by then."""
 TRACE_LENGTH = 400
@@ -116,6 +114,8 @@ class Truth:
     def _count_kills(self, event: ev.Event) -> None:
         if isinstance(event, ev.BuildFinished):
             self.happened["a build is killed"] += event.killed
+        elif isinstance(event, ev.Yielded):
+            self.happened["what a vacated job left is kept"] += event.outputs is not None
         elif isinstance(event, ev.Finished) and event.outputs is not None:
             batch = self.state.batches.get(event.batch_id)
             status = batch.status[batch.rows[event.job]] if batch and event.job in batch.rows else None

@@ -179,7 +179,7 @@ class World:
         for moment, spec, user in plan.submissions:
             self.loop.at(moment, partial(self.people.submit, spec, user))
         for moment, verb, batch in plan.requests:
-            own = {"leave": self._leave, "pause_here": self._pause_here}
+            own = {"leave": self._leave, "pause_here": self._pause_here, "sit_down": self._sit_down}
             self.loop.at(moment, own.get(verb, partial(self.people.request, verb, batch)))
         if plan.trouble_every_s:
             Trouble(self).begin()
@@ -192,6 +192,20 @@ class World:
         until = EPOCH_S + computer.clock_offset_s + (self.loop.now + duration_s) * computer.clock_rate
         self.truth.note(computer.name, f"is paused for {duration_s:g} s")
         begin_pause(self.loop, computer, duration_s, Pause(until, "owner"))
+
+    def _sit_down(self) -> None:
+        """The owner of a computer works at it for a while."""
+        computer = self.random.choice(self.scenario.computers)
+        until = self.loop.now + self.random.choice(PAUSES_S)
+        self.truth.note(computer.name, f"is in use until {until:.1f}")
+        self.truth.happened["an owner sits down"] += 1
+
+        def work() -> None:
+            computer.used_at = self.loop.now
+            if self.loop.now < until:
+                self.loop.after(self.uniform(5.0), work)
+
+        work()
 
     def _leave(self) -> None:
         runners = [self.runners[name] for name in sorted(self.runners) if self.runners[name].alive]

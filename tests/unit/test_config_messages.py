@@ -69,6 +69,10 @@ SETTINGS: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
             "nice": 3,
             "max_cache": "1G",
             "build_copies": "bind",
+            "pause_when_active": "15m",
+            "lend": "18:00-08:00, sat, sun",
+            "load_limit": 2,
+            "vacate_after": "1h",
         },
     ),
     "server.yaml": (

@@ -231,6 +231,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "max_cache: 1.5T\n"
         "build_copies: copy\n"
         "max_pause: 1h30m\npause_group: users\n"
+        "pause_when_active: 15m\nlend: 18:00-08:00, sat, sun\nload_limit: 1.5\nvacate_after: 1h\n"
     )
     settings = load_node_settings(path, environ)
     assert settings.model_dump() == {
@@ -245,6 +246,10 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "work_dir": tmp_path / "scratch",
         "nice": 5,
         "ionice": "none",
+        "pause_when_active_s": 900.0,
+        "lend": "18:00-08:00, sat, sun",
+        "load_limit": 1.5,
+        "vacate_after_s": 3600.0,
         "max_cache_bytes": 3 * 1024**4 // 2,
         "build_copies": "copy",
         "max_pause_s": 5400.0,
@@ -261,6 +266,28 @@ def test_a_node_without_settings_has_the_name_of_its_computer(environ: dict[str,
         None,
         None,
     )
+
+
+def test_wrong_terms_of_an_owner_are_reported(tmp_path: Path, environ: dict[str, str]) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text("pause_when_active: no\nlend: [sat]\nload_limit: low\n")
+    with pytest.raises(InputError) as caught:
+        load_node_settings(path, environ)
+    durations = "write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
+    assert caught.value.problems == (
+        f"{path}:1:20: pause_when_active: 'no' is not a duration; {durations}",
+        f'{path}:2:7: lend takes a text, not a list; write lend: "18:00-08:00, sat, sun"',
+        f"{path}:3:13: load_limit takes a number, not 'low'; write load_limit: 2",
+    )
+    path.write_text("lend: 18-8\nload_limit: nan\npause_when_active: 0\n")
+    with pytest.raises(InputError) as caught:
+        load_node_settings(path, environ)
+    hours, _load, active = caught.value.problems
+    assert hours == (
+        f"{path}:1:7: lend: '18-8' names no hours; "
+        "write 18:00-08:00, sat, mon-fri or mon-fri 19:00-07:30, with commas between several"
+    )
+    assert active == f"{path}:3:20: pause_when_active: 0 is out of range; write more than 0"
 
 
 def test_problems_of_settings_are_reported_like_those_of_a_jobs_file(

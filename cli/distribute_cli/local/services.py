@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -40,16 +41,20 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
     options = ["--name", settings.name, "--work-dir", str(settings.work_dir or default_work_dir)]
     options += ["--niceness", str(settings.nice), "--ionice", settings.ionice]
     options += ["--cache-bytes", str(settings.max_cache_bytes)]
-    if settings.cpus is not None:
-        options += ["--cpus", str(settings.cpus)]
-    if settings.memory_bytes is not None:
-        options += ["--memory-bytes", str(settings.memory_bytes)]
-    if settings.gpus is not None:
-        options += ["--gpus", str(settings.gpus)]
     options += ["--count", settings.counts, "--build-copies", settings.build_copies]
-    options += ["--max-pause-s", str(settings.max_pause_s)]
-    if settings.pause_group is not None:
-        options += ["--pause-group", settings.pause_group]
+    options += _given(
+        {
+            "--cpus": settings.cpus,
+            "--memory-bytes": settings.memory_bytes,
+            "--gpus": settings.gpus,
+            "--max-pause-s": settings.max_pause_s,
+            "--pause-group": settings.pause_group,
+            "--pause-when-active-s": settings.pause_when_active_s,
+            "--lend": settings.lend,
+            "--load-limit": settings.load_limit,
+            "--vacate-after-s": settings.vacate_after_s,
+        }
+    )
     for capability in settings.capabilities:
         options += ["--capability", capability]
     return options
@@ -57,10 +62,16 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
 
 def scheduler_options(settings: ServerSettings) -> list[str]:
     """A head's settings as options of the scheduler's service."""
-    given = {
-        "--out-of-touch-s": settings.out_of_touch_s,
-        "--lost-after-s": settings.lost_after_s,
-        "--patience-growth": settings.patience_growth,
-        "--longest-patience-s": settings.longest_patience_s,
-    }
-    return [word for option, value in given.items() if value is not None for word in (option, str(value))]
+    return _given(
+        {
+            "--out-of-touch-s": settings.out_of_touch_s,
+            "--lost-after-s": settings.lost_after_s,
+            "--patience-growth": settings.patience_growth,
+            "--longest-patience-s": settings.longest_patience_s,
+        }
+    )
+
+
+def _given(options: Mapping[str, float | str | None]) -> list[str]:
+    """The options that have a value, as words of a command line."""
+    return [word for option, value in options.items() if value is not None for word in (option, str(value))]

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distribute.core.errors import InputError
+from distribute.core.hours import Hours, parse_hours
 from distribute.core.ids import check_name
 from distribute.core.specs import DEFAULT_MAX_PAUSE_S
 from distribute_services.node_runner.disk.limit import DEFAULT_MAX_BYTES
 from distribute_services.node_runner.disk.private_copies import Way
 from distribute_services.node_runner.host.detect import default_node_name
 from distribute_services.node_runner.host.lending import ALL, Part, Wishes
+from distribute_services.node_runner.owner.own_pauses import ALWAYS, Terms
 
 DEFAULT_NICENESS = 10
 
@@ -22,11 +24,14 @@ RESERVED_NAMES = frozenset({"scheduler", "archiver", "notifier"})
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a node lends, and how."""
+    """What a node lends, and how. `terms` says when."""
 
     name: str
     work_dir: Path
     lends: Wishes = ALL
+    terms: Terms = ALWAYS
+    vacate_after_s: float | None = None
+    """After a pause of so many seconds, jobs are given back. None: they stay."""
     capabilities: frozenset[str] = frozenset()
     cache_bytes: int = DEFAULT_MAX_BYTES
     niceness: int = DEFAULT_NICENESS
@@ -66,6 +71,8 @@ class Options:
                 part=Part(*given.part),
                 written=dict(entry.split("=", 1) for entry in given.written),
             ),
+            terms=Terms(given.pause_when_active_s, _hours(given.lend), given.load_limit),
+            vacate_after_s=given.vacate_after_s,
             capabilities=frozenset(given.capability),
             cache_bytes=DEFAULT_MAX_BYTES if given.cache_bytes is None else given.cache_bytes,
             niceness=DEFAULT_NICENESS if given.niceness is None else given.niceness,
@@ -76,3 +83,10 @@ class Options:
             max_pause_s=DEFAULT_MAX_PAUSE_S if given.max_pause_s is None else given.max_pause_s,
             pause_group=given.pause_group,
         )
+
+
+def _hours(text: str | None) -> Hours | None:
+    try:
+        return parse_hours(text) if text is not None else None
+    except ValueError as error:
+        raise InputError(f"--lend: {error}") from error

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Generic
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Generic
 
 import distribute
 from distribute.core import events as ev
@@ -28,7 +28,10 @@ from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt
 from distribute_services.node_runner.machine.machine import RunnerMachine, wanted
 from distribute_services.node_runner.options import Options
+from distribute_services.node_runner.owner.own_pauses import ALWAYS
+from distribute_services.node_runner.owner.stepping_aside import SteppingAside
 from distribute_services.node_runner.story import Story
+from distribute_services.node_runner.work.long_pauses import LongPauses
 from distribute_services.node_runner.work.pauses import Pauses
 from distribute_services.node_runner.work.reports import Reports
 from distribute_services.node_runner.work.work import Work
@@ -62,6 +65,7 @@ class NodeRunner(Generic[P, R]):
         self._cluster = cluster
         self._options = options
         self._host = host
+        self._clock = clock
         self._idle = asyncio.Event()
         """Set when the node is leaving and has no attempt any more."""
         self._over = asyncio.Event()
@@ -113,7 +117,8 @@ class NodeRunner(Generic[P, R]):
         try:
             await supervise(
                 self._over,
-                {
+                self._own_tasks()
+                | {
                     "events": self._follow(start),
                     "beats": self._beat(),
                     "host": self._begin_anew_if_broken(),
@@ -133,6 +138,18 @@ class NodeRunner(Generic[P, R]):
         self._failure.check()  # the broker may refuse the node's last events, too
         if self._unreadable is not None and not stop.is_set():
             raise self._unreadable
+
+    def _own_tasks(self) -> dict[str, Coroutine[Any, Any, None]]:
+        """Pausing by itself, and giving jobs back after a long pause, if the owner wants that."""
+        tasks: dict[str, Coroutine[Any, Any, None]] = {}
+        if (terms := self._options.terms) != ALWAYS:
+            tasks["own pauses"] = SteppingAside(self._host, terms, clock=self._clock).watch()
+        if (after_s := self._options.vacate_after_s) is not None:
+            tasks["long pauses"] = LongPauses(self._host, after_s, self._vacate).watch()
+        return tasks
+
+    def _vacate(self, reason: str) -> None:
+        self._do(self._machine.vacate(reason))
 
     async def _begin(self) -> tuple[Sequence[Kept[P, R]], int]:
         """Clear the computer. Returns what was kept, and the sequence of the log's last event."""

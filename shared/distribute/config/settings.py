@@ -6,19 +6,29 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from distribute.config.folders import config_dir
 from distribute.config.problems import validate
 from distribute.config.section import Capabilities, Duration, NonEmpty, Section, Size
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
+from distribute.core.hours import parse_hours
 from distribute.core.ids import Name
-from distribute.core.specs import DEFAULT_MAX_PAUSE_S, Cpus, GpuCount
+from distribute.core.specs import DEFAULT_MAX_PAUSE_S, MAX_CPUS, Cpus, GpuCount
 
 S = TypeVar("S", bound=Section)
+
+
+def _check_hours(text: str) -> str:
+    parse_hours(text)
+    return text
+
+
+HoursText = Annotated[NonEmpty, AfterValidator(_check_hours)]
+"""Text that `parse_hours` accepts."""
 
 
 class ClientSettings(Section):
@@ -36,6 +46,10 @@ class NodeSettings(ClientSettings):
     `max_cache_bytes` limits the inputs and builds that it keeps for later batches. `build_copies` is the best
     way in which it may give each job a copy of the build. `max_pause_s` is the longest pause. The users of
     `pause_group` may pause it at the computer.
+
+    The node pauses by itself: while somebody uses the computer, until nobody has for `pause_when_active_s`
+    seconds; outside the hours `lend`; and while the processes of others use more than `load_limit` cores.
+    Jobs that a pause has held for `vacate_after_s` seconds are given back. None: not for that.
     """
 
     name: Name = Field(default_factory=socket.gethostname, examples=["ws07"])
@@ -47,6 +61,10 @@ class NodeSettings(ClientSettings):
     work_dir: Path | None = Field(default=None, examples=["/scratch/distribute"])
     nice: int = Field(default=10, ge=0, le=19, examples=["10"])
     ionice: Literal["idle", "none"] = Field(default="idle", examples=["idle"])
+    pause_when_active_s: Duration | None = Field(default=None, alias="pause_when_active", examples=["15m"])
+    lend: HoursText | None = Field(default=None, examples=['"18:00-08:00, sat, sun"'])
+    load_limit: float | None = Field(default=None, gt=0, le=MAX_CPUS, examples=["2"])
+    vacate_after_s: Duration | None = Field(default=None, alias="vacate_after", examples=["1h"])
     max_cache_bytes: Size = Field(default=20 * 1024**3, alias="max_cache", examples=["20G"])
     build_copies: Literal["overlay", "bind", "copy"] = Field(default="overlay", examples=["copy"])
     max_pause_s: Duration = Field(default=DEFAULT_MAX_PAUSE_S, alias="max_pause", examples=["4h"])

@@ -34,6 +34,8 @@ class ModelledComputer:
     """The processes that run on it."""
     kept: list[Process] = field(default_factory=list)
     """Those of jobs whose places are there, running or ended. A runner that starts takes them up."""
+    used_at: float | None = None
+    """When its owner last used it, by the loop's clock. None: nobody has."""
     pause: Pause | None = None
     pauses: int = 0
     """How often it was paused or resumed."""

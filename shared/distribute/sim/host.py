@@ -15,7 +15,18 @@ from distribute.core.event_base import MAX_LINES
 from distribute.core.ids import BatchId
 from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
 from distribute.core.specs import DEFAULT_MAX_PAUSE_S
-from distribute.host import CannotStart, Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Pause, Unit
+from distribute.host import (
+    CannotStart,
+    Capacity,
+    EndedFor,
+    Exit,
+    Figures,
+    FoundBuild,
+    Kept,
+    Pause,
+    Presence,
+    Unit,
+)
 from distribute.sim.computer import ModelledComputer, Process, begin_pause
 from distribute.sim.process import SimulatedProcess
 
@@ -161,7 +172,7 @@ class ModelledHost:
         """As `Host.wait`."""
         return await asyncio.shield(running.ended)
 
-    async def kill(self, running: Process) -> None:
+    async def kill(self, running: Process, *, thaw: bool = False) -> None:
         """As `Host.kill`. The computer ends the process, even if the runner is killed meanwhile."""
         if self.runner.alive and not running.ended.done():
             running.is_ending = True
@@ -202,6 +213,12 @@ class ModelledHost:
     async def sample(self) -> Figures:
         """As `Host.sample`."""
         return Figures()
+
+    async def presence(self) -> Presence:
+        """As `Host.presence`."""
+        used_at = self.computer.used_at
+        idle_s = None if used_at is None else (self._loop.now - used_at) * self.computer.clock_rate
+        return Presence(idle_s, ("model",))
 
     # --- the pause ---------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec
-from distribute.host import Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Pause, Unit
+from distribute.host import Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Pause, Presence, Unit
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
 from distribute.testing import builders as make
@@ -36,6 +36,7 @@ class Running:
     ended: asyncio.Future[Exit]
     started_at: float = field(default_factory=time.time)
     is_ending: bool = False
+    is_thawed: bool = False
     ended_for: EndedFor | None = None
 
     def exit(self, exit_code: int | None, signal: int | None) -> Exit:
@@ -64,6 +65,7 @@ class ModelHost:
         self.kept_builds: list[str] = []
         self.is_full = asyncio.Event()
         self.is_broken = asyncio.Event()
+        self.used_by = Presence()
         self.paused: Pause | None = None
         self._pause_changed = asyncio.Event()
 
@@ -139,8 +141,9 @@ class ModelHost:
     async def grace(self) -> None:
         """The time that a unit has to end at its limit."""
 
-    async def kill(self, running: Running) -> None:
+    async def kill(self, running: Running, *, thaw: bool = False) -> None:
         running.is_ending = True
+        running.is_thawed = thaw
         if not running.ended.done():
             running.ended.set_result(running.exit(None, 15))
 
@@ -165,6 +168,10 @@ class ModelHost:
     async def sample(self) -> Figures:
         self._step("sample")
         return Figures(load=1.0)
+
+    async def presence(self) -> Presence:
+        self._step("presence")
+        return self.used_by
 
 
 class Log(MemoryLog):
@@ -297,12 +304,14 @@ async def running_node(
     *,
     fails: bool = False,
     keeps: bool = False,
+    **options: Any,
 ) -> AbstractAsyncContextManager[RunningNode]:
     """A node-runner that has joined; it leaves at the end."""
     cluster, stop = cluster or MemoryCluster(), Stop()
     node = RunningNode(cluster, host or ModelHost(), stop)
-    options = Options(name="ws1", work_dir=Path("/nowhere"), beat_s=0.05)
-    runner = NodeRunner(cluster, options, node.host)
+    runner = NodeRunner(
+        cluster, Options(name="ws1", work_dir=Path("/nowhere"), beat_s=0.05, **options), node.host
+    )
     node.task = asyncio.create_task(runner.run(stop))
     try:
         await node.event("joined")

@@ -25,7 +25,7 @@ def node() -> Node:
 @pytest.mark.parametrize("outputs", [OUTPUTS, None])
 def test_a_running_job_is_ended_and_given_back_with_what_it_left(node: Node, outputs: Outputs | None) -> None:
     attempt = node.run()
-    assert node.machine.vacate(WHY) == [do.End(attempt, WHY)]
+    assert node.machine.vacate(WHY) == [do.End(attempt, WHY, thaw=True)]
     assert node.machine.vacate(WHY) == [], "it is being ended"
     assert node.handle(st.Exited(attempt, TERMINATED)) == [do.Collect(attempt, TERMINATED)]
     (report,) = node.handle(st.Collected(attempt, TERMINATED, outputs))

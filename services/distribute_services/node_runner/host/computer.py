@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import psutil
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs, build_output_name
 from distribute.core.recipe import SAVE
-from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Unit
+from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Presence, Unit
 from distribute.ports import ArtifactStore, Cluster, LiveOutput
 from distribute_services.node_runner.disk.builds import Build, Builds
 from distribute_services.node_runner.disk.cache import InputCache
@@ -85,7 +85,8 @@ class Computer:
         self._keeping = Keeping(folder.path / "keeper", told)
         self._tail = Tail(live)
         self._sampler = Sampler(options.work_dir, lent.gpus)
-        self._sensor = Sensor(self._pids_of_jobs)
+        measures_load = options.terms.load_limit is not None
+        self._sensor = Sensor(lambda: self._keeping.pids, measures_load=measures_load)
         self._counts = lent.counts
         self._memory_bytes = psutil.virtual_memory().total
         self._pinning = Pinning(lent.cores, lent.capacity.cpus)
@@ -289,9 +290,9 @@ class Computer:
         written = await changed_since(place.build, ended.started_at)
         return replace(ended, complaint=complaint(place.build, written)) if written else ended
 
-    async def kill(self, running: Running) -> None:
+    async def kill(self, running: Running, *, thaw: bool = False) -> None:
         """As `Host.kill`."""
-        await self._keeping.end(running.name, self._options.grace_s)
+        await self._keeping.end(running.name, self._options.grace_s, thaw=thaw)
 
     def disown(self, place: Place) -> None:
         """As `Host.disown`."""
@@ -357,13 +358,17 @@ class Computer:
 
     async def sample(self) -> Figures:
         """As `Host.sample`."""
-        figures, presence = await self._sampler.sample(), await self._sensor.read()
+        figures, presence = await self._sampler.sample(), await self.presence()
         return replace(
             figures,
             owner_idle_s=presence.idle_s,
             owner_source=presence.source,
             freezes_by=self._keeping.current.freezes_by,
         )
+
+    async def presence(self) -> Presence:
+        """As `Host.presence`."""
+        return await self._sensor.read()
 
     async def close(self) -> None:
         """Stop sending output, close what the computer has open, and leave the keeper.
@@ -374,10 +379,6 @@ class Computer:
         await self._builds.settle()
         await self._sensor.close()
         await self._keeping.close()
-
-    def _pids_of_jobs(self) -> Iterator[int]:
-        """The processes of jobs, which are all below the keepers, and those of this runner's helpers."""
-        return procfs.with_descendants([*self._keeping.pids, *procfs.own_children()])
 
 
 @contextlib.asynccontextmanager

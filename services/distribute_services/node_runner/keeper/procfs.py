@@ -127,6 +127,12 @@ def is_below(pid: int, ancestors: frozenset[int]) -> bool:
     return False
 
 
+def cpu_ticks(pid: int) -> int:
+    """Clock ticks that a process has used, with those of the children that it waited for; 0 if it is gone."""
+    text = read(f"/proc/{pid}/stat")
+    return sum(map(int, text[text.rindex(b")") + 2 :].split()[11:15])) if text else 0
+
+
 def terminals_of(pid: int) -> set[int]:
     """The numbers of the pseudo-terminals that a process uses: `/dev/pts/N`."""
     found = set()

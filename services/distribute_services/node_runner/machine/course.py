@@ -200,7 +200,7 @@ class Course:
         running = [one for one in self.attempts.values() if one.phase in {Phase.LAUNCHING, Phase.RUNNING}]
         for attempt in running:
             attempt.phase, attempt.given_back_for = Phase.ENDING, reason
-        return [do.End(attempt, reason) for attempt in running]
+        return [do.End(attempt, reason, thaw=True) for attempt in running]
 
     def _collected(self, attempt: Attempt, ending: Ending, outputs: Outputs | None) -> list[Instruction]:
         if attempt.phase is not Phase.COLLECTING:

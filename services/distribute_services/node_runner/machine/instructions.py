@@ -107,11 +107,12 @@ class TakeUp:
 class End:
     """End the attempt's process, after a grace period, for this reason; keep its place.
 
-    Answered, like `Launch`, by `Exited` or `Broke`.
+    `thaw`: it has the grace period even if a pause holds it. Answered, like `Launch`, by `Exited` or `Broke`.
     """
 
     attempt: Attempt
     reason: str
+    thaw: bool = False
 
 
 @dataclass(frozen=True, slots=True)

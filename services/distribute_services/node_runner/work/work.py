@@ -48,6 +48,7 @@ class _Held(Generic[P, R]):
     ended_for: str | None = None
     """Why this runner ends the process. The first reason counts."""
     is_wanted: bool = True
+    thaws: bool = False
 
 
 class Work(Generic[P, R]):
@@ -99,8 +100,9 @@ class Work(Generic[P, R]):
             case do.TakeUp(attempt):
                 held = self._held(attempt)
                 self._begin(held, self._launch(attempt, held))
-            case do.End(attempt, reason):
+            case do.End(attempt, reason, thaw):
                 held = self._attempts[attempt]
+                held.thaws = thaw
                 exited = st.Exited(attempt, Ending(succeeded=False, reason=reason))
                 self._start(self._end_step(held, attempt, reason, lambda: self._tell(exited)))
             case do.Collect(attempt, ending):
@@ -338,18 +340,16 @@ class Work(Generic[P, R]):
 
     async def _kill(self, held: _Held[P, R], whose: object) -> None:
         """End the remaining processes. Call this after a failed step, too."""
-        if held.running is None:
-            return
         try:
-            await self._host.kill(held.running)
+            if held.running is not None:
+                await self._host.kill(held.running, thaw=held.thaws)
         except Exception:
             log.exception("%s: its processes could not be ended", whose)
 
     async def _remove(self, held: _Held[P, R], whose: object) -> None:
-        if held.place is None:
-            return
         try:
-            await self._host.remove(held.place)
+            if held.place is not None:
+                await self._host.remove(held.place)
         except Exception:
             log.exception("%s: its folder could not be removed", whose)
 
