@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import sys
 from collections.abc import Sequence
@@ -41,7 +42,8 @@ async def find_gpus() -> tuple[Gpu, ...]:
         return tuple(Gpu(**gpu) for gpu in orjson.loads(answer)) if answer else ()
     if not (names := await _nvidia_smi("name")):
         return ()
-    columns = zip_longest(names, await _nvidia_smi("memory.total"), await _nvidia_smi("uuid"), fillvalue="")
+    others = await asyncio.gather(_nvidia_smi("memory.total"), _nvidia_smi("uuid"))
+    columns = zip_longest(names, *others, fillvalue="")
     return tuple(
         Gpu(name, int(_figure(memory) * _MIB), str(index), uuid)
         for index, (name, memory, uuid) in enumerate(islice(columns, len(names)))
