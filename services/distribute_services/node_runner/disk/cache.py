@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,12 +85,14 @@ class InputCache:
         finally:
             self._let_go(wanted)
 
-    def hold(self, sha256: str) -> contextlib.ExitStack:
-        """Evict this file not before the stack is closed. It is in use since an earlier run."""
+    @contextlib.contextmanager
+    def hold(self, sha256: str) -> Iterator[Path]:
+        """The path of a file that is in use since an earlier run. It is not evicted while this lasts."""
         self._leases[sha256] += 1
-        held = contextlib.ExitStack()
-        held.callback(self._let_go, [sha256])
-        return held
+        try:
+            yield self._path(sha256)
+        finally:
+            self._let_go([sha256])
 
     def _let_go(self, files: Iterable[str]) -> None:
         for sha256 in files:
@@ -98,10 +100,6 @@ class InputCache:
             if not self._leases[sha256]:
                 del self._leases[sha256]
         self._limit.make_room()
-
-    def path(self, sha256: str) -> Path:
-        """Where the file with this digest is, if it is here."""
-        return self._path(sha256)
 
     def _path(self, sha256: str) -> Path:
         if not _DIGEST.fullmatch(sha256):

@@ -119,32 +119,29 @@ class Computer:
                 continue
             if found.ended is not None and found.unit not in self._keeping.units:
                 self._keeping.recall(found.unit, dict(found.ended))
-            begun_from = None
-            if note.built is not None:
+            if note.built is None:
+                self._kept.append(self._take_up(found, workspace, None))
+                continue
+            user = note.built, note.record.attempt.job_id.batch_id, note.record.submission_id
+            if user not in built:
                 slot = self._build_places.in_slot(note.built, None)
                 build = builds.setdefault(note.built, Build(slot, users=0))
-                user = note.built, note.record.attempt.job_id.batch_id, note.record.submission_id
-                if user not in built:
-                    self._builds.use(build)
-                    built[user] = self._place_of(build)
-                begun_from = built[user]
-            self._kept.append(self._take_up(found, workspace, begun_from))
+                self._builds.use(build)
+                built[user] = self._place_of(build)
+            self._kept.append(self._take_up(found, workspace, built[user]))
         return self._kept
 
     def _take_up(self, found: Found, workspace: Workspace, built: Place | None) -> Kept[Place, Running]:
-        note = found.note
+        note, build = found.note, built.build if built is not None else None
         lease = contextlib.AsyncExitStack()
-        if built is not None and built.build is not None:
-            self._builds.use(built.build)
-            lease.push_async_callback(self._builds.release, built.build)
-        if note.image is not None:
-            lease.enter_context(self._cache.hold(note.image))
-        image = self._cache.path(note.image) if note.image is not None else None
-        build = built.build if built is not None else None
+        if build is not None:
+            self._builds.use(build)
+            lease.push_async_callback(self._builds.release, build)
+        image = lease.enter_context(self._cache.hold(note.image)) if note.image is not None else None
         place = Place(workspace, build, image, lease, found.unit)
         self._attempts.add(place)
-        attempt = note.record.attempt
-        output = self._tail.add(attempt.job_id, attempt.attempt, workspace.stdout, only_news=True)
+        of = note.record.attempt
+        output = self._tail.add(of.job_id, of.attempt, workspace.stdout, only_news=True)
         running = Running(found.unit, note.program, place, output)
         if found.ended is None:
             self._pinning.hold(found.unit, self._keeping.units[found.unit].get("cpus", ()))
@@ -371,10 +368,7 @@ class Computer:
         return await self._sensor.read()
 
     async def close(self) -> None:
-        """Stop sending output, close what the computer has open, and leave the keeper.
-
-        What is kept is on the disk then. The keeper ends if it holds nothing.
-        """
+        """Close what is open, and leave the keeper, which ends if it holds nothing."""
         await self._tail.close()
         await self._builds.settle()
         await self._sensor.close()
