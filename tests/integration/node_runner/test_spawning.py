@@ -12,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from distribute_services.node_runner.disk.own_folder import OwnFolder
+from distribute_services.node_runner.disk.workspace import Workspace
 from distribute_services.node_runner.host.keeping import Refusal
-from distribute_services.node_runner.host.refusals import reason_of
+from distribute_services.node_runner.host.places import exit_of
+from distribute_services.node_runner.host.refusals import reason_of, with_noexec
 from distribute_services.node_runner.keeper.procfs import MARKER
 
 from .keeping_kit import ENV, Kept, keeper
+from .small_disk import small_disk
 
 
 @pytest.fixture
@@ -167,6 +171,47 @@ async def test_files_that_can_not_be_run_are_refused(kept: Kept) -> None:
     assert "#!" in await refusal(kept, "./no_first_line")
     assert "interpreter" in await refusal(kept, "./no_interpreter")
     assert "is a folder" in await refusal(kept, str(kept.folder))
+
+
+async def test_a_program_of_the_path_that_nobody_may_run_is_named(kept: Kept) -> None:
+    (kept.folder / "plain").write_text("#!/bin/sh\n")
+    assert "chmod +x" in await refusal(kept, "plain", env={"PATH": f"{kept.folder}:/bin"})
+
+
+async def test_a_disk_that_is_mounted_noexec_is_named(kept: Kept) -> None:
+    with small_disk(kept.folder / "disk", 1, options="noexec") as disk:
+        program = disk / "program"
+        program.write_text("#!/bin/sh\n")
+        assert "chmod +x" in await refusal(kept, "./program", cwd=disk)  # that comes first
+        program.chmod(0o755)
+        for name in ("./program", "program", str(program)):
+            reason = await refusal(kept, name, cwd=disk, env={"PATH": ".:/bin"}, stdout=kept.folder / "out")
+            assert f"{disk} lies on a disk that is mounted noexec" in reason
+
+
+async def test_a_shell_that_can_not_start_a_program_on_a_noexec_disk_is_told_why(kept: Kept) -> None:
+    with small_disk(kept.folder / "disk", 1, options="noexec") as disk:
+        workspace = Workspace.of(disk)
+        workspace.folder.mkdir()
+        (workspace.folder / "program").write_text("#!/bin/sh\n")
+        (workspace.folder / "program").chmod(0o755)
+        stdout = kept.folder / "out"
+        ended = await kept.end_of(kept.start("sh", "-c", "./program", cwd=workspace.folder, stdout=stdout))
+        assert not isinstance(ended, Refusal)
+        complaint = with_noexec(exit_of(ended), workspace).complaint
+        assert complaint is not None
+        assert "mounted noexec" in complaint
+    elsewhere = Workspace.of(kept.folder)
+    assert with_noexec(exit_of(ended), elsewhere) == exit_of(ended)
+
+
+def test_a_node_says_when_its_work_folder_is_noexec(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with small_disk(tmp_path / "disk", 1, options="noexec") as disk, OwnFolder(disk / "node"):
+        assert f"{disk}/node lies on a disk that is mounted noexec" in caplog.text
+        assert "work_dir in node.yaml" in caplog.text
+    caplog.clear()
+    with OwnFolder(tmp_path / "node"):
+        assert not caplog.records
 
 
 async def test_arguments_too_long_for_the_kernel_are_refused(kept: Kept) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +12,17 @@ from distribute.core.errors import InputError
 from distribute.core.os_words import why
 from distribute.runtime import new_id
 
+log = logging.getLogger(__name__)
+
 _ANOTHER = "name another folder, with work_dir in node.yaml or as `distribute client FOLDER`"
+
+
+def is_noexec(folder: Path) -> bool:
+    """Does the kernel refuse to start programs in this folder? A folder that is gone refuses nothing."""
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_NOEXEC)
+    except OSError:
+        return False
 
 
 class OwnFolder:
@@ -39,6 +50,13 @@ class OwnFolder:
         except BlockingIOError:
             os.close(self._lock)
             raise InputError(f"another node-runner works in {self.path}: end it, or {_ANOTHER}") from None
+        if is_noexec(self.path):
+            log.warning(
+                "%s lies on a disk that is mounted noexec, so builds and jobs can't start programs of their "
+                "own; %s",
+                self.path,
+                _ANOTHER,
+            )
         self.identity = os.pread(self._lock, 64, 0).decode() or self._new_identity()
         return self
 

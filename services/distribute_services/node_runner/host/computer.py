@@ -36,7 +36,7 @@ from distribute_services.node_runner.host.mpi import mpi_settings
 from distribute_services.node_runner.host.notes import EXIT_FILE, Found, attempts_left
 from distribute_services.node_runner.host.pause_group import let_in
 from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, outside_of, view_of
-from distribute_services.node_runner.host.refusals import reason_of
+from distribute_services.node_runner.host.refusals import reason_of, with_noexec
 from distribute_services.node_runner.host.software import build_key
 from distribute_services.node_runner.host.tail import Tail
 from distribute_services.node_runner.keeper import procfs
@@ -278,7 +278,7 @@ class Computer:
         if isinstance(ended, Refusal):
             workspace = running.place.workspace
             return CannotStart(reason_of(ended, running.program, workspace.seen, workspace.stdout))
-        return await self._checked(running.place, exit_of(ended))
+        return await self._checked(running.place, with_noexec(exit_of(ended), running.place.workspace))
 
     async def _checked(self, place: Place, ended: Exit) -> Exit:
         """The same, with a complaint if the job wrote to the folder of its build and not to its copy."""

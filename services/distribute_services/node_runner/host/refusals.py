@@ -3,10 +3,43 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 from distribute.core.os_words import why
+from distribute.host import Exit
+from distribute_services.node_runner.disk.own_folder import is_noexec
+from distribute_services.node_runner.disk.workspace import Workspace
 from distribute_services.node_runner.host.keeping import Refusal
+
+SHELL_CANNOT_START = 126
+"""With this exit code a shell says that a program is there, and that it can't be started."""
+
+
+def noexec_reason(folder: Path) -> str:
+    """Why no program in a folder that `is_noexec` can be started, and what to do, for the job's owner."""
+    return (
+        f"{folder} lies on a disk that is mounted noexec, so no program in it can be started: "
+        "name its interpreter first, or ask the node's admin for another work_dir"
+    )
+
+
+def with_noexec(ended: Exit, workspace: Workspace) -> Exit:
+    """The same end, with the likely reason if a shell could not start a program in the workspace."""
+    may_start = workspace.below is not None or not is_noexec(
+        Path(workspace.seen)
+    )  # an overlay is never noexec
+    if ended.exit_code != SHELL_CANNOT_START or may_start:
+        return ended
+    return replace(ended, complaint=noexec_reason(Path(workspace.seen)))
+
+
+def _lacks_mode(program: Path) -> bool:
+    """Is it a file that nobody may execute?"""
+    try:
+        return not program.stat().st_mode & 0o111
+    except OSError:
+        return False  # it is in a relative folder of the PATH
 
 
 def reason_of(refusal: Refusal, program: str, folder: str, output: Path) -> str:
@@ -39,6 +72,8 @@ def _why(refusal: Refusal, program: str, folder: str) -> str:
             )
         case errno.EACCES if looks.is_folder:
             return f"{program!r} is a folder"
+        case errno.EACCES if not _lacks_mode(place := Path(folder, program)) and is_noexec(place.parent):
+            return noexec_reason(place.parent)
         case errno.EACCES:
             return f"{program!r} is not executable: mark it so (chmod +x), or name its interpreter first"
         case errno.ENOEXEC:

@@ -99,8 +99,13 @@ def _spawn(argv: list[str], cwd: str, env: Mapping[str, str], output: int) -> in
 def _find(program: str, env: Mapping[str, str]) -> str:
     if "/" in program:
         return program
+    refused = None
     for folder in env.get("PATH", os.defpath).split(os.pathsep):
         path = f"{folder or '.'}/{program}"
-        if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112 (no pathlib here)
-            return path
+        if os.path.isfile(path):  # noqa: PTH113 (no pathlib here)
+            if os.access(path, os.X_OK):
+                return path
+            refused = refused or path
+    if refused is not None:
+        return refused  # the kernel says why it is not started
     raise NotStartedError(NO_SUCH_PROGRAM, Looks.of(program, "."))

@@ -171,10 +171,15 @@ def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
     """Execute a program. Unlike C's `execvp`, never hand a file that is no program to a shell."""
     if b"/" in argv[0]:
         os.execve(argv[0], argv, env)
+    refused = None
     for folder in env.get(b"PATH", os.fsencode(os.defpath)).split(b":"):
         path = b"%s/%s" % (folder or b".", argv[0])
-        if os.access(path, os.X_OK) and not os.path.isdir(path):  # noqa: PTH112 (bytes)
-            os.execve(path, argv, env)
+        if os.path.isfile(path):  # noqa: PTH113 (bytes)
+            if os.access(path, os.X_OK):
+                os.execve(path, argv, env)
+            refused = refused or path
+    if refused is not None:
+        os.execve(refused, argv, env)  # the kernel says why it is not started
     raise OSError(NO_SUCH_PROGRAM, "no such program in the PATH")
 
 
