@@ -104,6 +104,8 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
     service.add_argument("--cache-bytes", type=int, default=None)
     service.add_argument("--niceness", type=int, default=None)
     service.add_argument("--build-copies", choices=("overlay", "bind", "copy"), default="overlay")
+    service.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for its jobs")
+    service.add_argument("--path", action="append", default=[], help="comes first in the PATH of its jobs")
     service.add_argument("--max-pause-s", type=float, default=None)
     service.add_argument("--pause-group", default=None, help="may pause and resume it at this computer")
     service.add_argument("--ionice", choices=("idle", "none"), default="idle")

@@ -73,6 +73,8 @@ SETTINGS: dict[str, tuple[Callable[[Path], object], dict[str, Any]]] = {
             "lend": "18:00-08:00, sat, sun",
             "load_limit": 2,
             "vacate_after": "1h",
+            "env": {"A": "b"},
+            "path": ["/opt/bin"],
         },
     ),
     "server.yaml": (

@@ -16,6 +16,7 @@ from distribute.config.settings import load_client_settings, load_node_settings
 from distribute.config.where import NodeFile, ServerAddress, resolve_server
 from distribute.core.errors import InputError, Unreachable
 from distribute.system import process_identity
+from distribute_cli.local.services import node_options
 
 
 @pytest.fixture
@@ -232,6 +233,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "build_copies: copy\n"
         "max_pause: 1h30m\npause_group: users\n"
         "pause_when_active: 15m\nlend: 18:00-08:00, sat, sun\nload_limit: 1.5\nvacate_after: 1h\n"
+        "env: {A: 1.0, B: a=b}\npath: [/opt/a, /opt/b]\n"
     )
     settings = load_node_settings(path, environ)
     assert settings.model_dump() == {
@@ -254,7 +256,27 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "build_copies": "copy",
         "max_pause_s": 5400.0,
         "pause_group": "users",
+        "env": {"A": "1.0", "B": "a=b"},
+        "path": ("/opt/a", "/opt/b"),
     }
+    options = node_options(settings, tmp_path)
+    assert [option for option in options if option.startswith(("--env", "--path"))] == [
+        "--env=A=1.0",
+        "--env=B=a=b",
+        "--path=/opt/a",
+        "--path=/opt/b",
+    ]
+
+
+def test_wrong_variables_and_folders_of_a_node_are_reported(tmp_path: Path, environ: dict[str, str]) -> None:
+    path = tmp_path / "node.yaml"
+    path.write_text("env: {DISTRIBUTE_NODE: w}\npath: [/a:/b, bin]\n")
+    with pytest.raises(InputError) as caught:
+        load_node_settings(path, environ)
+    variable, two, relative = caught.value.problems
+    assert "distribute itself sets 'DISTRIBUTE_NODE'" in variable
+    assert two.endswith("'/a:/b' can't be in a PATH; write an absolute path without ':'")
+    assert relative.endswith("'bin' can't be in a PATH; write an absolute path without ':'")
 
 
 def test_a_node_without_settings_has_the_name_of_its_computer(environ: dict[str, str]) -> None:

@@ -55,6 +55,9 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
             "--vacate-after-s": settings.vacate_after_s,
         }
     )
+    for name, value in settings.env.items():
+        options.append(f"--env={name}={value}")
+    options += [f"--path={folder}" for folder in settings.path]
     for capability in settings.capabilities:
         options += ["--capability", capability]
     return options

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from distribute.core.errors import InputError
@@ -45,6 +46,10 @@ class Options:
     """The group that may pause and resume this node at its computer, besides its user and root."""
     copies: Way = "overlay"
     """How jobs get private copies of a build, at best."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables for jobs."""
+    path: tuple[str, ...] = ()
+    """Folders that come first in the PATH of jobs."""
 
     @classmethod
     def of(cls, given: argparse.Namespace) -> Options:
@@ -82,6 +87,8 @@ class Options:
             grace_s=given.grace_s,
             max_pause_s=DEFAULT_MAX_PAUSE_S if given.max_pause_s is None else given.max_pause_s,
             pause_group=given.pause_group,
+            env=dict(entry.split("=", 1) for entry in given.env),
+            path=tuple(given.path),
         )
 
 

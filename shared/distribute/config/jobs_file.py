@@ -11,7 +11,17 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from distribute.config.section import Capabilities, Duration, NonEmpty, Section, Size, Text, at_most, once
+from distribute.config.section import (
+    Capabilities,
+    Duration,
+    Env,
+    NonEmpty,
+    Section,
+    Size,
+    Text,
+    at_most,
+    once,
+)
 from distribute.core.gpu_kind import MAX_MODEL_CHARS, check_model
 from distribute.core.ids import Name, check_label
 from distribute.core.specs import (
@@ -19,7 +29,6 @@ from distribute.core.specs import (
     MAX_FILES,
     MAX_JOBS,
     MAX_MOUNTS,
-    MAX_VARIABLES,
     Cpus,
     GpuCount,
     Priority,
@@ -28,23 +37,12 @@ from distribute.core.specs import (
 from distribute.core.words import quoted
 
 _MATRIX_USER = re.compile(r"@[^\s:@]+:[^\s:@]+(:\d+)?")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 def _check_matrix_user(user: str) -> str:
     if not _MATRIX_USER.fullmatch(user):
         raise ValueError(f'{quoted(user)} is not a Matrix user; write "@jane:example.org", with the quotes')
     return check_label(user)
-
-
-def _check_env_name(name: str) -> str:
-    if not _ENV_NAME.fullmatch(name):
-        raise ValueError(
-            f"{quoted(name)} can't name a variable; use letters, digits and '_', as in MY_SETTING"
-        )
-    if name.startswith("DISTRIBUTE_"):
-        raise ValueError(f"distribute itself sets {quoted(name)}; choose a name without DISTRIBUTE_")
-    return name
 
 
 def _check_mount(mount: str) -> str:
@@ -57,10 +55,6 @@ def _check_mount(mount: str) -> str:
     if parts in ([], ["input"], ["distribute_save"]):
         raise ValueError(f"{quoted(mount)} can't be mounted, because distribute uses it; write another path")
     return mount
-
-
-EnvName = Annotated[str, AfterValidator(_check_env_name)]
-Env = Annotated[dict[EnvName, Text], at_most(MAX_VARIABLES, "variables"), once("env")]
 
 
 def _command_form(command: object) -> str:

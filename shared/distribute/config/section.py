@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sized
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -20,10 +21,12 @@ from pydantic.fields import FieldInfo
 
 from distribute.config.units import check_size, parse_duration, parse_size
 from distribute.core.ids import check_label
-from distribute.core.specs import MAX_CAPABILITIES, Bytes, Timeout
+from distribute.core.specs import MAX_CAPABILITIES, MAX_VARIABLES, Bytes, Timeout
 from distribute.core.words import quoted
 
 Entries = TypeVar("Entries", bound=Sized)
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class Once:
@@ -139,3 +142,18 @@ Duration = Annotated[Timeout, BeforeValidator(_seconds)]
 
 Size = Annotated[Bytes, BeforeValidator(_bytes)]
 """Bytes. Also accepts what `parse_size` accepts."""
+
+
+def _check_env_name(name: str) -> str:
+    if not _ENV_NAME.fullmatch(name):
+        raise ValueError(
+            f"{quoted(name)} can't name a variable; use letters, digits and '_', as in MY_SETTING"
+        )
+    if name.startswith("DISTRIBUTE_"):
+        raise ValueError(f"distribute itself sets {quoted(name)}; choose a name without DISTRIBUTE_")
+    return name
+
+
+EnvName = Annotated[str, AfterValidator(_check_env_name)]
+Env = Annotated[dict[EnvName, Text], at_most(MAX_VARIABLES, "variables"), once("env")]
+"""Environment variables, by name."""

@@ -12,12 +12,13 @@ from pydantic import AfterValidator, Field
 
 from distribute.config.folders import config_dir
 from distribute.config.problems import validate
-from distribute.config.section import Capabilities, Duration, NonEmpty, Section, Size
+from distribute.config.section import Capabilities, Duration, Env, NonEmpty, Section, Size
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
 from distribute.core.hours import parse_hours
 from distribute.core.ids import Name
 from distribute.core.specs import DEFAULT_MAX_PAUSE_S, MAX_CPUS, Cpus, GpuCount
+from distribute.core.words import quoted
 
 S = TypeVar("S", bound=Section)
 
@@ -26,6 +27,14 @@ def _check_hours(text: str) -> str:
     parse_hours(text)
     return text
 
+
+def _check_folder(path: str) -> str:
+    if not path.startswith("/") or ":" in path:
+        raise ValueError(f"{quoted(path)} can't be in a PATH; write an absolute path without ':'")
+    return path
+
+
+Folder = Annotated[NonEmpty, AfterValidator(_check_folder)]
 
 HoursText = Annotated[NonEmpty, AfterValidator(_check_hours)]
 """Text that `parse_hours` accepts."""
@@ -45,7 +54,8 @@ class NodeSettings(ClientSettings):
     `nice` is the niceness of its jobs. With `ionice: idle`, they get the disk if nobody else wants it.
     `max_cache_bytes` limits the inputs and builds that it keeps for later batches. `build_copies` is the best
     way in which it may give each job a copy of the build. `max_pause_s` is the longest pause. The users of
-    `pause_group` may pause it at the computer.
+    `pause_group` may pause it at the computer. `env` are variables for its jobs, and the folders `path` come
+    first in their PATH.
 
     The node pauses by itself: while somebody uses the computer, until nobody has for `pause_when_active_s`
     seconds; outside the hours `lend`; and while the processes of others use more than `load_limit` cores.
@@ -69,6 +79,8 @@ class NodeSettings(ClientSettings):
     build_copies: Literal["overlay", "bind", "copy"] = Field(default="overlay", examples=["copy"])
     max_pause_s: Duration = Field(default=DEFAULT_MAX_PAUSE_S, alias="max_pause", examples=["4h"])
     pause_group: NonEmpty | None = Field(default=None, examples=["users"])
+    env: Env = Field(default_factory=dict, examples=["{LICENSE_SERVER: 27000@head}"])
+    path: tuple[Folder, ...] = Field(default=(), examples=["[/opt/solver/bin]"])
 
 
 class ServerSettings(Section):

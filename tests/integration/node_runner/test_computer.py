@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from distribute_services.node_runner.host.environment import base_environment, own_programs, without
+from distribute_services.node_runner.host.environment import base_environment, chosen, own_programs, without
 
 
 def test_jobs_do_not_see_the_runners_secrets() -> None:
@@ -37,6 +37,15 @@ def test_jobs_do_not_get_the_runners_python() -> None:
         "PYTHONUSERBASE": "/home/jane/.local",
     }
     assert base_environment(runner, own) == {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+
+
+def test_a_node_chooses_variables_and_folders_for_its_jobs() -> None:
+    base = {"PATH": "/bin", "LANG": "C.UTF-8"}
+    found = chosen(base, {"LICENSE": "27000@head", "LANG": "de_DE.UTF-8"}, ["/opt/a", "/opt/b"])
+    assert found == {"PATH": "/opt/a:/opt/b:/bin", "LANG": "de_DE.UTF-8", "LICENSE": "27000@head"}
+    assert chosen({}, {"PATH": "/sbin"}, ["/opt/a"]) == {"PATH": "/opt/a:/sbin"}
+    assert chosen({}, {}, ["/opt/a"]) == {"PATH": f"/opt/a:{os.defpath}"}
+    assert chosen(base, {}, []) == base
 
 
 def test_a_folder_is_left_out_of_a_path_under_all_its_names(tmp_path: Path) -> None:

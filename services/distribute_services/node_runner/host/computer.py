@@ -28,7 +28,7 @@ from distribute_services.node_runner.disk.room import Room
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces, results_of
 from distribute_services.node_runner.host.cores import Pinning
 from distribute_services.node_runner.host.detect import Sampler
-from distribute_services.node_runner.host.environment import base_environment, own_programs
+from distribute_services.node_runner.host.environment import base_environment, chosen, own_programs
 from distribute_services.node_runner.host.keeping import Keeping, Refusal
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.host.lending import Lent
@@ -91,7 +91,7 @@ class Computer:
         self._memory_bytes = psutil.virtual_memory().total
         self._pinning = Pinning(lent.cores, lent.capacity.cpus)
         self._gpu_words = [gpu.word for gpu in lent.gpus] if lent.hides_gpus else None
-        self._base = base_environment(os.environ, own_programs())
+        self._base = chosen(base_environment(os.environ, own_programs()), options.env, options.path)
         # The programs that copy and remove folders inherit this mark. If this runner is killed, the next
         # one ends them.
         os.environ[procfs.MARKER] = f"{self.identity}/"

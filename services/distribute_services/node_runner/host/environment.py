@@ -5,7 +5,7 @@ from __future__ import annotations
 import locale
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _PASSED_ON = frozenset(
@@ -55,6 +55,14 @@ def base_environment(
     if own is not None and "PATH" in found:
         found["PATH"] = without(found["PATH"], own)
     return found | _utf8(found, knows)
+
+
+def chosen(base: Mapping[str, str], env: Mapping[str, str], path: Sequence[str]) -> dict[str, str]:
+    """The same with the variables that the node's admin chose for jobs, and these folders first in PATH."""
+    found = {**base, **env}
+    if path:
+        found["PATH"] = os.pathsep.join([*path, found.get("PATH", os.defpath)])
+    return found
 
 
 def without(path: str, folder: str) -> str:
