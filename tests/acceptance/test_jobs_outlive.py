@@ -18,7 +18,7 @@ from distribute.core.invariants import check
 from distribute.core.state import State
 from distribute.ports import Only
 from distribute.runtime import KEEP_JOBS
-from distribute_services.node_runner.machine.course import LATE_S
+from distribute_services.node_runner.machine.endings import LATE_S
 
 KILLS = int(os.environ.get("DISTRIBUTE_KILLS", "50"))
 JOBS = 50
