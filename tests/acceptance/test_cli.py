@@ -148,7 +148,7 @@ def test_logs_can_be_printed_as_json(jane: Person) -> None:
     named = {"namespace": "jane", "batch": "prints"}
     job = {"job": "a", "attempt": 1, "outside": None, "killed_by": None, "output": "one\n\\xff\n"}
     assert jane.asks("logs", "jane/prints/a") == named | {"logs": [job]}
-    build = {"succeeded": True, "reason": None, "output": "built it\n"}
+    build = {"succeeded": True, "reason": None, "kept_from": None, "output": "built it\n"}
     answer = jane.asks("logs", file)
     nodes = [found["node"] for found in answer["logs"]]
     assert nodes
