@@ -3,8 +3,8 @@
 A broker that is killed can lose acknowledged events, the last ones of its log; and an admin can restore an
 older copy. So the log remembers the last events that the broker acknowledged to it. After each reconnect it
 looks for them, and appends again those that are gone: with the same id, behind whatever is the last event
-of their scope by then. The fold judges whether they still fit. Only an assignment that is out of date is left
-out.
+of their scope by then. The fold judges whether they still fit. Only what is out of date is left out: an
+assignment, and what a node said of its pause.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from itertools import groupby
+from itertools import dropwhile, groupby, islice
 from typing import NamedTuple, Protocol
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import Assigned, Event
+from distribute.core.events import Assigned, Event, Paused, Resumed
 from distribute.core.ids import Scope, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
 
@@ -223,8 +223,9 @@ class Acknowledged:
     async def _append_last(self, lost: _Remembered) -> tuple[int, int] | None:
         """Append an event behind whatever is the last of its scope. Returns both sequences.
 
-        None: it is an assignment, and the job was assigned again since. The node of this one would take the
-        job, although the fold refuses the assignment.
+        None: it is out of date. If it is an assignment, the job was assigned again since: the node of this
+        one would take the job, although the fold refuses the assignment. If it tells of a pause, its author
+        has told of a later change: the fold would take the old one for news.
         """
         scope = guard_scope(lost.event)
         behind = self._moved.get((scope, lost.behind), lost.behind)
@@ -234,7 +235,17 @@ class Acknowledged:
                 if again is not None and again.seq > behind:
                     return None
             last_seq = await self._questions.last_seq(scope)
+            if isinstance(lost.event, Paused | Resumed) and self._has_later_pause(lost):
+                return None
             try:
                 return await self._questions.append(lost.event, Guard(last_seq)), last_seq
             except Conflict:
                 continue  # another author was faster: it goes behind that event
+
+    def _has_later_pause(self, lost: _Remembered) -> bool:
+        """Did the broker acknowledge a later event about this node's pause?"""
+        later = dropwhile(lambda remembered: remembered is not lost, self._remembered)
+        return any(
+            isinstance(remembered.event, Paused | Resumed) and remembered.event.scope == lost.event.scope
+            for remembered in islice(later, 1, None)
+        )

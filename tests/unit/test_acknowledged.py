@@ -1,6 +1,7 @@
 """What a connection appends again after the broker lost it."""
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
@@ -59,6 +60,33 @@ def test_an_assignment_is_appended_again_behind_what_its_node_said() -> None:
 def test_other_events_are_appended_again_behind_what_others_said(lost: Event) -> None:
     first, meanwhile = make.assigned(), make.started()
     assert after_a_loss(first, lost, [meanwhile]) == [first.id, meanwhile.id, lost.id]
+
+
+@pytest.mark.parametrize("changes", [(make.paused, make.resumed), (make.resumed, make.paused)])
+def test_a_pause_is_not_told_again_once_its_node_has_told_of_a_later_change(
+    changes: tuple[Callable[[], Event], Callable[[], Event]],
+) -> None:
+    """The fold would take it for news: a node that works would be paused in the log."""
+    lost, later = (change() for change in changes)
+    joined = make.joined()
+    loop = VirtualLoop(1)
+    broker = Broker(loop)
+
+    async def story() -> None:
+        log = RememberingLog(Link(broker, Weather))
+        seq = await log.append(joined, Guard(0))
+        await log.append(lost, Guard(seq))
+        broker.crash(lost=1)
+        broker.come_up()
+        await log.append(later, Guard(seq))
+        await asyncio.sleep(RECONNECTED_S)
+
+    try:
+        loop.run_until_complete(story())
+    finally:
+        loop.close()
+    ids = [recorded.event.id for recorded in broker.stored.between(0, broker.stored.last_seq)]
+    assert ids == [joined.id, later.id]
 
 
 def test_an_interrupted_check_begins_again_although_more_was_appended_meanwhile() -> None:
