@@ -177,11 +177,10 @@ class Truth:
         if node is not None and JobKey(batch.id, row) in node.dropped:
             return  # a runner that has started anew, and does not have the job
         # One that started meanwhile, and whose `joined` is not in the log, does not have it, either.
-        beats = self._hub.beat_times.get(node.incarnation if node is not None else "") or [0.0]
         # What came just before was under way to the scheduler when it decided.
-        surely_heard = [beat_at for beat_at in beats if beat_at <= self._loop.now - SLACK_S]
+        beats = self._hub.last_beats(node.incarnation if node is not None else "", self._loop.now - SLACK_S)
         told = []
-        for beat_at in (beats[-1], *surely_heard[-1:]):
+        for beat_at in beats:
             silence_s = self._loop.now - beat_at
             ran_s = max(0.0, EPOCH_S + beat_at - attempt.since)
             if silence_s > min(GROWTH * ran_s, LONGEST_S) - SLACK_S:
