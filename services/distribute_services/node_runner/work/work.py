@@ -74,9 +74,12 @@ class Work(Generic[P, R]):
         self._kept_builds: dict[tuple[BatchId, str | None], P] = {}
         """The places of its builds, by batch and id of the submission."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_let_go = False
 
     def carry_out(self, instruction: do.WorkInstruction) -> None:
-        """Begin to carry out an instruction."""
+        """Begin to carry out an instruction, unless all is let go."""
+        if self._is_let_go:
+            return
         match instruction:
             case do.Load(batch, submission):
                 if (before := self._builds.pop(batch, None)) is not None:  # a build that failed
@@ -133,7 +136,11 @@ class Work(Generic[P, R]):
         return held
 
     async def let_go(self) -> None:
-        """End all steps, but no process of an attempt: the next runner takes those up. Builds end."""
+        """End all steps, but no process of an attempt: the next runner takes those up. Builds end.
+
+        No step begins any more: one that takes up an attempt would find its batch unread, and end it.
+        """
+        self._is_let_go = True
         for batch, held in self._builds.items():
             if held.running is not None:
                 await self._end(held, batch)
