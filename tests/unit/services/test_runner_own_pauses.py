@@ -76,6 +76,7 @@ async def test_after_a_long_pause_a_job_is_ended_and_given_back() -> None:
         assert yielded.reason == "its node was paused for 0.05s: a talk"
         assert node.host.collected == [str(JOB)]
         assert node.host.running["job1"].is_thawed, "it has its grace period"
+        assert node.host.disowned == [str(JOB)], "no later runner takes it up as failed"
 
 
 async def test_pauses_without_a_gap_count_together() -> None:

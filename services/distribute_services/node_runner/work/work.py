@@ -104,10 +104,7 @@ class Work(Generic[P, R]):
                 held = self._held(attempt)
                 self._begin(held, self._launch(attempt, held))
             case do.End(attempt, reason, thaw):
-                held = self._attempts[attempt]
-                held.thaws = thaw
-                exited = st.Exited(attempt, Ending(succeeded=False, reason=reason))
-                self._start(self._end_step(held, attempt, reason, lambda: self._tell(exited)))
+                self._start(self._end_attempt(attempt, reason, thaw=thaw))
             case do.Collect(attempt, ending):
                 held = self._held(attempt)
                 self._begin(held, self._collect(attempt, held, ending))
@@ -274,6 +271,15 @@ class Work(Generic[P, R]):
             return Ending(succeeded=False, reason=ended.reason)
         return ending_of(unit, ended, held.ended_for)
 
+    def _end_attempt(self, attempt: Attempt, reason: str, *, thaw: bool) -> Step:
+        """End an attempt's process. `thaw`: it is given back, whatever becomes of this runner."""
+        held = self._attempts[attempt]
+        held.thaws = thaw
+        if thaw and held.place is not None:
+            self._host.disown(held.place)
+        exited = st.Exited(attempt, Ending(succeeded=False, reason=reason))
+        return self._end_step(held, attempt, reason, lambda: self._tell(exited))
+
     async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
         outputs = None
@@ -300,9 +306,8 @@ class Work(Generic[P, R]):
     async def _stop(self, attempt: Attempt) -> None:
         held = self._held(attempt)
         if held.place is not None:
-            self._host.disown(
-                held.place
-            )  # or a runner that is killed now leaves a job that failed by SIGTERM
+            # Or a runner that is killed now leaves a job that failed by SIGTERM.
+            self._host.disown(held.place)
         await self._end(held, attempt)
         await self._tidy(attempt)
         self._tell(st.Stopped(attempt))
