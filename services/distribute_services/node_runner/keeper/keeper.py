@@ -102,7 +102,7 @@ class Keeper:
         )
         unit = Unit(name, pid, held, started_at, ask.get("exit_file"), manners)
         unit.memory_bytes = ask.get("memory_bytes")
-        self._shortage.begin(unit)
+        self._shortage.begin(unit, now)
         unit.look_at = now + _FIRST_LOOK_S
         self.units.add(unit)
         if self.pausing.lease is not None:
@@ -260,7 +260,6 @@ class Keeper:
         """Measure a unit. At the first look, it gets a cgroup."""
         if unit.looks == 0:
             self._group(unit)
-            self._shortage.look(unit)
         members = self.units.members(unit)
         used_bytes = procfs.memory(members)
         unit.peak_bytes = max(unit.peak_bytes, used_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 
 from distribute_services.node_runner.keeper import procfs
@@ -10,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from distribute_services.node_runner.keeper.units import Unit
 
+_SHARED_S = 0.05
 _SHELL_SAYS_SIGNAL = 128
 """A shell adds this to the signal that ended its child, and ends with that exit code."""
 
@@ -19,14 +21,16 @@ class Shortage:
 
     def __init__(self) -> None:
         self._seen = procfs.oom_kills()
+        self._seen_at = -math.inf
 
-    def begin(self, unit: Unit) -> None:
-        """The unit begins: an earlier lack of memory does not concern it."""
+    def begin(self, unit: Unit, now: float) -> None:
+        """The unit begins: an earlier lack of memory does not concern it.
+
+        To look takes 30 µs, so units that begin soon after each other share a look.
+        """
+        if now >= self._seen_at + _SHARED_S:
+            self._seen, self._seen_at = procfs.oom_kills(), now
         unit.oom_kills = self._seen
-
-    def look(self, unit: Unit) -> None:
-        """As `begin`, and exact. It takes 30 µs, so units that end at once are spared it."""
-        unit.oom_kills = self._seen = procfs.oom_kills()
 
     def has_ended(self, unit: Unit, code: int | None, number: int | None) -> bool:
         """Has the kernel probably ended the unit, or a child of its shell, because memory was short?"""
