@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from acceptance.person import obey_signals
 from acceptance.processes import Processes
 from distribute.client.pull.note import NOTE_NAME
 from distribute.core.events import Event
@@ -61,6 +62,7 @@ async def _start(
         sys.executable, "-m", "distribute_cli", *arguments,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,
         env={"PATH": os.environ["PATH"], "HOME": str(home), "USER": "jane", "DISTRIBUTE_SERVER": server},
+        preexec_fn=obey_signals,
     )  # fmt: skip
 
 

@@ -65,8 +65,9 @@ class Person:
         """Start a verb as a terminal does, but ignoring or blocking these signals."""
 
         def inherit() -> None:
-            for number in (signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_IGN if number in ignoring else signal.SIG_DFL)
+            obey_signals()
+            for number in ignoring:
+                signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, blocking)
 
         process = subprocess.Popen(
@@ -117,6 +118,12 @@ def until(there: Callable[[], object], process: subprocess.Popen[str] | None = N
         )
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def obey_signals() -> None:
+    """Ignore no signal in a child, as in a terminal, also if the tests run under `nohup`."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def runs(process: psutil.Process) -> bool:
