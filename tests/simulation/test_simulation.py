@@ -22,7 +22,9 @@ STORIES_TOLD = 3
 
 NOBODY_SAYS = {"forgotten"}
 TYPES = {kind.model_fields["type"].default for kind in get_args(get_args(Event)[0])} - {"released"}
-REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"released: owner"}
+RARE = {"released: not_there"}
+"""Happens in one of some 2,000 worlds, since a node keeps its jobs: `test_losing_nodes` holds it."""
+REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - {"released: owner"} - RARE
 MISHAPS = {
     "SchedulerProcess killed", "ArchiverProcess killed", "RunnerProcess killed", "SchedulerProcess drained",
     "ArchiverProcess drained", "cut off", "broker is down", "broker stands still", "about nothing", "garbage",
