@@ -3,7 +3,7 @@
 #
 #     sh infra/test.sh [OPTION of pytest…]
 #
-# They run in as many processes as there are cores, at most 4; with `-n 0`, in one.
+# They run in one process more than there are cores, at most 5; with `-n 0`, in one.
 # What is skipped is named at the end, with the reason.
 set -eu
 cd "$(dirname "$0")/.."
@@ -11,4 +11,17 @@ cd "$(dirname "$0")/.."
 . infra/environment.sh
 
 set_up dev
+
+# Jobs in containers are tested with the real Apptainer, if it can be had. We don't try again where it can't.
+if ! [ -e .venv/no-apptainer ] && may_install && ! sh infra/apptainer.sh; then
+    say 'the tests of containers are skipped: Apptainer could not be installed (see above)'
+    : >.venv/no-apptainer
+fi
+PATH="$PATH:/opt/apptainer/bin"
+
+# What `distribute slurm` writes is tested with a real SLURM, likewise.
+if ! [ -e .venv/no-slurm ] && may_install && ! sh infra/slurm.sh; then
+    say 'the tests with SLURM are skipped: it could not be installed (see above)'
+    : >.venv/no-slurm
+fi
 exec python -m pytest --no-fold-skipped --numprocesses auto --dist loadfile --no-loadscope-reorder "$@"

@@ -75,6 +75,10 @@ MAKERS |= {
     "bad mounts": _filled(META + IMAGE, lambda n: f"r{n},", "]}}"),
     "doubled mounts": _filled(META + IMAGE, lambda n: f"/m{n},", "/m0]}}"),
     "empty jobs": _filled(COMMAND, lambda n: "    - {}\n"),
+    "empty jobs after good ones": _half(
+        COMMAND, lambda n: f"    - {{name: j{n}, command: x}}\n", "", lambda n: "    - {}\n"
+    ),
+    "jobs with many wrong keys": _filled(COMMAND, lambda n: "    - {name: , a, b, c, d, e}\n"),
     "jobs that are texts": _filled(COMMAND, lambda n: f"    - j{n}\n"),
     "jobs that are lists": _filled(COMMAND, lambda n: "    - []\n"),
     "jobs without a command": _filled(COMMAND, lambda n: f"    - {{name: j{n}}}\n"),
@@ -89,6 +93,18 @@ MAKERS |= {
     "one missing file in each job": _filled(COMMAND, lambda n: JOB_LINE % (n, "required_files: [gone]")),
     "many missing files of one job": _filled(
         COMMAND + "    - {name: a, command: x, required_files: [", lambda n: f"f{n},", "]}\n"
+    ),
+    "missing files with aliases": _filled(
+        COMMAND + "    - {name: a, command: x, required_files: [", lambda n: f"{{path: f{n}}},", "]}\n"
+    ),
+    "missing files with whole paths": _filled(
+        COMMAND + "    - {name: a, command: x, required_files: [", lambda n: f"/f{n},", "]}\n"
+    ),
+    "missing files of the parent folder": _filled(
+        COMMAND + "    - {name: a, command: x, required_files: [", lambda n: f"../f{n},", "]}\n"
+    ),
+    "missing files of unknown users": _filled(
+        COMMAND + "    - {name: a, command: x, required_files: [", lambda n: f"~u{n}/f,", "]}\n"
     ),
     "files of one name": _filled(
         COMMAND + "    - {name: a, command: x, required_files: [", lambda n: f"d{n}/f,", "]}\n"
@@ -125,6 +141,15 @@ MAKERS |= {
     ),
     "jobs that merge one": _filled(
         COMMAND + "    - &j {name: a, nme: b, timeout: no}\n", lambda n: "    - {<<: *j}\n"
+    ),
+    "jobs that merge one and more": _filled(
+        COMMAND + "    - &j {name: a, nme: b, timeout: no}\n", lambda n: "    - {<<: *j, a: 1}\n"
+    ),
+    "jobs that merge two": _filled(
+        COMMAND + "    - &j {nme: b, timeout: no}\n    - &k {name: a}\n", lambda n: "    - {<<: [*j, *k]}\n"
+    ),
+    "jobs that merge one, on one line": _filled(
+        f"{META}command:\n  jobs: [&j {{name: a, nme: b, timeout: no}}", lambda n: ",{<<: *j}", "]\n"
     ),
     "a merge of many": _half("- &all {", lambda n: f"k{n}: 1,", "}\n- {<<: [", lambda n: "*all,"),
     "a chain of merges": _chain,

@@ -22,11 +22,11 @@ from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.core.slices import at_once
 from distribute.core.state import State
 from distribute.core.views import results_view, standing_view
+from distribute.memory.log import ALL, MemoryLog
+from distribute.memory.store import FileStore
 from distribute.ports import Only
-from distribute.sim.stored_events import StoredEvents
+from distribute.stored_events import StoredEvents
 from distribute.testing import builders as make
-from distribute.testing.file_store import FileStore
-from distribute.testing.memory_log import ALL, MemoryLog
 
 JANE = Person("jane", make.new_id, lambda: datetime(2030, 1, 1, tzinfo=UTC))
 
@@ -42,7 +42,7 @@ class NobodyAnswers:
         raise Unreachable(f"nobody answers {verb!r}")
 
     def serving(self, verb: str, handler: Any) -> AbstractAsyncContextManager[None]:
-        raise NotImplementedError("no service runs here")
+        raise AssertionError("no service runs here")
 
 
 class SchedulerAnswers(NobodyAnswers):
@@ -151,7 +151,7 @@ class MemoryCluster:
 
     async def until(self, event_type: str) -> None:
         """Wait until the log has an event of a type."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             async for _ in MemoryLog.follow(self.log, after=0):
                 if event_type in self.types():
                     return

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
-from distribute.config.loading import load
+from distribute.config.loading import LoadedBatch, load
 from distribute.core.errors import InputError
+from distribute.core.specs import InputFile
+from distribute.inputs.sources import as_source, read_source
 
 META = "meta: {namespace: n, batch_name: b}\n"
+MODE = 0o640
+MTIME_NS = 978_307_200_123_456_789
 
 
 def problems_of(text: str) -> list[str]:
@@ -23,3 +29,39 @@ def problems_of(text: str) -> list[str]:
 
 def job(keys: str) -> str:
     return f"{META}command:\n  jobs:\n    - {{name: ab, command: [x], {keys}}}\n"
+
+
+def age(path: Path) -> None:
+    """Give a file the mode and the time that `entry` has."""
+    path.chmod(MODE)
+    os.utime(path, ns=(MTIME_NS, MTIME_NS))
+
+
+def write(folder: Path, text: str, **files: bytes) -> Path:
+    """Write a jobs file and others: `__` in a name stands for `/`, `_DOT_` for `.`."""
+    for name, content in files.items():
+        path = folder / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        age(path)
+    path = folder / "distribute-jobs.yaml"
+    path.write_text(text)
+    return path
+
+
+def entry(alias: str, content: bytes) -> InputFile:
+    """A file that was written here, as a batch has it."""
+    return InputFile(
+        alias=alias,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
+        mode=MODE,
+        mtime_ns=MTIME_NS,
+    )
+
+
+def content_of(batch: LoadedBatch, file: InputFile) -> str:
+    """What is sent of an input file, as a text."""
+    content = read_source(as_source(batch.sources[file.stored.sha256]), file.stored.sha256)
+    start = file.offset or 0
+    return content[start : start + file.size_bytes].decode()

@@ -1,27 +1,48 @@
-"""How pytest-xdist spreads the tests over processes. A file's tests stay together: many share a lab."""
+"""How pytest-xdist spreads the tests over processes, and what hypothesis does in all of them.
+
+A file's tests stay together: many share a lab. Hypothesis profiles: `ci` by default;
+`HYPOTHESIS_PROFILE=thorough` searches for a night.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
-MAX_PROCESSES = 4
+CI = settings(
+    max_examples=150,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+"""No clock decides: on a busy machine, any example may take a second."""
+settings.register_profile("ci", CI)
+settings.register_profile("thorough", CI, max_examples=10_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+MAX_CORES = 4
 ENDS_WITHIN_S = 60.0
 """An interrupted process gets this long to end what its tests started. By itself, xdist allows 5 s."""
 
-LONGEST_FIRST = ("simulation", "acceptance", "property", "integration")
+LONGEST_FIRST = ("simulation", "acceptance", "property", "interop", "integration")
 """Folders of tests. A long file that began last would run alone at the end."""
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """The number of processes that `-n auto` starts: one for each core that we may use."""
-    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
+    """The number of processes that `-n auto` starts: one for each core that we may use, and one more.
+
+    Tests with real processes wait most of the time, and one process long waits for the simulated worlds.
+    """
+    return min(len(os.sched_getaffinity(0)), MAX_CORES) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,3 +89,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in terminalreporter.getreports(outcome):
             for name, value in report.user_properties:
                 terminalreporter.write_line(f"{name}: {value}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_digests_in_the_home_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What batches remember of their files goes away with the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

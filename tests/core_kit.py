@@ -12,7 +12,7 @@ from distribute.core.batch_record import changing_pieces, fixed_pieces, seal
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
 from distribute.core.events import Event
-from distribute.core.ids import AttemptId, BatchId, JobId, Scope, Under
+from distribute.core.ids import Assignments, AttemptId, BatchId, Guarded, JobId, Under
 from distribute.core.invariants import check, check_agenda
 from distribute.core.liveness import Lease, Liveness
 from distribute.core.packing import packable, unpack
@@ -35,7 +35,7 @@ class Lab:
         self.agenda = Agenda(State(), Liveness(lease or Lease(), self.now), now=self.now)
         self.log: list[Recorded] = []
         self.quiet: set[str] = set()
-        self._last_seq: dict[Scope | Under, int] = {}
+        self._last_seq: dict[Guarded, int] = {}
         self.happen(*events)
 
     @property
@@ -97,7 +97,7 @@ class Lab:
         check_agenda(self.agenda)
         for append in made:
             holds = append.guard.holds(self._last_seq.get(guard_scope(append.event), 0))
-            assert holds or append.follows, append
+            assert holds or append.behind, append
         return [append.event for append in made]
 
     def assign(self) -> dict[str, str]:
@@ -139,7 +139,7 @@ class Lab:
 
 def told(events: Iterable[Event]) -> list[tuple[str, ...]]:
     """What the scheduler decided, in short: type, subject and reason of each event."""
-    found = []
+    found: list[tuple[str, ...]] = []
     for event in events:
         match event:
             case ev.Released():
@@ -174,11 +174,13 @@ def unpacked(state: State) -> State:
     return whole
 
 
-def guarded_scopes(event: Event) -> list[Scope | Under]:
+def guarded_scopes(event: Event) -> list[Guarded]:
     """The scopes whose last event this one becomes."""
     match event:
         case ev.BatchEvent():
             return [event.scope, Under(event.scope)]
+        case ev.Assigned():
+            return [event.scope, Under(event.batch_id), Assignments(Under(event.batch_id))]
         case ev.JobEvent() | ev.BuildEvent():
             return [event.scope, Under(event.batch_id)]
         case _:

@@ -13,7 +13,7 @@ from distribute.client.pull.fetching import Pulled, fetch
 from distribute.client.pull.listing import Listing, StoredContent, WantedFile
 from distribute.client.pull.local_batch import OWN_NAMES
 from distribute.client.pull.note import Origin
-from distribute.testing.file_store import FileStore
+from distribute.memory.store import FileStore
 
 BASE = (b"mc",)
 JANES = Origin("jane", "mc", "01JFIRST", 1_893_456_000.0)

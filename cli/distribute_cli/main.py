@@ -12,6 +12,7 @@ from distribute.client.words import printable
 from distribute.core.errors import DistributeError, exit_code
 from distribute.inherited import restore_signals
 from distribute.standard_streams import OutputLost, ReaderGone, drop_output, prepare_standard_streams
+from distribute_cli.own_log import LogOptions
 from distribute_cli.usage import UsageError, is_help, usage_line
 from distribute_cli.verbs import VerbGroup
 
@@ -39,11 +40,20 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _program(
+    context: typer.Context,
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+    save_log: Annotated[
+        bool, typer.Option("--save-log", help="Save what the verb logs, every step, in ./output.log.")
+    ] = False,
+    show_logs: Annotated[
+        bool, typer.Option("--show-logs", help="Show what the verb logs, every step, in the terminal.")
     ] = False,
 ) -> None:
     """Run batches of jobs on the computers of a lab."""
+    context.obj = LogOptions(save_log, show_logs)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-LOCAL = frozenset({"up", "down", "server", "template", "demo"})
+LOCAL = frozenset({"up", "down", "server", "run", "template", "schema", "demo"})
 """The verbs that take no address of a cluster."""
 
 _COMMAND = re.compile(r"`distribute ([a-z]+)(?=[ `])(?! --help)")

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.pausing import answer_of, ask_pause, ask_resume, next_change
-from distribute.client.words import argument, printable
+from distribute.client.words import printable
 from distribute.core.errors import DistributeError, Refused
 from distribute.core.events import Paused, Resumed
 from distribute.core.listing import rfc3339
@@ -19,6 +19,7 @@ from distribute_cli.pausing import (
     cut_line,
     is_told,
     paused_line,
+    resume_hint,
     resumed_line,
     told_to_end,
 )
@@ -54,7 +55,7 @@ async def pause_there(session: Session, node: str, wish: Wish) -> int:
             until = _tell(session.output, node, said, wish)
             if wish.detach:
                 return 0
-            return await _count_down(session, cluster, queries, node, until, seq, told)
+            return await _count_down(session, cluster, queries, said, until, seq, told)
 
 
 def _tell(output: Output, node: str, said: Paused, wish: Wish) -> float:
@@ -67,7 +68,7 @@ def _tell(output: Output, node: str, said: Paused, wish: Wish) -> float:
     if (cut := cut_line(node, wish, left_s)) is not None:
         output.warn(cut)
     if wish.detach:
-        output.hint(f"`distribute resume --node {argument(node)}` ends the pause")
+        output.hint(resume_hint(wish.node))
     return until
 
 
@@ -107,7 +108,7 @@ async def _count_down(
     session: Session,
     cluster: Cluster,
     queries: Queries,
-    node: str,
+    pause: Paused,
     until: float,
     seq: int,
     told: asyncio.Event,
@@ -116,8 +117,8 @@ async def _count_down(
 
     If told to, end it.
     """
-    output = session.output
-    change = asyncio.ensure_future(next_change(cluster, node, seq))
+    output, node = session.output, pause.node
+    change = asyncio.ensure_future(next_change(cluster, pause, seq))
     try:
         with output.countdown("Ctrl-C resumes") as shown:
             held, looked_at = "", -LOOK_EVERY_S

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from distribute.client.words import printable
+from distribute.client.words import argument, printable
 from distribute.core.words import counted, format_duration
 from distribute.inherited import end_signals
 
@@ -19,8 +19,9 @@ _SLACK_S = 2.0
 
 
 class Wish(NamedTuple):
-    """The pause that a person wants. `is_default`: they gave no duration."""
+    """The pause that a person wants. `is_default`: they gave no duration. `node` None: they named no node."""
 
+    node: str | None
     duration_s: float
     is_default: bool
     by: str
@@ -60,6 +61,17 @@ def paused_line(nodes: Sequence[str], until: float, left_s: float) -> str:
 def resumed_line(nodes: Sequence[str]) -> str:
     """`ws07 lends again`."""
     return f"{named(nodes)} {'lends' if len(nodes) == 1 else 'lend'} again"
+
+
+def unpaused_line(nodes: Sequence[str]) -> str:
+    """`ws07 was not paused`."""
+    return f"{named(nodes)} {'was' if len(nodes) == 1 else 'were'} not paused"
+
+
+def resume_hint(node: str | None) -> str:
+    """How to end the pause of this node, or of all of this computer."""
+    resume = "distribute resume" if node is None else f"distribute resume --node {argument(node)}"
+    return f"`{resume}` ends the pause"
 
 
 def cut_line(node: str, wish: Wish, got_s: float) -> str | None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from distribute.client.person import this_person
+from distribute.client.person import user_name as user_name
 from distribute.core.errors import UnknownName
+from distribute_cli.own_log import NO_LOGS, LogOptions
 
 if TYPE_CHECKING:
     from distribute.client.documents import ClusterDocument
@@ -46,11 +46,12 @@ class Where:
 
 
 class Session:
-    """One run of a verb."""
+    """One run of a verb. `logs` are the options of the whole program that say what is logged where."""
 
-    def __init__(self, where: Where, output: Output) -> None:
+    def __init__(self, where: Where, output: Output, logs: LogOptions = NO_LOGS) -> None:
         self.where = where
         self.output = output
+        self.logs = logs
 
     def address(self, node: NodeFile | None = None, node_creds: Path | None = None) -> ServerAddress:
         """Where the cluster is: as the command line says, or a node's settings, or in the usual places.
@@ -108,10 +109,7 @@ class Session:
     @property
     def person(self) -> Person:
         """Who runs this program."""
-        from distribute.client.person import Person
-        from distribute.runtime import new_id
-
-        return Person(user_name(), new_id, lambda: datetime.now(UTC))
+        return this_person()
 
 
 def cluster_document(found: ServerAddress) -> ClusterDocument:
@@ -135,13 +133,3 @@ async def open_at(
 
     async with open_cluster(Address.of(server, creds, source), name, provisioning=provisioning) as cluster:
         yield cluster
-
-
-def user_name() -> str:
-    """This person's login, by which their events name them. A uid without a name is named by its number."""
-    from distribute.core.ids import check_name  # 50 ms, which --help and --version do not need
-
-    try:
-        return check_name(getpass.getuser())
-    except (KeyError, OSError, ValueError):  # no entry in passwd, or a LOGNAME that can't be a name
-        return str(os.getuid())

@@ -79,7 +79,12 @@ def _missing(error: Any) -> str:
     name = _name_of(error.param)
     if error.param.param_type_name == "option":
         return f"the option {name} is missing"
-    return f"{name} is missing; write `{_typed(error.ctx)} {name}`"
+    needed = [
+        _name_of(each)
+        for each in error.ctx.command.params
+        if each.param_type_name == "argument" and each.required
+    ]
+    return f"{name} is missing; write `{' '.join([_typed(error.ctx), *needed])}`"
 
 
 def _too_much(context: Any, words: str) -> str:

@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
+from distribute.config.moments import parse_moment
 from distribute.config.units import format_duration, parse_duration, parse_size
 from distribute.core.errors import InputError
 from distribute.core.event_base import MAX_TEXT
-from distribute.core.ids import check_label, check_name
+from distribute.core.ids import check_author, check_label
 from distribute.core.specs import MAX_TIMEOUT_S
 
 
-def duration_s(option: str, text: str) -> float:
+def duration_s(option: str, text: str, *, longest_s: float = MAX_TIMEOUT_S // 86400 * 86400) -> float:
     """The seconds in `90s`, `45m` or `1h30m`; a plain number is seconds.
 
     Raises:
-        InputError: it is none of these, or no time, or longer than a setting may be.
+        InputError: it is none of these, or no time, or longer than a setting, or this option, may be.
     """
     try:
         found = parse_duration(text)
     except ValueError as error:
         raise InputError(f"{option}: {error}") from error
-    if not 0 < found <= MAX_TIMEOUT_S:
-        longest = format_duration(MAX_TIMEOUT_S // 86400 * 86400)
+    if not 0 < found <= longest_s:
+        longest = format_duration(longest_s)
         raise InputError(f"{option}: {text} is out of range; write more than 0s and no more than {longest}")
     return found
 
 
 def checked_name(option: str, text: str) -> str:
-    """A name of the user's choice.
+    """The name of a node.
 
     Raises:
         InputError: nothing can be called so.
     """
     try:
-        return check_name(text)
+        return check_author(text)
     except ValueError as error:
         raise InputError(f"{option}: {error}") from error
 
@@ -90,14 +91,9 @@ def moment(option: str, text: str, now: datetime) -> datetime:
         InputError: it is neither, or lies in the past.
     """
     try:
-        found = datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        try:
-            found = now + timedelta(seconds=parse_duration(text))
-        except (ValueError, OverflowError):
-            raise InputError(
-                f"{option}: {text!r} is not a time; write 2030-01-31T18:00, or how long from now: 2h, 3d"
-            ) from None
+        found = parse_moment(text, now)
+    except ValueError as error:
+        raise InputError(f"{option}: {error}") from None
     if found <= now:
         raise InputError(f"{option}: {text!r} is in the past")
     return found

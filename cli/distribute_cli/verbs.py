@@ -12,18 +12,18 @@ import importlib
 import inspect
 import logging
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from distribute.config.folders import home_expanded
 from distribute.core.errors import DistributeError, InputError
 from distribute.core.os_words import cause
 from distribute_cli.output.choice import make_output
+from distribute_cli.own_log import NO_LOGS, LogOptions, begin_log
 from distribute_cli.pasteable import with_address
 from distribute_cli.session import Session, Where
 
@@ -34,6 +34,8 @@ VERBS = (
     "client",
     "service",
     "add",
+    "submit",
+    "run",
     "status",
     "nodes",
     "drain",
@@ -43,11 +45,15 @@ VERBS = (
     "watch",
     "wait",
     "logs",
+    "exec",
+    "ls",
     "pull",
     "clean",
     "kill",
     "delete",
+    "slurm",
     "template",
+    "schema",
     "demo",
 )
 NOT_YET = (
@@ -57,14 +63,17 @@ NOT_YET = (
     "replay",
     "timeline",
     "report",
-    "run",
-    "slurm",
     "admin",
 )
 """Verbs that people may look for: the first `distribute` had them, or they are planned."""
 
 ALIASES = {"server-status": "status", "node-status": "nodes"}
 """The names that the first `distribute` had for these verbs."""
+
+HELP = "help"
+
+LEAST_LIKENESS = 0.65
+"""From 0 to 1: a verb is suggested that is so much like the one that was typed."""
 
 INTERRUPTED = 128 + signal.SIGINT
 logger = logging.getLogger(__name__)
@@ -87,6 +96,10 @@ PortOption = Annotated[
     int | None,
     typer.Option("--port", "-p", metavar="N", min=1, max=65535, help="The cluster's port, with --ip."),
 ]
+LongPortOption = Annotated[
+    int | None,
+    typer.Option("--port", metavar="N", min=1, max=65535, help="The cluster's port, with --ip."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only names and states.")]
 DebugOption = Annotated[
@@ -100,6 +113,12 @@ def _of_a_cluster(
     """Only a signature: the options of verbs that talk to a cluster."""
 
 
+def _of_a_node(
+    server: ServerOption = None, creds: CredsOption = None, ip: IpOption = None, port: LongPortOption = None
+) -> None:
+    """Only a signature: the same for `client`, where `-p` is another port, as in the first `distribute`."""
+
+
 def _of_an_answer(as_json: JsonOption = False, quiet: QuietOption = False) -> None:
     """Only a signature: the options of verbs that answer."""
 
@@ -108,23 +127,41 @@ def _of_all(debug: DebugOption = False) -> None:
     """Only a signature: the options of every verb."""
 
 
-def verb(function: Verb, *, needs_cluster: bool = True, answers: bool = True) -> typer.Typer:
-    """The verb as a typer app: its own options, then the shared ones that concern it."""
-    concerned = ((_of_a_cluster, needs_cluster), (_of_an_answer, answers), (_of_all, True))
+def verb(
+    function: Verb,
+    *,
+    needs_cluster: bool = True,
+    answers: bool = True,
+    is_node: bool = False,
+    serves: bool = False,
+    cls: type[TyperCommand] | None = None,
+) -> typer.Typer:
+    """The verb as a typer app: its own options, then the shared ones that concern it.
+
+    `is_node`: of `client`. `serves`: it runs services, which have logs of their own. `cls`: parses its words.
+    """
+    concerned = (
+        (_of_a_node if is_node else _of_a_cluster, needs_cluster),
+        (_of_an_answer, answers),
+        (_of_all, True),
+    )
     shared = [parameter for group, concerns in concerned if concerns for parameter in _parameters(group)]
     names = {parameter.name for parameter in shared}
-    parameters = [*_parameters(function)[1:], *shared]
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+    parameters = [context, *_parameters(function)[1:], *shared]
 
-    def command(**written: Any) -> None:
+    def command(context: typer.Context, **written: Any) -> None:
         values = {name: _home_expanded(value) for name, value in written.items()}
         common = {name: values.pop(name) for name in names}
-        raise typer.Exit(_run(function, common, values))
+        logs = context.obj if isinstance(context.obj, LogOptions) else NO_LOGS
+        begin_log(logs, debug=common["debug"], serves=serves)
+        raise typer.Exit(_run(function, common, values, logs))
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     command.__doc__ = function.__doc__
     app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    app.command(context_settings={"help_option_names": ["-h", "--help"]})(command)
+    app.command(cls=cls, context_settings={"help_option_names": ["-h", "--help"]})(command)
     return app
 
 
@@ -137,25 +174,11 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
     return list(inspect.signature(function, eval_str=True).parameters.values())
 
 
-class _Stderr(logging.StreamHandler[TextIO]):
-    """Logs to what `sys.stderr` is at the moment: a progress bar replaces it, to keep lines off its own."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr
-        super().emit(record)
-
-
-def _run(function: Verb, common: dict[str, Any], values: dict[str, Any]) -> int:
-    debug = common["debug"]
-    logging.basicConfig(
-        level=logging.DEBUG if debug else logging.WARNING,
-        format="%(levelname)s %(name)s: %(message)s" if debug else "distribute: %(message)s",
-        handlers=[_Stderr()],
-    )
+def _run(function: Verb, common: dict[str, Any], values: dict[str, Any], logs: LogOptions) -> int:
     where = Where(common.get("server"), common.get("creds"), common.get("ip"), common.get("port"))
     output = make_output(as_json=common.get("as_json", False), quiet=common.get("quiet", False))
     output.address = where.options
-    session = Session(where, output)
+    session = Session(where, output, logs)
     try:
         return asyncio.run(_awaited(function(session, **values))) or 0
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -200,12 +223,26 @@ class VerbGroup(TyperGroup):
         return command
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Like typer's, but suggests from all verbs. Typer knows only those that are loaded."""
+        """Like typer's, but suggests from all verbs. Typer knows only those that are loaded.
+
+        `help VERB` is `VERB --help`, as in the first `distribute`.
+        """
+        if args[0] == HELP and not ctx.resilient_parsing:
+            args = self._helped(ctx, args[1:])
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             if name in NOT_YET:
                 ctx.fail(f"there is no verb {name!r} yet; `distribute --help` lists the verbs")
-            near = difflib.get_close_matches(name, [*VERBS, *ALIASES], n=1)
+            near = difflib.get_close_matches(name, [*VERBS, *ALIASES, HELP], n=1, cutoff=LEAST_LIKENESS)
             advice = f"did you mean {near[0]!r}?" if near else "`distribute --help` lists the verbs"
             ctx.fail(f"there is no verb {name!r}; {advice}")
         return super().resolve_command(ctx, args)
+
+    def _helped(self, ctx: Any, verbs: list[str]) -> list[str]:
+        """What to run for `help VERB`. Without a verb, shows the help of the program, and exits."""
+        if len(verbs) > 1:
+            ctx.fail(f"help takes one verb, and not {verbs[1]!r} as well")
+        if verbs in ([], [HELP]):
+            typer.echo(ctx.get_help())
+            ctx.exit()
+        return [*verbs, "--help"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from distribute.runtime import Stop
 
     Serve = Callable[[Cluster, Stop], Coroutine[Any, Any, None]]
+    Before = contextlib.AbstractAsyncContextManager[object]
 
 
 _PEERS = {
@@ -102,19 +104,24 @@ def _add_node_options(service: argparse.ArgumentParser) -> None:
     )
     service.add_argument("--capability", action="append", default=[])
     service.add_argument("--cache-bytes", type=int, default=None)
+    service.add_argument("--keep-free-bytes", type=int, default=None, help="of its disk")
+    service.add_argument("--max-processes", type=int, default=None, help="and threads, of a job")
     service.add_argument("--niceness", type=int, default=None)
     service.add_argument("--build-copies", choices=("overlay", "bind", "copy"), default="overlay")
     service.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for its jobs")
     service.add_argument("--path", action="append", default=[], help="comes first in the PATH of its jobs")
     service.add_argument("--max-pause-s", type=float, default=None)
+    service.add_argument("--max-unseen-s", type=float, default=None, help="its jobs live so long without it")
+    service.add_argument("--superseded-keep-s", type=float, default=None, help="keep what does not count")
     service.add_argument("--pause-group", default=None, help="may pause and resume it at this computer")
+    service.add_argument("--run-as", default=None, metavar="USER", help="runs its jobs")
     service.add_argument("--ionice", choices=("idle", "none"), default="idle")
     service.add_argument("--pause-when-active-s", type=float, default=None)
     service.add_argument("--lend", default=None, metavar="HOURS")
     service.add_argument("--load-limit", type=float, default=None, metavar="CORES")
     service.add_argument("--vacate-after-s", type=float, default=None)
     service.add_argument("--beat-s", type=float, default=5.0)
-    service.add_argument("--grace-s", type=float, default=5.0, help="from SIGTERM to SIGKILL")
+    service.add_argument("--grace-s", type=float, default=None, help="from SIGTERM to SIGKILL")
 
 
 async def _run(options: argparse.Namespace) -> None:
@@ -125,7 +132,7 @@ async def _run(options: argparse.Namespace) -> None:
     from distribute.nats.cluster import open_cluster
     from distribute.runtime import stop_on_signals, unless_stopped
 
-    name, serve = await _service(options)
+    name, standby, serve = await _service(options)
     collect_garbage_rarely()
     address = Address.of(options.server, options.creds)
     # The services of the head create the streams that the cluster lacks; a node only uses them.
@@ -134,17 +141,19 @@ async def _run(options: argparse.Namespace) -> None:
     peer = Peer(*_PEERS[options.service])
     opened = open_cluster(address, name, timeout_s=None, provisioning=provisioning, peer=peer)
     async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(standby)
         cluster = await unless_stopped(stop, stack.enter_async_context(opened))
         if cluster is not None:
             await serve(cluster, stop)
 
 
-async def _service(options: argparse.Namespace) -> tuple[str, Serve]:
-    """The service's name, and the function that does its work on a cluster.
+async def _service(options: argparse.Namespace) -> tuple[str, Before, Serve]:
+    """The service's name, what it does until it has a cluster, and the function that does its work on one.
 
     Raises:
         InputError: its options are wrong.
     """
+    nothing = contextlib.nullcontext()
     match options.service:
         case "scheduler":
             from distribute.core.liveness import Lease
@@ -156,28 +165,36 @@ async def _service(options: argparse.Namespace) -> tuple[str, Serve]:
                 options.patience_growth,
                 options.longest_patience_s,
             )
-            return "scheduler", lambda cluster, stop: SchedulerService(cluster, lease).run(stop)
+            return "scheduler", nothing, lambda cluster, stop: SchedulerService(cluster, lease).run(stop)
         case "archiver":
             from distribute_services.archiver.service import ArchiverService
 
-            return "archiver", lambda cluster, stop: ArchiverService(cluster).run(stop)
+            return "archiver", nothing, lambda cluster, stop: ArchiverService(cluster).run(stop)
         case _:
             from distribute.nats.client.connect import Address
-            from distribute_services.node_runner.host.computer import open_computer
             from distribute_services.node_runner.host.detect import detect
+            from distribute_services.node_runner.host.environment import (
+                base_environment,
+                chosen,
+                own_programs,
+            )
+            from distribute_services.node_runner.host.opening import Standby, open_computer
+            from distribute_services.node_runner.host.run_as import person, warn_of_root
             from distribute_services.node_runner.options import Options
             from distribute_services.node_runner.service import run_node
 
             node = replace(Options.of(options), server=str(Address.of(options.server)))
-            lent = await detect(
-                node.lends, node.capabilities
-            )  # what is wrong is said even if no head answers
+            who = person(node.run_as)  # what is wrong is said even if no head answers
+            warn_of_root(node.run_as)
+            environment = chosen(base_environment(os.environ, own_programs()), node.env, node.path)
+            lent = await detect(node.lends, node.capabilities, environment, who)
 
             async def serve_node(cluster: Cluster, stop: Stop) -> None:
-                async with open_computer(node, lent, cluster) as computer:
+                async with open_computer(node, standby, lent, cluster) as computer:
                     await run_node(cluster, node, computer, stop)
 
-            return node.name, serve_node
+            standby = Standby(node)
+            return node.name, standby, serve_node
 
 
 if __name__ == "__main__":

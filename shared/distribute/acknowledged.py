@@ -3,8 +3,8 @@
 A broker that is killed can lose acknowledged events, the last ones of its log; and an admin can restore an
 older copy. So the log remembers the last events that the broker acknowledged to it. After each reconnect it
 looks for them, and appends again those that are gone: with the same id, behind whatever is the last event
-of their scope by then. The fold judges whether they still fit. Only what is out of date is left out: an
-assignment, and what a node said of its pause.
+of their scope by then. The fold judges whether they still fit. What it can't judge, because a later event has
+made it out of date (`core.outdated`), is not appended again.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from itertools import dropwhile, groupby, islice
+from itertools import groupby
 from typing import NamedTuple, Protocol
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import Assigned, Event, Paused, Resumed
-from distribute.core.ids import Scope, Under
+from distribute.core.events import Event, NodeEvent
+from distribute.core.ids import Guarded, Scope
+from distribute.core.outdated import OUTDATED_BY
 from distribute.core.recorded import Guard, Recorded, guard_scope
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ class Returning(Protocol):
 class _Remembered(NamedTuple):
     """An event at `seq`, which its author put behind the event at `behind` in what guards it.
 
-    `reconnects` counts those before the broker acknowledged it.
+    `reconnects` counts those before the broker acknowledged it. `born` is both as they were the first time:
+    events that were appended again keep their order.
     """
 
     seq: int
@@ -50,6 +52,7 @@ class _Remembered(NamedTuple):
     behind: int
     size_bytes: int
     reconnects: int
+    born: tuple[int, int]
 
 
 class Questions(NamedTuple):
@@ -62,7 +65,7 @@ class Questions(NamedTuple):
 
     end: Callable[[], Awaitable[int]]
     has: Callable[[int, str], Awaitable[bool]]
-    last_seq: Callable[[Scope | Under], Awaitable[int]]
+    last_seq: Callable[[Guarded], Awaitable[int]]
     last: Callable[[Scope, str], Awaitable[Recorded | None]]
     append: Callable[[Event, Guard], Awaitable[int]]
 
@@ -81,15 +84,19 @@ class Acknowledged:
         self._reconnects = 0
         self._checked_at = 0
         """The reconnect after which everything from before it was found in the log, or appended again."""
-        self._moved: dict[tuple[Scope | Under, int], int] = {}
+        self._moved: dict[tuple[Guarded, int], int] = {}
         self._check: asyncio.Task[None] | None = None
         self._replaced_hooks: list[Callable[[LogReplaced], None]] = []
         self._undo = connection.on_return(self._returned)
 
     def acknowledged(self, seq: int, event: Event, behind: int, size_bytes: int) -> None:
         """The broker has stored an event. `behind`: what its guard named (`Guard.behind`)."""
-        self._remembered.append(_Remembered(seq, event, behind, size_bytes, self._reconnects))
-        self._bytes += size_bytes
+        born = self._reconnects, seq
+        self._remember(_Remembered(seq, event, behind, size_bytes, self._reconnects, born))
+
+    def _remember(self, acknowledged: _Remembered) -> None:
+        self._remembered.append(acknowledged)
+        self._bytes += acknowledged.size_bytes
         while len(self._remembered) > MAX_REMEMBERED or (
             self._bytes > MAX_REMEMBERED_BYTES and len(self._remembered) > 1
         ):
@@ -98,7 +105,7 @@ class Acknowledged:
             if self._forgotten is None or oldest.seq > self._forgotten[0]:
                 self._forgotten = (oldest.seq, oldest.event.id)
 
-    async def now_at(self, scope: Scope | Under, seq: int) -> int:
+    async def now_at(self, scope: Guarded, seq: int) -> int:
         """Where the event is that this connection once stored at a sequence, after a check that is under way.
 
         Raises:
@@ -168,7 +175,7 @@ class Acknowledged:
         if appended is None:
             return
         seq, behind = appended
-        self.acknowledged(seq, lost.event, behind, lost.size_bytes)
+        self._remember(lost._replace(seq=seq, behind=behind, reconnects=self._reconnects))
         scope = guard_scope(lost.event)
         if behind > self._moved.get((scope, lost.behind), lost.behind):
             return  # something came before it that its author has not read
@@ -179,7 +186,7 @@ class Acknowledged:
             del self._moved[next(iter(self._moved))]
 
     async def _lost(self) -> list[_Remembered]:
-        """The remembered events that the log lacks, in the order in which it had them.
+        """The remembered events that the log lacks, in the order in which it first had them.
 
         Between two reconnects, a log only loses its end. So an event that is there proves those before it,
         but only those of its own time: what came before an earlier reconnect may have been lost then, unless
@@ -203,7 +210,7 @@ class Acknowledged:
             if seq > end or not await self._questions.has(seq, event_id):
                 self._report_replaced(seq)
                 return []
-        return lost[::-1]
+        return sorted(lost, key=lambda remembered: remembered.born)
 
     def _time_of(self, remembered: _Remembered) -> int:
         """The same for all events that only one reconnect since can have cost the log."""
@@ -223,29 +230,41 @@ class Acknowledged:
     async def _append_last(self, lost: _Remembered) -> tuple[int, int] | None:
         """Append an event behind whatever is the last of its scope. Returns both sequences.
 
-        None: it is out of date. If it is an assignment, the job was assigned again since: the node of this
-        one would take the job, although the fold refuses the assignment. If it tells of a pause, its author
-        has told of a later change: the fold would take the old one for news.
+        None: it is out of date.
         """
         scope = guard_scope(lost.event)
-        behind = self._moved.get((scope, lost.behind), lost.behind)
         while True:
-            if isinstance(lost.event, Assigned):
-                again = await self._questions.last(lost.event.scope, lost.event.type)
-                if again is not None and again.seq > behind:
-                    return None
             last_seq = await self._questions.last_seq(scope)
-            if isinstance(lost.event, Paused | Resumed) and self._has_later_pause(lost):
+            if await self._is_outdated(lost):
                 return None
             try:
                 return await self._questions.append(lost.event, Guard(last_seq)), last_seq
             except Conflict:
                 continue  # another author was faster: it goes behind that event
 
-    def _has_later_pause(self, lost: _Remembered) -> bool:
-        """Did the broker acknowledge a later event about this node's pause?"""
-        later = dropwhile(lambda remembered: remembered is not lost, self._remembered)
+    async def _is_outdated(self, lost: _Remembered) -> bool:
+        """Has a later event made this one out of date?
+
+        Of a node we also count events that the log has lost, too: each says how the node is, or has to be, as
+        a whole. An event about an attempt needs those before it.
+        """
+        types = OUTDATED_BY[lost.event.type]
+        if isinstance(lost.event, NodeEvent) and self._has_later(lost, types):
+            return True
+        behind = self._moved.get((guard_scope(lost.event), lost.behind), lost.behind)
+        for event_type in sorted(types):
+            last = await self._questions.last(lost.event.scope, event_type)
+            if last is not None and last.seq > behind and not self._is_before(last.event, lost):
+                return True
+        return False
+
+    def _has_later(self, lost: _Remembered, types: frozenset[str]) -> bool:
+        """Did the broker acknowledge a later event of these types in the same scope?"""
         return any(
-            isinstance(remembered.event, Paused | Resumed) and remembered.event.scope == lost.event.scope
-            for remembered in islice(later, 1, None)
+            later.event.type in types and later.born > lost.born and later.event.scope == lost.event.scope
+            for later in self._remembered
         )
+
+    def _is_before(self, event: Event, lost: _Remembered) -> bool:
+        """Is this an event of ours that came before the lost one, and was appended again?"""
+        return any(one.event.id == event.id and one.born < lost.born for one in self._remembered)

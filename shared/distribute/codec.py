@@ -85,11 +85,14 @@ def _encode_in_blocks(event: Submitted) -> bytes:
     head, blocks = encode_in_blocks(event)
     _refuse(event, _why_too_large(head))
     budget = _Budget()
-    texts = [head]
-    for block in blocks:
-        _refuse(event, budget.why_exceeded(block))
-        texts.append(block)
-    return join_frames(texts)
+
+    def texts() -> Iterator[bytes]:
+        yield head
+        for block in blocks:  # one at a time: together they may have 96 MiB
+            _refuse(event, budget.why_exceeded(block))
+            yield block
+
+    return join_frames(texts())
 
 
 def _refuse(event: Event, why: str | None) -> None:

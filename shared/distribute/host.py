@@ -6,20 +6,22 @@ real computer, `sim.host` for a modelled one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Generic, Literal, Protocol, TypeVar
 
 from distribute.core.ids import AttemptId, BatchId, BuildId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recipe import Recipe, Share
+from distribute.core.visits import FilesFound, Got, Piece
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
     """What a node lends. `gpus` names each GPU, in order of its index.
 
-    `gpu_memory_bytes` is the memory of each; 0 if it is unknown.
+    `gpu_memory_bytes` is the memory of each; 0 if it is unknown. `lacks` says why the node does not have a
+    capability that it looked for.
     """
 
     cpus: int
@@ -27,6 +29,7 @@ class Capacity:
     gpus: tuple[str, ...]
     capabilities: frozenset[str]
     gpu_memory_bytes: tuple[int, ...] = ()
+    lacks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Figures:
     owner_idle_s: float | None = None
     owner_source: str = ""
     freezes_by: str = ""
+    disk_needed_bytes: int = 0
+    build_copies: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +109,9 @@ class Unit:
         return f"{self.of}, attempt {self.attempt}" if self.attempt else f"the build of {self.of}"
 
 
-EndedFor = Literal["timeout", "memory", "oom"]
-"""Why a host ended a unit: it ran for longer than its limit, or used more memory than it may. `oom`: the
-kernel ended it, because memory was short."""
+EndedFor = Literal["timeout", "memory", "oom", "disk", "processes"]
+"""Why a host ended a unit: it ran for longer than its limit, used more memory than it may, was about to fill
+the disk, or had more processes than it may. `oom`: the kernel ended it, because memory was short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +159,7 @@ P = TypeVar("P")
 """A place: the folder in which a unit runs, with everything that belongs to it."""
 R = TypeVar("R")
 """A running unit: its process, and all processes below it."""
+R_contra = TypeVar("R_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,55 @@ class FoundBuild(Generic[P]):
     of: BatchId
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """What an attempt left that does not count, and where it lies until `until`, in seconds since 1970."""
+
+    folder: str
+    size_bytes: int
+    until: float
+
+
+class Command(Protocol):
+    """A command that somebody runs in a job, beside its own processes. It ends with the job."""
+
+    async def printed(self, room: int) -> tuple[bytes, bytes]:
+        """Wait for what it prints. Returns `room` bytes at most, of its standard output and its errors.
+
+        Nothing: it has ended, and there is no more. If this is cancelled, nothing is lost.
+        """
+
+    async def ended(self) -> tuple[int | None, int | None]:
+        """Wait for its end. Returns its exit code, or the signal that ended it; the other is None.
+
+        Raises `DistributeError` if it was lost.
+        """
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it, and to all that it started."""
+
+    def close(self) -> None:
+        """Forget it. Call this when it has ended."""
+
+
+class Visits(Protocol[R_contra]):
+    """What people see of jobs that run, and do in them.
+
+    Methods raise `DistributeError` or `OSError`; the message is for the person.
+    """
+
+    async def list_files(self, running: R_contra, folder: str | None) -> FilesFound:
+        """List what is in a folder of the job, as `ListFiles` has it."""
+
+    async def read_files(
+        self, running: R_contra, pieces: Sequence[Piece]
+    ) -> tuple[Sequence[Got], Sequence[bytes]]:
+        """Read parts of files, in order, as many as an answer may bring."""
+
+    async def start_command(self, unit: Unit, running: R_contra, argv: Sequence[str]) -> Command:
+        """Run a command in the job, with the job's environment, in its folder."""
+
+
 class Host(Protocol[P, R]):
     """A computer that runs units.
 
@@ -196,6 +251,10 @@ class Host(Protocol[P, R]):
     @property
     def capacity(self) -> Capacity:
         """What the computer lends."""
+
+    @property
+    def visits(self) -> Visits[R]:
+        """Its jobs that run, for people who look into them."""
 
     async def kept(self) -> Sequence[Kept[P, R]]:
         """The attempts of earlier runners that still run, or have ended and were not tidied up.
@@ -252,7 +311,8 @@ class Host(Protocol[P, R]):
 
         Its output goes to its place, and to `LiveOutput`.
         The host ends it at the time limit of its recipe, after the grace period, whether the runner lives or
-        not. Time in which the unit is paused does not count. During a pause, it starts frozen.
+        not, and warns it before. Time in which the unit is paused does not count. During a pause, it starts
+        frozen.
         """
 
     async def wait(self, running: R) -> Exit | CannotStart:
@@ -261,10 +321,11 @@ class Host(Protocol[P, R]):
         On a broken host, returns only after `kill`.
         """
 
-    async def kill(self, running: R, *, thaw: bool = False) -> None:
-        """End the unit's process and all below it, after a grace period. Then `wait` returns.
+    async def kill(self, running: R, *, thaw: bool = False, soon: bool = False) -> None:
+        """End the unit's process and all below it, after the grace period of its recipe. Then `wait` returns.
 
-        A unit that a pause holds has no grace period, unless `thaw`: then it runs for that.
+        A unit that a pause holds has no grace period, unless `thaw`: then it runs for that. `soon`: the
+        grace period is two seconds at most, also of a unit that is being ended already.
         From now on, the unit's time limit does not count. Also returns, and logs it, if some processes can't
         be killed.
         """
@@ -277,6 +338,12 @@ class Host(Protocol[P, R]):
 
     def last_lines(self, place: P) -> tuple[str, ...]:
         """The last lines that the unit printed, cut to fit into an event. Never raises, and never waits."""
+
+    async def set_aside(self, of: AttemptId, place: P) -> SetAside | None:
+        """Keep for a while what an attempt left, although it does not count. Its place can be removed then.
+
+        Returns None if it left and printed nothing.
+        """
 
     async def remove(self, place: P) -> None:
         """Remove a place. Logs what can't be removed."""

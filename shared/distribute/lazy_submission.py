@@ -19,7 +19,7 @@ import orjson
 from distribute.codec import decode_without_jobs
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Submitted
-from distribute.core.specs import BatchSpec, Job
+from distribute.core.specs import BatchSpec, InputFolder, Job, Scalar
 from distribute.slices import in_slices
 from distribute.submissions import decode_block, inflate_block, with_jobs
 
@@ -64,6 +64,27 @@ class Submission:
         """The event with only the job of this name, or with none if the batch lacks it. Raises as `job`."""
         job = self.job(name)
         return with_jobs(self.event, () if job is None else (job,))
+
+    def parameters(self) -> Iterator[tuple[str, dict[str, Scalar]]]:
+        """The parameters of each job that has some, with its name. Decodes only the blocks that have some."""
+        for block in self._blocks:
+            text = inflate_block(block.compressed)
+            if b'"parameters"' in text:
+                yield from (
+                    (job["name"], job["parameters"]) for job in orjson.loads(text) if "parameters" in job
+                )
+
+    def checkouts(self) -> list[InputFolder]:
+        """The inputs that are git commits, of the batch and of its jobs. Each is there once."""
+        found = dict.fromkeys(folder for folder in self.spec.folders or () if folder.git is not None)
+        written: dict[bytes, Any] = {}
+        for block in self._blocks:
+            text = inflate_block(block.compressed)
+            if b'"git"' in text:
+                for job in orjson.loads(text):
+                    written |= {orjson.dumps(one): one for one in job.get("folders") or () if one.get("git")}
+        found |= dict.fromkeys(InputFolder.model_validate(one) for one in written.values())
+        return list(found)
 
     def __len__(self) -> int:
         """The number of jobs."""

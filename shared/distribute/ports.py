@@ -1,6 +1,6 @@
 """What services and clients need from the outside world: `Cluster`, and the parts it is made of.
 
-`distribute.nats` implements these on JetStream, `distribute.testing` in memory and in folders.
+`distribute.nats` implements these on JetStream, `distribute.memory` within one process.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Protocol
 
 from distribute.core.beats import Beat
 from distribute.core.events import Event
-from distribute.core.ids import BatchId, BuildId, JobId, Scope, Under
+from distribute.core.ids import BatchId, BuildId, Guarded, JobId, Scope
 from distribute.core.manifest import StoredObject
 from distribute.core.recorded import Guard, Recorded
+from distribute.inputs.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,17 @@ class Garbage:
 
     count: int = 0
     last: str = ""
+
+
+class Place(NamedTuple):
+    """A place in the log: the sequence of an event, and the log's time of it."""
+
+    seq: int
+    time: float | None
+
+
+BEGINNING = Place(0, None)
+"""The place before the first event."""
 
 
 class EventLog(Protocol):
@@ -84,12 +96,15 @@ class EventLog(Protocol):
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         """Yield events with a sequence above `after`: in order, each once, several at a time, as they come.
 
-        Ends behind sequence `until`; without `until` it never ends. `at` is the log's time of the event
-        `after`, if the reader knows it. Raises `UnreadableEvent`; `LogReplaced` if the log lacks events that
-        were read already, as after a restore from an older copy, or every append would raise it from now on.
+        Ends behind sequence `until`, which the log once had; if the log has lost its end since, this ends
+        with what is there. Without `until` it never ends. `at` is the log's time of the event `after`, if the
+        reader knows it. A reader that waits passes it: else the log may lose that event, and what the reader
+        waits for take its place. Raises `UnreadableEvent`; `LogReplaced` if the log lacks
+        events that were read already, as after a restore from an older copy, or every append would raise it
+        from now on.
         """
 
-    async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:
+    async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """The last event of a scope, or of everything under a batch. `event_type`: the last of that type."""
 
     async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
@@ -100,6 +115,9 @@ class EventLog(Protocol):
 
     async def get(self, seq: int) -> Recorded:
         """The event at a sequence. Raises `KeyError` if there is none."""
+
+    async def end(self) -> Place:
+        """The place of the last event in the log."""
 
     async def last_seq(self) -> int:
         """The sequence of the last event in the log; 0 if it is empty."""
@@ -158,8 +176,11 @@ def tell_nobody(done_bytes: int) -> None:
 class ArtifactStore(Protocol):
     """Files: inputs by digest, results by name, snapshots. Files of any size take bounded memory."""
 
-    async def put_input(self, path: Path, sha256: str, on_done: OnDone = tell_nobody) -> None:
-        """Store an input under its digest, unless it is there. Raises `IntegrityError`, `StorageFull`."""
+    async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = tell_nobody) -> None:
+        """Store an input under its digest, unless it is there. A path is that of a file.
+
+        Raises `IntegrityError`, `StorageFull`, and what its `Source` raises.
+        """
 
     async def get_input(self, sha256: str, path: Path) -> None:
         """Write an input to `path`. The file gets that name only after its digest was checked.
@@ -205,6 +226,9 @@ class ArtifactStore(Protocol):
         """The last snapshot of a name; None if there is none. Raises `IntegrityError`."""
 
 
+QUERIES_AT_WORK = 8
+"""Max. queries of one verb whose answers are being made and sent; the others wait. An answer may be 30 MB."""
+
 Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
 """Answers one query of a verb."""
 
@@ -212,18 +236,25 @@ Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
 class Queries(Protocol):
     """Queries to the services, by verb: request and reply. They leave no event."""
 
-    def serving(self, verb: str, handler: Handler) -> AbstractAsyncContextManager[None]:
-        """Answer queries of a verb while the context lasts, each in a task of its own.
+    def serving(
+        self, verb: str, handler: Handler, *, node: str | None = None, at_work: int = QUERIES_AT_WORK
+    ) -> AbstractAsyncContextManager[None]:
+        """Answer queries of a verb while the context lasts, each in a task of its own, `at_work` at a time.
+
+        With `node`, only those that are for this node.
 
         If the handler raises a `DistributeError`, `ask` raises `Refused` with its message.
         """
 
-    async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
-        """Ask the service that answers this verb.
+    async def ask(
+        self, verb: str, payload: bytes = b"", *, node: str | None = None, timeout_s: float = 5.0
+    ) -> bytes:
+        """Ask the service that answers this verb; with `node`, that node.
 
         Raises:
             Refused: the service refuses the query, or the broker forbids it.
-            Unreachable: no service answers this verb, or none in time.
+            NobodyAnswers: the broker knows of nobody who answers this verb.
+            Unreachable: no answer in time.
         """
 
 

@@ -31,6 +31,7 @@ from distribute.core.batch_record import (
 )
 from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
+from distribute.core.limits import Waits
 from distribute.core.packed import PackedBatch, Record
 from distribute.core.packing import named_by_nodes
 from distribute.core.slices import at_once
@@ -95,6 +96,8 @@ def copy_core(state: State) -> State:
         batches={},
         packed={},
         nodes={name: _copy_node(node) for name, node in state.nodes.items()},
+        listed=state.listed.copy(),
+        waits={waiter: Waits(waits.left.copy(), waits.since) for waiter, waits in state.waits.items()},
         usage={
             user: Usage(usage.core_ms, usage.as_of_s, usage.cores, usage.served.copy())
             for user, usage in state.usage.items()
@@ -120,6 +123,11 @@ def core_pieces(state: State) -> Generator[None, None, list[bytes]]:
     They lack what nodes hold: `load` adds that up from the attempts of all batches.
     """
     head = {"version": VERSION, **{name: getattr(state, name) for name in _HEAD}}
+    head["listed"] = {name: sorted(state.listed[name]) for name in sorted(state.listed)}
+    head["waits"] = [
+        [*waiter, waits.since, [[*name, end] for name, end in waits.left.items()]]
+        for waiter, waits in sorted(state.waits.items())
+    ]
     nodes, users = sorted(state.nodes.items()), sorted(state.usage.items())
     return [
         orjson.dumps(head),
@@ -192,7 +200,9 @@ def load(data: bytes) -> State:
             batches={batch.id: batch for batch in batches if isinstance(batch, BatchState)},
             packed={batch.id: batch for batch in batches if isinstance(batch, PackedBatch)},
             nodes=nodes,
+            listed={name: frozenset(capabilities) for name, capabilities in found["listed"].items()},
             usage={user: _load_usage(values) for user, *values in users},
+            waits=dict(map(_load_waits, found["waits"])),
             **{name: found[name] for name in _HEAD},
         )
         _hold_attempts(state)
@@ -201,6 +211,11 @@ def load(data: bytes) -> State:
     except (KeyError, TypeError, ValueError, IndexError, StopIteration) as error:
         raise IntegrityError(f"a snapshot of another make of version {VERSION}: {error!r}") from error
     return state
+
+
+def _load_waits(found: list[Any]) -> tuple[BatchId, Waits]:
+    namespace, batch, since, left = found
+    return BatchId(namespace, batch), Waits({BatchId(*name): end for *name, end in left}, since)
 
 
 def _hold_attempts(state: State) -> None:
@@ -252,6 +267,7 @@ def _load_record(found: list[Any]) -> FailureRecord:
 def _dump_node(node: NodeState) -> Json:
     return {
         "capabilities": sorted(node.capabilities),
+        "own_capabilities": sorted(node.own_capabilities),
         "dropped": _dump_keys(node.dropped, sorted),
         "records": [_dump_record(record) for record in node.records],
         "builds": sorted(map(list, node.builds)),
@@ -266,6 +282,7 @@ def _load_node(found: Json) -> NodeState:
     record, gpu_record = map(_load_record, found["records"])
     return NodeState(
         capabilities=frozenset(found["capabilities"]),
+        own_capabilities=frozenset(found["own_capabilities"]),
         dropped=set(_load_keys(found["dropped"])),
         record=record,
         gpu_record=gpu_record,

@@ -20,20 +20,20 @@ from urllib.parse import urlsplit
 import yaml
 
 from acceptance.person import obey_signals
-from acceptance.processes import Processes
+from acceptance.processes import Processes, identity_of
 from distribute.client.pull.note import NOTE_NAME
+from distribute.core.errors import NobodyAnswers
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
 from distribute.nats.broker.embedded import Broker
-from distribute.nats.client.connection import NoResponder
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.objects.result_names import chunks_of_batch
 from distribute.ports import Only
 from distribute_services.node_runner.keeper import procfs
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """Seconds to wait for anything. Only a very busy machine needs nearly as long."""
 
 Json = dict[str, Any]
@@ -220,7 +220,7 @@ class Lab:
             while True:
                 try:
                     answer: Json = json.loads(await self.cluster.queries.ask(verb, payload))
-                except NoResponder:
+                except NobodyAnswers:
                     await asyncio.sleep(0.05)
                 else:
                     return answer
@@ -256,7 +256,7 @@ class Lab:
 
     def job_processes(self, node: str) -> list[int]:
         """The living processes of a node's attempts and builds."""
-        identity = (self.folder / node / "lock").read_text()
+        identity = identity_of(self.folder / node)
         return [
             pid
             for pid in procfs.processes_of(os.getuid())
@@ -296,7 +296,10 @@ def command_batch(name: str, jobs: Mapping[str, Any], **meta: Any) -> Json:
 async def open_lab(
     folder: Path, nodes: Mapping[str, Sequence[str]], *, lost_s: float = 30.0, broker: Broker | None = None
 ) -> AsyncIterator[Lab]:
-    """A lab whose nodes have joined. At its end, it checks that nothing of it is left."""
+    """A lab whose nodes have joined. At its end, it checks that nothing of it is left.
+
+    If the test or the check fails, it ends what is left.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     processes = Processes(folder, dict(nodes), lost_s, broker)
     async with processes:
@@ -311,7 +314,11 @@ async def open_lab(
         for name in [name for name in processes.pids if name != "broker"]:
             code = processes.end(name, signal.SIGTERM)
             assert code == 0, f"{name} ended with {code}: {processes.log_of(name)[-2000:]}"
-    assert_nothing_is_left(lab)
+    try:
+        assert_nothing_is_left(lab)
+    except AssertionError:
+        await processes.end_keepers()
+        raise
 
 
 def assert_nothing_is_left(lab: Lab) -> None:

@@ -56,9 +56,12 @@ class Computer:
         (NETNS / self.namespace / "hosts").touch()
         ip("netns", "add", self.namespace)
         ip("-n", self.namespace, "link", "set", "lo", "up")
-        port = f"p{len(lab.computers)}"
-        ip("-n", self.namespace, "link", "add", "eth0", "type", "veth", "peer", port, "netns", lab.switch)
-        ip("-n", lab.switch, "link", "set", port, "master", "switch", "up")
+        self._port = f"p{len(lab.computers)}"
+        ip(
+            "-n", self.namespace, "link", "add", "eth0",
+            "type", "veth", "peer", self._port, "netns", lab.switch,
+        )  # fmt: skip
+        ip("-n", lab.switch, "link", "set", self._port, "master", "switch", "up")
         ip("-n", self.namespace, "address", "add", f"{address}/24", "dev", "eth0")
         ip("-n", self.namespace, "link", "set", "eth0", "up")
 
@@ -86,6 +89,21 @@ class Computer:
             self._running.wait(SECONDS)
             self._running = None
 
+    def crashes(self) -> None:
+        """Kill what goes on. Processes in sessions of their own run on, as the keeper does."""
+        assert self._running is not None, "it was begun"
+        os.killpg(self._running.pid, signal.SIGKILL)
+        self._running.wait()
+        self._running = None
+
+    def unplug(self) -> None:
+        """Cut it off from the network: packets are lost, and no connection is closed."""
+        ip("-n", self._lab.switch, "link", "set", self._port, "down")
+
+    def plug_in(self) -> None:
+        """Connect it to the network again."""
+        ip("-n", self._lab.switch, "link", "set", self._port, "up")
+
     def logged(self, words: str, times: int = 1) -> str:
         """Poll the log until so many lines have these words. Returns the last of them."""
         deadline = time.monotonic() + SECONDS
@@ -108,8 +126,7 @@ class Computer:
     def goes(self) -> None:
         """Take the computer away."""
         if self._running is not None:
-            os.killpg(self._running.pid, signal.SIGKILL)
-            self._running.wait()
+            self.crashes()
         ip("netns", "delete", self.namespace)
         shutil.rmtree(NETNS / self.namespace)
 

@@ -16,7 +16,7 @@ import psutil
 
 from distribute.config.cluster_record import running_clusters
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """Seconds to wait for anything. Only a very busy computer needs nearly as long."""
 
 
@@ -44,6 +44,11 @@ class Person:
             process.kill()
             process.communicate()
         kill_clusters(self._environment)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The variables that its programs find."""
+        return self._environment
 
     def sets(self, **variables: str | None) -> None:
         """Set these environment variables; None removes one."""
@@ -86,7 +91,7 @@ class Person:
     def runs(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run a verb to its end. It must exit with this code."""
         process = self.starts(*arguments)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         assert process.returncode == code, f"distribute {' '.join(arguments)}: {out}{err}"
         assert "Traceback" not in err
         return subprocess.CompletedProcess(arguments, code, out, err)

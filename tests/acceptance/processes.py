@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+import psutil
+
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import open_cluster
+from distribute_services.node_runner.host.leftovers import kill_leftovers
 
-STARTS_WITHIN_S = 30.0
+STARTS_WITHIN_S = 120.0
 
 
 def _wait_until_handled(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -26,6 +31,11 @@ def _wait_until_handled(process: subprocess.Popen[bytes], number: signal.Signals
         if int(caught.split()[1], 16) >> (number - 1) & 1:
             return
         time.sleep(0.01)
+
+
+def identity_of(folder: Path) -> str:
+    """The identity of a node's working folder, with which the markers of its jobs begin."""
+    return (folder / "lock").read_text().partition("\n")[0]
 
 
 class Processes:
@@ -62,6 +72,25 @@ class Processes:
         pids = {name: process.pid for name, process in self._running.items()}
         return pids | ({"broker": self.broker.pid} if self.broker.pid is not None else {})
 
+    def keeper_of(self, node: str) -> psutil.Process:
+        """The process that holds the jobs of a node."""
+        wanted = {str(self.folder / node / "keeper"), "--serve"}
+        running = psutil.process_iter(["cmdline"])
+        (keeper,) = [process for process in running if wanted <= set(process.info["cmdline"] or ())]
+        return keeper
+
+    async def end_keepers(self) -> None:
+        """Kill the keepers of its nodes, with their jobs. After a test that failed, some may be left."""
+        below = f"{self.folder}{os.sep}"
+        for process in psutil.process_iter(["cmdline"]):
+            words = process.info["cmdline"] or ()
+            if "--serve" in words and any(word.startswith(below) for word in words):
+                with contextlib.suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                    process.kill()
+                    await asyncio.to_thread(process.wait)
+        folders = {identity_of(lock.parent) for lock in self.folder.glob("*/lock")}
+        await kill_leftovers(lambda marker: marker.partition("/")[0] in folders, grace_s=0.0)
+
     async def __aenter__(self) -> Processes:
         await self.broker.start()
         async with open_cluster(self.broker.address, "test", provisioning=True):
@@ -73,14 +102,20 @@ class Processes:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        is_well = False
         try:
             for name in list(self._running):
                 self.end(name, signal.SIGTERM)
+            is_well = error is None
         finally:
             for process in self._running.values():  # if one of them did not end
                 process.kill()
                 process.wait()
-            await self.broker.stop()
+            try:
+                if not is_well:
+                    await self.end_keepers()
+            finally:
+                await self.broker.stop()
 
     def start(self, name: str) -> None:
         """Start a service that is not running."""
@@ -102,7 +137,7 @@ class Processes:
         # A stopped process handles other signals only after it continues.
         process.send_signal(signal.SIGCONT)
         try:
-            return process.wait(timeout=30)
+            return process.wait(timeout=120)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

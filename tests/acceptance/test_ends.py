@@ -166,7 +166,7 @@ async def test_a_batch_can_be_killed_during_its_build(lab: Lab) -> None:
     batch = command_batch("lab/long build", {"job": "true"}, capabilities=["one"])
     batch["command"]["initialize"] = {"build": f"touch '{begun}'; {STUBBORN}"}
     await lab.add(batch)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while not begun.exists():  # noqa: ASYNC110 - only the file shows that the build runs
             await asyncio.sleep(0.05)
     assert lab.job_processes("one")

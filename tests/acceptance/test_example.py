@@ -110,7 +110,7 @@ def test_the_summary_prints_a_row_for_each_job(runs: Runs, built: Path) -> None:
         check=True,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     ).stdout.splitlines()
     rows = table[2 : 2 + len(runs)]
     assert [row.split()[0] for row in rows] == ["100"] * 3 + ["400"] * 3 + ["1000"] * 3
@@ -120,7 +120,7 @@ def test_the_summary_prints_a_row_for_each_job(runs: Runs, built: Path) -> None:
 
 def test_a_summary_without_results_fails(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, EXAMPLE / "summarize.py", tmp_path], capture_output=True, text=True, timeout=30
+        [sys.executable, EXAMPLE / "summarize.py", tmp_path], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1
     assert "no summary.json" in done.stderr
@@ -152,7 +152,7 @@ def test_finest_grid_fits_into_the_memory_its_job_asks_for(
         check=True,
         stdout=PIPE,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert batch.spec.resources.memory_bytes < int(done.stdout) * 1024 < job.resources.memory_bytes
 
@@ -175,7 +175,7 @@ def test_finest_grid_fits_into_the_memory_its_job_asks_for(
 )
 def test_solver_says_what_is_wrong(built: Path, arguments: list[str], status: int, message: str) -> None:
     arguments = ["--table", "input/ghia1982.csv", *arguments]
-    done = subprocess.run(["./cavity", *arguments], cwd=built, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["./cavity", *arguments], cwd=built, capture_output=True, text=True, timeout=120)
     assert done.returncode == status
     assert message in done.stderr
 
@@ -188,7 +188,7 @@ def test_build_without_a_compiler_says_what_to_install(built: Path, tmp_path: Pa
         env={"PATH": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 1
     assert "install gcc or clang" in done.stderr
@@ -217,6 +217,6 @@ def test_a_build_by_ziglang_needs_no_home_folder(tmp_path: Path) -> None:
         cwd=folder,
         env={"PATH": str(programs), "PYTHONPATH": str(packages)},
         check=True,
-        timeout=30,
+        timeout=120,
     )
     assert [left.name for left in folder.iterdir()] == ["cavity"], "each job gets a copy of what is left"

@@ -7,13 +7,14 @@ import contextlib
 import hashlib
 import os
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
 import pytest
 import yaml
 
-from acceptance.lab import PATIENCE_S, command_batch, distribute, job_folders, open_lab
+from acceptance.lab import PATIENCE_S, Lab, command_batch, distribute, job_folders, open_lab
 from distribute_cli.local.cluster import NodePlan, Plan, local_cluster
 from integration.node_runner.small_disk import small_disk
 
@@ -47,6 +48,75 @@ async def test_a_job_that_fills_its_nodes_disk_fails_and_the_node_goes_on(tmp_pa
             folder, _ = await lab.pull("lab/filling")
             assert (folder / "after" / "stdout.txt").read_text() == "told\n"
             assert (folder / "after" / "data").stat().st_size == 8 << 20
+
+
+def rests(until: Path) -> str:
+    """A job that writes little, and ends when there is such a file."""
+    return f"head -c 4M /dev/zero > distribute_save/own; while [ ! -e {until} ]; do sleep 0.1; done"
+
+
+@contextlib.asynccontextmanager
+async def lab_on_a_small_disk(tmp_path: Path, *options: str, files: int = 0) -> AsyncIterator[Lab]:
+    """A lab with one node, on a disk of its own with 64 MiB: `tmp_path / "disk"`."""
+    with small_disk(tmp_path / "disk", 64, files) as disk:
+        (tmp_path / "lab").mkdir()
+        (tmp_path / "lab" / "node").symlink_to(disk)
+        async with open_lab(tmp_path / "lab", {"node": ["--cpus", "2", *options]}) as lab:
+            yield lab
+
+
+async def test_the_job_that_writes_most_is_ended_before_the_disk_is_full(tmp_path: Path) -> None:
+    writes = "head -c 30M /dev/zero > distribute_save/data; while head -c 1M /dev/zero; do sleep 0.2; done"
+    async with lab_on_a_small_disk(tmp_path, f"--keep-free-bytes={48 << 20}") as lab:
+        await lab.add(
+            command_batch(
+                "lab/b", {"rests": rests(tmp_path / "go"), "writes": f"{writes} >> distribute_save/data"}
+            )
+        )
+        finished = (await lab.event("finished", batch="lab/b")).event
+        assert (finished.job, finished.succeeded) == ("writes", False)
+        assert "because the disk of its node was nearly full" in finished.reason
+        assert "it had written most, " in finished.reason
+        (tmp_path / "go").touch()
+        await lab.over("lab/b")
+        assert (await lab.jobs("lab/b"))["rests"]["state"] == "succeeded"
+        await lab.add(command_batch("lab/next", {"job": "echo there is room again"}))
+        await lab.over("lab/next")
+        folder, _ = await lab.pull("lab/b")
+        assert (folder / "writes" / "data").stat().st_size > 30 << 20, "what it left is archived"
+
+
+async def test_the_job_that_makes_most_files_is_ended_before_there_are_too_many(tmp_path: Path) -> None:
+    makes = (
+        "left() { df --output=iavail . | tail -1; }; cd distribute_save; "
+        "for i in $(seq $(($(left) - 40))); do : > $i; done; while : > more$(left); do sleep 0.2; done"
+    )
+    async with lab_on_a_small_disk(tmp_path, files=3000) as lab:
+        await lab.add(command_batch("lab/b", {"rests": rests(tmp_path / "go"), "makes": makes}))
+        finished = (await lab.event("finished", batch="lab/b")).event
+        assert (finished.job, finished.succeeded) == ("makes", False)
+        assert "nearly out of inodes" in finished.reason
+        (tmp_path / "go").touch()
+        await lab.over("lab/b")
+        assert (await lab.jobs("lab/b"))["rests"]["state"] == "succeeded"
+
+
+async def test_no_job_is_ended_for_what_others_write_and_the_node_says_that_its_disk_is_short(
+    tmp_path: Path,
+) -> None:
+    async with lab_on_a_small_disk(tmp_path, f"--keep-free-bytes={48 << 20}") as lab:
+        await lab.add(command_batch("lab/b", {"rests": rests(tmp_path / "go")}))
+        await lab.event("started", batch="lab/b")
+        fill(tmp_path / "disk" / "somebody's film")
+        async with asyncio.timeout(PATIENCE_S):
+            while "its disk has" not in (said := (await lab.distribute("nodes", "node")).out):  # noqa: ASYNC110
+                await asyncio.sleep(0.2)  # the next beat tells
+        assert "no job begins there with less than 48M" in " ".join(said.split())
+        assert await lab.events("finished", batch="lab/b") == []
+        (tmp_path / "disk" / "somebody's film").unlink()
+        (tmp_path / "go").touch()
+        await lab.over("lab/b")
+        assert (await lab.jobs("lab/b"))["rests"]["state"] == "succeeded"
 
 
 async def test_a_node_whose_disk_others_fill_leaves_until_there_is_room(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     with Person(tmp_path_factory.mktemp("home")) as person:
         person.sets(TERM="xterm-256color", COLUMNS=None, LINES=None, NO_COLOR=None)
         person.runs("up", "--nodes", "1", "--cpus", "1", "--detach")
-        person.runs("add", person.writes(BATCH, JOBS, namespace="n" * 128))
+        person.runs("add", person.writes(BATCH, JOBS, namespace="n" * 255))
         yield person
         person.runs("down")
 
@@ -33,13 +33,13 @@ def shown(person: Person, columns: int, *arguments: str) -> list[str]:
         *arguments, stdin=terminal.program, stdout=terminal.program, stderr=terminal.program
     )
     lines = terminal.lines()
-    assert process.wait(timeout=60) == 0, lines
+    assert process.wait(timeout=120) == 0, lines
     return lines
 
 
 @pytest.mark.parametrize("columns", [80, 40])
 def test_watch_status_and_nodes_fit(jane: Person, columns: int) -> None:
-    name = f"{'n' * 128}/{BATCH}"
+    name = f"{'n' * 255}/{BATCH}"
     watched = shown(jane, columns, "watch", name)
     bars = [line for line in watched if "━" in line or "done in about" in line]
     assert bars
@@ -74,7 +74,7 @@ def test_ctrl_c_says_that_the_batch_runs_on(jane: Person, verb: str) -> None:
     assert waiting.stderr is not None
     assert next(line for line in waiting.stderr if line.startswith(f"{name}: 0 % (1 running"))
     waiting.send_signal(signal.SIGINT)
-    _, told = waiting.communicate(timeout=30)
+    _, told = waiting.communicate(timeout=120)
     assert waiting.returncode == 130
     assert told.endswith(
         f"{name} runs on: `distribute watch {name}` shows it again, `distribute kill {name}` ends it\n"

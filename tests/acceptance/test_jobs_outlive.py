@@ -141,3 +141,40 @@ async def test_a_job_that_was_given_away_meanwhile_is_ended(tmp_path: Path) -> N
         await lab.node_is_idle(node)
         await lab.distribute("kill", "lab/b")
         await lab.over("lab/b")
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+async def test_jobs_whose_runner_does_not_come_back_are_ended(tmp_path: Path, is_paused: bool) -> None:
+    job = "setsid sleep 1000 & test $DISTRIBUTE_ATTEMPT -gt 1 || sleep 1000"
+    async with open_lab(tmp_path, {"ws1": ["--cpus", "1", "--max-unseen-s", "2"]}) as lab:
+        await lab.add(command_batch("lab/b", {"job1": job}))
+        await lab.event("started", batch="lab/b")
+        if is_paused:
+            await lab.distribute("pause", "--node", "ws1", "--duration", "1h", "--detach")
+            await lab.event("paused", node="ws1")
+        lab.processes.end("ws1", signal.SIGKILL)
+        assert lab.job_processes("ws1"), "the keeper holds them"
+        await lab.node_is_idle("ws1")
+        lab.processes.start("ws1")
+        if is_paused:
+            await lab.distribute("resume", "--node", "ws1")
+        await lab.over("lab/b")
+        (found,) = (await lab.jobs("lab/b")).values()
+        assert (found["state"], found["attempt"]) == ("succeeded", 2)
+
+
+@pytest.mark.slow
+async def test_jobs_go_on_however_long_their_new_runner_finds_no_head(tmp_path: Path) -> None:
+    async with open_lab(tmp_path, {"ws1": ["--cpus", "1", "--max-unseen-s", "15"]}) as lab:
+        await lab.add(command_batch("lab/b", {"job1": "until test -e go; do sleep 0.1; done"}))
+        await lab.event("started", batch="lab/b")
+        (go,) = [path.parent / "go" for path in (tmp_path / "ws1" / "work").glob("*/job/input")]
+        await lab.processes.broker.stop(kill=True)
+        lab.processes.end("ws1", signal.SIGKILL)
+        lab.processes.start("ws1")
+        await asyncio.sleep(20)
+        await lab.processes.broker.start()
+        go.touch()
+        await lab.over("lab/b")
+        (found,) = (await lab.jobs("lab/b")).values()
+        assert (found["state"], found["attempt"]) == ("succeeded", 1)

@@ -56,6 +56,8 @@ async def test_a_node_without_views_names_the_job_that_saves_to_the_build(tmp_pa
         made = batch("lab/x")
         made["command"]["jobs"] = [{"name": "bad", "command": JOB}]
         await lab.add(made, "--wait", code=1)
+        shown = (await lab.distribute("nodes", "ws1")).out
+        assert "build copies  copies in folders of their own" in shown
         job = (await lab.jobs("lab/x"))["bad"]
         assert "wrote to where the build ran" in job["reason"]
         assert "/job/distribute_save/result" in job["reason"]

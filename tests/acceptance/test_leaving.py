@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 import pytest_asyncio
 
-from acceptance.lab import Lab, command_batch, open_lab
+from acceptance.lab import PATIENCE_S, Lab, command_batch, open_lab
 from distribute.core import events as ev
 from distribute.core.fold_job import MAX_DEATHS_AT_ONE_NODE, MAX_NODES_DOWN
 from distribute.core.ids import AttemptId
@@ -21,8 +21,8 @@ from distribute_services.node_runner.keeper import procfs
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LOST_S = 4.0
-SECONDS = 10.0
-"""Seconds that a service may take to end."""
+SECONDS = 60.0
+"""Seconds that a service may take to end, on whatever machine."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -82,11 +82,32 @@ async def test_a_node_that_is_asked_to_end_gives_its_job_back(lab: Lab) -> None:
     released = await lab.event("released", batch=batch.name)
     assert isinstance(released.event, ev.Released)
     assert released.event.reason == "node_left"
-    again = await batch.started(after=left.seq)
+    again = await batch.started(after=released.seq)
     assert (again.node, again.attempt) == (another(node), 2)
     lab.processes.start(node)
     await lab.event("joined", node=node, after=left.seq)
     await batch.ends_once_at(another(node))
+
+
+async def test_a_job_begins_elsewhere_while_it_takes_its_grace_at_a_node_that_leaves(lab: Lab) -> None:
+    stays = lab.folder / "it stays"
+    job = f"test $DISTRIBUTE_ATTEMPT -gt 1 || {{ trap '' TERM; touch '{stays}'; sleep 1000; sleep 1000; }}"
+    seq = await lab.cluster.log.last_seq()
+    await lab.add(command_batch("lab/graceful", {"job": {"command": job, "grace": "10m"}}))
+    node = (await lab.event("started", batch="lab/graceful")).event.node
+    async with asyncio.timeout(PATIENCE_S):
+        while not stays.exists():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    os.kill(lab.processes.pids[node], signal.SIGTERM)
+    await lab.over("lab/graceful")
+    [finished] = await lab.events("finished", batch="lab/graceful")
+    assert isinstance(finished, ev.Finished)
+    assert (finished.node, finished.succeeded) == (another(node), True)
+    assert lab.job_processes(node), "it is still in its grace there"
+    lab.processes.end(node, signal.SIGTERM)  # the second request, which waits for nothing
+    left = await lab.event("left", node=node, after=seq)
+    lab.processes.start(node)
+    await lab.event("joined", node=node, after=left.seq)
 
 
 @pytest.mark.parametrize("service", ["scheduler", "archiver"])

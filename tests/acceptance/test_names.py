@@ -13,7 +13,7 @@ from acceptance.lab import Lab, command_batch, job_folders, open_lab
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NAMES = ["*", ">", "two\nlines", ".hidden", "Grüße, 流体", "x" * 128, "-f", "%2A", "a", "a.b", "a*", "a.yaml"]
+NAMES = ["*", ">", "two\nlines", ".hidden", "Grüße, 流体", "x" * 255, "-f", "%2A", "a", "a.b", "a*", "a.yaml"]
 NODES = ["*", "Rechner\n>"]
 DELETED = ["*", ">", "a"]
 NEIGHBOURS = ["two\nlines", "-f", "a.yaml", "%2A", "a.b", "a*"]

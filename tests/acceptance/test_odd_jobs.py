@@ -91,7 +91,7 @@ JOBS: Json = {
     "signal": "kill -SEGV $$",
     "deep": [*python(DEEP_DOWN), str(DEPTH)],
     "too deep": [*python(DEEP_DOWN), str(TOO_DEEP)],
-    "late": {"command": "echo began; sleep 1000", "timeout": "1s"},
+    "late": {"command": "echo began; exec sleep 1000", "timeout": "1s"},
     "thousand": python(THOUSAND),
     "absent": ["./nothing-there"],
     "large": f"head -c {LARGE_BYTES} /dev/urandom > distribute_save/large",

@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from acceptance.lab import Lab, command_batch, open_lab
@@ -74,13 +73,6 @@ def sizes(folder: Path) -> dict[str, int]:
     return {name: (folder / name).stat().st_size for name in NAMES}
 
 
-def keeper_of(work_dir: Path) -> int:
-    """The process that holds the jobs of a node."""
-    wanted = {str(work_dir / "keeper"), "--serve"}
-    (pid,) = [one.pid for one in psutil.process_iter(["cmdline"]) if wanted <= set(one.info["cmdline"] or ())]
-    return pid
-
-
 async def is_still(folder: Path) -> bool:
     """Does no process of the tree tick for ten times as long as it takes to?"""
     before = sizes(folder)
@@ -88,14 +80,14 @@ async def is_still(folder: Path) -> bool:
     return sizes(folder) == before
 
 
-async def until(there: Callable[[], bool], within_s: float = 30.0) -> None:
+async def until(there: Callable[[], bool], within_s: float = 120.0) -> None:
     """Poll until something is so: nothing announces it."""
     async with asyncio.timeout(within_s):
         while not there():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
-async def goes_on(folder: Path, within_s: float = 30.0) -> None:
+async def goes_on(folder: Path, within_s: float = 120.0) -> None:
     """Wait until every process of the tree ticks again."""
     before = sizes(folder)
     await until(lambda: all(size > before[name] for name, size in sizes(folder).items()), within_s)
@@ -166,6 +158,21 @@ async def test_whoever_ends_the_countdown_ends_the_pause(lab: Lab) -> None:
     await lab.over("lab/tree")
 
 
+async def test_an_interrupted_countdown_claims_no_end_of_a_pause_that_it_could_not_end(lab: Lab) -> None:
+    running = await lab.start("pause", "--node", NODE, "--duration", "2m")
+    await running.until("holds no job")
+    lab.processes.end(NODE, signal.SIGKILL)  # so that nobody starts another keeper
+    lab.processes.keeper_of(NODE).kill()
+    running.interrupt()
+    last = (await running.end()).splitlines()[-1]
+    assert "can't be asked" in last
+    assert "its pause ends by itself, by " in last
+    assert running.code == 1
+    lab.processes.start(NODE)
+    await lab.event("paused", node=NODE)
+    await lab.distribute("resume", "--node", NODE)
+
+
 async def test_a_pause_ends_by_itself_although_who_made_it_and_the_broker_are_gone(lab: Lab) -> None:
     folder = await runs_tree(lab)
     began = time.monotonic()
@@ -176,7 +183,7 @@ async def test_a_pause_ends_by_itself_although_who_made_it_and_the_broker_are_go
     await lab.processes.broker.stop(kill=True)
     assert await is_still(folder)
     await goes_on(folder)
-    assert 5.9 < time.monotonic() - began < 20
+    assert 5.9 < time.monotonic() - began < 300
     said = await lab.distribute("pause", "--node", NODE, "--duration", "1h", "--detach")
     assert said.out.startswith(f"{NODE} is paused for 10m, until "), "the network is not needed"
     assert await is_still(folder)
@@ -189,14 +196,18 @@ async def test_a_pause_ends_by_itself_although_who_made_it_and_the_broker_are_go
 
 
 async def test_time_paused_counts_against_no_timeout(lab: Lab) -> None:
-    job = {"command": "echo begins; sleep 3; echo ends", "timeout": "6s"}
+    """The job ends after a pause that is longer than its timeout: whatever the command takes to begin it."""
+    gate = lab.folder / "it may end"
+    job = {"command": f"until test -e '{gate}'; do sleep 0.1; done", "timeout": "12s"}
     await lab.add(command_batch("lab/short", {"short": job}))
-    await lab.event("started", batch="lab/short")
-    await lab.distribute("pause", "--node", NODE, "--duration", "7s", "--detach")
+    started = await lab.event("started", batch="lab/short")
+    await lab.distribute("pause", "--node", NODE, "--duration", "13s", "--detach")
+    await lab.event("paused", node=NODE, after=started.seq)
+    gate.touch()
     finished = (await lab.event("finished", batch="lab/short")).event
     assert finished.succeeded, finished
-    assert finished.paused_s == pytest.approx(7, abs=1)
-    assert finished.wall_s < 6
+    assert finished.paused_s > 12
+    assert finished.wall_s < 12
 
 
 async def test_a_paused_job_can_be_killed(lab: Lab) -> None:
@@ -222,13 +233,13 @@ async def test_a_pause_outlives_the_runner_and_the_keeper_and_ends_all_the_same(
     again = await lab.event("paused", node=NODE, after=paused.seq)
     assert [kept.job for kept in again.event.keeps] == ["tree"], "the next runner takes the frozen job up"
     assert await is_still(folder)
-    await goes_on(folder, within_s=60)
+    await goes_on(folder, within_s=120)
     assert time.monotonic() - began > 25
     await lab.event("resumed", node=NODE, after=again.seq)
 
     await lab.distribute("pause", "--node", NODE, "--detach")
     at = await lab.event("paused", node=NODE, after=again.seq)
-    os.kill(keeper_of(lab.folder / NODE), signal.SIGKILL)
+    lab.processes.keeper_of(NODE).kill()
     await lab.event("paused", node=NODE, after=at.seq)
     await lab.node_is_idle(NODE)
     (node,) = (await lab.distribute("nodes", "--json")).document["nodes"]

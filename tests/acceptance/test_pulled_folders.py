@@ -77,7 +77,7 @@ def test_a_pull_that_was_ended_is_completed_and_cleaned_up_by_the_next(jane: Per
     while not parts.exists():
         assert pull.poll() is None, "it has ended before it could be interrupted"
     pull.send_signal(ended_by)
-    pull.communicate(timeout=60)
+    pull.communicate(timeout=120)
     jane.runs("pull", f"jane/{name}")
     found = {path.name for path in (jane.home / name).rglob("*") if path.is_file()} - {"stdout.txt"}
     assert found == {".distribute-pulled.jsonl", *(f"f{number}" for number in range(1, 13))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -33,7 +34,7 @@ def jane(tmp_path: Path) -> Iterator[Person]:
     with Person(tmp_path) as person:
         person.sets(PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}", CUDA_VISIBLE_DEVICES=None)
         yield person
-        person.starts("down").communicate(timeout=60)
+        person.starts("down").communicate(timeout=120)
 
 
 def prints(jane: Person, batch: str, job: str) -> str:
@@ -116,6 +117,24 @@ def test_mpi_jobs_of_one_node_share_no_core(jane: Person, mpirun: str) -> None:
     assert one != two
 
 
+@pytest.mark.parametrize("mpirun", ["mpirun.openmpi", "mpirun.mpich"])
+def test_the_processes_of_an_mpi_job_get_the_threads_that_its_batch_names(jane: Person, mpirun: str) -> None:
+    """With one process a core, libraries must not start a thread for each core beside it."""
+    if shutil.which(mpirun) is None:
+        pytest.skip(f"{mpirun} is not installed: apt-get install openmpi-bin mpich")
+    cores = psutil.cpu_count(logical=False) or 1
+    jane.runs("up", "--detach")
+    as_root = "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+    command = f"{as_root} {mpirun} -np $DISTRIBUTE_CPUS sh -c 'echo $OMP_NUM_THREADS'"
+    file = jane.home / jane.writes("mpi", {"threads": command, "ranks": command}, resources={"cpus": cores})
+    written = json.loads(file.read_text())
+    written["command"]["jobs"][1]["env"] = {"OMP_NUM_THREADS": "1"}
+    file.write_text(json.dumps(written))
+    jane.runs("add", file.name, "--wait")
+    for job, threads in (("threads", str(cores)), ("ranks", "1")):
+        assert prints(jane, "mpi", job).split()[-cores:] == [threads] * cores
+
+
 def test_a_node_lends_only_the_gpu_that_it_was_given(jane: Person) -> None:
     jane.runs("up", "--nodes", "0", "--detach")
     jane.sets(CUDA_VISIBLE_DEVICES="1")
@@ -129,7 +148,7 @@ def test_a_node_lends_only_the_gpu_that_it_was_given(jane: Person) -> None:
     )
     assert prints(jane, "gpu", "a") == "GPU 1"
     node.terminate()
-    node.communicate(timeout=60)
+    node.communicate(timeout=120)
     assert node.returncode == 0
 
 
@@ -146,7 +165,7 @@ def test_a_job_that_uses_more_memory_than_it_asked_for_is_ended_with_that_reason
 def test_settings_that_lend_more_than_there_is_are_refused_all_at_once(jane: Person) -> None:
     (jane.home / "node.yaml").write_text("server: nats://127.0.0.1:1\ncpus: 6000\nmemory: 900T\ngpus: 3\n")
     client = jane.starts("client", "node", "--settings", "node.yaml")
-    _, err = client.communicate(timeout=60)
+    _, err = client.communicate(timeout=120)
     assert client.returncode == 2
     assert "node.yaml: cpus: 6000 are too many: this computer has " in err
     assert "node.yaml: memory: 900T is too much: this computer has " in err
@@ -155,6 +174,6 @@ def test_settings_that_lend_more_than_there_is_are_refused_all_at_once(jane: Per
 
 def test_an_option_that_lends_more_than_there_is_is_refused(jane: Person) -> None:
     client = jane.starts("client", "node", "--server", "nats://127.0.0.1:1", "--cpus", "6000")
-    _, err = client.communicate(timeout=60)
+    _, err = client.communicate(timeout=120)
     assert client.returncode == 2
     assert "--cpus: 6000 are too many: this computer has " in err

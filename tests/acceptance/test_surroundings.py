@@ -77,7 +77,7 @@ def test_what_nohup_starts_goes_on_when_the_terminal_is_closed(jane: Person) -> 
     assert jane.asks("nodes")["nodes"] == []
     assert up.poll() is None
     jane.runs("down")
-    assert up.wait(timeout=30) == 0
+    assert up.wait(timeout=120) == 0
     up.communicate()
 
 
@@ -90,7 +90,7 @@ def test_signals_that_were_blocked_or_ignored_at_the_start_are_heard(jane: Perso
     jane.runs("add", jane.writes("codes", {"a": "exit 3"}), "--wait", code=1)
     assert jane.asks("status", "jane/codes")["job_list"][0]["exit_code"] == 3
     jane.runs("down")
-    assert up.wait(timeout=30) == 0
+    assert up.wait(timeout=120) == 0
     up.communicate()
 
 
@@ -105,7 +105,7 @@ def test_a_node_whose_terminal_is_closed_gives_its_job_back(jane: Person) -> Non
         job = psutil.Process(int(pid.read_text()))
         node.send_signal(signal.SIGHUP)
         node.send_signal(signal.SIGHUP)
-        assert node.wait(timeout=30) == 0
+        assert node.wait(timeout=120) == 0
         node.communicate()
         assert not runs(job)
         (listed,) = jane.asks("status", "jane/long")["job_list"]
@@ -123,7 +123,7 @@ def test_a_demo_whose_terminal_is_closed_leaves_nothing_behind(jane: Person) -> 
     until(processes.children, demo)
     children = processes.children()
     demo.send_signal(signal.SIGHUP)
-    demo.communicate(timeout=60)
+    demo.communicate(timeout=120)
     assert [child for child in children if runs(child)] == []
     assert list(temporary.iterdir()) == []
 
@@ -136,7 +136,7 @@ def test_a_table_that_nobody_reads_ends_the_program_silently_as_others_do(jane: 
             nodes = jane.starts("nodes", stdout=write)
         finally:
             os.close(write)
-        _, messages = nodes.communicate(timeout=60)
+        _, messages = nodes.communicate(timeout=120)
         assert [line for line in messages.splitlines() if not line.startswith("cluster: ")] == []
         assert nodes.returncode == 128 + signal.SIGPIPE
 
@@ -192,6 +192,6 @@ def test_a_cluster_and_a_node_run_with_closed_or_full_streams(jane: Person, clos
     jane.runs("add", jane.writes("sweep", {"a": "echo hello"}), "--anyway", "--wait")
     assert jane.runs("logs", "jane/sweep/a").stdout == "hello\n"
     client.terminate()
-    assert client.wait(timeout=30) == 0
+    assert client.wait(timeout=120) == 0
     jane.runs("down")
-    assert up.wait(timeout=30) == 0
+    assert up.wait(timeout=120) == 0

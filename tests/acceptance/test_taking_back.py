@@ -14,7 +14,7 @@ import pytest
 from acceptance.person import Person
 from distribute_cli.session import user_name
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -104,12 +104,12 @@ def test_delete_asks_first(jane: Person) -> None:
     assert refused.endswith("[y/N] distribute: jane/kept was not deleted: answer y, or give --yes\n")
     with Path(os.devnull).open("w") as deaf:  # as `nohup` leaves it
         unheard = jane.starts("delete", "jane/kept", stdin=deaf.fileno())
-    assert unheard.communicate(timeout=60)[1] == refused
+    assert unheard.communicate(timeout=120)[1] == refused
     assert unheard.returncode == 4
     asking = jane.starts("delete", "jane/kept", stdin=subprocess.PIPE)
     assert asking.stderr is not None
     assert asking.stderr.read(len("Delete")) == "Delete"
     asking.send_signal(signal.SIGINT)
-    assert asking.wait(timeout=30) == 130
+    assert asking.wait(timeout=120) == 130
     asking.communicate()
     assert jane.asks("status", "jane/kept")["state"] == "completed"

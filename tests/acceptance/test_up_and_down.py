@@ -55,13 +55,13 @@ def test_a_head_says_what_nodes_and_people_type(person: Person) -> None:
     assert person.asks("status")["cluster"]["server"] == f"nats://127.0.0.1:{port}"
     assert person.asks("status", "--server", f"nats://localhost:{port}")["batches"] == []
     head.send_signal(signal.SIGTERM)
-    _, err = head.communicate(timeout=60)
+    _, err = head.communicate(timeout=120)
     assert (head.returncode, "there is no login yet" in err) == (0, True)
     head = person.starts("server", "--dir", "head", "--host", "0.0.0.0", "--port", str(port))
     assert head.stdout is not None
     assert head.stdout.readline().startswith(f"the cluster is ready at {url}; its data is in ")
     head.send_signal(signal.SIGTERM)
-    _, err = head.communicate(timeout=60)
+    _, err = head.communicate(timeout=120)
     assert f"each node types:   distribute client --server {url}\n" in err
     assert f"each person types: export DISTRIBUTE_SERVER={url}\n" in err
     assert f"`distribute server --dir {person.home}/head --host 0.0.0.0 --port {port}` continues\n" in err
@@ -76,9 +76,11 @@ def test_a_node_says_where_it_looks_for_its_head(person: Person) -> None:
     assert node.stderr is not None
     where = "cluster: nats://head.invalid:4222 (from ~/config/distribute/node.yaml)\n"
     assert node.stderr.readline() == where
-    assert "there is no such host" in node.stderr.readline()
+    lines = iter(node.stderr.readline, "")
+    warning = next(line for line in lines if "this node runs as root" not in line)
+    assert "there is no such host" in warning
     node.send_signal(signal.SIGTERM)
-    node.communicate(timeout=30)
+    node.communicate(timeout=120)
     assert node.returncode == 0
 
 
@@ -94,7 +96,7 @@ def test_down_asks_which_of_two_clusters(person: Person) -> None:
     assert f"2  {person.home}/a b (nats://127.0.0.1:" in refused
     assert f"say which: `distribute down --dir {default}` or `distribute down --dir '" in refused
     asked = person.starts("down", stdin=subprocess.PIPE)
-    out, err = asked.communicate("1\n", timeout=60)
+    out, err = asked.communicate("1\n", timeout=120)
     assert (asked.returncode, out) == (0, f"the cluster in {default} has ended\n")
     assert "`distribute up --nodes 0 --detach` continues" in err
     assert person.asks("nodes")["nodes"] == [], "verbs go to the one that is left"
@@ -110,7 +112,7 @@ def test_up_in_the_foreground_ends_with_ctrl_c(person: Person) -> None:
     children = psutil.Process(up.pid).children()
     assert person.asks("nodes")["nodes"][0]["state"] == "idle"
     up.send_signal(signal.SIGINT)
-    _, err = up.communicate(timeout=30)
+    _, err = up.communicate(timeout=120)
     assert up.returncode == 0
     assert "the cluster has ended" in err
     assert [child for child in children if runs(child)] == []
@@ -125,7 +127,7 @@ def test_down_lets_jobs_run_on_and_the_next_up_takes_them_up(person: Person) -> 
     ended = person.runs("down", "--keep-jobs")
     assert "`distribute up --detach` continues" in ended.stderr
     (person.home / "go").touch()
-    until(lambda: list(person.home.glob("state/distribute/cluster/nodes/*/work/*/exit.json")))
+    until(lambda: list((person.home / "state/distribute/cluster/nodes").rglob("exit.json")))
     person.runs("up", "--detach")
     person.runs("wait", "jane/b", code=1)
     assert sorted(ran.read_text().split()) == ["1", "x"], "each has run once"

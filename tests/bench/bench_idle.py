@@ -13,12 +13,12 @@ import time
 import psutil
 
 from .figure import Figure, Floor
-from .running_lab import NODE, cpu_s, pids_of, running_lab
+from .running_lab import KEEPER, NODE, cpu_s, pids_of, running_lab
 
 SETTLING_S = 2.0
 IDLE_S = 10.0
-NODE_TARGET_MB = 55.0
-NODE_TARGET_PERCENT = 0.5
+TARGETS_MB = {NODE: 45.0, KEEPER: 12.0}
+TARGETS_PERCENT = {NODE: 0.3}
 
 
 def run() -> list[Figure]:
@@ -28,8 +28,8 @@ def run() -> list[Figure]:
         figure
         for name, (memory_mb, percent) in asyncio.run(_measure()).items()
         for figure in (
-            Figure(f"{name}: memory", memory_mb, "MB", NODE_TARGET_MB if name == NODE else None, floor),
-            Figure(f"{name}: of a core", percent, "%", NODE_TARGET_PERCENT if name == NODE else None),
+            Figure(f"{name}: memory", memory_mb, "MB", TARGETS_MB.get(name), floor),
+            Figure(f"{name}: of a core", percent, "%", TARGETS_PERCENT.get(name)),
         )
     ]
 

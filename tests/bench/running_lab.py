@@ -34,10 +34,13 @@ async def running_lab(cpus: int) -> AsyncIterator[tuple[Processes, Cluster]]:
             yield processes, cluster
 
 
-async def submit(cluster: Cluster, name: str, commands: Sequence[tuple[str, ...]]) -> int:
+async def submit(
+    cluster: Cluster, name: str, commands: Sequence[tuple[str, ...]], build: str | None = None
+) -> int:
     """Submit a batch of one-cpu commands. Returns the sequence of its submission."""
     jobs = tuple(CommandJob(name=f"j{number}", command=command) for number, command in enumerate(commands))
-    spec = BatchSpec(namespace="bench", batch=name, resources=Resources(cpus=1), work=CommandWork(jobs=jobs))
+    work = CommandWork(jobs=jobs, build=build)
+    spec = BatchSpec(namespace="bench", batch=name, resources=Resources(cpus=1), work=work)
     now = datetime.now(UTC)
     event = ev.Submitted(id=new_id(), time=now, author="me", **spec.id._asdict(), user="me", spec=spec)
     return await cluster.log.append(event, Guard(0))
@@ -52,10 +55,7 @@ async def event_of(cluster: Cluster, event_type: str, *, after: int) -> Recorded
 
 def pids_of(processes: Processes) -> dict[str, int]:
     """The pids of all processes of the cluster, by name. The node's jobs are below its keeper."""
-    folder = str(processes.folder / NODE / "keeper")
-    running = psutil.process_iter(["cmdline"])
-    keeper = next(process.pid for process in running if folder in (process.info["cmdline"] or []))
-    return processes.pids | {KEEPER: keeper}
+    return processes.pids | {KEEPER: processes.keeper_of(NODE).pid}
 
 
 def cpu_s(pid: int) -> float:

@@ -17,23 +17,37 @@ from distribute.core.manifest import (
     StoredObject,
 )
 from distribute.core.specs import (
-    ApptainerJob,
+    After,
     ApptainerWork,
     BatchSpec,
-    CommandJob,
     CommandWork,
     GpuKind,
-    InputFile,
-    PythonJob,
     PythonWork,
     Resources,
+    SignalBefore,
+)
+
+from .works import (
+    APPTAINER,
+    BATCH,
+    COMMANDS,
+    COMMIT,
+    DIGEST,
+    FOLDERS,
+    MANY,
+    MTIME_NS,
+    PACKED,
+    PYTHON,
+    SPEC,
+    SWEPT,
+    UNBUILT,
+    WITH_ATTRIBUTES,
+    sample_folder,
 )
 
 WHEN = datetime(2026, 3, 14, 15, 9, 26, 535897, tzinfo=UTC)
 SUBMISSION = "01BX5ZZKBKACTAV9WEVGEMMVS0"
 INCARNATION = "01BX5ZZKBKACTAV9WEVGEMMVRZ"
-DIGEST = "6ca13d52ca70c883e0f0bb101e425a89e8624de51db2d2392593af6a84118090"
-BATCH = {"namespace": "größe", "batch": "sweep 3"}
 OF_SUBMISSION = {**BATCH, "submission": SUBMISSION}
 KEPT = (AttemptId("größe", "sweep 3", "re=100*", 2),)
 ATTEMPT = {**BATCH, "job": "re=100*", "attempt": 2, "node": "ws07"}
@@ -48,12 +62,7 @@ def _by(author: str) -> dict[str, Any]:
     }
 
 
-def _file(alias: str) -> InputFile:
-    return InputFile(alias=alias, sha256=DIGEST, size_bytes=4096, executable=True)
-
-
 _OBJECT = StoredObject(name="größe/sweep 3/re=100*/2/0", nuid="k1", size_bytes=9, chunks=1, sha256=DIGEST)
-MTIME_NS = 978_307_200_123_456_789
 _LATER = (
     StoredFile(
         path="x.bam.bai", size_bytes=9, sha256=DIGEST, mode=0o640, mtime_ns=MTIME_NS, object=0, offset=3
@@ -88,45 +97,9 @@ OUTPUTS = Outputs(
     size_bytes=9,
 )
 
-_SPEC: dict[str, Any] = {
-    **BATCH,
-    "matrix_user": "@jane:lab.example",
-    "capabilities": frozenset({"gcc", "mpi", "python"}),
-    "priority": -5,
-    "resources": Resources(cpus=4, memory_bytes=8 << 30, gpus=1),
-    "timeout_s": 7200.0,
-    "retries": 1,
-    "env": {"OMP_PROC_BIND": "close"},
-    "files": (_file("mesh.msh"),),
-}
-_JOB: dict[str, Any] = {
-    "name": "re=100*",
-    "files": (_file("start.vtu"),),
-    "resources": Resources(cpus=2, memory_bytes=1 << 30, gpus=0),
-    "timeout_s": 60.5,
-    "retries": 0,
-    "env": {"RE": "100"},
-}
-COMMANDS = CommandWork(
-    build="make -j$DISTRIBUTE_CPUS",
-    jobs=(
-        CommandJob(**_JOB, command=("./solver", "--re", "100")),
-        CommandJob(name="b", command="./solver | sort"),
-    ),
-)
-PYTHON = PythonWork(build=_file("build.py"), jobs=(PythonJob(**_JOB, script=_file("run.py")),))
-APPTAINER = ApptainerWork(image=_file("image.sif"), mounts=("/scratch",), jobs=(ApptainerJob(**_JOB),))
-MANY = CommandWork(jobs=tuple(CommandJob(name=f"job{n}", command=f"./solver {n}") for n in range(1500)))
-
-
-WITH_ATTRIBUTES = ApptainerWork(
-    image=_file("image.sif").model_copy(update={"mode": 0o640, "mtime_ns": MTIME_NS}),
-    jobs=(ApptainerJob(name="re=100*"),),
-)
-
 
 def _submitted(work: CommandWork | PythonWork | ApptainerWork, **fields: Any) -> ev.Submitted:
-    return ev.Submitted(**_by("jane"), **BATCH, user="jane", spec=BatchSpec(**_SPEC | fields, work=work))
+    return ev.Submitted(**_by("jane"), **BATCH, user="jane", spec=BatchSpec(**SPEC | fields, work=work))
 
 
 SAMPLES: dict[str, Event] = {
@@ -135,11 +108,31 @@ SAMPLES: dict[str, Event] = {
     "submitted-apptainer": _submitted(APPTAINER),
     "submitted-attributes": _submitted(WITH_ATTRIBUTES),
     "submitted-build_timeout_s": _submitted(COMMANDS, build_timeout_s=600.0),
+    "submitted-packed": _submitted(PACKED),
+    "submitted-git": _submitted(FOLDERS, folders=(sample_folder("code").model_copy(update={"git": COMMIT}),)),
+    "submitted-folders": _submitted(FOLDERS, folders=(sample_folder(None, "data/**/*.dat"),)),
     "submitted-gpu_kind": _submitted(
         COMMANDS,
         resources=Resources(cpus=4, gpus=2, gpu_kind=GpuKind(memory_bytes=20 << 30, model="RTX.*")),
     ),
+    "submitted-ending": _submitted(
+        COMMANDS, grace_s=30.0, signal_before=SignalBefore(signal="USR1", before_s=120.0)
+    ),
+    "submitted-setup": _submitted(
+        PYTHON, setup=("module load gcc/13", "export MODE='a b'"), shell=("/bin/bash", "-l")
+    ),
+    "submitted-args": _submitted(UNBUILT),
+    "submitted-parameters": _submitted(SWEPT),
+    "submitted-after": _submitted(
+        COMMANDS,
+        after=(After(namespace="größe", batch="mesh", submission=SUBMISSION, when="any"),),
+    ),
+    "submitted-limits": _submitted(COMMANDS, max_running=20, max_failures=5, not_before=WHEN),
+    "submitted-last_job": _submitted(COMMANDS, last_job=COMMANDS.jobs[-1].name),
     "submitted-rebuild": _submitted(COMMANDS, rebuild="always"),
+    "submitted-ran_at": _submitted(COMMANDS).model_copy(
+        update={"ran_at": ev.RanAt(system="slurm", folder=DIGEST)}
+    ),
     "submitted-compressed": _submitted(MANY),
     "submitted-blocks": _submitted(MANY),
     "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),
@@ -159,6 +152,22 @@ SAMPLES: dict[str, Event] = {
         gpus=(0, 3),
         submission=SUBMISSION,
         submitted_seq=1234,
+    ),
+    "assigned-limited": ev.Assigned(
+        **_by(ev.SCHEDULER),
+        **ATTEMPT,
+        cpus=4,
+        submission=SUBMISSION,
+        submitted_seq=1234,
+        limited=True,
+    ),
+    "assigned-last": ev.Assigned(
+        **_by(ev.SCHEDULER),
+        **ATTEMPT,
+        cpus=4,
+        submission=SUBMISSION,
+        submitted_seq=1234,
+        last=True,
     ),
     "claimed": ev.Claimed(**_by("ws07"), **ATTEMPT),
     "started": ev.Started(**_by("ws07"), **ATTEMPT),
@@ -205,6 +214,23 @@ SAMPLES: dict[str, Event] = {
     "finished-outside": ev.Finished(**_by("ws07"), **ATTEMPT, succeeded=True, outputs=_WITH_OUTSIDE),
     "yielded": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works"),
     "yielded-outputs": ev.Yielded(**_by("ws07"), **ATTEMPT, reason="its owner works", outputs=OUTPUTS),
+    "collected": ev.Collected(
+        **_by("jane"),
+        **ATTEMPT,
+        submission=SUBMISSION,
+        state="failed",
+        exit_code=3,
+        signal=9,
+        reason="out of memory",
+        last_lines=("no room",),
+        started_at=WHEN,
+        ended_at=WHEN,
+        wall_s=61.25,
+        cpu_s=240.5,
+        paused_s=3.75,
+        max_rss_bytes=1 << 34,
+        outputs=OUTPUTS,
+    ),
     "stop_ordered": ev.StopOrdered(
         **_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION, by="jane", whole_batch=True
     ),
@@ -244,6 +270,8 @@ SAMPLES: dict[str, Event] = {
     "left": ev.Left(**_by("ws07"), node="ws07", incarnation=INCARNATION),
     "lost": ev.Lost(**_by(ev.SCHEDULER), node="ws07", silent_s=61.5),
     "forgotten": ev.Forgotten(**_by("jane"), node="ws07"),
+    "listed": ev.Listed(**_by("jane"), node="ws07", capabilities=frozenset({"fftw", "gfortran"})),
+    "listed-no_longer": ev.Listed(**_by("jane"), node="ws07", capabilities=None),
     "pause_requested": ev.PauseRequested(**_by("jane"), node="ws07", until=WHEN),
     "pause_requested-reason": ev.PauseRequested(
         **_by("jane"), node="ws07", until=WHEN, reason="a talk in Zürich"
@@ -262,6 +290,15 @@ SAMPLES: dict[str, Event] = {
     ),
     "resumed": ev.Resumed(**_by("ws07"), node="ws07", incarnation=INCARNATION),
     "drain_requested": ev.DrainRequested(**_by("jane"), node="ws07", reason="new disk", until=WHEN),
+    "superseded": ev.Superseded(
+        **_by("ws07"),
+        node="ws07",
+        attempt=KEPT[0],
+        submission=SUBMISSION,
+        folder="/scratch/distribute/superseded/3",
+        size_bytes=5 << 30,
+        until=WHEN,
+    ),
     "undrained": ev.Undrained(**_by("jane"), node="ws07"),
     "build_started": ev.BuildStarted(**_by("ws07"), node="ws07", **BATCH, submission=SUBMISSION),
     "build_finished": ev.BuildFinished(
@@ -291,6 +328,17 @@ SAMPLES: dict[str, Event] = {
     ),
     "build_finished-killed": ev.BuildFinished(
         **_by("ws07"), node="ws07", **BATCH, succeeded=False, killed=True, reason="killed by jane"
+    ),
+    "build_collected": ev.BuildCollected(
+        **_by("jane"),
+        **BATCH,
+        node="nid001",
+        submission=SUBMISSION,
+        succeeded=False,
+        reason="exit code 2",
+        last_lines=("make: *** [all] Error 1",),
+        wall_s=1.5,
+        outputs=OUTPUTS,
     ),
     "quarantined": ev.Quarantined(
         **_by(ev.SCHEDULER),

@@ -21,7 +21,7 @@ from distribute_services.archiver import logic, service
 from distribute_services.archiver.service import ArchiverService
 from integration.store_kit import stream_of
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 ARCHIVED = Only(types=frozenset({"job_archived"}))
 
 
@@ -185,6 +185,31 @@ async def test_a_job_with_noise_on_its_scope_is_archived(
         await append(cluster, builders.claimed(node="ws9", attempt=7))
         go_on.set()
         assert (await next_archived(cluster, seq)).missing is None
+
+
+async def test_a_job_whose_scope_ends_with_garbage_is_archived(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The archiver waits until it has read what made the guard fail, not the garbage behind that."""
+    append_now = cluster.log.append
+    noise = [builders.claimed(node="ws9", attempt=7)]
+
+    def append_late(event: Event, guard: Guard) -> asyncio.Future[int]:
+        async def append_behind_noise() -> int:
+            while noise and isinstance(event, JobArchived):
+                await append(cluster, noise.pop())
+                await cluster.connection.request("ev.job.lab.sweep.job1.claimed.ws1", b"garbage")
+            return await append_now(event, guard)
+
+        return asyncio.ensure_future(append_behind_noise())
+
+    await append(cluster, builders.submitted())
+    outputs = Outputs(inline=Manifest(objects=(await stored(cluster),)))
+    seq = await finish(cluster, outputs)
+    monkeypatch.setattr(cluster.log, "append", append_late)
+    async with archiver_of(cluster):
+        assert (await next_archived(cluster, seq)).missing is None
+    assert not noise
 
 
 async def test_after_a_restart_unarchived_jobs_are_archived_even_if_acknowledged(

@@ -26,7 +26,7 @@ from distribute.testing import builders
 from distribute_services.scheduler.service import SNAPSHOT, SchedulerService
 from integration.store_kit import remove_one_chunk
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 class Copy:

@@ -40,7 +40,7 @@ async def follow(cluster: Cluster) -> None:
 
 
 async def logged(caplog: pytest.LogCaptureFixture, words: str, times: int = 1) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while caplog.text.count(words) < times:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

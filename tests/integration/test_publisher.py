@@ -7,7 +7,7 @@ import base64
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from itertools import count
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from distribute.testing import builders
 from integration.relay import Relay
 from integration.standstill import standing_still
 
-ANSWERED_WITHIN_S = 30.0
+ANSWERED_WITHIN_S = 60.0
 
 
 def claims(jobs: int) -> list[Event]:
@@ -137,9 +137,9 @@ async def test_events_whose_answers_are_lost_are_stored_once(broker: Broker, clu
         relay.mute()
         futures = [writer.log.append(event, Guard(0)) for event in events]
         seen = 0
-        async for records in cluster.log.follow(after=0, until=200):
-            seen += len(records)
-        assert seen == 200
+        async with aclosing(cluster.log.follow(after=0)) as following:
+            while seen < 200:
+                seen += len(await anext(following))
         # One of them is not the last event of its scope any more.
         await cluster.log.append(builders.released("job7"), Guard(8))
         assert not any(future.done() for future in futures)
@@ -353,7 +353,7 @@ async def _config(cluster: Cluster) -> dict[str, object]:
 
 
 async def test_names_of_all_kinds_are_scopes_of_their_own(cluster: Cluster) -> None:
-    names = ["a.b", "a", "*", ">", "a b", "a\nb", "größe", "%2A", "a" * 128, "\N{GRINNING FACE}" * 32]
+    names = ["a.b", "a", "*", ">", "a b", "a\nb", "größe", "%2A", "a" * 255, "\N{GRINNING FACE}" * 63]
     scopes = [JobId("lab", "s.*", name) for name in names]
     for scope in scopes:
         assert await cluster.log.last(scope) is None

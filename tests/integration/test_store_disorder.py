@@ -39,7 +39,7 @@ async def test_a_chunk_stored_twice_is_repaired(cluster: Stores) -> None:
     connection = await cluster.connection()
 
     async def repeat_a_chunk_and_come_back() -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not (found := await subjects(connection, "results", "C.>")):
                 pass  # the first chunks are on their way
         [subject] = found

@@ -121,7 +121,7 @@ async def test_a_full_broker_refuses_inputs_and_delays_results(tmp_path: Path) -
         done, _ = await asyncio.wait([putting], timeout=0.5)
         assert not done
         await store.delete_results(BatchId("a", "old"), before=time.time())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await assert_stored(cluster, await putting, data)
         await store.delete_results(BatchId("a", "new"), before=time.time())
         await store.put_input(tmp_path / "in", digest(data))

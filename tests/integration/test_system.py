@@ -38,10 +38,10 @@ async def test_the_exit_of_a_process_is_seen(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     assert not ended.done()
     process.kill()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await ended
     process.wait()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await exit_of(process.pid)
 
 
@@ -56,6 +56,15 @@ def test_a_later_process_with_the_same_pid_has_another_identity() -> None:
     assert process_identity(process.pid) is None, "it has ended, and waits for its parent"
     process.wait()
     assert process_identity(process.pid) is None
+
+
+def test_a_file_with_the_longest_name_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 127 + "x")
+    assert len(os.fsencode(path.name)) == 255
+    write_whole(path, b"one")
+    write_whole(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from distribute.core.authors import AUTHORS, SERVICES, AuthorKind
-from distribute.core.events import ARCHIVER, SCHEDULER, Event
-from distribute.core.ids import MAX_ATTEMPTS, MAX_NAME_BYTES, AttemptId, check_name
+from distribute.core.events import ARCHIVER, SCHEDULER, Event, Superseded
+from distribute.core.ids import MAX_ATTEMPTS, MAX_AUTHOR_BYTES, AttemptId, check_author
 from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
 from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, GpuKind, Resources
+from distribute.testing.builders import RAN_AT
 
 KINDS = get_args(get_args(Event)[0])
 """Every class of the union."""
@@ -18,13 +19,13 @@ KINDS = get_args(get_args(Event)[0])
 
 def _is_a_name(text: str) -> bool:
     try:
-        check_name(text)
+        check_author(text)
     except ValueError:
         return False
     return text not in SERVICES
 
 
-any_names = st.text(min_size=1, max_size=MAX_NAME_BYTES).filter(_is_a_name)
+any_names = st.text(min_size=1, max_size=MAX_AUTHOR_BYTES).filter(_is_a_name)
 few_names = st.sampled_from(["a", "b"])
 job_names = st.sampled_from(["j1", "j2", "j3"])
 node_names = st.sampled_from(["n1", "n2", "n3"])
@@ -88,6 +89,8 @@ outputs = st.none() | st.builds(
     ),
 )
 
+attempts = st.builds(AttemptId, st.just("lab"), few_names, job_names, st.integers(1, 3))
+
 FIELDS: dict[str, SearchStrategy[Any]] = {
     "id": st.text("0123456789ABCXYZabc-_", min_size=1, max_size=26),
     "time": moments,
@@ -114,9 +117,7 @@ FIELDS: dict[str, SearchStrategy[Any]] = {
     "version": st.text(max_size=3),
     "until": moments,
     "started_at": st.none() | moments,
-    "keeps": st.lists(
-        st.builds(AttemptId, st.just("lab"), few_names, job_names, st.integers(1, 3)), max_size=3
-    ).map(tuple),
+    "keeps": st.lists(attempts, max_size=3).map(tuple),
     "spec": specs,
 }
 """Strategies for fields whose type alone is not enough."""
@@ -125,8 +126,14 @@ OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("assigned", "gpus"): st.lists(st.integers(0, 3), max_size=3).map(tuple),
     ("joined", "gpus"): st.lists(st.text("abc", max_size=3), max_size=3).map(tuple),
     ("joined", "gpu_memory_bytes"): st.none() | st.lists(sizes, max_size=3).map(tuple),
+    ("submitted", "id"): st.sampled_from(["S1", "S2"]) | FIELDS["id"],
+    ("submitted", "ran_at"): st.none() | st.just(RAN_AT),
+    ("collected", "submission"): st.sampled_from(["S1", "S2"]),
+    ("collected", "ended_at"): moments,
+    ("build_collected", "submission"): st.sampled_from(["S1", "S2"]),
     ("kill_requested", "job"): st.none() | job_names,
     ("stop_ordered", "by"): st.none() | node_names,
+    ("superseded", "attempt"): attempts,
 }
 
 
@@ -153,5 +160,12 @@ _ONE_JOB: dict[str, SearchStrategy[Any]] = {
     "cpus": st.just(1),
 }
 
-events = st.one_of([events_of(kind) for kind in KINDS] + [events_of(kind, **_ONE_JOB) for kind in KINDS])
+
+def _of_one_job(kind: type[Any]) -> SearchStrategy[Any]:
+    if kind is Superseded:
+        return events_of(kind, **_ONE_JOB | {"attempt": st.just(AttemptId("lab", "a", "j1", 1))})
+    return events_of(kind, **_ONE_JOB)
+
+
+events = st.one_of([events_of(kind) for kind in KINDS] + [_of_one_job(kind) for kind in KINDS])
 """Events about few batches, jobs and nodes, half of them about one, so that they meet."""

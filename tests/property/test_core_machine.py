@@ -8,6 +8,8 @@ invariants.
 from collections import deque
 from collections.abc import Iterable
 from copy import deepcopy
+from datetime import timedelta
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -18,13 +20,13 @@ from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.events import Event
+from distribute.core.events import AttemptEnd, Event
 from distribute.core.explain import obstacle_at
 from distribute.core.fold import apply
-from distribute.core.ids import JobId, Scope, Under
+from distribute.core.ids import Guarded, JobId
 from distribute.core.invariants import check, check_agenda
 from distribute.core.manifest import Outputs
-from distribute.core.recorded import Append, Guard, Recorded, guard_scope
+from distribute.core.recorded import Append, Guard, Recorded, guard_behind, guard_scope
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
 from distribute.core.state import ENDED, BatchState, JobKey, State, Status
@@ -32,14 +34,14 @@ from distribute.core.views import whole_batch
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 
-NODES = {
+NODES: dict[str, dict[str, Any]] = {
     "n1": {"cpus": 2},
     "n2": {"cpus": 4, "gpus": ("x", "y"), "capabilities": frozenset({"gcc"})},
     "n3": {"cpus": 1, "capabilities": frozenset({"gcc"})},
 }
 CHANGES = (
     "leaving", "left", "pause_requested", "resume_requested", "paused", "resumed", "drain_requested",
-    "undrained",
+    "undrained", "superseded", "listed",
 )  # fmt: skip
 BATCHES = ("a", "b", "c")
 SHARES = (None, Resources(cpus=1), Resources(cpus=2), Resources(cpus=1, gpus=1))
@@ -64,8 +66,8 @@ class Scheduler:
     def __init__(self, state: State) -> None:
         self.agenda = Agenda(state)
         self.under_way: deque[Append] = deque()
-        self.arrived_at: int | None = None
-        """The sequence of the event that arrived last; None: it was refused."""
+        self.arrived: dict[str, Recorded] = {}
+        """What arrived, and was not refused, by id."""
 
     def decide(self, now: float, heard: Iterable[str]) -> list[Append]:
         """Decide after these nodes have beaten. A scheduler restored from a snapshot must decide the same."""
@@ -94,9 +96,13 @@ class Scheduler:
         return twin
 
 
-def told(made: list[Append]) -> list[tuple[dict[str, object], Guard, bool]]:
+def told(made: list[Append]) -> list[tuple[dict[str, object], Guard, int]]:
     """The decisions, without the ids of the new events."""
-    return [(append.event.model_dump(exclude={"id"}), append.guard, append.follows) for append in made]
+    return [(append.event.model_dump(exclude={"id"}), append.guard, len(append.behind)) for append in made]
+
+
+LATER = make.EPOCH + timedelta(hours=3)
+"""The time for which some batches wait."""
 
 
 class LabMachine(RuleBasedStateMachine):
@@ -105,7 +111,7 @@ class LabMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.log: list[Recorded] = []
-        self.last_seq: dict[Scope | Under, int] = {}
+        self.last_seq: dict[Guarded, int] = {}
         self.schedulers = [Scheduler(State()), Scheduler(State())]
         self.early_snapshot = dump(State())
 
@@ -153,7 +159,7 @@ class LabMachine(RuleBasedStateMachine):
 
     @rule(name=node_names, change=st.sampled_from(CHANGES))
     def change_node(self, name: str, change: str) -> None:
-        if name in self.state.nodes:
+        if name in self.state.nodes or change == "listed":
             self.write(getattr(make, change)(name))
 
     @rule(name=node_names, batch=st.sampled_from(BATCHES), succeeded=st.booleans(), killed=st.booleans())
@@ -196,10 +202,17 @@ class LabMachine(RuleBasedStateMachine):
         priority=st.integers(-1, 1),
         build=st.sampled_from([None, "make"]),
         capabilities=st.sampled_from([frozenset[str](), frozenset({"gcc"})]),
+        max_running=st.sampled_from([None, None, 1, 2]),
+        max_failures=st.sampled_from([None, None, 1]),
+        not_before=st.sampled_from([None, None, LATER]),
+        has_last_job=st.booleans(),
     )
-    def submit(self, name: str, user: str, needed: list[Resources | None], **fields: object) -> None:
+    def submit(
+        self, name: str, user: str, needed: list[Resources | None], has_last_job: bool, **fields: Any
+    ) -> None:
         if self.batch(name) is None:
             jobs = [make.job(f"j{number}", resources=share) for number, share in enumerate(needed)]
+            fields["last_job"] = jobs[-1].name if has_last_job else None
             self.write(make.submitted(make.batch(jobs, batch=name, resources=None, **fields), user))
 
     @rule(
@@ -208,7 +221,7 @@ class LabMachine(RuleBasedStateMachine):
         state=st.none() | st.just("queued"),
         discard=st.booleans(),
     )
-    def kill(self, name: str, job: str | None, **fields: object) -> None:
+    def kill(self, name: str, job: str | None, **fields: Any) -> None:
         batch = self.batch(name)
         if batch is None or batch.end is not None:
             return
@@ -244,8 +257,10 @@ class LabMachine(RuleBasedStateMachine):
 
     def archive_one(self, key: JobKey, missing: str | None = None) -> None:
         batch = self.state.batches[key.batch]
-        node = batch.node_names[batch.outcomes.node[key.row]]
-        self.write(make.job_archived(batch.job_id(key.row), node, batch.attempts[key.row], missing))
+        job = batch.job_id(key.row)
+        ends = (recorded.event for recorded in reversed(self.log) if recorded.event.scope == job)
+        node = next(event.node for event in ends if isinstance(event, AttemptEnd))
+        self.write(make.job_archived(job, node, batch.attempts[key.row], missing))
         assert (key.row in batch.missing) == (missing is not None)
 
     # --- schedulers ----------------------------------------------------------------------------
@@ -257,7 +272,7 @@ class LabMachine(RuleBasedStateMachine):
         made = scheduler.decide(self.now, heard)
         for append in made:
             holds = append.guard.holds(self.last_seq.get(guard_scope(append.event), 0))
-            assert holds or append.follows, append
+            assert holds or append.behind, append
         scheduler.under_way.extend(made)
         again = scheduler.decide(self.now, heard)
         assert not again, f"decided twice: {again}"
@@ -279,14 +294,14 @@ class LabMachine(RuleBasedStateMachine):
     def what_a_scheduler_decided_arrives(self, which: int, count: int) -> None:
         scheduler = self.schedulers[which]
         for _ in range(min(count, len(scheduler.under_way))):
-            event, guard, follows = scheduler.under_way.popleft()
-            if follows:
-                guard = Guard(scheduler.arrived_at if scheduler.arrived_at is not None else -1)
-            if guard.holds(self.last_seq.get(guard_scope(event), 0)):
+            append = scheduler.under_way.popleft()
+            event, _, behind = append
+            before = [(one.event, one.seq) for id_ in behind if (one := scheduler.arrived.get(id_))]
+            guard = guard_behind(append, before)
+            if len(before) == len(behind) and guard.holds(self.last_seq.get(guard_scope(event), 0)):
                 self.write(event)
-                scheduler.arrived_at = len(self.log)
+                scheduler.arrived[event.id] = self.log[-1]
                 continue
-            scheduler.arrived_at = None
             if event in scheduler.agenda.pending.of_scope.get(event.scope, ()):
                 scheduler.agenda.drop(event.scope)
 
@@ -326,6 +341,8 @@ class LabMachine(RuleBasedStateMachine):
             self.write(make.joined(name, **NODES[name]))
             self.write(make.resumed(name))
             self.write(make.undrained(name))
+        while self.now < LATER.timestamp():
+            self.write(make.joined("n1", **NODES["n1"]))
         for _ in range(100):
             for key in self.unarchived():
                 self.archive_one(key)

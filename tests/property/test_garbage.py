@@ -19,7 +19,11 @@ from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 from property.arbitrary import KINDS, any_names, events, events_of, rightly_written
 
-SETTING = [make.joined("n1"), make.joined("n2"), make.submitted(make.batch([make.job("j1")], batch="a"))]
+SETTING: list[Event] = [
+    make.joined("n1"),
+    make.joined("n2"),
+    make.submitted(make.batch([make.job("j1")], batch="a")),
+]
 """Real events that the garbage can refer to."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,19 +13,28 @@ from distribute.codec import decode, decode_beat, encode, encode_beat
 from distribute.core import events as ev
 from distribute.core.beats import Beat
 from distribute.core.errors import UnreadableEvent
-from distribute.core.ids import MAX_LABEL_BYTES, MAX_NAME_BYTES, Label, StoredName, check_name
+from distribute.core.ids import (
+    MAX_AUTHOR_BYTES,
+    MAX_LABEL_BYTES,
+    MAX_NAME_BYTES,
+    Label,
+    StoredAuthor,
+    StoredName,
+    check_author,
+    check_name,
+)
 from distribute.testing import builders as make
 
-NAME, LABEL = TypeAdapter(StoredName), TypeAdapter(Label)
+NAME, AUTHOR, LABEL = TypeAdapter(StoredName), TypeAdapter(StoredAuthor), TypeAdapter(Label)
 
 texts = st.text(max_size=300) | st.sampled_from("a.é√😀/\0\n").flatmap(
     lambda character: st.integers(0, 300).map(lambda count: character * count)
 )
 
 
-def passes_check(name: str) -> bool:
+def passes_check(check: Callable[[str], str], name: str) -> bool:
     try:
-        return check_name(name) == name
+        return check(name) == name
     except ValueError:
         return False
 
@@ -45,11 +56,15 @@ def is_taken(kind: TypeAdapter[str], text: str) -> bool:
 @example("a" * MAX_NAME_BYTES)
 @example("a" * (MAX_NAME_BYTES + 1))
 @example("é" * (MAX_NAME_BYTES // 2))
+@example("a" * MAX_AUTHOR_BYTES)
+@example("a" * (MAX_AUTHOR_BYTES + 1))
+@example("é" * (MAX_AUTHOR_BYTES // 2) + "a")
 @example("é" * (MAX_NAME_BYTES // 2) + "a")
 @example("..a")
 @example("a/b")
 def test_a_name_in_an_event_is_what_can_name_a_folder(name: str) -> None:
-    assert is_taken(NAME, name) == passes_check(name)
+    assert is_taken(NAME, name) == passes_check(check_name, name)
+    assert is_taken(AUTHOR, name) == passes_check(check_author, name)
 
 
 @given(texts)
@@ -59,7 +74,7 @@ def test_a_label_has_no_more_bytes_than_it_may(label: str) -> None:
     assert is_taken(LABEL, label) == (len(label.encode()) <= MAX_LABEL_BYTES)
 
 
-LONG_NAME, LONG_LABEL = "é" * 65, "é" * 129
+LONG_NAME, LONG_AUTHOR, LONG_LABEL = "é" * 128, "é" * 65, "é" * 129
 """Few enough characters, and too many bytes."""
 
 
@@ -77,7 +92,8 @@ LONG_NAME, LONG_LABEL = "é" * 65, "é" * 129
     ids=lambda value: getattr(value, "type", value),
 )
 def test_an_event_with_a_name_of_too_many_bytes_is_garbage(event: ev.Event, field: str) -> None:
-    fields = {field: LONG_NAME} | ({"author": LONG_NAME} if field == "node" else {})
+    long = LONG_AUTHOR if field in {"node", "author", "user"} else LONG_NAME
+    fields = {field: long} | ({"author": long} if field == "node" else {})
     with pytest.raises(UnreadableEvent):
         decode(encode(event.model_copy(update=fields)))
 
@@ -96,6 +112,6 @@ def test_a_kept_attempt_with_a_name_of_too_many_bytes_is_garbage() -> None:
         decode(encode(make.joined().model_copy(update={"keeps": (kept,)})))
     beat = Beat(node="ws1", incarnation="1", load=0.0)
     assert decode_beat(encode_beat(beat)) == beat
-    for fields in ({"running": (kept,)}, {"node": LONG_NAME}, {"incarnation": LONG_LABEL}):
+    for fields in ({"running": (kept,)}, {"node": LONG_AUTHOR}, {"incarnation": LONG_LABEL}):
         with pytest.raises(UnreadableEvent):
             decode_beat(encode_beat(beat.model_copy(update=fields)))

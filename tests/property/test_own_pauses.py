@@ -42,7 +42,7 @@ def is_wanted(at: Desk, of: Terms) -> bool:
     return of.lend is not None and not of.lend.include(local_time(at.time))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(terms, deeds)
 def test_whoever_does_what_the_node_is_paused_when_the_terms_say_so(
     of: Terms, done: list[tuple[str, int]]
@@ -81,5 +81,6 @@ def ends_at_once(at: Desk, of: Terms) -> bool:
     active, used_at = of.pause_when_active_s, at.used_at
     left_s = active - (at.now - used_at) if active is not None and used_at is not None else 0.0
     opens = of.lend.next_change(at.time, local_time) if of.lend is not None else None
-    closed_s = opens - at.time if opens is not None and not of.lend.include(local_time(at.time)) else 0.0
+    is_closed = of.lend is not None and not of.lend.include(local_time(at.time))
+    closed_s = opens - at.time if opens is not None and is_closed else 0.0
     return max(left_s, closed_s) <= EARLY_S

@@ -7,7 +7,7 @@ the events of its batch, as a reader of one batch does; `apply` gets all of them
 from __future__ import annotations
 
 from random import Random
-from typing import get_args
+from typing import Any, get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +22,7 @@ from distribute.core.projections.course import Course
 from distribute.core.projections.results import BatchResults
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
+from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
 from distribute.testing import builders as make
 
@@ -52,6 +53,7 @@ anything = st.one_of(
     st.builds(make.finished, jobs, nodes, attempts, succeeded=st.booleans(), wall_s=seconds, outputs=outputs),
     st.builds(make.released, jobs, nodes, attempts),
     st.builds(make.yielded, jobs, nodes, attempts, outputs=outputs),
+    st.builds(make.collected, jobs, nodes, attempts, submission=st.just("another"), outputs=outputs),
     st.builds(make.excused, jobs, nodes, attempts),
     st.builds(make.job_archived, jobs, nodes, attempts, st.none() | st.just("the disk is gone")),
     st.builds(make.build_started, nodes, batches),
@@ -63,16 +65,19 @@ anything = st.one_of(
 """Any event of this small lab, whether it fits or not."""
 
 
-def sensible(state: State, spec: make.BatchSpec) -> list[Event]:
+def sensible(state: State, spec: BatchSpec) -> list[Event]:
     """Events that fit a batch in its current state."""
     batch = state.batches.get(spec.id)
     if batch is None:
-        return [make.submitted(spec)]
+        return [make.submitted(spec), make.submitted(spec, ran_at=make.RAN_AT)]
     said: list[Event] = [
         make.kill_requested(spec),
         make.build_started("n1", spec),
         make.build_finished("n1", spec),
     ]
+    if batch.ran_at is not None:
+        said.append(make.build_collected("n1", spec, submission=batch.submission))
+        said.append(make.build_collected("n2", spec, submission=batch.submission, succeeded=False))
     if batch.end is not None:
         said += [make.deleted(spec), make.retry_requested(spec), make.batch_archived(spec)]
     elif not batch.active:
@@ -90,6 +95,13 @@ def sensible_of_job(batch: BatchState, row: int) -> list[Event]:
             make.job_archived(job, last, number),
             make.job_archived(job, last, number, "the disk is gone"),
         ]
+    if batch.status[row] == Status.QUEUED and batch.ran_at is not None:
+        ends: tuple[dict[str, Any], ...] = (
+            {"state": "succeeded"},
+            {"state": "failed", "last_lines": ("no room",)},
+            {"state": "killed", "outputs": None},
+        )
+        return [make.collected(job, submission=batch.submission, **end) for end in ends]
     if batch.status[row] == Status.QUEUED:
         return [make.assigned(job, node, number + 1) for node in NODES]
     attempt = batch.active.get(row)
@@ -189,6 +201,10 @@ class Readers:
                 self.finished[event.scope] = recorded.seq
                 if event.outputs is None and not self.is_killed_unbegun(event, stopped):
                     self.can_be_pulled[event.scope] = recorded.seq
+            case ev.Collected():
+                self.finished[event.scope] = recorded.seq
+                if event.outputs is None:
+                    self.can_be_pulled[event.scope] = recorded.seq
             case ev.Yielded() if event.outputs is not None:
                 self.finished[event.scope] = recorded.seq
             case ev.JobArchived() if (batch := self.truth.batches.get(event.batch_id)) is not None:
@@ -231,8 +247,9 @@ class Readers:
 def batch_of(event: Event) -> BatchId | None:
     if isinstance(event, ev.BatchEvent):
         return event.scope
-    named = isinstance(event, ev.JobEvent | ev.BuildStarted | ev.BuildFinished)
-    return BatchId(event.namespace, event.batch) if named else None
+    if isinstance(event, ev.JobEvent | ev.BuildStarted | ev.BuildFinished | ev.BuildCollected):
+        return BatchId(event.namespace, event.batch)
+    return None
 
 
 @given(data=st.data(), forged=st.lists(st.none() | st.none() | anything, min_size=30, max_size=60))
@@ -252,7 +269,7 @@ def test_events_of_every_kind_are_accepted() -> None:
     readers, random = Readers(), Random(1)
     for node in NODES:
         readers.read(make.joined(node))
-    for _ in range(1000):
+    for _ in range(3000):
         readers.read(random.choice(sensible(readers.truth, random.choice(SPECS))))
     under_a_batch = {
         kind.model_fields["type"].default

@@ -67,7 +67,7 @@ def _kill_at(step: int) -> None:
         next_step("open")
         return write(descriptor, data)
 
-    os.write = half_written  # type: ignore[assignment]
+    os.write = half_written
     sys.addaudithook(next_step)
 
 
@@ -104,7 +104,7 @@ def test_a_pull_may_be_killed_at_each_step(before: Origin, monkeypatch: pytest.M
     assert step > 50
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     first=JOBS,
     second=JOBS,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distribute.core.ids import JobId
+from distribute.core.specs import DEFAULT_GRACE_S
 from distribute.host import CannotStart, Unit
 from distribute.sim.computer import Process
-from distribute.sim.host import STOP_WITHIN_S, ModelledHost, Outcome, Place
+from distribute.sim.host import ModelledHost, Outcome, Place
 
 from .stories import require
 
@@ -84,7 +85,8 @@ class WorldHost(ModelledHost):
         limit_s = None if isinstance(of, JobId) else self._world.build_timeout_s(of)
         if limit_s is not None and process in self._launched and self._runner.alive:
             ran_s = process.ran_s(self._loop.now)
-            is_in_time = ran_s <= limit_s + STOP_WITHIN_S + SLACK_S
+            grace_s = process.unit.recipe.grace_s
+            is_in_time = ran_s <= limit_s + (DEFAULT_GRACE_S if grace_s is None else grace_s) + SLACK_S
             require(is_in_time, f"{process.unit} ran for {ran_s:.1f} s, past its limit of {limit_s:g} s")
         if self._runner.alive and self._world.scenario.is_untroubled:
             self._world.truth.gone(process)

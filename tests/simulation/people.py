@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.batch_log import BatchReader
 from distribute.client.control import delete, drain, kill, undrain
 from distribute.client.follow import follow_to_end
+from distribute.client.listed_nodes import list_nodes
 from distribute.client.logs import job_output
 from distribute.client.pausing import answer_of, ask_pause, ask_resume
 from distribute.client.person import Person
@@ -21,17 +21,21 @@ from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.client.queries import Queries
 from distribute.client.submit import submit
+from distribute.client.waiting import with_after
+from distribute.config.after import AfterRef
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Guard
 from distribute.core.specs import BatchSpec
-from distribute.core.state import BatchState, Status
+from distribute.core.state import BatchState, State, Status
 
+from .collectors import Elsewhere, bring_in
 from .process import WorldProcess
-from .scenario import PAUSES_S, Verb
+from .scenario import CAPABILITIES, PAUSES_S, USERS, Verb
 from .stories import require
+from .visitors import look_into
 
 if TYPE_CHECKING:
     from .world import World
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 0.05
 """The probability that a person interrupts what was begun."""
 INTERRUPTED_WITHIN_S = 10.0
+COLLECTING_S = 2.0
+"""Half of those who collect a batch are interrupted, within this time."""
 
 Words = Callable[[BatchState], ev.Event | None]
 """What to say of a batch as it stands; None: nothing."""
@@ -75,13 +81,14 @@ class People:
         self._world = world
         self._visits: list[Visit] = []
         self._following: list[tuple[Visit, JobId]] = []
+        self._elsewhere: list[Elsewhere] = []
 
     def submit(self, spec: BatchSpec, user: str) -> None:
         """Submit a batch if its name is free, and sometimes wait for its end."""
         waits = self._world.loop.chance(0.3)
 
         async def work(visit: Visit) -> None:
-            await submit(visit.cluster, visit.person, spec, {})
+            await submit(visit.cluster, visit.person, await self._with_after(visit, spec), {})
             if waits:
                 await follow_to_end(visit.cluster, spec.id)
                 self._world.truth.told_archived(spec.id)
@@ -91,9 +98,8 @@ class People:
     def request(self, verb: Verb, of: BatchId | None = None) -> None:
         """Carry out one action."""
         random, state = self._world.random, self._world.truth.state
-        if verb in {"drain", "undrain", "pause", "resume"}:
-            if state.nodes:
-                self._of_node(verb, random.choice(sorted(state.nodes)))
+        if verb in {"drain", "undrain", "pause", "resume", "list"}:
+            self._of_nodes(verb)
             return
         if not state.batches:
             return
@@ -104,6 +110,7 @@ class People:
         if verb == "logs":
             active = [batch.job_id(row) for row in sorted(batch.active)]
             self._read_output(random.choice(active or [batch.job_id(0)]))
+            self._look_into(_running(state))
             return
         job, priority = JobId(*target, random.choice(batch.names)), random.randint(-9, 9)
         failed_only = random.random() < 0.5
@@ -121,8 +128,7 @@ class People:
                 case "delete":
                     await delete(visit.cluster, visit.person, target, force=True)
                 case "replace":
-                    spec = self._spec_of(target)
-                    await submit(visit.cluster, visit.person, spec, {}, replace=True, force=True)
+                    await self._replace(visit, target)
                 case "retry":
                     await _say(visit, target, lambda batch: _retry(visit, batch, failed_only))
                 case "reprioritize":
@@ -131,6 +137,26 @@ class People:
                     raise AssertionError(f"nobody can {verb}")
 
         self._visit("jane", work)
+
+    def bring_in_another(self) -> None:
+        """Bring in a batch that ran elsewhere."""
+        random = self._world.random
+        elsewhere = Elsewhere(random, random.choice(USERS), len(self._elsewhere) + 1)
+        self._elsewhere.append(elsewhere)
+        self._bring_in(elsewhere)
+
+    def bring_in_the_rest(self) -> None:
+        """Go on collecting the batches that nobody has brought in as a whole."""
+        batches = self._world.truth.state.batches
+        for elsewhere in self._elsewhere:
+            batch = batches.get(elsewhere.batch)
+            if batch is not None and batch.ran_at is not None and batch.counts[Status.QUEUED]:
+                self._bring_in(elsewhere)  # refused, if it is another run of the name
+
+    def _bring_in(self, elsewhere: Elsewhere) -> None:
+        visit = self._visit(elsewhere.user, partial(bring_in, elsewhere=elsewhere))
+        if not self._world.calm and self._world.loop.chance(0.5):
+            visit.soon(COLLECTING_S, visit.crash)
 
     def undrain(self, node: str) -> None:
         """Let a node take jobs again."""
@@ -143,7 +169,7 @@ class People:
         async def look(visit: Visit, submission: str | None) -> None:
             listing = await list_results(visit.cluster, batch, Filter())
             if truth.submission_of(batch) != submission:
-                return
+                return  # somebody deleted or replaced it meanwhile
             found = {stored.name: stored.nuid for stored, _ in listing.files if stored is not None}
             truth.pulled(batch, found, listing.complete)
             await _write_files(visit, listing, batch)
@@ -151,7 +177,9 @@ class People:
                 # A later attempt may have been taken from its node: then `logs` shows that one.
                 if [stored.name for stored in story.archived] == [f"{job}/{story.attempt}/0"]:
                     pieces = (await job_output(visit.cluster, job)).pieces
-                    truth.read_archived_output(job, b"".join([bytes(piece) async for piece in pieces]))
+                    text = b"".join([bytes(piece) async for piece in pieces])
+                    if truth.submission_of(batch) == submission:
+                        truth.read_archived_output(job, text)
                     break
 
         async def work(visit: Visit) -> None:
@@ -159,8 +187,9 @@ class People:
             try:
                 await look(visit, submission)
             except DistributeError as error:
-                # Else somebody deleted or replaced it meanwhile.
-                require(truth.submission_of(batch) != submission, f"its results can't be read: {error}")
+                # Somebody deleted or replaced it meanwhile; or long before, and the log has lost that.
+                is_gone = truth.submission_of(batch) != submission or truth.may_be_deleted(batch)
+                require(is_gone, f"its results can't be read: {error}")
             then()
 
         Visit(self._world, "puller", work)
@@ -187,6 +216,12 @@ class People:
 
         self._following.append((self._visit("reader", work), job))
 
+    def _look_into(self, running: list[JobId]) -> None:
+        """Look into one of the jobs that run."""
+        if running:
+            job = self._world.random.choice(running)
+            self._visit("visitor", partial(look_into, job=job))
+
     def close(self) -> None:
         """End all runs of the client."""
         for visit in self._visits:
@@ -212,8 +247,8 @@ class People:
                     await undrain(*who)
                 case "pause":
                     asked = await ask_pause(*who, pause_s, reason="a talk")
-                    said, seq = await answer_of(visit.cluster, asked)
-                    require(said.causation == asked.id and seq > asked.seq, "the node answers the request")
+                    said, _ = await answer_of(visit.cluster, asked)
+                    require(said.causation == asked.id, "the node answers the request")
                     visit.world.truth.happened["a pause is answered"] += 1
                 case "resume":
                     await ask_resume(*who)
@@ -222,8 +257,52 @@ class People:
 
         self._visit("jane", work)
 
-    def _spec_of(self, batch: BatchId) -> BatchSpec:
-        return next(spec for _, spec, _ in self._world.scenario.submissions if spec.id == batch)
+    def _of_nodes(self, verb: Verb) -> None:
+        names = sorted(self._world.truth.state.nodes)
+        if verb == "list":
+            self._list()
+        elif names:
+            self._of_node(verb, self._world.random.choice(names))
+
+    def _list(self) -> None:
+        """Start the head with a nodes file: it names some computers, and one that nobody has."""
+        random = self._world.random
+        names = [*(computer.name for computer in self._world.scenario.computers), "nobody's"]
+        chosen = random.sample(names, random.randint(0, len(names)))
+        nodes = {
+            name: frozenset(random.sample(CAPABILITIES, random.randint(0, len(CAPABILITIES))))
+            for name in chosen
+        }
+
+        async def work(visit: Visit) -> None:
+            await list_nodes(visit.cluster, visit.queries, visit.person, nodes)
+
+        self._visit("jane", work)
+
+    async def _with_after(self, visit: Visit, spec: BatchSpec) -> BatchSpec:
+        """The batch, with what it is to run after. Refused, if one of those was never submitted."""
+        wanted = [
+            AfterRef(batch=str(batch), when=when)
+            for batch, when in self._world.scenario.after.get(spec.id, ())
+        ]
+        return await with_after(visit.cluster, visit.queries, visit.person, spec, wanted)
+
+    async def _replace(self, visit: Visit, batch: BatchId) -> None:
+        """Submit a batch once more, unless it ran elsewhere."""
+        for _, spec, _ in self._world.scenario.submissions:
+            if spec.id == batch:
+                spec = await self._with_after(visit, spec)
+                await submit(visit.cluster, visit.person, spec, {}, replace=True, force=True)
+
+
+def _running(state: State) -> list[JobId]:
+    """The jobs that run."""
+    return [
+        batch.job_id(row)
+        for _, batch in sorted(state.batches.items())
+        for row in sorted(batch.active)
+        if batch.status[row] == Status.RUNNING
+    ]
 
 
 async def _say(visit: Visit, batch: BatchId, words: Words) -> None:
@@ -249,29 +328,29 @@ def names_of(batch: BatchState) -> dict[str, str]:
 async def _write_files(visit: Visit, listing: Listing, batch: BatchId) -> None:
     """Pull the files into a folder, and compare them with those of the archive."""
     files = visit.world.broker.files
-    with TemporaryDirectory(prefix="distribute-sim-") as folder:
-        before = visit.world.truth.submission_of(batch)
-        pulled = await fetch(visit.cluster.store, listing, Path(folder))
-        if visit.world.truth.submission_of(batch) != before:
-            return  # somebody deleted or replaced it meanwhile
-        # What builds printed is not checked by the archiver, and may be lost.
-        there = [
-            (stored, wanted) for stored, wanted in listing.files if stored is None or files.has_chunks(stored)
-        ]
-        lost = len(listing.files) - len(there)
-        require(len(pulled.problems) == lost, f"not everything can be pulled: {pulled.problems}")
-        again = await fetch(visit.cluster.store, listing, Path(folder))
-        require(not again.edited, f"a pull takes what it pulled for a person's: {again.edited}")
-        require(again.fetched == 0, f"a second pull fetches {again.fetched} files again")
-        for stored, wanted in there:
-            content = Path(folder, *map(os.fsdecode, wanted.parts)).read_bytes()
-            expected = files.content(stored) if stored is not None else b""
-            require(content == expected, f"{wanted.parts} was pulled as {content!r}, and not {expected!r}")
+    folder = visit.world.new_folder()
+    before = visit.world.truth.submission_of(batch)
+    pulled = await fetch(visit.cluster.store, listing, folder)
+    if visit.world.truth.submission_of(batch) != before:
+        return  # somebody deleted or replaced it meanwhile
+    # What builds printed is not checked by the archiver, and may be lost.
+    there = [
+        (stored, wanted) for stored, wanted in listing.files if stored is None or files.has_chunks(stored)
+    ]
+    lost = len(listing.files) - len(there)
+    require(len(pulled.problems) == lost, f"not everything can be pulled: {pulled.problems}")
+    again = await fetch(visit.cluster.store, listing, folder)
+    require(not again.edited, f"a pull takes what it pulled for a person's: {again.edited}")
+    require(again.fetched == 0, f"a second pull fetches {again.fetched} files again")
+    for stored, wanted in there:
+        content = folder.joinpath(*map(os.fsdecode, wanted.parts)).read_bytes()
+        expected = files.content(stored) if stored is not None else b""
+        require(content == expected, f"{wanted.parts} was pulled as {content!r}, and not {expected!r}")
 
 
 def _retry(visit: Visit, batch: BatchState, failed_only: bool) -> ev.Event | None:
     unhappy = batch.counts[Status.FAILED] + (0 if failed_only else batch.counts[Status.KILLED])
-    if not unhappy or (batch.killed is not None and batch.end is None):
+    if not unhappy or batch.ran_at is not None or (batch.killed is not None and batch.end is None):
         return None
     return ev.RetryRequested(**visit.person.stamp(), **names_of(batch), failed_only=failed_only)
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from typing import Literal, NamedTuple
 
 from distribute.core.ids import BatchId, JobId
-from distribute.core.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources
+from distribute.core.specs import BatchSpec, CommandJob, CommandWork, GpuKind, Resources, When
 from distribute.sim.computer import ModelledComputer
-from distribute.sim.network import Weather
+from distribute.sim.network import EPOCH_S, Weather
 from distribute.testing.builders import GIB
+
+from .last_jobs import with_last_job
 
 USERS = ("ann", "bob", "eve")
 CAPABILITIES = ("gcc", "fenics")
 NOWHERE = "quantum"
 """A capability that no computer has."""
 BUILD_TIMEOUT_S = 6.0
+LONGEST_WAIT_S = 500.0
+"""Batches that wait for a time wait for no more: longer than the schedulers' clocks are wrong."""
 PAUSES_S = (1.0, 10.0, 40.0, 120.0)
 
 CLEAR = Weather()
@@ -41,12 +46,14 @@ Verb = Literal[
     "reprioritize",
     "drain",
     "undrain",
+    "list",
     "pause",
     "pause_here",
     "resume",
     "sit_down",
     "leave",
     "logs",
+    "collect",
 ]
 VERBS: tuple[Verb, ...] = (
     "kill", "kill", "kill_job", "kill_job", "kill_queued", "retry", "retry", "delete",
@@ -105,6 +112,8 @@ class Scenario:
     submissions: list[tuple[float, BatchSpec, str]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     fates: dict[JobId, Fate] = field(default_factory=dict)
+    after: dict[BatchId, list[tuple[BatchId, When]]] = field(default_factory=dict)
+    """The batches that some wait for."""
     failing_builds: set[tuple[BatchId, str]] = field(default_factory=set)
 
     @property
@@ -145,6 +154,9 @@ def scenario(random: Random) -> Scenario:
     made.pack_after_s = random.choice((-600.0, 0.0, 60.0))
     made.requests += _pauses(Random(calm_at), calm_at)
     made.requests += _owners(Random(-calm_at), made)
+    made.requests += _lists(Random(calm_at + 1), calm_at)
+    made.requests += _collectors(Random(calm_at + 2), calm_at)
+    _limit(Random(calm_at + 3), made)
     return made
 
 
@@ -156,6 +168,13 @@ def _pauses(random: Random, calm_at: float) -> list[Request]:
     return [Request(moment, random.choice(PAUSES)) for moment in moments]
 
 
+def _lists(random: Random, calm_at: float) -> list[Request]:
+    """In some worlds, the head is started again and again with another nodes file."""
+    if random.random() < 0.7:
+        return []
+    return [Request(random.uniform(0, calm_at), "list") for _ in range(random.randint(1, 4))]
+
+
 def _owners(random: Random, made: Scenario) -> list[Request]:
     """In some worlds, computers have owners who use them now and then, and want them for themselves then."""
     if random.random() < 0.7:
@@ -165,6 +184,32 @@ def _owners(random: Random, made: Scenario) -> list[Request]:
         computer.vacate_after_s = random.choice((None, 5.0, 15.0))
     moments = sorted(random.uniform(1, made.calm_at) for _ in range(random.randint(1, 12)))
     return [Request(moment, "sit_down") for moment in moments]
+
+
+def _collectors(random: Random, calm_at: float) -> list[Request]:
+    """In some worlds, people bring in batches that ran elsewhere."""
+    if random.random() < 0.7:
+        return []
+    return [Request(random.uniform(1, calm_at), "collect") for _ in range(random.randint(1, 4))]
+
+
+def _limit(random: Random, made: Scenario) -> None:
+    """In some worlds, batches limit themselves: what runs at a time, what may fail, and when they begin."""
+    if random.random() < 0.5:
+        return
+    for place, (at, spec, user) in enumerate(made.submissions):
+        at_log = EPOCH_S + at + random.uniform(-60, LONGEST_WAIT_S)
+        limits = {
+            "max_running": random.choice((None, 1, 1, 2, 3)),
+            "max_failures": random.choice((None, None, 1, 2)),
+            "not_before": datetime.fromtimestamp(at_log, UTC) if random.random() < 0.3 else None,
+        }
+        limited = spec.model_copy(update=limits)
+        made.submissions[place] = at, with_last_job(limited) if random.random() < 0.4 else limited, user
+        earlier = [other.id for when, other, _ in made.submissions if when < at]
+        if earlier and random.random() < 0.5:
+            named = random.sample(earlier, random.randint(1, min(2, len(earlier))))
+            made.after[spec.id] = [(batch, random.choice(("succeeded", "any"))) for batch in named]
 
 
 def _second_thought(random: Random, submitted_at: float, batch: BatchId) -> Request:
@@ -199,6 +244,7 @@ def _batch(random: Random, made: Scenario, name: str) -> BatchSpec:
         priority=random.choice((0, 0, 0, 5, -5)),
         retries=random.choice((0, 0, 1, 3)),
         build_timeout_s=random.choice((None, None, BUILD_TIMEOUT_S)),
+        grace_s=random.choice((None, None, 0.0, 20.0)),
         work=CommandWork(build=random.choice((None, "make")), jobs=jobs),
     )
 

@@ -6,23 +6,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.core import events as ev
+from distribute.core.beats import Beat
 from distribute.core.explain import obstacle_at
 from distribute.core.ids import BatchId
 from distribute.core.invariants import check, check_agenda
-from distribute.core.liveness import Lease
 from distribute.core.recorded import Append, Recorded
+from distribute.core.state import Status
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.service import SchedulerService
 
+from .patience import LEASE, Ears
 from .process import ServiceProcess
-from .stories import Broken
+from .stories import Broken, require
 
 if TYPE_CHECKING:
     from .truth import Truth
     from .world import World
 
-LEASE = Lease(patience_growth=2.0, longest_patience_s=300.0)
-"""Patience grows fast, since the jobs of this world are short."""
 SNAPSHOT_EVERY_EVENTS = 80
 LOOK_EVERY_S = 2.0
 """Half as often as in life: most of the time there is nothing to see."""
@@ -40,9 +40,10 @@ class IdleNode(NamedTuple):
 class WatchedScheduler(Scheduler):
     """The scheduler's logic, which checks itself against the truth."""
 
-    def __init__(self, truth: Truth, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, truth: Truth, ears: Ears, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._truth = truth
+        self._ears = ears
         self._decisions = 0
         self._packed: set[BatchId] = set()
 
@@ -57,9 +58,16 @@ class WatchedScheduler(Scheduler):
         self._packed = packed
         return news
 
+    def hear(self, beat: Beat, now: float) -> None:
+        self._ears.hear(beat)
+        super().hear(beat, now)
+
     def decide(self, now: float) -> list[Append]:
         made = super().decide(now)
+        for append in made:
+            self._ears.judge(append.event, self.state)
         self._check_priorities(made)
+        self._check_limits(made)
         self._decisions += 1
         if self._decisions % CHECK_AGENDA_EVERY == 0:
             self.check()
@@ -107,6 +115,22 @@ class WatchedScheduler(Scheduler):
                     job = waiting.batch.job_id(row)
                     raise Broken(f"{event.scope} went to {node.name}, which {job} is waiting for")
 
+    def _check_limits(self, made: Sequence[Append]) -> None:
+        """No job begins, by what this scheduler knows, that its batch holds back."""
+        for append in made:
+            event = append.event
+            batch = self.state.batch_of(event) if isinstance(event, ev.Assigned) else None
+            if batch is None or not isinstance(event, ev.Assigned) or batch.rows[event.job] in batch.active:
+                continue
+            last = batch.last_row
+            if batch.rows[event.job] == last:
+                continue
+            failed = batch.status.count(Status.FAILED)
+            failed -= last is not None and batch.status[last] == Status.FAILED
+            is_allowed = batch.limits.max_failures is None or failed < batch.limits.max_failures
+            self._truth.happened["a batch with max_failures goes on"] += batch.limits.max_failures is not None
+            require(is_allowed, f"{event.scope} begins, and {failed} jobs of its batch have failed")
+
 
 class SchedulerProcess(ServiceProcess):
     """A scheduler, from its start to its end."""
@@ -131,7 +155,9 @@ class SchedulerProcess(ServiceProcess):
         finally:
             self.scheduler = None  # what it knew counts no more
 
-    def _watched(self, *args: Any, **kwargs: Any) -> WatchedScheduler:
-        self.scheduler = WatchedScheduler(self.world.truth, *args, **kwargs)
+    def _watched(self, *args: Any, now: float, **kwargs: Any) -> WatchedScheduler:
+        # Else the silence of nodes would count from a moment at which this scheduler could hear nobody.
+        require(now == self.clock(), f"{self.name} begins {self.clock() - now:.1f} s late")
+        self.scheduler = WatchedScheduler(self.world.truth, Ears(self.loop), *args, now=now, **kwargs)
         self.note(f"goes on from event {self.scheduler.state.seq}")
         return self.scheduler

@@ -12,7 +12,7 @@ from distribute.core.agenda import Agenda
 from distribute.core.decisions import Decisions
 from distribute.core.errors import Conflict
 from distribute.core.events import Completed, Event
-from distribute.core.ids import Scope, Under
+from distribute.core.ids import Guarded, Under
 from distribute.core.liveness import Lease
 from distribute.core.recorded import guard_scope
 from distribute.core.state import Attempt, BatchState, State, Status
@@ -37,7 +37,7 @@ def test_without_a_planted_fault_the_simulation_finds_none() -> None:
 
 
 class BrokerWithoutGuards(Broker):
-    def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
+    def admits(self, scope: Guarded, expected_seq: int) -> bool:
         return True
 
 
@@ -48,7 +48,7 @@ def test_a_broker_that_ignores_guards_is_found() -> None:
 class BrokerWithNarrowGuards(Broker):
     """Guards the end of a batch only by the batch's own events, not by those of its jobs."""
 
-    def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
+    def admits(self, scope: Guarded, expected_seq: int) -> bool:
         if isinstance(scope, Under):
             return self.stored.last_seq_of(scope.batch) <= expected_seq
         return super().admits(scope, expected_seq)
@@ -77,7 +77,7 @@ class ForgetfulLog(RememberingLog):
     """Takes its own event, found again after a lost answer, for that of another author."""
 
     async def _settle(self, entry) -> None:  # type: ignore[no-untyped-def]  # of a private class
-        self._refused(entry, Conflict(entry.event.scope, 0, 0))
+        self._refused(entry, Conflict(entry.event.scope, 0, beaten_by_seq=0, last_seq=0))
 
 
 def test_a_log_that_takes_a_lost_answer_for_a_conflict_is_found() -> None:
@@ -126,6 +126,21 @@ def test_a_fold_that_takes_any_word_of_a_node_for_one_about_its_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fold_job, "_not_continuing", lambda *_: None)
+    finds("it is forged, and the fold accepts it", scenario=forgers)
+
+
+def test_a_fold_that_takes_anybodys_word_of_a_job_that_runs_here_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collect = fold_job._collect
+
+    def believe(batch: BatchState, row: int, seq: int, time: float, event: Any) -> str | None:
+        ran_at, batch.ran_at = batch.ran_at, "slurm"
+        misfit = collect(batch, row, seq, time, event)
+        batch.ran_at = ran_at
+        return misfit
+
+    monkeypatch.setattr(fold_job, "_collect", believe)
     finds("it is forged, and the fold accepts it", scenario=forgers)
 
 

@@ -204,7 +204,8 @@ async def settle_without_passing_garbage(self: SimulatedLog, entry: Any) -> None
     elif first is not None and first.event.id == entry.event.id:
         self._stored(entry, first.seq)
     else:
-        self._refused(entry, Conflict(scope, entry.guard.last_seq, found_seq))
+        conflict = Conflict(scope, entry.guard.last_seq, beaten_by_seq=found_seq, last_seq=found_seq)
+        self._refused(entry, conflict)
 
 
 def test_a_guard_that_garbage_stops_for_ever_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,23 +11,18 @@ from distribute.core.ids import BatchId, JobId
 from distribute.core.invariants import check, check_touched
 from distribute.core.matching import never
 from distribute.core.recorded import Recorded
-from distribute.core.state import BatchState, JobKey, State, Status
+from distribute.core.state import BatchState, State, Status
 from distribute.sim.computer import Process
 from distribute.sim.loop import VirtualLoop
-from distribute.sim.network import EPOCH_S
 from distribute.sim.stored_files import StoredFiles
 from distribute.snapshot import digest, dump, load
 
+from .beginnings import Beginnings
 from .forgery import changes, is_forged
-from .hub import WatchedHub
 from .stories import Broken, Stories, Verdict, require
 from .subjects import copy_for, subject
 from .trace import line_of
 
-GROWTH, LONGEST_S = 2.0, 300.0
-"""The patience of the schedulers of this world: see `scheduling.LEASE`."""
-SLACK_S = 20.0
-"""A scheduler may miss a few heartbeats that reached the broker."""
 CHECK_EVERY, CHECK_ALL_EVERY = 4, 64
 """At every fourth event, what it touched must be right, and at every 64th everything; we keep that digest."""
 KILLED_WITHIN_S = 60.0
@@ -38,9 +33,8 @@ TRACE_LENGTH = 400
 class Truth:
     """The log folded as it grows, each job's story, and what really runs."""
 
-    def __init__(self, loop: VirtualLoop, files: StoredFiles, hub: WatchedHub) -> None:
+    def __init__(self, loop: VirtualLoop, files: StoredFiles) -> None:
         self._loop = loop
-        self._hub = hub
         self.state = State()
         self.log: list[Recorded] = []
         self.digests: dict[int, str] = {}
@@ -70,6 +64,7 @@ class Truth:
         """Batches that were over and archived, if only for a time."""
         self.happened: Counter[str] = Counter()
         """How often what happened, so that it can be told whether enough does."""
+        self._beginnings = Beginnings(self.happened)
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
 
     def note(self, who: str, what: object) -> None:
@@ -93,9 +88,13 @@ class Truth:
             return
         if isinstance(event, ev.Assigned):
             self.given[event.node] += 1
+            self.happened["a last job begins"] += event.last is not None
+            self._beginnings.begins(event, recorded.time, self.state, is_torn=self._is_torn)
         self.happened[f"released: {event.reason}" if isinstance(event, ev.Released) else event.type] += 1
         if isinstance(event, ev.JobArchived) and event.missing is not None:
             self.happened["results missing"] += 1
+        elif isinstance(event, ev.Leaving):
+            self._count_given_back(event)
         self._note_for_ever(event)
         misfits = self.state.misfits
         verdict = self._verdict_on(recorded)
@@ -110,6 +109,12 @@ class Truth:
             self.happened[verdict.name.lower().replace("_", " ")] += 1
         self._count_kills(event)
         self._keep_digest(recorded)
+
+    def _count_given_back(self, event: ev.Leaving) -> None:
+        """Count a node that leaves and says so before what it gives back has ended there."""
+        node = self.state.nodes.get(event.node)
+        if node is not None and node.incarnation == event.incarnation and not event.keeps:
+            self.happened["a leaving node gives its jobs back at once"] += bool(node.attempts)
 
     def _count_kills(self, event: ev.Event) -> None:
         if isinstance(event, ev.BuildFinished):
@@ -164,30 +169,6 @@ class Truth:
         batch = self.state.batches.get(event.batch_id)
         return batch is not None and batch.rows.get(event.job) in batch.unarchived
 
-    def _is_patient(self, released: ev.Released) -> None:
-        """A job is taken from its silent node only when that was silent for long, for what would be lost."""
-        batch = self.state.batches.get(released.batch_id)
-        row = batch.rows.get(released.job) if batch is not None else None
-        if batch is None or row is None:
-            return
-        attempt = batch.active.get(row)
-        if attempt is None or attempt.number != released.attempt:
-            return
-        node = self.state.nodes.get(released.node)
-        if node is not None and JobKey(batch.id, row) in node.dropped:
-            return  # a runner that has started anew, and does not have the job
-        # One that started meanwhile, and whose `joined` is not in the log, does not have it, either.
-        # What came just before was under way to the scheduler when it decided.
-        beats = self._hub.last_beats(node.incarnation if node is not None else "", self._loop.now - SLACK_S)
-        told = []
-        for beat_at in beats:
-            silence_s = self._loop.now - beat_at
-            ran_s = max(0.0, EPOCH_S + beat_at - attempt.since)
-            if silence_s > min(GROWTH * ran_s, LONGEST_S) - SLACK_S:
-                return
-            told.append(f"had run for {ran_s:.0f} s when it fell silent for {silence_s:.0f} s")
-        raise Broken(f"{released.scope} was taken from {released.node}: it {', or '.join(told)}")
-
     def _is_lost(self, released: ev.Released) -> None:
         """A runner that starts anew, and never paused, gives up only what its computer has not any more."""
         node = self.state.nodes.get(released.node)
@@ -205,11 +186,11 @@ class Truth:
                 if (event.scope, event.attempt) in self._assigned:
                     self._taken.add((event.scope, event.attempt))
                 self._assigned.add((event.scope, event.attempt))
+            case ev.Submitted():
+                self._beginnings.submitted(event)
             case ev.Claimed():
                 self._claimed.add((event.scope, event.attempt, event.node))
             case ev.Released():
-                if event.reason == "node_lost":
-                    self._is_patient(event)
                 if event.reason in {"node_restarted", "node_rebooted"}:
                     self._is_lost(event)
                 self._taken.add((event.scope, event.attempt))
@@ -222,6 +203,8 @@ class Truth:
                 self._taken.add((event.scope, event.attempt))
             case ev.Completed() | ev.Deleted():
                 self._over.add(event.scope)
+                if isinstance(event, ev.Completed):
+                    self._beginnings.completed(event)
             case ev.BatchArchived():
                 self._archived.add(event.scope)
             case _:
@@ -238,6 +221,8 @@ class Truth:
                 self.stories.vanish(recorded.event.scope)
             if isinstance(recorded.event, ev.Deleted):
                 self._undeleted.add(recorded.event.scope)
+            if isinstance(recorded.event, ev.StopOrdered):
+                self.stories.forget_order(recorded.event)
         self.log = self.log[: -len(events)]
         last_seq = self.log[-1].seq if self.log else 0
         self.digests = {seq: digest for seq, digest in self.digests.items() if seq <= last_seq}
@@ -314,9 +299,13 @@ class Truth:
         """What was archived can be pulled."""
         for job, story in self.stories.of.items():
             is_archived = story.succeeded and not story.to_archive and not story.missing
-            if is_archived and job.batch_id not in self._undeleted:
+            if is_archived and not self.may_be_deleted(job.batch_id):
                 there = all(map(self.files.is_committed, story.left))
                 require(there, f"the results of {job} are archived, and gone")
+
+    def may_be_deleted(self, batch: BatchId) -> bool:
+        """Has the log lost a deletion of the batch, which the archiver may have carried out by then?"""
+        return batch in self._undeleted
 
     def told_archived(self, batch: BatchId) -> None:
         """A person was told that a batch is over, and that its results can be pulled."""
@@ -353,8 +342,7 @@ class Truth:
         """What is still to come, of batches that can end at all."""
         found = []
         for batch in self.state.batches.values():
-            nodes = self.state.nodes.values()
-            if any(all(never(node, group.shape) for node in nodes) for group in batch.groups):
+            if self._can_never_end(batch):
                 continue
             if batch.end is None:
                 counts = {status.name: batch.counts[status] for status in Status if batch.counts[status]}
@@ -362,6 +350,15 @@ class Truth:
             elif not batch.archived:
                 found.append(f"{batch.id} is over, and not archived: {sorted(batch.unarchived)}")
         return found
+
+    def _can_never_end(self, batch: BatchState) -> bool:
+        """Has it jobs that no node can run, or does it wait for such a batch?"""
+        nodes = self.state.nodes.values()
+        if any(all(never(node, group.shape) for node in nodes) for group in batch.groups):
+            return True
+        waits = self.state.waits.get(batch.id)
+        others = [self.state.batches.get(name) for name in waits.left] if waits is not None else []
+        return any(other is not None and other.end is None and self._can_never_end(other) for other in others)
 
     def finish(self) -> None:
         """The last check: of every job, and of replay."""

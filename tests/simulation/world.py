@@ -6,16 +6,19 @@ Everything that happens follows from the seed. The world ends when all that was 
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 from distribute.core.ids import BatchId, JobId
 from distribute.host import Pause
 from distribute.restoring import SNAPSHOT
+from distribute.sim.cluster import Hub
 from distribute.sim.computer import begin_pause
 from distribute.sim.log import SimulatedLog
 from distribute.sim.loop import VirtualLoop
@@ -23,7 +26,6 @@ from distribute.sim.network import EPOCH_S, Broker
 from distribute.sim.remembering import RememberingLog
 
 from .archiving import ArchiverProcess
-from .hub import WatchedHub
 from .logs import Logs
 from .node import RunnerProcess
 from .people import People
@@ -40,6 +42,8 @@ LOOK_EVERY_S = 5.0
 PATIENCE_S = 900.0
 """So long after the last trouble everything that takes no time must be done."""
 CLOSING_S = 60.0
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
+"""Where worlds have their folders. On a disk, to make and remove them takes a tenth of a world's time."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,12 @@ class World:
         self.weather = self.scenario.weather
         self.loop.thread_delay_s = lambda: self.uniform(self.weather.transfer_s)
         self.broker = parts.broker(self.loop, replicated=self.scenario.replicated)
-        self.hub = WatchedHub(self.broker)
-        self.truth = Truth(self.loop, self.broker.files, self.hub)
+        self.hub = Hub(self.broker)
+        self.truth = Truth(self.loop, self.broker.files)
         self.broker.on_append.append(self.truth.appended)
         self.broker.on_loss.append(self.truth.lost)
         self.calm = False
+        self._folders: TemporaryDirectory[str] | None = None
         self._failure: Exception | None = None
         self._idle: set[IdleNode] = set()
         self._deadline = self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
@@ -94,12 +99,13 @@ class World:
     def _close(self) -> None:
         """Kill every process, and let the tasks end, so that nothing is left for the garbage collector."""
         self.loop.forget_actions()
-        self.loop.faults.clear()
         for process in self.processes:
             process.kill()
         self.people.close()
         self.loop.end_tasks(CLOSING_S)
         self.loop.close()
+        if self._folders is not None:
+            self._folders.cleanup()
 
     # --- what processes ask of the world -----------------------------------------------------------
 
@@ -109,6 +115,14 @@ class World:
     def build_timeout_s(self, batch: BatchId) -> float | None:
         """How long the build of a batch may run; None: it has no limit."""
         return next(spec.build_timeout_s for _, spec, _ in self.scenario.submissions if spec.id == batch)
+
+    def new_folder(self) -> Path:
+        """An empty folder on a disk. It stays until the world ends: what is killed never removes its own."""
+        if self._folders is None:
+            self._folders = TemporaryDirectory(prefix="distribute-sim-", dir=IN_MEMORY)
+        folder = Path(self._folders.name, str(self.loop.next_number()))
+        folder.mkdir()
+        return folder
 
     def fail(self, error: Exception) -> None:
         """Something does not hold: the world ends here."""
@@ -179,7 +193,12 @@ class World:
         for moment, spec, user in plan.submissions:
             self.loop.at(moment, partial(self.people.submit, spec, user))
         for moment, verb, batch in plan.requests:
-            own = {"leave": self._leave, "pause_here": self._pause_here, "sit_down": self._sit_down}
+            own = {
+                "leave": self._leave,
+                "pause_here": self._pause_here,
+                "sit_down": self._sit_down,
+                "collect": self.people.bring_in_another,
+            }
             self.loop.at(moment, own.get(verb, partial(self.people.request, verb, batch)))
         if plan.trouble_every_s:
             Trouble(self).begin()
@@ -245,6 +264,7 @@ class World:
             node = self.truth.state.nodes.get(computer.name)
             if node is not None and (node.draining is not None or node.quarantined is not None):
                 self.people.undrain(node.name)
+        self.people.bring_in_the_rest()
         self.loop.after(ADMIN_EVERY_S, self._administer)
 
     def _look(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pwd
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from bad_files import COMMAND, MAKERS, META, Maker
 from config_kit import problems_of
 from distribute.collector import collector_paused
 from distribute.config import yaml_nodes, yaml_source, yaml_values
+from distribute.config.input_files import MAX_MISSING_USERS
 from distribute.config.loading import load
 from distribute.config.yaml_syntax import LOOKED_AT
 from distribute.core.errors import InputError
@@ -93,6 +95,81 @@ def test_of_many_problems_the_first_twenty_are_told_and_the_others_counted() -> 
     assert last == "and 99980 more problems"
 
 
+def test_of_very_many_wrong_jobs_each_problem_is_counted() -> None:
+    """An empty job lacks two keys; and of one that is right, nothing is counted."""
+    wrong, right = "    - {}\n" * 6000, "".join(f"    - {{name: j{n}, command: x}}\n" for n in range(6000))
+    for jobs in (wrong, right + wrong, wrong + right):
+        lines = problems_of(COMMAND + jobs)
+        first = 4 + jobs.count("\n", 0, jobs.index("{}"))
+        assert lines[0].startswith(f"{first}:7: a job needs the key 'command'; write ")
+        assert lines[20:] == ["and 11980 more problems"]
+
+
+def test_far_wrong_jobs_hide_no_other_problem() -> None:
+    """What stands before and after them is told or counted, too."""
+    jobs = "    - {}\n" * 6000
+    lines = problems_of(
+        f"meta: {{namespace: n, batch_name: b, prority: 1}}\ncommand:\n  jobs:\n{jobs}slrm: {{}}\n"
+    )
+    assert lines[0] == "1:37: meta has no key 'prority'; write 'priority'"
+    assert lines[20:] == ["and 11982 more problems"]
+
+
+def test_of_very_many_files_only_the_missing_are_counted(tmp_path: Path) -> None:
+    """After a thousand missing files, whole folders are listed instead of asking for each file."""
+    folder = tmp_path / "there"
+    (folder / "deep").mkdir(parents=True)
+    for path in ("there/a", "there/deep/b", "c"):
+        (tmp_path / path).write_text("x")
+    (tmp_path / "link").symlink_to("there/deep")
+    (tmp_path / "dangling").symlink_to("gone")
+    exist = ["c", "./there//a", "there/deep/../a", "link/../deep/b", f"{folder}/deep/b"]
+    missing = [
+        "a",
+        "there/c",
+        "c/x",
+        "link/../a/",
+        "dangling",
+        "dangling/x",
+        f"{folder}/x",
+        "~nobody-at-all/x",
+        "x/y",
+    ]
+    files = ",".join(
+        [
+            *(f"gone{n}" for n in range(1000)),
+            *(f"{{path: {path}, alias: f{n}}}" for n, path in enumerate(exist + missing)),
+        ]
+    )
+    lines = problems_of(f"{COMMAND}    - {{name: a, command: x, required_files: [{files}]}}\n")
+    assert lines[20:] == [f"and {1000 + len(missing) - 20} more problems"]
+
+
+def test_a_home_is_still_found_after_a_thousand_missing_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "mine").write_text("x")
+    monkeypatch.setenv("HOME", str(home))
+    files = ",".join([*(f"gone{n}" for n in range(1000)), "~/mine", "~/gone"])
+    lines = problems_of(f"{COMMAND}    - {{name: a, command: x, required_files: [{files}]}}\n")
+    assert lines[20:] == ["and 981 more problems"]
+
+
+def test_a_directory_service_is_asked_for_few_unknown_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be slow."""
+    asked: list[str] = []
+
+    def getpwnam(name: str) -> object:
+        asked.append(name)
+        raise KeyError(name)
+
+    monkeypatch.setattr(pwd, "getpwnam", getpwnam)
+    refusal(MAKERS["missing files of unknown users"](SMALL))
+    assert len(asked) == MAX_MISSING_USERS
+
+
 def test_a_single_further_problem_is_counted_as_one() -> None:
     keys = "".join(f"k{number}: 1\n" for number in range(21))
     assert (
@@ -112,7 +189,7 @@ def test_problems_of_several_kinds_are_told_in_the_order_of_their_lines() -> Non
 def test_what_an_alias_repeats_is_told_once() -> None:
     jobs = "".join(f"    - {{name: j{number}, command: x, required_files: *all}}\n" for number in range(1500))
     text = f"{META}command:\n  initialize: {{required_files: &all [gone, []]}}\n  jobs:\n{jobs}"
-    assert len(problems_of(text)) == 3  # and that the jobs get these files twice
+    assert len(problems_of(text)) == 2
 
 
 def test_jobs_may_share_many_files_and_variables_by_an_alias() -> None:

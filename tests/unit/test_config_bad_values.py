@@ -19,11 +19,93 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         Path(name).write_text(name)
 
 
+ELSEWHERE = "meta: {namespace: a/b, batch_name: b%s}\ncommand:\n  jobs:\n    - {name: ab, command: [], %s}\n"
+LATE = "signal_before: {signal: TERM, seconds: 3h}"
+
+
+@pytest.mark.parametrize(
+    ("meta", "keys", "expected"),
+    [
+        (f", timeout: 2h, {LATE}", "retries: -1", "signal_before: 3h is not less than the timeout of 2h"),
+        ("", f"timeout: 2h, {LATE}", "signal_before: 3h is not less than the timeout of 2h"),
+        (f", {LATE}", "timeout: 2h", "signal_before: 3h is not less than the timeout of 2h"),
+        ("", LATE, "signal_before: the job 'ab' has no timeout"),
+        (f", {LATE}", "retries: 1", "signal_before: the job 'ab' has no timeout"),
+    ],
+)
+def test_a_warning_that_comes_too_late_is_reported_with_all_else_that_is_wrong(
+    meta: str, keys: str, expected: str
+) -> None:
+    problems = problems_of(ELSEWHERE % (meta, keys))
+    assert any(expected in problem for problem in problems), problems
+    assert any(" namespace: " in problem for problem in problems), problems
+    assert any(" command " in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("meta", "keys", "wrong"),
+    [
+        (", timeout: soon", LATE, "timeout"),
+        ("", f"timeout: soon, {LATE}", "timeout"),
+        (", timeout: 2h", "signal_before: {signal: KILL, seconds: 3h}", "signal"),
+        (f", timeout: 2h, {LATE}", "signal_before: USR1", "signal_before takes"),
+        ("", f"timeuot: 9h, {LATE}", "a job has no key 'timeuot'"),
+        (", timeuot: 9h", LATE, "meta has no key 'timeuot'"),
+    ],
+)
+def test_nothing_follows_from_a_timeout_or_warning_that_is_itself_wrong(
+    meta: str, keys: str, wrong: str
+) -> None:
+    problems = problems_of((ELSEWHERE % (meta, keys)).replace("namespace: a/b", "namespace: n"))
+    problems = [problem for problem in problems if " command " not in problem]
+    assert len(problems) == (2 if meta and "USR1" in keys else 1), problems
+    assert any(wrong in problem for problem in problems), problems
+
+
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
         ("timeout: 2 hors", f"4:41: timeout: '2 hors' is not a duration; {RANGE}"),
         ("timeout: 0", "4:41: timeout: 0 is out of range; write more than 0"),
+        ("grace: 601", "4:39: grace: 601 is out of range; write 10m or less"),
+        ("grace: 1d", "4:39: grace: 1d is out of range; write 10m or less"),
+        ("grace: soon", f"4:39: grace: 'soon' is not a duration; {RANGE}"),
+        (
+            "timeout: 9, signal_before: USR1",
+            (
+                "4:59: signal_before takes {signal: USR1, seconds: 120}, not 'USR1'; "
+                "write signal_before: {signal: USR1, seconds: 120}"
+            ),
+        ),
+        (
+            "timeout: 9, signal_before: {signal: KILL, seconds: 1}",
+            (
+                "4:68: signal: 'KILL' is not a signal that can warn a job; "
+                "write one of ALRM, CONT, HUP, INT, QUIT, TERM, USR1, USR2, WINCH, XCPU"
+            ),
+        ),
+        (
+            "timeout: 9, signal_before: {signal: 10, seconds: 1}",
+            (
+                "4:68: signal: '10' is not a signal that can warn a job; "
+                "write one of ALRM, CONT, HUP, INT, QUIT, TERM, USR1, USR2, WINCH, XCPU"
+            ),
+        ),
+        (
+            "timeout: 9, signal_before: {signal: TERM}",
+            "4:59: signal_before needs the key 'seconds'; write seconds: 120",
+        ),
+        (
+            "timeout: 9, signal_before: {signal: TERM, seconds: 9s}",
+            "4:59: signal_before: 9s is not less than the timeout of 9s; write fewer seconds",
+        ),
+        (
+            "signal_before: {signal: TERM, seconds: 9s}",
+            (
+                "4:47: signal_before: the job 'ab' has no timeout; "
+                "write one in the job or in meta, such as timeout: 2h"
+            ),
+        ),
         ("retries: 101", "4:41: retries: 101 is out of range; write 100 or less"),
         ('retries: "101\\n"', "4:41: retries: 101 is out of range; write 100 or less"),
         ("retries: -1", "4:41: retries: -1 is out of range; write 0 or more"),
@@ -45,8 +127,8 @@ def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (
             "required_files: [[mesh.dat]]",
             (
-                "4:49: a file takes a path, or {path: PATH, alias: NAME}, not a list; "
-                "write required_files: [data/mesh.dat]"
+                "4:49: a file takes a path, {path: PATH, alias: NAME}, or {git: FOLDER, ref: REF, "
+                "alias: NAME}, not a list; write required_files: [data/mesh.dat]"
             ),
         ),
         ("env: {A: }", '4:41: env takes a text, not nothing; write "" for an empty text'),
@@ -113,7 +195,6 @@ command: {jobs: [{name: a, command: x}]}
             "'/a/../b' can't be mounted; write an absolute path in the container, such as /solver/cases",
         ),
         ("[/input/]", "'/input/' can't be mounted, because distribute uses it; write another path"),
-        ("[/a, /a]", "'/a' is listed twice; remove one of the two"),
     ],
 )
 def test_impossible_mounts_are_refused(mounts: str, why: str) -> None:
@@ -134,6 +215,9 @@ def test_jobs_with_too_many_different_needs_are_refused() -> None:
         "3:3: the jobs ask for 257 different resources and retries, but a batch may ask for 256 at most; "
         "round them up, for example memory to whole gigabytes"
     )
+    twice = jobs.replace("j256", "j255")
+    clash, needs = problems_of(f"{META}command:\n  jobs:\n{twice}")[::-1]
+    assert (needs, "two jobs are called 'j255'" in clash) == (problem, True), "with what else is wrong"
 
 
 @pytest.mark.parametrize(
@@ -196,6 +280,12 @@ LISTS = [
         + "command: {jobs: [{name: j, command: x}]}",
         "capabilities: 1001 capabilities are too many",
     ),
+    (
+        META.replace("}", f", setup: [{', '.join(['module load gcc'] * 1001)}]}}")
+        + "command: {jobs: [{name: j, command: x}]}",
+        "setup: 1001 lines are too many",
+    ),
+    (job(f"env: {VARIABLES.replace('A', '-')}"), "env: 1001 variables are too many"),  # and none is right
 ]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 from pathlib import Path
 
 import pytest
 
+from config_kit import entry, write
 from distribute.config.loading import batch_named_in, load
 from distribute.core.errors import InputError
 from distribute.core.ids import BatchId
@@ -17,45 +18,14 @@ from distribute.core.specs import (
     CommandJob,
     CommandWork,
     GpuKind,
-    InputFile,
     PythonJob,
     PythonWork,
     Resources,
+    SignalBefore,
 )
 
 ORIGINAL_PYTHON = Path(__file__).with_name("data").joinpath("original-python.yaml").read_text()
 ORIGINAL_APPTAINER = Path(__file__).with_name("data").joinpath("original-apptainer.yaml").read_text()
-
-
-MODE = 0o640
-MTIME_NS = 978_307_200_123_456_789
-
-
-def age(path: Path) -> None:
-    """Give a file the mode and the time that `entry` has."""
-    path.chmod(MODE)
-    os.utime(path, ns=(MTIME_NS, MTIME_NS))
-
-
-def write(folder: Path, text: str, **files: bytes) -> Path:
-    for name, content in files.items():
-        path = folder / name.replace("__", "/").replace("_DOT_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        age(path)
-    path = folder / "distribute-jobs.yaml"
-    path.write_text(text)
-    return path
-
-
-def entry(alias: str, content: bytes) -> InputFile:
-    return InputFile(
-        alias=alias,
-        sha256=hashlib.sha256(content).hexdigest(),
-        size_bytes=len(content),
-        mode=MODE,
-        mtime_ns=MTIME_NS,
-    )
 
 
 def test_a_python_file_of_the_original_loads_completely(tmp_path: Path) -> None:
@@ -139,6 +109,8 @@ meta:
   resources: {cpus: 4, memory: 8G, gpus: 1}
   timeout: 1h30m10s
   build_timeout: 20m
+  grace: 30s
+  signal_before: {signal: SIGUSR1, seconds: 2m}
   rebuild: always
   retries: 2
 command:
@@ -152,6 +124,8 @@ command:
       required_files: [{path: sub/../mesh.dat, alias: other mesh.dat}]
       resources: {memory: 512M}
       timeout: 90
+      grace: 0
+      signal_before: {signal: term, seconds: 10}
       retries: 0
       env: {LEVEL: 4}
 """,
@@ -166,6 +140,8 @@ command:
         resources=Resources(cpus=4, memory_bytes=8 * 1024**3, gpus=1),
         timeout_s=5410,
         build_timeout_s=1200,
+        grace_s=30,
+        signal_before=SignalBefore(signal="USR1", before_s=120),
         rebuild="always",
         retries=2,
         env={"LEVEL": "3", "ON": "yes", "EMPTY": ""},
@@ -180,6 +156,8 @@ command:
                     files=(entry("other mesh.dat", b"mesh"),),
                     resources=Resources(memory_bytes=512 * 1024**2),
                     timeout_s=90,
+                    grace_s=0,
+                    signal_before=SignalBefore(signal="TERM", before_s=10),
                     retries=0,
                     env={"LEVEL": "4"},
                 ),
@@ -187,6 +165,54 @@ command:
         ),
     )
     assert list(loaded.sources.values()) == [tmp_path / "sub/../mesh.dat"]
+
+
+@pytest.mark.parametrize(
+    ("written", "setup", "shell"),
+    [
+        ("setup: [module load gcc, 'export A=\"1 2\"']", ("module load gcc", 'export A="1 2"'), None),
+        ("setup: module load gcc", ("module load gcc",), None),
+        (
+            "setup: |\n    module load gcc\n\n    ulimit -s unlimited\n",
+            ("module load gcc", "ulimit -s unlimited"),
+            None,
+        ),
+        ("setup: []\n  shell: bash", None, ("bash",)),
+        ("setup: \n  shell: ~", None, None),
+        ("shell: /opt/bin/bash -eo pipefail", None, ("/opt/bin/bash", "-eo", "pipefail")),
+        ("shell: '\"/opt/a b/zsh\" -l'", None, ("/opt/a b/zsh", "-l")),
+    ],
+)
+def test_setup_lines_and_their_shell_reach_the_batch(
+    tmp_path: Path, written: str, setup: tuple[str, ...] | None, shell: tuple[str, ...] | None
+) -> None:
+    text = f"""\
+meta:
+  namespace: n
+  batch_name: b
+  {written}
+command: {{jobs: [{{name: a, command: [x]}}]}}
+"""
+    spec = load(write(tmp_path, text)).spec
+    assert (spec.setup, spec.shell) == (setup, shell)
+
+
+@pytest.mark.parametrize(
+    ("shell", "told"),
+    [
+        ("fish", "is not a shell that can run setup lines; write one of bash, dash"),
+        ("python3 -c", "is not a shell that can run setup lines"),
+        ('""', "is not a shell that can run setup lines"),
+        ("bash 'l", "has a quote that is never closed; write bash -l"),
+    ],
+)
+def test_a_shell_that_can_not_run_setup_lines_is_refused(tmp_path: Path, shell: str, told: str) -> None:
+    text = f"""\
+meta: {{namespace: n, batch_name: b, shell: {shell}}}
+command: {{jobs: [{{name: a, command: [x]}}]}}
+"""
+    with pytest.raises(InputError, match=re.escape(told)):
+        load(write(tmp_path, text))
 
 
 @pytest.mark.parametrize(
@@ -240,7 +266,7 @@ slurm:
         "é",
         "日本",
         "-",
-        "x" * 128,
+        "x" * 255,
         "a\nb",
         "~x",
         ".hidden",
@@ -270,76 +296,6 @@ def test_a_name_without_quotes_stays_as_written(name: str, tmp_path: Path) -> No
     assert spec.work.jobs == (CommandJob(name=name, command=(name,)),)
 
 
-@pytest.mark.parametrize("name", ["a b.dat", "*.dat", "é.dat", "a\nb", "-rf", "x" * 128])
-def test_files_with_unusual_names_are_found(name: str, tmp_path: Path) -> None:
-    (tmp_path / name).write_bytes(b"x")
-    age(tmp_path / name)
-    quoted = '"' + name.replace("\n", "\\n") + '"'
-    text = (
-        "meta: {namespace: n, batch_name: b}\n"
-        f"command: {{jobs: [{{name: j, command: [x], required_files: [{quoted}]}}]}}\n"
-    )
-    assert load(write(tmp_path, text)).spec.work.jobs[0].files == (entry(name, b"x"),)
-
-
-def test_paths_are_relative_to_the_file_or_to_home_or_absolute(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for folder in ("project", "home", "elsewhere"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / f"{folder}.dat").write_text(folder)
-        age(tmp_path / folder / f"{folder}.dat")
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.chdir(tmp_path)
-    text = (
-        "meta: {namespace: n, batch_name: b}\ncommand:\n  jobs:\n    - name: j\n      command: [x]\n"
-        f"      required_files: [project.dat, ~/home.dat, {tmp_path}/elsewhere/elsewhere.dat, ./link]\n"
-    )
-    (tmp_path / "project" / "link").symlink_to(tmp_path / "elsewhere" / "elsewhere.dat")
-    (tmp_path / "project" / "distribute-jobs.yaml").write_text(text)
-    loaded = load(Path("project/distribute-jobs.yaml"))
-    assert loaded.spec.work.jobs[0].files == (
-        entry("project.dat", b"project"),
-        entry("home.dat", b"home"),
-        entry("elsewhere.dat", b"elsewhere"),
-        entry("link", b"elsewhere"),
-    )
-    assert len(loaded.sources) == 3
-
-
-def test_two_dots_behind_a_link_mean_what_they_mean_to_the_kernel(tmp_path: Path) -> None:
-    """Of a link to the folder of the batch's file, and of a link in a path of that file."""
-    (tmp_path / "data/batches/v2/sub").mkdir(parents=True)
-    (tmp_path / "work").mkdir()
-    (tmp_path / "work/batches").symlink_to(tmp_path / "data/batches")
-    (tmp_path / "data/batches/current").symlink_to("v2/sub")
-    (tmp_path / "data/mesh.dat").write_text("of the folder above")
-    (tmp_path / "data/batches/v2/grid.dat").write_text("of version 2")
-    for wrong in ("work/mesh.dat", "data/batches/grid.dat"):
-        (tmp_path / wrong).write_text("wrong")
-    (tmp_path / "data/batches/b.yaml").write_text(
-        "meta: {namespace: n, batch_name: b}\ncommand:\n  initialize:\n"
-        "    required_files: [../mesh.dat, current/../grid.dat]\n  jobs: [{name: j, command: x}]\n"
-    )
-    sources = load(tmp_path / "work/batches/b.yaml").sources
-    assert {path.read_text() for path in sources.values()} == {"of the folder above", "of version 2"}
-
-
-def test_an_executable_file_stays_executable(tmp_path: Path) -> None:
-    text = "meta: {namespace: n, batch_name: b}\ncommand:\n  jobs: [{name: a, command: input/solver}]\n"
-    path = write(
-        tmp_path,
-        text + "  initialize: {required_files: [solver, mesh.dat]}\n",
-        solver=b"s",
-        mesh_DOT_dat=b"m",
-    )
-    (tmp_path / "solver").chmod(0o755)
-    assert [(file.alias, file.executable, file.mode) for file in load(path).spec.files] == [
-        ("solver", True, 0o755),
-        ("mesh.dat", False, MODE),
-    ]
-
-
 def test_the_name_of_a_batch_is_read_without_looking_at_its_jobs(tmp_path: Path) -> None:
     path = write(tmp_path, ORIGINAL_PYTHON + "frobnicate: 3\n")
     assert batch_named_in(path) == BatchId("your_namespace", "your_jobset_name")
@@ -352,17 +308,3 @@ def test_the_name_of_a_batch_is_read_without_looking_at_its_jobs(tmp_path: Path)
     path.unlink()
     with pytest.raises(InputError, match="there is no such file; write NAMESPACE/BATCH, or the path of"):
         batch_named_in(path)
-
-
-def test_jobs_that_share_a_file_share_one_object(tmp_path: Path) -> None:
-    jobs = "".join(f"    - {{name: j{n}, file: run.py, required_files: [mesh.dat]}}\n" for n in range(1000))
-    text = (
-        "meta: {namespace: n, batch_name: b}\n"
-        f"python:\n  initialize: {{build_file: run.py}}\n  jobs:\n{jobs}"
-    )
-    loaded = load(write(tmp_path, text, run_DOT_py=b"run", mesh_DOT_dat=b"mesh"))
-    assert len(loaded.sources) == 2
-    work = loaded.spec.work
-    assert isinstance(work, PythonWork)
-    assert len({id(job.files[0]) for job in work.jobs}) == 1
-    assert len({id(job.script) for job in work.jobs}) == 1

@@ -108,7 +108,8 @@ def test_a_missing_scheme_or_port_is_added(written: str, url: str, environ: dict
 
 
 def test_ip_and_port_work_as_in_the_original(environ: dict[str, str]) -> None:
-    assert resolve_server(ip="head", environ=environ).server == "nats://head:4222"
+    both = "nats://head:4222,nats://head:8952"  # whichever the head has
+    assert resolve_server(ip="head", environ=environ).server == both
     assert resolve_server(ip="::1", port=7, environ=environ).server == "nats://[::1]:7"
     for server, ip, port in ((None, None, 7), ("nats://x", "y", None), ("nats://x", None, 7)):
         with pytest.raises(InputError) as caught:
@@ -137,6 +138,7 @@ def test_ip_and_port_work_as_in_the_original(environ: dict[str, str]) -> None:
         "head\x07",
         "x" * 64,
         "a..b",
+        "1..2.3",
     ],
 )
 def test_a_malformed_address_is_refused(address: str, environ: dict[str, str]) -> None:
@@ -153,8 +155,8 @@ def test_a_malformed_address_is_refused(address: str, environ: dict[str, str]) -
     [
         ("head:99999", "a port is a number from 1 to 65535"),
         ("head:port", "a port is a number from 1 to 65535"),
-        ("nats://[::1", "no host can be called so"),
-        ("nats://[head]:1", "no host can be called so"),
+        ("nats://[::1", "no host can have this name"),
+        ("nats://[head]:1", "no host can have this name"),
     ],
 )
 def test_what_is_wrong_with_an_address_is_told_in_our_words(
@@ -165,6 +167,18 @@ def test_what_is_wrong_with_an_address_is_told_in_our_words(
     assert str(caught.value) == (
         f"--server: {address!r} is not the address of a cluster: {why}; write nats://HOST:PORT"
     )
+
+
+def test_an_address_of_numbers_needs_no_codec_for_names() -> None:
+    """Each import delays every command, and stays in the memory of every node."""
+    code = (
+        "import sys; from distribute.config.server_url import server_urls;"
+        "print(server_urls('127.0.0.1'), 'encodings.idna' in sys.modules)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    assert printed == "('nats://127.0.0.1:4222',) False\n"
 
 
 def test_without_a_cluster_the_message_says_what_to_do(environ: dict[str, str]) -> None:
@@ -228,10 +242,10 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
     path = tmp_path / "node.yaml"
     path.write_text(
         "name: ws07\nserver: nats://head\ncreds: ws07.creds\ncapabilities: [gpu, python3]\n"
-        "cpus: 8\ncount: threads\nmemory: 16G\ngpus: 1\nwork_dir: scratch\nnice: 5\nionice: none\n"
-        "max_cache: 1.5T\n"
+        "cpus: 8\ncount: threads\nmemory: 16G\ngpus: 1\nwork_dir: scratch\ngrace: 1m\nnice: 5\nionice: none\n"
+        "max_cache: 1.5T\nkeep_free: 5G\nmax_processes: 100\n"
         "build_copies: copy\n"
-        "max_pause: 1h30m\npause_group: users\n"
+        "max_pause: 1h30m\nmax_unseen: 2d\nsuperseded_keep: 12h\npause_group: users\nrun_as: nobody\n"
         "pause_when_active: 15m\nlend: 18:00-08:00, sat, sun\nload_limit: 1.5\nvacate_after: 1h\n"
         "env: {A: 1.0, B: a=b}\npath: [/opt/a, /opt/b]\n"
     )
@@ -246,6 +260,7 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "memory_bytes": 16 * 1024**3,
         "gpus": 1,
         "work_dir": tmp_path / "scratch",
+        "grace_s": 60.0,
         "nice": 5,
         "ionice": "none",
         "pause_when_active_s": 900.0,
@@ -253,13 +268,19 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
         "load_limit": 1.5,
         "vacate_after_s": 3600.0,
         "max_cache_bytes": 3 * 1024**4 // 2,
+        "keep_free_bytes": 5 * 1024**3,
+        "max_processes": 100,
         "build_copies": "copy",
         "max_pause_s": 5400.0,
+        "max_unseen_s": 172800.0,
+        "superseded_keep_s": 43200.0,
         "pause_group": "users",
+        "run_as": "nobody",
         "env": {"A": "1.0", "B": "a=b"},
         "path": ("/opt/a", "/opt/b"),
     }
     options = node_options(settings, tmp_path)
+    assert options[options.index("--grace-s") + 1] == "60.0"
     assert [option for option in options if option.startswith(("--env", "--path"))] == [
         "--env=A=1.0",
         "--env=B=a=b",
@@ -268,15 +289,31 @@ def test_all_settings_of_a_node_are_read(tmp_path: Path, environ: dict[str, str]
     ]
 
 
-def test_wrong_variables_and_folders_of_a_node_are_reported(tmp_path: Path, environ: dict[str, str]) -> None:
-    path = tmp_path / "node.yaml"
-    path.write_text("env: {DISTRIBUTE_NODE: w}\npath: [/a:/b, bin]\n")
+def problems_of_node(path: Path, environ: dict[str, str], text: str) -> tuple[str, ...]:
+    """What is said about wrong settings of a node."""
+    path.write_text(text)
     with pytest.raises(InputError) as caught:
         load_node_settings(path, environ)
-    variable, two, relative = caught.value.problems
+    return caught.value.problems
+
+
+def test_wrong_variables_and_folders_of_a_node_are_reported(tmp_path: Path, environ: dict[str, str]) -> None:
+    path = tmp_path / "node.yaml"
+    problems = problems_of_node(path, environ, "env: {DISTRIBUTE_NODE: w}\npath: [/a:/b, bin]\n")
+    variable, two, relative = problems
     assert "distribute itself sets 'DISTRIBUTE_NODE'" in variable
     assert two.endswith("'/a:/b' can't be in a PATH; write an absolute path without ':'")
     assert relative.endswith("'bin' can't be in a PATH; write an absolute path without ':'")
+
+
+def test_a_wrong_choice_is_told_with_all_that_there_are(tmp_path: Path, environ: dict[str, str]) -> None:
+    path = tmp_path / "node.yaml"
+    problems = problems_of_node(path, environ, "count: thread\nionice: best\nbuild_copies: yes\n")
+    assert problems == (
+        f"{path}:1:8: count: 'thread' is not allowed here; write count: cores or threads",
+        f"{path}:2:9: ionice: 'best' is not allowed here; write ionice: idle or none",
+        f"{path}:3:15: build_copies: 'yes' is not allowed here; write build_copies: overlay, bind or copy",
+    )
 
 
 def test_a_node_without_settings_has_the_name_of_its_computer(environ: dict[str, str]) -> None:
@@ -292,19 +329,15 @@ def test_a_node_without_settings_has_the_name_of_its_computer(environ: dict[str,
 
 def test_wrong_terms_of_an_owner_are_reported(tmp_path: Path, environ: dict[str, str]) -> None:
     path = tmp_path / "node.yaml"
-    path.write_text("pause_when_active: no\nlend: [sat]\nload_limit: low\n")
-    with pytest.raises(InputError) as caught:
-        load_node_settings(path, environ)
+    problems = problems_of_node(path, environ, "pause_when_active: no\nlend: [sat]\nload_limit: low\n")
     durations = "write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
-    assert caught.value.problems == (
+    assert problems == (
         f"{path}:1:20: pause_when_active: 'no' is not a duration; {durations}",
         f'{path}:2:7: lend takes a text, not a list; write lend: "18:00-08:00, sat, sun"',
         f"{path}:3:13: load_limit takes a number, not 'low'; write load_limit: 2",
     )
-    path.write_text("lend: 18-8\nload_limit: nan\npause_when_active: 0\n")
-    with pytest.raises(InputError) as caught:
-        load_node_settings(path, environ)
-    hours, _load, active = caught.value.problems
+    problems = problems_of_node(path, environ, "lend: 18-8\nload_limit: nan\npause_when_active: 0\n")
+    hours, _load, active = problems
     assert hours == (
         f"{path}:1:7: lend: '18-8' names no hours; "
         "write 18:00-08:00, sat, mon-fri or mon-fri 19:00-07:30, with commas between several"
@@ -316,10 +349,10 @@ def test_problems_of_settings_are_reported_like_those_of_a_jobs_file(
     tmp_path: Path, environ: dict[str, str]
 ) -> None:
     path = tmp_path / "node.yaml"
-    path.write_text("nam: ws07\nmemory: lots\ncapabilities: gpu\nnice: 20\nnice: 1\n")
-    with pytest.raises(InputError) as caught:
-        load_node_settings(path, environ)
-    assert caught.value.problems == (
+    problems = problems_of_node(
+        path, environ, "nam: ws07\nmemory: lots\ncapabilities: gpu\nnice: 20\nnice: 1\n"
+    )
+    assert problems == (
         f"{path}:1:1: the top level has no key 'nam'; write 'name'",
         f"{path}:2:9: memory: 'lots' is not a size; write 8G, 512M or 10K; a plain number means bytes",
         f"{path}:3:15: capabilities takes a list, not 'gpu'; write capabilities: ['gpu']",

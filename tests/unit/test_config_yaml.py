@@ -85,39 +85,46 @@ def test_an_alias_has_the_place_of_its_anchor(loader: Loader) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a:\n\tb: c\n", "f:2:1: a tab in the indentation; write spaces instead"),
+        ("a:\n\tb: c\n", "f:2:1: a tab in the indentation; write spaces instead: '  b: c'"),
         (
             "a:\n  b: x\n\tc: d\n",
-            "f:3:1: a tab in the indentation; write spaces instead",
+            "f:3:1: a tab in the indentation; write spaces instead: '  c: d'",
         ),
         (
             "a:\n  b: x\n  \tc: d\n",
-            "f:3:3: a tab in the indentation; write spaces instead",
+            "f:3:3: a tab in the indentation; write spaces instead: '  c: d'",
         ),
-        ("- \tname: x\n", "f:1:3: a tab in the indentation; write spaces instead"),
-        ("a: @u:s # x\n", "f:1:4: '@' can't start a text without quotes; write \"@u:s\""),
-        ("a: [@u]\n", "f:1:5: '@' can't start a text without quotes; put quotes around it"),
-        ("a: `x`\n", "f:1:4: '`' can't start a text without quotes; put quotes around it"),
+        ("- \tname: x\n", "f:1:3: a tab in the indentation; write spaces instead: '-   name: x'"),
+        (
+            "a:\n  - b: x\n\t\tc: y\n",
+            "f:3:1: a tab in the indentation; write spaces instead: '    c: y'",
+        ),
+        ("a: @u:s # x\n", "f:1:4: '@' can't start a text without quotes; write a: \"@u:s\" # x"),
+        (
+            "- {a: b, m: @u:s , c: d}\n",
+            "f:1:13: '@' can't start a text without quotes; write - {a: b, m: \"@u:s\" , c: d}",
+        ),
+        ("a: [@u]\n", "f:1:5: '@' can't start a text without quotes; write a: [\"@u\"]"),
+        ("a: `x`\n", "f:1:4: '`' can't start a text without quotes; write a: \"`x`\""),
+        ('- %x "y"\n', "f:1:3: '%' can't start a text without quotes; write - '%x \"y\"'"),
+        ("a: @" + "x" * 200, "f:1:4: '@' can't start a text without quotes; put quotes around it"),
         (
             "a: *\n",
-            "f:1:4: '*' starts a reference to an anchor; if you mean text, put quotes around it",
+            "f:1:4: '*' starts a reference to an anchor; if you mean text, write a: \"*\"",
         ),
         (
-            "a: *.dat\n",
-            "f:1:4: '*' starts a reference to an anchor; if you mean text, put quotes around it",
+            "a: [x, *.dat]\n",
+            "f:1:8: '*' starts a reference to an anchor; if you mean text, write a: [x, \"*.dat\"]",
         ),
         (
             "a: *foo\n",
-            (
-                "f:1:4: *foo refers to an anchor that is not above it; "
-                'if you mean text, put quotes around it: "*foo"'
-            ),
+            ('f:1:4: *foo refers to an anchor that is not above it; if you mean text, write a: "*foo"'),
         ),
         (
             "a: b: c\n",
             (
                 "f:1:5: no key can end here; indent the line like its neighbours or, "
-                "if this ':' is part of a text, put quotes around the text"
+                "if this ':' is part of a text, write a: \"b: c\""
             ),
         ),
         ("a: 1\n---\nb: 2\n", "f:2:1: a second document starts here; write one batch a file"),
@@ -189,9 +196,72 @@ def test_a_backslash_in_double_quotes_is_reported(loader: Loader) -> None:
 def test_all_tabs_and_unquoted_users_are_reported_together(loader: Loader) -> None:
     text = "---\nmeta:\n\tnamespace: jane\n\tmatrix: @jane:lab.org\npython:\n\tjobs:\n"
     assert problems_of(text, loader) == [
-        "f:3:1: a tab in the indentation, here and on 2 more lines; write spaces instead",
-        "f:4:10: '@' can't start a text without quotes; write \"@jane:lab.org\"",
+        (
+            "f:3:1: a tab in the indentation, here and on lines 4 and 6; "
+            "write spaces instead: '  namespace: jane'"
+        ),
+        "f:4:10: '@' can't start a text without quotes; write matrix: \"@jane:lab.org\"",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [(1, ""), (2, ", here and on line 3"), (9, ", here and on lines 3, 4, 5, 6, 7 and 3 more")],
+)
+def test_a_tab_is_reported_once_with_the_lines_of_the_others(lines: int, told: str, loader: Loader) -> None:
+    text = "a:\n" + "".join(f"\tk{number}: x\n" for number in range(lines))
+    assert problems_of(text, loader) == [
+        f"f:2:1: a tab in the indentation{told}; write spaces instead: '  k0: x'"
+    ]
+
+
+def test_a_tab_that_yaml_allows_is_not_reported(loader: Loader) -> None:
+    text = "build: |\n  all:\n  \tcc x.c\nb:\n\tc: d\n"
+    assert problems_of(text, loader) == ["f:5:1: a tab in the indentation; write spaces instead: '  c: d'"]
+
+
+BROKEN = """\
+---
+meta:
+\tbatch_name: b
+\tnamespace: n
+\tmatrix: @jane:lab.org
+\tcapabilities: [ python3 ]
+python:
+\tinitialize: {build_file: `build.py`}
+\tjobs:
+\t\t- name: run: 1
+\t\t  file: @run.py
+\t\t\trequired_files:
+\t\t\t\t- *.dat
+"""
+
+
+def test_a_file_is_mended_line_by_line_with_what_is_told(loader: Loader) -> None:
+    """As a person does it, who writes what the first problem says, and tries again."""
+    lines = BROKEN.splitlines()
+    for _ in range(2 * len(lines)):
+        try:
+            value = Document("\n".join(lines), "f", loader).value
+        except InputError as error:
+            place, _, problem = error.problems[0].partition(": ")
+            number = int(place.split(":")[1]) - 1
+            told = re.search(r"write spaces instead: '(.*)'$|write (.*)$", problem)
+            assert told is not None, problem
+            indentation = re.match(" *", lines[number])
+            assert indentation is not None
+            lines[number] = told[1] or indentation[0] + told[2]
+        else:
+            break
+    assert value == {
+        "meta": {
+            "batch_name": "b", "namespace": "n", "matrix": "@jane:lab.org", "capabilities": ["python3"]
+        },
+        "python": {
+            "initialize": {"build_file": "`build.py`"},
+            "jobs": [{"name": "run: 1", "file": "@run.py", "required_files": ["*.dat"]}],
+        },
+    }  # fmt: skip
 
 
 def test_tabs_outside_the_indentation_are_fine(loader: Loader) -> None:

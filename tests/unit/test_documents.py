@@ -17,7 +17,7 @@ from distribute.nats.broker.embedded import _LOG_BYTES
 from distribute.nats.client.connect import _PING_INTERVAL_S
 from distribute_cli.commands.status import BATCH_STATES, JOB_STATES
 from distribute_services import logs
-from distribute_services.node_runner.disk.room import NEEDED_BYTES
+from distribute_services.node_runner.disk.room import KEEP_FREE_BYTES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -68,7 +68,7 @@ def test_the_sizes_and_times_of_the_page_for_a_lab_are_those_of_the_code() -> No
         f"renamed at {logs.MAX_BYTES >> 20} MiB",
         f"{_LOG_BYTES >> 20} MiB, and two older ones",
         f"`max_cache`, {format_size(NodeSettings().max_cache_bytes)}",
-        f"when there is\nroom ({NEEDED_BYTES >> 20} MiB)",
+        f"`keep_free` ({format_size(KEEP_FREE_BYTES)})",
         f"carries something every {'ten' if _PING_INTERVAL_S == 10 else _PING_INTERVAL_S} seconds",
         f"lost: silent for {format_duration(lease.lost_after_s)};",
     ):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from distribute import submissions
 from distribute.codec import encode
 from distribute.core.errors import UnreadableEvent
-from distribute.core.specs import CommandJob, InputFile, Resources
+from distribute.core.git_commit import GitCommit
+from distribute.core.specs import CommandJob, InputFile, InputFolder, Resources
 from distribute.lazy_submission import Submission
 from distribute.testing import builders as make
 
@@ -26,6 +27,7 @@ jobs = st.lists(
         name=names,
         command=st.one_of(texts.filter(bool), st.tuples(texts, texts)),
         env=st.dictionaries(texts, texts, max_size=2),
+        parameters=st.none() | st.dictionaries(texts, texts | st.integers(0, 9) | st.booleans(), max_size=2),
         resources=st.one_of(st.none(), st.builds(Resources, cpus=st.integers(1, 4))),
     ),
     min_size=1,
@@ -48,6 +50,8 @@ def test_every_job_is_as_it_was_submitted(
         head, blocks = submissions.encode_in_blocks(event)
         stored = submissions.join_frames((head, *blocks)) if packed else encode(event)
         submission = asyncio.run(Submission.read(stored))
+        parameters = {job.name: job.parameters for job in found if job.parameters is not None}
+        assert dict(submission.parameters()) == parameters
     assert len(submission) == len(found)
     assert [submission.job(job.name) for job in reversed(found)] == [*reversed(found)]
     assert submission.job("no job has this name") is None
@@ -55,6 +59,29 @@ def test_every_job_is_as_it_was_submitted(
     assert not submission.has_job("no job has this name")
     assert submission.spec == spec.model_copy(update={"work": submission.spec.work})
     assert submission.spec.work.jobs == (found[0],)
+
+
+def test_the_commits_of_the_batch_and_of_its_jobs_are_found_once() -> None:
+    def folder(alias: str, commit: GitCommit | None) -> InputFolder:
+        return InputFolder(
+            alias=alias,
+            sha256="0" * 64,
+            listing_bytes=1,
+            content="1" * 64,
+            entries=1,
+            size_bytes=1,
+            git=commit,
+        )
+
+    code, own = (folder(alias, GitCommit(commit=alias[0] * 40, ref="HEAD")) for alias in ("code", "aux"))
+    found = [
+        CommandJob(name=f"job{number}", command='"git"', folders=(own, folder("plain", None)))
+        for number in range(3)
+    ]
+    for jobs in (found, [CommandJob(name="x", command='"git"')]):
+        event = make.submitted(make.batch(jobs, folders=(code, folder("other", None))))
+        submission = asyncio.run(Submission.read(encode(event)))
+        assert submission.checkouts() == ([code, own] if jobs is found else [code])
 
 
 def test_bytes_that_are_not_a_submission_are_refused() -> None:

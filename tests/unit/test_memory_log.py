@@ -7,12 +7,12 @@ import pytest
 from distribute.core.errors import Conflict
 from distribute.core.ids import BatchId, NodeId, Under
 from distribute.core.recorded import Guard, Recorded, guard_scope
+from distribute.memory.log import MemoryLog
 from distribute.nats.stream.subjects import event_subject, filters
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
-from distribute.sim.stored_events import wanted
+from distribute.stored_events import wanted
 from distribute.testing import builders as make
-from distribute.testing.memory_log import MemoryLog
 from distribute_services.node_runner.machine.attempts import SubmissionRef
 from distribute_services.node_runner.work.batches import load_submission
 
@@ -94,15 +94,25 @@ async def test_a_follower_gets_the_stored_events_and_then_new_ones() -> None:
     found: list[int] = []
 
     async def follow() -> None:
-        async for records in log.follow(after=8, until=10):
+        async for records in log.follow(after=8):
             found.extend(recorded.seq for recorded in records)
+            if found[-1] == 10:
+                return
 
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         group.create_task(follow())
         await asyncio.sleep(0)
         assert found == [9]
         await log.append(make.joined("ws3"), Guard(0))
     assert found == [9, 10]
+
+
+async def test_a_reader_up_to_what_the_log_does_not_have_ends_with_what_it_has() -> None:
+    log = await log_of(*STORY)
+    async with asyncio.timeout(60):
+        found = [record.seq async for records in log.follow(after=6, until=12) for record in records]
+        assert found == [7, 8, 9]
+        assert [records async for records in log.follow(after=9, until=12)] == []
 
 
 def matches(pattern: str, subject: str) -> bool:

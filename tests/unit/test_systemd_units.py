@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from distribute.runtime import KEEP_JOBS
+from distribute_services.node_runner.keeper.cgroup import SUBGROUP
 
 UNITS = Path(__file__).parents[2] / "infra" / "systemd"
 
@@ -20,6 +21,7 @@ def test_a_restart_ends_only_the_runner_and_tells_it_to_keep_its_jobs(kind: str)
     service = unit["Service"]
     assert (service["KillMode"], service["KillSignal"]) == ("process", KEEP_JOBS.name)
     assert (service["Delegate"], service["Restart"]) == ("yes", "always")
+    assert service["DelegateSubgroup"] == SUBGROUP
     assert "/bin/distribute client" in service["ExecStart"]
 
 

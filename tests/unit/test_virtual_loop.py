@@ -1,6 +1,7 @@
 """The simulator's event loop: virtual time, one order, no lost exception."""
 
 import asyncio
+import contextlib
 import gc
 
 import pytest
@@ -127,4 +128,36 @@ def test_a_wait_for_ever_is_detected() -> None:
     with pytest.raises(NothingLeft):
         loop.run_until_complete(asyncio.Event().wait())
     loop.end_tasks(1)
+    loop.close()
+
+
+async def stubborn(cancels: int) -> None:
+    """Go on until cancelled so many times, as one does that waits for others in its `finally`."""
+    for _ in range(cancels - 1):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+    await asyncio.Event().wait()
+
+
+def test_a_task_that_goes_on_when_cancelled_is_cancelled_again() -> None:
+    loop = VirtualLoop(1)
+    tasks = [loop.create_task(stubborn(cancels)) for cancels in (1, 2, 3)]
+    loop.call_later(5, loop.stop)
+    loop.run_forever()
+    loop.end_tasks(1)
+    assert [task.cancelled() for task in tasks] == [True] * 3
+    loop.close()
+
+
+def test_a_task_that_never_ends_is_named() -> None:
+    loop = VirtualLoop(1)
+    task = loop.create_task(stubborn(100))
+    loop.call_later(5, loop.stop)
+    loop.run_forever()
+    with pytest.raises(RuntimeError, match=r"cancelled 10 times, and go on: .*stubborn"):
+        loop.end_tasks(1)
+    while not task.done():
+        task.cancel()
+        loop.call_later(1, loop.stop)
+        loop.run_forever()
     loop.close()

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distribute_cli.dirty import DirtyOption
 from distribute_cli.session import Session
+from distribute_cli.submitting.options import AnywayOption, DryOption, ListOption, WaitOption
 from distribute_cli.targets import DEFAULT_FILE
 from distribute_cli.verbs import verb
+
+if TYPE_CHECKING:
+    from distribute.config.loading import LoadedBatch
+    from distribute.core.specs import BatchSpec
+    from distribute.ports import Cluster
 
 
 async def add(
     session: Session,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The batch's YAML file.")] = Path(DEFAULT_FILE),
-    dry: Annotated[bool, typer.Option("--dry", "-d", help="Check everything, but submit nothing.")] = False,
+    dry: DryOption = False,
+    list_jobs: ListOption = False,
     show_caps: Annotated[
         bool, typer.Option("--show-caps", "-s", help="Also show what each node can do.")
     ] = False,
@@ -27,33 +35,39 @@ async def add(
     force: Annotated[
         bool, typer.Option("--force", help="With --replace: also if it is another person's batch.")
     ] = False,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Return when the batch is over, as `watch` does.")
-    ] = False,
+    wait: WaitOption = False,
     priority: Annotated[
         int | None,
         typer.Option(
             min=-100, max=100, metavar="P", help="The priority, instead of the file's. Higher runs first."
         ),
     ] = None,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Submit even if no node could run it.")] = False,
+    anyway: AnywayOption = False,
+    dirty: DirtyOption = False,
 ) -> int:
     """Submit a batch: check it, store its inputs, and submit it, whole or not at all."""
-    from distribute.client.submit import submit
+    from distribute.client.waiting import with_after
     from distribute.client.words import argument, printable
-    from distribute.config.loading import load
+    from distribute.core.errors import InputError
     from distribute.core.words import counted
+    from distribute_cli.loading import load_batch
     from distribute_cli.output.course import hint_results, runs_on, told_if_interrupted, watch_to_end
-    from distribute_cli.output.plain_output import NoBar
+    from distribute_cli.output.planned import listed
     from distribute_cli.output.submitted import agree_to_replace, check_batch
 
-    loaded = load(file)
+    if list_jobs and not dry:
+        raise InputError("--list shows what would be submitted: add --dry")
+    loaded = load_batch(session.output, file, dirty=dirty)
     spec = loaded.spec if priority is None else loaded.spec.model_copy(update={"priority": priority})
     output = session.output
+    for warning in loaded.warnings:
+        output.warn(warning)
+    planned = listed(output, spec) if list_jobs else {}
     async with session.cluster(named="now") as cluster:
         queries = session.queries(cluster)
         if show_caps:
             output.capabilities(await queries.nodes())
+        spec = await with_after(cluster, queries, session.person, spec, loaded.file.meta.after)
         document = await check_batch(cluster, queries, output, spec, replace=replace, anyway=anyway)
         if replace:
             document |= await agree_to_replace(
@@ -61,18 +75,9 @@ async def add(
             )
         name, jobs = printable(str(spec.id)), counted(len(spec.work.jobs), "job")
         if dry:
-            output.done(f"{name} would be submitted: {jobs}", document)
+            output.done(f"{name} would be submitted: {jobs}", document | planned)
             return 0
-        with output.bar("sending inputs", of_bytes=True) if loaded.sources else nullcontext(NoBar()) as bar:
-            await submit(
-                cluster,
-                session.person,
-                spec,
-                loaded.sources,
-                replace=replace,
-                force=force,
-                on_bytes=bar.update,
-            )
+        await _send(session, cluster, loaded, spec, replace=replace, force=force)
         if wait:
             with told_if_interrupted(output, runs_on(spec.id)):
                 code = await watch_to_end(cluster, queries, output, spec.id)
@@ -81,6 +86,26 @@ async def add(
         output.done(f"{name} is submitted: {jobs}", document)
         output.hint(f"`distribute watch {argument(str(spec.id))}` shows its progress")
         return 0
+
+
+async def _send(
+    session: Session, cluster: Cluster, loaded: LoadedBatch, spec: BatchSpec, *, replace: bool, force: bool
+) -> None:
+    """Store the inputs, and submit."""
+    from distribute.client.submit import submit
+    from distribute_cli.output.plain_output import NoBar
+
+    sending = session.output.bar("sending inputs", of_bytes=True) if loaded.sources else nullcontext(NoBar())
+    with sending as bar:
+        await submit(
+            cluster,
+            session.person,
+            spec,
+            loaded.sources,
+            replace=replace,
+            force=force,
+            on_bytes=bar.update,
+        )
 
 
 app = verb(add)

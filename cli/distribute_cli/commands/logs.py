@@ -78,7 +78,7 @@ async def _show_builds(cluster: Cluster, output: Output, batch: BatchId, *, foll
                 "node": node,
                 "succeeded": build.succeeded,
                 "reason": build.reason,
-                "kept_from": build.kept_from,
+                "kept_from": build.kept_from if build.type == "build_finished" else None,
             }
             text.begin(whose, f"{node} ({how_built(build)})")
             await _write(text, build_output(cluster, build))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from distribute_cli.completing import complete_node
+from distribute_cli.nodes_file import NodesFileOption, warn_of_nodes_file
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -22,14 +22,11 @@ async def nodes(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="No longer list this node, which is gone for good.",
+            help="No longer list this node, which is gone for good or never joined.",
             autocompletion=complete_node,
         ),
     ] = None,
-    nodes_file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", hidden=True, help="Accepted, but not read: nodes join by themselves."),
-    ] = None,
+    nodes_file: NodesFileOption = None,
 ) -> None:
     """Show the nodes, or everything about one: what they are, have and do."""
     from distribute.client.control import forget as forget_node
@@ -39,8 +36,7 @@ async def nodes(
     for option, node in (("NAME", name), ("--forget", forget)):
         if node is not None:
             checked_name(option, node)
-    if nodes_file is not None:
-        session.output.warn(f"--nodes-file {nodes_file} is not read: nodes join the cluster by themselves")
+    warn_of_nodes_file(session.output, nodes_file)
     async with session.cluster(named="with the answer") as cluster:
         queries = session.queries(cluster)
         if forget is not None:

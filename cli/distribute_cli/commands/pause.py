@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from distribute.core.errors import InputError
 from distribute.core.specs import DEFAULT_MAX_PAUSE_S
 from distribute.core.words import format_duration
 from distribute_cli.completing import complete_node
@@ -18,6 +19,9 @@ LONGEST = format_duration(DEFAULT_MAX_PAUSE_S)
 
 async def pause(
     session: Session,
+    time: Annotated[
+        str | None, typer.Argument(metavar="T", help="As --duration.", show_default=False)
+    ] = None,
     duration: Annotated[
         str | None,
         typer.Option(
@@ -49,9 +53,13 @@ async def pause(
 
     if node is not None:
         checked_name("--node", node)
+    if time is not None and duration is not None:
+        raise InputError("T and --duration are the same: give one of them")
+    written = duration or time
     wish = Wish(
-        duration_s=duration_s("--duration", duration or LONGEST),
-        is_default=duration is None,
+        node=node,
+        duration_s=duration_s("--duration" if time is None else "T", written or LONGEST),
+        is_default=written is None,
         by=user_name(),
         reason=checked_text("--reason", reason),
         detach=detach,

@@ -54,6 +54,14 @@ ReplaceOption = Annotated[
 FollowOption = Annotated[
     bool, typer.Option("--follow", "-f", help="Stay, and pull what comes, until the batch is over.")
 ]
+RunningOption = Annotated[
+    bool,
+    typer.Option(
+        "--running",
+        help="Bring what jobs have now that still run: their results so far or, with a filter, any of their "
+        "files. BATCH may be a job.",
+    ),
+]
 StrictOption = Annotated[
     bool,
     typer.Option(
@@ -78,31 +86,44 @@ async def pull(
     theirs: TheirsOption = False,
     replace_local: ReplaceOption = False,
     follow: FollowOption = False,
+    running: RunningOption = False,
     strict: StrictOption = False,
 ) -> int:
     """Bring a batch's results here. Files that are there already stay; a pull that was cut off continues.
 
     Jobs that failed, timed out or were killed leave results, too. Of a batch that runs, this brings what is
-    archived by now.
+    archived by now; with --running, what its jobs have that run now. Those files are no results: a later pull
+    replaces them.
     """
     from distribute.client.pull.filters import make_filter
     from distribute.client.pull.settling import Edited
     from distribute.core.errors import InputError
+    from distribute.core.ids import JobId
     from distribute_cli.filter_words import read_words
     from distribute_cli.output.pulled import Choice, pull_batch
+    from distribute_cli.output.pulled_running import pull_running
     from distribute_cli.places import check_options, place_of
-    from distribute_cli.targets import find_batch
+    from distribute_cli.targets import find_batch, find_target
 
     check_options(save_dir, layout, into)
     if force and theirs:
         raise InputError("--force overwrites what was changed, --theirs keeps it: give one of them")
     if follow and dry:
         raise InputError("--dry pulls nothing, --follow pulls what comes: give one of them")
+    if running and (follow or strict or replace_local):
+        raise InputError(
+            "--running takes no --follow, --strict or --replace-local: it brings what is there now"
+        )
     edited = Edited.OVERWRITTEN if force else Edited.BESIDE if theirs else Edited.KEPT
     batch, patterns = read_words(words or [], include or [], exclude or [])
     wanted = make_filter(patterns.include, patterns.exclude)
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
+        if running:
+            target = await find_target(queries, batch)
+            of = target.batch_id if isinstance(target, JobId) else target
+            choice = Choice(wanted, place_of(of, save_dir, layout, into), not skip_folders, edited)
+            return await pull_running(cluster, queries, session.output, target, choice, dry=dry)
         found = await find_batch(queries, batch)
         place = place_of(found, save_dir, layout, into)
         choice = Choice(wanted, place, not skip_folders, edited, replace_local)

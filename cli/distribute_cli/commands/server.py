@@ -9,14 +9,60 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distribute.config.server_url import DEFAULT_PORT
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
     from distribute.config.settings import ServerSettings
+    from distribute.ports import Cluster
 
-LOOPBACK = "127.0.0.1"
+
+HostOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="H",
+        help="Listen on this address or name of this computer; 0.0.0.0: on all addresses. "
+        "[default: 127.0.0.1]",
+    ),
+]
+PortOption = Annotated[
+    int | None,
+    typer.Option("--port", "-p", min=1, max=65535, metavar="P", help="The broker's port. [default: 4222]"),
+]
+OutOfTouchOption = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="A node that is silent for so long gets no new jobs. [default: 15s]"),
+]
+LostAfterOption = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="After so much silence its jobs go to other nodes. [default: 1m]"),
+]
+GrowthOption = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, metavar="F", help="A long job waits for its node F of its run time. [default: 0.1]"
+    ),
+]
+LongestOption = Annotated[
+    str | None,
+    typer.Option(metavar="T", help="But no longer than this, or --lost-after. [default: 30m]"),
+]
+NodesFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="The lab's nodes and their capabilities, as in a distribute-nodes.yaml."
+    ),
+]
+MatrixOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--matrix-config", "-m", metavar="FILE", help="The account for messages to Matrix. Not used yet."
+    ),
+]
+SavePathOption = Annotated[Path | None, typer.Option("--save-path", metavar="D", hidden=True)]
+TempDirOption = Annotated[Path | None, typer.Option("--temp-dir", metavar="D", hidden=True)]
+CleanOption = Annotated[bool, typer.Option("--clean-output", "-c", hidden=True)]
+# Those of the first `distribute` that have another name or no meaning here: see `local/original_head.py`.
 
 
 async def server(
@@ -25,70 +71,97 @@ async def server(
         Path | None,
         typer.Option("--dir", metavar="D", help="Data folder. [default: ~/.local/state/distribute/server]"),
     ] = None,
-    host: Annotated[
-        str,
-        typer.Option(
-            metavar="H", help="Listen on this address or name of this computer; 0.0.0.0: on all addresses."
-        ),
-    ] = LOOPBACK,
-    port: Annotated[
-        int, typer.Option("--port", "-p", min=1, max=65535, metavar="P", help="The broker's port.")
-    ] = DEFAULT_PORT,
+    host: HostOption = None,
+    port: PortOption = None,
     settings: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings file. [default: ~/.config/distribute/server.yaml]"),
     ] = None,
-    out_of_touch: Annotated[
-        str | None,
-        typer.Option(metavar="T", help="A node that is silent for so long gets no new jobs. [default: 15s]"),
-    ] = None,
-    lost_after: Annotated[
-        str | None,
-        typer.Option(metavar="T", help="After so much silence its jobs go to other nodes. [default: 1m]"),
-    ] = None,
-    patience_growth: Annotated[
-        float | None,
-        typer.Option(
-            min=0, max=1, metavar="F", help="A long job waits for its node F of its run time. [default: 0.1]"
-        ),
-    ] = None,
-    longest_patience: Annotated[
-        str | None,
-        typer.Option(metavar="T", help="But no longer than this, or --lost-after. [default: 30m]"),
-    ] = None,
+    out_of_touch: OutOfTouchOption = None,
+    lost_after: LostAfterOption = None,
+    patience_growth: GrowthOption = None,
+    longest_patience: LongestOption = None,
+    nodes_file: NodesFileOption = None,
+    matrix_config: MatrixOption = None,
+    save_path: SavePathOption = None,
+    temp_dir: TempDirOption = None,
+    clean_output: CleanOption = False,
 ) -> int:
     """Run the head of a cluster: broker, scheduler and archiver. Each computer then runs `client`."""
-    from distribute.config.folders import default_cluster_dir
     from distribute_cli.local.addresses import is_loopback
     from distribute_cli.local.cluster import Plan
     from distribute_cli.local.cluster_record import start_command
     from distribute_cli.local.listening import Reach, listening_address
+    from distribute_cli.local.original_head import OriginalOptions, head_as_written
     from distribute_cli.local.running import run_here
     from distribute_cli.local.services import scheduler_options
 
     durations = {"--out-of-touch": out_of_touch, "--lost-after": lost_after}
     durations["--longest-patience"] = longest_patience
-    head = _settings(settings, durations, patience_growth)
-    address = listening_address(host)
+    lease = _settings(settings, durations, patience_growth)
+    _check_matrix_account(session, matrix_config)
+    original = OriginalOptions(save_path, temp_dir, clean_output)
+    nodes_file = nodes_file or original.nodes_file(session.output)
+    listed = _listed(session, nodes_file)
+    head = head_as_written(session.output, directory, host, port, original)
+    session.logs.say_where_services_log(session.output, head.logs)
+    address = listening_address(head.host)
     if not is_loopback(address):
         session.output.warn(
-            f"there is no login yet: everybody who reaches port {port} of this computer can run jobs on the "
-            "lab's computers; keep it behind a firewall"
+            f"there is no login yet: everybody who reaches port {head.port} of this computer can run jobs on "
+            "the lab's computers; keep it behind a firewall"
         )
-    folder = (directory or default_cluster_dir("server")).absolute()
     options = {
-        "--host": None if host == LOOPBACK else host,
-        "--port": None if port == DEFAULT_PORT else port,
+        **head.options,
         "--settings": settings and settings.absolute(),
         "--patience-growth": patience_growth,
         **durations,
+        "--nodes-file": nodes_file and nodes_file.absolute(),
+        "--matrix-config": matrix_config and matrix_config.absolute(),
     }
     plan = Plan(
-        folder, (), port, address, "server", tuple(scheduler_options(head)),
-        command=start_command("server", folder, *_words(options)),
+        head.folder, (), head.port, address, "server", tuple(scheduler_options(lease)),
+        command=start_command("server", head.folder, *_words(options)),
+        when_ready=lambda cluster: _list(session, cluster, listed),
     )  # fmt: skip
-    reach = await asyncio.to_thread(Reach.of, host, address, port)
+    reach = await asyncio.to_thread(Reach.of, head.host, address, head.port)
     return await run_here(session.output, plan, reach=reach)
+
+
+def _listed(session: Session, file: Path | None) -> Mapping[str, frozenset[str]]:
+    """The capabilities of the nodes in a file, by name. Says what of the file is not used.
+
+    Raises:
+        InputError: the file can't be read, or something in it is wrong.
+    """
+    if file is None:
+        return {}
+    from distribute.config.nodes_file import load_nodes_file
+
+    nodes, unused = load_nodes_file(file)
+    for line in unused:
+        session.output.warn(line)
+    return nodes
+
+
+async def _list(session: Session, cluster: Cluster, nodes: Mapping[str, frozenset[str]]) -> None:
+    """Have the nodes of the file listed, and no others: the file of the last start counts."""
+    from distribute.client.listed_nodes import list_nodes
+
+    await list_nodes(cluster, session.queries(cluster), session.person, nodes)
+
+
+def _check_matrix_account(session: Session, file: Path | None) -> None:
+    """Check the file of the account, and say that nothing uses it yet.
+
+    Raises:
+        InputError: the file can't be read, or something in it is wrong.
+    """
+    from distribute.config.matrix_account import load_matrix_account
+
+    if file is not None:
+        account = load_matrix_account(file)
+        session.output.warn(f"{file} is right, but nothing sends messages as {account.matrix_id} yet")
 
 
 def _settings(
@@ -117,4 +190,4 @@ def _words(options: Mapping[str, object]) -> list[str]:
     return [word for name, value in options.items() if value is not None for word in (name, str(value))]
 
 
-app = verb(server, needs_cluster=False)
+app = verb(server, needs_cluster=False, serves=True)

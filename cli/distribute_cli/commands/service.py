@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from distribute_cli.own_log import LOG_FILE
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -26,9 +27,11 @@ async def service(
     from distribute_cli.local.services import become_service, scheduler_options
 
     options = scheduler_options(load_server_settings()) if name is Service.SCHEDULER else []
+    if session.logs.save:
+        options += ["--log-file", str(LOG_FILE.absolute())]
     async with session.cluster(provisioning=True):
         address = session.address()
     become_service(name.value, address, *options)
 
 
-app = verb(service, answers=False)
+app = verb(service, answers=False, serves=True)

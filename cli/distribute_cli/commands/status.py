@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from distribute_cli.completing import complete_target
+from distribute_cli.nodes_file import NodesFileOption, warn_of_nodes_file
 from distribute_cli.session import Session, user_name
 from distribute_cli.verbs import verb
 
@@ -54,6 +55,7 @@ async def status(
     last: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="List only the N batches that were submitted last.")
     ] = None,
+    nodes_file: NodesFileOption = None,
 ) -> None:
     """Show the batches and their counts; with a batch, its jobs; with a job, everything about it.
 
@@ -62,6 +64,7 @@ async def status(
     """
     from distribute.core.errors import InputError
 
+    warn_of_nodes_file(session.output, nodes_file)
     states = [one.value for one in state] if state else None
     if mine and user is not None:
         raise InputError("--mine and --user: give one of them")
@@ -94,7 +97,12 @@ async def status(
             session.output.job(await read_story(cluster, queries, named))
             return
         most = None if every else session.output.most_jobs
-        session.output.batch(await queries.batch(named, states=states, most=most))
+        document = await queries.batch(named, states=states, most=most)
+        if session.output.has_parameters:
+            from distribute.client.submitted import add_submitted
+
+            await add_submitted(cluster, named, document)
+        session.output.batch(document)
 
 
 def _refuse_states(states: list[str] | None, possible: frozenset[str], what: str) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from distribute_cli.schema_line import MODELINE, SCHEMA_FILE
 from distribute_cli.session import Session, user_name
 from distribute_cli.targets import DEFAULT_FILE
 from distribute_cli.verbs import verb
@@ -35,10 +36,14 @@ async def template(
     file: Annotated[
         Path, typer.Option("--output", metavar="F", help="The file to write; - is standard output.")
     ] = Path(DEFAULT_FILE),
+    no_schema: Annotated[
+        bool, typer.Option("--no-schema", help=f"Write no {SCHEMA_FILE}, by which editors help.")
+    ] = False,
 ) -> None:
     """Write a filled, valid example of a batch's YAML file, and beside it the scripts that it names.
 
-    It overwrites nothing: scripts that are there already are kept.
+    Its first line tells editors where its JSON Schema is: in a hidden file beside it. Nothing is overwritten
+    but an older schema: scripts that are there already are kept.
     """
     from distribute.client.words import argument, printable
 
@@ -49,7 +54,14 @@ async def template(
             f"it names {_listed(FILES[kind])}, which `distribute template {kind}` writes beside it"
         )
         return
-    new, kept = _write(file, text, FILES[kind])
+    schema = {}
+    if not no_schema:
+        from distribute.config.schema import schema_text
+
+        text = f"{MODELINE}{SCHEMA_FILE}\n{text}"
+        schema = {SCHEMA_FILE: schema_text("jobs").encode()}
+    scripts = {name: (TEMPLATES / name).read_bytes() for name in FILES[kind]}
+    new, kept = _write(file, text, scripts | schema)
     beside = f", and {_listed(new)} beside it" if new else ""
     document = {"file": str(file), "kind": kind, "written": new, "kept": kept}
     session.output.done(f"{printable(str(file))} is written{beside}", document)
@@ -58,7 +70,7 @@ async def template(
     if kind == "apptainer":
         session.output.hint("first make the image: apptainer build pendulum.sif pendulum.def")
     name = "" if file == Path(DEFAULT_FILE) else f" {argument(str(file))}"
-    session.output.hint(f"`distribute add{name}` submits it")
+    session.output.hint(f"`distribute run{name}` runs it here, `distribute add{name}` submits it")
 
 
 def _own_namespace() -> str:
@@ -74,11 +86,11 @@ def _listed(names: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
-def _write(file: Path, text: str, names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Write the batch's file, and those that it names beside it; all or nothing.
+def _write(file: Path, text: str, others: Mapping[str, bytes]) -> tuple[list[str], list[str]]:
+    """Write the batch's file, and the others beside it; all or nothing.
 
     Returns:
-        Which of `names` it wrote, and which were there already with another content.
+        Which of the others it wrote, and which were there already with another content.
 
     Raises:
         Refused: `file` is there already.
@@ -87,9 +99,7 @@ def _write(file: Path, text: str, names: Sequence[str]) -> tuple[list[str], list
     from distribute.core.errors import InputError, Refused
     from distribute.core.os_words import why
 
-    contents = {file: text.encode()} | {
-        file.with_name(name): (TEMPLATES / name).read_bytes() for name in names
-    }
+    contents = {file: text.encode()} | {file.with_name(name): content for name, content in others.items()}
     new: list[Path] = []
     kept: list[str] = []
     try:
@@ -101,17 +111,30 @@ def _write(file: Path, text: str, names: Sequence[str]) -> tuple[list[str], list
                     raise Refused(
                         f"{file} is there already: name another file with --output, or remove it"
                     ) from None
-                if not _has(path, content):
+                if not _has(path, content) and not _renewed(path, content):
                     kept.append(path.name)
                 continue
             new.append(path)
             with opened:
                 opened.write(content)
     except OSError as error:
-        for path in new:
-            path.unlink()
-        raise InputError(f"{error.filename or file}: can't be written: {why(error)}") from error
+        for written in new:
+            written.unlink()
+        raise InputError(f"{path}: can't be written: {why(error)}") from error
     return [path.name for path in new[1:]], kept
+
+
+def _renewed(path: Path, content: bytes) -> bool:
+    """Is this a schema of an older version? Then it is replaced."""
+    if path.name != SCHEMA_FILE:
+        return False
+    from distribute.config.schema import is_schema
+    from distribute.system import write_whole
+
+    if not is_schema(path):
+        return False
+    write_whole(path, content)
+    return True
 
 
 def _has(path: Path, content: bytes) -> bool:

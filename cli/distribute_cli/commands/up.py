@@ -50,6 +50,7 @@ async def up(
     from distribute_cli.values import capabilities
 
     folder = (directory or default_cluster_dir("up")).absolute()
+    session.logs.say_where_services_log(session.output, folder / "logs")
     added = capabilities(capability or [])
     options = ["--nodes", str(nodes)] if nodes != 1 else []
     options += ["--cpus", str(cpus)] if cpus is not None else []
@@ -63,4 +64,4 @@ async def up(
     return await run_here(session.output, plan, ready_fd)
 
 
-app = verb(up, needs_cluster=False)
+app = verb(up, needs_cluster=False, serves=True)

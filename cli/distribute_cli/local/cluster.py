@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from distribute.client.documents import GONE
 from distribute.client.queries import ask
 from distribute.core.errors import InputError, Refused, Unreachable
 from distribute.core.events import Joined
@@ -58,6 +59,8 @@ class Plan:
     scheduler_options: tuple[str, ...] = ()
     """More options of the scheduler's command line."""
     command: str = ""
+    when_ready: Callable[[Cluster], Awaitable[None]] | None = None
+    """What to tell the cluster before it is called ready."""
 
 
 def plan_nodes(count: int, cpus: int | None, capabilities: tuple[str, ...] = ()) -> tuple[NodePlan, ...]:
@@ -137,6 +140,8 @@ async def local_cluster(plan: Plan, stop: Stop | None = None) -> AsyncIterator[s
                     run = partial(run_process, [*argv, "--log-file", str(log)], log, patience)
                     supervisor.keep(name, run)
                 await _ready_or_failed(cluster, plan, before, supervisor)
+                if plan.when_ready is not None:
+                    await plan.when_ready(cluster)
             yield server
         finally:
             await supervisor.stop(*nodes)  # first, so that broker and services still take their last events
@@ -208,4 +213,4 @@ async def _scheduler_knows(cluster: Cluster, nodes: set[str]) -> bool:
     except Unreachable:
         return False
     # A node that is drained or in quarantine takes no jobs, but it has joined.
-    return nodes <= {node["node"] for node in answer["nodes"] if node["state"] not in {"left", "lost"}}
+    return nodes <= {node["node"] for node in answer["nodes"] if node["state"] not in GONE}

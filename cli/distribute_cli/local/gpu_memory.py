@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import time
 from asyncio.subprocess import DEVNULL, PIPE
@@ -39,7 +40,8 @@ async def _ask() -> dict[int, int] | None:
     try:
         out, _ = await asyncio.wait_for(process.communicate(), ANSWER_S)
     except TimeoutError:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            process.kill()
         return None
     return parsed(out.decode(errors="replace")) if process.returncode == 0 else None
 

@@ -20,8 +20,10 @@ from distribute_cli.pausing import (
     cut_line,
     is_told,
     paused_line,
+    resume_hint,
     resumed_line,
     told_to_end,
+    unpaused_line,
 )
 from distribute_cli.session import cluster_document
 
@@ -93,7 +95,7 @@ async def pause_here(output: Output, here: Here, wish: Wish) -> int:
             return 1
         await _tell(output, [held for _, held in paused], wish)
         if not wish.detach:
-            await _count_down(output, paused, told)
+            problems += await _count_down(output, paused, told)
     return 1 if problems else 0
 
 
@@ -107,7 +109,7 @@ async def resume_here(output: Output, here: Here) -> int:
         return 1
     nodes = sorted({held.node for _, held in resumed})
     was_paused = sorted({held.node for _, held in here.nodes if held.is_paused})
-    line = resumed_line(was_paused) if was_paused else "no node of this computer was paused"
+    line = resumed_line(was_paused) if was_paused else unpaused_line(nodes)
     output.done(line, {"resumed": was_paused, "nodes": nodes})
     return 1 if problems else 0
 
@@ -123,7 +125,7 @@ async def _tell(output: Output, paused: Sequence[Held], wish: Wish) -> None:
         if (told := cut_line(held.node, wish, (held.until or 0.0) - (held.since or 0.0))) is not None:
             output.warn(told)
     if wish.detach:
-        output.hint(f"it holds {held_text(paused, gpu_bytes)}; `distribute resume` ends the pause")
+        output.hint(f"it holds {held_text(paused, gpu_bytes)}; {resume_hint(wish.node)}")
 
 
 def _document(held: Held) -> dict[str, Any]:
@@ -139,8 +141,13 @@ def _document(held: Held) -> dict[str, Any]:
     }
 
 
-async def _count_down(output: Output, paused: Sequence[tuple[Keeper, Held]], told: asyncio.Event) -> None:
-    """Show how long the pause lasts still, until it is over or replaced. If told to, end it."""
+async def _count_down(
+    output: Output, paused: Sequence[tuple[Keeper, Held]], told: asyncio.Event
+) -> list[str]:
+    """Show how long the pause lasts still, until it is over or replaced. If told to, end it.
+
+    Returns what went wrong.
+    """
     with output.countdown("Ctrl-C resumes") as shown:
         try:
             others = await _until_over(shown, dict(paused), told)
@@ -156,6 +163,7 @@ async def _count_down(output: Output, paused: Sequence[tuple[Keeper, Held]], tol
         output.hint(f"another pause has replaced this one: it lasts until {clock_time(until)}")
     elif not problems:
         output.hint(resumed_line(sorted({held.node for _, held in paused})))
+    return problems
 
 
 async def _until_over(shown: Countdown, paused: Mapping[Keeper, Held], told: asyncio.Event) -> list[Held]:
@@ -165,7 +173,7 @@ async def _until_over(shown: Countdown, paused: Mapping[Keeper, Held], told: asy
     """
     gpus = GpuMemory()
     while True:
-        now = dict((await _look(None)).nodes)
+        now = dict((await _ask_all(list(paused), Keeper.look))[0])
         seen = {keeper: now.get(keeper, held) for keeper, held in paused.items()}
         mine = [
             held for keeper, held in seen.items() if held.since == paused[keeper].since and _left_s(held) > 0
@@ -180,10 +188,11 @@ async def _until_over(shown: Countdown, paused: Mapping[Keeper, Held], told: asy
 
 async def _end(paused: Mapping[Keeper, Held]) -> list[str]:
     """End these pauses, and no others. Returns what went wrong."""
-    now = await _look(None)
-    mine = [keeper for keeper, held in now.nodes if keeper in paused and held.since == paused[keeper].since]
-    _, problems = await _ask_all(mine, Keeper.resume)
-    return problems
+    now, silent = await _ask_all(list(paused), Keeper.look)
+    mine = [keeper for keeper, held in now if held.since == paused[keeper].since]
+    _, failed = await _ask_all(mine, Keeper.resume)
+    until = max(held.until or 0.0 for held in paused.values())
+    return [f"{problem}; its pause ends by itself, by {clock_time(until)}" for problem in [*silent, *failed]]
 
 
 def _left_s(held: Held) -> float:

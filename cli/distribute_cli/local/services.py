@@ -40,6 +40,7 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
     """A node's settings as options of its service."""
     options = ["--name", settings.name, "--work-dir", str(settings.work_dir or default_work_dir)]
     options += ["--niceness", str(settings.nice), "--ionice", settings.ionice]
+    options += ["--grace-s", str(settings.grace_s)]
     options += ["--cache-bytes", str(settings.max_cache_bytes)]
     options += ["--count", settings.counts, "--build-copies", settings.build_copies]
     options += _given(
@@ -47,8 +48,13 @@ def node_options(settings: NodeSettings, default_work_dir: Path) -> list[str]:
             "--cpus": settings.cpus,
             "--memory-bytes": settings.memory_bytes,
             "--gpus": settings.gpus,
+            "--keep-free-bytes": settings.keep_free_bytes,
+            "--max-processes": settings.max_processes,
             "--max-pause-s": settings.max_pause_s,
+            "--max-unseen-s": settings.max_unseen_s,
+            "--superseded-keep-s": settings.superseded_keep_s,
             "--pause-group": settings.pause_group,
+            "--run-as": settings.run_as,
             "--pause-when-active-s": settings.pause_when_active_s,
             "--lend": settings.lend,
             "--load-limit": settings.load_limit,

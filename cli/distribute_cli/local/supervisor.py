@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from distribute.core.errors import DistributeError
-from distribute.core.os_words import why
+from distribute.core.os_words import signal_name, why
 from distribute.runtime import KEEP_JOBS, PARENT_GONE, Stop
 from distribute.system import end_with_parent
 
@@ -104,8 +104,12 @@ async def run_process(argv: Sequence[str], log_path: Path, stop: Stop | None = N
     finally:
         if process.returncode is None:
             await _end(process, log_path, stop)
-    how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-    return f"{how}; {log_path} ends with: {last_line(log_path)}"
+    return f"{how_ended(code)}; {log_path} ends with: {last_line(log_path)}"
+
+
+def how_ended(code: int) -> str:
+    """How a process ended, by its return code: `exit code 3`, `SIGKILL`."""
+    return f"exit code {code}" if code >= 0 else signal_name(-code)
 
 
 async def _end(process: asyncio.subprocess.Process, log_path: Path, stop: Stop | None) -> None:

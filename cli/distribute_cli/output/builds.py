@@ -13,7 +13,7 @@ from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument, NodeDocument
-    from distribute.core.events import BuildFinished
+    from distribute.core.events import BuildEnd
 
 MOST_BUILDS = 5
 """Max. builds that are named one by one."""
@@ -56,14 +56,16 @@ def builds_of(node: NodeDocument) -> str:
     )
 
 
-def how_built(build: BuildFinished | None) -> str:
+def how_built(build: BuildEnd | None) -> str:
     """How a build ended. None: its end was never reported."""
     if build is None:
         return "its end was not reported"
+    here = build if build.type == "build_finished" else None
     if build.succeeded:
-        return "built" if build.kept_from is None else f"kept from {printable(build.kept_from)}"
+        kept_from = here.kept_from if here is not None else None
+        return "built" if kept_from is None else f"kept from {printable(kept_from)}"
     reason = build.reason or "no reason given"
-    return reason if build.killed else f"failed: {reason}"
+    return reason if here is not None and here.killed else f"failed: {reason}"
 
 
 def running_text(since: Mapping[str, float]) -> str:

@@ -12,10 +12,18 @@ from rich.live import Live
 from rich.text import Text
 
 from distribute.client.words import printable
-from distribute.core.words import format_duration
 
 LINE_EVERY_S = 60.0
 """How often the time is told without a terminal."""
+
+
+def time_left(seconds: float) -> str:
+    """A time that counts down: `3h56m59s`, `3h57m00s`, `9s`."""
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes:02}m{left:02}s"
+    return f"{minutes}m{left:02}s" if minutes else f"{left}s"
 
 
 class TerminalCountdown:
@@ -26,9 +34,7 @@ class TerminalCountdown:
         self._how_to_end = how_to_end
 
     def show(self, left_s: float, note: str) -> None:
-        first = Text.assemble(
-            ("paused", "yellow"), f" for {format_duration(round(left_s))} more; {self._how_to_end}"
-        )
+        first = Text.assemble(("paused", "yellow"), f" for {time_left(left_s)} more; {self._how_to_end}")
         self._live.update(Text("\n").join([first, Text(printable(note), style="dim")]), refresh=True)
 
 
@@ -45,7 +51,7 @@ class LineCountdown:
             return
         how = f"; {self._how_to_end}" if self._told_at is None else ""
         self._told_at = now
-        line = f"paused for {format_duration(round(left_s))} more: {printable(note)}{how}"
+        line = f"paused for {time_left(left_s)} more: {printable(note)}{how}"
         print(line, file=sys.stderr, flush=True)
 
 

@@ -27,13 +27,8 @@ if TYPE_CHECKING:
 
 async def watch_to_end(cluster: Cluster, queries: Queries, output: Output, batch: BatchId) -> int:
     """Show a batch's progress until it is over, and say how it ended. Returns the exit code."""
-    with output.bar(printable(str(batch))) as bar:
-        progress = _Progress(bar)
-        again = asyncio.create_task(progress.show_again())
-        try:
-            ended = await follow_to_end(cluster, batch, on_figures=progress.show)
-        finally:
-            again.cancel()
+    with progress_of(output, batch) as progress:
+        ended = await follow_to_end(cluster, batch, on_figures=progress.show)
     return await tell_end(cluster, queries, output, batch, ended)
 
 
@@ -42,16 +37,20 @@ async def tell_end(
 ) -> int:
     """Say how a batch ended, and name the first jobs and builds that failed. Returns the exit code."""
     failed = await _first_failures(queries, batch) if ended["jobs"]["failed"] else []
-    why = f" ({printable(ended['reason'])})" if ended["reason"] else ""
-    by = f" by {printable(ended['killed_by'])}" if ended["state"] == "killed" and ended["killed_by"] else ""
-    line = f"{printable(str(batch))} {ended['state']}{by}: {_figures(ended, failed)}{why}"
-    output.done(line, {**ended, "failed_jobs": failed})
+    output.done(end_line(batch, ended, failed), {**ended, "failed_jobs": failed})
     if failed or ended["build_failed"]:
         from distribute_cli.output.failures import failure_lines
 
         for line in failure_lines(ended, failed):
             output.hint(line)
     return 0 if ended["state"] == "completed" else 1
+
+
+def end_line(batch: BatchId, ended: BatchDocument, failed: Sequence[JobDocument]) -> str:
+    """How a batch ended. `failed` are the first jobs that failed."""
+    why = f" ({printable(ended['reason'])})" if ended["reason"] else ""
+    by = f" by {printable(ended['killed_by'])}" if ended["state"] == "killed" and ended["killed_by"] else ""
+    return f"{printable(str(batch))} {ended['state']}{by}: {_figures(ended, failed)}{why}"
 
 
 async def _first_failures(queries: Queries, batch: BatchId) -> list[JobDocument]:
@@ -102,7 +101,19 @@ def runs_on(batch: BatchId) -> str:
     )
 
 
-class _Progress:
+@contextmanager
+def progress_of(output: Output, batch: BatchId) -> Iterator[Progress]:
+    """Show a bar of a batch's progress while the context lasts."""
+    with output.bar(printable(str(batch))) as bar:
+        progress = Progress(bar)
+        again = asyncio.create_task(progress.show_again())
+        try:
+            yield progress
+        finally:
+            again.cancel()
+
+
+class Progress:
     """Shows how far a batch is."""
 
     def __init__(self, bar: Bar) -> None:

@@ -58,6 +58,9 @@ class Output(ABC):
     most_jobs: int | None = None
     """How many of a batch's jobs are listed without `--all`. None: all of them."""
 
+    has_parameters = False
+    """Does the list of a batch's jobs have the parameters of each? They have to be read from the log."""
+
     is_live = True
     """Can an answer come piece by piece?"""
 
@@ -94,6 +97,10 @@ class Output(ABC):
         """Show the files that `pull --dry` lists."""
 
     @abstractmethod
+    def planned(self, document: Document) -> None:
+        """Show the jobs of a batch that `add --dry` would submit. Programs get them with the answer."""
+
+    @abstractmethod
     @contextmanager
     def job_text(self, document: Document) -> Iterator[JobText]:
         """Take the output of jobs or builds of the batch that `document` names."""
@@ -101,6 +108,10 @@ class Output(ABC):
     @abstractmethod
     def done(self, line: str, document: Document) -> None:
         """Say what was done: a line for people, the same as a document for programs."""
+
+    @abstractmethod
+    def name(self, name: str, document: Document) -> None:
+        """Answer with a name alone, which scripts read: a line that is nothing else, or a document."""
 
     @abstractmethod
     def for_programs(self, document: Document) -> None:

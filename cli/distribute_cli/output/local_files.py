@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from distribute.client.pull.note import NOTE_NAME
 from distribute.client.pull.target_folder import Parts, shown
-from distribute.core.words import counted
+from distribute.core.words import counted, few
 from distribute_cli.filter_words import pull_command
 
 if TYPE_CHECKING:
     from distribute.client.pull.fetching import Pulled
     from distribute.core.ids import BatchId
-
-MOST_NAMED = 5
-"""How many files messages name."""
 
 
 def local_warnings(batch: BatchId, pulled: Pulled, again: Sequence[str] = ()) -> Iterator[str]:
@@ -40,7 +37,8 @@ def local_warnings(batch: BatchId, pulled: Pulled, again: Sequence[str] = ()) ->
         yield f"removed {counted(pulled.removed, 'file')} of earlier results"
     if pulled.leftovers:
         yield (
-            f"left here by an earlier attempt, and not by the last one: {named(pulled.leftovers)}; "
+            f"left here by an earlier attempt or `--running`, and not by the last attempt: "
+            f"{named(pulled.leftovers)}; "
             f"`{pull_command(str(batch), *again, '--replace-local')}` removes what you did not change"
         )
 
@@ -57,6 +55,4 @@ def local_document(pulled: Pulled) -> dict[str, Any]:
 
 def named(paths: Sequence[Parts]) -> str:
     """The first of these paths, and how many more there are."""
-    more = len(paths) - MOST_NAMED
-    names = ", ".join(shown(parts) for parts in paths[:MOST_NAMED])
-    return f"{names} and {more} more" if more > 0 else names
+    return few([shown(parts) for parts in paths])

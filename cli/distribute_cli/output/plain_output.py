@@ -15,10 +15,26 @@ if TYPE_CHECKING:
     from distribute.client import documents
 
 
-class JsonOutput(Output):
+class _ForPrograms(Output):
+    """Without what only people need."""
+
+    def hint(self, line: str) -> None:
+        """Print nothing: programs need no hints."""
+
+    @contextmanager
+    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
+        yield NoBar()
+
+    @contextmanager
+    def countdown(self, how_to_end: str) -> Iterator[Countdown]:
+        yield NoCountdown()
+
+
+class JsonOutput(_ForPrograms):
     """One JSON document on standard output."""
 
     is_live = False
+    has_parameters = True
     _cluster: documents.ClusterDocument | None = None
 
     def cluster(self, document: documents.ClusterDocument, *, at_once: bool) -> None:
@@ -46,6 +62,9 @@ class JsonOutput(Output):
     def files(self, document: Document) -> None:
         self._write(document)
 
+    def planned(self, document: Document) -> None:
+        """Print nothing: the answer itself holds them."""
+
     @contextmanager
     def job_text(self, document: Document) -> Iterator[JobText]:
         from distribute_cli.output.job_text import Collected
@@ -57,19 +76,11 @@ class JsonOutput(Output):
     def done(self, line: str, document: Document) -> None:
         self._write(document)
 
-    def for_programs(self, document: Document) -> None:
+    def name(self, name: str, document: Document) -> None:
         self._write(document)
 
-    def hint(self, line: str) -> None:
-        """Print nothing: programs need no hints."""
-
-    @contextmanager
-    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
-        yield NoBar()
-
-    @contextmanager
-    def countdown(self, how_to_end: str) -> Iterator[Countdown]:
-        yield NoCountdown()
+    def for_programs(self, document: Document) -> None:
+        self._write(document)
 
     def _write(self, document: Mapping[str, object]) -> None:
         if self._cluster is not None:
@@ -89,7 +100,7 @@ def _json(document: object) -> bytes:
         return json.dumps(document, separators=(",", ":")).encode()
 
 
-class QuietOutput(Output):
+class QuietOutput(_ForPrograms):
     """For shell scripts: names and states, one on each line. Verbs that only do something print nothing."""
 
     def cluster(self, document: documents.ClusterDocument, *, at_once: bool) -> None:
@@ -120,6 +131,10 @@ class QuietOutput(Output):
         for file in document["files"]:
             print(printable(file["path"]))
 
+    def planned(self, document: Document) -> None:
+        for job in document["job_list"]:
+            print(printable(job["job"]))
+
     @contextmanager
     def job_text(self, document: Document) -> Iterator[JobText]:
         from distribute_cli.output.job_text import AsItComes
@@ -129,19 +144,11 @@ class QuietOutput(Output):
     def done(self, line: str, document: Document) -> None:
         """Print nothing."""
 
+    def name(self, name: str, document: Document) -> None:
+        print(printable(name), flush=True)
+
     def for_programs(self, document: Document) -> None:
         """Print nothing."""
-
-    def hint(self, line: str) -> None:
-        """Print nothing."""
-
-    @contextmanager
-    def bar(self, title: str, *, of_bytes: bool = False) -> Iterator[Bar]:
-        yield NoBar()
-
-    @contextmanager
-    def countdown(self, how_to_end: str) -> Iterator[Countdown]:
-        yield NoCountdown()
 
 
 class NoBar:

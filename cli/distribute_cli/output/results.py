@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from distribute_cli.output.words import MOST_FAILURES, named
 if TYPE_CHECKING:
     from distribute.client.documents import BatchWithJobs, JobDocument
     from distribute.client.pull.listing import Listing
+    from distribute.core.manifest import Outside
 
 Unsuccessful = Literal["failed", "killed"]
 UNSUCCESSFUL: tuple[Unsuccessful, ...] = ("failed", "killed")
@@ -35,16 +36,23 @@ def result_warnings(listing: Listing, standing: BatchWithJobs, again: Sequence[s
     for state in UNSUCCESSFUL:
         if standing["jobs"][state]:
             yield f"{printable(name)}: {_unsuccessful(standing, state)}"
-    outside = (
+    yield from lost_warnings(name, listing.left_out, listing.outside)
+
+
+def lost_warnings(
+    name: str, left_out: Sequence[tuple[str, str]], outside: Mapping[str, Outside]
+) -> Iterator[str]:
+    """Lines about what jobs of the batch `name` left that was not archived: by job, and why."""
+    lines = (
         f"{printable(f'{name}/{job}')}: {told_of_outside(outside_document(left))}"
-        for job, left in listing.outside.items()
+        for job, left in outside.items()
     )
-    left_out = (f"not archived: {printable(name)}/{job}: {printable(text)}" for job, text in listing.left_out)
-    yield from islice(outside, MOST_LINES)
-    if (more := len(listing.outside) - MOST_LINES) > 0:
+    yield from islice(lines, MOST_LINES)
+    if (more := len(outside) - MOST_LINES) > 0:
         yield f"and {counted(more, 'more job')} left files outside ./{SAVE}: --json names all"
-    yield from islice(left_out, MOST_LINES)
-    if (more := len(listing.left_out) - MOST_LINES) > 0:
+    lines = (f"not archived: {printable(name)}/{job}: {printable(text)}" for job, text in left_out)
+    yield from islice(lines, MOST_LINES)
+    if (more := len(left_out) - MOST_LINES) > 0:
         yield f"and {more} more {'was' if more == 1 else 'were'} not archived: --json names all"
 
 

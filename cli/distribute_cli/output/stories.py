@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from distribute.client.commits import in_words
 from distribute.client.outside import told_of_outside
 from distribute.client.words import argument, printable
 from distribute.config.units import format_duration, format_size
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
         JobStory,
         NodeJobDocument,
         NodeStory,
+        SupersededDocument,
         VerdictDocument,
+        WarningDocument,
     )
 
 MOST_LINES = 20
@@ -38,6 +41,13 @@ MOST_LINES = 20
 
 _FREEZES_BY = {"cgroup": "cgroups, at once", "signals": "signals (it can make no cgroups)"}
 """How a node stops its jobs for a pause."""
+
+_BUILD_COPIES = {
+    "overlay": "overlays (nothing is copied)",
+    "bind": "copies, mounted where the build ran",
+    "copy": "copies in folders of their own",
+}
+"""How jobs get their copies of a build."""
 
 Fact = tuple[str, str | Text]
 
@@ -58,6 +68,9 @@ def job(document: JobStory) -> Iterator[RenderableType]:
             yield Text("\nits last lines:\n" + "\n".join(f"  {plain(line)}" for line in lines), no_wrap=True)
         if outside := document["attempts"][-1]["outside"]:
             yield f"\n{told_of_outside(outside)}"
+    for attempt in document["attempts"]:
+        if (kept := attempt["superseded"]) is not None and _is_to_come(kept["until"]):
+            yield "\n" + _told_of_superseded(attempt, kept)
     if left_out := document["left_out"]:
         yield "\nnot archived:"
         yield from (f"  {printable(line)}" for line in left_out[:MOST_LINES])
@@ -70,12 +83,26 @@ def job(document: JobStory) -> Iterator[RenderableType]:
         yield Text(f"\n`distribute logs {argument(name)}` shows all that it printed", no_wrap=True)
 
 
+def _given(document: JobStory) -> Iterator[Fact]:
+    """The parameters and the variables of a job."""
+    if parameters := document.get("parameters"):
+        values = (f"{name}={value}" for name, value in parameters.items())
+        yield "parameters", printable(_some(list(values), ", "))
+    if document["env"]:
+        variables = (f"{name}={shlex.quote(value)}" for name, value in sorted(document["env"].items()))
+        yield "env", printable(_some(list(variables), " "))
+
+
 def _job_facts(document: JobStory) -> Iterator[Fact]:
     yield "state", state_text(document["state"])
     if document["state"] in NOT_BEGUN:
         yield "waits", printable(document["why"]["summary"].removeprefix("waits").lstrip(": "))
     elif document["reason"]:
         yield "why", printable(document["reason"])
+    if document["shell"] is not None:
+        yield "shell", printable(shlex.join(document["shell"]))
+    if document["setup"]:
+        yield "setup", printable(_some(document["setup"], "; "))
     command = document["command"]
     yield "command", printable(command if isinstance(command, str) else shlex.join(command))
     if document["script"] is not None:
@@ -86,35 +113,55 @@ def _job_facts(document: JobStory) -> Iterator[Fact]:
     if document["capabilities"]:
         yield "needs", printable(", ".join(document["capabilities"]))
     if document["timeout_s"] is not None:
-        yield "timeout", format_duration(document["timeout_s"])
+        yield "timeout", _timeout(document["timeout_s"], document["signal_before"])
+    if document["grace_s"] is not None:
+        yield "grace", format_duration(document["grace_s"])
     if document["retries"]:
         yield "retries", str(document["retries"])
-    if document["env"]:
-        variables = (f"{name}={shlex.quote(value)}" for name, value in sorted(document["env"].items()))
-        yield "env", printable(_some(list(variables), " "))
+    yield from _given(document)
     if document["files"]:
         yield "input", printable(_some(document["files"], ", "))
+    for commit in document["git"][:MOST_LINES]:
+        yield "commit", printable(in_words(commit))
     submitted = f"{_time(document['submitted_at'])} by {printable(document['user'])}"
     yield "submitted", f"{submitted} ({span(document['submitted_at'], None)} ago)"
     if document["finished_at"] is not None:
         yield "results", "can be pulled" if document["archived"] else "are not in the archive"
 
 
+def _timeout(timeout_s: float, warning: WarningDocument | None) -> str:
+    limit = format_duration(timeout_s)
+    if warning is None:
+        return limit
+    return f"{limit}; SIG{warning['signal']} comes {format_duration(warning['before_s'])} before"
+
+
 def _attempt_row(attempt: AttemptDocument) -> dict[str, str | Text]:
-    begin = attempt["started_at"] or attempt["assigned_at"]
-    assert begin is not None, "every attempt was assigned"
     return {
         "attempt": count(attempt["attempt"]),
         "node": printable(attempt["node"]),
         "outcome": state_text(attempt["outcome"]),
         "exit": exit_text(attempt),
-        "began": _time(begin),
+        "began": _time(attempt["started_at"] or attempt["assigned_at"]),
         "ended": _time(attempt["finished_at"]),
         "took": duration(attempt["wall_s"]),
         "cpu": duration(attempt["cpu_s"]),
         "memory": format_size(attempt["max_rss_bytes"]) if attempt["max_rss_bytes"] else NOTHING,
         "why": printable(attempt["reason"] or ""),
     }
+
+
+def _told_of_superseded(attempt: AttemptDocument, kept: SupersededDocument) -> str:
+    """Where what an attempt left lies that does not count."""
+    number, node, size = attempt["attempt"], printable(attempt["node"]), format_size(kept["size_bytes"])
+    return (
+        f"attempt {number} was given to another node while {node} was out of touch. What it left does not"
+        f" count; {node} keeps it until {_time(kept['until'])} ({size}) in {printable(kept['folder'])}"
+    )
+
+
+def _is_to_come(time: str) -> bool:
+    return datetime.fromisoformat(time) > datetime.now(UTC)
 
 
 def _verdicts(verdicts: Sequence[VerdictDocument]) -> Iterator[RenderableType]:
@@ -132,7 +179,7 @@ def _verdicts(verdicts: Sequence[VerdictDocument]) -> Iterator[RenderableType]:
 def node(document: NodeStory) -> Iterator[RenderableType]:
     """Everything about one node."""
     yield Text(printable(document["node"]), style="bold")
-    yield _facts(_node_facts(document))
+    yield _facts(_node_facts(document) if document["state"] != "expected" else _expected_facts(document))
     if document["jobs"]:
         yield ""
         yield FittingTable(
@@ -142,6 +189,13 @@ def node(document: NodeStory) -> Iterator[RenderableType]:
         )
         if (more := document["running"] - MOST_LINES) > 0:
             yield f"and {counted(more, 'more job')}: --json lists more"
+
+
+def _expected_facts(document: NodeStory) -> Iterator[Fact]:
+    """What is known of a node that never joined."""
+    yield "state", state_text(document["state"])
+    yield "why", printable(document["reason"] or NOTHING)
+    yield "can", printable(", ".join(document["capabilities"]) or NOTHING)
 
 
 def _node_facts(document: NodeStory) -> Iterator[Fact]:
@@ -172,14 +226,20 @@ def _node_facts(document: NodeStory) -> Iterator[Fact]:
         ]
         yield "gpus", printable(_some(names, ", "))
     yield "can", printable(", ".join(document["capabilities"]) or NOTHING)
+    for name, why in document.get("lacks", {}).items():
+        yield "can't", printable(f"{name}: {why}")
     if document["load"] is not None:
         yield "load", f"{document['load']:.1f}, {document['cpu_percent'] or 0:.0f} % of its cpus"
-    if document["disk_free_bytes"]:
-        yield "disk", f"{format_size(document['disk_free_bytes'])} free"
+    if document["disk_free_bytes"] is not None:
+        needed = document.get("disk_needed_bytes")
+        left = f", of which jobs leave {format_size(needed)}" if needed else ""
+        yield "disk", f"{format_size(document['disk_free_bytes'])} free{left}"
     if (owner := _owner(document)) is not None:
         yield "owner away", owner
     if how := document.get("freezes_by"):
         yield "pauses by", _FREEZES_BY.get(how, printable(how))
+    if way := document.get("build_copies"):
+        yield "build copies", _BUILD_COPIES.get(way, printable(way))
     if document["built"]:
         yield "built", counted(document["built"], "batch", "batches")
     yield "version", printable(document["version"])

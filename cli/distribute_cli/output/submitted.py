@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from distribute.client.batch_log import read_standing
 from distribute.client.control import refuse_anothers
-from distribute.client.submit import Fit, check, refuse_if_taken
+from distribute.client.submit import Fit, check_submission
 from distribute.client.words import printable
-from distribute.core.errors import Refused
 from distribute.core.words import counted
 
 if TYPE_CHECKING:
@@ -29,16 +28,14 @@ async def check_batch(
         What is known of the batch, as the JSON of `add`.
 
     Raises:
-        Refused: a batch of this name exists, or no node could run some job, and no option allows that.
+        Refused: a batch of this name exists, or no node, here or away, could run some job, and no option
+            allows that.
     """
-    if not replace:
-        await refuse_if_taken(cluster, spec.id)
-    fit = await check(queries, spec)
-    if fit.problem is not None and not anyway:
-        less = "Ask for less under 'resources', or submit" if fit.match.get("too_large") else "Submit"
-        raise Refused(f"{fit.problem}. {less} it with --anyway, to wait for such a node")
-    if fit.problem is not None:
-        output.warn(fit.problem)
+    fit, warnings = await check_submission(
+        cluster, queries, spec, replace=replace, anyway=anyway, allowed_by="--anyway"
+    )
+    for warning in warnings:
+        output.warn(warning)
     output.hint(fit_line(fit))
     return {
         "namespace": spec.namespace,
@@ -47,6 +44,7 @@ async def check_batch(
         "nodes": fit.match["nodes"],
         "fit": fit.match["fit"],
         "capabilities": fit.match["capabilities"],
+        "waits_for": fit.match["away"],
     }
 
 

@@ -83,6 +83,11 @@ class TableOutput(Output):
 
         self._print(tables.files(document))
 
+    def planned(self, document: Document) -> None:
+        from distribute_cli.output import planned
+
+        self._print(planned.table(document, self.most_jobs))
+
     @contextmanager
     def job_text(self, document: Document) -> Iterator[JobText]:
         from distribute_cli.output.job_text import AsItComes
@@ -92,6 +97,9 @@ class TableOutput(Output):
     def done(self, line: str, document: Document) -> None:
         self._show_cluster()
         print(printable_lines(line), flush=True)
+
+    def name(self, name: str, document: Document) -> None:
+        self.done(name, document)
 
     def for_programs(self, document: Document) -> None:
         """Print nothing."""

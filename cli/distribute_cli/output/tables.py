@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from distribute.client.documents import (
+    GONE,
     BatchDocument,
     BatchesDocument,
     BatchWithJobs,
@@ -81,12 +82,16 @@ def _counts(jobs: JobCounts) -> Iterator[tuple[str, int]]:
 def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     """One batch and its jobs."""
     yield _batch_table([document])
+    if (system := document.get("ran_at")) is not None:
+        yield Text(f"\nit ran at {system}, not on this cluster")
     if document["killed_by"] is not None and document["killed_at"] is not None:
         being = "being killed" if document["finished_at"] is None else "killed"
         ago = f"{span(document['killed_at'], None)} ago"
         yield Text(f"\n{being} by {printable(document['killed_by'])}, {ago}", style=STATE_STYLES["killed"])
     if document["reason"]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
+    if held := document.get("held"):
+        yield Text(f"\n{printable(held)}")
     if builds := [*build_lines(document), *kept_lines(document)]:
         yield Text("\n" + "\n".join(builds), no_wrap=True)
     yield ""
@@ -132,14 +137,15 @@ def nodes(document: NodesDocument) -> Iterator[RenderableType]:
 
 
 def _node_row(node: NodeDocument) -> dict[str, Cell]:
-    gone = node["state"] in {"lost", "left"}
+    is_expected = node["state"] == "expected"
+    gone = node["state"] in GONE
     idle_s = node["owner_idle_s"]
     return {
         "node": printable(node["node"]),
         "state": state_text("building" if _builds(node) else node["state"]),
-        "cpus": str(node["cpus"]),
+        "cpus": NOTHING if is_expected else str(node["cpus"]),
         "free": NOTHING if gone else str(node["cpus_free"]),
-        "memory": format_size(node["memory_bytes"]),
+        "memory": NOTHING if is_expected else format_size(node["memory_bytes"]),
         "gpus": count(len(node["gpus"])),
         "jobs": count(node["running"]),
         "load": NOTHING if gone or node["load"] is None else f"{node['load']:.1f}",
@@ -180,13 +186,20 @@ def _why(node: NodeDocument) -> str:
 
 
 def files(document: Document) -> Iterator[RenderableType]:
-    """The files that `pull` would fetch, without `--dry`."""
+    """The files that `pull` would fetch, without `--dry`, or those that `ls` lists."""
     found = document["files"]
     if found:
-        rows = [{"size": format_size(file["size_bytes"]), "file": printable(file["path"])} for file in found]
-        yield FittingTable(rows, right={"size"})
+        yield FittingTable([_file_row(file) for file in found], right={"size", "changed"})
         yield ""
     total = format_size(sum(file["size_bytes"] for file in found))
-    left_out = len(document["filtered"])
+    left_out = len(document.get("filtered", ()))
     filtered = f"; the filter leaves out {left_out} more" if left_out else ""
     yield f"{counted(len(found), 'file')}, {total}{filtered}"
+
+
+def _file_row(file: Document) -> dict[str, Cell]:
+    """A file; if it is that of a job that runs, with when it was changed."""
+    row: dict[str, Cell] = {"size": format_size(file["size_bytes"])}
+    if "mtime" in file:
+        row["changed"] = f"{span(file['mtime'], None)} ago" if file["mtime"] is not None else NOTHING
+    return {**row, "file": printable(file["path"])}

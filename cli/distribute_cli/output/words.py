@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distribute.client.words import printable
+from distribute.core.os_words import signal_name
 
 if TYPE_CHECKING:
     from distribute.client.documents import AttemptDocument, BatchDocument, JobDocument
@@ -21,12 +22,7 @@ MOST_FAILURES = 5
 def exit_text(job: JobDocument | AttemptDocument) -> str:
     """How a job's process ended: its exit code, or the signal's name."""
     if job["signal"]:
-        import signal
-
-        try:
-            return signal.Signals(job["signal"]).name
-        except ValueError:
-            return f"signal {job['signal']}"
+        return signal_name(job["signal"])
     return NOTHING if job["exit_code"] is None else str(job["exit_code"])
 
 

@@ -1,4 +1,4 @@
-"""One job. Its parameters are in its environment, its results go to ./distribute_save."""
+"""One job. Its angle is its argument, the step is in its environment, its results go to ./distribute_save."""
 
 import os
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pendulum import PERIOD_OF_SMALL_SWINGS_S, swing
 
-cores = int(sys.argv[1])  # how many cores this job has
-degrees, step_s = float(os.environ["ANGLE"]), float(os.environ["STEP_S"])
+degrees, step_s = float(sys.argv[1]), float(os.environ["STEP_S"])
+cores = int(os.environ["DISTRIBUTE_CPUS"])  # how many cores this job has
 
 motion = list(swing(degrees, step_s))
 lines = [f"{time_s:.3f},{angle:.4f}" for time_s, angle in motion]

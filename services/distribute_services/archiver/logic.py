@@ -16,13 +16,13 @@ from distribute.core.packed import PackedBatch
 from distribute.core.recorded import Append, Guard, Recorded, time_of
 from distribute.core.state import State
 
-CHORES = frozenset({"build_finished", "deleted"})
+CHORES = frozenset({"build_finished", "build_collected", "deleted"})
 """Types of events whose tasks the state does not record: see `Backlog.done_until`."""
 
 MAX_EVENTS_HELD = 256
 """Max. events held for the next tasks. The events of further tasks are read from the log again."""
 
-Task = ev.AttemptEnd | ev.BuildFinished | ev.Deleted
+Task = ev.AttemptEnd | ev.BuildEnd | ev.Deleted
 """An event that gives the archiver a task: to check and commit outputs, or to delete results."""
 
 
@@ -88,7 +88,7 @@ class Backlog:
         batch = self.state.find(event.batch_id)
         if batch is None or batch.seq > recorded.seq:
             return False
-        if isinstance(event, ev.BuildFinished):
+        if isinstance(event, ev.BuildEnd):
             return True
         if isinstance(batch, PackedBatch):
             return False  # a packed batch is archived
@@ -105,7 +105,7 @@ class Backlog:
         return min(self._chores, default=self.state.seq + 1) - 1
 
 
-def foreign_names(event: ev.AttemptEnd | ev.BuildFinished, objects: Iterator[StoredObject]) -> list[str]:
+def foreign_names(event: ev.AttemptEnd | ev.BuildEnd, objects: Iterator[StoredObject]) -> list[str]:
     """The names of objects that this event may not commit, because they belong to another job or to none."""
     if isinstance(event, ev.AttemptEnd):
         prefix = f"{event.scope}/{event.attempt}/"

@@ -206,7 +206,7 @@ class ArchiverService:
             case ev.Deleted():
                 await self._cluster.store.delete_results(event.scope, recorded.time)
                 log.info("deleted the results of %s", event.scope)
-            case ev.Finished() | ev.Yielded() | ev.BuildFinished():
+            case ev.Finished() | ev.Yielded() | ev.Collected() | ev.BuildFinished() | ev.BuildCollected():
                 await self._archive(recorded, event)
             case _:
                 raise _other_log(seq)
@@ -218,7 +218,7 @@ class ArchiverService:
         except KeyError:
             raise _other_log(seq) from None
 
-    async def _archive(self, recorded: Recorded, event: ev.AttemptEnd | ev.BuildFinished) -> None:
+    async def _archive(self, recorded: Recorded, event: ev.AttemptEnd | ev.BuildEnd) -> None:
         missing = None
         for times in range(MISSING_AFTER):
             if times:
@@ -244,16 +244,16 @@ class ArchiverService:
             try:
                 await self._folded(await self._cluster.log.append(event, guard))
             except Conflict as conflict:
-                await self._folded(conflict.last_seq)
+                await self._folded(conflict.beaten_by_seq)
 
-    async def _commit_or_say_what_is_missing(self, event: ev.AttemptEnd | ev.BuildFinished) -> str | None:
+    async def _commit_or_say_what_is_missing(self, event: ev.AttemptEnd | ev.BuildEnd) -> str | None:
         try:
             await self._commit(event)
         except IntegrityError as error:
             return str(error)
         return None
 
-    async def _commit(self, event: ev.AttemptEnd | ev.BuildFinished) -> None:
+    async def _commit(self, event: ev.AttemptEnd | ev.BuildEnd) -> None:
         store, outputs = self._cluster.store, event.outputs
         if outputs is None:
             return
@@ -282,7 +282,7 @@ def _other_log(seq: int) -> LogReplaced:
     )
 
 
-def _refuse_foreign(event: ev.AttemptEnd | ev.BuildFinished, objects: list[StoredObject]) -> None:
+def _refuse_foreign(event: ev.AttemptEnd | ev.BuildEnd, objects: list[StoredObject]) -> None:
     """Raise `IntegrityError` if an object belongs to another job, which alone may commit it."""
     foreign = foreign_names(event, iter(objects))
     if foreign:

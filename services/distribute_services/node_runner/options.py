@@ -9,8 +9,14 @@ from pathlib import Path
 
 from distribute.core.errors import InputError
 from distribute.core.hours import Hours, parse_hours
-from distribute.core.ids import check_name
-from distribute.core.specs import DEFAULT_MAX_PAUSE_S
+from distribute.core.ids import check_author
+from distribute.core.specs import (
+    DEFAULT_GRACE_S,
+    DEFAULT_MAX_PAUSE_S,
+    DEFAULT_MAX_PROCESSES,
+    DEFAULT_MAX_UNSEEN_S,
+    DEFAULT_SUPERSEDED_KEEP_S,
+)
 from distribute_services.node_runner.disk.limit import DEFAULT_MAX_BYTES
 from distribute_services.node_runner.disk.private_copies import Way
 from distribute_services.node_runner.host.detect import default_node_name
@@ -35,21 +41,38 @@ class Options:
     """After a pause of so many seconds, jobs are given back. None: they stay."""
     capabilities: frozenset[str] = frozenset()
     cache_bytes: int = DEFAULT_MAX_BYTES
+    keep_free_bytes: int | None = None
+    """What its jobs leave free on its disk. None: what suits the disk."""
+    max_processes: int = DEFAULT_MAX_PROCESSES
+    """How many processes and threads a job may have at a time."""
     niceness: int = DEFAULT_NICENESS
     idle_io: bool = True
     beat_s: float = 5.0
-    grace_s: float = 5.0
+    grace_s: float = DEFAULT_GRACE_S
+    """From SIGTERM to SIGKILL, for jobs and builds that choose no other."""
     server: str = ""
     """The address of its cluster, as people see it."""
     max_pause_s: float = DEFAULT_MAX_PAUSE_S
+    max_unseen_s: float = DEFAULT_MAX_UNSEEN_S
+    """If no runner comes back for so many seconds, the keeper ends the jobs."""
+    superseded_keep_s: float = DEFAULT_SUPERSEDED_KEEP_S
+    """For so long, it keeps what jobs left that were given to other nodes while it was out of touch."""
     pause_group: str | None = None
     """The group that may pause and resume this node at its computer, besides its user and root."""
+    run_as: str | None = None
+    """The user as whom jobs run. None: its own."""
     copies: Way = "overlay"
     """How jobs get private copies of a build, at best."""
     env: Mapping[str, str] = field(default_factory=dict)
     """Environment variables for jobs."""
     path: tuple[str, ...] = ()
     """Folders that come first in the PATH of jobs."""
+
+    @property
+    def for_keeper(self) -> Mapping[str, str | float]:
+        """The settings that the keeper takes."""
+        limits = {"max_pause_s": self.max_pause_s, "unseen_s": self.max_unseen_s}
+        return {**limits, "node": self.name, "server": self.server}
 
     @classmethod
     def of(cls, given: argparse.Namespace) -> Options:
@@ -60,7 +83,7 @@ class Options:
         """
         name = given.name or default_node_name()
         try:
-            check_name(name)
+            check_author(name)
         except ValueError as error:
             raise InputError(f"--name: {error}") from error
         if name in RESERVED_NAMES:
@@ -80,13 +103,20 @@ class Options:
             vacate_after_s=given.vacate_after_s,
             capabilities=frozenset(given.capability),
             cache_bytes=DEFAULT_MAX_BYTES if given.cache_bytes is None else given.cache_bytes,
+            keep_free_bytes=given.keep_free_bytes,
+            max_processes=DEFAULT_MAX_PROCESSES if given.max_processes is None else given.max_processes,
             niceness=DEFAULT_NICENESS if given.niceness is None else given.niceness,
             idle_io=given.ionice != "none",
             copies=given.build_copies,
             beat_s=given.beat_s,
-            grace_s=given.grace_s,
+            grace_s=DEFAULT_GRACE_S if given.grace_s is None else given.grace_s,
             max_pause_s=DEFAULT_MAX_PAUSE_S if given.max_pause_s is None else given.max_pause_s,
+            max_unseen_s=DEFAULT_MAX_UNSEEN_S if given.max_unseen_s is None else given.max_unseen_s,
+            superseded_keep_s=(
+                DEFAULT_SUPERSEDED_KEEP_S if given.superseded_keep_s is None else given.superseded_keep_s
+            ),
             pause_group=given.pause_group,
+            run_as=given.run_as,
             env=dict(entry.split("=", 1) for entry in given.env),
             path=tuple(given.path),
         )

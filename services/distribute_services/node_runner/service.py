@@ -13,14 +13,15 @@ from typing import Any, Generic
 
 import distribute
 from distribute.core import events as ev
-from distribute.core.beats import MAX_SOURCE, Beat
+from distribute.core.beats import MAX_REASON, MAX_SOURCE, Beat
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
 from distribute.core.event_base import MAX_KEPT
 from distribute.core.ids import NodeId
 from distribute.core.recorded import Recorded
+from distribute.core.words import format_duration
 from distribute.host import Figures, Host, Kept, P, R
 from distribute.limited_log import LimitedLog, Trouble
-from distribute.ports import Cluster
+from distribute.ports import Cluster, Place
 from distribute.runtime import Failure, Stop, new_id, supervise, unless_stopped
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import pausing
@@ -31,9 +32,11 @@ from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.owner.own_pauses import ALWAYS
 from distribute_services.node_runner.owner.stepping_aside import SteppingAside
 from distribute_services.node_runner.story import Story
+from distribute_services.node_runner.work.commands import Commands
 from distribute_services.node_runner.work.long_pauses import LongPauses
 from distribute_services.node_runner.work.pauses import Pauses
 from distribute_services.node_runner.work.reports import Reports
+from distribute_services.node_runner.work.visits import Answers
 from distribute_services.node_runner.work.work import Work
 
 log = logging.getLogger(__name__)
@@ -42,10 +45,15 @@ PATIENCE_S = 10.0
 """Seconds that a leaving node waits for the broker to store its last events."""
 AT_ONCE_S = 2.0
 """The same, if the node was told to skip the graceful part."""
+_OVERRULED = "overruled"
+"""The file in the working folder that has what a person overruled by resuming."""
 _NAMED = 5
 _WAITS = (
     "leaving once the results of %s are stored and reported, however long that takes. If told to end once"
     " more, this node gives these jobs back, and they run again"
+)
+_RUN_ON = (
+    "this node-runner fails; jobs that run go on without it for at most %s. Its next start takes them up"
 )
 
 
@@ -71,6 +79,8 @@ class NodeRunner(Generic[P, R]):
         self._over = asyncio.Event()
         self._leaves_jobs = False
         """Whether the jobs that run are the next runner's."""
+        self._has_given_way = False
+        """Whether another runner has this node's name."""
         self._unreadable: UnreadableEvent | None = None
         """Why this node can't read on in the log."""
         self._cannot_read_on = asyncio.Event()
@@ -124,16 +134,21 @@ class NodeRunner(Generic[P, R]):
                     "host": self._begin_anew_if_broken(),
                     "pause": self._pauses.watch(),
                     "requests": self._pauses.obey(),
+                    "visits": self._answer_people(),
                     "failures": self._failure.raised(),
                     "end": self._leave(stop),
                 },
             )
+        except Exception:
+            self._let_jobs_run_on()
+            raise
         finally:
             if self._leaves_jobs:
                 await self._work.let_go()
             else:
-                # If this runner fails, it ends its jobs and reports none as failed: they have not failed.
-                await self._end_all()
+                # Jobs remain here only if another runner has its name: then their results are of no use.
+                self._work.hurry()
+                await self._end_all(stop)
             await self._reports.close(AT_ONCE_S if stop.at_once.is_set() else PATIENCE_S)
         self._failure.check()  # the broker may refuse the node's last events, too
         if self._unreadable is not None and not stop.is_set():
@@ -143,7 +158,8 @@ class NodeRunner(Generic[P, R]):
         """Pausing by itself, and giving jobs back after a long pause, if the owner wants that."""
         tasks: dict[str, Coroutine[Any, Any, None]] = {}
         if (terms := self._options.terms) != ALWAYS:
-            tasks["own pauses"] = SteppingAside(self._host, terms, clock=self._clock).watch()
+            note = self._options.work_dir / _OVERRULED
+            tasks["own pauses"] = SteppingAside(self._host, terms, clock=self._clock, note=note).watch()
         if (after_s := self._options.vacate_after_s) is not None:
             tasks["long pauses"] = LongPauses(self._host, after_s, self._vacate).watch()
         return tasks
@@ -151,11 +167,11 @@ class NodeRunner(Generic[P, R]):
     def _vacate(self, reason: str) -> None:
         self._do(self._machine.vacate(reason))
 
-    async def _begin(self) -> tuple[Sequence[Kept[P, R]], int]:
-        """Clear the computer. Returns what was kept, and the sequence of the log's last event."""
+    async def _begin(self) -> tuple[Sequence[Kept[P, R]], Place]:
+        """Clear the computer. Returns what was kept, and the end of the log."""
         kept = await self._host.kept()
         await self._host.clear()
-        start = await self._cluster.log.last_seq()
+        start = await self._cluster.log.end()
         scope = NodeId(self._options.name)
         said = [await self._cluster.log.last(scope, word) for word in pausing.WORDS]
         self._machine.recall([recorded for recorded in said if recorded is not None])
@@ -180,7 +196,7 @@ class NodeRunner(Generic[P, R]):
             more = [f"{len(ended) - _NAMED} more"] if len(ended) > _NAMED else []
             log.warning(_WAITS, ", ".join([*names, *more]))
         await unless_stopped(stop.at_once, self._idle.wait())
-        await self._end_all()
+        await self._end_all(stop)
         self._do(self._machine.left())
         self._over.set()
         await asyncio.Event().wait()  # a supervised task must not end by itself
@@ -201,24 +217,35 @@ class NodeRunner(Generic[P, R]):
             for cause in causes:
                 cause.cancel()
 
-    async def _end_all(self) -> None:
-        """End all work, and remove what is left of it."""
+    def _let_jobs_run_on(self) -> None:
+        """This runner fails, but its jobs have not failed. They end only if another runner has its name."""
+        if self._has_given_way:
+            return
+        self._leaves_jobs = True
+        if self._machine.has:
+            log.error(_RUN_ON, format_duration(self._options.max_unseen_s))
+
+    async def _end_all(self, stop: Stop) -> None:
+        """End all work, and remove what is left of it. If asked to hurry, wait for no long grace periods."""
         self._do(self._machine.abandon())
+        await unless_stopped(stop.at_once, self._work.close())
+        self._work.hurry()
         await self._work.close()
 
     # --- what comes in -----------------------------------------------------------------------------
 
-    async def _follow(self, after: int) -> None:
+    async def _follow(self, after: Place) -> None:
+        only = wanted(self._options.name)
         while True:
             try:
-                async for records in self._cluster.log.follow(after=after, only=wanted(self._options.name)):
+                async for records in self._cluster.log.follow(after=after.seq, at=after.time, only=only):
                     for recorded in records:
                         self._deliver(recorded)
             except LogReplaced as error:
                 log.warning("%s: running jobs go on", error)
-                after = await self._cluster.log.last_seq()
+                after = await self._cluster.log.end()
                 self._cluster.log.begin_anew()
-                self._do(self._machine.log_replaced(after))
+                self._do(self._machine.log_replaced(after.seq))
             except UnreadableEvent as error:
                 log.error("%s: no new jobs are taken; this node leaves when it has none", error)  # noqa: TRY400
                 self._unreadable = error
@@ -257,10 +284,20 @@ class NodeRunner(Generic[P, R]):
                     owner_idle_s=figures.owner_idle_s,
                     owner_source=figures.owner_source[:MAX_SOURCE],
                     freezes_by=figures.freezes_by,
+                    build_copies=figures.build_copies,
+                    lacks={name: why[:MAX_REASON] for name, why in self._host.capacity.lacks.items()},
+                    disk_needed_bytes=figures.disk_needed_bytes,
                     running=self._machine.has[:MAX_KEPT],
                 )
             )
             await asyncio.sleep(self._options.beat_s)
+
+    async def _answer_people(self) -> None:
+        """Answer people who look into jobs that run here."""
+        visits, find = self._host.visits, self._work.running
+        commands = Commands(visits, find, lambda: self._host.paused)
+        async with Answers(self._options.name, visits, find, commands).given(self._cluster.queries):
+            await asyncio.Event().wait()  # a supervised task must not end by itself
 
     async def _begin_anew_if_broken(self) -> None:
         """End this incarnation without a word when the host has lost its units: they run again.
@@ -302,6 +339,7 @@ class NodeRunner(Generic[P, R]):
                 case do.Pause() | do.Resume():
                     self._pauses.carry_out(instruction)
                 case do.GiveWay():
+                    self._has_given_way = True
                     self._failure.report(Refused(_two_of_a_name(self._options.name)))
                 case _:
                     if isinstance(instruction, do.Launch | do.TakeUp | do.Build):

@@ -58,6 +58,10 @@ class Story:
                 log.info("paused until %s%s%s", until, by_and_why(event.by, event.reason), jobs)
             case ev.Resumed():
                 log.info("the pause is over")
+            case ev.Superseded(attempt=of, folder=folder):
+                until = event.until.astimezone().strftime("%Y-%m-%d %H:%M")
+                told = "what attempt %d of %s left does not count; it is in %s until %s"
+                log.warning(told, of.attempt, of.job_id, folder, until)
             case _:
                 pass
 

@@ -84,7 +84,7 @@ def _names(scheduler: Scheduler, batch_id: BatchId) -> Answering:
 def _batch(scheduler: Scheduler, *, namespace: str, batch: str, **which: Any) -> Answering:
     state = scheduler.state
     whole = yield from whole_batch(state, BatchId(namespace, batch))
-    listing = Listing(whole, state.nodes, scheduler.agenda.log_now, **which)
+    listing = Listing(whole, state, scheduler.agenda.log_now, **which)
     yield
     yield from listing.choose()
     return (yield from _with_list(listing.head, "job_list", listing.slices(), listing.tail))

@@ -21,6 +21,7 @@ from distribute.restoring import SNAPSHOT, restore
 from distribute.runtime import Failure, draining, new_id, supervise, unless_stopped
 from distribute.slices import in_slices
 from distribute.snapshot_writer import SnapshotWriter
+from distribute_services.scheduler.in_order import InOrder
 from distribute_services.scheduler.logic import MOST_AT_ONCE, Scheduler
 from distribute_services.scheduler.queries import answer_queries
 from distribute_services.scheduler.story import Story
@@ -63,6 +64,7 @@ class SchedulerService:
         self._pack_after_s = pack_after_s
         self._look_every_s = look_every_s
         self._appending: set[asyncio.Future[int]] = set()
+        self._in_order = InOrder(self._append, self._refused)
         self._snapshots = SnapshotWriter()
         self._snapshot_seq = 0
         self._snapshot_due_seq = 0
@@ -103,12 +105,14 @@ class SchedulerService:
     async def _begin(self) -> Scheduler:
         state = await restore(self._cluster)
         self._snapshot_seq = state.seq
+        catch_up_to = await self._cluster.log.last_seq()
+        # Ask the clock last: from this moment on, the silence of nodes counts.
         return self._logic(
             state,
             lease=self._lease,
             new_id=self._new_id,
             now=self._clock(),
-            catch_up_to=await self._cluster.log.last_seq(),
+            catch_up_to=catch_up_to,
         )
 
     async def _follow(self) -> None:
@@ -180,15 +184,12 @@ class SchedulerService:
 
     async def _decide(self) -> None:
         """Decide and append, in short turns of the event loop."""
+        pending = self._scheduler.agenda.pending
+        self._in_order.forget(pending.has)
         while True:
-            before: asyncio.Future[int] | None = None
             made = self._scheduler.decide(self._clock())
             for append in made:
-                if append.follows:
-                    assert before is not None, "an append that follows has one before it"
-                    before.add_done_callback(partial(self._append_behind, append))
-                else:
-                    before = self._append(append)
+                self._in_order.append(append)
             if len(made) < MOST_AT_ONCE and not self._scheduler.has_more:
                 return
             await asyncio.sleep(0)
@@ -199,20 +200,17 @@ class SchedulerService:
         future.add_done_callback(partial(self._appended, append))
         return future
 
-    def _append_behind(self, append: Append, before: asyncio.Future[int]) -> None:
-        """Append an event that follows `before`, which is done. If that was refused, drop this one, too."""
-        if not before.cancelled() and before.exception() is None:
-            self._append(append._replace(guard=append.guard._replace(last_seq=before.result())))
-
     def _appended(self, append: Append, future: asyncio.Future[int]) -> None:
         self._appending.discard(future)
-        if future.cancelled():
-            return
-        error = future.exception()
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self._refused(append, error)
+
+    def _refused(self, append: Append, error: BaseException) -> None:
+        """Handle that an event was not appended: a guard refused it, or one that it had to be behind."""
         if isinstance(error, Conflict):
             # Don't decide here: we decide when the other event comes, or at the next tick.
-            self._scheduler.refused(append, error.last_seq)
-        elif error is not None:
+            self._scheduler.refused(append, error.beaten_by_seq)
+        else:
             self._failure.report(error)
 
     # --- snapshots, and what they let us pack ------------------------------------------------------

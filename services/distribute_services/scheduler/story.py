@@ -68,15 +68,18 @@ class Story:
             "stop_ordered": self._stop_ordered,
             "finished": self._finished,
             "yielded": self._yielded,
+            "collected": self._collected,
             "released": self._released,
             "excused": self._excused,
             "build_started": self._build_started,
             "build_finished": self._build_finished,
+            "build_collected": self._build_collected,
             "joined": self._joined,
             "leaving": self._leaving,
             "left": self._left,
             "lost": self._node_lost,
             "forgotten": self._forgotten,
+            "listed": self._listed,
             "pause_requested": self._pause_requested,
             "resume_requested": self._resume_requested,
             "paused": self._paused,
@@ -84,6 +87,7 @@ class Story:
             "drain_requested": self._drain_requested,
             "undrained": self._undrained,
             "quarantined": self._quarantined,
+            "superseded": self._superseded,
         }
 
     def tell(self, accepted: Iterable[Recorded]) -> None:
@@ -151,6 +155,13 @@ class Story:
         self._gone(event.node)
         log.info("%s had node %s forgotten", event.author, event.node)
 
+    def _listed(self, event: ev.Listed, time: float) -> None:
+        if event.capabilities is None:
+            log.info("%s no longer lists node %s", event.author, event.node)
+            return
+        listed = ", ".join(sorted(event.capabilities)) or "none"
+        log.info("%s lists node %s, with these capabilities: %s", event.author, event.node, listed)
+
     def _gone(self, node: str) -> None:
         for noted in (self._runners, self._lost, self._silent):
             noted.pop(node, None)
@@ -171,6 +182,13 @@ class Story:
     def _resumed(self, event: ev.Resumed, time: float) -> None:
         log.info("node %s lends again", event.node)
 
+    def _superseded(self, event: ev.Superseded, time: float) -> None:
+        job, size, where = event.attempt.job_id, format_size(event.size_bytes), event.folder[:MAX_REASON]
+        log.info(
+            "node %s keeps what attempt %d of %s left until %s: %s in %s; it does not count",
+            event.node, event.attempt.attempt, job, _moment(event.until), size, where,
+        )  # fmt: skip
+
     def _drain_requested(self, event: ev.DrainRequested, time: float) -> None:
         until = f" until {_moment(event.until)}" if event.until is not None else ""
         log.info("%s drains node %s%s%s", event.author, event.node, until, _because(event.reason))
@@ -185,7 +203,9 @@ class Story:
     # --- batches -------------------------------------------------------------------------------------
 
     def _submitted(self, event: ev.Submitted, time: float) -> None:
-        log.info("%s submitted %s: %s", event.user, event.scope, counted(len(event.spec.work.jobs), "job"))
+        jobs = counted(len(event.spec.work.jobs), "job")
+        elsewhere = f" that ran at {event.ran_at.system}" if event.ran_at is not None else ""
+        log.info("%s submitted %s: %s%s", event.user, event.scope, jobs, elsewhere)
 
     def _kill_requested(self, event: ev.KillRequested, time: float) -> None:
         what = event.scope if event.job is None else JobId(*event.scope, event.job)
@@ -222,6 +242,14 @@ class Story:
         took = format_duration(event.wall_s)
         log.info("%s %s on %s after %s%s", event.batch_id, how, event.node, took, _because(event.reason))
 
+    def _build_collected(self, event: ev.BuildCollected, time: float) -> None:
+        how = "succeeded" if event.succeeded else "failed"
+        took = format_duration(event.wall_s)
+        log.info(
+            "the build of %s is collected: it %s on %s after %s%s",
+            event.batch_id, how, event.node, took, _because(event.reason),
+        )  # fmt: skip
+
     def _started(self, event: ev.Started, time: float) -> None:
         log.info("%s started on %s", _attempt(event), event.node)
 
@@ -229,11 +257,17 @@ class Story:
         log.info("%s is to be ended by %s%s", _attempt(event), event.node, _because(killed_by(event.by)))
 
     def _finished(self, event: ev.Finished, time: float) -> None:
+        failed = "was killed" if self._is_killed(event) else "failed"
+        self._ended(event, "succeeded" if event.succeeded else failed)
+
+    def _collected(self, event: ev.Collected, time: float) -> None:
+        how = "was killed" if event.state == "killed" else event.state
+        self._ended(event, f"is collected: it {how}")
+
+    def _ended(self, event: ev.Ending, how: str) -> None:
         reason = event.reason
         if reason is None and event.exit_code:
             reason = f"exit code {event.exit_code}"
-        failed = "was killed" if self._is_killed(event) else "failed"
-        how = "succeeded" if event.succeeded else failed
         took = format_duration(event.wall_s)
         log.info("%s %s on %s after %s%s", _attempt(event), how, event.node, took, _because(reason))
 

@@ -40,18 +40,20 @@ class BatchReader:
         self._fold = fold
         self._read_seq: int | None = None
         self._read_at: float | None = None
-        """The log's time of the event at `_read_seq`, if it is the batch's."""
+        """The log's time of the event at `_read_seq`, if that is known."""
 
     async def read_to_now(self) -> None:
         """Read what is in the log by now."""
-        now = await self._log.last_seq()
+        now, at = await self._log.end()
         if self._read_seq is None:
             self._read_seq = await _beginning(self._cluster, self._batch, now)
         if now <= self._read_seq:
             return
-        async for events in self._log.follow(after=self._read_seq, only=self._only, until=now):
+        async for events in self._log.follow(
+            after=self._read_seq, at=self._read_at, only=self._only, until=now
+        ):
             self._take(events)
-        self._read_seq, self._read_at = now, None
+        self._read_seq, self._read_at = now, at
 
     async def changes(self) -> AsyncGenerator[None, None]:
         """Read to now, then on and on. Yields once it is up to now, and after whatever comes."""

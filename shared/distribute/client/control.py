@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from distribute.client.appending import Appender, append_behind
 from distribute.client.batch_log import BatchReader, read_standing
+from distribute.client.documents import GONE
 from distribute.client.queries import no_such_batch, no_such_node
 from distribute.client.standing import ask_standing
 from distribute.client.words import printable
@@ -30,6 +31,7 @@ from distribute.core.words import counted
 from distribute.ports import Only
 
 if TYPE_CHECKING:
+    from distribute.client.documents import NodeStory
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.projections.course import Course
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 OVER = frozenset({"succeeded", "failed", "killed"})
 WAITING = frozenset({"queued", "retrying"})
-GONE = frozenset({"left", "lost"})
 
 
 async def kill(
@@ -263,7 +264,7 @@ async def drain(
     Raises:
         Refused: there is no such node.
     """
-    await queries.node(node)
+    refuse_expected(await queries.node(node))
     await say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason, until=until))
 
 
@@ -273,12 +274,14 @@ async def undrain(cluster: Cluster, queries: Queries, person: Person, node: str)
     Raises:
         Refused: there is no such node.
     """
-    await queries.node(node)
+    refuse_expected(await queries.node(node))
     await say_of_node(cluster, Undrained(**person.stamp(), node=node))
 
 
 async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) -> None:
-    """No longer list a node that is gone for good. If it joins again, it is listed again.
+    """No longer list a node that is gone for good, or that is expected and never joined.
+
+    If it joins again, it is listed again.
 
     Raises:
         Refused: there is no such node, it is not gone, or jobs of its are not given to another node yet.
@@ -286,8 +289,8 @@ async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) 
     found = await queries.node(node)
     if found["state"] not in GONE:
         raise Refused(
-            f"{printable(node)} is {found['state'].replace('_', ' ')}: only a node that has left or is lost "
-            "can be forgotten"
+            f"{printable(node)} is {found['state'].replace('_', ' ')}: only a node that has left, is lost, "
+            "or is expected and never joined can be forgotten"
         )
     if found["running"]:
         jobs = counted(found["running"], "job")
@@ -295,6 +298,12 @@ async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) 
             f"{jobs} of {printable(node)} may still run there, and can't be forgotten: kill them first"
         )
     await say_of_node(cluster, Forgotten(**person.stamp(), node=node))
+
+
+def refuse_expected(node: NodeStory) -> None:
+    """Raise `Refused` if the node has never joined: nothing can be said of it yet."""
+    if node["state"] == "expected":
+        raise Refused(f"{printable(node['node'])} is in the head's nodes file, but has not joined yet")
 
 
 async def say_of_node(

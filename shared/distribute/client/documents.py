@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+GONE = frozenset({"left", "lost", "expected"})
+"""The states of a node that is not there."""
+
 
 class JobCounts(TypedDict):
     """How many jobs of a batch are in each state."""
@@ -26,18 +29,23 @@ class BatchDocument(TypedDict):
     `reason` says why the batch as a whole failed. `build_failed` maps nodes to why the build failed there,
     `build_last_lines` the first few of them to what it printed last. `build_kept` maps the first few nodes
     that had kept the same build to the batch for which it ran. `building` maps nodes to when the build began
-    that runs there. `killed_by` and `killed_at` say who killed the whole batch, and when.
+    that runs there. `killed_by` and `killed_at` say who killed the whole batch, and when. `ran_at` is the
+    system that ran it, if this cluster did not. `after` are the batches for which it waits, or waited. `held`
+    says why it begins no further job now, if it waits.
     """
 
     namespace: str
     batch: str
     user: str
     kind: str
+    ran_at: NotRequired[str | None]
     state: str
     priority: int
     submitted_at: str
     finished_at: str | None
     reason: str | None
+    after: NotRequired[list[str]]
+    held: NotRequired[str | None]
     jobs: JobCounts
     archived: bool
     build_failed: dict[str, str]
@@ -52,7 +60,8 @@ class JobDocument(TypedDict):
     """A job and its last attempt. It has run for `wall_s`, without pauses, and was paused for `paused_s`.
 
     `last_line` is what it printed last, of the first hundred jobs that failed. `killed_by` and `killed_at`
-    say who killed it, and when; it may still be ending.
+    say who killed it, and when; it may still be ending. `parameters` are those of a job of a sweep: JSON has
+    them, and what is told of one job.
     """
 
     job: str
@@ -73,6 +82,7 @@ class JobDocument(TypedDict):
     archived: bool
     killed_by: str | None
     killed_at: str | None
+    parameters: NotRequired[dict[str, str | int | float | bool]]
 
 
 class KindOfGpus(TypedDict):
@@ -122,12 +132,20 @@ class OutsideDocument(TypedDict):
     is_part: bool
 
 
+class SupersededDocument(TypedDict):
+    """What an attempt left that does not count: its node keeps it in `folder` until `until`."""
+
+    folder: str
+    size_bytes: int
+    until: str
+
+
 class AttemptDocument(TypedDict):
     """One attempt at a job.
 
     `outcome`: succeeded, failed, killed, excused (it failed, and that does not count), yielded (its node gave
     it back), released (it was taken from its node), or the state of an attempt that is not over. `outside`:
-    what it left outside its folder of results.
+    what it left outside its folder of results. `superseded`: the same of one that does not count.
     """
 
     attempt: int
@@ -141,18 +159,41 @@ class AttemptDocument(TypedDict):
     reason: str | None
     last_lines: list[str]
     outside: OutsideDocument | None
+    superseded: SupersededDocument | None
     wall_s: float | None
     cpu_s: float | None
     paused_s: float | None
     max_rss_bytes: int | None
 
 
-class JobStory(JobDocument):
-    """Everything about one job. `command` is a list of arguments, or one text for `sh -c`.
+class WarningDocument(TypedDict):
+    """The signal that warns a job, `before_s` seconds before its timeout."""
 
-    `resources` None: a whole node. `timeout_s` None: it may take any time. `files` are those in its input,
-    `script` is what a Python job runs as `job.py`, `image` that of an apptainer job.
-    `left_out` names what the last attempt left that could not be archived, with the reasons.
+    signal: str
+    before_s: float
+
+
+class CommitDocument(TypedDict):
+    """A git commit that jobs have as `input`. `ref` is as a person wrote it, `remote` without a password.
+
+    `dirty`: changes that were not committed came along. `folder` is the part that was sent; empty: all of it.
+    """
+
+    input: str
+    commit: str
+    ref: str
+    dirty: bool
+    folder: str
+    remote: str | None
+
+
+class JobStory(JobDocument):
+    """Everything about one job. `command` is a list of arguments, or one text for a shell.
+
+    `shell` runs the lines of `setup` first, and then the text. None: there are none, and `sh` runs the text.
+    `resources` None: a whole node. `timeout_s` None: it may take any time. `grace_s` None: that of its node.
+    `files` are those in its input, `script` is what a Python job runs as `job.py`, `image` that of an
+    apptainer job. `left_out` names what the last attempt left that could not be archived, with the reasons.
     """
 
     namespace: str
@@ -161,14 +202,19 @@ class JobStory(JobDocument):
     kind: str
     priority: int
     command: list[str] | str
+    setup: list[str]
+    shell: list[str] | None
     script: str | None
     image: str | None
     capabilities: list[str]
     resources: Amounts | None
     timeout_s: float | None
+    grace_s: float | None
+    signal_before: WarningDocument | None
     retries: int
     env: dict[str, str]
     files: list[str]
+    git: list[CommitDocument]
     attempts: list[AttemptDocument]
     left_out: list[str]
     why: WhyDocument
@@ -177,6 +223,7 @@ class JobStory(JobDocument):
 class BatchWithJobs(BatchDocument):
     """A batch and its jobs, in the order of its file. `more_jobs` counts those that are not listed."""
 
+    git: NotRequired[list[CommitDocument]]
     job_list: list[JobDocument]
     more_jobs: NotRequired[int]
 
@@ -214,12 +261,14 @@ class BuildDocument(TypedDict):
 class NodeDocument(TypedDict):
     """A node: what it is, has and does. `load` and `owner_idle_s` are of its last heartbeat.
 
-    `heard_at` is when the scheduler last heard of it. None: not since the scheduler started.
+    `listed` are the capabilities with which the head lists it. None: it does not. `heard_at` is when the
+    scheduler last heard of it. None: not since the scheduler started.
     """
 
     node: str
     state: str
     capabilities: list[str]
+    listed: NotRequired[list[str] | None]
     cpus: int
     cpus_free: int
     memory_bytes: int
@@ -256,8 +305,8 @@ class NodeJobDocument(TypedDict):
 class NodeStory(NodeDocument):
     """Everything about one node. Figures of heartbeats are None if the scheduler has not heard of it yet.
 
-    `built` counts the batches that the node has built and can run without building them again. `more_jobs`
-    counts jobs beyond those listed.
+    `lacks` says why it lacks a capability that it looked for. `built` counts the batches that the node
+    has built and can run without building them again. `more_jobs` counts jobs beyond those listed.
     """
 
     memory_free_bytes: int
@@ -265,8 +314,11 @@ class NodeStory(NodeDocument):
     cpu_percent: float | None
     owner_source: NotRequired[str | None]
     freezes_by: NotRequired[str | None]
+    build_copies: NotRequired[str | None]
+    lacks: NotRequired[dict[str, str]]
     memory_available_bytes: int | None
     disk_free_bytes: int | None
+    disk_needed_bytes: NotRequired[int | None]
     gpu_percent: list[float] | None
     drained_until: str | None
     built: int
@@ -290,8 +342,9 @@ class TooLarge(TypedDict):
 class MatchDocument(TypedDict):
     """How many of the `nodes` fit each shape of job, and how many nodes have each capability.
 
-    `problem` says why some job could run on none of them; None: every job could run somewhere. `too_large` is
-    there if the job asks for too much.
+    `problem` says why some job could run on no node, not even on one that is away; None: every job could run
+    somewhere. `too_large` is there if the job asks for too much. `away` names the nodes that some job waits
+    for, because it could run on none of those that are here.
     """
 
     nodes: int
@@ -299,3 +352,4 @@ class MatchDocument(TypedDict):
     capabilities: dict[str, int]
     problem: str | None
     too_large: NotRequired[TooLarge | None]
+    away: list[str]

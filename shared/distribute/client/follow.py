@@ -14,7 +14,7 @@ from distribute.core.errors import LogReplaced
 from distribute.core.listing import batch_document
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
-from distribute.ports import Only
+from distribute.ports import Only, Place
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument
@@ -66,10 +66,13 @@ async def _ask_on(
     """
     clock = asyncio.get_running_loop().time
     asked_at = clock()
+    end = await cluster.log.end()
     told = await ask_standing(cluster, batch)
     if told is None:
         return None
-    async with aclosing(cluster.log.follow(after=told.seq, only=Only(batch=batch))) as coming:
+    # The scheduler has read that end, unless it is behind.
+    after = Place(told.seq, None) if told.seq < end.seq else end
+    async with aclosing(cluster.log.follow(after=after.seq, at=after.time, only=Only(batch=batch))) as coming:
         while told is not None:
             if told.document is None:
                 raise no_such_batch(batch)

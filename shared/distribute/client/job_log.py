@@ -29,6 +29,10 @@ class JobReader:
         self._job = job
         self._whole: BatchReader | None = None
 
+    def begin_anew(self) -> None:
+        """Read everything again at the next turn: the log was replaced."""
+        self.attempts, self._whole = JobAttempts(self._job), None
+
     async def read_to_now(self) -> None:
         """Read what is in the log by now."""
         if self._whole is None:

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from distribute.client.commits import commits_of
 from distribute.client.job_log import JobReader
 from distribute.client.manifests import read_manifest
 from distribute.client.outside import outside_of
 from distribute.client.queries import no_such_batch, no_such_job
+from distribute.client.superseded import superseded_of
 from distribute.core.errors import IntegrityError
 from distribute.core.listing import rfc3339
 from distribute.core.recipe import recipe_of
-from distribute.core.specs import CommandJob, PythonJob
+from distribute.core.specs import PythonJob
 
 if TYPE_CHECKING:
-    from distribute.client.documents import Amounts, AttemptDocument, JobDocument, JobStory
+    from distribute.client.documents import (
+        Amounts,
+        AttemptDocument,
+        JobDocument,
+        JobStory,
+        SupersededDocument,
+        WarningDocument,
+    )
     from distribute.client.queries import Queries
     from distribute.core.ids import JobId
     from distribute.core.projections.attempts import AttemptRecord
     from distribute.core.recipe import Recipe
-    from distribute.core.specs import Job, Resources
+    from distribute.core.specs import InputFolder, Resources, SignalBefore
     from distribute.ports import Cluster
 
 TAKEN_BACK = {
@@ -54,6 +63,7 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
     now = batch["job_list"][0]
     attempts = sorted(reader.attempts.attempts.items())
     last = attempts[-1][0] if attempts else 0
+    superseded = await superseded_of(cluster, reader.attempts)
     (described,) = spec.work.jobs
     recipe = recipe_of(spec, described)
     return {
@@ -63,19 +73,36 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
         "user": batch["user"],
         "kind": batch["kind"],
         "priority": batch["priority"],
-        "command": _command(described, recipe),
+        "command": _command(recipe),
+        "setup": list(recipe.setup),
+        "shell": list(recipe.shell) if recipe.shell is not None else None,
         "script": described.script.alias if isinstance(described, PythonJob) else None,
         "image": recipe.image.alias if recipe.image is not None else None,
         "capabilities": sorted(spec.required_capabilities),
         "resources": _resources(described.resources if described.resources is not None else spec.resources),
         "timeout_s": recipe.timeout_s,
+        "grace_s": recipe.grace_s,
+        "signal_before": _warning(recipe.warning),
         "retries": spec.retries if described.retries is None else described.retries,
         "env": dict(recipe.variables),
-        "files": sorted({file.alias for file in (*spec.files, *described.files)}),
-        "attempts": [_attempt(record, now, is_last=number == last) for number, record in attempts],
+        "parameters": dict(described.parameters or {}),
+        "files": sorted(
+            {file.alias for file in (*spec.files, *described.files)}
+            | {_name_of(folder) for folder in (*(spec.folders or ()), *(described.folders or ()))}
+        ),
+        "git": commits_of(spec, described),
+        "attempts": [
+            _attempt(record, now, superseded.get(number), is_last=number == last)
+            for number, record in attempts
+        ],
         "left_out": await _left_out(cluster, attempts[-1][1]) if attempts else [],
         "why": await queries.why(job),
     }
+
+
+def _name_of(folder: InputFolder) -> str:
+    """`cavity/`; or the glob, of what lies in no folder of its own."""
+    return f"{folder.alias}/" if folder.alias is not None else folder.pattern or "."
 
 
 async def _left_out(cluster: Cluster, last: AttemptRecord) -> list[str]:
@@ -89,11 +116,13 @@ async def _left_out(cluster: Cluster, last: AttemptRecord) -> list[str]:
     return list(manifest.left_out)
 
 
-def _command(job: Job, recipe: Recipe) -> list[str] | str:
+def _command(recipe: Recipe) -> list[str] | str:
     """The command as a person wrote it."""
-    if isinstance(job, CommandJob) and isinstance(job.command, str):
-        return job.command
-    return list(recipe.command)
+    return recipe.command if isinstance(recipe.command, str) else list(recipe.command)
+
+
+def _warning(found: SignalBefore | None) -> WarningDocument | None:
+    return None if found is None else {"signal": found.signal, "before_s": found.before_s}
 
 
 def _resources(asked: Resources | None) -> Amounts | None:
@@ -105,7 +134,9 @@ def _resources(asked: Resources | None) -> Amounts | None:
     return found
 
 
-def _attempt(record: AttemptRecord, now: JobDocument, *, is_last: bool) -> AttemptDocument:
+def _attempt(
+    record: AttemptRecord, now: JobDocument, superseded: SupersededDocument | None, *, is_last: bool
+) -> AttemptDocument:
     """One attempt. `now` is the job as it stands."""
     found: AttemptDocument = {
         "attempt": record.number,
@@ -119,6 +150,7 @@ def _attempt(record: AttemptRecord, now: JobDocument, *, is_last: bool) -> Attem
         "reason": None,
         "last_lines": [],
         "outside": outside_of(record),
+        "superseded": superseded,
         "wall_s": now["wall_s"] if record.ended_at is None else None,
         "cpu_s": None,
         "paused_s": now["paused_s"] if record.ended_at is None else None,

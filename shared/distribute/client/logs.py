@@ -13,9 +13,9 @@ from distribute.client.output_text import Text, live_text, stored_text
 from distribute.client.queries import no_such_batch, no_such_job
 from distribute.client.standing import ask_standing
 from distribute.client.words import argument, printable
-from distribute.core.errors import Refused
-from distribute.core.events import Finished
-from distribute.core.fold_job import process_end
+from distribute.core.errors import LogReplaced, Refused
+from distribute.core.events import Collected, Ending, Finished
+from distribute.core.outcomes import process_end
 from distribute.core.projections.attempts import JobAttempts
 from distribute.core.state import ENDED
 from distribute.core.words import counted
@@ -24,7 +24,7 @@ from distribute.ports import Only
 if TYPE_CHECKING:
     from distribute.client.standing import Outcome
     from distribute.core.ids import JobId
-    from distribute.ports import Cluster
+    from distribute.ports import Cluster, Place
 
 
 class JobOutput(NamedTuple):
@@ -35,7 +35,7 @@ class JobOutput(NamedTuple):
 
     attempt: int
     pieces: Text
-    finished: Callable[[], Finished | None]
+    finished: Callable[[], Ending | None]
 
 
 async def job_output(
@@ -56,18 +56,20 @@ async def job_output(
     if told is not None and told.course.exists:
         if told.outcome is None:
             raise no_such_job(job)
-        finished = await _last_finished(cluster, job, told.outcome)
+        ran_elsewhere = told.document is not None and told.document.get("ran_at") is not None
+        ending = Collected if ran_elsewhere else Finished
+        finished = await _last_finished(cluster, job, told.outcome, ending)
         if finished is not None and attempt in {None, finished.attempt}:
             return JobOutput(finished.attempt, stored_text(cluster, finished.outputs), lambda: finished)
     reader = JobReader(cluster, job)
-    followed_from = await cluster.log.last_seq()
+    followed_from = await cluster.log.end()
     await reader.read_to_now()
     attempts = reader.attempts
     _refuse_unknown(attempts, attempt)
     number = attempt or max(attempts.attempts)
     record = attempts.attempts[number]
 
-    def last_finished() -> Finished | None:
+    def last_finished() -> Ending | None:
         record = reader.attempts.attempts.get(number)
         return record.finished if record is not None else None
 
@@ -80,8 +82,10 @@ async def job_output(
     return JobOutput(number, live_text(cluster, job, number, batch.submitted_at, over), last_finished)
 
 
-async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome) -> Finished | None:
-    """The end of a job's last attempt. None: it is not over, or its node did not say how it ended.
+async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome, kind: type[Ending]) -> Ending | None:
+    """The end of a job's last attempt. None: it is not over, or nobody said how it ended.
+
+    `kind`: the kind of event that ends jobs of its batch.
 
     Of all that say so, the batch accepted the one by which it ended at that time.
     """
@@ -91,9 +95,9 @@ async def _last_finished(cluster: Cluster, job: JobId, outcome: Outcome) -> Fini
     async with aclosing(cluster.log.follow(after=0, only=Only(scope=job), until=until)) as following:
         async for events in following:
             for _, time, event in events:
-                if not isinstance(event, Finished):
+                if not isinstance(event, kind):
                     continue
-                said = process_end(time, event), event.author, event.attempt
+                said = process_end(time, event), event.node, event.attempt
                 if said == (outcome.finished_at, outcome.node, outcome.attempt):
                     return event
     return None
@@ -115,12 +119,29 @@ def _refuse_unknown(attempts: JobAttempts, attempt: int | None) -> None:
         raise Refused(f"{name} has had {had}: there is no attempt {attempt}")
 
 
-async def _over(cluster: Cluster, reader: JobReader, number: int, after: int) -> None:
+async def _over(cluster: Cluster, reader: JobReader, number: int, place: Place) -> None:
     """Return when an attempt has finished, was taken from its node, or is of a batch that was deleted.
 
-    All of these begin with an event of the job itself: a batch that is deleted ended before.
+    `place` is one up to which the reader has read. Survives a log that was replaced.
     """
-    async with aclosing(cluster.log.follow(after=after, only=Only(scope=reader.attempts.job))) as following:
+    while True:
+        try:
+            await _over_in(cluster, reader, number, place)
+        except LogReplaced:
+            place = await cluster.log.end()
+            reader.begin_anew()
+            await reader.read_to_now()
+        else:
+            return
+
+
+async def _over_in(cluster: Cluster, reader: JobReader, number: int, place: Place) -> None:
+    """As `_over`, as long as the log is this one.
+
+    All of what ends an attempt begins with an event of the job itself: a batch that is deleted ended before.
+    """
+    only = Only(scope=reader.attempts.job)
+    async with aclosing(cluster.log.follow(after=place.seq, at=place.time, only=only)) as following:
         while True:
             record = reader.attempts.attempts.get(number)
             if record is None or record.ended_at is not None:

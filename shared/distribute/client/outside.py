@@ -11,7 +11,7 @@ from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.documents import OutsideDocument
-    from distribute.core.events import Finished
+    from distribute.core.events import Ending
     from distribute.core.manifest import Outside
     from distribute.core.projections.attempts import AttemptRecord
 
@@ -26,7 +26,7 @@ def outside_document(outside: Outside) -> OutsideDocument:
     }
 
 
-def outside_of(ended: Finished | AttemptRecord | None) -> OutsideDocument | None:
+def outside_of(ended: Ending | AttemptRecord | None) -> OutsideDocument | None:
     """What an attempt left outside. None: nothing, or it is not over."""
     if ended is None or ended.outputs is None or ended.outputs.outside is None:
         return None

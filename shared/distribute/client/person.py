@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TypedDict
 
 
@@ -27,3 +30,23 @@ class Person:
     def stamp(self) -> Stamp:
         """The id, time and author of a new event."""
         return Stamp(id=self.new_id(), time=self.now(), author=self.name)
+
+
+def user_name() -> str:
+    """This person's login, by which their events name them. A uid without a name is named by its number."""
+    from distribute.core.ids import check_author  # 50 ms, which --help and --version do not need
+
+    try:
+        return check_author(getpass.getuser())
+    except (KeyError, OSError, ValueError):  # no entry in passwd, or a LOGNAME that can't be a name
+        return str(os.getuid())
+
+
+def this_person() -> Person:
+    """Who runs this program."""
+    from distribute.core.ids import ulid
+
+    def new_id() -> str:
+        return ulid(time.time_ns() // 1_000_000, os.urandom(10))
+
+    return Person(user_name(), new_id, lambda: datetime.now(UTC))

@@ -140,7 +140,7 @@ class Queries:
             from distribute.core.views import node_view
 
             agenda = Agenda(await self._fold(), now=self._clock())
-            if name not in agenda.state.nodes:
+            if name not in agenda.state.nodes.keys() | agenda.state.listed.keys():
                 raise no_such_node(name)
             answer = node_view(agenda, name, None)
         if "error" in answer:

@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.batch_log import BatchReader
 from distribute.client.standing import ask_believed
+from distribute.core.errors import LogReplaced
 from distribute.core.events import AttemptEnd
 from distribute.core.projections.course import Course
 from distribute.core.projections.results import BatchResults
 from distribute.ports import Only
 
 if TYPE_CHECKING:
-    from distribute.core.events import BuildFinished
+    from distribute.core.events import BuildEnd
     from distribute.core.ids import BatchId
     from distribute.ports import Cluster
 
-BUILDS = frozenset({"submitted", "build_started", "build_finished"})
+BUILDS = frozenset({"submitted", "build_started", "build_finished", "build_collected"})
 """The types of the events that a reader of builds needs."""
 
-LISTING = frozenset({"finished", "yielded"})
+LISTING = frozenset({"finished", "yielded", "collected"})
 """The types of events that list what a job left."""
 
 ANSWER_WITHIN_S = 5.0
@@ -42,7 +43,7 @@ class Results(NamedTuple):
     course: Course
     seqs: Sequence[int]
     missing: Mapping[str, str]
-    builds: Mapping[str, BuildFinished]
+    builds: Mapping[str, BuildEnd]
 
 
 async def read_results(cluster: Cluster, batch: BatchId) -> Results:
@@ -91,6 +92,8 @@ async def outputs_listed(
             for recorded in events:
                 if recorded.seq in wanted and isinstance(recorded.event, AttemptEnd):
                     yield recorded.seq, recorded.event
+    if await cluster.log.last_seq() < max(wanted):
+        raise LogReplaced(f"the log lacks the end of {batch} that was read before")
 
 
 async def _ask_results(cluster: Cluster, batch: BatchId) -> Results | None:

@@ -13,11 +13,11 @@ from distribute.client.control import delete
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
 from distribute.config.units import format_size
-from distribute.core.errors import Refused
+from distribute.core.errors import NameTaken, Refused
 from distribute.core.events import Event, Submitted
 from distribute.core.fold_batch import needs
 from distribute.core.gpu_kind import GpuKind, gpus_in_words
-from distribute.core.words import counted
+from distribute.core.words import counted, few
 
 if TYPE_CHECKING:
     from distribute.client.documents import Amounts, MatchDocument
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from distribute.core.ids import BatchId
     from distribute.core.specs import BatchSpec
     from distribute.core.state import Shape
+    from distribute.inputs.sources import Source
     from distribute.ports import Cluster
 
 
@@ -39,13 +40,25 @@ class Fit(NamedTuple):
 
     @property
     def problem(self) -> str | None:
-        """Why some job could run on none of the nodes. None: each could run somewhere."""
+        """Why some job could run on no node, here or away. None: each could run somewhere."""
         too_large = self.match.get("too_large")
         return self.match["problem"] if too_large is None else _too_large(**too_large)
 
+    @property
+    def waits_for(self) -> str | None:
+        """What some job waits for, because no node that is here could run it. None: each could run here."""
+        if self.problem is not None or all(self.match["fit"]):
+            return None
+        if not self.match["away"]:
+            return "no node has joined yet; the batch waits for one"
+        named = [printable(name) for name in self.match["away"]]
+        fewest = min(self.jobs_by_fit)
+        jobs = counted(self.jobs_by_fit[fewest], "job")
+        return f"for {jobs}, the batch waits until one of these nodes is here: {few(named)}"
+
 
 async def check(queries: Queries, spec: BatchSpec) -> Fit:
-    """On how many of the nodes that are there now the batch's jobs could run."""
+    """On how many of the nodes that are here the batch's jobs could run."""
     shapes = Counter(needs(spec, job)[0] for job in spec.work.jobs)
     match = await queries.match(sorted(spec.required_capabilities), [_resources(shape) for shape in shapes])
     jobs_by_fit: Counter[int] = Counter()
@@ -54,8 +67,41 @@ async def check(queries: Queries, spec: BatchSpec) -> Fit:
     return Fit(match, dict(sorted(jobs_by_fit.items(), reverse=True)))
 
 
+def why_no_messages(spec: BatchSpec) -> str | None:
+    """Why the batch's Matrix user gets no messages about it. None: they get them, or it names nobody."""
+    if spec.matrix_user is None:
+        return None
+    return (
+        f"{printable(spec.matrix_user)} gets no messages about it, because nothing here sends any to Matrix; "
+        f"`distribute wait {argument(str(spec.id))}` returns when the batch is over"
+    )
+
+
+async def check_submission(
+    cluster: Cluster, queries: Queries, spec: BatchSpec, *, replace: bool, anyway: bool, allowed_by: str
+) -> tuple[Fit, list[str]]:
+    """Check that the name is free, unless to `replace`, and that nodes could run the batch.
+
+    `anyway`: no node need be able to; `allowed_by` is how people say that, such as `--anyway`.
+
+    Returns:
+        On how many nodes the jobs could run, and what to warn of.
+
+    Raises:
+        NameTaken: a batch of this name exists.
+        Refused: no node, here or away, could run some job.
+    """
+    if not replace:
+        await refuse_if_taken(cluster, spec.id)
+    fit = await check(queries, spec)
+    if fit.problem is not None and not anyway:
+        less = "Ask for less under 'resources', or submit" if fit.match.get("too_large") else "Submit"
+        raise Refused(f"{fit.problem}. {less} it with {allowed_by}, to wait for such a node")
+    return fit, [*filter(None, (fit.problem, fit.waits_for, why_no_messages(spec)))]
+
+
 async def refuse_if_taken(cluster: Cluster, batch: BatchId) -> None:
-    """Raises `Refused` if there is a batch of this name."""
+    """Raises `NameTaken` if there is a batch of this name."""
     course = (await read_standing(cluster, batch)).course
     if course.exists:
         raise _taken(batch, course.user)
@@ -65,7 +111,7 @@ async def submit(
     cluster: Cluster,
     person: Person,
     spec: BatchSpec,
-    sources: Mapping[str, Path],
+    sources: Mapping[str, Path | Source],
     *,
     replace: bool = False,
     force: bool = False,
@@ -83,7 +129,8 @@ async def submit(
         on_bytes: is told how many bytes of the inputs are stored, and of how many.
 
     Raises:
-        Refused: a batch of this name exists, and is not to be replaced, or is another person's.
+        NameTaken: a batch of this name exists, and is not to be replaced.
+        Refused: it is another person's.
         IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
     """
     if sources:
@@ -134,9 +181,9 @@ def _resources(shape: Shape) -> dict[str, Any] | None:
     return wanted
 
 
-def _taken(batch: BatchId, user: str) -> Refused:
-    name = printable(str(batch))
-    return Refused(
-        f"there is a batch {name} already, of {printable(user)}: give this one another batch_name, replace "
-        f"that one with --replace, or first `distribute delete {argument(str(batch))}`"
+def _taken(batch: BatchId, user: str) -> NameTaken:
+    return NameTaken(
+        f"there is a batch {printable(str(batch))} already, of {printable(user)}",
+        "give this one another batch_name, replace that one with --replace, or first "
+        f"`distribute delete {argument(str(batch))}`",
     )

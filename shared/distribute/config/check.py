@@ -7,20 +7,33 @@ files, the kinds. It works on the raw values, so it finds these problems whateve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
+from distribute.config.file_refs import own_name
+from distribute.config.final_job import FINAL, final_problems
 from distribute.config.input_files import InputFiles
-from distribute.config.jobs_file import KINDS, JobsFile, own_name
+from distribute.config.input_trees import TreeKey
+from distribute.config.jobs_file import (
+    FINALLY,
+    KINDS,
+    ApptainerBatch,
+    CommandBatch,
+    JobsFile,
+    PythonBatch,
+)
 from distribute.config.problems import nearest, shown, validate
+from distribute.config.section import Section
+from distribute.config.warnings_before import vain_warnings
 from distribute.config.yaml_source import Document, Loc, Value
 from distribute.config.yaml_syntax import Found, Problem, Words, written
 from distribute.core.errors import InputError
 from distribute.core.ids import check_name
+from distribute.core.recipe import RESULTS
 from distribute.core.specs import MAX_NEEDS
 from distribute.core.words import LONGEST_QUOTED_PATH, quoted
+from distribute.inputs.checkout import HEAD
 
 _KEYS_LOOKED_AT = 100
 """Among so many top-level keys we look for a misspelt kind."""
@@ -32,63 +45,129 @@ def check(document: Document, files: InputFiles) -> JobsFile:
     Raises:
         InputError: it holds every problem, one line each, in order of the lines.
     """
+    refuse_nodes_file(document)
     jobs_file, found = validate(document, JobsFile)
     found += document.found
     if document.excess is not None:
         raise InputError(*document.lines(found))
     found += Found(_kind_problems(document))
+    found += Found(_sweep_problems(document))
+    found += Found(final_problems(document))
     for kind, value in _mapping(document.value).items():
         if kind in KINDS:
-            references = list(_references(kind, _mapping(value)))
-            found += _double_names(document, kind, _items(_mapping(value).get("jobs")))
+            written = [
+                *_references(kind, _mapping(value)),
+                *_references_of(_mapping(document.value).get(FINALLY), (FINALLY,), FINAL),
+            ]
+            references = [_named(one, files) for one in written]
+            found += double_names(document, kind, _items(_mapping(value).get("jobs")))
             found += _bad_files(document, references, files)
-            found += _clashes(document, references)
-    if jobs_file is not None and not found:
+            found += _clashes(document, references, files)
+            if isinstance(_mapping(document.value).get(FINALLY), dict):
+                found += _hiding_results(document, references, files)
+    found += vain_warnings(document)
+    if jobs_file is not None:
         found += Found(_too_many_needs(document, jobs_file))
     if found or jobs_file is None:
         raise InputError(*document.lines(found))
     return jobs_file
 
 
+def refuse_nodes_file(document: Document) -> None:
+    """Raises InputError if this is a `distribute-nodes.yaml`, and no batch at all."""
+    keys = _mapping(document.value)
+    if "nodes" in keys and not keys.keys() & {"meta", *KINDS}:
+        text = (
+            "this is a list of nodes, not a batch; `distribute server --nodes-file` reads it, "
+            "and `distribute template` shows what a batch looks like"
+        )
+        raise InputError(*document.lines(Found([Problem(document.offset(("nodes",), of_key=True), text)])))
+
+
 def _kind_problems(document: Document) -> Iterator[Problem]:
     if document.value is not None and not isinstance(document.value, dict):
         return
     keys = _mapping(document.value)
-    kinds = [key for key in keys if key in KINDS]
+    empty = [key for key in keys if key in KINDS and keys[key] is None]
+    kinds = [key for key in keys if key in KINDS and keys[key] is not None] or empty
     if len(kinds) > 1:
         first, second = kinds[:2]
         yield Problem(
             document.offset((second,), of_key=True),
-            f"a batch has one kind, but this one has {second!r} here and {first!r} on line "
-            f"{document.line_of((first,), of_key=True)}; put them into two files",
+            f"a batch has one kind, but this one has {second!r} here and {first!r} "
+            f"{document.place((first,), of_key=True)}; put them into two files",
         )
     elif kinds and keys[kinds[0]] is None:
         yield Problem(
             document.offset((kinds[0],), of_key=True),
             f"{kinds[0]} is empty; write its jobs, as `distribute template {kinds[0]}` shows",
         )
-    elif not kinds and not any(nearest(key, KINDS) for key in islice(keys, _KEYS_LOOKED_AT)):
+    elif not kinds and not any(
+        key in JobsFile.elsewhere or nearest(key, KINDS) for key in islice(keys, _KEYS_LOOKED_AT)
+    ):
         yield Problem(
             0, f"the batch has no kind; write one of {', '.join(KINDS)}, as `distribute template` shows"
         )
 
 
+_BATCHES: Mapping[str, type[Section]] = {
+    "python": PythonBatch,
+    "command": CommandBatch,
+    "apptainer": ApptainerBatch,
+}
+
+
+def _sweep_problems(document: Document) -> Iterator[Problem]:
+    """A sweep and the pattern of its jobs belong together; without them, a batch lists its jobs."""
+    file = _mapping(document.value)
+    has_sweep = file.get("sweep") is not None
+    for kind in KINDS:
+        batch = file.get(kind)
+        if not isinstance(batch, dict):
+            continue
+        known = _BATCHES[kind].known_keys()
+        job, jobs = (known[key].examples or [""] for key in ("job", "jobs"))
+        if has_sweep and batch.get("job") is None:
+            yield Problem(
+                document.offset(("sweep",), of_key=True),
+                f"the sweep has no pattern of its jobs; write {kind}: {{job: {job[0]}}}",
+            )
+        elif batch.get("job") is not None and not has_sweep:
+            yield Problem(
+                document.offset((kind, "job"), of_key=True),
+                "job is the pattern of a sweep's jobs, and there is no sweep; "
+                "write sweep: {grid: {re: [100, 400]}}, or list the jobs: jobs",
+            )
+        elif batch.get("jobs") is None and batch.get("job") is None and not _are_misspelt(batch, known):
+            yield Problem(
+                document.offset((kind, "jobs")), f"{kind} needs the key 'jobs'; write jobs: {jobs[0]}"
+            )
+
+
+def _are_misspelt(batch: dict[str, Value], known: Collection[str]) -> bool:
+    """Are the jobs there under a wrong name? Only that name is reported then."""
+    unknown = (key for key in islice(batch, _KEYS_LOOKED_AT) if key not in known)
+    return any(nearest(key, known) in {"jobs", "job"} for key in unknown)
+
+
 def _too_many_needs(document: Document, jobs_file: JobsFile) -> Iterator[Problem]:
-    needs = {(job.resources, job.retries) for job in jobs_file.work.jobs}
-    if len(needs) > MAX_NEEDS:
-        kind = next(key for key in _mapping(document.value) if key in KINDS)
-        yield Problem(
-            document.offset((kind, "jobs"), of_key=True),
-            f"the jobs ask for {len(needs)} different resources and retries, but a batch may ask for "
-            f"{MAX_NEEDS} at most; round them up, for example memory to whole gigabytes",
-        )
+    for kind in KINDS:
+        batch = getattr(jobs_file, kind)  # a wrong file may have none, or two
+        jobs = (*batch.jobs, *filter(None, [batch.job, jobs_file.finally_])) if batch is not None else ()
+        needs = {(job.resources, job.retries) for job in jobs}
+        if len(needs) > MAX_NEEDS:
+            yield Problem(
+                document.offset((kind, "jobs"), of_key=True),
+                f"the jobs ask for {len(needs)} different resources and retries, but a batch may ask for "
+                f"{MAX_NEEDS} at most; round them up, for example memory to whole gigabytes",
+            )
 
 
 class _Reference(NamedTuple):
     """A place that names a file. `job` is the index of the job that gets the file; None: all jobs get it.
 
     `is_input`: the jobs see it in ./input, as `name`. `times`: so many jobs have the list that names it, by
-    aliases; `job` is the first.
+    aliases; `job` is the first. `ref` is that of a git checkout.
     """
 
     loc: Loc
@@ -98,6 +177,30 @@ class _Reference(NamedTuple):
     job: int | None
     is_input: bool
     times: int = 1
+    exclude: tuple[str, ...] = ()
+    ref: str | None = None
+
+    @property
+    def key(self) -> TreeKey:
+        """What names its tree, if it is one."""
+        return TreeKey(self.path, self.exclude, self.ref)
+
+    @property
+    def written(self) -> str:
+        """How the path stands in the file."""
+        return f"{self.path_key}: {quoted(self.path, LONGEST_QUOTED_PATH)}"
+
+    @property
+    def path_key(self) -> str:
+        """The key that has the path, if there are keys."""
+        return "path" if self.ref is None else "git"
+
+
+def _named(reference: _Reference, files: InputFiles) -> _Reference:
+    """A checkout is called as its folder on the disk, whatever path leads there."""
+    if reference.ref is None or reference.has_alias:
+        return reference
+    return reference._replace(name=files.trees.name_of_checkout(reference.path))
 
 
 def _references(kind: str, batch: dict[str, Value]) -> Iterator[_Reference]:
@@ -109,17 +212,21 @@ def _references(kind: str, batch: dict[str, Value]) -> Iterator[_Reference]:
     jobs = _items(batch.get("jobs"))
     lists = Counter(id(job.get("required_files")) for job in jobs if type(job) is dict)
     for number, job in enumerate(jobs):
-        if type(job) is not dict:
-            continue
-        if "file" in job:
-            yield from _reference(job["file"], (kind, "jobs", number, "file"), number, is_input=False)
-        files = job.get("required_files")
-        if type(files) is not list:
-            continue
-        times = lists.pop(id(files), 0)  # what is wrong with a list is wrong wherever an alias repeats it
-        for index, file in enumerate(files if times else []):
-            loc = (kind, "jobs", number, "required_files", index)
-            yield from _reference(file, loc, number, is_input=True, times=times)
+        files = job.get("required_files") if type(job) is dict else None
+        # What is wrong with a list is wrong wherever an alias repeats it.
+        times = lists.pop(id(files), 0) if type(files) is list else 0
+        yield from _references_of(job, (kind, "jobs", number), number, times)
+
+
+def _references_of(job: Value, place: Loc, number: int, times: int = 1) -> Iterator[_Reference]:
+    """The files of one job. `times`: so many jobs have its list of inputs; 0: that was looked at."""
+    if type(job) is not dict:
+        return
+    if "file" in job:
+        yield from _reference(job["file"], (*place, "file"), number, is_input=False)
+    files = job.get("required_files")
+    for index, file in enumerate(files if type(files) is list and times else []):
+        yield from _reference(file, (*place, "required_files", index), number, is_input=True, times=times)
 
 
 def _reference(
@@ -130,14 +237,34 @@ def _reference(
     if type(value) is not dict:
         return ()
     path, alias = value.get("path"), value.get("alias")
+    ref = _git_ref(value) if is_input else None
+    if ref is not None:
+        git = value["git"]
+        path = git.get("path") if type(git) is dict else git
     if not isinstance(path, str) or not path:
         return ()
     has_alias = isinstance(alias, str)
     name = alias if isinstance(alias, str) else own_name(path)
-    return (_Reference(loc, path, name, has_alias, job, is_input, times),)
+    exclude = _patterns(value.get("exclude"))
+    return (_Reference(loc, path, name, has_alias, job, is_input, times, exclude, ref),)
 
 
-def _double_names(document: Document, kind: str, jobs: list[Value]) -> Found:
+def _git_ref(written: dict[str, Value]) -> str | None:
+    """The ref of a git checkout. None: it is no checkout."""
+    git = written.get("git")
+    if git is None:
+        return None
+    refs = (git.get("ref") if type(git) is dict else None, written.get("ref"))
+    return next((ref for ref in refs if isinstance(ref, str) and ref), HEAD)
+
+
+def _patterns(exclude: Value) -> tuple[str, ...]:
+    """The patterns that are texts: the models report the others."""
+    return tuple(pattern for pattern in _items(exclude) if isinstance(pattern, str))
+
+
+def double_names(document: Document, kind: str, jobs: list[Value]) -> Found:
+    """Jobs with a name that another has, too."""
     found = Found()
     seen: dict[str, int] = {}
     for number, job in enumerate(jobs):
@@ -145,43 +272,61 @@ def _double_names(document: Document, kind: str, jobs: list[Value]) -> Found:
         if type(name) is str:
             first = seen.setdefault(name, number)
             if first != number:
-                places: tuple[Loc, Loc] = (kind, "jobs", number, "name"), (kind, "jobs", first, "name")
-                found.add(partial(_double_name, document, *places, name))
+                found.add(_double_name, document, kind, number, first, name)
     return found
 
 
-def _double_name(document: Document, place: Loc, first: Loc, name: str) -> Problem:
-    line = document.line_of(first)
-    text = f"two jobs are called {shown(name)}, here and on line {line}; rename one"
-    return Problem(document.offset(place), text)
+def _double_name(document: Document, kind: str, number: int, first: int, name: str) -> Problem:
+    other = document.place((kind, "jobs", first, "name"))
+    text = f"two jobs are called {shown(name)}, here and {other}; rename one"
+    return Problem(document.offset((kind, "jobs", number, "name")), text)
 
 
 def _bad_files(document: Document, references: list[_Reference], files: InputFiles) -> Found:
     found = Found()
     # A thousand jobs may use a file: we report its problem once.
-    uses: dict[str, int] = {}
-    first: dict[str, _Reference] = {}
-    first_bare: dict[str, _Reference] = {}
+    first: dict[_Use, _Reference] = {}
+    first_bare: dict[tuple[str, str], _Reference] = {}
+    uses_after: dict[_Use, int] = {}
     for reference in references:
-        path = reference.path
-        if path in uses:
-            uses[path] += reference.times
-        else:
-            uses[path] = reference.times
-            first[path] = reference
-        if not reference.has_alias and path not in first_bare:
-            first_bare[path] = reference
-    for path, times in uses.items():
-        problem = files.problem_with(path)
-        if problem is not None:
-            found.add(partial(_bad_file, document, first[path], problem, times))
+        use = reference.key, reference.is_input
+        if first.setdefault(use, reference) is not reference:
+            uses_after[use] = uses_after.get(use, 0) + reference.times
+        if not reference.has_alias:
+            first_bare.setdefault((reference.path, reference.name), reference)
+    for use, reference in first.items():
+        times = reference.times + uses_after.get(use, 0)
+        for problem in _problems_with(reference, files):
+            found.add(_bad_file, document, reference, problem, times)
     for reference in first_bare.values():
+        if reference.is_input and reference.ref is None and files.trees.is_glob(reference.path):
+            continue
         try:
             check_name(reference.name)
         except ValueError as error:
-            text = f"{error}; add an alias: {{path: PATH, alias: data}}"
-            found.add(partial(_file_problem, document, reference, text))
+            text = f"{error}; add an alias: {{{reference.path_key}: PATH, alias: data}}"
+            found.add(_file_problem, document, reference, text)
     return found
+
+
+_Use = tuple[TreeKey, bool]
+"""What names a tree or a file, and whether it is an input."""
+
+
+def _problems_with(reference: _Reference, files: InputFiles) -> list[Words]:
+    if reference.ref is not None:
+        return list(files.trees.problems_with(reference.key))
+    if reference.is_input:
+        return files.problems_with_input(reference.path, reference.exclude)
+    problem = files.problem_with(reference.path)
+    return [] if problem is None else [problem]
+
+
+def _names(reference: _Reference, files: InputFiles) -> Iterable[str]:
+    """The names that an input has at the top of `input`."""
+    if reference.ref is None and not reference.has_alias and files.trees.is_glob(reference.path):
+        return files.trees.names_at_top(reference.key)
+    return (reference.name,)
 
 
 def _bad_file(document: Document, reference: _Reference, words: Words, times: int) -> Problem:
@@ -189,39 +334,50 @@ def _bad_file(document: Document, reference: _Reference, words: Words, times: in
     return _file_problem(document, reference, f"{written(words)}{more}")
 
 
-def _clashes(document: Document, references: list[_Reference]) -> Found:
+def _clashes(document: Document, references: list[_Reference], files: InputFiles) -> Found:
+    """Different files of one list with the same name. A job's file may replace one of the batch's."""
     found = Found()
-    of_batch: dict[str, _Reference] = {}
-    of_job: dict[str, _Reference] = {}
+    seen: dict[str, _Reference] = {}
     job = None
     for reference in references:
         if not reference.is_input:
             continue
         if reference.job != job:
-            job, of_job = reference.job, {}
-        mine = of_batch if job is None else of_job
-        other = of_batch.get(reference.name) or mine.get(reference.name)
-        if other is None:
-            mine[reference.name] = reference
-            continue
-        found.add(partial(_clash, document, reference, other))
+            job, seen = reference.job, {}
+        for name in _names(reference, files):
+            other = seen.setdefault(name, reference)
+            if other is reference:
+                continue
+            if other.key[1:] != reference.key[1:] or not files.are_same(other.path, reference.path):
+                found.add(_clash, document, reference, other, name)
     return found
 
 
-def _clash(document: Document, reference: _Reference, other: _Reference) -> Problem:
-    line = document.line_of(other.loc)
-    inside = quoted(f"./input/{reference.name}", LONGEST_QUOTED_PATH)
-    if other.path == reference.path:
-        advice = "remove one of the two"
-    else:
-        path = quoted(reference.path, LONGEST_QUOTED_PATH)
-        advice = f"add an alias: {{path: {path}, alias: {quoted(f'other-{reference.name}')}}}"
-    text = f"two files would become {inside}, here and on line {line}; {advice}"
+def _hiding_results(document: Document, references: list[_Reference], files: InputFiles) -> Found:
+    """Inputs of the job that runs last with the name of the folder in which it finds the results."""
+    found = Found()
+    for reference in references:
+        if reference.is_input and reference.job in (None, FINAL) and RESULTS in _names(reference, files):
+            text = (
+                f"./input/{RESULTS} is where the job of finally finds what the others left; "
+                f"add an alias: {{{reference.path_key}: PATH, alias: data}}"
+            )
+            found.add(_file_problem, document, reference, text)
+    return found
+
+
+def _clash(document: Document, reference: _Reference, other: _Reference, name: str) -> Problem:
+    inside = quoted(f"./input/{name}", LONGEST_QUOTED_PATH)
+    alias = quoted(f"other-{name}")
+    text = (
+        f"two files would become {inside}, here and {document.place(other.loc)}; "
+        f"add an alias: {{{reference.written}, alias: {alias}}}"
+    )
     return _file_problem(document, reference, text)
 
 
 def _file_problem(document: Document, reference: _Reference, text: str) -> Problem:
-    return Problem(document.offset((*reference.loc, "path")), text)
+    return Problem(document.offset((*reference.loc, reference.path_key)), text)
 
 
 def _mapping(value: Value) -> dict[str, Value]:

@@ -20,6 +20,11 @@ def state_dir(environ: Mapping[str, str] = os.environ) -> Path:
     return _xdg_dir(environ, "XDG_STATE_HOME", ".local/state")
 
 
+def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """What can be made anew: `$XDG_CACHE_HOME/distribute`, by default `~/.cache/distribute`."""
+    return _xdg_dir(environ, "XDG_CACHE_HOME", ".cache")
+
+
 def embedded_cluster_file(environ: Mapping[str, str] = os.environ) -> Path:
     """The record of the cluster that verbs go to by default: the first that this user runs here."""
     return state_dir(environ) / "up.json"

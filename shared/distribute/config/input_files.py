@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
+from distribute.config.input_trees import InputTrees, TreeKey
 from distribute.config.yaml_syntax import LOOKED_AT, Words
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
 from distribute.core.words import LONGEST_QUOTED_PATH, first_of, quoted
+from distribute.inputs.listed import Hasher
+from distribute.inputs.made import MadeContent, MadeContents
+
+_ELSEWHERE = ("/", "~")
+"""How a path begins that is not relative to the folder of its configuration."""
+
+_MADE = "/dev/null/"
+"""Where a file would be that is none: no path leads behind this."""
+
+MAX_MISSING_USERS = 100
+"""If so many homes are missing, we ask for no more: a directory service may be slow."""
+
+
+def path_of_made(sha256: str) -> str:
+    """The path by which a configuration names a content without a file."""
+    return f"{_MADE}{sha256}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,97 +44,199 @@ class LocalFile:
 
 
 class InputFiles:
-    """Files by the paths in a configuration, which are relative to `folder`. We look at each file once."""
+    """Files by the paths in a configuration, which are relative to `folder`. We look at each file once.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.absolute()
+    `called` is how problems call that folder. `made` are contents without a file, whose paths are those of
+    `path_of_made`; they are complete. `dirty`: see `InputTrees`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        called: str = "the folder of this file",
+        made: MadeContents | None = None,
+        *,
+        dirty: bool = False,
+    ) -> None:
+        self._called = called
+        self.made = made
+        self.folder = folder.absolute()
+        """Where relative paths begin."""
+        self._folder_text = str(self.folder)
+        self._folders: set[str] = set()
+        self._size_bytes = 0
+        self.trees = InputTrees(self._folder_text, self._place, dirty=dirty)
+        """The folders, and what globs match."""
         self._problems: dict[str, Words | None] = {}
-        self._missing = 0
+        self._missing: set[str] = set()
+        self._missing_users = 0
+        self._homes: dict[str, str | None] = {}
+        self._names: dict[str, frozenset[str] | None] = {}
 
     def absolute(self, path: str) -> Path:
-        return Path(_absolute(self._folder, path))
+        return Path(self._place(path))
+
+    def made_at(self, path: str) -> MadeContent | None:
+        """The content without a file that has this path."""
+        if self.made is None or not path.startswith(_MADE):
+            return None
+        return self.made.of(path.removeprefix(_MADE))
 
     def problem_with(self, path: str) -> Words | None:
         """Why we can't use the file at `path`, and what to write instead. None: we can."""
+        if self.made_at(path) is not None:
+            return None
         if path not in self._problems:
             self._problems[path] = self._look(path)
-        return self._problems[path]
+        # Not kept: it would hold what keeps it.
+        return partial(self._no_such_file, path) if path in self._missing else self._problems[path]
+
+    def problems_with(self, path: str, *, is_input: bool) -> list[Words]:
+        """As `problem_with`, or for an input as `problems_with_input`."""
+        if is_input:
+            return self.problems_with_input(path)
+        problem = self.problem_with(path)
+        return [] if problem is None else [problem]
+
+    def matches_of(self, path: str) -> set[str] | None:
+        """The names that the matches of a glob have in `input`. None: the path is no glob."""
+        return self.trees.names_at_top(TreeKey(path)) if self.trees.is_glob(path) else None
+
+    def problems_with_input(self, path: str, exclude: tuple[str, ...] = ()) -> list[Words]:
+        """Why we can't send the file, the folder or what the glob at `path` matches. Empty: we can."""
+        if not self.trees.is_glob(path):
+            problem = self.problem_with(path)
+            if path not in self._folders:
+                if problem is None and exclude:
+                    return [f"'exclude' is for folders and globs, and {_quoted(path)} is a file; remove it"]
+                return [] if problem is None else [problem]
+        return list(self.trees.problems_with(TreeKey(path, exclude)))
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all files, folders and matches of globs that we looked at."""
+        return self._size_bytes + self.trees.size_bytes
+
+    def are_same(self, path: str, other: str) -> bool:
+        """Do the two paths lead to the same file?"""
+        if path == other:
+            return True
+        if path in self._missing or other in self._missing:
+            return False
+        here, there = self._place(path), self._place(other)
+        try:
+            return os.path.samefile(here, there)  # noqa: PTH121 - 100,000 jobs may name such files
+        except (OSError, ValueError):
+            return False
 
     def _look(self, path: str) -> Words | None:
+        """What is wrong with the file; None also if it is missing, which `_missing` has then."""
         # Of so many, only the number is told; and to ask the kernel takes ten times as long as to ask a list.
-        if self._missing >= LOOKED_AT and self._begins_nowhere(path):
-            return partial(_no_such_file, self._folder, path)
-        absolute = _absolute(self._folder, path)
+        if len(self._missing) >= LOOKED_AT and self._leads_nowhere(path):
+            self._missing.add(path)
+            return None
+        absolute = self._place(path)
         try:
-            mode = os.stat(absolute).st_mode  # noqa: PTH116
+            status = os.stat(absolute)  # noqa: PTH116
         except (FileNotFoundError, NotADirectoryError):
-            self._missing += 1
-            return partial(_no_such_file, self._folder, path)
+            self._missing.add(path)
+            return None
         except OSError as error:
             return f"can't look at the file {_quoted(path)}: {why(error)}; write another path"
         except ValueError:
             return f"no file can be called {_quoted(path)}; write another path"
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
-            return f"{_quoted(path)} is a folder; list its files one by one, or pack it and name the archive"
+            self._folders.add(path)
+            return f"{_quoted(path)} is a folder; write the path of a file"
         if not stat.S_ISREG(mode):
             return f"{_quoted(path)} is a device, pipe or socket; write the path of a regular file"
         if not os.access(absolute, os.R_OK):
             readable = f"make it readable: chmod u+r {_quoted(absolute)}"
             return f"you may not read the file {_quoted(path)}; {readable}"
+        self._size_bytes += status.st_size
         return None
 
-    def _begins_nowhere(self, path: str) -> bool:
-        """Is the path relative, and its first part not in the folder?"""
-        first = path.partition("/")[0]
-        known = self._first_parts
-        return known is not None and first not in known and not first.startswith("~")
+    def _place(self, path: str) -> str:
+        """Where the file is. As text: of 100,000 files, each `Path` would take 20 µs."""
+        first, slash, rest = path.partition("/")
+        home = self._home(first) if path[:1] == "~" else None
+        # With every `..`: behind a link, only the kernel knows its meaning.
+        return os.path.join(self._folder_text, path if home is None else f"{home}{slash}{rest}")  # noqa: PTH118
 
-    @cached_property
-    def _first_parts(self) -> frozenset[str] | None:
-        """How paths of existing files may begin, apart from `~`. None: we may not list the folder."""
+    def _no_such_file(self, path: str) -> str:
+        if path.startswith("/"):
+            return f"there is no file {_quoted(path)} on this computer; write the path that it has here"
+        return (
+            f"there is no file {_quoted(path)} (looked for {_quoted(self._place(path))}); "
+            f"write a path relative to {self._called}, or an absolute one"
+        )
+
+    def _leads_nowhere(self, path: str) -> bool:
+        """Is a folder on the way to the file known not to have the next part of the path?"""
+        folder, parts = self._folder_text, path.split("/")
+        if path[:1] in _ELSEWHERE:
+            first = parts.pop(0)
+            home = self._home(first) if first else "/"
+            if home is None:  # then `~` is a part of the file's name
+                parts.insert(0, first)
+            else:
+                folder = home
+        for part in parts:
+            names = self._names.get(folder) if folder in self._names else self._list(folder)
+            if names is None:
+                return False
+            if part not in names:
+                return True
+            folder = f"{folder}/{part}"
+        return False
+
+    def _list(self, folder: str) -> frozenset[str] | None:
+        """Parts of a path that may come after `folder`. None: we may not list it."""
+        names: frozenset[str] | None
         try:
-            return frozenset(os.listdir(self._folder)) | {"", ".", ".."}  # noqa: PTH208
-        except OSError:
-            return None
+            names = frozenset(os.listdir(folder)) | {"", ".", ".."}  # noqa: PTH208
+        except (FileNotFoundError, NotADirectoryError):
+            names = frozenset()
+        except (OSError, ValueError):
+            names = None
+        self._names[folder] = names
+        return names
 
-    def read_all(self) -> dict[str, LocalFile]:
+    def _home(self, first: str) -> str | None:
+        """The folder that `~` or `~USER` means. None: there is no such user, or too many were asked for."""
+        if first not in self._homes:
+            if self._missing_users == MAX_MISSING_USERS:
+                return None
+            home = os.path.expanduser(first)  # noqa: PTH111 - Path.expanduser raises if there is no such home
+            self._homes[first] = None if home == first else home
+            self._missing_users += home == first
+        return self._homes[first]
+
+    def read_all(self, hasher: Hasher) -> dict[str, LocalFile]:
         """Read all files that `problem_with` looked at. Returns them by the paths in the configuration.
 
         Raises:
             InputError: some can't be read after all.
         """
-        paths = sorted(self._problems)
+        paths = sorted(self._problems.keys() - self._folders)
         # Hashing releases the interpreter's lock, so every core can hash a file.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            files = list(pool.map(self._read, paths))
+            files = list(pool.map(partial(self._read, hasher), paths))
         problems = [file for file in files if isinstance(file, str)]
         if problems:
             raise InputError(*first_of(problems))
         return {path: file for path, file in zip(paths, files, strict=True) if isinstance(file, LocalFile)}
 
-    def _read(self, path: str) -> LocalFile | str:
+    def _read(self, hasher: Hasher, path: str) -> LocalFile | str:
         absolute = self.absolute(path)
         try:
-            with absolute.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-                status = os.fstat(file.fileno())
-                return LocalFile(absolute, digest, file.tell(), status.st_mode & 0o777, status.st_mtime_ns)
+            digest, status = hasher.of_file(absolute)
+            return LocalFile(absolute, digest, status.st_size, status.st_mode & 0o777, status.st_mtime_ns)
+        except InputError as error:
+            return str(error)
         except OSError as error:
             return f"{absolute}: can't read it: {why(error)}; keep it in place until it is sent"
-
-
-def _absolute(folder: Path, path: str) -> str:
-    """Where the file is. As text: of 100,000 files, each `Path` would take 20 µs."""
-    home_expanded = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises if there is no such home
-    # With every `..`: behind a link, only the kernel knows its meaning.
-    return os.path.join(folder, home_expanded)  # noqa: PTH118
-
-
-def _no_such_file(folder: Path, path: str) -> str:
-    return (
-        f"there is no file {_quoted(path)} (looked for {_quoted(_absolute(folder, path))}); "
-        "write a path relative to the folder of this file, or an absolute one"
-    )
 
 
 def _quoted(path: str) -> str:

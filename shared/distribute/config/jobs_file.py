@@ -7,36 +7,47 @@ checks the files themselves, and rules that concern several keys.
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticKnownError
 
+from distribute.config.after import Afters, check_afters
+from distribute.config.checked_texts import LOGIN, Mounts, Shell
+from distribute.config.file_refs import FileRef, Files
+from distribute.config.forms import TEXT_TYPES, Form
+from distribute.config.moments import Moment
+from distribute.config.needs_sections import Resources, SignalBefore
 from distribute.config.section import (
     Capabilities,
     Duration,
     Env,
+    FirstWrong,
+    GraceTime,
+    Name,
     NonEmpty,
     Section,
-    Size,
     Text,
     at_most,
     once,
 )
-from distribute.core.gpu_kind import MAX_MODEL_CHARS, check_model
-from distribute.core.ids import Name, check_label
+from distribute.config.slurm_section import Slurm
+from distribute.config.sweep_section import PatternFile, PatternFiles, SweepSection
+from distribute.core.ids import check_label
 from distribute.core.specs import (
     MAX_ARGUMENTS,
-    MAX_FILES,
     MAX_JOBS,
-    MAX_MOUNTS,
-    Cpus,
-    GpuCount,
+    MAX_SETUP_LINES,
+    Count,
     Priority,
     Retries,
 )
 from distribute.core.words import quoted
 
-_MATRIX_USER = re.compile(r"@[^\s:@]+:[^\s:@]+(:\d+)?")
+_MATRIX_USER = re.compile(r"@[^\s:]+:(\[[0-9A-Fa-f:.]+\]|[^\s:@\[\]]+)(:[0-9]{1,5})?")
+"""The server is a name or an address, maybe with a port. Older servers gave names of almost any characters.
+Source: https://spec.matrix.org/latest/appendices/#user-identifiers"""
 
 
 def _check_matrix_user(user: str) -> str:
@@ -45,16 +56,28 @@ def _check_matrix_user(user: str) -> str:
     return check_label(user)
 
 
-def _check_mount(mount: str) -> str:
-    parts = [part for part in mount.split("/") if part not in {"", "."}]
-    if not mount.startswith("/") or ".." in parts or any(character in mount for character in ":,\n"):
-        raise ValueError(
-            f"{quoted(mount)} can't be mounted; "
-            "write an absolute path in the container, such as /solver/cases"
-        )
-    if parts in ([], ["input"], ["distribute_save"]):
-        raise ValueError(f"{quoted(mount)} can't be mounted, because distribute uses it; write another path")
-    return mount
+MatrixUser = Annotated[
+    str,
+    AfterValidator(_check_matrix_user),
+    Form("a Matrix user", pattern=_MATRIX_USER.pattern, advice='write "@jane:example.org", with the quotes'),
+]
+
+
+def _lines(written: object) -> object:
+    """One text has a setup line on each of its own lines."""
+    if not isinstance(written, str):
+        return written
+    return tuple(line for line in written.splitlines() if line.strip())
+
+
+SetupLines = Annotated[
+    tuple[NonEmpty, ...],
+    at_most(MAX_SETUP_LINES, "lines"),
+    BeforeValidator(_lines),
+    once("setup"),
+    Form("a list of lines, or one text", ("array", *TEXT_TYPES)),
+]
+"""Lines for a shell: a list, or one text."""
 
 
 def _command_form(command: object) -> str:
@@ -75,129 +98,155 @@ Command = Annotated[
 """A list of arguments, or one text for `sh -c`."""
 
 
-def own_name(path: str) -> str:
-    """The name under which a job sees the file at `path` if it has no alias."""
-    return path.rstrip("/").rpartition("/")[2]
+def _not_one_text(args: object) -> object:
+    """Python scripts run without a shell, so nothing would split one text into arguments."""
+    if not isinstance(args, str):
+        return args
+    items = args.split()
+    as_list = f"[{', '.join(items)}]" if 0 < len(items) <= _FEW and _PLAIN.fullmatch(args) else "[--re, 100]"
+    raise ValueError(f"no shell splits {quoted(args)} into arguments; write a list, such as args: {as_list}")
 
 
-class FileRef(Section):
-    """A file. The job sees it as `alias`, or under its own name. A bare text is a path."""
+_PLAIN = re.compile(r"[A-Za-z0-9 _./=+-]+", re.ASCII)
+"""A text whose words need no quotes in YAML."""
+_FEW = 5
 
-    takes: ClassVar[str] = "a path, or {path: PATH, alias: NAME}"
-
-    path: NonEmpty = Field(examples=["data/mesh.dat"])
-    alias: Name | None = Field(default=None, examples=["mesh.dat"])
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_text_is_a_path(cls, data: object) -> object:
-        return {"path": data} if isinstance(data, str) else data
-
-    @property
-    def name(self) -> str:
-        return self.alias or own_name(self.path)
-
-
-Files = Annotated[tuple[FileRef, ...], at_most(MAX_FILES, "files"), once("files")]
-
-
-class Gpus(Section):
-    """How many GPUs, and of which kind: with so much memory each, and `model` as a part of their name.
-
-    `model` is a regular expression. Upper and lower case are the same to it.
-    """
-
-    count: GpuCount = Field(default=1, examples=["1"])
-    memory_bytes: Size = Field(default=0, alias="memory", examples=["20G"])
-    model: Annotated[Text, Field(max_length=MAX_MODEL_CHARS), AfterValidator(check_model)] = Field(
-        default="", examples=['"RTX.*"']
-    )
-
-
-def _form_of_gpus(written: object) -> str:
-    return "mapping" if isinstance(written, dict | Gpus) else "number"
-
-
-class Resources(Section):
-    """A job's share of a node. Sizes are binary: 8G is 8 * 1024**3 bytes."""
-
-    cpus: Cpus = Field(default=1, examples=["4"])
-    memory_bytes: Size = Field(default=0, alias="memory", examples=["8G"])
-    gpus: Annotated[
-        Annotated[GpuCount, Tag("number")] | Annotated[Gpus, Tag("mapping")], Discriminator(_form_of_gpus)
-    ] = Field(default=0, examples=["1"])
+Args = Annotated[
+    tuple[Text, ...],
+    at_most(MAX_ARGUMENTS, "arguments"),
+    BeforeValidator(_not_one_text),
+    once("args"),
+]
+"""The arguments of a Python script."""
 
 
 class Meta(Section):
     """The name of the batch, and what its jobs need.
 
-    `timeout` is the wall time of a job in seconds, `build_timeout` that of a build. `rebuild`: don't use the
-    same build of another batch, if a node has kept it.
+    `timeout` is the wall time of a job in seconds, `build_timeout` that of a build. `grace` is the time from
+    SIGTERM to SIGKILL, wherever a job or build is ended. `rebuild`: don't use the same build of another
+    batch, if a node has kept it. `max_running`: so many of its jobs run at a time. Once `max_failures` have
+    failed, no other begins; and none begins before `not_before`. `setup` are lines that `shell` runs before
+    the build and before each job.
     """
 
     namespace: Name = Field(examples=["jane"])
     batch_name: Name = Field(examples=["sweep3"])
-    matrix: Annotated[str, AfterValidator(_check_matrix_user)] | None = Field(
-        default=None, examples=['"@jane:example.org"']
-    )
+    matrix: MatrixUser | None = Field(default=None, examples=['"@jane:example.org"'])
     capabilities: Capabilities = Field(default=(), examples=["[gpu, python3]"])
     priority: Priority = Field(default=0, examples=["10"])
     resources: Resources | None = Field(default=None, examples=["{cpus: 4, memory: 8G}"])
     timeout_s: Duration | None = Field(default=None, alias="timeout", examples=["2h"])
     build_timeout_s: Duration | None = Field(default=None, alias="build_timeout", examples=["1h"])
+    grace_s: GraceTime | None = Field(default=None, alias="grace", examples=["30s"])
+    signal_before: SignalBefore | None = Field(default=None, examples=["{signal: USR1, seconds: 120}"])
     retries: Retries = Field(default=0, examples=["1"])
+    max_running: Count | None = Field(default=None, examples=["20"])
+    max_failures: Count | None = Field(default=None, examples=["5"])
+    not_before: Moment | None = Field(default=None, examples=["2030-01-31T18:00"])
+    after: Afters = Field(default=(), examples=["[mesh]"])
     rebuild: Literal["always"] | None = Field(default=None, examples=["always"])
+    setup: SetupLines = Field(default=(), examples=["[module load gcc]"])
+    shell: Shell | None = Field(default=None, examples=[LOGIN])
+
+    @model_validator(mode="after")
+    def _waits_for_others(self) -> Meta:
+        check_afters(self.after, self.namespace, self.batch_name)
+        return self
 
 
-class Slurm(Section):
-    """Options of sbatch, under its names. A job's options override those of its batch."""
+class JobNeeds(Section):
+    """What a job of any kind may need, a single one or those of a sweep. None: as in `meta`."""
 
-    job_name: Text | None = None
-    output: Text | None = None
-    nodes: int | None = Field(default=None, ge=1, examples=["1"])
-    ntasks: int | None = Field(default=None, ge=1, examples=["4"])
-    cpus_per_task: int | None = Field(default=None, ge=1, examples=["1"])
-    mem_per_cpu: Text | None = Field(default=None, examples=["10M"])
-    hint: Text | None = None
-    time: Text | None = Field(default=None, examples=['"00:30:00"'])
-    partition: Text | None = None
-    account: Text | None = None
-    mail_user: Text | None = None
-    mail_type: Text | None = None
-
-
-class JobEntry(Section):
-    """What a job of any kind may have. None: as in `meta`."""
-
-    name: Name = Field(examples=["re100"])
-    required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
     resources: Resources | None = Field(default=None, examples=["{cpus: 4, memory: 8G}"])
     timeout_s: Duration | None = Field(default=None, alias="timeout", examples=["2h"])
+    grace_s: GraceTime | None = Field(default=None, alias="grace", examples=["30s"])
+    signal_before: SignalBefore | None = Field(default=None, examples=["{signal: USR1, seconds: 120}"])
     retries: Retries | None = Field(default=None, examples=["1"])
     env: Env = Field(default_factory=dict, examples=["{MY_SETTING: fast}"])
-    slurm: Slurm | None = None
+    slurm: Slurm | None = Field(default=None, examples=["{partition: long}"])
+
+
+class _Named(Section):
+    name: Name = Field(examples=["re100"])
+    required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
+
+
+class JobEntry(JobNeeds, _Named):
+    """What a job of any kind may have."""
+
+
+class JobPattern(JobNeeds):
+    """What each job of a sweep has. Texts have placeholders, such as `{re}`."""
+
+    elsewhere: ClassVar[Mapping[str, str]] = {"name": 'the sweep names its jobs: sweep: {name: "re{re}"}'}
+
+    required_files: PatternFiles = Field(default=(), examples=['["data/{mesh}.dat"]'])
+
+
+FINALLY = "finally"
+"""The key of the job that runs when all others are over, and its name if it has none."""
+
+
+def _not_empty(jobs: tuple[J, ...]) -> tuple[J, ...]:
+    """As `min_length` would say it, which counts only the right ones if it stands before `FirstWrong`."""
+    if not jobs:
+        raise PydanticKnownError("too_short", {"field_type": "Tuple", "min_length": 1, "actual_length": 0})
+    return jobs
+
+
+J = TypeVar("J", bound=JobEntry)
+Jobs = Annotated[
+    tuple[J, ...],
+    Field(max_length=MAX_JOBS, json_schema_extra={"minItems": 1}),
+    FirstWrong,
+    AfterValidator(_not_empty),
+]
 
 
 class PythonJob(JobEntry):
-    """`file` runs as `job.py`."""
+    """`file` runs as `job.py`, with `args`. None: with the number of cores."""
 
     file: FileRef = Field(examples=["run.py"])
+    args: Args | None = Field(default=None, examples=['["--re", "100"]'])
 
 
-class CommandJob(JobEntry):
+class PythonPattern(JobPattern):
+    """A job of python for each point of a sweep."""
+
+    file: PatternFile = Field(examples=["run.py"])
+    args: Args | None = Field(default=None, examples=['["--re", "{re}"]'])
+
+
+class _Commanded(Section):
+    command: Command = Field(examples=['["./solver", "--re", "100"]'])
+
+
+class CommandJob(_Commanded, JobEntry):
     """`command` is a list of arguments, or one text for `sh -c`."""
 
-    command: Command = Field(examples=['["./solver", "--re", "100"]'])
+
+class CommandPattern(_Commanded, JobPattern):
+    """A job of command for each point of a sweep."""
 
 
 class ApptainerJob(JobEntry):
     """Runs the image's app `distribute`."""
 
 
+class FinalJob(JobEntry):
+    """The job that runs when all others are over. It has the keys of a job of the batch's kind."""
+
+    name: Name = Field(default=FINALLY, examples=["plot"])
+    file: FileRef | None = Field(default=None, examples=["plot.py"])
+    args: Args | None = Field(default=None, examples=['["--log"]'])
+    command: Command | None = Field(default=None, examples=["python3 input/plot.py"])
+
+
 class PythonInitialize(Section):
     """`build_file` runs once on each node, before the first job there."""
 
-    build_file: FileRef = Field(examples=["build.py"])
+    build_file: FileRef | None = Field(default=None, examples=["build.py"])
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
 
 
@@ -208,45 +257,30 @@ class CommandInitialize(Section):
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
 
 
-def _check_mounts(mounts: tuple[str, ...]) -> tuple[str, ...]:
-    seen: set[str] = set()
-    for mount in mounts:
-        if mount in seen:
-            raise ValueError(f"{quoted(mount)} is listed twice; remove one of the two")
-        seen.add(mount)
-    return mounts
-
-
 class ApptainerInitialize(Section):
     """`required_mounts` are paths in the container. Every job gets a fresh writable folder at each."""
 
     sif: FileRef = Field(examples=["solver.sif"])
     required_files: Files = Field(default=(), examples=["[data/mesh.dat]"])
-    required_mounts: Annotated[
-        tuple[Annotated[Text, AfterValidator(_check_mount)], ...],
-        at_most(MAX_MOUNTS, "mounts"),
-        AfterValidator(_check_mounts),
-    ] = Field(default=(), examples=["[/solver/cases]"])
+    required_mounts: Mounts = Field(default=(), examples=["[/solver/cases]"])
 
 
 class PythonBatch(Section):
     """Python scripts."""
 
-    initialize: PythonInitialize = Field(examples=["{build_file: build.py}"])
+    initialize: PythonInitialize = Field(default=PythonInitialize(), examples=["{build_file: build.py}"])
     env: Env = Field(default_factory=dict, examples=["{MY_SETTING: fast}"])
-    jobs: tuple[PythonJob, ...] = Field(
-        min_length=1, max_length=MAX_JOBS, examples=["[{name: re100, file: run.py}]"]
-    )
+    jobs: Jobs[PythonJob] = Field(default=(), examples=["[{name: re100, file: run.py}]"])
+    job: PythonPattern | None = Field(default=None, examples=['{file: run.py, args: ["--re", "{re}"]}'])
 
 
 class CommandBatch(Section):
     """Commands of programs that the nodes have, or that the build makes."""
 
-    initialize: CommandInitialize = CommandInitialize()
+    initialize: CommandInitialize = Field(default=CommandInitialize(), examples=["{build: make}"])
     env: Env = Field(default_factory=dict, examples=["{MY_SETTING: fast}"])
-    jobs: tuple[CommandJob, ...] = Field(
-        min_length=1, max_length=MAX_JOBS, examples=["[{name: re100, command: ./solver --re 100}]"]
-    )
+    jobs: Jobs[CommandJob] = Field(default=(), examples=["[{name: re100, command: ./solver --re 100}]"])
+    job: CommandPattern | None = Field(default=None, examples=['{command: "./solver --re {re}"}'])
 
 
 class ApptainerBatch(Section):
@@ -254,7 +288,8 @@ class ApptainerBatch(Section):
 
     initialize: ApptainerInitialize = Field(examples=["{sif: solver.sif}"])
     env: Env = Field(default_factory=dict, examples=["{MY_SETTING: fast}"])
-    jobs: tuple[ApptainerJob, ...] = Field(min_length=1, max_length=MAX_JOBS, examples=["[{name: re100}]"])
+    jobs: Jobs[ApptainerJob] = Field(default=(), examples=["[{name: re100}]"])
+    job: JobPattern | None = Field(default=None, examples=['{env: {RE: "{re}"}}'])
 
 
 Kind: TypeAlias = Literal["python", "command", "apptainer"]
@@ -264,22 +299,45 @@ KINDS: tuple[Kind, ...] = ("python", "command", "apptainer")
 class JobsFile(Section):
     """The whole file. It has exactly one of the kinds: `check` makes sure."""
 
+    elsewhere: ClassVar[Mapping[str, str]] = {
+        "singularity": "Singularity is called Apptainer now: write 'apptainer'"
+    } | dict.fromkeys(
+        ("docker", "podman", "container"),
+        "write 'apptainer', and make its image of that one: see docs/containers.md, under Docker",
+    )
+
     meta: Meta = Field(examples=["{namespace: jane, batch_name: sweep3}"])
-    python: PythonBatch | None = None
-    command: CommandBatch | None = None
-    apptainer: ApptainerBatch | None = None
-    slurm: Slurm | None = None
+    python: PythonBatch | None = Field(
+        default=None, examples=["{initialize: {build_file: build.py}, jobs: [{name: re100, file: run.py}]}"]
+    )
+    command: CommandBatch | None = Field(
+        default=None, examples=["{jobs: [{name: re100, command: ./solver --re 100}]}"]
+    )
+    apptainer: ApptainerBatch | None = Field(
+        default=None, examples=["{initialize: {sif: solver.sif}, jobs: [{name: re100}]}"]
+    )
+    sweep: SweepSection | None = Field(
+        default=None, examples=['{grid: {re: [100, 400], n: [48, 64]}, name: "re{re}-n{n}"}']
+    )
+    finally_: FinalJob | None = Field(
+        default=None, alias="finally", examples=["{name: plot, command: python3 input/plot.py}"]
+    )
+    slurm: Slurm | None = Field(default=None, examples=["{partition: long}"])
 
     @property
-    def work(self) -> PythonBatch | CommandBatch | ApptainerBatch:
-        """The section of the batch's kind.
+    def kind(self) -> Kind:
+        """The kind of the batch, which is the key of its section.
 
         Raises:
             ValueError: the batch has no kind.
         """
-        work = self.python or self.command or self.apptainer
-        if work is None:
-            raise ValueError(
-                f"the batch {self.meta.batch_name!r} has no kind; give it one of {', '.join(KINDS)}"
-            )
+        for kind in KINDS:
+            if getattr(self, kind) is not None:
+                return kind
+        raise ValueError(f"the batch {self.meta.batch_name!r} has no kind; give it one of {', '.join(KINDS)}")
+
+    @property
+    def work(self) -> PythonBatch | CommandBatch | ApptainerBatch:
+        """The section of the batch's kind. Raises as `kind`."""
+        work: PythonBatch | CommandBatch | ApptainerBatch = getattr(self, self.kind)
         return work

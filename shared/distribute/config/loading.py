@@ -2,47 +2,59 @@
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
-from typing import TypedDict, assert_never
 
 from pydantic import ConfigDict
 
 from distribute.collector import collector_paused
-from distribute.config.check import check
-from distribute.config.input_files import InputFiles, LocalFile
+from distribute.config.check import check, refuse_nodes_file
+from distribute.config.input_files import InputFiles
 from distribute.config.jobs_file import (
-    ApptainerBatch,
-    CommandBatch,
-    FileRef,
-    Files,
-    Gpus,
-    JobEntry,
     JobsFile,
     Meta,
-    PythonBatch,
-    Resources,
 )
+from distribute.config.option_values import OptionValues
 from distribute.config.problems import validate
 from distribute.config.section import Section
+from distribute.config.slurm_section import warnings_of
+from distribute.config.specified import Inputs, Parameters, specified
+from distribute.config.sweep_jobs import SweptJobs
+from distribute.config.values import Values
 from distribute.config.yaml_source import Document
 from distribute.core import specs
-from distribute.core.errors import InputError
+from distribute.core.errors import InputError, InvalidArgument
 from distribute.core.ids import BatchId
+from distribute.inputs.committed import CommittedFiles
+from distribute.inputs.digests import Digests
+from distribute.inputs.listed import Hasher
+from distribute.inputs.made import MadeContents
+from distribute.inputs.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedBatch:
     """A batch that is ready to be submitted.
 
-    `sources` are the local files to upload, by sha256. `file` is the jobs file, with its SLURM section.
+    `sources` are what is to be uploaded, by sha256; a path is that of a file. `objects` are those of each
+    folder, by the sha256 of its listing. `file` is the jobs file, with its SLURM section. `warnings` are what
+    looks wrong in the file, one line each, and kept us from nothing. `checkouts` keep the files of git
+    commits as long as this batch is there.
     """
 
     spec: specs.BatchSpec
-    sources: Mapping[str, Path]
+    sources: Mapping[str, Path | Source]
     file: JobsFile
+    warnings: tuple[str, ...] = ()
+    checkouts: tuple[CommittedFiles, ...] = ()
+    objects: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def sources_of(self, digests: Collection[str]) -> dict[str, Path | Source]:
+        """The sources of these files and folders, with everything in the folders."""
+        wanted = {each for sha256 in digests for each in self.objects.get(sha256, (sha256,))}
+        return {sha256: source for sha256, source in self.sources.items() if sha256 in wanted}
 
 
 class _Head(Section):
@@ -53,35 +65,114 @@ class _Head(Section):
     meta: Meta
 
 
-def load(path: Path) -> LoadedBatch:
+OnRead = Callable[[int, int], None]
+"""Is told how many bytes of the inputs are read, and of how many: first 0, then the rest by other threads."""
+
+
+def _tell_nobody(done: int, total: int) -> None:
+    """Nobody watches."""
+
+
+def load(
+    path: Path, digests: Digests | None = None, on_read: OnRead = _tell_nobody, *, dirty: bool = False
+) -> LoadedBatch:
     """Read, check and complete the batch described in the file at `path`.
+
+    `digests`: those of files that need not be read again. `dirty`: take git checkouts with changes that are
+    not committed.
 
     Raises:
         InputError: it holds every problem of the file, one line each.
     """
     with collector_paused():  # collecting would cost a third of the time
         try:
-            return _loaded(path)
+            return _loaded(path, digests, on_read, dirty=dirty)
         except InputError as error:
             # Frames hold the whole document. Without them, the collector has nothing to look at.
             problems = error.problems
         raise InputError(*problems)
 
 
-def _loaded(path: Path) -> LoadedBatch:
-    files = InputFiles(path.parent)
-    document = Document.read(
-        path,
-        if_missing="write the path of a batch's YAML file, "
-        f"or make one with `distribute template command --output {path}`",
-    )
+def load_options(
+    values: OptionValues, folder: Path, digests: Digests | None = None, on_read: OnRead = _tell_nobody
+) -> LoadedBatch:
+    """The batch that the options of a command line describe. Paths are relative to `folder`.
+
+    Raises:
+        InputError: it holds every problem, one line each.
+    """
+    with collector_paused():
+        return _completed(values, InputFiles(folder, "this folder"), digests, on_read)
+
+
+def load_values(
+    described: Callable[[], Values], folder: Path, made: MadeContents, parameters: Sequence[Parameters]
+) -> LoadedBatch:
+    """The batch that values of Python describe. Paths are relative to `folder`, or name one of `made`.
+
+    `described` makes the values, which nothing else may hold: of 100,000 jobs, they have 100 MB.
+    `parameters` are those of each job.
+
+    Raises:
+        InvalidArgument: it holds every problem, one line each.
+    """
+    with collector_paused():
+        try:
+            files = InputFiles(folder, "the current folder", made)
+            return _completed(described(), files, parameters=parameters)
+        except InputError as error:
+            problems = error.problems
+        raise InvalidArgument(*problems)
+
+
+def _loaded(path: Path, digests: Digests | None, on_read: OnRead, *, dirty: bool) -> LoadedBatch:
+    advice = f"or make one with `distribute template command --output {path}`"
+    missing = f"write the path of a batch's YAML file, {advice}"
+    # `_completed` alone holds the document, and lets it go.
+    files = InputFiles(path.parent, dirty=dirty)
+    return _completed(Document.read(path, if_missing=missing), files, digests, on_read)
+
+
+def _completed(
+    document: Document,
+    files: InputFiles,
+    digests: Digests | None = None,
+    on_read: OnRead = _tell_nobody,
+    parameters: Iterable[Parameters] = repeat(None),
+) -> LoadedBatch:
     jobs_file = check(document, files)
-    local = files.read_all()
+    swept = SweptJobs(document, jobs_file, files) if jobs_file.sweep is not None else None
+    warnings = tuple(document.lines(warnings_of(document, jobs_file.kind)))
+    del document  # of 100,000 jobs, it has 60 MB
+    hasher = _hasher(files.size_bytes, digests, on_read)
+    local, listed = files.read_all(hasher), files.trees.read_all(hasher)
+    spec = specified(jobs_file, swept, Inputs(local, listed, files), parameters)
+    sources: dict[str, Path | Source] = {file.sha256: file.path for file in local.values()}
+    for made in (files.made, swept.made if swept is not None else None):
+        sources |= made.sources if made is not None else {}
+    for tree in listed.values():
+        sources |= tree.sources
     return LoadedBatch(
-        spec=_batch(jobs_file, _Inputs(local)),
-        sources={file.sha256: file.path for file in local.values()},
+        spec=spec,
+        sources=sources,
+        checkouts=tuple(one.files for one in files.trees.checkouts.values() if one.files is not None),
+        objects={tree.sha256: frozenset(tree.sources) for tree in listed.values()},
         file=jobs_file,
+        warnings=warnings,
     )
+
+
+def _hasher(total_bytes: int, digests: Digests | None, on_read: OnRead) -> Hasher:
+    """What reads the inputs, and tells how far it is."""
+    done_bytes = 0
+
+    def tell(more_bytes: int) -> None:
+        nonlocal done_bytes
+        done_bytes += more_bytes
+        on_read(done_bytes, total_bytes)
+
+    tell(0)
+    return Hasher(digests, tell)
 
 
 def batch_named_in(path: Path) -> BatchId:
@@ -91,111 +182,9 @@ def batch_named_in(path: Path) -> BatchId:
         InputError: the file can't be read, or its `meta` is wrong.
     """
     document = Document.read(path, if_missing="write NAMESPACE/BATCH, or the path of the batch's YAML file")
+    refuse_nodes_file(document)
     head, found = validate(document, _Head)
     if head is None:
         document.found += found
         raise InputError(*document.lines(document.found))
     return BatchId(head.meta.namespace, head.meta.batch_name)
-
-
-class _Inputs:
-    """The files of a batch, as the specification holds them. Jobs that share a file share its object."""
-
-    def __init__(self, local: Mapping[str, LocalFile]) -> None:
-        self._local = local
-        self._known: dict[tuple[str, str], specs.InputFile] = {}
-
-    def one(self, written: FileRef) -> specs.InputFile:
-        key = (written.path, written.name)
-        if key not in self._known:
-            file = self._local[written.path]
-            self._known[key] = specs.InputFile(
-                alias=written.name,
-                sha256=file.sha256,
-                size_bytes=file.size_bytes,
-                executable=bool(file.mode & stat.S_IXUSR),
-                mode=file.mode,
-                mtime_ns=file.mtime_ns,
-            )
-        return self._known[key]
-
-    def all(self, written: Files) -> tuple[specs.InputFile, ...]:
-        return tuple(self.one(file) for file in written)
-
-
-def _batch(jobs_file: JobsFile, inputs: _Inputs) -> specs.BatchSpec:
-    meta, written = jobs_file.meta, jobs_file.work
-    return specs.BatchSpec(
-        namespace=meta.namespace,
-        batch=meta.batch_name,
-        matrix_user=meta.matrix,
-        capabilities=frozenset(meta.capabilities),
-        priority=meta.priority,
-        resources=_resources(meta.resources),
-        timeout_s=meta.timeout_s,
-        build_timeout_s=meta.build_timeout_s,
-        retries=meta.retries,
-        rebuild=meta.rebuild,
-        env=written.env,
-        files=inputs.all(written.initialize.required_files),
-        work=_work(written, inputs),
-    )
-
-
-def _work(written: PythonBatch | CommandBatch | ApptainerBatch, inputs: _Inputs) -> specs.Work:
-    match written:
-        case PythonBatch():
-            return specs.PythonWork(
-                build=inputs.one(written.initialize.build_file),
-                jobs=tuple(
-                    specs.PythonJob(script=inputs.one(job.file), **_common(job, inputs))
-                    for job in written.jobs
-                ),
-            )
-        case CommandBatch():
-            return specs.CommandWork(
-                build=written.initialize.build,
-                jobs=tuple(
-                    specs.CommandJob(command=job.command, **_common(job, inputs)) for job in written.jobs
-                ),
-            )
-        case ApptainerBatch():
-            return specs.ApptainerWork(
-                image=inputs.one(written.initialize.sif),
-                mounts=written.initialize.required_mounts,
-                jobs=tuple(specs.ApptainerJob(**_common(job, inputs)) for job in written.jobs),
-            )
-    assert_never(written)
-
-
-class _Common(TypedDict):
-    name: str
-    files: tuple[specs.InputFile, ...]
-    resources: specs.Resources | None
-    timeout_s: float | None
-    retries: int | None
-    env: dict[str, str]
-
-
-def _common(job: JobEntry, inputs: _Inputs) -> _Common:
-    return {
-        "name": job.name,
-        "files": inputs.all(job.required_files),
-        "resources": _resources(job.resources),
-        "timeout_s": job.timeout_s,
-        "retries": job.retries,
-        "env": job.env,
-    }
-
-
-def _resources(written: Resources | None) -> specs.Resources | None:
-    if written is None:
-        return None
-    gpus = Gpus(count=written.gpus) if isinstance(written.gpus, int) else written.gpus
-    kind = specs.GpuKind(memory_bytes=gpus.memory_bytes, model=gpus.model)
-    return specs.Resources(
-        cpus=written.cpus,
-        memory_bytes=written.memory_bytes,
-        gpus=gpus.count,
-        gpu_kind=kind if gpus.count and kind != specs.GpuKind() else None,
-    )

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from distribute.config.section import Once, Section
+from distribute.config.section import Section, Validation
 from distribute.config.units import longest_duration
 from distribute.config.yaml_source import Document, Loc
 from distribute.config.yaml_syntax import LOOKED_AT, Found, Problem
@@ -40,6 +40,9 @@ _EXPECTED = {
     "finite_number": "a number",
     "path_type": "a path",
 }
+_TEXTS = {"string_type", "tuple_type"}
+"""What pydantic says of a mapping where a text, or a text or a list, should stand."""
+
 _UNITS = {"s": "a duration", "bytes": "a size"}
 """What a value with this unit is, in words."""
 
@@ -55,12 +58,15 @@ def validate(document: Document, model: type[S]) -> tuple[S | None, Found]:
     """The document as a `model`, or None and the problems."""
     if document.excess is not None:
         return None, Found([document.excess])
+    context = Validation(document.repeated)
     try:
         # Of an empty document we report the missing keys: that helps more than "this is not a mapping".
         written = {} if document.value is None else document.value
-        return model.model_validate(written, context=Once(document.repeated)), Found()
+        return model.model_validate(written, context=context), Found()
     except ValidationError as error:
-        return None, _problems(document, model, error.errors(include_url=False))
+        found = _problems(document, model, error.errors(include_url=False))
+        found.more += context.more
+        return None, found
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -91,6 +97,10 @@ class _Place(NamedTuple):
     section: type[Section] | None
     unit: str = ""
     """The last word of the field's name in the code: `s`, `bytes`."""
+    top: str = ""
+    """What the whole document is called."""
+    option: str = ""
+    """The option that says the value, if no file does."""
 
     def limit(self, number: float) -> str:
         """A limit of the value, as people write it."""
@@ -100,20 +110,25 @@ class _Place(NamedTuple):
 
     @property
     def called(self) -> str:
+        if self.option:
+            return self.option
         if not self.key:
-            return "the top level"
+            return self.top
         return _ITEM_NAMES.get(self.key, f"an item of {self.key}") if self.is_item else self.key
 
     @property
     def advice(self) -> str:
         if self.field is None or not self.field.examples:
             return ""
+        if self.option:
+            example = self.field.examples[0].strip("[]").replace(", ", ",")
+            return f"; write {self.option} {example}" if self.option.startswith("-") else ""
         return f"; write {self.key}: {self.field.examples[0]}"
 
 
-def _follow(model: type[Section], loc: Loc) -> _Place:
+def _follow(model: type[Section], loc: Loc, top: str = "") -> _Place:
     """Follow a loc through the models. Skips parts that are not keys, such as the tag of a union."""
-    place = _Place("", is_item=False, field=None, section=model)
+    place = _Place("", is_item=False, field=None, section=model, top=top)
     for part in loc:
         if isinstance(part, int):
             place = place._replace(is_item=True)
@@ -126,6 +141,8 @@ def _follow(model: type[Section], loc: Loc) -> _Place:
                 section=_section_in(field.annotation),
                 unit=place.section.unit_of(part),
             )
+        elif place.section is not None and place.section.model_config.get("extra") == "allow":
+            place = _Place(part, is_item=False, field=None, section=None)
     return place
 
 
@@ -154,15 +171,14 @@ def _problems(document: Document, model: type[Section], errors: list[ErrorDetail
         )
 
     def is_shown(error: ErrorDetails) -> bool:
-        kind = error["type"]
-        if kind == "missing":
-            return not misspelt or error["loc"] not in misspelt
-        # pydantic counts only the right entries, and has reported the others
-        return kind != "too_short" or not error["input"]
+        if error["type"] == "missing":
+            return error["loc"] not in misspelt
+        return not error["input"]  # pydantic counts only the right entries, and has reported the others
 
-    wrong = filter(is_shown, errors)
+    judged = {"too_short", *(["missing"] if misspelt else [])}
+    wrong = (error for error in errors if error["type"] not in judged or is_shown(error))
     for error in islice(wrong, LOOKED_AT):
-        found.add(partial(problem, error))
+        found.add(problem, error)
     found.more += sum(1 for _ in wrong)
     return found
 
@@ -183,12 +199,12 @@ def _misspelt(model: type[Section], errors: list[ErrorDetails]) -> set[Loc]:
 
 
 def _told(document: Document, model: type[Section], loc: Loc, error: ErrorDetails) -> str:
-    place = _follow(model, loc)
+    place = _follow(model, loc, document.top)._replace(option=document.option(loc))
     kind, found, context = error["type"], shown(error["input"]), error.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_key(_follow(model, loc[:-1]), str(loc[-1]))
+        return _unknown_key(_follow(model, loc[:-1], document.top), str(loc[-1]))
     if kind == "missing":
-        return f"{_follow(model, loc[:-1]).called} needs the key {place.key!r}{place.advice}"
+        return f"{_follow(model, loc[:-1], document.top).called} needs the key {place.key!r}{place.advice}"
     if kind == "value_error":
         return f"{place.called}: {context['error']}"
     if kind in _LIMITS:
@@ -206,16 +222,33 @@ def _told(document: Document, model: type[Section], loc: Loc, error: ErrorDetail
         return f"{place.called} takes a list, not {found}; write {place.key}: [{found}]"
     if kind == "string_type" and error["input"] is None:
         return f'{place.called} takes a text, not nothing; write "" for an empty text'
+    if kind in _TEXTS and (meant := _braces(error["input"])):
+        return f'{place.called} takes a text, not a mapping; write "{meant}", with the quotes'
     if kind == "int_parsing_size":
         return f"{place.called}: {found} is out of range{place.advice}"
     if kind in _EXPECTED:
         expected = _UNITS.get(place.unit, _EXPECTED[kind])
         return f"{place.called} takes {expected}, not {found}{place.advice}"
-    return f"{place.called}: {found} can't stand here{place.advice}"
+    if kind == "literal_error":
+        choices = context["expected"].replace("'", "")
+        return f"{place.called}: {found} is not allowed here; write {place.key}: {choices}"
+    return f"{place.called}: {found} is not allowed here{place.advice}"
+
+
+def _braces(written: object) -> str:
+    """The placeholder that was probably meant by a mapping; empty if none was: YAML reads `{re}` as one."""
+    match written:
+        case {**keys} if (
+            len(keys) == 1 and list(keys.values()) == [None] and len(str(*keys)) <= _LONGEST_GUESSED
+        ):
+            return f"{{{next(iter(keys))}}}"
+    return ""
 
 
 def _unknown_key(place: _Place, key: str) -> str:
     keys = place.section.known_keys() if place.section else {}
     guess = nearest(key, keys)
     advice = f"write {guess!r}" if guess else f"it may have {', '.join(keys)}"
+    if place.section is not None and key in place.section.elsewhere:
+        advice = place.section.elsewhere[key]
     return f"{place.called} has no key {shown(key)}; {advice}"

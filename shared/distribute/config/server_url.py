@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from distribute.core.errors import InputError
 
 DEFAULT_PORT = 4222
+ORIGINAL_PORT = 8952
+"""The port of a head whose command line is one of the first `distribute`."""
 _SCHEMES = ("nats", "tls")
+_NUMBERS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 
 
 def server_urls(written: str, source: str = "") -> tuple[str, ...]:
@@ -56,24 +60,26 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise ValueError("no host can be called so") from None
+        raise ValueError("no host can have this name") from None
 
 
 def _host(parts: SplitResult) -> str:
     """The host, as a URL has it.
 
     Raises:
-        ValueError: no host can be called so.
+        ValueError: no host can have this name.
     """
     host = parts.hostname or ""
     if ":" in host:
         return host_in_url(host)
     if any(character.isspace() for character in host):
-        raise ValueError("a host's name holds no blanks")
+        raise ValueError("a host's name can't contain blanks")
+    if _NUMBERS.fullmatch(host):
+        return host  # an address of IPv4: the codec for names takes half a megabyte
     try:
         host.encode("idna")
     except UnicodeError:
-        raise ValueError("no host can be called so") from None
+        raise ValueError("no host can have this name") from None
     return host
 
 

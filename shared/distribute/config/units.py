@@ -8,6 +8,7 @@ size are binary, as in SLURM, `ls -h` and the kernel: K = 1024, M = 1024 K, and 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from distribute.core.specs import MAX_BYTES
 from distribute.core.words import PREFIXES, SECONDS, format_duration, format_size, quoted
@@ -21,13 +22,19 @@ __all__ = [
     "parse_size",
 ]
 
-_NUMBER = r"\d{1,19}(?:\.\d{1,9})?"
-_DURATION = re.compile(
-    rf"(?:(?P<d>{_NUMBER})d)? ?(?:(?P<h>{_NUMBER})h)? ?(?:(?P<m>{_NUMBER})m)? ?(?:(?P<s>{_NUMBER})s)?",
-    re.ASCII,
-)
+_NUMBER = r"[0-9]{1,19}(?:\.[0-9]{1,9})?"
+_UNITS = "dhms"
+DURATION = rf"{_NUMBER}|" + " ?".join(rf"(?:({_NUMBER}){unit})?" for unit in _UNITS)
+"""The pattern of a duration that is not empty."""
+_SECONDS = re.compile(_NUMBER)
+_DURATION = re.compile(DURATION)
 
-_SIZE = re.compile(rf"({_NUMBER}) ?([KMGTP]?)(?:I?B)?", re.ASCII | re.IGNORECASE)
+SIZE = rf"({_NUMBER}) ?([KMGTPkmgtp]?)(?:[Ii]?[Bb])?"
+"""The pattern of a size."""
+_SIZE = re.compile(SIZE)
+
+_LONGEST_KNOWN = 100
+"""Longer texts are not remembered: a file may have a thousand of a kilobyte."""
 
 
 def parse_duration(text: str) -> float:
@@ -36,15 +43,24 @@ def parse_duration(text: str) -> float:
     Raises:
         ValueError: it is none of these.
     """
+    seconds = _seconds(text) if len(text) <= _LONGEST_KNOWN else _seconds.__wrapped__(text)
+    if isinstance(seconds, str):
+        raise ValueError(seconds)  # noqa: TRY004 - the type is right, the text is not
+    return seconds
+
+
+@lru_cache(maxsize=1 << 10)  # the same few are in every job
+def _seconds(text: str) -> float | str:
+    """The seconds in `text`; or, if it is no duration, what to write instead."""
     text = text.strip()
-    if re.fullmatch(_NUMBER, text, re.ASCII):
+    if _SECONDS.fullmatch(text):
         return float(text)
     match = _DURATION.fullmatch(text)
     if not text or match is None:
-        raise ValueError(
+        return (
             f"{quoted(text)} is not a duration; write 90s, 45m, 2h or 1h30m10s; a plain number means seconds"
         )
-    return sum(float(number) * SECONDS[unit] for unit, number in match.groupdict("0").items())
+    return sum(float(number) * SECONDS[unit] for unit, number in zip(_UNITS, match.groups("0"), strict=True))
 
 
 def longest_duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from distribute.config.cluster_record import read_record, running_clusters
 from distribute.config.folders import config_dir, embedded_cluster_file, home_expanded, short
-from distribute.config.server_url import DEFAULT_PORT, host_in_url, server_urls
+from distribute.config.server_url import DEFAULT_PORT, ORIGINAL_PORT, host_in_url, server_urls
 from distribute.core.errors import InputError, Unreachable
 from distribute.core.os_words import why
 
@@ -61,7 +61,9 @@ def resolve_server(
     if ip is not None or port is not None:
         if ip is None or server is not None:
             raise InputError("--port needs --ip, and --server excludes both; write --server nats://HOST:PORT")
-        written = f"{host_in_url(ip)}:{port or DEFAULT_PORT}"
+        # Without a port, the head may have ours or that of the first `distribute`.
+        ports = (DEFAULT_PORT, ORIGINAL_PORT) if port is None else (port,)
+        written = ",".join(f"{host_in_url(ip)}:{each}" for each in ports)
         return ServerAddress(_urls(written, "--ip"), creds, "--ip")
     for source, address in (
         ("--server", server),

@@ -6,6 +6,7 @@ PyYAML's tree has the place of each node in the text. `yaml_values` turns it int
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import yaml
@@ -103,17 +104,60 @@ def composed(
         UnreadableYaml: it is not YAML.
     """
     try:
-        loader: Any = make(text)
-        loader.when_done = when_done
-        try:
-            return cast("yaml.Node | None", loader.get_single_node())
-        finally:
-            loader.when_done = None
-            loader.dispose()
+        return _composed(text, make, when_done)
     except yaml.YAMLError as error:
-        raise UnreadableYaml(*explain(text, error)) from error
+        raise UnreadableYaml(*explain(text, error, lambda mended: _composed(mended, make))) from error
     except RecursionError as error:  # libyaml has a limit of its own
         raise UnreadableYaml(Problem(0, TOO_DEEP)) from error
+
+
+def _composed(
+    text: str, make: Loader, when_done: Callable[[yaml.MappingNode], None] | None = None
+) -> yaml.Node | None:
+    loader: Any = make(text)
+    loader.when_done = when_done
+    try:
+        return cast("yaml.Node | None", loader.get_single_node())
+    finally:
+        loader.when_done = None
+        loader.dispose()
+
+
+class Beginning(NamedTuple):
+    """The nodes of a text up to an item of a `long` list. What is around it is there as far as it goes."""
+
+    root: yaml.Node
+    long: yaml.SequenceNode
+
+
+class _Enough(Exception):
+    """The beginning is composed."""
+
+
+def beginning(text: str, make: Loader, items: int) -> Beginning | None:
+    """The beginning of a text that was composed before, with so many items of the first list that has more.
+
+    None: no list has more.
+    """
+    around: list[tuple[Any, Any]] = []
+    """The nodes that are being composed, each with the key or number of what is composed in it."""
+
+    def descend_resolver(self: Any, parent: yaml.Node | None, index: object) -> None:
+        around.append((parent, index))
+        if type(parent) is yaml.SequenceNode and index == items:
+            raise _Enough
+
+    def ascend_resolver(self: Any) -> None:
+        around.pop()
+
+    hooks = {"descend_resolver": descend_resolver, "ascend_resolver": ascend_resolver}
+    try:
+        _composed(text, type(make.__name__, (make,), hooks))
+    except _Enough:
+        for (parent, index), (node, _) in pairwise(around[1:]):
+            parent.value.append((index, node) if type(parent) is yaml.MappingNode else node)
+        return Beginning(around[1][0], around[-1][0])
+    return None
 
 
 def offset_of(node: yaml.Node) -> int:

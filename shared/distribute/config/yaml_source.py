@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import yaml
 
-from distribute.config.yaml_nodes import LOADERS, Loader, composed, offset_of, pair_of
-from distribute.config.yaml_syntax import Found, Lines, UnreadableYaml
+from distribute.config.yaml_nodes import LOADERS, Beginning, Loader, beginning, composed, offset_of, pair_of
+from distribute.config.yaml_syntax import LOOKED_AT, Found, Lines, UnreadableYaml
 from distribute.config.yaml_values import Reader, Value
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
@@ -36,6 +36,9 @@ class Document:
     `name` is what problems call the file. `repeated` has the ids of the lists and mappings in `value` that
     occur in several places.
     """
+
+    top: ClassVar[str] = "the top level"
+    """What problems call the whole document."""
 
     def __init__(self, text: str, name: str, loader: Loader = LOADERS[0]) -> None:
         self.name = name
@@ -76,13 +79,13 @@ class Document:
         except OSError as error:
             raise InputError(f"{name}: can't read it: {why(error)}; make it readable for you") from error
         except ValueError:
-            raise InputError(f"{name}: no file can be called that") from None
+            raise InputError(f"{name}: no file can have this name") from None
         if len(data) > MAX_FILE_BYTES:
             raise InputError(f"{name}: this is too large for a file of jobs; is it another file?")
         try:
             return cls(data.decode("utf-8-sig"), name)
         except UnicodeDecodeError as error:
-            raise InputError(f"{name}: {_why_not_text(data, error.start)}") from None
+            raise InputError(f"{name}: {why_not_text(data, error.start)}") from None
 
     def lines(self, found: Found) -> list[str]:
         """The problems as `FILE:LINE:COLUMN: text`, in order of their places, without duplicates.
@@ -117,21 +120,46 @@ class Document:
     def line_of(self, loc: Loc, *, of_key: bool = False) -> int:
         return self._lines.position(self.offset(loc, of_key=of_key))[0]
 
+    def place(self, loc: Loc, *, of_key: bool = False) -> str:
+        """The place of a value, or of its key, behind "here and …"."""
+        return f"on line {self.line_of(loc, of_key=of_key)}"
+
+    def option(self, loc: Loc) -> str:
+        """The option of a command line that says the value at `loc`. Empty: the value is in a file."""
+        return ""
+
     def offset(self, loc: Loc, *, of_key: bool = False) -> int:
         """Where the value at `loc` starts, or its key. If nothing is there, that of the value around it."""
-        node, value, offset = self._root, self.value, 0
+        begun = self._beginning
+        offset = None if begun is None else self._offset(begun.root, loc, of_key, by=begun.long)
+        return (self._offset(self._root, loc, of_key) or 0) if offset is None else offset
+
+    def _offset(
+        self, root: yaml.Node | None, loc: Loc, of_key: bool, by: yaml.Node | None = None
+    ) -> int | None:
+        """The offset, found from these nodes. None: they end before it, or it is not in the list `by`."""
+        node, value, offset, passed = root, self.value, 0, by is None
         for depth, part in enumerate(loc, 1):
             if isinstance(value, dict) and part in value and isinstance(part, str):
                 assert isinstance(node, yaml.MappingNode), "values have the structure of their nodes"
                 pair = pair_of(node, part)
-                assert pair is not None, "the value comes from a pair"
+                if pair is None:
+                    return None
                 node, value = pair[1], value[part]
                 offset = offset_of(pair[0] if of_key and depth == len(loc) else node)
             elif isinstance(value, list) and isinstance(part, int) and part < len(value):
                 assert isinstance(node, yaml.SequenceNode), "values have the structure of their nodes"
+                if part >= len(node.value):
+                    return None
+                passed = passed or node is by
                 node, value = node.value[part], value[part]
                 offset = offset_of(node)
-        return offset
+        return offset if passed else None
+
+    @cached_property
+    def _beginning(self) -> Beginning | None:
+        """The nodes of the first of many jobs. What is wrong is often wrong in all: the first are told."""
+        return None if len(self._text) <= KEPT_CHARS else beginning(self._text, self._loader, LOOKED_AT)
 
     @cached_property
     def _root(self) -> yaml.Node | None:
@@ -143,11 +171,11 @@ _ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 _LOOKED_AT_BYTES = 1000
 
 
-def _why_not_text(data: bytes, wrong_at: int) -> str:
+def why_not_text(data: bytes, wrong_at: int, wanted: str = "a YAML file") -> str:
     """What a file is that is not UTF-8 at the byte `wrong_at`, and what to do."""
     if data[:2] in _ENCODINGS:
         return f"this is text in {_ENCODINGS[data[:2]]}; save it in UTF-8"
     if b"\0" in data[:_LOOKED_AT_BYTES]:
-        return "this is a binary file; write the path of a YAML file"
+        return f"this is a binary file; write the path of {wanted}"
     line = data.count(b"\n", 0, wrong_at) + 1
     return f"byte {wrong_at + 1}, on line {line}, is not UTF-8; save the file in UTF-8"

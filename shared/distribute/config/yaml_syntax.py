@@ -7,22 +7,27 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, ParamSpec, TypeAlias
 
 import yaml
 from yaml.reader import Reader, ReaderError
 
-from distribute.core.words import counted
+from distribute.config.yaml_mending import LONGEST_LINE, Compose, with_quotes, with_spaces
+from distribute.core.words import quoted
 
 MAX_DEPTH = 50
 TOO_DEEP = f"nested more than {MAX_DEPTH} deep; close the brackets before this"
 
-_LONGEST_WORD = 60
 _NOT_YAML = "this is not YAML; put quotes around what is text, and close every quote and bracket"
 _WORD = re.compile(r"[^\s,\[\]{}]{0,60}")
 _TAB_IN_INDENTATION = re.compile(r"^[ ]*(?:-[ ]*)?(\t)", re.MULTILINE)
-_UNQUOTED_AT = re.compile(r"^[ \t]*(?:-[ \t]+)?(?:[\w.-]+:[ \t]+)?(@[^\s,\]}#]*)", re.MULTILINE)
+_UNQUOTED_AT = re.compile(
+    r"^([ \t]*(?:-[ \t]+)?(?:[\w.-]+:[ \t]+)?)(@[^\s#]*)([ \t]*(?:#.*)?)$", re.MULTILINE
+)
+_LINES_TOLD = 5
+"""So many line numbers are told. More are counted."""
 
+P = ParamSpec("P")
 
 Words: TypeAlias = "str | Callable[[], str]"
 """What is wrong, or a function that makes it: of thousands of problems, we only show the first."""
@@ -57,10 +62,10 @@ class Found:
         self.problems = list(problems)
         self.more = 0
 
-    def add(self, make: Callable[[], Problem]) -> None:
+    def add(self, make: Callable[P, Problem], *args: P.args, **kwargs: P.kwargs) -> None:
         """Add a problem. `make` finds its place, which takes long where a file has 100,000 problems."""
         if len(self.problems) < LOOKED_AT:
-            self.problems.append(make())
+            self.problems.append(make(*args, **kwargs))
         else:
             self.more += 1
 
@@ -102,12 +107,14 @@ class _Words(NamedTuple):
 
     The error is known by a part of its context and a part of its problem: the parts that libyaml and
     PyYAML's own parser share. `at_start`: we report where the context starts, not where the parser gave up.
+    `with_line`: what we say if we know the `line` that would be right, with quotes.
     """
 
     context: str
     problem: str
     text: str
     at_start: bool = False
+    with_line: str = ""
 
 
 _WORDS = (
@@ -115,6 +122,7 @@ _WORDS = (
         "",
         "undefined alias",
         '*{word} refers to an anchor that is not above it; if you mean text, put quotes around it: "*{word}"',
+        with_line="*{word} refers to an anchor that is not above it; if you mean text, write {line}",
     ),
     _Words(
         "duplicate anchor", "", "the anchor &{word} is on line {start_line} already; rename one of the two"
@@ -122,19 +130,25 @@ _WORDS = (
     _Words("single document", "", "a second document starts here; write one batch a file"),
     _Words("", "nesting depth", TOO_DEEP),
     _Words(
-        "", "cannot start any token", "{character!r} can't start a text without quotes; put quotes around it"
+        "",
+        "cannot start any token",
+        "{character!r} can't start a text without quotes; put quotes around it",
+        with_line="{character!r} can't start a text without quotes; write {line}",
     ),
     _Words(
         "",
         "mapping values are not allowed",
         "no key can end here; indent the line like its neighbours or, if this ':' is part of a text, "
         "put quotes around the text",
+        with_line="no key can end here; indent the line like its neighbours or, if this ':' is part of a "
+        "text, write {line}",
     ),
     _Words(
         "scanning an alias",
         "",
         "'*' starts a reference to an anchor; if you mean text, put quotes around it",
         at_start=True,
+        with_line="'*' starts a reference to an anchor; if you mean text, write {line}",
     ),
     _Words("scanning a simple key", "", "a key without ':'; write KEY: VALUE", at_start=True),
     _Words(
@@ -166,8 +180,8 @@ _WORDS = (
 )
 
 
-def explain(text: str, error: yaml.YAMLError) -> list[Problem]:
-    """Why PyYAML could not read `text`.
+def explain(text: str, error: yaml.YAMLError, compose: Compose) -> list[Problem]:
+    """Why PyYAML, which `compose` asks, could not read `text`.
 
     A parser stops at its first problem. Tabs and unquoted `@` rarely come alone: we find all of them.
     """
@@ -179,25 +193,41 @@ def explain(text: str, error: yaml.YAMLError) -> list[Problem]:
     line_start = text.rfind("\n", 0, offset) + 1
     tab = _TAB_IN_INDENTATION.match(text, line_start)
     if tab is not None or text[offset : offset + 1] == "@":
-        found = [*_tabs(text), *_unquoted_ats(text)]
+        found = [*_tabs(text, line_start, compose), *_unquoted_ats(text, line_start)]
         if tab is not None or any(problem.offset == offset for problem in found):
             return found
-    return [_in_our_words(text, error, offset)]
+    return [_in_our_words(text, error, offset, compose)]
 
 
-def _tabs(text: str) -> Iterator[Problem]:
-    tabs = [match.start(1) for match in _TAB_IN_INDENTATION.finditer(text)]
+def _tabs(text: str, start: int, compose: Compose) -> Iterator[Problem]:
+    """The tabs behind `start`: before it, the parser found nothing wrong."""
+    tabs = [match.start(1) for match in _TAB_IN_INDENTATION.finditer(text, start)]
     if tabs:
-        others = len(tabs) - 1
-        more = f", here and on {counted(others, 'more line')}" if others else ""
-        yield Problem(tabs[0], f"a tab in the indentation{more}; write spaces instead")
+        line = with_spaces(text, tabs[0], compose)
+        advice = (
+            "write spaces instead" if line is None else f"write spaces instead: {quoted(line, len(line))}"
+        )
+        yield Problem(tabs[0], f"a tab in the indentation{_more_lines(text, tabs[1:])}; {advice}")
 
 
-def _unquoted_ats(text: str) -> Iterator[Problem]:
-    for match in _UNQUOTED_AT.finditer(text):
-        user = match.group(1)
-        advice = f'write "{user}"' if len(user) <= _LONGEST_WORD else "put quotes around it"
-        yield Problem(match.start(1), f"'@' can't start a text without quotes; {advice}")
+def _more_lines(text: str, offsets: list[int]) -> str:
+    """`, here and on lines 4 and 6`."""
+    if not offsets:
+        return ""
+    lines = Lines(text)
+    numbers = [str(lines.position(offset)[0]) for offset in offsets[:_LINES_TOLD]]
+    if len(offsets) > len(numbers):
+        return f", here and on lines {', '.join(numbers)} and {len(offsets) - len(numbers)} more"
+    *first, last = numbers
+    return f", here and on lines {', '.join(first)} and {last}" if first else f", here and on line {last}"
+
+
+def _unquoted_ats(text: str, start: int) -> Iterator[Problem]:
+    for match in _UNQUOTED_AT.finditer(text, start):
+        before, user, behind = match.groups()
+        line = f'{before}"{user}"{behind}'.strip()
+        advice = f"write {line}" if len(line) <= LONGEST_LINE else "put quotes around it"
+        yield Problem(match.start(2), f"'@' can't start a text without quotes; {advice}")
 
 
 def _forbidden_character(text: str, error: ReaderError) -> Problem:
@@ -212,7 +242,7 @@ def _forbidden_character(text: str, error: ReaderError) -> Problem:
     )
 
 
-def _in_our_words(text: str, error: yaml.MarkedYAMLError, offset: int) -> Problem:
+def _in_our_words(text: str, error: yaml.MarkedYAMLError, offset: int, compose: Compose) -> Problem:
     problem, context = error.problem or "", error.context or ""
     start = error.context_mark.index if error.context_mark is not None else offset
     character = text[offset : offset + 1]
@@ -220,10 +250,13 @@ def _in_our_words(text: str, error: yaml.MarkedYAMLError, offset: int) -> Proble
         return Problem(offset, "a tab, where YAML takes spaces only; write spaces")
     for words in _WORDS:
         if words.context in context and words.problem in problem:
-            told = words.text.format(
+            place = start if words.at_start else offset
+            line = with_quotes(text, place, compose) if words.with_line else None
+            told = (words.text if line is None else words.with_line).format(
+                line=line,
                 character=character,
                 word=_WORD.match(text, offset + 1)[0],  # type: ignore[index]
                 start_line=text.count("\n", 0, start) + 1,
             )
-            return Problem(start if words.at_start else offset, told)
+            return Problem(place, told)
     return Problem(offset, _NOT_YAML)

@@ -7,7 +7,6 @@ gives types to `no`, `1e3`, `0123`, `1.10` and `12:30:00`; the models decide whi
 
 from __future__ import annotations
 
-from functools import partial
 from sys import intern
 from typing import TypeAlias, cast
 
@@ -107,7 +106,7 @@ class Reader:
     def _count_again(self, node: yaml.Node, value: Value) -> None:
         """Count a value that an alias repeats."""
         self.repeated.add(id(value))
-        self._repeated_values += self._size(value)
+        self._repeated_values += self._sizes.get(id(value)) or self._size(value)
         if self._repeated_values > MAX_REPEATED and self.excess is None:
             self.excess = Problem(offset_of(node), _REPEATED)
 
@@ -143,9 +142,7 @@ class Reader:
                 self._merged_keys += len(source)
                 if self._merged_keys > MAX_REPEATED:
                     raise UnreadableYaml(Problem(offset_of(key_node), _MERGED))
-                for key in source:
-                    if key not in items:
-                        items[key] = source[key]
+                items = source | items if items else source  # nothing is added to it from here on
                 self._note_merged(source)
         return items
 
@@ -176,4 +173,4 @@ class Reader:
         tag = f"!!{node.tag.removeprefix(CORE_TAG)}" if node.tag.startswith(CORE_TAG) else node.tag
         tag = tag if len(tag) <= _A_VALUE_CHARS else f"{tag[:_A_VALUE_CHARS]}…"
         text = f"the tag {tag} means nothing here; remove it, or quote the text"
-        self._found.add(partial(Problem, offset_of(node), text))
+        self._found.add(Problem, offset_of(node), text)

@@ -7,6 +7,7 @@ the pending events or the silence of nodes, and then the indexes over them.
 from __future__ import annotations
 
 from distribute.core import events as ev
+from distribute.core.authors import BY_A_NODE
 from distribute.core.beats import Beat
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId, Scope, Under
@@ -18,6 +19,7 @@ from distribute.core.packing import pack
 from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.state import ASSIGNED, QUEUED, BatchState, JobKey
 from distribute.core.trials import suspect_of
+from distribute.core.waits import waiters_for
 
 
 class Agenda(Indexes):
@@ -28,10 +30,11 @@ class Agenda(Indexes):
         event = recorded.event
         existed = type(event) is ev.Deleted and self.state.find(event.scope) is not None
         suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
-        writer = None if event.about == "batch" or event.author != event.node else event.node
+        writer = event.author if type(event) in BY_A_NODE else None
         if writer is not None:
             self.liveness.heard(writer, self.now)  # whatever a node writes is a sign of life
         packed, before = len(self.state.packed), self.state.time
+        waiters = waiters_for(self.state, event.scope) if event.about == "batch" and self.state.waits else ()
         apply(self.state, recorded)
         if len(self.state.packed) < packed and event.about != "node":
             self.touch_batch(event.batch_id)  # it was unpacked
@@ -50,12 +53,15 @@ class Agenda(Indexes):
             self.touch_node(event.node)
             if event.node not in self.state.nodes:
                 self.liveness.forget_node(event.node)
-            if event.type in {"joined", "left", "lost", "forgotten"}:
+            if event.type in {"joined", "left", "lost", "forgotten", "listed"}:
                 self.recheck_failed_builds()
         else:
             if existed and event.scope not in self.state.batches:
                 self.forget(event.scope)
             self.touch_batch(event.scope)
+            for waiter in waiters:
+                self.touch_gate(waiter)
+                self.to_check.add(waiter)
         if writer is not None and writer in self.silent:
             self.touch_node(writer)
 
@@ -66,7 +72,7 @@ class Agenda(Indexes):
             return  # it says nothing new; this is so for most events of a replay
         written_at = own.time.timestamp() if own is not None else None
         if clock.arrived(time, self.now, is_earlier=time < before, written_at=written_at):
-            self.touch_all_nodes()
+            self.touch_all_by_time()
 
     def pack(self, batch_id: BatchId, fixed: Record, changing: Record) -> None:
         """Pack a batch, unless it has pending events. See `packing.packable`."""
@@ -106,7 +112,7 @@ class Agenda(Indexes):
         went_back = now < self.now
         self.now = now
         if went_back:
-            self.touch_all_nodes()
+            self.touch_all_by_time()
         for key in self.due.pop(now):
             self.look_again(key)
 
@@ -130,9 +136,11 @@ class Agenda(Indexes):
         self.pending.add(event, batch.user)
         self.shares.changed(batch.user)
         row = batch.rows[event.job]
-        waiting = self.waiting.of(batch, row)
-        waiting.taken.add(row)
-        self.keep(waiting)
+        gate = self.waiting.of(batch, row).gate
+        gate.taken.add(row)
+        if event.limited:
+            gate.line[event.id] = None
+        self.keep_row(batch, row)
         node = self.state.nodes.get(event.node)
         if node is not None:  # it may have been forgotten meanwhile
             self.place_node(node)
@@ -167,6 +175,8 @@ class Agenda(Indexes):
             if settled:
                 self.touch_rows(settled)  # our pending events, which came second
         elif kind is ev.JobArchived and not settled and batch.status[row] != QUEUED:
+            if batch.limits.has_last_job:
+                self.keep_row(batch, row)  # the last job may have waited for that
             self.to_check.add(batch.id)  # nothing else may have changed
         else:
             self.touch_job(batch, key, event)

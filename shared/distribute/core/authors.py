@@ -28,7 +28,8 @@ AUTHORS: Mapping[str, AuthorKind] = {
     for author, kinds in {
         AuthorKind.PERSON: (
             ev.Submitted, ev.KillRequested, ev.RetryRequested, ev.Reprioritized, ev.Deleted,
-            ev.PauseRequested, ev.ResumeRequested, ev.DrainRequested, ev.Undrained, ev.Forgotten,
+            ev.Collected, ev.BuildCollected, ev.PauseRequested, ev.ResumeRequested, ev.DrainRequested,
+            ev.Undrained, ev.Forgotten, ev.Listed,
         ),
         AuthorKind.SCHEDULER: (
             ev.Completed, ev.BatchArchived, ev.Assigned, ev.StopOrdered, ev.Released, ev.Excused, ev.Lost,
@@ -37,7 +38,7 @@ AUTHORS: Mapping[str, AuthorKind] = {
         AuthorKind.ARCHIVER: (ev.JobArchived,),
         AuthorKind.NODE: (
             ev.Claimed, ev.Started, ev.Finished, ev.Yielded, ev.Joined, ev.Leaving, ev.Left, ev.Paused,
-            ev.Resumed, ev.BuildStarted, ev.BuildFinished,
+            ev.Resumed, ev.Superseded, ev.BuildStarted, ev.BuildFinished,
         ),
     }.items()
     for kind in kinds
@@ -63,6 +64,8 @@ _SERVICE_OF = {AuthorKind.SCHEDULER: SCHEDULER, AuthorKind.ARCHIVER: ARCHIVER}
 _ONLY_AUTHOR: dict[type[Event], str] = {
     kind: _SERVICE_OF[author] for kind in _KINDS if (author := AUTHORS[_type_of(kind)]) in _SERVICE_OF
 }
+BY_A_NODE = frozenset(kind for kind in _KINDS if AUTHORS[_type_of(kind)] is AuthorKind.NODE)
+"""Events that name a node, and that it alone may write."""
 _BY_A_PERSON = frozenset(kind for kind in _KINDS if AUTHORS[_type_of(kind)] is AuthorKind.PERSON)
 # `AUTHORS` by class, and without members of an enumeration, which are slow to get: a replay uses it for every
 # event.

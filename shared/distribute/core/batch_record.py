@@ -19,6 +19,7 @@ from typing import Any
 
 from distribute.core.gpu_kind import GpuKind
 from distribute.core.ids import BatchId
+from distribute.core.limits import After, Limits
 from distribute.core.packed import PackedBatch, Record
 from distribute.core.slices import at_once
 from distribute.core.state import (
@@ -42,10 +43,13 @@ _LENGTH = struct.Struct("<I")
 _NAMES_END = "\0"
 """Separates names. No name contains it."""
 
-_FIXED = ("seq", "submission", "user", "kind", "matrix_user", "submitted_at", "needs_build")
+_FIXED = (
+    "seq", "submission", "user", "kind", "matrix_user", "submitted_at", "needs_build", "ran_at",
+    "limits",
+)  # fmt: skip
 _PLAIN = (
-    "last_seq", "under_seq", "cause", "priority", "counts", "node_names", "killed", "discards", "end",
-    "end_reason", "finished_at", "archived",
+    "last_seq", "under_seq", "assigned_seq", "last_is_outdated", "able_since", "cause", "priority", "counts",
+    "node_names", "killed", "discards", "end", "end_reason", "finished_at", "archived",
 )  # fmt: skip
 _BY_NODE = ("building", "build_failed", "build_lines", "build_kept")
 _SETS = ("inexcusable", "built_on")
@@ -156,7 +160,9 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
     pieces = _named((yield from unsealing(changing)))
     yield
     plain = json.loads(pieces["plain"])
-    fields: Json = {name: found[name] for name in _FIXED} | {name: plain[name] for name in _PLAIN}
+    fields: Json = {name: found[name] for name in _FIXED if name != "limits"} | {
+        name: plain[name] for name in _PLAIN
+    }
     fields |= {name: dict(values) for name, values in json.loads(pieces["by_node"]).items()}
     fields |= {name: _column(_TYPECODES[name], pieces[name]) for name in _COLUMNS}
     yield
@@ -175,6 +181,7 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
         id=BatchId(*found["id"]),
         groups=tuple(Group(load_shape(shape), *rest) for shape, *rest in found["groups"]),
         file_order=_column("I", order) if found["ordered"] else None,
+        limits=_load_limits(found["limits"]),
         names=names,
         rows=rows,
         status=bytearray(pieces["status"]),
@@ -205,9 +212,10 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         build_kept=by_node["build_kept"],
         counts=tuple(plain["counts"]),
         killed=_load_kill(plain["killed"]),
+        limits=_load_limits(found["limits"]),
         fixed=fixed,
         changing=changing,
-        **{name: found[name] for name in ("seq", "submission", "user", "kind", "submitted_at")},
+        **{name: found[name] for name in ("seq", "submission", "user", "kind", "submitted_at", "ran_at")},
         **{name: plain[name] for name in ("under_seq", "priority", "end", "end_reason", "finished_at")},
     )
 
@@ -242,6 +250,12 @@ def _load_outcomes(pieces: Mapping[str, bytes]) -> Outcomes:
     for name in Outcomes.__slots__:
         setattr(outcomes, name, _column(getattr(outcomes, name).typecode, pieces[name]))
     return outcomes
+
+
+def _load_limits(found: list[Any]) -> Limits:
+    most_running, most_failures, begin, after, has_last_job = found
+    afters = tuple(After(BatchId(*name), *rest) for name, *rest in after)
+    return Limits(most_running, most_failures, begin, afters, has_last_job)
 
 
 def _load_kill(found: list[Any] | None) -> Kill | None:

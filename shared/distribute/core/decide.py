@@ -13,9 +13,12 @@ from itertools import islice
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
 from distribute.core.decisions import Decisions
+from distribute.core.fold_batch import NO_ROW
 from distribute.core.fold_job import is_unwanted
+from distribute.core.gates import why_given_up
 from distribute.core.giving_up import is_hopeless
 from distribute.core.ids import BatchId, NodeId
+from distribute.core.last_job import has_given_up, is_last_to_run, others_left
 from distribute.core.matching import is_quarantined, never
 from distribute.core.placing import place_jobs
 from distribute.core.recorded import Append, Guard, time_of
@@ -38,6 +41,7 @@ from distribute.core.trials import (
     probes,
     quarantine_s,
 )
+from distribute.core.waits import why_doomed
 
 MOST_LOOKED_AT = 5000
 """Max. attempts that one call with a limit checks for release: 15 ms."""
@@ -250,6 +254,10 @@ def _end_of(agenda: Agenda, batch: BatchState) -> tuple[BatchEnd, str | None] | 
     if batch.active or batch.counts[Status.RETRYING]:
         return None
     if batch.counts[Status.QUEUED]:
+        if (doomed := why_doomed(agenda.state, batch)) is not None:
+            return "failed", doomed
+        if has_given_up(batch) and not is_last_to_run(batch):
+            return "failed", why_given_up(batch)
         return ("failed", BUILD_FAILED) if _build_failed_everywhere(agenda, batch) else None
     if batch.killed is not None and batch.counts[Status.KILLED]:
         return "killed", None
@@ -269,11 +277,14 @@ def _is_in_doubt(agenda: Agenda, batch: BatchState) -> bool:
 
 def _build_failed_everywhere(agenda: Agenda, batch: BatchState) -> bool:
     """Did the build fail on all present nodes that could run the waiting jobs?"""
-    if not batch.build_failed:
+    if not batch.build_failed or batch.ran_at is not None:
         return False
+    only_last = not others_left(batch)
     for waiting in agenda.waiting[batch.id]:
-        if waiting.first() is None:
+        if batch.status.find(Status.QUEUED, waiting.group.start, waiting.group.stop) == NO_ROW:
             continue
+        if batch.last_row is not None and only_last != (waiting.group.start == batch.last_row):
+            continue  # it waits for others, or never begins
         capable = [
             node.name
             for node in agenda.state.nodes.values()

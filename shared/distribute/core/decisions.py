@@ -50,15 +50,15 @@ class Decisions:
             "causation": because_of or self.agenda.state.cause or None,
         }
 
-    def add(self, event: ev.Event, guard: Guard, *, follows: bool = False) -> None:
-        """Decide on an event. `follows`: its guard is the sequence of the event decided on before it."""
+    def add(self, event: ev.Event, guard: Guard, behind: tuple[str, ...] = ()) -> None:
+        """Decide on an event. `behind`: as `Append` has it."""
         self.agenda.plan(event)
-        self.made.append(Append(event, guard, follows))
+        self.made.append(Append(event, guard, behind))
 
     def release(
         self, batch: BatchState, row: int, reason: ev.ReleaseReason, because_of: str | None = None
-    ) -> None:
-        """Decide to take an attempt from its node."""
+    ) -> str:
+        """Decide to take an attempt from its node. Returns the id of the event."""
         event = ev.Released(
             **self.stamp(because_of),
             **batch.attempt_id(row)._asdict(),
@@ -67,6 +67,7 @@ class Decisions:
             reason=reason,
         )
         self.add(event, Guard(batch.job_seq[row], batch.seq))
+        return event.id
 
     def stop(self, batch: BatchState, row: int) -> None:
         """Decide to have an attempt ended by its node, which then says what it left."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator
 
+from distribute.core.ids import BatchId
 from distribute.core.state import JobKey
 
-Key = str | JobKey
-"""A node by its name, or a job whose attempt may have to be taken from its node."""
+Key = str | JobKey | BatchId
+"""A node by its name, a job whose attempt may have to be taken from its node, or a batch that waits for its
+time."""
 
 
 class DueTimes:

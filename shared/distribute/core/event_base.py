@@ -5,10 +5,9 @@ Fields have bounds because anyone on the network can publish. An event that deco
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from distribute.core.ids import (
     MAX_NAME_BYTES,
@@ -18,24 +17,21 @@ from distribute.core.ids import (
     BuildId,
     JobId,
     NodeId,
+    StoredAuthor,
     StoredName,
 )
-from distribute.core.specs import Frozen
+from distribute.core.specs import EARLIEST as EARLIEST
+from distribute.core.specs import LATEST as LATEST
+from distribute.core.specs import EventId, Frozen
+from distribute.core.specs import Time as Time
 
 MAX_KEPT = 10_000
 """Max. attempts that a node can list as its own: more than any node can run."""
 
-EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
-
-Time = Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)]
-"""A time within bounds that every clock, column and JSON reader can represent."""
-
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
 """A duration: up to 300 years."""
 
-Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z_-]{1,64}$")]
-"""An event's id. It goes into a header of the broker's protocol."""
+Id = EventId
 
 MAX_TEXT = 10_000
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
@@ -81,7 +77,7 @@ class EventBase(Frozen):
 
     id: Id
     time: Time
-    author: StoredName
+    author: StoredAuthor
     causation: Id | None = None
 
 
@@ -121,7 +117,7 @@ class JobEvent(EventBase):
     batch: StoredName
     job: StoredName
     attempt: AttemptNumber
-    node: StoredName
+    node: StoredAuthor
 
     @property
     def scope(self) -> JobId:
@@ -139,7 +135,7 @@ class BuildEvent(EventBase):
 
     namespace: StoredName
     batch: StoredName
-    node: StoredName
+    node: StoredAuthor
 
     @property
     def scope(self) -> BuildId:
@@ -155,7 +151,7 @@ class NodeEvent(EventBase):
 
     about: ClassVar[Literal["node"]] = "node"
 
-    node: StoredName
+    node: StoredAuthor
 
     @property
     def scope(self) -> NodeId:

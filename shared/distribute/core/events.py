@@ -20,21 +20,23 @@ from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.event_base import ReleaseReason as ReleaseReason
 from distribute.core.event_base import SubmissionEvent as SubmissionEvent
-from distribute.core.ids import StoredName
+from distribute.core.ids import StoredAuthor, StoredName
 from distribute.core.manifest import Outputs
 from distribute.core.node_events import DrainRequested as DrainRequested
 from distribute.core.node_events import Forgotten as Forgotten
 from distribute.core.node_events import Joined as Joined
 from distribute.core.node_events import Leaving as Leaving
 from distribute.core.node_events import Left as Left
+from distribute.core.node_events import Listed as Listed
 from distribute.core.node_events import Lost as Lost
 from distribute.core.node_events import Paused as Paused
 from distribute.core.node_events import PauseRequested as PauseRequested
 from distribute.core.node_events import Quarantined as Quarantined
 from distribute.core.node_events import Resumed as Resumed
 from distribute.core.node_events import ResumeRequested as ResumeRequested
+from distribute.core.node_events import Superseded as Superseded
 from distribute.core.node_events import Undrained as Undrained
-from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes
+from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Frozen, Sha256
 
 SCHEDULER = "scheduler"
 ARCHIVER = "archiver"
@@ -43,13 +45,29 @@ ARCHIVER = "archiver"
 # --- batches ---------------------------------------------------------------------------------------
 
 
+class RanAt(Frozen):
+    """Where a batch ran that this cluster did not run.
+
+    `folder` is the SHA-256 of the file that describes the batch in the folder of its results: it tells this
+    run from others of the same batch.
+    """
+
+    system: Literal["slurm"]
+    folder: Sha256
+
+
 class Submitted(BatchEvent):
-    """A person submitted a batch. This is its whole specification."""
+    """A person submitted a batch. This is its whole specification.
+
+    `ran_at`: it ran elsewhere. Nothing here will run it; the person brings in what became of its jobs
+    (`collected`). None: this cluster runs it.
+    """
 
     type: Literal["submitted"] = "submitted"
     v: Literal[1] = 1
-    user: StoredName
+    user: StoredAuthor
     spec: BatchSpec
+    ran_at: RanAt | None = None
 
 
 class KillRequested(SubmissionEvent):
@@ -113,7 +131,8 @@ class Assigned(JobEvent):
 
     `submission` is the id of the batch's `submitted`, because a deleted batch may have had the same name.
     That event is at `submitted_seq`, unless the log has lost its end since. None: version 1 lacks these
-    fields.
+    fields. `limited`: the batch has `max_running`, so the guard covers all its assignments (`guard_scope`).
+    `last`: the job runs when all others of its batch are over, so the guard covers everything under it.
     """
 
     type: Literal["assigned"] = "assigned"
@@ -123,6 +142,8 @@ class Assigned(JobEvent):
     cpus: int = Field(ge=1, le=MAX_CPUS)
     memory_bytes: Bytes = 0
     gpus: Annotated[tuple[Annotated[int, Field(ge=0, lt=MAX_GPUS)], ...], Field(max_length=MAX_GPUS)] = ()
+    limited: Literal[True] | None = None
+    last: Literal[True] | None = None
 
 
 class Claimed(JobEvent):
@@ -149,7 +170,7 @@ class StopOrdered(JobEvent):
     type: Literal["stop_ordered"] = "stop_ordered"
     v: Literal[1] = 1
     submission: Id | None = None
-    by: StoredName | None = None
+    by: StoredAuthor | None = None
     whole_batch: bool = False
 
 
@@ -214,8 +235,41 @@ class Excused(JobEvent):
     submission: Id | None = None
 
 
-AttemptEnd = Finished | Yielded
-"""An event by which a node ends an attempt, and lists what it left."""
+class Collected(JobEvent):
+    """A person brought in how a job ended that ran elsewhere, and its outputs, not checked yet.
+
+    This fits only a job of a batch that has `ran_at`, by the person who submitted the batch. `node` is the
+    computer on which it ran there, and `submission` the id of the batch's `submitted`. `exit_code` to
+    `outputs` are as `finished` has them. `killed`: a person ended it there.
+    """
+
+    type: Literal["collected"] = "collected"
+    v: Literal[1] = 1
+    submission: Id
+    state: Literal["succeeded", "failed", "killed"]
+    exit_code: int | None = Field(default=None, ge=0, le=255)
+    signal: int | None = Field(default=None, ge=1, le=255)
+    reason: Text | None = None
+    last_lines: LastLines | None = None
+    started_at: Time | None = None
+    ended_at: Time
+    wall_s: Seconds = 0.0
+    cpu_s: Seconds = 0.0
+    paused_s: Seconds = 0.0
+    max_rss_bytes: Bytes = 0
+    outputs: Outputs | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Did the job succeed?"""
+        return self.state == "succeeded"
+
+
+Ending = Finished | Collected
+"""An event that says how an attempt ended."""
+
+AttemptEnd = Finished | Yielded | Collected
+"""An event that ends an attempt, and lists what it left."""
 
 
 class JobArchived(JobEvent):
@@ -256,6 +310,27 @@ class BuildFinished(BuildEvent):
     kept_from: BatchName | None = None
 
 
+class BuildCollected(BuildEvent):
+    """A person brought in how a build ended that ran elsewhere, and in `outputs` what it printed.
+
+    This fits only a batch that has `ran_at`, by the person who submitted it. `node` is the computer on which
+    it ran there, and `submission` the id of the batch's `submitted`. The rest is as `build_finished` has it.
+    """
+
+    type: Literal["build_collected"] = "build_collected"
+    v: Literal[1] = 1
+    submission: Id
+    succeeded: bool
+    reason: Text | None = None
+    last_lines: LastLines | None = None
+    wall_s: Seconds = 0.0
+    outputs: Outputs | None = None
+
+
+BuildEnd = BuildFinished | BuildCollected
+"""An event that says how a build ended, and lists what it printed."""
+
+
 Event = Annotated[
     Submitted
     | KillRequested
@@ -270,23 +345,27 @@ Event = Annotated[
     | StopOrdered
     | Finished
     | Yielded
+    | Collected
     | Released
     | Excused
     | JobArchived
     | BuildStarted
     | BuildFinished
+    | BuildCollected
     | Joined
     | Leaving
     | Left
     | Lost
     | Forgotten
+    | Listed
     | PauseRequested
     | ResumeRequested
     | Paused
     | Resumed
     | DrainRequested
     | Undrained
-    | Quarantined,
+    | Quarantined
+    | Superseded,
     Field(discriminator="type"),
 ]
 

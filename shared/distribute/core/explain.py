@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distribute.core.agenda import Agenda
+from distribute.core.gates import Gate, why_held
 from distribute.core.giving_up import is_forsaken
 from distribute.core.gpu_kind import gpus_in_words
 from distribute.core.gpu_work import fits_beside_gpu_work
@@ -79,6 +80,11 @@ def _explain_in_flight(agenda: Agenda, batch: BatchState, row: int, status: Stat
 
 
 def _explain_queued(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
+    if batch.ran_at is not None:
+        return Explanation(f"its batch ran at {batch.ran_at}, and its results are not collected yet")
+    gate = agenda.waiting[batch.id][0].gate if batch.id in agenda.waiting else Gate(batch)
+    if (hold := gate.hold_of(row)) is not None:
+        return Explanation(f"waits for its batch: {why_held(agenda.state, batch, hold)}")
     shape = batch.group_of(row).shape
     verdicts = tuple(
         Verdict(node.name, obstacle, _put(agenda, node, shape, batch, obstacle))

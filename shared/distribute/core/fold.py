@@ -8,7 +8,7 @@ or the times, so that no event can stop its readers.
 
 from __future__ import annotations
 
-from distribute.core import accounts
+from distribute.core import accounts, waits
 from distribute.core import events as ev
 from distribute.core.event_base import LATEST
 from distribute.core.fold_batch import BatchEvent, BuildEvent, advance, advance_job
@@ -83,8 +83,14 @@ def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildE
         case ev.Submitted():
             assert batch is not None, "a submission that fits makes a batch"
             state.batches[batch.id] = batch
+            waits.fold_submission(state, batch, recorded.time)
+        case ev.Completed() | ev.RetryRequested():
+            assert batch is not None, "it fits"
+            waits.fold_event(state, event, batch.submission, recorded.time)
         case ev.Deleted():
+            submission = state.batches[event.scope].submission
             _delete(state, recorded)
+            waits.fold_event(state, event, submission, recorded.time)
         case _:
             pass
     return None

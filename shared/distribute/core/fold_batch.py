@@ -7,11 +7,14 @@ What a batch accepts depends only on these events, never on nodes or other batch
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
 from distribute.core import events as ev
 from distribute.core import fold_job
 from distribute.core.fold_job import of_another_batch, set_status
+from distribute.core.last_job import are_others_over, run_last_again
+from distribute.core.limits import Limits
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec, GpuKind, Job, Resources
 from distribute.core.state import (
@@ -29,9 +32,6 @@ NO_ROW = -1
 
 MAX_BUILDS_NOTED = 10_000
 """Max. builds that a batch keeps a note of. Labs have a few hundred nodes, but anyone can invent names."""
-
-
-UnderBatch = ev.BatchEvent | ev.JobEvent | ev.BuildEvent
 
 
 class Advanced(NamedTuple):
@@ -60,7 +60,7 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
             if row is None:
                 return Advanced(batch, None if isinstance(event, ev.JobArchived) else "there is no such job")
             return Advanced(batch, advance_job(batch, row, seq, time, event))
-        case ev.BuildStarted() | ev.BuildFinished():
+        case ev.BuildStarted() | ev.BuildFinished() | ev.BuildCollected():
             return Advanced(batch, _apply_build(batch, time, event))
         case ev.BatchEvent():
             batch.last_seq = seq
@@ -75,10 +75,23 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
 def advance_job(batch: BatchState, row: int, seq: int, time: float, event: fold_job.JobEvent) -> str | None:
     """Fold an event of the job in this row. Returns why it did not fit, or None."""
     batch.under_seq = seq
-    return fold_job.apply(batch, row, seq, time, event)
+    most = batch.limits.max_running
+    was_full = most is not None and len(batch.active) >= most
+    if event.type == "assigned":
+        batch.assigned_seq = seq
+    may_begin = batch.limits.has_last_job and are_others_over(batch)
+    misfit = fold_job.apply(batch, row, seq, time, event)
+    if was_full and most is not None and len(batch.active) < most:
+        batch.able_since = time
+    if batch.limits.has_last_job and row != batch.last_row:
+        if may_begin:
+            run_last_again(batch)
+        elif are_others_over(batch):
+            batch.able_since = time
+    return misfit
 
 
-BuildEvent = ev.BuildStarted | ev.BuildFinished
+BuildEvent = ev.BuildStarted | ev.BuildFinished | ev.BuildCollected
 
 BatchEvent = (
     ev.Submitted
@@ -122,6 +135,7 @@ def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
     total = len(names)
     counts = [0] * len(Status)
     counts[Status.QUEUED] = total
+    limits = Limits.of(spec)
     return BatchState(
         id=spec.id,
         seq=seq,
@@ -134,7 +148,10 @@ def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         priority=spec.priority,
         matrix_user=spec.matrix_user,
         submitted_at=time,
-        needs_build=spec.needs_build,
+        limits=limits,
+        able_since=max(time, limits.not_before or 0.0),
+        needs_build=spec.needs_build and event.ran_at is None,
+        ran_at=event.ran_at.system if event.ran_at is not None else None,
         groups=groups,
         names=names,
         file_order=file_order,
@@ -158,19 +175,30 @@ def _needs(spec: BatchSpec, resources: Resources | None, retries: int | None) ->
 
 def _columns(spec: BatchSpec) -> tuple[tuple[Group, ...], list[str], array[int] | None]:
     """Groups of alike jobs, the jobs' names by row, and the rows in the order of the file if it differs."""
+    if Limits.of(spec).has_last_job:
+        return _columns_with_last(spec)
     jobs = spec.work.jobs
     # In one pass, because fetching 100,000 objects from memory takes most of the time: 20 ms.
     names = [job.name for job in jobs if job.resources is None and job.retries is None]
     if len(names) == len(jobs):
         return (Group(*_needs(spec, None, None), 0, len(jobs)),), names, None
-    groups, order = _group(spec)
+    groups, order = _group(spec, jobs)
     names = [jobs[position].name for position in order]
     return groups, names, _inverse(order) if len(groups) > 1 else None
 
 
-def _group(spec: BatchSpec) -> tuple[tuple[Group, ...], list[int]]:
+def _columns_with_last(spec: BatchSpec) -> tuple[tuple[Group, ...], list[str], array[int] | None]:
+    """As `_columns`. The job that runs last is a group of its own."""
+    *others, last = spec.work.jobs
+    groups, order = _group(spec, others)
+    row = len(others)
+    groups = (*groups, Group(*_needs(spec, last.resources, last.retries), row, row + 1))
+    names = [*(others[position].name for position in order), last.name]
+    return groups, names, _inverse([*order, row]) if len(groups) > 2 else None
+
+
+def _group(spec: BatchSpec, jobs: Sequence[Job]) -> tuple[tuple[Group, ...], list[int]]:
     """Groups of alike jobs, and the positions in the file in the order of rows."""
-    jobs = spec.work.jobs
     # Making and hashing a shape is slow, so equal jobs share one.
     alike: dict[tuple[int, int, int, GpuKind | None] | None, dict[int | None, list[int]]] = {}
     for position, job in enumerate(jobs):
@@ -251,6 +279,8 @@ def _request_retry(batch: BatchState, failed_only: bool) -> str | None:
     """Queue failed or killed jobs again, and forget their failures."""
     if batch.killed is not None and batch.end is None:
         return "the batch is still being killed"
+    if batch.ran_at is not None:
+        return f"the batch ran at {batch.ran_at}, and nothing here runs it"
     for status in (Status.FAILED,) if failed_only else (Status.FAILED, Status.KILLED):
         row = batch.status.find(status)
         while row != NO_ROW:
@@ -269,6 +299,7 @@ def _request_retry(batch: BatchState, failed_only: bool) -> str | None:
     batch.build_lines.clear()
     batch.end = batch.end_reason = batch.finished_at = None
     batch.archived = False
+    run_last_again(batch)
     return None
 
 
@@ -304,8 +335,12 @@ def _archive(batch: BatchState) -> str | None:
 
 def _apply_build(batch: BatchState, time: float, event: BuildEvent) -> str | None:
     """Fold an event of a build; why it does not fit, or None."""
-    if isinstance(event, ev.BuildStarted) and (misfit := of_another_batch(batch, event)) is not None:
+    if not isinstance(event, ev.BuildFinished) and (misfit := of_another_batch(batch, event)) is not None:
         return misfit
+    if isinstance(event, ev.BuildCollected):
+        return _collect_build(batch, event)
+    if batch.ran_at is not None:
+        return f"the batch ran at {batch.ran_at}, and nothing here builds it"
     of_builds = (batch.building, batch.built_on, batch.build_failed)
     is_known = any(event.node in nodes for nodes in of_builds)
     if not is_known and sum(map(len, of_builds)) >= MAX_BUILDS_NOTED:
@@ -333,7 +368,27 @@ def _finish_build(batch: BatchState, event: ev.BuildFinished) -> str | None:
         batch.build_failed.pop(event.node, None)
         batch.build_lines.pop(event.node, None)
     elif not event.killed:
-        batch.build_failed[event.node] = event.reason or "the build failed"
-        if event.node in batch.build_lines or len(batch.build_lines) < MAX_BUILDS_QUOTED:
-            batch.build_lines[event.node] = list(event.last_lines or ())
+        _note_failed_build(batch, event)
     return None
+
+
+def _collect_build(batch: BatchState, event: ev.BuildCollected) -> str | None:
+    """Note how a build ended elsewhere, as the person says whose batch it is. No node here has it built."""
+    if batch.ran_at is None:
+        return "the batch runs here, and only its nodes say how its builds end"
+    if event.author != batch.user:
+        return f"it is {batch.user}'s batch"
+    if event.succeeded:
+        batch.build_failed.pop(event.node, None)
+        batch.build_lines.pop(event.node, None)
+    elif event.node not in batch.build_failed and len(batch.build_failed) >= MAX_BUILDS_NOTED:
+        return f"{MAX_BUILDS_NOTED} builds of the batch are noted already"
+    else:
+        _note_failed_build(batch, event)
+    return None
+
+
+def _note_failed_build(batch: BatchState, event: ev.BuildEnd) -> None:
+    batch.build_failed[event.node] = event.reason or "the build failed"
+    if event.node in batch.build_lines or len(batch.build_lines) < MAX_BUILDS_QUOTED:
+        batch.build_lines[event.node] = list(event.last_lines or ())

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from distribute.core import events as ev
+from distribute.core.last_job import are_others_over, requeue_last
+from distribute.core.outcomes import allocated, record_outcome
 from distribute.core.state import (
     ASSIGNED,
     CLAIMED,
     FAILED,
     KILLED,
     MAX_FAILURES_QUOTED,
-    NO_EXIT_CODE,
     QUEUED,
     RETRYING,
     RUNNING,
@@ -23,7 +24,6 @@ from distribute.core.state import (
     Attempt,
     BatchState,
     Kill,
-    Outcomes,
     Status,
     Unarchived,
 )
@@ -44,6 +44,7 @@ JobEvent = (
     | ev.StopOrdered
     | ev.Finished
     | ev.Yielded
+    | ev.Collected
     | ev.Released
     | ev.Excused
     | ev.JobArchived
@@ -85,8 +86,8 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
     status = batch.status[row]
     if status not in JOB_TRANSITIONS[type(event)]:
         return f"the job is {Status(status).name.lower()}"
-    if event.type == "assigned":
-        return _assign(batch, row, seq, time, event)
+    if event.type == "assigned" or event.type == "collected":
+        return _begin(batch, row, seq, time, event)
     if event.attempt != batch.attempts[row]:
         # The archiver may have been at work when a person deleted the batch: this is no misfit.
         may_be_late = event.type == "job_archived"
@@ -143,7 +144,14 @@ def _not_continuing(batch: BatchState, row: int, attempt: Attempt | None, event:
 
 def of_another_batch(
     batch: BatchState,
-    event: ev.SubmissionEvent | ev.Assigned | ev.StopOrdered | ev.Released | ev.Excused | ev.BuildStarted,
+    event: ev.SubmissionEvent
+    | ev.Assigned
+    | ev.StopOrdered
+    | ev.Released
+    | ev.Excused
+    | ev.Collected
+    | ev.BuildStarted
+    | ev.BuildCollected,
 ) -> str | None:
     """Why the event is not about this batch, although it has its name; None if it is.
 
@@ -161,16 +169,33 @@ def is_unwanted(batch: BatchState, row: int) -> bool:
     return batch.kill_wanted(row) or batch.end is not None
 
 
-def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assigned) -> str | None:
-    """Assign the job to its node."""
+def _begin(
+    batch: BatchState, row: int, seq: int, time: float, event: ev.Assigned | ev.Collected
+) -> str | None:
+    """Begin an attempt here, or note one that has ended elsewhere."""
     if (misfit := of_another_batch(batch, event)) is not None:
         return misfit
+    if event.type == "assigned":
+        return _assign(batch, row, seq, time, event)
+    return _collect(batch, row, seq, time, event)
+
+
+def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assigned) -> str | None:
+    """Assign the job to its node."""
+    if batch.ran_at is not None:
+        return f"the batch ran at {batch.ran_at}, and nothing here runs it"
     if batch.status[row] != QUEUED and not is_unwanted(batch, row):
         return "the job is over"
     if event.attempt != batch.attempts[row] + 1:
         return f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
     if row in batch.unarchived:
         return "what its last attempt left is not archived yet"
+    if batch.limits.max_running is not None and len(batch.active) >= batch.limits.max_running:
+        return f"{batch.limits.max_running} of the batch's jobs are with nodes, and it may be no more"
+    if row == batch.last_row:
+        if not are_others_over(batch) and not is_unwanted(batch, row):
+            return "other jobs of the batch are not over, and it runs after them"
+        batch.last_is_outdated = False
     batch.attempts[row] = event.attempt
     batch.active[row] = Attempt(
         event.attempt, event.node, event.cpus, event.memory_bytes, event.gpus, seq, time, event.id
@@ -179,16 +204,44 @@ def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assign
     return None
 
 
+def _collect(batch: BatchState, row: int, seq: int, time: float, event: ev.Collected) -> str | None:
+    """End a job that ran elsewhere, as the person says whose batch it is."""
+    if batch.ran_at is None:
+        return "the batch runs here, and only its nodes say how its jobs end"
+    if event.author != batch.user:
+        return f"it is {batch.user}'s batch"
+    if event.attempt != batch.attempts[row] + 1:
+        return f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
+    batch.attempts[row] = event.attempt
+    record_outcome(batch, row, time, event, 0.0, None)
+    if event.outputs is not None:
+        _await_archiving(batch, row, seq, event)
+    else:
+        batch.outcomes.result_seq[row] = seq
+    if event.state == "killed":
+        batch.killed_rows[row] = Kill(event.author, batch.outcomes.finished_at[row])
+        note_kill(batch, row, event.reason)
+    elif event.state == "failed":
+        note_failure(batch, row, event.reason, event.last_lines)
+        set_status(batch, row, FAILED)
+    else:
+        set_status(batch, row, SUCCEEDED)
+    return None
+
+
 def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finished) -> None:
     """End an attempt: the job succeeded, failed, or will be tried again."""
     attempt = batch.active.pop(row)
-    _record_outcome(batch, row, time, event, attempt)
+    record_outcome(batch, row, time, event, attempt.assigned_at, attempt.started_at)
     if event.outputs is not None:
         _await_archiving(batch, row, seq, event)
     elif event.started_at is not None or not was_stopped(batch, row, attempt):
         batch.outcomes.result_seq[row] = seq
         batch.missing.pop(row, None)
     # Otherwise it was killed before it began: what an earlier attempt left is still there.
+    if row == batch.last_row and batch.last_is_outdated and not is_unwanted(batch, row):
+        requeue_last(batch, row)
+        return
     if event.succeeded:
         batch.suspects.pop(row, None)
         forget_failure(batch, row)
@@ -211,7 +264,7 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
 
 def _await_archiving(batch: BatchState, row: int, seq: int, event: ev.AttemptEnd) -> None:
     """Note that what an attempt left is to be archived."""
-    _allocated(batch)
+    allocated(batch)
     batch.unarchived[row] = Unarchived(seq, event.id)
     # An assignment that was under way when the batch ended may have come to this.
     batch.archived = False
@@ -224,9 +277,23 @@ def _give_back(batch: BatchState, row: int, seq: int, event: ev.Yielded) -> None
     if event.outputs is not None:
         _await_archiving(batch, row, seq, event)
     if is_unwanted(batch, row):
-        set_status(batch, row, KILLED)
+        _end_unwanted(batch, row, None)
     else:
         set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
+
+
+def _end_unwanted(batch: BatchState, row: int, reason: str | None) -> None:
+    """End a job that must not run any more, and was taken from its node or given back.
+
+    It is KILLED if a person killed it. Else its batch ended while its assignment was under way. Then it is
+    FAILED, as it was before that came: so a retry of what failed has it run again.
+    """
+    if batch.kill_wanted(row):
+        note_kill(batch, row, reason)
+        return
+    if reason is not None:
+        batch.reasons[row] = reason
+    set_status(batch, row, FAILED)
 
 
 def was_stopped(batch: BatchState, row: int, attempt: Attempt) -> bool:
@@ -246,59 +313,16 @@ def _suspect(batch: BatchState, row: int, node: str, *, is_fast: bool) -> None:
         batch.suspects[row] = node
 
 
-def _allocated(batch: BatchState) -> Outcomes:
-    """The outcomes of a batch, with room for all of its jobs."""
-    if not len(batch.outcomes.node):
-        batch.outcomes.allocate(len(batch.names))
-    return batch.outcomes
-
-
-def _record_outcome(batch: BatchState, row: int, time: float, event: ev.Finished, attempt: Attempt) -> None:
-    outcomes = _allocated(batch)
-    number = batch.node_numbers.get(attempt.node)
-    if number is None:
-        number = batch.node_numbers[attempt.node] = len(batch.node_names)
-        batch.node_names.append(attempt.node)
-    outcomes.node[row] = number
-    outcomes.exit_code[row] = NO_EXIT_CODE if event.exit_code is None else event.exit_code
-    outcomes.signal[row] = event.signal or 0
-    outcomes.started_at[row] = process_start(time, event, attempt.assigned_at, attempt.started_at) or 0.0
-    outcomes.finished_at[row] = process_end(time, event, attempt.assigned_at)
-    outcomes.wall_s[row] = event.wall_s
-    outcomes.cpu_s[row] = event.cpu_s
-    outcomes.paused_s[row] = event.paused_s
-    outcomes.max_rss_bytes[row] = event.max_rss_bytes
-
-
-def process_start(
-    time: float, event: ev.Finished, assigned_at: float, started_at: float | None
-) -> float | None:
-    """When the process started of an attempt that finished at `time`, by the log's clock; None: it never did.
-
-    `started_at` is the time of the event that says so. The node's clock may be wrong, but not by much between
-    two of its own readings.
-    """
-    if event.started_at is None:
-        return started_at
-    before_s = (event.time - event.started_at).total_seconds()
-    return min(time, max(assigned_at, time - max(0.0, before_s)))
-
-
-def process_end(time: float, event: ev.Finished, assigned_at: float = 0.0) -> float:
-    """When the process ended of an attempt that finished at `time`, by the log's clock."""
-    if event.ended_at is None:
-        return time
-    before_s = (event.time - event.ended_at).total_seconds()
-    return min(time, max(assigned_at, time - max(0.0, before_s)))
-
-
 def _release(batch: BatchState, row: int, event: ev.Released) -> None:
     """Take an attempt from its node. The job is queued again, unless it must not run any more."""
     was_running = batch.status[row] == RUNNING
     attempt = batch.active.pop(row)
     if is_unwanted(batch, row):
         is_gone = attempt.stop_at is not None and event.reason in _GONE
-        note_kill(batch, row, _why_nothing_is_left(batch.kill_of(row), event) if is_gone else None)
+        _end_unwanted(batch, row, _why_nothing_is_left(batch.kill_of(row), event) if is_gone else None)
+        return
+    if row == batch.last_row and batch.last_is_outdated:
+        requeue_last(batch, row)
         return
     if was_running and event.reason in {"node_lost", "node_restarted", "node_rebooted"}:
         deaths = batch.deaths.setdefault(row, [])

@@ -9,18 +9,22 @@ from typing import assert_never
 from distribute.core import accounts
 from distribute.core import events as ev
 from distribute.core.ids import AttemptId
+from distribute.core.specs import MAX_LISTED
 from distribute.core.state import JobKey, NodeState, State
 from distribute.core.words import counted
 
 MAX_PAUSES = 1000
 """Max. pauses that we note of a node with attempts. We forget the oldest, which then counts as run time."""
 
-NodeEvent = (
-    ev.Joined
-    | ev.Leaving
+_TRIED_OUT = frozenset({"python3", "apptainer"})
+"""Capabilities that every node tries out. What is listed of them does not count."""
+
+_ButJoined = (
+    ev.Leaving
     | ev.Left
     | ev.Lost
     | ev.Forgotten
+    | ev.Listed
     | ev.PauseRequested
     | ev.ResumeRequested
     | ev.Paused
@@ -28,7 +32,9 @@ NodeEvent = (
     | ev.DrainRequested
     | ev.Undrained
     | ev.Quarantined
+    | ev.Superseded
 )
+NodeEvent = ev.Joined | _ButJoined
 
 
 def apply_node_event(state: State, event: NodeEvent) -> str | None:
@@ -37,8 +43,10 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
         _join(state, event)
         return None
     node = state.nodes.get(event.node)
-    if node is None:
-        return "there is no such node"
+    return _apply_to_unknown(state, event) if node is None else _apply_to_known(state, node, event)
+
+
+def _apply_to_known(state: State, node: NodeState, event: _ButJoined) -> str | None:
     misfit = _too_late(node, event)
     node.last_seq = state.seq
     node.cause = event.id
@@ -55,8 +63,12 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
             node.silent_from = max(0.0, state.time - event.silent_s)
         case "forgotten":
             return _forget(state, node)
-        case "pause_requested" | "resume_requested":
-            pass  # the node answers with `paused` or `resumed`; until then nothing changes
+        case "listed":
+            misfit = _list(state, event)
+            node.capabilities = _capabilities(state, node.name, node.own_capabilities)
+            return misfit
+        case "pause_requested" | "resume_requested" | "superseded":
+            pass  # the node answers a request; until then nothing changes. `superseded` is for people
         case "paused":
             node.paused_until = _end_of(state, event, event.until)
             node.pause_reason, node.paused_by = event.reason, event.by
@@ -78,6 +90,31 @@ def apply_node_event(state: State, event: NodeEvent) -> str | None:
             accounts.count_quarantine(node)
         case _:
             assert_never(event)
+    return None
+
+
+def _apply_to_unknown(state: State, event: _ButJoined) -> str | None:
+    """Fold an event about a node that never joined, or was forgotten. The head may list it all the same."""
+    if event.type == "listed":
+        return _list(state, event)
+    if event.type == "forgotten" and event.node in state.listed:
+        del state.listed[event.node]
+        return None
+    return "there is no such node"
+
+
+def _capabilities(state: State, node: str, own: frozenset[str]) -> frozenset[str]:
+    """A node's own capabilities, and those for which it is listed."""
+    return own | (state.listed.get(node, frozenset()) - _TRIED_OUT)
+
+
+def _list(state: State, event: ev.Listed) -> str | None:
+    if event.capabilities is None:
+        state.listed.pop(event.node, None)
+    elif event.node not in state.listed and len(state.listed) >= MAX_LISTED:
+        return f"{MAX_LISTED} nodes are listed already"
+    else:
+        state.listed[event.node] = event.capabilities
     return None
 
 
@@ -110,7 +147,8 @@ def _join(state: State, event: ev.Joined) -> None:
         joined_seq=state.seq,
         incarnation=event.incarnation,
         boot_id=event.boot_id,
-        capabilities=event.capabilities,
+        capabilities=_capabilities(state, event.node, event.capabilities),
+        own_capabilities=event.capabilities,
         cpus=event.cpus,
         memory_bytes=event.memory_bytes,
         gpus=event.gpus,
@@ -181,4 +219,5 @@ def _forget(state: State, node: NodeState) -> str | None:
     if node.attempts:
         return f"the node still has {counted(len(node.attempts), 'job')}"
     del state.nodes[node.name]
+    state.listed.pop(node.name, None)
     return None

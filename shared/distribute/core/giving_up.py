@@ -17,7 +17,7 @@ def is_forsaken(agenda: Indexes, key: JobKey) -> bool:
 
 
 def is_hopeless(agenda: Indexes, key: JobKey) -> bool:
-    """Is the attempt's node silent for too long, and would the job not be tried again after that?"""
+    """Is the attempt's node silent for too long, and must no other node take the job over?"""
     return _is_overdue(agenda, key) and _is_hopeless(agenda, key)
 
 
@@ -33,9 +33,10 @@ def _is_overdue(agenda: Indexes, key: JobKey) -> bool:
 
 
 def _is_hopeless(agenda: Indexes, key: JobKey) -> bool:
-    """Is the job killed, or have nodes gone down with it so often that it would not be tried again?"""
+    """Must no other node take it over: is it killed, does it wait for others again, or would it not be tried
+    again, because nodes have gone down with it so often?"""
     batch = agenda.state.batches[key.batch]
-    if is_unwanted(batch, key.row):
+    if is_unwanted(batch, key.row) or (batch.last_is_outdated and key.row == batch.last_row):
         return True
     deaths = [*batch.deaths.get(key.row, []), batch.active[key.row].node]
     return batch.status[key.row] == Status.RUNNING and why_given_up(deaths) is not None

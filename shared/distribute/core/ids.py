@@ -12,7 +12,13 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
-MAX_NAME_BYTES = 128
+MAX_NAME_BYTES = 255
+"""As many as most file systems take for a folder. Percent-encoded, three of them and the name of an author
+make a subject of 2,700 bytes. The broker takes 4,096 for a line with a subject, a reply and lengths."""
+
+MAX_AUTHOR_BYTES = 128
+"""A node, a person or a service. Their names are parts of file names, beside other words."""
+
 MAX_ATTEMPTS = 2**31 - 1
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -79,9 +85,22 @@ class Under(NamedTuple):
         return f"everything under {self.batch}"
 
 
+class Assignments(NamedTuple):
+    """Every assignment of a batch, of whichever job."""
+
+    of: Under
+
+    def __str__(self) -> str:
+        return f"the assignments of {self.of.batch}"
+
+
+Guarded = Scope | Under | Assignments
+"""What a guard can cover."""
+
+
 @lru_cache(maxsize=1 << 10)  # aliases and namespaces come again and again, names of jobs hardly ever
 def check_name(name: str) -> str:
-    """Return `name` if it can name a namespace, batch, job or node.
+    """Return `name` if it can name a namespace, batch, job or file.
 
     Raises:
         ValueError: if no folder could carry it (empty, `.`, `..`, a `/` or NUL, not valid Unicode),
@@ -102,16 +121,29 @@ def check_name(name: str) -> str:
     return name
 
 
+def check_author(name: str) -> str:
+    """Return `name` if it can name a node or a person.
+
+    Raises:
+        ValueError: as of `check_name`, or if it is longer than `MAX_AUTHOR_BYTES` bytes of UTF-8.
+    """
+    size = len(check_name(name).encode())
+    if size > MAX_AUTHOR_BYTES:
+        raise ValueError(
+            f"{name[:24]!r}… has {size} bytes; the name of a node or person may have {MAX_AUTHOR_BYTES}"
+        )
+    return name
+
+
 Name = Annotated[str, AfterValidator(check_name)]
 """A checked name, for pydantic models."""
 
-_AsciiName = Annotated[
-    str,
-    StringConstraints(
-        max_length=MAX_NAME_BYTES,
-        pattern=r"^(?:\.{0,2}[\x01-\x2d\x30-\x7f][\x01-\x2e\x30-\x7f]*|\.{3,}[\x01-\x2e\x30-\x7f]*)$",
-    ),
-]
+AuthorName = Annotated[str, AfterValidator(check_author)]
+"""A checked name of a node or a person, for pydantic models."""
+
+_ASCII_NAME = r"^(?:\.{0,2}[\x01-\x2d\x30-\x7f][\x01-\x2e\x30-\x7f]*|\.{3,}[\x01-\x2e\x30-\x7f]*)$"
+_AsciiName = Annotated[str, StringConstraints(max_length=MAX_NAME_BYTES, pattern=_ASCII_NAME)]
+_AsciiAuthor = Annotated[str, StringConstraints(max_length=MAX_AUTHOR_BYTES, pattern=_ASCII_NAME)]
 StoredName = Annotated[
     _AsciiName | Annotated[str, AfterValidator(check_name)],
     Field(union_mode="left_to_right"),
@@ -119,6 +151,13 @@ StoredName = Annotated[
 ]
 """A name as events carry it, as `check_name` has it. The pattern passes every good one that is ASCII: a
 replay decodes millions of names, and a function of ours costs ten times as much as a pattern."""
+
+StoredAuthor = Annotated[
+    _AsciiAuthor | Annotated[str, AfterValidator(check_author)],
+    Field(union_mode="left_to_right"),
+    WithJsonSchema({"type": "string"}),
+]
+"""A node, a person or a service as events carry it: as `StoredName`, for `check_author`."""
 
 MAX_LABEL_BYTES = 256
 

@@ -20,6 +20,7 @@ from distribute.core.releases import Releases
 from distribute.core.shares import Shares
 from distribute.core.state import ASSIGNED, IN_FLIGHT, QUEUED, BatchState, JobKey, NodeState, Shape, State
 from distribute.core.trials import asks_for_decision
+from distribute.core.waits import is_waiting
 
 
 class Indexes:
@@ -80,6 +81,7 @@ class Indexes:
             row = groups[0].batch.rows[event.job]
             waiting = self.waiting.of(groups[0].batch, row)
             waiting.taken.discard(row)
+            waiting.gate.line.pop(event.id, None)
             waiting.came_back(row)
 
     def touch_rows(self, dropped: list[ev.Event]) -> None:
@@ -108,6 +110,8 @@ class Indexes:
         elif status in IN_FLIGHT:
             self.to_release.add(key)
         self._judge(key, batch, waiting)
+        if batch.last_is_outdated and batch.last_row is not None:
+            self._look_at(JobKey(batch.id, batch.last_row), batch)  # no other node may take it over any more
         self.to_check.add(batch.id)
         node = self.state.nodes.get(event.node)
         if node is not None and type(event) is not ev.JobArchived:
@@ -139,13 +143,34 @@ class Indexes:
             return
         for waiting in self.waiting.all_of(batch):
             waiting.look_again()
-            self.keep(waiting)
+        self.touch_gate(batch_id)
         self.to_check.add(batch_id)
         if batch.active:
             self.to_release.add_all(batch_id, batch.active)
             for row, attempt in batch.active.items() if self._away else ():
                 if attempt.node in self._away:
                     self._judge(JobKey(batch_id, row), batch, self.waiting.of(batch, row))
+
+    def touch_gate(self, batch_id: BatchId) -> None:
+        """See whether jobs of the batch may begin, as far as it has to wait, and index them anew."""
+        groups = self.waiting.get(batch_id)
+        if groups is None:
+            return
+        gate = groups[0].gate
+        gate.is_waiting = is_waiting(self.state, batch_id)
+        if gate.batch.limits.not_before is not None:
+            moment = self.liveness.log_clock.own_time(gate.batch.limits.not_before)
+            gate.is_early = self.now < moment
+            self._look_later(batch_id, moment)
+        for waiting in groups:
+            self.keep(waiting)
+
+    def touch_all_by_time(self) -> None:
+        """Look again at all that depends on the time, because the clock changed."""
+        self.touch_all_nodes()
+        for batch in self.state.batches.values():
+            if batch.limits.not_before is not None:
+                self.touch_gate(batch.id)
 
     def touch_all_nodes(self) -> None:
         """Index all nodes anew."""
@@ -185,9 +210,12 @@ class Indexes:
             self._look_later(node.name, moment)
 
     def look_again(self, key: Key) -> None:
-        """Look at a node or an attempt that is due."""
+        """Look at a node, a batch or an attempt that is due."""
         if isinstance(key, str):
             self.touch_node(key)
+            return
+        if isinstance(key, BatchId):
+            self.touch_gate(key)
             return
         batch = self.state.batches.get(key.batch)
         if batch is not None and key.row in batch.active:
@@ -207,7 +235,7 @@ class Indexes:
             waiting.forsaken.add(key.row)
         else:
             waiting.forsaken.discard(key.row)
-        self.keep(waiting)
+        self.keep_row(batch, key.row)
         if attempt is None or node is None:
             return
         if batch.status[key.row] == ASSIGNED:
@@ -239,6 +267,17 @@ class Indexes:
         for node in self.state.nodes.values():
             self.place_node(node)  # it may have had a job of the batch, assigned too late
             self._note_suspect(node.name)
+
+    def keep_row(self, batch: BatchState, row: int) -> None:
+        """Index whether a job of the row's group waits; of all groups, if each depends on the others."""
+        limits = batch.limits
+        if limits.max_running is None and limits.max_failures is None and not limits.has_last_job:
+            self.keep(self.waiting.of(batch, row))
+            return
+        if limits.has_last_job:
+            self.waiting[batch.id][-1].look_again()  # an event of another job may have it run again
+        for waiting in self.waiting[batch.id]:
+            self.keep(waiting)
 
     def keep(self, waiting: Waiting) -> None:
         """Index whether a job of the group waits."""

@@ -114,6 +114,9 @@ def check_batch(state: State, batch: BatchState) -> None:
     assert batch.build_kept.keys() <= batch.built_on, f"{batch.id}: builds that were kept"
     waits = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
     assert batch.killed is None or not waits, f"{batch.id} is killed, and {waits} jobs wait"
+    killed = [row for row, one in enumerate(batch.status) if one == Status.KILLED]
+    unasked = [row for row in killed if not batch.kill_wanted(row)]
+    assert not unasked, f"{batch.id}: the rows {unasked} are killed, and no person asked for that"
     both = batch.unarchived.keys() & batch.missing.keys()
     assert not both, f"{batch.id}: rows {both} are to be archived, and gone"
     assert not (batch.archived and batch.unarchived), f"{batch.id} is archived, without {batch.unarchived}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from datetime import UTC, datetime
 from itertools import chain, islice
 from typing import Any
 
+from distribute.core.gates import held_in_words
 from distribute.core.liveness import paused_s
 from distribute.core.matching import is_paused
 from distribute.core.packed import PackedBatch
@@ -18,11 +18,12 @@ from distribute.core.state import (
     NO_EXIT_CODE,
     BatchState,
     Kill,
-    NodeState,
     Outcomes,
+    State,
     Status,
 )
 from distribute.core.words import killed_by
+from distribute.core.words import rfc3339 as rfc3339
 
 Json = dict[str, Any]
 
@@ -49,13 +50,6 @@ def _urgency(batch: BatchState, row: int) -> int:
     return 0 if status == FAILED and row in batch.last_lines else _URGENCY.get(status, 3)
 
 
-def rfc3339(time: float | None) -> str | None:
-    """Seconds since 1970 as text, to the millisecond; None and 0 (never) as None."""
-    if not time:
-        return None
-    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 class Listing:
     """The jobs of a batch that a person asked for: all, or those of some states, or one.
 
@@ -67,13 +61,14 @@ class Listing:
     def __init__(
         self,
         batch: BatchState,
-        nodes: Mapping[str, NodeState],
+        state: State,
         now: float,
         *,
         job: str | None = None,
         states: Collection[str] | None = None,
         most: int | None = None,
     ) -> None:
+        nodes = state.nodes
         at = {attempt.node for attempt in batch.active.values()} & nodes.keys()
         self._paused = {name for name in at if is_paused(nodes[name], now)}
         self._pauses = {name: tuple(nodes[name].pauses) for name in at}
@@ -86,7 +81,7 @@ class Listing:
         )
         if job is not None:
             self._rows = [batch.rows[job]] if job in batch.rows else []
-        self.head = batch_document(batch)
+        self.head = batch_document(batch, now, state)
         """B: the batch, without its jobs."""
         self.tail: Json = {}
         """`more_jobs`: the number of jobs that are not listed, if there are any."""
@@ -152,8 +147,13 @@ def _copy(batch: BatchState) -> BatchState:
     )
 
 
-def batch_document(batch: BatchState | PackedBatch) -> Json:
-    """B: a batch without its jobs."""
+def batch_document(
+    batch: BatchState | PackedBatch, now: float | None = None, state: State | None = None
+) -> Json:
+    """B: a batch without its jobs. `now` is in seconds since 1970, by the log's clock; None: unknown.
+
+    `state` None: nothing is known of other batches.
+    """
     jobs = {"total": sum(batch.counts)} | dict.fromkeys(JOB_STATES.values(), 0)
     for status, name in JOB_STATES.items():
         jobs[name] += batch.counts[status]
@@ -162,8 +162,10 @@ def batch_document(batch: BatchState | PackedBatch) -> Json:
         "batch": batch.id.batch,
         "user": batch.user,
         "kind": batch.kind,
+        "ran_at": batch.ran_at,
         "state": batch_state(batch),
         "priority": batch.priority,
+        "after": [str(after.id) for after in batch.limits.after],
         "submitted_at": rfc3339(batch.submitted_at),
         "finished_at": rfc3339(batch.finished_at),
         "reason": batch.end_reason,
@@ -172,6 +174,7 @@ def batch_document(batch: BatchState | PackedBatch) -> Json:
         "build_failed": dict(batch.build_failed),
         "build_last_lines": dict(batch.build_lines),
         "build_kept": dict(batch.build_kept),
+        "held": held_in_words(state, batch, now) if isinstance(batch, BatchState) else None,
         "building": {node: rfc3339(since) for node, since in running_builds(batch).items()},
         **_killed(batch.killed),
     }

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from distribute.core.specs import Bytes, Frozen, Mode, Nanoseconds
+from distribute.core.specs import Bytes, Frozen, Mode, Nanoseconds, Sha256
 
 INLINE_ENTRIES = 200
 """Manifests of more entries than this are stored as an object; the event then only points to it."""
@@ -111,7 +111,7 @@ class StoredObject(Frozen):
     nuid: str = Field(max_length=MAX_PATH_BYTES)
     size_bytes: Bytes
     chunks: Count
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Sha256
 
 
 _PART = r"(?:\.{0,2}[^./\x00][^/\x00]{0,60}|\.{3}[^/\x00]{0,60})"
@@ -148,7 +148,7 @@ class StoredFile(_Stored):
     path: RelativePath
     raw_path: RawPath | None = None
     size_bytes: Bytes
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    sha256: Sha256
     executable: bool = False
     mode: Mode | None = None
     mtime_ns: Nanoseconds | None = None

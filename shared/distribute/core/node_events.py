@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distribute.core.event_base import Kept, NodeEvent, Seconds, Text, Time
-from distribute.core.ids import Label, StoredName
+from distribute.core.event_base import Id, Kept, NodeEvent, Seconds, Text, Time
+from distribute.core.ids import AttemptId, Label, StoredAuthor
 from distribute.core.specs import MAX_CPUS, MAX_GPUS, Bytes, Capabilities
 
 
@@ -71,6 +71,18 @@ class Forgotten(NodeEvent):
     v: Literal[1] = 1
 
 
+class Listed(NodeEvent):
+    """The nodes file of the head names the node, which can do this beside what it says itself.
+
+    It need not have joined. Of what every node tries out (python3, apptainer), only its own word counts.
+    `capabilities` None: the file no longer names it.
+    """
+
+    type: Literal["listed"] = "listed"
+    v: Literal[1] = 1
+    capabilities: Capabilities | None = None
+
+
 class PauseRequested(NodeEvent):
     """A person wants the node to lend nothing until `until`, instead of any pause that it has."""
 
@@ -98,7 +110,7 @@ class Paused(NodeEvent):
     incarnation: Label | None = None
     until: Time
     reason: Text
-    by: StoredName | None = None
+    by: StoredAuthor | None = None
     keeps: Kept = ()
 
 
@@ -132,4 +144,20 @@ class Quarantined(NodeEvent):
     type: Literal["quarantined"] = "quarantined"
     v: Literal[2] = 2
     reason: Text
+    until: Time
+
+
+class Superseded(NodeEvent):
+    """The node keeps what an attempt left in `folder` until `until`, and it does not count.
+
+    The scheduler took the attempt back while the node was out of touch, so it runs elsewhere. `submission`
+    is the id of the `submitted` of its batch. The node may remove the folder earlier, if its disk is full.
+    """
+
+    type: Literal["superseded"] = "superseded"
+    v: Literal[1] = 1
+    attempt: AttemptId
+    submission: Id | None = None
+    folder: Text
+    size_bytes: Bytes
     until: Time

@@ -1,8 +1,9 @@
-"""Says in plain words why the operating system refused something."""
+"""Says in plain words why the operating system refused something, and which signal ended a process."""
 
 from __future__ import annotations
 
 import errno
+import signal
 
 _WORDS = {
     errno.EACCES: "you have no permission",
@@ -59,3 +60,11 @@ def why(error: OSError) -> str:
     """Why the system refused, as part of a sentence, without numbers: `the disk is full`."""
     known = _WORDS.get(error.errno) if error.errno is not None else None
     return known or error.strerror or "the system does not say why"
+
+
+def signal_name(number: int) -> str:
+    """The name of a signal: `SIGKILL`. A real-time signal has none: `signal 34`."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -15,6 +15,7 @@ from distribute.core.node_order import NodeOrder
 from distribute.core.pending import Pending
 from distribute.core.queues import LaneEntry, Queues
 from distribute.core.state import Shape, State
+from distribute.core.waits import able_since
 
 OVERDUE_S = 1800.0
 
@@ -41,7 +42,7 @@ def find_overdue(
             for shape, lane in queue.lanes.items():
                 batch = state.batches[lane[0][1]]
                 served_at = usage.served.get(shape, 0.0) if usage is not None else 0.0
-                since = max(served_at, batch.submitted_at)
+                since = max(served_at, able_since(state, batch))
                 is_overdue = state.time - since > OVERDUE_S and (queue.user, shape) not in served
                 if is_overdue and not nodes_for[shape].names <= batch.build_failed.keys():
                     waiting.append((since, lane[0], (queue.user, shape)))

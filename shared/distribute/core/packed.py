@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from distribute.core.ids import BatchId
 
 if TYPE_CHECKING:
+    from distribute.core.limits import Limits
     from distribute.core.state import BatchEnd, Kill
 
 
@@ -42,6 +43,8 @@ class PackedBatch:
     end: BatchEnd
     end_reason: str | None
     finished_at: float
+    ran_at: str | None
+    limits: Limits
     fixed: Record
     changing: Record
 

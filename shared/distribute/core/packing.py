@@ -60,6 +60,8 @@ def packed_as(batch: BatchState, fixed: Record, changing: Record) -> PackedBatch
         end=batch.end,
         end_reason=batch.end_reason,
         finished_at=batch.finished_at,
+        ran_at=batch.ran_at,
+        limits=batch.limits,
         fixed=fixed,
         changing=changing,
     )

@@ -233,9 +233,13 @@ class _Round:
         agenda, decisions = self._agenda, self._decisions
         batch, row, name = choice
         waiting = agenda.waiting.of(batch, row)
-        is_taken_over = row in batch.active
-        if is_taken_over:
-            decisions.release(batch, row, "node_lost", agenda.state.nodes[batch.active[row].node].cause)
+        behind: list[str] = []
+        if row in batch.active:
+            cause = agenda.state.nodes[batch.active[row].node].cause
+            behind.append(decisions.release(batch, row, "node_lost", cause))
+        is_last, is_limited = row == batch.last_row, batch.limits.max_running is not None
+        if is_limited and waiting.gate.line:
+            behind.append(next(reversed(waiting.gate.line)))
         cpus, memory_bytes, gpus = grant(
             agenda.state.nodes[name], waiting.group.shape, agenda.pending.held_of(name)
         )
@@ -252,7 +256,16 @@ class _Round:
                 gpus=gpus,
                 submission=batch.submission,
                 submitted_seq=batch.seq,
+                limited=(is_limited and not is_last) or None,
+                last=is_last or None,
             ),
-            Guard(batch.job_seq[row], batch.seq),
-            follows=is_taken_over,
+            Guard(_guarded_seq(batch, row), batch.seq),
+            tuple(behind),
         )
+
+
+def _guarded_seq(batch: BatchState, row: int) -> int:
+    """The last sequence of what guards an assignment of this job: see `guard_scope`."""
+    if row == batch.last_row:
+        return batch.under_seq
+    return batch.assigned_seq if batch.limits.max_running is not None else batch.job_seq[row]

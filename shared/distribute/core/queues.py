@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from distribute.core.fold_batch import NO_ROW
+from distribute.core.gates import Gate
 from distribute.core.ids import BatchId
 from distribute.core.state import QUEUED, BatchState, Group, Shape
 
@@ -23,12 +24,12 @@ Lane = list[LaneEntry]
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """The waiting jobs of one group, the lowest row first.
+    """The waiting jobs of one group, the lowest row first. Of a batch that ran elsewhere, none waits for us.
 
     We have not looked at rows from `cursor` on yet. Rows before it that wait again are in `returned`.
     """
 
-    batch: BatchState
+    gate: Gate
     number: int
     group: Group
     cursor: int
@@ -36,10 +37,17 @@ class Waiting:
     """A heap. It may hold rows that do not wait any more, and rows twice."""
     forsaken: set[int] = field(default_factory=set)
     """Rows whose attempts may be given to another node, because their own is silent for too long."""
-    taken: set[int] = field(default_factory=set)
-    """Rows whose assignment is pending."""
     listed_at: int | None = None
     """The priority of the lane in which the group is; None: it is in no lane."""
+
+    @property
+    def batch(self) -> BatchState:
+        return self.gate.batch
+
+    @property
+    def taken(self) -> set[int]:
+        """Rows of the batch whose assignment is pending."""
+        return self.gate.taken
 
     @property
     def entry(self) -> LaneEntry:
@@ -51,6 +59,10 @@ class Waiting:
         It is the lowest queued row or, if none is queued, the lowest forsaken one. Forsaken rows come last,
         because their nodes may still return.
         """
+        if self.batch.ran_at is not None:
+            return None
+        if self.gate.hold_of(self.group.start) is not None:
+            return self._first_forsaken()
         status = self.batch.status
         while self.returned:
             row = self.returned[0]
@@ -61,10 +73,21 @@ class Waiting:
         while row != NO_ROW and row in self.taken:
             row = status.find(QUEUED, row + 1, self.group.stop)
         self.cursor = self.group.stop if row == NO_ROW else row
-        return min(self.forsaken - self.taken, default=None) if row == NO_ROW else row
+        return self._first_forsaken() if row == NO_ROW else row
+
+    def _first_forsaken(self) -> int | None:
+        return min(self.forsaken - self.taken, default=None) if self.forsaken else None
 
     def rows(self) -> Iterator[int]:
         """All waiting rows, in the order of `first`."""
+        if self.batch.ran_at is not None:
+            return
+        if self.gate.hold_of(self.group.start) is None:
+            yield from self._queued()
+        yield from sorted(self.forsaken - self.taken)
+
+    def _queued(self) -> Iterator[int]:
+        """The rows that wait for a first node, or for another one."""
         status = self.batch.status
         yield from sorted(
             {
@@ -78,7 +101,6 @@ class Waiting:
             if row not in self.taken:
                 yield row
             row = status.find(QUEUED, row + 1, self.group.stop)
-        yield from sorted(self.forsaken - self.taken)
 
     def came_back(self, row: int) -> None:
         """Note that a row before the cursor waits again."""
@@ -98,8 +120,9 @@ class WaitingGroups(dict[BatchId, list[Waiting]]):
         """The groups of a batch, which may be new."""
         found = self.get(batch.id)
         if found is None:
+            gate = Gate(batch)
             found = self[batch.id] = [
-                Waiting(batch, number, group, group.start) for number, group in enumerate(batch.groups)
+                Waiting(gate, number, group, group.start) for number, group in enumerate(batch.groups)
             ]
         return found
 

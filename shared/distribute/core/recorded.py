@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from distribute.core.event_base import EARLIEST, LATEST
-from distribute.core.events import BatchArchived, Completed, Deleted, Event
-from distribute.core.ids import Scope, Under
+from distribute.core.events import Assigned, BatchArchived, Completed, Deleted, Event, JobEvent
+from distribute.core.ids import Assignments, Guarded, Under
 
 _EARLIEST_S, _LATEST_S = EARLIEST.timestamp(), LATEST.timestamp()
 
@@ -43,13 +44,13 @@ class Recorded(NamedTuple):
 class Append(NamedTuple):
     """An event to be appended under a guard. Pure code returns this instead of writing.
 
-    `follows`: the guard is the sequence of the append just before this one. If that one is refused, so is
-    this.
+    `behind`: the ids of the scheduler's own events that must be in the log first. If one of them is refused,
+    so is this. The sequence of one that the guard covers, too, takes the place of the guard's own.
     """
 
     event: Event
     guard: Guard
-    follows: bool = False
+    behind: tuple[str, ...] = ()
 
 
 def time_of(now: float) -> datetime:
@@ -60,11 +61,27 @@ def time_of(now: float) -> datetime:
     return datetime.fromtimestamp(min(max(now, _EARLIEST_S), _LATEST_S), UTC)
 
 
-def guard_scope(event: Event) -> Scope | Under:
+def guard_scope(event: Event) -> Guarded:
     """What the guard of an event covers: its scope or, if the event ends a batch, everything under the batch.
 
-    So a reader can trust an event that says that a batch is over.
+    So a reader can trust an event that says that a batch is over. That of an assignment in a batch with
+    `max_running` covers all assignments of the batch, so that two schedulers together keep to that number.
+    The assignment of the last job is guarded as an end is: nobody has others run again meanwhile.
     """
     if isinstance(event, Completed | BatchArchived | Deleted):
         return Under(event.scope)
+    if isinstance(event, Assigned) and event.last:
+        return Under(event.batch_id)
+    if isinstance(event, Assigned) and event.limited:
+        return Assignments(Under(event.batch_id))
     return event.scope
+
+
+def guard_behind(append: Append, before: Iterable[tuple[Event, int]]) -> Guard:
+    """The guard of an append, once the events that it has to be behind are in the log, at these sequences."""
+    guard, scope = append.guard, guard_scope(append.event)
+    for event, seq in before:
+        under = Under(event.batch_id) if isinstance(event, JobEvent) else None
+        if scope in {event.scope, guard_scope(event), under}:
+            guard = guard._replace(last_seq=max(guard.last_seq, seq))
+    return guard

@@ -6,7 +6,7 @@ A person may kill a batch with 100,000 running jobs. So the caller of `take` may
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 
 from distribute.core.ids import BatchId
@@ -49,7 +49,7 @@ class Releases:
         """Remove the attempts of a batch that is gone."""
         self._rows.pop(batch_id, None)
 
-    def take(self) -> Iterator[JobKey]:
+    def take(self) -> Generator[JobKey, None, None]:
         """Take out one attempt after another. If the caller stops, the others stay."""
         for batch_id in sorted(self._rows):
             rows = self._rows[batch_id]

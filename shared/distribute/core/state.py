@@ -16,9 +16,11 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
+from distribute.core.columns import Outcomes as Outcomes
 from distribute.core.event_base import BatchEvent, BuildEvent, JobEvent
 from distribute.core.gpu_kind import GpuKind
 from distribute.core.ids import AttemptId, BatchId, JobId
+from distribute.core.limits import NO_LIMITS, Limits, Waits
 from distribute.core.packed import PackedBatch
 from distribute.core.specs import Resources
 
@@ -132,37 +134,6 @@ class Attempt:
         return self.assigned_at if self.started_at is None else self.started_at
 
 
-def _doubles() -> array[float]:
-    return array("d")
-
-
-@dataclass(slots=True)
-class Outcomes:
-    """How attempts ended, a column each, by row; empty until the batch's first attempt ends.
-
-    `node` indexes `BatchState.node_names`; times in seconds since 1970, durations in seconds.
-    """
-
-    node: array[int] = field(default_factory=lambda: array("I"))
-    exit_code: array[int] = field(default_factory=lambda: array("h"))
-    signal: array[int] = field(default_factory=lambda: array("B"))
-    started_at: array[float] = field(default_factory=_doubles)
-    finished_at: array[float] = field(default_factory=_doubles)
-    wall_s: array[float] = field(default_factory=_doubles)
-    cpu_s: array[float] = field(default_factory=_doubles)
-    paused_s: array[float] = field(default_factory=_doubles)
-    max_rss_bytes: array[int] = field(default_factory=lambda: array("Q"))
-    result_seq: array[int] = field(default_factory=lambda: array("Q"))
-    """The sequence of the `finished` that lists what can be pulled: of the last attempt that is archived, or
-    left nothing. 0: there is none, or its outputs are gone."""
-
-    def allocate(self, rows: int) -> None:
-        """Make room for every row of the batch. Called once."""
-        for name in self.__slots__:
-            column = getattr(self, name)
-            column.frombytes(bytes(rows * column.itemsize))
-
-
 _NUMBERS = tuple(range(1 << 14))
 """The first row numbers, shared by all batches. A number of its own would cost a job 28 bytes."""
 
@@ -204,6 +175,15 @@ class BatchState:
     attempts: array[int]
     counts: list[int]
     """How many jobs have each `Status`."""
+    limits: Limits = NO_LIMITS
+    last_is_outdated: bool = False
+    """The last job has begun, and others were queued again since: whatever it leaves, it runs again."""
+    assigned_seq: int = 0
+    """The sequence of the last assignment of any of its jobs, for the guard of the next; 0: there is none."""
+    able_since: float = 0.0
+    """Since when a job of it could have been given to a node: it did not wait for itself."""
+    ran_at: str | None = None
+    """The system that ran it, if this cluster did not: then nothing here does."""
     active: dict[int, Attempt] = field(default_factory=dict)
     outcomes: Outcomes = field(default_factory=Outcomes)
     node_names: list[str] = field(default_factory=list)
@@ -264,6 +244,11 @@ class BatchState:
         return self.killed is not None or row in self.killed_rows
 
     @property
+    def last_row(self) -> int | None:
+        """The row of the job that runs when all others are over, if there is one: the last."""
+        return len(self.names) - 1 if self.limits.has_last_job else None
+
+    @property
     def unfinished(self) -> int:
         """How many jobs have not ended."""
         return len(self.names) - sum(self.counts[status] for status in ENDED)
@@ -304,6 +289,8 @@ class NodeState:
     incarnation: str
     boot_id: str
     capabilities: frozenset[str]
+    """Its own, and those for which the head lists it."""
+    own_capabilities: frozenset[str]
     cpus: int
     memory_bytes: int
     gpus: tuple[str, ...]
@@ -375,7 +362,11 @@ class State:
     batches: dict[BatchId, BatchState] = field(default_factory=dict)
     packed: dict[BatchId, PackedBatch] = field(default_factory=dict)
     nodes: dict[str, NodeState] = field(default_factory=dict)
+    listed: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The capabilities of the nodes that the head's nodes file names, joined or not."""
     usage: dict[str, Usage] = field(default_factory=dict)
+    waits: dict[BatchId, Waits] = field(default_factory=dict)
+    """What batches wait for, or waited for, that say so (`after`)."""
     misfits: int = 0
     last_misfit: str = ""
 

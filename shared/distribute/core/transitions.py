@@ -34,11 +34,9 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
         Status.QUEUED,
         Status.KILLED,
     ),
-    ev.Yielded: _each(IN_FLIGHT, Status.QUEUED, Status.RETRYING, Status.KILLED),
-    ev.Released: {
-        **_each(IN_FLIGHT - {Status.RUNNING}, Status.QUEUED, Status.KILLED),
-        Status.RUNNING: frozenset({Status.QUEUED, Status.KILLED, Status.FAILED}),
-    },
+    ev.Yielded: _each(IN_FLIGHT, Status.QUEUED, Status.RETRYING, Status.KILLED, Status.FAILED),
+    ev.Collected: _each(frozenset({Status.QUEUED}), Status.SUCCEEDED, Status.FAILED, Status.KILLED),
+    ev.Released: _each(IN_FLIGHT, Status.QUEUED, Status.KILLED, Status.FAILED),
     ev.Excused: {
         **_stays(Status.QUEUED, Status.KILLED),
         Status.RETRYING: frozenset({Status.QUEUED, Status.RETRYING}),
@@ -56,5 +54,6 @@ JOB_TRANSITIONS: Mapping[type[ev.JobEvent], Targets] = {
 - `stop_ordered` leaves a job with its node until the node has ended it, and says what it left (`finished`).
 - With retries left, a failed job is RETRYING until its results are archived, and QUEUED at once if it left
   nothing. So is a job that its node gave back.
+- `collected` fits only a batch that ran elsewhere, and `assigned` only one that did not.
 - `excused` changes nothing if a person has killed the job, or its batch is over.
 """

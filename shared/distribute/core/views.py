@@ -12,6 +12,7 @@ from typing import Any, Literal
 from distribute.core.agenda import Agenda
 from distribute.core.batch_record import loading
 from distribute.core.beats import Beat
+from distribute.core.expected import NOTHING_MORE, detected, expected_node
 from distribute.core.explain import explain
 from distribute.core.ids import BatchId
 from distribute.core.listing import (
@@ -38,10 +39,13 @@ from distribute.core.projections.results import missing_results, result_seqs
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, State, Status
+from distribute.core.words import format_size
 
 Json = dict[str, Any]
 
-NodeCondition = Literal["lost", "left", "paused", "out_of_touch", "draining", "quarantined", "busy", "idle"]
+NodeCondition = Literal[
+    "expected", "lost", "left", "paused", "out_of_touch", "draining", "quarantined", "busy", "idle"
+]
 """The states of a node, as `docs/states.md` explains them."""
 
 BATCHES_AT_ONCE = 500
@@ -77,7 +81,7 @@ def batches_in_slices(
     if last is not None:
         batches = batches[max(0, len(batches) - last) :]
     for first in range(0, len(batches), BATCHES_AT_ONCE):
-        yield [batch_document(batch) for batch in batches[first : first + BATCHES_AT_ONCE]]
+        yield [batch_document(batch, state.time, state) for batch in batches[first : first + BATCHES_AT_ONCE]]
 
 
 def _is_in(batch: BatchState | PackedBatch, states: Collection[str]) -> bool:
@@ -110,7 +114,7 @@ def batch_view(state: State, batch_id: BatchId, *, now: float | None = None, **w
     Raises `KeyError` for an unknown batch.
     """
     batch = at_once(whole_batch(state, batch_id))
-    listing = Listing(batch, state.nodes, state.time if now is None else now, **which)
+    listing = Listing(batch, state, state.time if now is None else now, **which)
     for _ in listing.choose():
         pass
     return listing.head | {"job_list": [job for some in listing.slices() for job in some]} | listing.tail
@@ -118,10 +122,15 @@ def batch_view(state: State, batch_id: BatchId, *, now: float | None = None, **w
 
 def nodes_view(agenda: Agenda, beats: Mapping[str, Beat]) -> Json:
     """`{"nodes": [...]}`, by name, with the figures of each node's last beat."""
-    nodes = agenda.state.nodes
+    nodes, listed = agenda.state.nodes, agenda.state.listed
     builds = _builds(agenda.state)
     return {
-        "nodes": [_node(agenda, nodes[name], beats.get(name), builds.get(name, [])) for name in sorted(nodes)]
+        "nodes": [
+            _node(agenda, nodes[name], beats.get(name), builds.get(name, []))
+            if name in nodes
+            else expected_node(name, listed[name])
+            for name in sorted(nodes.keys() | listed.keys())
+        ]
     }
 
 
@@ -130,6 +139,8 @@ def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
 
     `jobs` are at most `MOST_JOBS`; `more_jobs` counts the others. Raises `KeyError` for an unknown node.
     """
+    if name not in agenda.state.nodes:
+        return expected_node(name, agenda.state.listed[name]) | NOTHING_MORE
     node, now = agenda.state.nodes[name], agenda.log_now
     keys = sorted(node.attempts)
     return _node(agenda, node, beat, _builds(agenda.state).get(name, [])) | {
@@ -138,8 +149,11 @@ def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
         "cpu_percent": beat.cpu_percent if beat else None,
         "owner_source": (beat.owner_source or None) if beat else None,
         "freezes_by": (beat.freezes_by or None) if beat else None,
+        "build_copies": (beat.build_copies or None) if beat else None,
+        "lacks": dict(sorted(beat.lacks.items())) if beat else {},
         "memory_available_bytes": beat.memory_available_bytes if beat else None,
         "disk_free_bytes": beat.disk_free_bytes if beat else None,
+        "disk_needed_bytes": beat.disk_needed_bytes if beat else None,
         "gpu_percent": list(beat.gpu_percent) if beat else None,
         "drained_until": rfc3339(node.drained_until) if is_draining(node, now) else None,
         "built": len(node.builds),
@@ -187,7 +201,7 @@ def standing_view(state: State, batch_id: BatchId, job: str | None = None) -> Ge
         "seq": state.seq,
         "course": Course.of(batch)._asdict(),
         "under_seq": batch.under_seq if batch is not None else 0,
-        "batch": batch_document(batch) if batch is not None else None,
+        "batch": batch_document(batch, state.time, state) if batch is not None else None,
         "job": None,
     }
     if batch is not None and job is not None:
@@ -246,32 +260,46 @@ def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:
 
 
 def match_view(state: State, capabilities: frozenset[str], shapes: Sequence[Resources | None]) -> Json:
-    """How many of the nodes could ever run jobs of these shapes, and the capabilities of all nodes.
+    """How many of the nodes that are here could ever run jobs of these shapes, and their capabilities.
 
-    `problem` explains why some shape fits no node at all. If it is too large, `too_large` has what it asks
-    for, and the most that any capable node has of each.
+    `problem` explains why some shape fits no node at all, not even one that left, was lost, or is expected.
+    If it is too large, `too_large` has what it asks for, and the most that any capable node has of each. If
+    some shape fits no node that is here, `away` names the others that it fits; none, if no node is known.
     """
-    nodes = [node for node in state.nodes.values() if node.presence == "here"]
+    known = list(state.nodes.values())
+    expected = {name: can for name, can in state.listed.items() if name not in state.nodes}
+    nodes = [node for node in known if node.presence == "here"]
     wanted = [Shape.of(capabilities, resources) for resources in shapes]
     offered = Counter(capability for node in nodes for capability in node.capabilities)
     fit = [sum(never(node, shape) is None for node in nodes) for shape in wanted]
-    misfit = next((shape for shape, count in zip(wanted, fit, strict=True) if not count), None)
-    problem, too_large = (None, None) if misfit is None else _why_none(nodes, misfit)
+    problem, too_large, away = None, None, list[str]()
+    for shape in (shape for shape, count in zip(wanted, fit, strict=True) if not count):
+        able = [node.name for node in known if never(node, shape) is None]
+        unknown = detected(shape.capabilities) if expected else frozenset[str]()
+        able += [name for name, can in expected.items() if shape.capabilities <= can | unknown]
+        if (known or expected) and not able:
+            problem, too_large = _why_none(known, shape, frozenset().union(*expected.values()), unknown)
+            break
+        away = away or able
     return {
         "nodes": len(nodes),
         "fit": fit,
         "capabilities": dict(sorted(offered.items())),
         "problem": problem,
         "too_large": too_large,
+        "away": sorted(away),
     }
 
 
-def _why_none(nodes: Sequence[NodeState], shape: Shape) -> tuple[str, Json | None]:
-    """Why no node could run a shape; if it is too large, also what it asks for and what there is."""
-    if not nodes:
-        return "no node has joined yet", None
-    offered = frozenset[str]().union(*(node.capabilities for node in nodes))
-    missing = sorted(shape.capabilities - offered)
+def _why_none(
+    nodes: Sequence[NodeState], shape: Shape, expected: frozenset[str], unknown: frozenset[str]
+) -> tuple[str, Json | None]:
+    """Why no node could run a shape; if it is too large, also what it asks for and what there is.
+
+    `expected` are the capabilities of nodes that have not joined yet; these may have the `unknown`, too.
+    """
+    offered = expected.union(*(node.capabilities for node in nodes))
+    missing = sorted(shape.capabilities - offered - unknown)
     if missing:
         names = ", ".join(missing)
         return f"no node has the capability {names}; there are: {', '.join(sorted(offered)) or 'none'}", None
@@ -295,6 +323,7 @@ def _node(agenda: Agenda, node: NodeState, beat: Beat | None, builds: list[Json]
         "node": node.name,
         "state": _node_state(agenda, node),
         "capabilities": sorted(node.capabilities),
+        "listed": sorted(listed) if (listed := agenda.state.listed.get(node.name)) is not None else None,
         "cpus": node.cpus,
         "cpus_free": max(0, node.cpus - node.used_cpus),
         "memory_bytes": node.memory_bytes,
@@ -308,18 +337,21 @@ def _node(agenda: Agenda, node: NodeState, beat: Beat | None, builds: list[Json]
         "paused_until": rfc3339(node.paused_until) if is_paused(node, now) else None,
         "paused_by": node.paused_by if is_paused(node, now) else None,
         "quarantined_until": rfc3339(node.quarantined_until) if is_quarantined(node, now) else None,
-        "reason": _node_reason(node, now),
+        "reason": _node_reason(node, now, beat),
         "heard_at": rfc3339(agenda.liveness.heard_at(node.name)),
     }
 
 
-def _node_reason(node: NodeState, now: float) -> str | None:
+def _node_reason(node: NodeState, now: float, beat: Beat | None) -> str | None:
     if is_quarantined(node, now):
         return node.quarantined
     if is_draining(node, now):
         return node.draining
     if is_paused(node, now):
         return node.pause_reason or None
+    if beat is not None and beat.disk_free_bytes < beat.disk_needed_bytes:
+        free, needed = format_size(beat.disk_free_bytes), format_size(beat.disk_needed_bytes)
+        return f"its disk has {free} free, and no job begins there with less than {needed}"
     return LEAVING_REASON if node.leaving and node.presence == "here" else None
 
 

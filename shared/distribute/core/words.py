@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 
 def counted(number: int, thing: str, things: str | None = None) -> str:
@@ -18,6 +19,17 @@ def killed_by(person: str | None) -> str:
 def by_and_why(by: str | None, reason: str | None) -> str:
     """Who paused a node, and why, as the end of a sentence: `, by jane: a talk`. None: the node itself."""
     return f"{f', by {by}' if by else ''}{f': {reason}' if reason else ''}"
+
+
+MOST_NAMED = 5
+"""So many things of one kind are named in a sentence."""
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are: `a, b, c, d, e and 2 more`."""
+    more = len(names) - MOST_NAMED
+    first = ", ".join(names[:MOST_NAMED])
+    return f"{first} and {more} more" if more > 0 else first
 
 
 MAX_TOLD = 20
@@ -79,3 +91,10 @@ def _three_digits(number: float) -> str:
     digits_after_point = 3 if number < 1 else 2 if number < 10 else 1 if number < 100 else 0
     text = f"{number:.{digits_after_point}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def rfc3339(time: float | None) -> str | None:
+    """Seconds since 1970 as text, to the millisecond; None and 0 (never) as None."""
+    if not time:
+        return None
+    return datetime.fromtimestamp(time, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from distribute.core.recorded import Recorded
 from distribute.ports import Only
 from distribute.sim.network import Broker, Link
-from distribute.sim.stored_events import wanted
+from distribute.stored_events import wanted
 
 ACK_WAIT_S = 10.0
 

@@ -10,7 +10,7 @@ from distribute.core.errors import LogReplaced
 from distribute.core.recorded import Recorded
 from distribute.ports import Only
 from distribute.sim.network import Link
-from distribute.sim.stored_events import wanted
+from distribute.stored_events import wanted
 
 SILENT_S = 25.0
 """So long after the last heartbeat of what delivers, a client takes it for gone."""
@@ -26,12 +26,16 @@ class Follower:
         self._read_at = at
         """The last event that was handed on, or that was read before: its sequence, and its time if known."""
         self._until = until
+        self.is_over = until is not None and after >= until
+        """Whether the reader has all that it wants, or all of that which the log has."""
         self._link = link
         self._only = only
         self._under_way = False
+        self._deliveries = 0
+        """How often the broker was asked to deliver. We ignore what an earlier delivery still brings."""
         self._is_stalled = False
         self._replaced: LogReplaced | None = None
-        self._arrived: deque[Sequence[Recorded]] = deque()
+        self.arrived: deque[Sequence[Recorded]] = deque()
         self._waiting: asyncio.Future[None] | None = None
         link.on_return.append(self._begin_anew)
         link.broker.readers.append(self._on_event)
@@ -44,16 +48,17 @@ class Follower:
         Raises:
             LogReplaced: the log has lost something that was read.
         """
-        while not self._arrived:
+        while not self.arrived:
             if self._replaced is not None:
                 raise self._replaced
             self._waiting = self._link.loop.create_future()
             await self._waiting
-        return self._arrived.popleft()
+        return self.arrived.popleft()
 
     def fail(self, error: LogReplaced) -> None:
-        """Have `take` raise an error, after what has arrived."""
+        """Have `take` raise an error, after what has arrived. What comes now would be of another log."""
         self._replaced = error
+        self._deliveries += 1
         self._notify()
 
     def close(self) -> None:
@@ -75,7 +80,8 @@ class Follower:
             self._begin_anew()
 
     def _begin_anew(self) -> None:
-        self._is_stalled = False
+        self._is_stalled = self._under_way = False
+        self._deliveries += 1
         self._look_and_wake()
 
     def _look_and_wake(self) -> None:
@@ -105,15 +111,21 @@ class Follower:
         return last_seq if self._until is None else min(last_seq, self._until)
 
     def wake(self) -> None:
-        if self._under_way or self._is_stalled or not self._link.connected or self.position >= self._end:
+        if self._replaced is not None or self._under_way or self._is_stalled or not self._link.connected:
+            return
+        if self.is_over or (self._until is None and self.position >= self._end):
             return
         self._under_way = True
-        self._link.deliver(self._arrive, self._miss)
+        delivery = self._deliveries
+        self._link.deliver(lambda: self._arrive(delivery), lambda: self._miss(delivery))
 
-    def _miss(self) -> None:
-        self._under_way = False
+    def _miss(self, delivery: int) -> None:
+        if delivery == self._deliveries:
+            self._under_way = False
 
-    def _arrive(self) -> None:
+    def _arrive(self, delivery: int) -> None:
+        if delivery != self._deliveries:
+            return
         self._under_way = False
         broker, loop = self._link.broker, self._link.loop
         if not broker.up or self._is_stalled:
@@ -127,8 +139,9 @@ class Follower:
             if wanted(self._only, recorded.event)
         ]
         self.position = until
-        if records or until == self._until:
-            self._arrived.append(records)
+        self.is_over = self._until is not None and until >= self._end
+        if records or self.is_over:
+            self.arrived.append(records)
             if records:
                 self._read, self._read_at = records[-1].seq, records[-1].time
             self._notify()

@@ -7,14 +7,16 @@ up those of jobs.
 from __future__ import annotations
 
 import asyncio
+import math
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from distribute.core.event_base import MAX_LINES
-from distribute.core.ids import BatchId
+from distribute.core.ids import AttemptId, BatchId
 from distribute.core.manifest import STDOUT_NAME, Manifest, Outputs, StoredFile, build_output_name
-from distribute.core.specs import DEFAULT_MAX_PAUSE_S
+from distribute.core.specs import DEFAULT_GRACE_S, DEFAULT_MAX_PAUSE_S, DEFAULT_SUPERSEDED_KEEP_S
 from distribute.host import (
     CannotStart,
     Capacity,
@@ -25,14 +27,16 @@ from distribute.host import (
     Kept,
     Pause,
     Presence,
+    SetAside,
     Unit,
 )
 from distribute.sim.computer import ModelledComputer, Process, begin_pause
 from distribute.sim.process import SimulatedProcess
+from distribute.sim.visits import ModelledVisits
 
 STAGE_WITHIN_S = 0.3
 COLLECT_WITHIN_S = 1.0
-STOP_WITHIN_S = 3.0
+STOP_SOON_S = 2.0
 CLEAR_WITHIN_S = 2.0
 LOOK_WITHIN_S = 0.5
 PAUSE_WITHIN_S = 0.2
@@ -57,35 +61,41 @@ class Outcome(NamedTuple):
     exit_code: int = 0
 
 
-class ModelledHost:
+class ModelledHost(ABC):
     """`Host` for one runner. Whatever a killed runner still wants, the host does not do.
 
-    Who uses it says in `outcome` how units end, and may look on in `launched`, `stopped` and `gone`.
+    Who uses it says in `outcome` how units end, and looks on in the other abstract methods.
     """
 
     def __init__(self, runner: SimulatedProcess, computer: ModelledComputer) -> None:
         self.runner = runner
         self.computer = computer
+        self.visits = ModelledVisits()
         self._loop = runner.loop
 
     # --- what the user of the model says, and sees ---------------------------------------------------
 
+    @abstractmethod
     def outcome(self, unit: Unit) -> Outcome:
         """How a unit ends that is started now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def launched(self, process: Process) -> None:
         """A process has begun."""
 
+    @abstractmethod
     def stopped(self, process: Process) -> None:
         """The runner has begun to end a process."""
 
+    @abstractmethod
     def taken_up(self, process: Process) -> None:
         """A runner has found the process, or the exit, of an attempt that an earlier one left."""
 
+    @abstractmethod
     def gone(self, process: Process) -> None:
         """A process is gone, by itself or killed."""
 
+    @abstractmethod
     def printed(self, process: Process, line: bytes) -> None:
         """A process has printed a line."""
 
@@ -160,10 +170,13 @@ class ModelledHost:
         duration_s, exit_code = self.outcome(unit)
         self._when_it_ran(process, duration_s / 2, lambda: self._print(process, "goes on"))
         self._when_it_ran(process, duration_s, lambda: self._end(process, exit_code=exit_code))
-        limit_s = unit.recipe.timeout_s
+        limit_s, warning = unit.recipe.timeout_s, unit.recipe.warning
         if limit_s is not None:
-            grace_s = self._loop.random.uniform(0, STOP_WITHIN_S)
-            self._when_it_ran(process, limit_s, lambda: self._reach_limit(process, grace_s))
+            takes_s = self._takes_s(unit)
+            self._when_it_ran(process, limit_s, lambda: self._reach_limit(process, takes_s))
+        if limit_s is not None and warning is not None:
+            warn_s = max(0.0, limit_s - warning.before_s)
+            self._when_it_ran(process, warn_s, lambda: self._print(process, f"got {warning.signal}"))
         if self.computer.pause is not None:
             process.freeze(self._loop.now)
         return process
@@ -172,13 +185,13 @@ class ModelledHost:
         """As `Host.wait`."""
         return await asyncio.shield(running.ended)
 
-    async def kill(self, running: Process, *, thaw: bool = False) -> None:
+    async def kill(self, running: Process, *, thaw: bool = False, soon: bool = False) -> None:
         """As `Host.kill`. The computer ends the process, even if the runner is killed meanwhile."""
         if self.runner.alive and not running.ended.done():
             running.is_ending = True
             self.stopped(running)
-            grace_s = self._loop.random.uniform(0, STOP_WITHIN_S)
-            self._loop.after(grace_s, lambda: self._end(running, signal=SIGTERM))
+            takes_s = min(self._takes_s(running.unit), STOP_SOON_S if soon else math.inf)
+            self._loop.after(takes_s, lambda: self._end(running, signal=SIGTERM))
         await self.wait(running)
         await self._within(0.0)
 
@@ -201,6 +214,14 @@ class ModelledHost:
     def last_lines(self, place: Place) -> tuple[str, ...]:
         """As `Host.last_lines`."""
         return tuple(line.decode().strip() for line in place.printed[-MAX_LINES:])
+
+    async def set_aside(self, of: AttemptId, place: Place) -> SetAside | None:
+        """As `Host.set_aside`."""
+        await self._within(COLLECT_WITHIN_S)
+        if not place.printed:
+            return None
+        size_bytes = sum(map(len, place.printed))
+        return SetAside(f"/superseded/{of}", size_bytes, self.runner.clock() + DEFAULT_SUPERSEDED_KEEP_S)
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""
@@ -269,11 +290,16 @@ class ModelledHost:
 
         self._loop.after(for_s, look)
 
-    def _reach_limit(self, process: Process, grace_s: float) -> None:
+    def _takes_s(self, unit: Unit) -> float:
+        """How long a unit takes to end once it is asked: its grace period at most."""
+        grace_s = unit.recipe.grace_s
+        return self._loop.random.uniform(0, DEFAULT_GRACE_S if grace_s is None else grace_s)
+
+    def _reach_limit(self, process: Process, takes_s: float) -> None:
         """The computer ends a process that has reached its time limit, unless that is being ended already."""
         if not process.is_ending:
             process.is_ending = True
-            self._loop.after(grace_s, lambda: self._end(process, signal=SIGTERM, ended_for="timeout"))
+            self._loop.after(takes_s, lambda: self._end(process, signal=SIGTERM, ended_for="timeout"))
 
     def _end(
         self,
@@ -314,7 +340,7 @@ class ModelledHost:
     async def _within(self, longest_s: float) -> None:
         await asyncio.sleep(self._loop.random.uniform(0, longest_s))
         if not self.runner.alive:
-            await self._loop.create_future()  # for ever: it is dead
+            raise asyncio.CancelledError  # it is dead; a task that waited for ever would be lost, not ended
 
 
 async def _pieces(place: Place) -> AsyncIterator[bytes]:

@@ -10,9 +10,9 @@ from typing import Protocol
 from distribute.codec import encode
 from distribute.core.errors import Conflict, DistributeError, LogReplaced
 from distribute.core.events import Event
-from distribute.core.ids import Scope, Under
+from distribute.core.ids import Guarded, Scope
 from distribute.core.recorded import Guard, Recorded, guard_scope
-from distribute.ports import Garbage, Only, Raw
+from distribute.ports import Garbage, Only, Place, Raw
 from distribute.sim.following import Follower
 from distribute.sim.network import Link
 
@@ -43,7 +43,7 @@ class Memory(Protocol):
     def acknowledged(self, seq: int, event: Event, behind: int, size_bytes: int) -> None:
         """The broker has stored an event."""
 
-    async def now_at(self, scope: Scope | Under, seq: int) -> int:
+    async def now_at(self, scope: Guarded, seq: int) -> int:
         """Where the event is that was once stored at a sequence. Raises `LogReplaced`."""
 
     def begin_anew(self) -> None:
@@ -61,7 +61,7 @@ class NoMemory:
     def acknowledged(self, seq: int, event: Event, behind: int, size_bytes: int) -> None:
         """As `Memory.acknowledged`."""
 
-    async def now_at(self, scope: Scope | Under, seq: int) -> int:
+    async def now_at(self, scope: Guarded, seq: int) -> int:
         """As `Memory.now_at`."""
         return seq
 
@@ -112,23 +112,16 @@ class SimulatedLog:
         follower = Follower(self._link, after, at, only, until)
         undo = self.memory.on_replaced(follower.fail)
         try:
-            while until is None or follower.position < until:
+            while follower.arrived or not follower.is_over:
                 if records := await follower.take():
                     yield records
         finally:
             undo()
             follower.close()
 
-    async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:
+    async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
-        if event_type is None:
-            return await self._link.ask(lambda: self._broker.stored.last_of(scope))
-
-        def find() -> Recorded | None:
-            of_scope = self._broker.stored.of_scope(scope)
-            return next((found for found in reversed(of_scope) if found.event.type == event_type), None)
-
-        return await self._link.ask(find)
+        return await self._link.ask(lambda: self._broker.stored.last_of(scope, event_type))
 
     async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
         """As `ports.EventLog.last_raw`."""
@@ -158,7 +151,11 @@ class SimulatedLog:
 
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
-        return await self._link.ask(lambda: self._broker.stored.last_event_seq)
+        return (await self.end()).seq
+
+    async def end(self) -> Place:
+        """As `ports.EventLog.end`."""
+        return await self._link.ask(lambda: self._broker.stored.end)
 
     # --- sending -----------------------------------------------------------------------------------
 
@@ -225,7 +222,7 @@ class SimulatedLog:
         elif first.event.id == entry.event.id:
             self._stored(entry, first.seq)
         else:
-            self._refused(entry, Conflict(scope, guard.last_seq, found_seq))
+            self._refused(entry, Conflict(scope, guard.last_seq, beaten_by_seq=first.seq, last_seq=found_seq))
 
     def _again(self, entry: _Outgoing, expected_seq: int) -> None:
         entry.settling = False

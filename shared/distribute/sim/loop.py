@@ -23,6 +23,9 @@ Ts = TypeVarTuple("Ts")
 
 Action = Callable[[], object]
 
+MAX_CANCELS = 10
+"""How often `end_tasks` cancels a task that goes on."""
+
 
 class NothingLeft(RuntimeError):
     """Every task waits, and no timer is set: nothing can ever happen again."""
@@ -44,6 +47,7 @@ class VirtualLoop(asyncio.BaseEventLoop, NumberingLoop):
         self._soon: deque[Handle] = deque()
         self._timers: list[tuple[float, int, Handle | Action]] = []
         self._is_stopping = False
+        self._is_ending = False
         self._generators: set[AsyncGenerator[Any, Any]] = set()
         self._tasks = Tasks()
         """All of them. `asyncio.all_tasks` looks through those of other loops, too."""
@@ -134,11 +138,22 @@ class VirtualLoop(asyncio.BaseEventLoop, NumberingLoop):
         return task.result()
 
     def end_tasks(self, patience_s: float) -> None:
-        """Cancel every task, and run until they have ended, for at most `patience_s`."""
-        left = self._tasks.running()
-        for task in left:
-            task.cancel()
-        if left:
+        """Cancel every task, and again after `patience_s` what has not ended: it may wait for another task.
+
+        Faults are forgotten, and from now on there are none: what is killed throws its tasks away.
+
+        Raises:
+            RuntimeError: a task was cancelled many times, and goes on.
+        """
+        self._is_ending = True
+        self.faults.clear()
+        cancels = 0
+        while left := self._tasks.running():
+            if cancels == MAX_CANCELS:
+                raise RuntimeError(f"these tasks were cancelled {cancels} times, and go on: {left}")
+            cancels += 1
+            for task in left:
+                task.cancel()
             self.run_until_complete(asyncio.wait(left, timeout=patience_s))
 
     def stop(self) -> None:
@@ -249,5 +264,5 @@ class VirtualLoop(asyncio.BaseEventLoop, NumberingLoop):
         self._fault(owner, error if isinstance(error, BaseException) else RuntimeError(context["message"]))
 
     def _fault(self, owner: Owner | None, error: BaseException) -> None:
-        if not self.is_closed() and (owner is None or owner.alive):
+        if not (self.is_closed() or self._is_ending) and (owner is None or owner.alive):
             self.faults.append(error)

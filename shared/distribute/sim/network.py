@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from distribute.core.errors import DistributeError, Unreachable, UnreadableEvent
-from distribute.core.ids import Scope, Under
+from distribute.core.ids import Guarded, Scope
 from distribute.core.recorded import Recorded
 from distribute.sim.loop import VirtualLoop
-from distribute.sim.stored_events import StoredEvents
 from distribute.sim.stored_files import NoAnswer, StoredFiles
+from distribute.stored_events import StoredEvents
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Broker:
         """The time by the broker's clock, in seconds since 1970."""
         return EPOCH_S + self.loop.now
 
-    def publish(self, event_id: str, body: bytes, scope: Scope | Under, expected_seq: int) -> int | None:
+    def publish(self, event_id: str, body: bytes, scope: Guarded, expected_seq: int) -> int | None:
         """The sequence of the event, stored now or before; None if the guard refuses it.
 
         If the id was stored lately and the guard does not hold any more, a replicated stream looks at the id
@@ -108,7 +108,7 @@ class Broker:
             wake(recorded)
         return recorded
 
-    def admits(self, scope: Scope | Under, expected_seq: int) -> bool:
+    def admits(self, scope: Guarded, expected_seq: int) -> bool:
         """Does the guard hold?"""
         return self.stored.last_seq_of(scope) == expected_seq
 

@@ -9,8 +9,8 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
 
-from distribute.core.errors import DistributeError, Refused, Unreachable
-from distribute.ports import Handler
+from distribute.core.errors import DistributeError, NobodyAnswers, Refused, Unreachable
+from distribute.ports import QUERIES_AT_WORK, Handler
 from distribute.sim.network import Link
 
 
@@ -27,8 +27,8 @@ class Server:
         return self.context.run(self.link.loop.create_task, self.handler(payload))
 
 
-Servers = dict[str, list[Server]]
-"""Who answers which verb."""
+Servers = dict[tuple[str, str | None], list[Server]]
+"""Who answers which verb, for all or as a node."""
 
 
 class SimulatedQueries:
@@ -39,28 +39,32 @@ class SimulatedQueries:
         self._link = link
 
     @contextlib.asynccontextmanager
-    async def serving(self, verb: str, handler: Handler) -> AsyncIterator[None]:
-        """As `ports.Queries.serving`."""
+    async def serving(
+        self, verb: str, handler: Handler, *, node: str | None = None, at_work: int = QUERIES_AT_WORK
+    ) -> AsyncIterator[None]:
+        """As `ports.Queries.serving`. Here, any number is at work."""
         server = Server(self._link, handler, copy_context())
-        self._servers.setdefault(verb, []).append(server)
+        self._servers.setdefault((verb, node), []).append(server)
         try:
             yield
         finally:
-            self._servers[verb].remove(server)
+            self._servers[verb, node].remove(server)
 
-    async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
+    async def ask(
+        self, verb: str, payload: bytes = b"", *, node: str | None = None, timeout_s: float = 5.0
+    ) -> bytes:
         """As `ports.Queries.ask`. If several services answer, the first answer counts."""
         answer: asyncio.Future[bytes] = self._link.loop.create_future()
 
         def asked() -> bool:
-            servers = [server for server in self._servers.get(verb, ()) if server.link.connected]
+            servers = [each for each in self._servers.get((verb, node), ()) if each.link.connected]
             for server in servers:
                 server.link.deliver(partial(self._arrived, server, payload, answer))
             return bool(servers)
 
         def heard(anybody: bool) -> None:
             if not anybody and not answer.done():
-                answer.set_exception(Unreachable(f"no service answers {verb!r}"))
+                answer.set_exception(NobodyAnswers(f"no service answers {verb!r}"))
 
         self._link.request(asked, heard)
         try:
@@ -71,8 +75,12 @@ class SimulatedQueries:
 
     def _arrived(self, server: Server, payload: bytes, answer: asyncio.Future[bytes]) -> None:
         def answered(task: asyncio.Task[bytes]) -> None:
-            if not task.cancelled():
-                server.link.request(lambda: self._link.deliver(lambda: _settle(answer, task)), lambda _: None)
+            if task.cancelled():
+                return
+            error = task.exception()  # a refusal is an answer, also if nobody waits for it any more
+            if error is not None and not isinstance(error, DistributeError):
+                raise error
+            server.link.request(lambda: self._link.deliver(lambda: _settle(answer, task)), lambda _: None)
 
         server.answer(payload).add_done_callback(answered)
 
@@ -83,7 +91,5 @@ def _settle(answer: asyncio.Future[bytes], task: asyncio.Task[bytes]) -> None:
     error = task.exception()
     if error is None:
         answer.set_result(task.result())
-    elif isinstance(error, DistributeError):
-        answer.set_exception(Refused(str(error)))
     else:
-        answer.set_exception(error)
+        answer.set_exception(Refused(str(error)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from distribute.acknowledged import Acknowledged, Questions
 from distribute.core.events import Event
-from distribute.core.ids import Scope, Under
+from distribute.core.ids import Guarded
 from distribute.core.recorded import Guard
 from distribute.sim.log import SimulatedLog
 from distribute.sim.network import Link
@@ -40,7 +40,7 @@ class RememberingLog(SimulatedLog):
             found = await self._get(seq)
             return found is not None and found.event.id == event_id
 
-        async def last_seq(scope: Scope | Under) -> int:
+        async def last_seq(scope: Guarded) -> int:
             return await link.ask(lambda: stored.last_seq_of(scope))
 
         async def append(event: Event, guard: Guard) -> int:

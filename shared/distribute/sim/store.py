@@ -10,6 +10,7 @@ from pathlib import Path
 from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
+from distribute.inputs.sources import PIECE_BYTES, Source, as_source
 from distribute.ports import OnDone, tell_nobody
 from distribute.sim.network import Link
 
@@ -22,14 +23,15 @@ class SimulatedStore:
         self._files = link.broker.files
         self._new_id = new_id
 
-    async def put_input(self, path: Path, sha256: str, on_done: OnDone = tell_nobody) -> None:
+    async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = tell_nobody) -> None:
         """As `ports.ArtifactStore.put_input`."""
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise IntegrityError(f"{path}: its content was changed after it was listed")
+        source = as_source(content)
+        whole = b"".join(source.pieces(PIECE_BYTES))
+        if hashlib.sha256(whole).hexdigest() != sha256:
+            raise IntegrityError(f"{source.label}: its content was changed after it was listed")
         await self._transfer()
-        await self._link.ask(lambda: self._files.inputs.setdefault(sha256, content), patient=False)
-        on_done(len(content))
+        await self._link.ask(lambda: self._files.inputs.setdefault(sha256, whole), patient=False)
+        on_done(len(whole))
 
     async def get_input(self, sha256: str, path: Path) -> None:
         """As `ports.ArtifactStore.get_input`."""

@@ -135,6 +135,27 @@ def yielded(
     return ev.Yielded(**_stamp(node), **_attempt(job, node, attempt), reason=why, outputs=outputs)
 
 
+RAN_AT = ev.RanAt(system="slurm", folder="0" * 64)
+
+
+def collected(
+    job: str | JobId = "job1", node: str = "nid001", attempt: int = 1, by: str = "jane", **fields: Any
+) -> ev.Collected:
+    """What became of a job that ran elsewhere for a minute and left an empty file. It succeeded, unless told.
+
+    Give the `submission` of its batch.
+    """
+    ending: dict[str, Any] = {
+        "state": "succeeded",
+        "exit_code": 0,
+        "started_at": EPOCH - timedelta(seconds=3660),
+        "ended_at": EPOCH - timedelta(seconds=3600),
+        "wall_s": 60.0,
+        "outputs": Outputs(files=1),
+    }
+    return ev.Collected(**_stamp(by), **_attempt(job, node, attempt), **ending | fields)
+
+
 def excused(job: str | JobId = "job1", node: str = "ws1", attempt: int = 1, **fields: Any) -> ev.Excused:
     return ev.Excused(**_stamp(ev.SCHEDULER), **_attempt(job, node, attempt), **fields)
 
@@ -185,6 +206,11 @@ def forgotten(node: str = "ws1") -> ev.Forgotten:
     return ev.Forgotten(**_stamp("jane"), node=node)
 
 
+def listed(node: str = "ws1", capabilities: frozenset[str] | None = frozenset({"fftw"})) -> ev.Listed:
+    """A node of the head's nodes file. `capabilities` None: the file no longer names it."""
+    return ev.Listed(**_stamp("jane"), node=node, capabilities=capabilities)
+
+
 def paused(
     node: str = "ws1",
     until: datetime = EPOCH + timedelta(days=1),
@@ -205,6 +231,12 @@ def resume_requested(node: str = "ws1") -> ev.ResumeRequested:
 
 def resumed(node: str = "ws1", **fields: Any) -> ev.Resumed:
     return ev.Resumed(**_stamp(node), node=node, **fields)
+
+
+def superseded(node: str = "ws1", attempt: str | AttemptId = "job1", **fields: Any) -> ev.Superseded:
+    about = {"folder": "/node/superseded/1", "size_bytes": 5, "until": EPOCH + timedelta(days=7)} | fields
+    (of,) = kept([attempt])
+    return ev.Superseded(**_stamp(node), node=node, attempt=of, **about)
 
 
 def drain_requested(
@@ -231,6 +263,13 @@ def build_finished(
 ) -> ev.BuildFinished:
     ending: dict[str, Any] = {"succeeded": succeeded, "reason": None if succeeded else "exit code 2"}
     return ev.BuildFinished(**_stamp(node), node=node, **_batch_names(of), **ending | fields)
+
+
+def build_collected(
+    node: str = "nid001", of: BatchSpec | BatchId | None = None, *, succeeded: bool = True, **fields: Any
+) -> ev.BuildCollected:
+    said = {"submission": "any", "succeeded": succeeded, "reason": None if succeeded else "exit code 2"}
+    return ev.BuildCollected(**_stamp("jane") | {"node": node, **_batch_names(of)} | said | fields)
 
 
 # --- folding ---------------------------------------------------------------------------------------

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 
 import pytest
 
 from distribute.core.specs import InputFile
-from distribute.testing.file_store import FileStore
+from distribute.memory.store import FileStore
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.workspace import Workspaces
+from integration.node_runner.keeping_kit import Kept, keeper
 from integration.node_runner.left_kit import Left
 
 AddInput = Callable[..., Coroutine[None, None, InputFile]]
+
+
+@pytest.fixture(params=["with cgroups", "with signals"])
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kept]:
+    """A keeper that holds units by cgroups, if this computer lets it, or by signals."""
+    use_cgroups = request.param == "with cgroups"
+    async with keeper(tmp_path, use_cgroups=use_cgroups) as kept:
+        if use_cgroups and kept.keeping.current.freezes_by != "cgroup":
+            pytest.skip("no cgroup of version 2 can be made here")
+        yield kept
 
 
 @pytest.fixture

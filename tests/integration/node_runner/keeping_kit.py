@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from distribute_services.node_runner.keeper import procfs
 from distribute_services.node_runner.keeper.cgroup import own_group
 
 ENV = {"PATH": "/usr/bin:/bin"}
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 DAEMON = """
 import os, signal, sys, time
@@ -57,14 +57,18 @@ class Kept:
         env: Mapping[str, str] = ENV,
         stdout: Path | None = None,
         timeout_s: float | None = None,
+        warning: tuple[int, float] | None = None,
         grace_s: float = 5.0,
         exit_file: Path | None = None,
         idle_io: bool = False,
         cpus: Collection[int] = (),
         memory_bytes: int | None = None,
+        user: Sequence[object] | None = None,
+        max_processes: int | None = None,
     ) -> str:
         """Start a unit. Returns its name."""
-        treatment = {"niceness": 10, "idle_io": idle_io, "cpus": sorted(cpus), "memory_bytes": memory_bytes}
+        treatment = {"niceness": 10, "idle_io": idle_io, "cpus": sorted(cpus)}
+        treatment |= {"memory_bytes": memory_bytes, "user": user, "max_processes": max_processes}
         name = f"{self.prefix}/{name or uuid.uuid4().hex}"
         self.keeping.start(
             name,
@@ -74,6 +78,7 @@ class Kept:
             stdout=str(stdout or self.folder / "out"),
             treatment=treatment,
             timeout_s=timeout_s,
+            warning=warning,
             grace_s=grace_s,
             exit_file=None if exit_file is None else str(exit_file),
         )

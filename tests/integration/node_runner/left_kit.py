@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredLink, StoredObject, entry_bytes
-from distribute.testing.file_store import FileStore
-from distribute_services.node_runner.results.outputs import collect
+from distribute.memory.store import FileStore
+from distribute.results.outputs import collect
 
 
 class Left:

@@ -11,7 +11,7 @@ import pytest
 from distribute.core.ids import BatchId
 from distribute.core.recipe import build_of
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork
-from distribute.testing.file_store import FileStore
+from distribute.memory.store import FileStore
 from distribute_services.node_runner.disk.builds import Build, Builds
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.limit import Limit

@@ -12,7 +12,7 @@ import pytest
 
 from distribute.core.errors import IntegrityError, StorageFull
 from distribute.core.specs import InputFile
-from distribute.testing.file_store import FileStore
+from distribute.memory.store import FileStore
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.limit import Limit
 
@@ -133,7 +133,7 @@ async def test_a_leased_file_is_not_evicted(
 ) -> None:
     cache = InputCache(tmp_path / "cache", store, limit=Limit(50 * KIB))
     used, wanted = [await add_input(os.urandom(40 * KIB)) for _ in range(2)]
-    async with cache.lease([used]) as paths:
+    async with cache.lease({used.sha256: used.size_bytes}) as paths:
         await get(cache, wanted)
         assert paths[used.sha256].exists()
     assert cache.size_bytes <= 50 * KIB
@@ -152,7 +152,7 @@ async def test_a_lease_is_cheap_in_a_large_cache(
     await get(cache, file)
     begun, count = time.process_time(), 300
     for _ in range(count):
-        async with cache.lease([file]):
+        async with cache.lease({file.sha256: file.size_bytes}):
             pass
     assert (time.process_time() - begun) / count < 0.4e-3
 

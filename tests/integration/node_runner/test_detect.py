@@ -14,10 +14,13 @@ import pytest
 from distribute.core.ids import check_name
 from distribute_services.node_runner.host import ask as ask_module
 from distribute_services.node_runner.host import limits
-from distribute_services.node_runner.host.detect import Sampler, default_node_name, detect
+from distribute_services.node_runner.host.detect import Sampler, default_node_name, detect, find_programs
 from distribute_services.node_runner.host.gpus import Gpu
 from distribute_services.node_runner.host.lending import Wishes
+from distribute_services.node_runner.host.run_as import person
 from distribute_services.node_runner.host.topology import read_cores
+
+from .as_user import folder_of_nobody
 
 
 @pytest.fixture
@@ -71,12 +74,39 @@ async def test_options_replace_what_is_detected(programs: Path) -> None:
 async def test_capabilities_follow_from_the_programs_on_the_path(programs: Path) -> None:
     assert (await detect()).capacity.capabilities == set()
     write_program(programs, "nvidia-smi", NVIDIA)
-    write_program(programs, "apptainer", "")
     (programs / "python3").symlink_to(sys.executable)
     found = (await detect()).capacity
     assert found.gpus == ("NVIDIA A100-SXM4-40GB",) * 2
     version = f"python3.{sys.version_info.minor}"
-    assert found.capabilities == {"gpu", "apptainer", "python3", version}
+    assert found.capabilities == {"gpu", "python3", version}
+
+
+async def test_each_version_of_python_on_the_path_is_a_capability(programs: Path) -> None:
+    write_program(programs, "python3", "echo Python 3.11.9")
+    write_program(programs, "python3.13", "echo Python 3.13.1")
+    write_program(programs, "python3.9", "echo Python 3.8.20")  # some other one
+    write_program(programs, "python3.8", "echo 'pyenv: 3.8 is not installed' >&2; exit 127")
+    (programs / "python3.12").write_bytes(b"\x00 no program")
+    (programs / "python3.12").chmod(0o755)
+    (programs / "python3.14").symlink_to(programs / "gone")
+    write_program(programs, "python3.13-config", "echo Python 3.13.1")
+    found = (await detect()).capacity
+    assert found.capabilities == {"python3", "python3.11", "python3.13"}
+
+
+async def test_folders_of_programs_that_are_not_there_hide_no_python(programs: Path, tmp_path: Path) -> None:
+    write_program(programs, "python3.13", "echo Python 3.13.1")
+    path = f"{tmp_path}/gone:/proc/none:{programs}"
+    assert (await detect(environment={"PATH": path})).capacity.capabilities == {"python3.13"}
+
+
+async def test_programs_are_looked_for_where_jobs_find_them(programs: Path, tmp_path: Path) -> None:
+    (tmp_path / "of_the_admin").mkdir()
+    (tmp_path / "of_the_admin" / "python3").symlink_to(sys.executable)
+    (programs / "python3").symlink_to("/bin/false")
+    path = f"{tmp_path}/of_the_admin:{programs}"
+    assert "python3" in (await detect(environment={"PATH": path})).capacity.capabilities
+    assert "python3" not in (await detect()).capacity.capabilities
 
 
 @pytest.mark.parametrize("script", ["echo Python 2.7.18", "echo choose a version first", "exit 1"])
@@ -94,6 +124,40 @@ async def test_a_broken_driver_is_logged(
     found = (await detect()).capacity
     assert found.gpus == ()
     assert "nvidia-smi" in caplog.text
+
+
+async def test_a_file_called_python3_that_is_no_program_is_no_capability(
+    programs: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (programs / "python3").write_bytes(b"\x00 no program")
+    (programs / "python3").chmod(0o755)
+    assert (await detect()).capacity.capabilities == set()
+    assert "this node ignores python3, which can't be run: it is not a program" in caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run jobs as another user")
+async def test_a_node_of_root_looks_for_programs_with_the_rights_of_the_user_of_its_jobs(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    nobody = person("nobody")
+    assert nobody is not None
+    with folder_of_nobody() as folder:
+        closed, own = folder / "closed", folder / "own"
+        for place in (closed, own):
+            place.mkdir()
+            write_program(place, "python3", f'echo "$USER $HOME $(/usr/bin/id -un)" > {folder}/who; exit 1')
+            write_program(place, "apptainer", "exit 0")
+            (place / "cat").symlink_to("/bin/cat")
+        closed.chmod(0o700)
+        roots = {"USER": "root", "HOME": "/root"}
+        found = await find_programs({**roots, "PATH": f"{closed}:/bin"}, nobody)
+        assert f"may not run {closed}/apptainer" in found.lacks["apptainer"]
+        assert not (folder / "who").exists()
+        found = await find_programs({**roots, "PATH": str(closed)}, nobody)
+        assert found.capabilities == set()
+        assert f"may not run {closed}/python3" in caplog.text
+        await find_programs({**roots, "PATH": f"{closed}:{own}"}, nobody)
+        assert (folder / "who").read_text() == f"nobody {nobody.entry.pw_dir} nobody\n", "the next one"
 
 
 CGROUPS = [

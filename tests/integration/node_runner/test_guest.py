@@ -81,9 +81,9 @@ async def test_each_session_of_a_unit_is_nice(kept: Kept) -> None:
 
 
 def test_openmpi_binds_nothing_unless_a_job_has_the_whole_computer() -> None:
-    assert mpi_settings([0, 1], 4, "cores") == {
+    assert mpi_settings([0, 1], "cores", 4) == {
         "OMPI_MCA_hwloc_base_binding_policy": "none",
         "PRTE_MCA_hwloc_default_binding_policy": "none",
     }
-    assert mpi_settings([0, 1, 2, 3], 4, "cores") == {}
-    assert mpi_settings([0, 1, 2, 3], 4, "threads") == {"OMPI_MCA_hwloc_base_use_hwthreads_as_cpus": "1"}
+    assert mpi_settings([0, 1, 2, 3], "cores", 4) == {}
+    assert mpi_settings([0, 1, 2, 3], "threads", 4) == {"OMPI_MCA_hwloc_base_use_hwthreads_as_cpus": "1"}

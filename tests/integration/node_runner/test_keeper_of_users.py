@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import subprocess
-import sys
+import re
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from distribute_services.node_runner.keeper.cgroup import own_group, remove
 
-from .as_user import NOBODY, folder_of_nobody
+from .as_user import NOBODY, call_as_nobody, folder_of_nobody, pytest_as_nobody
 from .keeping_kit import WITHIN_S, Tree, keeper
 
 STILL_S = 0.3
-
-AS_NOBODY = (
-    "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-    # It may read what root may: this Python can be in a folder of root's.
-    *(f"--{kind}=-all,+dac_read_search" for kind in ("inh-caps", "ambient-caps", "bounding-set")),
-)  # fmt: skip
 
 
 @contextmanager
@@ -73,19 +66,6 @@ async def stops_and_ends_all(folder: Path, use_cgroups: bool, freezes_by: str) -
         assert kept.left() == []
 
 
-def as_nobody(*arguments: object, group: Path | None = None) -> None:
-    """Call `stops_and_ends_all` as the user `nobody`, in this cgroup."""
-    folder, use_cgroups, kind = arguments
-    code = (
-        "import asyncio, pathlib; from integration.node_runner import test_keeper_of_users as tests;"
-        f"asyncio.run(tests.stops_and_ends_all(pathlib.Path({str(folder)!r}), {use_cgroups}, {kind!r}))"
-    )
-    enter = f"echo $$ > '{group}/cgroup.procs';" if group is not None else ""
-    command = ["/bin/sh", "-ec", f'{enter} exec "$@"', "sh", *AS_NOBODY, sys.executable, "-P", "-c", code]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONDONTWRITEBYTECODE": "1"}
-    subprocess.run(command, env=environment, cwd="/", check=True)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be root and others")
 @pytest.mark.parametrize("use_cgroups", [True, False], ids=["cgroups", "signals"])
 @pytest.mark.parametrize("who", ["root", "user", "user with a group"])
@@ -96,7 +76,21 @@ def test_a_tree_is_stopped_and_ended(who: str, use_cgroups: bool, tmp_path: Path
         return
     with folder_of_nobody() as folder:
         if who == "user":
-            as_nobody(folder, use_cgroups, "signals")
+            call_as_nobody(stops_and_ends_all, folder, use_cgroups, "signals")
             return
         with delegated_group() as group:
-            as_nobody(folder, use_cgroups, "cgroup" if use_cgroups else "signals", group=group)
+            kind = "cgroup" if use_cgroups else "signals"
+            call_as_nobody(stops_and_ends_all, folder, use_cgroups, kind, group=group)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="these tests run as a user anyhow")
+@pytest.mark.parametrize("has_group", [True, False], ids=["with a group", "without one"])
+def test_the_tests_of_the_keeper_pass_for_a_user(has_group: bool) -> None:
+    files = [str(Path(__file__).with_name(f"test_{name}.py")) for name in ("keeper", "freezing", "memory")]
+    with ExitStack() as stack:
+        folder = stack.enter_context(folder_of_nobody())
+        group = stack.enter_context(delegated_group()) if has_group else None
+        told = pytest_as_nobody(folder, "-v", *files, group=group)
+    kinds = ["with signals", "with cgroups"] if has_group else ["with signals"]
+    for kind in kinds:
+        assert re.search(rf"\[{kind}\] PASSED", told), f"none ran {kind}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from distribute.core.manifest import StoredFile, StoredFolder, StoredLink, entry_bytes, link_target
+from distribute.results.outputs import collect_pulled
 from integration.node_runner.left_kit import Left, links, paths
 
 
@@ -220,3 +221,20 @@ async def test_a_link_out_of_the_jobs_folder_is_not_followed(left: Left, target:
     manifest = await left.manifest()
     assert paths(manifest) == {"stdout.txt"}
     assert "save: a link that leads out, to " in manifest.left_out[0]
+
+
+async def test_a_folder_that_was_pulled_is_archived_as_it_is(left: Left) -> None:
+    """What a job called `stdout.txt` itself lies in `distribute_save` there already."""
+    (left.save / "stdout.txt").write_text("printed")
+    (left.save / "distribute_save").mkdir()
+    (left.save / "distribute_save" / "stdout.txt").write_text("left")
+    (left.save / "empty").mkdir()
+    (left.save / "latest").symlink_to("empty")
+    outputs = await collect_pulled(left.save, left.store, "lab/sweep/job/1", "jane")
+    assert outputs.inline is not None
+    assert paths(outputs.inline) == {"distribute_save/stdout.txt", "empty", "latest", "stdout.txt"}
+    assert links(outputs.inline) == {"latest": "empty"}
+    sizes = {
+        entry.path: entry.size_bytes for entry in outputs.inline.entries if isinstance(entry, StoredFile)
+    }
+    assert sizes == {"stdout.txt": 7, "distribute_save/stdout.txt": 4}

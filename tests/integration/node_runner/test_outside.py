@@ -129,3 +129,13 @@ def test_a_million_files_are_not_looked_at(job: Path, tmp_path: Path) -> None:
     assert found.is_part
     assert found.files < MAX_ENTRIES
     assert names(found)[0] == "result.csv"  # the search begins at the top
+
+
+def test_of_a_container_its_home_counts_but_not_what_is_temporary(job: Path) -> None:
+    for path in ("home/result", "home/.cache/big", "tmp/big", "var_tmp/big", "rootfs-123/big", "big"):
+        (job / "container" / path).parent.mkdir(parents=True, exist_ok=True)
+        (job / "container" / path).write_text("content")
+    assert names(look_outside(job, given=GIVEN, in_container=True)) == ["$HOME/result"]
+    assert len(names(look_outside(job, given=GIVEN))) == MAX_LARGEST, (
+        "a job may have such a folder of its own"
+    )

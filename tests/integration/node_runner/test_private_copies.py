@@ -15,7 +15,10 @@ import pytest
 
 from distribute.core.recipe import Recipe, build_of, recipe_of
 from distribute.core.specs import BatchSpec, CommandJob, CommandWork, InputFile
-from distribute.testing.file_store import FileStore
+from distribute.inputs.listed import Hasher
+from distribute.inputs.patterns import Exclude
+from distribute.inputs.tree import folder_tree
+from distribute.memory.store import FileStore
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.private_copies import Way, copy_out, find_out
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
@@ -58,10 +61,11 @@ class Lab:
     way: Way
     workspaces: Workspaces = field(init=False)
     built: Workspace = field(init=False)
+    store: FileStore = field(init=False)
 
     async def build(self, *script: str) -> Workspace:
         """Run a build."""
-        store = FileStore(self.folder / "store")
+        self.store = store = FileStore(self.folder / "store")
         for file in (*SPEC.files, *JOB.files):
             path = self.folder / file.alias
             path.write_text(file.alias)
@@ -100,7 +104,7 @@ def started(workspace: Workspace, *argv: str, env: dict[str, str] = ENV) -> int 
 async def exit_code(process: int | str) -> int:
     """Wait for the end of a process that was started."""
     assert isinstance(process, int), process
-    _, status = await asyncio.wait_for(asyncio.to_thread(os.waitpid, process, 0), 20)
+    _, status = await asyncio.wait_for(asyncio.to_thread(os.waitpid, process, 0), 60)
     return os.waitstatus_to_exitcode(status)
 
 
@@ -229,6 +233,27 @@ def test_a_job_finds_its_files_over_those_of_the_build(attempt: Try) -> None:
     attempt(scenario)
 
 
+def test_a_jobs_folder_hides_the_one_that_the_build_left(attempt: Try) -> None:
+    async def scenario(lab: Lab) -> None:
+        await lab.build(
+            "mkdir -p input/case/d; touch input/case/d/built; mkdir input/whole; touch input/whole/x"
+        )
+        folder = lab.folder / "own folder"
+        (folder / "d").mkdir(parents=True)
+        (folder / "d" / "own").write_text("own")
+        listed = Hasher().listed(folder_tree(str(folder), Exclude(())), "it")
+        for sha256, source in listed.sources.items():
+            await lab.store.put_input(source, sha256)
+        job = JOB.model_copy(update={"folders": (listed.folder("case"), listed.folder(None, "*"))})
+        spec = SPEC.model_copy(update={"folders": (listed.folder("whole"),)})
+        workspace = await lab.workspaces.make(recipe_of(spec, job), lab.built)
+        printed = await run(workspace, "echo more > input/case/d/more; find input -type f | sort")
+        own = ["input/case/d/more", "input/case/d/own", "input/d/own", "input/mesh", "input/own"]
+        assert printed.split() == [*own, "input/whole/x"]
+
+    attempt(scenario)
+
+
 def test_a_shared_file_is_as_the_build_left_it(attempt: Try) -> None:
     async def scenario(lab: Lab) -> None:
         await lab.build("echo refined > input/mesh")
@@ -345,19 +370,6 @@ def test_a_program_that_cannot_start_is_refused_with_the_reason(attempt: Try) ->
         assert await run(await lab.job(), "echo it still works") == "it still works\n"
 
     attempt(scenario)
-
-
-def test_a_view_that_cannot_be_had_is_a_reason(tmp_path: Path) -> None:
-    view = View(str(tmp_path), str(tmp_path / "missing"))
-    refused = start(["/bin/true"], str(tmp_path), ENV, tmp_path / "out", view)
-    assert isinstance(refused, str)
-    assert "no private copy of its build" in refused
-
-
-def test_nothing_of_a_trial_stays(tmp_path: Path) -> None:
-    for way in ("overlay", "bind", "copy"):
-        find_out(tmp_path, way)
-        assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")

@@ -16,7 +16,7 @@ from distribute_services.node_runner.disk.own_folder import OwnFolder
 from distribute_services.node_runner.disk.workspace import Workspace
 from distribute_services.node_runner.host.keeping import Refusal
 from distribute_services.node_runner.host.places import exit_of
-from distribute_services.node_runner.host.refusals import reason_of, with_noexec
+from distribute_services.node_runner.host.refusals import explained, reason_of
 from distribute_services.node_runner.keeper.procfs import MARKER
 
 from .keeping_kit import ENV, Kept, keeper
@@ -199,11 +199,11 @@ async def test_a_shell_that_can_not_start_a_program_on_a_noexec_disk_is_told_why
         stdout = kept.folder / "out"
         ended = await kept.end_of(kept.start("sh", "-c", "./program", cwd=workspace.folder, stdout=stdout))
         assert not isinstance(ended, Refusal)
-        complaint = with_noexec(exit_of(ended), workspace).complaint
+        complaint = explained(exit_of(ended), workspace).complaint
         assert complaint is not None
         assert "mounted noexec" in complaint
     elsewhere = Workspace.of(kept.folder)
-    assert with_noexec(exit_of(ended), elsewhere) == exit_of(ended)
+    assert explained(exit_of(ended), elsewhere) == exit_of(ended)
 
 
 def test_a_node_says_when_its_work_folder_is_noexec(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -33,7 +33,7 @@ class Recorder:
         raise AssertionError("this test has no reader")
 
     async def called(self) -> None:
-        await asyncio.wait_for(self.something.wait(), 5)
+        await asyncio.wait_for(self.something.wait(), 60)
         self.something.clear()
 
     async def next(self) -> bytes:
@@ -136,5 +136,31 @@ async def test_a_job_does_not_wait_for_an_absent_broker(
     print_to(stdout, b"one")
     await live.called()
     print_to(stdout, b"two")
-    await asyncio.wait_for(tail.finish(file), 2)
+    await asyncio.wait_for(tail.finish(file), 60)
     await tail.close()
+
+
+async def test_the_next_runner_sends_what_was_printed_while_none_lived(stdout: Path) -> None:
+    killed, live = Recorder(), Recorder()
+    tail = Tail(killed, interval_s=0.02)
+    tail.add(JOB, 1, stdout)
+    print_to(stdout, b"first\n")
+    assert await killed.next() == b"first\n"
+    await asyncio.sleep(0.02)
+    await tail.close()  # as if it were killed
+    print_to(stdout, b"second\n")
+    tail = Tail(live, interval_s=0.02)
+    file = tail.add(JOB, 1, stdout, goes_on=True)
+    assert await live.next() == b"second\n"
+    print_to(stdout, b"third\n")
+    await tail.finish(file)
+    assert live.sent == [b"second\n", b"third\n"]
+
+
+async def test_all_is_sent_of_an_output_that_the_killed_runner_had_not_begun_to_send(stdout: Path) -> None:
+    live = Recorder()
+    print_to(stdout, b"first\n")
+    tail = Tail(live, interval_s=0.02)
+    file = tail.add(JOB, 1, stdout, goes_on=True)
+    await tail.finish(file)
+    assert live.sent == [b"first\n"]

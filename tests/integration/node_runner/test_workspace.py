@@ -22,7 +22,7 @@ from distribute.core.specs import (
     PythonJob,
     PythonWork,
 )
-from distribute.testing.file_store import FileStore
+from distribute.memory.store import FileStore
 from distribute_services.node_runner.disk import files
 from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.workspace import Workspace, Workspaces
@@ -109,6 +109,39 @@ async def test_what_a_python_job_finds(workspaces: Workspaces, add_input: AddInp
     assert os.access(job.folder / "solver", os.X_OK)
 
 
+async def test_what_a_python_job_without_a_build_finds(workspaces: Workspaces, add_input: AddInput) -> None:
+    spec = await python_batch(add_input)
+    plain = spec.model_copy(update={"work": PythonWork(jobs=spec.work.jobs)})
+    recipe = recipe_of(plain, plain.work.jobs[0])
+    assert recipe.build is None
+    assert contents((await workspaces.make(recipe, None)).folder) == {
+        "job.py": "script 1",
+        "input/mesh.dat": "mesh",
+        "input/own.dat": "own 1",
+        "initial_files/mesh.dat": "mesh",
+        "distribute_save/": "",
+    }
+
+
+async def test_a_jobs_file_replaces_one_of_the_batch_whatever_the_build_left_there(
+    workspaces: Workspaces, add_input: AddInput
+) -> None:
+    spec = await python_batch(add_input)
+    own = await add_input(b"finer", "mesh.dat")
+    job = spec.work.jobs[0].model_copy(update={"files": (own,)})
+    built = await build(workspaces, spec)
+    for left in ("as it was", "changed", "a folder"):
+        mesh = built.folder / "input" / "mesh.dat"
+        if left == "changed":
+            mesh.write_text("refined by the build")
+        elif left == "a folder":
+            mesh.unlink()
+            mesh.mkdir()
+            (mesh / "part").touch()
+        found = contents((await workspaces.make(recipe_of(spec, job), built)).folder)
+        assert (found["input/mesh.dat"], found["initial_files/mesh.dat"]) == ("finer", "mesh"), left
+
+
 async def test_jobs_never_see_each_others_changes(workspaces: Workspaces, add_input: AddInput) -> None:
     spec = await python_batch(add_input)
     built = await build(workspaces, spec)
@@ -128,11 +161,15 @@ async def test_jobs_never_see_each_others_changes(workspaces: Workspaces, add_in
 
 async def test_a_command_job_finds_its_files(workspaces: Workspaces, add_input: AddInput) -> None:
     shared = await add_input(b"#!/bin/sh\n", "tool", executable=True)
-    odd = await add_input(b"odd", "name with\nnewline")
-    spec = command_batch(CommandJob(name="job", command="./input/tool", files=(odd,)), files=(shared,))
+    odd, long = await add_input(b"odd", "name with\nnewline"), await add_input(b"long", "n" * 255)
+    spec = command_batch(CommandJob(name="job", command="./input/tool", files=(odd, long)), files=(shared,))
     job = await workspaces.make(recipe_of(spec, spec.work.jobs[0]), None)
-    found = {"input/tool": "#!/bin/sh\n", "input/name with\nnewline": "odd", "distribute_save/": ""}
-    assert contents(job.folder) == found
+    assert contents(job.folder) == {
+        "input/tool": "#!/bin/sh\n",
+        "input/name with\nnewline": "odd",
+        f"input/{'n' * 255}": "long",
+        "distribute_save/": "",
+    }
     assert os.access(job.input / "tool", os.X_OK)
     assert (job.input / "name with\nnewline").stat().st_mode & 0o777 == 0o644
 
@@ -162,6 +199,7 @@ async def test_an_apptainer_job_has_fresh_mounts(workspaces: Workspaces, add_inp
     assert contents(workspace.folder) == {
         "input/": "",
         "distribute_save/": "",
+        "container/": "",
         "mounts/0/": "",
         "mounts/1/": "",
     }
@@ -285,7 +323,7 @@ async def test_a_cancelled_copy_ends_at_once() -> None:
     """Otherwise it would go on filling a workspace that is being removed."""
     before = set(procfs.own_children())
     copying = asyncio.create_task(files._run("sleep", "1000"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while set(procfs.own_children()) == before:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     copying.cancel()

@@ -14,7 +14,6 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from distribute.config.settings import NodeSettings, ServerSettings
 from distribute.core.errors import (
     DistributeError,
     InputError,
@@ -30,14 +29,7 @@ from distribute_cli.session import Session
 from distribute_cli.verbs import ALIASES, NOT_YET, VERBS, _of_a_cluster, _of_all, _of_an_answer, verb
 from plain_words import assert_plain
 
-
-@pytest.fixture(autouse=True)
-def nobody_says_where_the_cluster_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("DISTRIBUTE_SERVER", raising=False)
-    monkeypatch.delenv("DISTRIBUTE_CREDS", raising=False)
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("nobody_says_where_the_cluster_is")
 
 
 def run(*arguments: str) -> Result:
@@ -99,19 +91,14 @@ def test_every_documented_verb_and_option_exists() -> None:
     assert named == set(VERBS)
 
 
-def test_every_setting_is_documented() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "commands.md").read_text().partition("## Settings")[2]
-    for name, field in (NodeSettings.model_fields | ServerSettings.model_fields).items():
-        assert f"`{field.alias or name}`" in text
-
-
 def test_help_lists_the_verbs() -> None:
     shown = run("--help").stdout
     assert [verb for verb in VERBS if f"\n  {verb} " not in shown] == []
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"), [("stats", "status"), ("nodes-status", "node-status"), ("pul", "pull")]
+    ("written", "meant"),
+    [("stats", "status"), ("nodes-status", "node-status"), ("pul", "pull"), ("list", "ls")],
 )
 def test_for_a_misspelt_verb_the_nearest_one_is_suggested(written: str, meant: str) -> None:
     result = run(written)
@@ -119,10 +106,11 @@ def test_for_a_misspelt_verb_the_nearest_one_is_suggested(written: str, meant: s
     assert f"there is no verb {written!r}; did you mean {meant!r}?" in result.stderr
 
 
-def test_an_unknown_verb_is_reported() -> None:
-    result = run("frobnicate")
+@pytest.mark.parametrize("written", ["frobnicate", "nonsense", "results"])
+def test_an_unknown_verb_is_reported(written: str) -> None:
+    result = run(written)
     assert result.exit_code == 2
-    assert "there is no verb 'frobnicate'; `distribute --help` lists the verbs" in result.stderr
+    assert f"there is no verb {written!r}; `distribute --help` lists the verbs" in result.stderr
 
 
 @pytest.mark.parametrize("verb", NOT_YET)
@@ -244,6 +232,7 @@ def test_a_tilde_in_an_option_is_the_home_folder(tmp_path: Path, monkeypatch: py
         (("service", "scheduller"), "'scheduller' is not a service; did you mean 'scheduler'?"),
         (("--verson",), "there is no option --verson; did you mean --version? (see `distribute --help`)"),
         (("kill",), "BATCH|JOB is missing; write `distribute kill BATCH|JOB`"),
+        (("exec", "lab/x/one"), "-- CMD… is missing; write `distribute exec JOB -- CMD…`"),
         (("logs", "a/b/c", "--attempt"), "--attempt needs a value"),
         (("sttus",), "there is no verb 'sttus'; did you mean 'status'?"),
     ],

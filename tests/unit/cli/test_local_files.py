@@ -38,7 +38,7 @@ def test_what_earlier_attempts_left_is_named() -> None:
         "2 lines of .distribute-pulled.jsonl can't be read: what they list counts as changed here",
         "removed 1 file of earlier results",
         (
-            "left here by an earlier attempt, and not by the last one: mc/a/s; "
+            "left here by an earlier attempt or `--running`, and not by the last attempt: mc/a/s; "
             "`distribute pull jane/mc --replace-local` removes what you did not change"
         ),
     ]

@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 
 from distribute_cli.output.terminal_bar import terminal_bar
-from distribute_cli.verbs import _Stderr
+from distribute_cli.own_log import Stderr
 
 
 def test_a_line_that_is_logged_during_progress_does_not_end_up_behind_the_bar(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     log = logging.Logger("test")
-    log.addHandler(_Stderr())
+    log.addHandler(Stderr())
     terminal = io.StringIO()
     monkeypatch.setattr("sys.stderr", terminal)
     console = Console(file=terminal, force_terminal=True, width=80)

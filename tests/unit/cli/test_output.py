@@ -99,6 +99,11 @@ def test_one_batch_is_shown_as_a_table() -> None:
     assert lines[6].split() == ["job3", "queued", "-", "-", "-", "-", "-"]
 
 
+def test_a_batch_that_ran_elsewhere_says_so() -> None:
+    here, there = drawn(tables.batch, BATCH), drawn(tables.batch, BATCH | {"ran_at": "slurm"})
+    assert set(there) - set(here) == {"it ran at slurm, not on this cluster"}
+
+
 def test_a_table_says_how_many_jobs_it_does_not_list() -> None:
     lines = drawn(tables.batch, batch_view(STATE, SPEC.id, most=1))
     assert lines[4].split()[:2] == ["job1", "failed"]

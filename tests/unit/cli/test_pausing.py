@@ -12,10 +12,19 @@ from rich.console import Console
 from distribute.client.keepers import Held
 from distribute_cli.local.gpu_memory import parsed
 from distribute_cli.local.pauses import held_text
-from distribute_cli.output.countdown import LineCountdown, terminal_countdown
-from distribute_cli.pausing import Wish, clock_time, cut_line, named, paused_line, resumed_line
+from distribute_cli.output.countdown import LineCountdown, terminal_countdown, time_left
+from distribute_cli.pausing import (
+    Wish,
+    clock_time,
+    cut_line,
+    named,
+    paused_line,
+    resume_hint,
+    resumed_line,
+    unpaused_line,
+)
 
-WISH = Wish(duration_s=8 * 3600.0, is_default=False, by="jane", reason="", detach=False)
+WISH = Wish(node=None, duration_s=8 * 3600.0, is_default=False, by="jane", reason="", detach=False)
 HELD = Held(
     "ws07", "nats://head:4222", "cgroup", None, None, None, "", jobs=2, pids=(7, 8, 9), memory_bytes=3 << 30
 )
@@ -27,6 +36,15 @@ def test_a_pause_is_told_with_its_length_and_its_end_by_the_clock() -> None:
     assert line == f"ws07 is paused for 1h30m10s, until {clock_time(until.timestamp())}"
     assert resumed_line(["ws07"]) == "ws07 lends again"
     assert resumed_line(["a", "b"]) == "a and b lend again"
+
+
+def test_what_ends_a_pause_names_the_node_that_the_person_named() -> None:
+    """Without a name, `resume` ends the pauses of all nodes of the computer."""
+    assert resume_hint(None) == "`distribute resume` ends the pause"
+    assert resume_hint("ws07") == "`distribute resume --node ws07` ends the pause"
+    assert resume_hint("my node") == "`distribute resume --node 'my node'` ends the pause"
+    assert unpaused_line(["ws07"]) == "ws07 was not paused"
+    assert unpaused_line(["a", "b"]) == "a and b were not paused"
 
 
 def test_an_end_on_another_day_has_its_date() -> None:
@@ -77,6 +95,22 @@ def test_the_countdown_fits_a_terminal_and_leaves_nothing_there() -> None:
     assert "for 1h30m10s more; Ctrl-C resumes" in text
     assert "holds 2 jobs: 3 processes" in text
     assert stream.getvalue().endswith("\x1b[2K"), "its lines are erased"
+
+
+@pytest.mark.parametrize(
+    ("left_s", "text"),
+    [
+        (3 * 3600 + 58 * 60, "3h58m00s"),
+        (3 * 3600 + 56 * 60 + 59.4, "3h56m59s"),
+        (26 * 3600.0, "26h00m00s"),
+        (3599.7, "1h00m00s"),
+        (600.0, "10m00s"),
+        (9.2, "9s"),
+        (0.0, "0s"),
+    ],
+)
+def test_the_time_that_is_left_has_one_form(left_s: float, text: str) -> None:
+    assert time_left(left_s) == text
 
 
 def test_without_a_terminal_the_time_is_told_now_and_then(

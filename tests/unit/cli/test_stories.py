@@ -34,6 +34,7 @@ ATTEMPT: Any = {
         "largest": [{"path": "u.dat", "size_bytes": 2048}],
         "is_part": False,
     },
+    "superseded": None,
     "wall_s": 60.0,
     "cpu_s": 59.0,
     "paused_s": 0.0,
@@ -48,14 +49,19 @@ WAITING: Any = {
     "kind": "command",
     "priority": 0,
     "command": ["./solver", "--name", "a b"],
+    "setup": ["module load gcc", "ulimit -s unlimited"],
+    "shell": ["bash", "-l"],
     "script": None,
     "image": None,
     "capabilities": ["gcc"],
     "resources": {"cpus": 4, "memory_bytes": 8 << 30, "gpus": 1},
     "timeout_s": 7200.0,
+    "grace_s": None,
+    "signal_before": None,
     "retries": 1,
     "env": {"RE": "100 m"},
     "files": ["mesh.dat"],
+    "git": [],
     "attempts": [ATTEMPT],
     "left_out": [f"pipe{number}: a pipe, not a file" for number in range(22)],
     "why": {
@@ -86,6 +92,8 @@ def test_a_waiting_job_shows_what_it_is_its_attempts_and_what_keeps_each_node_fr
     assert lines[0] == "lab/sweep/re 100"
     assert fact(lines, "waits") == "1 of 2 nodes could run it, none can now"
     assert fact(lines, "command") == "./solver --name 'a b'"
+    assert fact(lines, "setup") == "module load gcc; ulimit -s unlimited"
+    assert fact(lines, "shell") == "bash -l"
     assert fact(lines, "resources") == "4 cpus, 8G, 1 GPU"
     assert (fact(lines, "needs"), fact(lines, "timeout"), fact(lines, "env")) == ("gcc", "2h", "RE='100 m'")
     (row,) = [line.split() for line in lines if line.split()[:2] == ["1", "ws1"]]
@@ -95,6 +103,39 @@ def test_a_waiting_job_shows_what_it_is_its_attempts_and_what_keeps_each_node_fr
     assert lines[at + 1].split(maxsplit=1) == ["ws2", "could take it now"]
     assert lines[at + 2].split(maxsplit=1) == ["ws1", "has too few GPUs: 0, of 1 needed"]
     assert lines[-1] == "`distribute logs 'lab/sweep/re 100'` shows all that it printed"
+
+
+def test_a_job_shows_the_commits_that_it_has_as_inputs() -> None:
+    commit = {"input": "code", "commit": "1a" * 20, "ref": "HEAD", "dirty": True, "folder": "src"}
+    plain = {
+        "input": "lib",
+        "commit": "2b" * 20,
+        "ref": "2b2b2b",
+        "dirty": False,
+        "folder": "",
+        "remote": None,
+    }
+    document = {**WAITING, "git": [{**commit, "remote": "git@example.org:code.git\x1b[31m"}, plain]}
+    lines = [" ".join(line.split()) for line in drawn(stories.job(document), width=150)]
+    at = next(number for number, line in enumerate(lines) if line.startswith("commit "))
+    assert lines[at : at + 2] == [
+        f"commit code: {'1a' * 20}:src (HEAD) of git@example.org:code.git\\x1b[31m, with changes",
+        f"commit lib: {'2b' * 20}",
+    ]
+
+
+def test_a_job_shows_when_it_is_warned_and_its_grace() -> None:
+    warned = {**WAITING, "grace_s": 30.0, "signal_before": {"signal": "USR1", "before_s": 120.0}}
+    lines = drawn(stories.job(warned))
+    assert (fact(lines, "timeout"), fact(lines, "grace")) == ("2h; SIGUSR1 comes 2m before", "30s")
+
+
+def test_a_job_that_never_began_elsewhere_has_no_time_at_which_it_began() -> None:
+    """As one that a person cancelled at SLURM while it waited there."""
+    attempt = {**ATTEMPT, "node": "slurm", "assigned_at": None, "started_at": None}
+    lines = drawn(stories.job({**WAITING, "attempts": [attempt]}))
+    (row,) = [line.split() for line in lines if line.split()[:2] == ["1", "slurm"]]
+    assert row[2:5] == ["failed", "3", "-"]
 
 
 def test_a_job_that_is_over_shows_why_and_waits_for_nothing() -> None:
@@ -111,6 +152,17 @@ def test_a_job_that_is_over_shows_why_and_waits_for_nothing() -> None:
     assert fact(lines, "resources") == "a whole node"
     assert fact(lines, "results") == "can be pulled"
     assert not any(line.startswith(("waits", "node  why not")) for line in lines)
+
+
+@pytest.mark.parametrize(("year", "is_there"), [(2199, True), (2020, False)])
+def test_what_does_not_count_is_named_while_it_is_kept(year: int, is_there: bool) -> None:
+    kept = {"folder": "/w/superseded/1", "size_bytes": 2048, "until": f"{year}-01-01T00:00:00+00:00"}
+    given_away = {**ATTEMPT, "outcome": "released", "superseded": kept}
+    lines = drawn(stories.job({**WAITING, "attempts": [given_away, {**ATTEMPT, "attempt": 2}]}))
+    told = "attempt 1 was given to another node while ws1 was out of touch. What it left does not count; ws1"
+    at = " ".join(lines).find(told)
+    assert (at >= 0) is is_there
+    assert ("(2K) in /w/superseded/1" in " ".join(lines)) is is_there
 
 
 def test_of_a_thousand_nodes_some_are_listed() -> None:
@@ -138,7 +190,10 @@ def one_node() -> NodeStory:
         load=2.5,
         cpu_percent=31.0,
         disk_free_bytes=1 << 40,
+        disk_needed_bytes=1 << 30,
         freezes_by="signals",
+        build_copies="bind",
+        lacks={"apptainer": "it is not installed"},
     )
     document: Any = node_view(Agenda(state, now=state.time), "ws1", beat)
     return document
@@ -156,8 +211,13 @@ def test_a_node_shows_what_it_is_has_and_does() -> None:
     assert fact(lines, "cpus") == "8, 6 free"
     assert fact(lines, "memory") == "8G, 7G free for jobs"
     assert fact(lines, "gpus") == "0: A100, 1: A100 (in use)"
-    assert (fact(lines, "load"), fact(lines, "disk")) == ("2.5, 31 % of its cpus", "1T free")
+    assert (fact(lines, "load"), fact(lines, "disk")) == (
+        "2.5, 31 % of its cpus",
+        "1T free, of which jobs leave 1G",
+    )
     assert fact(lines, "pauses by") == "signals (it can make no cgroups)"
+    assert fact(lines, "build copies") == "copies, mounted where the build ran"
+    assert (fact(lines, "can"), fact(lines, "can't")) == ("gcc", "apptainer: it is not installed")
     assert lines[-1].split()[:3] == ["lab/sweep/job1", "jane", "building"]
 
 

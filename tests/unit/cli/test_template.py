@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
 from distribute.config.loading import load
+from distribute.config.schema import schema_of, schema_text
 from distribute.core.ids import BatchId
 from distribute.core.specs import Resources
 from distribute_cli.commands.template import FILES, TEMPLATES, Kind
 from distribute_cli.main import app
+from distribute_cli.schema_line import SCHEMA_FILE
+from editor_kit import as_json
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SHARED_SCRIPT = "pendulum.sh"
@@ -39,7 +43,7 @@ def names_in(folder: Path) -> set[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_example_is_valid_with_the_files_beside_it(kind: Kind, folder: Path) -> None:
     said = run(kind, "--output", "new.yaml")
-    assert (said.exit_code, names_in(folder)) == (0, {"new.yaml", *FILES[kind]})
+    assert (said.exit_code, names_in(folder)) == (0, {"new.yaml", SCHEMA_FILE, *FILES[kind]})
     assert said.stdout.startswith(f"new.yaml is written, and {FILES[kind][0]}")
     assert said.stderr.endswith("`distribute add new.yaml` submits it\n")
     if kind == "apptainer":
@@ -100,7 +104,9 @@ def test_a_script_that_is_there_is_kept_and_named(mine: str) -> None:
         path.symlink_to("nothing")
     said = run("python")
     assert said.exit_code == 0
-    assert said.stdout == "distribute-jobs.yaml is written, and build.py and pendulum.py beside it\n"
+    assert said.stdout == (
+        f"distribute-jobs.yaml is written, and build.py, pendulum.py and {SCHEMA_FILE} beside it\n"
+    )
     assert "run.py was there already, and is kept as it is\n" in said.stderr
     assert path.is_symlink() == (mine == "link to nothing")
     assert not path.is_file() or path.read_text() == "print('mine')"
@@ -110,17 +116,54 @@ def test_scripts_of_an_earlier_example_are_used_again() -> None:
     run("python")
     said = run("python", "--output", "again.yaml")
     assert said.stdout == "again.yaml is written\n"
-    assert said.stderr == "`distribute add again.yaml` submits it\n"
+    assert said.stderr == (
+        "`distribute run again.yaml` runs it here, `distribute add again.yaml` submits it\n"
+    )
 
 
 def test_an_example_goes_whole_into_another_folder_or_not_at_all(folder: Path) -> None:
     (folder / "a b").mkdir()
     said = run("command", "--output", "a b/jobs.yaml")
-    assert names_in(folder / "a b") == {"jobs.yaml", SHARED_SCRIPT}
-    assert said.stderr == "`distribute add 'a b/jobs.yaml'` submits it\n"
+    assert names_in(folder / "a b") == {"jobs.yaml", SHARED_SCRIPT, SCHEMA_FILE}
+    assert said.stderr == (
+        "`distribute run 'a b/jobs.yaml'` runs it here, `distribute add 'a b/jobs.yaml'` submits it\n"
+    )
     said = run("command", "--output", "none/jobs.yaml")
     assert str(said.exception) == "none/jobs.yaml: can't be written: there is no such file or folder"
     assert not (folder / "none").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_first_line_tells_editors_the_schema_beside_it(kind: Kind, folder: Path) -> None:
+    run(kind)
+    first, _, rest = Path("distribute-jobs.yaml").read_text().partition("\n")
+    assert first == f"# yaml-language-server: $schema={SCHEMA_FILE}"
+    schema = json.loads((folder / SCHEMA_FILE).read_text())
+    assert schema == schema_of("jobs")
+    assert Draft202012Validator(schema).is_valid(as_json(rest))
+
+
+def test_a_person_may_do_without_the_schema(folder: Path) -> None:
+    said = run("command", "--no-schema")
+    assert said.stdout == f"distribute-jobs.yaml is written, and {SHARED_SCRIPT} beside it\n"
+    assert names_in(folder) == {"distribute-jobs.yaml", SHARED_SCRIPT}
+    assert Path("distribute-jobs.yaml").read_text().startswith("meta:\n")
+
+
+def test_a_schema_of_an_older_version_is_replaced(folder: Path) -> None:
+    path = folder / SCHEMA_FILE
+    path.write_text(schema_text("jobs").replace("retries", "repeats"))
+    said = run("command")
+    assert said.stdout == f"distribute-jobs.yaml is written, and {SHARED_SCRIPT} beside it\n"
+    assert path.read_text() == schema_text("jobs")
+
+
+def test_what_is_no_schema_of_ours_is_kept(folder: Path) -> None:
+    (folder / SCHEMA_FILE).write_text("mine")
+    said = run("command")
+    assert said.exit_code == 0
+    assert f"{SCHEMA_FILE} was there already, and is kept as it is\n" in said.stderr
+    assert (folder / SCHEMA_FILE).read_text() == "mine"
 
 
 def test_an_example_can_go_to_standard_output(folder: Path) -> None:
@@ -148,7 +191,7 @@ def test_the_result_is_printed_in_the_chosen_form() -> None:
     assert json.loads(said.stdout) == {
         "file": "distribute-jobs.yaml",
         "kind": "python",
-        "written": ["build.py", "pendulum.py"],
+        "written": ["build.py", "pendulum.py", SCHEMA_FILE],
         "kept": ["run.py"],
     }
     assert run("command", "--output", "other.yaml", "--quiet").output == ""

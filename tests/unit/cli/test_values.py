@@ -35,7 +35,7 @@ def test_a_moment_without_a_zone_is_local() -> None:
     [
         (
             "tomorrow",
-            "--until: 'tomorrow' is not a time; write 2030-01-31T18:00, or how long from now: 2h, 3d",
+            "--until: 'tomorrow' is not a time; write a date and time, such as 2030-01-31T18:00",
         ),
         ("999999999999d", "--until: '999999999999d' is not a time"),
         ("2030-01-31T11:00Z", "--until: '2030-01-31T11:00Z' is in the past"),

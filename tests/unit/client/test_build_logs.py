@@ -50,12 +50,12 @@ class Taken:
 
     async def next(self) -> tuple[str, bytes | None]:
         """The node, and what it printed; None: the build there has ended."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             news = await self._news.get()
         return (news.node, bytes(news.piece)) if isinstance(news, Printed) else (news.node, None)
 
     async def ends(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.task
         assert self._news.empty()
 
@@ -189,7 +189,7 @@ async def test_a_batch_that_is_deleted_ends_its_follower(cluster: Any) -> None:
     await cluster.live.send(WS1, 0, b"a")
     await follower.next()
     await cluster.say(make.kill_requested(SPEC), make.completed(SPEC, state="killed"), make.deleted(SPEC))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await asyncio.wait({follower.task})
     error = follower.task.exception()
     assert error is None or "there is no batch lab/sweep" in str(error)

@@ -18,8 +18,8 @@ from distribute.client.submit import submit
 from distribute.core.errors import Refused
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs, StoredFile
+from distribute.memory.log import MemoryLog
 from distribute.testing import builders as make
-from distribute.testing.memory_log import MemoryLog
 
 SPEC = make.batch(20, retries=1)
 JOB = JobId(*SPEC.id, "job7")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from distribute.client.pull.fetching import RESUMED_FROM_BYTES, Pulled, fetch
 from distribute.client.pull.listing import Listing, StoredContent, WantedFile
 from distribute.core.manifest import StoredObject
-from distribute.testing.file_store import FileStore
+from distribute.memory.store import FileStore
 
 NAME = "jane/sweep/job/1/0"
 

@@ -43,3 +43,22 @@ async def test_a_job_that_is_too_large_is_refused_with_the_largest_node(
     fit = await check(Queries(cluster), make.batch(jobs, resources=None))
     assert fit.problem == problem
     assert fit.jobs_by_fit == {2: 1, (0 if problem else 1): 1}
+
+
+async def test_jobs_that_only_nodes_could_run_that_are_away_wait_for_them(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path)
+    small, large = (make.job(f"cpus{n}", resources=Resources(cpus=n)) for n in (1, 8))
+    fit = await check(Queries(cluster), make.batch([small, large], resources=None))
+    assert (fit.problem, fit.waits_for) == (None, "no node has joined yet; the batch waits for one")
+
+    away = [f"big{n}" for n in range(7)]
+    await cluster.say(
+        make.joined("a", cpus=4), *(make.joined(name, cpus=8) for name in away), *map(make.lost, away)
+    )
+    fit = await check(Queries(cluster), make.batch([small, large], resources=None))
+    assert (fit.problem, fit.jobs_by_fit) == (None, {1: 1, 0: 1})
+    assert fit.waits_for == (
+        "for 1 job, the batch waits until one of these nodes is here: big0, big1, big2, big3, big4 and 2 more"
+    )
+    fit = await check(Queries(cluster), make.batch([small], resources=None))
+    assert (fit.problem, fit.waits_for) == (None, None)

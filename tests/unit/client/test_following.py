@@ -36,7 +36,7 @@ async def test_every_job_is_seen_when_it_is_archived_and_the_end_last(cluster: A
     await cluster.say(*BEGUN)
     more = [run("job1"), run("job2"), (make.completed(SPEC), make.batch_archived(SPEC))]
     seen: list[tuple[int, bool]] = []
-    async with asyncio.timeout(20), aclosing(archive_changes(cluster, SPEC.id, pause_s=0)) as changes:
+    async with asyncio.timeout(60), aclosing(archive_changes(cluster, SPEC.id, pause_s=0)) as changes:
         async for _ in changes:
             listing = await list_results(cluster, SPEC.id, Filter())
             seen.append((listing.jobs, listing.complete))
@@ -53,7 +53,7 @@ async def test_news_during_a_turn_is_not_missed(cluster: Any) -> None:
     """All of it comes while the reader pulls: nothing happens afterwards."""
     await cluster.say(*BEGUN)
     turns = 0
-    async with asyncio.timeout(20), aclosing(archive_changes(cluster, SPEC.id, pause_s=0)) as changes:
+    async with asyncio.timeout(60), aclosing(archive_changes(cluster, SPEC.id, pause_s=0)) as changes:
         async for _ in changes:
             turns += 1
             if (await list_results(cluster, SPEC.id, Filter())).complete:
@@ -66,7 +66,7 @@ async def test_news_during_a_turn_is_not_missed(cluster: Any) -> None:
 async def test_a_reader_that_takes_long_is_not_asked_again_at_once(cluster: Any) -> None:
     await cluster.say(*BEGUN, *run("job1"))
     clock = asyncio.get_running_loop().time
-    async with asyncio.timeout(20), aclosing(archive_changes(cluster, SPEC.id, pause_s=0)) as changes:
+    async with asyncio.timeout(60), aclosing(archive_changes(cluster, SPEC.id, pause_s=0)) as changes:
         await anext(changes)
         began = clock()
         while clock() - began < 0.05:
@@ -78,7 +78,7 @@ async def test_a_reader_that_takes_long_is_not_asked_again_at_once(cluster: Any)
 
 async def test_a_replaced_log_is_looked_at_again(cluster: Any) -> None:
     await cluster.say(*BEGUN, *run("job1"))
-    async with asyncio.timeout(20), aclosing(archive_changes(cluster, SPEC.id, pause_s=0)) as changes:
+    async with asyncio.timeout(60), aclosing(archive_changes(cluster, SPEC.id, pause_s=0)) as changes:
         await anext(changes)
         await cluster.log.replace(keeps=2)
         await cluster.say(*run("job1"), *run("job2"))
@@ -118,7 +118,7 @@ class Puller:
                 saying.append(asyncio.ensure_future(self.cluster.say(*coming.pop(0))))
 
         saying: list[asyncio.Future[None]] = []
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             return await follow_results(self.cluster, SPEC.id, self.look, self.fetch, told)
 
 

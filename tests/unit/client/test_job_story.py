@@ -11,9 +11,19 @@ from client_kit import WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
 from distribute.client.job_story import read_story
 from distribute.client.queries import Queries
 from distribute.core.errors import UnknownName
-from distribute.core.ids import JobId
+from distribute.core.git_commit import GitCommit
+from distribute.core.ids import AttemptId, JobId
 from distribute.core.manifest import Manifest, Outputs, Outside, OutsideFile
-from distribute.core.specs import CommandJob, InputFile, PythonJob, PythonWork, Resources
+from distribute.core.specs import (
+    CommandJob,
+    CommandWork,
+    InputFile,
+    InputFolder,
+    PythonJob,
+    PythonWork,
+    Resources,
+    SignalBefore,
+)
 from distribute.testing import builders as make
 
 JOBS = (
@@ -60,12 +70,49 @@ async def test_a_job_is_described_by_its_own_values_and_else_those_of_its_batch(
     assert found["attempts"] == []
 
 
+async def test_a_job_has_a_grace_and_a_warning_of_its_own_and_else_those_of_its_batch(cluster: Any) -> None:
+    jobs = (
+        CommandJob(name="job1", command="x", timeout_s=60, grace_s=0),
+        CommandJob(name="untimed", command="x", signal_before=SignalBefore(signal="TERM", before_s=9)),
+    )
+    fields = {"grace_s": 30, "signal_before": SignalBefore(signal="USR1", before_s=5), "timeout_s": None}
+    await cluster.say(make.submitted(SPEC.model_copy(update={"work": CommandWork(jobs=jobs), **fields})))
+    found, untimed = await story(cluster), await story(cluster, "untimed")
+    assert (found["grace_s"], found["signal_before"]) == (0, {"signal": "USR1", "before_s": 5})
+    assert (untimed["grace_s"], untimed["signal_before"]) == (30, None), "it has no timeout"
+
+
 async def test_the_script_and_the_image_of_a_job_are_named(cluster: Any) -> None:
     file = InputFile(alias="run.py", sha256="0" * 64, size_bytes=1)
-    python = PythonWork(build=file, jobs=(PythonJob(name="job1", script=file),))
+    python = PythonWork(build=file, jobs=(PythonJob(name="job1", script=file, args=("--re", "1")),))
     await cluster.say(make.submitted(SPEC.model_copy(update={"work": python})))
     found = await story(cluster)
-    assert (found["command"], found["script"], found["image"]) == (["python3", "job.py"], "run.py", None)
+    assert (found["command"], found["script"]) == (["python3", "job.py", "--re", "1"], "run.py")
+    assert found["image"] is None
+
+
+async def test_the_commits_that_a_job_finds_are_named(cluster: Any) -> None:
+    def folder(alias: str, commit: str | None) -> InputFolder:
+        git = None if commit is None else GitCommit(commit=commit * 40, ref="main", dirty=True, folder="src")
+        return InputFolder(
+            alias=alias, sha256="0" * 64, listing_bytes=1, content="1" * 64, entries=1, size_bytes=1, git=git
+        )
+
+    job = CommandJob(name="job1", command="x", folders=(folder("code", "b"), folder("lib", None)))
+    batch = (folder("code", "a"), folder("lib", "c"), folder("base", "d"))
+    work = CommandWork(jobs=(job, CommandJob(name="other", command="x")))
+    await cluster.say(make.submitted(SPEC.model_copy(update={"work": work, "folders": batch})))
+    found = (await story(cluster))["git"]
+    assert found[0] == {
+        "input": "base", "commit": "d" * 40, "ref": "main", "dirty": True, "folder": "src", "remote": None,
+    }  # fmt: skip
+    assert [(one["input"], one["commit"][0]) for one in found] == [("base", "d"), ("code", "b")]
+    others = (await story(cluster, "other"))["git"]
+    assert [(one["input"], one["commit"][0]) for one in others] == [
+        ("code", "a"),
+        ("lib", "c"),
+        ("base", "d"),
+    ]
 
 
 async def test_a_waiting_job_says_what_it_waits_for(cluster: Any) -> None:
@@ -139,3 +186,26 @@ async def test_unknown_names_are_told_apart(cluster: Any) -> None:
     await cluster.say(make.submitted(SPEC))
     with pytest.raises(UnknownName, match="lab/sweep has no job 'nobody'"):
         await story(cluster, "nobody")
+
+
+async def test_what_does_not_count_is_named_with_its_place(cluster: Any) -> None:
+    submitted = make.submitted(SPEC)
+    await cluster.say(submitted)
+    for number, node in ((1, "ws1"), (2, "ws2"), (3, "ws1")):
+        await cluster.say(make.assigned(JOB, node=node, attempt=number))
+        if number < 3:
+            await cluster.say(make.released(JOB, node=node, attempt=number, reason="node_lost"))
+    for submission, number, node in (
+        (submitted.id, 1, "ws1"),
+        ("another", 2, "ws2"),
+    ):
+        of = AttemptId(*JOB, number)
+        await cluster.say(make.superseded(node, of, submission=submission, folder=f"/kept/{number}"))
+    await cluster.say(make.superseded("ws1", AttemptId(*SPEC.id, "line", 3)))
+    first, second, third = (await story(cluster))["attempts"]
+    assert first["superseded"] == {
+        "folder": "/kept/1",
+        "size_bytes": 5,
+        "until": "2026-01-08T00:00:00+00:00",
+    }
+    assert (second["superseded"], third["superseded"]) == (None, None)

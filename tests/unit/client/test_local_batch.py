@@ -370,5 +370,21 @@ async def test_the_current_folder_can_be_a_batchs_folder(
         await archive.pull(listing, Path())
 
 
+async def test_another_folder_is_proposed_whose_name_is_not_too_long(archive: Archive, out: Path) -> None:
+    longest = "n" * 255
+    listing = await archive.list({"a": (1, {"r": "1"})})
+    listing.base = (longest.encode(),)
+    listing.folders = [(longest.encode(), *parts[1:]) for parts in listing.folders]
+    listing.files = [
+        (stored, wanted._replace(parts=(longest.encode(), *wanted.parts[1:])))
+        for stored, wanted in listing.files
+    ]
+    await archive.pull(listing, out)
+    listing.origin = OTHERS["holds the results of bob/mc: "]
+    with pytest.raises(Refused) as caught:
+        await archive.pull(listing, out)
+    assert f"/{'n' * 253}-2` pulls into another folder" in str(caught.value)
+
+
 def flat(left: Left) -> dict[str, str]:
     return {f"{job}/{path}": text for job, (_, files) in left.items() for path, text in files.items()}

@@ -59,8 +59,8 @@ async def test_only_the_answer_of_the_node_to_this_request_counts(cluster: Any, 
 
 
 async def test_whoever_counts_down_hears_of_the_next_change(cluster: Any) -> None:
-    await cluster.say(make.joined(), make.paused(by="jane"))
-    change = asyncio.create_task(next_change(cluster, "ws1", after_seq=2))
+    await cluster.say(make.joined(), pause := make.paused(by="jane"))
+    change = asyncio.create_task(next_change(cluster, pause, 2))
     await cluster.say(make.pause_requested(), said := make.paused(by="bob"), make.resumed())
     assert await change == (said, 4)
 

@@ -192,7 +192,7 @@ async def test_a_builds_output_and_a_job_of_its_name_are_pulled(cluster: Any, tm
 
 async def test_the_output_of_a_build_with_two_long_names_is_pulled(cluster: Any, tmp_path: Path) -> None:
     """Together the names are longer than a file's name can be."""
-    spec, node = make.batch(batch="b" * 128), "n" * 128
+    spec, node = make.batch(batch="b" * 255), "n" * 128
     stored = await cluster.keep(CONTENT)
     await cluster.say(make.joined(node), make.submitted(spec))
     outputs = left(file(build_output_name(spec.batch, node)), objects=(stored,))

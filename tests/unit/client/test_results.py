@@ -18,6 +18,8 @@ from client_kit import (
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.client.pull.target_folder import shown
+from distribute.client.results import outputs_listed, read_results
+from distribute.core.errors import LogReplaced
 from distribute.core.events import Event
 from distribute.core.manifest import Outputs, StoredFile
 from distribute.testing import builders as make
@@ -134,6 +136,17 @@ async def test_results_whose_events_the_log_lacks_are_a_problem(cluster: Any) ->
     cluster.log.hidden = {"finished"}
     listing = await list_results(cluster, SPEC.id, Filter())
     assert listing.problems == ["lab/sweep: the log has lost what lists the results of 1 job"]
+
+
+async def test_results_are_read_again_if_the_log_has_lost_the_events_that_list_them(cluster: Any) -> None:
+    await run(cluster, "job1", "file")
+    await cluster.say(make.job_archived("job1"))
+    results = await read_results(cluster, SPEC.id)
+    listing = outputs_listed(cluster, SPEC.id, results)
+    await cluster.log.replace(keeps=5)
+    with pytest.raises(LogReplaced):
+        await anext(listing)
+    assert paths(await list_results(cluster, SPEC.id, Filter())) == []
 
 
 @pytest.mark.parametrize(

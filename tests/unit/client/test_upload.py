@@ -9,9 +9,10 @@ import pytest
 
 from distribute.client.upload import upload
 from distribute.core.errors import InputError, IntegrityError, StorageFull
+from distribute.inputs.sources import Source, as_source
+from distribute.memory.store import FileStore
 from distribute.ports import OnDone
 from distribute.ports import tell_nobody as ignore
-from distribute.testing.file_store import FileStore
 
 
 def tell_nobody(done: int, total: int) -> None:
@@ -19,7 +20,7 @@ def tell_nobody(done: int, total: int) -> None:
 
 
 class FullStore(FileStore):
-    async def put_input(self, path: Path, sha256: str, on_done: OnDone = ignore) -> None:
+    async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = ignore) -> None:
         raise StorageFull("the store has no room")
 
 
@@ -59,8 +60,8 @@ async def test_progress_counts_the_bytes_of_each_file_as_they_go(tmp_path: Path)
     """Also of what the store has already, and of what has to be sent again."""
 
     class Slow(FileStore):
-        async def put_input(self, path: Path, sha256: str, on_done: OnDone = ignore) -> None:
-            if path.name == "new":
+        async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = ignore) -> None:
+            if as_source(content).size_bytes == 100:
                 for done in (30, 60, 20, 100):
                     on_done(done)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core_kit import Lab, told
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
@@ -9,10 +11,10 @@ from distribute.core.views import batch_view
 from distribute.testing import builders as make
 
 SWEEP = BatchId("lab", "sweep")
-BY_KILL = {"succeeded": False, "exit_code": None, "signal": 15, "reason": "killed by jane"}
+BY_KILL: dict[str, Any] = {"succeeded": False, "exit_code": None, "signal": 15, "reason": "killed by jane"}
 
 
-def running(jobs: int = 1, **fields: object) -> Lab:
+def running(jobs: int = 1, **fields: Any) -> Lab:
     """Jobs that run on ws1, which has a cpu for each of two."""
     lab = Lab(make.joined(cpus=2), make.submitted(make.batch(jobs, **fields)))
     for job in lab.assign():
@@ -27,7 +29,7 @@ def decided(lab: Lab) -> list[tuple[str, ...]]:
     return told(made)
 
 
-def killed(*kills: Event, jobs: int = 1, **fields: object) -> Lab:
+def killed(*kills: Event, jobs: int = 1, **fields: Any) -> Lab:
     """Running jobs that a person has killed, and whose node knows that."""
     lab = running(jobs, **fields)
     lab.happen(*(kills or (make.kill_requested(),)))

@@ -74,7 +74,7 @@ def seconds_until_given_away(skew_s: float, ran_for_s: int, paused_for_s: int = 
     raise AssertionError("the job waits for its node for ever")
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(skew_s=SKEWS)
 def test_a_head_whose_clock_is_wrong_is_as_patient_as_one_whose_clock_is_right(skew_s: float) -> None:
     lost_after, given_away_after = seconds_until_given_away(skew_s, ran_for_s=7200)
@@ -82,7 +82,7 @@ def test_a_head_whose_clock_is_wrong_is_as_patient_as_one_whose_clock_is_right(s
     assert given_away_after == pytest.approx(720, abs=2)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(skew_s=SKEWS, paused_for_s=st.integers(1, 5000))
 def test_time_paused_is_no_time_run(skew_s: float, paused_for_s: int) -> None:
     _, given_away_after = seconds_until_given_away(skew_s, ran_for_s=1200, paused_for_s=paused_for_s)
@@ -92,7 +92,7 @@ def test_time_paused_is_no_time_run(skew_s: float, paused_for_s: int) -> None:
 pauses = st.lists(st.tuples(st.integers(1, 500), st.integers(1, 500), st.booleans()), max_size=8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pauses=pauses)
 def test_an_attempt_ran_for_as_long_as_no_pause_held_it(pauses: list[tuple[int, int, bool]]) -> None:
     """Each pause: so long after the one before, for so long, and whether it ends by a word or by itself."""
@@ -123,7 +123,7 @@ ENDS = (
 
 
 @pytest.mark.parametrize(("obstacle", "begin"), ENDS, ids=[obstacle.name for obstacle, _ in ENDS])
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(author_ahead_s=AUTHORS, log_ahead_s=SKEWS, length_s=st.integers(5, 500))
 def test_what_ends_by_itself_lasts_as_long_as_its_author_said(
     obstacle: Obstacle,
@@ -138,7 +138,7 @@ def test_what_ends_by_itself_lasts_as_long_as_its_author_said(
     assert after_s == pytest.approx(length_s, abs=2)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(author_ahead_s=AUTHORS, log_ahead_s=SKEWS, length_s=st.integers(30, 500))
 def test_a_silent_node_is_lost_a_minute_after_its_pause(
     author_ahead_s: float, log_ahead_s: float, length_s: int

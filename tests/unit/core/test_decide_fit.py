@@ -1,5 +1,7 @@
 """Assigning jobs to nodes: needs, free resources, and what is kept for other jobs."""
 
+from typing import Any
+
 import pytest
 
 from core_kit import Lab, of
@@ -75,7 +77,7 @@ def test_a_gpu_that_is_free_again_is_assigned_again() -> None:
     ],
     ids=["capabilities", "cpus", "memory", "gpus"],
 )
-def test_a_node_never_gets_a_job_that_needs_more_than_it_has(needs: dict[str, object]) -> None:
+def test_a_node_never_gets_a_job_that_needs_more_than_it_has(needs: dict[str, Any]) -> None:
     lab = Lab(make.joined("small", capabilities=frozenset({"gcc"})), make.submitted(make.batch(**needs)))
     assert lab.decide() == []
     able = make.joined(

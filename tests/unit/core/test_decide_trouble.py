@@ -1,5 +1,7 @@
 """The scheduler's decisions about leaving nodes, kills, failed builds and races."""
 
+from typing import Any
+
 import pytest
 
 from core_kit import Lab, told
@@ -11,7 +13,7 @@ from distribute.core.state import Status
 from distribute.testing import builders as make
 
 
-def running(**fields: object) -> Lab:
+def running(**fields: Any) -> Lab:
     """One job runs at ws1, the only node."""
     lab = Lab(make.joined(), make.submitted(make.batch(1, **fields)))
     lab.assign()

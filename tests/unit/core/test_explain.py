@@ -1,6 +1,7 @@
 """The explanations of a job's status, which agree with `decide`."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -63,10 +64,10 @@ def verdict(lab: Lab, node: str = "ws1", batch: str = "sweep") -> Verdict:
     ids=lambda value: value.name if isinstance(value, Obstacle) else None,
 )  # fmt: skip
 def test_each_obstacle_is_named_with_its_figures(
-    node: dict[str, object], events: tuple[Event, ...], obstacle: Obstacle | None, text: str
+    node: dict[str, Any], events: tuple[Event, ...], obstacle: Obstacle | None, text: str
 ) -> None:
     needed = frozenset({"gcc", "mpi"})
-    has = {"cpus": 16, "memory_bytes": 64 * GIB, "gpus": ("a", "b"), "capabilities": needed}
+    has: dict[str, Any] = {"cpus": 16, "memory_bytes": 64 * GIB, "gpus": ("a", "b"), "capabilities": needed}
     if obstacle is Obstacle.CAPABILITIES:
         has["capabilities"] = frozenset({"python"})
     spec = make.batch(1, build="make", capabilities=needed, resources=LARGE)

@@ -1,5 +1,7 @@
 """Folding events about whole batches: kill, retry, complete, delete."""
 
+from typing import Any
+
 import pytest
 
 from core_kit import status_of
@@ -13,7 +15,7 @@ SWEEP = BatchId("lab", "sweep")
 RUNNING = (make.assigned(), make.claimed(), make.started())
 
 
-def of_three(**fields: object) -> State:
+def of_three(**fields: Any) -> State:
     """Three jobs, of which the first runs."""
     return make.happen(make.joined(), make.submitted(make.batch(3, **fields)), *RUNNING)
 

@@ -1,6 +1,7 @@
 """Folding events about jobs: retries, nodes that go down, fast failures, and accounts."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from core_kit import status_of
 from distribute.core import events as ev
 from distribute.core import fold_job
 from distribute.core.accounts import MAX_FAST_FAILURES
+from distribute.core.events import Event
 from distribute.core.fold import apply
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Recorded
@@ -29,7 +31,7 @@ def started(attempt: int = 1, node: str = "ws1") -> tuple[ev.Event, ...]:
     )
 
 
-def with_nodes(**fields: object) -> State:
+def with_nodes(**fields: Any) -> State:
     return make.happen(make.joined("ws1"), make.joined("ws2"), make.submitted(make.batch(2, **fields)))
 
 
@@ -217,15 +219,14 @@ def test_past_use_halves_every_day_in_integers() -> None:
 
 def test_a_clock_that_was_ahead_charges_no_user_for_the_difference() -> None:
     state = make.happen(make.joined(), make.submitted(make.batch(2)))
-    ahead = [make.assigned(), make.claimed(), make.finished()]
+    ahead: list[Event] = [make.assigned(), make.claimed(), make.finished()]
     three_years = 3 * 365 * 86_400.0
     for seq, event in enumerate(ahead, start=state.seq + 1):
         apply(state, Recorded(seq, state.time + three_years, event))
         three_years = 1.0
     back = make.EPOCH.timestamp() + 10
-    for seq, event in enumerate(
-        (make.assigned("job2"), make.claimed("job2"), make.finished("job2")), start=state.seq + 1
-    ):
+    job2: list[Event] = [make.assigned("job2"), make.claimed("job2"), make.finished("job2")]
+    for seq, event in enumerate(job2, start=state.seq + 1):
         apply(state, Recorded(seq, back, event))
     assert share(state.usage["jane"], 0, back) < HALF_LIFE_S * 1000  # less than one core
 

@@ -15,19 +15,19 @@ from distribute.testing import builders as make
 SWEEP = BatchId("lab", "sweep")
 
 
-def node_after(*events: object) -> NodeState:
-    state = make.happen(make.joined(), *events)  # type: ignore[arg-type]
+def node_after(*events: Event) -> NodeState:
+    state = make.happen(make.joined(), *events)
     return state.nodes["ws1"]
 
 
 def test_joined_sets_what_the_node_has() -> None:
     node = node_after(make.joined(cpus=8, memory_bytes=64, gpus=("a",), capabilities=frozenset({"gcc"})))
-    assert (node.cpus, node.memory_bytes, node.gpus, node.capabilities) == (8, 64, ("a",), {"gcc"})
+    assert (node.cpus, node.memory_bytes, node.gpus, node.capabilities) == (8, 64, ("a",), frozenset({"gcc"}))
     assert (node.joined_seq, node.last_seq, node.presence) == (2, 2, "here")
 
 
 @pytest.mark.parametrize(("event", "presence"), [(make.left(), "left"), (make.lost(), "lost")])
-def test_a_node_that_was_gone_is_present_after_it_joins(event: object, presence: str) -> None:
+def test_a_node_that_was_gone_is_present_after_it_joins(event: Event, presence: str) -> None:
     assert node_after(event).presence == presence
     assert node_after(event, make.joined()).presence == "here"
 

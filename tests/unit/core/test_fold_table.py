@@ -8,6 +8,7 @@ from compat.documents import EVENTS_PAGE, transitions_as_text
 from core_kit import status_of
 from distribute.core import events as ev
 from distribute.core.events import Event
+from distribute.core.fold import apply
 from distribute.core.manifest import Outputs
 from distribute.core.state import State, Status
 from distribute.core.transitions import JOB_TRANSITIONS
@@ -46,12 +47,14 @@ EVENTS: dict[type[ev.JobEvent], Callable[[int], Event]] = {
     ev.StopOrdered: lambda attempt: make.stop_ordered(attempt=max(1, attempt)),
     ev.Finished: lambda attempt: make.finished(attempt=max(1, attempt)),
     ev.Yielded: lambda attempt: make.yielded(attempt=max(1, attempt)),
+    ev.Collected: lambda attempt: make.collected(attempt=attempt, submission="any"),
     ev.Released: lambda attempt: make.released(attempt=max(1, attempt)),
     ev.Excused: lambda attempt: make.excused(attempt=max(1, attempt)),
     ev.JobArchived: lambda attempt: make.job_archived(attempt=max(1, attempt)),
 }
 
 LOOKED_AT_CLOSER = {
+    (Status.QUEUED, ev.Collected): "only of a batch that ran elsewhere",
     (Status.FAILED, ev.Assigned): "only where the batch ended while the assignment was under way",
 }
 """What the table allows, and the fold refuses in the state that these tests bring about."""
@@ -165,7 +168,7 @@ def test_an_event_delivered_again_changes_nothing() -> None:
     state = make.happen(make.joined(), make.submitted())
     again = make.record([make.assigned()], after=state)[0]
     for _ in range(3):
-        make.apply(state, again)
+        apply(state, again)
     assert state.nodes["ws1"].used_cpus == 1
     assert state.misfits == 0
     assert state.seq == again.seq

@@ -1,5 +1,7 @@
 """A node gives a job back: what becomes of the job, and of what it left."""
 
+from typing import Any
+
 from core_kit import status_of
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
@@ -11,7 +13,7 @@ SWEEP = BatchId("lab", "sweep")
 ATTEMPT = (make.assigned(), make.claimed(), make.started())
 
 
-def with_nodes(**fields: object) -> State:
+def with_nodes(**fields: Any) -> State:
     return make.happen(make.joined("ws1"), make.joined("ws2"), make.submitted(make.batch(2, **fields)))
 
 

@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 
 from distribute.core.ids import (
+    MAX_AUTHOR_BYTES,
     MAX_NAME_BYTES,
     AttemptId,
     BatchId,
@@ -12,6 +13,7 @@ from distribute.core.ids import (
     JobId,
     NodeId,
     Under,
+    check_author,
     check_name,
     ulid,
 )
@@ -33,14 +35,22 @@ def test_every_name_that_a_folder_can_have_is_accepted(name: str) -> None:
         ("a/b", "'a/b' can't be a name: names become folders, so '/' and NUL are out"),
         ("a\0", "'a\\x00' can't be a name: names become folders, so '/' and NUL are out"),
         ("\udcff", "'\\udcff' can't be a name: it is not valid Unicode"),
-        ("x" * 129, "'xxxxxxxxxxxxxxxxxxxxxxxx'… has 129 bytes; a name may have 128"),
-        ("é" * 65, "'éééééééééééééééééééééééé'… has 130 bytes; a name may have 128"),
+        ("x" * 256, "'xxxxxxxxxxxxxxxxxxxxxxxx'… has 256 bytes; a name may have 255"),
+        ("é" * 128, "'éééééééééééééééééééééééé'… has 256 bytes; a name may have 255"),
     ],
 )
 def test_names_that_no_folder_can_have_are_refused(name: str, why: str) -> None:
     with pytest.raises(ValueError) as refused:
         check_name(name)
     assert str(refused.value) == why
+
+
+def test_a_node_or_a_person_has_a_shorter_name() -> None:
+    assert check_author("x" * MAX_AUTHOR_BYTES) == "x" * MAX_AUTHOR_BYTES
+    with pytest.raises(ValueError, match="130 bytes; the name of a node or person may have 128"):
+        check_author("é" * 65)
+    with pytest.raises(ValueError, match="can't be a name: it means a folder of its own"):
+        check_author("..")
 
 
 def test_ids_read_as_people_write_them() -> None:
@@ -68,7 +78,7 @@ def test_ulids_sort_by_time() -> None:
 
 def test_ids_of_different_kinds_are_never_equal_whatever_their_names() -> None:
     batch = BatchId("a", "a")
-    ids = [batch, JobId("a", "a", "a"), BuildId(batch, "a"), NodeId("a"), Under(batch)]
+    ids: list[object] = [batch, JobId("a", "a", "a"), BuildId(batch, "a"), NodeId("a"), Under(batch)]
     ids.append(AttemptId("a", "a", "a", 1))
     for one, other in combinations(ids, 2):
         assert one != other, f"{one!r} and {other!r} are mixed up as keys"

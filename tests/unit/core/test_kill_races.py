@@ -93,6 +93,46 @@ def test_a_late_attempt_of_a_failed_batch_is_ended_and_stays_failed() -> None:
     assert lab.status() is Status.FAILED
 
 
+def late(*, claimed: bool = False) -> Lab:
+    """A batch that ended because no node could build it, while its job was being assigned."""
+    lab = Lab(make.joined(), make.submitted())
+    (assigned,) = lab.decide()
+    lab.agenda.drop(assigned.scope)
+    lab.happen(make.completed(state="failed", reason="the build failed"), assigned)
+    if claimed:
+        lab.happen(make.claimed())
+        lab.happen(*lab.decide())
+        assert lab.batch().active[0].stop_at is not None
+    return lab
+
+
+@pytest.mark.parametrize(
+    "gone", [make.yielded(), make.released(reason="killed"), make.released(reason="node_left")]
+)
+def test_a_late_assignment_of_a_failed_batch_that_comes_to_nothing_leaves_the_job_failed(gone: Event) -> None:
+    lab = late()
+    lab.happen(gone)
+    assert lab.status() is Status.FAILED
+    lab.happen(make.retry_requested(failed_only=True))
+    assert lab.status() is Status.QUEUED, "a retry of what failed has it run again"
+
+
+def test_a_late_attempt_of_a_failed_batch_whose_node_is_gone_stays_failed_and_says_why() -> None:
+    lab = late(claimed=True)
+    lab.happen(make.left())
+    assert decided(lab) == [("released", "job1", "ws1", "node_left")]
+    text = "killed, because its batch is over; ws1 left before it could report what the job left"
+    assert (lab.status(), job(lab)["reason"]) == (Status.FAILED, text)
+
+
+def test_a_late_attempt_that_its_node_gives_back_leaves_a_killed_job_killed() -> None:
+    lab = Lab(make.joined(), make.submitted())
+    (assigned,) = lab.decide()
+    lab.agenda.drop(assigned.scope)
+    lab.happen(make.kill_requested(), make.completed(state="killed"), assigned, make.yielded())
+    assert lab.status() is Status.KILLED
+
+
 def test_the_batch_is_archived_again_after_a_late_attempt_left_something() -> None:
     lab = Lab(make.joined(), make.submitted())
     (assigned,) = lab.decide()

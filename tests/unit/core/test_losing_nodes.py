@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from distribute.core.state import Status
 from distribute.testing import builders as make
 
 
-def running(jobs: int = 1, *, ran_s: float = 0.0, lease: Lease | None = None, **fields: object) -> Lab:
+def running(jobs: int = 1, *, ran_s: float = 0.0, lease: Lease | None = None, **fields: Any) -> Lab:
     """Jobs that have run for so long at ws1, the only node."""
     lab = Lab(make.joined(), make.submitted(make.batch(jobs, **fields)), lease=lease)
     for job in lab.assign():
@@ -69,10 +70,10 @@ def test_a_lost_nodes_job_is_released_and_assigned_in_one_decision() -> None:
     assert (released.event.node, released.event.reason) == ("ws1", "node_lost")
     assert released.event.causation == lost.id
     assert released.guard.last_seq == lab.batch().job_seq[0]
-    assert not released.follows
+    assert not released.behind
     assert isinstance(assigned.event, ev.Assigned)
     assert (assigned.event.node, assigned.event.attempt) == ("ws2", 2)
-    assert assigned.follows, "it is guarded by the release"
+    assert assigned.behind == (released.event.id,), "it is guarded by the release"
     assert decide(lab.agenda, lab.now, make.new_id) == []
     lab.happen(released.event, assigned.event)
     assert lab.batch().active[0].node == "ws2"

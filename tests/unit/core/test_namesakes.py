@@ -97,7 +97,7 @@ def test_the_scheduler_names_the_submission_in_all_it_says_of_a_batch() -> None:
     ids=lambda late: late.type,
 )
 def test_a_late_event_of_an_earlier_runner_changes_nothing_of_the_one_that_joined_since(late: Event) -> None:
-    past = [make.joined(incarnation="1"), make.joined(incarnation="2"), *RUNNING[1:]]
+    past: list[Event] = [make.joined(incarnation="1"), make.joined(incarnation="2"), *RUNNING[1:]]
     state = make.happen(*past, late)
     node = state.nodes["ws1"]
     assert (node.presence, node.leaving, node.paused_until, node.dropped) == ("here", False, None, set())
@@ -107,7 +107,7 @@ def test_a_late_event_of_an_earlier_runner_changes_nothing_of_the_one_that_joine
 
 @pytest.mark.parametrize("incarnation", ["2", None], ids=["its own", "of an older version"])
 def test_a_runner_that_left_is_gone(incarnation: str | None) -> None:
-    past = [make.joined(incarnation="1"), make.joined(incarnation="2")]
+    past: list[Event] = [make.joined(incarnation="1"), make.joined(incarnation="2")]
     state = make.happen(*past, make.left(incarnation=incarnation))
     assert state.nodes["ws1"].presence == "left"
 

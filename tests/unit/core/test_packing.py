@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Any
 
 import pytest
 
 from core_kit import Lab, of, unpacked
-from distribute.core.batch_record import Damaged, Record, load_packed, loading, seal, unseal, unsealing
+from distribute.core.batch_record import Damaged, load_packed, loading, seal, unseal, unsealing
 from distribute.core.events import Event
+from distribute.core.packed import Record
 from distribute.core.packing import packable
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
@@ -27,7 +29,7 @@ def lab_with_ended_batch() -> Lab:
     lab.happen(failed_build, make.assigned("a"), make.assigned("b"))
     lab.succeed("a")
     lab.run("b")
-    failed = {
+    failed: dict[str, Any] = {
         "succeeded": False,
         "wall_s": 60.0,
         "reason": "out of memory",

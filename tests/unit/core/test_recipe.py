@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from distribute.core.recipe import Bind, Placed, Recipe, Share, build_of, recipe_of
+import pytest
+
+from distribute.core.placed import Placed
+from distribute.core.recipe import Bind, Recipe, Share, build_of, recipe_of
+from distribute.core.setup_script import Login
 from distribute.core.specs import (
     ApptainerJob,
     ApptainerWork,
@@ -14,6 +19,7 @@ from distribute.core.specs import (
     InputFile,
     PythonJob,
     PythonWork,
+    SignalBefore,
 )
 
 FILE = InputFile(alias="file", sha256="0" * 64, size_bytes=0)
@@ -44,6 +50,57 @@ def test_the_recipe_of_a_python_job() -> None:
     assert recipe.build.timeout_s == 5
 
 
+@pytest.mark.parametrize(
+    ("args", "argv"), [(None, ["4"]), ((), []), (("--re", "100", ""), ["--re", "100", ""])]
+)
+def test_a_python_job_gets_its_own_arguments_or_else_the_number_of_its_cores(
+    args: tuple[str, ...] | None, argv: list[str]
+) -> None:
+    job = PythonJob(name="job", script=SCRIPT, args=args)
+    recipe = first(spec(PythonWork(build=FILE, jobs=(job,))))
+    assert recipe.argv(Share(4), "/w/job") == ["python3", "job.py", *argv]
+    assert recipe.environment({}, Share(4), folder="/w", node="ws07", attempt=1)["DISTRIBUTE_CPUS"] == "4"
+
+
+def test_a_python_batch_may_have_no_build() -> None:
+    batch = spec(PythonWork(jobs=(PythonJob(name="job", script=SCRIPT),)), files=(MESH,))
+    assert (build_of(batch), first(batch).build, batch.needs_build) == (None, None, False)
+    assert {placed.path for placed in first(batch).files} == {
+        "input/mesh.dat",
+        "initial_files/mesh.dat",
+        "job.py",
+    }
+
+
+def test_a_file_of_a_job_replaces_one_of_the_batch_that_has_its_name() -> None:
+    finer = OWN.model_copy(update={"alias": "mesh.dat"})
+    job = PythonJob(name="job", script=SCRIPT, files=(finer,))
+    batch = spec(PythonWork(build=FILE, jobs=(job,)), files=(MESH, FILE))
+    kept = [
+        Placed("input/file", FILE, keep=True),
+        Placed("initial_files/mesh.dat", MESH, keep=True),
+        Placed("initial_files/file", FILE, keep=True),
+    ]
+    recipe = first(batch)
+    assert recipe.files == (*kept, Placed("input/mesh.dat", finer), Placed("job.py", SCRIPT))
+    assert recipe.build is not None
+    assert recipe.build.files[0] == Placed("input/mesh.dat", MESH, keep=True), "the build finds the batch's"
+
+
+def test_grace_and_warning_of_a_job_are_its_own_or_those_of_its_batch() -> None:
+    usr1, term = SignalBefore(signal="USR1", before_s=5), SignalBefore(signal="TERM", before_s=7)
+    plain = CommandJob(name="plain", command="x")
+    own = CommandJob(name="own", command="x", grace_s=0, signal_before=term, timeout_s=30)
+    batch = spec(CommandWork(build="make", jobs=(plain, own)), timeout_s=60, grace_s=20, signal_before=usr1)
+    assert (recipe_of(batch, plain).grace_s, recipe_of(batch, plain).warning) == (20, usr1)
+    assert (recipe_of(batch, own).grace_s, recipe_of(batch, own).warning) == (0, term)
+    build = build_of(batch)
+    assert build is not None
+    assert (build.grace_s, build.warning) == (20, None), "the warning is before the timeout of a job"
+    untimed = recipe_of(spec(CommandWork(jobs=(plain,)), signal_before=usr1), plain)
+    assert (untimed.grace_s, untimed.warning) == (None, None)
+
+
 def test_the_recipe_of_a_command_job() -> None:
     words = CommandJob(name="words", command=("./solver", "--re", "100"), timeout_s=5)
     line = CommandJob(name="line", command="./solver > log")
@@ -65,17 +122,66 @@ def test_the_recipe_of_an_apptainer_job() -> None:
     recipe = first(batch)
     assert build_of(batch) is None
     assert recipe.image == FILE
-    assert recipe.folders == ("mounts/0",)
+    assert recipe.folders == ("container", "mounts/0")
     assert recipe.binds == (
         Bind("input", "/input"),
         Bind("distribute_save", "/distribute_save"),
         Bind("mounts/0", "/scratch"),
     )
     binds = "/w/job/input:/input:rw,/w/job/distribute_save:/distribute_save:rw,/w/job/mounts/0:/scratch:rw"
-    plain = ["apptainer", "run", "--app", "distribute", "--bind", binds, "/cache/image", "4"]
-    assert recipe.argv(Share(4), "/w/job", "/cache/image") == plain
-    with_gpu = [*plain[:2], "--nv", *plain[2:]]
+    own = ["--pid", "--contain", "--workdir", "/w/job/container"]
+    app = ["--app", "distribute", "--bind", binds, "/cache/image", "4"]
+    assert recipe.argv(Share(4), "/w/job", "/cache/image") == ["apptainer", "run", *own, *app]
+    with_gpu = ["apptainer", "run", *own, "--nv", *app]
     assert recipe.argv(Share(4, gpus=(1,)), "/w/job", "/cache/image") == with_gpu
+
+
+@pytest.mark.parametrize("folder", ["/a, b", "/a:b", "/a,:b"])
+def test_a_folder_that_apptainer_can_not_bind_by_its_path_is_bound_by_its_name(folder: str) -> None:
+    recipe = first(spec(ApptainerWork(image=FILE, jobs=(ApptainerJob(name="job"),))))
+    argv = recipe.argv(Share(1), folder, "/image")
+    assert argv[-3:] == ["input:/input:rw,distribute_save:/distribute_save:rw", "/image", "1"]
+    variables = recipe.environment({}, Share(1), folder=folder, node="ws07", attempt=1)
+    assert "APPTAINER_TMPDIR" not in variables
+
+
+def script(argv: list[str]) -> str:
+    """The script of a shell, which must be its last argument."""
+    assert argv[-2] == "-c"
+    return argv[-1]
+
+
+def test_setup_lines_run_by_a_login_shell_unless_the_batch_names_another() -> None:
+    job = CommandJob(name="a", command=("./solver", "--re", "it's"))
+    work = CommandWork(build="make", jobs=(job,))
+    assert first(spec(work)).argv(Share(1), "/w") == ["./solver", "--re", "it's"]
+    with_setup = spec(work, setup=("module load gcc",))
+    argv = first(with_setup).argv(Share(1), "/w")
+    assert argv[:-1] == ["bash", "-l", "-c"]
+    lines = script(argv).splitlines()
+    assert lines.index("eval 'module load gcc'") < lines.index("exec ./solver --re 'it'\"'\"'s'")
+    build = build_of(spec(work, setup=("module load gcc",), shell=("/opt/bin/sh",)))
+    assert build is not None
+    argv = build.argv(Share(1), "/w")
+    assert argv[:-1] == ["/opt/bin/sh", "-c"]
+    assert "eval make" in script(argv)
+
+
+def test_the_shell_of_a_batch_runs_its_texts() -> None:
+    work = CommandWork(jobs=(CommandJob(name="a", command="for i in {1..3}; do :; done"),))
+    argv = first(spec(work, shell=("bash",))).argv(Share(1), "/w")
+    assert argv[:-1] == ["bash", "-c"]
+    assert "eval 'for i in {1..3}; do :; done'" in script(argv)
+
+
+def test_the_setup_of_an_apptainer_job_runs_before_the_container_starts() -> None:
+    work = ApptainerWork(image=FILE, jobs=(ApptainerJob(name="job"),))
+    plain = first(spec(work)).argv(Share(4), "/w", "/cache/image")
+    lines = script(first(spec(work, setup=("true",))).argv(Share(4), "/w", "/cache/image")).splitlines()
+    assert f"exec {' '.join(plain)}" in lines
+    assert "export A=2" in script(
+        first(spec(work, setup=("true",))).argv(Share(4), "/w", "/i", Login({"A": "2"}))
+    )
 
 
 def environment(batch: BatchSpec, share: Share, gpus: Sequence[str] | None = None) -> dict[str, str]:
@@ -129,9 +235,59 @@ def test_own_variables_replace_defaults_but_not_the_jobs_names() -> None:
     assert [found[name] for name in names] == ["job", "1", "3", "job"]
 
 
-def test_a_job_in_a_container_gets_the_paths_of_the_containers_folders() -> None:
-    found = environment(spec(ApptainerWork(image=FILE, jobs=(ApptainerJob(name="job"),))), Share(1))
-    assert (found["DISTRIBUTE_INPUT"], found["DISTRIBUTE_SAVE"]) == ("/input", "/distribute_save")
+def test_the_environment_of_a_job_in_a_container() -> None:
+    """In it, its own variables win over the image's, which win over the node's."""
+    env = {"MODE": "job", "PATH": "/opt/bin", "APPTAINER_BIND": "/data", "A.B": "dot", "LD_PRELOAD": "lib.so"}
+    job = ApptainerJob(name="job", env=env)
+    node = {
+        "PATH": "/bin",
+        "HOME": "/home/jane",
+        "USER": "jane",
+        "LD_LIBRARY_PATH": "/opt/lib",
+        "SHELL": "/bin/zsh",
+        "TMPDIR": "/scratch",
+        "LC_CTYPE": "de_DE.UTF-8",
+        "TZ": "Europe/Berlin",
+        "LICENSE": "27000@head",
+    }
+    recipe = first(spec(ApptainerWork(image=FILE, jobs=(job,))))
+    found = recipe.environment(
+        node, Share(4, gpus=(1,)), folder="/w/job", node="ws07", attempt=2, gpus=["0", "1"]
+    )
+    in_container = {
+        "MODE": "job",
+        "PATH": "/opt/bin",
+        "LD_PRELOAD": "lib.so",
+        "DISTRIBUTE_NAMESPACE": "lab",
+        "DISTRIBUTE_BATCH": "sweep",
+        "DISTRIBUTE_JOB": "job",
+        "DISTRIBUTE_ATTEMPT": "2",
+        "DISTRIBUTE_NODE": "ws07",
+        "DISTRIBUTE_CPUS": "4",
+        "DISTRIBUTE_GPUS": "1",
+        "DISTRIBUTE_MEMORY_BYTES": "0",
+        "DISTRIBUTE_INPUT": "/input",
+        "DISTRIBUTE_SAVE": "/distribute_save",
+        "CUDA_VISIBLE_DEVICES": "1",
+        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+    }
+    assert found == {
+        **{f"APPTAINERENV_{name}": value for name, value in in_container.items()},
+        "PATH": "/bin",
+        "HOME": "/home/jane",
+        "USER": "jane",
+        "LD_LIBRARY_PATH": "/opt/lib",
+        "TZ": "Europe/Berlin",
+        "LICENSE": "27000@head",
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "4",
+        "PYTHONUNBUFFERED": "1",
+        "A.B": "dot",
+        "APPTAINER_BIND": "/data",
+        "APPTAINER_NO_EVAL": "1",
+        "APPTAINER_DISABLE_CACHE": "false",
+        "APPTAINER_TMPDIR": "/w/job/container",
+    }
 
 
 def test_the_environment_of_a_build() -> None:
@@ -149,10 +305,18 @@ def test_a_recipe_looks_at_no_other_job_of_its_batch() -> None:
     assert recipe_of(whole, jobs[1]) == recipe_of(alone, jobs[1])
 
 
-def identity(work: PythonWork | CommandWork = PYTHON, **fields: object) -> str:
+def identity(work: PythonWork | CommandWork = PYTHON, **fields: Any) -> str:
     build = build_of(spec(work, **fields))
     assert build is not None
     return build.identity()
+
+
+SETUPS: tuple[dict[str, Any], ...] = (
+    {"setup": ("module load gcc/12",)},
+    {"setup": ("module load gcc/13",)},
+    {"setup": ("module load gcc/13",), "shell": ("bash",)},
+    {"shell": ("bash",)},
+)
 
 
 def test_two_builds_are_the_same_if_what_they_run_and_find_is() -> None:
@@ -167,8 +331,9 @@ def test_two_builds_are_the_same_if_what_they_run_and_find_is() -> None:
         identity(files=(MESH.model_copy(update={"mode": 0o755}),), env={"A": "1", "B": "2"}),
         identity(PYTHON.model_copy(update={"build": SCRIPT}), files=(MESH,), env={"A": "1", "B": "2"}),
         identity(CommandWork(build="make", jobs=(CommandJob(name="a", command="a"),)), files=(MESH,)),
+        *(identity(files=(MESH,), env={"A": "1", "B": "2"}, **other) for other in SETUPS),
     ]
-    assert len({same, *differ}) == 8
+    assert len({same, *differ}) == len(differ) + 1
 
 
 def test_a_batch_can_want_its_build_to_run_always() -> None:

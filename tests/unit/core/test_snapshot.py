@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +15,12 @@ import core_kit
 from core_kit import Lab, of
 from distribute.core.batch_record import seal, unseal
 from distribute.core.errors import IntegrityError
-from distribute.core.specs import GpuKind, Resources
-from distribute.core.state import State
+from distribute.core.specs import After, GpuKind, Resources
+from distribute.core.state import BatchState, NodeState, State, Usage
 from distribute.snapshot import VERSION, digest, dump, join_records, load, split_records
 from distribute.testing import builders as make
+
+Part = State | BatchState | NodeState | Usage
 
 
 def busy_lab() -> Lab:
@@ -37,6 +40,8 @@ def busy_lab() -> Lab:
             "ws1", gpus=("x", "y"), gpu_memory_bytes=(make.GIB, 0), capabilities=frozenset({"gcc", "mpi"})
         ),
         make.joined("ws2"),
+        make.listed("ws2"),
+        make.listed("ws4"),
         make.submitted(make.batch(jobs, build="make", retries=1, capabilities=frozenset({"gcc"}))),
         make.build_started("ws1"),
         make.build_finished("ws1", kept_from="lab/before"),
@@ -50,7 +55,10 @@ def busy_lab() -> Lab:
     lab.happen(make.assigned("c"))
     lab.run("c")
     lab.happen(make.released("c"), make.kill_requested(job="d"), make.left("nobody"))
-    lab.happen(make.submitted(make.batch(batch="other"), user="bob"))
+    after = (After(namespace="lab", batch="sweep", submission=lab.batch().submission),)
+    other = make.batch(batch="other", max_running=9, max_failures=9, not_before=make.EPOCH, after=after)
+    lab.happen(make.submitted(other, user="bob"))
+    lab.happen(make.submitted(make.batch(batch="elsewhere"), ran_at=make.RAN_AT))
     lab.happen(make.drain_requested("ws2", until=make.EPOCH + timedelta(hours=1)))
     lab.happen(make.submitted(make.batch(batch="done")), make.kill_requested(make.batch(batch="done")))
     done = make.batch(batch="done")
@@ -76,13 +84,24 @@ def busy_lab() -> Lab:
     lab.happen(make.submitted(make.batch(batch="gone")), make.assigned(of("gone"), "ws2"))
     lab.happen(make.claimed(of("gone"), "ws2"), make.kill_requested(make.batch(batch="gone"), discard=True))
     lab.happen(make.stop_ordered(of("gone"), "ws2"))
+    table = make.batch(2, batch="table", last_job="job2")
+    lab.happen(make.submitted(table), make.assigned(of("table"), "ws2"))
+    lab.run(of("table"), "ws2")
+    lab.happen(make.finished(of("table"), "ws2", succeeded=False), make.job_archived(of("table"), "ws2"))
+    lab.happen(make.assigned(of("table", "job2"), "ws2"), make.retry_requested(table))
     return lab
 
 
 def test_the_busy_lab_sets_every_field() -> None:
     """Otherwise snapshots could lack a field, and the tests below would not notice."""
     state = busy_lab().state
-    for parts in ([state], state.batches.values(), state.nodes.values(), state.usage.values()):
+    kinds: list[Iterable[Part]] = [
+        [state],
+        state.batches.values(),
+        state.nodes.values(),
+        state.usage.values(),
+    ]
+    for parts in kinds:
         for field in fields(next(iter(parts))):
             first = field.default_factory() if field.default_factory is not MISSING else field.default
             values = [getattr(part, field.name) for part in parts]
@@ -120,7 +139,8 @@ def test_folding_on_from_a_snapshot_gives_the_same_state_as_folding_everything()
 def test_the_digest_does_not_depend_on_the_order_of_sets_and_dicts() -> None:
     state = busy_lab().state
     before = digest(state)
-    for part in (state, *state.batches.values(), *state.nodes.values(), *state.usage.values()):
+    parts: list[Part] = [state, *state.batches.values(), *state.nodes.values(), *state.usage.values()]
+    for part in parts:
         for field in fields(part):
             held = getattr(part, field.name)
             if isinstance(held, dict) and field.name not in {"fast_failures", "rows", "node_numbers"}:

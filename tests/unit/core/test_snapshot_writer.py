@@ -9,8 +9,9 @@ import pytest
 
 from core_kit import of
 from distribute import snapshot_writer
-from distribute.core.batch_record import Record, seal
-from distribute.core.events import Event
+from distribute.core.batch_record import seal
+from distribute.core.events import Assigned, KillRequested, Submitted
+from distribute.core.packed import Record
 from distribute.core.state import State
 from distribute.snapshot import dump
 from distribute.snapshot_writer import SnapshotWriter
@@ -25,7 +26,7 @@ def of_batches(*names: str) -> State:
     return state
 
 
-def submitted(name: str) -> Event:
+def submitted(name: str) -> Submitted:
     return make.submitted(make.batch(1, batch=name))
 
 
@@ -43,7 +44,12 @@ async def test_a_snapshot_lacks_events_that_are_folded_while_it_is_written() -> 
     assert writer._unwritten, "nothing is left to change"
     c = make.batch(3, batch="c")
     of_nodes = (make.build_finished("ws1", c), make.leaving("ws1"))
-    for event in (make.assigned(of("c")), make.kill_requested(make.batch(batch="b")), submitted("d")):
+    said: list[Assigned | KillRequested | Submitted] = [
+        make.assigned(of("c")),
+        make.kill_requested(make.batch(batch="b")),
+        submitted("d"),
+    ]
+    for event in said:
         await writer.before_change([event.batch_id])
         make.happen(event, state=state)
     make.happen(*of_nodes, state=state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +22,7 @@ ONE_GPU = Resources(cpus=1, gpus=1)
 HOURS = 3600.0
 
 
-def gpu_batch(jobs: int = SUSPECT_AFTER, **fields: object) -> BatchSpec:
+def gpu_batch(jobs: int = SUSPECT_AFTER, **fields: Any) -> BatchSpec:
     return make.batch(jobs, batch="gpu", **{"resources": ONE_GPU} | fields)
 
 
@@ -62,7 +63,7 @@ def test_a_job_that_needs_no_gpu_clears_no_suspicion_against_a_gpu() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"succeeded": True}, {"succeeded": False, "wall_s": 600.0}], ids=str)
-def test_gpu_work_that_ran_clears_it(fields: dict[str, object]) -> None:
+def test_gpu_work_that_ran_clears_it(fields: dict[str, Any]) -> None:
     lab = Lab(make.joined("sound", gpus=("rtx",)), make.submitted(gpu_batch(9)))
     for number in range(1, 9):
         job = of("gpu", f"job{number}")
@@ -94,7 +95,7 @@ def test_another_job_that_succeeds_does_not_make_the_next_quarantine_a_first_one
     assert quarantine_s(node.record) == QUARANTINE_S
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1 << 32), gpu_jobs=st.integers(20, 60), cpu_jobs=st.integers(0, 60))
 def test_a_node_with_a_broken_gpu_is_found_out_whatever_else_it_runs(
     seed: int, gpu_jobs: int, cpu_jobs: int

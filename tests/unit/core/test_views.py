@@ -1,6 +1,7 @@
 """The views: JSON for people and scripts, whose keys are a contract."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -9,9 +10,9 @@ from core_kit import Lab
 from distribute.core.beats import Beat
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
-from distribute.core.listing import Listing
+from distribute.core.listing import Listing, rfc3339
 from distribute.core.specs import Resources
-from distribute.core.views import batch_view, batches_view, match_view, nodes_view, rfc3339, why_view
+from distribute.core.views import batch_view, batches_view, nodes_view, why_view
 from distribute.testing import builders as make
 from distribute.testing.builders import GIB
 
@@ -21,7 +22,7 @@ SWEEP = BatchId("lab", "sweep")
 QUARANTINED = "2 jobs that failed here within seconds succeeded elsewhere"
 
 
-def after(*events: Event, jobs: int = 1, **fields: object) -> Lab:
+def after(*events: Event, jobs: int = 1, **fields: Any) -> Lab:
     """A node joins ten seconds after New Year, the batch is submitted a second later, then the events."""
     return Lab(make.joined(), make.submitted(make.batch(jobs, **fields)), *events)
 
@@ -42,8 +43,10 @@ def test_a_batch_is_shown() -> None:
         "batch": "sweep",
         "user": "jane",
         "kind": "command",
+        "ran_at": None,
         "state": "queued",
         "priority": 2,
+        "after": [],
         "submitted_at": "2026-01-01T00:00:02.000Z",
         "finished_at": None,
         "reason": None,
@@ -61,6 +64,7 @@ def test_a_batch_is_shown() -> None:
         "build_last_lines": {},
         "building": {},
         "build_kept": {},
+        "held": None,
         "killed_by": None,
         "killed_at": None,
     }
@@ -150,7 +154,7 @@ def test_how_long_a_running_job_has_run_excludes_its_pauses() -> None:
     lab = after(*RUNNING)
     lab.happen(make.paused(), apart_s=10)
     lab.happen(make.resumed(), apart_s=100)
-    view = Listing(lab.batch(), lab.state.nodes, lab.now + 5)
+    view = Listing(lab.batch(), lab.state, lab.now + 5)
     for _ in range(2):
         ((job,),) = view.slices()
         assert (job["state"], job["wall_s"], job["paused_s"]) == ("running", 15.0, 100.0)
@@ -158,7 +162,7 @@ def test_how_long_a_running_job_has_run_excludes_its_pauses() -> None:
 
 
 def test_a_job_that_is_over_is_shown() -> None:
-    figures = {"wall_s": 61.5, "cpu_s": 60.5, "paused_s": 1.5, "max_rss_bytes": 12}
+    figures: dict[str, Any] = {"wall_s": 61.5, "cpu_s": 60.5, "paused_s": 1.5, "max_rss_bytes": 12}
     lab = after(*RUNNING, make.finished(**figures))
     over = NEVER_RAN | figures | {
         "state": "succeeded",
@@ -221,7 +225,7 @@ def test_a_short_listing_begins_with_failed_and_running_jobs() -> None:
 def test_a_listing_can_be_limited_to_states_or_to_one_job() -> None:
     lab = after(*RUNNING, make.paused(), make.kill_requested(job="job3"), jobs=4)
 
-    def listed(**which: object) -> list[str]:
+    def listed(**which: Any) -> list[str]:
         return [job["job"] for job in batch_view(lab.state, SWEEP, **which)["job_list"]]
 
     assert listed(states=["paused", "killed"]) == ["job1", "job3"]
@@ -250,6 +254,7 @@ def test_a_node_is_shown() -> None:
         "node": "ws1",
         "state": "busy",
         "capabilities": ["gcc", "mpi"],
+        "listed": None,
         "cpus": 8,
         "cpus_free": 7,
         "memory_bytes": 8 * GIB,
@@ -292,6 +297,16 @@ def test_the_state_of_a_node_is_shown(events: tuple[Event, ...], state: str, rea
     assert (view["state"], view["reason"], view["load"]) == (state, reason, None)
 
 
+def test_a_node_whose_disk_is_short_of_room_says_so() -> None:
+    lab = Lab(make.joined())
+    beat = Beat(node="ws1", incarnation="1", load=0.0, disk_free_bytes=GIB // 2, disk_needed_bytes=GIB)
+    (view,) = nodes_view(lab.agenda, {"ws1": beat})["nodes"]
+    assert view["reason"] == "its disk has 512M free, and no job begins there with less than 1G"
+    lab.happen(make.drain_requested())
+    (view,) = nodes_view(lab.agenda, {"ws1": beat})["nodes"]
+    assert view["reason"] == "for repair"
+
+
 def test_nodes_out_of_touch_and_paused_are_shown() -> None:
     lab = Lab(make.joined("b"), make.joined("a"), make.paused("a"))
     lab.quiet.update({"a", "b"})
@@ -323,51 +338,6 @@ def test_why_explains_a_waiting_job_node_by_node() -> None:
     }
     with pytest.raises(KeyError, match="job9"):
         why_view(lab.agenda, lab.batch(), "job9")
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "resources", "fit", "problem"),
-    [
-        ((), None, 2, None),
-        (("gcc",), Resources(cpus=4), 1, None),
-        (("fenics",), None, 0, "no node has the capability fenics; there are: cuda, gcc"),
-        (("gcc", "cuda"), None, 0, "no single node has all of: cuda, gcc"),
-        (("gcc",), Resources(cpus=9), 0, "no node is large enough"),
-    ],
-)
-def test_match_counts_the_nodes_that_could_run_a_job(
-    capabilities: tuple[str, ...], resources: Resources | None, fit: int, problem: str | None
-) -> None:
-    lab = Lab(
-        make.joined("a", capabilities=frozenset({"gcc"})),
-        make.joined("b", capabilities=frozenset({"cuda"})),
-        make.joined("gone"),
-        make.lost("gone"),
-    )
-    view = match_view(lab.state, frozenset(capabilities), [resources])
-    too_large = view.pop("too_large")
-    assert view == {"nodes": 2, "fit": [fit], "capabilities": {"cuda": 1, "gcc": 1}, "problem": problem}
-    assert (too_large is None) == (problem != "no node is large enough")
-
-
-def test_match_reports_a_shape_that_is_too_large() -> None:
-    lab = Lab(
-        make.joined("a", cpus=4, memory_bytes=1 << 30),
-        make.joined("b", cpus=2, memory_bytes=2 << 30, gpus=("x",)),
-        make.joined("c", cpus=64, capabilities=frozenset({"gcc"})),
-        make.lost("c"),
-    )
-    view = match_view(lab.state, frozenset(), [Resources(cpus=4), Resources(cpus=9, memory_bytes=5)])
-    assert view["fit"] == [1, 0]
-    assert view["too_large"] == {
-        "asked": {"cpus": 9, "memory_bytes": 5, "gpus": 0},
-        "most": {"cpus": 4, "memory_bytes": 2 << 30, "gpus": 1},
-    }
-
-
-def test_match_reports_that_there_is_no_node() -> None:
-    view = match_view(Lab().state, frozenset(), [None])
-    assert (view["nodes"], view["problem"]) == (0, "no node has joined yet")
 
 
 def test_every_view_is_json() -> None:

@@ -20,6 +20,7 @@ class Desk:
     """Somebody sits at it, or not. `now` is the monotonic clock, `offset` leads to seconds since 1970."""
 
     def __init__(self, terms: Terms, *, cap_s: float = 4 * 3600.0) -> None:
+        self.terms = terms
         self.own_pauses = OwnPauses(terms, local_time)
         self.now = 1000.0
         self.offset = MIDNIGHT + 12 * 3600 - self.now
@@ -51,6 +52,10 @@ class Desk:
         duration_s = min(duration_s, self.cap_s)
         self.pause = Pause(self.time + duration_s, by, reason)
         self.ends_at = self.now + duration_s
+
+    def restart(self) -> None:
+        """Another node-runner goes on with what this one has noted."""
+        self.own_pauses = OwnPauses(self.terms, local_time, self.own_pauses.overruled)
 
     def resume(self) -> None:
         self.pause = None

@@ -13,19 +13,31 @@ from typing import Any
 from distribute.core.beats import Beat
 from distribute.core.errors import DistributeError
 from distribute.core.events import Event
-from distribute.core.ids import JobId
+from distribute.core.ids import AttemptId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Guard, Recorded
 from distribute.core.specs import BatchSpec
-from distribute.host import Capacity, EndedFor, Exit, Figures, FoundBuild, Kept, Pause, Presence, Unit
+from distribute.host import (
+    Capacity,
+    EndedFor,
+    Exit,
+    Figures,
+    FoundBuild,
+    Kept,
+    Pause,
+    Presence,
+    SetAside,
+    Unit,
+)
+from distribute.memory.log import ALL, MemoryLog
+from distribute.memory.queries import MemoryQueries
 from distribute.ports import Delivery, Only
 from distribute.runtime import Stop
 from distribute.testing import builders as make
-from distribute.testing.memory_log import ALL, MemoryLog
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.service import NodeRunner
 
-WITHIN_S = 5.0
+WITHIN_S = 60.0
 
 
 @dataclass(eq=False)
@@ -52,12 +64,19 @@ class ModelHost:
     boot_id = "boot"
     capacity = Capacity(4, 8 << 30, (), frozenset())
 
+    @property
+    def visits(self) -> Any:
+        """Nobody looks into its jobs."""
+        return None
+
     def __init__(self) -> None:
         self.breaks: dict[str, Exception] = {}
         self.running: dict[str, Running] = {}
         self.places: set[str] = set()
         self.collected: list[str] = []
         self.disowned: list[str] = []
+        self.aside: list[AttemptId] = []
+        """The attempts whose results were set aside."""
         self.left: list[Kept[str, Running]] = []
         """What an earlier runner has left."""
         self.builds: dict[str, FoundBuild[str]] = {}
@@ -141,7 +160,7 @@ class ModelHost:
     async def grace(self) -> None:
         """The time that a unit has to end at its limit."""
 
-    async def kill(self, running: Running, *, thaw: bool = False) -> None:
+    async def kill(self, running: Running, *, thaw: bool = False, soon: bool = False) -> None:
         running.is_ending = True
         running.is_thawed = thaw
         if not running.ended.done():
@@ -157,6 +176,11 @@ class ModelHost:
 
     def last_lines(self, place: str) -> tuple[str, ...]:
         return ("the last line of", place)
+
+    async def set_aside(self, of: AttemptId, place: str) -> SetAside | None:
+        self._step("set_aside")
+        self.aside.append(of)
+        return SetAside(f"aside/{of}", 5, time.time() + 60.0)
 
     async def remove(self, place: str) -> None:
         self.places.discard(place)
@@ -196,9 +220,9 @@ class Log(MemoryLog):
         return refused
 
     async def follow(
-        self, *, after: int, only: Only = ALL, until: int | None = None
+        self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
     ) -> AsyncGenerator[Sequence[Recorded], None]:
-        following = super().follow(after=after, only=only, until=until)
+        following = super().follow(after=after, at=at, only=only, until=until)
         while True:
             step = asyncio.ensure_future(anext(following, None))
             waits: set[asyncio.Future[Any]] = {step}
@@ -231,7 +255,7 @@ class SentBeats:
         return self.sent[-1] if self.sent else None
 
     async def follow(self) -> AsyncGenerator[Beat, None]:
-        raise NotImplementedError("nobody follows the beats of one node here")
+        raise AssertionError("nobody follows the beats of one node here")
         yield
 
 
@@ -243,18 +267,19 @@ class MemoryCluster:
     def __init__(self) -> None:
         self.log = Log()
         self.beats = SentBeats()
+        self.queries = MemoryQueries()
 
     @property
     def store(self) -> Any:
-        raise NotImplementedError("only the computer uses the store")
+        raise AssertionError("only the computer uses the store")
 
-    live = queries = store
+    live = store
 
     def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[Delivery, None]:
-        raise NotImplementedError("a node-runner reads nothing durably")
+        raise AssertionError("a node-runner reads nothing durably")
 
     def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
-        raise NotImplementedError("a node-runner asks for this nowhere")
+        raise AssertionError("a node-runner asks for this nowhere")
 
 
 class RunningNode:

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from distribute_services.node_runner.keeper import lease
-from distribute_services.node_runner.keeper.held import Held
+from distribute.core.specs import DEFAULT_MAX_PAUSE_S, DEFAULT_MAX_UNSEEN_S
+from distribute_services.node_runner.keeper import lease, pausing, server
+from distribute_services.node_runner.keeper.held import WARNING, Held
 
-TERM, KILL, USR1 = 15, 9, 10
+TERM, KILL = 15, 9
+
+
+def test_the_keepers_own_bounds_are_the_defaults_of_the_settings() -> None:
+    assert (pausing.MAX_PAUSE_S, server.UNSEEN_S) == (DEFAULT_MAX_PAUSE_S, DEFAULT_MAX_UNSEEN_S)
 
 
 def test_a_unit_is_asked_at_its_limit_and_killed_after_its_grace() -> None:
@@ -29,15 +34,43 @@ def test_a_unit_without_a_limit_has_nothing_due() -> None:
 
 
 def test_a_warning_comes_before_the_limit() -> None:
-    held = Held(0.0, timeout_s=60.0, grace_s=5.0, warning=(USR1, 20.0))
+    held = Held(0.0, timeout_s=60.0, grace_s=5.0, warn_s=20.0)
     assert held.due() == 40.0
-    assert held.act(40.0) == [USR1]
+    assert held.act(40.0) == [WARNING]
     assert held.act(60.0) == [TERM]
 
 
+def test_the_time_of_a_pause_brings_a_warning_no_nearer() -> None:
+    held = Held(0.0, timeout_s=60.0, warn_s=20.0)
+    held.freeze(30.0)
+    assert (held.due(), held.act(1000.0)) == (None, [])
+    held.thaw(1000.0)
+    assert (held.due(), held.act(1009.9), held.act(1010.0)) == (1010.0, [], [WARNING])
+
+
+def test_a_unit_that_is_being_ended_is_not_warned_any_more() -> None:
+    held = Held(0.0, timeout_s=60.0, grace_s=5.0, warn_s=20.0)
+    assert held.end("killed", 30.0, 39.0) == [TERM]
+    assert held.act(41.0) == []
+    assert held.act(69.0) == [KILL]
+
+
+def test_a_grace_of_nothing_kills_at_once() -> None:
+    held = Held(0.0, timeout_s=60.0, grace_s=0.0)
+    assert held.act(60.0) == [KILL]
+    assert Held(0.0, grace_s=0.0).end_leftovers(1.0) == [KILL]
+
+
+def test_what_a_unit_left_has_two_seconds_at_most() -> None:
+    held = Held(0.0, grace_s=600.0)
+    assert held.end_leftovers(1.0) == [TERM]
+    assert (held.why, held.due()) == (None, 3.0)
+    assert held.end_leftovers(2.0) == []
+
+
 def test_a_warning_that_is_longer_than_the_limit_comes_at_once() -> None:
-    held = Held(0.0, timeout_s=60.0, warning=(USR1, 100.0))
-    assert held.act(0.0) == [USR1]
+    held = Held(0.0, timeout_s=60.0, warn_s=100.0)
+    assert held.act(0.0) == [WARNING]
     assert held.due() == 60.0
 
 
@@ -133,14 +166,16 @@ def test_a_pause_that_can_not_be_read_is_over(tmp_path: Path, text: str) -> None
 
 
 def test_the_keeper_stays_small() -> None:
-    """Each of these modules takes between half a megabyte and ten."""
+    """Each of these modules takes between a tenth of a megabyte and ten."""
     large = {
         "asyncio",
         "ctypes",
         "dataclasses",
         "logging",
+        "math",
         "pathlib",
         "socket",
+        "struct",
         "subprocess",
         "typing",
         "distribute.core",

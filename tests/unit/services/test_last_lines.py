@@ -9,8 +9,8 @@ import pytest
 
 from distribute.core.event_base import MAX_LINE, MAX_LINES
 from distribute.core.events import EVENT, Finished
+from distribute.results.last_lines import READ_BYTES, last_lines
 from distribute.testing import builders as make
-from distribute_services.node_runner.results.last_lines import READ_BYTES, last_lines
 
 
 @pytest.mark.parametrize(

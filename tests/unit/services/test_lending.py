@@ -10,7 +10,7 @@ import pytest
 from distribute.core.errors import InputError
 from distribute_services.node_runner.host.cores import Core, cpus_of
 from distribute_services.node_runner.host.gpus import Gpu
-from distribute_services.node_runner.host.lending import ALL, Hardware, Part, Wishes, lend
+from distribute_services.node_runner.host.lending import ALL, Hardware, Part, Programs, Wishes, lend
 
 GIB = 1 << 30
 CORES = tuple(Core((number // 4, number // 4, 0), (number, number + 8)) for number in range(8))
@@ -105,3 +105,15 @@ def test_a_quota_counts_where_a_person_writes_too_many_cpus() -> None:
     wishes = Wishes(cpus=8, written=WRITTEN)
     with pytest.raises(InputError, match="this computer has 2 cores"):
         lend(dataclasses.replace(HAS, cpu_quota=2.0), wishes)
+
+
+def test_a_node_can_do_what_its_programs_can_and_what_a_person_wrote() -> None:
+    programs = Programs(frozenset({"python3"}), {"apptainer": "it is not installed"})
+    found = lend(HAS, ALL, programs, frozenset({"matlab"})).capacity
+    assert (found.capabilities, found.lacks) == ({"python3", "matlab", "gpu"}, programs.lacks)
+
+
+def test_what_a_person_wrote_and_a_node_can_not_do_is_an_error() -> None:
+    programs = Programs(lacks={"apptainer": "/dev/fuse is closed"})
+    with pytest.raises(InputError, match=r"lacks it: /dev/fuse is closed. Mend that, or leave apptainer out"):
+        lend(HAS, ALL, programs, frozenset({"apptainer"}))

@@ -5,12 +5,21 @@ from __future__ import annotations
 import pytest
 
 from distribute.core.hours import parse_hours
-from distribute_services.node_runner.owner.own_pauses import ALWAYS, Cause, Terms
+from distribute_services.node_runner.owner.own_pauses import ALWAYS, SETTLED_S, Cause, Terms
 from unit.services.own_pauses_kit import Desk
 
 QUARTER_S = 15 * 60.0
 IN_USE = Terms(pause_when_active_s=QUARTER_S)
 AT_NIGHT = Terms(lend=parse_hours("18:00-08:00"))
+
+
+def overruled(for_s: float) -> Desk:
+    """A desk in use, of which a person has resumed the pause, and has worked there since for so long."""
+    at = desk()
+    at.wait(600, used=True)
+    at.resume()
+    at.wait(for_s, used=True)
+    return at
 
 
 def desk(terms: Terms = IN_USE) -> Desk:
@@ -173,14 +182,31 @@ def test_after_a_persons_pause_an_idle_node_lends() -> None:
 
 
 def test_when_a_person_resumes_the_cause_does_not_count_until_it_is_over() -> None:
-    at = desk()
-    at.wait(600, used=True)
-    at.resume()
-    at.wait(2 * 3600, used=True)
+    at = overruled(2 * 3600)
     assert at.pause is None
     at.wait(QUARTER_S + 1)
     at.wait(1, used=True)
     assert at.reason == Cause.USE.value
+
+
+def test_what_a_person_has_overruled_survives_a_restart_of_the_runner() -> None:
+    at = overruled(60)
+    at.restart()
+    at.wait(600, used=True)
+    assert at.pause is None
+    at.wait(QUARTER_S + SETTLED_S)
+    at.wait(1, used=True)
+    assert at.reason == Cause.USE.value
+
+
+def test_a_cause_that_the_next_runner_does_not_see_at_once_stays_overruled() -> None:
+    at = overruled(60)
+    at.restart()
+    used_at, at.used_at = at.used_at, None
+    at.wait(5)
+    at.used_at = used_at
+    at.wait(300, used=True)
+    assert at.pause is None
 
 
 def test_a_person_who_ends_a_pause_of_a_person_overrules_the_causes_as_well() -> None:
@@ -271,6 +297,17 @@ def test_a_pause_that_is_much_too_long_is_shortened() -> None:
     at.wait(120, used=True)
     assert at.reason == Cause.USE.value
     assert at.left_s <= QUARTER_S
+
+
+def test_a_pause_that_is_renewed_after_the_clock_was_set_back_is_renewed_once() -> None:
+    """Its end is the same by the clock on the wall, so it looks like the one before."""
+    at = desk(Terms(lend=parse_hours("12:10-12:00")))
+    assert at.pause is not None
+    at.offset -= 10
+    before = len(at.steps)
+    at.wait(at.left_s + 5)
+    assert len(at.steps) == before + 1
+    assert at.pause is not None, "it is closed for five seconds more"
 
 
 def test_a_pause_that_ends_in_time_was_not_ended_by_a_person_whatever_the_clock_says() -> None:

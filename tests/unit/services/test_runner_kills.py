@@ -213,10 +213,10 @@ class GentleHost(ModelHost):
         await self.may_stage.wait()
         return await super().stage(unit, built)
 
-    async def kill(self, running: Running, *, thaw: bool = False) -> None:
+    async def kill(self, running: Running, *, thaw: bool = False, soon: bool = False) -> None:
         self.killed.append(str(running.unit.of))
         await asyncio.sleep(0)
-        await super().kill(running, thaw=thaw)
+        await super().kill(running, thaw=thaw, soon=soon)
 
     async def collect(self, unit: Unit, place: str) -> Outputs | None:
         assert place in self.places, "the place is kept until its outputs are stored"
@@ -247,7 +247,7 @@ async def test_a_job_that_exits_well_when_it_is_killed_is_killed() -> None:
     async with running_node(host) as node:
         await node.gets(make.batch(1), "job1")
         await node.runs("job1")
-        host.kill = lambda running, thaw: _exit(host)  # type: ignore[method-assign, assignment]
+        host.kill = lambda running, thaw, soon: _exit(host)  # type: ignore[method-assign, assignment]
         finished = await kill_when(node, lambda: node.runs("job1"))
         assert (finished.succeeded, finished.exit_code, finished.reason) == (False, 0, BY_JANE)
 

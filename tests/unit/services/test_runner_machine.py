@@ -182,7 +182,7 @@ def test_a_build_names_the_assignment_that_caused_it(node: Node) -> None:
 
 def test_a_released_job_is_stopped_and_nothing_more_is_appended_about_it(node: Node) -> None:
     attempt = node.run()
-    assert node.hear(make.released()) == [do.Stop(attempt)]
+    assert node.hear(make.released()) == [do.Stop(attempt, sets_aside=True)]
     ending = Ending(succeeded=False, signal=15)
     assert node.handle(st.Exited(attempt, ending)) == []
     assert node.handle(st.Collected(attempt, ending, None)) == []
@@ -240,7 +240,7 @@ def test_the_build_of_a_batch_that_is_over_is_removed(node: Node) -> None:
     assert node.hear(make.completed(state="killed")) == [do.Forget(SWEEP)]
 
 
-# --- joining and leaving ---------------------------------------------------------------------------
+# --- joining ---------------------------------------------------------------------------------------
 
 
 def test_a_node_takes_jobs_although_its_joined_lies_before_its_place_in_the_log(node: Node) -> None:
@@ -267,67 +267,6 @@ def test_a_lost_node_joins_again_with_its_jobs_and_goes_on(node: Node) -> None:
 
 def test_a_node_whose_name_another_takes_gives_way(node: Node) -> None:
     assert node.hear(make.joined("ws1", incarnation="elsewhere/1")) == [do.GiveWay()]
-
-
-def test_leaving_stops_running_jobs_and_reports_ended_ones(node: Node) -> None:
-    ended, runs = node.run("job1"), node.run("job2")
-    node.handle(st.Exited(ended, DONE))
-    told, *rest = node.machine.leave()
-    assert isinstance(event_of(told), ev.Leaving)
-    assert event_of(told).keeps == (ended.id,)
-    assert rest == [do.Stop(runs), do.Forget(SWEEP)]
-    assert node.machine.leave() == [], "`leaving` is announced once"
-    assert node.hear(make.assigned("job3", cpus=1)) == [], "it takes no more"
-    (finished,) = node.handle(st.Collected(ended, DONE, None))
-    node.handle(st.Stopped(runs))
-    assert not node.machine.idle
-    assert node.stored(finished) == [do.Tidy(ended)]
-    assert node.machine.idle
-
-
-def test_a_node_that_leaves_at_once_announces_no_kept_jobs(node: Node) -> None:
-    ended = node.run()
-    node.handle(st.Exited(ended, DONE))
-    assert node.machine.abandon() == [do.Forget(SWEEP), do.Stop(ended)]
-
-
-def test_a_node_that_leaves_with_nothing_to_report_announces_nothing(node: Node) -> None:
-    attempt = node.run()
-    assert node.machine.leave() == [do.Stop(attempt), do.Forget(SWEEP)]
-
-
-def test_a_node_that_leaves_and_is_lost_still_reports_what_has_ended(node: Node) -> None:
-    finished = node.end(node.run())
-    node.machine.leave()
-    assert node.hear(make.lost()) == []
-    assert node.stored(finished) == [do.Tidy(finished.of)]
-    assert node.machine.idle
-
-
-def test_a_leaving_node_drops_an_ended_job_that_was_released(node: Node) -> None:
-    ended = node.run()
-    node.handle(st.Exited(ended, DONE))
-    node.machine.leave()
-    assert node.hear(make.released()) == [do.Stop(ended)]
-    node.handle(st.Stopped(ended))
-    assert node.machine.idle
-
-
-def test_a_second_request_to_leave_gives_back_ended_jobs(node: Node) -> None:
-    ended = node.run()
-    node.handle(st.Exited(ended, DONE))
-    node.machine.leave()
-    assert node.machine.abandon() == [do.Stop(ended)]
-
-
-def test_a_node_that_retires_lets_its_jobs_come_to_their_end(node: Node) -> None:
-    runs, claim = node.run("job1"), node.claim("job2")
-    told, stop = node.machine.retire()
-    assert event_of(told).keeps == (runs.id,)
-    assert stop == do.Stop(claim.of)
-    node.handle(st.Stopped(claim.of))
-    assert node.stored(node.end(runs)) == [do.Tidy(runs)]
-    assert node.machine.idle
 
 
 # --- faults of the runner --------------------------------------------------------------------------

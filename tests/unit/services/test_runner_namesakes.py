@@ -111,7 +111,7 @@ def test_a_release_ends_an_attempt_of_the_batch_that_it_names(
 ) -> None:
     attempt = run(node, SECOND)
     released = make.released(submission=submission)
-    assert (do.Stop(attempt) in node.hear(released)) is stops
+    assert (do.Stop(attempt, sets_aside=True) in node.hear(released)) is stops
 
 
 def test_a_node_that_leaves_names_its_incarnation(node: Node) -> None:

@@ -11,7 +11,8 @@ import pytest
 from distribute.core.ids import AttemptId
 from distribute.core.recipe import Share
 from distribute.host import Record
-from distribute_services.node_runner.host.notes import EXIT_FILE, Note, attempts_left
+from distribute_services.node_runner.disk.workspace import EXIT_FILE
+from distribute_services.node_runner.host.notes import Note, attempts_left
 
 NOTE = Note(
     Record(AttemptId("lab", "größe", "job1", 2), Share(2, 1 << 30, (0, 1)), "A-1", 7, 1.5, "S-1", 3),

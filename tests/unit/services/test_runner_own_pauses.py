@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +38,46 @@ async def test_a_node_pauses_as_soon_as_its_computer_is_used() -> None:
         assert (paused.reason, paused.by) == (Cause.USE.value, None)
         assert timedelta(seconds=890) < paused.until - paused.time <= timedelta(seconds=900)
         assert node.host.paused is not None
+
+
+async def test_a_node_that_somebody_resumed_stays_so_when_its_runner_is_started_again(tmp_path: Path) -> None:
+    host, note = ModelHost(), tmp_path / "overruled"
+    host.used_by = HERE
+
+    @contextlib.asynccontextmanager
+    async def stepping() -> AsyncIterator[None]:
+        task = asyncio.create_task(
+            stepping_aside.SteppingAside(host, IN_USE, clock=time.time, note=note).watch()
+        )
+        async with asyncio.timeout(WITHIN_S):
+            yield
+        task.cancel()
+        await asyncio.wait({task})
+
+    async with stepping():
+        await host.pause_changed(None)
+        await looked(host, times=2)
+        host.change_pause(None)
+        while not note.exists():  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.01)
+    async with stepping():
+        await looked(host, times=3)
+    assert host.paused is None
+
+
+async def looked(host: ModelHost, times: int) -> None:
+    """Wait until the node has looked so often who uses its computer."""
+    asked, seen = asyncio.Event(), 0
+
+    async def presence() -> Presence:
+        nonlocal seen
+        seen += 1
+        if seen > times:
+            asked.set()
+        return HERE
+
+    host.presence = presence
+    await asked.wait()
 
 
 async def test_a_node_whose_owner_has_no_terms_does_not_look(caplog: pytest.LogCaptureFixture) -> None:
@@ -77,6 +120,17 @@ async def test_after_a_long_pause_a_job_is_ended_and_given_back() -> None:
         assert node.host.collected == [str(JOB)]
         assert node.host.running["job1"].is_thawed, "it has its grace period"
         assert node.host.disowned == [str(JOB)], "no later runner takes it up as failed"
+
+
+async def test_after_a_long_pause_a_build_is_ended() -> None:
+    async with running_node(vacate_after_s=0.05) as node:
+        await node.gets(make.batch(build="make"), "job1")
+        await node.event("build_started")
+        node.host.change_pause(Pause(time.time() + 600, "jane", "a talk"))
+        finished = await node.event("build_finished")
+        assert isinstance(finished, ev.BuildFinished)
+        assert (finished.killed, finished.reason) == (True, "its node was paused for 0.05s: a talk")
+        assert node.host.running["build"].is_ending
 
 
 async def test_pauses_without_a_gap_count_together() -> None:

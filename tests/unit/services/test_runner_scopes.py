@@ -82,7 +82,8 @@ def test_a_job_that_the_scheduler_gave_away_is_stopped(node: Node, job: Assigned
     (read,) = node.refused(job.report)
     note, stop = node.read(read, *job.scope, node.record(told))
     assert isinstance(note, do.Note)
-    assert stop == do.Stop(job.attempt)
+    assert isinstance(stop, do.Stop)
+    assert stop.attempt is job.attempt
 
 
 def test_events_of_a_deleted_batch_of_the_same_name_do_not_count(node: Node, job: Assigned) -> None:
@@ -237,11 +238,15 @@ def test_a_result_that_the_log_does_not_know_is_dropped_with_its_batch(node: Nod
 def test_a_node_that_leaves_does_not_wait_for_a_result_that_the_log_does_not_know(
     node: Node, ended: Assigned
 ) -> None:
-    assert node.machine.leave() == [do.Stop(ended.attempt), do.Forget(SWEEP)]
+    told, *rest = node.machine.leave()
+    assert event_of(told).keeps == (), "the scheduler may append the assignment again, behind this"
+    assert rest == [do.Stop(ended.attempt), do.Forget(SWEEP)]
 
 
 def test_a_node_that_retires_does_not_wait_for_it_either(node: Node, ended: Assigned) -> None:
-    assert node.machine.retire() == [do.Stop(ended.attempt)]
+    told, *rest = node.machine.retire()
+    assert event_of(told).keeps == ()
+    assert rest == [do.Stop(ended.attempt)]
 
 
 def test_a_job_of_a_node_that_retires_ends_unknown(node: Node, job: Assigned) -> None:
@@ -275,6 +280,23 @@ def test_lost_events_about_a_build_are_appended_again(node: Node) -> None:
     assert event_of(again) is event_of(started)
     (last,) = node.stored(again)
     assert event_of(last) is event_of(finished)
+
+
+def test_nothing_more_is_told_of_a_build_once_a_later_one_of_its_batch_has_begun(node: Node) -> None:
+    """Somebody forged the end of the batch while the end of its build was on its way."""
+    node.hear(make.assigned(attempt=1))
+    read, _ = node.handle(st.Loaded(SWEEP, True))
+    (started,) = node.read(read)
+    node.handle(st.Built(SWEEP, DONE, None))
+    (finished,) = node.stored(started)
+    node.hear(make.released(reason="unclaimed"))
+    node.hear(make.completed(state="failed"))
+    node.hear(make.assigned(attempt=2))
+    read_anew, _ = node.handle(st.Loaded(SWEEP, True))
+    (started_anew,) = node.read(read_anew)
+    assert started_anew.of is not started.of
+    (read,) = node.refused(finished, node.seq + 1)
+    assert node.read(read, node.record(event_of(started)), node.record(event_of(started_anew))) == []
 
 
 # --- an assignment that was appended again ---------------------------------------------------------

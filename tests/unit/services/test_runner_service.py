@@ -10,7 +10,7 @@ import pytest
 
 from distribute.core import events as ev
 from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
-from distribute.core.ids import BatchId
+from distribute.core.ids import BatchId, NodeId
 from distribute.core.recipe import build_of
 from distribute.core.specs import BatchSpec
 from distribute.host import FoundBuild
@@ -183,6 +183,34 @@ async def test_a_node_whose_last_event_the_broker_refuses_ends_with_that_error()
         node.stop.ask()
         with pytest.raises(Refused, match="you may not publish"):
             await asyncio.wait_for(node.task, WITHIN_S)
+
+
+async def test_the_jobs_of_a_runner_that_fails_run_on(caplog: pytest.LogCaptureFixture) -> None:
+    async with running_node(fails=True) as node:
+        await begin(node, "good", "other", spec=make.batch([make.job(name) for name in ("good", "other")]))
+        await node.runs("good")
+        await node.runs("other")
+        node.cluster.log.refuses["finished"] = Refused("you may not publish")
+        node.host.end("other")
+        with pytest.raises(Refused, match="you may not publish"):
+            await asyncio.wait_for(node.task, WITHIN_S)
+        assert not node.host.running["good"].ended.done()
+        assert node.host.places == {"lab/sweep/good", "lab/sweep/other"}, "the next start reports both"
+        last = await node.cluster.log.last(NodeId("ws1"))
+        assert last is not None
+        assert isinstance(last.event, ev.Joined), "it does not announce that it leaves"
+        assert "jobs that run go on without it for at most 1d" in caplog.text
+
+
+async def test_the_jobs_of_a_runner_whose_name_another_one_has_end() -> None:
+    async with running_node(fails=True) as node:
+        await begin(node, "good")
+        await node.runs("good")
+        await node.say(make.joined(incarnation="elsewhere/1"))
+        with pytest.raises(Refused, match="in use"):
+            await asyncio.wait_for(node.task, WITHIN_S)
+        assert node.host.running["good"].is_ending
+        assert node.host.places == set()
 
 
 async def test_a_build_is_reported_in_its_own_scope() -> None:

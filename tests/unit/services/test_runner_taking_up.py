@@ -171,9 +171,10 @@ def test_what_a_replaced_log_lacks_of_a_job_taken_up_is_appended_again(left: Lef
 def test_a_job_that_was_taken_meanwhile_is_stopped(left: Left, taken: Event) -> None:
     left.append(taken)
     read = left.take_up()
-    note, *stops = left.read(read)
+    note, stop, forget = left.read(read)
     assert isinstance(note, do.Note)
-    assert stops == [do.Stop(of(read)), do.Forget(SWEEP)]
+    assert isinstance(stop, do.Stop)
+    assert (stop.attempt, forget) == (of(read), do.Forget(SWEEP))
 
 
 def test_the_build_stays_while_another_job_of_the_batch_is_kept(left: Left) -> None:
@@ -183,7 +184,7 @@ def test_the_build_stays_while_another_job_of_the_batch_is_kept(left: Left) -> N
     load, read, read_other = left.node.machine.take_up([left.record, other.record], [])
     assert isinstance(load, do.Load)
     assert isinstance(read, do.Read)
-    assert left.read(read)[1:] == [do.Stop(of(read))]
+    assert left.read(read)[1:] == [do.Stop(of(read), sets_aside=True)]
     assert isinstance(read_other, do.Read)
     assert other.read(read_other) == [do.TakeUp(of(read_other))]
 

@@ -10,7 +10,7 @@ from distribute.testing import builders as make
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Ending
-from unit.services.runner_kit import DONE, Node, event_of
+from unit.services.runner_kit import DONE, SWEEP, Node, event_of
 
 WHY = "its node was paused for 1h"
 OUTPUTS = Outputs(files=1)
@@ -88,3 +88,35 @@ def test_a_reason_of_any_length_fits_into_the_event(node: Node) -> None:
     event = event_of(report)
     assert isinstance(event, ev.Yielded)
     assert len(event.reason) == 2000
+
+
+def building(node: Node) -> do.Report:
+    """Let the node build the batch of its job. Returns the claim of the job."""
+    _, claim = node.hear(make.assigned(cpus=1))
+    assert isinstance(claim, do.Report)
+    read, _ = node.handle(st.Loaded(SWEEP, True))
+    (started,) = node.read(read)
+    node.stored(started)
+    return claim
+
+
+def test_a_build_that_a_pause_holds_is_ended_and_begins_anew_for_the_next_job(node: Node) -> None:
+    claim = building(node)
+    assert node.hear(make.released()) == [do.Stop(claim.of)], "the pause does not keep it"
+    node.handle(st.Stopped(claim.of))
+    assert node.machine.vacate(WHY) == [do.EndBuild(SWEEP, WHY)]
+    assert node.machine.vacate(WHY) == [], "it is being ended"
+    (report,) = node.handle(st.Built(SWEEP, TERMINATED, OUTPUTS))
+    finished = event_of(report)
+    assert isinstance(finished, ev.BuildFinished)
+    assert (finished.succeeded, finished.killed, finished.reason) == (False, True, WHY)
+    node.stored(report)
+    load, _ = node.hear(make.assigned("job2", cpus=1))
+    assert isinstance(load, do.Load)
+
+
+def test_a_build_for_which_a_job_waits_begins_anew(node: Node) -> None:
+    building(node)
+    assert node.machine.vacate(WHY) == [do.EndBuild(SWEEP, WHY)]
+    report, load = node.handle(st.Built(SWEEP, TERMINATED, None))
+    assert (event_of(report).killed, type(load)) == (True, do.Load)

@@ -171,6 +171,15 @@ def test_troubles_and_their_ends_are_warnings_and_the_rest_is_information(
     assert levels == ["INFO", "WARNING", "WARNING", "WARNING", "INFO"]
 
 
+def test_what_a_node_keeps_that_does_not_count_is_told_with_its_place(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    head = Head(caplog, make.joined("ws1"))
+    (line,) = head.tells(make.superseded("ws1"))
+    assert line.startswith("node ws1 keeps what attempt 1 of lab/sweep/job1 left until ")
+    assert line.endswith(": 5B in /node/superseded/1; it does not count")
+
+
 def test_a_long_reason_is_cut(caplog: pytest.LogCaptureFixture) -> None:
     head = Head(caplog, make.joined("ws1"), make.submitted(make.batch()))
     (line,) = head.tells(

@@ -26,7 +26,9 @@ from distribute_services.node_runner.disk.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-_RECORD = "kept.json"
+RECORD_FILE = "kept.json"
+"""In the slot of a build: what it is the outcome of."""
+
 _VERSION = 1
 
 
@@ -175,7 +177,7 @@ class Builds:
         try:
             await write_through(slot)
             if build.key is not None:
-                fresh = slot / f"{_RECORD}.new"
+                fresh = slot / f"{RECORD_FILE}.new"
                 await asyncio.to_thread(fresh.write_bytes, orjson.dumps(content))
                 await write_through(fresh)
                 fresh.replace(_record_of(slot))
@@ -189,7 +191,7 @@ class Builds:
 
 
 def _record_of(slot: Path) -> Path:
-    return slot / _RECORD
+    return slot / RECORD_FILE
 
 
 def _recorded(slot: Path) -> Build | None:

@@ -14,12 +14,11 @@ import os
 import re
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from distribute.core.errors import IntegrityError, StorageFull
-from distribute.core.specs import InputFile
 from distribute.ports import ArtifactStore
 from distribute_services.node_runner.disk.limit import Limit
 
@@ -76,9 +75,11 @@ class InputCache:
         return await asyncio.shield(fetch)  # a cancelled caller must not cancel the fetch of the others
 
     @contextlib.asynccontextmanager
-    async def lease(self, files: Iterable[InputFile]) -> AsyncIterator[dict[str, Path]]:
-        """Get the paths of these files by digest. None is evicted while the context lasts. See `get`."""
-        wanted = {file.sha256: file.size_bytes for file in files}
+    async def lease(self, wanted: Mapping[str, int]) -> AsyncIterator[dict[str, Path]]:
+        """Get the paths of files by digest. None is evicted while the context lasts. See `get`.
+
+        `wanted` are their sizes in bytes.
+        """
         self._leases.update(wanted.keys())
         try:
             yield {sha256: await self.get(sha256, size) for sha256, size in wanted.items()}

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import hashlib
 import logging
 import os
 import shutil
 import stat
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator
+from io import BufferedWriter
 from pathlib import Path
 
-from distribute.core.errors import DistributeError, StorageFull
+from distribute.core.errors import DistributeError, IntegrityError, StorageFull
 from distribute.core.os_words import why
+from distribute.core.specs import InputFile
 
 log = logging.getLogger(__name__)
 
+_PIECE_BYTES = 1 << 20
 _NO_COPY_FILE_RANGE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -61,9 +65,34 @@ def copy_file(source: Path, target: Path, *, mode: int, mtime_ns: int | None = N
             copy.seek(0)
             shutil.copyfileobj(cached, copy, 1 << 20)
         copy.flush()
-        os.fchmod(copy.fileno(), mode | stat.S_IRUSR)
-        if mtime_ns is not None:
-            os.utime(copy.fileno(), ns=(mtime_ns, mtime_ns))
+        _complete(copy, mode, mtime_ns)
+
+
+def copy_part(source: Path, file: InputFile, target: Path, *, mode: int) -> None:
+    """Copy an input out of the object `source`, which has others, too. Otherwise as `copy_file`.
+
+    Raises:
+        IntegrityError: the object has another content there.
+        StorageFull, DistributeError: as in `disk_errors`.
+    """
+    digest, left = hashlib.sha256(), file.size_bytes
+    with disk_errors(target), source.open("rb") as cached, target.open("xb") as copy:
+        cached.seek(file.offset or 0)
+        while piece := cached.read(min(left, _PIECE_BYTES)):
+            digest.update(piece)
+            copy.write(piece)
+            left -= len(piece)
+        copy.flush()
+        _complete(copy, mode, file.mtime_ns)
+    if left or digest.hexdigest() != file.sha256:
+        raise IntegrityError(f"input {file.alias} does not lie where its batch says, in {source.name}")
+
+
+def _complete(copy: BufferedWriter, mode: int, mtime_ns: int | None) -> None:
+    """Give a copy its mode and its time."""
+    os.fchmod(copy.fileno(), mode | stat.S_IRUSR)
+    if mtime_ns is not None:
+        os.utime(copy.fileno(), ns=(mtime_ns, mtime_ns))
 
 
 async def clone_folder(source: Path, target: Path) -> None:
@@ -143,7 +172,8 @@ async def _output(*command: str) -> tuple[int | None, bytes, bytes]:
     try:
         output, complaint = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()  # otherwise it would go on writing to a folder that is about to be removed
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            process.kill()  # otherwise it would go on writing to a folder that is about to be removed
         await process.wait()
         raise
     return process.returncode, output, complaint

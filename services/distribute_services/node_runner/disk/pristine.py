@@ -14,10 +14,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from distribute.core.path_text import shown
 from distribute_services.node_runner.disk.builds import Build, Change
 from distribute_services.node_runner.disk.files import clone_folder, copy_entry, disk_errors, remove_folder
 from distribute_services.node_runner.disk.workspace import Workspace
-from distribute_services.node_runner.results.leavings import shown
 
 _PASSED_OVER = frozenset({b"__pycache__"})
 """Folders that programs fill by themselves, with the same content."""

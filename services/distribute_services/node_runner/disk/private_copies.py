@@ -15,6 +15,8 @@ from distribute_services.node_runner.keeper.view import OVERLAY_OPTIONS, View, s
 
 log = logging.getLogger(__name__)
 
+_TRIAL = "trial-"
+
 Way = Literal["overlay", "bind", "copy"]
 """`overlay`: a job sees the build, and its own changes, at the path of the build; nothing is copied. `bind`:
 it sees a copy there. `copy`: its copy is in a folder of its own."""
@@ -43,6 +45,8 @@ def find_out(folder: Path, wanted: Way = "overlay") -> PrivateCopies:
     Whether one works depends on the kernel, its settings, the file system and, in a container, on its
     engine. So we try it, and don't derive it from versions.
     """
+    for trial in folder.glob(f"{_TRIAL}*"):
+        _remove(trial)  # of a runner that was killed meanwhile
     ways = [PrivateCopies("overlay", options) for options in OVERLAY_OPTIONS]
     ways.append(PrivateCopies("bind"))
     if wanted != "overlay":
@@ -52,7 +56,7 @@ def find_out(folder: Path, wanted: Way = "overlay") -> PrivateCopies:
 
 def _works(copies: PrivateCopies, folder: Path) -> bool:
     """Does a process that changes its copy leave the build as it is?"""
-    trial = Path(tempfile.mkdtemp(prefix="trial-", dir=folder))
+    trial = Path(tempfile.mkdtemp(prefix=_TRIAL, dir=folder))
     built, own, scratch = trial / "built", trial / "own", trial / "scratch"
     try:
         for path in (built, own, scratch):
@@ -66,8 +70,12 @@ def _works(copies: PrivateCopies, folder: Path) -> bool:
         log.debug("jobs can't get their copies of a build by %s: %s", copies, error)
         return False
     finally:
-        unlock_scratch(scratch)
-        shutil.rmtree(trial)
+        _remove(trial)
+
+
+def _remove(trial: Path) -> None:
+    unlock_below(trial / "scratch")
+    shutil.rmtree(trial)
 
 
 def _changes_a_file(view: View) -> bool:
@@ -95,10 +103,10 @@ async def copy_out(view: View, name: str, target: Path) -> bool:
     return bool(status == 0)
 
 
-def unlock_scratch(scratch: Path) -> None:
-    """Let the owner of an overlay remove its scratch folder: the kernel made folders there without rights."""
+def unlock_below(folder: Path) -> None:
+    """Let their owner remove the folders in a folder. The kernel makes some without rights for an overlay."""
     with contextlib.suppress(FileNotFoundError):
-        for path in scratch.iterdir():
+        for path in folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o700)
-                unlock_scratch(path)
+                unlock_below(path)

@@ -4,6 +4,8 @@ A full disk is seldom the fault of the job that meets it. A job that does not fi
 until one of them is gone. If there are no others, there are two cases. Either the job is too large for this
 computer; then it fails. Or files of others fill the disk; then the node leaves, its jobs run on other nodes,
 and it joins again once there is room.
+
+While jobs run, `host.disk_guard` sees to it that some room stays.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ from distribute_services.node_runner.disk.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-NEEDED_BYTES = 256 << 20
-NEEDED_FILES = 1000
-NEEDED_SHARE = 0.01
+KEEP_FREE_BYTES = 1 << 30
+KEEP_FREE_FILES = 1000
+KEEP_FREE_SHARE = 0.02
 """Work begins only if this much room is free; on a small disk, only if this share of it is free."""
 
 LOOK_EVERY_S = 5.0
@@ -45,7 +47,10 @@ class Room:
         evict: Callable[[], Awaitable[bool]],
         is_busy: Callable[[], bool],
         on_full: Callable[[], None],
+        keep_free_bytes: int | None = None,
     ) -> None:
+        """`keep_free_bytes` None: a part of the disk that suits its size."""
+        self._keep_free_bytes = keep_free_bytes
         self._folder = folders[0]
         self._folders = folders
         self._evict = evict
@@ -55,11 +60,44 @@ class Room:
         self._tight = asyncio.Lock()
         self._freed = asyncio.Event()
 
+    @property
+    def free(self) -> Space:
+        """What is free now."""
+        disk = os.statvfs(self._folder)
+        return Space(disk.f_bavail * disk.f_frsize, disk.f_favail)
+
+    @property
+    def needed(self) -> Space:
+        """What must be free for work to begin.
+
+        A file system without a limit of files, such as btrfs, reports 0 files in all, so our share is 0.
+        """
+        disk = os.statvfs(self._folder)
+        share_bytes = int(disk.f_blocks * disk.f_frsize * KEEP_FREE_SHARE)
+        return Space(
+            min(KEEP_FREE_BYTES, share_bytes) if self._keep_free_bytes is None else self._keep_free_bytes,
+            min(KEEP_FREE_FILES, int(disk.f_files * KEEP_FREE_SHARE)),
+        )
+
+    @property
+    def shortage(self) -> str:
+        """How little room there is, for the owner of a job."""
+        free = self.free
+        if free.size_bytes < self.needed.half.size_bytes:
+            return f"the disk of its node was nearly full ({format_size(free.size_bytes)} free)"
+        return f"the disk of its node was nearly out of inodes ({counted(free.files, 'file')} more)"
+
+    async def is_nearly_full(self) -> bool:
+        """Is less than half of what is needed free, even without what is kept for later?"""
+        if self.free.has(self.needed.half):
+            return False
+        return not await self._evict() or not self.free.has(self.needed.half)
+
     async def enough(self) -> None:
         """Wait until there is room for work."""
         if not await self._is_short():
             return
-        log.warning("%s: this node joins the cluster when there is room", self._no_room())
+        log.warning("%s: no work begins until there is room", self._no_room())
         while await self._is_short():  # noqa: ASYNC110 (nothing notifies us of free room)
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -111,22 +149,21 @@ class Room:
             self._changing -= 1
 
     async def _is_short(self) -> bool:
-        if _free(self._folder).has(_needed(self._folder)):
+        if self.free.has(self.needed):
             return False
-        return not await self._evict() or not _free(self._folder).has(_needed(self._folder))
+        return not await self._evict() or not self.free.has(self.needed)
 
     async def _is_full(self) -> bool:
         """Would there be too little room even without the files of this node?"""
-        free = _free(self._folder)
-        size_bytes, files = free
+        size_bytes, files = self.free
         for folder in self._folders:
             size_bytes += await folder_bytes(folder)
             files += await folder_files(folder)
         all_there_is = Space(size_bytes, files)
-        return not all_there_is.has(_needed(self._folder))
+        return not all_there_is.has(self.needed)
 
     def _no_room(self) -> StorageFull:
-        free, needed = _free(self._folder), _needed(self._folder)
+        free, needed = self.free, self.needed
         return StorageFull(
             f"{self._folder}: no room for work: {format_size(free.size_bytes)} free of"
             f" {format_size(needed.size_bytes)} needed, and {free.files} of {counted(needed.files, 'file')}"
@@ -142,19 +179,6 @@ class Space(NamedTuple):
     def has(self, needed: Space) -> bool:
         return self.size_bytes >= needed.size_bytes and self.files >= needed.files
 
-
-def _free(folder: Path) -> Space:
-    disk = os.statvfs(folder)
-    return Space(disk.f_bavail * disk.f_frsize, disk.f_favail)
-
-
-def _needed(folder: Path) -> Space:
-    """The room that has to be free.
-
-    A file system without a limit of files, such as btrfs, reports 0 files in all, so our share of them is 0.
-    """
-    disk = os.statvfs(folder)
-    return Space(
-        min(NEEDED_BYTES, int(disk.f_blocks * disk.f_frsize * NEEDED_SHARE)),
-        min(NEEDED_FILES, int(disk.f_files * NEEDED_SHARE)),
-    )
+    @property
+    def half(self) -> Space:
+        return Space(self.size_bytes // 2, self.files // 2)

@@ -8,6 +8,7 @@ numbers, not the names of jobs, so their paths are short and have no characters 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -17,13 +18,25 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distribute.core.recipe import INPUT, SAVE, Placed, Recipe
+from distribute.core.placed import Placed, PlacedFolder
+from distribute.core.recipe import INPUT, SAVE, Recipe
+from distribute.core.setup_script import UNPREPARED
+from distribute.inputs.laying_out import lay_out, objects_of
 from distribute_services.node_runner.disk.cache import InputCache
-from distribute_services.node_runner.disk.files import clone_folder, copy_file, disk_errors, remove_folder
-from distribute_services.node_runner.disk.private_copies import PrivateCopies, copy_out, unlock_scratch
+from distribute_services.node_runner.disk.files import (
+    clone_folder,
+    copy_file,
+    copy_part,
+    disk_errors,
+    remove_folder,
+)
+from distribute_services.node_runner.disk.private_copies import PrivateCopies, copy_out, unlock_below
 from distribute_services.node_runner.keeper.view import View
 
 log = logging.getLogger(__name__)
+
+EXIT_FILE = "exit.json"
+"""In the slot of a workspace: how its unit ended. The keeper writes it for the time after its own end."""
 
 _MAX_SPARE = 64
 _FOLDER_MODE = 0o755
@@ -58,6 +71,11 @@ class Workspace:
         return pristine if (pristine := self.slot / "pristine").is_dir() else None
 
     @property
+    def given(self) -> Path:
+        """A file that is as old as the input folders that were laid out here."""
+        return self.slot / "given"
+
+    @property
     def below(self) -> Path | None:
         """The folder that its process sees through its own. None: it sees only its own."""
         return Path(self.view.at) if self.view is not None and self.view.overlay else None
@@ -66,9 +84,19 @@ class Workspace:
 class Workspaces:
     """All workspaces of this node-runner, below `root`, which only one process uses."""
 
-    def __init__(self, root: Path, cache: InputCache, copies: PrivateCopies | None = None) -> None:
-        """`copies`: how a workspace begins as the copy of another. None: in a folder of its own."""
+    def __init__(
+        self,
+        root: Path,
+        cache: InputCache,
+        copies: PrivateCopies | None = None,
+        owner: tuple[int, int] | None = None,
+    ) -> None:
+        """`copies`: how a workspace begins as the copy of another. None: in a folder of its own.
+
+        `owner`: the user and group of what processes find there. None: this process's.
+        """
         self.root = root
+        self._owner = owner
         self._cache = cache
         self._copies = copies or PrivateCopies()
         self._spare: list[Workspace] = []
@@ -103,17 +131,36 @@ class Workspaces:
             DistributeError: a folder or file could not be made.
         """
         workspace = self._take()
-        if not recipe.files and built is None and not recipe.folders:
+        if _needs_nothing(recipe) and built is None:
             return workspace
         try:
             if built is not None:
                 workspace = await self._copy_of(built, workspace)
-            async with self._cache.lease(placed.file for placed in recipe.files) as cached:
-                await asyncio.to_thread(_lay_out, workspace, recipe, cached)
+            async with contextlib.AsyncExitStack() as leases:
+                cached = await self._get(recipe, leases)
+                await asyncio.to_thread(self._furnish, workspace, recipe, cached)
         except BaseException:
             await remove_folder(workspace.slot)
             raise
         return workspace
+
+    async def _get(self, recipe: Recipe, leases: contextlib.AsyncExitStack) -> dict[str, Path]:
+        """The cached files that a recipe needs, by digest. Nothing evicts them until the leases end."""
+        stored = {placed.file.stored for placed in recipe.files}
+        wanted = {one.sha256: one.size_bytes for one in stored}
+        wanted |= {placed.folder.sha256: placed.folder.listing_bytes for placed in recipe.trees}
+        cached = await leases.enter_async_context(self._cache.lease(wanted))
+        listings = {cached[placed.folder.sha256] for placed in recipe.trees}
+        found = [await asyncio.to_thread(objects_of, listing) for listing in listings]
+        objects = {sha256: size for each in found for sha256, size in each.items()}
+        return cached | await leases.enter_async_context(self._cache.lease(objects))
+
+    def _furnish(self, workspace: Workspace, recipe: Recipe, cached: dict[str, Path]) -> None:
+        _lay_out(workspace, recipe, cached)
+        self._give(workspace, recipe)
+        if recipe.trees:
+            with disk_errors(workspace.given):
+                workspace.given.touch()
 
     async def _copy_of(self, built: Workspace, workspace: Workspace) -> Workspace:
         """Make an empty workspace one whose process finds what the build left, but for its results."""
@@ -141,7 +188,7 @@ class Workspaces:
             self._spare.append(replace(workspace, view=None))
             return
         if workspace.below is not None:
-            unlock_scratch(workspace.slot / "scratch")
+            unlock_below(workspace.slot / "scratch")
         await remove_folder(workspace.slot)
 
     def _take(self) -> Workspace:
@@ -151,7 +198,43 @@ class Workspaces:
         with disk_errors(workspace.slot):
             for path in (workspace.folder, workspace.input, workspace.save):
                 _make_folder(path)
+        self._give(workspace)
         return workspace
+
+    def _give(self, workspace: Workspace, recipe: Recipe | None = None) -> None:
+        """Make the workspace's folder its owner's, with all that was laid out for the recipe there."""
+        if self._owner is None:
+            return
+        names = [INPUT, SAVE]
+        if recipe is not None:
+            names += [UNPREPARED, *recipe.folders, *(placed.path for placed in recipe.files)]
+        paths = {workspace.folder / name for name in names}
+        paths |= {
+            parent for path in paths for parent in path.parents if parent.is_relative_to(workspace.folder)
+        }
+        for top in {placed.path.partition("/")[0] for placed in recipe.trees} if recipe is not None else ():
+            paths.update((workspace.folder / top).rglob("*"))
+        with disk_errors(workspace.folder):
+            for path in paths:
+                if os.path.lexists(path):  # an overlay shows some from below
+                    os.lchown(path, *self._owner)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make a folder of inputs in a workspace, unless the build left one there. A link is replaced.
+
+        Raises:
+            StorageFull, DistributeError: as in `disk_errors`.
+        """
+        with disk_errors(folder):
+            _make_place(folder)
+
+    def give_folder(self, workspace: Workspace, folder: Path) -> None:
+        """Make a folder of inputs in a workspace its owner's, with everything in it."""
+        with disk_errors(folder):
+            if self._owner is not None:
+                for path in (folder, *folder.rglob("*")):
+                    os.lchown(path, *self._owner)
+            workspace.given.touch()
 
     def _new_slot(self) -> Path:
         while True:
@@ -187,13 +270,55 @@ def _lay_out(workspace: Workspace, recipe: Recipe, cached: dict[str, Path]) -> N
         workspace.folder.chmod(_FOLDER_MODE)
         more = (workspace.folder / name for name in recipe.folders)
         for path in (workspace.input, workspace.save, *more):
-            if path.is_symlink() or not path.is_dir():
-                _clear(path)
-                path.mkdir(parents=True)
-            path.chmod(_FOLDER_MODE)
-        for placed in recipe.files:
-            if not (placed.keep and _is_below(workspace, placed.path)):
-                _copy(placed, workspace.folder / placed.path, cached[placed.file.sha256])
+            _make_place(path)
+        for keep in (True, False):  # what a job has of its own replaces what the batch has
+            for placed in recipe.files:
+                if placed.keep is keep and not (keep and _is_below(workspace, placed.path)):
+                    _copy(placed, workspace.folder / placed.path, cached[placed.file.stored.sha256])
+            for tree in recipe.trees:
+                if tree.keep is keep:
+                    _lay_out_tree(workspace, tree, cached)
+        if recipe.shell is not None:
+            (workspace.folder / UNPREPARED).touch()
+
+
+def _lay_out_tree(workspace: Workspace, placed: PlacedFolder, cached: dict[str, Path]) -> None:
+    """Lay out an input folder, or what a glob matched: each name at its top replaces what is there."""
+    listing, target = cached[placed.folder.sha256], workspace.folder / placed.path
+    made: list[str] = []
+
+    def may_put(path: str) -> bool:
+        if not _makes_room(workspace, path, keep=placed.keep):
+            return False
+        made.append(path)
+        return True
+
+    if placed.folder.alias is None:
+        lay_out(listing, cached, target, lambda name: may_put(f"{placed.path}/{name}"))
+    elif may_put(placed.path):
+        lay_out(listing, cached, target)
+    if workspace.view is not None and workspace.view.overlay:
+        for path in made:  # else a folder would show what the build left in its place, too
+            if (folder := workspace.folder / path).is_dir() and not folder.is_symlink():
+                _hide_below(folder, workspace.view)
+
+
+def _hide_below(folder: Path, view: View) -> None:
+    """Let a folder, whose mode may allow no changes, hide the one below it."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    folder.chmod(mode | stat.S_IWUSR)
+    os.setxattr(folder, _opaque(view), b"y")
+    folder.chmod(mode)
+
+
+def _makes_room(workspace: Workspace, path: str, *, keep: bool) -> bool:
+    """May an input be put at this path? With `keep`, only if nothing is there; else that is removed."""
+    target = workspace.folder / path
+    if keep:
+        return not (os.path.lexists(target) or _is_below(workspace, path))
+    if os.path.lexists(target):
+        _clear(target)
+    return True
 
 
 def _is_below(workspace: Workspace, path: str) -> bool:
@@ -214,9 +339,18 @@ def _copy(placed: Placed, target: Path, source: Path) -> None:
         if placed.keep:
             return
         _clear(target)
-    file = placed.file
-    mode = file.mode if file.mode is not None else 0o755 if file.executable else 0o644
-    copy_file(source, target, mode=mode, mtime_ns=file.mtime_ns)
+    if placed.file.pack is None:
+        copy_file(source, target, mode=placed.mode, mtime_ns=placed.file.mtime_ns)
+    else:
+        copy_part(source, placed.file, target, mode=placed.mode)
+
+
+def _make_place(path: Path) -> None:
+    """Make a folder, unless it is there. A build may have left anything else at its path."""
+    if path.is_symlink() or not path.is_dir():
+        _clear(path)
+        path.mkdir(parents=True)
+    path.chmod(_FOLDER_MODE)
 
 
 def _make_folder(path: Path) -> None:
@@ -226,9 +360,16 @@ def _make_folder(path: Path) -> None:
 
 def _clear(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
+        path.chmod(_FOLDER_MODE)  # it and folders in it may allow no changes
+        unlock_below(path)
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _needs_nothing(recipe: Recipe) -> bool:
+    """Does its process find only the folders that every job finds?"""
+    return not (recipe.files or recipe.trees or recipe.folders) and recipe.shell is None
 
 
 def _is_untouched(workspace: Workspace) -> bool:

@@ -2,49 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.manifest import Outputs, build_output_name
 from distribute.core.recipe import SAVE
-from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Presence, Unit
-from distribute.ports import ArtifactStore, Cluster, LiveOutput
-from distribute_services.node_runner.disk.builds import Build, Builds
-from distribute_services.node_runner.disk.cache import InputCache
-from distribute_services.node_runner.disk.limit import Limit
+from distribute.host import CannotStart, Exit, Figures, FoundBuild, Kept, Pause, Presence, SetAside, Unit
+from distribute.ports import Cluster
+from distribute.results.last_lines import last_lines
+from distribute.results.outputs import NOTHING, collect, collect_build
 from distribute_services.node_runner.disk.own_folder import OwnFolder
-from distribute_services.node_runner.disk.pristine import changed_since, complaint, seal
-from distribute_services.node_runner.disk.private_copies import find_out
-from distribute_services.node_runner.disk.room import Room
-from distribute_services.node_runner.disk.workspace import Workspace, Workspaces, results_of
+from distribute_services.node_runner.disk.pristine import changed_since, complaint
+from distribute_services.node_runner.disk.workspace import EXIT_FILE, Workspace, results_of
+from distribute_services.node_runner.host.container_faults import with_container_fault, without_notes
 from distribute_services.node_runner.host.cores import Pinning
 from distribute_services.node_runner.host.detect import Sampler
-from distribute_services.node_runner.host.environment import base_environment, chosen, own_programs
+from distribute_services.node_runner.host.disk_guard import DiskGuard
+from distribute_services.node_runner.host.environment import NodeEnvironment
 from distribute_services.node_runner.host.keeping import Keeping, Refusal
 from distribute_services.node_runner.host.leftovers import kill_leftovers
 from distribute_services.node_runner.host.lending import Lent
 from distribute_services.node_runner.host.mpi import mpi_settings
-from distribute_services.node_runner.host.notes import EXIT_FILE, Found, attempts_left
+from distribute_services.node_runner.host.notes import Found, attempts_left
 from distribute_services.node_runner.host.pause_group import let_in
-from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, outside_of, view_of
-from distribute_services.node_runner.host.refusals import reason_of, with_noexec
+from distribute_services.node_runner.host.places import Place, Running, exit_of, note_of, outside_of
+from distribute_services.node_runner.host.refusals import explained, reason_of
+from distribute_services.node_runner.host.run_as import job_user
 from distribute_services.node_runner.host.software import build_key
+from distribute_services.node_runner.host.staging import Staging
 from distribute_services.node_runner.host.tail import Tail
+from distribute_services.node_runner.host.times import times_of
+from distribute_services.node_runner.host.visiting import ComputerVisits
 from distribute_services.node_runner.keeper import procfs
 from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S
 from distribute_services.node_runner.options import Options
 from distribute_services.node_runner.owner.sensor import Sensor
-from distribute_services.node_runner.results.last_lines import last_lines
-from distribute_services.node_runner.results.outputs import NOTHING, collect, collect_build
 
 log = logging.getLogger(__name__)
 
@@ -52,38 +51,19 @@ log = logging.getLogger(__name__)
 class Computer:
     """`port.Host` for the computer on which this process runs."""
 
-    def __init__(
-        self,
-        options: Options,
-        folder: OwnFolder,
-        lent: Lent,
-        store: ArtifactStore,
-        live: LiveOutput,
-    ) -> None:
+    def __init__(self, options: Options, folder: OwnFolder, lent: Lent, cluster: Cluster) -> None:
         self.identity = folder.identity
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self.capacity = lent.capacity
         self._options = options
-        self._store = store
-        self._limit = Limit(options.cache_bytes)
-        self._cache = InputCache(folder.path / "cache", store, self._limit)
-        self.copies = find_out(folder.path, options.copies)
-        self._workspaces = Workspaces(folder.path / "work", self._cache, self.copies)
-        self._full = asyncio.Event()
-        self._attempts: set[Place] = set()
-        self._builds = Builds(folder.path / "builds", self._limit)
-        self._build_places = Workspaces(folder.path / "builds", self._cache)
+        self._store = cluster.store
+        self._user = job_user(options.run_as, folder.path, has_gpus=bool(lent.gpus))
+        self._staging = Staging(folder.path, options, cluster, self._user.owner)
         self._kept: list[Kept[Place, Running]] = []
         """What `kept` has named: `clear` leaves it."""
-        self._room = Room(
-            (folder.path / "work", folder.path / "builds"),
-            evict=self._evict,
-            is_busy=lambda: bool(self._attempts),
-            on_full=self._full.set,
-        )
-        told = {"max_pause_s": options.max_pause_s, "node": options.name, "server": options.server}
-        self._keeping = Keeping(folder.path / "keeper", told)
-        self._tail = Tail(live)
+        self._keeping = Keeping(folder.path / "keeper", options.for_keeper)
+        self._disk_guard = DiskGuard(self._staging.room, self._keeping)
+        self._tail = Tail(cluster.live)
         self._sampler = Sampler(options.work_dir, lent.gpus)
         measures_load = options.terms.load_limit is not None
         self._sensor = Sensor(lambda: self._keeping.pids, measures_load=measures_load)
@@ -91,7 +71,8 @@ class Computer:
         self._memory_bytes = psutil.virtual_memory().total
         self._pinning = Pinning(lent.cores, lent.capacity.cpus)
         self._gpu_words = [gpu.word for gpu in lent.gpus] if lent.hides_gpus else None
-        self._base = chosen(base_environment(os.environ, own_programs()), options.env, options.path)
+        self._environment = NodeEnvironment.of(self._user.environment(os.environ), options.env, options.path)
+        self.visits = ComputerVisits(self._keeping, self._environment.variables, lambda: self.paused)
         # The programs that copy and remove folders inherit this mark. If this runner is killed, the next
         # one ends them.
         os.environ[procfs.MARKER] = f"{self.identity}/"
@@ -110,122 +91,67 @@ class Computer:
     async def kept(self) -> Sequence[Kept[Place, Running]]:
         """As `Host.kept`."""
         await self.open()
-        left = attempts_left(self._keeping.units, self._keeping.notes, self._workspaces.root, self.boot_id)
-        builds: dict[str, Build] = {}
-        built: dict[tuple[str, BatchId, str | None], Place] = {}
-        for found in left:
-            note, workspace = found.note, self._workspaces.in_slot(found.note.slot, view_of(found.note))
-            if not workspace.folder.is_dir():
-                continue
-            if found.ended is not None and found.unit not in self._keeping.units:
-                self._keeping.recall(found.unit, dict(found.ended))
-            if note.built is None:
-                self._kept.append(self._take_up(found, workspace, None))
-                continue
-            user = note.built, note.record.attempt.job_id.batch_id, note.record.submission_id
-            if user not in built:
-                slot = self._build_places.in_slot(note.built, None)
-                build = builds.setdefault(note.built, Build(slot, users=0))
-                self._builds.use(build)
-                built[user] = self._place_of(build)
-            self._kept.append(self._take_up(found, workspace, built[user]))
+        for found in attempts_left(
+            self._keeping.units, self._keeping.notes, self._staging.root, self.boot_id
+        ):
+            if (taken_up := self._staging.take_up(found.note, found.unit)) is not None:
+                self._kept.append(self._take_up(found, *taken_up))
         return self._kept
 
-    def _take_up(self, found: Found, workspace: Workspace, built: Place | None) -> Kept[Place, Running]:
-        note, build = found.note, built.build if built is not None else None
-        lease = contextlib.AsyncExitStack()
-        if build is not None:
-            self._builds.use(build)
-            lease.push_async_callback(self._builds.release, build)
-        image = lease.enter_context(self._cache.hold(note.image)) if note.image is not None else None
-        place = Place(workspace, build, image, lease, found.unit)
-        self._attempts.add(place)
-        of = note.record.attempt
-        output = self._tail.add(of.job_id, of.attempt, workspace.stdout, only_news=True)
-        running = Running(found.unit, note.program, place, output)
+    def _take_up(self, found: Found, place: Place, built: Place | None) -> Kept[Place, Running]:
+        if found.ended is not None and found.unit not in self._keeping.units:
+            self._keeping.recall(found.unit, dict(found.ended))
+        record = found.note.record
+        output = self._tail.add(
+            record.attempt.job_id, record.attempt.attempt, place.workspace.stdout, goes_on=True
+        )
+        running = Running(found.unit, found.note.program, place, output)
         if found.ended is None:
+            self._disk_guard.watch(running)
             self._pinning.hold(found.unit, self._keeping.units[found.unit].get("cpus", ()))
-        return Kept(note.record, place, built, running, found.started_at)
+        return Kept(record, place, built, running, found.started_at)
 
     async def clear(self) -> None:
         """As `Host.clear`."""
-        self._full.clear()
         await self.open()
         await self._keeping.end_all(LEFTOVER_GRACE_S, but={one.running.name for one in self._kept})
         own = f"{self.identity}/"
         await kill_leftovers(lambda marker: marker.startswith(own), keepers=self._keeping.pids)
-        await self._workspaces.clear({one.place.workspace.slot.name for one in self._kept})
-        await self._builds.load([one.place.build for one in self._kept if one.place.build is not None])
-        if not self._kept:
-            await self._room.enough()
-        self._kept = []
+        kept, self._kept = self._kept, []
+        await self._staging.clear(one.place for one in kept)
 
     async def full(self) -> None:
         """As `Host.full`."""
-        await self._full.wait()
+        await self._staging.full.wait()
 
     async def stage(self, unit: Unit, built: Place | None) -> Place:
         """As `Host.stage`."""
-        image = unit.recipe.image
-        async with contextlib.AsyncExitStack() as lease:
-            cached = await lease.enter_async_context(self._cache.lease([image] if image else []))
-            if not unit.attempt:
-                workspace = await self._room.give(lambda: self._build_places.make(unit.recipe, None))
-                return self._place_of(Build(workspace))
-            build = built.build if built is not None else None
-            if build is not None:
-                self._builds.use(build)
-                lease.push_async_callback(self._builds.release, build)
-            start = build.workspace if build is not None else None
-            workspace = await self._room.give(lambda: self._workspaces.make(unit.recipe, start))
-            place = Place(workspace, build, cached[image.sha256] if image else None, lease.pop_all())
-        self._attempts.add(place)
-        return place
-
-    def _place_of(self, build: Build) -> Place:
-        """The place of a build, which the caller uses already."""
-        lease = contextlib.AsyncExitStack()
-        lease.push_async_callback(self._builds.release, build)
-        return Place(build.workspace, build, None, lease)
+        return await self._staging.stage(unit, built)
 
     async def find_build(self, unit: Unit) -> FoundBuild[Place] | None:
         """As `Host.find_build`."""
         if unit.recipe.always:
             return None
-        build = self._builds.find(build_key(unit.recipe, self._base))
-        if build is None or build.of is None:
+        place = await self._staging.find_build(build_key(unit.recipe, self._environment.variables))
+        if place is None or place.build is None or place.build.of is None:
             return None
-        place = self._place_of(build)
-        try:
-            if self.copies.way == "copy" and build.workspace.pristine is None:
-                await seal(build.workspace)  # this computer let jobs have a view when it was built
-        except BaseException:
-            await place.lease.aclose()
-            raise
-        return FoundBuild(place, build.of)
+        return FoundBuild(place, place.build.of)
 
     async def keep_build(self, unit: Unit, place: Place) -> None:
         """As `Host.keep_build`."""
-        if place.build is not None and self.copies.way == "copy":
-            await seal(place.workspace)
-        if place.build is not None and isinstance(unit.of, BatchId) and not unit.recipe.always:
-            await self._builds.keep(place.build, build_key(unit.recipe, self._base), unit.of)
-
-    async def _evict(self) -> bool:
-        """Remove what is kept but not in use. Returns False if there was nothing."""
-        was_any = self._limit.empty()
-        await self._builds.settle()
-        return was_any
+        await self._staging.seal_build(place)
+        if isinstance(unit.of, BatchId) and not unit.recipe.always:
+            key = build_key(unit.recipe, self._environment.variables)
+            await self._staging.keep_build(place, key, unit.of)
 
     def start(self, unit: Unit, place: Place) -> Running:
         """As `Host.start`."""
-        workspace = place.workspace
-        folder = workspace.seen
+        workspace, folder = place.workspace, place.workspace.seen
         name = self._marker(unit, workspace)
         # A build may use all cores that the node lends: it ends soon.
         cpus = self._pinning.take(name, unit.share.cpus) if unit.attempt else self._pinning.all
         environment = unit.recipe.environment(
-            self._base | mpi_settings(cpus, os.cpu_count() or 1, self._counts),
+            {**self._environment.variables, **mpi_settings(cpus, self._counts)},
             unit.share,
             folder=folder,
             node=self._options.name,
@@ -233,7 +159,8 @@ class Computer:
             gpus=self._gpu_words,
         )
         output = self._tail.add(unit.output_of(self._options.name), unit.attempt, workspace.stdout)
-        argv = unit.recipe.argv(unit.share, folder, str(place.image))
+        login = self._environment.login(unit.recipe, environment)
+        argv = unit.recipe.argv(unit.share, folder, str(place.image), login)
         running = Running(name, argv[0], place, output)
         note = None
         if unit.record is not None:
@@ -245,16 +172,16 @@ class Computer:
             cwd=str(workspace.folder),
             env=environment,
             stdout=str(workspace.stdout),
-            treatment=self._treatment(unit, cpus),
-            timeout_s=unit.recipe.timeout_s,
-            grace_s=self._options.grace_s,
+            treatment=self._treatment(unit, cpus, place),
+            **times_of(unit.recipe, self._options.grace_s),
             view=workspace.view,
             exit_file=str(workspace.slot / EXIT_FILE) if note is not None else None,
             note=note,
         )
+        self._disk_guard.watch(running, unit)
         return running
 
-    def _treatment(self, unit: Unit, cpus: Collection[int]) -> dict[str, Any]:
+    def _treatment(self, unit: Unit, cpus: Collection[int], place: Place) -> dict[str, Any]:
         """How the keeper treats a unit. It need not watch for memory that can't be too much."""
         options, limit = self._options, unit.share.memory_bytes or self.capacity.memory_bytes
         return {
@@ -262,6 +189,8 @@ class Computer:
             "idle_io": options.idle_io,
             "cpus": sorted(cpus),
             "memory_bytes": limit if limit < self._memory_bytes else None,
+            "user": self._user.told(place.image),
+            "max_processes": options.max_processes,
         }
 
     def _marker(self, unit: Unit, workspace: Workspace) -> str:
@@ -272,24 +201,30 @@ class Computer:
         """As `Host.wait`."""
         ended = await self._keeping.wait(running.name)
         self._pinning.release(running.name)
+        why = self._disk_guard.ended(running)
         await self._tail.finish(running.output)
         if running.place.unit is None:
             self._keeping.forget(running.name)
         if isinstance(ended, Refusal):
             workspace = running.place.workspace
             return CannotStart(reason_of(ended, running.program, workspace.seen, workspace.stdout))
-        return await self._checked(running.place, with_noexec(exit_of(ended), running.place.workspace))
+        place, exited = running.place, exit_of(ended, why)
+        if exited.ended_for is None:
+            exited = explained(exited, place.workspace)
+        if place.image is not None and exited.ended_for is None and exited.complaint is None:
+            exited = with_container_fault(exited, self.last_lines(place))
+        return await self._checked(place, exited)
 
     async def _checked(self, place: Place, ended: Exit) -> Exit:
         """The same, with a complaint if the job wrote to the folder of its build and not to its copy."""
-        if place.build is None or place.is_build or self.copies.way != "copy":
+        if place.build is None or place.is_build or self._staging.copies.way != "copy":
             return ended
         written = await changed_since(place.build, ended.started_at)
         return replace(ended, complaint=complaint(place.build, written)) if written else ended
 
-    async def kill(self, running: Running, *, thaw: bool = False) -> None:
+    async def kill(self, running: Running, *, thaw: bool = False, soon: bool = False) -> None:
         """As `Host.kill`."""
-        await self._keeping.end(running.name, self._options.grace_s, thaw=thaw)
+        await self._keeping.end(running.name, LEFTOVER_GRACE_S if soon else None, thaw=thaw)
 
     def disown(self, place: Place) -> None:
         """As `Host.disown`."""
@@ -314,20 +249,18 @@ class Computer:
 
     def last_lines(self, place: Place) -> tuple[str, ...]:
         """As `Host.last_lines`."""
-        return last_lines(place.workspace.stdout)
+        lines = last_lines(place.workspace.stdout)
+        return lines if place.image is None else without_notes(lines)
+
+    async def set_aside(self, of: AttemptId, place: Place) -> SetAside | None:
+        """As `Host.set_aside`."""
+        return await self._staging.set_aside(of, place)
 
     async def remove(self, place: Place) -> None:
         """As `Host.remove`."""
-        with self._room.freeing():
-            try:
-                if place.unit is not None:
-                    self._keeping.forget(place.unit)
-                    (place.workspace.slot / EXIT_FILE).unlink(missing_ok=True)
-                if not place.is_build:
-                    await self._workspaces.remove(place.workspace)
-                await place.lease.aclose()
-            finally:
-                self._attempts.discard(place)
+        if place.unit is not None:
+            self._keeping.forget(place.unit)
+        await self._staging.remove(place)
 
     @property
     def paused(self) -> Pause | None:
@@ -361,6 +294,8 @@ class Computer:
             owner_idle_s=presence.idle_s,
             owner_source=presence.source,
             freezes_by=self._keeping.current.freezes_by,
+            disk_needed_bytes=self._staging.room.needed.size_bytes,
+            build_copies=self._staging.copies.way,
         )
 
     async def presence(self) -> Presence:
@@ -369,23 +304,8 @@ class Computer:
 
     async def close(self) -> None:
         """Close what is open, and leave the keeper, which ends if it holds nothing."""
+        await self._disk_guard.close()
         await self._tail.close()
-        await self._builds.settle()
+        await self._staging.close()
         await self._sensor.close()
         await self._keeping.close()
-
-
-@contextlib.asynccontextmanager
-async def open_computer(options: Options, lent: Lent, cluster: Cluster) -> AsyncIterator[Computer]:
-    """Open this computer as a host, and lock its working folder.
-
-    Raises:
-        InputError: another runner works in the folder, or it can't be used.
-    """
-    with OwnFolder(options.work_dir) as folder:
-        computer = Computer(options, folder, lent, cluster.store, cluster.live)
-        await computer.open()
-        try:
-            yield computer
-        finally:
-            await computer.close()

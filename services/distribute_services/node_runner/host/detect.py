@@ -15,12 +15,23 @@ from pathlib import Path
 
 import psutil
 
-from distribute.core.ids import MAX_NAME_BYTES
+from distribute.core.ids import MAX_AUTHOR_BYTES
 from distribute.host import Figures
 from distribute_services.node_runner.host import limits
-from distribute_services.node_runner.host.ask import ask
+from distribute_services.node_runner.host.apptainer import NOT_INSTALLED, why_no_containers
+from distribute_services.node_runner.host.ask import ASK_TIMEOUT_S, ask, call
+from distribute_services.node_runner.host.environment import base_environment, own_programs
 from distribute_services.node_runner.host.gpus import VISIBLE, Gpu, find_gpus, loads, visible
-from distribute_services.node_runner.host.lending import ALL, Hardware, Lent, Wishes, lend
+from distribute_services.node_runner.host.lending import (
+    ALL,
+    APPTAINER,
+    Hardware,
+    Lent,
+    Programs,
+    Wishes,
+    lend,
+)
+from distribute_services.node_runner.host.run_as import Person
 from distribute_services.node_runner.host.topology import Counted, read_cores
 
 log = logging.getLogger(__name__)
@@ -29,6 +40,10 @@ GPU_FIGURES_EVERY_S = 30.0
 """Seconds between two questions to the driver of the GPUs. One takes 20 ms to 1 s of a core."""
 
 _PYTHON_VERSION = re.compile(r"Python (3\.\d+)")
+_PYTHON_NAME = re.compile(r"python3\.[0-9]{1,3}")
+
+MAX_PYTHONS = 50
+"""So many programs called `python3.N` are tried out."""
 
 
 async def find_hardware(count: Counted = "cores", environ: Mapping[str, str] = os.environ) -> Hardware:
@@ -45,30 +60,86 @@ async def find_hardware(count: Counted = "cores", environ: Mapping[str, str] = o
     )
 
 
-async def find_capabilities() -> frozenset[str]:
-    """Which programs this computer has for jobs: `apptainer`, `python3`, and `python3.N` (its version)."""
+async def find_programs(environment: Mapping[str, str], who: Person | None = None) -> Programs:
+    """Which programs this computer has for jobs that get this environment and user, by running them.
+
+    It looks for `apptainer`, for `python3`, which gives its version `python3.N`, too, and for other programs
+    of such a name.
+    """
+    of_jobs = environment if who is None else who.environment(environment)
+    version, pythons, no_containers = await asyncio.gather(
+        ask("python3", "python3", "--version", environment=of_jobs, who=who),
+        _find_pythons(of_jobs, who),
+        why_no_containers(environment, who),
+    )
+    found, lacks = pythons, {}
+    if match := _PYTHON_VERSION.match(version or ""):
+        found |= {"python3", f"python{match[1]}"}
+    if no_containers is None:
+        found.add(APPTAINER)
+    else:
+        lacks[APPTAINER] = no_containers
+        if no_containers != NOT_INSTALLED:
+            log.warning("this node does not run containers: %s", no_containers)
+    return Programs(frozenset(found), lacks)
+
+
+async def _find_pythons(environment: Mapping[str, str], who: Person | None) -> set[str]:
+    """The programs called `python3.N` that jobs find, and that are this version of Python.
+
+    A name that starts nothing, such as that of a version that pyenv lacks, is passed over: unlike `python3`,
+    nobody misses it.
+    """
+    names = sorted(
+        {
+            name
+            for folder in environment.get("PATH", os.defpath).split(os.pathsep)
+            for name in _names_in(folder)
+            if _PYTHON_NAME.fullmatch(name)
+        }
+    )[:MAX_PYTHONS]
+    answers = await asyncio.gather(
+        *(call(name, "--version", environment=environment, who=who, within_s=ASK_TIMEOUT_S) for name in names)
+    )
     found = set()
-    if shutil.which("apptainer"):
-        found.add("apptainer")
-    if version := _PYTHON_VERSION.match(await ask("python3", "python3", "--version") or ""):
-        found |= {"python3", f"python{version[1]}"}
-    return frozenset(found)
+    for name, answer in zip(names, answers, strict=True):
+        match = _PYTHON_VERSION.match(answer.out) if answer is not None and answer.exit_code == 0 else None
+        if match is not None and name == f"python{match[1]}":
+            found.add(name)
+    return found
 
 
-async def detect(wishes: Wishes = ALL, capabilities: frozenset[str] = frozenset()) -> Lent:
+def _names_in(folder: str) -> list[str]:
+    """What is in a folder of programs; nothing if it isn't there or is closed to us."""
+    try:
+        return [path.name for path in Path(folder or os.curdir).iterdir()]
+    except OSError:
+        return []
+
+
+async def detect(
+    wishes: Wishes = ALL,
+    capabilities: frozenset[str] = frozenset(),
+    environment: Mapping[str, str] | None = None,
+    who: Person | None = None,
+) -> Lent:
     """Find out what this computer has, and choose what the node lends. Adds capabilities that it has.
+
+    `environment` is what jobs get from the node. None: what they get if its admin chooses nothing. `who` is
+    their user, if it is another than the node's.
 
     Raises:
         InputError: a person wrote that the node lends more than there is.
     """
-    hardware, programs = await asyncio.gather(find_hardware(wishes.counts), find_capabilities())
-    return lend(hardware, wishes, capabilities | programs)
+    environment = base_environment(os.environ, own_programs()) if environment is None else environment
+    hardware, programs = await asyncio.gather(find_hardware(wishes.counts), find_programs(environment, who))
+    return lend(hardware, wishes, programs, capabilities)
 
 
 def default_node_name() -> str:
     """The first part of the computer's host name."""
     name = socket.gethostname().split(".")[0]
-    return name.replace("/", "_")[:MAX_NAME_BYTES] or "node"
+    return name.replace("/", "_")[:MAX_AUTHOR_BYTES] or "node"
 
 
 class Sampler:

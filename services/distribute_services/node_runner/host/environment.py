@@ -6,13 +6,50 @@ import locale
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from distribute.core.container import FOR_APPTAINER
+from distribute.core.recipe import Recipe
+from distribute.core.setup_script import Login
 
 _PASSED_ON = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}
 )
 _NO_LOCALE = frozenset({"", "C", "POSIX"})
 UTF8 = "C.UTF-8"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEnvironment:
+    """The environment that this node gives to jobs.
+
+    `inherited` are the variables that come from the node-runner's own environment: in a job with a login
+    shell, the node's profiles may set these otherwise. `path` and `hidden` are as in `Login`.
+    """
+
+    variables: Mapping[str, str]
+    inherited: frozenset[str]
+    path: Sequence[str]
+    hidden: str | None
+
+    @classmethod
+    def of(cls, runner: Mapping[str, str], env: Mapping[str, str], path: Sequence[str]) -> NodeEnvironment:
+        """From the node-runner's environment, and what the node's admin chose for jobs."""
+        hidden = own_programs()
+        base = base_environment(runner, hidden)
+        return cls(chosen(base, env, path), frozenset(base.keys() - env.keys()), path, hidden)
+
+    def login(self, recipe: Recipe, environment: Mapping[str, str]) -> Login:
+        """What profiles can't change in the `environment` of a job: what was chosen for it."""
+        if recipe.shell is None:
+            return Login()  # there is none that reads profiles
+        if recipe.image is None:
+            free = self.inherited - recipe.variables.keys()
+        else:  # its own variables have other names, and it has a locale of its own
+            free = self.inherited.intersection(FOR_APPTAINER)
+        kept = {name: value for name, value in environment.items() if name not in free}
+        return Login(kept, self.path, self.hidden)
 
 
 def own_programs() -> str | None:

@@ -17,7 +17,7 @@ from distribute_services.node_runner.host.link import Message as Message
 from distribute_services.node_runner.host.link import Refusal as Refusal
 from distribute_services.node_runner.keeper import procfs
 from distribute_services.node_runner.keeper.build import build_of_this_code
-from distribute_services.node_runner.keeper.view import View
+from distribute_services.node_runner.keeper.view import Looks, View
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +65,17 @@ class Keeping:
             raise KeeperFailed(f"the keeper of {self.folder} does not stay: see {self.folder / 'log'}")
         for path in sorted(self.folder.glob("*.socket")):
             older = await self._connect(path.name) if path.name != socket else None
-            if older is not None:
+            if older is not None and older.units:
                 self._older.append(older)
+            elif older is not None:
+                _release(older)
         for link in (self.current, *self._older):
             self._links.update(dict.fromkeys(link.units, link))
+
+    async def living(self) -> list[Link]:
+        """Connect to the keepers that run, and start none. Each has a runner while its link is open."""
+        sockets = sorted(path.name for path in self.folder.glob("*.socket"))
+        return [link for socket in sockets if (link := await self._connect(socket)) is not None]
 
     async def _connect(self, socket: str) -> Link | None:
         """Connect to a keeper. Returns None if there is none."""
@@ -154,6 +161,7 @@ class Keeping:
         stdout: str,
         treatment: Mapping[str, Any],
         timeout_s: float | None = None,
+        warning: tuple[int, float] | None = None,
         grace_s: float = 0.0,
         exit_file: str | None = None,
         note: Message | None = None,
@@ -161,7 +169,8 @@ class Keeping:
     ) -> None:
         """Have a process started with `name` as its marker. `wait` tells how that went.
 
-        `treatment`: the fields of `keeper.guest.Manners`, and `memory_bytes`.
+        `treatment`: the fields of `keeper.guest.Manners`, and `memory_bytes`. `warning`: a signal, and how
+        many seconds before the timeout it is sent. `grace_s`: from SIGTERM to SIGKILL, wherever it is ended.
         """
         if name in self._links:
             raise ValueError(f"{name!r} runs already")
@@ -177,6 +186,7 @@ class Keeping:
                 "stdout": stdout,
                 **treatment,
                 "timeout_s": timeout_s,
+                "warning": warning,
                 "grace_s": grace_s,
                 "exit_file": exit_file,
                 "note": note,
@@ -191,9 +201,12 @@ class Keeping:
         """
         return await asyncio.shield(self._links[name].expect(name))
 
-    async def end(self, name: str, grace_s: float, *, reason: str = "killed", thaw: bool = False) -> None:
+    async def end(
+        self, name: str, grace_s: float | None = None, *, reason: str = "killed", thaw: bool = False
+    ) -> None:
         """End a unit: send SIGTERM to all its processes, and SIGKILL after `grace_s` to what is left of them.
 
+        `grace_s` None: its own. If it is being ended already, the shorter time counts.
         Returns when `wait` does. A paused unit is killed at once, unless `thaw`: then it runs for its grace.
         """
         link = self._links[name]
@@ -224,7 +237,7 @@ class Keeping:
 
     async def _of_all(self, message: Message) -> Message:
         """Ask all keepers. Returns the answer of the current one, with the units of all."""
-        answers = [await link.ask(message, "look") for link in (self.current, *self._older)]
+        answers = [await link.ask(message) for link in (self.current, *self._older)]
         return {**answers[0], "units": [unit for answer in answers for unit in answer["units"]]}
 
     def forget(self, name: str) -> None:
@@ -233,7 +246,70 @@ class Keeping:
         link.forget(name)
         if link in self._older and not link.units:
             self._older.remove(link)
-            link.send({"do": "leave"})  # it ends: the current keeper starts all that comes
+            _release(link)
+
+    async def start_command(
+        self,
+        name: str,
+        number: str,
+        argv: Sequence[str],
+        *,
+        cwd: str,
+        env: Mapping[str, str],
+        outputs: tuple[Path, Path],
+        inside: bool = True,
+    ) -> asyncio.Future[Message] | Refusal:
+        """Start a command in a unit. Returns its end to come, or why it does not start.
+
+        `outputs` are pipes, for its standard output and errors, from which somebody reads. It has the
+        environment of the unit's first process; `env` if that process hides its own. `inside`: it sees the
+        same files, too.
+
+        Raises:
+            KeeperFailed: the keeper does not answer, or is too old.
+        """
+        link = self._links.get(name)
+        if link is None:
+            return Refusal("unit", None, "it has ended", Looks(True, True, False))
+        ended = link.expect_command(number)
+        message = {
+            "do": "start_command",
+            "unit": name,
+            "command": number,
+            "argv": list(argv),
+            "cwd": cwd,
+            "env": {**env, procfs.MARKER: name},
+            "stdout": str(outputs[0]),
+            "stderr": str(outputs[1]),
+            "inside": inside,
+        }
+        try:
+            answer = await link.ask(message)
+        except BaseException:
+            link.forget_command(number)
+            raise
+        if (refused := answer.get("refused")) is None:
+            return ended
+        link.forget_command(number)
+        looks = Looks(*(refused["looks"] or (True, True, False)))
+        return Refusal(refused["step"], refused["code"], refused["text"], looks)
+
+    def signal_command(self, name: str, number: str, signal: int) -> None:
+        """Send a signal to a command in a unit, and to all that it started."""
+        if (link := self._links.get(name)) is not None:
+            link.send({"do": "signal_command", "unit": name, "command": number, "signal": signal})
+
+    def forget_command(self, name: str, number: str) -> None:
+        """The end of this command is not needed any more."""
+        if (link := self._links.get(name)) is not None:
+            link.forget_command(number)
+
+    async def pid_of(self, name: str) -> int | None:
+        """The first process of a unit; None: it has ended. Raises `KeeperFailed`."""
+        if (link := self._links.get(name)) is None:
+            return None
+        answer = await link.ask({"do": "where", "unit": name})
+        return None if answer["pid"] is None else int(answer["pid"])
 
     def disown(self, name: str) -> None:
         """Let no later runner take this unit up."""
@@ -243,12 +319,17 @@ class Keeping:
         """Leave the keepers. One that holds nothing has ended when this returns."""
         for link in (self.current, *self._older):
             try:
-                answer = await link.ask({"do": "leave"}, "left")
+                answer = await link.ask({"do": "leave"})
                 if not answer["units"]:
                     await asyncio.wait({link.lost}, timeout=ANSWER_S)
             except KeeperFailed as error:
                 log.debug("leaving the keeper: %s", error)
             link.close()
+
+
+def _release(older: Link) -> None:
+    """Let an older keeper end, which holds nothing: the current one starts all that comes."""
+    older.send({"do": "leave"})
 
 
 def _lost_with_its_keeper() -> Message:

@@ -27,12 +27,12 @@ async def kill_leftovers(
 ) -> int:
     """End the processes that a killed runner or keeper left. Returns the number of processes found.
 
-    Those are the processes of this user for whose marker `is_ours` returns True, and all below them, but for
-    those below `keepers`.
+    Those are the processes of this user (of all users, if this is root: `run_as`) for whose marker `is_ours`
+    returns True, and all below them, but for those below `keepers`.
     """
 
     def left() -> list[int]:
-        marked = [pid for pid in procfs.processes_of(os.getuid()) if _is_marked(pid, is_ours)]
+        marked = [pid for pid in procfs.processes_of(os.getuid() or None) if _is_marked(pid, is_ours)]
         return list(procfs.living(pid for pid in marked if not procfs.is_below(pid, keepers)))
 
     found = await asyncio.to_thread(left)

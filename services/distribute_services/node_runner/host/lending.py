@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from distribute.core.errors import InputError
@@ -59,6 +60,20 @@ class Hardware:
     hides_gpus: bool = False
 
 
+APPTAINER = "apptainer"
+"""The capability to run containers."""
+
+
+class Programs(NamedTuple):
+    """The capabilities that follow from this computer's programs, and why it `lacks` others."""
+
+    capabilities: frozenset[str] = frozenset()
+    lacks: Mapping[str, str] = MappingProxyType({})
+
+
+NOTHING = Programs()
+
+
 @dataclass(frozen=True, slots=True)
 class Lent:
     """What a node lends. Its cores may be fewer than its cpus: then its jobs share them."""
@@ -70,14 +85,18 @@ class Lent:
     counts: Counted = "cores"
 
 
-def lend(has: Hardware, wishes: Wishes, capabilities: frozenset[str] = frozenset()) -> Lent:
+def lend(
+    has: Hardware, wishes: Wishes, programs: Programs = NOTHING, capabilities: frozenset[str] = frozenset()
+) -> Lent:
     """Choose what the node lends. It has the capability `gpu` if it lends any.
 
+    `capabilities` are what a person wrote that it can do.
+
     Raises:
-        InputError: a person wrote that it lends more than there is.
+        InputError: a person wrote that it lends more than there is, or can do what it can't.
     """
     cores = choose(has.cores, max(1, min(len(has.cores), math.floor(min(has.cpu_quota, len(has.cores))))))
-    if problems := [*_excesses(cores, has, wishes)]:
+    if problems := [*_excesses(cores, has, wishes), *_idle_wishes(programs, capabilities)]:
         raise InputError(*problems)
     number, parts = wishes.part
     cores = part_of(cores, number, parts)
@@ -87,8 +106,9 @@ def lend(has: Hardware, wishes: Wishes, capabilities: frozenset[str] = frozenset
         cpus=cpus,
         memory_bytes=has.memory_bytes // parts if wishes.memory_bytes is None else wishes.memory_bytes,
         gpus=tuple(gpu.name for gpu in gpus),
-        capabilities=capabilities | ({"gpu"} if gpus else set()),
+        capabilities=capabilities | programs.capabilities | ({"gpu"} if gpus else set()),
         gpu_memory_bytes=tuple(gpu.memory_bytes for gpu in gpus),
+        lacks=programs.lacks,
     )
     return Lent(
         capacity=capacity,
@@ -97,6 +117,15 @@ def lend(has: Hardware, wishes: Wishes, capabilities: frozenset[str] = frozenset
         hides_gpus=has.hides_gpus,
         counts=wishes.counts,
     )
+
+
+def _idle_wishes(programs: Programs, capabilities: frozenset[str]) -> Iterator[str]:
+    """What a person wrote that this computer can do, and it can't."""
+    for name in sorted(capabilities & programs.lacks.keys()):
+        yield (
+            f"capability {name}: this node lacks it: {programs.lacks[name]}. Mend that, or leave {name} out"
+            " of the node's capabilities: it is detected"
+        )
 
 
 def _gpus(found: Sequence[Gpu], wishes: Wishes) -> tuple[Gpu, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -15,8 +16,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_S = 10.0
 """Max. seconds to wait for an answer of the keeper."""
-
-_UNANSWERED = frozenset({"start", "end", "forget", "disown"})
 
 Message = dict[str, Any]
 
@@ -52,8 +51,11 @@ class Link(asyncio.Protocol):
         self.on_pause: Callable[[Message | None], None] = lambda pause: None
         self.pause_changed = asyncio.Event()
         """Set when `paused` changes; then another one takes its place."""
+        self._commands: dict[str, asyncio.Future[Message]] = {}
         self._ends: dict[str, asyncio.Future[Message | Refusal]] = {}
-        self._answers: dict[str, list[asyncio.Future[Message]]] = {}
+        self._numbers = itertools.count(1)
+        self._questions: dict[int, asyncio.Future[Message]] = {}
+        """The answers to come, by the numbers of the questions."""
         self._inbox = bytearray()
         self._outbox: list[str] = []
         self._transport: asyncio.Transport | None = None
@@ -73,11 +75,12 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.lost.done():
             self.lost.set_result(None)
-        for waiting in self._answers.values():
-            for answer in waiting:
-                if not answer.done():
-                    answer.set_exception(KeeperFailed("the keeper ended before it answered"))
-        self._answers.clear()
+        for answer in self._questions.values():
+            if not answer.done():
+                answer.set_exception(KeeperFailed("the keeper ended before it answered"))
+        for ended in self._commands.values():
+            if not ended.done():
+                ended.set_exception(KeeperFailed("the keeper ended, and all that it held"))
 
     # --- what is asked -----------------------------------------------------------------------------
 
@@ -87,25 +90,27 @@ class Link(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._flush)
         self._outbox.append(json.dumps(message))
 
-    async def ask(self, message: Message, answer: str) -> Message:
-        """Send a message, and wait for an answer of this type.
+    async def ask(self, question: Message) -> Message:
+        """Send a question, and wait for its answer.
 
         Raises:
-            KeeperFailed: it does not come.
+            KeeperFailed: it does not come, or the keeper refuses.
         """
-        future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         if self.lost.done():
             raise KeeperFailed("the keeper has ended")
-        self._answers.setdefault(answer, []).append(future)
-        self.send(message)
+        number = next(self._numbers)
+        answer = self._questions[number] = asyncio.get_running_loop().create_future()
+        self.send({**question, "number": number})
         try:
-            return await asyncio.wait_for(future, ANSWER_S)
+            return await asyncio.wait_for(answer, ANSWER_S)
         except TimeoutError:
             raise KeeperFailed(f"the keeper did not answer within {ANSWER_S:g} s") from None
+        finally:
+            del self._questions[number]
 
     async def hello(self, settings: Mapping[str, Any]) -> None:
         """Become the keeper's runner, and read what it holds."""
-        answer = await self.ask({"do": "hello", **settings}, "hello")
+        answer = await self.ask({"do": "hello", **settings})
         self.pid, self.freezes_by, self.paused = answer["pid"], answer["freezes_by"], answer["paused"]
         self.notes = answer.get("notes", {})
         for view in answer["units"]:
@@ -128,6 +133,17 @@ class Link(asyncio.Protocol):
             end.cancel()
             self.send({"do": "forget", "unit": name})
 
+    def expect_command(self, number: str) -> asyncio.Future[Message]:
+        """The end of a command."""
+        if number not in self._commands:
+            self._commands[number] = asyncio.get_running_loop().create_future()
+        return self._commands[number]
+
+    def forget_command(self, number: str) -> None:
+        """The end of a command is not needed any more."""
+        if (ended := self._commands.pop(number, None)) is not None:
+            ended.cancel()
+
     def close(self) -> None:
         """Close the connection."""
         if self._transport is not None:
@@ -148,6 +164,10 @@ class Link(asyncio.Protocol):
                 looks = Looks(*(message["looks"] or (True, True, False)))
                 refusal = Refusal(message["step"], message["code"], message["text"], looks)
                 self._end(message["unit"], refusal)
+            case "command_ended":
+                ended = self._commands.get(message["command"])
+                if ended is not None and not ended.done():
+                    ended.set_result(message)
             case "paused":
                 self._pause(message)
             case "resumed":
@@ -156,13 +176,10 @@ class Link(asyncio.Protocol):
                 log.warning("the keeper: %s", message["text"])
             case "error":
                 self._fail(message)
-            case kind:
-                waiting = self._answers.get(kind, [])
-                while waiting:
-                    answer = waiting.pop(0)
-                    if not answer.done():
-                        answer.set_result(message)
-                        break
+            case _:
+                answer = self._questions.get(message["number"])
+                if answer is not None and not answer.done():
+                    answer.set_result(message)
 
     def _pause(self, pause: Message | None) -> None:
         self.paused = pause
@@ -172,11 +189,11 @@ class Link(asyncio.Protocol):
 
     def _fail(self, message: Message) -> None:
         """The keeper can't do what was asked."""
-        waiting = [answer for answers in self._answers.values() for answer in answers if not answer.done()]
-        if message["verb"] not in _UNANSWERED and waiting:
-            waiting[0].set_exception(KeeperFailed(message["text"]))
-        else:
+        answer = self._questions.get(message["number"])
+        if answer is None:
             log.error("the keeper: %s: %s", message["verb"], message["text"])
+        elif not answer.done():
+            answer.set_exception(KeeperFailed(message["text"]))
 
     def _end(self, name: str, ended: Message | Refusal) -> None:
         end = self.expect(name)

@@ -7,6 +7,7 @@ with OpenMPI 4.1.4 and 5.0.11, and MPICH 4.0.2.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
 from distribute_services.node_runner.host.topology import Counted
@@ -18,7 +19,11 @@ BINDS_NOTHING = {
 THREADS_ARE_SLOTS = {"OMPI_MCA_hwloc_base_use_hwthreads_as_cpus": "1"}
 
 
-def mpi_settings(cpus: Collection[int], of_cpus: int, counts: Counted) -> dict[str, str]:
+ALL_CPUS = os.cpu_count() or 1
+"""The hardware threads of this computer."""
+
+
+def mpi_settings(cpus: Collection[int], counts: Counted, of_cpus: int = ALL_CPUS) -> dict[str, str]:
     """Environment variables for a job that runs on some of the computer's threads.
 
     Its processes stay on the job's cores, where the kernel spreads them. A job that has the whole computer is

@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 from distribute.core.ids import AttemptId
 from distribute.core.recipe import Share
 from distribute.host import Record
+from distribute_services.node_runner.disk.workspace import EXIT_FILE
 
 log = logging.getLogger(__name__)
-
-EXIT_FILE = "exit.json"
-"""In the slot of a workspace: how its unit ended. The keeper writes it for the time after its own end."""
 
 _NOT_BY_ITSELF = frozenset({"shutdown", "unseen", "lost"})
 """Ends of the keeper's own making, which are no results: the computer shut down, or no runner came."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from distribute.core.manifest import Outside
+from distribute.core.setup_script import UNPREPARED
 from distribute.host import EndedFor, Exit, Record, Unit
 from distribute_services.node_runner.disk.builds import Build
 from distribute_services.node_runner.disk.workspace import Workspace
@@ -17,6 +18,8 @@ from distribute_services.node_runner.host.notes import Note
 from distribute_services.node_runner.host.tail import Followed
 from distribute_services.node_runner.keeper.view import View
 from distribute_services.node_runner.results.outside import is_plain, look_outside
+
+_REFUSED = "it had as many processes and threads as its node allows a job, and could start no more"
 
 
 @dataclass(slots=True, eq=False)
@@ -51,17 +54,35 @@ class Running:
 async def outside_of(unit: Unit, place: Place) -> Outside | None:
     """What a job left beside its results. None: nothing that was looked for."""
     recipe, folder = unit.recipe, place.workspace.folder
-    given = {placed.path for placed in recipe.files}
-    if place.build is None and is_plain(folder, given):
+    given = {UNPREPARED, *(placed.path for placed in recipe.files)}
+    if place.build is None and not recipe.trees and is_plain(folder, given):
         return None
     built = place.build.workspace.folder if place.build is not None else None
-    return await asyncio.to_thread(look_outside, folder, given=given, built=built, binds=recipe.binds)
+    return await asyncio.to_thread(
+        look_outside,
+        folder,
+        given=given,
+        built=built,
+        binds=recipe.binds,
+        in_container=recipe.image is not None,
+        given_by_ns=_given_by(place.workspace) if recipe.trees or recipe.wants_results else None,
+    )
 
 
-def exit_of(ended: Message) -> Exit:
-    """What the keeper tells of a unit's end."""
+def _given_by(workspace: Workspace) -> int | None:
+    """When all input folders had been laid out. None: that is not known any more."""
+    try:
+        return workspace.given.stat().st_ctime_ns
+    except FileNotFoundError:
+        return None
+
+
+def exit_of(ended: Message, why: str | None = None) -> Exit:
+    """What the keeper tells of a unit's end. `why`: what the runner knows of it beside that."""
     ended_for = ended["ended_for"]
     limit: EndedFor | None = ended_for if ended_for in get_args(EndedFor) else None
+    if limit != "disk":
+        why = _REFUSED if ended.get("refused_processes") and ended["exit_code"] != 0 else None
     return Exit(
         exit_code=ended["exit_code"],
         signal=ended["signal"],
@@ -72,6 +93,7 @@ def exit_of(ended: Message) -> Exit:
         ended_at=ended["ended_at"],
         paused_s=ended["paused_s"],
         ended_for=limit,
+        complaint=why,
     )
 
 

@@ -7,10 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from distribute.core.os_words import why
+from distribute.core.setup_script import UNPREPARED
+from distribute.core.words import quoted
 from distribute.host import Exit
+from distribute.results.last_lines import read_part
 from distribute_services.node_runner.disk.own_folder import is_noexec
 from distribute_services.node_runner.disk.workspace import Workspace
 from distribute_services.node_runner.host.keeping import Refusal
+
+LONGEST_LINE = 1000
+"""So many bytes of a setup line are read, of which a message quotes some."""
 
 SHELL_CANNOT_START = 126
 """With this exit code a shell says that a program is there, and that it can't be started."""
@@ -24,14 +30,29 @@ def noexec_reason(folder: Path) -> str:
     )
 
 
-def with_noexec(ended: Exit, workspace: Workspace) -> Exit:
-    """The same end, with the likely reason if a shell could not start a program in the workspace."""
-    may_start = workspace.below is not None or not is_noexec(
-        Path(workspace.seen)
-    )  # an overlay is never noexec
-    if ended.exit_code != SHELL_CANNOT_START or may_start:
-        return ended
-    return replace(ended, complaint=noexec_reason(Path(workspace.seen)))
+def explained(ended: Exit, workspace: Workspace) -> Exit:
+    """The same end, with the reason if the shell of a job did not start what it was to start."""
+    complaint = _of_setup(ended, workspace) or _of_noexec(ended, workspace)
+    return ended if complaint is None else replace(ended, complaint=complaint)
+
+
+def _of_setup(ended: Exit, workspace: Workspace) -> str | None:
+    written = read_part(workspace.folder / UNPREPARED, LONGEST_LINE)
+    if written is None:
+        return None  # the command has begun
+    if not written:
+        return "its shell ended before it began: see its options (`shell`), and the profiles of the node"
+    line = written.decode(errors="replace")
+    if ended.exit_code == 0:
+        return f"its setup line {quoted(line)} ended the shell, so its command was never started"
+    return f"its setup line {quoted(line)} failed"
+
+
+def _of_noexec(ended: Exit, workspace: Workspace) -> str | None:
+    if ended.exit_code != SHELL_CANNOT_START or workspace.below is not None:
+        return None  # an overlay is never noexec
+    folder = Path(workspace.seen)
+    return noexec_reason(folder) if is_noexec(folder) else None
 
 
 def _lacks_mode(program: Path) -> bool:

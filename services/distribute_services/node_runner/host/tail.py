@@ -18,6 +18,9 @@ INTERVAL_S = 0.5
 MAX_BYTES = 64 << 10
 """Max. bytes of an output per message (128 KiB/s). Of more output, only the end is sent, with a note."""
 
+_NOTE = "sent"
+"""The file beside an output that says how many bytes of it were sent."""
+
 SEND_TIMEOUT_S = 2.0
 """Max. seconds to wait for the broker, which must not delay a job that has ended."""
 
@@ -25,13 +28,29 @@ SEND_TIMEOUT_S = 2.0
 class Followed:
     """A growing file. It stays open, so that we can read it to its end even if the job removes it."""
 
-    __slots__ = ("attempt", "fd", "of", "sent_bytes")
+    __slots__ = ("attempt", "fd", "note", "of", "sent_bytes")
 
-    def __init__(self, of: JobId | BuildId, attempt: int, fd: int) -> None:
+    def __init__(self, of: JobId | BuildId, attempt: int, fd: int, note: Path) -> None:
+        """`note` is the file that says how much was sent, for the next runner."""
         self.of = of
         self.attempt = attempt
         self.fd = fd
+        self.note = note
         self.sent_bytes = 0
+
+    def go_on(self) -> None:
+        """Go on behind what an earlier runner has sent."""
+        try:
+            self.sent_bytes = int(self.note.read_text())
+        except (OSError, ValueError):
+            self.sent_bytes = 0  # it sent nothing, or was killed at once
+
+    def note_sent(self) -> None:
+        """Note how much was sent. Without the note, the next runner sends all again."""
+        try:
+            self.note.write_text(str(self.sent_bytes))
+        except OSError as error:
+            log.debug("%s: %s could not be written: %s", self.of, self.note, error)
 
     def news(self) -> bytes:
         """The output since the last call; only its end if it is too long."""
@@ -58,15 +77,17 @@ class Tail:
         self._files: set[Followed] = set()
         self._following: asyncio.Task[None] | None = None
 
-    def add(self, of: JobId | BuildId, attempt: int, stdout: Path, *, only_news: bool = False) -> Followed:
+    def add(self, of: JobId | BuildId, attempt: int, stdout: Path, *, goes_on: bool = False) -> Followed:
         """Follow the output of an attempt, or of a build (attempt 0). Call this before starting its process.
 
+        `goes_on`: an earlier runner has followed it, so only what came since is sent.
         Takes about 5 µs. The process may remove the file, or replace it by a pipe, which would block us when
         we open it. Raises `OSError` if the file can't be made.
         """
-        file = Followed(of, attempt, os.open(stdout, os.O_RDONLY | os.O_CREAT, 0o644))
-        if only_news:
-            file.sent_bytes = os.fstat(file.fd).st_size
+        fd = os.open(stdout, os.O_RDONLY | os.O_CREAT, 0o644)
+        file = Followed(of, attempt, fd, stdout.with_name(_NOTE))
+        if goes_on:
+            file.go_on()
         self._files.add(file)
         if self._following is None or self._following.done():
             self._following = asyncio.create_task(self._follow(), name="follow output")
@@ -98,13 +119,15 @@ class Tail:
         while self._files:
             await asyncio.sleep(self._interval_s)
             for file in list(self._files):
-                if file in self._files:  # it may have finished while another file's output was sent
-                    await self._send_news(file)
+                # It may have finished while another file's output was sent.
+                if file in self._files and await self._send_news(file) and file.attempt:
+                    file.note_sent()
 
-    async def _send_news(self, file: Followed) -> None:
+    async def _send_news(self, file: Followed) -> bool:
+        """Send what was printed since the last call. Returns False if that is nothing."""
         text = file.news()
         if not text:
-            return
+            return False
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._live.send(file.of, file.attempt, text)
@@ -112,3 +135,4 @@ class Tail:
             # Only people who follow the output miss this part: the whole output comes with the results.
             lost = f"could not send {len(text)} bytes of its output to those who follow it"
             log.debug("%s: %s: %s", file.of, lost, str(error) or "no answer")
+        return True

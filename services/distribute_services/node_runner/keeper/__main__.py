@@ -37,6 +37,7 @@ def _prepare(folder: str) -> int:
     import socket
 
     from distribute.system import become_subreaper
+    from distribute_services.node_runner.keeper.answering import answers
     from distribute_services.node_runner.keeper.build import build_of_this_code
 
     build = build_of_this_code()
@@ -47,7 +48,7 @@ def _prepare(folder: str) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        if _answers(name):
+        if answers(name):
             return 0
         fcntl.flock(lock, fcntl.LOCK_EX)  # it is about to end
     if os.path.exists(name):  # noqa: PTH110
@@ -72,13 +73,6 @@ def _prepare(folder: str) -> int:
     arguments = [os.getcwd(), "--serve", build, str(listener.fileno()), identity]  # noqa: PTH109
     command = [sys.executable, "-P", "-m", PACKAGE, *arguments]
     return os.execv(command[0], command)
-
-
-def _answers(name: str) -> bool:
-    import socket
-
-    with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(name) == 0
 
 
 def _stand_alone(kept: set[int]) -> None:

@@ -1,7 +1,8 @@
 """Groups of processes by cgroup version 2, where this process may make some.
 
 No controller is needed: freezing, killing and listing work on every group of a hierarchy of version 2, also
-where version 1 has the controllers (`hybrid`, as many containers and older distributions).
+where version 1 has the controllers (`hybrid`, as many containers and older distributions). Those that can be
+had limit the groups (`limits.py`).
 See https://docs.kernel.org/admin-guide/cgroup-v2.html.
 """
 
@@ -11,11 +12,15 @@ import os
 import select
 import time
 
-from distribute_services.node_runner.keeper import procfs
+from distribute_services.node_runner.keeper import limits, procfs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+
+SUBGROUP = "distribute-runner"
+"""systemd starts the node-runner in this group of its unit (`DelegateSubgroup`), so that none but groups are
+in the one above. Only such a group can pass its controllers on."""
 
 _PREFIX = "distribute-"
 _PARTS = 3
@@ -29,10 +34,10 @@ _ADOPTING_ROUNDS = 10
 class Cgroup:
     """One group, and the groups below it that its processes may have made."""
 
-    __slots__ = ("path", "tail")
+    __slots__ = ("is_whole", "limits", "path", "tail")
 
     def __init__(self, path: str) -> None:
-        """Make the group.
+        """Make the group, without limits.
 
         Raises:
             OSError: that is not allowed.
@@ -40,26 +45,33 @@ class Cgroup:
         self.path = path
         self.tail = "/".join(path.split("/")[-2:])
         """The end of its path, which no other group of this computer has."""
+        self.limits: dict[str, str] = {}
+        """The controllers that limit it, each with its folder."""
+        self.is_whole = False
+        """Were all processes in it when it adopted some? A fork bomb is faster at first."""
         os.mkdir(path)  # noqa: PTH102 (no pathlib here)
 
-    def adopt(self, members: Callable[[], Collection[int]]) -> bool:
+    def adopt(self, members: Callable[[], Collection[int]]) -> None:
         """Move processes into the group, until `members()` names none that is outside.
 
-        Returns False if some can't be moved. Children that they have later are born in the group.
+        Gives up if some can't be moved. Children that they have later are born in the group.
         """
         for _ in range(_ADOPTING_ROUNDS):
             inside = self.pids()
             outside = [pid for pid in members() if pid not in inside]
             if not outside:
-                return True
+                self.is_whole = True
+                return
+            # A child that is born between two of these is outside of the last, so it is seen again.
+            folders = dict.fromkeys([*self.limits.values(), self.path])
             for pid in outside:
                 try:
-                    _write(f"{self.path}/cgroup.procs", b"%d" % pid)
+                    for folder in folders:
+                        procfs.write(f"{folder}/cgroup.procs", b"%d" % pid)
                 except ProcessLookupError:
                     continue  # it has ended
                 except OSError:
-                    return False
-        return False
+                    return
 
     def pids(self) -> set[int]:
         """All living processes in it."""
@@ -67,11 +79,11 @@ class Cgroup:
 
     def freeze(self) -> None:
         """Stop all processes in it, and those born in it later. That takes a moment: see `await_frozen`."""
-        _write(f"{self.path}/cgroup.freeze", b"1")
+        procfs.write(f"{self.path}/cgroup.freeze", b"1")
 
     def thaw(self) -> None:
         """Let all processes in it go on."""
-        _write(f"{self.path}/cgroup.freeze", b"0")
+        procfs.write(f"{self.path}/cgroup.freeze", b"0")
 
     def await_frozen(self, until: float) -> bool:
         """Wait until all processes in it are stopped, but not longer than `until`, by the monotonic clock."""
@@ -88,32 +100,37 @@ class Cgroup:
                 return int(line.split()[1]) / 1e6
         return 0.0
 
-    def remove(self) -> bool:
+    def remove(self) -> None:
         """Remove it, if no process is left in it."""
-        return remove(self.path)
+        for folder in {*self.limits.values(), self.path}:
+            remove(folder)
 
 
 class Cgroups:
-    """The folder in which this keeper makes its groups."""
+    """The folder in which this keeper makes its groups, and the controllers that limit them."""
 
-    __slots__ = ("_count", "path")
+    __slots__ = ("_count", "controllers", "path")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, controllers: dict[str, str]) -> None:
         self.path = path
+        self.controllers = controllers
         self._count = 0
 
-    def new(self) -> Cgroup:
-        """Make a group.
+    def new(self, wanted: limits.Wanted) -> Cgroup:
+        """Make a group, with those of the limits for which there is a controller.
 
         Raises:
             OSError: that is not allowed any more.
         """
         self._count += 1
-        return Cgroup(f"{self.path}/{self._count}")
+        group = Cgroup(f"{self.path}/{self._count}")
+        group.limits = limits.impose(wanted, self.controllers, self.path, str(self._count))
+        return group
 
     def remove(self) -> None:
         """Remove the folder."""
-        remove(self.path)
+        for folder in {*self.controllers.values(), self.path}:
+            remove(folder)
 
 
 def open_cgroups(folder_id: str) -> Cgroups | None:
@@ -122,9 +139,12 @@ def open_cgroups(folder_id: str) -> Cgroups | None:
     Ends and removes what a killed keeper of the same folder left.
     """
     own = own_group()
+    if own is not None and os.path.basename(own) == SUBGROUP:  # noqa: PTH119
+        own = os.path.dirname(own)  # noqa: PTH120
     if own is None or not _can_move(own):
         return None
-    _clear(own, folder_id)
+    for group in (own, *limits.all_own_groups()):
+        _clear(group, folder_id)
     stat = procfs.stat(os.getpid())
     path = f"{own}/{_PREFIX}{folder_id}-{os.getpid()}-{stat.started if stat else 0}"
     try:
@@ -135,7 +155,7 @@ def open_cgroups(folder_id: str) -> Cgroups | None:
     if not os.path.exists(f"{path}/cgroup.freeze"):  # noqa: PTH110
         remove(path)
         return None
-    return Cgroups(path)
+    return Cgroups(path, limits.controllers_of(own, path))
 
 
 def _clear(own: str, folder_id: str) -> None:
@@ -148,7 +168,8 @@ def _clear(own: str, folder_id: str) -> None:
             continue
         if folder == folder_id:
             kill(f"{own}/{name}")
-            _await_event(f"{own}/{name}", b"populated 0", time.monotonic() + _ENDS_WITHIN_S)
+            if os.path.exists(f"{own}/{name}/cgroup.events"):  # noqa: PTH110
+                _await_event(f"{own}/{name}", b"populated 0", time.monotonic() + _ENDS_WITHIN_S)
         remove(f"{own}/{name}")
 
 
@@ -160,7 +181,7 @@ def _can_move(group: str) -> bool:
 def kill(path: str) -> None:
     """Send SIGKILL to all processes in a group."""
     try:
-        _write(f"{path}/cgroup.kill", b"1")
+        procfs.write(f"{path}/cgroup.kill", b"1")
     except OSError:  # a kernel before 5.14
         for pid in _pids_below(path):
             try:
@@ -239,11 +260,3 @@ def _pids_below(path: str) -> list[int]:
     for name in _names(path):
         pids += _pids_below(f"{path}/{name}")
     return pids
-
-
-def _write(path: str, value: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY)
-    try:
-        os.write(fd, value)
-    finally:
-        os.close(fd)

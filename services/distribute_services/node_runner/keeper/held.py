@@ -8,7 +8,10 @@ from __future__ import annotations
 import signal
 
 LEFTOVER_GRACE_S = 2.0
-"""Seconds from SIGTERM to SIGKILL for processes that a job left running."""
+"""Longest time from SIGTERM to SIGKILL for processes that a job left running."""
+
+WARNING = 0
+"""Stands for the unit's warning among the signals that are due: not all of its processes get that."""
 
 _SOON_S = 0.1
 _SOON_ROUNDS = 10
@@ -55,10 +58,10 @@ class Held:
     """The times of one unit.
 
     Methods return the numbers of the signals that all its processes get now. SIGKILL means that none may be
-    left.
+    left. `WARNING` is no signal: it means that the unit is to be warned.
     """
 
-    __slots__ = ("_is_ending", "_kill_at", "_rounds", "_timeout_s", "_warning", "clock", "grace_s", "why")
+    __slots__ = ("_is_ending", "_kill_at", "_rounds", "_timeout_s", "_warn_s", "clock", "grace_s", "why")
 
     def __init__(
         self,
@@ -66,15 +69,15 @@ class Held:
         *,
         timeout_s: float | None = None,
         grace_s: float = 0.0,
-        warning: tuple[int, float] | None = None,
+        warn_s: float | None = None,
     ) -> None:
-        """`warning`: a signal, and how many seconds before the timeout it is sent."""
+        """`warn_s`: so many seconds before its timeout, the unit is warned."""
         self.clock = Clock(now)
         self.grace_s = grace_s
         self.why: str | None = None
         """Why it is ended; None: it ended by itself, or lives."""
         self._timeout_s = timeout_s
-        self._warning = warning
+        self._warn_s = warn_s
         self._is_ending = False
         self._kill_at: float | None = None
         self._rounds = 0
@@ -100,8 +103,8 @@ class Held:
             return self._kill_at
         if self._timeout_s is None:
             return None
-        if self._warning is not None:
-            return self.clock.when(max(0.0, self._timeout_s - self._warning[1]))
+        if self._warn_s is not None:
+            return self.clock.when(max(0.0, self._timeout_s - self._warn_s))
         return self.clock.when(self._timeout_s)
 
     def act(self, now: float) -> list[int]:
@@ -113,10 +116,14 @@ class Held:
             self._rounds += 1
             self._kill_at = now + (_SOON_S if self._rounds < _SOON_ROUNDS else _LATER_S)
             return [signal.SIGKILL]
-        if self._warning is not None:
-            number, self._warning = self._warning[0], None
-            return [number, *self.act(now)]
+        if self._warn_s is not None:
+            self._warn_s = None
+            return [WARNING, *self.act(now)]
         return self.end("timeout", self.grace_s, now)
+
+    def end_leftovers(self, now: float) -> list[int]:
+        """Its process has ended: end what that left."""
+        return [] if self._is_ending else self.end(None, min(self.grace_s, LEFTOVER_GRACE_S), now)
 
     def end(self, why: str | None, grace_s: float, now: float) -> list[int]:
         """End the unit. If it is ended already, the earlier of both times for SIGKILL counts.

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import heapq
-import json
-import os
-import signal
 import time
 from functools import partial
 
-from distribute_services.node_runner.keeper import freezing, lease, procfs
+from distribute_services.node_runner.keeper import limits, procfs
+from distribute_services.node_runner.keeper.commands import Commands
+from distribute_services.node_runner.keeper.exits import Exits
 from distribute_services.node_runner.keeper.guest import Manners, make_nice
-from distribute_services.node_runner.keeper.held import LEFTOVER_GRACE_S, Held
+from distribute_services.node_runner.keeper.held import Held
 from distribute_services.node_runner.keeper.memory import Shortage
 from distribute_services.node_runner.keeper.pausing import Pausing
-from distribute_services.node_runner.keeper.spawning import CannotSpawn, spawn
-from distribute_services.node_runner.keeper.units import Unit, Units, exit_of, signal_all
-from distribute_services.node_runner.keeper.view import View
+from distribute_services.node_runner.keeper.signalling import Strays, send
+from distribute_services.node_runner.keeper.spawning import CannotSpawn
+from distribute_services.node_runner.keeper.starting import Starter
+from distribute_services.node_runner.keeper.units import Unit, Units, exit_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +32,15 @@ SWEEP_S = 5.0
 
 _FIRST_LOOK_S = 0.05
 """Age at which a unit gets a cgroup, and is measured: most processes are shorter, and save that."""
+_FIRST_LIMITED_LOOK_S = 0.02
+"""The same for one with a limit of memory: what it takes before does not count in its cgroup."""
 _LOOKS_S = (0.2, 1.0, 2.0, 5.0)
 _LIMITED_LOOK_S = 0.5
 """Longest time between two looks at a unit with a limit of memory."""
+_FAR_TOO_MUCH = 1.25
+"""A unit that uses so many times its memory has no grace period."""
 _NOTED_FROM_S = 0.1
 """A unit that ended earlier gets no file with its exit, unless no runner has read it."""
-_STOP_S = 0.1
-"""Longest time for which the keeper stops processes before it kills them."""
 
 
 class Keeper:
@@ -48,28 +50,31 @@ class Keeper:
         """`report` sends a message to the runner."""
         self.folder = folder
         self.units = Units()
-        self.exits: dict[str, Message] = {}
-        """How units ended that were not forgotten yet."""
-        self.notes: dict[str, Message] = {}
-        """What the runner noted beside units, for a later one. Kept until they are forgotten."""
+        self.exits = Exits(report)
         self.has_runner = False
         self.node = ""
         self.server = ""
         """The name of the node and the address of its cluster, for people."""
         self._cgroups = cgroups
         self._report = report
-        self._unsaved: dict[str, tuple[str, Message]] = {}
         self._wakes: list[tuple[float, int, Unit]] = []
         self._wake_count = 0
         self._sweep_at = 0.0
         self._shortage = Shortage()
-        self._strays: set[int] = set()
+        self._starter = Starter()
+        self._strays = Strays(self.units)
+        self.commands = Commands(self.units, report)
         self.pausing = Pausing(folder, self.units, group=self._group, changed=self._changed, report=report)
 
     @property
     def freezes_by(self) -> str:
         """How units are frozen: `cgroup` or `signals`."""
         return "signals" if self._cgroups is None else "cgroup"
+
+    @property
+    def _limits_processes(self) -> bool:
+        """Can the kernel limit how many processes a unit has?"""
+        return self._cgroups is not None and "pids" in self._cgroups.controllers
 
     def use_signals(self) -> None:
         """Make no more cgroups."""
@@ -84,50 +89,39 @@ class Keeper:
         name = ask["unit"]
         if self.units.get(name) is not None:
             raise ValueError(f"{name} runs already")
-        self._settle_leftovers()
+        self._strays.settle()
         now, started_at = time.monotonic(), time.time()
         try:
             manners = Manners.of(ask)
-            view = View(*ask["view"]) if ask.get("view") else None
-            pid = spawn(ask["argv"], ask["cwd"], ask["env"], ask["stdout"], manners, view)
+            pid = self._starter.start(ask, manners, now, is_held=self._limits_processes)
         except CannotSpawn as error:
             self._refuse(name, error)
             return
-        warning = ask.get("warning")
-        held = Held(
-            now,
-            timeout_s=ask.get("timeout_s"),
-            grace_s=ask.get("grace_s", 0.0),
-            warning=tuple(warning) if warning else None,
-        )
+        number, warn_s = ask.get("warning") or (0, None)
+        held = Held(now, timeout_s=ask.get("timeout_s"), grace_s=ask.get("grace_s", 0.0), warn_s=warn_s)
         unit = Unit(name, pid, held, started_at, ask.get("exit_file"), manners)
         unit.memory_bytes = ask.get("memory_bytes")
+        unit.max_processes = ask.get("max_processes")
+        unit.warning = number
         self._shortage.begin(unit, now)
-        unit.look_at = now + _FIRST_LOOK_S
+        unit.look_at = now + (_FIRST_LOOK_S if unit.memory_bytes is None else _FIRST_LIMITED_LOOK_S)
         self.units.add(unit)
         if self.pausing.lease is not None:
             self.pausing.freeze([unit], now)
         if ask.get("note") is not None:
-            self.notes[name] = ask["note"]
+            self.exits.notes[name] = ask["note"]
         if len(self.units) == 1:
             self._sweep_at = now + SWEEP_S
         self._schedule(unit)
 
     def _refuse(self, name: str, error: CannotSpawn) -> None:
-        looks = error.looks
-        self._report(
-            {
-                "type": "refused",
-                "unit": name,
-                "step": error.step,
-                "code": error.code,
-                "text": error.text,
-                "looks": [looks.has_folder, looks.exists, looks.is_folder] if looks is not None else None,
-            }
-        )
+        self._report({"type": "refused", "unit": name, **error.told()})
 
     def end(self, ask: Message) -> None:
-        """End a unit. A frozen one is killed at once, unless `thaw`: then it runs for its grace period."""
+        """End a unit, after its own grace period unless `grace_s` says another.
+
+        A frozen one is killed at once, unless `thaw`: then it runs for its grace period.
+        """
         unit = self.units.get(ask["unit"])
         if unit is None:
             return
@@ -135,45 +129,46 @@ class Keeper:
         if ask.get("thaw") and unit.held.is_frozen:
             self.pausing.thaw([unit], now)
         self._look(unit, now)
-        self._send(unit, unit.held.end(ask.get("why", "killed"), ask["grace_s"], now))
+        grace_s = ask.get("grace_s")
+        grace_s = unit.held.grace_s if grace_s is None else grace_s
+        send(self.units, unit, unit.held.end(ask.get("why", "killed"), grace_s, now))
         self._schedule(unit)
 
-    def end_all(self, why: str, grace_s: float) -> None:
-        """End all units."""
+    def end_all(self, why: str) -> None:
+        """End all units, each after its own grace period."""
         for unit in self.units:
-            self.end({"unit": unit.name, "why": why, "grace_s": grace_s})
-
-    def forget(self, name: str) -> None:
-        """The runner needs this unit's exit no more."""
-        self.exits.pop(name, None)
-        self.notes.pop(name, None)
-        self._unsaved.pop(name, None)
-
-    def disown(self, name: str) -> None:
-        """No later runner is to take this unit up."""
-        self.notes.pop(name, None)
+            self.end({"unit": unit.name, "why": why})
 
     def reap(self) -> None:
         """Take notice of processes that have ended."""
         now = time.monotonic()
-        for unit in self.units.reap(now):
+        touched = self.units.reap(now)
+        self.commands.reap()
+        for unit in touched:
             if unit.status is not None and self.units.get(unit.name) is unit:
                 self._first_process_ended(unit, now)
 
     def _first_process_ended(self, unit: Unit, now: float) -> None:
         left = self.units.members(unit)
+        if not left:
+            self.reap()  # the last ones may have ended after we reaped, and their usage counts
+            if self.units.get(unit.name) is not unit:
+                return
         if not left or unit.held.resists:
             self._finish(unit, left)
         elif not unit.held.is_ending:
-            self._send(unit, unit.held.end(None, LEFTOVER_GRACE_S, now))
+            send(self.units, unit, unit.held.end_leftovers(now))
             self._schedule(unit)
 
     def _finish(self, unit: Unit, left: dict[int, procfs.Stat]) -> None:
         assert unit.status is not None, "a unit ends with its first process or after it"
         code, number = exit_of(unit.status)
-        held, cpu_s = unit.held, unit.cpu_s
+        held, cpu_s, refused, why = unit.held, unit.cpu_s, 0, unit.held.why
         if unit.cgroup is not None:
             cpu_s = max(cpu_s, unit.cgroup.cpu_s())
+            refused = limits.refused_processes(unit.cgroup.limits)
+            if why is None and limits.kills_for_memory(unit.cgroup.limits):
+                why = "memory"  # whatever its first process says: version 1 kills a part of the unit only
             unit.cgroup.remove()
         ended: Message = {
             "exit_code": code,
@@ -184,30 +179,16 @@ class Keeper:
             "paused_s": held.clock.paused(unit.ended_at),
             "started_at": unit.started_at,
             "ended_at": time.time(),
-            "ended_for": held.why or ("oom" if self._shortage.has_ended(unit, code, number) else None),
+            "refused_processes": refused,
+            "ended_for": why or ("oom" if self._shortage.has_ended(unit, code, number) else None),
         }
         if left:
             ended["left"] = sorted(left)
         self.units.remove(unit)
-        self.exits[unit.name] = ended
-        if unit.exit_file is not None:
-            self._unsaved[unit.name] = (unit.exit_file, ended)
-            if ended["wall_s"] >= _NOTED_FROM_S or not self.has_runner:
-                self.save()
+        self.exits.add(unit.name, ended, unit.exit_file)
+        if ended["wall_s"] >= _NOTED_FROM_S or not self.has_runner:
+            self.exits.save()
         self._report({"type": "ended", "unit": unit.name, "exit": ended})
-
-    def save(self) -> None:
-        """Write the exits that are in memory only."""
-        for name, (path, ended) in self._unsaved.items():
-            part = f"{path}.part"
-            beside = {"unit": name, "note": self.notes.get(name), "boot_id": lease.boot_id()}
-            try:
-                with open(part, "w", encoding="ascii") as file:  # noqa: PTH123 (no pathlib here)
-                    json.dump({**ended, **beside}, file)
-                os.replace(part, path)  # noqa: PTH105
-            except OSError as error:
-                self._report({"type": "note", "text": f"the end of a job could not be noted: {error}"})
-        self._unsaved.clear()
 
     # --- what is due -------------------------------------------------------------------------------
 
@@ -231,12 +212,12 @@ class Keeper:
                 self._wake(unit, now)
         if len(self.units) and self._sweep_at <= now:
             self._sweep_at = now + SWEEP_S
-            self._sweep()
+            self._strays.sweep()
 
     def _wake(self, unit: Unit, now: float) -> None:
         if unit.look_at <= now:
             self._look(unit, now)
-        self._send(unit, unit.held.act(now))
+        send(self.units, unit, unit.held.act(now))
         if unit.held.is_ending and unit.status is not None:
             self._first_process_ended(unit, now)
         if self.units.get(unit.name) is unit:
@@ -244,7 +225,7 @@ class Keeper:
 
     def _changed(self, unit: Unit, now: float) -> None:
         """Do what is due for a unit now, and note what will be."""
-        self._send(unit, unit.held.act(now))
+        send(self.units, unit, unit.held.act(now))
         self._schedule(unit)
 
     def _schedule(self, unit: Unit) -> None:
@@ -260,61 +241,48 @@ class Keeper:
         """Measure a unit. At the first look, it gets a cgroup."""
         if unit.looks == 0:
             self._group(unit)
+        elif unit.cgroup is not None and not unit.cgroup.is_whole:
+            unit.cgroup.adopt(partial(self.units.members, unit))
         members = self.units.members(unit)
         used_bytes = procfs.memory(members)
         unit.peak_bytes = max(unit.peak_bytes, used_bytes)
-        if unit.memory_bytes is not None and used_bytes > unit.memory_bytes and not unit.held.is_ending:
-            self._send(unit, unit.held.end("memory", 0.0, now))
+        if unit.memory_bytes is not None and used_bytes > unit.memory_bytes:
+            # One that goes on growing would take the memory of others before its grace period is over.
+            goes_on = used_bytes > unit.memory_bytes * _FAR_TOO_MUCH
+            if goes_on or not unit.held.is_ending:
+                send(self.units, unit, unit.held.end("memory", 0.0 if goes_on else unit.held.grace_s, now))
+        self._mind_limits(unit, len(members), now)
         others = {pid: one.session for pid, one in members.items() if one.session not in unit.nice_sessions}
         for pid, session in others.items():
             if make_nice(pid, unit.niceness):
                 unit.nice_sessions.add(session)
-        longest_s = _LIMITED_LOOK_S if unit.memory_bytes is not None else SWEEP_S
+        is_counted = unit.max_processes is not None and not self._limits_processes
+        longest_s = _LIMITED_LOOK_S if unit.memory_bytes is not None or is_counted else SWEEP_S
         unit.look_at = now + min(longest_s, _LOOKS_S[min(unit.looks, len(_LOOKS_S) - 1)])
         unit.looks += 1
+
+    def _mind_limits(self, unit: Unit, processes: int, now: float) -> None:
+        """End all of a unit of which the kernel killed a part, or that has more processes than it may."""
+        why = None
+        if unit.cgroup is not None and limits.kills_for_memory(unit.cgroup.limits):
+            why = "memory"
+        elif unit.max_processes is not None and processes > unit.max_processes:
+            why = "processes"
+        if why is not None and not unit.held.is_ending:
+            send(self.units, unit, unit.held.end(why, 0.0, now))
 
     def _group(self, unit: Unit) -> None:
         if self._cgroups is None or unit.cgroup is not None:
             return
+        # The keeper ends a unit that has too much memory, after its grace period. Only what grows too fast
+        # for that meets the kernel's limit.
+        most_bytes = int(unit.memory_bytes * _FAR_TOO_MUCH) if unit.memory_bytes is not None else None
         try:
-            unit.cgroup = self._cgroups.new()
+            unit.cgroup = self._cgroups.new(limits.Wanted(most_bytes, unit.max_processes, unit.cpus))
             unit.cgroup.adopt(partial(self.units.members, unit))
         except OSError as error:
             self._report({"type": "note", "text": f"no cgroup can be made, so signals are used: {error}"})
             self.use_signals()
-
-    def _send(self, unit: Unit, numbers: list[int]) -> None:
-        for number in numbers:
-            if number == signal.SIGKILL:
-                self._kill(unit)
-            else:
-                # A stopped process handles a signal only when it continues.
-                asked = (number, signal.SIGCONT) if number == signal.SIGTERM else (number,)
-                signal_all(self.units.members(unit), asked)
-
-    def _kill(self, unit: Unit) -> None:
-        grouped: set[int] = set()
-        if unit.cgroup is not None:
-            unit.cgroup.kill()
-            grouped = unit.cgroup.pids()
-        found = self.units.members(unit)
-        if len(found.keys() - grouped) > 1:  # stopped, they have no more children
-            freezing.stop(unit, partial(self.units.members, unit), time.monotonic() + _STOP_S, grouped)
-            found = self.units.members(unit)
-        signal_all(found, [signal.SIGKILL])
-
-    def _sweep(self) -> None:
-        """End processes that belong to no unit: with SIGTERM, and with SIGKILL when they are seen again."""
-        strays = set(self.units.strays())
-        signal_all(strays - self._strays, [signal.SIGTERM, signal.SIGCONT])
-        signal_all(strays & self._strays, [signal.SIGKILL])
-        self._strays = strays
-
-    def _settle_leftovers(self) -> None:
-        """Before the first unit of an idle keeper: kill what earlier ones left in spite of all signals."""
-        if not len(self.units) and self._strays:
-            signal_all(self.units.strays(), [signal.SIGKILL])
-            self._strays = set()
 
     # --- what others see ---------------------------------------------------------------------------
 
@@ -324,9 +292,10 @@ class Keeper:
             "node": self.node,
             "server": self.server,
             "freezes_by": self.freezes_by,
+            "limits": sorted(self._cgroups.controllers) if self._cgroups is not None else [],
             "paused": self.pausing.lease.view() if self.pausing.lease is not None else None,
             "units": [self._view(unit) for unit in self.units],
-            "exits": self.exits,
+            "exits": self.exits.of,
         }
 
     def _view(self, unit: Unit) -> Message:
@@ -347,6 +316,6 @@ class Keeper:
 
     def close(self) -> None:
         """Write what is in memory only, before the keeper ends."""
-        self.save()
+        self.exits.save()
         if self._cgroups is not None:
             self._cgroups.remove()

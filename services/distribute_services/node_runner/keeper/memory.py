@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 
 from distribute_services.node_runner.keeper import procfs
@@ -21,7 +20,7 @@ class Shortage:
 
     def __init__(self) -> None:
         self._seen = procfs.oom_kills()
-        self._seen_at = -math.inf
+        self._seen_at = float("-inf")
 
     def begin(self, unit: Unit, now: float) -> None:
         """The unit begins: an earlier lack of memory does not concern it.

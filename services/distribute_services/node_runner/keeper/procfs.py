@@ -1,4 +1,7 @@
-"""Read /proc. Functions return None or nothing if a process is gone or belongs to another user."""
+"""Read /proc, and write to files of the kernel.
+
+What reads returns None or nothing if a process is gone or belongs to another user.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 MARKER = "DISTRIBUTE_ATTEMPT_ID"
 """The environment variable that marks the processes of an attempt. Children inherit it."""
@@ -28,14 +31,21 @@ class Stat:
     __slots__ = ("alive", "parent", "session", "started", "stopped")
 
     def __init__(self, text: bytes) -> None:
-        # The second field is the program's name in brackets. It may itself contain blanks and brackets.
-        fields = text[text.rindex(b")") + 2 :].split()
+        fields = _fields(text)
         # The first thread of a living process may be a zombie, while others live: field 17 counts them.
         self.alive = fields[0] not in {b"Z", b"X"} or int(fields[17]) > 1
         self.stopped = fields[0] in {b"T", b"t"}
         self.parent = int(fields[1])
         self.session = int(fields[3])
         self.started = int(fields[19])
+
+
+def _fields(stat_text: bytes) -> list[bytes]:
+    """What /proc/PID/stat says behind the program's name, from the state on.
+
+    The name is in brackets. It may itself contain blanks and brackets.
+    """
+    return stat_text[stat_text.rindex(b")") + 2 :].split()
 
 
 def stat(pid: int) -> Stat | None:
@@ -52,6 +62,12 @@ def marker(pid: int) -> str | None:
         if variable.startswith(_MARKER_PREFIX):
             return os.fsdecode(variable[len(_MARKER_PREFIX) :])
     return None
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment with which a process began its program."""
+    variables = (each.partition(b"=") for each in read(f"/proc/{pid}/environ").split(b"\0"))
+    return {os.fsdecode(name): os.fsdecode(value) for name, equals, value in variables if name and equals}
 
 
 def memory(pids: Iterable[int]) -> int:
@@ -113,6 +129,30 @@ def living(pids: Iterable[int]) -> dict[int, Stat]:
     return found
 
 
+def serves_files(pid: int) -> bool:
+    """Does a process serve a file system by FUSE? Squashfuse does so with the image of a container."""
+    return "/dev/fuse" in _open_files(pid)
+
+
+def to_warn(members: Mapping[int, Stat], number: int) -> list[int]:
+    """The processes of a unit that get a signal as a warning.
+
+    All, but for those that would die of it while others work for them or need the files that they serve: a
+    shell around a program, a launcher, squashfuse. They don't handle the signal.
+    """
+    needed = {process.parent for process in members.values()} | {pid for pid in members if serves_files(pid)}
+    return [pid for pid in members if pid not in needed or handles(pid, number)]
+
+
+def handles(pid: int, number: int) -> bool:
+    """Does a process handle a signal, or block it to wait for it?"""
+    mask = 0
+    for line in read(f"/proc/{pid}/status").splitlines():
+        if line.startswith((b"SigBlk:", b"SigCgt:")):
+            mask |= int(line.split()[1], 16)
+    return bool(mask & 1 << number - 1)
+
+
 def is_below(pid: int, ancestors: frozenset[int]) -> bool:
     """Is one of these processes an ancestor of `pid`?"""
     seen: set[int] = set()
@@ -130,7 +170,7 @@ def is_below(pid: int, ancestors: frozenset[int]) -> bool:
 def cpu_ticks(pid: int) -> int:
     """Clock ticks that a process has used, with those of the children that it waited for; 0 if it is gone."""
     text = read(f"/proc/{pid}/stat")
-    return sum(map(int, text[text.rindex(b")") + 2 :].split()[11:15])) if text else 0
+    return sum(map(int, _fields(text)[11:15])) if text else 0
 
 
 def terminals_of(pid: int) -> set[int]:
@@ -138,26 +178,31 @@ def terminals_of(pid: int) -> set[int]:
     found = set()
     text = read(f"/proc/{pid}/stat")
     if text:
-        device = int(text[text.rindex(b")") + 2 :].split()[4])
+        device = int(_fields(text)[4])
         major, minor = device >> 8 & 0xFFF, device & 0xFF | device >> 12 & 0xFFF00
         if _FIRST_PTS_MAJOR <= major < _FIRST_PTS_MAJOR + 8:
             found.add((major - _FIRST_PTS_MAJOR) * 256 + minor)
-    try:
-        fds = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
-    except OSError:
-        return found  # it is gone, or belongs to another user
-    for fd in fds:
-        try:
-            target = os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115
-        except OSError:
-            continue  # it was closed meanwhile
+    for target in _open_files(pid):
         if target.startswith("/dev/pts/") and target[9:].isdecimal():
             found.add(int(target[9:]))
     return found
 
 
-def processes_of(uid: int) -> Iterator[int]:
-    """Every process of a user, except this one."""
+def _open_files(pid: int) -> Iterator[str]:
+    """What the file descriptors of a process lead to; nothing if it is gone, or belongs to another user."""
+    try:
+        fds = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+    except OSError:
+        return
+    for fd in fds:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{fd}")  # noqa: PTH115
+        except OSError:
+            continue  # it was closed meanwhile
+
+
+def processes_of(uid: int | None) -> Iterator[int]:
+    """Every process of a user, except this one. None: of all users."""
     for name in os.listdir("/proc"):  # noqa: PTH208
         if not name.isdecimal() or int(name) == os.getpid():
             continue
@@ -165,8 +210,14 @@ def processes_of(uid: int) -> Iterator[int]:
             owner = os.stat(f"/proc/{name}").st_uid  # noqa: PTH116
         except OSError:
             continue
-        if owner == uid:
+        if uid is None or owner == uid:
             yield int(name)
+
+
+def threads_of(uid: int) -> int:
+    """How many threads a user's processes have, as RLIMIT_NPROC counts them."""
+    texts = (read(f"/proc/{pid}/stat") for pid in processes_of(uid))
+    return 1 + sum(int(_fields(text)[17]) for text in texts if text)
 
 
 def read(path: str) -> bytes:
@@ -184,3 +235,12 @@ def read(path: str) -> bytes:
     finally:
         os.close(fd)
     return b"".join(parts)
+
+
+def write(path: str, value: bytes) -> None:
+    """Write to a file of the kernel. Raises OSError: it is gone, or the kernel refuses that."""
+    fd = os.open(path, os.O_WRONLY)
+    try:
+        os.write(fd, value)
+    finally:
+        os.close(fd)

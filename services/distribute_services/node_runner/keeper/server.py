@@ -1,7 +1,8 @@
 """The keeper's loop: messages on its socket, ended processes, and what is due.
 
-A message is a line of JSON. A program of the keeper's own user, or of root, may send all verbs. Another
-user's, whom the mode of the socket lets in, may only pause, resume and look.
+A message is a line of JSON. An answer has the `number` that its question may have. A program of the keeper's
+own user, or of root, may send all verbs. Another user's, whom the mode of the socket lets in, may only pause,
+resume and look.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import select
 import signal
-import struct
+import sys
 import time
 
 from distribute_services.node_runner.keeper.keeper import Keeper
@@ -33,11 +34,11 @@ UNSEEN_S = 24 * 3600.0
 ALONE_S = 10.0
 """After so many seconds without a runner and without units, the keeper ends."""
 
-END_GRACE_S = 5.0
-"""From SIGTERM to SIGKILL, when the keeper ends its units by itself."""
-
 REST_S = 1.0
 """After a fault of its own, the keeper does nothing by itself for so long."""
+
+NO_SUCH_VERB = "no such verb"
+"""How the answer to a verb of a later version begins."""
 
 _FOR_ALL = frozenset({"pause", "resume", "look"})
 _MAX_READ = 1 << 16
@@ -55,7 +56,8 @@ class Connection:
         self.inbox = bytearray()
         self.outbox = bytearray()
         self.is_runner = False
-        _, self.uid, _ = struct.unpack("3i", socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12))
+        pid_uid_gid = socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+        self.uid = int.from_bytes(pid_uid_gid[4:8], sys.byteorder)
         self.is_trusted = self.uid in {0, os.getuid()}
 
 
@@ -119,7 +121,7 @@ class Server:
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         """The computer shuts down, or somebody wants the keeper gone: its units end, and then it does."""
         self._is_closing = True
-        self._keeper.end_all("shutdown", END_GRACE_S)
+        self._keeper.end_all("shutdown")
 
     def _mind_being_alone(self) -> None:
         if self._is_closing:
@@ -130,7 +132,7 @@ class Server:
         if not len(self._keeper.units):
             self._is_over = self._is_over or alone_s >= ALONE_S
         elif alone_s >= self._unseen_s:
-            self._keeper.end_all("unseen", END_GRACE_S)
+            self._keeper.end_all("unseen")
             self._alone_since = time.monotonic()
 
     # --- connections -------------------------------------------------------------------------------
@@ -192,7 +194,8 @@ class Server:
         self._keeper.has_runner = any(each.is_runner for each in self._connections.values())
         self._alone_since = time.monotonic()
         if not self._keeper.has_runner:
-            self._keeper.save()
+            self._keeper.exits.save()
+            self._keeper.commands.end_all()
 
     def _flush(self, connection: Connection) -> None:
         if not connection.outbox:
@@ -221,10 +224,10 @@ class Server:
                 _add(connection, message)
 
     def _obey(self, connection: Connection, line: bytearray) -> None:
-        verb = ""
+        verb, number = "", None
         try:
             ask = json.loads(line)
-            verb = str(ask["do"])
+            verb, number = str(ask["do"]), ask.get("number")
             if not connection.is_trusted and verb not in _FOR_ALL:
                 raise PermissionError(f"user {connection.uid} may not {verb}")  # noqa: TRY301
             answer = self._answer(connection, verb, ask)
@@ -236,7 +239,7 @@ class Server:
             self._tell_fault(verb, error)
             answer = {"type": "error", "verb": verb, "text": f"{type(error).__name__}: {error}"}
         if answer is not None:
-            _add(connection, answer)
+            _add(connection, {**answer, "number": number})
 
     def _answer(self, connection: Connection, verb: str, ask: Message) -> Message | None:
         keeper = self._keeper
@@ -246,9 +249,16 @@ class Server:
             case "end":
                 keeper.end(ask)
             case "forget":
-                keeper.forget(ask["unit"])
+                keeper.exits.forget(ask["unit"])
             case "disown":
-                keeper.disown(ask["unit"])
+                keeper.exits.disown(ask["unit"])
+            case "start_command":
+                return keeper.commands.start(ask)
+            case "signal_command":
+                keeper.commands.signal(ask)
+            case "where":
+                unit = keeper.units.get(ask["unit"])
+                return {"type": "where", "pid": unit.pid if unit is not None else None}
             case "hello":
                 return self._hello(connection, ask)
             case "leave":
@@ -265,7 +275,7 @@ class Server:
             case "look":
                 return {"type": "look", **keeper.view()}
             case _:
-                raise ValueError(f"no such verb: {verb!r}")
+                raise ValueError(f"{NO_SUCH_VERB}: {verb!r}")
         return None
 
     def _hello(self, connection: Connection, ask: Message) -> Message:
@@ -283,7 +293,7 @@ class Server:
             "build": self._build,
             "pid": os.getpid(),
             **self._keeper.view(),
-            "notes": self._keeper.notes,
+            "notes": self._keeper.exits.notes,
         }
 
 

@@ -10,13 +10,16 @@ import os
 import signal
 
 from distribute_services.node_runner.keeper.guest import Inherited, be_nice
+from distribute_services.node_runner.keeper.other_user import Covered
 from distribute_services.node_runner.keeper.view import NO_SUCH_PROGRAM, Looks, NotStartedError, NoViewError
 from distribute_services.node_runner.keeper.view import spawn as spawn_in_view
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
+    from distribute_services.node_runner.keeper.entering import Inside
     from distribute_services.node_runner.keeper.guest import Manners
     from distribute_services.node_runner.keeper.view import View
 
@@ -36,6 +39,12 @@ class CannotSpawn(Exception):
         self.text = text
         self.looks = looks
 
+    def told(self) -> dict[str, Any]:
+        """The same in a message."""
+        looks = self.looks
+        seen = [looks.has_folder, looks.exists, looks.is_folder] if looks is not None else None
+        return {"step": self.step, "code": self.code, "text": self.text, "looks": seen}
+
 
 def spawn(
     argv: list[str], cwd: str, env: Mapping[str, str], stdout: str, manners: Manners, view: View | None = None
@@ -52,22 +61,61 @@ def spawn(
         output = os.open(stdout, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     except OSError as error:
         raise CannotSpawn("output", error.errno, str(error)) from error
+    user = manners.user
+    seen = view if user is None else Covered(user, cwd, view)
     try:
+        if user is not None:
+            os.fchown(output, user.uid, user.gid)  # it may open it anew, as /dev/stdout
         with Inherited(manners):
-            pid = _spawn(argv, cwd, env, output) if view is None else spawn_in_view(view, argv, env, output)
-    except NoViewError as error:
-        raise CannotSpawn("view", error.errno, str(error)) from error
-    except NotStartedError as error:
-        step = "program" if error.errno == NO_SUCH_PROGRAM else "start"
-        raise CannotSpawn(step, error.errno, str(error), error.looks) from error
-    except OSError as error:
-        raise CannotSpawn("start", error.errno, str(error), Looks.of(argv[0], cwd)) from error
-    except ValueError as error:  # a NUL byte, or a `=` in a variable's name
-        raise CannotSpawn("start", None, str(error)) from error
+            if seen is None:
+                pid = _spawn(argv, cwd, env, output)
+            else:
+                pid = spawn_in_view(seen, argv, env, output, user=user)
+    except (OSError, ValueError) as error:
+        raise _why_not(error, argv[0], cwd) from error
     finally:
         os.close(output)
     be_nice(pid, manners.niceness)
     return pid
+
+
+def spawn_command(
+    inside: Inside, argv: list[str], env: Mapping[str, str], stdout: str, stderr: str, manners: Manners
+) -> int:
+    """Start `argv` as `spawn` does, where `inside` leads. Returns its pid.
+
+    `stdout` and `stderr` are pipes that have a reader. Nothing waits for one.
+
+    Raises:
+        CannotSpawn: why not.
+    """
+    outputs: list[int] = []
+    try:
+        for path in (stdout, stderr):
+            outputs.append(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+            os.set_blocking(outputs[-1], True)
+        with Inherited(manners):
+            pid = spawn_in_view(inside, argv, env, *outputs, user=manners.user)
+    except (OSError, ValueError) as error:
+        raise _why_not(error, argv[0], inside.at) from error
+    finally:
+        for output in outputs:
+            os.close(output)
+    be_nice(pid, manners.niceness)
+    return pid
+
+
+def _why_not(error: OSError | ValueError, program: str, cwd: str) -> CannotSpawn:
+    match error:
+        case NoViewError():
+            return CannotSpawn("view", error.errno, str(error))
+        case NotStartedError():
+            step = "program" if error.errno == NO_SUCH_PROGRAM else "start"
+            return CannotSpawn(step, error.errno, str(error), error.looks)
+        case OSError():
+            return CannotSpawn("start", error.errno, str(error), Looks.of(program, cwd))
+        case ValueError():  # a NUL byte, or a `=` in a variable's name
+            return CannotSpawn("start", None, str(error))
 
 
 def _spawn(argv: list[str], cwd: str, env: Mapping[str, str], output: int) -> int:

@@ -27,9 +27,9 @@ class Unit:
     """A process, and everything that it started. `name` is its marker, which no other unit has."""
 
     __slots__ = (
-        "cgroup", "cpu_s", "cpus", "ended_at", "exit_file", "held", "known", "look_at", "looks",
-        "memory_bytes", "name", "nice_sessions", "niceness", "oom_kills", "peak_bytes", "pid", "started_at",
-        "status", "stopped", "wakes_at",
+        "cgroup", "commands", "cpu_s", "cpus", "ended_at", "exit_file", "held", "known", "look_at", "looks",
+        "manners", "max_processes", "memory_bytes", "name", "nice_sessions", "niceness", "oom_kills",
+        "peak_bytes", "pid", "started_at", "status", "stopped", "wakes_at", "warning",
     )  # fmt: skip
 
     def __init__(
@@ -40,6 +40,7 @@ class Unit:
         self.held = held
         self.started_at = started_at
         self.exit_file = exit_file
+        self.manners = manners
         self.cpus = sorted(manners.cpus)
         self.niceness = manners.niceness
         self.nice_sessions: set[int] = set()
@@ -53,10 +54,16 @@ class Unit:
         self.peak_bytes = 0
         self.memory_bytes: int | None = None
         """How much memory it may use; None: any."""
+        self.max_processes: int | None = None
+        """How many processes and threads it may have at a time; None: any."""
+        self.warning = 0
+        """The signal that warns it before its timeout."""
         self.oom_kills = 0
         """What `procfs.oom_kills` was when it was young."""
         self.known: set[int] = set()
         """Its processes, when they were listed last."""
+        self.commands: dict[int, str] = {}
+        """The commands that people run in it, by the pid of their first process."""
         self.stopped: set[tuple[int, int]] = set()
         """Pid and start of the processes that got a SIGSTOP from us."""
         self.look_at = 0.0
@@ -79,6 +86,9 @@ class Units:
         self._by_session: dict[int, Unit] = {}
         self._owners: dict[int, Unit] = {}
         """By any process."""
+        self._by_command: dict[int, Unit] = {}
+        """By the first process of a command, as long as that lives."""
+        self._ended_commands: list[tuple[Unit, str, int]] = []
 
     def __iter__(self) -> Iterator[Unit]:
         return iter(list(self._by_name.values()))
@@ -94,12 +104,23 @@ class Units:
         """Add a unit whose process has just been started."""
         self._by_name[unit.name] = self._by_pid[unit.pid] = self._by_session[unit.pid] = unit
 
+    def add_command(self, unit: Unit, pid: int, number: str) -> None:
+        """Add a command that has just been started in a unit, in a session of its own."""
+        unit.commands[pid] = number
+        unit.known.add(pid)
+        self._owners[pid] = self._by_command[pid] = self._by_session[pid] = unit
+
+    def take_ended_commands(self) -> list[tuple[Unit, str, int]]:
+        """The commands that have ended since the last call, each with its unit and its status."""
+        ended, self._ended_commands = self._ended_commands, []
+        return ended
+
     def remove(self, unit: Unit) -> None:
         """Remove a unit without processes."""
         del self._by_name[unit.name]
         self._by_pid.pop(unit.pid, None)
-        if self._by_session.get(unit.pid) is unit:
-            del self._by_session[unit.pid]
+        for session in [session for session, owner in self._by_session.items() if owner is unit]:
+            del self._by_session[session]
         self._disown(unit)
 
     def members(self, unit: Unit) -> dict[int, procfs.Stat]:
@@ -115,6 +136,11 @@ class Units:
             self._owners[pid] = unit
         return found
 
+    def own_members(self, unit: Unit) -> dict[int, procfs.Stat]:
+        """The living processes of a unit, without the commands that people run in it."""
+        members = self.members(unit)
+        return {pid: process for pid, process in members.items() if process.session not in unit.commands}
+
     def strays(self) -> list[int]:
         """The living processes that belong to no unit."""
         return list(procfs.living(pid for pid, owner in self._orphans() if owner is None))
@@ -128,6 +154,8 @@ class Units:
             _, status, usage = os.wait4(pid, 0)
             if unit is not None:
                 unit.status, unit.ended_at = status, now
+            if (entered := self._by_command.pop(pid, None)) is not None:
+                self._ended_commands.append((entered, entered.commands.pop(pid), status))
             if owner is not None:
                 owner.count(usage.ru_utime + usage.ru_stime, _peak_bytes(usage.ru_maxrss))
                 touched[owner] = None

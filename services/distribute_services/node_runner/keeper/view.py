@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
+    from distribute_services.node_runner.keeper.entering import Inside
+    from distribute_services.node_runner.keeper.other_user import Covered, OtherUser
+
 OVERLAY_OPTIONS = (
     "index=on,redirect_dir=off,metacopy=off,volatile",
     "redirect_dir=off,metacopy=off,volatile",
@@ -35,7 +38,7 @@ and removed soon. `userxattr` is for a user, who may switch nothing else."""
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWUSER = 0x10000000
-_MS_BIND = 0x1000
+MS_BIND = 0x1000
 _MS_REC = 0x4000
 _MS_SLAVE = 0x80000
 
@@ -57,6 +60,10 @@ class View:
         self.own = own
         self.scratch = scratch
         self.overlay = overlay
+
+    def enter(self, libc: ctypes.CDLL) -> None:
+        """Give this process, which has one thread, a mount namespace with the view. Go to its folder."""
+        _enter(libc, self)
 
     def to_read(self) -> View:
         """The same for one that only reads: it may see the folder again after the first process is gone."""
@@ -92,12 +99,21 @@ class NoViewError(OSError):
     """The kernel did not let a process see its folder."""
 
 
-def spawn(view: View, argv: Sequence[str], env: Mapping[str, str], output: int) -> int:
+def spawn(
+    view: View | Inside | Covered,
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    output: int,
+    errors: int | None = None,
+    *,
+    user: OtherUser | None = None,
+) -> int:
     """Start a program in the folder `view.at`, as `posix_spawn` would. Returns its pid.
 
-    It gets a session of its own, no input, the descriptor `output` for both outputs, and default signals. It
-    looks up a name without a `/` in the PATH of `env` itself, so the build's own programs may be in there. It
-    keeps its user. If that is not root, it gets a user namespace, in which setuid programs have no effect.
+    It gets a session of its own, no input, the descriptors `output` and `errors` (None: the same) for its
+    outputs, and default signals. It looks up a name without a `/` in the PATH of `env` itself, so the build's
+    own programs may be in there. It becomes the `user`'s; None: it keeps its user. If that is not root, it
+    gets a user namespace, in which setuid programs have no effect.
 
     A fork of this process: 2 ms if it is small. Measured beside it: a helper in Python 20 ms; `unshare`, `sh`
     and `mount` 5 ms, but `mount` serves only root, and a shell loses variables like `A.B`.
@@ -119,7 +135,8 @@ def spawn(view: View, argv: Sequence[str], env: Mapping[str, str], output: int) 
     try:
         pid = os.fork()
         if pid == 0:
-            _be_the_job(libc, view, arguments, variables, output, writing)
+            outputs = output, output if errors is None else errors
+            _be_the_job(libc, view, user, arguments, variables, outputs, writing)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
         os.close(writing)
@@ -144,17 +161,25 @@ _SEEING, _STARTING = 0, 1
 
 
 def _be_the_job(
-    libc: ctypes.CDLL, view: View, argv: list[bytes], env: dict[bytes, bytes], output: int, complaints: int
+    libc: ctypes.CDLL,
+    view: View | Inside | Covered,
+    user: OtherUser | None,
+    argv: list[bytes],
+    env: dict[bytes, bytes],
+    outputs: tuple[int, int],
+    complaints: int,
 ) -> NoReturn:
     """Become the program, in a process that was forked for it."""
     step = _SEEING
     try:
-        _enter(libc, view)
+        view.enter(libc)
+        if user is not None:
+            user.become()
         step = _STARTING
         os.setsid()
         os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        os.dup2(outputs[0], 1)
+        os.dup2(outputs[1], 2)
         for number in _RESET_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -183,32 +208,41 @@ def _execute(argv: list[bytes], env: dict[bytes, bytes]) -> NoReturn:
     raise OSError(NO_SUCH_PROGRAM, "no such program in the PATH")
 
 
-def _enter(libc: ctypes.CDLL, view: View) -> None:
-    """Give this process, which has one thread, a mount namespace with the view. Go to the view's folder."""
+def mount(
+    libc: ctypes.CDLL, source: str, target: str, kind: str | None, flags: int, data: str | None = None
+) -> None:
+    """As mount(2). Raises OSError if the kernel refuses it."""
+    texts = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
+    _check(libc.mount(texts[0], texts[1], texts[2], flags, texts[3]))
 
+
+def _check(result: int) -> None:
     from ctypes import get_errno
 
-    def check(result: int) -> None:
-        if result:
-            number = get_errno()
-            raise OSError(number, "the kernel refused it")
+    if result:
+        raise OSError(get_errno(), "the kernel refused it")
 
-    def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
-        texts = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
-        check(libc.mount(texts[0], texts[1], texts[2], flags, texts[3]))
 
+def enter_namespace(libc: ctypes.CDLL) -> None:
+    """Give this process, which has one thread, a mount namespace. Raises OSError if the kernel refuses it."""
     user, group = os.geteuid(), os.getegid()
-    check(libc.unshare(_CLONE_NEWNS if user == 0 else _CLONE_NEWNS | _CLONE_NEWUSER))
+    _check(libc.unshare(_CLONE_NEWNS if user == 0 else _CLONE_NEWNS | _CLONE_NEWUSER))
     if user != 0:
         # It keeps its user and group. Its power over its own namespace ends when it executes a program.
         _write("/proc/self/setgroups", "deny")
         _write("/proc/self/uid_map", f"{user} {user} 1")
         _write("/proc/self/gid_map", f"{group} {group} 1")
-    mount("none", "/", None, _MS_REC | _MS_SLAVE)  # disks that are mounted later are seen, nothing goes out
+    # Disks that are mounted later are seen, and nothing goes out.
+    mount(libc, "none", "/", None, _MS_REC | _MS_SLAVE)
+
+
+def _enter(libc: ctypes.CDLL, view: View) -> None:
+    """As `View.enter`."""
+    enter_namespace(libc)
     if view.overlay:
-        mount("overlay", view.at, "overlay", 0, _options(view))
+        mount(libc, "overlay", view.at, "overlay", 0, _options(view))
     else:
-        mount(view.own, view.at, None, _MS_BIND)
+        mount(libc, view.own, view.at, None, MS_BIND)
     os.chdir(view.at)
 
 

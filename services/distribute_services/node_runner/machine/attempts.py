@@ -233,6 +233,17 @@ def standing(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> tuple[St
     return found, decisive
 
 
+def is_superseded(attempt: Attempt, by: ev.Event | None) -> bool:
+    """Did this event have the attempt's job run elsewhere? A killed one does not run any more."""
+    match by:
+        case ev.Assigned():
+            return attempt.is_of_batch_of(by)
+        case ev.Released(reason=reason):
+            return reason != "killed"
+        case _:
+            return False
+
+
 def appended_before(attempt: Attempt, node: str, scope: Iterable[Recorded]) -> list[ev.Event]:
     """What an earlier runner of this node appended about its attempt, each event caused by the one before."""
     found: list[ev.Event] = []

@@ -206,6 +206,11 @@ class Builds:
         build.phase = BuildPhase.ENDING
         return [do.EndBuild(batch, reason)]
 
+    def vacate(self, reason: str) -> list[do.Instruction]:
+        """End all builds that run, for this reason. They begin again when a job comes that needs them."""
+        running = [batch for batch, build in self._builds.items() if build.phase is BuildPhase.BUILDING]
+        return [instruction for batch in running for instruction in self.end(batch, reason)]
+
     def is_ending(self, batch: BatchId) -> bool:
         """Is the build of the batch being ended? Then `built` follows."""
         return self._in(batch, BuildPhase.ENDING) is not None
@@ -258,9 +263,16 @@ class Builds:
         build.outbox.end_reading()
         if build.outbox.read_again:
             return read_scope(build)
+        if self._has_begun_anew(build):
+            return []
         found = {recorded.event.id for recorded in read.scope}
         build.outbox.reread(found, (), read.last_seq, self._author.new_id, root=None)
         return append_next(build)
+
+    def _has_begun_anew(self, build: BatchBuild) -> bool:
+        """Has a later build of the batch begun here? Then nothing more that is told of this one fits."""
+        last = self._builds.get(build.batch)
+        return last is not None and last is not build and not last.outbox.is_empty
 
     def read_all(self) -> list[do.Instruction]:
         """After the log was replaced, read all scopes, to find out which events it lacks."""

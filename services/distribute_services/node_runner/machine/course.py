@@ -22,7 +22,7 @@ from distribute.core.manifest import Outputs
 from distribute.core.recorded import Recorded
 from distribute.core.words import killed_by
 from distribute.host import Capacity
-from distribute_services.node_runner.machine import endings
+from distribute_services.node_runner.machine import endings, room
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import (
@@ -33,6 +33,7 @@ from distribute_services.node_runner.machine.attempts import (
     Phase,
     Standing,
     appended_before,
+    is_superseded,
     standing,
 )
 from distribute_services.node_runner.machine.builds import BatchBuild, Builds
@@ -102,9 +103,11 @@ class Course:
                 return self._collected(attempt, ending, outputs)
             case st.Broke(attempt):
                 return self._broke(attempt, stimulus)
-            case st.Stopped(attempt):
+            case st.Stopped(attempt, left):
                 self._stopping.remove(attempt)
-                return self._claim_what_fits()
+                stamp = self._author.stamp(attempt.assigned_id)
+                tells = [endings.superseded(stamp, self.node, attempt, left)] if left is not None else []
+                return [*map(do.Announce, tells), *self._claim_what_fits()]
 
     # --- claiming ----------------------------------------------------------------------------------
 
@@ -130,14 +133,7 @@ class Course:
             for attempt in [*self.attempts.values(), *self._stopping]
             if attempt.phase not in {Phase.WAITING, Phase.REPORTING}
         ]
-        gpus = {gpu for share in busy for gpu in share.gpus}
-        cpus = sum(share.cpus for share in busy) + wanted.share.cpus
-        memory_bytes = sum(share.memory_bytes for share in busy) + wanted.share.memory_bytes
-        return (
-            cpus <= self.capacity.cpus
-            and memory_bytes <= self.capacity.memory_bytes
-            and gpus.isdisjoint(wanted.share.gpus)
-        )
+        return room.has_room_for(self.capacity, wanted.share, busy)
 
     # --- running -----------------------------------------------------------------------------------
 
@@ -195,12 +191,20 @@ class Course:
     def vacate(self, reason: str) -> list[Instruction]:
         """End the attempts that run, and give them back for this reason. What they left is collected first.
 
-        One that succeeds meanwhile has finished.
+        One that succeeds meanwhile has finished. Builds end, too: the jobs that waited for them are
+        elsewhere. If one has come since, its build begins anew.
         """
         running = [one for one in self.attempts.values() if one.phase in {Phase.LAUNCHING, Phase.RUNNING}]
         for attempt in running:
             attempt.phase, attempt.given_back_for = Phase.ENDING, reason
-        return [do.End(attempt, reason, thaw=True) for attempt in running]
+        ends: list[Instruction] = [do.End(attempt, reason, thaw=True) for attempt in running]
+        ends += self._builds.vacate(reason)
+        for one in self.attempts.values():
+            if one.phase in NOT_BEGUN:
+                ends += self._builds.wanted(
+                    one.job.batch_id, one.assigned_id, one.assigned_seq, one.submission
+                )
+        return ends
 
     def _collected(self, attempt: Attempt, ending: Ending, outputs: Outputs | None) -> list[Instruction]:
         if attempt.phase is not Phase.COLLECTING:
@@ -228,14 +232,16 @@ class Course:
 
     # --- stopping ----------------------------------------------------------------------------------
 
-    def _stop(self, attempt: Attempt) -> list[Instruction]:
+    def _stop(self, attempt: Attempt, *, taken_by: ev.Event | None = None) -> list[Instruction]:
+        """Stop an attempt. If the event `taken_by` gave its job to others, keep what it left."""
         if attempt.phase is Phase.STOPPING:
             return []
+        sets_aside = attempt.phase not in NOT_BEGUN and is_superseded(attempt, taken_by)
         self.attempts.pop(attempt.job, None)
         attempt.phase = Phase.STOPPING
         attempt.outbox.drop()
         self._stopping.append(attempt)
-        return [do.Stop(attempt)]
+        return [do.Stop(attempt, sets_aside)]
 
     def _stop_all(self, attempts: Iterable[Attempt]) -> list[Instruction]:
         return [instruction for attempt in attempts for instruction in self._stop(attempt)]
@@ -291,7 +297,8 @@ class Course:
         found, decisive = standing(attempt, self.node, read.scope)
         match found:
             case Standing.GONE:
-                return [do.Note(_given_away(attempt, decisive)), *self._let_go(attempt)]
+                taken_by = decisive.event if decisive is not None else None
+                return [do.Note(endings.given_away(attempt, decisive)), *self._let_go(attempt, taken_by)]
             case Standing.UNKNOWN:
                 return [*self._take_up(attempt), *self._detached(attempt)]
             case Standing.HELD:
@@ -327,13 +334,13 @@ class Course:
         attempt.phase = Phase.RUNNING if has_started else Phase.LAUNCHING
         return [do.TakeUp(attempt)]
 
-    def _let_go(self, attempt: Attempt) -> list[Instruction]:
+    def _let_go(self, attempt: Attempt, taken_by: ev.Event | None = None) -> list[Instruction]:
         """Stop an attempt. If an earlier runner left it and no other of its batch, drop the build, too.
 
         The batch may be over, and nobody would say that again.
         """
         was_kept, batch = attempt.phase is Phase.KEPT, attempt.job.batch_id
-        stops = self._stop(attempt)
+        stops = self._stop(attempt, taken_by=taken_by)
         return [*stops, *self._builds.forget(batch)] if was_kept and not self._of(batch) else stops
 
     def _end_as_ordered(self, attempt: Attempt, scope: Iterable[Recorded]) -> list[Instruction]:
@@ -361,15 +368,3 @@ class Course:
 
     def _names(self, attempt: Attempt) -> Names:
         return attempt.names(self.node)
-
-
-def _given_away(attempt: Attempt, decisive: Recorded | None) -> str:
-    event = decisive.event if decisive is not None else None
-    match event:
-        case ev.Assigned():
-            how = f"was given to {event.node}"
-        case ev.Released():
-            how = f"was taken from this node ({event.reason})"
-        case _:
-            how = "was released"
-    return f"{attempt} {how} while this node was out of touch; its result is not used"

@@ -1,11 +1,12 @@
-"""The events by which this node ends an attempt: `finished` and `yielded`."""
+"""The events by which this node ends an attempt, or tells what is left of one that does not count."""
 
 from __future__ import annotations
 
 from distribute.core import events as ev
 from distribute.core.manifest import Outputs
-from distribute.core.recorded import time_of
-from distribute_services.node_runner.machine.attempts import Ending, Names
+from distribute.core.recorded import Recorded, time_of
+from distribute.host import SetAside
+from distribute_services.node_runner.machine.attempts import Attempt, Ending, Names
 from distribute_services.node_runner.machine.outbox import Stamp
 
 _MAX_REASON = 2000
@@ -37,6 +38,32 @@ def finished(stamp: Stamp, names: Names, ending: Ending, outputs: Outputs | None
 def yielded(stamp: Stamp, names: Names, reason: str, outputs: Outputs | None = None) -> ev.Yielded:
     """The report of an attempt that this node gives back, with what it left."""
     return ev.Yielded(**stamp, **names, reason=_short(reason), outputs=outputs)
+
+
+def superseded(stamp: Stamp, node: str, attempt: Attempt, left: SetAside) -> ev.Superseded:
+    """Tell where what an attempt left is kept, although it does not count."""
+    return ev.Superseded(
+        **stamp,
+        node=node,
+        attempt=attempt.id,
+        submission=attempt.submission.id,
+        folder=_short(left.folder),
+        size_bytes=left.size_bytes,
+        until=time_of(left.until),
+    )
+
+
+def given_away(attempt: Attempt, decisive: Recorded | None) -> str:
+    """What is said of an attempt that does not count any more, by the event that decided it."""
+    event = decisive.event if decisive is not None else None
+    match event:
+        case ev.Assigned():
+            how = f"was given to {event.node}"
+        case ev.Released():
+            how = f"was taken from this node ({event.reason})"
+        case _:
+            how = "was released"
+    return f"{attempt} {how} while this node was out of touch; its result is not used"
 
 
 def _short(reason: str) -> str:

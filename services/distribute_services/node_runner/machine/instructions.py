@@ -133,9 +133,13 @@ class Collect:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the task and process of the attempt, and remove its place. Answered by `Stopped`."""
+    """End the task and process of the attempt, and remove its place. Answered by `Stopped`.
+
+    `sets_aside`: keep what it left, for people. Another node got its job meanwhile.
+    """
 
     attempt: Attempt
+    sets_aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)

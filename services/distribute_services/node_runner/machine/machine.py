@@ -33,6 +33,7 @@ from distribute_services.node_runner.machine.instructions import Instruction, re
 from distribute_services.node_runner.machine.membership import Membership
 from distribute_services.node_runner.machine.outbox import Author
 from distribute_services.node_runner.machine.pausing import Pausing
+from distribute_services.node_runner.machine.room import could_hold
 
 _NODE_EVENTS = frozenset(
     {"assigned", "stop_ordered", "released", "joined", "lost", "pause_requested", "resume_requested"}
@@ -125,15 +126,20 @@ class RunnerMachine(Course):
         return self._membership.join(self.has, cause)
 
     def leave(self) -> list[Instruction]:
-        """Take no more work, and stop running attempts. Attempts that have ended are still reported."""
-        told = self._membership.leave(attempt.id for attempt in self.ended)
+        """Take no more work, and give back what has not ended. What has ended is still reported."""
         unfinished = [attempt for attempt in self.attempts.values() if not _will_be_reported(attempt)]
+        told = self._membership.leave(
+            (attempt.id for attempt in self.ended), gives_back=bool(unfinished or self._stopping)
+        )
         return [*told, *self._stop_all(unfinished), *self._builds.forget_all()]
 
     def leave_to_the_next(self) -> list[Instruction]:
-        """Take no more work, and leave what was begun to the next runner. The rest runs elsewhere."""
-        begun = [attempt for attempt in self.attempts.values() if attempt.phase not in NOT_BEGUN]
-        return self._membership.leave(attempt.id for attempt in begun)
+        """Take no more work, and leave what was begun to the next runner. The rest runs elsewhere.
+
+        Does nothing if nothing was begun: then there is nothing to leave to the next, and `leave` is due.
+        """
+        begun = [attempt.id for attempt in self.attempts.values() if attempt.phase not in NOT_BEGUN]
+        return self._membership.leave(begun) if begun else []
 
     def retire(self) -> list[Instruction]:
         """Take no more work, but let every attempt that has begun come to its end."""
@@ -142,7 +148,7 @@ class RunnerMachine(Course):
             for attempt in list(self.attempts.values())
             if attempt.phase in NOT_BEGUN or (attempt.phase in ENDED and attempt.is_detached)
         )
-        return [*self._membership.leave(self.has), *stops]
+        return [*self._membership.leave(self.has, gives_back=bool(stops)), *stops]
 
     def abandon(self) -> list[Instruction]:
         """Leave at once. Attempts that have ended but are not reported run again on other nodes."""
@@ -262,9 +268,10 @@ class RunnerMachine(Course):
         return [*reads, *self._builds.read_all(), *joins, *says]
 
     def _assigned(self, recorded: Recorded, event: ev.Assigned) -> list[Instruction]:
-        """Take the job, unless this node has its limit of jobs: anyone may publish.
+        """Take the job, unless this node has its limit of jobs, or does not lend what the job is given.
 
-        The scheduler releases what is not claimed within a minute.
+        Anyone may publish in the scheduler's name. The scheduler releases what is not claimed within a
+        minute.
         """
         batch, submission = event.batch_id, submission_of(event)
         if self._builds.is_outdated(batch, submission):
@@ -283,13 +290,16 @@ class RunnerMachine(Course):
         stops = self._stop_all(of_another if known is None or known in of_another else [*of_another, known])
         if not self._membership.takes(recorded.seq) or recorded.seq < self._pausing.paused_seq:
             return stops
+        attempt = Attempt.of(recorded, event)
+        if not could_hold(self.capacity, attempt.share):
+            return [*stops, do.Note(f"{event.scope}: not taken: this node lends less than it is given")]
         if len(self.attempts) + len(self._stopping) >= MAX_KEPT:
             return [*stops, do.Note(f"{event.scope}: not taken: this node has {MAX_KEPT} jobs already")]
         forgets = self._builds.make_room(batch, self.attempts.keys())
         if forgets is None:
             told = f"{event.scope}: not taken: this node has jobs of {MAX_BATCHES} batches already"
             return [*stops, do.Note(told)]
-        self.attempts[event.scope] = Attempt.of(recorded, event)
+        self.attempts[event.scope] = attempt
         if gives_back := self._give_back():
             return [*stops, *forgets, *gives_back]
         builds = self._builds.wanted(batch, event.id, recorded.seq, submission)
@@ -297,7 +307,9 @@ class RunnerMachine(Course):
 
     def _released(self, event: ev.Released) -> list[Instruction]:
         attempt = self.attempts.get(event.scope)
-        return self._stop(attempt) if attempt is not None and attempt.is_meant_by(event) else []
+        if attempt is None or not attempt.is_meant_by(event):
+            return []
+        return self._stop(attempt, taken_by=event)
 
     def _batch_over(self, batch: BatchId) -> list[Instruction]:
         """Drop a batch that is over, by the log.

@@ -72,11 +72,14 @@ class Membership:
             return [GiveWay()]
         return []
 
-    def leave(self, keeps: Iterable[AttemptId]) -> list[Instruction]:
-        """Take no more work. If the node keeps attempts, announce them, so that others can run elsewhere."""
+    def leave(self, keeps: Iterable[AttemptId], *, gives_back: bool = False) -> list[Instruction]:
+        """Take no more work. If the node keeps attempts, or `gives_back` some, announce that now.
+
+        Those that it does not keep can then begin elsewhere, however long their end takes here.
+        """
         was_leaving, self.is_leaving = self.is_leaving, True
         kept = _kept(keeps)
-        if was_leaving or not kept:
+        if was_leaving or not (kept or gives_back):
             return []
         leaving = ev.Leaving(
             **self._author.stamp(None), node=self._author.node, incarnation=self.incarnation, keeps=kept

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from distribute.core.ids import BatchId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Recorded
-from distribute.host import Pause
+from distribute.host import Pause, SetAside
 from distribute_services.node_runner.machine.attempts import Attempt, Ending
 from distribute_services.node_runner.machine.instructions import AttemptOrBuild
 
@@ -107,9 +107,13 @@ class Broke:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The attempt's process and place are gone, so its share of the node is free."""
+    """The attempt's process and place are gone, so its share of the node is free.
+
+    `left`: what it left, if that is kept for people.
+    """
 
     attempt: Attempt
+    left: SetAside | None = None
 
 
 Result = (

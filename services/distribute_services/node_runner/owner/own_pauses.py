@@ -9,7 +9,7 @@ follows without a gap. When a person resumes, the causes of that moment don't co
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from dataclasses import dataclass
 from enum import Enum
 
@@ -77,19 +77,20 @@ class _Wish:
 class OwnPauses:
     """Compares what the terms demand with the pause that there is. Ask it every second or so."""
 
-    def __init__(self, terms: Terms, local_time: LocalTime) -> None:
+    def __init__(self, terms: Terms, local_time: LocalTime, overruled: Collection[Cause] = ()) -> None:
+        """`overruled`: the causes that a person had overruled when an earlier node-runner ended."""
         self._terms = terms
         self._local_time = local_time
         self._over_limit_at: float | None = None
         self._opens: tuple[float, float] | None = None
         """When the hours begin next, and until when that need not be worked out again."""
-        self._overruled: set[Cause] = set()
-        """The causes that a person has overruled by resuming."""
+        self.overruled = self._before = frozenset(overruled)
+        """The causes that a person has overruled by resuming. Those of before may not be seen at once."""
         self._known: Pause | None = None
         self._began_at = self._ends_at = 0.0
         """When the known pause was first seen, and when it ends, by the monotonic clock."""
-        self._is_ended = False
-        """Has this node ended the known pause?"""
+        self._last: Begin | End | None = None
+        """What this node has done about the known pause."""
         self._settled_at: float | None = None
 
     def look(
@@ -100,11 +101,11 @@ class OwnPauses:
             self._settled_at = now + SETTLED_S
         wishes = list(self._wishes(presence, now, time))
         causes = {wish.cause for wish in wishes}
-        self._overruled &= causes
+        self.overruled &= causes if now >= self._settled_at else causes | self._before
         self._note(paused, causes, now, time)
-        wanted = [wish for wish in wishes if wish.cause not in self._overruled]
+        wanted = [wish for wish in wishes if wish.cause not in self.overruled]
         step = self._step(max(wanted, key=lambda wish: wish.duration_s, default=None), paused, now)
-        self._is_ended = isinstance(step, End)
+        self._last = step
         return step
 
     # --- what the terms demand -----------------------------------------------------------------------
@@ -137,15 +138,16 @@ class OwnPauses:
 
     # --- the pause that there is ---------------------------------------------------------------------
 
-    def _note(self, paused: Pause | None, causes: Collection[Cause], now: float, time: float) -> None:
+    def _note(self, paused: Pause | None, causes: Set[Cause], now: float, time: float) -> None:
         """Note a pause that has begun or changed. One that ended early was ended by a person.
 
         It must be early by both clocks: one of them stops while the computer sleeps, the other can be set.
         """
-        if self._known is not None and paused is None and not self._is_ended:
+        if self._known is not None and paused is None and not isinstance(self._last, End):
             is_early = now < self._ends_at - EARLY_S and time < self._known.until - EARLY_S
-            self._overruled |= set(causes) if is_early else set()
-        if paused != self._known:
+            self.overruled |= causes if is_early else frozenset()
+        # A new pause may look like the one before, if the clock was set meanwhile.
+        if paused != self._known or isinstance(self._last, Begin):
             self._known, self._began_at = paused, now
             self._ends_at = now + (paused.until - time if paused is not None else 0.0)
 

@@ -7,13 +7,14 @@ import logging
 import time
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Generic
 
 from distribute.core.errors import DistributeError
 from distribute.core.hours import LocalTime
 from distribute.host import Host, P, R
 from distribute.limited_log import Trouble
-from distribute_services.node_runner.owner.own_pauses import Begin, End, OwnPauses, Terms
+from distribute_services.node_runner.owner.own_pauses import Begin, Cause, End, OwnPauses, Terms
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,17 @@ class SteppingAside(Generic[P, R]):
         terms: Terms,
         *,
         clock: Callable[[], float],
+        note: Path,
         local_time: LocalTime | None = None,
     ) -> None:
-        """`clock` gives seconds since 1970. `local_time` None: that of this computer."""
+        """`clock` gives seconds since 1970. `local_time` None: that of this computer.
+
+        `note` is the file that has the causes that a person has overruled, for the next node-runner.
+        """
         self._host = host
-        self._own_pauses = OwnPauses(terms, local_time or system_local_time)
+        self._note = note
+        self._noted = overruled_before(note)
+        self._own_pauses = OwnPauses(terms, local_time or system_local_time, self._noted)
         self._clock = clock
 
     async def watch(self) -> None:
@@ -58,6 +65,21 @@ class SteppingAside(Generic[P, R]):
                 await self._host.resume()
             case None:
                 pass
+        if self._own_pauses.overruled != self._noted:
+            self._noted = self._own_pauses.overruled
+            try:
+                self._note.write_text("".join(f"{cause.name}\n" for cause in self._noted))
+            except OSError as error:
+                log.warning("the next start will not know that somebody resumed this node: %s", error)
+
+
+def overruled_before(note: Path) -> frozenset[Cause]:
+    """The causes in a note. There is none before a person has resumed."""
+    try:
+        names = note.read_text().split()
+    except OSError:
+        return frozenset()
+    return frozenset(cause for cause in Cause if cause.name in names)
 
 
 def system_local_time(moment: float) -> datetime:

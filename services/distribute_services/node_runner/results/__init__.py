@@ -1,1 +1,1 @@
-"""Find what jobs leave, and upload it to the results bucket."""
+"""Find what jobs leave outside their folder of results."""

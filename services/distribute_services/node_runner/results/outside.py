@@ -13,15 +13,18 @@ from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from distribute.core.container import HOME_IN_SCRATCH, SCRATCH
 from distribute.core.manifest import MAX_LARGEST, MAX_SHOWN_PATH, Outside, OutsideFile
-from distribute.core.recipe import INPUT, SAVE, Bind
-from distribute_services.node_runner.results.leavings import shown
+from distribute.core.path_text import shown
+from distribute.core.recipe import INITIAL, INPUT, SAVE, Bind
 
 MAX_ENTRIES = 20_000
 """A look at so many takes 0.1 s."""
 
 _PASSED_OVER = frozenset({b"__pycache__"})
 """Folders that programs fill by themselves."""
+_INPUTS = tuple(f"{folder}/".encode() for folder in (INPUT, INITIAL))
+_SCRATCH, _HOME = SCRATCH.encode(), HOME_IN_SCRATCH.encode()
 
 
 def look_outside(
@@ -30,17 +33,23 @@ def look_outside(
     given: Collection[str],
     built: Path | None = None,
     binds: Sequence[Bind] = (),
+    in_container: bool = False,
+    given_by_ns: int | None = None,
     max_entries: int = MAX_ENTRIES,
 ) -> Outside | None:
     """What a job left in its working folder, but for its results. None: nothing.
 
     Only files with content count. Those that the job was given do not: it found them at the paths `given`,
-    or they are as they are in `built`, of which its folder was a copy. A file in a folder of `binds` is shown
-    by its path in the container. If the folder has more entries than we look at, the result is a part.
+    or they are as they are in `built`, of which its folder was a copy. In the folders of inputs, what has not
+    changed since `given_by_ns` was given, too. A file in a folder of `binds` is shown by its path in the
+    container. Of what is the container's own, its home counts, but for settings. If the folder has more
+    entries than we look at, the result is a part.
     """
     if built is not None and not built.is_dir():
         return None  # the build is gone, so we can't tell what the job made
-    search = _Search(folder, given, built, max_entries)
+    if in_container:
+        binds = (*binds, Bind(HOME_IN_SCRATCH, "$HOME"))
+    search = _Search(folder, given, built, max_entries, in_container=in_container, given_by_ns=given_by_ns)
     files = size_bytes = 0
     largest: list[tuple[int, bytes]] = []
     for path, size in search.found():
@@ -76,8 +85,19 @@ def is_plain(folder: Path, given: Collection[str]) -> bool:
 class _Search:
     """A search that begins with the files at the top."""
 
-    def __init__(self, folder: Path, given: Collection[str], built: Path | None, max_entries: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        given: Collection[str],
+        built: Path | None,
+        max_entries: int,
+        *,
+        in_container: bool,
+        given_by_ns: int | None,
+    ) -> None:
         self.is_part = False
+        self._in_container = in_container
+        self._given_by_ns = given_by_ns
         self._folder = os.fsencode(os.path.realpath(folder))
         self._given = {os.fsencode(path) for path in given}
         self._built = os.fsencode(built) if built is not None else None
@@ -100,6 +120,8 @@ class _Search:
                         return
                     self._left -= 1
                     path = below + b"/" + entry.name if below else entry.name
+                    if self._in_container and _is_containers(below, path, entry.name):
+                        continue
                     if entry.is_dir(follow_symlinks=False):
                         if entry.name not in _PASSED_OVER and entry.path != self._save:
                             todo.append(path)
@@ -114,7 +136,11 @@ class _Search:
             status = entry.stat(follow_symlinks=False)
         except OSError:
             return 0
-        return 0 if self._was_built(path, status) else status.st_size
+        return 0 if self._was_built(path, status) or self._was_laid_out(path, status) else status.st_size
+
+    def _was_laid_out(self, path: bytes, status: os.stat_result) -> bool:
+        by_ns = self._given_by_ns
+        return by_ns is not None and path.startswith(_INPUTS) and status.st_ctime_ns <= by_ns
 
     def _was_built(self, path: bytes, status: os.stat_result) -> bool:
         if self._built is None:
@@ -125,6 +151,11 @@ class _Search:
             return False
         is_same = (before.st_size, before.st_mtime_ns) == (status.st_size, status.st_mtime_ns)
         return is_same and stat.S_ISREG(before.st_mode)
+
+
+def _is_containers(below: bytes, path: bytes, name: bytes) -> bool:
+    """Is it a temporary file of a container, or a program's settings in its home?"""
+    return (below == _SCRATCH and path != _HOME) or (below == _HOME and name.startswith(b"."))
 
 
 def _as_seen(path: bytes, binds: Sequence[Bind]) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-
+from distribute.core.os_words import signal_name
 from distribute.core.words import format_duration, format_size
 from distribute.host import EndedFor, Exit, Unit
 from distribute_services.node_runner.machine.attempts import Ending
@@ -17,9 +15,9 @@ def _duration(seconds: float) -> str:
 
 def ending_of(unit: Unit, ended: Exit, why: str | None) -> Ending:
     """The ending of an attempt or a build, from that of its process. `why`: why this runner ended it."""
-    reason = why if ended.ended_for is None else _why_ended(unit, ended.ended_for)
+    reason = why if ended.ended_for is None else _why_ended(unit, ended.ended_for, ended.complaint)
     if reason is None:
-        reason = ended.complaint if ended.signal is None else f"ended by {_signal_name(ended.signal)}"
+        reason = ended.complaint if ended.signal is None else f"ended by {signal_name(ended.signal)}"
     return Ending(
         succeeded=ended.exit_code == 0 and reason is None,
         exit_code=ended.exit_code,
@@ -34,7 +32,7 @@ def ending_of(unit: Unit, ended: Exit, why: str | None) -> Ending:
     )
 
 
-def _why_ended(unit: Unit, ended_for: EndedFor) -> str:
+def _why_ended(unit: Unit, ended_for: EndedFor, details: str | None) -> str:
     """Why the host ended a unit by itself, in words."""
     match ended_for:
         case "timeout":
@@ -45,11 +43,9 @@ def _why_ended(unit: Unit, ended_for: EndedFor) -> str:
             return (
                 f"used more memory than {f'its {format_size(own_bytes)}' if own_bytes else 'the node lends'}"
             )
+        case "processes":
+            return "had more processes than its node allows a job"
+        case "disk":
+            return details or "ended because the disk of its node was nearly full, and it had written most"
         case "oom":
             return "ended by the kernel, because memory was short on its node; ask for as much as it needs"
-
-
-def _signal_name(number: int) -> str:
-    with contextlib.suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"  # a real-time signal

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.events import SCHEDULER, Event, Finished, Yielded
+from distribute.core.events import SCHEDULER, Event, Finished, Superseded, Yielded
 from distribute.core.recorded import Recorded
 from distribute.ports import EventLog, Only
 from distribute.runtime import Facts
@@ -45,7 +45,7 @@ class Reports:
         self._on_fault = on_fault
         self._facts = Facts(event_log)
         self._announcements: dict[str, Event] = {}
-        """Events about the node that wait, by type, in order."""
+        """Events about the node that wait, by type or attempt, in order."""
         self._announcing: asyncio.Task[None] | None = None
         self._appending: set[asyncio.Future[int]] = set()
         self._reading: set[asyncio.Task[None]] = set()
@@ -59,10 +59,12 @@ class Reports:
     def announce(self, event: Event) -> None:
         """Append an event about the node, behind the last one in its scope.
 
-        At most one event of each type waits. A later one replaces it, because it has the newer facts.
+        At most one event of each type waits. A later one replaces it, because it has the newer facts; but not
+        `superseded`, of which there is one for an attempt.
         """
-        self._announcements.pop(event.type, None)
-        self._announcements[event.type] = event
+        about = str(event.attempt) if isinstance(event, Superseded) else event.type
+        self._announcements.pop(about, None)
+        self._announcements[about] = event
         if self._announcing is None or self._announcing.done():
             self._announcing = asyncio.create_task(self._announce())
             self._announcing.add_done_callback(self._raise_fault)

@@ -8,47 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass, replace
-from typing import Any, Generic
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Generic
 
-from distribute.core.errors import DistributeError
-from distribute.core.ids import BatchId
+from distribute.core.errors import DistributeError, Refused
+from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.os_words import cause, message_of
 from distribute.core.recipe import Share, build_of, recipe_of
-from distribute.host import CannotStart, Host, Kept, P, R, Record, Unit
-from distribute.lazy_submission import Submission
+from distribute.host import CannotStart, Host, Kept, P, R, Record, SetAside, Unit
 from distribute.ports import EventLog
 from distribute_services.node_runner.machine import instructions as do
 from distribute_services.node_runner.machine import stimuli as st
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, SubmissionRef
 from distribute_services.node_runner.work.batches import load_submission
 from distribute_services.node_runner.work.endings import ending_of
+from distribute_services.node_runner.work.held import Ender, Held, Step
 
 log = logging.getLogger(__name__)
 
 MOMENT_S = 0.1
 """A process that ends within this time gets no `started` event, which saves a quarter of the events."""
-
-Step = Coroutine[Any, Any, None]
-
-
-@dataclass(slots=True, eq=False)
-class _Held(Generic[P, R]):
-    """What `Work` holds for an attempt or a build: its task, its place, its process."""
-
-    task: asyncio.Task[None] | None = None
-    unit: Unit | None = None
-    submission: Submission | None = None
-    """For a build: the submission of its batch, once it is read."""
-    place: P | None = None
-    running: R | None = None
-    started_at: float | None = None
-    ended_for: str | None = None
-    """Why this runner ends the process. The first reason counts."""
-    is_wanted: bool = True
-    thaws: bool = False
 
 
 class Work(Generic[P, R]):
@@ -64,11 +45,12 @@ class Work(Generic[P, R]):
     ) -> None:
         """`tell` takes each stimulus; it may call `carry_out`. `clock` gives seconds since 1970."""
         self._host = host
+        self._ender = Ender(host)
         self._log = event_log
         self._tell = tell
         self._clock = clock
-        self._attempts: dict[Attempt, _Held[P, R]] = {}
-        self._builds: dict[BatchId, _Held[P, R]] = {}
+        self._attempts: dict[Attempt, Held[P, R]] = {}
+        self._builds: dict[BatchId, Held[P, R]] = {}
         self._kept: dict[Record, Kept[P, R]] = {}
         """What an earlier runner left and this one has not taken up yet."""
         self._kept_builds: dict[tuple[BatchId, str | None], P] = {}
@@ -85,7 +67,7 @@ class Work(Generic[P, R]):
                 if (before := self._builds.pop(batch, None)) is not None:  # a build that failed
                     self._start(self._forget(batch, before))
                 place = self._kept_builds.pop((batch, submission.id), None)
-                held = self._builds[batch] = _Held(place=place)
+                held = self._builds[batch] = Held(place=place)
                 self._begin(held, self._load(batch, held, submission))
             case do.Build(batch):
                 held = self._builds[batch]
@@ -93,12 +75,14 @@ class Work(Generic[P, R]):
             case do.EndBuild(batch, reason):
                 held = self._builds[batch]
                 built = st.Built(batch, Ending(succeeded=False, reason=reason), None)
-                self._start(self._end_step(held, batch, reason, lambda: self._tell_of(batch, held, built)))
+                self._start(
+                    self._ender.end_step(held, batch, reason, lambda: self._tell_of(batch, held, built))
+                )
             case do.Forget(batch):
                 if (build := self._builds.pop(batch, None)) is not None:
                     self._start(self._forget(batch, build))
             case do.Launch(attempt):
-                held = self._attempts[attempt] = _Held()
+                held = self._attempts[attempt] = Held()
                 self._begin(held, self._launch(attempt, held))
             case do.TakeUp(attempt):
                 held = self._held(attempt)
@@ -110,8 +94,8 @@ class Work(Generic[P, R]):
                 self._begin(held, self._collect(attempt, held, ending))
             case do.Tidy(attempt):
                 self._start(self._tidy(attempt))
-            case do.Stop(attempt):
-                self._start(self._stop(attempt))
+            case do.Stop(attempt, sets_aside):
+                self._start(self._stop(attempt, sets_aside=sets_aside))
 
     def keep(self, kept: Iterable[Kept[P, R]]) -> None:
         """Hold what an earlier runner left, until the machine takes it up or stops it."""
@@ -121,14 +105,24 @@ class Work(Generic[P, R]):
                 batch = BatchId(one.record.attempt.namespace, one.record.attempt.batch)
                 self._kept_builds[batch, one.record.submission_id] = one.built
 
-    def _held(self, attempt: Attempt) -> _Held[P, R]:
+    def running(self, job: JobId, attempt: int) -> tuple[Unit, R]:
+        """An attempt of a job whose process runs. Raises `Refused` if there is none."""
+        # A deleted batch of the same name may have one that is ending: it is the older.
+        for each, held in reversed(self._attempts.items()):
+            if (each.job, each.number) == (job, attempt) and held.unit is not None:
+                if held.running is not None:
+                    return held.unit, held.running
+                raise Refused(f"{job} does not run: it is being prepared, or has just ended")
+        raise Refused(f"{job} does not run on this node any more")
+
+    def _held(self, attempt: Attempt) -> Held[P, R]:
         """What is held for an attempt. If an earlier runner left it, take that."""
         held = self._attempts.get(attempt)
         kept = self._kept.pop(attempt.kept, None) if attempt.kept is not None else None
         if kept is not None:
-            held = _Held(place=kept.place, running=kept.running, started_at=kept.started_at)
+            held = Held(place=kept.place, running=kept.running, started_at=kept.started_at)
         elif held is None:
-            held = _Held()
+            held = Held()
         self._attempts[attempt] = held
         return held
 
@@ -140,17 +134,24 @@ class Work(Generic[P, R]):
         self._is_let_go = True
         for batch, held in self._builds.items():
             if held.running is not None:
-                await self._end(held, batch)
+                await self._ender.end(held, batch)
         for task in self._tasks:
             task.cancel()
         await self.close()
+
+    def hurry(self) -> None:
+        """Wait for no long grace periods from now on. Call this when all that runs is to end."""
+        self._ender.is_hurried = True
+        for whose, held in [*self._attempts.items(), *self._builds.items()]:
+            if held.running is not None:
+                self._start(self._ender.kill(held, whose))
 
     async def close(self) -> None:
         """Wait until all instructions are carried out. That is soon after `Stop` and `Forget`."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _begin(self, held: _Held[P, R], step: Step) -> None:
+    def _begin(self, held: Held[P, R], step: Step) -> None:
         held.task = self._start(step)
 
     def _start(self, step: Step) -> asyncio.Task[None]:
@@ -166,12 +167,12 @@ class Work(Generic[P, R]):
 
     # --- batches -----------------------------------------------------------------------------------
 
-    def _tell_of(self, batch: BatchId, held: _Held[P, R], stimulus: st.Stimulus) -> None:
+    def _tell_of(self, batch: BatchId, held: Held[P, R], stimulus: st.Stimulus) -> None:
         """Tell the machine, unless the build was forgotten: another batch may have the name by now."""
         if self._builds.get(batch) is held:
             self._tell(stimulus)
 
-    async def _load(self, batch: BatchId, held: _Held[P, R], submission: SubmissionRef) -> None:
+    async def _load(self, batch: BatchId, held: Held[P, R], submission: SubmissionRef) -> None:
         try:
             held.submission = await load_submission(self._log, batch, submission)
         except KeyError:
@@ -182,7 +183,7 @@ class Work(Generic[P, R]):
         else:
             self._tell_of(batch, held, st.Loaded(batch, held.submission.spec.needs_build))
 
-    async def _build(self, batch: BatchId, held: _Held[P, R]) -> None:
+    async def _build(self, batch: BatchId, held: Held[P, R]) -> None:
         try:
             built = await self._run_build(batch, held)
         except (DistributeError, OSError) as error:
@@ -190,10 +191,10 @@ class Work(Generic[P, R]):
         except Exception as error:
             log.exception("%s: its build failed by a fault of this node-runner", batch)
             built = st.Built(batch, Ending(succeeded=False, reason=_fault("the build", error)), None)
-        await self._kill(held, batch)
+        await self._ender.kill(held, batch)
         self._tell_of(batch, held, built)
 
-    async def _run_build(self, batch: BatchId, held: _Held[P, R]) -> st.Built:
+    async def _run_build(self, batch: BatchId, held: Held[P, R]) -> st.Built:
         assert held.submission is not None, "only what is loaded is built"
         submission = held.submission
         recipe = build_of(submission.spec)
@@ -214,7 +215,7 @@ class Work(Generic[P, R]):
         if ending.succeeded:
             await self._host.keep_build(unit, held.place)
         ending = replace(ending, reason=ending.why)  # `build_finished` has no field for the exit code
-        ending = self._with_last_lines(ending, held)
+        ending = self._ender.with_last_lines(ending, held)
         return st.Built(batch, ending, await self._collect_build(unit, held.place))
 
     async def _collect_build(self, unit: Unit, place: P) -> Outputs | None:
@@ -225,13 +226,13 @@ class Work(Generic[P, R]):
             log.warning("%s: its output could not be archived: %s", unit, error)
             return None
 
-    async def _forget(self, batch: BatchId, held: _Held[P, R]) -> None:
-        await self._end(held, batch)
-        await self._remove(held, batch)
+    async def _forget(self, batch: BatchId, held: Held[P, R]) -> None:
+        await self._ender.end(held, batch)
+        await self._ender.remove(held, batch)
 
     # --- attempts ----------------------------------------------------------------------------------
 
-    async def _launch(self, attempt: Attempt, held: _Held[P, R]) -> None:
+    async def _launch(self, attempt: Attempt, held: Held[P, R]) -> None:
         stimulus: st.Stimulus
         try:
             stimulus = st.Exited(attempt, await self._run(attempt, held))
@@ -241,16 +242,15 @@ class Work(Generic[P, R]):
         except Exception as error:
             log.exception("%s: running it failed by a fault of this node-runner", attempt)
             stimulus = st.Broke(attempt, _fault("running the job", error), held.started_at)
-        await self._kill(held, attempt)
+        await self._ender.kill(held, attempt)
         self._tell(stimulus)
 
-    async def _run(self, attempt: Attempt, held: _Held[P, R]) -> Ending:
+    async def _run(self, attempt: Attempt, held: Held[P, R]) -> Ending:
         """Start the attempt's process, unless an earlier runner has, and wait for its end."""
         build = self._builds[attempt.job.batch_id]
         if build.submission is None and build.task is not None:
-            await asyncio.wait(
-                {build.task}
-            )  # an earlier runner left the attempt, and the batch is being read
+            # An earlier runner left the attempt, and the batch is being read.
+            await asyncio.wait({build.task})
         batch = build.submission
         job = batch.job(attempt.job.job) if batch is not None else None
         if batch is None or job is None:
@@ -278,12 +278,12 @@ class Work(Generic[P, R]):
         if thaw and held.place is not None:
             self._host.disown(held.place)
         exited = st.Exited(attempt, Ending(succeeded=False, reason=reason))
-        return self._end_step(held, attempt, reason, lambda: self._tell(exited))
+        return self._ender.end_step(held, attempt, reason, lambda: self._tell(exited))
 
-    async def _collect(self, attempt: Attempt, held: _Held[P, R], ending: Ending) -> None:
+    async def _collect(self, attempt: Attempt, held: Held[P, R], ending: Ending) -> None:
         """Upload what the attempt left. If that fails, the attempt fails, too, and its ending says why."""
         outputs = None
-        ending = self._with_last_lines(ending, held)
+        ending = self._ender.with_last_lines(ending, held)
         try:
             if held.unit is not None and held.place is not None:
                 outputs = await self._host.collect(held.unit, held.place)
@@ -301,69 +301,25 @@ class Work(Generic[P, R]):
     async def _tidy(self, attempt: Attempt) -> None:
         held = self._attempts.pop(attempt, None)
         if held is not None:
-            await self._remove(held, attempt)
+            await self._ender.remove(held, attempt)
 
-    async def _stop(self, attempt: Attempt) -> None:
+    async def _stop(self, attempt: Attempt, *, sets_aside: bool) -> None:
         held = self._held(attempt)
         if held.place is not None:
             # Or a runner that is killed now leaves a job that failed by SIGTERM.
             self._host.disown(held.place)
-        await self._end(held, attempt)
+        await self._ender.end(held, attempt)
+        left = await self._set_aside(attempt, held) if sets_aside else None
         await self._tidy(attempt)
-        self._tell(st.Stopped(attempt))
+        self._tell(st.Stopped(attempt, left))
 
-    # --- both --------------------------------------------------------------------------------------
-
-    def _with_last_lines(self, ending: Ending, held: _Held[P, R]) -> Ending:
-        """The same ending; if it is a failure, with the last lines that were printed."""
-        if ending.succeeded or held.place is None:
-            return ending
-        return replace(ending, last_lines=self._host.last_lines(held.place))
-
-    def _end_step(
-        self, held: _Held[P, R], whose: object, reason: str, tell_no_process: Callable[[], None]
-    ) -> Step:
-        """End the process for this reason. Its step goes on, and tells how it ended.
-
-        A step that is still making the place is cancelled; then `tell_no_process` is called instead.
-        """
-        held.ended_for = held.ended_for or reason
-        step = held.task
-
-        async def end() -> None:
-            if held.running is not None:
-                await self._kill(held, whose)
-            elif held.place is None and step is not None and step.cancel():
-                await asyncio.wait({step})
-                if step.cancelled():
-                    tell_no_process()
-
-        return end()
-
-    async def _end(self, held: _Held[P, R], whose: object) -> None:
-        """End the process, and wait for its task to end. Without a process, cancel the task."""
-        held.is_wanted = False
-        if held.running is not None:
-            await self._kill(held, whose)
-        elif held.task is not None:
-            held.task.cancel()
-        if held.task is not None:
-            await asyncio.wait({held.task})
-
-    async def _kill(self, held: _Held[P, R], whose: object) -> None:
-        """End the remaining processes. Call this after a failed step, too."""
+    async def _set_aside(self, attempt: Attempt, held: Held[P, R]) -> SetAside | None:
+        """Keep what an attempt left that does not count. If that fails, it is lost."""
         try:
-            if held.running is not None:
-                await self._host.kill(held.running, thaw=held.thaws)
+            return await self._host.set_aside(attempt.id, held.place) if held.place is not None else None
         except Exception:
-            log.exception("%s: its processes could not be ended", whose)
-
-    async def _remove(self, held: _Held[P, R], whose: object) -> None:
-        try:
-            if held.place is not None:
-                await self._host.remove(held.place)
-        except Exception:
-            log.exception("%s: its folder could not be removed", whose)
+            log.exception("%s: what it left could not be kept", attempt)
+            return None
 
 
 def _fault(step: str, error: Exception) -> str:

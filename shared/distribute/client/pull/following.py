@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 PAUSE_S = 0.5
 """The shortest time between two looks at a batch."""
 
-NEWS = frozenset({"finished", "job_archived", "build_finished", "completed", "batch_archived", "deleted"})
+NEWS = frozenset(
+    {
+        "finished", "collected", "job_archived", "build_finished", "build_collected", "completed",
+        "batch_archived", "deleted",
+    }
+)  # fmt: skip
 """The types of events after which a batch has more to pull, or is over."""
 
 
@@ -84,9 +89,10 @@ async def archive_changes(
     """
     clock = asyncio.get_running_loop().time
     while True:
-        seen = await cluster.log.last_seq()
+        seen = await cluster.log.end()
+        only = Only(types=NEWS, batch=batch)
         try:
-            async with aclosing(cluster.log.follow(after=seen, only=Only(types=NEWS, batch=batch))) as coming:
+            async with aclosing(cluster.log.follow(after=seen.seq, at=seen.time, only=only)) as coming:
                 while True:
                     began = clock()
                     yield

@@ -31,7 +31,7 @@ from distribute.core.words import counted
 
 if TYPE_CHECKING:
     from distribute.client.pull.filters import Filter
-    from distribute.core.events import AttemptEnd, BuildFinished
+    from distribute.core.events import AttemptEnd, BuildEnd
     from distribute.core.ids import BatchId
     from distribute.core.manifest import Outside
     from distribute.ports import ArtifactStore, Cluster
@@ -104,6 +104,8 @@ class Listing:
     """By job: the files that it left outside its folder of results."""
     problems: list[str] = field(default_factory=list)
     """What can't be pulled, with the reasons."""
+    lost: int = 0
+    """So many of these are about jobs whose results the archive has lost for ever."""
 
     @property
     def size_bytes(self) -> int:
@@ -175,6 +177,7 @@ async def _list_results(
         )
     for job, missing in results.missing.items():
         listed.problems.append(f"{lister.at(os.fsencode(job))}: its results are gone: {missing}")
+        listed.lost += 1
     for build in results.builds.values():
         await lister.list_build(build)
     if known is None:
@@ -235,7 +238,7 @@ class _Lister:
             except UNREADABLE as error:  # this one alone is left out
                 self._report(name, error)
 
-    async def list_build(self, build: BuildFinished) -> None:
+    async def list_build(self, build: BuildEnd) -> None:
         """Add what a build printed. A build leaves nothing else."""
         if build.outputs is None:
             return

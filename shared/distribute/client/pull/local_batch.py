@@ -31,6 +31,7 @@ from distribute.client.pull.note import (
 from distribute.client.pull.target_folder import Found, Kind, Parts, TargetFolder
 from distribute.client.words import argument, printable
 from distribute.core.errors import InputError, Refused
+from distribute.core.manifest import MAX_PART_BYTES
 from distribute.core.os_words import message_of
 
 PARTS_NAME = b".distribute-parts"
@@ -222,10 +223,10 @@ class LocalBatch:
             raise InputError(f"{self.target.at(parts_in)}: pull needs this name here; move it away") from None
         self.target.remove_empty(parts_in)
 
-    def forget(self) -> None:
+    def forget(self, *, keeps_folder: bool = False) -> None:
         """Remove the note, and the folder if it is empty then."""
         os.unlink(NOTE_NAME, dir_fd=self._folder)
-        if self.base:
+        if self.base and not keeps_folder:
             self.target.remove_empty(self.base)
 
     def _read_note(self) -> None:
@@ -264,7 +265,10 @@ class LocalBatch:
 
     def _beside(self, number: int) -> Path:
         path = self.path.absolute() if self.path.name in {"", ".."} else self.path
-        return path.with_name(f"{path.name}-{number}")
+        name, behind = path.name, f"-{number}"
+        while len(os.fsencode(name + behind)) > MAX_PART_BYTES:
+            name = name[:-1]
+        return path.with_name(name + behind)
 
 
 Leftover = tuple[Parts, Found]

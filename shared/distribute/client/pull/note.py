@@ -7,6 +7,7 @@ for what the note lacks: a pull of one more job costs one more line.
 
     {"v": 1, "namespace": "jane", "batch": "mc", "submission": "01J…", "submitted_at": 1764180000.0}
     {"job": "re1", "attempt": 2, "files": {"u.csv": "SHA-256"}, "links": {"last": "u.csv"}, "folders": ["."]}
+    {"job": "re2", "attempt": 1, "running": true, "files": {"u.csv": "SHA-256"}}
     {"job": null, "files": {"mc_build_output-ws1.txt": "SHA-256"}}
 """
 
@@ -77,7 +78,11 @@ class Contents:
 
 
 class Attempt(NamedTuple):
-    """Whose contents these are: the job's folder, or `b""` for what builds printed; and its attempt."""
+    """Whose contents these are: the job's folder, or `b""` for what builds printed; and its attempt.
+
+    `number` is negative for what was fetched while the attempt ran. So it never counts as the attempt's
+    results: a later pull takes it for that of another attempt.
+    """
 
     job: bytes
     number: int | None = None
@@ -188,7 +193,9 @@ def contents_lines(attempt: Attempt, contents: Contents) -> Iterator[bytes]:
     """The lines for contents of an attempt, none with more than `FILES_A_LINE` files."""
     whose: dict[str, Any] = {"job": os.fsdecode(attempt.job) or None}
     if attempt.number is not None:
-        whose["attempt"] = attempt.number
+        whose["attempt"] = abs(attempt.number)
+        if attempt.number < 0:
+            whose["running"] = True
     files = list(contents.files.items())
     for start in range(0, len(files) or 1, FILES_A_LINE):
         some = files[start : start + FILES_A_LINE]
@@ -224,7 +231,10 @@ def _origin(written: Mapping[str, Any]) -> Origin:
 
 
 def _contents(written: Mapping[str, Any]) -> tuple[Attempt, Contents]:
-    return Attempt(os.fsencode(written["job"] or ""), written.get("attempt")), Contents(
+    number = written.get("attempt")
+    if written.get("running") and number is not None:
+        number = -number
+    return Attempt(os.fsencode(written["job"] or ""), number), Contents(
         {os.fsencode(path): bytes.fromhex(digest) for path, digest in written.get("files", {}).items()},
         {os.fsencode(path): os.fsencode(to) for path, to in written.get("links", {}).items()},
         {os.fsencode(path) for path in written.get("folders", ())},

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distribute.core import events as ev
-from distribute.core.fold_job import process_end, process_start
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
+from distribute.core.outcomes import process_end, process_start
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
@@ -19,15 +19,17 @@ from distribute.core.specs import BatchSpec
 class AttemptRecord:
     """One attempt. Times are the log's, in seconds since 1970; `ended_at` None: it is not over.
 
+    `assigned_at` None: it ran elsewhere, and nobody here assigned it.
+
     An attempt is over when it finished, when its node gave it back, or when it was taken from its node.
     """
 
     number: int
     node: str
-    assigned_at: float
+    assigned_at: float | None
     started_at: float | None = None
     ended_at: float | None = None
-    finished: ev.Finished | None = None
+    finished: ev.Ending | None = None
     outputs: Outputs | None = None
     """What it left, if its node ended it."""
     taken_back: str | None = None
@@ -61,6 +63,12 @@ class JobAttempts:
         if isinstance(event, ev.Assigned):
             self.attempts[event.attempt] = AttemptRecord(event.attempt, event.node, time)
             return
+        if isinstance(event, ev.Collected):
+            started_at, ended_at = process_start(time, event, 0.0, None), process_end(time, event)
+            self.attempts[event.attempt] = AttemptRecord(
+                event.attempt, event.node, None, started_at, ended_at, event, event.outputs
+            )
+            return
         attempt = self.attempts.get(event.attempt)
         if attempt is not None and isinstance(event, ev.Excused):
             attempt.was_excused = True
@@ -70,9 +78,10 @@ class JobAttempts:
             case ev.Started():
                 attempt.started_at = time
             case ev.Finished():
-                attempt.ended_at = process_end(time, event, attempt.assigned_at)
+                attempt.ended_at = process_end(time, event, attempt.assigned_at or 0.0)
                 attempt.finished, attempt.outputs = event, event.outputs
-                attempt.started_at = process_start(time, event, attempt.assigned_at, attempt.started_at)
+                assigned_at = attempt.assigned_at or 0.0
+                attempt.started_at = process_start(time, event, assigned_at, attempt.started_at)
             case ev.Released() | ev.Yielded():
                 attempt.ended_at = time
                 attempt.taken_back = event.reason

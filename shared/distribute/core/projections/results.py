@@ -35,7 +35,7 @@ class BatchResults:
 
     def __init__(self, batch: BatchId) -> None:
         self.story = BatchStory(batch)
-        self.builds: dict[str, ev.BuildFinished] = {}
+        self.builds: dict[str, ev.BuildEnd] = {}
         """By node: the last build there that ended."""
         self._ended_at: dict[str, float] = {}
 
@@ -62,8 +62,8 @@ class BatchResults:
 
     @property
     def has_build(self) -> bool:
-        """Does the batch have a build?"""
-        return self.story.state is not None and self.story.state.needs_build
+        """Does the batch have a build, here or where it ran?"""
+        return bool(self.builds) or (self.story.state is not None and self.story.state.needs_build)
 
     def built_before(self, node: str) -> float:
         """When the last build at a node ended or, if none did, when the batch was submitted.
@@ -80,7 +80,7 @@ class BatchResults:
         if isinstance(event, ev.Submitted | ev.Deleted):
             self.builds.clear()
             self._ended_at.clear()
-        elif isinstance(event, ev.BuildFinished):
+        elif isinstance(event, ev.BuildEnd):
             self.builds[event.node] = event
             self._ended_at[event.node] = recorded.time
         return True

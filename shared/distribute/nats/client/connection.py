@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from distribute.core.errors import Refused, Unreachable
+from distribute.core.errors import NobodyAnswers, Refused, Unreachable
 from distribute.nats.client.inflow import Inflow
 from distribute.nats.client.outage import Outage
 from distribute.nats.client.protocol import NO_HEADER, Message, publish_command, status
@@ -24,10 +24,6 @@ _NO_JETSTREAM = "the broker's JetStream does not answer: is it switched on?"
 
 MAX_ANSWER_BYTES = 256 << 20
 """A larger answer is given up: anyone may answer a query, and never come to an end."""
-
-
-class NoResponder(Unreachable):
-    """The broker is there, but no service answers this kind of request."""
 
 
 class Connection:
@@ -140,7 +136,7 @@ class Connection:
         """Send a request and wait for all messages of the answer. Repeat the request after a reconnect.
 
         Raises:
-            NoResponder: no service answers this kind of request.
+            NobodyAnswers: no service answers this kind of request.
             Refused: the broker's permissions forbid the request, or the answer is too large.
             Unreachable: no answer in `timeout_s` seconds (None: wait for ever).
         """
@@ -162,7 +158,7 @@ class Connection:
             raise Unreachable(f"{self.address}: no answer to {asked} within {timeout_s:g} s") from None
         if status(messages[0].header) == _NO_RESPONDERS and not messages[0].payload:
             why = _NO_JETSTREAM if is_api else f"no service answers to {subject}"
-            raise NoResponder(f"{self.address}: {why}")
+            raise NobodyAnswers(f"{self.address}: {why}")
         return messages
 
     def keep(self, task: Coroutine[Any, Any, None], name: str) -> None:

@@ -50,7 +50,7 @@ async def call(
 
     Raises:
         ApiError: JetStream refused.
-        NoResponder, Unreachable, Refused: as `Connection.request`.
+        NobodyAnswers, Unreachable, Refused: as `Connection.request`.
     """
     subject = f"$JS.API.{verb}"
     message = await connection.request(subject, orjson.dumps(body) if body else b"", timeout_s=timeout_s)

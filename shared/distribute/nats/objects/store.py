@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 from distribute.core.errors import IntegrityError, Refused, StorageFull
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
+from distribute.inputs.sources import Source, as_source
 from distribute.nats.client.connection import Connection
 from distribute.nats.objects.bucket import Bucket, Meta, Superseded
 from distribute.nats.objects.chunk_reader import ChunkReader
@@ -66,37 +67,38 @@ class JetStreamStore:
 
     # --- inputs ---
 
-    async def put_input(self, path: Path, sha256: str, on_done: OnDone = tell_nobody) -> None:
-        """Store a file under its digest, unless the store has all of its chunks already.
+    async def put_input(self, content: Path | Source, sha256: str, on_done: OnDone = tell_nobody) -> None:
+        """Store a content under its digest, unless the store has all of its chunks already.
 
         May be called any number of times at once. The number of concurrent transfers is limited, and each
         digest is sent once.
 
         Raises:
-            IntegrityError: the file's content has another digest.
+            IntegrityError: the content has another digest.
             StorageFull: the broker has no room.
-            OSError: the file can't be read.
+            InputError: a file of which it is a part was changed.
+            OSError: a file can't be read.
         """
+        source = as_source(content)
         lock = self._input_locks.setdefault(sha256, asyncio.Lock())
-        large = _size_of(path) > self._sender.chunk_bytes
+        large = source.size_bytes > self._sender.chunk_bytes
         async with lock, self._slot(large):
             found = await self._inputs.meta(sha256, latest=False)
             if found is not None and await self._inputs.count(found[0].nuid) == found[0].chunks:
                 return
             # A store that lost a chunk gets the whole input again.
             replacing = found[1] if found is not None else 0
-            content = _pieces_of(path, self._sender.chunk_bytes) if large else _all_of(path)
-            async with aclosing(content) as pieces:
-                await self._send_input(path, sha256, pieces, replacing, on_done)
+            async with aclosing(_pieces_of(source, self._sender.chunk_bytes)) as pieces:
+                await self._send_input(source.label, sha256, pieces, replacing, on_done)
 
     async def _send_input(
-        self, path: Path, sha256: str, pieces: AsyncIterator[bytes], replacing: int, on_done: OnDone
+        self, label: str, sha256: str, pieces: AsyncIterator[bytes], replacing: int, on_done: OnDone
     ) -> None:
         sent = await self._sender.send(self._inputs, sha256, pieces, wait_for_room=False, on_done=on_done)
         if sent.sha256 != sha256:
             await self._inputs.purge(self._inputs.chunk_subject(sent.nuid))
             raise IntegrityError(
-                f"{path}: its content has the digest {sent.sha256}, not {sha256}: "
+                f"{label}: its content has the digest {sent.sha256}, not {sha256}: "
                 "it was changed after it was listed; submit again"
             )
         # Superseded: another writer stored the same content meanwhile.
@@ -291,20 +293,13 @@ class JetStreamStore:
             raise IntegrityError(f"{label}: the bytes stored do not have the digest {stored.sha256}")
 
 
-def _size_of(path: Path) -> int:
-    return path.stat().st_size
-
-
-async def _pieces_of(path: Path, piece_bytes: int) -> AsyncGenerator[bytes, None]:
-    """A file's bytes, read in a thread."""
-    with await asyncio.to_thread(path.open, "rb", 0) as file:
-        while piece := await asyncio.to_thread(file.read, piece_bytes):
-            yield piece
-
-
-async def _all_of(path: Path) -> AsyncGenerator[bytes, None]:
-    """A small file's bytes, read in a thread."""
-    yield await asyncio.to_thread(path.read_bytes)
+async def _pieces_of(source: Source, piece_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The bytes of a source, read in a thread. An empty one has one empty piece."""
+    pieces = source.pieces(piece_bytes)
+    piece = await asyncio.to_thread(next, pieces, b"")
+    yield piece
+    while len(piece) == piece_bytes and (piece := await asyncio.to_thread(next, pieces, b"")):
+        yield piece
 
 
 async def _whole(data: bytes) -> AsyncIterator[bytes]:

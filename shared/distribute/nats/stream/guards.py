@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from distribute.core.errors import Conflict, LogReplaced
-from distribute.core.ids import Scope, Under
+from distribute.core.ids import Guarded
 from distribute.core.recorded import Guard
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import Stored, leader_get
@@ -22,10 +22,10 @@ class ScopeGuard(NamedTuple):
     """
 
     stream: str
-    scope: Scope | Under
+    scope: Guarded
     guard: Guard
     is_event: Callable[[Stored], Awaitable[bool]]
-    now_at: Callable[[Scope | Under, int], Awaitable[int]]
+    now_at: Callable[[Guarded, int], Awaitable[int]]
 
     @property
     def filter(self) -> str:
@@ -49,7 +49,7 @@ async def settle(connection: Connection, condition: ScopeGuard, message_id: str)
     Raises:
         Conflict: another event was appended to the scope.
         LogReplaced: the log has less of the scope than the author of the event knew.
-        NoResponder, Unreachable: the broker could not be asked.
+        NobodyAnswers, Unreachable: the broker could not be asked.
     """
     stream, scope, guard, is_event, now_at = condition
     if guard.last_seq:
@@ -72,7 +72,8 @@ async def settle(connection: Connection, condition: ScopeGuard, message_id: str)
         if _is_of(first, message_id):
             return Settled(_last_part_seq(first), 0)
         if await is_event(first):
-            raise Conflict(scope, guard.last_seq, found_seq)
+            beaten_by_seq = _last_part_seq(first)
+            raise Conflict(scope, guard.last_seq, beaten_by_seq=beaten_by_seq, last_seq=found_seq)
         passed_seq = first.seq
 
 

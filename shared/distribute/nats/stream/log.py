@@ -12,7 +12,7 @@ from distribute.acknowledged import Acknowledged, Questions
 from distribute.codec import decode, encode
 from distribute.core.errors import UnreadableEvent
 from distribute.core.events import Event
-from distribute.core.ids import Scope, Under
+from distribute.core.ids import Guarded, Scope
 from distribute.core.recorded import Guard, Recorded, guard_scope
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import Stored, leader_get
@@ -32,7 +32,7 @@ from distribute.nats.stream.subjects import (
     filters,
     scope_filter,
 )
-from distribute.ports import Garbage, Only, Raw
+from distribute.ports import BEGINNING, Garbage, Only, Place, Raw
 from distribute.submissions import MARK
 
 ALL = Only()
@@ -54,8 +54,8 @@ class JetStreamLog:
         self._connection = connection
         self._publisher = publisher
         self._messages = Messages(connection)
-        self._last_event_at: tuple[int, float] | None = None
-        """Sequence and time of the last message that `last_seq` found to be an event."""
+        self._last_event_at: Place | None = None
+        """The last message that `end` found to be an event."""
         self._memory = Acknowledged(
             connection, Questions(self._end, self._has, self._last_seq_of, self.last, self._append_again)
         )
@@ -84,7 +84,7 @@ class JetStreamLog:
         event: Event,
         body: bytes,
         guard: Guard,
-        now_at: Callable[[Scope | Under, int], Awaitable[int]],
+        now_at: Callable[[Guarded, int], Awaitable[int]],
     ) -> asyncio.Future[int]:
         condition = ScopeGuard(EVENTS, guard_scope(event), guard, self._messages.is_event, now_at)
         return self._publisher.publish(event_subject(event), body, message_id=event.id, guard=condition)
@@ -103,7 +103,7 @@ class JetStreamLog:
         )
         return stored is None or stored.fields.get("Nats-Msg-Id") == event_id  # None: an admin removed it
 
-    async def _last_seq_of(self, scope: Scope | Under) -> int:
+    async def _last_seq_of(self, scope: Guarded) -> int:
         stored = await self._latest(scope_filter(scope))
         return stored.seq if stored is not None else 0
 
@@ -168,7 +168,7 @@ class JetStreamLog:
             async for delivery in deliveries:
                 yield delivery
 
-    async def last(self, scope: Scope | Under, event_type: str | None = None) -> Recorded | None:
+    async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         wanted = scope_filter(scope, event_type)
         stored = await self._latest(wanted)
@@ -200,24 +200,29 @@ class JetStreamLog:
 
     async def last_seq(self) -> int:
         """As `ports.EventLog.last_seq`."""
+        return (await self.end()).seq
+
+    async def end(self) -> Place:
+        """As `ports.EventLog.end`."""
         # Not the stream's own last sequence: if that message is garbage, or was removed by hand, a reader who
         # wants to read up to it would wait for ever.
         stored = await self._latest(ALL_EVENTS)
         if stored is None:
-            return 0
-        if (stored.seq, stored.time) == self._last_event_at:
-            return stored.seq  # it may be a submission, and to decode 100,000 jobs takes a second
+            return BEGINNING
+        place = Place(stored.seq, stored.time)
+        if place == self._last_event_at:
+            return place  # it may be a submission, and to decode 100,000 jobs takes a second
         if await self._messages.event(entry_of(stored)) is not None:
-            self._last_event_at = stored.seq, stored.time
-            return stored.seq
+            self._last_event_at = place
+            return place
         until = stored.seq - 1
         while until > 0:
             after = max(0, until - _LOOKED_BACK)
             recorded = await self._last_event(ALL_EVENTS, after=after, until=until)
             if recorded is not None:
-                return recorded.seq
+                return Place(recorded.seq, recorded.time)
             until = after
-        return 0
+        return BEGINNING
 
     async def _last_event(self, subjects: str, *, after: int, until: int) -> Recorded | None:
         """The last event among these messages. We read forwards, because the broker can't read backwards."""
@@ -259,7 +264,7 @@ def _decoded(entries: list[Entry]) -> list[Recorded] | None:
     ]
 
 
-async def _as_it_was(scope: Scope | Under, seq: int) -> int:
+async def _as_it_was(scope: Guarded, seq: int) -> int:
     """For guards that were made after the log lost its end: their sequences are the present ones."""
     return seq
 

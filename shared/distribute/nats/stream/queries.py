@@ -19,6 +19,8 @@ from typing import Any
 from distribute.core.errors import DistributeError, Refused
 from distribute.limited_log import LimitedLog
 from distribute.nats.client.connection import Connection
+from distribute.nats.stream.subjects import escape
+from distribute.ports import QUERIES_AT_WORK
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +33,8 @@ _MORE, _PLAIN, _COMPRESSED, _ERROR = b"+", b".", b"z", b"!"
 MAX_AT_ONCE = 1000
 """Max. queries of one verb that are being answered. A further one is refused; the asker may try again."""
 
-MAX_AT_WORK = 8
-"""Max. queries of one verb whose answers are being made and sent; the others wait. An answer may be 30 MB."""
 UNSENT_BYTES = 8 << 20
-"""With more bytes than this still to be sent, an answer waits, and keeps its place among `MAX_AT_WORK`."""
+"""With more bytes than this still to be sent, an answer waits, and keeps its place among those at work."""
 
 Handler = Callable[[bytes], Coroutine[Any, Any, bytes]]
 
@@ -47,13 +47,16 @@ class Queries:
         self._failed = LimitedLog(_log, logging.ERROR)
 
     @contextlib.asynccontextmanager
-    async def serving(self, verb: str, handler: Handler) -> AsyncIterator[None]:
+    async def serving(
+        self, verb: str, handler: Handler, *, node: str | None = None, at_work: int = QUERIES_AT_WORK
+    ) -> AsyncIterator[None]:
         """Answer queries of a verb for as long as the context lasts, each in a task of its own.
 
-        If the handler raises a `DistributeError`, the asker gets `Refused` with its message.
+        `at_work` at a time; with `node`, only those for this node. If the handler raises a
+        `DistributeError`, the asker gets `Refused` with its message.
         """
         tasks: set[asyncio.Task[tuple[bytes, bytes]]] = set()
-        at_work = asyncio.Semaphore(MAX_AT_WORK)
+        places = asyncio.Semaphore(at_work)
 
         def asked(subject: bytes, reply: bytes, header: bytes, payload: bytes) -> None:
             if len(tasks) >= MAX_AT_ONCE:
@@ -61,12 +64,12 @@ class Queries:
                     reply.decode(), _ERROR, f"{len(tasks)} questions of {verb!r} wait already".encode()
                 )
                 return
-            task = asyncio.create_task(self._made(handler, payload, at_work), name=f"query {verb}")
+            task = asyncio.create_task(self._made(handler, payload, places), name=f"query {verb}")
             tasks.add(task)
             task.add_done_callback(lambda done: self._answer(verb, reply.decode(), done))
             task.add_done_callback(tasks.discard)
 
-        end = self._connection.tap(_subject(verb), asked)
+        end = self._connection.tap(_subject(verb, node), asked)
         try:
             await self._connection.round_trip()
             yield
@@ -77,16 +80,18 @@ class Queries:
             if tasks:
                 await asyncio.wait(tasks)
 
-    async def ask(self, verb: str, payload: bytes = b"", *, timeout_s: float = 5.0) -> bytes:
-        """Ask the service that answers this verb.
+    async def ask(
+        self, verb: str, payload: bytes = b"", *, node: str | None = None, timeout_s: float = 5.0
+    ) -> bytes:
+        """Ask the service that answers this verb; with `node`, that node.
 
         Raises:
-            NoResponder: no service answers this verb.
+            NobodyAnswers: no service answers this verb.
             Refused: the service refuses the query, or the broker forbids it.
             Unreachable: there is no answer in time.
         """
         messages = await self._connection.collect(
-            _subject(verb),
+            _subject(verb, node),
             payload,
             is_last=lambda message: message.payload[:1] != _MORE,
             timeout_s=timeout_s,
@@ -119,10 +124,8 @@ class Queries:
             )
         return answer
 
-    async def _made(
-        self, handler: Handler, payload: bytes, at_work: asyncio.Semaphore
-    ) -> tuple[bytes, bytes]:
-        async with at_work:
+    async def _made(self, handler: Handler, payload: bytes, places: asyncio.Semaphore) -> tuple[bytes, bytes]:
+        async with places:
             answer = await _answered(handler, payload)
             await self._connection.less_unsent_than(UNSENT_BYTES)
             return answer
@@ -158,5 +161,5 @@ async def _answered(handler: Handler, payload: bytes) -> tuple[bytes, bytes]:
     return _COMPRESSED, await asyncio.to_thread(zlib.compress, body, 1)
 
 
-def _subject(verb: str) -> str:
-    return f"query.{verb}"
+def _subject(verb: str, node: str | None) -> str:
+    return f"query.{verb}" if node is None else f"query.{verb}.{escape(node)}"

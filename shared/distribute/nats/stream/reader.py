@@ -82,9 +82,9 @@ async def read(
     """Yield messages with a sequence above `after` that match a filter, in order, as they arrive.
 
     `at` is the time of the message `after`, if that was read. Ends behind sequence `until`, or never. If the
-    stream has not reached `until` yet and the message there does not match, it ends with the first match
-    behind it. `may_lose_its_end`: it is no error if the stream loses messages at its end. A call of
-    `interrupt` has the reader raise an error.
+    stream has less than that, because it lost its end, it ends with what the stream has.
+    `may_lose_its_end`: it is no error if the stream loses messages at its end. A call of `interrupt` has the
+    reader raise an error.
 
     Raises:
         LogReplaced: the stream is not the one that was read so far.
@@ -112,7 +112,7 @@ async def read(
         if interrupt is not None:
             interrupt.attach(puller)
         try:
-            async for entries in _entries(puller, until, consumer.sees_until):
+            async for entries in _entries(puller, until):
                 after, at = entries[-1].seq, entries[-1].time
                 yield entries
         except ConsumerLost as error:
@@ -139,10 +139,9 @@ async def _check_same(connection: Connection, stream: str, after: int, at: float
 
 
 class _Consumer(NamedTuple):
-    """`sees_until`: the stream has reached the wanted end. `is_drained`: it has, and no message matches."""
+    """`is_drained`: the reader wants no message that is still to come, and none that is there matches."""
 
     name: str
-    sees_until: bool
     is_drained: bool
 
 
@@ -153,7 +152,6 @@ async def _create(
     after: int,
     until: int | None,
 ) -> _Consumer:
-    sees_until = until is not None and (after >= until or await last_seq(connection, stream) >= until)
     name = token_hex(8)
     config: dict[str, Any] = {
         "name": name,
@@ -168,12 +166,10 @@ async def _create(
         config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
     request = {"stream_name": stream, "config": config, "action": "create"}
     answer = await call(connection, f"CONSUMER.CREATE.{stream}.{name}", request)
-    return _Consumer(name, sees_until, sees_until and not answer["num_pending"])
+    return _Consumer(name, until is not None and not answer["num_pending"])
 
 
-async def _entries(
-    puller: Puller, until: int | None, ends_when_drained: bool
-) -> AsyncGenerator[list[Entry], None]:
+async def _entries(puller: Puller, until: int | None) -> AsyncGenerator[list[Entry], None]:
     """Yield the messages that the consumer delivers, up to the first missing number.
 
     Raises:
@@ -190,7 +186,7 @@ async def _entries(
             expected += 1
             entries.append(Entry(int(seq), int(time_ns) / _NANOSECONDS, subject, payload))
         is_whole = len(entries) == len(arrivals)
-        is_over = ends_when_drained and is_whole and ack_tokens(arrivals[-1].reply)[4] == b"0"
+        is_over = until is not None and is_whole and ack_tokens(arrivals[-1].reply)[4] == b"0"
         if until is not None and entries and entries[-1].seq >= until:
             entries = [entry for entry in entries if entry.seq <= until]
             is_over = True

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 from distribute.core.authors import ADDRESSED, subject_author
 from distribute.core.events import BatchEvent, BuildEvent, Event, JobEvent
-from distribute.core.ids import BatchId, BuildId, JobId, Scope, Under
+from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, Scope, Under
 from distribute.ports import Only
 
 ALL_EVENTS = "ev.>"
@@ -58,8 +58,11 @@ def scope_prefix(scope: Scope) -> str:
     return f"ev.node.{escape(scope.node)}"
 
 
-def scope_filter(scope: Scope | Under, event_type: str | None = None) -> str:
+def scope_filter(scope: Guarded, event_type: str | None = None) -> str:
     """The filter for the events of a scope, or of everything under a batch; for one type if it is given."""
+    if isinstance(scope, Assignments):
+        [found] = filters(Only(types=frozenset({"assigned"}), batch=scope.of.batch))
+        return found
     if isinstance(scope, Under):
         types = frozenset({event_type}) if event_type else None
         [found] = filters(Only(types=types, batch=scope.batch))

@@ -1,0 +1,65 @@
+"""What `add --dry --list` shows: the jobs of a batch before it is submitted."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from distribute.core.specs import CommandJob, PythonJob
+from distribute.core.words import counted
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from distribute.core.specs import BatchSpec, Job
+    from distribute_cli.output.form import Document, Output
+
+
+def listed(output: Output, spec: BatchSpec) -> dict[str, Any]:
+    """Show people the jobs of a batch: what each runs, and what it finds. Returns them as JSON has them."""
+    document = {"job_list": [_job(job) for job in spec.work.jobs]}
+    output.planned(document)
+    return document
+
+
+def _job(job: Job) -> dict[str, Any]:
+    document: dict[str, Any] = {"job": job.name}
+    if isinstance(job, CommandJob):
+        document["command"] = job.command
+    if isinstance(job, PythonJob):
+        document |= {"file": job.script.alias, "args": job.args}
+    return document | {
+        "env": job.env,
+        "required_files": [file.alias for file in job.files],
+        "parameters": job.parameters or {},
+    }
+
+
+def table(document: Document, most: int) -> Iterator[RenderableType]:
+    """The first jobs in a table, and how many more there are."""
+    from distribute.client.words import printable
+    from distribute_cli.output.fitting import FittingTable
+
+    jobs = document["job_list"]
+    rows = [
+        {
+            "job": printable(job["job"]),
+            "command": printable(_command(job)),
+            "files": printable(" ".join(job["required_files"])),
+            "env": printable(" ".join(f"{name}={value}" for name, value in job["env"].items())),
+        }
+        for job in jobs[:most]
+    ]
+    yield FittingTable(rows, optional={"command", "files", "env"})
+    if len(jobs) > most:
+        yield f"and {counted(len(jobs) - most, 'more job')}; --json lists all"
+
+
+def _command(job: Document) -> str:
+    command = job.get("command")
+    if isinstance(command, str):
+        return command
+    if command is not None:
+        return shlex.join(command)
+    return shlex.join([job["file"], *(job["args"] or ())]) if "file" in job else ""

@@ -1,0 +1,79 @@
+"""The inputs of a batch, in the folder that `distribute slurm` wrote, as the store has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from distribute.client.collect.folder_files import is_file, is_folder_in
+from distribute.core.specs import (
+    ApptainerWork,
+    BatchSpec,
+    InputFile,
+    InputFolder,
+    InputObject,
+    PythonJob,
+    PythonWork,
+)
+from distribute.inputs.listed import Hasher
+from distribute.inputs.patterns import Exclude
+from distribute.inputs.sources import JoinedSource, Source
+from distribute.inputs.tree import folder_tree, tree_of_matches
+
+
+def sources_in(folder: Path, spec: BatchSpec) -> dict[str, Path | Source]:
+    """The input files and folders that lie in the folder. Storing them checks their digests."""
+    if not is_folder_in(folder, "files"):
+        return {}
+    files = dict.fromkeys(_files_of(spec))
+    alone = sorted({file.sha256 for file in files if file.pack is None})
+    paths = {sha256: folder / "files" / sha256 for sha256 in alone}
+    sources: dict[str, Path | Source] = {sha256: path for sha256, path in paths.items() if is_file(path)}
+    sources |= _packs_of(folder / "files", files)
+    for tree in {each for owner in (spec, *spec.work.jobs) for each in owner.folders or ()}:
+        if is_folder_in(folder, "files", tree.sha256):
+            sources |= _objects_of(folder / "files" / tree.sha256, tree)
+    return sources
+
+
+def _files_of(spec: BatchSpec) -> Iterator[InputFile]:
+    """Every file of the batch, some several times."""
+    yield from spec.files
+    for job in spec.work.jobs:
+        yield from job.files
+        if isinstance(job, PythonJob):
+            yield job.script
+    match spec.work:
+        case PythonWork(build=InputFile() as script):
+            yield script
+        case ApptainerWork(image=image):
+            yield image
+        case _:
+            pass
+
+
+def _packs_of(folder: Path, files: Iterable[InputFile]) -> dict[str, Source]:
+    """The objects that files share, which lie in `folder` each by itself. Only those that are whole."""
+    packs: dict[InputObject, dict[int, InputFile]] = {}
+    for file in files:
+        if file.pack is not None and file.size_bytes:
+            packs.setdefault(file.pack, {})[file.offset or 0] = file
+    found: dict[str, Source] = {}
+    for pack, parts in packs.items():
+        in_order = [file for _, file in sorted(parts.items())]
+        paths = [folder / file.sha256 for file in in_order]
+        joined = JoinedSource(paths, [file.size_bytes for file in in_order])
+        if joined.size_bytes == pack.size_bytes and all(map(is_file, paths)):
+            found[pack.sha256] = joined
+    return found
+
+
+def _objects_of(path: Path, tree: InputFolder) -> Mapping[str, Source]:
+    """What an input folder was made of. Nothing if it isn't as it was written."""
+    everything = Exclude(())
+    names = sorted(each.name for each in path.iterdir()) if tree.alias is None else []
+    found = tree_of_matches(str(path), names, everything) if names else folder_tree(str(path), everything)
+    if found.problems:
+        return {}
+    listed = Hasher().listed(found, str(path))
+    return listed.sources if listed.sha256 == tree.sha256 else {}

@@ -1,0 +1,141 @@
+"""The folders and globs that `required_files` names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from distribute.core.os_words import why
+from distribute.core.words import LONGEST_QUOTED_PATH, quoted
+from distribute.inputs.checkout import CheckedOut, Checkout
+from distribute.inputs.git_program import GitProblem
+from distribute.inputs.listed import Hasher, Listed
+from distribute.inputs.patterns import Exclude, check_glob, is_glob, matches
+from distribute.inputs.tree import Tree, folder_tree, tree_of_matches
+
+
+class TreeKey(NamedTuple):
+    """What names a tree: a folder or a glob as it is written, and the patterns of what is left out.
+
+    `ref` is that of a git checkout. None: it is no checkout, but the folder as it is.
+    """
+
+    path: str
+    exclude: tuple[str, ...] = ()
+    ref: str | None = None
+
+
+class InputTrees:
+    """Trees by the paths in a configuration. We look through each once, and read its files once."""
+
+    def __init__(self, folder: str, absolute: Callable[[str], str], *, dirty: bool = False) -> None:
+        """`folder` is where relative paths begin. `absolute` gives the absolute path of a file or folder.
+
+        `dirty`: take git checkouts with changes that are not committed.
+        """
+        self._dirty = dirty
+        self._folder = folder
+        self._absolute = absolute
+        self._trees: dict[TreeKey, Tree] = {}
+        self.checkouts: dict[TreeKey, CheckedOut] = {}
+        """What is sent of git checkouts."""
+
+    def __contains__(self, key: TreeKey) -> bool:
+        """Is it a tree that was looked through?"""
+        return key in self._trees
+
+    def __bool__(self) -> bool:
+        """Are there any?"""
+        return bool(self._trees)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all their files."""
+        return sum(tree.size_bytes for tree in self._trees.values())
+
+    def is_glob(self, path: str) -> bool:
+        """Is it a glob? A path with `*`, `?` or `[` that is there is that file or folder."""
+        return is_glob(path) and not os.path.lexists(self._absolute(path))
+
+    def problems_with(self, key: TreeKey) -> list[str]:
+        """Look through a folder, or for what a glob matches. Returns why it can't be sent; empty: it can."""
+        if key not in self._trees:
+            path = quoted(key.path, LONGEST_QUOTED_PATH)
+            try:
+                exclude = Exclude(key.exclude)
+            except ValueError:
+                return []  # the models report a wrong pattern
+            try:
+                self._trees[key] = self._tree(key, exclude)
+            except ValueError as error:
+                return [f"{path}: {error}"]
+            except OSError as error:
+                return [f"can't look through {path}: {why(error)}; write another path"]
+        return self._trees[key].problems
+
+    def name_of_checkout(self, path: str) -> str:
+        """The name of the folder of a checkout."""
+        return os.path.basename(os.path.normpath(self._absolute(path)))  # noqa: PTH119
+
+    def _tree(self, key: TreeKey, exclude: Exclude) -> Tree:
+        if key.ref is not None:
+            return self._in_checkout(key, key.ref, exclude)
+        return self._matched(key, exclude) if self.is_glob(key.path) else self._in(key, exclude)
+
+    def _in_checkout(self, key: TreeKey, ref: str, exclude: Exclude) -> Tree:
+        """What a commit has. Raises `GitProblem` if it can't be sent."""
+        folder = self._absolute(key.path)
+        if not os.path.isdir(folder):  # noqa: PTH112
+            raise GitProblem(
+                f"there is no such folder (looked for {quoted(folder, LONGEST_QUOTED_PATH)}); "
+                "write the folder of a git checkout"
+            )
+        taken = Checkout(folder).take(ref, exclude, dirty=self._dirty)
+        if not taken.tree.found and not taken.tree.problems:
+            left = "'exclude' leaves nothing of it" if key.exclude else "it has no files"
+            raise GitProblem(f"{left} in commit {taken.commit.commit[:12]}")
+        self.checkouts[key] = taken
+        return taken.tree
+
+    def _in(self, key: TreeKey, exclude: Exclude) -> Tree:
+        """What is in a folder."""
+        folder = self._absolute(key.path)
+        tree = folder_tree(folder, exclude)
+        if key.exclude and not tree.found and not tree.problems and any(Path(folder).iterdir()):
+            tree.problems.append(f"'exclude' leaves nothing of {quoted(key.path, LONGEST_QUOTED_PATH)}")
+        return tree
+
+    def _matched(self, key: TreeKey, exclude: Exclude) -> Tree:
+        """What a glob matches. Raises `ValueError` if it can't be one."""
+        check_glob(key.path)
+        base, names = matches(self._folder, key.path)
+        tree = tree_of_matches(base, names, exclude)
+        if tree.found or tree.problems:
+            return tree
+        pattern = quoted(key.path, LONGEST_QUOTED_PATH)
+        if names:
+            problem = f"'exclude' leaves nothing of what {pattern} matches"
+        else:
+            problem = (
+                f"nothing matches {pattern} (looked in {quoted(base, LONGEST_QUOTED_PATH)}); write another "
+                "pattern, relative to the folder of this file"
+            )
+        tree.problems.append(problem)
+        return tree
+
+    def names_at_top(self, key: TreeKey) -> set[str]:
+        """The names that what a glob matched has in `input`."""
+        return self._trees[key].names() if key in self._trees else set()
+
+    def read_all(self, hasher: Hasher) -> dict[TreeKey, Listed]:
+        """Read the files of all trees.
+
+        Raises:
+            InputError: some can't be read, or change meanwhile.
+        """
+        return {
+            key: hasher.listed(tree, quoted(key.path, LONGEST_QUOTED_PATH))
+            for key, tree in self._trees.items()
+        }

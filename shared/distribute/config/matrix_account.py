@@ -1,0 +1,40 @@
+"""The account that sends messages to Matrix: the file of `server --matrix-config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from distribute.config.jobs_file import MatrixUser
+from distribute.config.problems import validate
+from distribute.config.section import NonEmpty, Section
+from distribute.config.yaml_source import Document
+from distribute.core.errors import InputError
+
+Password = Annotated[str, Field(min_length=1)]
+"""No check that fails may quote it."""
+
+
+class MatrixAccount(Section):
+    """The account, in JSON or YAML. `matrix_id` is its whole name, `matrix_username` that for its login."""
+
+    matrix_username: NonEmpty = Field(examples=["lab-notify"])
+    matrix_password: Password = Field(examples=['"..."'])
+    homeserver_url: NonEmpty = Field(examples=["https://matrix.example.org"])
+    matrix_id: MatrixUser = Field(examples=['"@lab-notify:example.org"'])
+
+
+def load_matrix_account(path: Path) -> MatrixAccount:
+    """The account in the file at `path`.
+
+    Raises:
+        InputError: the file can't be read, or something in it is wrong. No message has the password.
+    """
+    document = Document.read(path, if_missing="write the path of the file with the account for messages")
+    account, found = validate(document, MatrixAccount)
+    found += document.found
+    if account is None or found:
+        raise InputError(*document.lines(found))
+    return account

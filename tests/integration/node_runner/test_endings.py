@@ -1,0 +1,222 @@
+"""How long a job may clean up, and what warns it: with real processes, and with cgroups and without."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distribute_services.node_runner.host.keeping import Message, Refusal
+from distribute_services.node_runner.keeper import procfs
+
+from .keeping_kit import Kept, alive, appearance, keeper, until
+from .test_commands import command_in
+
+USR1 = signal.SIGUSR1
+
+HANDLES = """
+import signal, sys, time
+saved = False
+def save(number, frame):
+    global saved
+    saved = True
+    with open("checkpoint", "w") as file:
+        file.write(signal.Signals(number).name)
+signal.signal(signal.SIGUSR1, save)
+open("ready", "w").close()
+while not saved:
+    time.sleep(0.05)
+print("saved", flush=True)
+"""
+WARNED: Any = {"timeout_s": 60, "warning": (USR1, 56.0)}
+"""It is warned when it has run for 4 s: Python may need two of them to begin on a busy computer."""
+IGNORES = "trap '' TERM; touch ready; while :; do sleep 0.1; done"
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+    async with keeper(tmp_path) as kept:
+        yield kept
+
+
+@pytest.fixture(params=["cgroup", "signals"])
+async def kept_by(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Kept]:
+    async with keeper(tmp_path, use_cgroups=request.param == "cgroup") as kept:
+        yield kept
+
+
+async def ended_of(kept: Kept, name: str) -> Message:
+    ended = await kept.end_of(name)
+    assert not isinstance(ended, Refusal), ended
+    return ended
+
+
+async def test_a_job_saves_its_work_when_it_is_warned(kept: Kept) -> None:
+    name = kept.start(sys.executable, "-c", HANDLES, **WARNED)
+    ended = await ended_of(kept, name)
+    assert (ended["exit_code"], ended["ended_for"]) == (0, None), "it ended by itself, before its timeout"
+    assert ended["wall_s"] >= 4
+    assert (kept.folder / "checkpoint").read_text() == "SIGUSR1"
+
+
+async def test_the_shell_around_a_program_outlives_a_warning(kept: Kept) -> None:
+    script = f"{sys.executable} -c '{HANDLES}'; echo and the shell went on"
+    ended = await ended_of(kept, kept.start("sh", "-c", script, **WARNED))
+    assert ended["exit_code"] == 0
+    assert (kept.folder / "out").read_text().split("\n")[:2] == ["saved", "and the shell went on"]
+
+
+async def test_a_shell_with_a_trap_is_warned_at_once(kept: Kept) -> None:
+    """A shell runs a trap when its program has ended, so that gets the warning, too."""
+    script = "trap 'touch checkpoint; exit 3' USR1; touch ready; sleep 60"
+    ended = await ended_of(kept, kept.start("sh", "-c", script, **WARNED))
+    assert ended["exit_code"] == 3
+    assert ended["wall_s"] < 30
+    assert (kept.folder / "checkpoint").exists()
+
+
+async def test_a_daemon_in_a_session_of_its_own_is_warned(kept_by: Kept) -> None:
+    kept = kept_by
+    script = f"""
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        exec({HANDLES!r})
+    os._exit(0)
+time.sleep(60)
+"""
+    name = kept.start(sys.executable, "-c", script, **WARNED)
+    assert await appearance(kept.folder / "checkpoint") == "SIGUSR1"
+    await kept.keeping.end(name)
+
+
+async def test_a_program_with_a_thread_that_waits_for_the_signal_is_warned(kept: Kept) -> None:
+    script = """
+import signal, subprocess, threading
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+child = subprocess.Popen(["sleep", "60"])
+waiter = threading.Thread(target=lambda: print(signal.sigwait([signal.SIGUSR1]).name))
+waiter.start()
+waiter.join()
+"""
+    ended = await ended_of(kept, kept.start(sys.executable, "-c", script, **WARNED))
+    assert ended["exit_code"] == 0
+    assert (kept.folder / "out").read_text() == "SIGUSR1\n"
+
+
+async def test_a_command_that_a_person_runs_in_the_job_is_not_warned(kept: Kept) -> None:
+    name = kept.start(sys.executable, "-c", HANDLES.replace("not saved", "True"), **WARNED)
+    await until((kept.folder / "ready").exists)
+    async with command_in(kept, name) as command:
+        await command.start("sleep", "6", cwd=kept.folder)
+        await appearance(kept.folder / "checkpoint")
+        assert (await command.end())["exit_code"] == 0
+    await kept.keeping.end(name)
+
+
+async def test_a_program_alone_that_does_not_handle_its_warning_is_ended_by_it(kept: Kept) -> None:
+    ended = await ended_of(kept, kept.start("sleep", "60", **WARNED))
+    assert (ended["signal"], ended["ended_for"]) == (USR1, None)
+
+
+async def test_a_pause_delays_a_warning(kept: Kept) -> None:
+    name = kept.start(sys.executable, "-c", HANDLES, **WARNED)
+    await until((kept.folder / "ready").exists)
+    await kept.keeping.pause(60, by="jane", reason="")
+    frozen = (await kept.keeping.look())["units"][0]
+    assert frozen["frozen"]
+    await asyncio.sleep(4)  # without the pause, the warning would have come by now
+    assert not (kept.folder / "checkpoint").exists()
+    await kept.keeping.resume()
+    ended = await ended_of(kept, name)
+    assert (kept.folder / "checkpoint").read_text() == "SIGUSR1"
+    assert ended["wall_s"] >= 4
+    assert ended["paused_s"] >= 4
+
+
+async def test_a_job_has_its_own_grace_wherever_it_is_ended(kept: Kept) -> None:
+    name = kept.start("sh", "-c", IGNORES, grace_s=0.5)
+    await until((kept.folder / "ready").exists)
+    begun = time.monotonic()
+    await kept.keeping.end(name)
+    assert 0.5 <= time.monotonic() - begun < 60
+    assert (await ended_of(kept, name))["signal"] == signal.SIGKILL
+
+
+async def test_a_grace_of_nothing_is_no_sigterm(kept: Kept) -> None:
+    script = "trap 'touch asked' TERM; touch ready; while :; do sleep 0.1; done"
+    name = kept.start("sh", "-c", script, grace_s=0)
+    await until((kept.folder / "ready").exists)
+    await kept.keeping.end(name)
+    assert (await ended_of(kept, name))["signal"] == signal.SIGKILL
+    assert not (kept.folder / "asked").exists()
+
+
+async def test_a_job_beyond_its_memory_has_its_grace(kept: Kept) -> None:
+    script = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: (print('saved'), sys.exit(4)))\n"
+    script += "data = bytearray(70 << 20)\nsignal.pause()"
+    name = kept.start(sys.executable, "-c", script, memory_bytes=64 << 20, grace_s=60)
+    ended = await ended_of(kept, name)
+    assert (ended["exit_code"], ended["ended_for"]) == (4, "memory")
+    assert (kept.folder / "out").read_text() == "saved\n"
+
+
+async def test_a_job_far_beyond_its_memory_has_none(kept: Kept) -> None:
+    script = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    script += "data = bytearray(200 << 20)\nsignal.pause()"
+    name = kept.start(sys.executable, "-c", script, memory_bytes=64 << 20, grace_s=600)
+    ended = await ended_of(kept, name)
+    assert (ended["signal"], ended["ended_for"]) == (signal.SIGKILL, "memory")
+    assert ended["wall_s"] < 30
+
+
+@pytest.mark.parametrize("how", ["exit", "failure", "killed", "timeout", "memory", "vacated"])
+async def test_no_daemon_is_left_after_any_end(kept_by: Kept, how: str) -> None:
+    """Daemons by a double fork, with the job's environment and without any, that ignore SIGTERM."""
+    kept = kept_by
+    grow = "data = bytearray(80 << 20)" if how == "memory" else "pass"
+    stay = "" if how in {"exit", "failure"} else "time.sleep(60)"
+    script = f"""
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+for name, env in (("with", None), ("without", {{}})):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            with open(name, "w") as file:
+                file.write(str(os.getpid()))
+            os.execve("/bin/sleep", ["sleep", "60"], dict(os.environ) if env is None else env)
+        os._exit(0)
+    os.wait()
+{grow}
+{stay}
+sys.exit({3 if how == "failure" else 0})
+"""
+    name = kept.start(
+        sys.executable,
+        "-c",
+        script,
+        grace_s=0.3,
+        timeout_s=1.0 if how == "timeout" else None,
+        memory_bytes=(64 << 20) if how == "memory" else None,
+    )
+    daemons = [int(await appearance(kept.folder / daemon)) for daemon in ("with", "without")]
+    if how == "killed":
+        await kept.keeping.end(name)
+    if how == "vacated":
+        await kept.keeping.pause(60, by="", reason="")
+        await kept.keeping.end(name, reason="yielded", thaw=True)
+    ended = await ended_of(kept, name)
+    assert [alive(pid) for pid in daemons] == [False, False]
+    assert [pid for pid in procfs.processes_of(0) if pid in daemons] == []
+    expected = {"exit": None, "failure": None, "killed": "killed", "timeout": "timeout", "memory": "memory"}
+    assert ended["ended_for"] == expected.get(how, "yielded")
+    if how == "vacated":
+        await kept.keeping.resume()

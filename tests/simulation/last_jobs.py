@@ -1,0 +1,80 @@
+"""What is to be true of the job of a batch that runs when all others are over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distribute.core import events as ev
+from distribute.core.specs import BatchSpec
+from distribute.core.state import BatchState, Status
+
+from .story import Story, require
+
+if TYPE_CHECKING:
+    from .stories import Stories
+
+OVER = {Status.SUCCEEDED, Status.FAILED, Status.KILLED}
+
+
+def begins(stories: Stories, event: ev.Assigned, before: BatchState) -> None:
+    """A job is given to a node. If it is the last of its batch, the others are over, and archived."""
+    spec = stories.spec_of(event.batch_id)
+    if spec.last_job != event.job or before.kill_wanted(before.rows[event.job]):
+        return
+    for id_, story in stories.of_batch(event.batch_id):
+        if id_ == event.scope:
+            continue
+        require(story.holder is None, f"the last job begins, and {story.holder} has {id_}")
+        require(not story.to_archive, f"the last job begins, and {id_} is not archived yet")
+        is_over = before.status[before.rows[id_.job]] in OVER or _has_given_up(spec, before)
+        require(is_over, f"the last job begins, and {id_} is not over")
+
+
+def _has_given_up(spec: BatchSpec, before: BatchState) -> bool:
+    rows = [row for name, row in before.rows.items() if name != spec.last_job]
+    failed = sum(before.status[row] == Status.FAILED for row in rows)
+    return spec.max_failures is not None and failed >= spec.max_failures
+
+
+def retried(stories: Stories, before: BatchState, *, failed_only: bool) -> None:
+    """A person has jobs of a batch run again that failed or were killed."""
+    last = stories.spec_of(before.id).last_job
+    unhappy = {Status.FAILED} if failed_only else {Status.FAILED, Status.KILLED}
+    others = {before.status[row] for name, row in before.rows.items() if name != last}
+    if last is None or (before.killed is not None and before.end is None) or before.ran_at is not None:
+        return
+    is_killed = before.status[before.rows[last]] == Status.KILLED
+    if others & unhappy and not is_killed:
+        _outdate(stories.of[before.job_id(before.rows[last])])
+
+
+def runs_again(stories: Stories, before: BatchState, job: str) -> None:
+    """A job that was over runs again: its failure is taken back, or it is given to a node, and killed."""
+    last = stories.spec_of(before.id).last_job
+    if last in {None, job} or last is None:
+        return
+    row = before.rows[last]
+    was_open = before.status[before.rows[job]] in OVER and not before.unarchived.keys() - {row}
+    if was_open and before.end is None and not before.kill_wanted(row):
+        _outdate(stories.of[before.job_id(row)])
+
+
+def _outdate(story: Story) -> None:
+    """The last job has not seen what others will leave."""
+    if story.holder is not None:
+        story.outdated = True
+    elif story.succeeded or story.failures > story.retries:
+        story.succeeded, story.failures, story.suspect = False, 0, None
+
+
+def ended(story: Story, before: BatchState, event: ev.Finished) -> None:
+    """A job has ended. If it is outdated, it runs again, unless nobody wants it any more."""
+    wanted = before.end is None and not before.kill_wanted(before.rows[event.job])
+    if story.outdated and wanted:
+        story.succeeded, story.failures, story.suspect = False, 0, None
+
+
+def with_last_job(spec: BatchSpec) -> BatchSpec:
+    """The batch, whose last job runs when all others are over, if it has others."""
+    jobs = spec.work.jobs
+    return spec.model_copy(update={"last_job": jobs[-1].name}) if len(jobs) > 1 else spec

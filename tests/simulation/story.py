@@ -1,0 +1,46 @@
+"""The story of one job, derived from the events without the fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distribute.core.manifest import StoredObject
+
+
+class Broken(AssertionError):
+    """An invariant is broken."""
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raises `Broken`."""
+    if not holds:
+        raise Broken(otherwise)
+
+
+@dataclass(slots=True)
+class Story:
+    """A job since its batch was submitted."""
+
+    retries: int
+    attempt: int = 0
+    holder: str | None = None
+    claimed: bool = False
+    ordered: bool = False
+    """The scheduler told its node to end it: a failure is none of the job's own."""
+    failures: int = 0
+    suspect: str | None = None
+    """The node at which it failed fast, if that was its last failure."""
+    inexcusable: bool = False
+    """A failure was taken back, or it failed at two nodes: its failures are its own."""
+    to_be_killed: bool = False
+    succeeded: bool = False
+    outdated: bool = False
+    """It runs after the others, and those run again since it began."""
+    to_archive: bool = False
+    """An attempt ended, and the archiver has not said that its outputs are there."""
+    left: tuple[StoredObject, ...] = ()
+    """What the last attempt that ended has left."""
+    archived: tuple[StoredObject, ...] = ()
+    """What can be pulled: of the last attempt that the archiver saw to, or that left nothing."""
+    missing: bool = False
+    """The archiver said that the last attempt's outputs are gone."""

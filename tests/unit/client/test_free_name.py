@@ -1,0 +1,61 @@
+"""Batches that their owners leave unnamed get a free name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import JANE, MemoryCluster
+from distribute.client.free_name import under_free_name
+from distribute.client.queries import Queries
+from distribute.client.submit import submit
+from distribute.core.specs import BatchSpec
+from distribute.testing import builders as make
+
+SPEC = make.batch([make.job("a")])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Any:
+    return MemoryCluster(tmp_path)
+
+
+def named(name: str) -> BatchSpec:
+    return SPEC.model_copy(update={"batch": name})
+
+
+@pytest.mark.parametrize(
+    ("taken", "name"),
+    [
+        ([], "sweep"),
+        (["sweep"], "sweep-2"),
+        (["sweep", "sweep-2", "sweep-4"], "sweep-3"),
+        (["sweep-2"], "sweep"),
+    ],
+)
+async def test_the_first_name_that_is_free_is_taken(cluster: Any, taken: list[str], name: str) -> None:
+    await cluster.say(*(make.submitted(named(each)) for each in taken))
+    await cluster.say(make.submitted(SPEC.model_copy(update={"namespace": "other"})))
+
+    async def send(spec: BatchSpec) -> str:
+        await submit(cluster, JANE, spec, {})
+        return f"sent {spec.batch}"
+
+    spec, sent = await under_free_name(Queries(cluster, lambda: None), SPEC, send)
+    assert (spec, sent) == (named(name), f"sent {name}")
+
+
+async def test_a_name_that_others_take_meanwhile_is_left_to_them(cluster: Any) -> None:
+    tried = []
+
+    async def send(spec: BatchSpec) -> None:
+        tried.append(spec.batch)
+        if len(tried) < 3:
+            await cluster.say(make.submitted(spec))
+        await submit(cluster, JANE, spec, {})
+
+    spec, _ = await under_free_name(Queries(cluster, lambda: None), SPEC, send)
+    assert (spec.batch, tried) == ("sweep-3", ["sweep", "sweep-2", "sweep-3"])
+    assert cluster.types() == ["submitted"] * 3
