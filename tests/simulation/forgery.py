@@ -59,6 +59,7 @@ class Forger:
         kinds = (
             self._of_attempt,
             self._of_attempt,
+            self._of_collecting,
             self._of_archive,
             self._of_end,
             self._of_build,
@@ -108,6 +109,27 @@ class Forger:
         )
         return job, told | self._random.choice(wrongs)()
 
+    def _of_collecting(self) -> tuple[Scope, Json] | None:
+        """A word that a job has ended elsewhere, which a node of this lab has or will get."""
+        batches = self._truth.state.batches
+        here = [job for job in sorted(self._truth.stories.of) if job.batch_id in batches]
+        here = [job for job in here if batches[job.batch_id].ran_at is None]
+        if not here:
+            return None
+        job = self._random.choice(here)
+        batch = batches[job.batch_id]
+        told: Json = {
+            "type": "collected",
+            **job._asdict(),
+            "node": self._random.choice(("nid001", *sorted(self._truth.state.nodes))),
+            "author": self._random.choice((batch.user, STRANGER)),
+            "attempt": batch.attempts[batch.rows[job.job]] + 1,
+            "submission": self._random.choice((batch.submission, "of-another-batch")),
+            "state": self._random.choice(("succeeded", "failed", "killed")),
+            "ended_at": self._time(),
+        }
+        return job, told
+
     def _of_archive(self) -> tuple[Scope, Json] | None:
         """A word that a job's results are archived, or lost, while the archiver is at work on them."""
         left = [(job, story) for job, story in sorted(self._truth.stories.of.items()) if story.to_archive]
@@ -127,8 +149,18 @@ class Forger:
         return job, told | self._random.choice(wrongs)
 
     def _of_end(self) -> tuple[Scope, Json] | None:
-        """A word that a batch has ended while nodes have jobs of it, or that it is submitted once more."""
-        held = sorted({job.batch_id for job, story in self._truth.stories.of.items() if story.holder})
+        """A word that a batch has ended while nodes have jobs of it, or that it is submitted once more.
+
+        A scheduler that has not read that a batch is over may give a job of it to a node. It is over even so.
+        """
+        batches = self._truth.state.batches
+        held = sorted(
+            {
+                job.batch_id
+                for job, story in self._truth.stories.of.items()
+                if story.holder and job.batch_id in batches and batches[job.batch_id].end is None
+            }
+        )
         if not held:
             return None
         batch = self._random.choice(held)
@@ -154,11 +186,13 @@ class Forger:
             return None
         batch, node = self._random.choice(batches), self._random.choice(nodes)
         told: Json = {**batch._asdict(), "node": node, "author": node, "causation": "of-another-story"}
+        submission = self._truth.state.batches[batch].submission
         words: tuple[Json, ...] = (
             {"type": "build_started", "submission": "of-another-batch"},
             {"type": "build_finished", "succeeded": True},
             {"type": "build_finished", "succeeded": False, "reason": "forged"},
             {"type": "build_finished", "succeeded": True, "author": STRANGER},
+            {"type": "build_collected", "succeeded": False, "submission": submission, "author": STRANGER},
         )
         told |= self._random.choice(words)
         return BuildId(batch, node), told

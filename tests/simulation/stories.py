@@ -5,53 +5,20 @@ So we also find a fold that is wrong in the same way everywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from distribute.core import events as ev
 from distribute.core.fold_job import FAST_FAILURE_S, why_given_up
 from distribute.core.ids import BatchId, BuildId, JobId
-from distribute.core.manifest import Outputs, StoredObject
+from distribute.core.manifest import Outputs
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
 from distribute.sim.stored_files import StoredFiles
 
-
-class Broken(AssertionError):
-    """An invariant is broken."""
-
-
-def require(holds: bool, otherwise: str) -> None:
-    """Raises `Broken`."""
-    if not holds:
-        raise Broken(otherwise)
-
-
-@dataclass(slots=True)
-class Story:
-    """A job since its batch was submitted."""
-
-    retries: int
-    attempt: int = 0
-    holder: str | None = None
-    claimed: bool = False
-    ordered: bool = False
-    """The scheduler told its node to end it: a failure is none of the job's own."""
-    failures: int = 0
-    suspect: str | None = None
-    """The node at which it failed fast, if that was its last failure."""
-    inexcusable: bool = False
-    """A failure was taken back, or it failed at two nodes: its failures are its own."""
-    to_be_killed: bool = False
-    succeeded: bool = False
-    to_archive: bool = False
-    """An attempt ended, and the archiver has not said that its outputs are there."""
-    left: tuple[StoredObject, ...] = ()
-    """What the last attempt that ended has left."""
-    archived: tuple[StoredObject, ...] = ()
-    """What can be pulled: of the last attempt that the archiver saw to, or that left nothing."""
-    missing: bool = False
-    """The archiver said that the last attempt's outputs are gone."""
+from . import last_jobs
+from .story import Broken as Broken
+from .story import Story as Story
+from .story import require as require
 
 
 class Verdict(Enum):
@@ -73,25 +40,36 @@ class Stories:
         self._deleted: set[BatchId] = set()
         self._submissions: dict[BatchId, str] = {}
         """The id of the submission of each batch that is there."""
+        self._specs: dict[BatchId, BatchSpec] = {}
         self._builds: dict[BuildId, str] = {}
         """The id of the last start of each build."""
         self._ghosts: dict[JobId, tuple[str, int]] = {}
         """Attempts at jobs of batches that were deleted meanwhile."""
+        self._unordered: set[tuple[JobId, int]] = set()
+        """Attempts that a node was ordered to end, by an order that the log has lost."""
 
     def anew(self) -> Stories:
         """To tell the same stories again, since the log has lost its end."""
         again = Stories(self._files)
         again.checks = False
-        again._deleted = self._deleted
+        again._deleted, again._unordered = self._deleted, self._unordered
         return again
 
     def vanish(self, batch: BatchId) -> None:
         """The log has lost the submission of a batch: it is as if somebody had deleted it."""
         self._deleted.add(batch)
 
+    def forget_order(self, order: ev.StopOrdered) -> None:
+        """The log has lost an order, which the node may have carried out."""
+        self._unordered.add((order.scope, order.attempt))
+
     def _require(self, holds: bool, otherwise: str) -> None:
         if self.checks:
             require(holds, otherwise)
+
+    def spec_of(self, batch: BatchId) -> BatchSpec:
+        """The specification of a batch that is there."""
+        return self._specs[batch]
 
     def of_batch(self, batch: BatchId) -> list[tuple[JobId, Story]]:
         return [(job, story) for job, story in self.of.items() if job.batch_id == batch]
@@ -113,6 +91,7 @@ class Stories:
                     story.to_be_killed |= event.job in {None, job.job}
             case ev.RetryRequested():
                 self._forgive(before.batches[event.scope], event.failed_only)
+                last_jobs.retried(self, before.batches[event.scope], failed_only=event.failed_only)
             case ev.Completed():
                 self._completed(event, before.batches[event.scope])
             case ev.BatchArchived():
@@ -126,12 +105,12 @@ class Stories:
                     if story.holder is not None:
                         self._ghosts[job] = story.holder, story.attempt
                     del self.of[job]
+            case ev.Collected() | ev.BuildEvent():
+                return self._tell_of_one(event)
             case ev.JobEvent():
                 if self._is_ghostly(event):
                     return Verdict.ABOUT_NOTHING
                 self._tell_of_job(self.of[event.scope], event, before)
-            case ev.BuildEvent():
-                return self._tell_of_build(event)
             case _:
                 pass
         return Verdict.FITS
@@ -153,8 +132,31 @@ class Stories:
             case _:
                 return False
 
-    def _tell_of_build(self, event: ev.BuildStarted | ev.BuildFinished) -> Verdict:
-        if isinstance(event, ev.BuildStarted):
+    def _tell_of_one(self, event: ev.Collected | ev.BuildEvent) -> Verdict:
+        """Go on with the story of a build, or of a job that ran elsewhere."""
+        if isinstance(event, ev.Collected):
+            return self._tell_of_collected(event)
+        return self._tell_of_build(event)
+
+    def _tell_of_collected(self, event: ev.Collected) -> Verdict:
+        """A job that ran elsewhere has ended, unless a person killed it here before that was said."""
+        if event.submission != self._submissions.get(event.batch_id):
+            self._require(event.batch_id in self._deleted, "it is of another submission")
+            return Verdict.ABOUT_NOTHING
+        story = self.of[event.scope]
+        if story.to_be_killed and not story.attempt:
+            return Verdict.ABOUT_NOTHING
+        self._require(story.holder is None, f"{story.holder} has it")
+        self._require((story.attempt, event.attempt) == (0, 1), "it was collected already")
+        story.attempt = event.attempt
+        story.succeeded = event.state == "succeeded"
+        story.to_be_killed |= event.state == "killed"
+        story.failures = story.retries + 1 if event.state == "failed" else 0
+        self._leave(story, event.outputs)
+        return Verdict.FITS
+
+    def _tell_of_build(self, event: ev.BuildEvent) -> Verdict:
+        if isinstance(event, ev.BuildStarted | ev.BuildCollected):
             fits = event.submission == self._submissions.get(event.batch_id)
         else:
             fits = event.causation == self._builds.get(event.scope)
@@ -191,6 +193,7 @@ class Stories:
         self._require(not missing, f"completed without {missing}")
 
     def _submitted(self, spec: BatchSpec) -> None:
+        self._specs[spec.id] = spec
         for job in spec.work.jobs:
             retries = spec.retries if job.retries is None else job.retries
             id_ = JobId(spec.namespace, spec.batch, job.name)
@@ -207,12 +210,16 @@ class Stories:
         match event:
             case ev.Assigned():
                 self._require(story.holder is None, f"{story.holder} has it")
+                if self.checks:
+                    last_jobs.begins(self, event, before.batches[event.batch_id])
+                self._has_room(event.batch_id)
                 self._require(not story.succeeded, "it has succeeded already")
                 self._require(story.failures <= story.retries, f"it has failed {story.failures} times")
                 self._require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
                 self._require(not story.to_archive, "its last attempt is not archived yet")
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
-                story.ordered = False
+                story.ordered = story.outdated = False
+                last_jobs.runs_again(self, before.batches[event.batch_id], event.job)
             case ev.JobArchived():
                 self._require(
                     event.attempt == story.attempt and story.to_archive, "nothing was to be archived"
@@ -231,13 +238,22 @@ class Stories:
                 waits = self._waits_for_better(before.batches[event.batch_id], event.job)
                 if waits and not story.inexcusable:
                     story.to_archive = False
-                    story.failures -= 1
+                    # None counts any more if the last job is to run again, because others do.
+                    story.failures = max(0, story.failures - 1)
                     story.inexcusable = True
+                    last_jobs.runs_again(self, before.batches[event.batch_id], event.job)
             case _:
                 self._require(
                     (story.holder, story.attempt) == (event.node, event.attempt), f"{story.holder} has it"
                 )
                 self._go_on(story, event, before.batches[event.batch_id])
+
+    def _has_room(self, batch: BatchId) -> None:
+        """A job is given to a node: its batch may have one more there."""
+        most = self._specs[batch].max_running
+        if most is not None:
+            held = sum(story.holder is not None for _, story in self.of_batch(batch))
+            self._require(held < most, f"{held} jobs of {batch} are with nodes, and may be {most}")
 
     def _waits_for_better(self, batch: BatchState, job: str) -> bool:
         """Does a failure taken back change anything, or did a person, or the batch's end, come first?"""
@@ -261,6 +277,7 @@ class Stories:
             case ev.Finished():
                 self._require(story.claimed, "it was not claimed")
                 self._finish(story, event, killed=killed and not event.succeeded)
+                last_jobs.ended(story, batch, event)
             case ev.Yielded():
                 story.holder = None
                 if event.outputs is not None:
@@ -279,8 +296,9 @@ class Stories:
     def _finish(self, story: Story, event: ev.Finished, *, killed: bool) -> None:
         """An attempt has ended, perhaps because a person killed it (`killed`)."""
         story.holder = None
+        was_ordered = killed or (event.scope, event.attempt) in self._unordered
         self._require(
-            event.signal is None or killed, f"{event.node} ended it, and counts that as its failure"
+            event.signal is None or was_ordered, f"{event.node} ended it, and counts that as its failure"
         )
         has_begun = event.started_at is not None
         is_kept = event.outputs is not None or not (killed and has_begun)
@@ -320,5 +338,5 @@ class Stories:
             given_up = batch.end_reason is not None
             if status is Status.FAILED and not given_up and not why_given_up(batch.deaths.get(row, [])):
                 require(story.failures > story.retries, f"{job} failed for no reason: {story}")
-            if status is Status.KILLED and not given_up:
+            if status is Status.KILLED:
                 require(story.to_be_killed, f"{job} was killed, and nobody asked for that: {story}")
