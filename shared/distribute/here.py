@@ -20,7 +20,8 @@ class Asked:
 
     `spec` is the JSON of its `BatchSpec`, `sources` are its input files by sha256. The results go to
     `folder`/`base`. `is_part`: `spec` has only some of the batch's jobs. `clean`: remove its earlier results
-    first. `capabilities` are what a person says that this computer has.
+    first. `capabilities` are what a person says that this computer has. `parts`: a folder with sources that
+    are in no other file; it goes when the run ends.
     """
 
     spec: str
@@ -31,6 +32,7 @@ class Asked:
     is_part: bool = False
     clean: bool = False
     capabilities: list[str] = field(default_factory=list)
+    parts: str | None = None
 
     def encode(self) -> bytes:
         """As JSON."""

@@ -250,7 +250,7 @@ def test_the_files_of_a_commit_are_kept_as_long_as_the_batch_and_no_longer(
     repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(Path("tmp").absolute()))
+    monkeypatch.setenv("TMPDIR", str(Path("tmp").absolute()))
     batch = loaded("[{git: solver}]")
     assert len(list(Path("tmp").iterdir())) == 1
     del batch

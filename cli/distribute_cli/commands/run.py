@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,6 +51,7 @@ async def run(
     from distribute.core.words import few
     from distribute.here import Asked
     from distribute.inputs.sources import as_files
+    from distribute.scratch import scratch_folder
     from distribute_cli.loading import load_batch
     from distribute_cli.local.here import run_here
     from distribute_cli.output.ran import Shown, tell_over
@@ -69,9 +69,9 @@ async def run(
     def interrupted() -> None:
         output.hint("ending the jobs, and keeping what they left; once more ends them at once")
 
-    with TemporaryDirectory(prefix="distribute-run-") as parts, _shown(output, spec) as (progress, text):
+    with scratch_folder("parts") as parts, _shown(output, spec) as (progress, text):
         sources = loaded.sources_of(_needed(spec)) if job else loaded.sources
-        files = await asyncio.to_thread(as_files, sources, Path(parts))
+        files = await asyncio.to_thread(as_files, sources, parts)
         asked = Asked(
             spec=spec.model_dump_json(),
             sources={sha256: str(path.absolute()) for sha256, path in files.items()},
@@ -81,6 +81,7 @@ async def run(
             is_part=bool(job),
             clean=clean_save,
             capabilities=capability or [],
+            parts=str(parts),
         )
         shown = Shown(output, spec.id, len(spec.work.jobs), progress, text)
         ended_by = await run_here(asked, shown, interrupted)

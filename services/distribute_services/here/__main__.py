@@ -7,6 +7,7 @@ import asyncio
 import logging
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from distribute.collector import collect_garbage_rarely
 from distribute.core.errors import DistributeError, exit_code
@@ -14,6 +15,7 @@ from distribute.core.os_words import cause
 from distribute.here import Asked, Failed
 from distribute.inherited import restore_signals
 from distribute.runtime import stop_on_signals
+from distribute.scratch import remove_scratch
 from distribute.standard_streams import prepare_standard_streams
 from distribute_services import logs
 from distribute_services.here.folders import working_folder
@@ -41,6 +43,8 @@ async def _run(options: argparse.Namespace) -> None:
     try:
         asked = Asked.decode(sys.stdin.buffer.read())
         async with AsyncExitStack() as stack:
+            if asked.parts is not None:
+                stack.callback(remove_scratch, Path(asked.parts))  # whoever made it may be killed
             work = await stack.enter_async_context(working_folder())
             logs.begin(None if options.debug else work / "log", debug=options.debug)
             await run_here(asked, work, tell, stop)

@@ -32,8 +32,8 @@ from distribute.limited_log import Trouble
 from distribute.memory.cluster import MemoryCluster
 from distribute.ports import Only
 from distribute.runtime import Stop, new_id, unless_stopped
+from distribute.scratch import temporary_place
 from distribute_services.here.ends import Ends
-from distribute_services.here.folders import temporary_place
 from distribute_services.here.telling import Tell
 
 log = logging.getLogger(__name__)

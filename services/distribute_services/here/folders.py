@@ -7,14 +7,12 @@ import errno
 import fcntl
 import logging
 import os
-import stat
-import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from distribute.core.errors import InputError, Refused
 from distribute.core.os_words import why
+from distribute.scratch import hold_new_folder, left_folders, temporary_place
 from distribute_services.node_runner.disk.files import remove_folder
 from distribute_services.node_runner.keeper.answering import answers
 
@@ -23,10 +21,7 @@ log = logging.getLogger(__name__)
 NODE = "node"
 """The node's working folder in that of the run."""
 
-_LOCK = "lock"
-_ON_DISK = "/var/tmp"
-_UNLOCKED_S = 60.0
-"""A folder of this age that has no lock is not one that another run is just making."""
+_KIND = "run"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
 """What a file system answers that can't lock a folder."""
 
@@ -41,23 +36,17 @@ async def working_folder() -> AsyncIterator[Path]:
         InputError: it can't be made.
     """
     place = temporary_place()
-    prefix = f"distribute-run-{os.getuid()}-"
+    held = hold_new_folder(_KIND, place)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
-    except OSError as error:
-        raise InputError(f"no folder for temporary files can be made in {place}: {why(error)}") from error
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for other in sorted(place.glob(f"{prefix}*")):
+        for left in left_folders(_KIND, place):
             with contextlib.suppress(FileNotFoundError):  # another run removes it
-                if other != folder and _is_left(other):
-                    log.info("removing %s, which a run left that was killed", other)
-                    await remove_folder(other)
-        yield folder
+                if not _has_keeper(left):
+                    log.info("removing %s, which a run left that was killed", left)
+                    await remove_folder(left)
+        yield held.folder
     finally:
-        await remove_folder(folder)
-        os.close(lock)
+        await remove_folder(held.folder)
+        os.close(held.lock)
 
 
 @contextlib.contextmanager
@@ -100,31 +89,9 @@ def _locked(place: Path) -> int:
         os.close(lock)  # another run removed it meanwhile
 
 
-def temporary_place() -> Path:
-    """Where folders for temporary files are made."""
-    wanted = os.environ.get("TMPDIR", "")
-    for place in (Path(wanted), Path(_ON_DISK)) if wanted else (Path(_ON_DISK),):
-        if place.is_absolute() and os.access(place, os.W_OK | os.X_OK):
-            return place
-    return Path(tempfile.gettempdir())
-
-
-def _is_left(folder: Path) -> bool:
-    """Is it a folder of this user's whose run has ended, with all its jobs?"""
-    status = folder.lstat()
-    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-        return False
-    try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return time.time() - status.st_mtime > _UNLOCKED_S
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    finally:
-        os.close(lock)
-    return not any(_answers(socket) for socket in folder.glob(f"{NODE}/keeper/*.socket"))
+def _has_keeper(folder: Path) -> bool:
+    """Does the keeper of a killed run still end its jobs?"""
+    return any(_answers(socket) for socket in folder.glob(f"{NODE}/keeper/*.socket"))
 
 
 def _answers(socket: Path) -> bool:

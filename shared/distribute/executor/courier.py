@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import suppress
 from itertools import count, groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distribute.core.errors import JobFailed
@@ -21,6 +19,7 @@ from distribute.executor.batch_run import BatchRun
 from distribute.executor.grouping import PROBES, jobs_of
 from distribute.executor.nodes import check_nodes, slots
 from distribute.executor.probe import Ears, Probe
+from distribute.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
@@ -155,8 +154,8 @@ class Courier:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._kills: asyncio.TimerHandle | None = None
-        with tempfile.TemporaryDirectory(prefix="distribute-") as folder:
-            self._folder = Path(folder)
+        with scratch_folder("executor") as folder:
+            self._folder = folder
             async with open_cluster(self._address, f"executor of {self._person.name}") as cluster:
                 self._cluster: Cluster = cluster
                 self._queries = Queries(cluster)

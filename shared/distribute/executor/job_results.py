@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from distribute.client.manifests import read_manifest
@@ -15,6 +13,7 @@ from distribute.core.errors import IntegrityError
 from distribute.core.manifest import Manifest, StoredFile
 from distribute.executor.outcomes import read_outcomes
 from distribute.executor.run_calls import RESULTS
+from distribute.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from distribute.core.manifest import Outputs
@@ -78,8 +77,8 @@ async def _opened(store: ArtifactStore, manifest: Manifest, found: StoredFile) -
             content = b"".join([piece async for piece in pieces])
         yield io.BytesIO(content[found.offset : found.offset + found.size_bytes])
         return
-    with tempfile.TemporaryDirectory(prefix="distribute-") as folder:
-        path = Path(folder) / "results"
+    with scratch_folder("results") as folder:
+        path = folder / "results"
         await store.fetch_result(stored, path)
         with path.open("rb") as file:
             if found.size_bytes < stored.size_bytes:  # small files share an object, of some megabytes

@@ -7,17 +7,16 @@ commit sends the same bytes. `git archive` would run filters that the repository
 from __future__ import annotations
 
 import os
-import shutil
 import weakref
 from collections.abc import Iterator
-from pathlib import Path
-from tempfile import mkdtemp
+from contextlib import ExitStack
 from typing import IO, NamedTuple
 
 from distribute.core.words import LONGEST_QUOTED_PATH, quoted
 from distribute.inputs.git_program import Git, GitProblem
 from distribute.inputs.patterns import Exclude
 from distribute.inputs.tree import MAX_PROBLEMS, folder_tree
+from distribute.scratch import scratch_folder
 
 _SUBMODULE = b"160000"
 _LINK = b"120000"
@@ -46,8 +45,10 @@ class CommittedFiles:
         self._shown_as = shown_as
         self._problems: list[str] = []
         self._time_s = int(git.line("rev-list", "--max-count=1", "--timestamp", commit).split()[0])
-        folder = Path(mkdtemp(prefix="distribute-git-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        scratch = ExitStack()
+        weakref.finalize(self, scratch.close)
+        folder = scratch.enter_context(scratch_folder("git")) / "files"
+        folder.mkdir()
         folder.chmod(_FOLDER_MODE)
         self._root = os.fsencode(folder)
         entries = [one for one in _entries(git, commit, prefix) if not exclude.leaves_out_all_of(one.name)]

@@ -1,0 +1,105 @@
+"""Folders for temporary files, which go with their process. The next removes what a killed one left."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from distribute.core.errors import InputError
+from distribute.core.os_words import why
+
+_LOCK = "lock"
+_ON_DISK = "/var/tmp"
+_UNLOCKED_S = 60.0
+"""A folder of this age that has no lock is not one that another process is just making."""
+
+
+class Held(NamedTuple):
+    """A folder, and the descriptor that holds its lock. Closed, by whatever ends the process, it is left."""
+
+    folder: Path
+    lock: int
+
+
+def temporary_place() -> Path:
+    """Where folders for temporary files are made: TMPDIR, else /var/tmp, for /tmp may be in memory."""
+    wanted = os.environ.get("TMPDIR", "")
+    for place in (Path(wanted), Path(_ON_DISK)) if wanted else (Path(_ON_DISK),):
+        if place.is_absolute() and os.access(place, os.W_OK | os.X_OK):
+            return place
+    return Path(tempfile.gettempdir())
+
+
+def hold_new_folder(kind: str, place: Path) -> Held:
+    """Make a folder that only this user may read, and lock it.
+
+    Raises:
+        InputError: it can't be made.
+    """
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(kind), dir=place))
+    except OSError as error:
+        raise InputError(f"no folder for temporary files can be made in {place}: {why(error)}") from error
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return Held(folder, lock)
+
+
+def left_folders(kind: str, place: Path) -> Iterator[Path]:
+    """The folders of this kind and user whose processes have ended without removing them."""
+    for folder in sorted(place.glob(f"{_prefix(kind)}*")):
+        with contextlib.suppress(FileNotFoundError):  # another process removes it
+            if _is_left(folder):
+                yield folder
+
+
+@contextlib.contextmanager
+def scratch_folder(kind: str) -> Iterator[Path]:
+    """A new folder, which is removed at the end, with those of its kind that killed processes left.
+
+    Raises:
+        InputError: it can't be made.
+    """
+    place = temporary_place()
+    held = hold_new_folder(kind, place)
+    try:
+        for left in left_folders(kind, place):
+            remove_scratch(left)
+        yield held.folder
+    finally:
+        remove_scratch(held.folder)
+        os.close(held.lock)
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove such a folder with all that is in it; another process may remove it, too."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prefix(kind: str) -> str:
+    return f"distribute-{kind}-{os.getuid()}-"
+
+
+def _is_left(folder: Path) -> bool:
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        return False
+    try:
+        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return time.time() - status.st_mtime > _UNLOCKED_S
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True

@@ -1,0 +1,72 @@
+"""Folders for temporary files go, however their process ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distribute.core.errors import InputError
+from distribute.scratch import scratch_folder, temporary_place
+
+HOLDS = """
+import os, signal
+from distribute.scratch import scratch_folder
+with scratch_folder("trial") as folder:
+    (folder / "file").touch()
+    print(folder, flush=True)
+    input()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+def test_a_scratch_folder_is_the_users_own_and_goes_at_the_end(place: Path) -> None:
+    with scratch_folder("trial") as folder:
+        assert (folder.parent, folder.stat().st_mode & 0o777) == (place, 0o700)
+    assert not list(place.iterdir())
+
+
+def test_the_next_one_takes_along_what_a_killed_process_left_and_nothing_that_is_in_use(place: Path) -> None:
+    program = [sys.executable, "-c", HOLDS]
+    other = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    held = Path(other.stdout.readline().rstrip())
+    with scratch_folder("trial"):
+        assert (held / "file").exists()
+    other.communicate("end\n")
+    assert (held / "file").exists()
+    with scratch_folder("another-kind"):
+        assert held.exists()
+    with scratch_folder("trial"):
+        assert not held.exists()
+
+
+def test_one_that_another_process_is_just_making_stays(place: Path) -> None:
+    new = place / f"distribute-trial-{os.getuid()}-new"
+    new.mkdir()
+    with scratch_folder("trial"):
+        assert new.exists()
+    os.utime(new, (0, 0))
+    with scratch_folder("trial"):
+        assert not new.exists()
+
+
+def test_without_a_place_for_it_the_place_is_named(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distribute.scratch.temporary_place", lambda: place / "missing")
+    named = pytest.raises(InputError, match=r"no folder for temporary files can be made in .*missing: ")
+    with named, scratch_folder("trial"):
+        pass
+
+
+def test_what_cannot_be_written_to_is_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", "/proc/nowhere")
+    assert temporary_place() == Path("/var/tmp")
