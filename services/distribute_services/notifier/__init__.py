@@ -1,0 +1,1 @@
+"""The notifier: tells people what became of their batches, by mail and other channels; appends `notified`."""
