@@ -21,8 +21,8 @@ MAX_REASON = 300
 
 NAMED_NODES = 10
 
-UNTOLD = frozenset({"assigned", "claimed", "job_archived"})
-"""The types of events that are only steps between others."""
+UNTOLD = frozenset({"assigned", "claimed", "job_archived", "notified"})
+"""The types of events that are only steps between others, or that another service logs."""
 
 WHY_RELEASED: Mapping[ev.ReleaseReason, str] = {
     "node_lost": "the node is lost",

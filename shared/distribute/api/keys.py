@@ -40,6 +40,7 @@ class JobKeys(CommonKeys, total=False):
 class MetaKeys(CommonKeys, total=False):
     """What `meta` may have beside the names, the capabilities, and the Matrix user."""
 
+    notify: Sequence[Literal["start", "first_failure"]]
     priority: int
     build_timeout: Time | None
     rebuild: Literal["always"] | None

@@ -40,6 +40,7 @@ from distribute.core.specs import (
     MAX_JOBS,
     MAX_SETUP_LINES,
     Count,
+    NotifyOf,
     Priority,
     Retries,
 )
@@ -63,6 +64,9 @@ MatrixUser = Annotated[
 ]
 
 
+_MOST_WISHES = 100
+
+
 def _lines(written: object) -> object:
     """One text has a setup line on each of its own lines."""
     if not isinstance(written, str):
@@ -78,6 +82,18 @@ SetupLines = Annotated[
     Form("a list of lines, or one text", ("array", *TEXT_TYPES)),
 ]
 """Lines for a shell: a list, or one text."""
+
+
+def _each_once(wishes: tuple[NotifyOf, ...]) -> tuple[NotifyOf, ...]:
+    return tuple(dict.fromkeys(wishes))
+
+
+Notify = Annotated[
+    tuple[NotifyOf, ...],
+    at_most(_MOST_WISHES, "entries"),
+    AfterValidator(_each_once),
+]
+"""What to tell the person of a batch beside its end, each once."""
 
 
 def _command_form(command: object) -> str:
@@ -133,6 +149,7 @@ class Meta(Section):
     namespace: Name = Field(examples=["jane"])
     batch_name: Name = Field(examples=["sweep3"])
     matrix: MatrixUser | None = Field(default=None, examples=['"@jane:example.org"'])
+    notify: Notify = Field(default=(), examples=["[start, first_failure]"])
     capabilities: Capabilities = Field(default=(), examples=["[gpu, python3]"])
     priority: Priority = Field(default=0, examples=["10"])
     resources: Resources | None = Field(default=None, examples=["{cpus: 4, memory: 8G}"])

@@ -70,7 +70,14 @@ _JOBS_FILE: Mapping[type[Section], Mapping[str, KeyDoc]] = {
         "namespace": D("Whose batch it is: a person, a project. It becomes a folder of the archive"),
         "batch_name": D("The name of the batch, new in its namespace. It becomes the folder of its results"),
         "matrix": D(
-            "The Matrix user whom the batch concerns. It is stored; nothing sends messages yet", "none"
+            "The Matrix user who is told what becomes of the batch, if the head has an account for messages. "
+            "See docs/notifications.md",
+            "none",
+        ),
+        "notify": D(
+            "What to tell beside the end of the batch, the failure of its build and its kill by somebody "
+            "else: `start`, `first_failure`, or both",
+            "no more than that",
         ),
         "capabilities": D(_CAPABILITIES_OF_BATCH),
         "priority": D("Batches of a higher priority go first"),

@@ -119,6 +119,7 @@ def specified(
         namespace=meta.namespace,
         batch=meta.batch_name,
         matrix_user=meta.matrix,
+        notify=meta.notify or None,
         capabilities=frozenset(meta.capabilities),
         priority=meta.priority,
         resources=_resources(meta.resources),

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import get_args
 
 from distribute.core import events as ev
-from distribute.core.events import ARCHIVER, SCHEDULER, Event
+from distribute.core.events import ARCHIVER, NOTIFIER, SCHEDULER, Event
 
 
 class AuthorKind(Enum):
@@ -19,6 +19,7 @@ class AuthorKind(Enum):
 
     SCHEDULER = "the scheduler"
     ARCHIVER = "the archiver"
+    NOTIFIER = "the notifier"
     NODE = "the node it names"
     PERSON = "a person"
 
@@ -36,6 +37,7 @@ AUTHORS: Mapping[str, AuthorKind] = {
             ev.Quarantined,
         ),
         AuthorKind.ARCHIVER: (ev.JobArchived,),
+        AuthorKind.NOTIFIER: (ev.Notified,),
         AuthorKind.NODE: (
             ev.Claimed, ev.Started, ev.Finished, ev.Yielded, ev.Joined, ev.Leaving, ev.Left, ev.Paused,
             ev.Resumed, ev.Superseded, ev.BuildStarted, ev.BuildFinished,
@@ -45,7 +47,7 @@ AUTHORS: Mapping[str, AuthorKind] = {
 }  # fmt: skip
 """The kind of author of each type of event."""
 
-SERVICES = frozenset({SCHEDULER, ARCHIVER})
+SERVICES = frozenset({SCHEDULER, ARCHIVER, NOTIFIER})
 """Names that neither a person nor a node can have."""
 
 _KINDS: tuple[type[Event], ...] = get_args(get_args(Event)[0])
@@ -60,7 +62,11 @@ _UNNAMED = {_type_of(kind) for kind in _KINDS} - AUTHORS.keys()
 assert not _UNNAMED, f"who writes {_UNNAMED}?"
 
 
-_SERVICE_OF = {AuthorKind.SCHEDULER: SCHEDULER, AuthorKind.ARCHIVER: ARCHIVER}
+_SERVICE_OF = {
+    AuthorKind.SCHEDULER: SCHEDULER,
+    AuthorKind.ARCHIVER: ARCHIVER,
+    AuthorKind.NOTIFIER: NOTIFIER,
+}
 _ONLY_AUTHOR: dict[type[Event], str] = {
     kind: _SERVICE_OF[author] for kind in _KINDS if (author := AUTHORS[_type_of(kind)]) in _SERVICE_OF
 }

@@ -44,7 +44,7 @@ _NAMES_END = "\0"
 """Separates names. No name contains it."""
 
 _FIXED = (
-    "seq", "submission", "user", "kind", "matrix_user", "submitted_at", "needs_build", "ran_at",
+    "seq", "submission", "user", "kind", "matrix_user", "notify", "submitted_at", "needs_build", "ran_at",
     "limits",
 )  # fmt: skip
 _PLAIN = (
@@ -176,6 +176,7 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
     fields["building"] = {node: Building(*values) for node, values in fields["building"].items()}
     fields["unarchived"] = {row: Unarchived(*values) for row, values in fields["unarchived"].items()}
     fields["killed"] = _load_kill(fields["killed"])
+    fields["notify"] = tuple(fields["notify"])
     fields["killed_rows"] = _load_kills(fields["killed_rows"])
     batch = BatchState(
         id=BatchId(*found["id"]),

@@ -36,10 +36,12 @@ from distribute.core.node_events import Resumed as Resumed
 from distribute.core.node_events import ResumeRequested as ResumeRequested
 from distribute.core.node_events import Superseded as Superseded
 from distribute.core.node_events import Undrained as Undrained
+from distribute.core.notified import Notified as Notified
 from distribute.core.specs import MAX_CPUS, MAX_GPUS, BatchSpec, Bytes, Frozen, Sha256
 
 SCHEDULER = "scheduler"
 ARCHIVER = "archiver"
+NOTIFIER = "notifier"
 
 
 # --- batches ---------------------------------------------------------------------------------------
@@ -339,6 +341,7 @@ Event = Annotated[
     | Completed
     | BatchArchived
     | Deleted
+    | Notified
     | Assigned
     | Claimed
     | Started

@@ -48,7 +48,7 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
         if not isinstance(event, ev.Submitted):
             # The archiver or a build may have been at work when a person deleted the batch: this is no
             # misfit.
-            may_be_late = isinstance(event, ev.JobArchived | ev.BuildEvent)
+            may_be_late = isinstance(event, ev.JobArchived | ev.BuildEvent | ev.Notified)
             return Advanced(None, None if may_be_late else "there is no such batch")
         if event.spec.id != event.scope:
             return Advanced(None, f"its specification is of {event.spec.id}")
@@ -65,7 +65,7 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
         case ev.BatchEvent():
             batch.last_seq = seq
             misfit = _apply(batch, time, event)
-            if misfit is None:
+            if misfit is None and event.type != "notified":
                 batch.cause = event.id
             return Advanced(None if misfit is None and event.type == "deleted" else batch, misfit)
         case _:
@@ -101,6 +101,7 @@ BatchEvent = (
     | ev.Completed
     | ev.BatchArchived
     | ev.Deleted
+    | ev.Notified
 )
 
 
@@ -124,6 +125,8 @@ def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
             return _archive(batch)
         case "deleted":
             return None if batch.end is not None else "the batch is not over"
+        case "notified":
+            return None
         case _:
             assert_never(event)
 
@@ -147,6 +150,7 @@ def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         kind=spec.work.kind,
         priority=spec.priority,
         matrix_user=spec.matrix_user,
+        notify=spec.notify or (),
         submitted_at=time,
         limits=limits,
         able_since=max(time, limits.not_before or 0.0),

@@ -54,6 +54,7 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
     # The fold judges these by what they name: an event before, a submission, or a node's incarnation.
     ev.Submitted: frozenset(),
     ev.Deleted: frozenset(),
+    ev.Notified: frozenset(),
     ev.Claimed: frozenset(),
     ev.Started: frozenset(),
     ev.Finished: frozenset(),

@@ -318,6 +318,10 @@ When = Literal["succeeded", "any"]
 """How a batch that is waited for has to end."""
 
 
+NotifyOf = Literal["start", "first_failure"]
+"""What the person of a batch is told of it only on request."""
+
+
 class After(Frozen):
     """A batch to wait for. `submission` is the id of its `submitted`: another batch may get its name."""
 
@@ -330,6 +334,7 @@ class After(Frozen):
 class BatchSpec(Frozen):
     """A whole batch. `files` and `folders` are seen by the build and by every job.
 
+    `notify`: what its person is told of it beside its end, the failure of its build and its kill by others.
     `resources` None: a whole node.
     `build_timeout_s` is the wall time that a build may take. It counts nothing to the timeouts of jobs.
     `grace_s` is for jobs and the build. None: the node's.
@@ -347,6 +352,7 @@ class BatchSpec(Frozen):
     namespace: Name
     batch: Name
     matrix_user: Label | None = None
+    notify: tuple[NotifyOf, ...] | None = Field(default=None, min_length=1, max_length=2, fail_fast=True)
     capabilities: Capabilities = frozenset()
     priority: Priority = 0
     resources: Resources | None = None

@@ -22,7 +22,7 @@ from distribute.core.gpu_kind import GpuKind
 from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.limits import NO_LIMITS, Limits, Waits
 from distribute.core.packed import PackedBatch
-from distribute.core.specs import Resources
+from distribute.core.specs import NotifyOf, Resources
 
 BatchEnd = Literal["completed", "failed", "killed"]
 Presence = Literal["here", "left", "lost"]
@@ -162,6 +162,8 @@ class BatchState:
     kind: str
     priority: int
     matrix_user: str | None
+    notify: tuple[NotifyOf, ...]
+    """What its person wants to be told of it, beside its end."""
     submitted_at: float
     needs_build: bool
     groups: tuple[Group, ...]

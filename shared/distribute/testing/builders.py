@@ -88,6 +88,11 @@ def deleted(of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Deleted:
     return ev.Deleted(**_stamp("jane"), **_batch_names(of), **fields)
 
 
+def notified(of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Notified:
+    told = {"news": "end", "channel": "mail", "to": "jane", "key": new_id()}
+    return ev.Notified(**_stamp(ev.NOTIFIER), **_batch_names(of), **told | fields)
+
+
 # --- events about jobs -----------------------------------------------------------------------------
 
 

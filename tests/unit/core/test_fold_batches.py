@@ -1,5 +1,6 @@
 """Folding events about whole batches: kill, retry, complete, delete."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -253,6 +254,21 @@ def test_a_late_event_of_the_archiver_about_a_deleted_batch_is_no_misfit() -> No
     make.happen(make.submitted(), make.job_archived(), state=state)
     assert state.misfits == 0
     assert status_of(state) is Status.QUEUED
+
+
+def test_what_a_person_was_told_changes_nothing_but_the_guard_of_the_batch() -> None:
+    state = of_three()
+    before = deepcopy(state.batches[SWEEP])
+    make.happen(make.notified(), state=state)
+    batch = state.batches[SWEEP]
+    before.last_seq = before.under_seq = state.seq
+    assert (batch, state.misfits) == (before, 0)
+
+
+def test_what_a_person_was_told_of_a_deleted_batch_is_no_misfit() -> None:
+    state = make.happen(make.submitted(), make.kill_requested(), make.completed(state="killed"))
+    make.happen(make.deleted(), make.notified(), state=state)
+    assert state.misfits == 0
 
 
 def test_a_submission_that_was_refused_still_counts_in_the_scope() -> None:
