@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,10 +53,25 @@ class Slurm:
         # salloc is told by a message; `sbatch --wait` asks every few seconds.
         self.run("salloc", "--quiet", "--mem=1", f"--dependency=afterany:{':'.join(ids)}", "true")
 
+    def account(self, out: Path) -> None:
+        """Write the accounts of all jobs into their folder: SLURM has them a while after a job."""
+        deadline = time.monotonic() + ENDS_WITHIN_S
+        while True:
+            self.run("sh", "schedule_jobs.sh", "--accounting", cwd=out)
+            lines = (out / "accounting.txt").read_text().splitlines()
+            if ids_of(out) <= {line.split("|")[0] for line in lines}:
+                return
+            assert time.monotonic() < deadline, f"not all in the accounting yet: {lines}"
+
     def show(self, job_id: str) -> dict[str, str]:
         """What `scontrol show job` says of a job."""
         shown = self.run("scontrol", "--oneliner", "show", "job", job_id).stdout
         return dict(word.split("=", 1) for word in shown.split() if "=" in word)
+
+
+def ids_of(out: Path) -> set[str]:
+    """The ids that SLURM gave the build and the jobs in a folder."""
+    return {path.read_text().strip() for path in (out / "state").glob("*.id") if "array" not in path.name}
 
 
 WHERE = ("--cluster-username", "jane", "--cluster-address", "hpc", "--cluster-upload-destination")

@@ -41,11 +41,6 @@ async def write_batch(
     check_empty(outdir)
     upload, cluster = _settings(where)
     loaded = load_batch(output, file, dirty=dirty)
-    if loaded.spec.last_job is not None:
-        raise InputError(
-            f"{printable(str(file))}: finally: slurm does not schedule the job that runs last yet; leave it "
-            "out of this file, or submit the batch to a cluster with `distribute add`"
-        )
     planned = plan(loaded.spec, loaded.file, cluster, upload, is_array=is_array)
     jobs, arrays = len(loaded.spec.work.jobs), len(planned.arrays())
     if loaded.file.meta.after:

@@ -88,13 +88,3 @@ def test_run_knows_it(tmp_path: Path) -> None:
         assert table.read_text().split() == ["1", "2"]
         assert (table.parent / "stdout.txt").read_text().split() == ["re1/empty", "re2/empty"]
         assert "outside ./distribute_save" not in said.stdout + said.stderr
-
-
-def test_slurm_refuses_it(jane: Person) -> None:
-    writes(jane, "command: {jobs: [{name: a, command: x}]}\nfinally: {command: y}\n")
-    where = ("--cluster-username", "u", "--cluster-address", "a", "--cluster-upload-destination", "/p")
-    process = jane.starts("slurm", "out", *where)
-    said = process.communicate(timeout=PATIENCE_S)[1]
-    assert process.returncode == 2
-    assert "finally: slurm does not schedule the job that runs last" in said
-    assert not (jane.home / "out").exists()

@@ -21,21 +21,24 @@ GOOD, BAD = '{"v": 1, "exit_code": 0, "x": 1}', '{"v": 1, "exit_code": 3, "x": 1
 class Site:
     """A folder at a cluster whose SLURM only notes what it is told. `queue` holds the ids that it lists."""
 
-    def __init__(self, home: Path, *shape: str, build: str | None = None) -> None:
+    def __init__(self, home: Path, *shape: str, build: str | None = None, last: str | None = None) -> None:
         self._home, self._shape = home, shape
-        self.write(JOBS, build)
+        self.write(JOBS, build, last)
         self.path, self.queue, self._told = home / "out", home / "queue", home / "told"
         self.queue.touch()
         self._bin = home / "bin"
         self._bin.mkdir()
         self.program("sbatch", f'echo "$@" | tee -a {home}/all >> {self._told}; wc -l < {home}/all')
         self.program("squeue", f"cat {self.queue}")
+        self.program("scancel", f'echo "scancel $@" >> {self._told}')
 
-    def write(self, jobs: tuple[str, ...], build: str | None = None) -> None:
+    def write(self, jobs: tuple[str, ...], build: str | None = None, last: str | None = None) -> None:
         command: dict[str, Any] = {"jobs": [{"name": name, "command": "true"} for name in jobs]}
         if build is not None:
             command["initialize"] = {"build": build}
-        batch = {"meta": {"namespace": "n", "batch_name": "b"}, "command": command}
+        batch: dict[str, Any] = {"meta": {"namespace": "n", "batch_name": "b"}, "command": command}
+        if last is not None:
+            batch["finally"] = {"name": last, "command": "true"}
         (self._home / "b.yaml").write_text(json.dumps(batch))
         result = CliRunner().invoke(app, ["slurm", "out", "b.yaml", *WHERE, "sweep", *self._shape])
         assert result.exit_code == 0, result.output
@@ -156,3 +159,80 @@ def test_an_option_that_is_not_there_is_refused(home: Path) -> None:
     site = Site(home)
     assert site.schedule("--agian", code=1) == []
     assert "there is no option --agian: use none; --again, which also" in site.done.stderr
+
+
+LAST = "scripts/5.sbatch"
+
+
+def waiting_for(*ids: int) -> str:
+    others = ":".join(map(str, ids))
+    return f"--dependency=afterany:{others} --kill-on-invalid-dep=yes {LAST}"
+
+
+def test_the_last_job_waits_for_all_others(home: Path) -> None:
+    site = Site(home, last="plot")
+    assert site.schedule() == [
+        *(f"scripts/{number}.sbatch" for number in range(5)),
+        waiting_for(1, 2, 3, 4, 5),
+    ]
+    assert site.id_of("5") == "6"
+    assert site.schedule() == []
+
+
+def test_the_last_job_is_in_no_array_and_waits_for_all_of_them(home: Path) -> None:
+    site = Site(home, "--array", build="make", last="plot")
+    assert site.schedule() == [
+        "scripts/build.sbatch",
+        "--dependency=afterok:1 --kill-on-invalid-dep=yes scripts/array-0.sbatch",
+        f"--dependency=afterok:1,afterany:2 --kill-on-invalid-dep=yes {LAST}",
+    ]
+    assert (site.path / "scripts" / "array-0.txt").read_text() == "0\n1\n2\n3\n4\n"
+    site.ends(build=GOOD, n0=GOOD, n1=BAD, n2=GOOD, n3=GOOD, n4=GOOD, n5=GOOD)
+    assert site.schedule("--again") == ["scancel 3", "--array=1 scripts/array-0.sbatch", waiting_for(2, 3, 4)]
+
+
+def test_a_last_job_that_failed_runs_again_by_itself(home: Path) -> None:
+    site = Site(home, last="plot")
+    site.schedule()
+    site.ends(n0=GOOD, n1=GOOD, n2=GOOD, n3=GOOD, n4=GOOD, n5=BAD)
+    assert site.schedule("--again") == [waiting_for(1, 2, 3, 4, 5)]
+    site.ends(n5=GOOD)
+    assert site.schedule("--again") == []
+
+
+@pytest.mark.parametrize("record", [GOOD, None], ids=["succeeded", "waits or runs"])
+def test_the_last_job_runs_again_behind_others_that_do(home: Path, record: str | None) -> None:
+    """Its earlier run is cancelled, and the next waits for that, too: both work in one folder."""
+    site = Site(home, last="plot")
+    site.schedule()
+    site.ends(n0=GOOD, n1=BAD, n2=GOOD, n3=GOOD, n4=GOOD)
+    if record is None:
+        site.queue.write_text(f"{site.id_of('5')}\n")
+    else:
+        site.ends(n5=record)
+    assert site.schedule("--again") == ["scancel 6", "scripts/1.sbatch", waiting_for(1, 3, 4, 5, 6, 7)]
+    assert "the job that runs last is scheduled anew, behind the others" in site.done.stdout
+    assert not (site.path / "state" / "5.json").exists()
+    site.ends(n1=GOOD, n5=GOOD)
+    assert site.schedule("--again") == []
+
+
+def test_the_last_job_runs_again_although_the_script_was_stopped_before_it_came_to_it(home: Path) -> None:
+    site = Site(home, last="plot")
+    site.schedule()
+    site.ends(n0=GOOD, n1=BAD, n2=GOOD, n3=GOOD, n4=GOOD, n5=GOOD)
+    fails = f'case "$*" in *scripts/5.sbatch) exit 1 ;; esac; echo "$@" >> {home}/told; echo 7'
+    site.program("sbatch", fails)
+    assert site.schedule("--again", code=1) == ["scancel 6", "scripts/1.sbatch"]
+    site.program("sbatch", f'echo "$@" >> {home}/told; echo 8')
+    assert site.schedule() == [waiting_for(1, 3, 4, 5, 6, 7)]
+    assert site.schedule() == []
+
+
+def test_after_a_person_requeued_another_job_the_last_one_runs_again(home: Path) -> None:
+    site = Site(home, last="plot")
+    site.schedule()
+    site.ends(n0=GOOD, n1=GOOD, n2=GOOD, n3=GOOD, n4=GOOD, n5=GOOD)
+    os.utime(site.path / "state" / "5.json", (1, 1))
+    assert site.schedule() == []
+    assert site.schedule("--again") == ["scancel 6", waiting_for(1, 2, 3, 4, 5, 6)]

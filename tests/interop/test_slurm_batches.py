@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import yaml
 
 from acceptance.person import PATIENCE_S, Person
 from container_kit import busybox_image, need_apptainer
-from slurm_kit import ENDS_WITHIN_S, WHERE, Slurm, remote_shell
+from slurm_kit import WHERE, Slurm, ids_of, remote_shell
 
 NASTY = "$(touch x); rm -rf ~"
 TWO_LINES = "one\ntwo 'quoted' \"twice\" \\"
@@ -45,8 +44,19 @@ sys.exit(3 if "re2" in os.environ["DISTRIBUTE_JOB"] else 0)
 """
 
 
+TABLE = """\
+import os, pathlib
+for path in sorted(pathlib.Path("input/results").rglob("*")):
+    print(oct(path.lstat().st_mode), path, path.is_symlink() and os.readlink(path))
+    if path.is_file():
+        print(path.read_text())
+print(sorted(os.listdir("initial_files")), open("made.txt").read())
+"""
+
+
 def python_batch(home: Path) -> dict[str, object]:
-    for name, text in (("build.py", BUILD), ("job.py", JOB), ("mesh", "mesh\n"), ("other mesh", "other\n")):
+    files = {"build.py": BUILD, "job.py": JOB, "table.py": TABLE, "mesh": "mesh\n", "other mesh": "other\n"}
+    for name, text in files.items():
         (home / name).write_text(text)
     own = {"path": "other mesh", "alias": "mesh"}
     return {
@@ -58,7 +68,8 @@ def python_batch(home: Path) -> dict[str, object]:
                 {"name": "re2", "file": "job.py", "required_files": [own]},
                 {"name": NASTY, "file": "job.py", "required_files": [{"path": "mesh", "alias": "own"}]},
             ],
-        }
+        },
+        "finally": {"name": "table", "file": "table.py"},
     }
 
 
@@ -90,13 +101,17 @@ def command_batch(home: Path) -> dict[str, object]:
                 {"name": "fails silently", "command": "exit 7"},
             ],
         },
+        "finally": {"command": "cd input/results && ls -R && cat */stdout.txt > ../../distribute_save/all"},
         "setup": ["export FROM_SETUP='set up'"],
     }
 
 
 def apptainer_batch(home: Path) -> dict[str, object]:
     need_apptainer()
-    script = "    cat /input/* > /distribute_save/all; echo $1 $NAME; ls /scratch; echo x > /scratch/x"
+    script = (
+        "    find /input -type f | sort | xargs -d '\\n' cat > /distribute_save/all; echo $1 $NAME; "
+        "ls /scratch; echo x > /scratch/x"
+    )
     (home / "in").write_text("in")
     return {
         "apptainer": {
@@ -107,7 +122,8 @@ def apptainer_batch(home: Path) -> dict[str, object]:
             },
             "env": {"NAME": "n a"},
             "jobs": [{"name": "one"}, {"name": NASTY, "required_files": [{"path": "in", "alias": "more"}]}],
-        }
+        },
+        "finally": {"name": "last"},
     }
 
 
@@ -166,7 +182,7 @@ def test_a_batch_leaves_the_same_files_as_on_a_cluster_of_ours(
         slurm.wait(*ids)
         assert tree(there / "results" / "b") == expected
         assert not [path for path in (there / "running").iterdir() if path.name != "build"]
-        account(slurm, there)
+        slurm.account(there)
         slurm.run("sh", "rsync_download.sh", cwd=out, env=remote)
         assert tree(out / "results" / "b") == expected
         records = [json.loads(path.read_text()) for path in (out / "state").glob("*.json")]
@@ -195,22 +211,6 @@ def check_what_is_told(jane: Person, failed: int) -> None:
     assert {job["node"] for job in shown["job_list"]} == {os.uname().nodename.split(".")[0]}
 
 
-def ids_of(out: Path) -> set[str]:
-    """The ids of the jobs of SLURM."""
-    return {path.read_text().strip() for path in (out / "state").glob("*.id") if "array" not in path.name}
-
-
-def account(slurm: Slurm, out: Path) -> None:
-    """Write the accounts of all jobs into the folder: SLURM has them a while after a job."""
-    deadline = time.monotonic() + ENDS_WITHIN_S
-    while True:
-        slurm.run("sh", "schedule_jobs.sh", "--accounting", cwd=out)
-        lines = (out / "accounting.txt").read_text().splitlines()
-        if ids_of(out) <= {line.split("|")[0] for line in lines}:
-            return
-        assert time.monotonic() < deadline, f"not all in the accounting yet: {lines}"
-
-
 @pytest.fixture
 def remote(tmp_path: Path) -> dict[str, str]:
     """Variables by which rsync reaches "the cluster", a folder here, as it would by ssh."""
@@ -230,7 +230,7 @@ def test_the_scripts_upload_schedule_and_bring_the_results_back(
         slurm.run("sh", there / "schedule_jobs.sh", cwd=tmp_path)
         slurm.wait(*ids_of(there))
         slurm.run("sh", "rsync_upload.sh", cwd=out, env=remote)  # what ran there meanwhile stays
-        account(slurm, there)
+        slurm.account(there)
         slurm.run("sh", "rsync_download.sh", cwd=out, env=remote)
         assert (out / "results" / "b" / "one" / "one").read_text() == "1\n"
         assert (out / "accounting.txt").read_text().startswith("JobID|State|")
@@ -294,7 +294,7 @@ def test_jobs_of_a_build_that_failed_never_run(tmp_path: Path, slurm: Slurm) -> 
         for _ in range(2):  # without SLURM's accounts of the jobs, and with them
             said = jane.runs("slurm", "--collect", "out", "--dry").stdout
             assert said == "n/b would be collected: 1 job: 1 failed\n"
-            account(slurm, out)
+            slurm.account(out)
     again = slurm.run("sh", "schedule_jobs.sh", cwd=out, check=False)
     assert "the build failed, and results/ has what it printed" in again.stderr
     (tmp_path / "builds").touch()

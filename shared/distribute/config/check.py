@@ -16,7 +16,6 @@ from distribute.config.final_job import FINAL, final_problems
 from distribute.config.input_files import InputFiles
 from distribute.config.input_trees import TreeKey
 from distribute.config.jobs_file import (
-    FINALLY,
     KINDS,
     ApptainerBatch,
     CommandBatch,
@@ -26,6 +25,7 @@ from distribute.config.jobs_file import (
 from distribute.config.problems import nearest, shown, validate
 from distribute.config.section import Section
 from distribute.config.warnings_before import vain_warnings
+from distribute.config.written_jobs import FINALLY
 from distribute.config.yaml_source import Document, Loc, Value
 from distribute.config.yaml_syntax import Found, Problem, Words, written
 from distribute.core.errors import InputError

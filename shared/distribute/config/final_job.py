@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from distribute.config.jobs_file import FINALLY, KINDS, ApptainerJob, CommandJob, FinalJob, Kind, PythonJob
+from distribute.config.jobs_file import KINDS, ApptainerJob, CommandJob, FinalJob, Kind, PythonJob
 from distribute.config.problems import shown
 from distribute.config.section import Section
+from distribute.config.written_jobs import FINALLY
 from distribute.config.yaml_source import Document, Loc, Value
 from distribute.config.yaml_syntax import Problem
 

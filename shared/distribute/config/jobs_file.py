@@ -34,6 +34,7 @@ from distribute.config.section import (
 )
 from distribute.config.slurm_section import Slurm
 from distribute.config.sweep_section import PatternFile, PatternFiles, SweepSection
+from distribute.config.written_jobs import FINALLY
 from distribute.core.ids import check_label
 from distribute.core.specs import (
     MAX_ARGUMENTS,
@@ -199,10 +200,6 @@ class JobPattern(JobNeeds):
     elsewhere: ClassVar[Mapping[str, str]] = {"name": 'the sweep names its jobs: sweep: {name: "re{re}"}'}
 
     required_files: PatternFiles = Field(default=(), examples=['["data/{mesh}.dat"]'])
-
-
-FINALLY = "finally"
-"""The key of the job that runs when all others are over, and its name if it has none."""
 
 
 def _not_empty(jobs: tuple[J, ...]) -> tuple[J, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from distribute.config.problems import nearest, shown
 from distribute.config.section import Section, Text
-from distribute.config.written_jobs import jobs_of
+from distribute.config.written_jobs import FINALLY, jobs_of
 from distribute.config.yaml_source import Document, Loc, Value
 from distribute.config.yaml_syntax import Found, Problem
 from distribute.core.words import quoted
@@ -139,11 +140,11 @@ def warnings_of(document: Document, kind: str) -> Found:
 
 
 def _sections(document: Document, kind: str) -> Iterator[tuple[Loc, dict[str, Value]]]:
-    top = document.at(("slurm",)) if isinstance(document.value, dict) and "slurm" in document.value else None
-    if isinstance(top, dict):
-        yield ("slurm",), top
-    for loc, job in jobs_of(kind, document.at((kind,))):
-        section = job.get("slurm") if isinstance(job, dict) else None
+    file = document.value if isinstance(document.value, dict) else {}
+    batch: tuple[Loc, Value] = ((), file)
+    last: tuple[Loc, Value] = ((FINALLY,), file.get(FINALLY))
+    for loc, owner in chain([batch], jobs_of(kind, file.get(kind)), [last]):
+        section = owner.get("slurm") if isinstance(owner, dict) else None
         if isinstance(section, dict):
             yield (*loc, "slurm"), section
 

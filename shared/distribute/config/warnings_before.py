@@ -12,11 +12,11 @@ from typing import TypeAlias, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from distribute.config.jobs_file import FINALLY, KINDS, JobEntry, Meta
+from distribute.config.jobs_file import KINDS, JobEntry, Meta
 from distribute.config.needs_sections import SignalBefore
 from distribute.config.problems import shown
 from distribute.config.section import Duration, Section
-from distribute.config.written_jobs import jobs_of
+from distribute.config.written_jobs import FINALLY, jobs_of
 from distribute.config.yaml_source import Document, Loc, Value
 from distribute.config.yaml_syntax import Found, Problem
 from distribute.core.words import format_duration

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 from distribute.config.yaml_source import Loc, Value
 
+FINALLY = "finally"
+"""The key of the job that runs when all others are over, and its name if it has none."""
+
 
 def jobs_of(kind: str, batch: Value) -> Iterator[tuple[Loc, Value]]:
     """Each job in the section of a kind, and the pattern of its sweep's jobs, with their places."""

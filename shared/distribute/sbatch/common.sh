@@ -13,6 +13,8 @@ say() { printf 'distribute: %s\n' "$*" >&2; }
 # Writes how the unit ended, at once or not at all: exit code, signal, reason (a text without quotes, or nothing).
 record() {
     local reason=null
+    # schedule_jobs.sh took the last job back, because it has to run after others once more.
+    [ "$(cat "$state/$unit.id" 2>/dev/null)" = "$own_id" ] || return 0
     [ -z "$3" ] || reason="\"$3\""
     printf '{"v": 1, "exit_code": %s, "signal": %s, "reason": %s, "started_at": "%s", "finished_at": "%s", "node": "%s", "attempt": %s, "slurm_job_id": "%s", "left": %s}\n' \
         "$1" "$2" "$reason" "$started" "$(now)" "$node" "$attempt" "$own_id" "$left" >"$state/$unit.json.new" &&
@@ -86,6 +88,7 @@ begin() {
 results_in() {
     results=$1
     rm -rf -- "$top/results/${results:?}" || broken 'results of an earlier run could not be removed'
+    printf %s "$results" >"$work/results_in" # for the last job, if SLURM ends this one
 }
 
 # One line that the settings for this cluster have, such as: module load apptainer.
@@ -139,6 +142,31 @@ put_matches() {
         if [ -e "$name" ] || [ -L "$name" ]; then
             put_folder "$1/${name##*/}" "$2/${name##*/}" "${3:-}"
         fi
+    done
+}
+
+# put_results BATCH: what all other jobs left, for the one that runs last.
+put_results() {
+    local all=$folder/input/results left=true from of
+    rm -rf -- "$all"
+    make_folder input/results
+    mkdir -p -- "$top/results/$1" &&
+        find "$top/results/$1" -mindepth 1 -maxdepth 1 -type d -exec cp -a -t "$all" -- {} + ||
+        broken 'the results of the other jobs could not be copied'
+    # SLURM ended these jobs before their scripts could keep what they left.
+    for from in "$top"/running/*/results_in; do
+        from=${from%/results_in}
+        of=$(cat -- "$from/results_in" 2>/dev/null && printf x)
+        of=${of%x}
+        of=$all/${of#"$1/"}
+        if [ "$from" = "$work" ] || [ ! -e "$from/results_in" ] || [ -e "$of" ]; then
+            continue
+        fi
+        mkdir -- "$of" || broken 'the results of the other jobs could not be copied'
+        if [ -d "$from/job/distribute_save" ] && [ ! -L "$from/job/distribute_save" ]; then
+            cp -a -- "$from/job/distribute_save/." "$of/" || broken 'the results of the other jobs could not be copied'
+        fi
+        complete_results "$of" "$from/stdout.txt" "$from/job/distribute_save/"
     done
 }
 
@@ -232,13 +260,25 @@ end_rest() {
 
 # Puts what the unit left to the results, at once: its folder $1 of the results holds it, and what it printed.
 keep_results() {
-    local save new=$work/results target=$top/results/$1 aside=distribute_save number=1
+    local save new=$work/results target=$top/results/$1
     save=$(realpath -e -- "$folder/distribute_save" 2>/dev/null)
     case $save in
     "$(realpath -- "$work")"/*) [ -d "$save" ] && chmod u+rwx -- "$save" && mv -T -- "$save" "$new" ;;
     esac
     mkdir -p -- "$new"
-    relative_links "$new" "$folder/distribute_save/" "$save_seen/"
+    complete_results "$new" "$work/stdout.txt" "$folder/distribute_save/" "$save_seen/" &&
+        mkdir -p -- "${target%/*}" && rm -rf -- "$target" && mv -T -- "$new" "$target" || {
+        say "the results could not be kept: they are in $work"
+        exit 1
+    }
+}
+
+# Adds what the job printed, the file $2, to what was in distribute_save, the folder $1. Sets `left` if there is nothing.
+# The other arguments are the paths by which links of the job may lead to distribute_save.
+complete_results() {
+    local new=$1 printed=$2 aside=distribute_save number=1
+    shift 2
+    relative_links "$new" "$@"
     find "$new" '(' -type p -o -type s ')' -delete
     if [ -e "$new/stdout.txt" ] || [ -L "$new/stdout.txt" ]; then
         while [ -e "$new/$aside" ] || [ -L "$new/$aside" ]; do
@@ -248,14 +288,11 @@ keep_results() {
         mkdir -- "$new/$aside" && mv -- "$new/stdout.txt" "$new/$aside/"
     fi
     # As a cluster of distribute has it: of a job that printed nothing and left nothing there is no file.
-    if [ ! -s "$work/stdout.txt" ] && [ -z "$(ls -A -- "$new")" ]; then
+    if [ ! -s "$printed" ] && [ -z "$(ls -A -- "$new")" ]; then
         left=false
     else
-        cp -- "$work/stdout.txt" "$new/stdout.txt"
-    fi && mkdir -p -- "${target%/*}" && rm -rf -- "$target" && mv -T -- "$new" "$target" || {
-        say "the results could not be kept: they are in $work"
-        exit 1
-    }
+        cp -- "$printed" "$new/stdout.txt"
+    fi
 }
 
 # Links with absolute paths to the results themselves, in the folder $1: the other arguments are its paths before.

@@ -20,6 +20,8 @@ from distribute.sbatch.scripts import Cluster, batch_script, build_part, check_v
 from distribute.sbatch.upload import Upload, begun, text_of
 
 MAX_PROBLEMS = 20
+MAX_WAITED_FOR = 10_000
+"""The last job can wait for so many jobs that are in no array: their ids are one argument of sbatch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,11 @@ class Plan:
         files = {file.sha256 for recipe in recipes for file in recipe.input_files}
         return sorted(files.union(*(recipe.listings for recipe in recipes)))
 
+    @property
+    def last(self) -> int | None:
+        """The number of the job that runs when all others are over. None: there is none."""
+        return len(self.jobs) - 1 if self.spec.last_job is not None else None
+
     def packed(self) -> dict[str, dict[str, InputFile]]:
         """The files that share objects, by the objects and by their own digests."""
         found: dict[str, dict[str, InputFile]] = {}
@@ -63,7 +70,7 @@ class Plan:
         if not self.is_array:
             return []
         alike: dict[tuple[tuple[str, str], ...], list[int]] = {}
-        for number, unit in enumerate(self.jobs):
+        for number, unit in enumerate(self.jobs[: self.last]):
             alike.setdefault(tuple(unit.options.items()), []).append(number)
         most = self.cluster.max_array_size
         return [
@@ -77,11 +84,12 @@ class Plan:
         arrays = self.arrays()
         yield "batch.json", self._batch(batch_id)
         counts = {"jobs": str(len(self.jobs)), "arrays": str(len(arrays))}
+        last = {"last": "" if self.last is None else str(self.last)}
         yield "rsync_upload.sh", begun("rsync_upload.sh", self.upload.variables)
         yield "rsync_download.sh", begun("rsync_download.sh", self.upload.variables | counts)
         yield (
             "schedule_jobs.sh",
-            begun("schedule_jobs.sh", counts | {"same": self._numbering(arrays)} | self._limits),
+            begun("schedule_jobs.sh", counts | last | {"same": self._numbering(arrays)} | self._limits),
         )
         yield "scripts/common.sh", text_of("common.sh")
         yield "scripts/files.txt", "".join(f"{sha256}\n" for sha256 in self.digests)
@@ -142,7 +150,7 @@ class Plan:
                     self.spec, unit.recipe, job.name, shared[kept], unit.options, unit.chosen, self.cluster
                 ),
             )
-            if not self.is_array:
+            if not self.is_array or number == self.last:
                 yield f"scripts/{number}.sbatch", self._script(unit.options, f"run_job {number}")
 
 
@@ -154,13 +162,14 @@ def plan(spec: BatchSpec, file: JobsFile, cluster: Cluster, upload: Upload, *, i
     """
     problems: list[str] = []
     units: list[Unit] = []
-    of_sweep = file.work.job.slurm if file.work.job is not None else None
-    own = chain((job.slurm for job in file.work.jobs), repeat(of_sweep))  # the jobs of a sweep come last
-    for job, slurm in zip(spec.work.jobs, own, strict=False):
+    for job, slurm in zip(spec.work.jobs, _own_sections(spec, file), strict=True):
         needs = spec.resources if job.resources is None else job.resources
+        is_last = job.name == spec.last_job
+        waits_for = "all others" if is_last else "the build" if spec.needs_build else None
         try:
-            chosen = merged(file.slurm, slurm, waits=spec.needs_build)
-            units.append(_unit(recipe_of(spec, job), needs, chosen, "" if is_array else job.name))
+            chosen = merged(file.slurm, slurm, waits_for=waits_for)
+            name = "" if is_array and not is_last else job.name
+            units.append(_unit(recipe_of(spec, job), needs, chosen, name))
         except ValueError as error:
             problems.append(f"job {quoted(job.name)}: {error}")
     build, recipe = None, build_of(spec)
@@ -169,10 +178,23 @@ def plan(spec: BatchSpec, file: JobsFile, cluster: Cluster, upload: Upload, *, i
             build = _unit(recipe, spec.resources, _of_build(file.slurm, recipe), f"{spec.batch}-build")
         except ValueError as error:
             problems.append(f"the build: {error}")
+    if spec.last_job is not None and not is_array and len(units) > MAX_WAITED_FOR + 1:
+        problems.append(
+            f"finally: {quoted(spec.last_job)} can wait for {MAX_WAITED_FOR:,} jobs at most, because SLURM "
+            "must be told each; with arrays there is no limit: add --array"
+        )
     if problems:
         more = len(problems) - MAX_PROBLEMS
         raise InputError(*problems[:MAX_PROBLEMS], *([f"and {more} more"] if more > 0 else []))
     return Plan(spec, cluster, upload, tuple(units), build, is_array)
+
+
+def _own_sections(spec: BatchSpec, file: JobsFile) -> Iterator[Slurm | None]:
+    """The section `slurm` of each job, in the order of the specification."""
+    listed, final = [job.slurm for job in file.work.jobs], file.finally_
+    of_sweep = file.work.job.slurm if file.work.job is not None else None
+    swept = len(spec.work.jobs) - len(listed) - (final is not None)
+    return chain(listed, repeat(of_sweep, swept), [] if final is None else [final.slurm])
 
 
 def _of_build(batch: Slurm | None, recipe: Recipe) -> Options:
@@ -180,7 +202,11 @@ def _of_build(batch: Slurm | None, recipe: Recipe) -> Options:
     not_its = {"output", "error", "job_name", "signal", "begin", "dependency"}
     if recipe.timeout_s is not None:
         not_its |= {"time", "time_min"}
-    return {name: value for name, value in merged(batch, None, waits=True).items() if name not in not_its}
+    return {
+        name: value
+        for name, value in merged(batch, None, waits_for="the build").items()
+        if name not in not_its
+    }
 
 
 def _unit(recipe: Recipe, needs: Resources | None, chosen: Options, name: str) -> Unit:

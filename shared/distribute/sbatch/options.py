@@ -37,10 +37,10 @@ _OF_GPUS = ("gpus", "gpus_per_node", "gpus_per_socket", "gpus_per_task", "gres",
 _TIME = re.compile(r"\d{1,9}(:\d{1,9}){0,2}|\d{1,9}-\d{1,9}(:\d{1,9}){0,2}|(?i:infinite|unlimited)", re.ASCII)
 
 
-def merged(batch: Slurm | None, job: Slurm | None, *, waits: bool) -> Options:
+def merged(batch: Slurm | None, job: Slurm | None, *, waits_for: str | None) -> Options:
     """The options of the file: those of the job, and those of the batch that the job does not have.
 
-    `waits`: jobs wait for a build.
+    `waits_for`: what the scripts have the job wait for; None: nothing.
 
     Raises:
         ValueError: an option can't be used here, or SLURM can't say a time.
@@ -52,8 +52,10 @@ def merged(batch: Slurm | None, job: Slurm | None, *, waits: bool) -> Options:
             found |= {name: str(value) for name, value in written.items()}
     for name in sorted(TAKEN & found.keys()):
         raise ValueError(f"slurm: {name} can't be chosen, because the scripts set it or need it; remove it")
-    if waits and "dependency" in found:
-        raise ValueError("slurm: dependency can't be chosen, because each job waits for the build; remove it")
+    if waits_for is not None and "dependency" in found:
+        raise ValueError(
+            f"slurm: dependency can't be chosen, because this job waits for {waits_for}; remove it"
+        )
     for name in ("time", "time_min"):
         if name in found:
             check_time(name, found[name])

@@ -1,4 +1,4 @@
-# shellcheck shell=sh disable=SC2154 # jobs, arrays, same, most_running and not_before are set above
+# shellcheck shell=sh disable=SC2154 # jobs, arrays, last, same, most_running and not_before are set above
 set -eu
 cd "$(dirname "$0")"
 
@@ -86,11 +86,29 @@ if [ -n "$is_again" ]; then
     echo "$forgotten did not succeed, and are scheduled anew"
 fi
 
+# Has the last job seen less than the others leave? It is number $last, so there are as many others.
+is_last_outdated() {
+    [ "$(find state -name '[0-9]*.id' ! -name "$last.id" | wc -l)" -eq "$last" ] || return 0
+    # A person may have requeued others.
+    [ -n "$is_again" ] && [ -s "state/$last.json" ] &&
+        [ -n "$(find state -name '[0-9]*.json' -newer "state/$last.json")" ]
+}
+
+# Takes the last job back, so that it is scheduled again. If it runs, its next run waits until it has ended.
+if [ -n "$last" ] && { [ -s "state/$last.id" ] || [ -s "state/$last.json" ]; } && is_last_outdated; then
+    if [ -s "state/$last.id" ]; then
+        scancel "$(cat "state/$last.id")" || echo "schedule_jobs.sh: the last job may run on, in vain" >&2
+        mv "state/$last.id" "state/$last.before"
+    fi
+    rm -f "state/$last.json"
+    echo 'the job that runs last is scheduled anew, behind the others'
+fi
+
 # Schedules the script scripts/$1.sbatch, unless state/$1.id says that this was done. $2: an option, or nothing.
 schedule() {
     [ ! -s "state/$1.id" ] || return 0
     # shellcheck disable=SC2086 # several words, or none
-    id=$(sbatch --parsable $after ${2-} "scripts/$1.sbatch") ||
+    id=$(sbatch --parsable ${after:+--dependency=$after --kill-on-invalid-dep=yes} $begin ${2-} "scripts/$1.sbatch") ||
         die "sbatch took no $1 (see above); run this again when that is mended: what is scheduled is not scheduled twice"
     printf '%s\n' "${id%%;*}" >"state/$1.id.new"
     mv "state/$1.id.new" "state/$1.id"
@@ -99,12 +117,13 @@ schedule() {
 
 new=0
 after=''
+begin=''
 if [ -e scripts/build.sbatch ]; then
     case $(cat state/build.json 2>/dev/null || true) in
     *'"exit_code": 0,'*) ;;
     '')
         schedule build
-        after="--dependency=afterok:$(cat state/build.id) --kill-on-invalid-dep=yes"
+        after=afterok:$(cat state/build.id)
         ;;
     *) die "the build failed, and results/ has what it printed; when that is mended, 'sh schedule_jobs.sh --again' runs it and the jobs anew" ;;
     esac
@@ -112,7 +131,7 @@ fi
 
 # sbatch reads a time by the clock of this computer, wherever the folder was written.
 if [ -n "$not_before" ] && [ "$(date +%s)" -lt "$not_before" ]; then
-    after="$after --begin=$(date -d "@$not_before" +%Y-%m-%dT%H:%M:%S)"
+    begin=--begin=$(date -d "@$not_before" +%Y-%m-%dT%H:%M:%S)
 fi
 
 longest=100000 # no program takes much more as one argument
@@ -147,10 +166,19 @@ while [ "$number" -lt "$arrays" ]; do
 done
 
 number=0
-while [ "$arrays" -eq 0 ] && [ "$number" -lt "$jobs" ]; do
+while [ "$arrays" -eq 0 ] && [ "$number" -lt "${last:-$jobs}" ]; do
     schedule "$number"
     number=$((number + 1))
 done
+
+if [ -n "$last" ] && [ ! -s "state/$last.id" ]; then
+    # Whatever becomes of them. SLURM passes over those that it has forgotten.
+    others=$(find state \( -name '[0-9]*.id' ! -name "$last.id" -o -name "$last.before" \) -exec cat {} + |
+        sed 's/_.*//' | sort -un | paste -s -d : -)
+    [ -z "$others" ] || after=${after:+$after,}afterany:$others
+    schedule "$last"
+    rm -f "state/$last.before"
+fi
 
 [ "$new" -gt 0 ] || echo 'nothing was left to schedule'
 echo "all $jobs jobs are scheduled; squeue --me lists those that are not over"

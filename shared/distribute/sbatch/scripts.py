@@ -82,6 +82,7 @@ def job_part(
         f". scripts/inputs-{inputs}.sh",
         *_puts(placed for placed in recipe.files if not placed.keep),
         *_put_trees(tree for tree in recipe.trees if not tree.keep),
+        *([f"put_results {word(spec.batch)}"] if recipe.wants_results else []),
         *_running(recipe, options, chosen, cluster, is_build=False),
         f"is_copied={'yes' if 'output' in chosen else ''}",
     ]

@@ -230,3 +230,44 @@ def test_files_that_share_an_object_are_collected_as_that_object(folder: Path) -
     file = spec.work.jobs[0].files[0]
     Path("out/files", file.sha256).unlink()
     assert sources_in(Path("out"), spec) == {}
+
+
+def test_the_last_job_has_options_of_its_own_and_is_in_no_array(folder: Path) -> None:
+    (folder / "distribute-jobs.yaml").write_text(
+        META + 'sweep: {grid: {re: [100, 400]}, name: "re{re}"}\n'
+        "command: {job: {command: 'solve {re}', slurm: {partition: long}}}\n"
+        "finally: {name: plot, command: y, resources: {cpus: 1}, slurm: {partition: short, qso: high}}\n"
+    )
+    said = run("out", "--array", *WHERE)
+    assert "slurm: 'qso' is passed on to sbatch as it is; did you mean 'qos'?" in said.output
+    scripts = Path("out/scripts")
+    last, others = ((scripts / f"{name}.sbatch").read_text() for name in ("2", "array-0"))
+    assert "#SBATCH --partition=short\n" in last
+    assert "#SBATCH --job-name=plot\n" in last
+    assert "--array" not in last
+    assert "#SBATCH --partition=long\n" in others
+    assert "#SBATCH --array=0-1\n" in others
+    assert "put_results b\n" in (scripts / "2.sh").read_text()
+    assert not (scripts / "1.sbatch").exists()
+
+
+def test_a_dependency_of_the_last_job_is_refused(folder: Path) -> None:
+    (folder / "run.yaml").write_text(
+        f"{META}slurm: {{dependency: 'afterok:7'}}\ncommand: {{jobs: [{{name: a, command: x}}]}}\n"
+        "finally: {command: y}\n"
+    )
+    said = problem("out", "run.yaml", *WHERE)
+    assert said.startswith("job 'finally': slurm: dependency can't be chosen, because this job waits for all")
+
+
+def test_a_last_job_waits_for_no_more_jobs_than_sbatch_can_be_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distribute.sbatch.folder as module
+
+    (folder / "run.yaml").write_text(
+        META + "command: {jobs: [{name: a, command: x}, {name: b, command: x}]}\nfinally: {command: y}\n"
+    )
+    monkeypatch.setattr(module, "MAX_WAITED_FOR", 1)
+    assert "finally: 'finally' can wait for 1 jobs at most" in problem("out", "run.yaml", *WHERE)
+    assert run("out", "run.yaml", "--array", *WHERE).exit_code == 0

@@ -35,14 +35,14 @@ def options(
 def test_the_options_of_a_job_replace_those_of_its_batch_one_by_one() -> None:
     batch = Slurm.model_validate({"time": "10", "partition": "long", "qos": "low", "exclusive": True})
     job = Slurm.model_validate({"time": "20", "qos": "high", "gres": "gpu:1"})
-    assert merged(batch, job, waits=False) == {
+    assert merged(batch, job, waits_for=None) == {
         "time": "20",
         "partition": "long",
         "qos": "high",
         "exclusive": "",
         "gres": "gpu:1",
     }
-    assert merged(None, None, waits=True) == {}
+    assert merged(None, None, waits_for="the build") == {}
 
 
 def test_a_share_of_a_node_is_translated() -> None:
@@ -98,7 +98,7 @@ def test_the_times_of_sbatch_are_taken(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "2h", "1.5", "-1", "1:2:3:4", "1-", "30000-00", "a", "1 2"])
 def test_a_time_that_slurm_cannot_say_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(ValueError, match=r"slurm: time is .*SLURM.*; write minutes, HOURS:MINUTES:SECONDS"):
-        merged(Slurm.model_validate({"time": text}), None, waits=False)
+        merged(Slurm.model_validate({"time": text}), None, waits_for=None)
 
 
 def test_a_timeout_that_slurm_cannot_say_is_refused() -> None:
@@ -115,14 +115,14 @@ def test_a_timeout_that_slurm_cannot_say_is_refused() -> None:
 @pytest.mark.parametrize("name", ["array", "chdir", "wrap", "parsable"])
 def test_an_option_that_the_scripts_need_themselves_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"slurm: {name} can't be chosen"):
-        merged(Slurm.model_validate({name: "x"}), None, waits=False)
+        merged(Slurm.model_validate({name: "x"}), None, waits_for=None)
 
 
 def test_a_dependency_is_for_batches_without_a_build() -> None:
     section = Slurm.model_validate({"dependency": "afterok:1"})
-    assert merged(section, None, waits=False) == {"dependency": "afterok:1"}
-    with pytest.raises(ValueError, match="each job waits for the build"):
-        merged(section, None, waits=True)
+    assert merged(section, None, waits_for=None) == {"dependency": "afterok:1"}
+    with pytest.raises(ValueError, match="because this job waits for the build"):
+        merged(section, None, waits_for="the build")
 
 
 def test_gpus_are_seen_however_they_were_asked_for() -> None:
