@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.words import argument, printable
-from distribute.core.words import counted
+from distribute.core.words import counted, few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +58,12 @@ async def collect_folder(session: Session, folder: Path, how: How) -> None:
     name = printable(str(batch))
     ends = Counter[str](ended.state for ended in run.ended)
     document = {**batch._asdict(), "ran_at": run.ran_at.system}
+    if run.missing:
+        names = few([printable(missing) for missing in run.missing])
+        output.warn(
+            f"{argument(str(folder))}: these inputs are not there, or were changed: {names}; the archive "
+            "gets the others; put them back as they were, collect it again, and it gets these, too"
+        )
     if how.dry:
         output.done(f"{name} would be collected: {_told(ends)}", {**document, "jobs": _jobs(ends)})
         return

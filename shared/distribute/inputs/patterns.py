@@ -43,6 +43,11 @@ def matches(folder: str, path: str) -> Matches:
     return Matches(base, sorted({name.rstrip("/") for name in found} - {""}))
 
 
+def behind_fixed(path: str) -> str:
+    """A glob without the folder before its first wildcard: in that, it matches the same names."""
+    return _split(path)[1]
+
+
 def _split(path: str) -> tuple[str, str]:
     """The folder before the first wildcard, and the rest."""
     parts = path.split("/")

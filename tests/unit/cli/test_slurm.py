@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from distribute.client.collect.slurm_inputs import sources_in
+from distribute.client.collect.slurm_inputs import inputs_in
 from distribute.config.loading import load
 from distribute.core.errors import InputError
 from distribute.core.specs import BatchSpec
@@ -225,11 +225,11 @@ def test_files_that_share_an_object_are_collected_as_that_object(folder: Path) -
     assert run("out", *WHERE).exit_code == 0
     spec = load(folder / "distribute-jobs.yaml").spec
     (pack,) = {file.stored for job in spec.work.jobs for file in job.files}
-    (found,) = sources_in(Path("out"), spec).items()
+    (found,) = inputs_in(Path("out"), spec).sources.items()
     assert (found[0], read_source(as_source(found[1]), pack.sha256)) == (pack.sha256, b"re = 100\nre = 400\n")
     file = spec.work.jobs[0].files[0]
     Path("out/files", file.sha256).unlink()
-    assert sources_in(Path("out"), spec) == {}
+    assert inputs_in(Path("out"), spec) == ({}, ["case.in"])
 
 
 def test_the_last_job_has_options_of_its_own_and_is_in_no_array(folder: Path) -> None:
@@ -271,3 +271,49 @@ def test_a_last_job_waits_for_no_more_jobs_than_sbatch_can_be_told(
     monkeypatch.setattr(module, "MAX_WAITED_FOR", 1)
     assert "finally: 'finally' can wait for 1 jobs at most" in problem("out", "run.yaml", *WHERE)
     assert run("out", "run.yaml", "--array", *WHERE).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "required",
+    [
+        "tables/**/*.csv",
+        "tables/*",
+        "tables/**",
+        "{path: 'tables/**/*.csv', alias: t}",
+        "{path: tables/**, exclude: ['2019/']}",
+        "{path: tables, alias: t, exclude: ['*.csv']}",
+        "tables/2019/x.csv",
+    ],
+)
+def test_every_input_is_collected_as_it_was_sent(required: str, folder: Path) -> None:
+    for name in ("2019/x.csv", "2019/deep/y.csv", "2020/z.csv", "2020/notes", "2021/.hidden/h.csv"):
+        (folder / "tables" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "tables" / name).write_text(name)
+    (folder / "tables" / "2019" / "link").symlink_to("x.csv")
+    (folder / "tables" / "2020").chmod(0o750)
+    (folder / "distribute-jobs.yaml").write_text(
+        f"{META}command: {{jobs: [{{name: a, command: x, required_files: [{required}]}}]}}\n"
+    )
+    assert run("out", *WHERE).exit_code == 0
+    loaded = load(folder / "distribute-jobs.yaml")
+    sources, missing = inputs_in(Path("out"), loaded.spec)
+    assert (missing, sources.keys()) == ([], loaded.sources.keys())
+    for sha256, source in sources.items():
+        read_source(as_source(source), sha256)
+
+
+def test_an_input_that_is_not_as_it_was_written_is_named(folder: Path) -> None:
+    (folder / "d" / "e").mkdir(parents=True)
+    (folder / "d" / "e" / "f.dat").write_text("f")
+    (folder / "distribute-jobs.yaml").write_text(
+        f"{META}command: {{jobs: [{{name: a, command: x, required_files: ['d/*/*.dat', d]}}]}}\n"
+    )
+    assert run("out", *WHERE).exit_code == 0
+    for path in Path("out/files").rglob("f.dat"):
+        path.write_text("another")
+    spec = load(folder / "distribute-jobs.yaml").spec
+    assert inputs_in(Path("out"), spec) == ({}, ["d/*/*.dat", "d"])
+    Path("out/state").mkdir()
+    Path("out/state/0.id").write_text("7")
+    said = run("--collect", "out", "--missing-as-failed", "--dry")
+    assert "out: these inputs are not there, or were changed: d/*/*.dat, d; the archive gets" in said.output

@@ -62,8 +62,8 @@ class Built:
 class Run:
     """A batch that ran elsewhere: how each of its jobs ended, in the order of `spec`.
 
-    `sources` are the batch's input files that are there, by SHA-256. `built` None: the batch has no build, or
-    nothing tells of it.
+    `sources` are the batch's inputs that are there, by SHA-256; `missing` names the others. `built` None:
+    the batch has no build, or nothing tells of it.
     """
 
     spec: BatchSpec
@@ -71,3 +71,4 @@ class Run:
     ended: Sequence[Ended]
     sources: Mapping[str, Path | Source]
     built: Built | None = None
+    missing: Sequence[str] = ()

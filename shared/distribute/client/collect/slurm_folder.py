@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from distribute.client.collect.folder_files import is_file, is_folder_in, read_bounded
 from distribute.client.collect.run import Built, Ended, Left, Run
 from distribute.client.collect.slurm_accounting import BY_SLURM, Record, read_accounting
-from distribute.client.collect.slurm_inputs import sources_in
+from distribute.client.collect.slurm_inputs import inputs_in
 from distribute.client.collect.slurm_problems import ACCOUNTING, Problems
 from distribute.client.words import argument, printable
 from distribute.codec import MAX_EVENT_BYTES
@@ -112,11 +112,13 @@ def read_slurm_folder(folder: Path, now: datetime, *, missing_as_failed: bool = 
     reader = _Reader(folder, spec, records or {}, now, problems, missing_as_failed)
     ended = reader.read()
     problems.refuse(shown, len(spec.work.jobs))
+    inputs = inputs_in(folder, spec)
     return Run(
         spec=spec,
         ran_at=RanAt(system="slurm", folder=hashlib.sha256(text).hexdigest()),
         ended=[one for one in ended if one is not None],
-        sources=sources_in(folder, spec),
+        sources=inputs.sources,
+        missing=inputs.missing,
         built=reader.built,
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from distribute.client.collect.folder_files import is_file, is_folder_in
 from distribute.core.specs import (
@@ -16,21 +17,39 @@ from distribute.core.specs import (
     PythonWork,
 )
 from distribute.inputs.listed import Hasher
-from distribute.inputs.patterns import Exclude
+from distribute.inputs.patterns import Exclude, behind_fixed, matches
 from distribute.inputs.sources import JoinedSource, Source
 from distribute.inputs.tree import folder_tree, tree_of_matches
 
 
-def sources_in(folder: Path, spec: BatchSpec) -> dict[str, Path | Source]:
-    """The input files and folders that lie in the folder. Storing them checks their digests."""
-    if not is_folder_in(folder, "files"):
-        return {}
+class FoundInputs(NamedTuple):
+    """The inputs of a batch in a folder: `sources` of their objects, by SHA-256.
+
+    `missing` are the names of those that are not there, or not as they were written.
+    """
+
+    sources: Mapping[str, Path | Source]
+    missing: Sequence[str]
+
+
+def inputs_in(folder: Path, spec: BatchSpec) -> FoundInputs:
+    """The input files and folders that lie in the folder. Storing them checks the digests of files."""
     files = dict.fromkeys(_files_of(spec))
+    trees = dict.fromkeys(each for owner in (spec, *spec.work.jobs) for each in owner.folders or ())
+    sources = _sources_in(folder, files, trees) if is_folder_in(folder, "files") else {}
+    missing = [file.alias for file in files if file.stored.sha256 not in sources]
+    missing += [tree.alias or tree.pattern or "" for tree in trees if tree.sha256 not in sources]
+    return FoundInputs(sources, list(dict.fromkeys(missing)))
+
+
+def _sources_in(
+    folder: Path, files: Iterable[InputFile], trees: Iterable[InputFolder]
+) -> dict[str, Path | Source]:
     alone = sorted({file.sha256 for file in files if file.pack is None})
     paths = {sha256: folder / "files" / sha256 for sha256 in alone}
     sources: dict[str, Path | Source] = {sha256: path for sha256, path in paths.items() if is_file(path)}
     sources |= _packs_of(folder / "files", files)
-    for tree in {each for owner in (spec, *spec.work.jobs) for each in owner.folders or ()}:
+    for tree in trees:
         if is_folder_in(folder, "files", tree.sha256):
             sources |= _objects_of(folder / "files" / tree.sha256, tree)
     return sources
@@ -71,8 +90,11 @@ def _packs_of(folder: Path, files: Iterable[InputFile]) -> dict[str, Source]:
 def _objects_of(path: Path, tree: InputFolder) -> Mapping[str, Source]:
     """What an input folder was made of. Nothing if it isn't as it was written."""
     everything = Exclude(())
-    names = sorted(each.name for each in path.iterdir()) if tree.alias is None else []
-    found = tree_of_matches(str(path), names, everything) if names else folder_tree(str(path), everything)
+    if tree.pattern is not None:  # what it matched lies as it lay below the folder before its first wildcard
+        names = matches(str(path), behind_fixed(tree.pattern)).names
+        found = tree_of_matches(str(path), names, everything)
+    else:
+        found = folder_tree(str(path), everything)
     if found.problems:
         return {}
     listed = Hasher().listed(found, str(path))
