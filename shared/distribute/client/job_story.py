@@ -13,6 +13,7 @@ from distribute.client.superseded import superseded_of
 from distribute.core.errors import IntegrityError
 from distribute.core.listing import rfc3339
 from distribute.core.recipe import recipe_of
+from distribute.core.sentences import TAKEN_BACK
 from distribute.core.specs import PythonJob
 
 if TYPE_CHECKING:
@@ -30,18 +31,6 @@ if TYPE_CHECKING:
     from distribute.core.recipe import Recipe
     from distribute.core.specs import InputFolder, Resources, SignalBefore
     from distribute.ports import Cluster
-
-TAKEN_BACK = {
-    "node_lost": "its node was lost",
-    "node_left": "its node left",
-    "node_restarted": "its node-runner started again without it",
-    "node_rebooted": "its node was rebooted",
-    "killed": "killed",
-    "build_failed": "the batch could not be built there",
-    "unclaimed": "its node did not take it",
-    "not_there": "its node did not have it any more",
-}
-"""Why the scheduler took a job from its node, in words."""
 
 
 async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory:
