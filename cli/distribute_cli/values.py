@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from distribute.config.moments import parse_moment
 from distribute.config.units import format_duration, parse_duration, parse_size
@@ -10,6 +10,7 @@ from distribute.core.errors import InputError
 from distribute.core.event_base import MAX_TEXT
 from distribute.core.ids import check_author, check_label
 from distribute.core.specs import MAX_TIMEOUT_S
+from distribute.core.words import quoted
 
 
 def duration_s(option: str, text: str, *, longest_s: float = MAX_TIMEOUT_S // 86400 * 86400) -> float:
@@ -97,3 +98,22 @@ def moment(option: str, text: str, now: datetime) -> datetime:
     if found <= now:
         raise InputError(f"{option}: {text!r} is in the past")
     return found
+
+
+def past_moment(option: str, text: str, now: datetime) -> datetime:
+    """A moment from which on events are wanted: a date and time, as in `moment`, or how long ago: `2h`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return parse_moment(text, now)
+    except ValueError:
+        raise InputError(
+            f"{option}: {quoted(text)} is not a time; write a date and time, such as 2030-01-31T18:00 "
+            "(local, unless it names a zone), how long ago (2h), or the sequence of an event (1234)"
+        ) from None

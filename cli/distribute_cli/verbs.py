@@ -45,6 +45,8 @@ VERBS = (
     "watch",
     "wait",
     "logs",
+    "history",
+    "events",
     "exec",
     "ls",
     "pull",
@@ -59,7 +61,6 @@ VERBS = (
 NOT_YET = (
     "retry",
     "why",
-    "history",
     "replay",
     "timeline",
     "report",

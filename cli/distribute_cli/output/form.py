@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,8 @@ from distribute_cli.pasteable import with_address
 
 if TYPE_CHECKING:
     from distribute.client import documents
+    from distribute.core.projections.history import Told
+    from distribute.core.recorded import Recorded
 
 Document = Mapping[str, Any]
 """A JSON object with the keys that the interface names."""
@@ -104,6 +106,18 @@ class Output(ABC):
     @contextmanager
     def job_text(self, document: Document) -> Iterator[JobText]:
         """Take the output of jobs or builds of the batch that `document` names."""
+
+    @abstractmethod
+    @contextmanager
+    def history(self, *, every: bool, last: int | None) -> Iterator[Callable[[Told], None]]:
+        """Take what is told of a batch, a job or a node, event by event.
+
+        `every`: people get a line for each, too. `last`: only so many lines, or events, are shown.
+        """
+
+    @abstractmethod
+    def event(self, recorded: Recorded) -> None:
+        """Show one event of a stream at once, on a line of its own."""
 
     @abstractmethod
     def done(self, line: str, document: Document) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,8 @@ from distribute_cli.output.form import Bar, Countdown, Document, JobText, Output
 
 if TYPE_CHECKING:
     from distribute.client import documents
+    from distribute.core.projections.history import Told
+    from distribute.core.recorded import Recorded
 
 
 class _ForPrograms(Output):
@@ -72,6 +74,19 @@ class JsonOutput(_ForPrograms):
         collected = Collected()
         yield collected
         self._write({**document, "logs": collected.document()})
+
+    @contextmanager
+    def history(self, *, every: bool, last: int | None) -> Iterator[Callable[[Told], None]]:
+        from distribute_cli.output.history import JsonHistory
+
+        history = JsonHistory(last)
+        yield history.take
+        history.end()
+
+    def event(self, recorded: Recorded) -> None:
+        from distribute.client.history import event_document
+
+        self._write(event_document(recorded))
 
     def done(self, line: str, document: Document) -> None:
         self._write(document)
@@ -140,6 +155,19 @@ class QuietOutput(_ForPrograms):
         from distribute_cli.output.job_text import AsItComes
 
         yield AsItComes(titles=False)
+
+    @contextmanager
+    def history(self, *, every: bool, last: int | None) -> Iterator[Callable[[Told], None]]:
+        from distribute_cli.output.history import QuietHistory
+
+        history = QuietHistory(last)
+        yield history.take
+        history.end()
+
+    def event(self, recorded: Recorded) -> None:
+        from distribute_cli.output.history import quiet_line
+
+        print(quiet_line(recorded), flush=True)
 
     def done(self, line: str, document: Document) -> None:
         """Print nothing."""

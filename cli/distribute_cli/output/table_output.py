@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from distribute.client import documents
+    from distribute.core.projections.history import Told
+    from distribute.core.recorded import Recorded
     from distribute_cli.output.terminal_bar import PaceInWords
 
 WIDE = 10_000
@@ -93,6 +95,19 @@ class TableOutput(Output):
         from distribute_cli.output.job_text import AsItComes
 
         yield AsItComes()
+
+    @contextmanager
+    def history(self, *, every: bool, last: int | None) -> Iterator[Callable[[Told], None]]:
+        from distribute_cli.output.history import TextHistory
+
+        history = TextHistory(every=every, last=last)
+        yield history.take
+        history.end()
+
+    def event(self, recorded: Recorded) -> None:
+        from distribute_cli.output.history import event_line
+
+        print(event_line(recorded), flush=True)
 
     def done(self, line: str, document: Document) -> None:
         self._show_cluster()

@@ -76,6 +76,11 @@ class UnknownName(Refused):
         """The same error, which asks whether `near` was meant."""
         return UnknownName(self.kind, self.name, *self._texts, self.batch, near)
 
+    def advising(self, more: str) -> UnknownName:
+        """The same error, with more advice."""
+        what, advice = self._texts
+        return UnknownName(self.kind, self.name, what, f"{advice}; {more}", self.batch)
+
 
 class NameTaken(Refused):
     """There is a batch of this name. `what` says so, and whose it is; the message has advice behind it."""

@@ -21,11 +21,14 @@ from distribute.core.state import Attempt, BatchState, State
 _LATEST_S = LATEST.timestamp()
 
 
-def apply(state: State, recorded: Recorded) -> None:
-    """Fold one event into the state. Events delivered again (not above `state.seq`) change nothing."""
+def apply(state: State, recorded: Recorded) -> str | None:
+    """Fold one event into the state. Returns why it does not fit, or None.
+
+    Events delivered again (not above `state.seq`) change nothing.
+    """
     seq, time, event = recorded
     if seq <= state.seq:
-        return
+        return None
     if not 0.0 <= time <= _LATEST_S:
         time = state.time
         recorded = Recorded(seq, time, event)
@@ -39,6 +42,7 @@ def apply(state: State, recorded: Recorded) -> None:
     if misfit is not None:
         state.misfits += 1
         state.last_misfit = f"event {seq} ({event.type} by {event.author} of {event.scope}): {misfit}"
+    return misfit
 
 
 def _apply_job_event(state: State, recorded: Recorded, event: JobEvent) -> str | None:

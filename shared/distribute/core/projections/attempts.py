@@ -55,7 +55,7 @@ class JobAttempts:
         event = recorded.event
         if isinstance(event, ev.Submitted | ev.Deleted):
             self.attempts.clear()
-            self.spec = None if isinstance(event, ev.Deleted) else _with_this_job(event, self.job.job).spec
+            self.spec = None if isinstance(event, ev.Deleted) else with_only_job(event, self.job.job).spec
         elif isinstance(event, ev.JobEvent) and event.scope == self.job:
             self._fold_own(recorded.time, event)
 
@@ -109,13 +109,13 @@ def attempts_alone(job: JobId, events: Iterable[Recorded], course: Course) -> Jo
     for recorded in ordered:
         event = recorded.event
         if isinstance(event, ev.Submitted):
-            attempts.fold(recorded._replace(event=_with_this_job(event, job.job)))
+            attempts.fold(recorded._replace(event=with_only_job(event, job.job)))
         elif not isinstance(event, ev.Deleted):  # the batch is there, so it accepted none
             attempts.fold(recorded)
     return attempts
 
 
-def _with_this_job(event: ev.Submitted, name: str) -> ev.Submitted:
+def with_only_job(event: ev.Submitted, name: str) -> ev.Submitted:
     """A submission without the other jobs."""
     spec = event.spec
     jobs = tuple(job for job in spec.work.jobs if job.name == name)

@@ -26,11 +26,17 @@ class BatchStory:
 
         An event that the batch does not accept changes nothing but the sequences.
         """
+        return self.misfit_of(recorded) is None
+
+    def misfit_of(self, recorded: Recorded) -> str | None:
+        """Fold the next event under the batch. Returns why the batch does not accept it, or None."""
         event = recorded.event
-        if isinstance(event, ev.NodeEvent) or event.batch_id != self.id or recorded.seq <= self.seq:
-            return False
+        if isinstance(event, ev.NodeEvent) or event.batch_id != self.id:
+            return f"it is not about {self.id}"
+        if recorded.seq <= self.seq:
+            return "it was folded before"
         self.seq = recorded.seq
         if isinstance(event, ev.BatchEvent):
             self.scope_seq = recorded.seq
         self.state, misfit = advance(self.state, recorded)
-        return misfit is None
+        return misfit

@@ -1,0 +1,206 @@
+"""The history of a batch, a job or a node: its events from the first on, each in a sentence.
+
+Each is read by a filter of subjects, so what else the log has costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, get_args
+
+from distribute.client.batch_log import BATCH_TYPES
+from distribute.client.queries import no_such_batch, no_such_job, no_such_node
+from distribute.client.standing import ask_standing
+from distribute.core.errors import UnreadableEvent
+from distribute.core.events import BuildEvent, Event
+from distribute.core.ids import BatchId, JobId, NodeId
+from distribute.core.projections.attempts import with_only_job
+from distribute.core.projections.course import Course
+from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
+from distribute.core.recorded import Recorded
+from distribute.core.sentences import Wording
+from distribute.core.words import rfc3339
+from distribute.lazy_submission import Submission
+from distribute.ports import Only
+
+if TYPE_CHECKING:
+    from distribute.ports import Cluster
+
+_BUILD_TYPES = frozenset(
+    kind.model_fields["type"].default for kind in get_args(get_args(Event)[0]) if issubclass(kind, BuildEvent)
+)
+
+History = AsyncGenerator[Told, None]
+
+
+def local_moment(time: datetime) -> str:
+    """A time by this computer's clock, to the minute."""
+    return f"{time.astimezone():%Y-%m-%d %H:%M}"
+
+
+async def batch_history(cluster: Cluster, batch: BatchId) -> History:
+    """What happened to a batch, and to all earlier ones of its name.
+
+    Raises:
+        UnknownName: there never was such a batch.
+    """
+    history = BatchHistory(batch, Wording(local_moment, batch))
+    is_known = False
+    async for recorded in _events(cluster, Only(batch=batch)):
+        is_known = True
+        yield history.tell(recorded)
+    if not is_known:
+        raise no_such_batch(batch)
+
+
+async def node_history(cluster: Cluster, node: str) -> History:
+    """What happened to a node itself. What its jobs did stands in the histories of their batches.
+
+    Raises:
+        UnknownName: there never was such a node.
+    """
+    history = NodeHistory(node, Wording(local_moment))
+    is_known = False
+    async for recorded in _events(cluster, Only(scope=NodeId(node))):
+        is_known = True
+        yield history.tell(recorded)
+    if not is_known:
+        raise no_such_node(node)
+
+
+async def job_history(cluster: Cluster, job: JobId) -> History:
+    """What happened to a job, with what happened to its batch as a whole.
+
+    This reads the events of the job and of its batch's own scope, if these tell for sure what counts, and
+    else all events under the batch.
+
+    Raises:
+        UnknownName: there never was such a batch or job.
+    """
+    told = await _told_alone(cluster, job)
+    if told is None:
+        told = await _told_by_all(cluster, job)
+    if not told:
+        raise no_such_batch(job.batch_id)
+    if not any(_names_job(one.recorded.event, job) for one in told):
+        raise no_such_job(job)
+    for one in told:
+        yield one
+
+
+def _names_job(event: Event, job: JobId) -> bool:
+    if event.type == "submitted":
+        return any(found.name == job.job for found in event.spec.work.jobs)
+    return event.scope == job
+
+
+async def _told_by_all(cluster: Cluster, job: JobId) -> list[Told]:
+    history = JobHistory(job, Wording(local_moment, job.batch_id))
+    async with aclosing(_events(cluster, Only(batch=job.batch_id))) as reading:
+        told = [history.tell(recorded) async for recorded in reading]
+    return [one for one in told if one is not None]
+
+
+async def _told_alone(cluster: Cluster, job: JobId) -> list[Told] | None:
+    """The history from a few events only. None: these do not suffice."""
+    batch = job.batch_id
+    standing = await ask_standing(cluster, batch)
+    if standing is None:
+        return None
+    submissions = await _submissions(cluster, job, standing.course)
+    if submissions is None:
+        return None
+    jobs = {recorded.seq: count for recorded, count in submissions}
+    events = [recorded for recorded, _ in submissions]
+    for only in (
+        Only(types=(BATCH_TYPES - {"submitted"}) | _BUILD_TYPES, batch=batch),
+        Only(scope=job),
+    ):
+        async with aclosing(_events(cluster, only)) as reading:
+            events += [recorded async for recorded in reading]
+    history = JobHistory(job, Wording(local_moment, batch))
+    told = [history.tell(recorded, jobs.get(recorded.seq)) for recorded in _ordered(events)]
+    if not history.is_sure or not _agree(Course.of(history.story.state), standing.course):
+        return None
+    return [one for one in told if one is not None]
+
+
+def _ordered(events: Iterable[Recorded]) -> Sequence[Recorded]:
+    return sorted(events, key=lambda recorded: recorded.seq)
+
+
+def _agree(alone: Course, standing: Course) -> bool:
+    """Do one job's events give the same end of the batch as all events?"""
+    return (alone.submission, alone.end, alone.finished_at) == (
+        standing.submission,
+        standing.end,
+        standing.finished_at,
+    )
+
+
+async def _submissions(cluster: Cluster, job: JobId, course: Course) -> list[tuple[Recorded, int]] | None:
+    """Every submission under the batch's name, with only this job, and how many jobs it has.
+
+    To decode 100,000 jobs takes seconds, so of the last submission only this job is decoded. None: the log
+    does not have it.
+    """
+    found = []
+    until = course.seq - 1 if course.exists else await cluster.log.last_seq()
+    if await _has_earlier(cluster, job.batch_id, until):
+        only = Only(types=frozenset({"submitted"}), batch=job.batch_id)
+        async with aclosing(_events(cluster, only, until)) as reading:
+            async for recorded in reading:
+                assert recorded.event.type == "submitted", "nothing else was asked for"
+                short = recorded._replace(event=with_only_job(recorded.event, job.job))
+                found.append((short, len(recorded.event.spec.work.jobs)))
+    if not course.exists:
+        return found
+    try:
+        raw = await cluster.log.get_raw(course.seq)
+        submission = await Submission.read(raw.payload)
+        event = submission.event_of(job.job)
+    except (KeyError, UnreadableEvent):
+        return None
+    if event.scope != job.batch_id:
+        return None
+    return [*found, (Recorded(raw.seq, raw.time, event), len(submission))]
+
+
+async def _has_earlier(cluster: Cluster, batch: BatchId, until: int) -> bool:
+    """Does the log have batches of this name that were deleted?"""
+    if until <= 0:
+        return False
+    async with aclosing(
+        _events(cluster, Only(types=frozenset({"deleted"}), batch=batch), until)
+    ) as deletions:
+        async for _ in deletions:
+            return True
+    return False
+
+
+async def _events(cluster: Cluster, only: Only, until: int | None = None) -> AsyncGenerator[Recorded, None]:
+    """The events that match, up to a sequence, or up to now."""
+    until = await cluster.log.last_seq() if until is None else until
+    if until <= 0:
+        return
+    async with aclosing(cluster.log.follow(after=0, only=only, until=until)) as reading:
+        async for events in reading:
+            for recorded in events:
+                yield recorded
+
+
+def event_document(recorded: Recorded) -> dict[str, Any]:
+    """An event as programs get it: as it is stored, with its sequence, and with the log's time of it.
+
+    The time by its author's clock, which may be wrong, is `author_time`.
+    """
+    body = recorded.event.model_dump(mode="json", exclude_none=True)
+    author_time = body.pop("time")
+    return {"seq": recorded.seq, "time": rfc3339(recorded.time), **body, "author_time": author_time}
+
+
+def told_document(told: Told) -> dict[str, Any]:
+    """The same, with its sentence, and in `misfit` why the fold refused it; None: it counts."""
+    return {**event_document(told.recorded), "sentence": told.sentence, "misfit": told.misfit}

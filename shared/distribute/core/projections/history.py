@@ -1,0 +1,132 @@
+"""What happened to a batch, a job or a node: each event in a sentence, and whether it counts.
+
+Only what the fold accepts counts. So these fold what they tell, by the functions that `apply` uses.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from distribute.core import events as ev
+from distribute.core.fold import apply
+from distribute.core.ids import BatchId, JobId
+from distribute.core.projections.story import BatchStory
+from distribute.core.recorded import Recorded
+from distribute.core.sentences import NOTHING, Known, Wording, sentence
+from distribute.core.state import FAILED, KILLED, SUCCEEDED, BatchState, State
+
+
+class Told(NamedTuple):
+    """An event of the log as people are told of it. `misfit`: why the fold refused it, None if it counts."""
+
+    recorded: Recorded
+    sentence: str
+    misfit: str | None = None
+    known: Known = NOTHING
+
+
+class BatchHistory:
+    """The history of a batch, and of all earlier ones of its name."""
+
+    def __init__(self, batch: BatchId, wording: Wording) -> None:
+        self.story = BatchStory(batch)
+        self._wording = wording
+
+    def tell(self, recorded: Recorded) -> Told:
+        """Fold the next event under the batch, and tell it."""
+        misfit = self.story.misfit_of(recorded)
+        known = NOTHING if misfit is not None else _known_of(self.story.state, recorded.event)
+        return Told(recorded, sentence(recorded.event, self._wording, known), misfit, known)
+
+
+def _known_of(batch: BatchState | None, event: ev.Event) -> Known:
+    """What the batch, which has accepted the event, adds to its words."""
+    if batch is None:
+        return NOTHING
+    match event.type:
+        case "completed":
+            succeeded, failed, killed = (batch.counts[end] for end in (SUCCEEDED, FAILED, KILLED))
+            return Known(ends=(succeeded, failed, killed))
+        case "finished":
+            return Known(was_killed=batch.status[batch.rows[event.job]] == KILLED)
+        case _:
+            return NOTHING
+
+
+class JobHistory:
+    """The history of one job: its own events, and those of its batch and of builds that concern it."""
+
+    def __init__(self, job: JobId, wording: Wording) -> None:
+        self.job = job
+        self.story = BatchStory(job.batch_id)
+        self.is_sure = True
+        """False: without the events of other jobs, it can't be told which end of the batch was accepted."""
+        self._wording = wording
+
+    def tell(self, recorded: Recorded, jobs: int | None = None) -> Told | None:
+        """Fold the next event under the job's batch, and tell it. None: it does not concern the job.
+
+        The events of other jobs may be left out, and the submission may have only this job; `jobs` is how
+        many there are. This gives the same, but for the ends of the batch, which other jobs decide, too
+        (`attempts_alone` says more). Of ends, only forged ones are refused: their guard sees to that.
+        """
+        event = recorded.event
+        node = self._node()
+        if event.type == "completed" and self.story.state is not None and self.story.state.end is not None:
+            self.is_sure = False  # one of the two was refused because of another job
+        misfit = self.story.misfit_of(recorded)
+        if not self._concerns(event, node):
+            return None
+        known = Known(jobs=jobs)
+        if event.type == "finished" and misfit is None:
+            known = _known_of(self.story.state, event)
+        return Told(recorded, sentence(event, self._wording, known), misfit, known)
+
+    def _node(self) -> str | None:
+        """The node that has the job now."""
+        batch = self.story.state
+        row = batch.rows.get(self.job.job) if batch is not None else None
+        attempt = batch.active.get(row) if batch is not None and row is not None else None
+        return attempt.node if attempt is not None else None
+
+    def _concerns(self, event: ev.Event, node: str | None) -> bool:
+        match event.about:
+            case "job":
+                return event.scope == self.job
+            case "build":
+                return event.node == node  # another node's build, or one before the job came, is not its
+            case "batch":
+                return not isinstance(event, ev.KillRequested) or event.job in {None, self.job.job}
+            case "node":
+                return False
+
+
+class NodeHistory:
+    """The history of a node, from the events of its own scope.
+
+    These alone decide what the fold accepts, but for two events that persons have checked before: whether a
+    node that is forgotten still had jobs, and whether too many are listed.
+    """
+
+    def __init__(self, node: str, wording: Wording) -> None:
+        self.node = node
+        self._state = State()
+        self._wording = wording
+
+    def tell(self, recorded: Recorded) -> Told:
+        """Fold the node's next event, and tell it."""
+        known = self._known_before(recorded)
+        misfit = apply(self._state, recorded)
+        return Told(recorded, sentence(recorded.event, self._wording, known), misfit, known)
+
+    def _known_before(self, recorded: Recorded) -> Known:
+        node = self._state.nodes.get(self.node)
+        if recorded.event.type != "joined" or node is None:
+            return NOTHING
+        match node.presence:
+            case "here":
+                return Known(before=node.incarnation)
+            case "lost":
+                return Known(silent_s=recorded.time - (node.silent_from or recorded.time))
+            case _:
+                return NOTHING

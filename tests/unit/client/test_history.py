@@ -1,0 +1,136 @@
+"""The history of a batch, a job and a node, read from the log by their subjects alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import WITH_AND_WITHOUT_SCHEDULER, CountingLog, MemoryCluster
+from distribute.client.event_stream import check_types, last_before, stream
+from distribute.client.history import batch_history, job_history, node_history, told_document
+from distribute.codec import decode, encode
+from distribute.core.errors import InputError, UnknownName
+from distribute.core.events import EVENT, Event
+from distribute.core.ids import BatchId, JobId
+from distribute.core.recorded import Guard
+from distribute.memory.log import MemoryLog
+from distribute.testing import builders as make
+
+SPEC = make.batch(300)
+OTHER = make.batch(1, batch="other")
+JOB = JobId(*SPEC.id, "job1")
+NAMES = [job.name for job in SPEC.work.jobs]
+
+
+@pytest.fixture(params=WITH_AND_WITHOUT_SCHEDULER)
+async def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    """A lab in which a batch was killed and deleted, and another of its name runs."""
+    cluster: Any = MemoryCluster(tmp_path, request.param)
+    log = CountingLog()
+    cluster.log = log
+    if request.param == WITH_AND_WITHOUT_SCHEDULER[1]:
+        cluster.queries._log = log
+    await cluster.say(
+        make.joined(), make.submitted(OTHER), make.submitted(SPEC), *map(make.assigned, NAMES),
+        make.kill_requested(by="bob"), *(make.released(name, reason="killed") for name in NAMES),
+        make.completed(state="killed"), make.deleted(), make.submitted(SPEC, user="ann"),
+        make.assigned(), make.claimed(), make.lost(),
+    )  # fmt: skip
+    log.read = 0
+    return cluster
+
+
+JOBS_TOLD = [
+    "jane submitted lab/sweep: 300 jobs",
+    "job1 was assigned to ws1",
+    "bob kills lab/sweep",
+    "job1 was taken from ws1: killed",
+    "lab/sweep is over: killed",
+    "jane deleted lab/sweep",
+    "ann submitted lab/sweep: 300 jobs",
+    "job1 was assigned to ws1",
+    "job1 was claimed by ws1",
+]
+
+
+async def test_a_batch_is_told_with_earlier_ones_of_its_name(cluster: Any) -> None:
+    told = [one async for one in batch_history(cluster, SPEC.id)]
+    assert len(told) == 2 * len(NAMES) + 7
+    assert all(one.misfit is None for one in told)
+    assert told[-3].sentence == "ann submitted lab/sweep: 300 jobs"
+    assert "lab/sweep is over: 300 killed" in [one.sentence for one in told]
+
+
+async def test_a_job_is_told_from_few_events_if_the_scheduler_answers(cluster: Any) -> None:
+    told = [one async for one in job_history(cluster, JOB)]
+    assert [one.sentence for one in told] == JOBS_TOLD
+    assert all(one.misfit is None for one in told)
+    reads_all = cluster.queries.__class__.__name__ == "NobodyAnswers"
+    assert (cluster.log.read > len(NAMES)) == reads_all
+
+
+async def test_a_node_is_told_of_itself(cluster: Any) -> None:
+    told = [one.sentence async for one in node_history(cluster, "ws1")]
+    assert told == ["node ws1 joined: 4 cpus, 8G of memory", "node ws1 is lost: silent for 1m1s"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        (lambda cluster: batch_history(cluster, BatchId("lab", "none")), "there is no batch lab/none"),
+        (lambda cluster: job_history(cluster, JobId("lab", "none", "job1")), "there is no batch lab/none"),
+        (lambda cluster: job_history(cluster, JobId(*SPEC.id, "none")), "lab/sweep has no job 'none'"),
+        (lambda cluster: node_history(cluster, "ws2"), "there is no node 'ws2'"),
+    ],
+)
+async def test_what_never_was_is_named(cluster: Any, asked: Callable[[Any], Any], error: str) -> None:
+    with pytest.raises(UnknownName, match=error):
+        [one async for one in asked(cluster)]
+
+
+async def test_programs_get_events_as_they_are_stored(cluster: Any) -> None:
+    told = [one async for one in job_history(cluster, JOB)]
+    for one in told[1:]:
+        document = told_document(one)
+        for more in ("seq", "sentence", "misfit"):
+            document.pop(more)
+        assert document.pop("time").endswith("Z")
+        stored: Event = EVENT.validate_python(document | {"time": document.pop("author_time")})
+        assert encode(stored) == encode(one.recorded.event)
+        assert decode(encode(stored)) == one.recorded.event
+
+
+async def test_a_stream_resumes_behind_a_sequence_and_has_the_wanted_types(cluster: Any) -> None:
+    everything = [one.seq async for one in stream(cluster, 0)]
+    assert everything == list(range(1, await cluster.log.last_seq() + 1))
+    assert [one.seq async for one in stream(cluster, 600)] == everything[600:]
+    assert [one async for one in stream(cluster, everything[-1])] == []
+    types = check_types("--type", ["submitted", "lost"])
+    found = [one.event.type async for one in stream(cluster, 2, types)]
+    assert found == ["submitted", "submitted", "lost"]
+
+
+async def test_a_stream_behind_the_end_of_the_log_is_refused(cluster: Any) -> None:
+    end = await cluster.log.last_seq()
+    with pytest.raises(
+        InputError, match=f"the log ends at sequence {end}, before {end + 1}: was it restored"
+    ):
+        [one async for one in stream(cluster, end + 1)]
+
+
+def test_an_unknown_type_is_named_with_the_nearest() -> None:
+    with pytest.raises(InputError, match="no event is of the type 'finnished'; did you mean 'finished'"):
+        check_types("--type", ["started", "finnished"])
+
+
+async def test_the_last_event_before_a_time_is_found() -> None:
+    times = [10.0, 20.0, 20.0, 30.0, 40.0]
+    log = MemoryLog(iter(times).__next__)
+    for _ in times:
+        await log.append(make.joined(f"ws{log.stored.last_seq}"), Guard(0))
+    for time, seq in ((5.0, 0), (10.0, 0), (10.5, 1), (20.0, 1), (20.5, 3), (40.0, 4), (41.0, 5)):
+        assert await last_before(log, time) == seq
+    assert await last_before(MemoryLog(), 5.0) == 0
