@@ -209,8 +209,23 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
             return f"{batch} is archived"
         case ev.Deleted():
             return f"{by} deleted {batch}"
+        case ev.Notified():
+            return _told(event, batch)
         case _:
             assert_never(event)
+
+
+def _told(event: ev.Notified, batch: str) -> str:
+    what = {
+        "end": f"how {batch} ended",
+        "kill": f"who killed {batch}",
+        "build_failure": f"that {batch} could not be built",
+        "first_failure": f"that a first job of {batch} failed",
+        "start": f"that {batch} started",
+    }[event.news]
+    if event.refused is not None:
+        return f"{event.to} could not be told by {event.channel} {what}: {event.refused}"
+    return f"{event.to} was told by {event.channel} {what}"
 
 
 def _batch_or_job(event: ev.KillRequested, wording: Wording) -> str:
