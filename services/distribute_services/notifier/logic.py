@@ -1,0 +1,266 @@
+"""What is still to be told, on each channel and to whom, without I/O.
+
+The log says what was told (`notified`). The notifier's note says how far each channel has come and which
+message it is sending, so that a message cut short by a crash goes out again as the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from distribute.core import events as ev
+from distribute.core.batch_record import loading
+from distribute.core.fold import apply
+from distribute.core.packed import PackedBatch
+from distribute.core.projections.notices import (
+    LASTING,
+    ONCE,
+    Notice,
+    key_of,
+    notices_of,
+    standing,
+    still_shown,
+)
+from distribute.core.recorded import Recorded
+from distribute.core.slices import at_once
+from distribute.core.state import State
+
+Json = dict[str, Any]
+
+RECALLED = LASTING | {"notified"}
+"""The types of events that a notifier reads again which has been away."""
+
+MATRIX = "matrix"
+"""The channel that reaches the Matrix user of a batch. All others reach the person who submitted it."""
+
+MOST_SINGLE = 5
+"""If more than so many things wait for one person, one message tells them all."""
+
+
+class Sending(NamedTuple):
+    """A message that is being sent.
+
+    `until` is the last sequence that a summary covers; 0: it is no summary.
+    """
+
+    to: str
+    key: str
+    until: int
+
+
+class Letter(NamedTuple):
+    """What one person is told next: one notice, or a summary of several. `is_sent`: only `notified` lacks."""
+
+    to: str
+    key: str
+    notices: tuple[Notice, ...]
+    is_sent: bool = False
+
+    @property
+    def is_summary(self) -> bool:
+        return self.key != self.notices[0].key
+
+
+class Queue:
+    """What one channel still has to tell.
+
+    `since`: the channel was configured then, and tells nothing from before. Up to `done_until`, all is told.
+    Both are sequences.
+    """
+
+    def __init__(self, name: str, since: int, done_until: int, sending: Sending | None = None) -> None:
+        self.name = name
+        self.since = since
+        self.began_at = self.done_until = done_until
+        self.sending = sending
+        self._is_sent = False
+        """The log has a `notified` of the message that is being sent."""
+        self._waiting: dict[str, dict[str, Notice]] = {}
+        """By person, then by key; the oldest first."""
+        self._told_once: dict[str, set[str]] = {}
+        """By submission: the keys of what is told once, and was."""
+
+    def add(self, notice: Notice) -> None:
+        """Take up something to tell, unless it is told once and was."""
+        to = notice.matrix_user if self.name == MATRIX else notice.user
+        if to is not None and notice.key not in self._told_once.get(notice.submission, ()):
+            self._waiting.setdefault(to, {}).setdefault(notice.key, notice)
+
+    def told(self, event: ev.Notified) -> None:
+        """Take in what the log says was told."""
+        if event.news in ONCE and event.submission is not None:
+            self._told_once.setdefault(event.submission, set()).add(event.key)
+        if self.sending is not None and self.sending.key in {event.key, event.summary}:
+            self._is_sent = True
+        self._drop(event.to, event.key)
+
+    def forget(self, submission: str) -> None:
+        """The batch of this submission is deleted."""
+        self._told_once.pop(submission, None)
+
+    def next(self, is_current: Callable[[Notice], bool]) -> Letter | None:
+        """The next message. It stays the next until `sent`. None: there is nothing to tell."""
+        if self.sending is not None and (notices := self._covered(self.sending, is_current)):
+            return Letter(self.sending.to, self.sending.key, notices, self._is_sent)
+        self.sending, self._is_sent = None, False
+        for to in list(self._waiting):
+            notices = self._current(to, is_current)
+            if not notices:
+                continue
+            first, last = notices[0], notices[-1]
+            if len(notices) > MOST_SINGLE:
+                key = key_of("summary", self.name, to, first.key, last.key, str(len(notices)))
+                self.sending = Sending(to, key, max(notice.seq for notice in notices))
+                return Letter(to, key, notices)
+            self.sending = Sending(to, first.key, 0)
+            return Letter(to, first.key, (first,))
+        return None
+
+    def sent(self, letter: Letter) -> None:
+        """The message is sent, and the log says so."""
+        self.drop(letter.to, letter.notices)
+        self.sending, self._is_sent = None, False
+
+    def drop(self, to: str, told: Iterable[Notice]) -> None:
+        """These were told."""
+        for notice in told:
+            if notice.news in ONCE:
+                self._told_once.setdefault(notice.submission, set()).add(notice.key)
+            self._drop(to, notice.key)
+
+    def settle(self, folded_seq: int) -> None:
+        """Note how far the channel has come, if all events up to a sequence are folded."""
+        seqs = [notice.seq for waiting in self._waiting.values() for notice in waiting.values()]
+        self.done_until = min(seqs, default=folded_seq + 1) - 1
+
+    def _covered(self, sending: Sending, is_current: Callable[[Notice], bool]) -> tuple[Notice, ...]:
+        waiting = self._waiting.get(sending.to, {})
+        if sending.key in waiting:
+            return (waiting[sending.key],)
+        return tuple(
+            notice for notice in self._current(sending.to, is_current) if notice.seq <= sending.until
+        )
+
+    def _current(self, to: str, is_current: Callable[[Notice], bool]) -> tuple[Notice, ...]:
+        """What waits for a person; what is about a batch that is deleted by now is dropped."""
+        waiting = self._waiting.get(to, {})
+        for notice in [notice for notice in waiting.values() if not is_current(notice)]:
+            self._drop(to, notice.key)
+        return tuple(waiting.values())
+
+    def _drop(self, to: str, key: str) -> None:
+        waiting = self._waiting.get(to)
+        if waiting is not None and waiting.pop(key, None) is not None and not waiting:
+            del self._waiting[to]
+
+
+class Outbox:
+    """The state, and what every channel still has to tell."""
+
+    def __init__(self, state: State, queues: Iterable[Queue]) -> None:
+        self.state = state
+        self.queues = {queue.name: queue for queue in queues}
+
+    # --- input ---------------------------------------------------------------------------------------
+
+    def recall(self, recorded: Recorded) -> None:
+        """Take up an event of the types `RECALLED` from before the snapshot."""
+        event = recorded.event
+        if isinstance(event, ev.Notified):
+            self._told(event)
+            return
+        assert isinstance(event, ev.BatchEvent), "only such events are recalled"
+        batch = self.state.find(event.batch_id)
+        if batch is None:
+            return
+        if isinstance(batch, PackedBatch):
+            batch = at_once(loading(batch.fixed, batch.changing))
+        for notice in still_shown(self.state, batch, recorded):
+            self._add(notice, recorded.seq)
+
+    def begin(self) -> None:
+        """Take up what is told once of batches, as they stand in the snapshot.
+
+        A batch that was submitted before the channel was configured may have started before, too.
+        """
+        for batch in self.state.batches.values():
+            for notice in standing(self.state, batch):
+                self._add(notice, batch.seq)
+
+    def deliver(self, recorded: Recorded) -> None:
+        """Fold an event of the log, and take up what it gives to tell."""
+        if recorded.seq <= self.state.seq:
+            return
+        misfits = self.state.misfits
+        apply(self.state, recorded)
+        if self.state.misfits != misfits:
+            return
+        event = recorded.event
+        if isinstance(event, ev.Notified):
+            self._told(event)
+        elif isinstance(event, ev.Deleted) and event.submission is not None:
+            for queue in self.queues.values():
+                queue.forget(event.submission)
+        for notice in notices_of(self.state, recorded):
+            self._add(notice, recorded.seq)
+
+    def _add(self, notice: Notice, happened_seq: int) -> None:
+        for queue in self.queues.values():
+            if happened_seq > queue.since:
+                queue.add(notice)
+
+    def _told(self, event: ev.Notified) -> None:
+        if (queue := self.queues.get(event.channel)) is not None:
+            queue.told(event)
+
+    # --- output --------------------------------------------------------------------------------------
+
+    def next(self, channel: str) -> Letter | None:
+        """The next message of a channel."""
+        return self.queues[channel].next(self.is_current)
+
+    def is_current(self, notice: Notice) -> bool:
+        """Is the batch of a notice still there?"""
+        batch = self.state.find(notice.batch)
+        return batch is not None and batch.submission == notice.submission
+
+    def may_have_been_told(self, channel: str, notice: Notice) -> bool:
+        """Does only the log know whether this was told, from before what we have read of it?"""
+        return notice.news in ONCE and notice.submitted_seq <= self.queues[channel].began_at
+
+
+# --- the note --------------------------------------------------------------------------------------
+
+
+def note_of(outbox: Outbox) -> Json:
+    """The note to restart from."""
+    for queue in outbox.queues.values():
+        queue.settle(outbox.state.seq)
+    return {
+        "channels": {
+            queue.name: {
+                "since": queue.since,
+                "done_until": queue.done_until,
+                "sending": queue.sending and list(queue.sending),
+            }
+            for queue in outbox.queues.values()
+        }
+    }
+
+
+def queues_of(note: Json, channels: Iterable[str], end: int) -> list[Queue]:
+    """The channels' queues, as a note has them. A channel that it does not know begins at the log's `end`.
+
+    Raises:
+        ValueError, KeyError, TypeError, AttributeError: this is no such note.
+    """
+    known = note.get("channels", {})
+    queues = []
+    for name in channels:
+        found = known.get(name, {"since": end, "done_until": end, "sending": None})
+        sending = None if found["sending"] is None else Sending(*found["sending"])
+        since, done_until = int(found["since"]), int(found["done_until"])
+        # After a restore from an older copy, the log has less than the note knows.
+        queues.append(Queue(name, min(since, end), min(done_until, end), sending))
+    return queues

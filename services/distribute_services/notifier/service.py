@@ -1,0 +1,279 @@
+"""The notifier's process: `logic` between the event log and the channels.
+
+What was told is in the log (`notified`). Before a message goes out, the notifier's note says so; so a crash
+between sending and noting sends the same message again, with the same key, and never another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from distribute.core import events as ev
+from distribute.core.errors import Conflict, DistributeError, IntegrityError
+from distribute.core.event_base import MAX_TEXT
+from distribute.core.ids import JobId
+from distribute.core.projections.notices import Notice
+from distribute.core.recorded import Guard, time_of
+from distribute.limited_log import Trouble
+from distribute.ports import Cluster, Only
+from distribute.restoring import restore
+from distribute.runtime import new_id, supervise, unless_stopped
+from distribute_services.notifier.channel import Channel, Message, Unavailable, Undeliverable
+from distribute_services.notifier.logic import RECALLED, Letter, Outbox, Queue, note_of, queues_of
+from distribute_services.notifier.texts import message_of
+
+log = logging.getLogger(__name__)
+
+NOTE = "notifier"
+"""The name of the snapshot that holds the note."""
+NOTE_EVERY_S = 5.0
+PATIENCE_S = 5.0
+SEND_WITHIN_S = 120.0
+"""A channel that has not answered by then is taken for one that can't send now."""
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 300.0
+"""Seconds to wait before we try to send again: the first time, then twice as long each time, up to this."""
+
+
+class NotifierService:
+    """Tells people what became of their batches, on each of the channels.
+
+    `clock` gives seconds since 1970. The simulator passes its own clock and ids.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        channels: Sequence[Channel],
+        *,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = new_id,
+    ) -> None:
+        self._cluster = cluster
+        self._channels = channels
+        self._clock = clock
+        self._new_id = new_id
+        self.has_begun = asyncio.Event()
+        """Set once it tells what happens from now on."""
+        self._noted: dict[str, Any] = {}
+        self._no_note = Trouble(log)
+        self._one_note_at_a_time = asyncio.Lock()
+        self._news = asyncio.Condition()
+        """Notified when events were folded."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. What is not told by then is told after the next start."""
+        try:
+            outbox = await unless_stopped(stop, self._begin())
+            if outbox is None:
+                return
+            self._outbox = outbox
+            log.info("telling people from event %d on, by %s", outbox.state.seq, ", ".join(outbox.queues))
+            senders = {f"channel {channel.name}": self._serve(channel) for channel in self._channels}
+            await supervise(stop, {"events": self._follow(), "notes": self._keep_note(), **senders})
+            await self._try_to_note()
+        finally:
+            for channel in self._channels:
+                await channel.close()
+
+    # --- the state -----------------------------------------------------------------------------------
+
+    async def _begin(self) -> Outbox:
+        """The state as of now, and what is to be told."""
+        cluster = self._cluster
+        state, end = await restore(cluster), await cluster.log.last_seq()
+        queues = await self._queues(end)
+        outbox = Outbox(state, queues)
+        restored_seq = state.seq
+        done_until = min(queue.done_until for queue in queues)
+        if done_until < restored_seq:
+            only = Only(types=RECALLED)
+            recalling = cluster.log.follow(after=done_until, only=only, until=restored_seq)
+            async with aclosing(recalling) as recalled:
+                async for records in recalled:
+                    for recorded in records:
+                        outbox.recall(recorded)
+        outbox.begin()
+        if restored_seq < end:
+            async with aclosing(cluster.log.follow(after=restored_seq, at=state.time, until=end)) as tail:
+                async for records in tail:
+                    for recorded in records:
+                        outbox.deliver(recorded)
+        return outbox
+
+    async def _queues(self, end: int) -> list[Queue]:
+        """The queues as the note has them. Without one, nothing from before now is told."""
+        names = [channel.name for channel in self._channels]
+        try:
+            data = await self._cluster.store.get_snapshot(NOTE)
+            return queues_of(orjson.loads(data) if data else {}, names, end)
+        except (IntegrityError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("the note of what was told can't be used; telling only what comes: %s", error)
+            return queues_of({}, names, end)
+
+    async def _follow(self) -> None:
+        state = self._outbox.state
+        async for records in self._cluster.log.follow(after=state.seq, at=state.time):
+            for recorded in records:
+                self._outbox.deliver(recorded)
+            del recorded, records  # a submission may take 140 MB: free it before we wait
+            async with self._news:
+                self._news.notify_all()
+
+    async def _folded(self, seq: int) -> None:
+        """Wait until the state has this sequence in it."""
+        async with self._news:
+            await self._news.wait_for(lambda: self._outbox.state.seq >= seq)
+
+    # --- the note ------------------------------------------------------------------------------------
+
+    async def _keep_note(self) -> None:
+        await self._note()  # at once: it says since when each channel is there
+        self.has_begun.set()
+        while True:
+            await asyncio.sleep(NOTE_EVERY_S)
+            await self._try_to_note()
+
+    async def _note(self) -> None:
+        """Write the note, however long that takes."""
+        while True:
+            if await self._try_to_note():
+                return
+            await asyncio.sleep(FIRST_WAIT_S)
+
+    async def _try_to_note(self) -> bool:
+        """Write the note, if there is anything new. Returns whether it is written."""
+        async with self._one_note_at_a_time:
+            note = note_of(self._outbox)
+            if note == self._noted:
+                return True
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._cluster.store.put_snapshot(NOTE, orjson.dumps(note))
+            except (DistributeError, TimeoutError) as error:
+                self._no_note.occurs("can't note what is being sent: %s", str(error) or "no answer")
+                return False
+            self._no_note.is_over("the note of what is being sent is written again")
+            self._noted = note
+            return True
+
+    # --- sending -------------------------------------------------------------------------------------
+
+    async def _serve(self, channel: Channel) -> None:
+        """Send what there is to tell on a channel, one message after another."""
+        while True:
+            letter = await self._next(channel.name)
+            refused = None
+            if not letter.is_sent:
+                await self._note()
+                refused = await self._send(channel, await self._message(letter))
+            for notice in letter.notices:
+                await self._note_told(channel.name, letter, notice, refused)
+            self._outbox.queues[channel.name].sent(letter)
+
+    async def _next(self, channel: str) -> Letter:
+        """Wait for the next message of a channel."""
+        while True:
+            async with self._news:
+                await self._news.wait_for(lambda: self._outbox.next(channel) is not None)
+            letter = self._outbox.next(channel)
+            if letter is None:
+                continue  # the batch was deleted in the meantime
+            told = [notice for notice in letter.notices if await self._was_told(channel, notice)]
+            if not told:
+                return letter
+            self._outbox.queues[channel].drop(letter.to, told)
+
+    async def _was_told(self, channel: str, notice: Notice) -> bool:
+        """Does the log say that this was told long ago?"""
+        if not self._outbox.may_have_been_told(channel, notice):
+            return False
+        only = Only(types=frozenset({"notified"}), batch=notice.batch)
+        now = await self._cluster.log.last_seq()
+        told = self._cluster.log.follow(after=notice.submitted_seq, only=only, until=now)
+        async with aclosing(told):
+            async for records in told:
+                for recorded in records:
+                    event = recorded.event
+                    if isinstance(event, ev.Notified) and (event.channel, event.key) == (channel, notice.key):
+                        return True
+        return False
+
+    async def _message(self, letter: Letter) -> Message:
+        """The message, with the last lines of the failed jobs, which the state has only one of."""
+        if letter.is_summary:
+            return message_of(letter)
+        notice = letter.notices[0]
+        jobs = [await self._with_last_lines(notice, job) for job in notice.facts.get("failed_jobs", ())]
+        facts = {**notice.facts, **({"failed_jobs": jobs} if jobs else {})}
+        return message_of(letter._replace(notices=(replace(notice, facts=facts),)))
+
+    async def _with_last_lines(self, notice: Notice, job: dict[str, Any]) -> dict[str, Any]:
+        last = await self._cluster.log.last(JobId(*notice.batch, job["job"]), "finished")
+        if last is None or not isinstance(last.event, ev.Finished) or last.event.attempt != job["attempt"]:
+            return job
+        return {**job, "last_lines": list(last.event.last_lines or ())}
+
+    async def _send(self, channel: Channel, message: Message) -> str | None:
+        """Send a message, however long the channel can't. Returns why the person can't be reached, if so."""
+        trouble, wait_s = Trouble(log), FIRST_WAIT_S
+        while True:
+            try:
+                async with asyncio.timeout(SEND_WITHIN_S):
+                    await channel.send(message)
+            except Undeliverable as error:
+                log.warning("%s can't be told by %s: %s", message.to, channel.name, error)
+                return str(error)
+            except Unavailable as error:
+                trouble.occurs("%s can't send now; trying again: %s", channel.name, error)
+                wait_s = max(wait_s, error.retry_after_s or 0.0)
+            except TimeoutError:
+                trouble.occurs("%s can't send now; trying again: no answer", channel.name)
+            except Exception as error:  # noqa: BLE001 - a fault in one channel must not stop the others
+                trouble.occurs("%s has a fault; trying again", channel.name, error=error)
+            else:
+                trouble.is_over(f"{channel.name} sends again")
+                log.info("told %s by %s: %s", message.to, channel.name, message.subject)
+                return None
+            await asyncio.sleep(wait_s)
+            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+
+    async def _note_told(self, channel: str, letter: Letter, notice: Notice, refused: str | None) -> None:
+        """Append `notified`, unless the batch is deleted by now.
+
+        The guard may be refused because of events that change nothing for us.
+        """
+        event = self._notified(channel, letter, notice, refused)
+        while self._outbox.is_current(notice):
+            last = await self._cluster.log.last(notice.batch)
+            try:
+                await self._cluster.log.append(event, Guard(last.seq if last is not None else 0))
+            except Conflict as conflict:
+                await self._folded(conflict.beaten_by_seq)
+            else:
+                return
+
+    def _notified(self, channel: str, letter: Letter, notice: Notice, refused: str | None) -> ev.Notified:
+        return ev.Notified(
+            id=self._new_id(),
+            time=time_of(self._clock()),
+            author=ev.NOTIFIER,
+            causation=notice.cause,
+            namespace=notice.batch.namespace,
+            batch=notice.batch.batch,
+            submission=notice.submission,
+            news=notice.news,
+            channel=channel,
+            to=letter.to,
+            key=notice.key,
+            summary=letter.key if letter.is_summary else None,
+            refused=None if refused is None else refused[:MAX_TEXT],
+        )

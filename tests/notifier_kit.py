@@ -1,0 +1,61 @@
+"""A channel that remembers what it was given, and a notifier that runs while a test lasts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from distribute.ports import Cluster
+from distribute_services.notifier.channel import Channel, Message
+from distribute_services.notifier.service import NotifierService
+
+WITHIN_S = 60.0
+
+
+class Remembering:
+    """A channel that takes every message, unless it is `trouble`d. A message that comes again counts once."""
+
+    def __init__(self, name: str = "mail") -> None:
+        self.name = name
+        self.taken: dict[str, Message] = {}
+        self.times = 0
+        self.trouble: Exception | None = None
+        self.is_closed = False
+        self._news = asyncio.Event()
+
+    async def send(self, message: Message) -> None:
+        self.times += 1
+        self._news.set()
+        if self.trouble is not None:
+            raise self.trouble
+        self.taken[message.key] = message
+
+    async def close(self) -> None:
+        self.is_closed = True
+
+    async def until(self, happens: Callable[[], bool]) -> None:
+        """Wait until it is so, looking whenever a message comes."""
+        async with asyncio.timeout(WITHIN_S):
+            while not happens():
+                self._news.clear()
+                await self._news.wait()
+
+    @property
+    def subjects(self) -> list[str]:
+        return [message.subject for message in self.taken.values()]
+
+
+@asynccontextmanager
+async def notifier_of(cluster: Cluster, *channels: Channel) -> AsyncIterator[NotifierService]:
+    """Run a notifier."""
+    stop = asyncio.Event()
+    service = NotifierService(cluster, channels)
+    running = asyncio.create_task(service.run(stop))
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            await service.has_begun.wait()
+            yield service
+    finally:
+        stop.set()
+        await running

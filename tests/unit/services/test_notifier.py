@@ -1,0 +1,125 @@
+"""The notifier's service on a cluster in memory: what a channel is given, and what the log says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from client_kit import MemoryCluster
+from distribute.core.events import Event, Notified
+from distribute.core.specs import BatchSpec
+from distribute.testing import builders as make
+from distribute_services.notifier import service
+from distribute_services.notifier.channel import Unavailable, Undeliverable
+from notifier_kit import Remembering, notifier_of
+
+MANY = [make.batch(batch=f"b{number}") for number in range(20)]
+RAN = (make.joined(), make.submitted(), make.assigned(), make.claimed())
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> MemoryCluster:
+    return MemoryCluster(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _try_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "FIRST_WAIT_S", 0.0)
+
+
+def killed(spec: BatchSpec) -> tuple[Event, ...]:
+    return make.submitted(spec), make.kill_requested(spec), make.completed(spec, state="killed")
+
+
+def notified(cluster: MemoryCluster) -> list[Notified]:
+    recorded = cluster.log.stored.between(0, cluster.log.stored.last_seq)
+    return [one.event for one in recorded if isinstance(one.event, Notified)]
+
+
+async def test_the_end_of_a_batch_is_told_and_noted(cluster: MemoryCluster) -> None:
+    mail = Remembering()
+    async with notifier_of(cluster, mail):
+        await cluster.say(*RAN)
+        failed = make.finished(succeeded=False, last_lines=("Traceback", "ValueError: no mesh"))
+        await cluster.say(failed, make.completed(state="failed"))
+        await cluster.until("notified")
+    (message,) = mail.taken.values()
+    assert message.to == "jane"
+    assert "job1 (exit 1 on ws1)\n    Traceback\n    ValueError: no mesh\n" in message.plain
+    (event,) = notified(cluster)
+    assert (event.channel, event.to, event.key, event.refused) == ("mail", "jane", message.key, None)
+    assert mail.is_closed
+
+
+async def test_nothing_from_before_it_was_configured_is_told(cluster: MemoryCluster) -> None:
+    mail = Remembering()
+    await cluster.say(*killed(MANY[0]))
+    async with notifier_of(cluster, mail):
+        await cluster.say(*killed(MANY[1]))
+        await cluster.until("notified")
+    assert mail.subjects == ["lab/b1 was killed by jane"]
+
+
+async def test_what_happened_while_it_was_away_is_told_in_one_message(cluster: MemoryCluster) -> None:
+    mail = Remembering()
+    async with notifier_of(cluster, mail):
+        await cluster.say(*killed(MANY[0]))
+        await cluster.until("notified")
+    for spec in MANY[1:]:
+        await cluster.say(*killed(spec))
+    async with notifier_of(cluster, mail):
+        await mail.until(lambda: len(mail.taken) > 1)
+        await cluster.say(*killed(make.batch(batch="last")))
+        await mail.until(lambda: len(mail.taken) > 2)
+    assert mail.subjects[1] == "news of 19 batches: 19 killed"
+    assert mail.times == 3
+    assert len({event.key for event in notified(cluster)}) == len(notified(cluster)) >= len(MANY)
+
+
+async def test_an_outage_is_waited_out_and_stops_no_other_channel(cluster: MemoryCluster) -> None:
+    mail, webhook = Remembering(), Remembering("webhook")
+    mail.trouble = Unavailable("connection refused")
+    async with notifier_of(cluster, mail, webhook):
+        await cluster.say(*killed(MANY[0]))
+        await webhook.until(lambda: len(webhook.taken) == 1)
+        await mail.until(lambda: mail.times > 3)
+        mail.trouble = None
+        await mail.until(lambda: len(mail.taken) == 1)
+
+
+async def test_a_fault_in_a_channel_stops_no_other(cluster: MemoryCluster) -> None:
+    mail, webhook = Remembering(), Remembering("webhook")
+    mail.trouble = RuntimeError("a fault")
+    async with notifier_of(cluster, mail, webhook):
+        await cluster.say(*killed(MANY[0]))
+        await webhook.until(lambda: len(webhook.taken) == 1)
+        await mail.until(lambda: mail.times > 1)
+
+
+async def test_a_person_who_cant_be_reached_is_in_the_history(cluster: MemoryCluster) -> None:
+    mail = Remembering()
+    mail.trouble = Undeliverable("no such mailbox")
+    async with notifier_of(cluster, mail):
+        await cluster.say(*killed(MANY[0]))
+        await cluster.until("notified")
+        mail.trouble = None
+        await cluster.say(*killed(MANY[1]))
+        await mail.until(lambda: len(mail.taken) == 1)
+    assert notified(cluster)[0].refused == "no such mailbox"
+    assert mail.subjects == ["lab/b1 was killed by jane"]
+
+
+async def test_a_start_is_told_once_over_restarts(cluster: MemoryCluster) -> None:
+    spec = make.batch(2, notify=("start",))
+    mail = Remembering()
+    async with notifier_of(cluster, mail):
+        await cluster.say(
+            make.joined(), make.submitted(spec), make.assigned(), make.claimed(), make.started()
+        )
+        await cluster.until("notified")
+    async with notifier_of(cluster, mail):
+        await cluster.say(make.assigned("job2"), make.claimed("job2"), make.started("job2"))
+        await cluster.say(make.kill_requested(spec, by="john"))
+        await mail.until(lambda: mail.times > 1)
+    assert mail.subjects == ["lab/sweep started", "john killed lab/sweep"]
