@@ -113,3 +113,19 @@ def test_a_batch_whose_job_fails_says_so_by_its_exit_code(jane: Person) -> None:
     jane.runs("submit", "--namespace", "lab", "--anyway", "--capability", "matlab", "--", "matlab")
     batches = {(batch["namespace"], batch["batch"]) for batch in jane.asks("status")["batches"]}
     assert batches == {("jane", "false"), ("lab", "matlab")}
+
+
+def test_a_line_builds_and_waits_for_others(jane: Person) -> None:
+    gate = jane.home / "gate"
+    jane.runs("submit", "--name", "mesh", "--cpus", "1", "--", f"until [ -e {gate} ]; do sleep 0.05; done")
+    build = ("--build", "cp input/solver made; chmod 755 made; echo building", "--file", "solver")
+    jane.runs(
+        "submit", *build, "--after", "last", "--max-failures", "1", "--cpus", "1", "--", "./made", "x", "y"
+    )
+    assert "waits for jane/mesh" in jane.runs("status", "jane/made").stdout
+    gate.touch()
+    jane.runs("wait", "jane/made")
+    assert printed(jane, "jane/made") == {"made": "./made x y \ny\n"}
+    assert "building\n" in jane.runs("logs", "jane/made").stdout
+    refused = jane.runs("submit", "--dry", "--after", "nothing", "--", "true", code=4)
+    assert "after: there is no batch jane/nothing: submit it before this one" in refused.stderr

@@ -11,8 +11,10 @@ from distribute.client.words import printable
 from distribute_cli.behind import CommandBehind
 from distribute_cli.session import Session, user_name
 from distribute_cli.submitting.options import (
+    AfterOption,
     AnywayOption,
     ArrayOption,
+    BuildOption,
     CapabilityOption,
     CommandArgument,
     CpusOption,
@@ -24,9 +26,11 @@ from distribute_cli.submitting.options import (
     GpusOption,
     ListOption,
     MatrixOption,
+    MaxFailuresOption,
     MemoryOption,
     NameOption,
     NamespaceOption,
+    NotBeforeOption,
     PriorityOption,
     RetriesOption,
     TimeoutOption,
@@ -40,7 +44,6 @@ if TYPE_CHECKING:
     from distribute.client.queries import Queries
     from distribute.config.loading import LoadedBatch
     from distribute.core.specs import BatchSpec
-    from distribute.inputs.sources import Source
     from distribute.ports import Cluster
     from distribute_cli.output.form import Output
     from distribute_cli.submitting.line import Line
@@ -56,11 +59,15 @@ async def submit(
     each_line: EachLineOption = None,
     file: FileOption = None,
     env: EnvOption = None,
+    build: BuildOption = None,
     cpus: CpusOption = None,
     memory: MemoryOption = None,
     gpus: GpusOption = None,
     limit: TimeoutOption = None,
     retries: RetriesOption = None,
+    max_failures: MaxFailuresOption = None,
+    after: AfterOption = None,
+    not_before: NotBeforeOption = None,
     capability: CapabilityOption = None,
     priority: PriorityOption = None,
     matrix: MatrixOption = None,
@@ -100,6 +107,10 @@ async def submit(
         cpus=cpus,
         memory=memory,
         gpus=gpus,
+        build=build,
+        after=after or (),
+        not_before=not_before,
+        max_failures=max_failures,
     )
     if list_jobs and not dry:
         raise InputError("--list shows what would be submitted: add --dry")
@@ -152,7 +163,7 @@ async def _submit(
         queries = session.queries(cluster)
 
         async def send(spec: BatchSpec) -> Mapping[str, Any]:
-            return await _send(session, cluster, queries, spec, loaded.sources, dry=dry, anyway=anyway)
+            return await _send(session, cluster, queries, loaded, spec, dry=dry, anyway=anyway)
 
         spec = loaded.spec
         try:
@@ -169,26 +180,29 @@ async def _send(
     session: Session,
     cluster: Cluster,
     queries: Queries,
+    loaded: LoadedBatch,
     spec: BatchSpec,
-    sources: Mapping[str, Path | Source],
     *,
     dry: bool,
     anyway: bool,
 ) -> Mapping[str, Any]:
-    """Check the batch and, unless that is all, submit it. Returns what `add` says of it in JSON.
+    """Check the batch and, unless that is all, submit it as `spec`. Returns what `add` says of it in JSON.
 
     Raises:
+        Refused: a batch that it is to run after is not there.
         NameTaken: there is a batch of this name.
     """
     from distribute.client.submit import submit as submit_batch
+    from distribute.client.waiting import with_after
     from distribute_cli.output.plain_output import NoBar
     from distribute_cli.output.submitted import check_batch
 
     output = session.output
     document = await check_batch(cluster, queries, output, spec, replace=False, anyway=anyway)
+    spec = await with_after(cluster, queries, session.person, spec, loaded.file.meta.after)
     if not dry:
-        with output.bar("sending inputs", of_bytes=True) if sources else nullcontext(NoBar()) as bar:
-            await submit_batch(cluster, session.person, spec, sources, on_bytes=bar.update)
+        with output.bar("sending inputs", of_bytes=True) if loaded.sources else nullcontext(NoBar()) as bar:
+            await submit_batch(cluster, session.person, spec, loaded.sources, on_bytes=bar.update)
     return document
 
 

@@ -24,12 +24,16 @@ _OPTIONS: Mapping[tuple[str, ...], str] = {
     ("meta", "matrix"): "--matrix",
     ("meta", "timeout"): "--timeout",
     ("meta", "retries"): "--retries",
+    ("meta", "after"): "--after",
+    ("meta", "not_before"): "--not-before",
+    ("meta", "max_failures"): "--max-failures",
     ("meta", "resources", "cpus"): "--cpus",
     ("meta", "resources", "memory"): "--memory",
     ("meta", "resources", "gpus"): "--gpus",
     ("sweep", "each"): "--each",
     ("sweep", "each-line"): "--each-line",
     ("sweep", "grid"): "--array",
+    ("command", "initialize", "build"): "--build",
     ("command", "env"): "--env",
     ("command", "job", "env"): "--env",
     ("command", "job", "command"): COMMAND,
@@ -57,6 +61,10 @@ class Line:
     cpus: str | None = None
     memory: str | None = None
     gpus: str | None = None
+    build: str | None = None
+    after: Sequence[str] = ()
+    not_before: str | None = None
+    max_failures: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +83,7 @@ class Described:
 
 def describe(line: Line) -> Described:
     """The values of the jobs file that the line means."""
-    words = read_words(line.command)
+    words = read_words(line.command, is_built=line.build is not None)
     problems = list(words.problems())
     source = None
     try:
@@ -115,7 +123,8 @@ class _Reader:
             own_env = {name: text for name, text in env.items() if name not in job["env"]}
             of_job = {"job": job}
             self._check_values_are_used(command, job)
-        batch = {"initialize": {"required_files": list(dict.fromkeys(sent))}, "env": own_env, **of_job}
+        before = _given(build=line.build, required_files=list(dict.fromkeys(sent)))
+        batch = {"initialize": before, "env": own_env, **of_job}
         whole = {"meta": self._meta(), "command": batch}
         return whole if source is None else {**whole, "sweep": source.sweep}
 
@@ -131,6 +140,9 @@ class _Reader:
             matrix=line.matrix,
             timeout=line.timeout,
             retries=line.retries,
+            after=list(line.after) or None,
+            not_before=line.not_before,
+            max_failures=line.max_failures,
             max_running=self._source.at_once if self._source is not None else None,
             resources=resources or None,
         )

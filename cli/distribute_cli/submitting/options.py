@@ -49,6 +49,20 @@ MemoryOption = Annotated[str | None, _text("--memory", "SIZE", "Memory for each 
 GpusOption = Annotated[str | None, _text("--gpus", "G", "GPUs for each job.")]
 TimeoutOption = Annotated[str | None, _text("--timeout", "T", "The longest a job may run: 90s, 2h.")]
 RetriesOption = Annotated[str | None, _text("--retries", "R", "How often a failed job is tried again.")]
+BuildOption = Annotated[
+    str | None, _text("--build", "'TEXT'", "A text for sh that runs once on each node, before its first job.")
+]
+AfterOption = Annotated[
+    list[str] | None,
+    _text("--after", "BATCH", "Begin once this batch has succeeded (may be repeated). Yours before: last."),
+]
+NotBeforeOption = Annotated[
+    str | None,
+    _text("--not-before", "T", "Begin no job before then: 2030-01-31T18:00, or 2h from now."),
+]
+MaxFailuresOption = Annotated[
+    str | None, _text("--max-failures", "N", "Begin no more jobs once N have failed.")
+]
 CapabilityOption = Annotated[
     list[str] | None,
     typer.Option(

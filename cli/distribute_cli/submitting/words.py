@@ -27,10 +27,14 @@ _LONGEST_NAME = 60
 
 
 class Words(NamedTuple):
-    """The words of a command. `sent` are those that are files here, with the paths that the job finds."""
+    """The words of a command. `sent` are those that are files here, with the paths that the job finds.
+
+    `is_built`: a build runs first, and may make what the command names.
+    """
 
     words: tuple[str, ...]
     sent: dict[str, str]
+    is_built: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -57,6 +61,8 @@ class Words(NamedTuple):
         if self.is_text or not program.startswith(_FROM_HERE):
             return
         if program not in self.sent:
+            if self.is_built:
+                return
             yield (
                 f"there is no file {quoted(program, LONGEST_QUOTED_PATH)} here that could be sent; "
                 "write a path relative to this folder, or a program that the nodes have"
@@ -82,13 +88,13 @@ class Words(NamedTuple):
             yield f"{names} {are} not sent with the batch; write {argument(first)} to send it"
 
 
-def read_words(command: Sequence[str]) -> Words:
-    """The words of a command, and which of them are sent."""
-    found = Words(tuple(command), {})
+def read_words(command: Sequence[str], *, is_built: bool = False) -> Words:
+    """The words of a command, and which of them are sent. `is_built`: as in `Words`."""
+    found = Words(tuple(command), {}, is_built)
     if found.is_text:
         return found
     paths = [word for word in command if word.startswith(_FROM_HERE) and os.path.lexists(word)]
-    return Words(tuple(command), {path: in_job(path) for path in paths})
+    return found._replace(sent={path: in_job(path) for path in paths})
 
 
 def in_job(path: str) -> str:

@@ -58,7 +58,7 @@ def check_afters(afters: tuple[AfterRef, ...], namespace: str, batch: str) -> No
         owner, name = after.parts
         place = (owner or namespace, name)
         if not after.is_last and place == (namespace, batch):
-            raise ValueError(f"after: a batch can't wait for itself; {quoted(after.batch)} is this one")
+            raise ValueError(f"a batch can't wait for itself; {quoted(after.batch)} is this one")
         if place in seen:  # else it would not be clear how that one has to end
-            raise ValueError(f"after: {quoted(after.batch)} is there twice; write it once")
+            raise ValueError(f"{quoted(after.batch)} is there twice; write it once")
         seen.add(place)

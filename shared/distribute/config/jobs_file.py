@@ -10,7 +10,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticKnownError
 
 from distribute.config.after import Afters, check_afters
@@ -167,10 +175,13 @@ class Meta(Section):
     setup: SetupLines = Field(default=(), examples=["[module load gcc]"])
     shell: Shell | None = Field(default=None, examples=[LOGIN])
 
-    @model_validator(mode="after")
-    def _waits_for_others(self) -> Meta:
-        check_afters(self.after, self.namespace, self.batch_name)
-        return self
+    @field_validator("after")
+    @classmethod
+    def _waits_for_others(cls, after: Afters, before: ValidationInfo) -> Afters:
+        names = before.data
+        if "namespace" in names and "batch_name" in names:  # else these are wrong, which is reported
+            check_afters(after, names["namespace"], names["batch_name"])
+        return after
 
 
 class JobNeeds(Section):

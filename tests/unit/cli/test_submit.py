@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distribute.core.recipe import Share, recipe_of
-from distribute.core.specs import Resources
+from distribute.core.specs import CommandWork, Resources
 from distribute_cli.submitting.line import Line, describe
 from submit_kit import commands, refusal, submitted
 
@@ -56,6 +57,10 @@ def test_every_option_has_its_key() -> None:
     assert spec.resources == Resources(cpus=4, memory_bytes=8 << 30, gpus=1)
     assert spec.env == {"A": "1", "B": "x=y", "C": ""}
     assert spec.matrix_user == "@jane:lab.org"
+    spec = submitted("true", build="make && cp a b", max_failures="3", not_before="2030-01-31T18:00Z")
+    assert isinstance(spec.work, CommandWork)
+    assert (spec.work.build, spec.max_failures) == ("make && cp a b", 3)
+    assert spec.not_before == datetime(2030, 1, 31, 18, tzinfo=UTC)
     assert submitted("true").resources is None, "a whole node, as in a file"
 
 
@@ -172,6 +177,9 @@ def test_all_problems_are_told_at_once_with_their_options() -> None:
         "--priority": "high",
         "--capability": "gpu,",
         "--matrix": "jane",
+        "--after": "a/b/c",
+        "--not-before": "later",
+        "--max-failures": "0",
         "--file": "gone.dat",
     }
     words = [word for option in options.items() for word in option]
@@ -191,6 +199,12 @@ def test_all_problems_are_told_at_once_with_their_options() -> None:
         "--gpus takes a whole number, not '1.5'; write --gpus 1",
         "--timeout: 'soon' is not a duration; write 90s, 45m, 2h or 1h30m10s; a plain number means seconds",
         "--retries: 1000 is out of range; write 100 or less",
+        "--max-failures: 0 is out of range; write 1 or more",
+        (
+            "--not-before: 'later' is not a time; write a date and time, such as 2030-01-31T18:00 "
+            "(local, unless it names a zone), or how long from now: 2h, 3d"
+        ),
+        "--after: 'a/b/c' names no batch; write BATCH, NAMESPACE/BATCH or last",
         "--env: '1A' can't name a variable; use letters, digits and '_', as in MY_SETTING",
         (
             f"--file: there is no file 'gone.dat' (looked for '{Path.cwd()}/gone.dat'); "
@@ -239,3 +253,14 @@ def test_all_problems_are_told_at_once_with_their_options() -> None:
 def test_a_line_that_could_not_work_is_refused(arguments: list[str], problem: str) -> None:
     os.mkfifo("pipe")
     assert refusal(*arguments) == [problem]
+
+
+def test_a_program_that_the_build_makes_need_not_be_here() -> None:
+    spec = submitted("./made", "x", build="cc -o made input/made.c", files=["mesh.dat"])
+    assert commands(spec) == {"made": ("./made", "x")}
+    assert {file.alias for file in spec.files} == {"mesh.dat"}
+
+
+def test_a_batch_that_would_wait_for_itself_is_refused() -> None:
+    said = refusal("--after", "solver", "--after", "mesh", "--", "./solver")
+    assert said == ["--after: a batch can't wait for itself; 'solver' is this one"]
