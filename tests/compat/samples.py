@@ -139,7 +139,12 @@ SAMPLES: dict[str, Event] = {
     "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),
     "kill_requested-discard": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, state="queued", discard=True),
     "retry_requested": ev.RetryRequested(**_by("jane"), **OF_SUBMISSION, failed_only=True),
+    "retry_requested-jobs": ev.RetryRequested(
+        **_by("jane"), **OF_SUBMISSION, killed_only=True, jobs=("re=100*", "größe")
+    ),
     "reprioritized": ev.Reprioritized(**_by("jane"), **OF_SUBMISSION, priority=100),
+    "held": ev.Held(**_by("jane"), **OF_SUBMISSION, reason="the mesh is wrong"),
+    "hold_released": ev.HoldReleased(**_by("jane"), **OF_SUBMISSION),
     "completed": ev.Completed(
         **_by(ev.SCHEDULER), **OF_SUBMISSION, state="failed", reason="the build failed"
     ),

@@ -131,6 +131,7 @@ OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("collected", "submission"): st.sampled_from(["S1", "S2"]),
     ("collected", "ended_at"): moments,
     ("build_collected", "submission"): st.sampled_from(["S1", "S2"]),
+    ("retry_requested", "jobs"): st.none() | st.lists(job_names, max_size=2).map(tuple),
     ("kill_requested", "job"): st.none() | job_names,
     ("stop_ordered", "by"): st.none() | node_names,
     ("superseded", "attempt"): attempts,

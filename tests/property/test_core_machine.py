@@ -20,10 +20,10 @@ from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
-from distribute.core.events import AttemptEnd, Event
+from distribute.core.events import Assigned, AttemptEnd, Event
 from distribute.core.explain import obstacle_at
 from distribute.core.fold import apply
-from distribute.core.ids import Guarded, JobId
+from distribute.core.ids import BatchId, Guarded, JobId
 from distribute.core.invariants import check, check_agenda
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Append, Guard, Recorded, guard_behind, guard_scope
@@ -82,6 +82,10 @@ class Scheduler:
         assert told(decide(twin, now, make.new_id)) == told(made)
         assert (twin.reserved, twin.held_back) == (self.agenda.reserved, self.agenda.held_back)
         return made
+
+    def holds(self, batch_id: BatchId) -> bool:
+        """Is the batch held, by what this scheduler has read?"""
+        return self.agenda.state.batches[batch_id].holding is not None
 
     def restored(self) -> Agenda:
         """An agenda with the same knowledge, made from a snapshot with another order of everything."""
@@ -228,11 +232,20 @@ class LabMachine(RuleBasedStateMachine):
         if job is None or batch.status[batch.rows[job]] not in ENDED:
             self.write(make.kill_requested(batch.id, job, **fields))
 
-    @rule(name=st.sampled_from(BATCHES), failed_only=st.booleans())
-    def retry(self, name: str, failed_only: bool) -> None:
+    @rule(
+        name=st.sampled_from(BATCHES),
+        which=st.sampled_from([{}, {"failed_only": True}, {"killed_only": True}, {"jobs": ("j0",)}]),
+    )
+    def retry(self, name: str, which: dict[str, Any]) -> None:
         batch = self.batch(name)
         if batch is not None and (batch.end is not None or batch.killed is None):
-            self.write(make.retry_requested(batch.id, failed_only=failed_only))
+            self.write(make.retry_requested(batch.id, **which))
+
+    @rule(name=st.sampled_from(BATCHES))
+    def hold_or_release(self, name: str) -> None:
+        batch = self.batch(name)
+        if batch is not None and batch.end is None:
+            self.write((make.held if batch.holding is None else make.hold_released)(batch.id))
 
     @rule(name=st.sampled_from(BATCHES), priority=st.integers(-1, 1))
     def reprioritize(self, name: str, priority: int) -> None:
@@ -273,6 +286,8 @@ class LabMachine(RuleBasedStateMachine):
         for append in made:
             holds = append.guard.holds(self.last_seq.get(guard_scope(append.event), 0))
             assert holds or append.behind, append
+            is_held = isinstance(append.event, Assigned) and scheduler.holds(append.event.batch_id)
+            assert not is_held, f"its batch is held: {append.event}"
         scheduler.under_way.extend(made)
         again = scheduler.decide(self.now, heard)
         assert not again, f"decided twice: {again}"
@@ -341,6 +356,9 @@ class LabMachine(RuleBasedStateMachine):
             self.write(make.joined(name, **NODES[name]))
             self.write(make.resumed(name))
             self.write(make.undrained(name))
+        for batch in list(self.state.batches.values()):
+            if batch.holding is not None:
+                self.write(make.hold_released(batch.id))
         while self.now < LATER.timestamp():
             self.write(make.joined("n1", **NODES["n1"]))
         for _ in range(100):

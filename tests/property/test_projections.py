@@ -44,6 +44,9 @@ anything = st.one_of(
     st.builds(make.kill_requested, batches, state=st.just("queued")),
     st.builds(make.stop_ordered, jobs, nodes, attempts),
     st.builds(make.retry_requested, batches),
+    st.builds(make.retry_requested, batches, jobs=st.just(("job1",))),
+    st.builds(make.held, batches),
+    st.builds(make.hold_released, batches),
     st.builds(make.completed, batches, state=ends, reason=st.none() | st.just("a reason")),
     st.builds(make.batch_archived, batches),
     st.builds(make.deleted, batches),
@@ -72,6 +75,7 @@ def sensible(state: State, spec: BatchSpec) -> list[Event]:
         return [make.submitted(spec), make.submitted(spec, ran_at=make.RAN_AT)]
     said: list[Event] = [
         make.kill_requested(spec),
+        (make.held if batch.holding is None else make.hold_released)(spec),
         make.build_started("n1", spec),
         make.build_finished("n1", spec),
     ]
@@ -269,7 +273,7 @@ def test_events_of_every_kind_are_accepted() -> None:
     readers, random = Readers(), Random(1)
     for node in NODES:
         readers.read(make.joined(node))
-    for _ in range(3000):
+    for _ in range(4000):
         readers.read(random.choice(sensible(readers.truth, random.choice(SPECS))))
     under_a_batch = {
         kind.model_fields["type"].default

@@ -121,6 +121,9 @@ def test_what_is_out_of_date_about_a_node_is_not_appended_again(
         (make.completed(), make.retry_requested(), True),
         (make.batch_archived(), make.retry_requested(), True),
         (make.reprioritized(5), make.kill_requested(), False),
+        (make.held(), make.hold_released(), True),
+        (make.hold_released(), make.held(), True),
+        (make.held(), make.reprioritized(5), False),
     ],
 )
 def test_an_order_about_a_batch_is_not_appended_again_once_the_opposite_was_ordered(

@@ -31,7 +31,8 @@ class BatchDocument(TypedDict):
     that had kept the same build to the batch for which it ran. `building` maps nodes to when the build began
     that runs there. `killed_by` and `killed_at` say who killed the whole batch, and when. `ran_at` is the
     system that ran it, if this cluster did not. `after` are the batches for which it waits, or waited. `held`
-    says why it begins no further job now, if it waits.
+    says why it begins no further job now, if it waits. `held_by` and `held_at` say who
+    holds it, and since when.
     """
 
     namespace: str
@@ -54,6 +55,8 @@ class BatchDocument(TypedDict):
     building: dict[str, str]
     killed_by: str | None
     killed_at: str | None
+    held_by: NotRequired[str | None]
+    held_at: NotRequired[str | None]
 
 
 class JobDocument(TypedDict):

@@ -28,9 +28,9 @@ AUTHORS: Mapping[str, AuthorKind] = {
     kind.model_fields["type"].default: author
     for author, kinds in {
         AuthorKind.PERSON: (
-            ev.Submitted, ev.KillRequested, ev.RetryRequested, ev.Reprioritized, ev.Deleted,
-            ev.Collected, ev.BuildCollected, ev.PauseRequested, ev.ResumeRequested, ev.DrainRequested,
-            ev.Undrained, ev.Forgotten, ev.Listed,
+            ev.Submitted, ev.KillRequested, ev.RetryRequested, ev.Reprioritized, ev.Held, ev.HoldReleased,
+            ev.Deleted, ev.Collected, ev.BuildCollected, ev.PauseRequested, ev.ResumeRequested,
+            ev.DrainRequested, ev.Undrained, ev.Forgotten, ev.Listed,
         ),
         AuthorKind.SCHEDULER: (
             ev.Completed, ev.BatchArchived, ev.Assigned, ev.StopOrdered, ev.Released, ev.Excused, ev.Lost,

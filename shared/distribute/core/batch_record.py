@@ -27,6 +27,7 @@ from distribute.core.state import (
     BatchState,
     Building,
     Group,
+    Holding,
     Kill,
     Outcomes,
     Shape,
@@ -49,10 +50,10 @@ _FIXED = (
 )  # fmt: skip
 _PLAIN = (
     "last_seq", "under_seq", "assigned_seq", "last_is_outdated", "able_since", "cause", "priority", "counts",
-    "node_names", "killed", "discards", "end", "end_reason", "finished_at", "archived",
+    "node_names", "killed", "holding", "discards", "end", "end_reason", "finished_at", "archived",
 )  # fmt: skip
 _BY_NODE = ("building", "build_failed", "build_lines", "build_kept")
-_SETS = ("inexcusable", "built_on")
+_SETS = ("inexcusable", "forgiven", "built_on")
 _MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "last_lines", "missing", "killed_rows")
 _COLUMNS = ("job_seq", "attempts")
 _TYPECODES = {"job_seq": "Q", "attempts": "I", "file_order": "I"}
@@ -177,6 +178,7 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
     fields["unarchived"] = {row: Unarchived(*values) for row, values in fields["unarchived"].items()}
     fields["killed"] = _load_kill(fields["killed"])
     fields["notify"] = tuple(fields["notify"])
+    fields["holding"] = None if fields["holding"] is None else Holding(*fields["holding"])
     fields["killed_rows"] = _load_kills(fields["killed_rows"])
     batch = BatchState(
         id=BatchId(*found["id"]),

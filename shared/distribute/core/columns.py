@@ -5,6 +5,9 @@ from __future__ import annotations
 from array import array
 from dataclasses import dataclass, field
 
+NO_ROW = -1
+"""What `find` returns if no row has what is looked for."""
+
 
 def _doubles() -> array[float]:
     return array("d")

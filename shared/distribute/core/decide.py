@@ -12,8 +12,8 @@ from itertools import islice
 
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
+from distribute.core.columns import NO_ROW
 from distribute.core.decisions import Decisions
-from distribute.core.fold_batch import NO_ROW
 from distribute.core.fold_job import is_unwanted
 from distribute.core.gates import why_given_up
 from distribute.core.giving_up import is_hopeless

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from distribute.core.event_base import BatchEvent as BatchEvent
-from distribute.core.event_base import BatchName, Id, LastLines, Seconds, Text, Time
+from distribute.core.event_base import BatchName, Id, LastLines, RetriedJobs, Seconds, Text, Time
 from distribute.core.event_base import BuildEvent as BuildEvent
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
@@ -87,11 +87,16 @@ class KillRequested(SubmissionEvent):
 
 
 class RetryRequested(SubmissionEvent):
-    """A person wants failed jobs to run again and, unless `failed_only`, killed ones, too."""
+    """A person wants jobs to run again that failed or were killed.
+
+    `failed_only`, `killed_only`: only those of one kind. `jobs`: only these; None: all.
+    """
 
     type: Literal["retry_requested"] = "retry_requested"
     v: Literal[2] = 2
     failed_only: bool = False
+    killed_only: Literal[True] | None = None
+    jobs: RetriedJobs | None = None
 
 
 class Reprioritized(SubmissionEvent):
@@ -100,6 +105,21 @@ class Reprioritized(SubmissionEvent):
     type: Literal["reprioritized"] = "reprioritized"
     v: Literal[2] = 2
     priority: int = Field(ge=-100, le=100)
+
+
+class Held(SubmissionEvent):
+    """A person holds the batch: until it is released, no job of it begins. What nodes have goes on."""
+
+    type: Literal["held"] = "held"
+    v: Literal[1] = 1
+    reason: Text | None = None
+
+
+class HoldReleased(SubmissionEvent):
+    """A person lets jobs of a held batch begin again."""
+
+    type: Literal["hold_released"] = "hold_released"
+    v: Literal[1] = 1
 
 
 class Completed(SubmissionEvent):
@@ -338,6 +358,8 @@ Event = Annotated[
     | KillRequested
     | RetryRequested
     | Reprioritized
+    | Held
+    | HoldReleased
     | Completed
     | BatchArchived
     | Deleted

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distribute.core.agenda import Agenda
-from distribute.core.gates import Gate, why_held
+from distribute.core.gates import Gate, held_by, why_held
 from distribute.core.giving_up import is_forsaken
 from distribute.core.gpu_kind import gpus_in_words
 from distribute.core.gpu_work import fits_beside_gpu_work
@@ -74,6 +74,8 @@ def _explain_in_flight(agenda: Agenda, batch: BatchState, row: int, status: Stat
     if node.presence != "lost":
         return Explanation(f"{told}, which is out of touch")
     left_s = agenda.liveness.given_up_at(node, attempt, agenda.now) - agenda.now
+    if batch.holding is not None:
+        return Explanation(f"{told}, which is silent. No other node takes it over: {held_by(batch.holding)}")
     if is_forsaken(agenda, JobKey(batch.id, row)):
         return Explanation(f"{told}, which is silent: the first other node that can takes it over")
     return Explanation(f"{told}, which is silent: waits up to {left_s:.0f} s more for it")

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
 from distribute.core import events as ev
-from distribute.core import fold_job
-from distribute.core.fold_job import of_another_batch, set_status
+from distribute.core import fold_job, fold_requests
+from distribute.core.fold_job import of_another_batch
+from distribute.core.fold_requests import move_all
 from distribute.core.last_job import are_others_over, run_last_again
 from distribute.core.limits import Limits
 from distribute.core.recorded import Recorded
@@ -22,13 +23,11 @@ from distribute.core.state import (
     BatchState,
     Building,
     Group,
-    Kill,
+    Holding,
     Shape,
     Status,
     rows_of,
 )
-
-NO_ROW = -1
 
 MAX_BUILDS_NOTED = 10_000
 """Max. builds that a batch keeps a note of. Labs have a few hundred nodes, but anyone can invent names."""
@@ -98,6 +97,8 @@ BatchEvent = (
     | ev.KillRequested
     | ev.RetryRequested
     | ev.Reprioritized
+    | ev.Held
+    | ev.HoldReleased
     | ev.Completed
     | ev.BatchArchived
     | ev.Deleted
@@ -113,12 +114,16 @@ def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
         return misfit
     match event.type:
         case "kill_requested":
-            return _request_kill(batch, time, event)
+            return fold_requests.kill(batch, time, event)
         case "retry_requested":
-            return _request_retry(batch, event.failed_only)
+            return fold_requests.retry(batch, event)
         case "reprioritized":
             batch.priority = event.priority
             return None
+        case "held":
+            return fold_requests.hold(batch, Holding(event.author, time, event.reason))
+        case "hold_released":
+            return fold_requests.release(batch, time)
         case "completed":
             return _complete(batch, time, event)
         case "batch_archived":
@@ -231,82 +236,6 @@ def _inverse(order: list[int]) -> array[int]:
     return rows
 
 
-def _move_all(batch: BatchState, origin: Status, target: Status) -> None:
-    """Move all jobs of one status to another. Takes a millisecond for 100,000 jobs."""
-    batch.status = batch.status.replace(bytes((origin,)), bytes((target,)))
-    batch.counts[target] += batch.counts[origin]
-    batch.counts[origin] = 0
-
-
-_WAITING = bytes((Status.QUEUED, Status.RETRYING))
-
-
-def _request_kill(batch: BatchState, time: float, event: ev.KillRequested) -> str | None:
-    """Kill waiting jobs, and mark jobs in flight, which the scheduler then has ended.
-
-    Of two kills of a job, the first counts.
-    """
-    if batch.end is not None:
-        return "the batch is over"
-    kill = Kill(event.author, time)
-    if event.job is not None:
-        return _request_kill_of(batch, kill, event.job, only_waiting=event.state is not None)
-    for row in {*batch.reasons, *batch.last_lines}:
-        if batch.status[row] in _WAITING:
-            fold_job.forget_failure(batch, row)
-    if event.state is None:
-        batch.killed = batch.killed or kill
-        batch.discards = batch.discards or event.discard
-    else:
-        # Each by itself, because its assignment may be under way.
-        batch.killed_rows.update((row, kill) for row, one in enumerate(batch.status) if one in _WAITING)
-    _move_all(batch, Status.QUEUED, Status.KILLED)
-    _move_all(batch, Status.RETRYING, Status.KILLED)
-    return None
-
-
-def _request_kill_of(batch: BatchState, kill: Kill, job: str, *, only_waiting: bool) -> str | None:
-    """Kill one job."""
-    row = batch.rows.get(job)
-    if row is None:
-        return f"there is no job {job!r}"
-    if batch.status[row] in _WAITING:
-        fold_job.note_kill(batch, row, None)
-    elif row not in batch.active or only_waiting:
-        return None  # the job ended or began while the request was on its way
-    if batch.killed is None:
-        batch.killed_rows.setdefault(row, kill)  # also if it waited: its assignment may be under way
-    return None
-
-
-def _request_retry(batch: BatchState, failed_only: bool) -> str | None:
-    """Queue failed or killed jobs again, and forget their failures."""
-    if batch.killed is not None and batch.end is None:
-        return "the batch is still being killed"
-    if batch.ran_at is not None:
-        return f"the batch ran at {batch.ran_at}, and nothing here runs it"
-    for status in (Status.FAILED,) if failed_only else (Status.FAILED, Status.KILLED):
-        row = batch.status.find(status)
-        while row != NO_ROW:
-            set_status(batch, row, Status.RETRYING if row in batch.unarchived else Status.QUEUED)
-            batch.inexcusable.discard(row)
-            for forgotten in (batch.killed_rows, batch.failures, batch.suspects, batch.deaths):
-                forgotten.pop(row, None)
-            fold_job.forget_failure(batch, row)
-            row = batch.status.find(status, row + 1)
-    if batch.killed is not None:  # what stays killed may still have an assignment under way
-        for row, found in enumerate(batch.status):
-            if found == Status.KILLED:
-                batch.killed_rows.setdefault(row, batch.killed)
-    batch.killed, batch.discards = None, False
-    batch.build_failed.clear()
-    batch.build_lines.clear()
-    batch.end = batch.end_reason = batch.finished_at = None
-    batch.archived = False
-    run_last_again(batch)
-    return None
-
-
 def _complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
     """End the batch. With a reason, the waiting jobs can never run, and fail.
 
@@ -320,10 +249,11 @@ def _complete(batch: BatchState, time: float, event: ev.Completed) -> str | None
         return "jobs of the batch wait"
     if event.state == "completed" and batch.counts[Status.SUCCEEDED] != len(batch.names):
         return "not every job of the batch succeeded"
-    _move_all(batch, Status.QUEUED, Status.FAILED)
+    move_all(batch, Status.QUEUED, Status.FAILED)
     batch.end = event.state
     batch.end_reason = event.reason
     batch.finished_at = time
+    batch.holding = None  # it holds nothing any more: if jobs are retried, they begin
     return None
 
 

@@ -56,6 +56,7 @@ def set_status(batch: BatchState, row: int, status: Status) -> None:
     batch.counts[batch.status[row]] -= 1
     batch.counts[status] += 1
     batch.status[row] = status
+    batch.forgiven.discard(row)
 
 
 def note_failure(batch: BatchState, row: int, reason: str | None, lines: Sequence[str] | None) -> None:

@@ -1,7 +1,7 @@
 """Whether a batch may begin jobs now, whatever the nodes could take.
 
-A batch may ask for that itself: to begin not before a time, to have only so many jobs with nodes at once, to
-begin no more after so many failures. `decide` and `explain` share these predicates.
+A person may hold it. A batch may ask for that itself: to begin not before a time, to have only so many jobs
+with nodes at once, to begin no more after so many failures. `decide` and `explain` share these predicates.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from distribute.core.last_job import (
     others_left,
     others_to_archive,
 )
-from distribute.core.state import QUEUED, BatchState, State
+from distribute.core.state import QUEUED, BatchState, Holding, State
 from distribute.core.waits import is_waiting, waits_in_words
 from distribute.core.words import counted, rfc3339
 
@@ -24,6 +24,7 @@ from distribute.core.words import counted, rfc3339
 class Hold(Enum):
     """Why a batch begins no job now."""
 
+    HELD = "a person holds it"
     EARLY = "it is too early"
     AFTER = "it waits for another batch"
     GIVEN_UP = "too many of its jobs have failed"
@@ -33,9 +34,9 @@ class Hold(Enum):
 
 def why_given_up(batch: BatchState) -> str:
     """Why a batch that has given up ends."""
-    return (
-        f"{failures_of_others(batch)} of its jobs failed, and its max_failures is {batch.limits.max_failures}"
-    )
+    since = " since its retry" if batch.forgiven else ""
+    failed = f"{failures_of_others(batch)} of its jobs failed{since}"
+    return f"{failed}, and its max_failures is {batch.limits.max_failures}"
 
 
 @dataclass(slots=True, eq=False)
@@ -57,9 +58,12 @@ class Gate:
     def hold(self) -> Hold | None:
         """Why no further job of the batch may begin now. None: one may.
 
-        A job that a silent node has does not begin when another node takes it over.
+        A job that a silent node has does not begin when another node takes it over. Only what a person holds
+        is not taken over either.
         """
         batch = self.batch
+        if batch.holding is not None:
+            return Hold.HELD
         if self.is_waiting:
             return Hold.AFTER
         if self.is_early:
@@ -88,6 +92,9 @@ class Gate:
 def why_held(state: State | None, batch: BatchState, hold: Hold) -> str:
     """Why the batch begins no further job now, in words. `state` None: nothing is known of other batches."""
     match hold:
+        case Hold.HELD:
+            assert batch.holding is not None, "somebody holds it"
+            return held_by(batch.holding)
         case Hold.AFTER:
             return waits_in_words(state, batch.id) if state is not None else "it waits for another batch"
         case Hold.EARLY:
@@ -100,6 +107,12 @@ def why_held(state: State | None, batch: BatchState, hold: Hold) -> str:
             return _why_others(batch)
 
 
+def held_by(holding: Holding) -> str:
+    """Who holds a batch, since when and why, in words."""
+    because = f": {holding.reason}" if holding.reason else ""
+    return f"held by {holding.by} since {rfc3339(holding.since)}{because}"
+
+
 def _why_others(batch: BatchState) -> str:
     """For which others the last job waits."""
     if left := others_left(batch):
@@ -110,7 +123,12 @@ def _why_others(batch: BatchState) -> str:
 
 
 def held_in_words(state: State | None, batch: BatchState, now: float | None) -> str | None:
-    """Why a batch with waiting jobs begins none of them; None: it does. Else as `batch_document` has it."""
+    """Why a batch with waiting jobs begins none of them; None: it does. Else as `batch_document` has it.
+
+    A person's hold is told also if no job waits: it will keep back those that are tried again.
+    """
+    if batch.holding is not None:
+        return held_by(batch.holding)
     last = batch.last_row
     waiting = batch.counts[QUEUED] - (last is not None and batch.status[last] == QUEUED)
     if batch.end is not None or not waiting:

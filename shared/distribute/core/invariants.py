@@ -112,6 +112,9 @@ def check_batch(state: State, batch: BatchState) -> None:
     assert quoted <= MAX_FAILURES_QUOTED, f"{batch.id}: the failures of {quoted} jobs are quoted"
     assert batch.build_lines.keys() <= batch.build_failed.keys(), f"{batch.id}: builds that are quoted"
     assert batch.build_kept.keys() <= batch.built_on, f"{batch.id}: builds that were kept"
+    forgiven = {row for row in batch.forgiven if batch.status[row] != Status.FAILED or row == batch.last_row}
+    assert not forgiven, f"{batch.id}: the failures of rows {forgiven} are forgiven, and they have not failed"
+    assert batch.holding is None or batch.end is None, f"{batch.id} is over, and held"
     waits = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
     assert batch.killed is None or not waits, f"{batch.id} is killed, and {waits} jobs wait"
     killed = [row for row, one in enumerate(batch.status) if one == Status.KILLED]

@@ -10,9 +10,9 @@ from distribute.core.state import ENDED, FAILED, QUEUED, RETRYING, SUCCEEDED, Ba
 
 
 def failures_of_others(batch: BatchState) -> int:
-    """How many jobs have failed for good, without the last job."""
+    """How many jobs have failed for good, without the last job, and what a retry has forgiven."""
     last = batch.last_row
-    return batch.counts[FAILED] - (last is not None and batch.status[last] == FAILED)
+    return batch.counts[FAILED] - (last is not None and batch.status[last] == FAILED) - len(batch.forgiven)
 
 
 def has_given_up(batch: BatchState) -> bool:

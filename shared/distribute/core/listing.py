@@ -17,6 +17,7 @@ from distribute.core.state import (
     FAILED,
     NO_EXIT_CODE,
     BatchState,
+    Holding,
     Kill,
     Outcomes,
     State,
@@ -177,6 +178,7 @@ def batch_document(
         "held": held_in_words(state, batch, now) if isinstance(batch, BatchState) else None,
         "building": {node: rfc3339(since) for node, since in running_builds(batch).items()},
         **_killed(batch.killed),
+        **_holding(batch.holding if isinstance(batch, BatchState) else None),
     }
 
 
@@ -273,6 +275,14 @@ def _killed(kill: Kill | None) -> Json:
     return {
         "killed_by": None if kill is None else kill.by,
         "killed_at": None if kill is None else rfc3339(kill.at),
+    }
+
+
+def _holding(holding: Holding | None) -> Json:
+    """Who holds a batch, and since when."""
+    return {
+        "held_by": None if holding is None else holding.by,
+        "held_at": None if holding is None else rfc3339(holding.since),
     }
 
 

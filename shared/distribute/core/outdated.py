@@ -25,6 +25,7 @@ def _types(*kinds: type[Event]) -> frozenset[str]:
 _PAUSE = _types(ev.Paused, ev.Resumed)
 _PAUSE_REQUEST = _types(ev.PauseRequested, ev.ResumeRequested)
 _DRAIN = _types(ev.DrainRequested, ev.Undrained)
+_HOLD = _types(ev.Held, ev.HoldReleased)
 
 _BY_KIND: Mapping[type[Event], frozenset[str]] = {
     # A node's reports of itself. Each says how the node is as a whole.
@@ -44,6 +45,8 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
     ev.KillRequested: _types(ev.RetryRequested),
     ev.RetryRequested: _types(ev.KillRequested),
     ev.Reprioritized: _types(ev.Reprioritized),
+    ev.Held: _HOLD,
+    ev.HoldReleased: _HOLD,
     ev.Completed: _types(ev.RetryRequested),
     ev.BatchArchived: _types(ev.RetryRequested),
     # The scheduler's decisions about an attempt. A later attempt may have the same number.

@@ -10,8 +10,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from distribute.core.fold_batch import NO_ROW
-from distribute.core.gates import Gate
+from distribute.core.columns import NO_ROW
+from distribute.core.gates import Gate, Hold
 from distribute.core.ids import BatchId
 from distribute.core.state import QUEUED, BatchState, Group, Shape
 
@@ -61,8 +61,9 @@ class Waiting:
         """
         if self.batch.ran_at is not None:
             return None
-        if self.gate.hold_of(self.group.start) is not None:
-            return self._first_forsaken()
+        hold = self.gate.hold_of(self.group.start)
+        if hold is not None:
+            return None if hold is Hold.HELD else self._first_forsaken()
         status = self.batch.status
         while self.returned:
             row = self.returned[0]
@@ -82,7 +83,10 @@ class Waiting:
         """All waiting rows, in the order of `first`."""
         if self.batch.ran_at is not None:
             return
-        if self.gate.hold_of(self.group.start) is None:
+        hold = self.gate.hold_of(self.group.start)
+        if hold is Hold.HELD:
+            return
+        if hold is None:
             yield from self._queued()
         yield from sorted(self.forsaken - self.taken)
 

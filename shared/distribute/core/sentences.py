@@ -200,9 +200,14 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
             waiting = "what still waits of " if event.state is not None else ""
             return f"{by} kills {waiting}{_batch_or_job(event, wording)}"
         case ev.RetryRequested():
-            return f"{by} has jobs of {batch} run again"
+            some = "jobs" if event.jobs is None else counted(len(event.jobs), "job")
+            return f"{by} has {some} of {batch} run again"
         case ev.Reprioritized():
             return f"{by} gives {batch} the priority {event.priority}"
+        case ev.Held():
+            return f"{by} holds {batch}{because(event.reason)}"
+        case ev.HoldReleased():
+            return f"{by} lets jobs of {batch} begin again"
         case ev.Completed():
             return f"{batch} is over: {_ends(known) or event.state}{because(event.reason)}"
         case ev.BatchArchived():

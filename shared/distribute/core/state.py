@@ -101,6 +101,14 @@ class Kill(NamedTuple):
     at: float
 
 
+class Holding(NamedTuple):
+    """A person's hold of a batch: who, since when by the log's clock, and why."""
+
+    by: str
+    since: float
+    reason: str | None = None
+
+
 class Building(NamedTuple):
     """A build that runs: since when, and the id of its `build_started`."""
 
@@ -210,6 +218,10 @@ class BatchState:
     """Who killed the whole batch. Later kills of it change nothing."""
     killed_rows: dict[int, Kill] = field(default_factory=dict)
     """Who killed single jobs, in flight or waiting."""
+    holding: Holding | None = None
+    """Who holds the batch, so that no job of it begins. Later holds of it change nothing."""
+    forgiven: set[int] = field(default_factory=set)
+    """Rows that failed, and do not count for `max_failures`, because a person had others run again since."""
     discards: bool = False
     """Nobody wants what its jobs in flight leave, because the batch is about to be deleted."""
     building: dict[str, Building] = field(default_factory=dict)

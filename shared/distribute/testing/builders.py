@@ -72,6 +72,14 @@ def retry_requested(
     return ev.RetryRequested(**_stamp("jane"), **_batch_names(of), failed_only=failed_only, **fields)
 
 
+def held(of: BatchSpec | BatchId | None = None, by: str = "jane", **fields: Any) -> ev.Held:
+    return ev.Held(**_stamp(by), **_batch_names(of), **fields)
+
+
+def hold_released(of: BatchSpec | BatchId | None = None, by: str = "jane", **fields: Any) -> ev.HoldReleased:
+    return ev.HoldReleased(**_stamp(by), **_batch_names(of), **fields)
+
+
 def reprioritized(priority: int, of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Reprioritized:
     return ev.Reprioritized(**_stamp("jane"), **_batch_names(of), priority=priority, **fields)
 

@@ -89,7 +89,16 @@ def busy_lab() -> Lab:
     lab.run(of("table"), "ws2")
     lab.happen(make.finished(of("table"), "ws2", succeeded=False), make.job_archived(of("table"), "ws2"))
     lab.happen(make.assigned(of("table", "job2"), "ws2"), make.retry_requested(table))
+    _hold_and_retry_some(lab)
     return lab
+
+
+def _hold_and_retry_some(lab: Lab) -> None:
+    picked = make.batch(2, batch="picked", max_failures=9)
+    lab.happen(make.submitted(picked), make.assigned(of("picked"), "ws2"))
+    lab.run(of("picked"), "ws2")
+    lab.happen(make.finished(of("picked"), "ws2", succeeded=False, wall_s=60))
+    lab.happen(make.retry_requested(picked, jobs=("job2",)), make.held(picked, reason="the mesh is wrong"))
 
 
 def test_the_busy_lab_sets_every_field() -> None:

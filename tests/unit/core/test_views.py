@@ -65,6 +65,8 @@ def test_a_batch_is_shown() -> None:
         "building": {},
         "build_kept": {},
         "held": None,
+        "held_by": None,
+        "held_at": None,
         "killed_by": None,
         "killed_at": None,
     }

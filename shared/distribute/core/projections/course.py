@@ -13,7 +13,8 @@ class Course(NamedTuple):
 
     `seq` is its submission's sequence, 0 if there is no such batch, and `submission` that event's id. `end`
     says how it ended, None while it is not over; `archived`, whether everything it left can be pulled;
-    `user`, whose it is; `killed_by`, who killed all of it, if somebody did.
+    `user`, whose it is; `killed_by`, who killed all of it, if somebody did; `held_by`, who holds it;
+    `ran_at`, the system that ran it, if this cluster did not.
     """
 
     seq: int = 0
@@ -25,6 +26,8 @@ class Course(NamedTuple):
     submission: str | None = None
     user: str = ""
     killed_by: str | None = None
+    held_by: str | None = None
+    ran_at: str | None = None
 
     @property
     def exists(self) -> bool:
@@ -46,4 +49,6 @@ class Course(NamedTuple):
             batch.submission,
             batch.user,
             batch.killed.by if batch.killed is not None else None,
+            batch.holding.by if isinstance(batch, BatchState) and batch.holding is not None else None,
+            batch.ran_at,
         )

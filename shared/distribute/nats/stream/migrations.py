@@ -11,7 +11,7 @@ interrupted, and two heads may run it at once. Events are never rewritten: old o
 | 2 | builds as a scope of their own, with subjects of their own; nodes name the attempts that they keep |
 | 3 | assignments and builds name the submission that they belong to |
 | 4 | so do all events about a batch; a node's events about itself name its incarnation |
-| 5 | last lines; modes, times of files; a timeout of builds; setup; killed jobs kept; pauses; listed nodes |
+| 5 | last lines; modes, times of files; build timeouts; setup; kept kills; pauses; nodes listed; holds |
 """
 
 from __future__ import annotations
