@@ -145,6 +145,19 @@ SAMPLES: dict[str, Event] = {
     "reprioritized": ev.Reprioritized(**_by("jane"), **OF_SUBMISSION, priority=100),
     "held": ev.Held(**_by("jane"), **OF_SUBMISSION, reason="the mesh is wrong"),
     "hold_released": ev.HoldReleased(**_by("jane"), **OF_SUBMISSION),
+    "edited": ev.Edited(
+        **_by("jane"),
+        **OF_SUBMISSION,
+        cpus=8,
+        memory_bytes=16 << 30,
+        gpus=1,
+        timeout_s=7200.0,
+        retries=2,
+        max_running=20,
+        max_failures=0,
+    ),
+    "edited-jobs": ev.Edited(**_by("jane"), **OF_SUBMISSION, jobs=("re=100*",), timeout_s=0.0),
+    "move_requested": ev.MoveRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*", attempt=2),
     "completed": ev.Completed(
         **_by(ev.SCHEDULER), **OF_SUBMISSION, state="failed", reason="the build failed"
     ),
@@ -184,6 +197,9 @@ SAMPLES: dict[str, Event] = {
         submission=SUBMISSION,
         submitted_seq=1234,
         last=True,
+    ),
+    "assigned-timeout_s": ev.Assigned(
+        **_by(ev.SCHEDULER), **ATTEMPT, cpus=4, submission=SUBMISSION, submitted_seq=1234, timeout_s=7200.0
     ),
     "claimed": ev.Claimed(**_by("ws07"), **ATTEMPT),
     "started": ev.Started(**_by("ws07"), **ATTEMPT),
@@ -249,6 +265,9 @@ SAMPLES: dict[str, Event] = {
     ),
     "stop_ordered": ev.StopOrdered(
         **_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION, by="jane", whole_batch=True
+    ),
+    "stop_ordered-moved": ev.StopOrdered(
+        **_by(ev.SCHEDULER), **ATTEMPT, submission=SUBMISSION, by="jane", moved=True
     ),
     "released": ev.Released(**_by(ev.SCHEDULER), **ATTEMPT, reason="node_lost", submission=SUBMISSION),
     "released-rebooted": ev.Released(

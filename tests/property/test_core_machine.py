@@ -252,6 +252,34 @@ class LabMachine(RuleBasedStateMachine):
         if self.batch(name) is not None:
             self.write(make.reprioritized(priority, make.batch(batch=name)))
 
+    @rule(
+        name=st.sampled_from(BATCHES),
+        jobs=st.none() | st.just(("j0",)),
+        cpus=st.none() | st.integers(1, 3),
+        gpus=st.none() | st.integers(0, 1),
+        retries=st.none() | st.integers(0, 2),
+        max_running=st.sampled_from([None, None, 0, 1, 2]),
+        max_failures=st.sampled_from([None, None, 0, 1]),
+    )
+    def edit(self, name: str, **changes: Any) -> None:
+        batch = self.batch(name)
+        if batch is not None and batch.end is None:
+            self.write(make.edited(batch.id, **changes))
+
+    @precondition(lambda self: self.in_flight())
+    @rule(data=st.data())
+    def move(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(self.in_flight()))
+        batch = self.state.batches[key.batch]
+        self.write(make.move_requested(batch.names[key.row], batch.attempts[key.row], batch.id))
+
+    def in_flight(self) -> list[JobKey]:
+        """The jobs that nodes have, of batches that are not over."""
+        batches = self.state.batches.values()
+        return [
+            JobKey(batch.id, row) for batch in batches if batch.end is None for row in sorted(batch.active)
+        ]
+
     @rule(name=st.sampled_from(BATCHES))
     def delete(self, name: str) -> None:
         batch = self.batch(name)

@@ -84,7 +84,12 @@ def sensible(state: State, spec: BatchSpec) -> list[Event]:
         said.append(make.build_collected("n2", spec, submission=batch.submission, succeeded=False))
     if batch.end is not None:
         said += [make.deleted(spec), make.retry_requested(spec), make.batch_archived(spec)]
-    elif not batch.active:
+    else:
+        said += [
+            make.edited(spec, retries=batch.attempts[0], jobs=(batch.names[0],)),
+            make.edited(spec, cpus=2),
+        ]
+    if batch.end is None and not batch.active:
         said += [make.completed(spec, state=end) for end in ("completed", "failed", "killed")]
     for row in range(len(batch.names)):
         said += sensible_of_job(batch, row)
@@ -119,7 +124,7 @@ def sensible_of_job(batch: BatchState, row: int) -> list[Event]:
     said: list[Event] = [make.released(*at), make.yielded(*at), make.yielded(*at, outputs=Outputs())]
     if batch.status[row] == Status.ASSIGNED:
         return [*said, make.claimed(*at)]
-    said.append(make.stop_ordered(*at))
+    said += [make.stop_ordered(*at), make.move_requested(job.job, number, job.batch_id)]
     if batch.status[row] == Status.CLAIMED:
         said.append(make.started(*at))
     return [*said, make.finished(*at), make.finished(*at, succeeded=False), make.finished(*at, outputs=None)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from distribute.core.fold_batch import needs
 from distribute.core.gpu_kind import GpuKind, gpus_in_words, suitable
+from distribute.core.grouping import needs
 from distribute.core.specs import BatchSpec
 from distribute.core.state import Shape
 from distribute.core.words import counted, format_size

@@ -31,6 +31,7 @@ WHY_TAKEN_BACK: Mapping[ev.ReleaseReason, str] = {
     "build_failed": "this node could not build its batch",
     "unclaimed": "this node did not claim it within a minute",
     "not_there": "this node's heartbeats did not name it",
+    "moved": "a person moves it",
 }
 
 

@@ -15,8 +15,8 @@ from distribute.client.words import argument, printable
 from distribute.config.units import format_size
 from distribute.core.errors import NameTaken, Refused
 from distribute.core.events import Event, Submitted
-from distribute.core.fold_batch import needs
 from distribute.core.gpu_kind import GpuKind, gpus_in_words
+from distribute.core.grouping import needs
 from distribute.core.words import counted, few
 
 if TYPE_CHECKING:

@@ -58,6 +58,8 @@ class Agenda(Indexes):
         else:
             if existed and event.scope not in self.state.batches:
                 self.forget(event.scope)
+            if type(event) is ev.Edited:
+                self.regroup(event.scope)
             self.touch_batch(event.scope)
             for waiter in waiters:
                 self.touch_gate(waiter)

@@ -29,6 +29,7 @@ AUTHORS: Mapping[str, AuthorKind] = {
     for author, kinds in {
         AuthorKind.PERSON: (
             ev.Submitted, ev.KillRequested, ev.RetryRequested, ev.Reprioritized, ev.Held, ev.HoldReleased,
+            ev.Edited, ev.MoveRequested,
             ev.Deleted, ev.Collected, ev.BuildCollected, ev.PauseRequested, ev.ResumeRequested,
             ev.DrainRequested, ev.Undrained, ev.Forgotten, ev.Listed,
         ),

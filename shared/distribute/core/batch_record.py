@@ -1,6 +1,6 @@
 """Batch <-> bytes, for snapshots.
 
-A batch has two records. The first has what never changes (names, groups, order), so it is written once. The
+A batch has two records. The first has what never changes (names, order), so it is written once. The
 second has what events change. A record is a compressed list of pieces: JSON, and columns as little-endian
 bytes. Its digest is that of the uncompressed pieces, because two versions of zlib may compress differently.
 Equal batches have equal digests.
@@ -26,6 +26,7 @@ from distribute.core.state import (
     Attempt,
     BatchState,
     Building,
+    Edit,
     Group,
     Holding,
     Kill,
@@ -46,15 +47,25 @@ _NAMES_END = "\0"
 
 _FIXED = (
     "seq", "submission", "user", "kind", "matrix_user", "notify", "submitted_at", "needs_build", "ran_at",
-    "limits",
 )  # fmt: skip
 _PLAIN = (
     "last_seq", "under_seq", "assigned_seq", "last_is_outdated", "able_since", "cause", "priority", "counts",
     "node_names", "killed", "holding", "discards", "end", "end_reason", "finished_at", "archived",
+    "limits", "loosest_max_running", "edited",
 )  # fmt: skip
 _BY_NODE = ("building", "build_failed", "build_lines", "build_kept")
 _SETS = ("inexcusable", "forgiven", "built_on")
-_MAPS = ("unarchived", "failures", "suspects", "deaths", "reasons", "last_lines", "missing", "killed_rows")
+_MAPS = (
+    "unarchived",
+    "failures",
+    "suspects",
+    "deaths",
+    "reasons",
+    "last_lines",
+    "missing",
+    "killed_rows",
+    "moved_from",
+)
 _COLUMNS = ("job_seq", "attempts")
 _TYPECODES = {"job_seq": "Q", "attempts": "I", "file_order": "I"}
 _SIZES = {name: array(_TYPECODES[name]).itemsize for name in _COLUMNS}
@@ -117,9 +128,8 @@ def unseal(record: Record) -> list[bytes]:
 def fixed_pieces(batch: BatchState) -> list[bytes]:
     """The pieces of the first record: what never changes in a batch."""
     fixed = {name: getattr(batch, name) for name in _FIXED}
-    groups = [[dump_shape(group.shape), *group[1:]] for group in batch.groups]
     return [
-        as_json({"id": batch.id, "groups": groups, "ordered": batch.file_order is not None, **fixed}),
+        as_json({"id": batch.id, "ordered": batch.file_order is not None, **fixed}),
         _NAMES_END.join(batch.names).encode(),
         as_piece(batch.file_order if batch.file_order is not None else array("I")),
     ]
@@ -127,8 +137,9 @@ def fixed_pieces(batch: BatchState) -> list[bytes]:
 
 def changing_pieces(batch: BatchState) -> Generator[None, None, list[bytes]]:
     """Make the pieces of the second record, in slices. The batch must not change meanwhile."""
+    groups = [[dump_shape(group.shape), *group[1:]] for group in batch.groups]
     pieces: list[bytes] = [
-        as_json({name: getattr(batch, name) for name in _PLAIN}),
+        as_json({"groups": groups, **{name: getattr(batch, name) for name in _PLAIN}}),
         as_json({name: dict(sorted(getattr(batch, name).items())) for name in _BY_NODE}),
         as_piece(batch.status),
         *(as_piece(getattr(batch, name)) for name in _COLUMNS),
@@ -161,9 +172,7 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
     pieces = _named((yield from unsealing(changing)))
     yield
     plain = json.loads(pieces["plain"])
-    fields: Json = {name: found[name] for name in _FIXED if name != "limits"} | {
-        name: plain[name] for name in _PLAIN
-    }
+    fields: Json = {name: found[name] for name in _FIXED} | {name: plain[name] for name in _PLAIN}
     fields |= {name: dict(values) for name, values in json.loads(pieces["by_node"]).items()}
     fields |= {name: _column(_TYPECODES[name], pieces[name]) for name in _COLUMNS}
     yield
@@ -176,15 +185,16 @@ def loading(fixed: Record, changing: Record) -> Generator[None, None, BatchState
         yield
     fields["building"] = {node: Building(*values) for node, values in fields["building"].items()}
     fields["unarchived"] = {row: Unarchived(*values) for row, values in fields["unarchived"].items()}
+    fields["limits"] = _load_limits(fields["limits"])
+    fields["edited"] = fields["edited"] and Edit(*fields["edited"])
     fields["killed"] = _load_kill(fields["killed"])
     fields["notify"] = tuple(fields["notify"])
     fields["holding"] = None if fields["holding"] is None else Holding(*fields["holding"])
     fields["killed_rows"] = _load_kills(fields["killed_rows"])
     batch = BatchState(
         id=BatchId(*found["id"]),
-        groups=tuple(Group(load_shape(shape), *rest) for shape, *rest in found["groups"]),
+        groups=tuple(Group(load_shape(shape), *rest) for shape, *rest in plain["groups"]),
         file_order=_column("I", order) if found["ordered"] else None,
-        limits=_load_limits(found["limits"]),
         names=names,
         rows=rows,
         status=bytearray(pieces["status"]),
@@ -215,7 +225,7 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         build_kept=by_node["build_kept"],
         counts=tuple(plain["counts"]),
         killed=_load_kill(plain["killed"]),
-        limits=_load_limits(found["limits"]),
+        limits=_load_limits(plain["limits"]),
         fixed=fixed,
         changing=changing,
         **{name: found[name] for name in ("seq", "submission", "user", "kind", "submitted_at", "ran_at")},

@@ -188,7 +188,7 @@ def _release(decisions: Decisions) -> None:
         found = _why_release(agenda, batch, key, attempt)
         if found is not None:
             decisions.release(batch, key.row, *found)
-        elif attempt.stop_at is None and is_unwanted(batch, key.row):
+        elif attempt.stop_at is None and (attempt.moved_by or is_unwanted(batch, key.row)):
             decisions.stop(batch, key.row)
         if decisions.is_full:
             return
@@ -206,6 +206,8 @@ def _why_release(
     has_begun = batch.status[key.row] != Status.ASSIGNED
     if unwanted and (batch.discards or not has_begun):
         return "killed", batch.cause
+    if attempt.moved_by is not None and not has_begun:
+        return "moved", batch.cause
     node = agenda.state.nodes.get(attempt.node)
     if node is None:
         return "node_left", None

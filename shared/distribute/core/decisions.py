@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from distribute.core import events as ev
 from distribute.core.agenda import Agenda
+from distribute.core.fold_job import is_unwanted
 from distribute.core.recorded import Append, Guard, time_of
 from distribute.core.state import BatchState
 
@@ -71,13 +72,15 @@ class Decisions:
 
     def stop(self, batch: BatchState, row: int) -> None:
         """Decide to have an attempt ended by its node, which then says what it left."""
-        kill = batch.kill_of(row)
+        attempt, kill = batch.active[row], batch.kill_of(row)
+        moved_by = None if is_unwanted(batch, row) else attempt.moved_by
         event = ev.StopOrdered(
             **self.stamp(batch.cause),
             **batch.attempt_id(row)._asdict(),
-            node=batch.active[row].node,
+            node=attempt.node,
             submission=batch.submission,
-            by=kill.by if kill is not None else None,
+            by=kill.by if kill is not None else moved_by,
             whole_batch=batch.killed is not None or batch.end is not None,
+            moved=True if moved_by is not None else None,
         )
         self.add(event, Guard(batch.job_seq[row], batch.seq))

@@ -65,10 +65,11 @@ ReleaseReason = Literal[
     "build_failed",
     "unclaimed",
     "not_there",
+    "moved",
 ]
 """`node_rebooted`: its computer started anew, so nothing runs on. `node_restarted`: only its runner did, and
 does not have the job. `unclaimed`: the node did not claim the job in time. `not_there`: its beats do not name
-the attempt."""
+the attempt. `moved`: a person moves the job, and the node has not claimed it."""
 
 
 class EventBase(Frozen):

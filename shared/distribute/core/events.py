@@ -13,14 +13,22 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from distribute.core.change_events import Edited as Edited
+from distribute.core.change_events import EditedTimeout
+from distribute.core.change_events import Held as Held
+from distribute.core.change_events import HoldReleased as HoldReleased
+from distribute.core.change_events import KillRequested as KillRequested
+from distribute.core.change_events import MoveRequested as MoveRequested
+from distribute.core.change_events import Reprioritized as Reprioritized
+from distribute.core.change_events import RetryRequested as RetryRequested
 from distribute.core.event_base import BatchEvent as BatchEvent
-from distribute.core.event_base import BatchName, Id, LastLines, RetriedJobs, Seconds, Text, Time
+from distribute.core.event_base import BatchName, Id, LastLines, Seconds, Text, Time
 from distribute.core.event_base import BuildEvent as BuildEvent
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.event_base import ReleaseReason as ReleaseReason
 from distribute.core.event_base import SubmissionEvent as SubmissionEvent
-from distribute.core.ids import StoredAuthor, StoredName
+from distribute.core.ids import StoredAuthor
 from distribute.core.manifest import Outputs
 from distribute.core.node_events import DrainRequested as DrainRequested
 from distribute.core.node_events import Forgotten as Forgotten
@@ -72,56 +80,6 @@ class Submitted(BatchEvent):
     ran_at: RanAt | None = None
 
 
-class KillRequested(SubmissionEvent):
-    """A person wants the batch, or one `job` of it, stopped. Queued jobs are killed at once.
-
-    `state`: only the jobs in this state. `discard`: nobody wants what running jobs leave, because the batch
-    will be deleted; so the scheduler releases them.
-    """
-
-    type: Literal["kill_requested"] = "kill_requested"
-    v: Literal[3] = 3
-    job: StoredName | None = None
-    state: Literal["queued"] | None = None
-    discard: bool = False
-
-
-class RetryRequested(SubmissionEvent):
-    """A person wants jobs to run again that failed or were killed.
-
-    `failed_only`, `killed_only`: only those of one kind. `jobs`: only these; None: all.
-    """
-
-    type: Literal["retry_requested"] = "retry_requested"
-    v: Literal[2] = 2
-    failed_only: bool = False
-    killed_only: Literal[True] | None = None
-    jobs: RetriedJobs | None = None
-
-
-class Reprioritized(SubmissionEvent):
-    """A person changed the batch's priority."""
-
-    type: Literal["reprioritized"] = "reprioritized"
-    v: Literal[2] = 2
-    priority: int = Field(ge=-100, le=100)
-
-
-class Held(SubmissionEvent):
-    """A person holds the batch: until it is released, no job of it begins. What nodes have goes on."""
-
-    type: Literal["held"] = "held"
-    v: Literal[1] = 1
-    reason: Text | None = None
-
-
-class HoldReleased(SubmissionEvent):
-    """A person lets jobs of a held batch begin again."""
-
-    type: Literal["hold_released"] = "hold_released"
-    v: Literal[1] = 1
-
-
 class Completed(SubmissionEvent):
     """The scheduler found that the batch has ended. With a `reason`, queued jobs failed for that reason."""
 
@@ -155,6 +113,7 @@ class Assigned(JobEvent):
     That event is at `submitted_seq`, unless the log has lost its end since. None: version 1 lacks these
     fields. `limited`: the batch has `max_running`, so the guard covers all its assignments (`guard_scope`).
     `last`: the job runs when all others of its batch are over, so the guard covers everything under it.
+    `timeout_s`: a person's, instead of that of the specification; 0: the job has none.
     """
 
     type: Literal["assigned"] = "assigned"
@@ -166,6 +125,7 @@ class Assigned(JobEvent):
     gpus: Annotated[tuple[Annotated[int, Field(ge=0, lt=MAX_GPUS)], ...], Field(max_length=MAX_GPUS)] = ()
     limited: Literal[True] | None = None
     last: Literal[True] | None = None
+    timeout_s: EditedTimeout | None = None
 
 
 class Claimed(JobEvent):
@@ -187,6 +147,8 @@ class StopOrdered(JobEvent):
 
     A person killed the job (`by`), or its batch is over (None). `whole_batch`: so is every other job of the
     batch, so a build of it is of no use any more. `submission`: as `assigned` has it.
+    `moved`: the person (`by`) did not kill the job but moves it. So the node gives it back (`yielded`),
+    unless it has succeeded by then.
     """
 
     type: Literal["stop_ordered"] = "stop_ordered"
@@ -194,6 +156,7 @@ class StopOrdered(JobEvent):
     submission: Id | None = None
     by: StoredAuthor | None = None
     whole_batch: bool = False
+    moved: Literal[True] | None = None
 
 
 class Finished(JobEvent):
@@ -360,6 +323,8 @@ Event = Annotated[
     | Reprioritized
     | Held
     | HoldReleased
+    | Edited
+    | MoveRequested
     | Completed
     | BatchArchived
     | Deleted

@@ -12,6 +12,7 @@ from distribute.core.gpu_kind import gpus_in_words
 from distribute.core.gpu_work import fits_beside_gpu_work
 from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, suitable_gpus, takes_nothing_of
+from distribute.core.moves import must_leave
 from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import avoids, is_probe
 from distribute.core.words import by_and_why, counted, format_duration, format_size, killed_by
@@ -66,6 +67,8 @@ def _explain_in_flight(agenda: Agenda, batch: BatchState, row: int, status: Stat
     told = f"{status.name.lower()}: attempt {attempt.number} at {attempt.node}"
     if (kill := batch.kill_of(row)) is not None:
         told = f"being killed by {kill.by}: attempt {attempt.number} at {attempt.node}"
+    elif attempt.moved_by is not None:
+        told = f"being moved by {attempt.moved_by}: attempt {attempt.number} at {attempt.node}"
     elif status is Status.CLAIMED and attempt.node in batch.building:
         told = f"waits until its batch is built at {attempt.node}"
     node = agenda.state.nodes.get(attempt.node)
@@ -111,6 +114,7 @@ def obstacle_at(agenda: Agenda, batch: BatchState, row: int, node: NodeState) ->
         or agenda.obstacle_of(node)
         or (Obstacle.QUARANTINED if node.name in agenda.pending.quarantines else None)
         or (Obstacle.BUILD_FAILED if node.name in batch.build_failed else None)
+        or (Obstacle.MOVED_AWAY if must_leave(agenda.state, batch, row, node.name, agenda.log_now) else None)
         or busy(node, shape, agenda.pending.held_of(node.name))
         or _trial_at(agenda, batch, row, node)
         or _reservation_at(agenda, shape, node)

@@ -7,24 +7,21 @@ What a batch accepts depends only on these events, never on nodes or other batch
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from typing import NamedTuple, assert_never
 
+from distribute.core import edits, fold_job, fold_requests, moves
 from distribute.core import events as ev
-from distribute.core import fold_job, fold_requests
 from distribute.core.fold_job import of_another_batch
 from distribute.core.fold_requests import move_all
+from distribute.core.grouping import columns
 from distribute.core.last_job import are_others_over, run_last_again
 from distribute.core.limits import Limits
 from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec, GpuKind, Job, Resources
 from distribute.core.state import (
     MAX_BUILDS_QUOTED,
     BatchState,
     Building,
-    Group,
     Holding,
-    Shape,
     Status,
     rows_of,
 )
@@ -99,6 +96,8 @@ BatchEvent = (
     | ev.Reprioritized
     | ev.Held
     | ev.HoldReleased
+    | ev.Edited
+    | ev.MoveRequested
     | ev.Completed
     | ev.BatchArchived
     | ev.Deleted
@@ -124,6 +123,10 @@ def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
             return fold_requests.hold(batch, Holding(event.author, time, event.reason))
         case "hold_released":
             return fold_requests.release(batch, time)
+        case "edited":
+            return edits.edit(batch, time, event)
+        case "move_requested":
+            return moves.request_move(batch, event)
         case "completed":
             return _complete(batch, time, event)
         case "batch_archived":
@@ -139,7 +142,7 @@ def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
 def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
     """The state of a new batch, with every job queued."""
     spec = event.spec
-    groups, names, file_order = _columns(spec)
+    groups, names, file_order = columns(spec)
     total = len(names)
     counts = [0] * len(Status)
     counts[Status.QUEUED] = total
@@ -158,6 +161,7 @@ def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         notify=spec.notify or (),
         submitted_at=time,
         limits=limits,
+        loosest_max_running=limits.max_running,
         able_since=max(time, limits.not_before or 0.0),
         needs_build=spec.needs_build and event.ran_at is None,
         ran_at=event.ran_at.system if event.ran_at is not None else None,
@@ -170,70 +174,6 @@ def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
         attempts=array("I", bytes(4 * total)),
         counts=counts,
     )
-
-
-def needs(spec: BatchSpec, job: Job) -> tuple[Shape, int]:
-    """A job's shape and retries: its own, or else the batch's."""
-    return _needs(spec, job.resources, job.retries)
-
-
-def _needs(spec: BatchSpec, resources: Resources | None, retries: int | None) -> tuple[Shape, int]:
-    shape = Shape.of(spec.required_capabilities, spec.resources if resources is None else resources)
-    return shape, spec.retries if retries is None else retries
-
-
-def _columns(spec: BatchSpec) -> tuple[tuple[Group, ...], list[str], array[int] | None]:
-    """Groups of alike jobs, the jobs' names by row, and the rows in the order of the file if it differs."""
-    if Limits.of(spec).has_last_job:
-        return _columns_with_last(spec)
-    jobs = spec.work.jobs
-    # In one pass, because fetching 100,000 objects from memory takes most of the time: 20 ms.
-    names = [job.name for job in jobs if job.resources is None and job.retries is None]
-    if len(names) == len(jobs):
-        return (Group(*_needs(spec, None, None), 0, len(jobs)),), names, None
-    groups, order = _group(spec, jobs)
-    names = [jobs[position].name for position in order]
-    return groups, names, _inverse(order) if len(groups) > 1 else None
-
-
-def _columns_with_last(spec: BatchSpec) -> tuple[tuple[Group, ...], list[str], array[int] | None]:
-    """As `_columns`. The job that runs last is a group of its own."""
-    *others, last = spec.work.jobs
-    groups, order = _group(spec, others)
-    row = len(others)
-    groups = (*groups, Group(*_needs(spec, last.resources, last.retries), row, row + 1))
-    names = [*(others[position].name for position in order), last.name]
-    return groups, names, _inverse([*order, row]) if len(groups) > 2 else None
-
-
-def _group(spec: BatchSpec, jobs: Sequence[Job]) -> tuple[tuple[Group, ...], list[int]]:
-    """Groups of alike jobs, and the positions in the file in the order of rows."""
-    # Making and hashing a shape is slow, so equal jobs share one.
-    alike: dict[tuple[int, int, int, GpuKind | None] | None, dict[int | None, list[int]]] = {}
-    for position, job in enumerate(jobs):
-        found = job.resources
-        said = None if found is None else (found.cpus, found.memory_bytes, found.gpus, found.gpu_kind)
-        alike.setdefault(said, {}).setdefault(job.retries, []).append(position)
-    members: dict[tuple[Shape, int], list[int]] = {}
-    for by_retries in alike.values():
-        for positions in by_retries.values():
-            first = jobs[positions[0]]
-            members.setdefault(_needs(spec, first.resources, first.retries), []).extend(positions)
-    for positions in members.values():
-        positions.sort()
-    groups = []
-    order: list[int] = []
-    for (shape, retries), positions in sorted(members.items(), key=lambda item: item[1][0]):
-        groups.append(Group(shape, retries, len(order), len(order) + len(positions)))
-        order.extend(positions)
-    return tuple(groups), order
-
-
-def _inverse(order: list[int]) -> array[int]:
-    rows = array("I", bytes(4 * len(order)))
-    for row, position in enumerate(order):
-        rows[position] = row
-    return rows
 
 
 def _complete(batch: BatchState, time: float, event: ev.Completed) -> str | None:
@@ -250,6 +190,7 @@ def _complete(batch: BatchState, time: float, event: ev.Completed) -> str | None
     if event.state == "completed" and batch.counts[Status.SUCCEEDED] != len(batch.names):
         return "not every job of the batch succeeded"
     move_all(batch, Status.QUEUED, Status.FAILED)
+    batch.moved_from.clear()
     batch.end = event.state
     batch.end_reason = event.reason
     batch.finished_at = time

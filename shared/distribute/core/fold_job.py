@@ -76,6 +76,7 @@ def forget_failure(batch: BatchState, row: int) -> None:
 def note_kill(batch: BatchState, row: int, reason: str | None) -> None:
     """Note that a job is killed, and what else there is to say of that."""
     forget_failure(batch, row)
+    batch.moved_from.pop(row, None)
     if reason is not None:
         batch.reasons[row] = reason
     set_status(batch, row, KILLED)
@@ -191,8 +192,9 @@ def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assign
         return f"attempt {event.attempt}, where the last is {batch.attempts[row]}"
     if row in batch.unarchived:
         return "what its last attempt left is not archived yet"
-    if batch.limits.max_running is not None and len(batch.active) >= batch.limits.max_running:
-        return f"{batch.limits.max_running} of the batch's jobs are with nodes, and it may be no more"
+    most = batch.loosest_max_running
+    if most is not None and len(batch.active) >= most:
+        return f"{most} of the batch's jobs are with nodes, and it may be no more"
     if row == batch.last_row:
         if not are_others_over(batch) and not is_unwanted(batch, row):
             return "other jobs of the batch are not over, and it runs after them"
@@ -201,6 +203,7 @@ def _assign(batch: BatchState, row: int, seq: int, time: float, event: ev.Assign
     batch.active[row] = Attempt(
         event.attempt, event.node, event.cpus, event.memory_bytes, event.gpus, seq, time, event.id
     )
+    batch.moved_from.pop(row, None)
     set_status(batch, row, ASSIGNED)
     return None
 
@@ -253,14 +256,21 @@ def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finish
         return
     note_failure(batch, row, event.reason, event.last_lines)
     if was_stopped(batch, row, attempt):
-        failures = 0  # by a kill that a person took back with a retry
+        failures = 0  # by a move, or by a kill that a person took back with a retry
     else:
         _suspect(batch, row, attempt.node, is_fast=event.wall_s < FAST_FAILURE_S)
         failures = batch.failures[row] = batch.failures.get(row, 0) + 1
     if batch.end is not None or failures > batch.group_of(row).retries:
         set_status(batch, row, FAILED)
     else:
-        set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
+        _run_again(batch, row, attempt)
+
+
+def _run_again(batch: BatchState, row: int, attempt: Attempt) -> None:
+    """Queue a job after an attempt, once what that left is archived. One that is moved leaves its node."""
+    set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
+    if attempt.moved_by is not None:
+        batch.moved_from[row] = attempt.node
 
 
 def _await_archiving(batch: BatchState, row: int, seq: int, event: ev.AttemptEnd) -> None:
@@ -274,13 +284,13 @@ def _await_archiving(batch: BatchState, row: int, seq: int, event: ev.AttemptEnd
 
 def _give_back(batch: BatchState, row: int, seq: int, event: ev.Yielded) -> None:
     """End an attempt that its node gave back. The job runs again once what it left is archived."""
-    del batch.active[row]
+    attempt = batch.active.pop(row)
     if event.outputs is not None:
         _await_archiving(batch, row, seq, event)
     if is_unwanted(batch, row):
         _end_unwanted(batch, row, None)
     else:
-        set_status(batch, row, RETRYING if row in batch.unarchived else QUEUED)
+        _run_again(batch, row, attempt)
 
 
 def _end_unwanted(batch: BatchState, row: int, reason: str | None) -> None:
@@ -332,7 +342,7 @@ def _release(batch: BatchState, row: int, event: ev.Released) -> None:
             note_failure(batch, row, why, None)
             set_status(batch, row, FAILED)
             return
-    set_status(batch, row, QUEUED)
+    _run_again(batch, row, attempt)
 
 
 _GONE: Mapping[str, str] = {

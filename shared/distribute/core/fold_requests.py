@@ -42,6 +42,7 @@ def kill(batch: BatchState, time: float, event: ev.KillRequested) -> str | None:
         batch.killed_rows.update((row, wanted) for row, one in enumerate(batch.status) if one in _WAITING)
     move_all(batch, Status.QUEUED, Status.KILLED)
     move_all(batch, Status.RETRYING, Status.KILLED)
+    batch.moved_from.clear()
     return None
 
 

@@ -151,6 +151,16 @@ class Indexes:
                 if attempt.node in self._away:
                     self._judge(JobKey(batch_id, row), batch, self.waiting.of(batch, row))
 
+    def regroup(self, batch_id: BatchId) -> None:
+        """Index the jobs of a batch by its groups of now, because a person changed what they ask for."""
+        batch, groups = self.state.batches.get(batch_id), self.waiting.get(batch_id)
+        if batch is None or not groups or tuple(waiting.group for waiting in groups) == batch.groups:
+            return
+        for waiting in groups:
+            self.queues.remove(waiting)
+            index_shape(self, waiting.group.shape)
+        self.waiting.regroup(batch, groups[0].gate)
+
     def touch_gate(self, batch_id: BatchId) -> None:
         """See whether jobs of the batch may begin, as far as it has to wait, and index them anew."""
         groups = self.waiting.get(batch_id)

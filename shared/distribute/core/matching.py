@@ -25,6 +25,7 @@ class Obstacle(Enum):
     QUARANTINED = "is in quarantine"
     BUSY = "is busy"
     BUILD_FAILED = "could not build this batch"
+    MOVED_AWAY = "gave it back, because a person moved it, and another node can take it"
     ON_TRIAL = "failed several jobs within seconds, and waits until some of them have run elsewhere"
     KEPT_FOR_GPU_WORK = "keeps what GPU work that waits needs"
     RESERVED = "is kept for a job that comes first"

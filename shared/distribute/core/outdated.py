@@ -47,6 +47,7 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
     ev.Reprioritized: _types(ev.Reprioritized),
     ev.Held: _HOLD,
     ev.HoldReleased: _HOLD,
+    ev.Edited: _types(ev.Edited),
     ev.Completed: _types(ev.RetryRequested),
     ev.BatchArchived: _types(ev.RetryRequested),
     # The scheduler's decisions about an attempt. A later attempt may have the same number.
@@ -56,6 +57,7 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
     ev.Excused: _types(ev.Assigned),
     # The fold judges these by what they name: an event before, a submission, or a node's incarnation.
     ev.Submitted: frozenset(),
+    ev.MoveRequested: frozenset(),
     ev.Deleted: frozenset(),
     ev.Notified: frozenset(),
     ev.Claimed: frozenset(),

@@ -18,8 +18,9 @@ from distribute.core.decisions import Decisions
 from distribute.core.gpu_work import fits_beside_gpu_work, keeps_from
 from distribute.core.ids import BatchId
 from distribute.core.matching import grant, has_gpu, is_gpu_work, takes_nothing_of
+from distribute.core.moves import must_leave
 from distribute.core.overdue import Waiter
-from distribute.core.queues import Lane, Queue
+from distribute.core.queues import Lane, Queue, Waiting
 from distribute.core.recorded import Guard
 from distribute.core.state import BatchState, Shape
 from distribute.core.trials import avoids, is_probe
@@ -155,12 +156,12 @@ class _Round:
 
         Returns its name; None if there is no such node. Only overdue jobs take from waiting GPU work.
         """
-        batches = [self._agenda.state.batches[batch_id] for _, batch_id, _ in lane]
+        waits = [self._agenda.waiting[batch_id][group] for _, batch_id, group in lane]
         for name in self._agenda.nodes_for[shape].nearest():
             node = self._agenda.state.nodes[name]
             if (
                 self.reserved.get(name, shape) == shape
-                and any(self._runs_at(name, batch) for batch in batches)
+                and any(self._has_work_for(name, waiting) for waiting in waits)
                 and (is_overdue or not keeps_from(self._agenda, node, shape, self._priority).jobs)
             ):
                 self.reserved[name] = shape
@@ -171,6 +172,16 @@ class _Round:
         """Does the node take jobs of the batch, apart from its free resources?"""
         held_back: frozenset[BatchId] = self._agenda.held_back.get(name, frozenset())
         return name not in batch.build_failed and batch.id not in held_back
+
+    def _has_work_for(self, name: str, waiting: Waiting) -> bool:
+        """Is there a job in the group that the node could take, apart from its free resources?"""
+        batch = waiting.batch
+        if not self._runs_at(name, batch):
+            return False
+        return not batch.moved_from or any(not self._must_leave(name, batch, row) for row in waiting.rows())
+
+    def _must_leave(self, name: str, batch: BatchState, row: int) -> bool:
+        return must_leave(self._agenda.state, batch, row, name, self._agenda.log_now)
 
     def _choose(self, shape: Shape, lane: Lane) -> Choice | None:
         """The next job of the lane, and its node.
@@ -194,14 +205,14 @@ class _Round:
         return None
 
     def _choose_of(self, shape: Shape, batch_id: BatchId, group: int) -> Choice | None:
-        """The next job of a group that a node can take now. Other jobs may run while a probe waits."""
+        """The next job of a group that a node can take now. Others run while it keeps away from a node."""
         waiting = self._agenda.waiting[batch_id][group]
         batch = waiting.batch
         row = waiting.first()
         assert row is not None, "a group stands in a lane only while a job of it waits"
         name = self._best(shape, batch, row)
-        if name is None and is_probe(batch, row):
-            row = next((other for other in waiting.rows() if not is_probe(batch, other)), None)
+        if name is None and _is_choosy(batch, row):
+            row = next((other for other in waiting.rows() if not _is_choosy(batch, other)), None)
             name = self._best(shape, batch, row) if row is not None else None
         return Choice(batch, row, name) if row is not None and name is not None else None
 
@@ -219,7 +230,9 @@ class _Round:
         return best
 
     def _takes(self, name: str, batch: BatchState, row: int) -> bool:
-        """May this job go to this node? A probe must not go to its suspect."""
+        """May this job go to this node? A probe must not go to its suspect, nor a moved job back."""
+        if self._must_leave(name, batch, row):
+            return False
         if is_probe(batch, row):
             is_barred = avoids(self._agenda.state, batch, row, name, self._agenda.log_now)
             return name not in batch.build_failed and not is_barred
@@ -258,10 +271,16 @@ class _Round:
                 submitted_seq=batch.seq,
                 limited=(is_limited and not is_last) or None,
                 last=is_last or None,
+                timeout_s=waiting.group.timeout_s,
             ),
             Guard(_guarded_seq(batch, row), batch.seq),
             tuple(behind),
         )
+
+
+def _is_choosy(batch: BatchState, row: int) -> bool:
+    """Is there a node to which this job may not go, although others of its batch may?"""
+    return is_probe(batch, row) or row in batch.moved_from
 
 
 def _guarded_seq(batch: BatchState, row: int) -> int:

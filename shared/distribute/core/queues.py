@@ -124,11 +124,15 @@ class WaitingGroups(dict[BatchId, list[Waiting]]):
         """The groups of a batch, which may be new."""
         found = self.get(batch.id)
         if found is None:
-            gate = Gate(batch)
-            found = self[batch.id] = [
-                Waiting(gate, number, group, group.start) for number, group in enumerate(batch.groups)
-            ]
+            self.regroup(batch, Gate(batch))
+            found = self[batch.id]
         return found
+
+    def regroup(self, batch: BatchState, gate: Gate) -> None:
+        """Make the groups of a batch anew, for an edit has changed them. They share its gate as before."""
+        self[batch.id] = [
+            Waiting(gate, number, group, group.start) for number, group in enumerate(batch.groups)
+        ]
 
     def of(self, batch: BatchState, row: int) -> Waiting:
         """The group that a row belongs to."""

@@ -239,9 +239,10 @@ class Recipe:
         return f"{folder}/{name}"
 
 
-def recipe_of(spec: BatchSpec, job: Job) -> Recipe:
+def recipe_of(spec: BatchSpec, job: Job, *, edited_timeout_s: float | None = None) -> Recipe:
     """The recipe of a job of a batch. Looks at no other job of `spec`.
 
+    `edited_timeout_s`: a person's, instead of that of the specification; 0: none.
     In `input`, a file or folder of the job replaces one of the batch that has its name.
     `initial_files` has the batch's.
     """
@@ -250,6 +251,8 @@ def recipe_of(spec: BatchSpec, job: Job) -> Recipe:
         files.append(Placed("job.py", job.script))
     apptainer = spec.work if isinstance(spec.work, ApptainerWork) else None
     timeout_s = job.timeout_s if job.timeout_s is not None else spec.timeout_s
+    if edited_timeout_s is not None:
+        timeout_s = edited_timeout_s or None
     return Recipe(
         command=_command(job),
         wants_cores=_wants_cores(job),

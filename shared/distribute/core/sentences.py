@@ -10,11 +10,12 @@ from datetime import datetime
 from typing import NamedTuple, assert_never
 
 from distribute.core import events as ev
+from distribute.core.edits import edit_in_words
 from distribute.core.fold_batch import BatchEvent, BuildEvent
 from distribute.core.fold_job import JobEvent
 from distribute.core.fold_node import NodeEvent
 from distribute.core.ids import BatchId, JobId
-from distribute.core.words import counted, few, format_duration, format_size, killed_by
+from distribute.core.words import counted, few, format_duration, format_size, killed_by, moved_by
 
 MAX_REASON = 300
 """Max. characters of a reason in a sentence. An event may carry 10,000."""
@@ -28,6 +29,7 @@ TAKEN_BACK: Mapping[str, str] = {
     "build_failed": "the batch could not be built there",
     "unclaimed": "its node did not take it",
     "not_there": "its node did not have it any more",
+    "moved": "a person moves it",
 }
 """Why the scheduler took a job from its node, by the reason of its `released`."""
 
@@ -129,7 +131,8 @@ def _of_jobs(event: JobEvent, about: _Subject, known: Known) -> str:
             return f"{jobs} started on {nodes}"
         case ev.StopOrdered():
             to_be = "is to be" if about.is_one else "are to be"
-            return f"{jobs} {to_be} ended by {nodes}{because(killed_by(event.by))}"
+            why = moved_by(event.by) if event.moved else killed_by(event.by)
+            return f"{jobs} {to_be} ended by {nodes}{because(why)}"
         case ev.Finished():
             failed = f"{was} killed" if known.was_killed else "failed"
             how = "succeeded" if event.succeeded else failed
@@ -204,6 +207,11 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
             return f"{by} has {some} of {batch} run again"
         case ev.Reprioritized():
             return f"{by} gives {batch} the priority {event.priority}"
+        case ev.Edited():
+            what = batch if event.jobs is None else f"{counted(len(event.jobs), 'job')} of {batch}"
+            return f"{by} edits {what}: {edit_in_words(event)}"
+        case ev.MoveRequested():
+            return f"{by} moves {_batch_or_job(event, wording)} away from its node"
         case ev.Held():
             return f"{by} holds {batch}{because(event.reason)}"
         case ev.HoldReleased():
@@ -233,7 +241,7 @@ def _told(event: ev.Notified, batch: str) -> str:
     return f"{event.to} was told by {event.channel} {what}"
 
 
-def _batch_or_job(event: ev.KillRequested, wording: Wording) -> str:
+def _batch_or_job(event: ev.KillRequested | ev.MoveRequested, wording: Wording) -> str:
     if event.job is None:
         return str(event.scope)
     return event.job if event.scope == wording.batch else str(JobId(*event.scope, event.job))

@@ -16,6 +16,9 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
+from distribute.core.acts import Edit as Edit
+from distribute.core.acts import Holding as Holding
+from distribute.core.acts import Kill as Kill
 from distribute.core.columns import Outcomes as Outcomes
 from distribute.core.event_base import BatchEvent, BuildEvent, JobEvent
 from distribute.core.gpu_kind import GpuKind
@@ -85,6 +88,8 @@ class Group(NamedTuple):
     retries: int
     start: int
     stop: int
+    timeout_s: float | None = None
+    """A person's, instead of that of the specification; 0: none."""
 
 
 class Unarchived(NamedTuple):
@@ -92,21 +97,6 @@ class Unarchived(NamedTuple):
 
     seq: int
     id: str
-
-
-class Kill(NamedTuple):
-    """A person's kill: who, and when by the log's clock."""
-
-    by: str
-    at: float
-
-
-class Holding(NamedTuple):
-    """A person's hold of a batch: who, since when by the log's clock, and why."""
-
-    by: str
-    since: float
-    reason: str | None = None
 
 
 class Building(NamedTuple):
@@ -134,7 +124,9 @@ class Attempt:
     cause: str
     started_at: float | None = None
     stop_at: float | None = None
-    """When the scheduler told its node to end it, because a person killed it or its batch is over."""
+    """When the scheduler told its node to end it: a person killed or moves it, or its batch is over."""
+    moved_by: str | None = None
+    """The person who wants its node to give it back."""
 
     @property
     def since(self) -> float:
@@ -186,6 +178,13 @@ class BatchState:
     counts: list[int]
     """How many jobs have each `Status`."""
     limits: Limits = NO_LIMITS
+    loosest_max_running: int | None = None
+    """The greatest `max_running` that it has had; None: at some time it had none. An assignment may have been
+    decided on before a person changed that."""
+    edited: Edit | None = None
+    """The last edit of it, or of jobs of it."""
+    moved_from: dict[int, str] = field(default_factory=dict)
+    """Waiting rows that a person moved, with the node that they shall leave."""
     last_is_outdated: bool = False
     """The last job has begun, and others were queued again since: whatever it leaves, it runs again."""
     assigned_seq: int = 0

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
+from distribute.core.elsewhere import can_run_elsewhere
 from distribute.core.events import Finished
 from distribute.core.fold_job import why_given_up
-from distribute.core.matching import never, unavailable
 from distribute.core.pending import Pending
 from distribute.core.state import ENDED, BatchState, FailureRecord, JobKey, NodeState, State, Status
 
@@ -92,19 +92,11 @@ def is_probe(batch: BatchState, row: int) -> bool:
 
 def avoids(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
     """Is the job a probe of this node that another node can soon run? Then this node must not run it."""
-    suspect = state.nodes[name]
     key = JobKey(batch.id, row)
     is_suspected = batch.suspects.get(row) == name and any(
-        key in each.fast_failures for each in suspect.records
+        key in each.fast_failures for each in state.nodes[name].records
     )
-    if not is_suspected or not is_probe(batch, row):
-        return False
-    shape = batch.group_of(row).shape
-    return any(
-        unavailable(other, now, is_silent=False) is None and other.name not in batch.build_failed
-        for other in state.nodes.values()
-        if other is not suspect and never(other, shape) is None
-    )
+    return is_suspected and is_probe(batch, row) and can_run_elsewhere(state, batch, row, name, now)
 
 
 def probes(

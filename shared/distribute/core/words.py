@@ -16,6 +16,11 @@ def killed_by(person: str | None) -> str:
     return "killed, because its batch is over" if person is None else f"killed by {person}"
 
 
+def moved_by(person: str | None) -> str:
+    """Why a node gave a job back."""
+    return f"moved by {person}"
+
+
 def by_and_why(by: str | None, reason: str | None) -> str:
     """Who paused a node, and why, as the end of a sentence: `, by jane: a talk`. None: the node itself."""
     return f"{f', by {by}' if by else ''}{f': {reason}' if reason else ''}"

@@ -80,6 +80,16 @@ def hold_released(of: BatchSpec | BatchId | None = None, by: str = "jane", **fie
     return ev.HoldReleased(**_stamp(by), **_batch_names(of), **fields)
 
 
+def edited(of: BatchSpec | BatchId | None = None, by: str = "jane", **changes: Any) -> ev.Edited:
+    return ev.Edited(**_stamp(by), **_batch_names(of), **changes)
+
+
+def move_requested(
+    job: str = "job1", attempt: int = 1, of: BatchSpec | BatchId | None = None, by: str = "jane"
+) -> ev.MoveRequested:
+    return ev.MoveRequested(**_stamp(by), **_batch_names(of), job=job, attempt=attempt)
+
+
 def reprioritized(priority: int, of: BatchSpec | BatchId | None = None, **fields: Any) -> ev.Reprioritized:
     return ev.Reprioritized(**_stamp("jane"), **_batch_names(of), priority=priority, **fields)
 

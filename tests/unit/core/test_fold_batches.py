@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from core_kit import status_of
-from distribute.core.fold_batch import needs
+from distribute.core.grouping import needs
 from distribute.core.ids import BatchId
 from distribute.core.specs import Resources
 from distribute.core.state import Group, Shape, State, Status, rows_of

@@ -90,6 +90,7 @@ def busy_lab() -> Lab:
     lab.happen(make.finished(of("table"), "ws2", succeeded=False), make.job_archived(of("table"), "ws2"))
     lab.happen(make.assigned(of("table", "job2"), "ws2"), make.retry_requested(table))
     _hold_and_retry_some(lab)
+    add_moved_jobs(lab)
     return lab
 
 
@@ -99,6 +100,16 @@ def _hold_and_retry_some(lab: Lab) -> None:
     lab.run(of("picked"), "ws2")
     lab.happen(make.finished(of("picked"), "ws2", succeeded=False, wall_s=60))
     lab.happen(make.retry_requested(picked, jobs=("job2",)), make.held(picked, reason="the mesh is wrong"))
+
+
+def add_moved_jobs(lab: Lab) -> None:
+    """Add a batch that a person has edited, with jobs that a person moves and has moved."""
+    moved = make.batch(4, batch="moved", max_running=3)
+    lab.happen(make.submitted(moved), make.edited(moved, jobs=("job2",), timeout_s=60.0, max_running=2))
+    for job in ("job1", "job2"):
+        lab.happen(make.assigned(of("moved", job), "ws2"), make.claimed(of("moved", job), "ws2"))
+        lab.happen(make.move_requested(job, of=moved))
+    lab.happen(make.yielded(of("moved"), "ws2"))
 
 
 def test_the_busy_lab_sets_every_field() -> None:

@@ -77,6 +77,8 @@ class Attempt:
     outbox: Outbox
     phase: Phase = Phase.WAITING
     failure: str | None = None
+    timeout_s: float | None = None
+    """A person's, instead of that of the specification. 0: none."""
     given_back_for: str | None = None
     """The reason for which this node ends it, and gives it back."""
     is_detached: bool = False
@@ -90,8 +92,11 @@ class Attempt:
         share = Share(event.cpus, event.memory_bytes, event.gpus)
         outbox = Outbox(event.id, recorded.seq)
         submission = submission_of(event)
-        seq, time = recorded.seq, recorded.time
-        return cls(event.scope, event.attempt, share, submission, event.id, time, seq, outbox)
+        attempt = cls(
+            event.scope, event.attempt, share, submission, event.id, recorded.time, recorded.seq, outbox
+        )
+        attempt.timeout_s = event.timeout_s
+        return attempt
 
     @classmethod
     def of_record(cls, record: Record) -> Attempt:
@@ -156,6 +161,8 @@ class Attempt:
         self.assigned_id = assignment.event.id
         self.assigned_at = assignment.time
         self.assigned_seq = assignment.seq
+        if isinstance(assignment.event, ev.Assigned):
+            self.timeout_s = assignment.event.timeout_s
 
 
 def submission_of(event: ev.Assigned) -> SubmissionRef:

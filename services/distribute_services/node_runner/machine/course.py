@@ -1,7 +1,7 @@
 """The course of attempts at this node, from claim to end: stimuli in, instructions out.
 
     WAITING ─room─▶ CLAIMING ─ack─▶ CLAIMED ─built─▶ LAUNCHING ─▶ RUNNING ─exit─▶ COLLECTING ─▶ REPORTING ─▶ .
-                                                         └─ killed: ENDING ─exit──────┘
+                                                         └─ ordered: ENDING ─exit─────┘
        └──────── released, reassigned, or its batch over: from any phase ────────▶ STOPPING ─▶ .
 
     KEPT ─its scope read─▶ LAUNCHING or RUNNING      (an earlier runner left it)
@@ -20,7 +20,7 @@ from distribute.core.events import SCHEDULER
 from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.recorded import Recorded
-from distribute.core.words import killed_by
+from distribute.core.words import killed_by, moved_by
 from distribute.host import Capacity
 from distribute_services.node_runner.machine import endings, room
 from distribute_services.node_runner.machine import instructions as do
@@ -171,13 +171,15 @@ class Course:
         return [do.Collect(attempt, ending)]
 
     def _end(self, attempt: Attempt, order: ev.StopOrdered) -> list[Instruction]:
-        """End a killed attempt. What it left is collected and reported, as after a timeout.
+        """End an attempt that a person killed or moves. What it left is collected, as after a timeout.
 
-        An attempt that waits for its build ends with that, so that its cores are free then.
+        A killed attempt that waits for its build ends with that, so that its cores are free then.
         """
         if attempt.phase is Phase.KEPT:
             return read_scope(attempt)  # which has the order
-        batch, reason = attempt.job.batch_id, killed_by(order.by)
+        batch, reason = attempt.job.batch_id, moved_by(order.by) if order.moved else killed_by(order.by)
+        if order.moved and attempt.phase in NOT_BEGUN | {Phase.LAUNCHING, Phase.RUNNING}:
+            attempt.given_back_for = reason
         if attempt.phase in NOT_BEGUN:
             attempt.failure = attempt.failure or reason
             ends = self._builds.end(batch, reason) if order.whole_batch else []
@@ -186,7 +188,7 @@ class Course:
         if attempt.phase not in {Phase.LAUNCHING, Phase.RUNNING}:
             return []
         attempt.phase = Phase.ENDING
-        return [do.End(attempt, reason)]
+        return [do.End(attempt, reason, thaw=bool(order.moved))]
 
     def vacate(self, reason: str) -> list[Instruction]:
         """End the attempts that run, and give them back for this reason. What they left is collected first.

@@ -255,7 +255,7 @@ class Work(Generic[P, R]):
         job = batch.job(attempt.job.job) if batch is not None else None
         if batch is None or job is None:
             return Ending(succeeded=False, reason="the batch of this name has no such job")
-        recipe = recipe_of(batch.spec, job)
+        recipe = recipe_of(batch.spec, job, edited_timeout_s=attempt.timeout_s)
         unit = held.unit = Unit(attempt.job, attempt.number, recipe, attempt.share, record=attempt.record)
         if held.running is None:
             held.place = await self._host.stage(unit, build.place)

@@ -1,0 +1,116 @@
+"""A person's edit of a batch: what its waiting jobs ask for, and how it limits itself.
+
+Jobs with equal needs stand side by side in a group. A job keeps its row, so an edit of some splits groups.
+"""
+
+from __future__ import annotations
+
+from distribute.core.change_events import Edited
+from distribute.core.last_job import are_others_over, run_last_again
+from distribute.core.state import QUEUED, RETRYING, BatchState, Edit, Group, Shape
+from distribute.core.words import counted, format_duration, format_size
+
+_WAITING = frozenset({QUEUED, RETRYING})
+
+
+def edit(batch: BatchState, time: float, event: Edited) -> str | None:
+    """Fold an edit into its batch. Returns why it does not fit, or None."""
+    if batch.end is not None:
+        return "the batch is over"
+    if batch.ran_at is not None:
+        return f"the batch ran at {batch.ran_at}, and nothing here runs it"
+    if changes_jobs(event):
+        batch.groups = edited_groups(batch, event)
+    _limit(batch, time, event)
+    batch.edited = Edit(event.author, time)
+    return None
+
+
+def changes_jobs(event: Edited) -> bool:
+    """Does the edit change what jobs ask for?"""
+    of_a_job = (event.cpus, event.memory_bytes, event.gpus, event.timeout_s, event.retries)
+    return any(value is not None for value in of_a_job)
+
+
+def edit_in_words(event: Edited) -> str:
+    """What the edit changes: `8 cpus, 16G of memory, a timeout of 2h`."""
+    parts = (
+        event.cpus is not None and counted(event.cpus, "cpu"),
+        event.memory_bytes is not None and f"{format_size(event.memory_bytes)} of memory",
+        event.gpus is not None and counted(event.gpus, "GPU"),
+        event.timeout_s is not None
+        and (f"a timeout of {format_duration(event.timeout_s)}" if event.timeout_s else "no timeout"),
+        event.retries is not None and counted(event.retries, "retry", "retries"),
+        event.max_running is not None and f"max_running {event.max_running or 'none'}",
+        event.max_failures is not None and f"max_failures {event.max_failures or 'none'}",
+    )
+    return ", ".join(part for part in parts if part)
+
+
+def edited_shape(shape: Shape, event: Edited) -> Shape:
+    """A job's needs after an edit. A whole node stays one unless the edit says how many cpus."""
+    if shape.whole_node and event.cpus is None:
+        return shape
+    gpus = shape.gpus if event.gpus is None else event.gpus
+    return shape._replace(
+        cpus=shape.cpus if event.cpus is None else event.cpus,
+        memory_bytes=shape.memory_bytes if event.memory_bytes is None else event.memory_bytes,
+        gpus=gpus,
+        gpu_kind=shape.gpu_kind if gpus else None,
+    )
+
+
+def edited_groups(batch: BatchState, event: Edited) -> tuple[Group, ...]:
+    """The groups after an edit: each run of rows that it changes has the new needs, others the old ones.
+
+    It may name jobs that the batch lacks: who reads one job alone folds a batch of only that job.
+    """
+    named = None if event.jobs is None else {batch.rows[name] for name in event.jobs if name in batch.rows}
+    made: list[Group] = []
+    for group in batch.groups:
+        changed = Group(
+            edited_shape(group.shape, event),
+            group.retries if event.retries is None else event.retries,
+            group.start,
+            group.stop,
+            group.timeout_s if event.timeout_s is None else event.timeout_s,
+        )
+        if changed == group:
+            _append(made, group, batch.last_row)
+            continue
+        for row in range(group.start, group.stop):
+            is_changed = batch.status[row] in _WAITING and (named is None or row in named)
+            needs = changed if is_changed else group
+            _append(made, needs._replace(start=row, stop=row + 1), batch.last_row)
+    return tuple(made)
+
+
+def _append(groups: list[Group], group: Group, last_row: int | None) -> None:
+    """Append a group, as a part of the one before if that has the same needs. The last job stays alone."""
+    before = groups[-1] if groups else None
+    if (
+        before is not None
+        and group.start != last_row
+        and before._replace(start=0, stop=0) == group._replace(start=0, stop=0)
+    ):
+        groups[-1] = before._replace(stop=group.stop)
+    else:
+        groups.append(group)
+
+
+def _limit(batch: BatchState, time: float, event: Edited) -> None:
+    """Change how the batch limits itself. By that, the last job may begin, or wait for others again."""
+    if event.max_running is None and event.max_failures is None:
+        return
+    were_others_over = batch.limits.has_last_job and are_others_over(batch)
+    limits = batch.limits
+    if event.max_running is not None:
+        limits = limits._replace(max_running=event.max_running or None)
+        before, now = batch.loosest_max_running, limits.max_running
+        batch.loosest_max_running = None if before is None or now is None else max(before, now)
+    if event.max_failures is not None:
+        limits = limits._replace(max_failures=event.max_failures or None)
+    batch.limits = limits
+    batch.able_since = time  # until now it may have waited for itself
+    if were_others_over:
+        run_last_again(batch)

@@ -1,0 +1,29 @@
+"""Moving a job: a person has its node give it back, and it runs again, at another node if one can take it."""
+
+from __future__ import annotations
+
+from distribute.core.change_events import MoveRequested
+from distribute.core.elsewhere import can_run_elsewhere
+from distribute.core.state import BatchState, State
+
+
+def request_move(batch: BatchState, event: MoveRequested) -> str | None:
+    """Note that a person wants an attempt given back. Returns why that does not fit, or None.
+
+    Of two requests, the first counts.
+    """
+    if batch.end is not None:
+        return "the batch is over"
+    row = batch.rows.get(event.job)
+    if row is None:
+        return f"there is no job {event.job!r}"
+    attempt = batch.active.get(row)
+    if attempt is None or attempt.number != event.attempt or batch.kill_wanted(row):
+        return None  # the attempt ended, or a person killed it, while the request was on its way
+    attempt.moved_by = attempt.moved_by or event.author
+    return None
+
+
+def must_leave(state: State, batch: BatchState, row: int, name: str, now: float) -> bool:
+    """Did a person move the job away from this node, and can another one take it soon?"""
+    return batch.moved_from.get(row) == name and can_run_elsewhere(state, batch, row, name, now)
