@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distribute.core.event_base import RetriedJobs, SubmissionEvent, Text
+from distribute.core.event_base import MAX_PRIORITY, RetriedJobs, SubmissionEvent, Text
 from distribute.core.ids import AttemptNumber, StoredName
 from distribute.core.specs import MAX_JOBS, MAX_TIMEOUT_S, Bytes, Cpus, GpuCount, Retries
 
@@ -54,7 +54,7 @@ class Reprioritized(SubmissionEvent):
 
     type: Literal["reprioritized"] = "reprioritized"
     v: Literal[2] = 2
-    priority: int = Field(ge=-100, le=100)
+    priority: int = Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)
 
 
 class Held(SubmissionEvent):

@@ -13,6 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from distribute.core.build_events import BuildCollected as BuildCollected
+from distribute.core.build_events import BuildFinished as BuildFinished
+from distribute.core.build_events import BuildStarted as BuildStarted
 from distribute.core.change_events import Edited as Edited
 from distribute.core.change_events import EditedTimeout
 from distribute.core.change_events import Held as Held
@@ -22,8 +25,8 @@ from distribute.core.change_events import MoveRequested as MoveRequested
 from distribute.core.change_events import Reprioritized as Reprioritized
 from distribute.core.change_events import RetryRequested as RetryRequested
 from distribute.core.event_base import BatchEvent as BatchEvent
-from distribute.core.event_base import BatchName, Id, LastLines, Seconds, Text, Time
 from distribute.core.event_base import BuildEvent as BuildEvent
+from distribute.core.event_base import Id, LastLines, Seconds, Text, Time
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.event_base import ReleaseReason as ReleaseReason
@@ -263,53 +266,6 @@ class JobArchived(JobEvent):
     type: Literal["job_archived"] = "job_archived"
     v: Literal[1] = 1
     missing: Text | None = None
-
-
-# --- builds ----------------------------------------------------------------------------------------
-
-
-class BuildStarted(BuildEvent):
-    """The node builds a batch, before its first job there. `submission`: as `assigned` has it."""
-
-    type: Literal["build_started"] = "build_started"
-    v: Literal[2] = 2
-    submission: Id | None = None
-
-
-class BuildFinished(BuildEvent):
-    """The build ended. `outputs` holds what it printed, `<batch>_build_output-<node>.txt`.
-
-    `killed`: the node ended it, because its batch was killed or is over. This is no failure of the build.
-    `last_lines`: as `finished` has them. `kept_from`: it did not run, because the node had kept the same
-    build of this batch.
-    """
-
-    type: Literal["build_finished"] = "build_finished"
-    v: Literal[2] = 2
-    succeeded: bool
-    killed: bool = False
-    reason: Text | None = None
-    last_lines: LastLines | None = None
-    wall_s: Seconds = 0.0
-    outputs: Outputs | None = None
-    kept_from: BatchName | None = None
-
-
-class BuildCollected(BuildEvent):
-    """A person brought in how a build ended that ran elsewhere, and in `outputs` what it printed.
-
-    This fits only a batch that has `ran_at`, by the person who submitted it. `node` is the computer on which
-    it ran there, and `submission` the id of the batch's `submitted`. The rest is as `build_finished` has it.
-    """
-
-    type: Literal["build_collected"] = "build_collected"
-    v: Literal[1] = 1
-    submission: Id
-    succeeded: bool
-    reason: Text | None = None
-    last_lines: LastLines | None = None
-    wall_s: Seconds = 0.0
-    outputs: Outputs | None = None
 
 
 BuildEnd = BuildFinished | BuildCollected
