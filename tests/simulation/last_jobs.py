@@ -32,19 +32,17 @@ def begins(stories: Stories, event: ev.Assigned, before: BatchState) -> None:
 
 def _has_given_up(spec: BatchSpec, before: BatchState) -> bool:
     rows = [row for name, row in before.rows.items() if name != spec.last_job]
-    failed = sum(before.status[row] == Status.FAILED for row in rows)
+    failed = sum(before.status[row] == Status.FAILED for row in rows) - len(before.forgiven)
     return spec.max_failures is not None and failed >= spec.max_failures
 
 
-def retried(stories: Stories, before: BatchState, *, failed_only: bool) -> None:
-    """A person has jobs of a batch run again that failed or were killed."""
+def retried(stories: Stories, before: BatchState, again: set[str]) -> None:
+    """A person has these jobs of a batch run again, which failed or were killed."""
     last = stories.spec_of(before.id).last_job
-    unhappy = {Status.FAILED} if failed_only else {Status.FAILED, Status.KILLED}
-    others = {before.status[row] for name, row in before.rows.items() if name != last}
     if last is None or (before.killed is not None and before.end is None) or before.ran_at is not None:
         return
     is_killed = before.status[before.rows[last]] == Status.KILLED
-    if others & unhappy and not is_killed:
+    if again - {last} and not is_killed:
         _outdate(stories.of[before.job_id(before.rows[last])])
 
 

@@ -7,27 +7,27 @@ from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from distribute.client.batch_log import BatchReader
 from distribute.client.control import delete, drain, kill, undrain
 from distribute.client.follow import follow_to_end
+from distribute.client.holding import hold, release
 from distribute.client.listed_nodes import list_nodes
 from distribute.client.logs import job_output
 from distribute.client.pausing import answer_of, ask_pause, ask_resume
 from distribute.client.person import Person
+from distribute.client.priority import set_priority
 from distribute.client.pull.fetching import fetch
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.client.queries import Queries
+from distribute.client.retrying import Outcome, retry
 from distribute.client.submit import submit
 from distribute.client.waiting import with_after
 from distribute.config.after import AfterRef
-from distribute.core import events as ev
-from distribute.core.errors import Conflict, DistributeError
+from distribute.core.errors import DistributeError
 from distribute.core.ids import BatchId, JobId
-from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Guard
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
 
@@ -46,8 +46,16 @@ INTERRUPTED_WITHIN_S = 10.0
 COLLECTING_S = 2.0
 """Half of those who collect a batch are interrupted, within this time."""
 
-Words = Callable[[BatchState], ev.Event | None]
-"""What to say of a batch as it stands; None: nothing."""
+
+class Wish(NamedTuple):
+    """What a person wants of a batch, whatever the verb takes of that."""
+
+    batch: BatchId
+    job: JobId
+    priority: int
+    only: Outcome | None
+    unhappy: list[str]
+    """Jobs that have failed or were killed: half of them."""
 
 
 class Visit(WorldProcess):
@@ -106,37 +114,40 @@ class People:
         batch = state.batches.get(of or random.choice(sorted(state.batches)))
         if batch is None:
             return
-        target = batch.id
         if verb == "logs":
             active = [batch.job_id(row) for row in sorted(batch.active)]
             self._read_output(random.choice(active or [batch.job_id(0)]))
             self._look_into(_running(state))
             return
-        job, priority = JobId(*target, random.choice(batch.names)), random.randint(-9, 9)
-        failed_only = random.random() < 0.5
+        act = partial(self._act, verb=verb, wish=_wish(random, batch))
+        self._visit("jane", act)
 
-        async def work(visit: Visit) -> None:
-            match verb:
-                case "kill":
-                    await kill(visit.cluster, visit.queries, visit.person, target, force=True)
-                case "kill_queued":
-                    await kill(
-                        visit.cluster, visit.queries, visit.person, target, only_queued=True, force=True
-                    )
-                case "kill_job":
-                    await kill(visit.cluster, visit.queries, visit.person, job, force=True)
-                case "delete":
-                    await delete(visit.cluster, visit.person, target, force=True)
-                case "replace":
-                    await self._replace(visit, target)
-                case "retry":
-                    await _say(visit, target, lambda batch: _retry(visit, batch, failed_only))
-                case "reprioritize":
-                    await _say(visit, target, lambda batch: _reprioritize(visit, batch, priority))
-                case _:
-                    raise AssertionError(f"nobody can {verb}")
-
-        self._visit("jane", work)
+    async def _act(self, visit: Visit, verb: Verb, wish: Wish) -> None:
+        """Carry out an action on a batch."""
+        batch, (cluster, queries, person) = wish.batch, (visit.cluster, visit.queries, visit.person)
+        match verb:
+            case "kill":
+                await kill(cluster, queries, person, batch, force=True)
+            case "kill_queued":
+                await kill(cluster, queries, person, batch, only_queued=True, force=True)
+            case "kill_job":
+                await kill(cluster, queries, person, wish.job, force=True)
+            case "delete":
+                await delete(cluster, person, batch, force=True)
+            case "replace":
+                await self._replace(visit, batch)
+            case "retry":
+                await retry(cluster, queries, person, batch, only=wish.only, force=True)
+            case "retry_jobs":
+                await retry(cluster, queries, person, batch, wish.unhappy, force=True)
+            case "reprioritize":
+                await set_priority(cluster, person, batch, wish.priority, force=True)
+            case "hold":
+                await hold(cluster, person, batch, force=True)
+            case "release":
+                await release(cluster, person, batch, force=True)
+            case _:
+                raise AssertionError(f"nobody can {verb}")
 
     def bring_in_another(self) -> None:
         """Bring in a batch that ran elsewhere."""
@@ -161,6 +172,12 @@ class People:
     def undrain(self, node: str) -> None:
         """Let a node take jobs again."""
         self._of_node("undrain", node)
+
+    def release_all(self) -> None:
+        """Let the jobs of all held batches begin again."""
+        for batch_id, batch in sorted(self._world.truth.state.batches.items()):
+            if batch.holding is not None:
+                self.request("release", batch_id)
 
     def pull(self, batch: BatchId, then: Callable[[], None]) -> None:
         """Check that the archive has of a batch exactly what the stories say, and that people get it."""
@@ -305,24 +322,18 @@ def _running(state: State) -> list[JobId]:
     ]
 
 
-async def _say(visit: Visit, batch: BatchId, words: Words) -> None:
-    """Say something of a batch as it stands, and look again if something came between."""
-    while True:
-        story = BatchStory(batch)
-        await BatchReader(visit.cluster, batch, story.fold).read_to_now()
-        event = words(story.state) if story.state is not None else None
-        if event is None:
-            return
-        try:
-            await visit.cluster.log.append(event, Guard(story.scope_seq))
-        except Conflict:
-            continue
-        return
-
-
-def names_of(batch: BatchState) -> dict[str, str]:
-    """The fields by which events about a batch name it."""
-    return {**batch.id._asdict(), "submission": batch.submission}
+def _wish(random: Random, batch: BatchState) -> Wish:
+    """What a person may want of a batch."""
+    unhappy = [
+        name for name, row in batch.rows.items() if batch.status[row] in {Status.FAILED, Status.KILLED}
+    ]
+    return Wish(
+        batch.id,
+        JobId(*batch.id, random.choice(batch.names)),
+        random.randint(-9, 9),
+        random.choice((None, "failed", "killed")),
+        random.sample(unhappy, (len(unhappy) + 1) // 2),
+    )
 
 
 async def _write_files(visit: Visit, listing: Listing, batch: BatchId) -> None:
@@ -346,14 +357,3 @@ async def _write_files(visit: Visit, listing: Listing, batch: BatchId) -> None:
         content = folder.joinpath(*map(os.fsdecode, wanted.parts)).read_bytes()
         expected = files.content(stored) if stored is not None else b""
         require(content == expected, f"{wanted.parts} was pulled as {content!r}, and not {expected!r}")
-
-
-def _retry(visit: Visit, batch: BatchState, failed_only: bool) -> ev.Event | None:
-    unhappy = batch.counts[Status.FAILED] + (0 if failed_only else batch.counts[Status.KILLED])
-    if not unhappy or batch.ran_at is not None or (batch.killed is not None and batch.end is None):
-        return None
-    return ev.RetryRequested(**visit.person.stamp(), **names_of(batch), failed_only=failed_only)
-
-
-def _reprioritize(visit: Visit, batch: BatchState, priority: int) -> ev.Event:
-    return ev.Reprioritized(**visit.person.stamp(), **names_of(batch), priority=priority)

@@ -41,6 +41,9 @@ Verb = Literal[
     "kill_job",
     "kill_queued",
     "retry",
+    "retry_jobs",
+    "hold",
+    "release",
     "delete",
     "replace",
     "reprioritize",
@@ -157,6 +160,7 @@ def scenario(random: Random) -> Scenario:
     made.requests += _lists(Random(calm_at + 1), calm_at)
     made.requests += _collectors(Random(calm_at + 2), calm_at)
     _limit(Random(calm_at + 3), made)
+    made.requests += _holders(Random(calm_at + 4), made)
     return made
 
 
@@ -191,6 +195,17 @@ def _collectors(random: Random, calm_at: float) -> list[Request]:
     if random.random() < 0.7:
         return []
     return [Request(random.uniform(1, calm_at), "collect") for _ in range(random.randint(1, 4))]
+
+
+def _holders(random: Random, made: Scenario) -> list[Request]:
+    """In some worlds, people hold batches, release them, and choose jobs that run again."""
+    if random.random() < 0.6:
+        return []
+    requests = []
+    for at, spec, _ in made.submissions:
+        for verb in random.choices(("hold", "hold", "release", "retry_jobs", "retry_jobs"), k=3):
+            requests.append(Request(random.uniform(at, made.calm_at), verb, spec.id))
+    return requests
 
 
 def _limit(random: Random, made: Scenario) -> None:

@@ -119,6 +119,7 @@ class WatchedScheduler(Scheduler):
         """No job begins, by what this scheduler knows, that its batch holds back."""
         for append in made:
             event = append.event
+            self._truth.holds.check(event, self.state.seq)
             batch = self.state.batch_of(event) if isinstance(event, ev.Assigned) else None
             if batch is None or not isinstance(event, ev.Assigned) or batch.rows[event.job] in batch.active:
                 continue
@@ -127,6 +128,7 @@ class WatchedScheduler(Scheduler):
                 continue
             failed = batch.status.count(Status.FAILED)
             failed -= last is not None and batch.status[last] == Status.FAILED
+            failed -= len(batch.forgiven)
             is_allowed = batch.limits.max_failures is None or failed < batch.limits.max_failures
             self._truth.happened["a batch with max_failures goes on"] += batch.limits.max_failures is not None
             require(is_allowed, f"{event.scope} begins, and {failed} jobs of its batch have failed")

@@ -16,6 +16,7 @@ from distribute.core.state import BatchState, State, Status
 from distribute.sim.stored_files import StoredFiles
 
 from . import last_jobs
+from .requests import run_again
 from .story import Broken as Broken
 from .story import Story as Story
 from .story import require as require
@@ -90,8 +91,9 @@ class Stories:
                 for job, story in self.of_batch(event.scope):
                     story.to_be_killed |= event.job in {None, job.job}
             case ev.RetryRequested():
-                self._forgive(before.batches[event.scope], event.failed_only)
-                last_jobs.retried(self, before.batches[event.scope], failed_only=event.failed_only)
+                again = run_again(event, before.batches[event.scope])
+                self._forgive(event.scope, again)
+                last_jobs.retried(self, before.batches[event.scope], again)
             case ev.Completed():
                 self._completed(event, before.batches[event.scope])
             case ev.BatchArchived():
@@ -189,6 +191,8 @@ class Stories:
         self._require(not held, f"completed, and {held} are with nodes")
         waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
         self._require(not waiting or event.reason is not None, f"completed, and {waiting} jobs wait")
+        for job, story in stories:
+            story.given_up |= batch.status[batch.rows[job.job]] == Status.QUEUED
         missing = [job for job, story in stories if event.state == "completed" and not story.succeeded]
         self._require(not missing, f"completed without {missing}")
 
@@ -200,11 +204,10 @@ class Stories:
             self._require(id_ not in self.of, f"{id_} is submitted twice")
             self.of[id_] = Story(retries)
 
-    def _forgive(self, batch: BatchState, failed_only: bool) -> None:
-        unhappy = {Status.FAILED} if failed_only else {Status.FAILED, Status.KILLED}
-        for job, story in self.of_batch(batch.id):
-            if batch.status[batch.rows[job.job]] in unhappy:
-                story.failures, story.suspect, story.inexcusable = 0, None, False
+    def _forgive(self, batch: BatchId, again: set[str]) -> None:
+        for job, story in self.of_batch(batch):
+            if job.job in again:
+                story.failures, story.suspect, story.inexcusable, story.given_up = 0, None, False, False
 
     def _tell_of_job(self, story: Story, event: ev.JobEvent, before: State) -> None:
         match event:
@@ -335,8 +338,7 @@ class Stories:
             story = self.of[job]
             require((status is Status.SUCCEEDED) == story.succeeded, f"{job} is {status.name}: {story}")
             require((row in batch.missing) == story.missing, f"its results are gone, or are not: {story}")
-            given_up = batch.end_reason is not None
-            if status is Status.FAILED and not given_up and not why_given_up(batch.deaths.get(row, [])):
+            if status is Status.FAILED and not story.given_up and not why_given_up(batch.deaths.get(row, [])):
                 require(story.failures > story.retries, f"{job} failed for no reason: {story}")
             if status is Status.KILLED:
                 require(story.to_be_killed, f"{job} was killed, and nobody asked for that: {story}")

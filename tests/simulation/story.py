@@ -33,6 +33,8 @@ class Story:
     inexcusable: bool = False
     """A failure was taken back, or it failed at two nodes: its failures are its own."""
     to_be_killed: bool = False
+    given_up: bool = False
+    """It never began, or was not tried again, because its batch ended before."""
     succeeded: bool = False
     outdated: bool = False
     """It runs after the others, and those run again since it began."""

@@ -39,6 +39,7 @@ MISHAPS = {
     "a leaving node gives its jobs back at once",
     "a batch waits for its time", "a batch with max_failures goes on", "a batch gives up",
     "a batch begins after another", "a batch ends with another", "a last job begins",
+    "chosen jobs run again",
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from distribute.snapshot import digest, dump, load
 
 from .beginnings import Beginnings
 from .forgery import changes, is_forged
+from .requests import Holds
 from .stories import Broken, Stories, Verdict, require
 from .subjects import copy_for, subject
 from .trace import line_of
@@ -65,6 +66,7 @@ class Truth:
         self.happened: Counter[str] = Counter()
         """How often what happened, so that it can be told whether enough does."""
         self._beginnings = Beginnings(self.happened)
+        self.holds = Holds()
         self._trace: deque[tuple[float, str, object]] = deque(maxlen=TRACE_LENGTH)
 
     def note(self, who: str, what: object) -> None:
@@ -96,6 +98,7 @@ class Truth:
         elif isinstance(event, ev.Leaving):
             self._count_given_back(event)
         self._note_for_ever(event)
+        self.holds.note(recorded)
         misfits = self.state.misfits
         verdict = self._verdict_on(recorded)
         apply(self.state, recorded)
@@ -199,6 +202,7 @@ class Truth:
                 self._kill_asked.setdefault(of, self._loop.now)
             case ev.RetryRequested():
                 self._kill_asked.pop(event.scope, None)
+                self.happened["chosen jobs run again"] += event.jobs is not None
             case ev.StopOrdered():
                 self._taken.add((event.scope, event.attempt))
             case ev.Completed() | ev.Deleted():
@@ -214,7 +218,7 @@ class Truth:
         """The log has lost its end."""
         for recorded in events:
             self.note("log", f"has lost {line_of(recorded)}")
-            self._is_torn = True
+            self._is_torn = self.holds.is_torn = True
             self._forgotten.add(subject(recorded.event))
             self.happened["events lost"] += 1
             if isinstance(recorded.event, ev.Submitted):

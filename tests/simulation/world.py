@@ -258,12 +258,13 @@ class World:
         self.loop.after(LOOK_EVERY_S, self._look)
 
     def _administer(self) -> None:
-        """An admin starts what left, and lets nodes take jobs that were told not to."""
+        """An admin starts what left, lets nodes take jobs that were told not to, releases batches."""
         for computer in self.scenario.computers:
             self.start_runner(computer)
             node = self.truth.state.nodes.get(computer.name)
             if node is not None and (node.draining is not None or node.quarantined is not None):
                 self.people.undrain(node.name)
+        self.people.release_all()
         self.people.bring_in_the_rest()
         self.loop.after(ADMIN_EVERY_S, self._administer)
 

@@ -22,7 +22,7 @@ async def delete(
 ) -> None:
     """Delete a batch: its results in the archive, and its entry. A running batch is killed first."""
     from distribute.client.control import delete as delete_batch
-    from distribute.client.control import refuse_anothers
+    from distribute.client.saying import refuse_anothers
     from distribute.client.words import printable
     from distribute_cli.output.losses import agree, everything, whose
     from distribute_cli.targets import find_batch

@@ -45,7 +45,7 @@ async def run(
     empty input. It counts as a process of the job: it ends with it, and is frozen with it.
     """
     from distribute.client.commands import run_command
-    from distribute.client.control import refuse_anothers
+    from distribute.client.saying import refuse_anothers
     from distribute.client.visiting import find_running
     from distribute.core.visits import MAX_LIMIT_S
     from distribute_cli.targets import find_job

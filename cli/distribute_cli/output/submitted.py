@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.batch_log import read_standing
-from distribute.client.control import refuse_anothers
+from distribute.client.saying import refuse_anothers
 from distribute.client.submit import Fit, check_submission
 from distribute.client.words import printable
 from distribute.core.words import counted

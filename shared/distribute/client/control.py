@@ -10,6 +10,7 @@ from distribute.client.appending import Appender, append_behind
 from distribute.client.batch_log import BatchReader, read_standing
 from distribute.client.documents import GONE
 from distribute.client.queries import no_such_batch, no_such_node
+from distribute.client.saying import names_of, refuse_anothers, refuse_over, say_of_batch
 from distribute.client.standing import ask_standing
 from distribute.client.words import printable
 from distribute.core.errors import LogReplaced, Refused
@@ -71,20 +72,15 @@ async def kill(
     batch, job = (target.batch_id, target.job) if isinstance(target, JobId) else (target, None)
     course, _ = await read_standing(cluster, batch)
     _refuse_kill(course, batch, person, force=force)
-    submission = course.submission
     killed_by = await _killed_by(queries, course, target, only_queued=only_queued)
 
-    async def read() -> tuple[Event, int]:
-        course, scope_seq = await read_standing(cluster, batch)
-        if course.submission != submission:
-            raise no_such_batch(batch)  # another one has its name by now
+    def event_of(course: Course) -> Event:
         _refuse_kill(course, batch, person, force=force)
-        names = {**batch._asdict(), "submission": submission}
         state: Literal["queued"] | None = "queued" if only_queued else None
-        return KillRequested(**person.stamp(), **names, job=job, state=state), scope_seq
+        return KillRequested(**person.stamp(), **names_of(batch, course), job=job, state=state)
 
     if killed_by is None and not dry:
-        await append_behind(cluster.log, read)
+        await say_of_batch(cluster, batch, course, event_of)
     return killed_by
 
 
@@ -110,21 +106,8 @@ async def _killed_by(
 
 
 def _refuse_kill(course: Course, batch: BatchId, person: Person, *, force: bool) -> None:
-    if not course.exists:
-        raise no_such_batch(batch)
-    if course.end is not None:
-        raise Refused(
-            f"{printable(str(batch))} is over: there is nothing to kill; `distribute status` tells more"
-        )
+    refuse_over(batch, course, "kill")
     refuse_anothers(batch, course.user, person, "kill", force=force)
-
-
-def refuse_anothers(batch: BatchId, user: str, person: Person, verb: str, *, force: bool) -> None:
-    """Raise `Refused` if a batch is not this person's own, unless that is what they want."""
-    if user != person.name and not force:
-        name = printable(str(batch))
-        me = printable(person.name)
-        raise Refused(f"{name} is {printable(user)}'s batch, and you are {me}: give --force to {verb} it")
 
 
 async def delete(
@@ -250,7 +233,8 @@ async def drain(
     *,
     reason: str = "",
     until: datetime | None = None,
-) -> None:
+    dry: bool = False,
+) -> NodeStory:
     """Have a node take no new jobs. What runs there goes on.
 
     Args:
@@ -260,22 +244,37 @@ async def drain(
         node: its name.
         reason: why; people see it beside the node.
         until: when it takes jobs again. None: when somebody says so (`undrain`).
+        dry: only check that it could be drained.
+
+    Returns:
+        How the node stood before.
 
     Raises:
         Refused: there is no such node.
     """
-    refuse_expected(await queries.node(node))
-    await say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason, until=until))
+    found = await queries.node(node)
+    refuse_expected(found)
+    if not dry:
+        await say_of_node(cluster, DrainRequested(**person.stamp(), node=node, reason=reason, until=until))
+    return found
 
 
-async def undrain(cluster: Cluster, queries: Queries, person: Person, node: str) -> None:
-    """Let a node take jobs again. This lifts a quarantine, too.
+async def undrain(
+    cluster: Cluster, queries: Queries, person: Person, node: str, *, dry: bool = False
+) -> NodeStory:
+    """Let a node take jobs again. This lifts a quarantine, too. `dry`: only check that it could be.
+
+    Returns:
+        How the node stood before.
 
     Raises:
         Refused: there is no such node.
     """
-    refuse_expected(await queries.node(node))
-    await say_of_node(cluster, Undrained(**person.stamp(), node=node))
+    found = await queries.node(node)
+    refuse_expected(found)
+    if not dry:
+        await say_of_node(cluster, Undrained(**person.stamp(), node=node))
+    return found
 
 
 async def forget(cluster: Cluster, queries: Queries, person: Person, node: str) -> None:

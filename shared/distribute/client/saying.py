@@ -1,0 +1,73 @@
+"""Saying something of a batch, behind what others said of it meanwhile, and refusing what makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from distribute.client.appending import append_behind
+from distribute.client.batch_log import read_standing
+from distribute.client.queries import no_such_batch
+from distribute.client.words import printable
+from distribute.core.errors import Refused
+
+if TYPE_CHECKING:
+    from distribute.client.person import Person
+    from distribute.core.events import Event
+    from distribute.core.ids import BatchId
+    from distribute.core.projections.course import Course
+    from distribute.ports import Cluster
+
+
+async def say_of_batch(
+    cluster: Cluster, batch: BatchId, course: Course, event_of: Callable[[Course], Event]
+) -> None:
+    """Append an event about a batch.
+
+    Args:
+        cluster: where it is.
+        batch: which.
+        course: how it stood when the person decided on the event.
+        event_of: makes the event for the batch as it stands by now, or raises if it fits no more. It is
+            called again whenever another event came first.
+
+    Raises:
+        Refused: another batch has the name by now.
+    """
+
+    async def read() -> tuple[Event, int]:
+        now, scope_seq = await read_standing(cluster, batch)
+        if now.submission != course.submission:
+            raise no_such_batch(batch)
+        return event_of(now), scope_seq
+
+    await append_behind(cluster.log, read)
+
+
+def names_of(batch: BatchId, course: Course) -> dict[str, str | None]:
+    """The fields by which events about a batch name it."""
+    return {**batch._asdict(), "submission": course.submission}
+
+
+def refuse_over(batch: BatchId, course: Course, verb: str) -> None:
+    """Raise `Refused` if there is no such batch, or it is over: there is nothing to `verb`."""
+    if not course.exists:
+        raise no_such_batch(batch)
+    if course.end is not None:
+        raise Refused(
+            f"{printable(str(batch))} is over: there is nothing to {verb}; `distribute status` tells more"
+        )
+
+
+def refuse_elsewhere(batch: BatchId, course: Course) -> None:
+    """Raise `Refused` if the batch ran elsewhere."""
+    if course.ran_at is not None:
+        raise Refused(f"{printable(str(batch))} ran at {course.ran_at}, and nothing here runs it")
+
+
+def refuse_anothers(batch: BatchId, user: str, person: Person, verb: str, *, force: bool) -> None:
+    """Raise `Refused` if a batch is not this person's own, unless that is what they want."""
+    if user != person.name and not force:
+        name = printable(str(batch))
+        me = printable(person.name)
+        raise Refused(f"{name} is {printable(user)}'s batch, and you are {me}: give --force to {verb} it")

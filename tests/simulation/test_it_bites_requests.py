@@ -1,0 +1,75 @@
+"""The simulation finds a planted fault in what people ask of batches: each test plants one."""
+
+from random import Random
+
+import pytest
+
+from distribute.core import fold_requests
+from distribute.core.events import RetryRequested
+from distribute.core.gates import Gate, Hold
+from distribute.core.state import BatchState
+from simulation.biting import finds, long_jobs
+from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
+
+
+def holders(random: Random) -> Scenario:
+    """Batches of many short jobs, which people hold while they run, in a calm world."""
+    made = scenario(random)
+    made.weather, made.trouble_every_s, made.requests = CLEAR, 0.0, []
+    made.fates = {job: Fate(random.uniform(1, 5)) for job in made.fates}
+    for at, spec, _ in made.submissions:
+        made.requests += [Request(at + random.uniform(0, 15), "hold", spec.id) for _ in range(3)]
+    return made
+
+
+def holders_of_long_jobs(random: Random) -> Scenario:
+    """Jobs that run for minutes, in held batches, in a world with many faults."""
+    made = long_jobs(random)
+    made.requests = [Request(at + 30, "hold", spec.id) for at, spec, _ in made.submissions]
+    return made
+
+
+def choosers(random: Random) -> Scenario:
+    """Batches of which half of the jobs fail for good, and people have some of them run again."""
+    made = scenario(random)
+    made.weather, made.trouble_every_s, made.requests = CLEAR, 0.0, []
+    made.fates = {job: Fate(random.uniform(0, 3), random.choice((0, 9))) for job in made.fates}
+    for at, spec, _ in made.submissions:
+        made.requests += [Request(at + random.uniform(10, 90), "retry_jobs", spec.id) for _ in range(3)]
+    return made
+
+
+def test_a_scheduler_that_begins_jobs_of_a_held_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = Gate.hold.fget  # type: ignore[attr-defined]  # of a property
+    blind = property(lambda gate: None if (found := sound(gate)) is Hold.HELD else found)
+    monkeypatch.setattr(Gate, "hold", blind)
+    finds("its batch is held", scenario=holders)
+
+
+def test_a_scheduler_that_lets_another_node_take_over_what_is_held_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sound = Gate.hold.fget  # type: ignore[attr-defined]  # of a property
+    lenient = property(lambda gate: Hold.FULL if (found := sound(gate)) is Hold.HELD else found)
+    monkeypatch.setattr(Gate, "hold", lenient)
+    finds("its batch is held", scenario=holders_of_long_jobs)
+
+
+def test_a_fold_that_never_releases_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_requests, "release", lambda batch, time: None)
+    finds("still not done", scenario=holders)
+
+
+def test_a_fold_that_retries_more_than_the_chosen_jobs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = fold_requests.retry
+
+    def retry_all(batch: BatchState, event: RetryRequested) -> str | None:
+        return sound(batch, event.model_copy(update={"jobs": None}))
+
+    monkeypatch.setattr(fold_requests, "retry", retry_all)
+    finds("it has failed . times", scenario=choosers)
+
+
+def test_a_fold_that_retries_none_of_the_chosen_jobs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_requests, "_rows_to_retry", lambda batch, event: [])
+    finds("failed for no reason|was killed, and nobody", scenario=choosers)
