@@ -51,6 +51,10 @@ VERBS = (
     "ls",
     "pull",
     "clean",
+    "hold",
+    "release",
+    "priority",
+    "retry",
     "kill",
     "delete",
     "slurm",
@@ -59,7 +63,6 @@ VERBS = (
     "demo",
 )
 NOT_YET = (
-    "retry",
     "why",
     "replay",
     "timeline",

@@ -83,7 +83,7 @@ def _line(
     from distribute.client.words import printable
     from distribute.core.ids import JobId
     from distribute.core.words import counted
-    from distribute_cli.output.losses import running_and_waiting, unfinished, whose
+    from distribute_cli.output.losses import run_on, running_and_waiting, unfinished, whose
 
     is_job = isinstance(target, JobId)
     name = printable(str(target)) if is_job else whose(batch, person)
@@ -92,8 +92,7 @@ def _line(
     if only_queued and not is_job:
         running, waiting = running_and_waiting(batch["jobs"])
         are = "would be" if dry else "is" if waiting == 1 else "are"
-        on = f"; {counted(running, 'job')} {'runs' if running == 1 else 'run'} on" if running else ""
-        return f"{counted(waiting, 'waiting job')} of {name} {are} killed{on}"
+        return f"{counted(waiting, 'waiting job')} of {name} {are} killed{run_on(running)}"
     how = "would be killed" if dry else "is being killed"
     return f"{name} {how}" if is_job else f"{name} {how}: {unfinished(batch['jobs'])}"
 

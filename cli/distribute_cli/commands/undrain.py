@@ -10,12 +10,16 @@ from distribute_cli.completing import complete_node
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
+_ENDS = frozenset({"draining", "quarantined"})
+"""The states that this ends."""
+
 
 async def undrain(
     session: Session,
     node: Annotated[
         str, typer.Argument(metavar="NODE", help="The node's name.", autocompletion=complete_node)
     ],
+    dry: Annotated[bool, typer.Option("--dry", "-d", help="Say what it is now, but change nothing.")] = False,
 ) -> None:
     """Let a node take jobs again, after `drain`, or when it is in quarantine."""
     from distribute.client.control import undrain as undrain_node
@@ -24,8 +28,11 @@ async def undrain(
 
     checked_name("NODE", node)
     async with session.cluster() as cluster:
-        await undrain_node(cluster, session.queries(cluster), session.person, node)
-    session.output.done(f"{printable(node)} takes jobs again", {"node": node})
+        found = await undrain_node(cluster, session.queries(cluster), session.person, node, dry=dry)
+    takes, state = "would take" if dry else "takes", found["state"]
+    was = f"; it {'is' if dry else 'was'} {state.replace('_', ' ')}" if state in _ENDS else ""
+    document = {"node": node, "state_before": state, "dry": dry}
+    session.output.done(f"{printable(node)} {takes} jobs again{was}", document)
 
 
 app = verb(undrain)

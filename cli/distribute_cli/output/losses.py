@@ -1,4 +1,4 @@
-"""What is lost when a batch is killed, deleted or replaced, and asking whether that is right."""
+"""What is lost when a batch is killed, deleted or replaced, or kept back when it is held; and asking."""
 
 from __future__ import annotations
 
@@ -22,6 +22,17 @@ def running_and_waiting(jobs: JobCounts) -> tuple[int, int]:
 def unfinished(jobs: JobCounts) -> str:
     """`2 running jobs and 5 waiting jobs`: what a kill stops."""
     return _listed(_unfinished(jobs)) or "no job"
+
+
+def stays_and_waits(jobs: JobCounts) -> str:
+    """`5 jobs wait; 2 jobs run on`: what a hold does."""
+    running, waiting = running_and_waiting(jobs)
+    return f"{counted(waiting, 'job')} {'waits' if waiting == 1 else 'wait'}{run_on(running)}"
+
+
+def run_on(running: int) -> str:
+    """`; 2 jobs run on`, the end of a sentence. Empty if none runs."""
+    return f"; {counted(running, 'job')} {'runs' if running == 1 else 'run'} on" if running else ""
 
 
 def everything(jobs: JobCounts) -> str:

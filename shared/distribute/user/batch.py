@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from distribute.api.contents import Files
 from distribute.api.keys import MetaKeys, Variables
-from distribute.api.plan import BatchPlan
-from distribute.client.control import delete, kill
 from distribute.client.follow import follow_to_end
 from distribute.client.logs import job_output
 from distribute.client.person import this_person, user_name
@@ -23,8 +21,9 @@ from distribute.client.submit import check_submission, submit
 from distribute.client.targets import find_batch
 from distribute.client.waiting import with_after
 from distribute.core.errors import InvalidArgument, NameTaken, Refused
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import JobId
 from distribute.user.connecting import Where
+from distribute.user.orders import BatchOrders
 from distribute.user.progress import bar, show_batch
 from distribute.user.pulling import Choice, pull
 from distribute.user.running import run
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 PathText = str | os.PathLike[str]
 
 
-class Batch(BatchPlan):
+class Batch(BatchOrders):
     """A batch of jobs: described here, or submitted before.
 
         batch = distribute.Batch("cavity", files=["solver.py"], resources={"cpus": 1})
@@ -110,11 +109,6 @@ class Batch(BatchPlan):
             found = await find_batch(queries, name)
             await queries.batch(found, most=0)
         return cls(found.batch, namespace=found.namespace, server=server, creds=creds)
-
-    @property
-    def id(self) -> BatchId:
-        """The namespace and the name."""
-        return BatchId(self.namespace, self.name)
 
     def submit(
         self,
@@ -331,38 +325,3 @@ class Batch(BatchPlan):
         async with self._where.opened() as cluster:
             output = await job_output(cluster, JobId(*self.id, job), attempt)
             return b"".join([piece async for piece in output.pieces]).decode(errors="replace")
-
-    def kill(self, job: str | None = None, *, force: bool = False) -> None:
-        """Stop it, or one of its jobs. What running jobs have left by then is kept.
-
-        `force`: also if it is another person's.
-
-        Raises:
-            UnknownName: there is no such batch or job.
-            Refused: it is over, or another person's.
-            Unreachable: the cluster can't be reached.
-        """
-        run(self.kill_async(job, force=force))
-
-    async def kill_async(self, job: str | None = None, *, force: bool = False) -> None:
-        """The same, to await."""
-        target = self.id if job is None else JobId(*self.id, job)
-        async with self._where.opened() as cluster:
-            await kill(cluster, Queries(cluster), this_person(), target, force=force)
-
-    def delete(self, *, force: bool = False) -> None:
-        """Delete it, with its results in the archive. One that runs is killed first.
-
-        `force`: also if it is another person's.
-
-        Raises:
-            UnknownName: there is no such batch.
-            Refused: it is another person's.
-            Unreachable: the cluster can't be reached.
-        """
-        run(self.delete_async(force=force))
-
-    async def delete_async(self, *, force: bool = False) -> None:
-        """The same, to await."""
-        async with self._where.opened() as cluster:
-            await delete(cluster, this_person(), self.id, force=force)

@@ -1,0 +1,80 @@
+"""`distribute retry BATCH|JOB`: has jobs run again that failed or were killed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from distribute_cli.completing import complete_target
+from distribute_cli.session import Session
+from distribute_cli.verbs import verb
+
+if TYPE_CHECKING:
+    from distribute.client.retrying import Outcome, Retried
+
+
+async def retry(
+    session: Session,
+    target: Annotated[
+        str,
+        typer.Argument(
+            metavar="BATCH|JOB",
+            help="[NAMESPACE/]BATCH, [NAMESPACE/]BATCH/JOB, a batch's YAML file, or last.",
+            autocompletion=complete_target,
+        ),
+    ],
+    jobs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[JOB]...", help="Only these jobs of the batch.", show_default=False),
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only jobs that failed.")] = False,
+    killed: Annotated[bool, typer.Option("--killed", help="Only jobs that were killed.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", "-d", help="Say what would run again, but change nothing.")
+    ] = False,
+) -> None:
+    """Have jobs of a batch run again that failed or were killed. What succeeded, and was built, is kept.
+
+    A batch that is over goes on, and ends again: `wait` waits for that.
+    """
+    from distribute.client.retrying import retry as retry_jobs
+    from distribute.client.words import argument
+    from distribute.core.ids import JobId
+    from distribute_cli.output.losses import whose
+    from distribute_cli.targets import find_target
+
+    person = session.person
+    only: Outcome | None = None if failed == killed else "failed" if failed else "killed"
+    async with session.cluster() as cluster:
+        queries = session.queries(cluster)
+        found = await find_target(queries, target)
+        batch = found.batch_id if isinstance(found, JobId) else found
+        first = [found.job] if isinstance(found, JobId) else []
+        named = [*first, *(job.removeprefix(f"{batch}/") for job in jobs or ())]
+        standing = await queries.batch(batch, most=0)
+        retried = await retry_jobs(cluster, queries, person, batch, named, only=only, force=force, dry=dry)
+    document = {
+        "retrying": str(batch),
+        "user": standing["user"],
+        "job_names": named or None,
+        **retried._asdict(),
+        "dry": dry,
+    }
+    session.output.done(_line(retried, whose(standing, person.name), dry=dry), document)
+    if not dry:
+        session.output.hint(f"`distribute wait {argument(str(batch))}` returns when it is over")
+
+
+def _line(retried: Retried, batch: str, *, dry: bool) -> str:
+    """What runs again, in words."""
+    from distribute.core.words import counted
+
+    parts = [(retried.failed, "failed job"), (retried.killed, "killed job")]
+    jobs = " and ".join(counted(number, what) for number, what in parts if number)
+    runs = "would run" if dry else "runs" if retried.total == 1 else "run"
+    return f"{jobs} of {batch} {runs} again"
+
+
+app = verb(retry)

@@ -1,0 +1,158 @@
+"""What a Python program orders for a batch that was submitted: to kill it, retry it, hold it, delete it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distribute.api.plan import BatchPlan
+from distribute.client.control import delete, kill
+from distribute.client.holding import hold, release
+from distribute.client.person import this_person
+from distribute.client.priority import set_priority
+from distribute.client.queries import Queries
+from distribute.client.retrying import Outcome, Retried, retry
+from distribute.core.errors import InvalidArgument
+from distribute.core.event_base import MAX_PRIORITY
+from distribute.core.ids import BatchId, JobId
+from distribute.user.running import run
+
+if TYPE_CHECKING:
+    from distribute.user.connecting import Where
+
+
+class BatchOrders(BatchPlan):
+    """A batch that can be acted on where it was submitted. `distribute.Batch` is made of it."""
+
+    _where: Where
+
+    @property
+    def id(self) -> BatchId:
+        """The namespace and the name."""
+        return BatchId(self.namespace, self.name)
+
+    def kill(self, job: str | None = None, *, force: bool = False) -> None:
+        """Stop it, or one of its jobs. What running jobs have left by then is kept.
+
+        `force`: also if it is another person's.
+
+        Raises:
+            UnknownName: there is no such batch or job.
+            Refused: it is over, or another person's.
+            Unreachable: the cluster can't be reached.
+        """
+        run(self.kill_async(job, force=force))
+
+    async def kill_async(self, job: str | None = None, *, force: bool = False) -> None:
+        """The same, to await."""
+        target = self.id if job is None else JobId(*self.id, job)
+        async with self._where.opened() as cluster:
+            await kill(cluster, Queries(cluster), this_person(), target, force=force)
+
+    def delete(self, *, force: bool = False) -> None:
+        """Delete it, with its results in the archive. One that runs is killed first.
+
+        `force`: also if it is another person's.
+
+        Raises:
+            UnknownName: there is no such batch.
+            Refused: it is another person's.
+            Unreachable: the cluster can't be reached.
+        """
+        run(self.delete_async(force=force))
+
+    async def delete_async(self, *, force: bool = False) -> None:
+        """The same, to await."""
+        async with self._where.opened() as cluster:
+            await delete(cluster, this_person(), self.id, force=force)
+
+    def retry(self, *jobs: str, only: Outcome | None = None, force: bool = False) -> Retried:
+        """Have jobs run again that failed or were killed. What succeeded, and was built, is kept.
+
+        A batch that is over goes on, and ends again: `wait` waits for that.
+
+        Args:
+            jobs: the names of those that run again. None named: all that failed or were killed.
+            only: only those that failed, or that were killed.
+            force: also if it is another person's.
+
+        Returns:
+            How many run again that failed, and how many that were killed.
+
+        Raises:
+            UnknownName: there is no such batch or job.
+            Refused: no job failed or was killed, or one that is named did not; it is being killed, ran
+                elsewhere, or is another person's.
+            Unreachable: the cluster can't be reached.
+        """
+        return run(self.retry_async(*jobs, only=only, force=force))
+
+    async def retry_async(self, *jobs: str, only: Outcome | None = None, force: bool = False) -> Retried:
+        """The same, to await."""
+        if only not in {None, "failed", "killed"}:
+            raise InvalidArgument(f"retry(): only={only!r}; write 'failed' or 'killed', or leave it out")
+        async with self._where.opened() as cluster:
+            return await retry(
+                cluster, Queries(cluster), this_person(), self.id, jobs, only=only, force=force
+            )
+
+    def hold(self, reason: str = "", *, force: bool = False) -> str | None:
+        """Let no further job of it begin until it is released. What nodes have goes on.
+
+        Args:
+            reason: why; people see it beside the batch.
+            force: also if it is another person's.
+
+        Returns:
+            Who holds it already. None: nobody did.
+
+        Raises:
+            UnknownName: there is no such batch.
+            Refused: it is over, ran elsewhere, or is another person's.
+            Unreachable: the cluster can't be reached.
+        """
+        return run(self.hold_async(reason, force=force))
+
+    async def hold_async(self, reason: str = "", *, force: bool = False) -> str | None:
+        """The same, to await."""
+        async with self._where.opened() as cluster:
+            return await hold(cluster, this_person(), self.id, reason=reason, force=force)
+
+    def release(self, *, force: bool = False) -> str:
+        """Let its jobs begin again, whoever holds it. Returns who held it.
+
+        `force`: also if it is another person's.
+
+        Raises:
+            UnknownName: there is no such batch.
+            Refused: nobody holds it, or it is over, or another person's.
+            Unreachable: the cluster can't be reached.
+        """
+        return run(self.release_async(force=force))
+
+    async def release_async(self, *, force: bool = False) -> str:
+        """The same, to await."""
+        async with self._where.opened() as cluster:
+            return await release(cluster, this_person(), self.id, force=force)
+
+    def set_priority(self, priority: int, *, force: bool = False) -> None:
+        """Give it another priority, from -100 to 100: of the jobs that wait, those of the highest run first.
+
+        `force`: also if it is another person's.
+
+        Raises:
+            InvalidArgument: it is no such number.
+            UnknownName: there is no such batch.
+            Refused: it is over, ran elsewhere, or is another person's.
+            Unreachable: the cluster can't be reached.
+        """
+        run(self.set_priority_async(priority, force=force))
+
+    async def set_priority_async(self, priority: int, *, force: bool = False) -> None:
+        """The same, to await."""
+        if type(priority) is not int or abs(priority) > MAX_PRIORITY:
+            raise InvalidArgument(
+                f"set_priority(): {priority!r} is no priority; write a whole number from "
+                f"-{MAX_PRIORITY} to {MAX_PRIORITY}"
+            )
+        async with self._where.opened() as cluster:
+            await set_priority(cluster, this_person(), self.id, priority, force=force)
