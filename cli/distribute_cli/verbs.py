@@ -37,6 +37,7 @@ VERBS = (
     "submit",
     "run",
     "status",
+    "why",
     "nodes",
     "drain",
     "undrain",
@@ -63,7 +64,6 @@ VERBS = (
     "demo",
 )
 NOT_YET = (
-    "why",
     "replay",
     "timeline",
     "report",

@@ -17,6 +17,7 @@ from distribute.sim.loop import VirtualLoop
 from distribute.sim.stored_files import StoredFiles
 from distribute.snapshot import digest, dump, load
 
+from . import ledgers
 from .beginnings import Beginnings
 from .forgery import changes, is_forged
 from .requests import Holds
@@ -373,6 +374,7 @@ class Truth:
         for usage in self.state.usage.values():
             require(usage.cores == 0 or bool(self.unended()), f"cores are held by nobody: {usage}")
         self.results_are_there()
+        ledgers.add_up(self.log, self.state, self.happened)
         self._replay()
 
     def _quotes_what_was_printed(self, batch: BatchState) -> None:

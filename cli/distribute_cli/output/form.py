@@ -16,6 +16,7 @@ from distribute_cli.pasteable import with_address
 
 if TYPE_CHECKING:
     from distribute.client import documents
+    from distribute.client.why import WhyStory
     from distribute.core.projections.history import Told
     from distribute.core.recorded import Recorded
 
@@ -89,6 +90,10 @@ class Output(ABC):
     @abstractmethod
     def job(self, document: documents.JobStory) -> None:
         """Show everything about one job."""
+
+    @abstractmethod
+    def why(self, document: WhyStory) -> None:
+        """Show what a job waits for, and where its time went."""
 
     @abstractmethod
     def capabilities(self, document: documents.NodesDocument) -> None:

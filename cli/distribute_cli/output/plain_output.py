@@ -13,6 +13,7 @@ from distribute_cli.output.form import Bar, Countdown, Document, JobText, Output
 
 if TYPE_CHECKING:
     from distribute.client import documents
+    from distribute.client.why import WhyStory
     from distribute.core.projections.history import Told
     from distribute.core.recorded import Recorded
 
@@ -56,6 +57,9 @@ class JsonOutput(_ForPrograms):
         self._write({"nodes": [document]})
 
     def job(self, document: documents.JobStory) -> None:
+        self._write(document)
+
+    def why(self, document: WhyStory) -> None:
         self._write(document)
 
     def capabilities(self, document: documents.NodesDocument) -> None:
@@ -138,6 +142,9 @@ class QuietOutput(_ForPrograms):
 
     def job(self, document: documents.JobStory) -> None:
         print(printable(document["job"]), document["state"])
+
+    def why(self, document: WhyStory) -> None:
+        print(printable(document["job"]), document["waits_for"] or document["state"])
 
     def capabilities(self, document: documents.NodesDocument) -> None:
         """Print nothing."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from distribute.client.commits import in_words
@@ -20,6 +19,7 @@ from distribute.core.gpu_kind import GpuKind, gpus_in_words
 from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import builds_of
 from distribute_cli.output.drawing import count, duration, span, state_text
+from distribute_cli.output.facts import MOST_LINES, Fact, facts, moment, verdicts
 from distribute_cli.output.failures import plain
 from distribute_cli.output.fitting import FittingTable
 from distribute_cli.output.words import NOT_BEGUN, NOTHING, exit_text
@@ -32,12 +32,8 @@ if TYPE_CHECKING:
         NodeJobDocument,
         NodeStory,
         SupersededDocument,
-        VerdictDocument,
         WarningDocument,
     )
-
-MOST_LINES = 20
-"""Max. nodes, jobs and files that are listed one by one. --json has them all."""
 
 _FREEZES_BY = {"cgroup": "cgroups, at once", "signals": "signals (it can make no cgroups)"}
 """How a node stops its jobs for a pause."""
@@ -49,14 +45,12 @@ _BUILD_COPIES = {
 }
 """How jobs get their copies of a build."""
 
-Fact = tuple[str, str | Text]
-
 
 def job(document: JobStory) -> Iterator[RenderableType]:
     """Everything about one job."""
     name = f"{document['namespace']}/{document['batch']}/{document['job']}"
     yield Text(printable(name), style="bold")
-    yield _facts(_job_facts(document))
+    yield facts(_job_facts(document))
     if document["attempts"]:
         yield ""
         yield FittingTable(
@@ -78,7 +72,7 @@ def job(document: JobStory) -> Iterator[RenderableType]:
             yield f"and {more} more: --json names all"
     if document["state"] in NOT_BEGUN and document["why"]["nodes"]:
         yield ""
-        yield from _verdicts(document["why"]["nodes"])
+        yield from verdicts(document["why"]["nodes"])
     if any(attempt["started_at"] for attempt in document["attempts"]):
         yield Text(f"\n`distribute logs {argument(name)}` shows all that it printed", no_wrap=True)
 
@@ -123,7 +117,7 @@ def _job_facts(document: JobStory) -> Iterator[Fact]:
         yield "input", printable(_some(document["files"], ", "))
     for commit in document["git"][:MOST_LINES]:
         yield "commit", printable(in_words(commit))
-    submitted = f"{_time(document['submitted_at'])} by {printable(document['user'])}"
+    submitted = f"{moment(document['submitted_at'])} by {printable(document['user'])}"
     yield "submitted", f"{submitted} ({span(document['submitted_at'], None)} ago)"
     if document["finished_at"] is not None:
         yield "results", "can be pulled" if document["archived"] else "are not in the archive"
@@ -142,8 +136,8 @@ def _attempt_row(attempt: AttemptDocument) -> dict[str, str | Text]:
         "node": printable(attempt["node"]),
         "outcome": state_text(attempt["outcome"]),
         "exit": exit_text(attempt),
-        "began": _time(attempt["started_at"] or attempt["assigned_at"]),
-        "ended": _time(attempt["finished_at"]),
+        "began": moment(attempt["started_at"] or attempt["assigned_at"]),
+        "ended": moment(attempt["finished_at"]),
         "took": duration(attempt["wall_s"]),
         "cpu": duration(attempt["cpu_s"]),
         "memory": format_size(attempt["max_rss_bytes"]) if attempt["max_rss_bytes"] else NOTHING,
@@ -156,7 +150,7 @@ def _told_of_superseded(attempt: AttemptDocument, kept: SupersededDocument) -> s
     number, node, size = attempt["attempt"], printable(attempt["node"]), format_size(kept["size_bytes"])
     return (
         f"attempt {number} was given to another node while {node} was out of touch. What it left does not"
-        f" count; {node} keeps it until {_time(kept['until'])} ({size}) in {printable(kept['folder'])}"
+        f" count; {node} keeps it until {moment(kept['until'])} ({size}) in {printable(kept['folder'])}"
     )
 
 
@@ -164,22 +158,10 @@ def _is_to_come(time: str) -> bool:
     return datetime.fromisoformat(time) > datetime.now(UTC)
 
 
-def _verdicts(verdicts: Sequence[VerdictDocument]) -> Iterator[RenderableType]:
-    """What keeps each node from the job; first those that could take it soonest."""
-    ordered = sorted(verdicts, key=lambda verdict: verdict["obstacle"] is not None)
-    rows = [
-        {"node": printable(verdict["node"]), "why not there": printable(verdict["text"])}
-        for verdict in ordered[:MOST_LINES]
-    ]
-    yield FittingTable(rows)
-    if (more := len(verdicts) - MOST_LINES) > 0:
-        yield f"and {counted(more, 'more node')}: --json lists them all"
-
-
 def node(document: NodeStory) -> Iterator[RenderableType]:
     """Everything about one node."""
     yield Text(printable(document["node"]), style="bold")
-    yield _facts(_node_facts(document) if document["state"] != "expected" else _expected_facts(document))
+    yield facts(_node_facts(document) if document["state"] != "expected" else _expected_facts(document))
     if document["jobs"]:
         yield ""
         yield FittingTable(
@@ -210,7 +192,7 @@ def _node_facts(document: NodeStory) -> Iterator[Fact]:
     for what, until in pauses.items():
         if until is not None:
             by = document.get("paused_by") if what == "paused" else None
-            yield "until", f"{_time(until)} ({what}{by_and_why(by and printable(by), None)})"
+            yield "until", f"{moment(until)} ({what}{by_and_why(by and printable(by), None)})"
     if document["building"]:
         yield "builds", builds_of(document)
     yield "cpus", f"{document['cpus']}, {document['cpus_free']} free"
@@ -269,16 +251,6 @@ def _node_job_row(job: NodeJobDocument) -> dict[str, str | Text]:
     }
 
 
-def _facts(facts: Iterable[Fact]) -> Table:
-    """One fact on each line: its name, and what it is."""
-    drawn = Table.grid(padding=(0, 2, 0, 0))
-    drawn.add_column(style="dim")
-    drawn.add_column(overflow="fold")
-    for name, value in facts:
-        drawn.add_row(name, value)
-    return drawn
-
-
 def _resources(asked: Amounts | None) -> str:
     if asked is None:
         return "a whole node"
@@ -295,12 +267,3 @@ def _some(texts: Sequence[str], between: str) -> str:
     """The first of many, and how many more there are."""
     more = len(texts) - MOST_LINES
     return between.join(texts[:MOST_LINES]) + (f"{between}and {more} more" if more > 0 else "")
-
-
-def _time(time: str | None) -> str:
-    """A time by this computer's clock: of today without the date."""
-    if time is None:
-        return NOTHING
-    found = datetime.fromisoformat(time).astimezone()
-    today = datetime.now().astimezone().date()
-    return f"{found:%H:%M:%S}" if found.date() == today else f"{found:%Y-%m-%d %H:%M:%S}"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from distribute.client import documents
+    from distribute.client.why import WhyStory
     from distribute.core.projections.history import Told
     from distribute.core.recorded import Recorded
     from distribute_cli.output.terminal_bar import PaceInWords
@@ -74,6 +75,11 @@ class TableOutput(Output):
         from distribute_cli.output import stories
 
         self._print(stories.job(document))
+
+    def why(self, document: WhyStory) -> None:
+        from distribute_cli.output import why
+
+        self._print(why.why(document))
 
     def capabilities(self, document: documents.NodesDocument) -> None:
         from distribute_cli.output import tables

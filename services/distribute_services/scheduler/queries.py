@@ -20,8 +20,8 @@ from distribute.core.views import (
     results_view,
     standing_view,
     whole_batch,
-    why_view,
 )
+from distribute.core.why_view import why_view
 from distribute.ports import Cluster, Garbage, Handler
 from distribute.slices import in_slices
 from distribute_services.scheduler.logic import Scheduler

@@ -113,10 +113,16 @@ class VerdictDocument(TypedDict):
 
 
 class WhyDocument(TypedDict):
-    """The state of a job in a sentence and, if it waits for a node, what keeps each node from it."""
+    """The state of a job in a sentence and, if it waits for a node, what keeps each node from it.
+
+    `waits_for` is what it waits for in one word: batch, node, owner (all nodes that could are paused) or
+    turn. None: it does not wait. `asked_at` is the time of the answer by the log's clock.
+    """
 
     summary: str
     nodes: list[VerdictDocument]
+    waits_for: NotRequired[str | None]
+    asked_at: NotRequired[str]
 
 
 class OutsideFileDocument(TypedDict):

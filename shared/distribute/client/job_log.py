@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.batch_log import BATCH_TYPES, BatchReader
 from distribute.client.standing import ask_standing
@@ -16,6 +16,7 @@ from distribute.ports import Only
 if TYPE_CHECKING:
     from distribute.core.ids import JobId
     from distribute.core.projections.course import Course
+    from distribute.core.specs import BatchSpec
     from distribute.ports import Cluster
 
 
@@ -46,34 +47,56 @@ class JobReader:
 
     async def _read_alone(self) -> JobAttempts | None:
         """The attempts, from the events of the job and of its batch's scope. None: these do not suffice."""
-        batch = self._job.batch_id
-        told = await ask_standing(self._cluster, batch)
-        if told is None or not told.course.exists:
-            return None
-        submitted = await self._submitted(told.course)
-        if submitted is None:
-            return None
-        after = told.course.seq
-        of_batch = await self._events(Only(types=BATCH_TYPES - {"submitted"}, batch=batch), after)
-        of_job = await self._events(Only(scope=self._job), after)
-        return attempts_alone(self._job, [submitted, *of_batch, *of_job], told.course)
+        told = await read_alone(self._cluster, self._job)
+        return None if told is None else attempts_alone(self._job, told.events, told.course)
 
-    async def _submitted(self, course: Course) -> Recorded | None:
-        """The submission with only this job: to decode 100,000 takes seconds. None: it is not in the log."""
-        try:
-            raw = await self._cluster.log.get_raw(course.seq)
-            submission = await Submission.read(raw.payload)
-            event = submission.event_of(self._job.job)
-        except (KeyError, UnreadableEvent):
-            return None
-        is_right = (event.scope, event.id) == (self._job.batch_id, course.submission)
-        return Recorded(raw.seq, raw.time, event) if is_right else None
 
-    async def _events(self, only: Only, after: int) -> list[Recorded]:
-        log = self._cluster.log
-        found: list[Recorded] = []
-        until = await log.last_seq()
-        async with aclosing(log.follow(after=after, only=only, until=until)) as reading:
-            async for events in reading:
-                found += events
-        return found
+class Alone(NamedTuple):
+    """The events of one job and of its batch's own scope, from the submission on: with only this job in it.
+
+    `spec` is that of the submission. `seq` is the last that was in the log.
+    """
+
+    course: Course
+    spec: BatchSpec
+    events: list[Recorded]
+    seq: int
+
+
+async def read_alone(cluster: Cluster, job: JobId) -> Alone | None:
+    """Read what there is of one job. None: the scheduler can't say how its batch stands, or it is gone."""
+    told = await ask_standing(cluster, job.batch_id)
+    if told is None or not told.course.exists:
+        return None
+    found = await _read_submission(cluster, job, told.course)
+    if found is None:
+        return None
+    submission, submitted = found
+    after, until = told.course.seq, await cluster.log.last_seq()
+    only = Only(types=BATCH_TYPES - {"submitted"}, batch=job.batch_id)
+    of_batch = await read_events(cluster, only, after, until)
+    of_job = await read_events(cluster, Only(scope=job), after, until)
+    return Alone(told.course, submission.spec, [submitted, *of_batch, *of_job], until)
+
+
+async def _read_submission(
+    cluster: Cluster, job: JobId, course: Course
+) -> tuple[Submission, Recorded] | None:
+    """The submission with only this job: to decode 100,000 takes seconds. None: it is not in the log."""
+    try:
+        raw = await cluster.log.get_raw(course.seq)
+        submission = await Submission.read(raw.payload)
+        event = submission.event_of(job.job)
+    except (KeyError, UnreadableEvent):
+        return None
+    is_right = (event.scope, event.id) == (job.batch_id, course.submission)
+    return (submission, Recorded(raw.seq, raw.time, event)) if is_right else None
+
+
+async def read_events(cluster: Cluster, only: Only, after: int, until: int) -> list[Recorded]:
+    """The events that `only` selects, behind `after` and up to `until`."""
+    found: list[Recorded] = []
+    async with aclosing(cluster.log.follow(after=after, only=only, until=until)) as reading:
+        async for events in reading:
+            found += events
+    return found

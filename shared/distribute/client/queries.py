@@ -105,7 +105,7 @@ class Queries:
         answer = await self._ask("why", job._asdict())
         if answer is None:
             from distribute.core.agenda import Agenda
-            from distribute.core.views import why_view
+            from distribute.core.why_view import why_view
 
             agenda = Agenda(await self._fold(), now=self._clock())
             batch = agenda.state.batches.get(job.batch_id)
@@ -116,7 +116,8 @@ class Queries:
             answer = why_view(agenda, batch, job.job)
         if "error" in answer:
             raise no_such_job(job)
-        return {"summary": answer["summary"], "nodes": answer["nodes"]}
+        named = {"namespace", "batch", "job", "state"}
+        return cast("WhyDocument", {key: value for key, value in answer.items() if key not in named})
 
     async def nodes(self) -> NodesDocument:
         """All nodes. If the log is folded here, the answer lacks figures of heartbeats, such as the load."""

@@ -1,4 +1,4 @@
-"""Views of the state as JSON for people and scripts: `status`, `nodes` and `why`. The keys are a contract.
+"""Views of the state as JSON for people and scripts: `status` and `nodes`. The keys are a contract.
 
 Times become RFC 3339 in UTC, durations are seconds, sizes bytes.
 """
@@ -13,10 +13,8 @@ from distribute.core.agenda import Agenda
 from distribute.core.batch_record import loading
 from distribute.core.beats import Beat
 from distribute.core.expected import NOTHING_MORE, detected, expected_node
-from distribute.core.explain import explain
 from distribute.core.ids import BatchId
 from distribute.core.listing import (
-    JOB_STATES,
     Listing,
     batch_document,
     batch_state,
@@ -38,7 +36,7 @@ from distribute.core.projections.course import Course
 from distribute.core.projections.results import missing_results, result_seqs
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
-from distribute.core.state import BatchState, JobKey, NodeState, Shape, State, Status
+from distribute.core.state import BatchState, JobKey, NodeState, Shape, State
 from distribute.core.words import format_size
 
 Json = dict[str, Any]
@@ -236,27 +234,6 @@ def results_view(state: State, batch_id: BatchId) -> Generator[None, None, Json]
         answer |= {"seqs": result_seqs(whole), "missing": missing_results(whole)}
         yield
     return answer
-
-
-def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:
-    """What a job waits for, node by node. Raises `KeyError` for an unknown job."""
-    row = batch.rows[job]
-    explanation = explain(agenda, batch, row)
-    return {
-        "namespace": batch.id.namespace,
-        "batch": batch.id.batch,
-        "job": job,
-        "state": JOB_STATES[Status(batch.status[row])],
-        "summary": explanation.summary,
-        "nodes": [
-            {
-                "node": verdict.node,
-                "obstacle": verdict.obstacle.name.lower() if verdict.obstacle else None,
-                "text": verdict.text,
-            }
-            for verdict in explanation.nodes
-        ],
-    }
 
 
 def match_view(state: State, capabilities: frozenset[str], shapes: Sequence[Resources | None]) -> Json:

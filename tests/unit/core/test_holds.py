@@ -10,7 +10,7 @@ from distribute.core.listing import batch_document
 from distribute.core.overdue import OVERDUE_S
 from distribute.core.projections.course import Course
 from distribute.core.state import Status
-from distribute.core.views import why_view
+from distribute.core.why_view import why_view
 from distribute.core.words import rfc3339
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make

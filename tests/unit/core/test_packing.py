@@ -14,7 +14,8 @@ from distribute.core.packed import Record
 from distribute.core.packing import packable
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
-from distribute.core.views import batch_view, batches_view, whole_batch, why_view
+from distribute.core.views import batch_view, batches_view, whole_batch
+from distribute.core.why_view import why_view
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 

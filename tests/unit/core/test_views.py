@@ -12,7 +12,8 @@ from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.listing import Listing, rfc3339
 from distribute.core.specs import Resources
-from distribute.core.views import batch_view, batches_view, nodes_view, why_view
+from distribute.core.views import batch_view, batches_view, nodes_view
+from distribute.core.why_view import why_view
 from distribute.testing import builders as make
 from distribute.testing.builders import GIB
 
@@ -334,6 +335,8 @@ def test_why_explains_a_waiting_job_node_by_node() -> None:
         "job": "job1",
         "state": "queued",
         "summary": "waits: no node could ever run it",
+        "waits_for": "node",
+        "asked_at": "2026-01-01T00:00:02.000Z",
         "nodes": [
             {"node": "ws1", "obstacle": "cpus", "text": "has too few cpus: 4, of 64 needed"},
         ],

@@ -93,26 +93,49 @@ class JobAttempts:
 def attempts_alone(job: JobId, events: Iterable[Recorded], course: Course) -> JobAttempts | None:
     """A job's attempts, from its own events and those of its batch's own scope alone. None: we can't tell.
 
-    This folds the batch as if it had only this job. That gives the same attempts, for what happens to a job
+    Arguments as `alone` takes them.
+    """
+    told = alone(job, events, course)
+    if told is None:
+        return None
+    attempts = JobAttempts(job)
+    for recorded in told:
+        attempts.fold(recorded)
+    return attempts
+
+
+def alone(job: JobId, events: Iterable[Recorded], course: Course) -> list[Recorded] | None:
+    """What to fold to learn of one job from few events, in order. None: these do not tell.
+
+    This is the batch as if it had only this job. It gives the same attempts, for what happens to a job
     depends on other jobs in one way only: they decide whether the batch accepts a `completed`.
 
     Args:
         job: which.
-        events: all of these two scopes, in any order, from the batch's submission on.
+        events: all of the job and of its batch's own scope, in any order, from the batch's submission on.
+            There may be others, as of nodes.
         course: how the batch stands, which says which `completed` ended it.
     """
     ordered = sorted(events, key=lambda recorded: recorded.seq)
-    ends = [recorded.time for recorded in ordered if isinstance(recorded.event, ev.Completed)]
+    batch = job.batch_id
+    ends = [
+        recorded.time
+        for recorded in ordered
+        if isinstance(recorded.event, ev.Completed) and recorded.event.scope == batch
+    ]
     if ends != ([] if course.end is None else [course.finished_at]):
         return None  # some were refused, or the batch ended more than once
-    attempts = JobAttempts(job)
-    for recorded in ordered:
-        event = recorded.event
-        if isinstance(event, ev.Submitted):
-            attempts.fold(recorded._replace(event=with_only_job(event, job.job)))
-        elif not isinstance(event, ev.Deleted):  # the batch is there, so it accepted none
-            attempts.fold(recorded)
-    return attempts
+    return [
+        recorded._replace(event=with_only_job(event, job.job))
+        if isinstance(event := recorded.event, ev.Submitted)
+        else recorded
+        for recorded in ordered
+        if not _is_deletion(recorded, job)  # the batch is there, so it accepted none
+    ]
+
+
+def _is_deletion(recorded: Recorded, job: JobId) -> bool:
+    return isinstance(recorded.event, ev.Deleted) and recorded.event.scope == job.batch_id
 
 
 def with_only_job(event: ev.Submitted, name: str) -> ev.Submitted:

@@ -1,0 +1,78 @@
+"""Reading the ledger of one job from the log: from the few events that matter, wherever that is possible."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from distribute.client.batch_log import BatchReader
+from distribute.client.job_log import read_alone, read_events
+from distribute.core.ids import BatchId
+from distribute.core.projections.attempts import alone
+from distribute.core.projections.ledger import BUILD_TYPES, NODE_TYPES, JobLedger, depends_on_others
+from distribute.lazy_submission import Submission
+from distribute.ports import Only
+
+if TYPE_CHECKING:
+    from distribute.core.ids import JobId
+    from distribute.core.recorded import Recorded
+    from distribute.core.specs import BatchSpec
+    from distribute.ports import Cluster
+
+_ENDS = frozenset({"completed", "retry_requested", "deleted"})
+"""The types of the events that say whether a batch is over for which another waits."""
+
+
+async def read_ledger(cluster: Cluster, job: JobId) -> JobLedger:
+    """Read the ledger of a job, as of what is in the log by now. It is empty if there is no such job.
+
+    This reads the job's events, those of its batch's own scope and builds, and those of nodes. If the
+    scheduler does not answer, or the batch limits what runs of it (`depends_on_others`), it reads all events
+    of the batch.
+    """
+    told = await read_alone(cluster, job)
+    if told is not None and not depends_on_others(told.spec, job.job):
+        around = await _around(cluster, told.spec, told.seq)
+        builds = Only(types=BUILD_TYPES, batch=job.batch_id)
+        around += await read_events(cluster, builds, told.course.seq, told.seq)
+        ordered = alone(job, [*told.events, *around], told.course)
+        if ordered is not None:
+            return _folded(job, ordered)
+    return await _read_whole(cluster, job)
+
+
+def _folded(job: JobId, events: list[Recorded]) -> JobLedger:
+    ledger = JobLedger(job)
+    for recorded in events:
+        ledger.fold(recorded)
+    return ledger
+
+
+async def _around(cluster: Cluster, spec: BatchSpec, until: int) -> list[Recorded]:
+    """What happened to nodes, and how the batches ended for which this one waits."""
+    found = await read_events(cluster, Only(types=NODE_TYPES), 0, until)
+    for after in spec.after or ():
+        ends = Only(types=_ENDS, batch=BatchId(after.namespace, after.batch))
+        found += await read_events(cluster, ends, 0, until)
+    return found
+
+
+async def _read_whole(cluster: Cluster, job: JobId) -> JobLedger:
+    """The ledger by all events of the batch, with those around it in between."""
+    ledger = JobLedger(job)
+    raw = await cluster.log.last_raw(job.batch_id, "submitted")
+    if raw is None:
+        return ledger
+    spec = (await Submission.read(raw.payload)).spec
+    around = await _around(cluster, spec, await cluster.log.last_seq())
+    coming = deque(sorted(around, key=lambda recorded: recorded.seq))
+
+    def fold(recorded: Recorded) -> None:
+        while coming and coming[0].seq < recorded.seq:
+            ledger.fold(coming.popleft())
+        ledger.fold(recorded)
+
+    await BatchReader(cluster, job.batch_id, fold).read_to_now()
+    for recorded in coming:
+        ledger.fold(recorded)
+    return ledger

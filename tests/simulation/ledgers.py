@@ -1,0 +1,84 @@
+"""The ledgers of jobs: each adds up to the job's life, and its own few events tell it as all events do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+
+from distribute.core import events as ev
+from distribute.core.ids import JobId
+from distribute.core.projections.attempts import alone
+from distribute.core.projections.course import Course
+from distribute.core.projections.ledger import BUILD_TYPES, NODE_TYPES, JobLedger, Ledger, depends_on_others
+from distribute.core.recorded import Recorded
+from distribute.core.specs import BatchSpec
+from distribute.core.state import ENDED, BatchState, State
+
+from .story import require
+
+LOOKED_AT = 2
+"""So many jobs of a world: each takes as long as a replay."""
+
+
+def add_up(log: Sequence[Recorded], state: State, happened: Counter[str]) -> None:
+    """Check the ledgers of a few jobs of the log, which adds up to this state."""
+    jobs = [batch.job_id(row) for batch in state.batches.values() for row in range(len(batch.names))]
+    for job in Random(len(log)).sample(jobs, min(LOOKED_AT, len(jobs))):
+        batch = state.batches[job.batch_id]
+        found = _read(job, log)
+        _adds_up(job, found, batch, log)
+        for entry in found.entries:
+            happened[f"time in a ledger: {entry.phase.value}"] += 1
+        submitted = next(one.event for one in log if one.event.id == batch.submission)
+        assert isinstance(submitted, ev.Submitted)
+        if not depends_on_others(submitted.spec, job.job):
+            few = alone(job, _few(job, log, batch, submitted.spec), Course.of(batch))
+            if few is not None:
+                require(
+                    _read(job, few, until=log[-1]) == found, f"the few events of {job} tell another ledger"
+                )
+                happened["a ledger of few events"] += 1
+
+
+def _read(job: JobId, log: Sequence[Recorded], until: Recorded | None = None) -> Ledger:
+    """The ledger as of the end of the log."""
+    read = JobLedger(job)
+    for recorded in log:
+        read.fold(recorded)
+    found = read.ledger((until or log[-1]).time)
+    require(found is not None, f"{job} has no ledger")
+    assert found is not None
+    return found
+
+
+def _adds_up(job: JobId, found: Ledger, batch: BatchState, log: Sequence[Recorded]) -> None:
+    row = batch.rows[job.job]
+    life_ms = round(1000 * found.until) - round(1000 * found.submitted_at)
+    require(found.total_ms == life_ms, f"the ledger of {job} adds up to {found.total_ms} of {life_ms} ms")
+    negative = [entry for entry in found.entries if entry.took_ms < 0]
+    require(not negative, f"the ledger of {job} has {negative}")
+    is_over = batch.status[row] in ENDED and row not in batch.unarchived
+    require(found.is_over == is_over, f"the ledger of {job} is over: {found.is_over}, the job: {is_over}")
+    before = max(recorded.time for recorded in log if recorded.seq <= batch.seq)
+    require(round(1000 * found.submitted_at) == round(1000 * before), f"{job} was submitted at {before}")
+
+
+def _few(job: JobId, log: Sequence[Recorded], batch: BatchState, spec: BatchSpec) -> list[Recorded]:
+    """What a client reads: see `client.ledger`."""
+    afters = {(after.namespace, after.batch) for after in spec.after or ()}
+    ends = {"completed", "retry_requested", "deleted"}
+
+    def matters(recorded: Recorded) -> bool:
+        event = recorded.event
+        if isinstance(event, ev.NodeEvent):
+            return event.type in NODE_TYPES
+        if event.batch_id in afters and event.type in ends:
+            return True
+        if event.batch_id != job.batch_id or recorded.seq < batch.seq:
+            return False
+        if isinstance(event, ev.BatchEvent):
+            return not isinstance(event, ev.Submitted) or event.id == batch.submission
+        return event.scope == job or event.type in BUILD_TYPES
+
+    return [recorded for recorded in log if matters(recorded)]

@@ -1,0 +1,84 @@
+"""Why a job waits, and the ledger of its life, as a client reads them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import WITH_AND_WITHOUT_SCHEDULER, CountingLog, MemoryCluster, SchedulerAnswers
+from distribute.client.ledger import read_ledger
+from distribute.client.queries import Queries
+from distribute.client.why import read_why
+from distribute.core.errors import UnknownName
+from distribute.core.ids import JobId
+from distribute.testing import builders as make
+
+SPEC = make.batch(2)
+JOB = JobId(*SPEC.id, "job1")
+
+
+@pytest.fixture(params=WITH_AND_WITHOUT_SCHEDULER)
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    return MemoryCluster(tmp_path, request.param)
+
+
+async def why(cluster: Any, job: JobId = JOB) -> Any:
+    queries = Queries(cluster, clock=lambda: datetime.now(UTC).timestamp())
+    return await read_why(cluster, queries, job)
+
+
+async def test_a_waiting_job_says_what_it_waits_for_and_for_how_long(cluster: Any) -> None:
+    await cluster.say(make.joined(capabilities=frozenset()), make.submitted(SPEC))
+    found = await why(cluster)
+    assert (found["state"], found["waits_for"], found["ledger"]["over"]) == ("queued", "turn", False)
+    assert [verdict["node"] for verdict in found["nodes"]] == ["ws1"]
+    assert {entry["phase"] for entry in found["ledger"]["entries"]} <= {"turn"}
+
+
+@pytest.mark.parametrize("limits", [{}, {"max_running": 1}])
+async def test_the_ledger_of_a_job_that_is_over_adds_up(cluster: Any, limits: dict[str, int]) -> None:
+    await cluster.say(make.joined(), make.submitted(make.batch(2, **limits)), make.assigned(), make.claimed())
+    await cluster.say(make.finished(outputs=None))
+    found = await why(cluster)
+    ledger = found["ledger"]
+    assert (found["state"], found["waits_for"], found["nodes"], ledger["over"]) == (
+        "succeeded",
+        None,
+        [],
+        True,
+    )
+    begin, end = (datetime.fromisoformat(ledger[key]) for key in ("submitted_at", "until"))
+    assert ledger["total_s"] == pytest.approx((end - begin).total_seconds())
+    assert sum(entry["seconds"] for entry in ledger["entries"]) == pytest.approx(ledger["total_s"])
+
+
+async def test_the_events_of_other_jobs_are_not_read(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path, WITH_AND_WITHOUT_SCHEDULER[1])
+    cluster.log = log = CountingLog()
+    cluster.queries = SchedulerAnswers(log)
+    jobs = [f"job{number}" for number in range(1, 51)]
+    await cluster.say(make.joined(), make.submitted(make.batch(len(jobs))))
+    for job in jobs[1:]:
+        await cluster.say(make.assigned(job), make.claimed(job), make.finished(job, outputs=None))
+    await cluster.say(make.joined("ws2"), make.assigned())
+    before = log.read
+    assert (await read_ledger(cluster, JOB)).exists
+    assert log.read - before == 3, "two of nodes, and the job's own"
+
+
+async def test_an_unknown_job_and_batch_are_named(cluster: Any) -> None:
+    await cluster.say(make.submitted(SPEC))
+    with pytest.raises(UnknownName, match="lab/sweep has no job 'job9'"):
+        await why(cluster, JobId(*SPEC.id, "job9"))
+    with pytest.raises(UnknownName, match="there is no batch lab/none;"):
+        await why(cluster, JobId("lab", "none", "job1"))
+
+
+async def test_of_a_deleted_batch_it_is_told_who_deleted_it_and_when(cluster: Any) -> None:
+    await cluster.say(make.submitted(SPEC), make.kill_requested(SPEC), make.completed(SPEC, state="killed"))
+    await cluster.say(make.deleted(SPEC))
+    with pytest.raises(UnknownName, match=r"no batch lab/sweep any more: jane deleted it at 20\d\d-"):
+        await why(cluster)
