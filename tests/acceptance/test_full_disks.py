@@ -119,6 +119,21 @@ async def test_no_job_is_ended_for_what_others_write_and_the_node_says_that_its_
         assert (await lab.jobs("lab/b"))["rests"]["state"] == "succeeded"
 
 
+async def test_a_last_job_is_not_ended_for_the_results_that_it_was_given(tmp_path: Path) -> None:
+    async with lab_on_a_small_disk(tmp_path, f"--keep-free-bytes={48 << 20}") as lab:
+        batch = command_batch("lab/b", {"a": "head -c 24M /dev/urandom > distribute_save/data"})
+        await lab.add(batch | {"finally": {"name": "last", "command": rests(tmp_path / "go")}})
+        await lab.event("started", batch="lab/b", where=lambda event: event.job == "last")
+        fill(tmp_path / "disk" / "somebody's film")
+        async with asyncio.timeout(PATIENCE_S):
+            while "its disk has" not in (await lab.distribute("nodes", "node")).out:  # noqa: ASYNC110
+                await asyncio.sleep(0.2)  # the next beat tells
+        (tmp_path / "disk" / "somebody's film").unlink()
+        (tmp_path / "go").touch()
+        await lab.over("lab/b")
+        assert (await lab.jobs("lab/b"))["last"]["state"] == "succeeded"
+
+
 async def test_a_node_whose_disk_others_fill_leaves_until_there_is_room(tmp_path: Path) -> None:
     """The node leaves, and no job fails; when there is room again, it joins again."""
     with small_disk(tmp_path / "disk", 64) as disk:

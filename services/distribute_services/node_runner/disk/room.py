@@ -16,12 +16,11 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from distribute.core.errors import StorageFull
 from distribute.core.words import counted, format_size
 from distribute_services.node_runner.disk.files import folder_bytes, folder_files
-from distribute_services.node_runner.disk.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +30,8 @@ KEEP_FREE_SHARE = 0.02
 """Work begins only if this much room is free; on a small disk, only if this share of it is free."""
 
 LOOK_EVERY_S = 5.0
+
+T = TypeVar("T")
 
 
 class Room:
@@ -101,8 +102,8 @@ class Room:
         while await self._is_short():  # noqa: ASYNC110 (nothing notifies us of free room)
             await asyncio.sleep(LOOK_EVERY_S)
 
-    async def give(self, make: Callable[[], Awaitable[Workspace]]) -> Workspace:
-        """Call `make` as soon as there is room for its workspace. Takes about 5 µs if there is room.
+    async def give(self, make: Callable[[], Awaitable[T]]) -> T:
+        """Make a workspace by `make` as soon as there is room for it. Takes about 5 µs if there is room.
 
         Raises:
             StorageFull: there is no room, although no other work of this node takes any.
@@ -139,7 +140,7 @@ class Room:
         self._freed.set()
         self._freed = asyncio.Event()
 
-    async def _try(self, make: Callable[[], Awaitable[Workspace]]) -> Workspace:
+    async def _try(self, make: Callable[[], Awaitable[T]]) -> T:
         if await self._is_short():
             raise self._no_room()
         self._changing += 1
@@ -182,3 +183,11 @@ class Space(NamedTuple):
     @property
     def half(self) -> Space:
         return Space(self.size_bytes // 2, self.files // 2)
+
+    @classmethod
+    async def taken_by(cls, folder: Path) -> Space:
+        """What a folder takes on the disk, with everything in it."""
+        return cls(await folder_bytes(folder), await folder_files(folder))
+
+
+NO_SPACE = Space(0, 0)

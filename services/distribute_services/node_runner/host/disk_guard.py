@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from distribute.core.errors import DistributeError
 from distribute.core.words import counted, format_size
 from distribute.host import Unit
-from distribute_services.node_runner.disk.files import folder_bytes, folder_files
 from distribute_services.node_runner.disk.room import Room, Space
 from distribute_services.node_runner.host.keeping import Keeping
 from distribute_services.node_runner.host.places import Running
@@ -45,12 +44,13 @@ class _Watched:
         build = self.running.place.build
         if build is not None and not self.running.place.is_build and workspace.below is None:
             size_bytes += build.size_bytes
-        return Space(size_bytes, len(files) + sum(placed.folder.entries for placed in trees))
+        count = len(files) + sum(placed.folder.entries for placed in trees)
+        results = self.running.place.results
+        return Space(size_bytes + results.size_bytes, count + results.files)
 
     async def wrote(self) -> Space:
         """What it has added to its folder."""
-        slot, given = self.running.place.workspace.slot, self.given()
-        has = Space(await folder_bytes(slot), await folder_files(slot))
+        given, has = self.given(), await Space.taken_by(self.running.place.workspace.slot)
         return Space(max(0, has.size_bytes - given.size_bytes), max(0, has.files - given.files))
 
 

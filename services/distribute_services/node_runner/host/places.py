@@ -12,6 +12,7 @@ from distribute.core.manifest import Outside
 from distribute.core.setup_script import UNPREPARED
 from distribute.host import EndedFor, Exit, Record, Unit
 from distribute_services.node_runner.disk.builds import Build
+from distribute_services.node_runner.disk.room import NO_SPACE, Space
 from distribute_services.node_runner.disk.workspace import Workspace
 from distribute_services.node_runner.host.keeping import Message
 from distribute_services.node_runner.host.notes import Note
@@ -35,6 +36,8 @@ class Place:
     lease: contextlib.AsyncExitStack
     unit: str | None = None
     """The name of the attempt that the keeper holds here."""
+    results: Space = NO_SPACE
+    """What the results of other jobs take, which were laid out here."""
 
     @property
     def is_build(self) -> bool:

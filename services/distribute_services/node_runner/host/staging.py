@@ -14,7 +14,7 @@ from distribute_services.node_runner.disk.cache import InputCache
 from distribute_services.node_runner.disk.limit import Limit
 from distribute_services.node_runner.disk.pristine import seal
 from distribute_services.node_runner.disk.private_copies import find_out
-from distribute_services.node_runner.disk.room import Room
+from distribute_services.node_runner.disk.room import NO_SPACE, Room, Space
 from distribute_services.node_runner.disk.superseded import Superseded
 from distribute_services.node_runner.disk.workspace import EXIT_FILE, Workspace, Workspaces
 from distribute_services.node_runner.host.places import Place, view_of
@@ -79,25 +79,29 @@ class Staging:
                 self._builds.use(build)
                 lease.push_async_callback(self._builds.release, build)
             start = build.workspace if build is not None else None
-            workspace = await self.room.give(lambda: self._make(unit, start))
-            place = Place(workspace, build, cached[image.sha256] if image else None, lease.pop_all())
+            workspace, results = await self.room.give(lambda: self._make(unit, start))
+            file = cached[image.sha256] if image else None
+            place = Place(workspace, build, file, lease.pop_all(), results=results)
         self._attempts.add(place)
         return place
 
-    async def _make(self, unit: Unit, start: Workspace | None) -> Workspace:
-        """Make the workspace of an attempt, with the results of other jobs if it wants them."""
+    async def _make(self, unit: Unit, start: Workspace | None) -> tuple[Workspace, Space]:
+        """Make the workspace of an attempt, with the results of other jobs if it wants them.
+
+        Returns also how much room these take.
+        """
         workspace = await self._workspaces.make(unit.recipe, start)
         if not unit.recipe.wants_results or not isinstance(unit.of, JobId):
-            return workspace
+            return workspace, NO_SPACE
         results = workspace.input / RESULTS
         try:
             await asyncio.to_thread(self._workspaces.make_folder, results)
             await lay_out_results(self._cluster, unit.of, results)
             await asyncio.to_thread(self._workspaces.give_folder, workspace, results)
+            return workspace, await Space.taken_by(results)
         except BaseException:
             await self._workspaces.remove(workspace)
             raise
-        return workspace
 
     def take_up(self, note: Note, unit: str) -> tuple[Place, Place | None] | None:
         """The place of an attempt that an earlier runner left, and that of its build. None: it is gone."""
