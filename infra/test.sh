@@ -24,4 +24,10 @@ if ! [ -e .venv/no-slurm ] && may_install && ! sh infra/slurm.sh; then
     say 'the tests with SLURM are skipped: it could not be installed (see above)'
     : >.venv/no-slurm
 fi
+
+# Messages to Matrix are tested with a real homeserver, likewise; that needs no rights.
+if ! [ -e .venv/no-synapse ] && ! sh infra/synapse.sh; then
+    say 'the tests with Matrix are skipped: Synapse could not be installed (see above)'
+    : >.venv/no-synapse
+fi
 exec python -m pytest --no-fold-skipped --numprocesses auto --dist loadfile --no-loadscope-reorder "$@"

@@ -1,0 +1,87 @@
+"""The channel `matrix`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from distribute.config.matrix_account import MatrixAccount
+from distribute.core.errors import InputError
+from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
+from distribute_services.notifier.channels.matrix.content import content_of
+from distribute_services.notifier.channels.matrix.homeserver import Declined, Homeserver
+from distribute_services.notifier.channels.matrix.rooms import DirectRooms
+
+REFUSED_AGAIN_S = 300.0
+"""After the homeserver refused the account, we wait so long: some lock an account whose login often fails."""
+
+
+class MatrixChannel:
+    """Sends a message as a notice in the direct room with a Matrix user.
+
+    The key of a message is its transaction id, and the device is kept in `folder`. So the homeserver discards
+    the repetition of a message, as long as it remembers transactions (Synapse: a day).
+    `source` is the file that `account` is from. `encrypts`: write into encrypted rooms; None: if the optional
+    packages for it are installed.
+    """
+
+    name = "matrix"
+
+    def __init__(
+        self, account: MatrixAccount, source: Path, folder: Path, *, encrypts: bool | None = None
+    ) -> None:
+        self._homeserver = Homeserver(account, source, folder, encrypts=encrypts)
+        self._rooms = DirectRooms(self._homeserver)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def log_in(self) -> None:
+        """Log in, so that a wrong account shows at the start, not at the first message.
+
+        Raises:
+            InputError: the homeserver refuses the account.
+            Unavailable: it can't be asked now.
+        """
+        async with self._one_at_a_time:
+            await self._homeserver.open()
+            await self._homeserver.sync()
+
+    async def send(self, message: Message) -> None:
+        """Send a message, also to somebody who has yet to accept the invitation: they see it when they join.
+
+        Raises:
+            Unavailable: the homeserver can't take it now.
+            Undeliverable: it doesn't have this user, or they don't want messages, or we can't encrypt.
+        """
+        async with self._one_at_a_time:
+            try:
+                await self._homeserver.open()
+                room = await self._rooms.room_with(message.to)
+                await self._send(room, message)
+            except InputError as error:
+                raise Unavailable(str(error), REFUSED_AGAIN_S) from error
+
+    async def _send(self, room: Any, message: Message) -> None:
+        if room.encrypted:
+            if not self._homeserver.encrypts:
+                raise Undeliverable(
+                    f"the room with {message.to} is encrypted, and the server's Python can't do that: "
+                    "its admin runs `pip install 'distribute-lab[encryption]'` there"
+                )
+            await self._homeserver.share_session(room)
+        try:
+            await self._homeserver.ask(
+                lambda client: client.room_send(
+                    room.room_id,
+                    "m.room.message",
+                    content_of(message),
+                    tx_id=message.key,
+                    ignore_unverified_devices=True,
+                )
+            )
+        except Declined as error:
+            raise Undeliverable(f"the room with {message.to} takes no message: {error}") from error
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._homeserver.close()

@@ -1,0 +1,170 @@
+"""The room in which a person gets messages: found, joined, or made."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote
+
+from distribute_services.notifier.channel import Unavailable, Undeliverable
+from distribute_services.notifier.channels.matrix.homeserver import Declined, Homeserver
+
+log = logging.getLogger(__name__)
+
+NEWS_WITHIN_S = 5.0
+_SYNCS = 6
+"""A large homeserver has many processes, so that a sync may be a little behind what another one did."""
+
+
+class DirectRooms:
+    """The rooms that the account has with one person each.
+
+    The account's data `m.direct` lists them, by person. It is written after a room was made, and a crash in
+    between leaves a room that is not listed. So a room of just the two counts as well.
+    """
+
+    def __init__(self, homeserver: Homeserver) -> None:
+        self._homeserver = homeserver
+        self._listed: dict[str, list[str]] | None = None
+
+    async def room_with(self, person: str) -> Any:
+        """The room for messages to `person`, as matrix-nio knows it. Its members may not all have joined yet.
+
+        Raises:
+            Undeliverable: there is no such user, or they left us twice.
+            Unavailable: the homeserver can't be asked now.
+        """
+        await self._homeserver.sync()
+        if self._listed is None:
+            self._listed = await self._read_listed()
+        listed = self._listed.get(person, [])
+        known = [self._rooms[room] for room in [*listed, *self._rooms_of_two(person)] if room in self._rooms]
+        room = next((room for room in known if _has_joined(room, person)), None)
+        if room is None:
+            room = await self._accepted(person) or next((one for one in known if person in one.users), None)
+        if room is None:
+            room = await self._invited_again(person, known) if listed else await self._made(person)
+        await self._list(person, room.room_id)
+        return room
+
+    @property
+    def _rooms(self) -> dict[str, Any]:
+        rooms: dict[str, Any] = self._homeserver.client.rooms
+        return rooms
+
+    def _rooms_of_two(self, person: str) -> Iterable[str]:
+        two = {person, self._homeserver.user_id}
+        return [name for name, room in self._rooms.items() if set(room.users) == two]
+
+    async def _accepted(self, person: str) -> Any:
+        """The room to which `person` invited us, joined; None: there is none."""
+        invitations = self._homeserver.client.invited_rooms
+        for name in [name for name, room in invitations.items() if room.inviter == person]:
+            joined = await self._joined(name, person)
+            if joined is not None:
+                return joined
+        return None
+
+    async def _joined(self, name: str, person: str) -> Any:
+        try:
+            await self._homeserver.ask(lambda client: client.join(name))
+        except Declined as error:  # it was withdrawn, or the room is gone
+            log.info("can't join the room to which %s invited us: %s", person, error)
+            return None
+        return await self._known(name)
+
+    async def _invited_again(self, person: str, known: list[Any]) -> Any:
+        """The room that `person` left, or a new one, after one more invitation.
+
+        Raises:
+            Undeliverable: they had that, too.
+        """
+        device, us = self._homeserver.device, self._homeserver.user_id
+        if person in device.invited_again:
+            raise Undeliverable(
+                f"{person} left the room with {us}, or declined its invitation, twice; "
+                f"to get messages again, they start a chat with {us}"
+            )
+        device.invited_again.add(person)
+        self._homeserver.save_device()  # first: after a crash here we don't invite once more
+        if not known:
+            return await self._made(person)
+        try:
+            await self._homeserver.ask(lambda client: client.room_invite(known[0].room_id, person))
+        except Declined as error:
+            raise Undeliverable(f"{person} can't be invited again: {error}") from error
+        log.info("invited %s again", person)
+        await self._homeserver.sync()
+        return known[0]
+
+    async def _made(self, person: str) -> Any:
+        """A new room, encrypted where we can do that, to which `person` is invited.
+
+        Raises:
+            Undeliverable: there is no such user, or they can't be invited.
+        """
+        from nio import RoomPreset
+        from nio.event_builders import EnableEncryptionBuilder
+
+        encryption = [EnableEncryptionBuilder().as_dict()] if self._homeserver.encrypts else []
+        await self._check_exists(person)
+        try:
+            made = await self._homeserver.ask(
+                lambda client: client.room_create(
+                    is_direct=True,
+                    invite=[person],
+                    preset=RoomPreset.trusted_private_chat,
+                    initial_state=encryption,
+                )
+            )
+        except Declined as error:
+            raise Undeliverable(f"{person} can't be invited: {error}") from error
+        log.info("invited %s to a new room, which is %sencrypted", person, "" if encryption else "not ")
+        return await self._known(made.room_id)
+
+    async def _known(self, name: str) -> Any:
+        """A room that we have just joined or made, once the homeserver tells of it.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        for _ in range(_SYNCS):
+            await self._homeserver.sync(NEWS_WITHIN_S)
+            if name in self._rooms:
+                return self._rooms[name]
+        raise Unavailable(f"the homeserver does not tell of the room {name}, in which we are")
+
+    async def _check_exists(self, person: str) -> None:
+        """A homeserver lets us invite people whom it doesn't have.
+
+        Raises:
+            Undeliverable: there is no such user.
+        """
+        try:
+            await self._homeserver.ask(lambda client: client.get_profile(person))
+        except Declined as error:
+            if error.code != "M_FORBIDDEN":  # some tell profiles only to those who share a room
+                raise Undeliverable(f"there is no Matrix user {person}: {error}") from error
+
+    async def _read_listed(self) -> dict[str, list[str]]:
+        try:
+            return dict((await self._homeserver.ask(lambda client: client.list_direct_rooms())).rooms)
+        except Declined as error:
+            if error.code != "M_NOT_FOUND":
+                raise
+            return {}
+
+    async def _list(self, person: str, room: str) -> None:
+        """Note in the account's data that this is the room with `person`."""
+        listed = self._listed or {}
+        if room not in listed.get(person, []):
+            listed = {**listed, person: [room, *listed.get(person, [])]}
+            path = f"/_matrix/client/v3/user/{quote(self._homeserver.user_id, safe='')}/account_data/m.direct"
+            await self._homeserver.put(path, json.dumps(listed))
+            self._listed = listed
+
+
+def _has_joined(room: Any, person: str) -> bool:
+    return person in room.users and person not in room.invited_users

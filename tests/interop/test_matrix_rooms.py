@@ -1,0 +1,123 @@
+"""The room with a person: found, joined, made; and people who don't want it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+
+from distribute_services.notifier.channel import Undeliverable
+from distribute_services.notifier.channels.matrix.channel import MatrixChannel
+from matrix_kit import MatrixPerson, Synapse, message
+
+OpenChannel = Callable[..., MatrixChannel]
+
+
+@pytest.fixture
+def jane(synapse: Synapse) -> MatrixPerson:
+    return synapse.new_person()
+
+
+async def test_a_chat_that_the_person_began_is_joined(
+    open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
+) -> None:
+    room = jane.make_room(notifying.id)
+    await open_channel().send(message(jane))
+    assert len(jane.texts(room)) == 1
+    assert jane.invitations() == []
+
+
+async def test_a_room_of_the_two_is_used_though_nothing_lists_it(
+    open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
+) -> None:
+    """As a crash after the room was made leaves it."""
+    room = notifying.make_room(jane.id)
+    await open_channel().send(message(jane))
+    assert jane.invitations() == [room]
+    direct = notifying.ask("GET", f"/user/{quote(notifying.id)}/account_data/m.direct")
+    assert direct == {jane.id: [room]}
+
+
+async def test_a_room_with_others_is_not_used(
+    open_channel: OpenChannel, synapse: Synapse, jane: MatrixPerson, notifying: MatrixPerson
+) -> None:
+    group, john = notifying.make_room(jane.id), synapse.new_person("john")
+    notifying.ask("POST", f"/rooms/{quote(group)}/invite", {"user_id": john.id})
+    jane.join(group)
+    await open_channel().send(message(jane))
+    assert len(jane.texts(jane.accept())) == 1
+    assert jane.texts(group) == []
+
+
+async def test_each_person_has_a_room_of_their_own(
+    open_channel: OpenChannel, synapse: Synapse, jane: MatrixPerson
+) -> None:
+    channel, john = open_channel(), synapse.new_person("john")
+    await channel.send(message(jane, "k1", "for jane"))
+    await channel.send(message(john, "k2", "for john"))
+    await channel.send(message(jane, "k3", "for jane, too"))
+    assert jane.texts(jane.accept()) == ["for jane", "for jane, too"]
+    assert john.texts(john.accept()) == ["for john"]
+
+
+@pytest.mark.parametrize("accepts_first", [True, False], ids=["left", "declined"])
+async def test_who_leaves_is_invited_once_more(
+    open_channel: OpenChannel, jane: MatrixPerson, accepts_first: bool
+) -> None:
+    await open_channel().send(message(jane, "k1"))
+    (room,) = jane.invitations()
+    if accepts_first:
+        jane.join(room)
+    jane.leave(room)
+    await open_channel().send(message(jane, "k2", "two"))
+    assert jane.invitations() == [room]
+    jane.leave(room)
+    for _ in range(2):
+        with pytest.raises(Undeliverable, match=r"left the room with @lab-notify\S+, or declined .* twice"):
+            await open_channel().send(message(jane, "k3", "three"))
+    assert jane.invitations() == []
+
+
+async def test_who_left_for_good_can_begin_a_chat(
+    open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
+) -> None:
+    channel = open_channel()
+    for key in ("k1", "k2"):
+        await channel.send(message(jane, key))
+        jane.leave(*jane.invitations())
+    room = jane.make_room(notifying.id)
+    await channel.send(message(jane, "k3", "three"))
+    assert jane.texts(room) == ["three"]
+
+
+async def test_who_removes_the_notifier_from_the_room_is_invited_once_more(
+    open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
+) -> None:
+    channel, room = open_channel(), jane.make_room(notifying.id)
+    await channel.send(message(jane, "k1"))
+    jane.ask("POST", f"/rooms/{quote(room)}/kick", {"user_id": notifying.id})
+    await channel.send(message(jane, "k2", "two"))
+    again = jane.accept()
+    assert jane.texts(again) == ["two"]
+    jane.leave(again)
+    with pytest.raises(Undeliverable, match="twice"):
+        await channel.send(message(jane, "k3"))
+
+
+async def test_a_room_in_which_the_notifier_may_not_write_is_undeliverable(
+    open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
+) -> None:
+    room = jane.make_room(notifying.id)
+    jane.ask("PUT", f"/rooms/{quote(room)}/state/m.room.power_levels", {"events_default": 50})
+    with pytest.raises(Undeliverable, match=r"takes no message: .*M_FORBIDDEN"):
+        await open_channel().send(message(jane))
+
+
+async def test_a_message_that_is_too_large_is_sent_in_part(
+    open_channel: OpenChannel, jane: MatrixPerson
+) -> None:
+    await open_channel().send(message(jane, plain="é" * 100_000))
+    (event,) = jane.events(jane.accept())
+    assert event["content"]["body"].endswith("é\n…")
+    assert "formatted_body" not in event["content"]
