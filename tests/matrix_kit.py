@@ -131,8 +131,9 @@ class Synapse:
 class Gate(ThreadingHTTPServer):
     """Stands before a homeserver, and passes requests and answers on, except while told otherwise.
 
-    `status` is answered instead of asking the homeserver. While `holds_answer_to` is part of a path, the
-    homeserver is asked, but its answer is kept: `held` tells that there is one.
+    `status` is answered instead of asking the homeserver, if `fails_for` is part of the path: with
+    `content`, or with a page as of a proxy. While `holds_answer_to` is part of a path, the homeserver is
+    asked, but its answer is kept: `held` tells that there is one.
     """
 
     daemon_threads = True
@@ -141,6 +142,8 @@ class Gate(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Through)
         self.homeserver = homeserver
         self.status: int | None = None
+        self.fails_for = ""
+        self.content = b"<h1>No homeserver</h1>"
         self.holds_answer_to: str | None = None
         self.held = threading.Event()
         self.closes = threading.Event()
@@ -153,8 +156,8 @@ class _Through(BaseHTTPRequestHandler):
     def _pass(self) -> None:
         gate = self.server
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))) or None
-        if gate.status is not None:
-            return self._answer(gate.status, b"<h1>Bad Gateway</h1>")
+        if gate.status is not None and gate.fails_for in self.path:
+            return self._answer(gate.status, gate.content)
         asked = urllib.request.Request(
             gate.homeserver + self.path, body, dict(self.headers), method=self.command
         )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
 
-from distribute_services.notifier.channel import Undeliverable
+from distribute_services.notifier.channel import Unavailable, Undeliverable
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
-from matrix_kit import MatrixPerson, Synapse, message
+from matrix_kit import MatrixPerson, Synapse, gate_before, message
 
 OpenChannel = Callable[..., MatrixChannel]
 
@@ -28,10 +29,17 @@ async def test_a_chat_that_the_person_began_is_joined(
     assert jane.invitations() == []
 
 
+async def test_the_person_is_invited_to_a_chat(open_channel: OpenChannel, jane: MatrixPerson) -> None:
+    """What tells a client to show the room among its chats."""
+    await open_channel().send(message(jane))
+    (invited,) = jane.sync()["invite"].values()
+    (own,) = [event for event in invited["invite_state"]["events"] if event["state_key"] == jane.id]
+    assert own["content"]["is_direct"]
+
+
 async def test_a_room_of_the_two_is_used_though_nothing_lists_it(
     open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
 ) -> None:
-    """As a crash after the room was made leaves it."""
     room = notifying.make_room(jane.id)
     await open_channel().send(message(jane))
     assert jane.invitations() == [room]
@@ -112,6 +120,33 @@ async def test_a_room_in_which_the_notifier_may_not_write_is_undeliverable(
     jane.ask("PUT", f"/rooms/{quote(room)}/state/m.room.power_levels", {"events_default": 50})
     with pytest.raises(Undeliverable, match=r"takes no message: .*M_FORBIDDEN"):
         await open_channel().send(message(jane))
+
+
+async def test_whoever_cannot_be_invited_costs_one_room(
+    open_channel: OpenChannel, notifying: MatrixPerson
+) -> None:
+    for _ in range(2):
+        with pytest.raises(Undeliverable, match=r"@jane:example\.org can't be invited: .*M_FORBIDDEN"):
+            await open_channel().send(message("@jane:example.org"))
+    assert len(notifying.rooms()) == 1
+
+
+@pytest.mark.parametrize("request_to", ["/profile/", "/state/m.room.member/"])
+async def test_another_homeserver_that_fails_stops_nobody_else(
+    open_channel: OpenChannel, synapse: Synapse, jane: MatrixPerson, request_to: str
+) -> None:
+    """Our own one answers for it. The same failure about somebody of its own is waited out."""
+    with gate_before(synapse.url) as gate:
+        channel = open_channel(url=gate.url)
+        gate.status, gate.fails_for = 502, request_to
+        gate.content = json.dumps({"errcode": "M_UNKNOWN", "error": "Failed to send"}).encode()
+        with pytest.raises(Undeliverable, match="can't be invited"):
+            await channel.send(message("@jane:example.org"))
+        with pytest.raises(Unavailable, match="Failed to send"):
+            await channel.send(message(jane))
+        gate.status = None
+        await channel.send(message(jane))
+    assert len(jane.texts(jane.accept())) == 1
 
 
 async def test_a_message_that_is_too_large_is_sent_in_part(

@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from distribute.config.forms import Form
 from distribute.config.jobs_file import MatrixUser
 from distribute.config.problems import validate
 from distribute.config.section import NonEmpty, Section
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
+from distribute.core.words import quoted
 
 Password = Annotated[str, Field(min_length=1)]
 """No check that fails may quote it."""
+
+
+_HOMESERVER = re.compile(r"https?://[^\s/]+(/\S*)?")
+
+
+def _check_homeserver(url: str) -> str:
+    if not _HOMESERVER.fullmatch(url):
+        raise ValueError(f"{quoted(url)} is not a homeserver's URL; write https://matrix.example.org")
+    return url
+
+
+HomeserverUrl = Annotated[
+    str,
+    AfterValidator(_check_homeserver),
+    Form("a URL", pattern=_HOMESERVER.pattern, advice="write https://matrix.example.org"),
+]
 
 
 class MatrixAccount(Section):
@@ -22,7 +41,7 @@ class MatrixAccount(Section):
 
     matrix_username: NonEmpty = Field(examples=["lab-notify"])
     matrix_password: Password = Field(examples=['"..."'])
-    homeserver_url: NonEmpty = Field(examples=["https://matrix.example.org"])
+    homeserver_url: HomeserverUrl = Field(examples=["https://matrix.example.org"])
     matrix_id: MatrixUser = Field(examples=['"@lab-notify:example.org"'])
 
 

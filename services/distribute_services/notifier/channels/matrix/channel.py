@@ -80,6 +80,8 @@ class MatrixChannel:
                 )
             )
         except Declined as error:
+            if error.status >= 500:
+                raise
             raise Undeliverable(f"the room with {message.to} takes no message: {error}") from error
 
     async def close(self) -> None:

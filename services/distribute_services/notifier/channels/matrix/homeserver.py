@@ -1,6 +1,6 @@
 """The homeserver as the channel uses it: logged in under one device, its answers sorted into three kinds.
 
-What it says is an answer, `Unavailable` (an outage, a rate limit), or `Declined` (it does not do that).
+What it says is an answer, `Unavailable` (an outage, a rate limit), or `Declined` (an error named by Matrix).
 """
 
 from __future__ import annotations
@@ -30,11 +30,15 @@ _BAD_LOGIN = frozenset({"M_FORBIDDEN", "M_USER_DEACTIVATED", "M_INVALID_USERNAME
 
 
 class Declined(Unavailable):
-    """The homeserver answers that it does not do this. `code` is Matrix's name for the reason."""
+    """The homeserver answers that it does not do this, or that it failed.
 
-    def __init__(self, reason: str, code: str) -> None:
+    `code` is Matrix's name for the reason, `status` that of HTTP.
+    """
+
+    def __init__(self, reason: str, code: str, status: int) -> None:
         super().__init__(reason)
         self.code = code
+        self.status = status
 
 
 class Homeserver:
@@ -63,6 +67,13 @@ class Homeserver:
     def user_id(self) -> str:
         """The account's own name."""
         return self._account.matrix_id
+
+    def is_about(self, person: str, error: Declined) -> bool:
+        """Is it the person who can't be reached, and not this homeserver that fails?
+
+        A request about somebody of another homeserver also fails when that one does.
+        """
+        return error.status < 500 or person.partition(":")[2] != self.user_id.partition(":")[2]
 
     @property
     def client(self) -> Any:
@@ -227,11 +238,11 @@ def _problem(url: str, response: Any) -> Unavailable:
     code = response.status_code
     if status == 429 or code == "M_LIMIT_EXCEEDED":
         return Unavailable(f"{url} asks us to send more slowly", _retry_after_s(http, response))
-    if status >= 500 or status < 400 or not isinstance(code, str) or code == "M_UNRECOGNIZED":
+    if status < 400 or not isinstance(code, str) or code == "M_UNRECOGNIZED":
         return Unavailable(
             f"{url} answers with HTTP status {status}, not as a homeserver: {response.message}"
         )
-    return Declined(f"{response.message} ({code})", code)
+    return Declined(f"{response.message} ({code})", code, status)
 
 
 def _retry_after_s(http: Any, response: Any) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
+from distribute.client.words import printable
 from distribute_services.notifier.channel import Unavailable, Undeliverable
 from distribute_services.notifier.channels.matrix.homeserver import Declined, Homeserver
 
@@ -21,8 +22,7 @@ _SYNCS = 6
 class DirectRooms:
     """The rooms that the account has with one person each.
 
-    The account's data `m.direct` lists them, by person. It is written after a room was made, and a crash in
-    between leaves a room that is not listed. So a room of just the two counts as well.
+    The account's data `m.direct` lists them, by person. Another room with just the two counts as well.
     """
 
     def __init__(self, homeserver: Homeserver) -> None:
@@ -30,7 +30,7 @@ class DirectRooms:
         self._listed: dict[str, list[str]] | None = None
 
     async def room_with(self, person: str) -> Any:
-        """The room for messages to `person`, as matrix-nio knows it. Its members may not all have joined yet.
+        """The room for messages to `person`, as matrix-nio knows it. They may not have joined it yet.
 
         Raises:
             Undeliverable: there is no such user, or they left us twice.
@@ -41,12 +41,18 @@ class DirectRooms:
             self._listed = await self._read_listed()
         listed = self._listed.get(person, [])
         known = [self._rooms[room] for room in [*listed, *self._rooms_of_two(person)] if room in self._rooms]
-        room = next((room for room in known if _has_joined(room, person)), None)
-        if room is None:
-            room = await self._accepted(person) or next((one for one in known if person in one.users), None)
-        if room is None:
-            room = await self._invited_again(person, known) if listed else await self._made(person)
-        await self._list(person, room.room_id)
+        room = next((one for one in known if _has_joined(one, person)), None)
+        room = room or await self._accepted(person)
+        room = room or next((one for one in known if person in one.users), None)
+        if room is not None:
+            await self._list(person, room.room_id)
+            return room
+        if listed and (not known or await self._was_left(known[0], person)):
+            self._count_second_invitation(person)
+        else:
+            await self._check_exists(person)
+        room = known[0] if known else await self._made(person)
+        await self._invite(person, room)
         return room
 
     @property
@@ -75,11 +81,23 @@ class DirectRooms:
             return None
         return await self._known(name)
 
-    async def _invited_again(self, person: str, known: list[Any]) -> Any:
-        """The room that `person` left, or a new one, after one more invitation.
+    async def _was_left(self, room: Any, person: str) -> bool:
+        """Was `person` in the room, or invited? Else we could not invite them to it so far."""
+        try:
+            await self._homeserver.ask(
+                lambda client: client.room_get_state_event(room.room_id, "m.room.member", person)
+            )
+        except Declined as error:
+            if error.code != "M_NOT_FOUND":
+                raise
+            return False
+        return True
+
+    def _count_second_invitation(self, person: str) -> None:
+        """Note that we invite `person` again: before we do, for after a crash we must not do it once more.
 
         Raises:
-            Undeliverable: they had that, too.
+            Undeliverable: they had that.
         """
         device, us = self._homeserver.device, self._homeserver.user_id
         if person in device.invited_again:
@@ -88,41 +106,55 @@ class DirectRooms:
                 f"to get messages again, they start a chat with {us}"
             )
         device.invited_again.add(person)
-        self._homeserver.save_device()  # first: after a crash here we don't invite once more
-        if not known:
-            return await self._made(person)
-        try:
-            await self._homeserver.ask(lambda client: client.room_invite(known[0].room_id, person))
-        except Declined as error:
-            raise Undeliverable(f"{person} can't be invited again: {error}") from error
-        log.info("invited %s again", person)
-        await self._homeserver.sync()
-        return known[0]
+        self._homeserver.save_device()
 
-    async def _made(self, person: str) -> Any:
-        """A new room, encrypted where we can do that, to which `person` is invited.
+    async def _check_exists(self, person: str) -> None:
+        """A homeserver lets us invite people whom it doesn't have.
 
         Raises:
-            Undeliverable: there is no such user, or they can't be invited.
+            Undeliverable: there is no such user.
         """
-        from nio import RoomPreset
+        try:
+            await self._homeserver.ask(lambda client: client.get_profile(person))
+        except Declined as error:
+            if error.status in (400, 404):
+                raise Undeliverable(f"there is no Matrix user {printable(person)}: {error}") from error
+            if not self._homeserver.is_about(person, error):
+                raise
+            # Some tell profiles only to those who share a room.
+
+    async def _made(self, person: str) -> Any:
+        """A new room for `person`, encrypted where we can do that. They are not invited yet."""
         from nio.event_builders import EnableEncryptionBuilder
 
         encryption = [EnableEncryptionBuilder().as_dict()] if self._homeserver.encrypts else []
-        await self._check_exists(person)
+        made = await self._homeserver.ask(
+            lambda client: client.room_create(
+                is_direct=True,
+                initial_state=encryption,
+                power_level_override={"users_default": 100},  # the person may do what we may, as in any chat
+            )
+        )
+        await self._list(person, made.room_id)
+        log.info("made a room for %s, which is %sencrypted", person, "" if encryption else "not ")
+        return await self._known(made.room_id)
+
+    async def _invite(self, person: str, room: Any) -> None:
+        """Invite `person` to the room, in which they are not.
+
+        Raises:
+            Undeliverable: they can't be invited.
+        """
+        invitation = {"membership": "invite", "is_direct": True}  # so their client shows a chat, not a room
         try:
-            made = await self._homeserver.ask(
-                lambda client: client.room_create(
-                    is_direct=True,
-                    invite=[person],
-                    preset=RoomPreset.trusted_private_chat,
-                    initial_state=encryption,
-                )
+            await self._homeserver.ask(
+                lambda client: client.room_put_state(room.room_id, "m.room.member", invitation, person)
             )
         except Declined as error:
+            if not self._homeserver.is_about(person, error):
+                raise
             raise Undeliverable(f"{person} can't be invited: {error}") from error
-        log.info("invited %s to a new room, which is %sencrypted", person, "" if encryption else "not ")
-        return await self._known(made.room_id)
+        await self._homeserver.sync()
 
     async def _known(self, name: str) -> Any:
         """A room that we have just joined or made, once the homeserver tells of it.
@@ -135,18 +167,6 @@ class DirectRooms:
             if name in self._rooms:
                 return self._rooms[name]
         raise Unavailable(f"the homeserver does not tell of the room {name}, in which we are")
-
-    async def _check_exists(self, person: str) -> None:
-        """A homeserver lets us invite people whom it doesn't have.
-
-        Raises:
-            Undeliverable: there is no such user.
-        """
-        try:
-            await self._homeserver.ask(lambda client: client.get_profile(person))
-        except Declined as error:
-            if error.code != "M_FORBIDDEN":  # some tell profiles only to those who share a room
-                raise Undeliverable(f"there is no Matrix user {person}: {error}") from error
 
     async def _read_listed(self) -> dict[str, list[str]]:
         try:
