@@ -13,7 +13,7 @@ from distribute.core.gpu_work import fits_beside_gpu_work
 from distribute.core.ids import BatchId
 from distribute.core.matching import LEAVING_REASON, Obstacle, busy, never, suitable_gpus, takes_nothing_of
 from distribute.core.moves import must_leave
-from distribute.core.state import BatchState, JobKey, NodeState, Shape, Status
+from distribute.core.state import NO_EXIT_CODE, BatchState, JobKey, NodeState, Shape, Status
 from distribute.core.trials import avoids, is_probe
 from distribute.core.words import by_and_why, counted, format_duration, format_size, killed_by
 
@@ -46,14 +46,20 @@ def explain(agenda: Agenda, batch: BatchState, row: int) -> Explanation:
         case Status.SUCCEEDED:
             return Explanation("succeeded" + _archived(batch, row))
         case Status.FAILED:
-            return Explanation(
-                f"failed: {batch.reasons.get(row) or batch.end_reason or 'no reason was given'}"
-            )
+            return Explanation(_failed(batch, row))
         case Status.KILLED:
             kill = batch.kill_of(row)
             return Explanation(killed_by(kill.by if kill is not None else None))
         case Status.QUEUED:
             return _explain_queued(agenda, batch, row)
+
+
+def _failed(batch: BatchState, row: int) -> str:
+    exit_codes = batch.outcomes.exit_code
+    exit_code = exit_codes[row] if len(exit_codes) else NO_EXIT_CODE
+    with_code = f"exit code {exit_code}" if exit_code != NO_EXIT_CODE else None
+    why = batch.reasons.get(row) or with_code or batch.end_reason
+    return "failed" if why is None else f"failed: {why}"
 
 
 def _archived(batch: BatchState, row: int) -> str:

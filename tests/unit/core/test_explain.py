@@ -140,6 +140,14 @@ def test_every_other_status_has_its_sentence() -> None:
     assert why(lab, "job3") == "killed by jane"
 
 
+def test_a_job_that_failed_by_itself_names_its_exit_code() -> None:
+    lab = Lab(make.joined(), make.submitted())
+    lab.happen(make.assigned("job1"))
+    lab.run("job1")
+    lab.happen(make.finished("job1", succeeded=False, exit_code=3, reason=None))
+    assert why(lab) == "failed: exit code 3"
+
+
 def test_a_job_that_never_ran_failed_for_its_batchs_reason() -> None:
     lab = Lab(make.submitted(), make.completed(state="failed", reason="the build failed"))
     assert why(lab) == "failed: the build failed"
