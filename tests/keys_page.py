@@ -68,6 +68,12 @@ FILES: dict[str, dict[str, str]] = {
         "SlurmSettings": "slurm of client.yaml",
     },
     "server.yaml": {"ServerSettings": "For `distribute server`, in `~/.config/distribute`"},
+    "notify.yaml": {
+        "NotifySettings": "For the notifier, in `~/.config/distribute`",
+        "CommandChannel": "command of notify.yaml",
+        "WebhookChannel": "webhook",
+        "MailChannel": "mail",
+    },
 }
 """The titles of the sections, by the name of the model."""
 

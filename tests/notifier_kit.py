@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from distribute.client.channels import ask_channels
 from distribute.ports import Cluster
 from distribute_services.notifier.channel import Channel, Message
 from distribute_services.notifier.service import NotifierService
@@ -47,15 +48,25 @@ class Remembering:
 
 
 @asynccontextmanager
-async def notifier_of(cluster: Cluster, *channels: Channel) -> AsyncIterator[NotifierService]:
-    """Run a notifier."""
+async def notifier_of(cluster: Cluster, *channels: Channel) -> AsyncIterator[None]:
+    """Run a notifier. The block begins when it tells what happens from now on."""
     stop = asyncio.Event()
-    service = NotifierService(cluster, channels)
-    running = asyncio.create_task(service.run(stop))
+    running = asyncio.create_task(NotifierService(cluster, channels).run(stop))
     try:
         async with asyncio.timeout(WITHIN_S):
-            await service.has_begun.wait()
-            yield service
+            while not await ask_channels(cluster):  # noqa: ASYNC110 - it can only be asked
+                await asyncio.sleep(0)
+            yield
     finally:
         stop.set()
         await running
+
+
+MESSAGE = Message(
+    key="0e1d2c3b4a5968778695a4b3c2d1e0f9",
+    to="jane",
+    subject="lab/sweep failed",
+    plain="1 < 2",
+    html="<p>1 &lt; 2</p>",
+    facts={"news": "end"},
+)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _PEERS = {
     "scheduler": ("the broker", "no job is assigned until it does; running jobs go on"),
     "archiver": ("the broker", "nothing is archived until it does"),
+    "notifier": ("the broker", "nobody is told anything until it does"),
     "node-runner": ("the head", "running jobs go on"),
 }
 """The broker in the words of each service's log, and what an outage means."""
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="distribute_services", description=__doc__)
     services = parser.add_subparsers(dest="service", required=True)
-    for name in ("scheduler", "archiver", "node-runner"):
+    for name in ("scheduler", "archiver", "notifier", "node-runner"):
         service = services.add_parser(name)
         service.add_argument("--server", required=True, help="URL of the broker")
         service.add_argument("--creds", type=Path, default=None)
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
         service.add_argument("--log-file", type=Path, default=None, help="default: stderr")
         if name == "scheduler":
             _add_lease_options(service)
+        if name == "notifier":
+            service.add_argument("--notify-config", type=Path, default=None, help="a notify.yaml")
         if name == "node-runner":
             _add_node_options(service)
     return parser
@@ -170,6 +173,13 @@ async def _service(options: argparse.Namespace) -> tuple[str, Before, Serve]:
             from distribute_services.archiver.service import ArchiverService
 
             return "archiver", nothing, lambda cluster, stop: ArchiverService(cluster).run(stop)
+        case "notifier":
+            from distribute.config.notify_settings import load_notify_settings
+            from distribute_services.notifier.opening import channels_of
+            from distribute_services.notifier.service import NotifierService
+
+            channels = channels_of(load_notify_settings(options.notify_config))
+            return "notifier", nothing, lambda cluster, stop: NotifierService(cluster, channels).run(stop)
         case _:
             from distribute.nats.client.connect import Address
             from distribute_services.node_runner.host.detect import detect

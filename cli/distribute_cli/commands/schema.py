@@ -23,8 +23,9 @@ async def schema(
     kind: Annotated[
         Described,
         typer.Argument(
-            metavar="jobs|node|client|server",
-            help="Which file: distribute-jobs.yaml, or the settings of a node, a client or a server.",
+            metavar="jobs|node|client|server|notify",
+            help="Which file: distribute-jobs.yaml, or the settings of a node, a client, a server or the "
+            "notifier.",
         ),
     ] = "jobs",
     file: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distribute_cli.notify_option import NotifyOption
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -83,6 +84,7 @@ async def server(
     longest_patience: LongestOption = None,
     nodes_file: NodesFileOption = None,
     matrix_config: MatrixOption = None,
+    notify_config: NotifyOption = None,
     save_path: SavePathOption = None,
     temp_dir: TempDirOption = None,
     clean_output: CleanOption = False,
@@ -94,12 +96,13 @@ async def server(
     from distribute_cli.local.listening import Reach, listening_address
     from distribute_cli.local.original_head import OriginalOptions, head_as_written
     from distribute_cli.local.running import run_here
-    from distribute_cli.local.services import scheduler_options
+    from distribute_cli.local.services import checked_notify_file, scheduler_options
 
     durations = {"--out-of-touch": out_of_touch, "--lost-after": lost_after}
     durations["--longest-patience"] = longest_patience
     lease = _settings(settings, durations, patience_growth)
     _check_matrix_account(session, matrix_config)
+    notify = checked_notify_file(notify_config)
     original = OriginalOptions(save_path, temp_dir, clean_output)
     nodes_file = nodes_file or original.nodes_file(session.output)
     listed = _listed(session, nodes_file)
@@ -118,9 +121,11 @@ async def server(
         **durations,
         "--nodes-file": nodes_file and nodes_file.absolute(),
         "--matrix-config": matrix_config and matrix_config.absolute(),
+        "--notify-config": notify_config and notify_config.absolute(),
     }
     plan = Plan(
         head.folder, (), head.port, address, "server", tuple(scheduler_options(lease)),
+        notify_config=notify,
         command=start_command("server", head.folder, *_words(options)),
         when_ready=lambda cluster: _list(session, cluster, listed),
     )  # fmt: skip

@@ -17,21 +17,41 @@ class Service(Enum):
 
     SCHEDULER = "scheduler"
     ARCHIVER = "archiver"
+    NOTIFIER = "notifier"
 
 
 async def service(
-    session: Session, name: Annotated[Service, typer.Argument(metavar="NAME", help="scheduler or archiver.")]
+    session: Session,
+    name: Annotated[Service, typer.Argument(metavar="NAME", help="scheduler, archiver or notifier.")],
 ) -> None:
-    """Run one service, with a broker that runs already. The scheduler also reads `server.yaml`."""
-    from distribute.config.settings import load_server_settings
-    from distribute_cli.local.services import become_service, scheduler_options
+    """Run one service, with a broker that runs already.
 
-    options = scheduler_options(load_server_settings()) if name is Service.SCHEDULER else []
+    The scheduler also reads `server.yaml`, the notifier `notify.yaml`.
+    """
+    from distribute_cli.local.services import become_service
+
+    options = _options(name)
     if session.logs.save:
         options += ["--log-file", str(LOG_FILE.absolute())]
     async with session.cluster(provisioning=True):
         address = session.address()
     become_service(name.value, address, *options)
+
+
+def _options(name: Service) -> list[str]:
+    """Its options, from the settings of this user. Raises `InputError` if they are wrong."""
+    from distribute.config.notify_settings import load_notify_settings
+    from distribute.config.settings import load_server_settings
+    from distribute_cli.local.services import scheduler_options
+
+    match name:
+        case Service.SCHEDULER:
+            return scheduler_options(load_server_settings())
+        case Service.NOTIFIER:
+            load_notify_settings(None)  # what is wrong is said here, not in its log
+            return []
+        case Service.ARCHIVER:
+            return []
 
 
 app = verb(service, answers=False, serves=True)

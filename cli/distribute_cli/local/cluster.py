@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from distribute.client.channels import ask_channels
 from distribute.client.documents import GONE
 from distribute.client.queries import ask
 from distribute.core.errors import InputError, Refused, Unreachable
@@ -58,6 +59,8 @@ class Plan:
     verb: str = "up"
     scheduler_options: tuple[str, ...] = ()
     """More options of the scheduler's command line."""
+    notify_config: Path | None = None
+    """The file with the channels by which people are told; None: nobody is told."""
     command: str = ""
     when_ready: Callable[[Cluster], Awaitable[None]] | None = None
     """What to tell the cluster before it is called ready."""
@@ -156,6 +159,10 @@ def _services(server: str, plan: Plan) -> dict[str, list[str]]:
         "scheduler": service_command("scheduler", *common, *plan.scheduler_options),
         "archiver": service_command("archiver", *common),
     }
+    if plan.notify_config is not None:
+        services["notifier"] = service_command(
+            "notifier", *common, "--notify-config", str(plan.notify_config)
+        )
     for node in plan.nodes:
         options = ["--name", node.name, "--work-dir", str(plan.directory / "nodes" / node.name)]
         if node.cpus is not None:
@@ -195,7 +202,7 @@ async def _ready_or_failed(cluster: Cluster, plan: Plan, before: int, supervisor
 
 
 async def _ready(cluster: Cluster, plan: Plan, before: int) -> None:
-    """Return when every node has joined, and the scheduler answers and knows of it."""
+    """Return when every node has joined, the scheduler answers and knows of it, and so does the notifier."""
     missing = {node.name for node in plan.nodes}
     if missing:
         async for events in cluster.log.follow(after=before, only=Only(types=frozenset({"joined"}))):
@@ -204,6 +211,8 @@ async def _ready(cluster: Cluster, plan: Plan, before: int) -> None:
                 break
     # A service does not announce that it is up: it can only be asked.
     while not await _scheduler_knows(cluster, {node.name for node in plan.nodes}):  # noqa: ASYNC110
+        await asyncio.sleep(_ASK_AGAIN_S)
+    while plan.notify_config is not None and not await ask_channels(cluster):  # noqa: ASYNC110
         await asyncio.sleep(_ASK_AGAIN_S)
 
 

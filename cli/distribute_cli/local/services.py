@@ -81,6 +81,20 @@ def scheduler_options(settings: ServerSettings) -> list[str]:
     )
 
 
+def checked_notify_file(path: Path | None) -> Path | None:
+    """The file of the notifier: that at `path`, or this user's, if there is one. None: no notifier runs.
+
+    Raises:
+        InputError: something in it is wrong.
+    """
+    from distribute.config.notify_settings import load_notify_settings, notify_file
+
+    found = path or notify_file()
+    if found is not None:
+        load_notify_settings(found)  # what is wrong is said here, not in the notifier's log
+    return found and found.absolute()
+
+
 def _given(options: Mapping[str, float | str | None]) -> list[str]:
     """The options that have a value, as words of a command line."""
     return [word for option, value in options.items() if value is not None for word in (option, str(value))]

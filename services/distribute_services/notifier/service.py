@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from distribute.client.channels import CHANNELS
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError
 from distribute.core.event_base import MAX_TEXT
@@ -61,8 +62,8 @@ class NotifierService:
         self._channels = channels
         self._clock = clock
         self._new_id = new_id
-        self.has_begun = asyncio.Event()
-        """Set once it tells what happens from now on."""
+        self._is_noted = asyncio.Event()
+        """Set once the note says since when each channel is there."""
         self._noted: dict[str, Any] = {}
         self._no_note = Trouble(log)
         self._one_note_at_a_time = asyncio.Lock()
@@ -78,7 +79,8 @@ class NotifierService:
             self._outbox = outbox
             log.info("telling people from event %d on, by %s", outbox.state.seq, ", ".join(outbox.queues))
             senders = {f"channel {channel.name}": self._serve(channel) for channel in self._channels}
-            await supervise(stop, {"events": self._follow(), "notes": self._keep_note(), **senders})
+            tasks = {"events": self._follow(), "notes": self._keep_note(), "queries": self._answer()}
+            await supervise(stop, tasks | senders)
             await self._try_to_note()
         finally:
             for channel in self._channels:
@@ -133,11 +135,22 @@ class NotifierService:
         async with self._news:
             await self._news.wait_for(lambda: self._outbox.state.seq >= seq)
 
+    async def _answer(self) -> None:
+        """Answer which channels there are. So who asks knows that what happens from now on is told."""
+        await self._is_noted.wait()
+        names = orjson.dumps({"channels": [channel.name for channel in self._channels]})
+
+        async def channels(_: bytes) -> bytes:
+            return names
+
+        async with self._cluster.queries.serving(CHANNELS, channels):
+            await asyncio.Event().wait()
+
     # --- the note ------------------------------------------------------------------------------------
 
     async def _keep_note(self) -> None:
-        await self._note()  # at once: it says since when each channel is there
-        self.has_begun.set()
+        await self._note()
+        self._is_noted.set()
         while True:
             await asyncio.sleep(NOTE_EVERY_S)
             await self._try_to_note()

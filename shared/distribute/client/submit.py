@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.client.appending import append_behind
 from distribute.client.batch_log import read_standing
+from distribute.client.channels import ask_channels
 from distribute.client.control import delete
 from distribute.client.upload import OnBytes, upload
 from distribute.client.words import argument, printable
@@ -67,9 +68,9 @@ async def check(queries: Queries, spec: BatchSpec) -> Fit:
     return Fit(match, dict(sorted(jobs_by_fit.items(), reverse=True)))
 
 
-def why_no_messages(spec: BatchSpec) -> str | None:
+async def why_no_messages(cluster: Cluster, spec: BatchSpec) -> str | None:
     """Why the batch's Matrix user gets no messages about it. None: they get them, or it names nobody."""
-    if spec.matrix_user is None:
+    if spec.matrix_user is None or "matrix" in await ask_channels(cluster):
         return None
     return (
         f"{printable(spec.matrix_user)} gets no messages about it, because nothing here sends any to Matrix; "
@@ -97,7 +98,7 @@ async def check_submission(
     if fit.problem is not None and not anyway:
         less = "Ask for less under 'resources', or submit" if fit.match.get("too_large") else "Submit"
         raise Refused(f"{fit.problem}. {less} it with {allowed_by}, to wait for such a node")
-    return fit, [*filter(None, (fit.problem, fit.waits_for, why_no_messages(spec)))]
+    return fit, [*filter(None, (fit.problem, fit.waits_for, await why_no_messages(cluster, spec)))]
 
 
 async def refuse_if_taken(cluster: Cluster, batch: BatchId) -> None:

@@ -26,6 +26,7 @@ from distribute.config.jobs_file import (
 )
 from distribute.config.key_doc import SIGNAL, KeyDoc
 from distribute.config.needs_sections import Gpus, Resources, SignalBefore
+from distribute.config.notify_key_docs import NOTIFY_DOCS
 from distribute.config.section import Section
 from distribute.config.settings import (
     ClientSettings,
@@ -364,7 +365,12 @@ _SETTINGS: Mapping[type[Section], Mapping[str, KeyDoc]] = {
     },
 }
 
-KEY_DOCS: Mapping[type[Section], Mapping[str, KeyDoc]] = {**_JOBS_FILE, **SWEEP_DOCS, **_SETTINGS}
+KEY_DOCS: Mapping[type[Section], Mapping[str, KeyDoc]] = {
+    **_JOBS_FILE,
+    **SWEEP_DOCS,
+    **_SETTINGS,
+    **NOTIFY_DOCS,
+}
 """The words for each key, under the model that has the key first."""
 
 

@@ -29,18 +29,20 @@ from pydantic_core.core_schema import (
 from distribute.config.forms import INTEGER, NUMBER, TEXT_TYPES
 from distribute.config.jobs_file import KINDS, ApptainerBatch, CommandBatch, JobsFile, PythonBatch
 from distribute.config.key_docs import doc_of
+from distribute.config.notify_settings import NotifySettings
 from distribute.config.section import Section
 from distribute.config.settings import ClientSettings, NodeSettings, ServerSettings
 from distribute.config.units import format_duration, format_size
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-Described = Literal["jobs", "node", "client", "server"]
+Described = Literal["jobs", "node", "client", "server", "notify"]
 FILES: Mapping[Described, tuple[str, type[Section]]] = {
     "jobs": ("distribute-jobs.yaml", JobsFile),
     "node": ("node.yaml", NodeSettings),
     "client": ("client.yaml", ClientSettings),
     "server": ("server.yaml", ServerSettings),
+    "notify": ("notify.yaml", NotifySettings),
 }
 """The files that have a schema: their usual name, and what describes them."""
 

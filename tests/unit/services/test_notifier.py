@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from client_kit import MemoryCluster
 from distribute.core.events import Event, Notified
 from distribute.core.specs import BatchSpec
+from distribute.memory.queries import MemoryQueries
 from distribute.testing import builders as make
 from distribute_services.notifier import service
 from distribute_services.notifier.channel import Unavailable, Undeliverable
@@ -19,8 +21,10 @@ RAN = (make.joined(), make.submitted(), make.assigned(), make.claimed())
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> MemoryCluster:
-    return MemoryCluster(tmp_path)
+def cluster(tmp_path: Path) -> Any:
+    cluster = MemoryCluster(tmp_path)
+    cluster.queries = MemoryQueries()
+    return cluster
 
 
 @pytest.fixture(autouse=True)

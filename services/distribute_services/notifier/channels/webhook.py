@@ -1,0 +1,102 @@
+"""The channel `webhook`: a web service that gets each message by POST.
+
+Each request has the message's key as `Idempotency-Key`: after a crash a message may be sent twice, and a
+service that knows this header takes it once. Slack, Mattermost and ntfy don't know it.
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import asdict
+from email.header import Header
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from distribute.config.notify_settings import WebhookChannel as Settings
+from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
+
+TIMEOUT_S = 30.0
+MAX_NTFY_BYTES = 4000
+"""ntfy makes an attachment of a longer text."""
+MAX_TITLE = 10_000
+"""A header of HTTP has one line."""
+
+_BAD_MESSAGE = frozenset({400, 413, 422})
+"""The service does not take this message, and never will."""
+_NOBODY = frozenset({401, 403, 404, 410})
+"""There is nobody at this address. If it is everybody's, the head's admin has to mend it."""
+
+
+class Body(NamedTuple):
+    """What is sent: the bytes, and the headers that belong to them."""
+
+    data: bytes
+    headers: dict[str, str]
+
+
+class WebhookChannel:
+    """Posts each message. It connects when it first sends."""
+
+    name = "webhook"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, message: Message) -> None:
+        """Post the message. Raises as `Channel.send`."""
+        own = self._settings.people.get(message.to)
+        url = own or self._settings.url
+        if url is None:
+            raise Undeliverable(f"no webhook is configured for {message.to}")
+        body = body_of(message, self._settings.form)
+        headers = {"Idempotency-Key": message.key, **body.headers, **self._settings.headers}
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+        host = urlsplit(url).hostname  # the rest of the address may be a secret
+        try:
+            answer = self._session.post(url, data=body.data, headers=headers, allow_redirects=False)
+            async with answer as response:
+                status, retry_after = response.status, response.headers.get("Retry-After", "")
+        except aiohttp.InvalidURL as error:
+            raise Unavailable(f"the address of {host} is wrong") from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"{host} can't be reached: {str(error) or 'no answer'}") from error
+        if 200 <= status < 300:
+            return
+        reason = f"{host} answers with HTTP status {status}"
+        if status in _BAD_MESSAGE or (own is not None and status in _NOBODY):
+            raise Undeliverable(reason)
+        raise Unavailable(reason, float(retry_after) if retry_after.isdecimal() else None)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def body_of(message: Message, form: str) -> Body:
+    """The message in the form of a service.
+
+    Sources: https://docs.slack.dev/messaging/formatting-message-text, https://docs.ntfy.sh/publish/,
+    https://developers.mattermost.com/integrate/webhooks/incoming/
+    """
+    title = f"{message.to}: {message.subject}"
+    match form:
+        case "slack":
+            text = f"*{html.escape(title, quote=False)}*\n```{html.escape(message.plain, quote=False)}```"
+            return _json({"text": text})
+        case "mattermost":
+            return _json({"text": f"**{title}**\n```\n{message.plain}\n```"})
+        case "ntfy":
+            data = message.plain.encode()[:MAX_NTFY_BYTES].decode(errors="ignore").encode()
+            return Body(data, {"Title": Header(title, maxlinelen=MAX_TITLE).encode()})
+        case _:
+            return _json(asdict(message))
+
+
+def _json(value: object) -> Body:
+    return Body(orjson.dumps(value), {"Content-Type": "application/json"})

@@ -1,0 +1,137 @@
+"""The notifier's channels, besides Matrix: `notify.yaml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, model_validator
+
+from distribute.config.folders import config_dir
+from distribute.config.forms import Form
+from distribute.config.matrix_account import Password
+from distribute.config.problems import validate
+from distribute.config.section import AuthorName, Duration, NonEmpty, Section, Text, at_most
+from distribute.config.yaml_source import Document
+from distribute.core.errors import InputError
+from distribute.core.specs import MAX_ARGUMENTS
+from distribute.core.words import quoted
+
+MAX_PEOPLE = 10_000
+MAX_HEADERS = 100
+
+
+def _check_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("that is no address of a web service; write https://HOST/PATH")
+    return url
+
+
+def _check_address(address: str) -> str:
+    user, at, host = address.rpartition("@")
+    if not (user and at and host) or not address.isprintable() or any(c in address for c in ' <>,;"'):
+        raise ValueError(f"{quoted(address)} is no mail address; write jane@example.org")
+    return address
+
+
+Url = Annotated[
+    NonEmpty,
+    AfterValidator(_check_url),
+    Form("a URL", pattern=r"https?://[^\s/]+.*", advice="write https://HOST/PATH"),
+]
+"""The address of a web service. It may be a secret, so no message quotes it."""
+MailAddress = Annotated[
+    NonEmpty, AfterValidator(_check_address), Form("a mail address", advice="write jane@example.org")
+]
+
+
+class CommandChannel(Section):
+    """A program that gets each message as JSON. `timeout_s`: so many seconds it may take."""
+
+    run: tuple[Text, ...] = Field(min_length=1, max_length=MAX_ARGUMENTS, examples=["[/opt/lab/tell]"])
+    timeout_s: Duration = Field(default=60.0, alias="timeout", examples=["30s"])
+
+
+class WebhookChannel(Section):
+    """A web service that gets each message by POST, in the form that it understands.
+
+    `people`: other addresses for some people. `headers` go with each request.
+    """
+
+    url: Url | None = Field(default=None, examples=["https://hooks.slack.com/services/T0/B0/x"])
+    form: Literal["slack", "mattermost", "ntfy", "json"] = Field(default="json", examples=["slack"])
+    people: Annotated[dict[AuthorName, Url], at_most(MAX_PEOPLE, "people")] = Field(
+        default_factory=dict, examples=["{jane: https://ntfy.sh/jane-x7}"]
+    )
+    headers: Annotated[dict[NonEmpty, Text], at_most(MAX_HEADERS, "headers")] = Field(
+        default_factory=dict, examples=["{Authorization: Bearer x}"]
+    )
+
+    @model_validator(mode="after")
+    def _reaches_somebody(self) -> WebhookChannel:
+        if self.url is None and not self.people:
+            raise ValueError("a webhook needs 'url', or 'people' with a URL for each")
+        return self
+
+
+class MailChannel(Section):
+    """A server for mail (SMTP). A person without an entry in `people` is NAME@`domain`."""
+
+    server: NonEmpty = Field(examples=["smtp.example.org"])
+    port: int | None = Field(default=None, ge=1, le=65535, examples=["587"])
+    security: Literal["starttls", "tls", "none"] = Field(default="starttls", examples=["starttls"])
+    user: NonEmpty | None = Field(default=None, examples=["lab-notify"])
+    password: Password | None = Field(default=None, examples=['"..."'])
+    sender: MailAddress = Field(alias="from", examples=["distribute@example.org"])
+    domain: NonEmpty | None = Field(default=None, examples=["example.org"])
+    people: Annotated[dict[AuthorName, MailAddress], at_most(MAX_PEOPLE, "people")] = Field(
+        default_factory=dict, examples=["{jane: jane.doe@example.org}"]
+    )
+
+    @model_validator(mode="after")
+    def _has_addresses(self) -> MailChannel:
+        if self.domain is None and not self.people:
+            raise ValueError("mail needs 'domain', or 'people' with an address for each")
+        if (self.user is None) != (self.password is None):
+            raise ValueError("'user' and 'password' belong together; write both or none")
+        return self
+
+
+class NotifySettings(Section):
+    """`notify.yaml`: the channels by which people are told. None: not by this one."""
+
+    command: CommandChannel | None = Field(default=None, examples=["{run: [/opt/lab/tell]}"])
+    webhook: WebhookChannel | None = Field(
+        default=None, examples=["{url: https://ntfy.sh/lab-x7, form: ntfy}"]
+    )
+    mail: MailChannel | None = Field(
+        default=None, examples=["{server: localhost, from: distribute@example.org, domain: example.org}"]
+    )
+
+
+def notify_file(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """This user's file; None if there is none."""
+    path = config_dir(environ) / "notify.yaml"
+    return path if os.access(path, os.F_OK) else None
+
+
+def load_notify_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> NotifySettings:
+    """The settings in the file at `path`. None: in that of this user.
+
+    Raises:
+        InputError: the file can't be read, or something in it is wrong, or it configures no channel. No
+            message has a password.
+    """
+    path = path or config_dir(environ) / "notify.yaml"
+    document = Document.read(path, if_missing="write there how people are told: see docs/notifications.md")
+    settings, found = validate(document, NotifySettings)
+    found += document.found
+    if settings is None or found:
+        raise InputError(*document.lines(found))
+    if settings == NotifySettings():
+        raise InputError(f"{path}: it configures no channel; write one of command, webhook and mail")
+    return settings

@@ -1,0 +1,105 @@
+"""The channel `mail` against a real SMTP server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import SMTP
+
+from distribute.config.notify_settings import MailChannel as Settings
+from distribute_services.notifier.channel import Unavailable, Undeliverable
+from distribute_services.notifier.channels.mail import MailChannel
+from notifier_kit import MESSAGE
+
+
+class Mailboxes:
+    """A mail server's handler. `recipient` and `data` are what it answers."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.recipient = self.data = "250 OK"
+        self.got: list[tuple[str, EmailMessage]] = []
+
+    async def handle_RCPT(self, server: Any, session: Any, envelope: Any, to: str, options: Any) -> str:
+        if self.recipient.startswith("250"):
+            envelope.rcpt_tos.append(to)
+        return self.recipient
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        self.got.append((envelope.rcpt_tos[0], message_from_bytes(envelope.content, policy=default)))
+        return self.data
+
+
+@pytest.fixture
+async def mailboxes() -> AsyncIterator[Mailboxes]:
+    mailboxes = Mailboxes()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SMTP(mailboxes, enable_SMTPUTF8=True), "127.0.0.1", 0)
+    mailboxes.port = server.sockets[0].getsockname()[1]
+    yield mailboxes
+    server.close()
+    await server.wait_closed()
+
+
+async def send(mailboxes: Mailboxes, to: str = "jane", **settings: Any) -> None:
+    basic = {"server": "127.0.0.1", "port": mailboxes.port, "security": "none", "from": "distribute@lab.org"}
+    channel = MailChannel(Settings(**basic | {"domain": "lab.org"} | settings))
+    await channel.send(replace(MESSAGE, to=to))
+
+
+async def test_a_mail_has_both_forms_and_the_key(mailboxes: Mailboxes) -> None:
+    await send(mailboxes)
+    ((to, mail),) = mailboxes.got
+    assert (to, mail["To"], mail["From"]) == ("jane@lab.org", "jane@lab.org", "distribute@lab.org")
+    assert mail["Subject"] == "lab/sweep failed"
+    assert mail["Message-ID"] == f"<{MESSAGE.key}@lab.org>"
+    plain, html = mail.iter_parts()
+    assert plain.get_content().strip() == "1 < 2"
+    assert "<p>1 &lt; 2</p>" in html.get_content()
+
+
+async def test_people_have_addresses_of_their_own(mailboxes: Mailboxes) -> None:
+    await send(mailboxes, people={"jane": "jane.doe@example.org"})
+    await send(mailboxes, "größe")
+    assert [to for to, _ in mailboxes.got] == ["jane.doe@example.org", "größe@lab.org"]
+
+
+@pytest.mark.parametrize("name", ["a b", "x@y", "<jane>", "a\nBcc: b"])
+async def test_a_name_that_makes_no_address_is_refused(mailboxes: Mailboxes, name: str) -> None:
+    with pytest.raises(Undeliverable, match="no mail address is known for"):
+        await send(mailboxes, name)
+    assert mailboxes.got == []
+
+
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [
+        ({"recipient": "550 no such user"}, Undeliverable),
+        ({"recipient": "450 come later"}, Unavailable),
+        ({"data": "554 spam"}, Undeliverable),
+        ({"data": "452 no room"}, Unavailable),
+    ],
+)
+async def test_what_the_server_refuses_for_now_is_tried_again(
+    mailboxes: Mailboxes, answers: dict[str, str], error: type[Exception]
+) -> None:
+    vars(mailboxes).update(answers)
+    (answer,) = answers.values()
+    with pytest.raises(error, match=answer):
+        await send(mailboxes)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"security": "starttls"}, {"user": "lab", "password": "wrong-one"}, {"port": 1}]
+)
+async def test_a_server_that_takes_no_mail_is_waited_for(mailboxes: Mailboxes, settings: Any) -> None:
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1 takes no mail now: ") as raised:
+        await send(mailboxes, **settings)
+    assert "wrong-one" not in str(raised.value)

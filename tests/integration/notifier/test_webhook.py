@@ -1,0 +1,112 @@
+"""The channel `webhook` against a real web server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from email.header import decode_header, make_header
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from distribute.config.notify_settings import WebhookChannel as Settings
+from distribute_services.notifier.channel import Unavailable, Undeliverable
+from distribute_services.notifier.channels.webhook import WebhookChannel
+from notifier_kit import MESSAGE
+
+
+@dataclass
+class Service:
+    """A web service that remembers what it got, and answers with this status."""
+
+    url: str = ""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.got.append((dict(request.headers), await request.read()))
+        return web.Response(status=self.status, headers=self.headers)
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Service]:
+    service = Service()
+    app = web.Application()
+    app.router.add_post("/secret", service.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    service.url = f"http://{host}:{port}/secret"
+    yield service
+    await runner.cleanup()
+
+
+async def post(service: Service, to: str = "jane", **settings: Any) -> None:
+    channel = WebhookChannel(Settings(**{"url": service.url} | settings))
+    try:
+        await channel.send(replace(MESSAGE, to=to))
+    finally:
+        await channel.close()
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        ("slack", b'{"text":"*jane: lab/sweep failed*\\n```1 &lt; 2```"}'),
+        ("mattermost", b'{"text":"**jane: lab/sweep failed**\\n```\\n1 < 2\\n```"}'),
+        ("ntfy", b"1 < 2"),
+    ],
+)
+async def test_each_service_gets_its_form(service: Service, form: str, body: bytes) -> None:
+    await post(service, form=form)
+    ((headers, got),) = service.got
+    assert got == body
+    assert headers["Idempotency-Key"] == MESSAGE.key
+    if form == "ntfy":
+        assert headers["Title"] == "jane: lab/sweep failed"
+
+
+async def test_a_program_of_ones_own_gets_all_as_json_and_the_headers_that_are_configured(
+    service: Service,
+) -> None:
+    await post(service, headers={"Authorization": "Bearer x"})
+    ((headers, got),) = service.got
+    assert headers["Authorization"] == "Bearer x"
+    assert b'"facts":{"news":"end"}' in got
+
+
+async def test_a_title_of_ntfy_may_have_any_characters(service: Service) -> None:
+    await post(service, "größe", form="ntfy")
+    assert str(make_header(decode_header(service.got[0][0]["Title"]))) == "größe: lab/sweep failed"
+
+
+async def test_a_rate_limit_says_how_long_to_wait(service: Service) -> None:
+    service.status, service.headers = 429, {"Retry-After": "30"}
+    with pytest.raises(Unavailable) as raised:
+        await post(service)
+    assert raised.value.retry_after_s == 30
+
+
+@pytest.mark.parametrize("status", [302, 403, 404, 500, 503])
+async def test_an_outage_or_a_wrong_address_for_all_is_waited_out(service: Service, status: int) -> None:
+    service.status = status
+    with pytest.raises(Unavailable, match=rf"^127\.0\.0\.1 answers with HTTP status {status}$"):
+        await post(service)
+
+
+async def test_nobody_at_a_persons_own_address_concerns_only_that_person(service: Service) -> None:
+    service.status = 410
+    with pytest.raises(Undeliverable, match="HTTP status 410"):
+        await post(service, url=None, people={"jane": service.url})
+    with pytest.raises(Undeliverable, match="no webhook is configured for john"):
+        await post(service, "john", url=None, people={"jane": service.url})
+
+
+async def test_a_service_that_does_not_listen_is_waited_for() -> None:
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 can't be reached: ") as raised:
+        await post(Service(url="http://127.0.0.1:1/secret"))
+    assert "secret" not in str(raised.value)
