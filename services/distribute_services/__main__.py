@@ -66,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
             _add_lease_options(service)
         if name == "notifier":
             service.add_argument("--notify-config", type=Path, default=None, help="a notify.yaml")
+            service.add_argument("--matrix-config", type=Path, default=None, help="the account for Matrix")
+            service.add_argument("--folder", type=Path, required=True, help="for what its channels keep")
         if name == "node-runner":
             _add_node_options(service)
     return parser
@@ -174,11 +176,10 @@ async def _service(options: argparse.Namespace) -> tuple[str, Before, Serve]:
 
             return "archiver", nothing, lambda cluster, stop: ArchiverService(cluster).run(stop)
         case "notifier":
-            from distribute.config.notify_settings import load_notify_settings
-            from distribute_services.notifier.opening import channels_of
+            from distribute_services.notifier.opening import open_channels
             from distribute_services.notifier.service import NotifierService
 
-            channels = channels_of(load_notify_settings(options.notify_config))
+            channels = await open_channels(options.notify_config, options.matrix_config, options.folder)
             return "notifier", nothing, lambda cluster, stop: NotifierService(cluster, channels).run(stop)
         case _:
             from distribute.nats.client.connect import Address

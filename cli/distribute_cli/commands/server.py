@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distribute_cli.notify_option import NotifyOption
+from distribute_cli.notify_options import MatrixOption, NotifyOption
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -54,12 +54,6 @@ NodesFileOption = Annotated[
         metavar="FILE", help="The lab's nodes and their capabilities, as in a distribute-nodes.yaml."
     ),
 ]
-MatrixOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--matrix-config", "-m", metavar="FILE", help="The account for messages to Matrix. Not used yet."
-    ),
-]
 SavePathOption = Annotated[Path | None, typer.Option("--save-path", metavar="D", hidden=True)]
 TempDirOption = Annotated[Path | None, typer.Option("--temp-dir", metavar="D", hidden=True)]
 CleanOption = Annotated[bool, typer.Option("--clean-output", "-c", hidden=True)]
@@ -96,17 +90,16 @@ async def server(
     from distribute_cli.local.listening import Reach, listening_address
     from distribute_cli.local.original_head import OriginalOptions, head_as_written
     from distribute_cli.local.running import run_here
-    from distribute_cli.local.services import checked_notify_file, scheduler_options
+    from distribute_cli.local.services import notifier_options, scheduler_options
 
     durations = {"--out-of-touch": out_of_touch, "--lost-after": lost_after}
     durations["--longest-patience"] = longest_patience
     lease = _settings(settings, durations, patience_growth)
-    _check_matrix_account(session, matrix_config)
-    notify = checked_notify_file(notify_config)
     original = OriginalOptions(save_path, temp_dir, clean_output)
     nodes_file = nodes_file or original.nodes_file(session.output)
     listed = _listed(session, nodes_file)
     head = head_as_written(session.output, directory, host, port, original)
+    notifier = notifier_options(notify_config, matrix_config, head.folder / "notifier")
     session.logs.say_where_services_log(session.output, head.logs)
     address = listening_address(head.host)
     if not is_loopback(address):
@@ -125,7 +118,7 @@ async def server(
     }
     plan = Plan(
         head.folder, (), head.port, address, "server", tuple(scheduler_options(lease)),
-        notify_config=notify,
+        notifier_options=notifier,
         command=start_command("server", head.folder, *_words(options)),
         when_ready=lambda cluster: _list(session, cluster, listed),
     )  # fmt: skip
@@ -154,19 +147,6 @@ async def _list(session: Session, cluster: Cluster, nodes: Mapping[str, frozense
     from distribute.client.listed_nodes import list_nodes
 
     await list_nodes(cluster, session.queries(cluster), session.person, nodes)
-
-
-def _check_matrix_account(session: Session, file: Path | None) -> None:
-    """Check the file of the account, and say that nothing uses it yet.
-
-    Raises:
-        InputError: the file can't be read, or something in it is wrong.
-    """
-    from distribute.config.matrix_account import load_matrix_account
-
-    if file is not None:
-        account = load_matrix_account(file)
-        session.output.warn(f"{file} is right, but nothing sends messages as {account.matrix_id} yet")
 
 
 def _settings(

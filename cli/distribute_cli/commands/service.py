@@ -40,16 +40,17 @@ async def service(
 
 def _options(name: Service) -> list[str]:
     """Its options, from the settings of this user. Raises `InputError` if they are wrong."""
+    from distribute.config.folders import state_dir
     from distribute.config.notify_settings import load_notify_settings
     from distribute.config.settings import load_server_settings
-    from distribute_cli.local.services import scheduler_options
+    from distribute_cli.local.services import notifier_options, scheduler_options
 
     match name:
         case Service.SCHEDULER:
             return scheduler_options(load_server_settings())
         case Service.NOTIFIER:
-            load_notify_settings(None)  # what is wrong is said here, not in its log
-            return []
+            load_notify_settings(None)  # refused if there is none
+            return list(notifier_options(None, None, state_dir() / "notifier") or ())
         case Service.ARCHIVER:
             return []
 

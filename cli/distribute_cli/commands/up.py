@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distribute.core.specs import MAX_CPUS
-from distribute_cli.notify_option import NotifyOption
+from distribute_cli.notify_options import MatrixOption, NotifyOption
 from distribute_cli.session import Session
 from distribute_cli.verbs import verb
 
@@ -37,6 +37,7 @@ async def up(
         typer.Option("--port", "-p", min=0, max=65535, metavar="P", help="The broker's port; 0: a free one."),
     ] = 0,
     notify_config: NotifyOption = None,
+    matrix_config: MatrixOption = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Return when it is ready. It keeps running.")
     ] = False,
@@ -49,7 +50,7 @@ async def up(
     from distribute_cli.local.cluster import Plan, plan_nodes
     from distribute_cli.local.cluster_record import start_command
     from distribute_cli.local.running import run_detached, run_here
-    from distribute_cli.local.services import checked_notify_file
+    from distribute_cli.local.services import notifier_options
     from distribute_cli.values import capabilities
 
     folder = (directory or default_cluster_dir("up")).absolute()
@@ -59,13 +60,14 @@ async def up(
     options += ["--cpus", str(cpus)] if cpus is not None else []
     options += [word for name in added for word in ("--capability", name)]
     options += ["--port", str(port)] if port else []
-    notify = checked_notify_file(notify_config)
+    notifier = notifier_options(notify_config, matrix_config, folder / "notifier")
     options += ["--notify-config", str(notify_config.absolute())] if notify_config else []
+    options += ["--matrix-config", str(matrix_config.absolute())] if matrix_config else []
     if detach:
         return await run_detached(session.output, folder, ["up", "--dir", str(folder), *options])
     detached = ["--detach"] if ready_fd is not None else []
     command = start_command("up", folder, *options, *detached)
-    plan = Plan(folder, plan_nodes(nodes, cpus, added), port, command=command, notify_config=notify)
+    plan = Plan(folder, plan_nodes(nodes, cpus, added), port, command=command, notifier_options=notifier)
     return await run_here(session.output, plan, ready_fd)
 
 

@@ -59,8 +59,8 @@ class Plan:
     verb: str = "up"
     scheduler_options: tuple[str, ...] = ()
     """More options of the scheduler's command line."""
-    notify_config: Path | None = None
-    """The file with the channels by which people are told; None: nobody is told."""
+    notifier_options: tuple[str, ...] | None = None
+    """More options of the notifier's; None: there is none."""
     command: str = ""
     when_ready: Callable[[Cluster], Awaitable[None]] | None = None
     """What to tell the cluster before it is called ready."""
@@ -159,10 +159,8 @@ def _services(server: str, plan: Plan) -> dict[str, list[str]]:
         "scheduler": service_command("scheduler", *common, *plan.scheduler_options),
         "archiver": service_command("archiver", *common),
     }
-    if plan.notify_config is not None:
-        services["notifier"] = service_command(
-            "notifier", *common, "--notify-config", str(plan.notify_config)
-        )
+    if plan.notifier_options is not None:
+        services["notifier"] = service_command("notifier", *common, *plan.notifier_options)
     for node in plan.nodes:
         options = ["--name", node.name, "--work-dir", str(plan.directory / "nodes" / node.name)]
         if node.cpus is not None:
@@ -212,7 +210,7 @@ async def _ready(cluster: Cluster, plan: Plan, before: int) -> None:
     # A service does not announce that it is up: it can only be asked.
     while not await _scheduler_knows(cluster, {node.name for node in plan.nodes}):  # noqa: ASYNC110
         await asyncio.sleep(_ASK_AGAIN_S)
-    while plan.notify_config is not None and not await ask_channels(cluster):  # noqa: ASYNC110
+    while plan.notifier_options is not None and not await ask_channels(cluster):  # noqa: ASYNC110
         await asyncio.sleep(_ASK_AGAIN_S)
 
 

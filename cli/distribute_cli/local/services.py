@@ -81,18 +81,33 @@ def scheduler_options(settings: ServerSettings) -> list[str]:
     )
 
 
-def checked_notify_file(path: Path | None) -> Path | None:
-    """The file of the notifier: that at `path`, or this user's, if there is one. None: no notifier runs.
+def notifier_options(
+    notify_config: Path | None, matrix_config: Path | None, folder: Path
+) -> tuple[str, ...] | None:
+    """The options of the notifier's service. None: it is not configured.
+
+    Args:
+        notify_config: a `notify.yaml`; None: this user's, if there is one.
+        matrix_config: a file with the account for Matrix.
+        folder: for what its channels keep.
 
     Raises:
-        InputError: something in it is wrong.
+        InputError: something in a file is wrong.
     """
+    from distribute.config.matrix_account import load_matrix_account
     from distribute.config.notify_settings import load_notify_settings, notify_file
 
-    found = path or notify_file()
-    if found is not None:
-        load_notify_settings(found)  # what is wrong is said here, not in the notifier's log
-    return found and found.absolute()
+    # What is wrong is said here, not in the notifier's log.
+    notify = notify_config or notify_file()
+    account = matrix_config or (load_notify_settings(notify).matrix if notify else None)
+    if account is not None:
+        load_matrix_account(account)
+    files = {
+        "--notify-config": str(notify.absolute()) if notify else None,
+        "--matrix-config": str(account.absolute()) if account else None,
+    }
+    options = _given(files)
+    return ("--folder", str(folder), *options) if options else None
 
 
 def _given(options: Mapping[str, float | str | None]) -> list[str]:

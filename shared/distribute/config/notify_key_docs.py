@@ -12,6 +12,7 @@ D = KeyDoc
 
 NOTIFY_DOCS: Mapping[type[Section], Mapping[str, KeyDoc]] = {
     NotifySettings: {
+        "matrix": D("The file with the account for messages to Matrix, as for `server --matrix-config`"),
         "command": D("A program that gets each message as JSON on its standard input"),
         "webhook": D("A web service that gets each message by POST"),
         "mail": D("A server for mail (SMTP)"),

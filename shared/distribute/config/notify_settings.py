@@ -1,4 +1,4 @@
-"""The notifier's channels, besides Matrix: `notify.yaml`."""
+"""The notifier's channels: `notify.yaml`."""
 
 from __future__ import annotations
 
@@ -102,8 +102,12 @@ class MailChannel(Section):
 
 
 class NotifySettings(Section):
-    """`notify.yaml`: the channels by which people are told. None: not by this one."""
+    """`notify.yaml`: the channels by which people are told. None: not by this one.
 
+    `matrix` is the file with the account for Matrix, relative to this one.
+    """
+
+    matrix: Path | None = Field(default=None, examples=["matrix.yaml"])
     command: CommandChannel | None = Field(default=None, examples=["{run: [/opt/lab/tell]}"])
     webhook: WebhookChannel | None = Field(
         default=None, examples=["{url: https://ntfy.sh/lab-x7, form: ntfy}"]
@@ -133,5 +137,7 @@ def load_notify_settings(path: Path | None, environ: Mapping[str, str] = os.envi
     if settings is None or found:
         raise InputError(*document.lines(found))
     if settings == NotifySettings():
-        raise InputError(f"{path}: it configures no channel; write one of command, webhook and mail")
-    return settings
+        raise InputError(f"{path}: it configures no channel; write one of matrix, command, webhook and mail")
+    if settings.matrix is None:
+        return settings
+    return settings.model_copy(update={"matrix": path.absolute().parent / settings.matrix})

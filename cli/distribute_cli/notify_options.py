@@ -1,4 +1,4 @@
-"""The option of `up` and `server` that says how people are told of their batches."""
+"""The options of `up` and `server` that say how people are told of their batches."""
 
 from __future__ import annotations
 
@@ -12,4 +12,8 @@ NotifyOption = Annotated[
     typer.Option(
         metavar="FILE", help="How people are told of batches. [default: ~/.config/distribute/notify.yaml]"
     ),
+]
+MatrixOption = Annotated[
+    Path | None,
+    typer.Option("--matrix-config", "-m", metavar="FILE", help="The account for messages to Matrix."),
 ]
