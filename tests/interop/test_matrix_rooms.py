@@ -149,6 +149,31 @@ async def test_another_homeserver_that_fails_stops_nobody_else(
     assert len(jane.texts(jane.accept())) == 1
 
 
+async def test_an_outage_at_the_second_invitation_does_not_use_it_up(
+    open_channel: OpenChannel, synapse: Synapse, jane: MatrixPerson
+) -> None:
+    with gate_before(synapse.url) as gate:
+        channel = open_channel(url=gate.url)
+        await channel.send(message(jane, "k1"))
+        jane.leave(*jane.invitations())
+        gate.status, gate.fails_for = 502, "m.room.member/"
+        with pytest.raises(Unavailable, match="502"):
+            await channel.send(message(jane, "k2", "two"))
+        gate.status = None
+        await channel.send(message(jane, "k2", "two"))
+    assert "two" in jane.texts(jane.accept())
+
+
+async def test_a_suspended_account_is_not_the_persons_fault(
+    open_channel: OpenChannel, synapse: Synapse, jane: MatrixPerson
+) -> None:
+    with gate_before(synapse.url) as gate:
+        gate.status, gate.fails_for = 403, "/send/"
+        gate.content = json.dumps({"errcode": "M_USER_SUSPENDED", "error": "suspended"}).encode()
+        with pytest.raises(Unavailable, match="M_USER_SUSPENDED"):
+            await open_channel(url=gate.url).send(message(jane))
+
+
 async def test_a_message_that_is_too_large_is_sent_in_part(
     open_channel: OpenChannel, jane: MatrixPerson
 ) -> None:

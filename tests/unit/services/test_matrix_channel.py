@@ -64,3 +64,9 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, content: str) -
     (tmp_path / "device.json").write_text(content)
     with pytest.raises(InputError, match=r"device\.json is damaged .*remove it"):
         DeviceFile(tmp_path).load(_account())
+
+
+def test_a_folder_that_can_not_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/matrix/device\.json can't be used: "):
+        DeviceFile(tmp_path / "file" / "matrix").load(_account())

@@ -80,7 +80,7 @@ class MatrixChannel:
                 )
             )
         except Declined as error:
-            if error.status >= 500:
+            if error.is_ours:
                 raise
             raise Undeliverable(f"the room with {message.to} takes no message: {error}") from error
 

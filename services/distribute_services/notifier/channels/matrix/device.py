@@ -9,6 +9,7 @@ from pathlib import Path
 
 from distribute.config.matrix_account import MatrixAccount
 from distribute.core.errors import InputError
+from distribute.core.os_words import why
 from distribute.runtime import new_id
 
 _NAME = "device.json"
@@ -40,7 +41,7 @@ class DeviceFile:
         """The device of this account. A new one is saved at once, before anybody logs in under it.
 
         Raises:
-            InputError: the file is damaged.
+            InputError: the file is damaged, or can't be used.
         """
         url, user = account.homeserver_url.rstrip("/"), account.matrix_id
         try:
@@ -48,6 +49,8 @@ class DeviceFile:
             device = Device(**{**kept, "invited_again": set(kept["invited_again"])})
         except FileNotFoundError:
             device = None
+        except OSError as error:
+            raise self._unusable(error) from error
         except (ValueError, TypeError, KeyError) as error:
             raise InputError(
                 f"{self._path} is damaged ({error}): remove it; the next start logs in again"
@@ -58,7 +61,20 @@ class DeviceFile:
         return device
 
     def save(self, device: Device) -> None:
-        """Replace the file. After a crash it is the old one or the new one."""
+        """Replace the file. After a crash it is the old one or the new one.
+
+        Raises:
+            InputError: it can't be written.
+        """
+        try:
+            self._replace(device)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> InputError:
+        return InputError(f"{self._path} can't be used: {why(error)}")
+
+    def _replace(self, device: Device) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.parent.chmod(0o700)  # keys of encrypted rooms lie beside it
         part = self._path.with_suffix(".new")

@@ -26,6 +26,16 @@ _LESS_TO_SYNC = {
     "presence": {"types": []},
     "room": {"ephemeral": {"types": []}, "timeline": {"limit": 1}},
 }
+_OURS = frozenset(
+    {
+        "M_CONSENT_NOT_GIVEN",
+        "M_RESOURCE_LIMIT_EXCEEDED",
+        "M_USER_LOCKED",
+        "M_USER_SUSPENDED",
+        "M_MISSING_TOKEN",
+    }
+)
+"""What a homeserver holds against the account that asks, whatever it asks for."""
 _BAD_LOGIN = frozenset({"M_FORBIDDEN", "M_USER_DEACTIVATED", "M_INVALID_USERNAME"})
 
 
@@ -39,6 +49,11 @@ class Declined(Unavailable):
         super().__init__(reason)
         self.code = code
         self.status = status
+
+    @property
+    def is_ours(self) -> bool:
+        """Does the homeserver fail, or refuse the account itself? Then it is nobody else's fault."""
+        return self.status >= 500 or self.code in _OURS
 
 
 class Homeserver:
@@ -73,7 +88,8 @@ class Homeserver:
 
         A request about somebody of another homeserver also fails when that one does.
         """
-        return error.status < 500 or person.partition(":")[2] != self.user_id.partition(":")[2]
+        is_from_elsewhere = person.partition(":")[2] != self.user_id.partition(":")[2]
+        return not error.is_ours or (error.status >= 500 and is_from_elsewhere)
 
     @property
     def client(self) -> Any:
@@ -101,6 +117,7 @@ class Homeserver:
         from nio import AsyncClient, AsyncClientConfig
         from nio.crypto import ENCRYPTION_ENABLED
 
+        logging.getLogger("nio").setLevel(logging.ERROR)  # it warns of every answer that we expect and handle
         if self._encrypts is None:
             self._encrypts = ENCRYPTION_ENABLED
         if not self._encrypts:
@@ -112,6 +129,7 @@ class Homeserver:
             max_timeouts=0,
             request_timeout=ANSWERS_WITHIN_S,
             encryption_enabled=self._encrypts,
+            store_name="keys.db",
         )
         return AsyncClient(
             self.device.homeserver_url,

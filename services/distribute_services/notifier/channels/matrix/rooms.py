@@ -47,12 +47,16 @@ class DirectRooms:
         if room is not None:
             await self._list(person, room.room_id)
             return room
-        if listed and (not known or await self._was_left(known[0], person)):
-            self._count_second_invitation(person)
+        is_again = bool(listed) and (not known or await self._was_left(known[0], person))
+        if is_again:
+            self._check_may_be_invited_again(person)
         else:
             await self._check_exists(person)
         room = known[0] if known else await self._made(person)
         await self._invite(person, room)
+        if is_again:
+            self._homeserver.device.invited_again.add(person)
+            self._homeserver.save_device()
         return room
 
     @property
@@ -93,20 +97,14 @@ class DirectRooms:
             return False
         return True
 
-    def _count_second_invitation(self, person: str) -> None:
-        """Note that we invite `person` again: before we do, for after a crash we must not do it once more.
-
-        Raises:
-            Undeliverable: they had that.
-        """
-        device, us = self._homeserver.device, self._homeserver.user_id
-        if person in device.invited_again:
+    def _check_may_be_invited_again(self, person: str) -> None:
+        """Raises `Undeliverable` if `person` was invited again before."""
+        us = self._homeserver.user_id
+        if person in self._homeserver.device.invited_again:
             raise Undeliverable(
                 f"{person} left the room with {us}, or declined its invitation, twice; "
                 f"to get messages again, they start a chat with {us}"
             )
-        device.invited_again.add(person)
-        self._homeserver.save_device()
 
     async def _check_exists(self, person: str) -> None:
         """A homeserver lets us invite people whom it doesn't have.
