@@ -67,7 +67,7 @@ async def _measure(elsewhere: ProcessPoolExecutor) -> list[Figure]:
         last = await cluster.log.last_seq()
         floor = Floor("read as bytes", await _read(cluster, last))
         figures = []
-        async with _serving(cluster):
+        async with serving(cluster):
             for name, target, act in ACTS:
                 seconds, peak_mb = await loop.run_in_executor(elsewhere, _act, broker.address, act)
                 figures.append(Figure(name, seconds, "s", target, floor))
@@ -95,7 +95,7 @@ async def _read(cluster: Cluster, last: int) -> float:
 
 
 @asynccontextmanager
-async def _serving(cluster: Cluster) -> AsyncIterator[None]:
+async def serving(cluster: Cluster) -> AsyncIterator[None]:
     """Run a scheduler that has folded everything and answers queries."""
     stop = asyncio.Event()
     running = asyncio.create_task(SchedulerService(cluster, Lease()).run(stop))

@@ -9,6 +9,8 @@ from copy import deepcopy
 from distribute.core.agenda import Agenda
 from distribute.core.beats import Beat
 from distribute.core.decide import decide
+from distribute.core.events import Assigned
+from distribute.core.explain import obstacle_at
 from distribute.core.ids import BatchId
 from distribute.core.recorded import Append, Guard, Recorded
 from distribute.core.state import State
@@ -33,10 +35,12 @@ class Scheduler:
             has = tuple(self.agenda.state.batches[key.batch].attempt_id(key.row) for key in node.attempts)
             self.agenda.hear(Beat(node=name, incarnation=node.incarnation, load=0.0, running=has))
         self.agenda.look_for_overdue()
-        twin = self.restored()
+        twin, before = self.restored(), self.restored()
         made = decide(self.agenda, now, make.new_id)
         assert told(decide(twin, now, make.new_id)) == told(made)
         assert (twin.reserved, twin.held_back) == (self.agenda.reserved, self.agenda.held_back)
+        before.held_back = self.agenda.held_back
+        nothing_stood_in_the_way(before, made)
         return made
 
     def holds(self, batch_id: BatchId) -> bool:
@@ -54,6 +58,17 @@ class Scheduler:
                 twin.plan(event)
         twin.look_for_overdue()
         return twin
+
+
+def nothing_stood_in_the_way(before: Agenda, made: list[Append]) -> None:
+    """Check that `explain` had no obstacle for what was decided, one after another."""
+    for append in made:
+        event = append.event
+        if isinstance(event, Assigned):
+            batch, node = before.state.batches[event.batch_id], before.state.nodes[event.node]
+            obstacle = obstacle_at(before, batch, batch.rows[event.job], node)
+            assert obstacle is None, f"{event.scope} goes to {node.name}, which {obstacle.value}"
+        before.plan(event)
 
 
 def told(made: list[Append]) -> list[tuple[dict[str, object], Guard, int]]:

@@ -26,7 +26,7 @@ from distribute_cli.output.drawing import STATE_STYLES, count, duration, span, s
 from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.fitting import Cell, FittingTable
 from distribute_cli.output.form import Document
-from distribute_cli.output.words import NOTHING, exit_text
+from distribute_cli.output.words import NOTHING, WAITS, exit_text
 
 JOB_COUNTS = ("jobs", "succeeded", "running", "assigned", "queued", "failed", "killed")
 
@@ -120,7 +120,7 @@ def _job_row(job: JobDocument) -> dict[str, Cell]:
         "took": duration(job["wall_s"]),
         "cpu": duration(job["cpu_s"]),
         "memory": format_size(job["max_rss_bytes"]) if job["max_rss_bytes"] else NOTHING,
-        "why": printable(job["reason"] or ""),
+        "why": printable(job["reason"] or WAITS.get(job.get("waits_for") or "", "")),
     }
 
 

@@ -15,6 +15,14 @@ NOTHING = "-"
 NOT_BEGUN = frozenset({"queued", "assigned", "building", "retrying"})
 """The states of a job whose command does not run yet."""
 
+WAITS = {
+    "batch": "waits for its batch",
+    "node": "waits for a node",
+    "owner": "waits for a paused node",
+    "turn": "waits for its turn",
+}
+"""What a job waits for, by the word that `waits_for` has."""
+
 MOST_FAILURES = 5
 """So many failed jobs of a batch, and failed builds, are named with what they printed last."""
 

@@ -111,7 +111,7 @@ def _node(scheduler: Scheduler, name: str) -> Json:
 
 def _why(scheduler: Scheduler, batch_id: BatchId, job: str) -> Answering:
     batch = yield from whole_batch(scheduler.state, batch_id)
-    return orjson.dumps(why_view(scheduler.agenda, batch, job))
+    return orjson.dumps((yield from why_view(scheduler.agenda, batch, job)))
 
 
 def _batch_id(asked: Json) -> BatchId:

@@ -64,7 +64,7 @@ class JobDocument(TypedDict):
 
     `last_line` is what it printed last, of the first hundred jobs that failed. `killed_by` and `killed_at`
     say who killed it, and when; it may still be ending. `parameters` are those of a job of a sweep: JSON has
-    them, and what is told of one job.
+    them, and what is told of one job. `waits_for`: as `WhyDocument` has it.
     """
 
     job: str
@@ -74,6 +74,7 @@ class JobDocument(TypedDict):
     exit_code: int | None
     signal: int | None
     reason: str | None
+    waits_for: NotRequired[str | None]
     last_line: str | None
     submitted_at: str
     started_at: str | None
@@ -112,16 +113,50 @@ class VerdictDocument(TypedDict):
     text: str
 
 
+class AheadDocument(TypedDict):
+    """So many jobs of a batch come first, and why: `priority`, `share` (that of their person is less) or
+    `submission` (they are the same person's, and were submitted before)."""
+
+    namespace: str
+    batch: str
+    user: str
+    priority: int
+    share: float
+    jobs: int
+    why: str
+
+
+class QueueDocument(TypedDict):
+    """A job's place among those that wait for the same nodes; 1 is first. `share` is its user's, in cores."""
+
+    place: int
+    priority: int
+    share: float
+    ahead: list[AheadDocument]
+
+
+class StartDocument(TypedDict):
+    """When a job begins, by estimate. `ended`: judging by so many ended jobs; 0: by how long others run."""
+
+    earliest: str
+    likely: str
+    latest: str
+    ended: int
+
+
 class WhyDocument(TypedDict):
     """The state of a job in a sentence and, if it waits for a node, what keeps each node from it.
 
     `waits_for` is what it waits for in one word: batch, node, owner (all nodes that could are paused) or
-    turn. None: it does not wait. `asked_at` is the time of the answer by the log's clock.
+    turn. None: it does not wait. `queue` is its place in the queue, None: it stands in none. `start` is when
+    it probably begins, None: nobody can tell. `asked_at` is the time of the answer by the log's clock.
     """
 
     summary: str
     nodes: list[VerdictDocument]
     waits_for: NotRequired[str | None]
+    queue: NotRequired[QueueDocument | None]
+    start: NotRequired[StartDocument | None]
     asked_at: NotRequired[str]
 
 

@@ -105,6 +105,7 @@ class Queries:
         answer = await self._ask("why", job._asdict())
         if answer is None:
             from distribute.core.agenda import Agenda
+            from distribute.core.slices import at_once
             from distribute.core.why_view import why_view
 
             agenda = Agenda(await self._fold(), now=self._clock())
@@ -113,7 +114,7 @@ class Queries:
                 raise no_such_batch(job.batch_id)
             if job.job not in batch.rows:
                 raise no_such_job(job)
-            answer = why_view(agenda, batch, job.job)
+            answer = at_once(why_view(agenda, batch, job.job))
         if "error" in answer:
             raise no_such_job(job)
         named = {"namespace", "batch", "job", "state"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
-from distribute.client.documents import VerdictDocument
+from distribute.client.documents import QueueDocument, StartDocument, VerdictDocument
 from distribute.client.ledger import read_ledger
 from distribute.client.queries import no_such_batch, no_such_job
 from distribute.client.words import printable
@@ -49,7 +49,7 @@ class LedgerDocument(TypedDict):
 
 
 class WhyStory(TypedDict):
-    """What `distribute why` answers. `waits_for`, `summary` and `nodes`: as `WhyDocument` has them."""
+    """What `distribute why` answers. All but the job and its ledger is as `WhyDocument` has it."""
 
     namespace: str
     batch: str
@@ -57,9 +57,11 @@ class WhyStory(TypedDict):
     state: str
     summary: str
     waits_for: str | None
+    queue: QueueDocument | None
+    start: StartDocument | None
     nodes: list[VerdictDocument]
     ledger: LedgerDocument
-    asked_at: NotRequired[str]
+    asked_at: str | None
 
 
 async def read_why(cluster: Cluster, queries: Queries, job: JobId) -> WhyStory:
@@ -76,19 +78,19 @@ async def read_why(cluster: Cluster, queries: Queries, job: JobId) -> WhyStory:
     ledger = read.ledger(_asked_at(why))
     if ledger is None:
         raise no_such_job(job)
-    answer: WhyStory = {
+    return {
         "namespace": job.namespace,
         "batch": job.batch,
         "job": job.job,
         "state": found["state"],
         "summary": why["summary"],
         "waits_for": why.get("waits_for"),
+        "queue": why.get("queue"),
+        "start": why.get("start"),
         "nodes": why["nodes"],
         "ledger": _document(ledger),
+        "asked_at": why.get("asked_at"),
     }
-    if "asked_at" in why:
-        answer["asked_at"] = why["asked_at"]
-    return answer
 
 
 def _asked_at(why: WhyDocument) -> float:

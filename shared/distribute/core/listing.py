@@ -16,6 +16,7 @@ from distribute.core.state import (
     CLAIMED,
     FAILED,
     NO_EXIT_CODE,
+    QUEUED,
     BatchState,
     Holding,
     Kill,
@@ -23,6 +24,7 @@ from distribute.core.state import (
     State,
     Status,
 )
+from distribute.core.waits_for import WaitsAsOf
 from distribute.core.words import killed_by
 from distribute.core.words import rfc3339 as rfc3339
 
@@ -75,6 +77,7 @@ class Listing:
         self._pauses = {name: tuple(nodes[name].pauses) for name in at}
         self._now = now
         self._batch = _copy(batch)
+        self._waits = WaitsAsOf(state, batch, now)
         self._states = states
         self._most = most
         self._rows: Sequence[int] = (
@@ -119,12 +122,20 @@ class Listing:
 
     def _job(self, row: int) -> Json:
         view = _job(self._batch, row, self._paused)
+        view["waits_for"] = self._waits_for(row)
         attempt = self._batch.active.get(row)
         if attempt is not None and attempt.started_at is not None:
             held_s = max(0.0, self._now - attempt.started_at)
             stood_s = paused_s(self._pauses.get(attempt.node, ()), attempt.started_at, self._now)
             view["wall_s"], view["paused_s"] = round(held_s - stood_s, 3), round(stood_s, 3)
         return view
+
+    def _waits_for(self, row: int) -> str | None:
+        """What the job waits for, in one word; None: it does not."""
+        batch = self._batch
+        if batch.status[row] != QUEUED or batch.ran_at is not None:
+            return None
+        return self._waits.of(row).value
 
     def _some(self, rows: Sequence[int]) -> Iterator[Sequence[int]]:
         return (rows[first : first + JOBS_AT_ONCE] for first in range(0, len(rows), JOBS_AT_ONCE))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from distribute.core.gates import Gate, Hold
 from distribute.core.matching import Obstacle, never, unavailable
-from distribute.core.state import BatchState, Shape, State
+from distribute.core.state import BatchState, NodeState, Shape, State
 from distribute.core.waits import is_waiting
 
 
@@ -23,19 +24,11 @@ class WaitsFor(StrEnum):
     TURN = "turn"
 
 
-WAITS_FOR_WORDS = {
-    WaitsFor.BATCH: "waits for its batch",
-    WaitsFor.NODE: "waits for a node",
-    WaitsFor.OWNER: "waits for a paused node",
-    WaitsFor.TURN: "waits for its turn",
-}
-
-
 def waits_for(state: State, batch: BatchState, row: int, now: float) -> WaitsFor:
     """What the queued job in this row waits for. `now` is in seconds since 1970, by the log's clock."""
     if hold_at(state, batch, row, now) is not None:
         return WaitsFor.BATCH
-    return waits_for_nodes(state, batch, batch.group_of(row).shape, now)
+    return _of_shape(batch.group_of(row).shape, _obstacles(state, batch, now))
 
 
 def hold_at(state: State, batch: BatchState, row: int, now: float) -> Hold | None:
@@ -45,13 +38,40 @@ def hold_at(state: State, batch: BatchState, row: int, now: float) -> Hold | Non
     return Gate(batch, is_early, is_waiting(state, batch.id)).hold_of(row)
 
 
-def waits_for_nodes(state: State, batch: BatchState, shape: Shape, now: float) -> WaitsFor:
+class WaitsAsOf:
+    """What each queued job of a batch waits for, as of the moment at which this is made."""
+
+    def __init__(self, state: State, batch: BatchState, now: float) -> None:
+        self._batch = batch
+        self._nodes = list(_obstacles(state, batch, now))
+        rows = {group.start for group in (batch.groups[0], batch.groups[-1])}
+        self._held = {row for row in rows if hold_at(state, batch, row, now) is not None}
+        """Of the first group and of the last, which may be the job that runs last: those that are held."""
+        self._found: dict[Shape, WaitsFor] = {}
+
+    def of(self, row: int) -> WaitsFor:
+        """What the queued job in this row waits for."""
+        group = self._batch.group_of(row)
+        if (group.start if row == self._batch.last_row else self._batch.groups[0].start) in self._held:
+            return WaitsFor.BATCH
+        if group.shape not in self._found:
+            self._found[group.shape] = _of_shape(group.shape, self._nodes)
+        return self._found[group.shape]
+
+
+def _obstacles(state: State, batch: BatchState, now: float) -> Iterator[tuple[NodeState, Obstacle | None]]:
+    """What keeps each node from taking any job now, but for those that could not build the batch."""
+    for node in state.nodes.values():
+        if node.name not in batch.build_failed:
+            yield node, unavailable(node, now, is_silent=False)
+
+
+def _of_shape(shape: Shape, nodes: Iterable[tuple[NodeState, Obstacle | None]]) -> WaitsFor:
     """What a job of this shape waits for if its batch lets it begin."""
     found = WaitsFor.NODE
-    for node in state.nodes.values():
-        if never(node, shape) is not None or node.name in batch.build_failed:
+    for node, obstacle in nodes:
+        if never(node, shape) is not None:
             continue
-        obstacle = unavailable(node, now, is_silent=False)
         if obstacle is None:
             return WaitsFor.TURN
         if obstacle is Obstacle.PAUSED:

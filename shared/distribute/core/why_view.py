@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from distribute.core.agenda import Agenda
 from distribute.core.explain import explain
 from distribute.core.listing import JOB_STATES
+from distribute.core.queue_place import Place, place_of
+from distribute.core.start_estimate import estimate_start
 from distribute.core.state import QUEUED, BatchState, Status
+from distribute.core.usage import ONE_CORE
 from distribute.core.waits_for import waits_for
 from distribute.core.words import rfc3339
 
 Json = dict[str, Any]
 
 
-def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:
-    """What a job waits for, node by node. Raises `KeyError` for an unknown job.
+def why_view(agenda: Agenda, batch: BatchState, job: str) -> Generator[None, None, Json]:
+    """What a job waits for, node by node, in slices. Raises `KeyError` for an unknown job.
 
-    `waits_for` is that in one word, see `WaitsFor`; None: it does not wait. `asked_at` is the time now by the
-    log's clock.
+    `waits_for` is that in one word, see `WaitsFor`; None: it does not wait. `queue` is its place in the
+    queue, None: it stands in none. `start` is when it probably begins, None: nobody can tell. `asked_at` is
+    the time now by the log's clock.
     """
     row = batch.rows[job]
     explanation = explain(agenda, batch, row)
+    asked_at = agenda.log_now
     is_waiting = batch.status[row] == QUEUED and batch.ran_at is None
-    waits = waits_for(agenda.state, batch, row, agenda.log_now).value if is_waiting else None
+    waits = waits_for(agenda.state, batch, row, asked_at).value if is_waiting else None
+    place = place_of(agenda, batch, row) if is_waiting else None
+    queue = _queue(agenda, batch, place) if place is not None else None
+    estimate = (yield from estimate_start(agenda, batch, row, place)) if place is not None else None
+    start: Json | None = None
+    if estimate is not None:
+        start = {
+            "earliest": rfc3339(asked_at + estimate.earliest_s),
+            "likely": rfc3339(asked_at + estimate.likely_s),
+            "latest": rfc3339(asked_at + estimate.latest_s),
+            "ended": estimate.ended,
+        }
     return {
         "namespace": batch.id.namespace,
         "batch": batch.id.batch,
@@ -31,7 +48,9 @@ def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:
         "state": JOB_STATES[Status(batch.status[row])],
         "summary": explanation.summary,
         "waits_for": waits,
-        "asked_at": rfc3339(agenda.log_now),
+        "asked_at": rfc3339(asked_at),
+        "queue": queue,
+        "start": start,
         "nodes": [
             {
                 "node": verdict.node,
@@ -41,3 +60,32 @@ def why_view(agenda: Agenda, batch: BatchState, job: str) -> Json:
             for verdict in explanation.nodes
         ],
     }
+
+
+def _queue(agenda: Agenda, batch: BatchState, place: Place) -> Json:
+    """The place, and how many jobs of which batches come first, and why. Shares are in cores."""
+    jobs: dict[tuple[Any, ...], int] = {}
+    for found in place.ahead:
+        other = found.waiting.batch
+        key = (other.id, other.user, other.priority, found.why)
+        jobs[key] = jobs.get(key, 0) + found.jobs
+    return {
+        "place": place.place,
+        "priority": batch.priority,
+        "share": _share(agenda, batch.user),
+        "ahead": [
+            {
+                **batch_id._asdict(),
+                "user": user,
+                "priority": priority,
+                "share": _share(agenda, user),
+                "jobs": number,
+                "why": why,
+            }
+            for (batch_id, user, priority, why), number in jobs.items()
+        ],
+    }
+
+
+def _share(agenda: Agenda, user: str) -> float:
+    return round(agenda.shares[user] / ONE_CORE, 3)

@@ -20,6 +20,7 @@ from distribute.client.queries import Queries
 from distribute.client.submit import check_submission, submit
 from distribute.client.targets import find_batch
 from distribute.client.waiting import with_after
+from distribute.client.why import read_why
 from distribute.core.errors import InvalidArgument, NameTaken, Refused
 from distribute.core.ids import JobId
 from distribute.user.connecting import Where
@@ -31,6 +32,7 @@ from distribute.user.table import as_table, read_records
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument, BatchWithJobs
+    from distribute.client.why import WhyStory
 
 PathText = str | os.PathLike[str]
 
@@ -325,3 +327,17 @@ class Batch(BatchOrders):
         async with self._where.opened() as cluster:
             output = await job_output(cluster, JobId(*self.id, job), attempt)
             return b"".join([piece async for piece in output.pieces]).decode(errors="replace")
+
+    def why(self, job: str) -> WhyStory:
+        """What a job waits for, and where the time of its life went, as `distribute why JOB --json`.
+
+        Raises:
+            UnknownName: there is no such batch or job.
+            Unreachable: the cluster can't be reached.
+        """
+        return run(self.why_async(job))
+
+    async def why_async(self, job: str) -> WhyStory:
+        """The same, to await."""
+        async with self._where.opened() as cluster:
+            return await read_why(cluster, Queries(cluster), JobId(*self.id, job))

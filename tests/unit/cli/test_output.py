@@ -96,7 +96,8 @@ def test_one_batch_is_shown_as_a_table() -> None:
     assert lines[4].split(maxsplit=7)[:6] == ["job1", "failed", "1", "ws1", "SIGKILL", "1m15s"]
     assert lines[4].endswith("killed by the kernel")
     assert lines[5].split()[:4] == ["job2", "running", "1", "ws2"]
-    assert lines[6].split() == ["job3", "queued", "-", "-", "-", "-", "-"]
+    assert lines[6].split()[:7] == ["job3", "queued", "-", "-", "-", "-", "-"]
+    assert lines[6].endswith("waits for its turn")
 
 
 def test_a_batch_that_ran_elsewhere_says_so() -> None:

@@ -121,6 +121,8 @@ async def test_a_waiting_job_says_what_it_waits_for(cluster: Any) -> None:
         "summary": "waits: no node could ever run it",
         "waits_for": "node",
         "asked_at": "2026-01-01T00:00:00.000Z",
+        "queue": None,
+        "start": None,
         "nodes": [{"node": "ws1", "obstacle": "capabilities", "text": "lacks capabilities: gcc"}],
     }
 

@@ -11,6 +11,7 @@ from distribute.core.beats import Beat
 from distribute.core.events import Event
 from distribute.core.ids import BatchId
 from distribute.core.listing import Listing, rfc3339
+from distribute.core.slices import at_once
 from distribute.core.specs import Resources
 from distribute.core.views import batch_view, batches_view, nodes_view
 from distribute.core.why_view import why_view
@@ -130,6 +131,7 @@ NEVER_RAN = {
     "archived": False,
     "killed_by": None,
     "killed_at": None,
+    "waits_for": None,
 }
 
 
@@ -140,7 +142,7 @@ def the_job(lab: Lab) -> dict[str, object]:
 
 
 def test_a_waiting_job_is_shown() -> None:
-    assert the_job(after()) == NEVER_RAN
+    assert the_job(after()) == NEVER_RAN | {"waits_for": "turn"}
 
 
 def test_a_job_in_flight_is_shown() -> None:
@@ -329,7 +331,7 @@ def test_who_paused_a_node_is_shown_until_the_pause_is_over() -> None:
 
 def test_why_explains_a_waiting_job_node_by_node() -> None:
     lab = after(resources=Resources(cpus=64))
-    assert why_view(lab.agenda, lab.batch(), "job1") == {
+    assert at_once(why_view(lab.agenda, lab.batch(), "job1")) == {
         "namespace": "lab",
         "batch": "sweep",
         "job": "job1",
@@ -337,12 +339,14 @@ def test_why_explains_a_waiting_job_node_by_node() -> None:
         "summary": "waits: no node could ever run it",
         "waits_for": "node",
         "asked_at": "2026-01-01T00:00:02.000Z",
+        "queue": None,
+        "start": None,
         "nodes": [
             {"node": "ws1", "obstacle": "cpus", "text": "has too few cpus: 4, of 64 needed"},
         ],
     }
     with pytest.raises(KeyError, match="job9"):
-        why_view(lab.agenda, lab.batch(), "job9")
+        at_once(why_view(lab.agenda, lab.batch(), "job9"))
 
 
 def test_every_view_is_json() -> None:
@@ -351,6 +355,6 @@ def test_every_view_is_json() -> None:
         batches_view(lab.state),
         batch_view(lab.state, SWEEP),
         nodes_view(lab.agenda, {}),
-        why_view(lab.agenda, lab.batch(), "job2"),
+        at_once(why_view(lab.agenda, lab.batch(), "job2")),
     ):
         assert orjson.loads(orjson.dumps(view)) == view

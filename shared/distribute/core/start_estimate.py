@@ -1,0 +1,256 @@
+"""An estimate of when a waiting job begins, from what runs and what comes first, with its uncertainty.
+
+We place the jobs ahead, and then the job, on the nodes that could run it, as these become free. How long jobs
+take we judge by the jobs of their batch that have ended. This is done three times: with all of them short (of
+ten jobs, one is shorter), as usual, and long. `docs/what-happened.md` says how far off it is.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Generator, Iterator
+from typing import NamedTuple
+
+from distribute.core.agenda import Agenda
+from distribute.core.ids import BatchId
+from distribute.core.job_lengths import LONG, SHORT, USUAL, Lengths
+from distribute.core.liveness import run_s
+from distribute.core.matching import Obstacle, never
+from distribute.core.queue_place import Place
+from distribute.core.state import BatchState, NodeState, Shape
+
+MOST_PLACED = 2000
+"""So many jobs ahead are placed one by one: that takes 50 ms. If there are more, we extrapolate."""
+
+
+JOBS_A_SLICE = 100
+"""After so many moments at which something becomes free, other work may go on."""
+
+
+class Estimate(NamedTuple):
+    """When a job begins: at the earliest, most likely, and at the latest. In seconds from now.
+
+    `ended`: by so many ended jobs of its batch and those ahead; 0: only by how long jobs run already.
+    """
+
+    earliest_s: float
+    likely_s: float
+    latest_s: float
+    ended: int
+
+
+def estimate_start(
+    agenda: Agenda, batch: BatchState, row: int, place: Place
+) -> Generator[None, None, Estimate | None]:
+    """Estimate when the job in this row begins, in slices.
+
+    None: nothing is known of a batch that comes first, or no node that could run it becomes free by itself.
+    """
+    scene = _Scene(agenda, batch, row, place)
+    if scene.unknown:
+        return None
+    begins: list[float] = []
+    for share in (SHORT, USUAL, LONG):
+        begin_s = yield from _begin(scene, share)
+        if begin_s is None:
+            return None
+        begins.append(begin_s)
+    earliest_s, likely_s, latest_s = sorted(begins)
+    return Estimate(earliest_s, likely_s, latest_s, scene.ended)
+
+
+class _Needs(NamedTuple):
+    """What a job takes of a node. `cpus` 0: all of it."""
+
+    cpus: int
+    memory_bytes: int
+    gpus: int
+
+
+class _Held(NamedTuple):
+    """What one job holds of a node, by its place in the list. It stands still for `stands_s`."""
+
+    node: int
+    needs: _Needs
+    ran_s: float
+    stands_s: float
+    lengths: Lengths
+
+
+class _Group(NamedTuple):
+    """Jobs that come first, and the nodes that can't run them."""
+
+    needs: _Needs
+    jobs: int
+    lengths: Lengths
+    barred: frozenset[int]
+
+
+class _Scene:
+    """The nodes that could run the job, what holds them, and what comes first, copied at one moment."""
+
+    def __init__(self, agenda: Agenda, batch: BatchState, row: int, place: Place) -> None:
+        shape = batch.group_of(row).shape
+        nodes = [
+            node
+            for node in agenda.state.nodes.values()
+            if never(node, shape) is None and node.name not in batch.build_failed
+        ]
+        self.opens_s = [_opens_s(agenda, node) for node in nodes]
+        """In how many seconds each takes jobs; None: not by itself."""
+        self.whole = [_Needs(node.cpus, node.memory_bytes, len(node.gpus)) for node in nodes]
+        self._lengths: dict[BatchId, Lengths] = {}
+        self.held = [held for place_, node in enumerate(nodes) for held in self._held(agenda, place_, node)]
+        self.wanted = _needs(shape)
+        self.ahead = [
+            _Group(
+                _needs(found.waiting.group.shape),
+                found.jobs,
+                self._lengths_of(agenda, found.waiting.batch),
+                _barred(nodes, found.waiting.batch, found.waiting.group.shape),
+            )
+            for found in place.ahead
+        ]
+        self.unknown = any(group.lengths.whole_s(USUAL) is None for group in self.ahead)
+        """Nothing is known of how long some job takes that comes first."""
+        self.ended = sum(len(lengths.ended) for lengths in self._lengths.values())
+
+    def _held(self, agenda: Agenda, place: int, node: NodeState) -> Iterator[_Held]:
+        now = agenda.log_now
+        stands_s = max(0.0, (node.paused_until or now) - now)
+        for key in node.attempts:
+            batch = agenda.state.batches[key.batch]
+            attempt = batch.active[key.row]
+            needs = _Needs(attempt.cpus, attempt.memory_bytes, len(attempt.gpus))
+            ran_s = run_s(node, attempt, now)
+            yield _Held(place, needs, ran_s, stands_s, self._lengths_of(agenda, batch))
+        for event in agenda.pending.assignments():
+            found = agenda.state.batches.get(event.batch_id)
+            if event.node == node.name and found is not None:
+                needs = _Needs(event.cpus, event.memory_bytes, len(event.gpus))
+                yield _Held(place, needs, 0.0, stands_s, self._lengths_of(agenda, found))
+
+    def _lengths_of(self, agenda: Agenda, batch: BatchState) -> Lengths:
+        if batch.id not in self._lengths:
+            self._lengths[batch.id] = Lengths(agenda, batch)
+        return self._lengths[batch.id]
+
+
+def _needs(shape: Shape) -> _Needs:
+    return _Needs(shape.cpus, shape.memory_bytes, shape.gpus)
+
+
+def _barred(nodes: list[NodeState], batch: BatchState, shape: Shape) -> frozenset[int]:
+    return frozenset(
+        place
+        for place, node in enumerate(nodes)
+        if never(node, shape) is not None or node.name in batch.build_failed
+    )
+
+
+def _opens_s(agenda: Agenda, node: NodeState) -> float | None:
+    """In how many seconds the node takes jobs; None: not by itself."""
+    match agenda.obstacle_of(node):
+        case None:
+            return 0.0
+        case Obstacle.PAUSED:
+            until = node.paused_until
+        case Obstacle.DRAINING:
+            until = node.drained_until
+        case Obstacle.QUARANTINED:
+            until = node.quarantined_until
+        case _:
+            until = None
+    return None if until is None else max(0.0, until - agenda.log_now)
+
+
+def _begin(scene: _Scene, share: float) -> Generator[None, None, float | None]:
+    """In how many seconds the job begins if all jobs are so long; None: never."""
+    run = _Run(scene, share)
+    looked = 0
+    while run.fresh or run.pass_time():
+        if run.place() or run.is_long:
+            return run.extrapolated_s
+        looked += 1
+        if not looked % JOBS_A_SLICE:
+            yield
+    return None
+
+
+class _Run:
+    """The nodes over time, if all jobs take as long as this share says."""
+
+    def __init__(self, scene: _Scene, share: float) -> None:
+        self._scene = scene
+        self._now_s = 0.0
+        self._free = list(scene.whole)
+        self._ends: list[tuple[float, int, _Needs]] = []
+        """A heap: when what becomes free at which node. Nothing: the node takes jobs from then on."""
+        self._open = {place for place, opens_s in enumerate(scene.opens_s) if opens_s == 0.0}
+        self._left = [group.jobs for group in scene.ahead]
+        self._lengths_s = [group.lengths.whole_s(share) or 0.0 for group in scene.ahead]
+        self._placed = 0
+        self.fresh = sorted(self._open)
+        """The nodes at which something became free."""
+        for place, opens_s in enumerate(scene.opens_s):
+            if opens_s:
+                self._ends.append((opens_s, place, _Needs(0, 0, 0)))
+        for held in scene.held:
+            left_s = held.stands_s + held.lengths.left_s(held.ran_s, share)
+            self._take(held.node, held.needs, left_s)
+        heapq.heapify(self._ends)
+
+    @property
+    def is_long(self) -> bool:
+        """Are so many jobs placed that we extrapolate?"""
+        return self._placed >= MOST_PLACED
+
+    @property
+    def extrapolated_s(self) -> float:
+        """When the job begins: now, or once all that are ahead are placed at this rate."""
+        jobs = sum(group.jobs for group in self._scene.ahead)
+        return self._now_s * (jobs / self._placed if self.is_long else 1.0)
+
+    def pass_time(self) -> bool:
+        """Let time pass until something becomes free. Returns False if nothing does."""
+        if not self._ends:
+            return False
+        self._now_s = self._ends[0][0]
+        fresh = set()
+        while self._ends and self._ends[0][0] <= self._now_s:
+            _, place, needs = heapq.heappop(self._ends)
+            free = self._free[place]
+            self._free[place] = _Needs(*(had + more for had, more in zip(free, needs, strict=True)))
+            if needs.cpus == 0:
+                self._open.add(place)
+            fresh.add(place)
+        self.fresh = sorted(fresh & self._open)
+        return True
+
+    def place(self) -> bool:
+        """Place what fits where something became free. Returns True if the job itself fits."""
+        for number, group in enumerate(self._scene.ahead):
+            for place in self.fresh:
+                while self._left[number] and place not in group.barred and self._fits(place, group.needs):
+                    needs = group.needs if group.needs.cpus else self._scene.whole[place]
+                    self._take(place, needs, self._now_s + self._lengths_s[number], is_heap=True)
+                    self._left[number] -= 1
+                    self._placed += 1
+        fits = any(self._fits(place, self._scene.wanted) for place in self.fresh)
+        self.fresh = []
+        return fits
+
+    def _fits(self, place: int, needs: _Needs) -> bool:
+        free = self._free[place]
+        if not needs.cpus:
+            return free == self._scene.whole[place]
+        return all(wanted <= had for wanted, had in zip(needs, free, strict=True))
+
+    def _take(self, place: int, needs: _Needs, until_s: float, *, is_heap: bool = False) -> None:
+        free = self._free[place]
+        self._free[place] = _Needs(*(had - less for had, less in zip(free, needs, strict=True)))
+        end = (until_s, place, needs)
+        if is_heap:
+            heapq.heappush(self._ends, end)
+        else:
+            self._ends.append(end)
