@@ -55,6 +55,9 @@ def test_a_sweep_is_submitted_awaited_and_read(jane: Person, here: Path) -> None
     assert folders == {job: Path("out/whole", job) for job in sorted(batch.jobs)}
     assert (folders["re100-modelb"] / "drag.txt").read_text() == "0.24"
     assert batch.logs("re10-modela") == "solved 10\n"
+    ledger = batch.why("re10-modela")["ledger"]
+    assert ledger["over"]
+    assert sum(entry["seconds"] for entry in ledger["entries"]) == pytest.approx(ledger["total_s"])
     table = batch.table()
     assert isinstance(table, pd.DataFrame)
     assert table[["re", "model", "state", "exit_code"]].to_dict("list") == {

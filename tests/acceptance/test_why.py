@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from acceptance.lab import Lab, command_batch, open_lab
+from acceptance.person import Person
 
 ONE, TWO = f"one-{os.getpid()}", f"two-{os.getpid()}"
 """Tests pause them, and no other node of this computer has these names."""
@@ -52,6 +54,14 @@ async def occupy(lab: Lab, batch: str, jobs: int) -> Path:
     return go
 
 
+async def bob_adds(lab: Lab, batch: dict[str, Any]) -> None:
+    """Another person submits a batch."""
+    with Person(lab.folder / "bob") as bob:
+        bob.home.mkdir()
+        bob.sets(LOGNAME="bob", DISTRIBUTE_SERVER=lab.processes.server)
+        await asyncio.to_thread(bob.runs, "add", str(lab.write(batch)))
+
+
 async def test_what_a_job_waits_for_and_where_its_time_went(lab: Lab) -> None:
     await lab.add(command_batch("lab/odd", {"a": "true"}, capabilities=["quantum"]), "--anyway")
     found = await why(lab, "lab/odd/a")
@@ -65,6 +75,20 @@ async def test_what_a_job_waits_for_and_where_its_time_went(lab: Lab) -> None:
     await lab.add(command_batch("lab/mine", {"b": "true"}))
     found = await why(lab, "lab/mine/b")
     assert (found["waits_for"], obstacles(found)) == ("turn", {ONE: "busy", TWO: "busy"})
+
+    await bob_adds(lab, command_batch("lab/urgent", {"x": "true", "y": "true"}, priority=5))
+    found = await why(lab, "lab/mine/b")
+    (first,) = found["queue"]["ahead"]
+    assert (found["queue"]["place"], first["jobs"], first["user"], first["why"]) == (3, 2, "bob", "priority")
+    assert found["start"] is None, "no job of bob's has run yet"
+    said = await lab.distribute("why", "lab/mine/b")
+    assert "bob   its priority is 5, and that of this one 0" in said.out
+    said = await lab.distribute("status", "lab/mine")
+    assert "waits for its turn" in said.out
+    await lab.distribute("kill", "lab/urgent", "--force")
+    found = await why(lab, "lab/mine/b")
+    assert (found["queue"]["place"], found["start"]["ended"]) == (1, 0)
+    assert found["start"]["earliest"] < found["start"]["likely"] < found["start"]["latest"]
 
     await lab.distribute("pause", "--node", ONE, "--detach", "--reason", "a talk")
     await lab.distribute("pause", "--node", TWO, "--detach", "--reason", "a talk")

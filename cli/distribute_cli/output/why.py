@@ -63,7 +63,8 @@ def why(document: WhyStory) -> Iterator[RenderableType]:
 
 def _facts(document: WhyStory) -> Iterator[Fact]:
     yield "state", state_text(document["state"])
-    yield "why", printable(document["summary"])
+    if document["summary"] != document["state"]:
+        yield "why", printable(document["summary"])
     queue, start = document["queue"], document["start"]
     if queue is not None:
         yield "place", f"{queue['place']} of those that wait for the same nodes"
