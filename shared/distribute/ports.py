@@ -104,6 +104,11 @@ class EventLog(Protocol):
         from now on.
         """
 
+    def follow_raw(
+        self, *, after: int, until: int, only: Only = Only()
+    ) -> AsyncGenerator[Sequence[Raw], None]:
+        """As `follow`, but yields each event as it is stored."""
+
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """The last event of a scope, or of everything under a batch. `event_type`: the last of that type."""
 

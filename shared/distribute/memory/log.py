@@ -66,6 +66,13 @@ class MemoryLog:
             if records:
                 yield records
 
+    async def follow_raw(
+        self, *, after: int, until: int, only: Only = ALL
+    ) -> AsyncGenerator[Sequence[Raw], None]:
+        """As `ports.EventLog.follow_raw`."""
+        async for records in self.follow(after=after, until=until, only=only):
+            yield [Raw(seq, time, encode(event)) for seq, time, event in records]
+
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         return self.stored.last_of(scope, event_type)

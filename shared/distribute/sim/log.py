@@ -119,6 +119,13 @@ class SimulatedLog:
             undo()
             follower.close()
 
+    async def follow_raw(
+        self, *, after: int, until: int, only: Only = ALL
+    ) -> AsyncGenerator[Sequence[Raw], None]:
+        """As `ports.EventLog.follow_raw`."""
+        async for records in self.follow(after=after, until=until, only=only):
+            yield [Raw(seq, time, encode(event)) for seq, time, event in records]
+
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
         return await self._link.ask(lambda: self._broker.stored.last_of(scope, event_type))

@@ -11,13 +11,10 @@ import json
 from dataclasses import dataclass, field
 
 from distribute.core.errors import Refused
+from distribute.core.layout import LAYOUT as LAYOUT
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import NOT_FOUND, ApiError, call
 from distribute.nats.client.patience import patiently
-
-LAYOUT = 5
-"""Raise this with every change of the event set (`tests/compat` checks that), and whenever an older
-distribute can't work with what a newer one stores. `migrations` has the history."""
 
 EVENTS = "EV"
 

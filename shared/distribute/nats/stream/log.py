@@ -130,6 +130,43 @@ class JetStreamLog:
         Raises:
             ValueError: no event can match `only`.
         """
+        async with aclosing(self._read(after, at, only, until)) as reading:
+            async for some in reading:
+                records = _decoded(some)
+                if records is not None:
+                    yield records
+                    continue
+                for entry in some:
+                    recorded = await self._messages.event(entry)
+                    if recorded is not None:
+                        yield [recorded]
+                        # To fold a large submission takes long, and so does to free it: not in one turn.
+                        await asyncio.sleep(0)
+                        del recorded
+
+    async def follow_raw(
+        self, *, after: int, until: int, only: Only = ALL
+    ) -> AsyncGenerator[Sequence[Raw], None]:
+        """As `ports.EventLog.follow_raw`.
+
+        Raises:
+            ValueError: no event can match `only`.
+        """
+        async with aclosing(self._read(after, None, only, until)) as reading:
+            async for some in reading:
+                if _decoded(some) is not None:
+                    yield [Raw(seq, time, payload) for seq, time, _, payload in some]
+                    continue
+                for entry in some:
+                    if await self._messages.event(entry) is not None:
+                        raw = await self._messages.whole(entry)
+                        if raw is not None:
+                            yield [raw]
+
+    async def _read(
+        self, after: int, at: float | None, only: Only, until: int | None
+    ) -> AsyncGenerator[list[Entry], None]:
+        """Yield the messages that `follow` reads, a few at a time."""
         interrupt = Interrupt()
         undo = self._memory.on_replaced(interrupt)
         reading = read(
@@ -138,24 +175,10 @@ class JetStreamLog:
         try:
             async with aclosing(reading):
                 async for entries in reading:
-                    async for records in self._records(entries):
-                        yield records
+                    for some in _slices(entries):
+                        yield some
         finally:
             undo()
-
-    async def _records(self, entries: list[Entry]) -> AsyncGenerator[Sequence[Recorded], None]:
-        for some in _slices(entries):
-            records = _decoded(some)
-            if records is not None:
-                yield records
-                continue
-            for entry in some:
-                recorded = await self._messages.event(entry)
-                if recorded is not None:
-                    yield [recorded]
-                    # To fold a large submission takes long, and so does to free it: not in one turn.
-                    await asyncio.sleep(0)
-                    del recorded
 
     async def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[JetStreamDelivery, None]:
         """As `ports.Cluster.durable`.

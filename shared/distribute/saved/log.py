@@ -1,0 +1,239 @@
+"""A saved log as a cluster: readers use it as they use one with a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from pathlib import Path
+from typing import NoReturn, cast
+
+import orjson
+
+from distribute.codec import decode
+from distribute.core.errors import IntegrityError, NobodyAnswers, Refused, UnreadableEvent
+from distribute.core.events import Event
+from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, Scope, Under
+from distribute.core.recorded import Guard, Recorded
+from distribute.ports import (
+    BEGINNING,
+    QUERIES_AT_WORK,
+    ArtifactStore,
+    Beats,
+    Delivery,
+    Garbage,
+    Handler,
+    LiveOutput,
+    Only,
+    Place,
+    Raw,
+)
+from distribute.saved.reading import SavedFile
+from distribute.stored_events import wanted
+
+ALL = Only()
+
+_DECODED_AT_ONCE = 64
+"""As many as the log on NATS decodes at once, for the same reason."""
+
+
+class SavedLog:
+    """`ports.EventLog` of a file. It reads the file anew for each call, in bounded memory."""
+
+    def __init__(self, file: SavedFile) -> None:
+        self.garbage = Garbage()
+        self._file = file
+        self._checks_chain = False
+
+    def check_chain(self) -> None:
+        """From now on, `follow` reads to the end of the file, and checks the digest of each line."""
+        self._checks_chain = True
+
+    def append(self, event: Event, guard: Guard) -> asyncio.Future[int]:
+        """As `ports.EventLog.append`. Raises `Refused`."""
+        refused: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        refused.set_exception(Refused(f"{self._file.path} is a saved log: nothing can be changed in it"))
+        return refused
+
+    def begin_anew(self) -> None:
+        """As `ports.EventLog.begin_anew`. Nothing is ever appended."""
+
+    async def follow(
+        self, *, after: int, at: float | None = None, only: Only = ALL, until: int | None = None
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        """As `ports.EventLog.follow`. Without `until`, it raises `Refused` behind the last event."""
+        for _, records in self._read(after, only, until):
+            yield records
+        if until is None:
+            raise Refused(f"{self._file.path} is a saved log: nothing comes behind its last event")
+
+    async def follow_raw(
+        self, *, after: int, until: int, only: Only = ALL
+    ) -> AsyncGenerator[Sequence[Raw], None]:
+        """As `ports.EventLog.follow_raw`."""
+        for raws, _ in self._read(after, only, until):
+            yield raws
+
+    def _read(self, after: int, only: Only, until: int | None) -> Iterator[tuple[list[Raw], list[Recorded]]]:
+        """Yield the wanted events, as they are stored and decoded."""
+        names = _names_in(only)
+        for raws in self._file.check_chain() if self._checks_chain else self._file.events():
+            if raws and raws[-1].seq <= after:
+                continue
+            some = [
+                raw
+                for raw in raws
+                if raw.seq > after and (until is None or raw.seq <= until) and _may_have(raw.payload, names)
+            ]
+            for first in range(0, len(some), _DECODED_AT_ONCE):
+                found = [
+                    (raw, recorded)
+                    for raw, recorded in self._decoded(some[first : first + _DECODED_AT_ONCE])
+                    if wanted(only, recorded.event)
+                ]
+                if found:
+                    yield [raw for raw, _ in found], [recorded for _, recorded in found]
+            if until is not None and raws and raws[-1].seq >= until and not self._checks_chain:
+                return
+
+    def _decoded(self, raws: Sequence[Raw]) -> Iterator[tuple[Raw, Recorded]]:
+        for raw in raws:
+            try:
+                yield raw, Recorded(raw.seq, raw.time, decode(raw.payload))
+            except UnreadableEvent as error:
+                raise IntegrityError(f"{self._file.path}: event {raw.seq}: {error}") from error
+
+    async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
+        """As `ports.EventLog.last`."""
+        found: Recorded | None = None
+        async with aclosing(self.follow(after=0, only=_only(scope), until=self._file.last.last_seq)) as all_:
+            async for records in all_:
+                of_type = [one for one in records if event_type in {None, one.event.type}]
+                found = of_type[-1] if of_type else found
+        return found
+
+    async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
+        """As `ports.EventLog.last_raw`."""
+        found = await self.last(scope, event_type)
+        return None if found is None else await self.get_raw(found.seq)
+
+    async def get(self, seq: int) -> Recorded:
+        """As `ports.EventLog.get`."""
+        raw = await self.get_raw(seq)
+        ((_, recorded),) = self._decoded([raw])
+        return recorded
+
+    async def get_raw(self, seq: int) -> Raw:
+        """As `ports.EventLog.get_raw`."""
+        for raws in self._file.events():
+            if raws and raws[-1].seq >= seq:
+                for raw in raws:
+                    if raw.seq == seq:
+                        return raw
+                break
+        raise KeyError(seq)
+
+    async def end(self) -> Place:
+        """As `ports.EventLog.end`."""
+        last = self._file.last
+        return Place(last.last_seq, last.last_time) if last.events else BEGINNING
+
+    async def last_seq(self) -> int:
+        """As `ports.EventLog.last_seq`."""
+        return (await self.end()).seq
+
+
+def _only(scope: Guarded) -> Only:
+    """The events that a scope has."""
+    if isinstance(scope, Assignments):
+        return Only(types=frozenset({"assigned"}), batch=scope.of.batch)
+    return Only(batch=scope.batch) if isinstance(scope, Under) else Only(scope=scope)
+
+
+def _names_in(only: Only) -> list[bytes]:
+    """Names that all of these events have, as JSON. Few others have them: those need not be decoded."""
+    if only.also:
+        return []
+    match only.scope:
+        case JobId():
+            names: Sequence[str | None] = only.scope
+        case BatchId():
+            names = only.scope
+        case BuildId():
+            names = (*only.scope.batch_id, only.scope.node)
+        case None:
+            names = (*(only.batch or ()), only.node)
+        case _:
+            names = (only.scope.node,)
+    return [orjson.dumps(name) for name in names if name is not None]
+
+
+def _may_have(payload: bytes, names: Sequence[bytes]) -> bool:
+    """May an event have all these names? Another encoder may have escaped them, or the event is no JSON."""
+    return all(name in payload for name in names) or payload[:1] != b"{" or b"\\" in payload
+
+
+class SavedQueries:
+    """`ports.Queries` of a cluster without services: readers fold the log instead."""
+
+    def serving(
+        self, verb: str, handler: Handler, *, node: str | None = None, at_work: int = QUERIES_AT_WORK
+    ) -> AbstractAsyncContextManager[None]:
+        """As `ports.Queries.serving`. Raises `Refused`."""
+        raise Refused(f"nobody asks a saved log for {verb!r}")
+
+    async def ask(
+        self, verb: str, payload: bytes = b"", *, node: str | None = None, timeout_s: float = 5.0
+    ) -> bytes:
+        """As `ports.Queries.ask`. Raises `NobodyAnswers`."""
+        raise NobodyAnswers(f"a saved log has no service that answers {verb!r}")
+
+
+class SavedCluster:
+    """`ports.Cluster` of a saved log. It has events, but no files, no heartbeats and no services.
+
+    Raises:
+        InputError: the file can't be read, is no saved log, or is of a newer distribute.
+        IntegrityError: it was altered or cut short.
+    """
+
+    connected = True
+
+    def __init__(self, path: Path) -> None:
+        self.file = SavedFile(path)
+        self.log = SavedLog(self.file)
+        self.queries = SavedQueries()
+
+    @property
+    def store(self) -> ArtifactStore:
+        """Raises `IntegrityError` when it is used."""
+        return cast(ArtifactStore, _Missing(self.file.path, "files: pull them from the cluster itself"))
+
+    @property
+    def beats(self) -> Beats:
+        """Raises `IntegrityError` when it is used."""
+        return cast(Beats, _Missing(self.file.path, "heartbeats"))
+
+    @property
+    def live(self) -> LiveOutput:
+        """Raises `IntegrityError` when it is used."""
+        return cast(LiveOutput, _Missing(self.file.path, "output of jobs: read it from the cluster itself"))
+
+    def durable(self, name: str, only: Only = ALL) -> AsyncGenerator[Delivery, None]:
+        """As `ports.Cluster.durable`. Raises `Refused`: nothing remembers what was read."""
+        raise Refused(f"{self.file.path} is a saved log: no service can work with it")
+
+    def on_return(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """As `ports.Cluster.on_return`. Nothing is ever lost."""
+        return lambda: None
+
+
+class _Missing:
+    """What a saved log does not have."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self._path = path
+        self._what = what
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise IntegrityError(f"{self._path} is a saved log, and has no {self._what}")
