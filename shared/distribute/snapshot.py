@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -76,12 +76,15 @@ def _digests(state: State) -> Iterator[bytes]:
     """The digests of a state's records."""
     yield digest_of(at_once(core_pieces(state)))
     for batch_id in sorted((*state.batches, *state.packed)):
-        packed = state.packed.get(batch_id)
-        if packed is not None:
-            yield from (packed.fixed.digest, packed.changing.digest)
-        else:
-            batch = state.batches[batch_id]
-            yield from (digest_of(fixed_pieces(batch)), digest_of(at_once(changing_pieces(batch))))
+        yield from _digests_of_batch(state, batch_id)
+
+
+def _digests_of_batch(state: State, batch_id: BatchId) -> tuple[bytes, bytes]:
+    packed = state.packed.get(batch_id)
+    if packed is not None:
+        return packed.fixed.digest, packed.changing.digest
+    batch = state.batches[batch_id]
+    return digest_of(fixed_pieces(batch)), digest_of(at_once(changing_pieces(batch)))
 
 
 def dump_core(state: State) -> Record:
@@ -235,6 +238,31 @@ def _load_batch(fixed: Record, changing: Record, named: Container[BatchId]) -> B
 def digest(state: State) -> str:
     """A SHA-256 of the state, in hex. Equal states have equal digests, on every machine."""
     return _digest_of(_digests(state))
+
+
+class StateDigests(NamedTuple):
+    """The digests of the parts of a state, in hex: each batch by its name, and everything else.
+
+    Two states are equal exactly if these are, and made by the same `version`.
+    """
+
+    version: int
+    core: str
+    batches: dict[str, str]
+
+    @classmethod
+    def of(cls, core: bytes, batches: Iterable[tuple[BatchId, Iterable[bytes]]]) -> StateDigests:
+        """Those with these digests of their records."""
+        return cls(VERSION, core.hex(), {str(name): _digest_of(digests) for name, digests in batches})
+
+
+def digests(state: State) -> StateDigests:
+    """The digests of the parts of a state."""
+    ids = sorted((*state.batches, *state.packed))
+    return StateDigests.of(
+        digest_of(at_once(core_pieces(state))),
+        ((batch_id, _digests_of_batch(state, batch_id)) for batch_id in ids),
+    )
 
 
 def _dump_usage(usage: Usage) -> list[Any]:

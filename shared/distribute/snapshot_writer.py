@@ -11,7 +11,7 @@ from distribute.core.ids import BatchId
 from distribute.core.packed import Record
 from distribute.core.state import BatchState, State
 from distribute.slices import in_slices
-from distribute.snapshot import copy_core, core_pieces, join_records
+from distribute.snapshot import StateDigests, copy_core, core_pieces, join_records
 
 
 class _Written(NamedTuple):
@@ -21,6 +21,23 @@ class _Written(NamedTuple):
     under_seq: int
     fixed: Record
     changing: Record
+
+
+class SnapshotRecords(NamedTuple):
+    """The records of a state as of the event at `seq`: of everything but the batches, and of each batch."""
+
+    seq: int
+    core: Record
+    batches: dict[BatchId, tuple[Record, Record]]
+
+    def all(self) -> list[Record]:
+        """All records, in the order of a snapshot."""
+        return [self.core, *(record for pair in self.batches.values() for record in pair)]
+
+    def digests(self) -> StateDigests:
+        """The digests of the parts of the state."""
+        batches = ((name, [record.digest for record in pair]) for name, pair in self.batches.items())
+        return StateDigests.of(self.core.digest, batches)
 
 
 class SnapshotWriter:
@@ -36,9 +53,18 @@ class SnapshotWriter:
         self._unwritten: dict[BatchId, BatchState] = {}
         """The batches whose records the current snapshot still needs."""
         self._one_at_a_time = asyncio.Lock()
+        self._one_snapshot_at_a_time = asyncio.Lock()
 
     async def write(self, state: State) -> bytes:
-        """The snapshot of the state at the time of the call: the same bytes as `dump`. One at a time."""
+        """The snapshot of the state at one moment: the same bytes as `dump`."""
+        return join_records((await self.records(state)).all())
+
+    async def records(self, state: State) -> SnapshotRecords:
+        """The records of the state at one moment."""
+        async with self._one_snapshot_at_a_time:
+            return await self._records(state)
+
+    async def _records(self, state: State) -> SnapshotRecords:
         core = copy_core(state)
         ids, packed = sorted((*state.batches, *state.packed)), state.packed.copy()
         for batch_id in self._written.keys() - state.batches.keys():
@@ -51,11 +77,12 @@ class SnapshotWriter:
                 await self.before_change([next(iter(self._unwritten))])
         finally:
             self._unwritten = {}
-        records = [await asyncio.to_thread(seal, await in_slices(core_pieces(core)))]
-        for batch_id in ids:
-            written = packed.get(batch_id) or self._written[batch_id]
-            records += (written.fixed, written.changing)
-        return join_records(records)
+        written = {batch_id: packed.get(batch_id) or self._written[batch_id] for batch_id in ids}
+        return SnapshotRecords(
+            core.seq,
+            await asyncio.to_thread(seal, await in_slices(core_pieces(core))),
+            {batch_id: (found.fixed, found.changing) for batch_id, found in written.items()},
+        )
 
     @property
     def is_writing(self) -> bool:

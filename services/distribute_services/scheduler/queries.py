@@ -24,6 +24,7 @@ from distribute.core.views import (
 from distribute.core.why_view import why_view
 from distribute.ports import Cluster, Garbage, Handler
 from distribute.slices import in_slices
+from distribute.snapshot_writer import SnapshotWriter
 from distribute_services.scheduler.logic import Scheduler
 
 Json = dict[str, Any]
@@ -33,7 +34,9 @@ Answering = Generator[None, None, bytes]
 
 
 @contextlib.asynccontextmanager
-async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterator[None]:
+async def answer_queries(
+    cluster: Cluster, scheduler: Scheduler, snapshots: SnapshotWriter
+) -> AsyncIterator[None]:
     """Answer people's queries, each a verb of its own, while the context lasts."""
     answers: dict[str, Callable[[Json], Answering]] = {
         "status": lambda asked: _status(scheduler, cluster.log.garbage, **asked),
@@ -61,7 +64,16 @@ async def answer_queries(cluster: Cluster, scheduler: Scheduler) -> AsyncIterato
     async with contextlib.AsyncExitStack() as stack:
         for verb, answer in answers.items():
             await stack.enter_async_context(cluster.queries.serving(verb, handler(answer)))
+        await stack.enter_async_context(
+            cluster.queries.serving("digests", lambda _: _digests(scheduler, snapshots), at_work=1)
+        )
         yield
+
+
+async def _digests(scheduler: Scheduler, snapshots: SnapshotWriter) -> bytes:
+    """The digests of the state as of the event at `seq`, for a reader who folds the log up to there."""
+    records = await snapshots.records(scheduler.state)
+    return orjson.dumps({"seq": records.seq, **records.digests()._asdict()})
 
 
 def _whole(answer: Json) -> Answering:

@@ -179,7 +179,7 @@ class SchedulerService:
     async def _answer(self) -> None:
         """Answer queries once the state is up to date. Before that, clients fold the log themselves."""
         await self._caught_up.wait()
-        async with answer_queries(self._cluster, self._scheduler):
+        async with answer_queries(self._cluster, self._scheduler, self._snapshots):
             await self._failure.raised()
 
     async def _decide(self) -> None:
