@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 from distribute.client.person import this_person
 from distribute.client.person import user_name as user_name
-from distribute.core.errors import UnknownName
+from distribute.config.folders import home_expanded
+from distribute.core.errors import InputError, UnknownName
+from distribute_cli.output.clock import as_of
 from distribute_cli.own_log import NO_LOGS, LogOptions
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from distribute.client.queries import Queries
     from distribute.config.where import NodeFile, ServerAddress
     from distribute.ports import Cluster
+    from distribute.saved.log import SavedCluster
     from distribute_cli.output.form import Output
 
 
@@ -31,6 +35,8 @@ class Where:
     creds: Path | None = None
     ip: str | None = None
     port: int | None = None
+    saved: Path | None = None
+    """A saved log, to be read instead of a cluster."""
 
     @property
     def options(self) -> str:
@@ -39,7 +45,10 @@ class Where:
 
         if "@" in (self.server or ""):
             return ""
-        given = {"--server": self.server, "--creds": self.creds, "--ip": self.ip, "--port": self.port}
+        given = {
+            "--server": self.server, "--creds": self.creds, "--ip": self.ip, "--port": self.port,
+            "--from": self.saved,
+        }  # fmt: skip
         return " ".join(
             f"{name} {argument(str(value))}" for name, value in given.items() if value is not None
         )
@@ -52,6 +61,10 @@ class Session:
         self.where = where
         self.output = output
         self.logs = logs
+        self.cluster_name = ""
+        """The address of the cluster that was opened last, without a password, as a saved log names it."""
+        self._saved_at: float | None = None
+        """The time of the last event of the saved log that is read."""
 
     def address(self, node: NodeFile | None = None, node_creds: Path | None = None) -> ServerAddress:
         """Where the cluster is: as the command line says, or a node's settings, or in the usual places.
@@ -79,14 +92,21 @@ class Session:
         """
         from distribute.collector import collect_garbage_rarely
 
-        found = self.address()
         collect_garbage_rarely()  # who reads a large batch makes millions of objects that are in no cycles
+        if (saved := self._saved_log()) is not None:
+            saved_cluster = await self._open_saved(*saved, named)
+            with as_of(self._saved_at):
+                yield saved_cluster
+            return
+        found = self.address()
         name = f"distribute of {user_name()}"
         async with open_at(
             found.server, found.creds, name, source=found.source, provisioning=provisioning
         ) as cluster:
+            document = cluster_document(found)
+            self.cluster_name = document["server"]
             if named is not None:
-                self.output.cluster(cluster_document(found), at_once=named == "now")
+                self.output.cluster(document, at_once=named == "now")
             try:
                 yield cluster
             except UnknownName as error:
@@ -94,9 +114,39 @@ class Session:
 
                 raise await with_nearest(cluster, error) from error
 
+    def _saved_log(self) -> tuple[Path, str] | None:
+        """The saved log that is to be read, and what names it; None: a cluster is."""
+        where = self.where
+        if where.saved is not None:
+            if (where.server or where.ip or where.port) is not None:
+                raise InputError(
+                    "--from reads a file, and --server, --ip and --port name a cluster: give one"
+                )
+            return where.saved, "--from"
+        given = os.environ.get("DISTRIBUTE_FROM")
+        if not given or (where.server or where.ip or where.port) is not None:
+            return None
+        return home_expanded(Path(given)), "DISTRIBUTE_FROM"
+
+    async def _open_saved(self, path: Path, source: str, named: str | None) -> SavedCluster:
+        from distribute.saved.log import SavedCluster
+
+        cluster = SavedCluster(path)
+        self._saved_at = (await cluster.log.end()).time
+        self.cluster_name = cluster.file.header.cluster
+        if named is not None:
+            self.output.cluster({"server": str(path), "source": source}, at_once=named == "now")
+        return cluster
+
     def queries(self, cluster: Cluster) -> Queries:
-        """Queries to a cluster. If the scheduler doesn't answer, print a warning."""
+        """Queries to a cluster. If the scheduler doesn't answer, print a warning.
+
+        Those to a saved log are as of its last event.
+        """
         from distribute.client.queries import Queries
+
+        if (saved_at := self._saved_at) is not None:
+            return Queries(cluster, clock=lambda: saved_at)
 
         @cache
         def warn() -> None:

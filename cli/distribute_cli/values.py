@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from distribute.config.moments import parse_moment
 from distribute.config.units import format_duration, parse_duration, parse_size
@@ -85,6 +85,29 @@ def size_bytes(option: str, text: str) -> int:
         raise InputError(f"{option}: {error}") from error
 
 
+def past_moment(option: str, text: str, now: datetime, *, or_else: str = "") -> datetime:
+    """A moment before `now`: a date and time, as `moment` takes it, or how long ago: `2h`.
+
+    `or_else`: what else the option takes, for the error.
+
+    Raises:
+        InputError: it is neither, or is yet to come.
+    """
+    try:
+        found = now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        try:
+            found = parse_moment(text, now)
+        except ValueError:
+            raise InputError(
+                f"{option}: {quoted(text)} is not a time; write a date and time, such as 2026-01-31T18:00 "
+                f"(local, unless it names a zone), or how long ago: 2h, 3d{or_else}"
+            ) from None
+    if found > now:
+        raise InputError(f"{option}: {quoted(text)} is yet to come")
+    return found.astimezone(UTC)
+
+
 def moment(option: str, text: str, now: datetime) -> datetime:
     """A moment after `now`: a date and time, such as `2030-01-31T18:00` (local, unless it says), or `2h`.
 
@@ -98,22 +121,3 @@ def moment(option: str, text: str, now: datetime) -> datetime:
     if found <= now:
         raise InputError(f"{option}: {text!r} is in the past")
     return found
-
-
-def past_moment(option: str, text: str, now: datetime) -> datetime:
-    """A moment from which on events are wanted: a date and time, as in `moment`, or how long ago: `2h`.
-
-    Raises:
-        InputError: it is neither.
-    """
-    try:
-        return now - timedelta(seconds=parse_duration(text))
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return parse_moment(text, now)
-    except ValueError:
-        raise InputError(
-            f"{option}: {quoted(text)} is not a time; write a date and time, such as 2030-01-31T18:00 "
-            "(local, unless it names a zone), how long ago (2h), or the sequence of an event (1234)"
-        ) from None

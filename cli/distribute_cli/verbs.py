@@ -39,6 +39,7 @@ VERBS = (
     "status",
     "why",
     "nodes",
+    "replay",
     "drain",
     "undrain",
     "pause",
@@ -64,7 +65,6 @@ VERBS = (
     "demo",
 )
 NOT_YET = (
-    "replay",
     "timeline",
     "report",
     "admin",
@@ -104,6 +104,14 @@ LongPortOption = Annotated[
     int | None,
     typer.Option("--port", metavar="N", min=1, max=65535, help="The cluster's port, with --ip."),
 ]
+SavedOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        help="Read a log that `replay --export` saved, instead of a cluster. [env: DISTRIBUTE_FROM]",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only names and states.")]
 DebugOption = Annotated[
@@ -115,6 +123,10 @@ def _of_a_cluster(
     server: ServerOption = None, creds: CredsOption = None, ip: IpOption = None, port: PortOption = None
 ) -> None:
     """Only a signature: the options of verbs that talk to a cluster."""
+
+
+def _of_a_reader(saved: SavedOption = None) -> None:
+    """Only a signature: the options of verbs that only read the log."""
 
 
 def _of_a_node(
@@ -136,16 +148,19 @@ def verb(
     *,
     needs_cluster: bool = True,
     answers: bool = True,
+    reads: bool = False,
     is_node: bool = False,
     serves: bool = False,
     cls: type[TyperCommand] | None = None,
 ) -> typer.Typer:
     """The verb as a typer app: its own options, then the shared ones that concern it.
 
-    `is_node`: of `client`. `serves`: it runs services, which have logs of their own. `cls`: parses its words.
+    `reads`: it needs no more than the log, so it can read a saved one. `is_node`: of `client`. `serves`: it
+    runs services, which have logs of their own. `cls`: parses its words.
     """
     concerned = (
         (_of_a_node if is_node else _of_a_cluster, needs_cluster),
+        (_of_a_reader, reads),
         (_of_an_answer, answers),
         (_of_all, True),
     )
@@ -179,7 +194,7 @@ def _parameters(function: Callable[..., object]) -> list[inspect.Parameter]:
 
 
 def _run(function: Verb, common: dict[str, Any], values: dict[str, Any], logs: LogOptions) -> int:
-    where = Where(common.get("server"), common.get("creds"), common.get("ip"), common.get("port"))
+    where = Where(*(common.get(name) for name in ("server", "creds", "ip", "port", "saved")))
     output = make_output(as_json=common.get("as_json", False), quiet=common.get("quiet", False))
     output.address = where.options
     session = Session(where, output, logs)

@@ -58,7 +58,8 @@ async def _before(cluster: Cluster, since: str) -> int:
     from distribute.client.event_stream import last_before
     from distribute_cli.values import past_moment
 
-    return await last_before(cluster.log, past_moment("--since", since, datetime.now(UTC)).timestamp())
+    moment = past_moment("--since", since, datetime.now(UTC), or_else=", or the seq of an event: 1234")
+    return await last_before(cluster.log, moment.timestamp())
 
 
 app = verb(events)

@@ -48,4 +48,4 @@ async def nodes(
             session.output.nodes(await queries.nodes())
 
 
-app = verb(nodes)
+app = verb(nodes, reads=True)

@@ -115,4 +115,4 @@ def _refuse_states(states: list[str] | None, possible: frozenset[str], what: str
         )
 
 
-app = verb(status)
+app = verb(status, reads=True)

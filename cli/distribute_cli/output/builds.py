@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from distribute.client.words import argument, printable
 from distribute.config.units import format_duration
 from distribute.core.words import counted
+from distribute_cli.output.clock import now
 
 if TYPE_CHECKING:
     from distribute.client.documents import BatchDocument, NodeDocument
@@ -96,4 +96,4 @@ def _for(since: str) -> str:
 
 def _elapsed(since: float) -> str:
     """The time since then, which is in seconds since 1970."""
-    return format_duration(max(0, round(time.time() - since)))
+    return format_duration(max(0, round(now().timestamp() - since)))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rich.text import Text
 
 from distribute.config.units import format_duration
+from distribute_cli.output.clock import now
 from distribute_cli.output.words import NOTHING
 
 STATE_STYLES = {
@@ -35,8 +36,8 @@ def state_text(state: str) -> Text:
 
 
 def span(begin: str, end: str | None) -> str:
-    """The time between two times, in two units at most. Without an end: up to now."""
-    stop = datetime.fromisoformat(end) if end else datetime.now(UTC)
+    """The time between two times, in two units at most. Without an end: up to the moment that is shown."""
+    stop = datetime.fromisoformat(end) if end else now()
     return duration(max(0.0, (stop - datetime.fromisoformat(begin)).total_seconds()))
 
 

@@ -16,6 +16,7 @@ from distribute_cli.pasteable import with_address
 
 if TYPE_CHECKING:
     from distribute.client import documents
+    from distribute.client.replay_documents import PastDocument
     from distribute.client.why import WhyStory
     from distribute.core.projections.history import Told
     from distribute.core.recorded import Recorded
@@ -86,6 +87,10 @@ class Output(ABC):
     @abstractmethod
     def node(self, document: documents.NodeStory) -> None:
         """Show everything about one node."""
+
+    @abstractmethod
+    def past(self, document: PastDocument) -> None:
+        """Show all batches and all nodes as they were."""
 
     @abstractmethod
     def job(self, document: documents.JobStory) -> None:

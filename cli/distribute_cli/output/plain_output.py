@@ -13,6 +13,7 @@ from distribute_cli.output.form import Bar, Countdown, Document, JobText, Output
 
 if TYPE_CHECKING:
     from distribute.client import documents
+    from distribute.client.replay_documents import PastDocument
     from distribute.client.why import WhyStory
     from distribute.core.projections.history import Told
     from distribute.core.recorded import Recorded
@@ -55,6 +56,9 @@ class JsonOutput(_ForPrograms):
 
     def node(self, document: documents.NodeStory) -> None:
         self._write({"nodes": [document]})
+
+    def past(self, document: PastDocument) -> None:
+        self._write(document)
 
     def job(self, document: documents.JobStory) -> None:
         self._write(document)
@@ -139,6 +143,10 @@ class QuietOutput(_ForPrograms):
 
     def node(self, document: documents.NodeStory) -> None:
         print(printable(document["node"]), document["state"])
+
+    def past(self, document: PastDocument) -> None:
+        self.batches(document)
+        self.nodes(document)
 
     def job(self, document: documents.JobStory) -> None:
         print(printable(document["job"]), document["state"])

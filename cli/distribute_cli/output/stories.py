@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from distribute.config.units import format_duration, format_size
 from distribute.core.gpu_kind import GpuKind, gpus_in_words
 from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import builds_of
+from distribute_cli.output.clock import now
 from distribute_cli.output.drawing import count, duration, span, state_text
 from distribute_cli.output.facts import MOST_LINES, Fact, facts, moment, verdicts
 from distribute_cli.output.failures import plain
@@ -155,7 +156,7 @@ def _told_of_superseded(attempt: AttemptDocument, kept: SupersededDocument) -> s
 
 
 def _is_to_come(time: str) -> bool:
-    return datetime.fromisoformat(time) > datetime.now(UTC)
+    return datetime.fromisoformat(time) > now()
 
 
 def node(document: NodeStory) -> Iterator[RenderableType]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from distribute.client import documents
+    from distribute.client.replay_documents import PastDocument
     from distribute.client.why import WhyStory
     from distribute.core.projections.history import Told
     from distribute.core.recorded import Recorded
@@ -70,6 +71,10 @@ class TableOutput(Output):
         from distribute_cli.output import stories
 
         self._print(stories.node(document))
+
+    def past(self, document: PastDocument) -> None:
+        self.batches(document)
+        self.nodes(document)
 
     def job(self, document: documents.JobStory) -> None:
         from distribute_cli.output import stories

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -22,6 +22,7 @@ from distribute.client.words import printable
 from distribute.config.units import format_size
 from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import build_lines, builds_of, is_only_built, kept_lines, where_built
+from distribute_cli.output.clock import now
 from distribute_cli.output.drawing import STATE_STYLES, count, duration, span, state_text
 from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.fitting import Cell, FittingTable
@@ -180,7 +181,7 @@ def _why(node: NodeDocument) -> str:
     until = {"paused": node["paused_until"], "quarantined": node.get("quarantined_until")}.get(node["state"])
     if until is None:
         return printable(node["reason"] or "")
-    left = datetime.fromisoformat(until) - datetime.now(UTC)
+    left = datetime.fromisoformat(until) - now()
     by = node.get("paused_by") if node["state"] == "paused" else None
     return printable(f"for {duration(max(0.0, left.total_seconds()))} more{by_and_why(by, node['reason'])}")
 

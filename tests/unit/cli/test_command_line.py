@@ -26,7 +26,16 @@ from distribute.core.errors import (
 from distribute_cli import commands
 from distribute_cli.main import app
 from distribute_cli.session import Session
-from distribute_cli.verbs import ALIASES, NOT_YET, VERBS, _of_a_cluster, _of_all, _of_an_answer, verb
+from distribute_cli.verbs import (
+    ALIASES,
+    NOT_YET,
+    VERBS,
+    _of_a_cluster,
+    _of_a_reader,
+    _of_all,
+    _of_an_answer,
+    verb,
+)
 from plain_words import assert_plain
 
 pytestmark = pytest.mark.usefixtures("nobody_says_where_the_cluster_is")
@@ -59,9 +68,8 @@ def test_every_option_of_a_verb_has_help_and_is_documented(verb: str) -> None:
     row = next(line for line in text.splitlines() if re.match(rf"\| [^|]*`{verb}\b", line))
     several = text.partition("## Options of several verbs")[2]
     module = importlib.import_module(f"distribute_cli.commands.{verb}")
-    shared = {
-        name for group in (_of_a_cluster, _of_an_answer, _of_all) for name in signature(group).parameters
-    }
+    groups = (_of_a_cluster, _of_a_reader, _of_an_answer, _of_all)
+    shared = {name for group in groups for name in signature(group).parameters}
     for parameter in typer.main.get_command(module.app).params:
         if getattr(parameter, "hidden", False) or "--help" in parameter.opts:
             continue

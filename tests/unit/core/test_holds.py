@@ -9,6 +9,7 @@ from distribute.core.explain import explain
 from distribute.core.listing import batch_document
 from distribute.core.overdue import OVERDUE_S
 from distribute.core.projections.course import Course
+from distribute.core.slices import at_once
 from distribute.core.state import Status
 from distribute.core.why_view import why_view
 from distribute.core.words import rfc3339
@@ -48,7 +49,7 @@ def test_people_see_who_holds_a_batch_since_when_and_why() -> None:
     lab.happen(make.held(by="bob", reason="the mesh is wrong"))
     said = f"held by bob since {rfc3339(lab.now)}: the mesh is wrong"
     assert explain(lab.agenda, lab.batch(), 1).summary == f"waits for its batch: {said}"
-    assert why_view(lab.agenda, lab.batch(), "job2")["summary"] == f"waits for its batch: {said}"
+    assert at_once(why_view(lab.agenda, lab.batch(), "job2"))["summary"] == f"waits for its batch: {said}"
     document = batch_document(lab.batch(), lab.now, lab.state)
     assert (document["held"], document["held_by"]) == (said, "bob")
     assert document["held_at"] == rfc3339(lab.now)

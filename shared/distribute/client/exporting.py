@@ -1,0 +1,56 @@
+"""Save the log of a cluster in a file, from which readers work without a server."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import get_args
+
+from distribute.client.queries import no_such_batch
+from distribute.core.events import Event, NodeEvent
+from distribute.core.ids import BatchId, Under
+from distribute.core.listing import rfc3339
+from distribute.ports import Cluster, OnDone, Only, tell_nobody
+from distribute.saved.lines import Header, Last
+from distribute.saved.writing import save
+
+NODE_TYPES = frozenset(
+    kind.model_fields["type"].default for kind in get_args(get_args(Event)[0]) if issubclass(kind, NodeEvent)
+)
+"""The types of the events about nodes."""
+
+
+async def export(
+    cluster: Cluster,
+    path: Path,
+    *,
+    name: str,
+    batch: BatchId | None = None,
+    replace: bool = False,
+    on_done: OnDone = tell_nobody,
+) -> Last:
+    """Save the log as it is by now.
+
+    Args:
+        cluster: whose log.
+        path: the new file. It is there only once it is whole.
+        name: what the file calls the cluster.
+        batch: save only the events of this name, of deleted batches, too, and those about nodes.
+        replace: replace a file that is there.
+        on_done: is told the sequence that is reached, again and again.
+
+    Raises:
+        Refused: the file is there already, or there never was such a batch.
+        InputError: the file can't be written.
+    """
+    if batch is not None and await cluster.log.last(Under(batch)) is None:
+        raise no_such_batch(batch)
+    header = Header(
+        cluster=name,
+        saved_at=rfc3339(time.time()) or "",
+        version=version("distribute-lab"),
+        batch=None if batch is None else list(batch),
+    )
+    only = Only() if batch is None else Only(batch=batch, also=NODE_TYPES)
+    return await save(cluster.log, path, header, only=only, replace=replace, on_done=on_done)
