@@ -37,6 +37,10 @@ _TAIL = b',"sha256":"%b"}\n'
 TAIL_BYTES = len(_TAIL % bytes(64)) - len(b"\n")
 """How many bytes of a line, without its end, are its digest."""
 
+_sha256 = hashlib.sha256
+_new_tuple = tuple.__new__  # makes a `Raw` in half the time
+# A replay reads millions of lines.
+
 _STORED = b"\x01"
 _LENGTHS = struct.Struct("<HH")
 _TRAILER = struct.Struct("<II")
@@ -64,7 +68,7 @@ class Chain:
 
     def check(self, line: bytes) -> None:
         """Take the next line, without its end. Raises `Damaged` if its digest is wrong."""
-        digest = hashlib.sha256(self._digest + line[:-TAIL_BYTES])
+        digest = _sha256(self._digest + line[:-TAIL_BYTES])
         if line[-TAIL_BYTES:] != _TAIL[:-1] % digest.hexdigest().encode():
             raise Damaged("its digest is not that of its text and the lines before")
         self._digest = digest.digest()
@@ -130,11 +134,11 @@ def event_body(raw: Raw) -> bytes:
 def read_event(line: bytes) -> Raw:
     """The event of a line. Raises `Damaged` if there is none."""
     try:
-        seq, time, stored = line[:-TAIL_BYTES].split(b",", 2)
+        seq, time, stored = line.split(b",", 2)
         if stored[:8] == _JSON:
-            return Raw(int(seq[7:]), float(time[7:]), stored[8:])
+            return _new_tuple(Raw, (int(seq[7:]), float(time[7:]), stored[8:-TAIL_BYTES]))
         if stored[:9] == _BASE64:
-            return Raw(int(seq[7:]), float(time[7:]), b64decode(stored[9:-1], validate=True))
+            return Raw(int(seq[7:]), float(time[7:]), b64decode(stored[9 : -TAIL_BYTES - 1], validate=True))
     except ValueError as error:
         raise Damaged(f"it is not an event: {error}") from error
     raise Damaged("it is not an event")

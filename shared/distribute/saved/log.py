@@ -33,6 +33,8 @@ from distribute.stored_events import wanted
 
 ALL = Only()
 
+_new_tuple = tuple.__new__
+
 _DECODED_AT_ONCE = 64
 """As many as the log on NATS decodes at once, for the same reason."""
 
@@ -76,32 +78,33 @@ class SavedLog:
 
     def _read(self, after: int, only: Only, until: int | None) -> Iterator[tuple[list[Raw], list[Recorded]]]:
         """Yield the wanted events, as they are stored and decoded."""
-        names = _names_in(only)
+        last = self._file.last.last_seq if until is None else until
+        names, is_all = _names_in(only), only == ALL
         for raws in self._file.check_chain() if self._checks_chain else self._file.events():
             if raws and raws[-1].seq <= after:
                 continue
             some = [
-                raw
-                for raw in raws
-                if raw.seq > after and (until is None or raw.seq <= until) and _may_have(raw.payload, names)
+                raw for raw in raws if after < raw.seq <= last and (is_all or _may_have(raw.payload, names))
             ]
             for first in range(0, len(some), _DECODED_AT_ONCE):
-                found = [
-                    (raw, recorded)
-                    for raw, recorded in self._decoded(some[first : first + _DECODED_AT_ONCE])
-                    if wanted(only, recorded.event)
-                ]
-                if found:
-                    yield [raw for raw, _ in found], [recorded for _, recorded in found]
-            if until is not None and raws and raws[-1].seq >= until and not self._checks_chain:
+                few = some[first : first + _DECODED_AT_ONCE]
+                records = self._decoded(few)
+                if not is_all:
+                    found = [pair for pair in zip(few, records, strict=True) if wanted(only, pair[1].event)]
+                    few, records = [raw for raw, _ in found], [recorded for _, recorded in found]
+                if few:
+                    yield few, records
+            if raws and raws[-1].seq >= last and not self._checks_chain:
                 return
 
-    def _decoded(self, raws: Sequence[Raw]) -> Iterator[tuple[Raw, Recorded]]:
-        for raw in raws:
-            try:
-                yield raw, Recorded(raw.seq, raw.time, decode(raw.payload))
-            except UnreadableEvent as error:
-                raise IntegrityError(f"{self._file.path}: event {raw.seq}: {error}") from error
+    def _decoded(self, raws: Sequence[Raw]) -> list[Recorded]:
+        records: list[Recorded] = []
+        try:
+            for seq, time, payload in raws:
+                records.append(_new_tuple(Recorded, (seq, time, decode(payload))))
+        except UnreadableEvent as error:
+            raise IntegrityError(f"{self._file.path}: event {seq}: {error}") from error
+        return records
 
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
@@ -120,7 +123,7 @@ class SavedLog:
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""
         raw = await self.get_raw(seq)
-        ((_, recorded),) = self._decoded([raw])
+        [recorded] = self._decoded([raw])
         return recorded
 
     async def get_raw(self, seq: int) -> Raw:
