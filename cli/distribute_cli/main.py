@@ -15,6 +15,7 @@ from distribute.standard_streams import OutputLost, ReaderGone, drop_output, pre
 from distribute_cli.own_log import LogOptions
 from distribute_cli.usage import UsageError, is_help, usage_line
 from distribute_cli.verbs import VerbGroup
+from distribute_cli.ways import told
 
 WRONG_USAGE = 2
 READER_GONE = 128 + signal.SIGPIPE
@@ -89,6 +90,6 @@ def _run() -> int:
 
 
 def _tell(error: DistributeError) -> int:
-    for line in str(error).split("\n"):
+    for line in told(error).split("\n"):
         print(f"distribute: {printable(line)}", file=sys.stderr)
     return exit_code(error)

@@ -125,10 +125,11 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The program has failed, or refuses the batch: an error's message, and its exit code."""
+    """The program has failed, or refuses the batch: an error's message, its exit code, and its `ways`."""
 
     message: str
     code: int
+    ways: list[str] = field(default_factory=list)
 
 
 News: TypeAlias = Warned | Begun | Stands | Printed | JobEnded | BuildFailed | Over | Failed

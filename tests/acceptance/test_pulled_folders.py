@@ -38,7 +38,8 @@ def test_an_earlier_batch_of_the_name_is_not_mixed_in(jane: Person) -> None:
     jane.runs("add", second, "--replace", "--yes", "--wait")
     refused = jane.runs("pull", "jane/b", code=4)
     assert "b holds the results of jane/b that was submitted at 20" in refused.stderr
-    assert "`--into b-2` pulls into another folder" in refused.stderr
+    assert "pull into another folder, such as b-2, or have what is here removed first" in refused.stderr
+    assert refused.stderr.endswith(" (--into, --replace-local)\n")
     assert files_in(jane.home / "b") == there
     jane.runs("pull", "jane/b", "--into", "b-2")
     assert (jane.home / "b-2/a/r").read_text() == "2\n"

@@ -14,7 +14,8 @@ def test_earlier_results_stay_unless_they_are_to_be_cleaned(jane: Person) -> Non
     jane.runs("run", file)
     before = tree(results(jane))
     said = jane.runs("run", file, code=4)
-    assert "has earlier results of a, c: --clean-save removes them first" in said.stderr
+    assert "has earlier results of a, c: have them removed first, or name another folder" in said.stderr
+    assert said.stderr.endswith(" (--clean-save, --save-dir)\n")
     assert tree(results(jane)) == before
     jane.runs("run", file, "--clean-save", "--job", "a")
     after = tree(results(jane))
@@ -54,7 +55,7 @@ def test_results_of_another_batch_stay(jane: Person) -> None:
     jane.runs("run", jane.writes("b", {"a": "echo u > distribute_save/u"}, namespace="anna"))
     before = tree(results(jane))
     said = jane.runs("run", jane.writes("b", {"a": "true"}), "--clean-save", code=4)
-    assert "holds the results of anna/b: they stay; name another folder with --save-dir" in said.stderr
+    assert "holds the results of anna/b: they stay; name another folder (--save-dir)" in said.stderr
     assert tree(results(jane)) == before
     jane.runs("run", "b.yaml", "--save-dir", "other")
 

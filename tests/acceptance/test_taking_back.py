@@ -47,10 +47,13 @@ def test_another_persons_batch_is_not_touched_without_force(jane: Person) -> Non
     try:
         for verb, *arguments in (("kill",), ("kill", "--dry"), ("delete", "--yes"), ("delete", "--dry")):
             refused = jane.runs(verb, "jane/hers", *arguments, code=4).stderr
-            expected = f"jane/hers is {me}'s batch, and you are bob: give --force to {verb} it\n"
+            expected = f"jane/hers is {me}'s batch, and you are bob: it takes force to {verb} it (--force)\n"
             assert refused == f"distribute: {expected}"
         assert "and you are bob" in jane.runs("kill", "jane/hers/x", code=4).stderr
-        assert "give --force to replace it" in jane.runs("add", hers, "--replace", "--yes", code=4).stderr
+        assert (
+            "it takes force to replace it (--force)"
+            in jane.runs("add", hers, "--replace", "--yes", code=4).stderr
+        )
         assert f"there is a batch jane/hers already, of {me}: " in jane.runs("add", hers, code=4).stderr
         assert jane.asks("status", "jane/hers")["killed_by"] is None
         would = jane.runs("delete", "jane/hers", "--force", "--dry").stdout

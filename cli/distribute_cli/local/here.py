@@ -11,6 +11,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable, Iterator
 
 from distribute.core.errors import DistributeError, InputError, Refused
+from distribute.core.ways import Way
 from distribute.here import Asked, Failed, News, decode_news
 from distribute.inherited import end_signals
 from distribute.runtime import PARENT_GONE
@@ -147,6 +148,10 @@ async def _pass_on(news: asyncio.StreamReader, show: Callable[[News], None]) -> 
 
 
 def _error(failed: Failed) -> DistributeError:
+    return _without_ways(failed).with_ways(*map(Way, failed.ways))
+
+
+def _without_ways(failed: Failed) -> DistributeError:
     match failed.code:
         case 2:
             return InputError(*failed.message.split("\n"))

@@ -50,7 +50,7 @@ async def _run(options: argparse.Namespace) -> None:
             await run_here(asked, work, tell, stop)
     except DistributeError as error:
         log.debug("it failed", exc_info=True)
-        tell(Failed(str(error), exit_code(error)))
+        tell(Failed(str(error), exit_code(error), [way.value for way in error.ways]))
     except Exception as error:  # the pipe is the only place where anybody looks
         log.debug("it failed by a fault of its own", exc_info=True)
         tell(Failed(f"{cause(error)}; --debug shows where it came from", 1))

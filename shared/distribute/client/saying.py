@@ -10,6 +10,7 @@ from distribute.client.batch_log import read_standing
 from distribute.client.queries import no_such_batch
 from distribute.client.words import printable
 from distribute.core.errors import Refused
+from distribute.core.ways import Way
 
 if TYPE_CHECKING:
     from distribute.client.person import Person
@@ -70,4 +71,5 @@ def refuse_anothers(batch: BatchId, user: str, person: Person, verb: str, *, for
     if user != person.name and not force:
         name = printable(str(batch))
         me = printable(person.name)
-        raise Refused(f"{name} is {printable(user)}'s batch, and you are {me}: give --force to {verb} it")
+        what = f"{name} is {printable(user)}'s batch, and you are {me}"
+        raise Refused(f"{what}: it takes force to {verb} it").with_ways(Way.FORCE)

@@ -20,11 +20,24 @@ Each message names the thing, what was tried, and the cause.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Self
+
+if TYPE_CHECKING:
+    from distribute.core.ways import Way
 
 
 class DistributeError(Exception):
-    """Base of all errors this tool raises on purpose."""
+    """Base of all errors this tool raises on purpose.
+
+    `ways` are what the message advises. It names no options, because not every caller has these.
+    """
+
+    ways: tuple[Way, ...] = ()
+
+    def with_ways(self, *ways: Way) -> Self:
+        """This error, with what its message advises."""
+        self.ways = ways
+        return self
 
 
 class InputError(DistributeError):

@@ -159,7 +159,7 @@ async def test_only_jobs_that_wait_are_killed_if_that_is_wanted(cluster: Any) ->
 async def test_another_persons_batch_is_killed_and_deleted_only_by_force(cluster: Any) -> None:
     queries = Queries(cluster)
     await cluster.say(make.joined(), make.submitted(SPEC, user="bob"), *RUNS[2:])
-    anothers = "lab/sweep is bob's batch, and you are jane: give --force to"
+    anothers = "lab/sweep is bob's batch, and you are jane: it takes force to"
     for target in (SPEC.id, JobId(*SPEC.id, "job1")):
         with pytest.raises(Refused, match=f"{anothers} kill it"):
             await kill(cluster, queries, JANE, target)

@@ -88,7 +88,7 @@ async def test_a_batch_that_ran_elsewhere_is_refused(cluster: Any, act: Act) -> 
 async def test_another_persons_batch_needs_force(cluster: Any, verb: str, act: Act) -> None:
     first = [make.submitted(SPEC, user="bob"), *([make.held(SPEC)] if verb == "release" else [])]
     await cluster.say(*first)
-    with pytest.raises(Refused, match=f"is bob's batch, and you are jane: give --force to {verb} it"):
+    with pytest.raises(Refused, match=f"is bob's batch, and you are jane: it takes force to {verb} it"):
         await act(cluster, JANE, SPEC.id)
     await act(cluster, JANE, SPEC.id, force=True)
     assert len(cluster.types()) == len(first) + 1

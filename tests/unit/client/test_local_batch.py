@@ -14,6 +14,7 @@ from distribute.client.pull.local_batch import PARTS_NAME, held
 from distribute.client.pull.note import NOTE_NAME, Origin, lines_of
 from distribute.client.pull.settling import Edited
 from distribute.core.errors import InputError, Refused, StorageFull
+from distribute.core.ways import Way
 from integration.node_runner.small_disk import small_disk
 from pull_kit import BASE, JANES, Archive, Left, files_in
 
@@ -152,7 +153,8 @@ async def test_another_batch_is_not_mixed_in(archive: Archive, out: Path, why: s
     listing = await archive.list(FIRST)
     with pytest.raises(Refused, match=why) as caught:
         await archive.pull(listing, out)
-    assert f"`--into {out}/mc-2` pulls into another folder, `--replace-local` first " in str(caught.value)
+    assert f"pull into another folder, such as {out}/mc-2, or have what is here removed" in str(caught.value)
+    assert caught.value.ways == (Way.ANOTHER_FOLDER_OF_BATCH, Way.REPLACE_LOCAL)
     assert files_in(out / "mc") == there
     pulled = await archive.pull(listing, out, replace=True)
     assert (pulled.edited, pulled.problems) == ([], [])
@@ -366,7 +368,7 @@ async def test_the_current_folder_can_be_a_batchs_folder(
     await archive.pull(listing, Path())
     assert files_in(out) == {"a/r": "1"}
     listing.origin = OTHERS["holds the results of bob/mc: "]
-    with pytest.raises(Refused, match=f"`--into {out}-2` pulls into another folder"):
+    with pytest.raises(Refused, match=f"pull into another folder, such as {out}-2"):
         await archive.pull(listing, Path())
 
 
@@ -383,7 +385,7 @@ async def test_another_folder_is_proposed_whose_name_is_not_too_long(archive: Ar
     listing.origin = OTHERS["holds the results of bob/mc: "]
     with pytest.raises(Refused) as caught:
         await archive.pull(listing, out)
-    assert f"/{'n' * 253}-2` pulls into another folder" in str(caught.value)
+    assert f"pull into another folder, such as {out}/{'n' * 253}-2, or" in str(caught.value)
 
 
 def flat(left: Left) -> dict[str, str]:

@@ -138,7 +138,9 @@ async def test_an_unknown_batch_is_named(cluster: Any) -> None:
 
 async def test_another_persons_batch_is_retried_only_by_force(cluster: Any) -> None:
     await cluster.say(make.joined(), make.submitted(SPEC, user="bob"), *HAS_ENDED[2:])
-    with pytest.raises(Refused, match="lab/sweep is bob's batch, and you are jane: give --force to retry it"):
+    with pytest.raises(
+        Refused, match="lab/sweep is bob's batch, and you are jane: it takes force to retry it"
+    ):
         await jane_retries(cluster)
     assert await jane_retries(cluster, force=True) == (2, 1)
     assert len(said(cluster)) == 1

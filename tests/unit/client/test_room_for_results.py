@@ -41,7 +41,9 @@ async def test_other_jobs_are_not_in_the_way(out: Path) -> None:
 
 async def test_earlier_results_are_named_and_stay(out: Path) -> None:
     before = files_in(out)
-    with pytest.raises(Refused, match="mc has earlier results of a, b: --clean-save removes them first"):
+    with pytest.raises(
+        Refused, match="mc has earlier results of a, b: have them removed first, or name another"
+    ):
         await room(out, "a", "b", "c")
     assert files_in(out) == before
 

@@ -233,7 +233,7 @@ def test_what_came_or_changed_since_it_was_looked_at_stays(tmp_path: Path) -> No
 def test_a_folder_that_can_t_be_made_is_named(where: str, why: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "nowhere").symlink_to("not-there")
-    with pytest.raises(InputError, match=rf"{where}: can't hold results: {why}.*--save-dir$"):
+    with pytest.raises(InputError, match=rf"{where}: can't hold results: {why}.*; name another folder$"):
         TargetFolder(tmp_path / where).make_folder((b"job",))
 
 

@@ -11,9 +11,10 @@ from distribute.client.pull.note import Origin
 from distribute.client.pull.target_folder import Parts, shown
 from distribute.client.words import printable
 from distribute.core.errors import DistributeError, InputError, Refused
+from distribute.core.ways import Way
 from distribute.core.words import few
 
-_ELSEWHERE = "name another folder with --save-dir"
+_ELSEWHERE = "name another folder"
 
 
 async def make_room(
@@ -59,22 +60,22 @@ async def _make_room(
         of_cluster = "" if str(of) != str(origin) else ", which a cluster ran"
         raise Refused(
             f"{local.place} holds the results of {printable(str(of))}{of_cluster}: they stay; {_ELSEWHERE}"
-        )
+        ).with_ways(Way.ANOTHER_FOLDER)
     files = list(local.every_file())
     in_the_way = {parts for parts in files if local.below(parts)[0] in jobs}
     if in_the_way and not clean and of is not None:
         names = sorted({local.below(parts)[:1] for parts in in_the_way})
         raise Refused(
-            f"{local.place} has earlier results of {few([shown(name) for name in names])}: --clean-save "
-            f"removes them first, --save-dir puts the new ones elsewhere"
-        )
+            f"{local.place} has earlier results of {few([shown(name) for name in names])}: have them removed "
+            f"first, or {_ELSEWHERE} for the new ones"
+        ).with_ways(Way.CLEAN_SAVE, Way.ANOTHER_FOLDER)
     ours, foreign = await _sorted_out(local, sorted(files if all_jobs and clean else in_the_way))
     if stays := [parts for parts in foreign if parts in in_the_way]:
         named, are = few([shown(parts) for parts in stays]), "was" if len(stays) == 1 else "were"
         raise Refused(
             f"{named} {are} not left by an earlier run, or changed since, and would be in the way of "
             f"results: move that away, or {_ELSEWHERE}"
-        )
+        ).with_ways(Way.ANOTHER_FOLDER)
     if problems := await local.remove(ours):
         raise DistributeError("\n".join(problems))
     if clean and of is not None:

@@ -33,6 +33,7 @@ from distribute.client.words import argument, printable
 from distribute.core.errors import InputError, Refused
 from distribute.core.manifest import MAX_PART_BYTES
 from distribute.core.os_words import message_of
+from distribute.core.ways import Way
 
 PARTS_NAME = b".distribute-parts"
 """The folder for incomplete files. It is there only while a pull runs, or after one was killed."""
@@ -61,9 +62,8 @@ def held(folder: Path, base: Parts, *, make: bool = True) -> Iterator[LocalBatch
             note = _open_locked(target, base, descriptor, make=make)
         except (FileNotFoundError, NotADirectoryError):
             place = printable(str(target.path.joinpath(*map(os.fsdecode, base))))
-            raise InputError(
-                f"{place}: nothing was pulled here; name another folder with --save-dir"
-            ) from None
+            unknown = InputError(f"{place}: nothing was pulled here; name another folder")
+            raise unknown.with_ways(Way.ANOTHER_FOLDER) from None
         stack.callback(os.close, note)
         yield LocalBatch(target, base, descriptor, note)
 
@@ -105,9 +105,9 @@ class LocalBatch:
         if of is not None and not replace:
             other = next(path for number in range(2, 1 << 20) if not (path := self._beside(number)).exists())
             raise Refused(
-                f"{self._whose(of, origin)}: `--into {argument(str(other))}` pulls into another folder, "
-                "`--replace-local` first removes what is here, but for what you changed"
-            )
+                f"{self._whose(of, origin)}: pull into another folder, such as {argument(str(other))}, or "
+                "have what is here removed first, but for what you changed"
+            ).with_ways(Way.ANOTHER_FOLDER_OF_BATCH, Way.REPLACE_LOCAL)
         line = origin_line(origin)
         self._append([line])
         self.note.fold(line)
@@ -283,10 +283,11 @@ def _open_locked(target: TargetFolder, base: Parts, folder: int, *, make: bool) 
             fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(note)
-            raise Refused(
-                f"{target.at(base)}: another program pulls to it; wait for its end, or pull elsewhere with "
-                "--into"
-            ) from None
+            taken = Refused(
+                f"{target.at(base)}: another program pulls to it; wait for its end, or pull into another "
+                "folder"
+            )
+            raise taken.with_ways(Way.ANOTHER_FOLDER_OF_BATCH) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 os.close(note)

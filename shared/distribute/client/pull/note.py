@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from distribute.client.pull.target_folder import Parts, shown
 from distribute.core.errors import Refused
+from distribute.core.ways import Way
 
 NOTE_NAME = b".distribute-pulled.jsonl"
 VERSION = 1
@@ -215,9 +216,8 @@ def _line(written: Mapping[str, Any]) -> bytes:
 def _check_version(version: int) -> None:
     if version > VERSION:
         raise Refused(
-            f"{shown((NOTE_NAME,))} is of a newer distribute: upgrade this one, or pull into another folder "
-            "with --into"
-        )
+            f"{shown((NOTE_NAME,))} is of a newer distribute: upgrade this one, or pull into another folder"
+        ).with_ways(Way.ANOTHER_FOLDER_OF_BATCH)
 
 
 def _origin(written: Mapping[str, Any]) -> Origin:

@@ -30,6 +30,7 @@ from distribute.client.words import printable
 from distribute.core.errors import InputError, IntegrityError, StorageFull
 from distribute.core.manifest import Entry, entry_bytes, link_stays_inside, link_target
 from distribute.core.os_words import why
+from distribute.core.ways import Way
 
 Parts = tuple[bytes, ...]
 """A path below a folder, part by part. File names are bytes."""
@@ -210,8 +211,8 @@ class TargetFolder:
                         raise
                     raise InputError(
                         f"{self.at(parts[:depth])}: a link or file is where a folder belongs; "
-                        "move it away, or pull into another folder with --save-dir"
-                    ) from error
+                        "move it away, or name another folder"
+                    ).with_ways(Way.ANOTHER_FOLDER) from error
                 os.close(folder)
                 folder = below
             yield folder
@@ -240,9 +241,8 @@ class TargetFolder:
             if not make and isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise
             raise InputError(
-                f"{printable(str(self.path))}: can't hold results: {why(error)}; "
-                "name another folder with --save-dir"
-            ) from error
+                f"{printable(str(self.path))}: can't hold results: {why(error)}; name another folder"
+            ).with_ways(Way.ANOTHER_FOLDER) from error
 
     def at(self, parts: Parts) -> str:
         """A path, for messages."""
@@ -258,9 +258,9 @@ class TargetFolder:
         except OSError as error:
             if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StorageFull(
-                    f"{self.at(parts)}: no room left here; make room, or pull elsewhere with --save-dir, "
-                    "then pull again: it continues where it stopped"
-                ) from error
+                    f"{self.at(parts)}: no room left here; make room, then pull again: it continues where it "
+                    "stopped; or name another folder"
+                ).with_ways(Way.ANOTHER_FOLDER) from error
             raise InputError(f"{self.at(parts)}: can't be {action}: {why(error)}") from error
 
     @contextmanager
