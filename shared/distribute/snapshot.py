@@ -52,7 +52,8 @@ _HEAD = ("seq", "time", "cause", "misfits", "last_misfit")
 _NODE_PLAIN = (
     "name", "last_seq", "cause", "joined_seq", "incarnation", "boot_id", "cpus", "memory_bytes", "gpus",
     "gpu_memory_bytes", "version", "presence", "silent_from", "pauses", "rebooted", "leaving", "paused_until",
-    "pause_reason", "paused_by", "draining", "drained_until", "quarantined", "quarantined_until",
+    "pause_reason", "paused_by", "draining", "drained_by", "drained_until", "quarantined",
+    "quarantined_until",
 )  # fmt: skip
 _NODES_AT_ONCE, _USERS_AT_ONCE = 200, 1000
 

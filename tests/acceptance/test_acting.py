@@ -93,6 +93,12 @@ def test_killed_jobs_come_back(jane: Person) -> None:
     assert "only jobs that failed run again; of jane/dropped, not b (killed)" in refused(
         jane, "retry", "jane/dropped", "b", "--failed"
     )
+    none = refused(jane, "retry", "jane/dropped", "--include", "x", code=1)
+    assert "no failed or killed job of jane/dropped matches 'x'" in none
+    assert (
+        "1 killed job of jane/dropped would run"
+        in jane.runs("retry", "jane/dropped", "--include", "^b", "--dry").stdout
+    )
     assert "2 killed jobs of jane/dropped run again" in jane.runs("retry", "jane/dropped", "--killed").stdout
     gate.touch()
     jane.runs("wait", "jane/dropped", code=1)
@@ -151,6 +157,8 @@ def test_a_batch_of_higher_priority_goes_first(jane: Person) -> None:
         (["retry", "jane/fine", "a"], 4, "of jane/fine, not a (succeeded)"),
         (["retry", "jane/fine", "z"], 4, "jane/fine has no job 'z'"),
         (["retry", "jane/nothing"], 4, "there is no batch"),
+        (["retry", "jane/fine", "--include", "("], 2, "--include: '(' is not a regular expression"),
+        (["retry", "jane/fine", "a", "--include", "b"], 2, "name the batch alone, or leave --include out"),
         (["hold", "jane/fine"], 4, "jane/fine is over: there is nothing to hold"),
         (["release", "jane/fine"], 4, "jane/fine is over: there is nothing to release"),
         (["hold", "jane/fine/a"], 2, "names a job; a batch is NAMESPACE/BATCH: jane/fine"),
@@ -184,7 +192,9 @@ def test_a_drain_is_seen_and_ends_by_itself(jane: Person) -> None:
     jane.runs("wait", "jane/after-drain")  # once the drain is over; nobody undrains the node
     assert the_node(jane)["state"] == "idle"
     jane.runs("drain", name, "--reason", "new disk")
-    assert (the_node(jane)["state"], the_node(jane)["reason"]) == ("draining", "new disk")
+    node = the_node(jane)
+    assert (node["state"], node["reason"], node["drained_until"]) == ("draining", "new disk", None)
+    assert f"by {node['drained_by']}: new disk" in jane.runs("nodes").stdout
     assert f"{name} would take jobs again; it is draining" in jane.runs("undrain", name, "--dry").stdout
     assert f"{name} takes jobs again; it was draining" in jane.runs("undrain", name).stdout
     assert the_node(jane)["state"] == "idle"

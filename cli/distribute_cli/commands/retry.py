@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,31 +29,43 @@ async def retry(
         list[str] | None,
         typer.Argument(metavar="[JOB]...", help="Only these jobs of the batch.", show_default=False),
     ] = None,
+    include: Annotated[
+        str | None,
+        typer.Option("--include", "-i", metavar="RE", help="Only jobs of whose name this matches a part."),
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only jobs that failed.")] = False,
     killed: Annotated[bool, typer.Option("--killed", help="Only jobs that were killed.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
     dry: Annotated[
         bool, typer.Option("--dry", "-d", help="Say what would run again, but change nothing.")
     ] = False,
-) -> None:
+) -> int:
     """Have jobs of a batch run again that failed or were killed. What succeeded, and was built, is kept.
 
     A batch that is over goes on, and ends again: `wait` waits for that.
     """
+    from distribute.client.retrying import matching_jobs
     from distribute.client.retrying import retry as retry_jobs
-    from distribute.client.words import argument
+    from distribute.client.words import argument, printable
     from distribute.core.ids import JobId
     from distribute_cli.output.losses import whose
     from distribute_cli.targets import find_target
 
-    person = session.person
+    person, pattern = session.person, _pattern(include)
     only: Outcome | None = None if failed == killed else "failed" if failed else "killed"
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
         found = await find_target(queries, target)
         batch = found.batch_id if isinstance(found, JobId) else found
-        first = [found.job] if isinstance(found, JobId) else []
-        named = [*first, *(job.removeprefix(f"{batch}/") for job in jobs or ())]
+        named = [found.job] if isinstance(found, JobId) else []
+        named += [job.removeprefix(f"{batch}/") for job in jobs or ()]
+        if pattern is not None:
+            _refuse_names(named)
+            named = await matching_jobs(queries, batch, pattern, only=only)
+            if not named:
+                wanted = only or "failed or killed"
+                session.output.warn(f"no {wanted} job of {printable(str(batch))} matches {pattern.pattern!r}")
+                return 1
         standing = await queries.batch(batch, most=0)
         retried = await retry_jobs(cluster, queries, person, batch, named, only=only, force=force, dry=dry)
     document = {
@@ -65,6 +78,29 @@ async def retry(
     session.output.done(_line(retried, whose(standing, person.name), dry=dry), document)
     if not dry:
         session.output.hint(f"`distribute wait {argument(str(batch))}` returns when it is over")
+    return 0
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    """The regular expression that a person wrote.
+
+    Raises:
+        InputError: it is none.
+    """
+    from distribute.core.errors import InputError
+
+    try:
+        return re.compile(text) if text is not None else None
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InputError(f"--include: {text!r} is not a regular expression: {error}") from error
+
+
+def _refuse_names(named: list[str]) -> None:
+    """Refuse jobs that are named beside a pattern."""
+    from distribute.core.errors import InputError
+
+    if named:
+        raise InputError("--include chooses jobs of a batch: name the batch alone, or leave --include out")
 
 
 def _line(retried: Retried, batch: str, *, dry: bool) -> str:

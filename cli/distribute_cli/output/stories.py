@@ -186,14 +186,14 @@ def _node_facts(document: NodeStory) -> Iterator[Fact]:
     if document["reason"]:
         yield "why", printable(document["reason"])
     pauses = {
-        "paused": document["paused_until"],
-        "in quarantine": document.get("quarantined_until"),
-        "drained": document["drained_until"],
+        "paused": (document["paused_until"], document.get("paused_by")),
+        "in quarantine": (document.get("quarantined_until"), None),
+        "drained": (document.get("drained_until"), document.get("drained_by")),
     }
-    for what, until in pauses.items():
-        if until is not None:
-            by = document.get("paused_by") if what == "paused" else None
-            yield "until", f"{moment(until)} ({what}{by_and_why(by and printable(by), None)})"
+    for what, (until, by) in pauses.items():
+        if until is not None or (what == "drained" and by is not None):
+            end = moment(until) if until is not None else "`distribute undrain`"
+            yield "until", f"{end} ({what}{by_and_why(by and printable(by), None)})"
     if document["building"]:
         yield "builds", builds_of(document)
     yield "cpus", f"{document['cpus']}, {document['cpus_free']} free"

@@ -59,6 +59,8 @@ def _batch_row(batch: BatchDocument) -> dict[str, Cell]:
         state.append(", archiving", style="dim")
     if batch["finished_at"] is None and batch["killed_by"] is not None:
         state.append(", being killed", style=STATE_STYLES["killed"])
+    if batch.get("held_by") is not None:
+        state.append(", held", style="yellow")
     return {
         "batch": printable(f"{batch['namespace']}/{batch['batch']}"),
         "user": printable(batch["user"]),
@@ -178,11 +180,14 @@ def _why(node: NodeDocument) -> str:
     """Why a node takes no jobs, if it takes none; or what it builds."""
     if _builds(node):
         return builds_of(node)
-    until = {"paused": node["paused_until"], "quarantined": node.get("quarantined_until")}.get(node["state"])
+    until, by = {
+        "paused": (node["paused_until"], node.get("paused_by")),
+        "quarantined": (node.get("quarantined_until"), None),
+        "draining": (node.get("drained_until"), node.get("drained_by")),
+    }.get(node["state"], (None, None))
     if until is None:
-        return printable(node["reason"] or "")
+        return printable(by_and_why(by, node["reason"]).lstrip(",: "))
     left = datetime.fromisoformat(until) - now()
-    by = node.get("paused_by") if node["state"] == "paused" else None
     return printable(f"for {duration(max(0.0, left.total_seconds()))} more{by_and_why(by, node['reason'])}")
 
 

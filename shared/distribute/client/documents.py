@@ -325,6 +325,8 @@ class NodeDocument(TypedDict):
     version: str
     paused_until: str | None
     paused_by: NotRequired[str | None]
+    drained_until: NotRequired[str | None]
+    drained_by: NotRequired[str | None]
     quarantined_until: NotRequired[str | None]
     reason: str | None
     heard_at: NotRequired[str | None]
@@ -364,7 +366,6 @@ class NodeStory(NodeDocument):
     disk_free_bytes: int | None
     disk_needed_bytes: NotRequired[int | None]
     gpu_percent: list[float] | None
-    drained_until: str | None
     built: int
     jobs: list[NodeJobDocument]
     more_jobs: int

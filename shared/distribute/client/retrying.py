@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -103,6 +104,19 @@ async def retry(
     for some in _parts(named) if not dry else ():
         await say_of_batch(cluster, batch, course, partial(event_of, some))
     return retried
+
+
+async def matching_jobs(
+    queries: Queries, batch: BatchId, pattern: re.Pattern[str], *, only: Outcome | None = None
+) -> list[str]:
+    """The jobs of a batch that could be retried, and of whose names the pattern matches a part.
+
+    Raises:
+        Refused: there is no such batch.
+    """
+    states = ["failed", "killed"] if only is None else [only]
+    found = (await queries.batch(batch, states=states))["job_list"]
+    return [job["job"] for job in found if pattern.search(job["job"])]
 
 
 def _parts(jobs: tuple[str, ...]) -> list[tuple[str, ...] | None]:

@@ -13,13 +13,14 @@ _DETECTED = re.compile(r"gpu|apptainer|python3(\.[0-9]+)?")
 _NOTHING_KNOWN: Json = {
     "node": "", "state": "", "capabilities": [], "listed": [], "cpus": 0, "cpus_free": 0, "memory_bytes": 0,
     "gpus": [], "gpu_memory_bytes": [], "running": 0, "building": [], "load": None, "owner_idle_s": None,
-    "version": "", "paused_until": None, "paused_by": None, "quarantined_until": None,
+    "version": "", "paused_until": None, "paused_by": None, "drained_until": None, "drained_by": None,
+    "quarantined_until": None,
     "reason": "no node of this name has joined yet", "heard_at": None,
 }  # fmt: skip
 NOTHING_MORE: Json = {
     "memory_free_bytes": 0, "gpus_used": [], "cpu_percent": None, "owner_source": None, "freezes_by": None,
     "build_copies": None, "lacks": {}, "memory_available_bytes": None, "disk_free_bytes": None,
-    "disk_needed_bytes": None, "gpu_percent": None, "drained_until": None, "built": 0, "jobs": [],
+    "disk_needed_bytes": None, "gpu_percent": None, "built": 0, "jobs": [],
     "more_jobs": 0,
 }  # fmt: skip
 """What `node_view` has beside them."""

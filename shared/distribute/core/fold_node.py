@@ -78,10 +78,10 @@ def _apply_to_known(state: State, node: NodeState, event: _ButJoined) -> str | N
             node.paused_until = node.pause_reason = node.paused_by = None
             _end_pause(node, state.time)
         case "drain_requested":
-            node.draining = event.reason
+            node.draining, node.drained_by = event.reason, event.author
             node.drained_until = None if event.until is None else _end_of(state, event, event.until)
         case "undrained":
-            node.draining = node.drained_until = None
+            node.draining = node.drained_by = node.drained_until = None
             accounts.lift_quarantine(node)
             accounts.forget_quarantines(node)
         case "quarantined":
@@ -166,7 +166,8 @@ def _join(state: State, event: ev.Joined) -> None:
     node.paused_until, node.pause_reason = before.paused_until, before.pause_reason
     node.paused_by = before.paused_by
     node.pauses = before.pauses
-    node.draining, node.drained_until = before.draining, before.drained_until
+    node.draining, node.drained_by = before.draining, before.drained_by
+    node.drained_until = before.drained_until
     node.quarantined, node.quarantined_until = before.quarantined, before.quarantined_until
     node.record, node.gpu_record = before.record, before.gpu_record
     has_new_boot = before.boot_id != event.boot_id and "" not in {before.boot_id, event.boot_id}

@@ -325,6 +325,7 @@ class NodeState:
     paused_by: str | None = None
     """Who paused it. None: the node itself, or nobody."""
     draining: str | None = None
+    drained_by: str | None = None
     drained_until: float | None = None
     """None: until a person undrains it."""
     quarantined: str | None = None

@@ -139,7 +139,7 @@ def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
     """
     if name not in agenda.state.nodes:
         return expected_node(name, agenda.state.listed[name]) | NOTHING_MORE
-    node, now = agenda.state.nodes[name], agenda.log_now
+    node = agenda.state.nodes[name]
     keys = sorted(node.attempts)
     return _node(agenda, node, beat, _builds(agenda.state).get(name, [])) | {
         "memory_free_bytes": max(0, node.memory_bytes - node.used_memory_bytes),
@@ -153,7 +153,6 @@ def node_view(agenda: Agenda, name: str, beat: Beat | None) -> Json:
         "disk_free_bytes": beat.disk_free_bytes if beat else None,
         "disk_needed_bytes": beat.disk_needed_bytes if beat else None,
         "gpu_percent": list(beat.gpu_percent) if beat else None,
-        "drained_until": rfc3339(node.drained_until) if is_draining(node, now) else None,
         "built": len(node.builds),
         "jobs": [_job_at(agenda, node, key) for key in keys[:MOST_JOBS]],
         "more_jobs": len(keys[MOST_JOBS:]),
@@ -313,6 +312,8 @@ def _node(agenda: Agenda, node: NodeState, beat: Beat | None, builds: list[Json]
         "version": node.version,
         "paused_until": rfc3339(node.paused_until) if is_paused(node, now) else None,
         "paused_by": node.paused_by if is_paused(node, now) else None,
+        "drained_until": rfc3339(node.drained_until) if is_draining(node, now) else None,
+        "drained_by": node.drained_by if is_draining(node, now) else None,
         "quarantined_until": rfc3339(node.quarantined_until) if is_quarantined(node, now) else None,
         "reason": _node_reason(node, now, beat),
         "heard_at": rfc3339(agenda.liveness.heard_at(node.name)),
@@ -323,7 +324,7 @@ def _node_reason(node: NodeState, now: float, beat: Beat | None) -> str | None:
     if is_quarantined(node, now):
         return node.quarantined
     if is_draining(node, now):
-        return node.draining
+        return node.draining or None
     if is_paused(node, now):
         return node.pause_reason or None
     if beat is not None and beat.disk_free_bytes < beat.disk_needed_bytes:

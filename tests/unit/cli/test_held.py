@@ -1,11 +1,13 @@
-"""What people read of a batch that holds its jobs back."""
+"""What people read of a batch that holds its jobs back, and of a node that takes none."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from core_kit import Lab
-from distribute.core.views import batch_view
+from distribute.core.views import batch_view, node_view, nodes_view
 from distribute.testing import builders as make
-from distribute_cli.output import tables
+from distribute_cli.output import stories, tables
 from unit.cli.test_output import drawn
 
 
@@ -14,3 +16,24 @@ def test_a_batch_that_holds_its_jobs_back_says_why() -> None:
     lab.assign()
     table = drawn(tables.batch, batch_view(lab.state, lab.batch().id))
     assert "as many of its jobs run as its max_running allows: 1" in table
+
+
+def test_a_batch_that_a_person_holds_says_who() -> None:
+    lab = Lab(make.joined(), make.submitted(make.batch(2)), make.held(by="bob", reason="a new mesh"))
+    table = "\n".join(drawn(tables.batch, batch_view(lab.state, lab.batch().id)))
+    assert "queued, held" in table
+    assert "held by bob since 2026-01-01T00:00:03.000Z: a new mesh" in table
+
+
+def test_a_drained_node_says_by_whom_and_until_when() -> None:
+    lab = Lab(
+        make.joined("ws1"),
+        make.joined("ws2"),
+        make.drain_requested("ws1", reason="new disk"),
+        make.drain_requested("ws2", reason="", until=datetime.now(UTC) + timedelta(days=900)),
+    )
+    table = "\n".join(drawn(tables.nodes, nodes_view(lab.agenda, {})))
+    assert "by jane: new disk" in table
+    assert "more, by jane" in table
+    story = node_view(lab.agenda, "ws1", None)
+    assert "`distribute undrain` (drained, by jane)" in "\n".join(drawn(stories.node, story))

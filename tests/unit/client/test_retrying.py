@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
 from distribute.client import retrying
 from distribute.client.queries import Queries
-from distribute.client.retrying import Retried, retry
+from distribute.client.retrying import Retried, matching_jobs, retry
 from distribute.core.errors import Refused
 from distribute.core.ids import BatchId
 from distribute.testing import builders as make
@@ -61,6 +62,23 @@ async def test_chosen_jobs_run_again_each_once(cluster: Any) -> None:
     await cluster.say(*HAS_ENDED)
     assert await jane_retries(cluster, "job3", "job1", "job3") == (1, 1)
     assert said(cluster)[0]["jobs"] == ("job3", "job1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "only", "found"),
+    [
+        ("job", None, ["job1", "job2", "job3"]),
+        ("[23]$", None, ["job2", "job3"]),
+        ("job", "killed", ["job3"]),
+        ("4", None, []),
+    ],
+)
+async def test_jobs_are_found_by_a_regular_expression(
+    cluster: Any, pattern: str, only: Any, found: list[str]
+) -> None:
+    await cluster.say(*HAS_ENDED)
+    queries = Queries(cluster)
+    assert await matching_jobs(queries, SPEC.id, re.compile(pattern), only=only) == found
 
 
 async def test_very_many_chosen_jobs_are_named_in_several_events(

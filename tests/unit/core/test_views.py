@@ -272,6 +272,8 @@ def test_a_node_is_shown() -> None:
         "version": "1",
         "paused_until": None,
         "paused_by": None,
+        "drained_until": None,
+        "drained_by": None,
         "quarantined_until": None,
         "reason": None,
         "heard_at": "2026-01-01T00:00:03.000Z",
@@ -286,6 +288,7 @@ def test_a_node_is_shown() -> None:
         ((make.paused(),), "paused", "its owner works"),
         ((make.paused(by="jane", reason=""),), "paused", None),
         ((make.drain_requested(),), "draining", "for repair"),
+        ((make.drain_requested(reason=""),), "draining", None),
         ((make.quarantined(),), "quarantined", QUARANTINED),
         (
             (make.leaving(),),
@@ -327,6 +330,17 @@ def test_who_paused_a_node_is_shown_until_the_pause_is_over() -> None:
     lab.wait(120)
     (view,) = nodes_view(lab.agenda, {})["nodes"]
     assert (view["state"], view["paused_by"], view["paused_until"]) == ("idle", None, None)
+
+
+def test_who_drained_a_node_is_shown_until_the_drain_is_over() -> None:
+    """Also if the node starts again meanwhile."""
+    until = make.EPOCH + timedelta(minutes=1)
+    lab = Lab(make.joined(), make.drain_requested(until=until), make.joined())
+    (view,) = nodes_view(lab.agenda, {})["nodes"]
+    assert (view["drained_by"], view["drained_until"]) == ("jane", "2026-01-01T00:01:02.000Z")
+    lab.wait(120)
+    (view,) = nodes_view(lab.agenda, {})["nodes"]
+    assert (view["state"], view["drained_by"], view["drained_until"]) == ("idle", None, None)
 
 
 def test_why_explains_a_waiting_job_node_by_node() -> None:
