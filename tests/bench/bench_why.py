@@ -18,7 +18,7 @@ from distribute.core import events as ev
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec
 
-from .bench_ended import serving
+from .acting import serving
 from .figure import Figure, Floor
 from .filling import empty_cluster, fill
 from .streams import NODES, Writer, node_name, nodes, run_of_a_batch, sweep
