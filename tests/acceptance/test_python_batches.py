@@ -73,6 +73,9 @@ def test_a_sweep_is_submitted_awaited_and_read(jane: Person, here: Path) -> None
     assert again.records() == table.to_dict("records")
     assert again.results("out") == folders
     assert again.status()["state"] == "completed"
+    history = again.history()
+    assert (history[0]["type"], history[-1]["sentence"]) == ("submitted", "lab/whole is archived")
+    assert {one["seq"] for one in again.history("re10-modela")} < {one["seq"] for one in history}
 
 
 def test_every_method_can_be_awaited_and_called_where_a_loop_runs(here: Path) -> None:
@@ -85,6 +88,7 @@ def test_every_method_can_be_awaited_and_called_where_a_loop_runs(here: Path) ->
         records = await batch.records_async()
         assert sorted(folders) == sorted(record["job"] for record in records)
         assert "solved 100" in await batch.logs_async("re100-modela")
+        assert all(event["misfit"] is None for event in await batch.history_async())
         opened = await distribute.Batch.open_async("lab/awaited")
         assert batch.status()["state"] == opened.wait()["state"] == "completed"  # as in a notebook
         await batch.delete_async()
@@ -203,6 +207,7 @@ UNKNOWN: dict[str, Callable[[distribute.Batch], object]] = {
     "records": lambda batch: batch.records(),
     "status": lambda batch: batch.status(),
     "logs": lambda batch: batch.logs("a"),
+    "history": lambda batch: batch.history(),
     "kill": lambda batch: batch.kill(),
     "open": lambda batch: distribute.Batch.open(str(batch)),
     "delete": lambda batch: batch.delete(),

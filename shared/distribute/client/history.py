@@ -5,7 +5,8 @@ Each is read by a filter of subjects, so what else the log has costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
@@ -41,18 +42,25 @@ def local_moment(time: datetime) -> str:
 
 
 async def batch_history(cluster: Cluster, batch: BatchId) -> History:
-    """What happened to a batch, and to all earlier ones of its name.
+    """What happened to a batch, to all earlier ones of its name, and to nodes while they had its jobs.
 
     Raises:
         UnknownName: there never was such a batch.
     """
     history = BatchHistory(batch, Wording(local_moment, batch))
+    only_assigned = Only(types=frozenset({"assigned"}), batch=batch)
+    nodes = await _told_of_nodes(cluster, await _given_jobs(cluster, only_assigned))
     is_known = False
-    async for recorded in _events(cluster, Only(batch=batch)):
-        is_known = True
-        yield history.tell(recorded)
+    async with aclosing(_events(cluster, Only(batch=batch))) as reading:
+        async for recorded in reading:
+            is_known = True
+            for told in _before(nodes, recorded.seq, history):
+                yield told
+            yield history.tell(recorded)
     if not is_known:
         raise no_such_batch(batch)
+    for told in _before(nodes, None, history):
+        yield told
 
 
 async def node_history(cluster: Cluster, node: str) -> History:
@@ -98,9 +106,15 @@ def _names_job(event: Event, job: JobId) -> bool:
 
 async def _told_by_all(cluster: Cluster, job: JobId) -> list[Told]:
     history = JobHistory(job, Wording(local_moment, job.batch_id))
+    nodes = await _told_of_nodes(cluster, await _given_jobs(cluster, Only(scope=job)))
+    found: list[Told] = []
     async with aclosing(_events(cluster, Only(batch=job.batch_id))) as reading:
-        told = [history.tell(recorded) async for recorded in reading]
-    return [one for one in told if one is not None]
+        async for recorded in reading:
+            found += _before(nodes, recorded.seq, history)
+            told = history.tell(recorded)
+            if told is not None:
+                found.append(told)
+    return [*found, *_before(nodes, None, history)]
 
 
 async def _told_alone(cluster: Cluster, job: JobId) -> list[Told] | None:
@@ -120,15 +134,21 @@ async def _told_alone(cluster: Cluster, job: JobId) -> list[Told] | None:
     ):
         async with aclosing(_events(cluster, only)) as reading:
             events += [recorded async for recorded in reading]
+    events.sort(key=lambda recorded: recorded.seq)
+    since: dict[str, int] = {}
+    for recorded in events:
+        _note_node(since, recorded)
+    nodes = await _told_of_nodes(cluster, since)
     history = JobHistory(job, Wording(local_moment, batch))
-    told = [history.tell(recorded, jobs.get(recorded.seq)) for recorded in _ordered(events)]
-    if not history.is_sure or not _agree(Course.of(history.story.state), standing.course):
-        return None
-    return [one for one in told if one is not None]
-
-
-def _ordered(events: Iterable[Recorded]) -> Sequence[Recorded]:
-    return sorted(events, key=lambda recorded: recorded.seq)
+    found: list[Told] = []
+    for recorded in events:
+        found += _before(nodes, recorded.seq, history)
+        told = history.tell(recorded, jobs.get(recorded.seq))
+        if told is not None:
+            found.append(told)
+    found += _before(nodes, None, history)
+    is_sure = history.is_sure and _agree(Course.of(history.story.state), standing.course)
+    return found if is_sure else None
 
 
 def _agree(alone: Course, standing: Course) -> bool:
@@ -178,6 +198,44 @@ async def _has_earlier(cluster: Cluster, batch: BatchId, until: int) -> bool:
         async for _ in deletions:
             return True
     return False
+
+
+def _note_node(since: dict[str, int], recorded: Recorded) -> None:
+    """Note since which sequence a node has jobs, if this is the first event that gives it one."""
+    if recorded.event.type == "assigned":
+        since.setdefault(recorded.event.node, recorded.seq)
+
+
+async def _given_jobs(cluster: Cluster, only: Only) -> dict[str, int]:
+    """The nodes that got jobs by these events, and since which sequence."""
+    since: dict[str, int] = {}
+    async with aclosing(_events(cluster, only)) as reading:
+        async for recorded in reading:
+            _note_node(since, recorded)
+    return since
+
+
+async def _told_of_nodes(cluster: Cluster, since: Mapping[str, int]) -> deque[Told]:
+    """What happened to each node behind a sequence.
+
+    Mostly nothing did. Otherwise, all events of the node are folded: they decide what counts.
+    """
+    found: list[Told] = []
+    for node, seq in since.items():
+        last = await cluster.log.last(NodeId(node))
+        if last is not None and last.seq > seq:
+            async with aclosing(node_history(cluster, node)) as telling:
+                found += [told async for told in telling if told.recorded.seq > seq]
+    return deque(sorted(found, key=lambda told: told.recorded.seq))
+
+
+def _before(nodes: deque[Told], seq: int | None, history: BatchHistory | JobHistory) -> Iterator[Told]:
+    """Take what happened to nodes before this sequence. Yields what matters to the batch or job by now."""
+    while nodes and (seq is None or nodes[0].recorded.seq < seq):
+        told = nodes.popleft()
+        event = told.recorded.event
+        if event.about == "node" and history.is_concerned_by(event):
+            yield told
 
 
 async def _events(cluster: Cluster, only: Only, until: int | None = None) -> AsyncGenerator[Recorded, None]:

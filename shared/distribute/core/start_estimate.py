@@ -2,7 +2,7 @@
 
 We place the jobs ahead, and then the job, on the nodes that could run it, as these become free. How long jobs
 take we judge by the jobs of their batch that have ended. This is done three times: with all of them short (of
-ten jobs, one is shorter), as usual, and long. `docs/what-happened.md` says how far off it is.
+ten jobs, one is shorter), as usual, and long. `docs/why.md` says how far off it is.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 from distribute.api.contents import Files
 from distribute.api.keys import MetaKeys, Variables
 from distribute.client.follow import follow_to_end
+from distribute.client.history import batch_history, job_history, told_document
 from distribute.client.logs import job_output
 from distribute.client.person import this_person, user_name
 from distribute.client.pull.filters import make_filter
@@ -341,3 +342,23 @@ class Batch(BatchOrders):
         """The same, to await."""
         async with self._where.opened() as cluster:
             return await read_why(cluster, Queries(cluster), JobId(*self.id, job))
+
+    def history(self, job: str | None = None) -> list[dict[str, Any]]:
+        """What happened to it, or to one of its jobs, as `distribute history --json`: one dict an event.
+
+        `["sentence"]` says it in words. `["misfit"]` is None, or says why the event was refused. Earlier
+        batches of the name are told of first.
+
+        Raises:
+            UnknownName: there never was such a batch or job.
+            Unreachable: the cluster can't be reached.
+        """
+        return run(self.history_async(job))
+
+    async def history_async(self, job: str | None = None) -> list[dict[str, Any]]:
+        """The same, to await."""
+        async with self._where.opened() as cluster:
+            telling = (
+                batch_history(cluster, self.id) if job is None else job_history(cluster, JobId(*self.id, job))
+            )
+            return [told_document(told) async for told in telling]

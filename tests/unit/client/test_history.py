@@ -14,7 +14,7 @@ from distribute.client.history import batch_history, job_history, node_history, 
 from distribute.codec import decode, encode
 from distribute.core.errors import InputError, UnknownName
 from distribute.core.events import EVENT, Event
-from distribute.core.ids import BatchId, JobId
+from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.recorded import Guard
 from distribute.memory.log import MemoryLog
 from distribute.testing import builders as make
@@ -37,7 +37,8 @@ async def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
         make.joined(), make.submitted(OTHER), make.submitted(SPEC), *map(make.assigned, NAMES),
         make.kill_requested(by="bob"), *(make.released(name, reason="killed") for name in NAMES),
         make.completed(state="killed"), make.deleted(), make.submitted(SPEC, user="ann"),
-        make.assigned(), make.claimed(), make.lost(),
+        make.assigned(), make.claimed(), make.lost(), make.joined("ws2"),
+        make.submitted(make.batch(1, batch="third")),
     )  # fmt: skip
     log.read = 0
     return cluster
@@ -53,14 +54,15 @@ JOBS_TOLD = [
     "ann submitted lab/sweep: 300 jobs",
     "job1 was assigned to ws1",
     "job1 was claimed by ws1",
+    "node ws1 is lost: silent for 1m1s",
 ]
 
 
 async def test_a_batch_is_told_with_earlier_ones_of_its_name(cluster: Any) -> None:
     told = [one async for one in batch_history(cluster, SPEC.id)]
-    assert len(told) == 2 * len(NAMES) + 7
+    assert len(told) == 2 * len(NAMES) + 8
     assert all(one.misfit is None for one in told)
-    assert told[-3].sentence == "ann submitted lab/sweep: 300 jobs"
+    assert told[-4].sentence == "ann submitted lab/sweep: 300 jobs"
     assert "lab/sweep is over: 300 killed" in [one.sentence for one in told]
 
 
@@ -70,6 +72,26 @@ async def test_a_job_is_told_from_few_events_if_the_scheduler_answers(cluster: A
     assert all(one.misfit is None for one in told)
     reads_all = cluster.queries.__class__.__name__ == "NobodyAnswers"
     assert (cluster.log.read > len(NAMES)) == reads_all
+
+
+async def test_what_happens_to_a_node_is_told_while_it_has_a_job(cluster: Any) -> None:
+    """A pause before the job came, or after it was taken, is not the job's."""
+    spec = make.batch(1, batch="third")
+    job, until = JobId(*spec.id, "job1"), make.EPOCH
+    await cluster.say(
+        make.paused("ws2", until, by="ann"), make.resumed("ws2"), make.assigned(job, "ws2"),
+        make.paused("ws2", until, by="bob"), make.superseded("ws2", AttemptId(*job, 1), submission="another"),
+        make.resumed("ws2", incarnation="another"), make.released(job, "ws2"), make.lost("ws2"),
+        make.superseded("ws2", AttemptId(*job, 1)),
+    )  # fmt: skip
+    for telling in (job_history(cluster, job), batch_history(cluster, spec.id)):
+        told = [one async for one in telling]
+        *_, assigned, paused, resumed, released, kept = (one.sentence for one in told)
+        assert assigned == "job1 was assigned to ws2"
+        assert ", by bob" in paused
+        assert (resumed, told[-3].misfit is None) == ("node ws2 lends again", False)
+        assert released == "job1 was taken from ws2: its node was lost"
+        assert kept.startswith("node ws2 keeps what attempt 1 of lab/third/job1 left")
 
 
 async def test_a_node_is_told_of_itself(cluster: Any) -> None:
@@ -83,7 +105,7 @@ async def test_a_node_is_told_of_itself(cluster: Any) -> None:
         (lambda cluster: batch_history(cluster, BatchId("lab", "none")), "there is no batch lab/none"),
         (lambda cluster: job_history(cluster, JobId("lab", "none", "job1")), "there is no batch lab/none"),
         (lambda cluster: job_history(cluster, JobId(*SPEC.id, "none")), "lab/sweep has no job 'none'"),
-        (lambda cluster: node_history(cluster, "ws2"), "there is no node 'ws2'"),
+        (lambda cluster: node_history(cluster, "ws9"), "there is no node 'ws9'"),
     ],
 )
 async def test_what_never_was_is_named(cluster: Any, asked: Callable[[Any], Any], error: str) -> None:
@@ -110,7 +132,7 @@ async def test_a_stream_resumes_behind_a_sequence_and_has_the_wanted_types(clust
     assert [one async for one in stream(cluster, everything[-1])] == []
     types = check_types("--type", ["submitted", "lost"])
     found = [one.event.type async for one in stream(cluster, 2, types)]
-    assert found == ["submitted", "submitted", "lost"]
+    assert found == ["submitted", "submitted", "lost", "submitted"]
 
 
 async def test_a_stream_behind_the_end_of_the_log_is_refused(cluster: Any) -> None:

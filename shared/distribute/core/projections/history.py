@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
+from distribute.core.fold_node import NodeEvent
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
@@ -37,6 +38,15 @@ class BatchHistory:
         misfit = self.story.misfit_of(recorded)
         known = NOTHING if misfit is not None else _known_of(self.story.state, recorded.event)
         return Told(recorded, sentence(recorded.event, self._wording, known), misfit, known)
+
+    def is_concerned_by(self, event: NodeEvent) -> bool:
+        """Does what happens to a node now matter to the batch: has it a job there?"""
+        batch = self.story.state
+        if batch is None:
+            return False
+        if isinstance(event, ev.Superseded):
+            return event.attempt.job_id.batch_id == batch.id and event.submission in {None, batch.submission}
+        return any(attempt.node == event.node for attempt in batch.active.values())
 
 
 def _known_of(batch: BatchState | None, event: ev.Event) -> Known:
@@ -81,6 +91,13 @@ class JobHistory:
         if event.type == "finished" and misfit is None:
             known = _known_of(self.story.state, event)
         return Told(recorded, sentence(event, self._wording, known), misfit, known)
+
+    def is_concerned_by(self, event: NodeEvent) -> bool:
+        """Does what happens to a node now matter to the job: is it there?"""
+        batch = self.story.state
+        if isinstance(event, ev.Superseded) and batch is not None:
+            return event.attempt.job_id == self.job and event.submission in {None, batch.submission}
+        return event.node == self._node()
 
     def _node(self) -> str | None:
         """The node that has the job now."""

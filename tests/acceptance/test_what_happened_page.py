@@ -1,0 +1,56 @@
+"""docs/what-happened.md shows what its commands print of a batch with much trouble."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from acceptance.lab import Lab
+from acceptance.pages import ROOT
+from acceptance.troubled import NODE, open_troubled_lab, run_troubled_batch, submit_again
+
+PAGE = (ROOT / "docs" / "what-happened.md").read_text()
+SHOWN = re.findall(r"^\$ distribute ([^\n]+)\n(.*?)(?=^\$ |^```)", PAGE, re.MULTILINE | re.DOTALL)
+"""Each command of the page, and what it prints there."""
+
+AGAIN = "again"
+"""The name of a job of the second batch: what shows it was printed when there was one."""
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with open_troubled_lab(tmp_path / "lab") as lab:
+        yield lab
+
+
+def shape(line: str) -> str:
+    """A line without what differs from run to run: figures, times, days, and how columns are aligned."""
+    line = line.replace(NODE, "ws07")
+    line = re.sub(r"\b[A-Z][a-z]+day\b", "DAY", re.sub(r"(?<=\s)-(?=\s|$)", "0", line))
+    line = re.sub(r"\d[\d.:,]*(?:[dhms]\d*|[KMG]B?|%)*", "N", re.sub(r"\bre\d+\b|\bws07\b", _kept, line))
+    return " ".join(line.split())
+
+
+def _kept(name: re.Match[str]) -> str:
+    """A name with a digit, which is no figure."""
+    return "".join(chr(ord(char) + 0x2080 - 0x30) if char.isdecimal() else char for char in name[0])
+
+
+async def test_each_command_prints_what_the_page_shows(lab: Lab) -> None:
+    """More lines may come between, such as that a short job started: on a busy computer it takes longer."""
+    assert SHOWN
+    await run_troubled_batch(lab)
+    has_again = False
+    for command, lines in SHOWN:
+        if AGAIN in lines and not has_again:
+            has_again = True
+            await submit_again(lab)
+        said = await lab.distribute(*shlex.split(command.replace("ws07", NODE)))
+        printed = iter([shape(line) for line in (said.out + said.err).splitlines()])
+        for line in lines.splitlines():
+            wanted = shape(line)
+            assert wanted in printed, f"{command}: {line!r} is not in\n{said.out}{said.err}"
