@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from distribute.core import events as ev
 from distribute.core.events import Event
 from distribute.core.fold import apply
-from distribute.core.ids import JobId
+from distribute.core.ids import JobId, Under
 from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.bursts import Bursts
 from distribute.core.projections.course import Course
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
-from distribute.core.recorded import Recorded
+from distribute.core.recorded import Recorded, guard_scope
 from distribute.core.sentences import Wording
 from distribute.core.state import State
 from distribute.testing import builders as make
@@ -39,11 +39,12 @@ class Histories:
     def read(self, event: Event) -> None:
         """Let an event happen. Its history must say of it what the state says.
 
-        The end of a batch comes only if it fits: its guard sees to that, and without it the history of a job
-        can't tell from a few events.
+        What ends a batch comes only if it fits: its guard covers everything under the batch and sees to that.
+        Without it, the history of a job can't tell from a few events.
         """
         recorded = Recorded(self.truth.seq + 1, 1000.0 + 300.0 * self.truth.seq, event)
-        if isinstance(event, ev.Completed) and apply(deepcopy(self.truth), recorded) is not None:
+        ends = isinstance(guard_scope(event), Under)
+        if ends and apply(deepcopy(self.truth), recorded) is not None:
             return
         misfit = apply(self.truth, recorded)
         self.log.append(recorded)

@@ -203,12 +203,11 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
             waiting = "what still waits of " if event.state is not None else ""
             return f"{by} kills {waiting}{_batch_or_job(event, wording)}"
         case ev.RetryRequested():
-            some = "jobs" if event.jobs is None else counted(len(event.jobs), "job")
-            return f"{by} has {some} of {batch} run again"
+            return f"{by} has {_retried(event)} of {batch} run again"
         case ev.Reprioritized():
             return f"{by} gives {batch} the priority {event.priority}"
         case ev.Edited():
-            what = batch if event.jobs is None else f"{counted(len(event.jobs), 'job')} of {batch}"
+            what = batch if event.jobs is None else f"{few(event.jobs)} of {batch}"
             return f"{by} edits {what}: {edit_in_words(event)}"
         case ev.MoveRequested():
             return f"{by} moves {_batch_or_job(event, wording)} away from its node"
@@ -245,6 +244,14 @@ def _batch_or_job(event: ev.KillRequested | ev.MoveRequested, wording: Wording) 
     if event.job is None:
         return str(event.scope)
     return event.job if event.scope == wording.batch else str(JobId(*event.scope, event.job))
+
+
+def _retried(event: ev.RetryRequested) -> str:
+    if event.jobs is not None:
+        return few(event.jobs)
+    if event.failed_only:
+        return "the failed jobs"
+    return "the killed jobs" if event.killed_only else "the failed and the killed jobs"
 
 
 def _ends(known: Known) -> str:

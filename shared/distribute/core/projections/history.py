@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
+from distribute.core.fold_batch import BatchEvent
 from distribute.core.fold_node import NodeEvent
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.story import BatchStory
@@ -113,9 +114,20 @@ class JobHistory:
             case "build":
                 return event.node == node  # another node's build, or one before the job came, is not its
             case "batch":
-                return not isinstance(event, ev.KillRequested) or event.job in {None, self.job.job}
+                return _names(event, self.job.job)
             case "node":
                 return False
+
+
+def _names(event: BatchEvent, job: str) -> bool:
+    """Is this about the whole batch, or about this job of it?"""
+    match event:
+        case ev.KillRequested() | ev.MoveRequested():
+            return event.job in {None, job}
+        case ev.RetryRequested() | ev.Edited():
+            return event.jobs is None or job in event.jobs
+        case _:
+            return True
 
 
 class NodeHistory:
