@@ -37,6 +37,7 @@ NOTE = "notifier"
 """The name of the snapshot that holds the note."""
 NOTE_EVERY_S = 5.0
 PATIENCE_S = 5.0
+NOTED_AT_ONCE = 64
 SEND_WITHIN_S = 120.0
 """A channel that has not answered by then is taken for one that can't send now."""
 FIRST_WAIT_S = 1.0
@@ -188,8 +189,7 @@ class NotifierService:
             if not letter.is_sent:
                 await self._note()
                 refused = await self._send(channel, await self._message(letter))
-            for notice in letter.notices:
-                await self._note_told(channel.name, letter, notice, refused)
+            await self._note_all_told(channel.name, letter, refused)
             self._outbox.queues[channel.name].sent(letter)
 
     async def _next(self, channel: str) -> Letter:
@@ -258,6 +258,15 @@ class NotifierService:
                 return None
             await asyncio.sleep(wait_s)
             wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+
+    async def _note_all_told(self, channel: str, letter: Letter, refused: str | None) -> None:
+        """Append a `notified` for each thing that a message told, some at a time."""
+        for first in range(0, len(letter.notices), NOTED_AT_ONCE):
+            some = letter.notices[first : first + NOTED_AT_ONCE]
+            noting = (self._note_told(channel, letter, notice, refused) for notice in some)
+            for failed in await asyncio.gather(*noting, return_exceptions=True):
+                if failed is not None:
+                    raise failed
 
     async def _note_told(self, channel: str, letter: Letter, notice: Notice, refused: str | None) -> None:
         """Append `notified`, unless the batch is deleted by now.
