@@ -19,6 +19,7 @@ from distribute.snapshot import digest, dump, load
 
 from . import ledgers
 from .beginnings import Beginnings
+from .counting import count_given_back, count_kills
 from .forgery import changes, is_forged
 from .requests import Holds
 from .stories import Broken, Stories, Verdict, require
@@ -97,7 +98,7 @@ class Truth:
         if isinstance(event, ev.JobArchived) and event.missing is not None:
             self.happened["results missing"] += 1
         elif isinstance(event, ev.Leaving):
-            self._count_given_back(event)
+            count_given_back(self.happened, self.state, event)
         self._note_for_ever(event)
         self.holds.note(recorded)
         misfits = self.state.misfits
@@ -111,24 +112,8 @@ class Truth:
             require(self.state.misfits == misfits, self.state.last_misfit)
         else:
             self.happened[verdict.name.lower().replace("_", " ")] += 1
-        self._count_kills(event)
+        count_kills(self.happened, self.state, event)
         self._keep_digest(recorded)
-
-    def _count_given_back(self, event: ev.Leaving) -> None:
-        """Count a node that leaves and says so before what it gives back has ended there."""
-        node = self.state.nodes.get(event.node)
-        if node is not None and node.incarnation == event.incarnation and not event.keeps:
-            self.happened["a leaving node gives its jobs back at once"] += bool(node.attempts)
-
-    def _count_kills(self, event: ev.Event) -> None:
-        if isinstance(event, ev.BuildFinished):
-            self.happened["a build is killed"] += event.killed
-        elif isinstance(event, ev.Yielded):
-            self.happened["what a vacated job left is kept"] += event.outputs is not None
-        elif isinstance(event, ev.Finished) and event.outputs is not None:
-            batch = self.state.batches.get(event.batch_id)
-            status = batch.status[batch.rows[event.job]] if batch and event.job in batch.rows else None
-            self.happened["what a killed job left is kept"] += status == Status.KILLED
 
     def _refused(self, recorded: Recorded) -> None:
         """A forgery came into the log. The fold has to refuse it."""
