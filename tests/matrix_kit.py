@@ -27,7 +27,7 @@ from distribute_services.notifier.channel import Message
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 120
 PASSWORD = "a password"
-_ENV = dict(os.environ)
+INHERITED = dict(os.environ)
 """As this process found it: Synapse is installed below the true cache folder, which tests replace."""
 _numbers = itertools.count(1)
 
@@ -231,7 +231,7 @@ def running_synapse(folder: Path, port: int | None = None) -> Iterator[Synapse]:
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            env=_ENV,
+            env=INHERITED,
             process_group=0,  # Ctrl-C does not reach it: it ends when its input does
         ) as script,
     ):

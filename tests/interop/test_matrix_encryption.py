@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -42,17 +43,26 @@ def jane(synapse: Synapse) -> MatrixPerson:
     return synapse.new_person()
 
 
-@pytest.fixture
-async def phone(synapse: Synapse, jane: MatrixPerson, tmp_path: Path) -> AsyncIterator[Device]:
-    """A device of Jane's."""
-    (tmp_path / "phone").mkdir()
+@asynccontextmanager
+async def new_device(person: MatrixPerson, name: str, folder: Path) -> AsyncIterator[Device]:
+    """A new device of a person, which has told the homeserver its keys."""
+    folder.mkdir()
     config = AsyncClientConfig(encryption_enabled=True)
-    client = AsyncClient(synapse.url, jane.id, "PHONE", store_path=str(tmp_path / "phone"), config=config)
+    client = AsyncClient(person.url, person.id, name, store_path=str(folder), config=config)
     await client.login(PASSWORD)
-    device = Device(client)
-    await device.sync()
-    yield device
-    await client.close()
+    try:
+        device = Device(client)
+        await device.sync()
+        yield device
+    finally:
+        await client.close()
+
+
+@pytest.fixture
+async def phone(jane: MatrixPerson, tmp_path: Path) -> AsyncIterator[Device]:
+    """A device of Jane's."""
+    async with new_device(jane, "PHONE", tmp_path / "phone") as device:
+        yield device
 
 
 async def test_a_new_room_is_encrypted_where_we_can_do_that(
@@ -88,6 +98,18 @@ async def test_a_message_can_be_read_after_the_login_was_ended(
     await phone.sync()
     notifying.ask("POST", "/logout/all", {})
     await channel.send(message(jane, "k2", "two"))
+    assert await phone.sync() == ["one", "two"]
+
+
+async def test_a_device_that_is_new_reads_what_comes_after_it(
+    open_channel: OpenChannel, jane: MatrixPerson, phone: Device, tmp_path: Path
+) -> None:
+    channel = open_channel(encrypts=True)
+    await channel.send(message(jane, "k1", "one"))
+    jane.accept()
+    async with new_device(jane, "TABLET", tmp_path / "tablet") as tablet:
+        await channel.send(message(jane, "k2", "two"))
+        assert await tablet.sync() == ["two"]
     assert await phone.sync() == ["one", "two"]
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
 import sys
+import threading
+import urllib.error
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -112,13 +117,35 @@ async def test_a_rate_limit_tells_when_to_try_again(
 ) -> None:
     channel = open_channel()
     await channel.send(message(jane))
+    (room,) = notifying.rooms()
     synapse.limit_messages(notifying, per_second=1, burst=1)
-    with pytest.raises(Unavailable, match="more slowly") as raised:
+    with flooding(notifying, room), pytest.raises(Unavailable, match="more slowly") as raised:
         await _send_many(channel, jane)
     assert raised.value.retry_after_s is not None
     assert 0 < raised.value.retry_after_s <= 2
 
 
 async def _send_many(channel: MatrixChannel, person: MatrixPerson) -> None:
-    for number in range(100):
+    for number in range(1000):
         await channel.send(message(person, f"k{number}"))
+
+
+@contextmanager
+def flooding(person: MatrixPerson, room: str) -> Iterator[None]:
+    """While the block lasts, the person's account also sends as fast as it may, from another client."""
+    over = threading.Event()
+
+    def flood() -> None:
+        for number in itertools.count():
+            if over.is_set():
+                return
+            with suppress(urllib.error.HTTPError):  # the limit
+                person.ask("PUT", f"/rooms/{quote(room)}/send/m.room.message/{number}", {"body": ""})
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
