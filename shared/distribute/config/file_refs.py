@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from distribute.config.forms import Form
-from distribute.config.section import Name, NonEmpty, Section, at_most, once
+from distribute.config.section import LeanSection, Name, NonEmpty, Section, at_most, once
 from distribute.core.specs import MAX_FILES
 from distribute.core.words import quoted
 from distribute.inputs.checkout import HEAD
@@ -21,7 +21,7 @@ def own_name(path: str) -> str:
     return path.rstrip("/").rpartition("/")[2]
 
 
-class FileRef(Section):
+class FileRef(LeanSection):
     """A file. The job sees it as `alias`, or under its own name. A bare text is a path."""
 
     takes: ClassVar[str] = "a path, or {path: PATH, alias: NAME}"

@@ -7,6 +7,7 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from distribute.config.input_trees import InputTrees, TreeKey
@@ -22,6 +23,9 @@ _ELSEWHERE = ("/", "~")
 
 _MADE = "/dev/null/"
 """Where a file would be that is none: no path leads behind this."""
+
+_MOST_PARTS = 4096
+"""Into so many parts, at most, files are divided that threads read."""
 
 MAX_MISSING_USERS = 100
 """If so many homes are missing, we ask for no more: a directory service may be slow."""
@@ -220,13 +224,18 @@ class InputFiles:
             InputError: some can't be read after all.
         """
         paths = sorted(self._problems.keys() - self._folders)
+        together = 1 + len(paths) // _MOST_PARTS  # what waits for a thread takes 1.5 KB
+        parts = [paths[start : start + together] for start in range(0, len(paths), together)]
         # Hashing releases the interpreter's lock, so every core can hash a file.
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            files = list(pool.map(partial(self._read, hasher), paths))
+            files = list(chain.from_iterable(pool.map(partial(self._read_part, hasher), parts)))
         problems = [file for file in files if isinstance(file, str)]
         if problems:
             raise InputError(*first_of(problems))
         return {path: file for path, file in zip(paths, files, strict=True) if isinstance(file, LocalFile)}
+
+    def _read_part(self, hasher: Hasher, paths: list[str]) -> list[LocalFile | str]:
+        return [self._read(hasher, path) for path in paths]
 
     def _read(self, hasher: Hasher, path: str) -> LocalFile | str:
         absolute = self.absolute(path)

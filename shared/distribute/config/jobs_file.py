@@ -33,6 +33,7 @@ from distribute.config.section import (
     Env,
     FirstWrong,
     GraceTime,
+    LeanSection,
     Name,
     NonEmpty,
     Section,
@@ -184,7 +185,7 @@ class Meta(Section):
         return after
 
 
-class JobNeeds(Section):
+class JobNeeds(LeanSection):
     """What a job of any kind may need, a single one or those of a sweep. None: as in `meta`."""
 
     resources: Resources | None = Field(default=None, examples=["{cpus: 4, memory: 8G}"])

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, get_args
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from distribute.config.forms import Form, in_any_case
-from distribute.config.section import Duration, Section, Size, Text
+from distribute.config.section import Duration, LeanSection, Section, Size, Text
 from distribute.core.gpu_kind import MAX_MODEL_CHARS, check_model
 from distribute.core.specs import Cpus, GpuCount, SignalName
 from distribute.core.words import quoted
@@ -30,7 +30,7 @@ def _form_of_gpus(written: object) -> str:
     return "mapping" if isinstance(written, dict | Gpus) else "number"
 
 
-class Resources(Section):
+class Resources(LeanSection):
     """A job's share of a node. Sizes are binary: 8G is 8 * 1024**3 bytes."""
 
     cpus: Cpus = Field(default=1, examples=["4"])

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import (
     AfterValidator,
@@ -27,6 +27,7 @@ from distribute.config.units import DURATION, SIZE, check_size, parse_duration, 
 from distribute.config.yaml_syntax import LOOKED_AT
 from distribute.core import ids
 from distribute.core.ids import MAX_AUTHOR_BYTES, MAX_LABEL_BYTES, MAX_NAME_BYTES, check_label
+from distribute.core.lean import without_fields_set
 from distribute.core.specs import MAX_CAPABILITIES, MAX_VARIABLES, Bytes, Grace, Timeout
 from distribute.core.words import quoted
 
@@ -140,6 +141,14 @@ class Section(BaseModel):
         empty = [key for key, value in data.items() if value is None]
         known = _known(cls).intersection(empty)
         return {key: value for key, value in data.items() if key not in known} if known else data
+
+
+class LeanSection(Section):
+    """A section of which a file may have 100,000. It does not keep which keys it has in the file."""
+
+    @model_validator(mode="after")
+    def _forget_keys(self) -> Self:
+        return without_fields_set(self)
 
 
 @cache

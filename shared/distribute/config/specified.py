@@ -6,6 +6,7 @@ import shlex
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar, assert_never
 
 from distribute.config.file_refs import FileRef, Files, InputRef, own_name
@@ -56,13 +57,15 @@ class Inputs:
                 self._known[key] = made.file(name)
                 return self._known[key]
             file = self._local[path]
-            self._known[key] = specs.InputFile(
-                alias=name,
-                sha256=file.sha256,
-                size_bytes=file.size_bytes,
-                executable=bool(file.mode & stat.S_IXUSR),
-                mode=file.mode,
-                mtime_ns=file.mtime_ns,
+            self._known[key] = without_fields_set(
+                specs.InputFile(
+                    alias=name,
+                    sha256=file.sha256,
+                    size_bytes=file.size_bytes,
+                    executable=bool(file.mode & stat.S_IXUSR),
+                    mode=file.mode,
+                    mtime_ns=file.mtime_ns,
+                )
             )
         return self._known[key]
 
@@ -230,6 +233,7 @@ def _signal_before(written: SignalBefore | None) -> specs.SignalBefore | None:
     return specs.SignalBefore(signal=written.signal, before_s=written.before_s)
 
 
+@lru_cache(maxsize=1024)  # most of 100,000 jobs ask for the same
 def _resources(written: Resources | None) -> specs.Resources | None:
     if written is None:
         return None
