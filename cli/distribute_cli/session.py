@@ -132,7 +132,7 @@ class Session:
         from distribute.saved.log import SavedCluster
 
         cluster = SavedCluster(path)
-        self._saved_at = (await cluster.log.end()).time
+        self._saved_at = (await cluster.log.end()).time or 0.0
         self.cluster_name = cluster.file.header.cluster
         if named is not None:
             self.output.cluster({"server": str(path), "source": source}, at_once=named == "now")
@@ -145,8 +145,10 @@ class Session:
         """
         from distribute.client.queries import Queries
 
-        if (saved_at := self._saved_at) is not None:
-            return Queries(cluster, clock=lambda: saved_at)
+        if self._saved_at is not None:
+            from distribute.client.replaying import PastQueries
+
+            return PastQueries(cluster, None, self._saved_at)
 
         @cache
         def warn() -> None:

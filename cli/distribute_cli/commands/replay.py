@@ -93,7 +93,7 @@ async def _show(
     moment = state.time if time is None else time
     queries = PastQueries(cluster, state, moment)
     with as_of(moment):
-        past = queries.past()
+        past = await queries.past()
         session.output.hint(f"as of event {past['seq']} of the log, {past['time']}")
         if batch is None:
             session.output.past(past)

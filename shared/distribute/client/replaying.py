@@ -62,18 +62,18 @@ class PastQueries(Queries):
 
     Args:
         cluster: where the state is from.
-        state: what it was then.
+        state: what it was then; None: that of the end of a log that does not grow. It is folded once.
         now: the time then, in seconds since 1970 by the log's clock.
     """
 
-    def __init__(self, cluster: Cluster, state: State, now: float) -> None:
+    def __init__(self, cluster: Cluster, state: State | None, now: float) -> None:
         super().__init__(cluster, clock=lambda: now)
         self._state = state
         self._now = now
 
-    def past(self) -> PastDocument:
+    async def past(self) -> PastDocument:
         """All batches and all nodes."""
-        state, garbage = self._state, self._cluster.log.garbage
+        state, garbage = await self._fold(), self._cluster.log.garbage
         document = {
             "seq": state.seq,
             "time": rfc3339(self._now),
@@ -87,4 +87,6 @@ class PastQueries(Queries):
         """Ask nobody: services know only the present."""
 
     async def _fold(self) -> State:
+        if self._state is None:
+            self._state = await super()._fold()
         return self._state

@@ -66,16 +66,24 @@ async def test_a_moment_that_the_log_does_not_have_is_refused(cluster: Any) -> N
 
 async def test_batches_and_nodes_are_shown_as_they_were(cluster: Any) -> None:
     queries = PastQueries(cluster, await state_at(cluster.log, seq=6), START + 6)
-    past = queries.past()
+    past = await queries.past()
     assert (past["seq"], past["time"]) == (6, "2026-01-01T00:00:06.000Z")
     assert [(node["node"], node["state"]) for node in past["nodes"]] == [("größe", "idle"), ("ws1", "busy")]
     ((batch, jobs),) = [(one["batch"], one["jobs"]) for one in past["batches"]]
     assert (batch, jobs["running"], jobs["queued"]) == ("sweep", 1, 1)
     (running,) = (await queries.batch(BatchId("lab", "sweep"), job="job1"))["job_list"]
     assert (running["state"], running["node"]) == ("running", "ws1")
-    later = PastQueries(cluster, await state_at(cluster.log), START + 12).past()
+    later = await PastQueries(cluster, await state_at(cluster.log), START + 12).past()
     assert [node["state"] for node in later["nodes"]] == ["left", "busy"]
     assert len(later["batches"]) == 2
+
+
+async def test_a_log_that_does_not_grow_is_folded_once(cluster: Any) -> None:
+    queries = PastQueries(cluster, None, START + 12)
+    batches = (await queries.batches())["batches"]
+    assert [batch["batch"] for batch in batches] == ["sweep", "other"]
+    cluster.log = memory_log([])
+    assert (await queries.past())["batches"] == batches
 
 
 async def test_a_log_that_keeps_the_invariants_is_sound(
