@@ -62,4 +62,4 @@ async def _before(cluster: Cluster, since: str) -> int:
     return await last_before(cluster.log, moment.timestamp())
 
 
-app = verb(events)
+app = verb(events, reads=True)

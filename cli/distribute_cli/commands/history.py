@@ -71,4 +71,4 @@ async def _history(session: Session, cluster: Cluster, target: str | None, node:
     return job_history(cluster, found) if isinstance(found, JobId) else batch_history(cluster, found)
 
 
-app = verb(history)
+app = verb(history, reads=True)

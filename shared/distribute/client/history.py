@@ -91,17 +91,10 @@ async def job_history(cluster: Cluster, job: JobId) -> History:
     if told is None:
         told = await _told_by_all(cluster, job)
     if not told:
-        raise no_such_batch(job.batch_id)
-    if not any(_names_job(one.recorded.event, job) for one in told):
-        raise no_such_job(job)
+        has_batch = await cluster.log.last(job.batch_id) is not None
+        raise no_such_job(job) if has_batch else no_such_batch(job.batch_id)
     for one in told:
         yield one
-
-
-def _names_job(event: Event, job: JobId) -> bool:
-    if event.type == "submitted":
-        return any(found.name == job.job for found in event.spec.work.jobs)
-    return event.scope == job
 
 
 async def _told_by_all(cluster: Cluster, job: JobId) -> list[Told]:

@@ -91,6 +91,17 @@ def test_a_job_is_told_of_itself_its_batch_and_the_builds_on_its_node() -> None:
     ]  # fmt: skip
 
 
+def test_a_batch_of_the_name_that_lacks_the_job_is_left_out() -> None:
+    lacks = make.batch([make.job("other")])
+    ended: list[Event] = [make.kill_requested(), make.completed(state="killed"), make.deleted()]
+    assert told_of_job(make.submitted(lacks), *ended, *ENDED, make.submitted(lacks), *ended) == [
+        "jane submitted lab/sweep: 2 jobs",
+        "jane kills lab/sweep",
+        "lab/sweep is over: killed",
+        "jane deleted lab/sweep",
+    ]
+
+
 def test_a_jobs_own_events_do_not_always_tell_whether_its_batch_accepted_an_end() -> None:
     history = JobHistory(JOB, WORDING)
     alone = make.batch([make.job("job1")])

@@ -85,8 +85,9 @@ class JobHistory:
         node = self._node()
         if event.type == "completed" and self.story.state is not None and self.story.state.end is not None:
             self.is_sure = False  # one of the two was refused because of another job
+        had_job = self._has_job()
         misfit = self.story.misfit_of(recorded)
-        if not self._concerns(event, node):
+        if not self._concerns(event, node) or (event.about == "batch" and not (had_job or self._has_job())):
             return None
         known = Known(jobs=jobs)
         if event.type == "finished" and misfit is None:
@@ -99,6 +100,10 @@ class JobHistory:
         if isinstance(event, ev.Superseded) and batch is not None:
             return event.attempt.job_id == self.job and event.submission in {None, batch.submission}
         return event.node == self._node()
+
+    def _has_job(self) -> bool:
+        """Has the batch that is there now this job? An earlier or later one of its name may lack it."""
+        return self.story.state is not None and self.job.job in self.story.state.rows
 
     def _node(self) -> str | None:
         """The node that has the job now."""
