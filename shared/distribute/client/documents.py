@@ -145,7 +145,7 @@ class StartDocument(TypedDict):
 
 
 class WhyDocument(TypedDict):
-    """The state of a job in a sentence and, if it waits for a node, what keeps each node from it.
+    """The state of a job, the same in a sentence and, if it waits for a node, what keeps each node from it.
 
     `waits_for` is what it waits for in one word: batch, node, owner (all nodes that could are paused) or
     turn. None: it does not wait. `queue` is its place in the queue, None: it stands in none. `start` is when
@@ -154,6 +154,7 @@ class WhyDocument(TypedDict):
 
     summary: str
     nodes: list[VerdictDocument]
+    state: NotRequired[str]
     waits_for: NotRequired[str | None]
     queue: NotRequired[QueueDocument | None]
     start: NotRequired[StartDocument | None]

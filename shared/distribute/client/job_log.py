@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,8 +75,9 @@ async def read_alone(cluster: Cluster, job: JobId) -> Alone | None:
     submission, submitted = found
     after, until = told.course.seq, await cluster.log.last_seq()
     only = Only(types=BATCH_TYPES - {"submitted"}, batch=job.batch_id)
-    of_batch = await read_events(cluster, only, after, until)
-    of_job = await read_events(cluster, Only(scope=job), after, until)
+    of_batch, of_job = await asyncio.gather(
+        read_events(cluster, only, after, until), read_events(cluster, Only(scope=job), after, until)
+    )
     return Alone(told.course, submission.spec, [submitted, *of_batch, *of_job], until)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -30,15 +31,17 @@ async def read_ledger(cluster: Cluster, job: JobId) -> JobLedger:
     scheduler does not answer, or the batch limits what runs of it (`depends_on_others`), it reads all events
     of the batch.
     """
-    told = await read_alone(cluster, job)
+    # Each reading waits for the broker most of the time.
+    told, of_nodes = await asyncio.gather(read_alone(cluster, job), _read_nodes(cluster))
     if told is not None and not depends_on_others(told.spec, job.job):
-        around = await _around(cluster, told.spec, told.seq)
         builds = Only(types=BUILD_TYPES, batch=job.batch_id)
-        around += await read_events(cluster, builds, told.course.seq, told.seq)
-        ordered = alone(job, [*told.events, *around], told.course)
+        of_builds, ends = await asyncio.gather(
+            read_events(cluster, builds, told.course.seq, told.seq), _read_ends(cluster, told.spec)
+        )
+        ordered = alone(job, [*told.events, *of_nodes, *of_builds, *ends], told.course)
         if ordered is not None:
             return _folded(job, ordered)
-    return await _read_whole(cluster, job)
+    return await _read_whole(cluster, job, of_nodes)
 
 
 def _folded(job: JobId, events: list[Recorded]) -> JobLedger:
@@ -48,23 +51,28 @@ def _folded(job: JobId, events: list[Recorded]) -> JobLedger:
     return ledger
 
 
-async def _around(cluster: Cluster, spec: BatchSpec, until: int) -> list[Recorded]:
-    """What happened to nodes, and how the batches ended for which this one waits."""
-    found = await read_events(cluster, Only(types=NODE_TYPES), 0, until)
+async def _read_nodes(cluster: Cluster) -> list[Recorded]:
+    """What happened to nodes."""
+    return await read_events(cluster, Only(types=NODE_TYPES), 0, await cluster.log.last_seq())
+
+
+async def _read_ends(cluster: Cluster, spec: BatchSpec) -> list[Recorded]:
+    """How the batches ended for which this one waits."""
+    found: list[Recorded] = []
+    until = await cluster.log.last_seq() if spec.after else 0
     for after in spec.after or ():
         ends = Only(types=_ENDS, batch=BatchId(after.namespace, after.batch))
         found += await read_events(cluster, ends, 0, until)
     return found
 
 
-async def _read_whole(cluster: Cluster, job: JobId) -> JobLedger:
+async def _read_whole(cluster: Cluster, job: JobId, of_nodes: list[Recorded]) -> JobLedger:
     """The ledger by all events of the batch, with those around it in between."""
     ledger = JobLedger(job)
     raw = await cluster.log.last_raw(job.batch_id, "submitted")
     if raw is None:
         return ledger
-    spec = (await Submission.read(raw.payload)).spec
-    around = await _around(cluster, spec, await cluster.log.last_seq())
+    around = [*of_nodes, *await _read_ends(cluster, (await Submission.read(raw.payload)).spec)]
     coming = deque(sorted(around, key=lambda recorded: recorded.seq))
 
     def fold(recorded: Recorded) -> None:

@@ -117,7 +117,7 @@ class Queries:
             answer = at_once(why_view(agenda, batch, job.job))
         if "error" in answer:
             raise no_such_job(job)
-        named = {"namespace", "batch", "job", "state"}
+        named = {"namespace", "batch", "job"}
         return cast("WhyDocument", {key: value for key, value in answer.items() if key not in named})
 
     async def nodes(self) -> NodesDocument:

@@ -73,7 +73,6 @@ async def read_why(cluster: Cluster, queries: Queries, job: JobId) -> WhyStory:
     read = await read_ledger(cluster, job)
     if not read.exists:
         raise await _unknown(cluster, queries, job)
-    found = await queries.job(job)
     why = await queries.why(job)
     ledger = read.ledger(_asked_at(why))
     if ledger is None:
@@ -82,7 +81,7 @@ async def read_why(cluster: Cluster, queries: Queries, job: JobId) -> WhyStory:
         "namespace": job.namespace,
         "batch": job.batch,
         "job": job.job,
-        "state": found["state"],
+        "state": why["state"] if "state" in why else (await queries.job(job))["state"],
         "summary": why["summary"],
         "waits_for": why.get("waits_for"),
         "queue": why.get("queue"),

@@ -23,7 +23,7 @@ MOST_PLACED = 2000
 """So many jobs ahead are placed one by one: that takes 50 ms. If there are more, we extrapolate."""
 
 
-JOBS_A_SLICE = 100
+MOMENTS_A_SLICE = 20
 """After so many moments at which something becomes free, other work may go on."""
 
 
@@ -100,7 +100,7 @@ class _Scene:
         """In how many seconds each takes jobs; None: not by itself."""
         self.whole = [_Needs(node.cpus, node.memory_bytes, len(node.gpus)) for node in nodes]
         self._lengths: dict[BatchId, Lengths] = {}
-        self.held = [held for place_, node in enumerate(nodes) for held in self._held(agenda, place_, node)]
+        self.held = list(self._held(agenda, nodes))
         self.wanted = _needs(shape)
         self.ahead = [
             _Group(
@@ -115,20 +115,23 @@ class _Scene:
         """Nothing is known of how long some job takes that comes first."""
         self.ended = sum(len(lengths.ended) for lengths in self._lengths.values())
 
-    def _held(self, agenda: Agenda, place: int, node: NodeState) -> Iterator[_Held]:
+    def _held(self, agenda: Agenda, nodes: list[NodeState]) -> Iterator[_Held]:
         now = agenda.log_now
-        stands_s = max(0.0, (node.paused_until or now) - now)
-        for key in node.attempts:
-            batch = agenda.state.batches[key.batch]
-            attempt = batch.active[key.row]
-            needs = _Needs(attempt.cpus, attempt.memory_bytes, len(attempt.gpus))
-            ran_s = run_s(node, attempt, now)
-            yield _Held(place, needs, ran_s, stands_s, self._lengths_of(agenda, batch))
+        for place, node in enumerate(nodes):
+            stands_s = max(0.0, (node.paused_until or now) - now)
+            for key in node.attempts:
+                batch = agenda.state.batches[key.batch]
+                attempt = batch.active[key.row]
+                needs = _Needs(attempt.cpus, attempt.memory_bytes, len(attempt.gpus))
+                yield _Held(
+                    place, needs, run_s(node, attempt, now), stands_s, self._lengths_of(agenda, batch)
+                )
+        places = {node.name: place for place, node in enumerate(nodes)}
         for event in agenda.pending.assignments():
             found = agenda.state.batches.get(event.batch_id)
-            if event.node == node.name and found is not None:
+            if event.node in places and found is not None:
                 needs = _Needs(event.cpus, event.memory_bytes, len(event.gpus))
-                yield _Held(place, needs, 0.0, stands_s, self._lengths_of(agenda, found))
+                yield _Held(places[event.node], needs, 0.0, 0.0, self._lengths_of(agenda, found))
 
     def _lengths_of(self, agenda: Agenda, batch: BatchState) -> Lengths:
         if batch.id not in self._lengths:
@@ -172,7 +175,7 @@ def _begin(scene: _Scene, share: float) -> Generator[None, None, float | None]:
         if run.place() or run.is_long:
             return run.extrapolated_s
         looked += 1
-        if not looked % JOBS_A_SLICE:
+        if not looked % MOMENTS_A_SLICE:
             yield
     return None
 
@@ -189,6 +192,8 @@ class _Run:
         self._open = {place for place, opens_s in enumerate(scene.opens_s) if opens_s == 0.0}
         self._left = [group.jobs for group in scene.ahead]
         self._lengths_s = [group.lengths.whole_s(share) or 0.0 for group in scene.ahead]
+        self._first = 0
+        """All groups before this one are placed."""
         self._placed = 0
         self.fresh = sorted(self._open)
         """The nodes at which something became free."""
@@ -229,16 +234,33 @@ class _Run:
 
     def place(self) -> bool:
         """Place what fits where something became free. Returns True if the job itself fits."""
-        for number, group in enumerate(self._scene.ahead):
-            for place in self.fresh:
-                while self._left[number] and place not in group.barred and self._fits(place, group.needs):
-                    needs = group.needs if group.needs.cpus else self._scene.whole[place]
-                    self._take(place, needs, self._now_s + self._lengths_s[number], is_heap=True)
-                    self._left[number] -= 1
-                    self._placed += 1
-        fits = any(self._fits(place, self._scene.wanted) for place in self.fresh)
+        ahead, fresh, too_large = self._scene.ahead, self.fresh, set[_Needs]()
+        while self._first < len(ahead) and not self._left[self._first]:
+            self._first += 1
+        for number in range(self._first, len(ahead)):
+            fresh = [place for place in fresh if self._free[place].cpus > 0]
+            if not fresh:
+                break
+            needs = ahead[number].needs
+            if self._left[number] and needs not in too_large and not self._place(number, fresh):
+                too_large.add(needs)
+        fits = any(self._fits(place, self._scene.wanted) for place in fresh)
         self.fresh = []
         return fits
+
+    def _place(self, number: int, fresh: list[int]) -> bool:
+        """Place jobs of a group at these nodes. Returns False if none of them has room for such a job."""
+        group, has_room = self._scene.ahead[number], False
+        for place in fresh:
+            while self._left[number] and self._fits(place, group.needs):
+                has_room = True
+                if place in group.barred:
+                    break
+                needs = group.needs if group.needs.cpus else self._scene.whole[place]
+                self._take(place, needs, self._now_s + self._lengths_s[number], is_heap=True)
+                self._left[number] -= 1
+                self._placed += 1
+        return has_room
 
     def _fits(self, place: int, needs: _Needs) -> bool:
         free = self._free[place]

@@ -7,10 +7,11 @@ from typing import Any
 
 from distribute.core.agenda import Agenda
 from distribute.core.explain import explain
-from distribute.core.listing import JOB_STATES
+from distribute.core.listing import job_state
+from distribute.core.matching import is_paused
 from distribute.core.queue_place import Place, place_of
 from distribute.core.start_estimate import estimate_start
-from distribute.core.state import QUEUED, BatchState, Status
+from distribute.core.state import QUEUED, BatchState
 from distribute.core.usage import ONE_CORE
 from distribute.core.waits_for import waits_for
 from distribute.core.words import rfc3339
@@ -45,7 +46,7 @@ def why_view(agenda: Agenda, batch: BatchState, job: str) -> Generator[None, Non
         "namespace": batch.id.namespace,
         "batch": batch.id.batch,
         "job": job,
-        "state": JOB_STATES[Status(batch.status[row])],
+        "state": _state(agenda, batch, row),
         "summary": explanation.summary,
         "waits_for": waits,
         "asked_at": rfc3339(asked_at),
@@ -60,6 +61,13 @@ def why_view(agenda: Agenda, batch: BatchState, job: str) -> Generator[None, Non
             for verdict in explanation.nodes
         ],
     }
+
+
+def _state(agenda: Agenda, batch: BatchState, row: int) -> str:
+    attempt = batch.active.get(row)
+    node = agenda.state.nodes.get(attempt.node) if attempt is not None else None
+    paused = {node.name} if node is not None and is_paused(node, agenda.log_now) else set[str]()
+    return job_state(batch, row, paused)
 
 
 def _queue(agenda: Agenda, batch: BatchState, place: Place) -> Json:

@@ -119,6 +119,7 @@ async def test_a_waiting_job_says_what_it_waits_for(cluster: Any) -> None:
     await cluster.say(make.joined(), make.submitted(SPEC))
     assert (await story(cluster))["why"] == {
         "summary": "waits: no node could ever run it",
+        "state": "queued",
         "waits_for": "node",
         "asked_at": "2026-01-01T00:00:00.000Z",
         "queue": None,
