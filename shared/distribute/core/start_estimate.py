@@ -100,6 +100,8 @@ class _Scene:
         """In how many seconds each takes jobs; None: not by itself."""
         self.whole = [_Needs(node.cpus, node.memory_bytes, len(node.gpus)) for node in nodes]
         self._lengths: dict[BatchId, Lengths] = {}
+        self._unable: dict[Shape, frozenset[int]] = {}
+        """The nodes that could never run a job of a shape."""
         self.held = list(self._held(agenda, nodes))
         self.wanted = _needs(shape)
         self.ahead = [
@@ -107,7 +109,7 @@ class _Scene:
                 _needs(found.waiting.group.shape),
                 found.jobs,
                 self._lengths_of(agenda, found.waiting.batch),
-                _barred(nodes, found.waiting.batch, found.waiting.group.shape),
+                self._barred(nodes, found.waiting.batch, found.waiting.group.shape),
             )
             for found in place.ahead
         ]
@@ -133,6 +135,16 @@ class _Scene:
                 needs = _Needs(event.cpus, event.memory_bytes, len(event.gpus))
                 yield _Held(places[event.node], needs, 0.0, 0.0, self._lengths_of(agenda, found))
 
+    def _barred(self, nodes: list[NodeState], batch: BatchState, shape: Shape) -> frozenset[int]:
+        """The nodes that can't run jobs of this shape and batch."""
+        if shape not in self._unable:
+            unable = (place for place, node in enumerate(nodes) if never(node, shape) is not None)
+            self._unable[shape] = frozenset(unable)
+        if not batch.build_failed:
+            return self._unable[shape]
+        failed = (place for place, node in enumerate(nodes) if node.name in batch.build_failed)
+        return self._unable[shape].union(failed)
+
     def _lengths_of(self, agenda: Agenda, batch: BatchState) -> Lengths:
         if batch.id not in self._lengths:
             self._lengths[batch.id] = Lengths(agenda, batch)
@@ -141,14 +153,6 @@ class _Scene:
 
 def _needs(shape: Shape) -> _Needs:
     return _Needs(shape.cpus, shape.memory_bytes, shape.gpus)
-
-
-def _barred(nodes: list[NodeState], batch: BatchState, shape: Shape) -> frozenset[int]:
-    return frozenset(
-        place
-        for place, node in enumerate(nodes)
-        if never(node, shape) is not None or node.name in batch.build_failed
-    )
 
 
 def _opens_s(agenda: Agenda, node: NodeState) -> float | None:
