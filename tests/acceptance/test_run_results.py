@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 from acceptance.person import PATIENCE_S, Person
 from acceptance.run_kit import begun, results, tree
@@ -103,3 +104,19 @@ def test_results_that_can_not_be_written_are_rescued(jane: Person) -> None:
     assert f"all results, also those that could not be written, are in {rescued / 'b'}\n" in err
     assert (rescued / "b" / "a" / "u").read_text() == "of hours\n"
     assert (rescued / "b" / "a" / "u").stat().st_nlink == 1
+
+
+def test_a_job_finds_its_own_of_many_small_files(jane: Person) -> None:
+    """So many share objects of the store."""
+    for number in range(1100):
+        (jane.home / f"{number}.dat").write_text(f"{number} of many\n")
+    command = "ls input | wc -l; cat input/7.dat"
+    jobs = [
+        {"name": name, "command": command, "required_files": [f"{number}.dat" for number in numbers]}
+        for name, numbers in (("all", range(1100)), ("one", [7]))
+    ]
+    batch = {"meta": {"namespace": "jane", "batch_name": "b"}, "command": {"jobs": jobs}}
+    (jane.home / "b.yaml").write_text(json.dumps(batch))
+    jane.runs("run", "b.yaml")
+    printed = {path.parent.name: path.read_text() for path in results(jane).rglob("stdout.txt")}
+    assert printed == {"all": "1100\n7 of many\n", "one": "1\n7 of many\n"}

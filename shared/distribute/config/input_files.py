@@ -17,6 +17,7 @@ from distribute.core.os_words import why
 from distribute.core.words import LONGEST_QUOTED_PATH, first_of, quoted
 from distribute.inputs.listed import Hasher
 from distribute.inputs.made import MadeContent, MadeContents
+from distribute.inputs.tree import TreeFile
 
 _ELSEWHERE = ("/", "~")
 """How a path begins that is not relative to the folder of its configuration."""
@@ -38,13 +39,15 @@ def path_of_made(sha256: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A file at the moment we read it. `path` is absolute."""
+    """A file at the moment we read it. Its name is its path in the configuration."""
 
-    path: Path
+    file: TreeFile
     sha256: str
-    size_bytes: int
-    mode: int
-    mtime_ns: int
+
+    @property
+    def path(self) -> Path:
+        """Its absolute path."""
+        return Path(os.fsdecode(self.file.path))
 
 
 class InputFiles:
@@ -241,7 +244,7 @@ class InputFiles:
         absolute = self.absolute(path)
         try:
             digest, status = hasher.of_file(absolute)
-            return LocalFile(absolute, digest, status.st_size, status.st_mode & 0o777, status.st_mtime_ns)
+            return LocalFile(TreeFile.of(os.fsencode(path), os.fsencode(absolute), status), digest)
         except InputError as error:
             return str(error)
         except OSError as error:

@@ -20,7 +20,7 @@ from distribute.config.option_values import OptionValues
 from distribute.config.problems import validate
 from distribute.config.section import Section
 from distribute.config.slurm_section import warnings_of
-from distribute.config.specified import Inputs, Parameters, specified
+from distribute.config.specified import Inputs, Parameters, paths_of_all, specified
 from distribute.config.sweep_jobs import SweptJobs
 from distribute.config.values import Values
 from distribute.config.yaml_source import Document
@@ -32,6 +32,7 @@ from distribute.inputs.digests import Digests
 from distribute.inputs.listed import Hasher
 from distribute.inputs.made import MadeContents
 from distribute.inputs.sources import Source
+from distribute.inputs.together import put_together
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +147,12 @@ def _completed(
     del document  # of 100,000 jobs, it has 60 MB
     hasher = _hasher(files.size_bytes, digests, on_read)
     local, listed = files.read_all(hasher), files.trees.read_all(hasher)
-    spec = specified(jobs_file, swept, Inputs(local, listed, files), parameters)
-    sources: dict[str, Path | Source] = {file.sha256: file.path for file in local.values()}
+    of_all = paths_of_all(jobs_file)
+    of_jobs = {path: (each.file, each.sha256) for path, each in local.items() if path not in of_all}
+    together = put_together(of_jobs, hasher)
+    spec = specified(jobs_file, swept, Inputs(local, listed, files, together.places), parameters)
+    alone = (each for path, each in local.items() if path not in together.places)
+    sources: dict[str, Path | Source] = {**together.sources, **{each.sha256: each.path for each in alone}}
     for made in (files.made, swept.made if swept is not None else None):
         sources |= made.sources if made is not None else {}
     for tree in listed.values():

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeVar, assert_never
 
 from distribute.config.file_refs import FileRef, Files, InputRef, own_name
@@ -26,6 +27,7 @@ from distribute.config.sweep_jobs import Common, Needs, SweptJobs
 from distribute.core import specs
 from distribute.core.lean import without_fields_set
 from distribute.inputs.listed import Listed
+from distribute.inputs.together import PlaceInPack
 
 J = TypeVar("J", bound=JobEntry)
 
@@ -37,9 +39,15 @@ class Inputs:
     """The files of a batch, as the specification holds them. Jobs that share a file share its object."""
 
     def __init__(
-        self, local: Mapping[str, LocalFile], listed: Mapping[TreeKey, Listed], files: InputFiles
+        self,
+        local: Mapping[str, LocalFile],
+        listed: Mapping[TreeKey, Listed],
+        files: InputFiles,
+        places: Mapping[str, PlaceInPack] = MappingProxyType({}),
     ) -> None:
+        """`places` are those of files that share objects, by path."""
         self._local = local
+        self._places = places
         self._files = files
         self._listed = listed
         self._folders: dict[tuple[TreeKey, str | None], specs.InputFolder] = {}
@@ -56,15 +64,17 @@ class Inputs:
             if (made := self._files.made_at(path)) is not None:
                 self._known[key] = made.file(name)
                 return self._known[key]
-            file = self._local[path]
+            local, place = self._local[path], self._places.get(path)
             self._known[key] = without_fields_set(
                 specs.InputFile(
                     alias=name,
-                    sha256=file.sha256,
-                    size_bytes=file.size_bytes,
-                    executable=bool(file.mode & stat.S_IXUSR),
-                    mode=file.mode,
-                    mtime_ns=file.mtime_ns,
+                    sha256=local.sha256,
+                    size_bytes=local.file.size_bytes,
+                    executable=bool(local.file.mode & stat.S_IXUSR),
+                    mode=local.file.mode,
+                    mtime_ns=local.file.mtime_ns,
+                    pack=place.pack if place is not None else None,
+                    offset=place.offset if place is not None else None,
                 )
             )
         return self._known[key]
@@ -109,6 +119,23 @@ class Inputs:
 
 def _key(written: InputRef) -> TreeKey:
     return TreeKey(written.path, written.exclude, written.git_ref)
+
+
+def paths_of_all(jobs_file: JobsFile) -> set[str]:
+    """The paths of files that are no job's input alone: the batch's, programs, and those of the last job."""
+    written, final = jobs_file.work, jobs_file.finally_
+    refs: list[FileRef] = [*written.initialize.required_files]
+    match written:
+        case PythonBatch():
+            refs += [job.file for job in written.jobs]
+            refs += filter(None, [written.initialize.build_file])
+        case ApptainerBatch():
+            refs.append(written.initialize.sif)
+        case CommandBatch():
+            pass
+    if final is not None:
+        refs += [*final.required_files, *filter(None, [final.file])]
+    return {ref.path for ref in refs}
 
 
 def specified(

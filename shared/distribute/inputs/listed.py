@@ -128,17 +128,31 @@ class Hasher:
             raise InputError(*first_of(problems))
         return _listed(tree, label, read)
 
-    def _read(self, files: Sequence[TreeFile]) -> _Read:
+    def packed(self, files: Sequence[TreeFile]) -> list[Read]:
+        """Read small files that share objects, in this order, and divide them into these objects.
+
+        Raises:
+            InputError: files can't be read, or change meanwhile. It names them, one line each.
+        """
+        parts = packs([file.name for file in files], [file.size_bytes for file in files])
+        quiet = Hasher(self._digests)  # their bytes have been told
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            read = list(pool.map(quiet._read_pack, [files[part.start : part.stop] for part in parts]))
+        if problems := [problem for one in read for problem in one.problems]:
+            raise InputError(*first_of(problems))
+        return read
+
+    def _read(self, files: Sequence[TreeFile]) -> Read:
         large = len(files) == 1 and files[0].size_bytes >= SMALL_BYTES
         return self._read_large(files[0]) if large else self._read_pack(files)
 
-    def _read_pack(self, files: Sequence[TreeFile]) -> _Read:
+    def _read_pack(self, files: Sequence[TreeFile]) -> Read:
         size_bytes = sum(file.size_bytes for file in files)
         known = [self._digests.of_file(file.path, file.looks) for file in files]
         parts = [digest for digest in known if digest is not None]
         if len(parts) == len(files) and (sha256 := self._digests.of_pack(parts)) is not None:
             self._tell(size_bytes)
-            return _Read(files, parts, sha256.hex(), size_bytes, ())
+            return Read(files, parts, sha256.hex(), size_bytes, ())
         began_ns = time.time_ns()
         digests: list[bytes] = []
         problems: list[str] = []
@@ -155,15 +169,15 @@ class Hasher:
             self._tell(len(content))
         if not problems:
             self._digests.remember_pack(digests, whole.digest())
-        return _Read(files, digests, whole.hexdigest(), size_bytes, problems)
+        return Read(files, digests, whole.hexdigest(), size_bytes, problems)
 
-    def _read_large(self, file: TreeFile) -> _Read:
+    def _read_large(self, file: TreeFile) -> Read:
         try:
             sha256, status = self.of_file(Path(os.fsdecode(file.path)))
         except (InputError, OSError) as error:
-            return _Read([file], [b""], "", file.size_bytes, [_problem(file, error)])
+            return Read([file], [b""], "", file.size_bytes, [_problem(file, error)])
         problems = () if file.is_still(status) else (_changed(file),)
-        return _Read([file], [bytes.fromhex(sha256)], sha256, file.size_bytes, problems)
+        return Read([file], [bytes.fromhex(sha256)], sha256, file.size_bytes, problems)
 
     def _tell(self, more_bytes: int) -> None:
         with self._lock:
@@ -171,7 +185,7 @@ class Hasher:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class Read:
     """Files whose contents are one object, and their digests."""
 
     files: Sequence[TreeFile]
@@ -197,7 +211,7 @@ def _changed(file: TreeFile) -> str:
     return f"{shown_path(file)} was changed while it was read; let nothing write to it, and try again"
 
 
-def _listed(tree: Tree, label: str, read: Sequence[_Read]) -> Listed:
+def _listed(tree: Tree, label: str, read: Sequence[Read]) -> Listed:
     objects: dict[str, tuple[int, Source]] = {}
     places: dict[bytes, tuple[str, int, bytes]] = {}
     for one in read:
