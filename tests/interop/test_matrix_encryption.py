@@ -132,6 +132,19 @@ async def test_no_clear_text_is_sent_to_an_encrypted_room(
     assert jane.invitations() == []
 
 
+async def test_a_room_that_is_not_encrypted_is_preferred_where_we_cannot_encrypt(
+    open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
+) -> None:
+    channel = open_channel(encrypts=False)
+    encrypted = jane.make_room(notifying.id, is_encrypted=True)
+    with pytest.raises(Undeliverable, match="is encrypted"):
+        await channel.send(message(jane, "k1", "one"))
+    clear = jane.make_room(notifying.id)
+    await channel.send(message(jane, "k1", "one"))
+    assert jane.texts(clear) == ["one"]
+    assert jane.events(encrypted) == []
+
+
 async def test_a_room_that_becomes_encrypted_gets_no_clear_text(
     open_channel: OpenChannel, jane: MatrixPerson
 ) -> None:

@@ -113,13 +113,36 @@ async def test_who_removes_the_notifier_from_the_room_is_invited_once_more(
         await channel.send(message(jane, "k3"))
 
 
-async def test_a_room_in_which_the_notifier_may_not_write_is_undeliverable(
+def silence(person: MatrixPerson, room: str) -> None:
+    """Let nobody else write in a room."""
+    person.ask("PUT", f"/rooms/{quote(room)}/state/m.room.power_levels", {"events_default": 50})
+
+
+async def test_a_room_in_which_the_notifier_may_not_write_is_left_for_another(
     open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
 ) -> None:
-    room = jane.make_room(notifying.id)
-    jane.ask("PUT", f"/rooms/{quote(room)}/state/m.room.power_levels", {"events_default": 50})
-    with pytest.raises(Undeliverable, match=r"takes no message: .*M_FORBIDDEN"):
-        await open_channel().send(message(jane))
+    """For one that the person began, or else for one more invitation."""
+    channel, first = open_channel(), jane.make_room(notifying.id)
+    silence(jane, first)
+    await channel.send(message(jane, "k1", "one"))
+    second = jane.accept()
+    assert jane.texts(second) == ["one"]
+    jane.leave(second)
+    with pytest.raises(Undeliverable, match="twice"):
+        await open_channel().send(message(jane, "k2", "two"))
+    third = jane.make_room(notifying.id)
+    await channel.send(message(jane, "k3", "three"))
+    assert jane.texts(third) == ["three"]
+
+
+async def test_a_person_who_lets_us_write_nowhere_is_undeliverable(
+    open_channel: OpenChannel, jane: MatrixPerson, notifying: MatrixPerson
+) -> None:
+    channel = open_channel()
+    for _ in range(2):
+        silence(jane, jane.make_room(notifying.id))
+    with pytest.raises(Undeliverable, match="may not write in the rooms with @jane"):
+        await channel.send(message(jane))
 
 
 async def test_whoever_cannot_be_invited_costs_one_room(

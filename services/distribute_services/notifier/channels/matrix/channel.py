@@ -56,12 +56,20 @@ class MatrixChannel:
         async with self._one_at_a_time:
             try:
                 await self._homeserver.open()
-                room = await self._rooms.room_with(message.to)
-                await self._send(room, message)
+                await self._send(message)
             except InputError as error:
                 raise Unavailable(str(error), REFUSED_AGAIN_S) from error
 
-    async def _send(self, room: Any, message: Message) -> None:
+    async def _send(self, message: Message) -> None:
+        for _ in range(2):
+            room = await self._rooms.room_with(message.to)
+            if await self._is_taken(room, message):
+                return
+            self._rooms.leave_out(room)  # there may be another one, or we invite once more
+        raise Undeliverable(f"we may not write in the rooms with {message.to}")
+
+    async def _is_taken(self, room: Any, message: Message) -> bool:
+        """Send to this room. False: we may not write there."""
         if room.encrypted:
             if not self._homeserver.encrypts:
                 raise Undeliverable(
@@ -82,7 +90,10 @@ class MatrixChannel:
         except Declined as error:
             if error.is_ours:
                 raise
-            raise Undeliverable(f"the room with {message.to} takes no message: {error}") from error
+            if error.code != "M_FORBIDDEN":
+                raise Undeliverable(f"the room with {message.to} takes no message: {error}") from error
+            return False
+        return True
 
     async def close(self) -> None:
         """Close the connection."""

@@ -28,6 +28,11 @@ class DirectRooms:
     def __init__(self, homeserver: Homeserver) -> None:
         self._homeserver = homeserver
         self._listed: dict[str, list[str]] | None = None
+        self._closed: set[str] = set()
+
+    def leave_out(self, room: Any) -> None:
+        """Use this room no more, as long as the process lasts: it takes no messages from us."""
+        self._closed.add(room.room_id)
 
     async def room_with(self, person: str) -> Any:
         """The room for messages to `person`, as matrix-nio knows it. They may not have joined it yet.
@@ -40,8 +45,8 @@ class DirectRooms:
         if self._listed is None:
             self._listed = await self._read_listed()
         listed = self._listed.get(person, [])
-        known = [self._rooms[room] for room in [*listed, *self._rooms_of_two(person)] if room in self._rooms]
-        room = next((one for one in known if _has_joined(one, person)), None)
+        known = self._known_with(person, listed)
+        room = next((one for one in known if _has_joined(one, person) and self._can_write_in(one)), None)
         room = room or await self._accepted(person)
         room = room or next((one for one in known if person in one.users), None)
         if room is not None:
@@ -64,9 +69,15 @@ class DirectRooms:
         rooms: dict[str, Any] = self._homeserver.client.rooms
         return rooms
 
-    def _rooms_of_two(self, person: str) -> Iterable[str]:
+    def _known_with(self, person: str, listed: Iterable[str]) -> list[Any]:
+        """The rooms for `person` in which we are."""
         two = {person, self._homeserver.user_id}
-        return [name for name, room in self._rooms.items() if set(room.users) == two]
+        of_two = (name for name, room in self._rooms.items() if set(room.users) == two)
+        names = dict.fromkeys(name for name in (*listed, *of_two) if name not in self._closed)
+        return [self._rooms[name] for name in names if name in self._rooms]
+
+    def _can_write_in(self, room: Any) -> bool:
+        return self._homeserver.encrypts or not room.encrypted
 
     async def _accepted(self, person: str) -> Any:
         """The room to which `person` invited us, joined; None: there is none."""
