@@ -39,7 +39,8 @@ MISHAPS = {
     "a leaving node gives its jobs back at once",
     "a batch waits for its time", "a batch with max_failures goes on", "a batch gives up",
     "a batch begins after another", "a batch ends with another", "a last job begins",
-    "chosen jobs run again",
+    "chosen jobs run again", "NotifierProcess killed", "a message has to wait", "a message comes again",
+    "many things in one message", "a person can't be reached",
 }  # fmt: skip
 
 

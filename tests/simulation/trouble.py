@@ -48,6 +48,8 @@ class Trouble:
             self._make_noise,
             self._forge,
         ]
+        if world.notifier is not None:
+            kinds += [self._kill_notifier, self._kill_notifier]
         if world.scenario.only_forgeries:
             kinds = [self._forge]
         self._kinds = self._random.sample(kinds, self._random.randint(1, len(kinds)))
@@ -76,6 +78,11 @@ class Trouble:
         self._world.archiver.crash()
         self._world.later(self._world.start_archiver)
 
+    def _kill_notifier(self) -> None:
+        if self._world.notifier is not None:
+            self._world.notifier.crash()
+            self._world.later(self._world.start_notifier)
+
     def _kill_runner(self) -> None:
         runner = self._runner()
         if runner is not None:
@@ -98,10 +105,10 @@ class Trouble:
             self._cut(runner.link)
 
     def _cut_service(self) -> None:
-        self._cut(self._random.choice([*self._world.schedulers, self._world.archiver]).link)
+        self._cut(self._random.choice(self._world.services).link)
 
     def _drain_service(self) -> None:
-        service = self._random.choice([*self._world.schedulers, self._world.archiver])
+        service = self._random.choice(self._world.services)
         if service.alive:
             service.drain()
 

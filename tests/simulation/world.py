@@ -28,6 +28,7 @@ from distribute.sim.remembering import RememberingLog
 from .archiving import ArchiverProcess
 from .logs import Logs
 from .node import RunnerProcess
+from .notifying import Mailboxes, NotifierProcess
 from .people import People
 from .process import ServiceProcess
 from .scenario import CLEAR, PAUSES_S, Computer, Fate, Scenario, scenario
@@ -42,6 +43,8 @@ LOOK_EVERY_S = 5.0
 PATIENCE_S = 900.0
 """So long after the last trouble everything that takes no time must be done."""
 CLOSING_S = 60.0
+NOTIFIED_EVERY = 3
+"""One world in so many has a notifier. The others are faster without."""
 IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None
 """Where worlds have their folders. On a disk, to make and remove them takes a tenth of a world's time."""
 
@@ -78,6 +81,10 @@ class World:
         self._deadline = self.scenario.calm_at + PATIENCE_S + self.scenario.work_s
         self.people = People(self)
         self.archiver = ArchiverProcess(self, "archiver")
+        self.mailboxes = Mailboxes(self)
+        self.notifier = NotifierProcess(self, "notifier") if seed % NOTIFIED_EVERY == 0 else None
+        self.broker.on_append.append(self.mailboxes.appended)
+        self.broker.on_loss.append(self.mailboxes.lost)
         self.schedulers = [self._new_scheduler(number) for number in range(self.scenario.schedulers)]
         self.runners: dict[str, RunnerProcess] = {}
         for computer in self.scenario.computers:
@@ -93,6 +100,7 @@ class World:
                     if error is not None:
                         raise error
                 self.truth.finish()
+                self.mailboxes.finish()
             finally:
                 self._close()
 
@@ -133,6 +141,8 @@ class World:
         """A service ended by itself, or was told to: its supervisor starts it again."""
         if process is self.archiver:
             self.later(self.start_archiver)
+        if process is self.notifier:
+            self.later(self.start_notifier)
         for number, scheduler in enumerate(self.schedulers):
             if process is scheduler:
                 self.later(partial(self.start_scheduler, number))
@@ -169,6 +179,11 @@ class World:
         """Start the archiver, unless it runs."""
         if not self.archiver.alive:
             self.archiver = ArchiverProcess(self, "archiver")
+
+    def start_notifier(self) -> None:
+        """Start the notifier, if this world has one and it does not run."""
+        if self.notifier is not None and not self.notifier.alive:
+            self.notifier = NotifierProcess(self, "notifier")
 
     def _new_scheduler(self, number: int) -> SchedulerProcess:
         if self.loop.chance(0.3):
@@ -236,8 +251,13 @@ class World:
 
     @property
     def processes(self) -> list[ServiceProcess]:
-        """The services, living or dead."""
-        return [*self.schedulers, self.archiver, *self.runners.values()]
+        """All services, living or dead."""
+        return [*self.services, *self.runners.values()]
+
+    @property
+    def services(self) -> list[ServiceProcess]:
+        """Those of the head, living or dead."""
+        return [*self.schedulers, self.archiver, *([self.notifier] if self.notifier is not None else [])]
 
     def _calm_down(self) -> None:
         """Whatever is broken is mended, and stays so."""
@@ -249,6 +269,7 @@ class World:
         for number in range(len(self.schedulers)):
             self.start_scheduler(number)
         self.start_archiver()
+        self.start_notifier()
         for computer in self.scenario.computers:
             computer.broken = False
             self.start_runner(computer)
@@ -270,7 +291,7 @@ class World:
 
     def _look(self) -> None:
         """Is everything done?"""
-        undone = self.truth.unfinished() or self._restless()
+        undone = self.truth.unfinished() or self._restless() or self.mailboxes.untold()
         if not undone:
             self._finish()
             return

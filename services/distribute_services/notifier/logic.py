@@ -66,11 +66,14 @@ class Queue:
     """What one channel still has to tell.
 
     `since`: the channel was configured then, and tells nothing from before. Up to `done_until`, all is told.
-    Both are sequences.
+    Both are sequences. If more than `most_single` things wait for one person, one message tells them.
     """
 
-    def __init__(self, name: str, since: int, done_until: int, sending: Sending | None = None) -> None:
+    def __init__(
+        self, name: str, since: int, done_until: int, sending: Sending | None, most_single: int
+    ) -> None:
         self.name = name
+        self.most_single = most_single
         self.since = since
         self.began_at = self.done_until = done_until
         self.sending = sending
@@ -109,7 +112,7 @@ class Queue:
             if not notices:
                 continue
             first, last = notices[0], notices[-1]
-            if len(notices) > MOST_SINGLE:
+            if len(notices) > self.most_single:
                 key = key_of("summary", self.name, to, first.key, last.key, str(len(notices)))
                 self.sending = Sending(to, key, max(notice.seq for notice in notices))
                 return Letter(to, key, notices)
@@ -238,6 +241,7 @@ def note_of(outbox: Outbox) -> Json:
     for queue in outbox.queues.values():
         queue.settle(outbox.state.seq)
     return {
+        "folded": [outbox.state.seq, outbox.state.time],
         "channels": {
             queue.name: {
                 "since": queue.since,
@@ -245,12 +249,22 @@ def note_of(outbox: Outbox) -> Json:
                 "sending": queue.sending and list(queue.sending),
             }
             for queue in outbox.queues.values()
-        }
+        },
     }
 
 
-def queues_of(note: Json, channels: Iterable[str], end: int) -> list[Queue]:
+def queues_of(
+    note: Json,
+    channels: Iterable[str],
+    end: int,
+    *,
+    is_of_this_log: bool = True,
+    most_single: int = MOST_SINGLE,
+) -> list[Queue]:
     """The channels' queues, as a note has them. A channel that it does not know begins at the log's `end`.
+
+    `is_of_this_log` False: the log lost its end since, or was restored from an older copy. Then how far a
+    channel came means nothing any more, and only the log knows what was told.
 
     Raises:
         ValueError, KeyError, TypeError, AttributeError: this is no such note.
@@ -260,7 +274,7 @@ def queues_of(note: Json, channels: Iterable[str], end: int) -> list[Queue]:
     for name in channels:
         found = known.get(name, {"since": end, "done_until": end, "sending": None})
         sending = None if found["sending"] is None else Sending(*found["sending"])
-        since, done_until = int(found["since"]), int(found["done_until"])
-        # After a restore from an older copy, the log has less than the note knows.
-        queues.append(Queue(name, min(since, end), min(done_until, end), sending))
+        since = min(int(found["since"]), end)
+        done_until = min(int(found["done_until"]), end) if is_of_this_log else since
+        queues.append(Queue(name, since, done_until, sending, most_single))
     return queues

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -28,7 +29,15 @@ from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import new_id, supervise, unless_stopped
 from distribute_services.notifier.channel import Channel, Message, Unavailable, Undeliverable
-from distribute_services.notifier.logic import RECALLED, Letter, Outbox, Queue, note_of, queues_of
+from distribute_services.notifier.logic import (
+    MOST_SINGLE,
+    RECALLED,
+    Letter,
+    Outbox,
+    Queue,
+    note_of,
+    queues_of,
+)
 from distribute_services.notifier.texts import message_of
 
 log = logging.getLogger(__name__)
@@ -48,7 +57,8 @@ LONGEST_WAIT_S = 300.0
 class NotifierService:
     """Tells people what became of their batches, on each of the channels.
 
-    `clock` gives seconds since 1970. The simulator passes its own clock and ids.
+    `clock` gives seconds since 1970. If more than `most_single` things wait for one person, one message tells
+    them. The simulator passes its own clock and ids.
     """
 
     def __init__(
@@ -58,9 +68,11 @@ class NotifierService:
         *,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = new_id,
+        most_single: int = MOST_SINGLE,
     ) -> None:
         self._cluster = cluster
         self._channels = channels
+        self._most_single = most_single
         self._clock = clock
         self._new_id = new_id
         self._is_noted = asyncio.Event()
@@ -114,13 +126,24 @@ class NotifierService:
 
     async def _queues(self, end: int) -> list[Queue]:
         """The queues as the note has them. Without one, nothing from before now is told."""
-        names = [channel.name for channel in self._channels]
+        new = partial(queues_of, channels=[channel.name for channel in self._channels], end=end)
+        new = partial(new, most_single=self._most_single)
         try:
             data = await self._cluster.store.get_snapshot(NOTE)
-            return queues_of(orjson.loads(data) if data else {}, names, end)
+            if data is None:
+                return new({})
+            note = orjson.loads(data)
+            return new(note, is_of_this_log=await self._has_event(*note["folded"]))
         except (IntegrityError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("the note of what was told can't be used; telling only what comes: %s", error)
-            return queues_of({}, names, end)
+            return new({})
+
+    async def _has_event(self, seq: int, time: float) -> bool:
+        """Does the log have an event at this sequence that it got at this time? So it has those before."""
+        try:
+            return seq == 0 or (await self._cluster.log.get(seq)).time == time
+        except KeyError:
+            return False
 
     async def _follow(self) -> None:
         state = self._outbox.state

@@ -243,3 +243,5 @@ def test_a_note_of_a_longer_log_is_taken_as_far_as_the_log_goes() -> None:
     note = {"channels": {"mail": {"since": 5, "done_until": 90, "sending": ["jane", "key", 0]}}}
     (queue,) = queues_of(note, ["mail"], 10)
     assert (queue.since, queue.done_until) == (5, 10)
+    (queue,) = queues_of(note, ["mail"], 100, is_of_this_log=False)
+    assert (queue.since, queue.done_until) == (5, 5)
