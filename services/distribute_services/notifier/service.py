@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,14 +20,13 @@ from distribute.client.channels import CHANNELS
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError
 from distribute.core.event_base import MAX_TEXT
-from distribute.core.ids import JobId
 from distribute.core.projections.notices import Notice
 from distribute.core.recorded import Guard, time_of
 from distribute.limited_log import Trouble
 from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import new_id, supervise, unless_stopped
-from distribute_services.notifier.channel import Channel, Message, Unavailable, Undeliverable
+from distribute_services.notifier.channel import Channel, Message
 from distribute_services.notifier.logic import (
     MOST_SINGLE,
     RECALLED,
@@ -38,7 +36,7 @@ from distribute_services.notifier.logic import (
     note_of,
     queues_of,
 )
-from distribute_services.notifier.texts import message_of
+from distribute_services.notifier.sending import composed, send
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +45,8 @@ NOTE = "notifier"
 NOTE_EVERY_S = 5.0
 PATIENCE_S = 5.0
 NOTED_AT_ONCE = 64
-SEND_WITHIN_S = 120.0
-"""A channel that has not answered by then is taken for one that can't send now."""
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 300.0
-"""Seconds to wait before we try to send again: the first time, then twice as long each time, up to this."""
+RETRY_S = 1.0
+"""Seconds between tries to write the note, without which no message goes out."""
 
 
 class NotifierService:
@@ -184,7 +179,7 @@ class NotifierService:
         while True:
             if await self._try_to_note():
                 return
-            await asyncio.sleep(FIRST_WAIT_S)
+            await asyncio.sleep(RETRY_S)
 
     async def _try_to_note(self) -> bool:
         """Write the note, if there is anything new. Returns whether it is written."""
@@ -211,7 +206,7 @@ class NotifierService:
             refused = None
             if not letter.is_sent:
                 await self._note()
-                refused = await self._send(channel, await self._message(letter))
+                refused = await send(channel, await self._message(letter))
             await self._note_all_told(channel.name, letter, refused)
             self._outbox.queues[channel.name].sent(letter)
 
@@ -244,43 +239,7 @@ class NotifierService:
         return False
 
     async def _message(self, letter: Letter) -> Message:
-        """The message, with the last lines of the failed jobs, which the state has only one of."""
-        if letter.is_summary:
-            return message_of(letter)
-        notice = letter.notices[0]
-        jobs = [await self._with_last_lines(notice, job) for job in notice.facts.get("failed_jobs", ())]
-        facts = {**notice.facts, **({"failed_jobs": jobs} if jobs else {})}
-        return message_of(letter._replace(notices=(replace(notice, facts=facts),)))
-
-    async def _with_last_lines(self, notice: Notice, job: dict[str, Any]) -> dict[str, Any]:
-        last = await self._cluster.log.last(JobId(*notice.batch, job["job"]), "finished")
-        if last is None or not isinstance(last.event, ev.Finished) or last.event.attempt != job["attempt"]:
-            return job
-        return {**job, "last_lines": list(last.event.last_lines or ())}
-
-    async def _send(self, channel: Channel, message: Message) -> str | None:
-        """Send a message, however long the channel can't. Returns why the person can't be reached, if so."""
-        trouble, wait_s = Trouble(log), FIRST_WAIT_S
-        while True:
-            try:
-                async with asyncio.timeout(SEND_WITHIN_S):
-                    await channel.send(message)
-            except Undeliverable as error:
-                log.warning("%s can't be told by %s: %s", message.to, channel.name, error)
-                return str(error)
-            except Unavailable as error:
-                trouble.occurs("%s can't send now; trying again: %s", channel.name, error)
-                wait_s = max(wait_s, error.retry_after_s or 0.0)
-            except TimeoutError:
-                trouble.occurs("%s can't send now; trying again: no answer", channel.name)
-            except Exception as error:  # noqa: BLE001 - a fault in one channel must not stop the others
-                trouble.occurs("%s has a fault; trying again", channel.name, error=error)
-            else:
-                trouble.is_over(f"{channel.name} sends again")
-                log.info("told %s by %s: %s", message.to, channel.name, message.subject)
-                return None
-            await asyncio.sleep(wait_s)
-            wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+        return await composed(self._cluster.log, letter)
 
     async def _note_all_told(self, channel: str, letter: Letter, refused: str | None) -> None:
         """Append a `notified` for each thing that a message told, some at a time."""

@@ -12,7 +12,7 @@ from distribute.core.events import Event, Notified
 from distribute.core.specs import BatchSpec
 from distribute.memory.queries import MemoryQueries
 from distribute.testing import builders as make
-from distribute_services.notifier import service
+from distribute_services.notifier import sending
 from distribute_services.notifier.channel import Unavailable, Undeliverable
 from notifier_kit import Remembering, notifier_of
 
@@ -29,7 +29,7 @@ def cluster(tmp_path: Path) -> Any:
 
 @pytest.fixture(autouse=True)
 def _try_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "FIRST_WAIT_S", 0.0)
+    monkeypatch.setattr(sending, "FIRST_WAIT_S", 0.0)
 
 
 def killed(spec: BatchSpec) -> tuple[Event, ...]:
