@@ -82,3 +82,14 @@ async def test_of_a_deleted_batch_it_is_told_who_deleted_it_and_when(cluster: An
     await cluster.say(make.deleted(SPEC))
     with pytest.raises(UnknownName, match=r"no batch lab/sweep any more: jane deleted it at 20\d\d-"):
         await why(cluster)
+
+
+async def test_a_word_about_a_node_counts_although_it_follows_one_that_changes_nothing(
+    tmp_path: Path,
+) -> None:
+    cluster = MemoryCluster(tmp_path, WITH_AND_WITHOUT_SCHEDULER[1])
+    asked = make.pause_requested()
+    await cluster.say(make.joined(), make.submitted(SPEC), asked, make.lost(causation=asked.id))
+    ledger = (await read_ledger(cluster, JOB)).ledger(datetime.now(UTC).timestamp() + 5)
+    assert ledger is not None
+    assert ledger.entries[-1].phase == "node"

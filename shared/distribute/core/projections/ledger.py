@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterator
 from enum import StrEnum
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
@@ -62,12 +62,11 @@ BUILD_TYPES = frozenset({"build_started", "build_finished"})
 """The types of the builds' events that a ledger needs."""
 
 NODE_TYPES = frozenset(
-    {
-        "joined", "leaving", "left", "lost", "forgotten", "listed", "paused", "resumed", "drain_requested",
-        "undrained", "quarantined",
-    }
-)  # fmt: skip
-"""The types of the nodes' events that say whether a node could take a job."""
+    kind.model_fields["type"].default
+    for kind in get_args(get_args(ev.Event)[0])
+    if issubclass(kind, ev.NodeEvent)
+)
+"""The types of nodes' events. A ledger needs all of them: whether one fits may depend on any before it."""
 
 _WAITS = {one: Phase(one.value) for one in WaitsFor}
 _WAITING = frozenset(_WAITS.values())
