@@ -13,6 +13,7 @@ OPTIONS: Mapping[Way, str] = {
     Way.ANOTHER_FOLDER_OF_BATCH: "--into",
     Way.REPLACE_LOCAL: "--replace-local",
     Way.CLEAN_SAVE: "--clean-save",
+    Way.CREDENTIALS: "--creds",
 }
 
 

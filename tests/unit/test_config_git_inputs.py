@@ -107,7 +107,7 @@ def test_what_is_not_committed_is_refused_by_name(repo: Path) -> None:
     assert refusal("[{git: solver}]").endswith(
         "'solver': not all of it is committed: 2 files with changes ('run.sh', 'src/a.txt') and 2 files that "
         "git does not know ('.gitignore', 'new.txt'); commit, ignore or exclude them, or take them as they "
-        "are with --dirty"
+        "are: on the command line with --dirty"
     )
     assert refusal("[{git: solver, ref: HEAD}]").startswith("distribute-jobs.yaml:")
 

@@ -13,3 +13,4 @@ class Way(Enum):
     ANOTHER_FOLDER_OF_BATCH = "another folder of the batch"
     REPLACE_LOCAL = "replace what is here"
     CLEAN_SAVE = "clean the folder"
+    CREDENTIALS = "name the credentials"

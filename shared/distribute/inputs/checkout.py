@@ -180,7 +180,7 @@ def _uncommitted(changed: list[str], untracked: list[str]) -> str:
         parts.append(f"{counted(len(untracked), 'file')} that git does not know ({_first(untracked)})")
     return (
         f"not all of it is committed: {' and '.join(parts)}; commit, ignore or exclude them, or take them as "
-        "they are with --dirty"
+        "they are: on the command line with --dirty"
     )
 
 

@@ -13,6 +13,7 @@ from nats.errors import UnexpectedEOF
 
 from distribute.config.server_url import server_urls, without_password
 from distribute.core.errors import InputError, Refused, Unreachable
+from distribute.core.ways import Way
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.outage import Outage, Peer
 from distribute.nats.client.patience import report_silence
@@ -26,8 +27,8 @@ _PING_INTERVAL_S = 10
 _MAX_UNANSWERED_PINGS = 2
 _CANCEL_AGAIN_S = 0.1
 _NOT_LET_IN = (
-    "the broker does not let us in; give the file of credentials from your admin with --creds, "
-    "or as 'creds:' in client.yaml"
+    "the broker does not let us in; name the file of credentials from your admin as 'creds:' in client.yaml, "
+    "or for this once"
 )
 
 ANYBODY = Peer()
@@ -129,7 +130,7 @@ class _Opener:
                 (connecting, self._refusal, hopeless), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
             if self._refusal.done():
-                raise Refused(f"{self._address.with_source}: {_NOT_LET_IN}")
+                raise Refused(f"{self._address.with_source}: {_NOT_LET_IN}").with_ways(Way.CREDENTIALS)
             if not connecting.done():
                 address, error = self._address.with_source, self._telling
                 raise Unreachable(why_unreachable(address, error, timeout_s, reached=self.wire.was_reached))
