@@ -92,6 +92,17 @@ def test_a_run_of_it_that_was_taken_back_says_nothing_of_its_end(ran: ScriptedFo
     assert (ran.path.parent / "ran").exists()
 
 
+def test_a_run_of_it_that_was_taken_back_before_it_began_does_nothing(ran: ScriptedFolder) -> None:
+    """It would pass for the one that is to be scheduled."""
+    (ran.path / "state" / "4.before").write_text("4\n")
+    late = ran.run(4, "4")
+    assert late.returncode == 0
+    assert late.stderr == "distribute: 4 is scheduled anew: there is nothing to do for 4\n"
+    assert not (ran.path / "state" / "4.id").exists()
+    assert ran.run(4, "5").returncode == 0
+    assert ran.state(4)["slurm_job_id"] == "5"
+
+
 def test_results_that_cannot_be_copied_fail_it(ran: ScriptedFolder) -> None:
     for path in (ran.path / "results" / "b").iterdir():
         shutil.rmtree(path)

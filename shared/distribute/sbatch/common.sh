@@ -49,6 +49,10 @@ begin() {
         exit 0
         ;;
     esac
+    if [ "$(cat "$state/$unit.before" 2>/dev/null)" = "$own_id" ]; then
+        say "$unit is scheduled anew: there is nothing to do for $own_id"
+        exit 0
+    fi
     # schedule_jobs.sh may have been stopped before it could write this down, and have scheduled the unit twice.
     if ! (set -o noclobber && printf '%s\n' "$own_id" >"$state/$unit.id") 2>/dev/null &&
         [ "$(cat "$state/$unit.id")" != "$own_id" ]; then
