@@ -17,8 +17,8 @@ from distribute.core.projections.bursts import Bursts
 from distribute.core.projections.course import Course
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
 from distribute.core.recorded import Recorded, guard_scope
-from distribute.core.sentences import Wording
 from distribute.core.state import State
+from distribute.core.wording import Wording
 from distribute.testing import builders as make
 from property.test_projections import JOBS, NODES, SPECS, anything, batch_of, batches, sensible
 

@@ -15,7 +15,8 @@ from distribute.client.words import printable
 from distribute.core.projections.bursts import Bursts, Line, line_of
 from distribute.core.projections.history import Told
 from distribute.core.recorded import Recorded
-from distribute.core.sentences import Wording, sentence
+from distribute.core.sentences import sentence
+from distribute.core.wording import Wording
 from distribute.core.words import format_duration
 
 ANOTHER = "--- another batch of this name ---"

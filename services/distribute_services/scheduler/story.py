@@ -9,8 +9,9 @@ from datetime import datetime
 from distribute.config.units import format_duration
 from distribute.core import events as ev
 from distribute.core.recorded import Recorded
-from distribute.core.sentences import NOTHING, Known, Wording, sentence
+from distribute.core.sentences import sentence
 from distribute.core.state import FAILED, KILLED, SUCCEEDED, State
+from distribute.core.wording import NOTHING, Known, Wording
 
 log = logging.getLogger(__name__)
 

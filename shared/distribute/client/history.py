@@ -21,7 +21,7 @@ from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.course import Course
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
 from distribute.core.recorded import Recorded
-from distribute.core.sentences import Wording
+from distribute.core.wording import Wording
 from distribute.core.words import rfc3339
 from distribute.lazy_submission import Submission
 from distribute.ports import Only

@@ -5,20 +5,17 @@ A new type of event gets an arm in one of the four matches, which the type check
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from distribute.core import events as ev
 from distribute.core.edits import edit_in_words
 from distribute.core.fold_batch import BatchEvent, BuildEvent
 from distribute.core.fold_job import JobEvent
-from distribute.core.fold_node import NodeEvent
-from distribute.core.ids import BatchId, JobId
-from distribute.core.words import counted, few, format_duration, format_size, killed_by, moved_by
-
-MAX_REASON = 300
-"""Max. characters of a reason in a sentence. An event may carry 10,000."""
+from distribute.core.ids import JobId
+from distribute.core.node_sentences import of_node
+from distribute.core.wording import NOTHING, Known, Wording, because
+from distribute.core.words import counted, few, format_duration, killed_by, moved_by
 
 TAKEN_BACK: Mapping[str, str] = {
     "node_lost": "its node was lost",
@@ -32,35 +29,6 @@ TAKEN_BACK: Mapping[str, str] = {
     "moved": "a person moves it",
 }
 """Why the scheduler took a job from its node, by the reason of its `released`."""
-
-
-class Wording(NamedTuple):
-    """What a reader sees of times and names.
-
-    `moment` writes a time. Jobs of `batch` are called by their own names, all others by their whole ones.
-    """
-
-    moment: Callable[[datetime], str]
-    batch: BatchId | None = None
-
-
-class Known(NamedTuple):
-    """What the fold knows of an event beside the event's own words. By default, nothing.
-
-    `jobs`: how many the batch has. `ends`: how many jobs of a batch that is over succeeded, failed and were
-    killed. `was_killed`: the attempt that finished had been killed. `before`: what the node that joined was
-    before, None: not there. `silent_s`: for how long it was silent. `attempts`: how many a lost node has.
-    """
-
-    jobs: int | None = None
-    ends: tuple[int, int, int] | None = None
-    was_killed: bool = False
-    before: str | None = None
-    silent_s: float | None = None
-    attempts: int = 0
-
-
-NOTHING = Known()
 
 
 class _Subject(NamedTuple):
@@ -92,7 +60,7 @@ def sentence(event: ev.Event, wording: Wording, known: Known = NOTHING) -> str:
         case "batch":
             return _of_batch(event, wording, known)
         case "node":
-            return _of_node(event, wording, known)
+            return of_node(event, wording, known)
 
 
 def manner(event: JobEvent | BuildEvent, known: Known = NOTHING) -> str:
@@ -257,95 +225,3 @@ def _retried(event: ev.RetryRequested) -> str:
 def _ends(known: Known) -> str:
     named = zip(known.ends or (), ("succeeded", "failed", "killed"), strict=False)
     return ", ".join(f"{number} {end}" for number, end in named if number)
-
-
-# --- nodes -----------------------------------------------------------------------------------------
-
-_Asked = (
-    ev.Forgotten
-    | ev.Listed
-    | ev.PauseRequested
-    | ev.ResumeRequested
-    | ev.DrainRequested
-    | ev.Undrained
-)  # fmt: skip
-
-
-def _of_node(event: NodeEvent, wording: Wording, known: Known) -> str:
-    if isinstance(event, _Asked):
-        return _asked_of_node(event, wording)
-    node = f"node {event.node}"
-    match event:
-        case ev.Joined():
-            return _joined(event, known)
-        case ev.Leaving():
-            return f"{node} is ending; it still reports {counted(len(event.keeps), 'job')}"
-        case ev.Left():
-            return f"{node} left"
-        case ev.Lost():
-            jobs = counted(known.attempts, "job")
-            others = f"; others take its {jobs} when they have room" if known.attempts else ""
-            return f"{node} is lost: silent for {format_duration(round(event.silent_s))}{others}"
-        case ev.Paused():
-            by = f", by {event.by}" if event.by is not None else ""
-            return f"{node} is paused until {wording.moment(event.until)}{by}{because(event.reason)}"
-        case ev.Resumed():
-            return f"{node} lends again"
-        case ev.Quarantined():
-            return f"{node} is in quarantine until {wording.moment(event.until)}{because(event.reason)}"
-        case ev.Superseded():
-            return _superseded(event, wording)
-        case _:
-            assert_never(event)
-
-
-def _asked_of_node(event: _Asked, wording: Wording) -> str:
-    """What a person wants of a node."""
-    by, node = event.author, f"node {event.node}"
-    match event:
-        case ev.Forgotten():
-            return f"{by} had {node} forgotten"
-        case ev.Listed():
-            if event.capabilities is None:
-                return f"{by} no longer lists {node}"
-            can = ", ".join(sorted(event.capabilities)) or "none"
-            return f"{by} lists {node}, with these capabilities: {can}"
-        case ev.PauseRequested():
-            return f"{by} pauses {node} until {wording.moment(event.until)}{because(event.reason)}"
-        case ev.ResumeRequested():
-            return f"{by} lets {node} lend again"
-        case ev.DrainRequested():
-            until = f" until {wording.moment(event.until)}" if event.until is not None else ""
-            return f"{by} drains {node}{until}{because(event.reason)}"
-        case ev.Undrained():
-            return f"{by} lets {node} take jobs again"
-        case _:
-            assert_never(event)
-
-
-def _joined(event: ev.Joined, known: Known) -> str:
-    keeps = f"; it goes on with {counted(len(event.keeps), 'job')}" if event.keeps else ""
-    if known.silent_s is not None:
-        silence = format_duration(max(0, round(known.silent_s)))
-        return f"node {event.node} is back after {silence}{keeps}"
-    is_new = known.before is None
-    verb = "joined" if is_new else "has restarted" if known.before != event.incarnation else "is back"
-    gpus = f", {counted(len(event.gpus), 'GPU')}" if event.gpus else ""
-    has = f"{counted(event.cpus, 'cpu')}, {format_size(event.memory_bytes)} of memory{gpus}"
-    return f"node {event.node} {verb}: {has}{keeps}"
-
-
-def _superseded(event: ev.Superseded, wording: Wording) -> str:
-    job, number, until = event.attempt.job_id, event.attempt.attempt, wording.moment(event.until)
-    size, folder = format_size(event.size_bytes), event.folder[:MAX_REASON]
-    return (
-        f"node {event.node} keeps what attempt {number} of {job} left until {until}: {size} in {folder}; "
-        "it does not count"
-    )
-
-
-def because(reason: str | None) -> str:
-    """A reason as the end of a sentence, cut if it is long."""
-    if not reason:
-        return ""
-    return f": {reason}" if len(reason) <= MAX_REASON else f": {reason[:MAX_REASON]}…"

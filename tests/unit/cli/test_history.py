@@ -13,7 +13,7 @@ from distribute.core.errors import InputError
 from distribute.core.events import Event
 from distribute.core.projections.history import BatchHistory, Told
 from distribute.core.recorded import Recorded
-from distribute.core.sentences import Wording
+from distribute.core.wording import Wording
 from distribute.core.words import few
 from distribute.testing import builders as make
 from distribute_cli.output.choice import make_output

@@ -11,7 +11,7 @@ from distribute.core.ids import JobId
 from distribute.core.projections.bursts import FEW, Bursts, Line
 from distribute.core.projections.history import BatchHistory, JobHistory, NodeHistory, Told
 from distribute.core.recorded import Recorded
-from distribute.core.sentences import Wording
+from distribute.core.wording import Wording
 from distribute.testing import builders as make
 
 SPEC = make.batch(2)

@@ -10,15 +10,8 @@ import pytest
 from compat.samples import SAMPLES
 from distribute.core import events as ev
 from distribute.core.ids import BatchId
-from distribute.core.sentences import (
-    MAX_REASON,
-    TAKEN_BACK,
-    Known,
-    Wording,
-    manner,
-    sentence,
-    sentence_of_many,
-)
+from distribute.core.sentences import TAKEN_BACK, manner, sentence, sentence_of_many
+from distribute.core.wording import MAX_REASON, Known, Wording
 from distribute.testing import builders as make
 
 

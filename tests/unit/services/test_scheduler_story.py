@@ -11,8 +11,8 @@ from distribute.core.beats import Beat
 from distribute.core.events import Event
 from distribute.core.liveness import Lease
 from distribute.core.recorded import Recorded
-from distribute.core.sentences import MAX_REASON
 from distribute.core.state import State
+from distribute.core.wording import MAX_REASON
 from distribute.testing import builders as make
 from distribute_services.scheduler.logic import Scheduler
 from distribute_services.scheduler.story import Story

@@ -14,8 +14,9 @@ from distribute.core.fold_node import NodeEvent
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
-from distribute.core.sentences import NOTHING, Known, Wording, sentence
+from distribute.core.sentences import sentence
 from distribute.core.state import FAILED, KILLED, SUCCEEDED, BatchState, State
+from distribute.core.wording import NOTHING, Known, Wording
 
 
 class Told(NamedTuple):
