@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from distribute.core import events as ev
 from distribute.core.fold_node import NodeEvent
 from distribute.core.wording import MAX_REASON, Known, Wording, because
-from distribute.core.words import counted, format_duration, format_size
+from distribute.core.words import counted, few, format_duration, format_size
 
 _Asked = (
     ev.Forgotten
@@ -17,6 +18,32 @@ _Asked = (
     | ev.DrainRequested
     | ev.Undrained
 )  # fmt: skip
+
+
+OF_MANY: Mapping[str, str] = {
+    "joined": "joined or came back",
+    "leaving": "began to end",
+    "left": "left",
+    "lost": "lost",
+    "forgotten": "forgotten",
+    "listed": "listed",
+    "pause_requested": "told to pause",
+    "resume_requested": "told to lend again",
+    "paused": "paused",
+    "resumed": "lent again",
+    "drain_requested": "drained",
+    "undrained": "let take jobs again",
+    "quarantined": "put in quarantine",
+    "superseded": "kept what does not count",
+}
+"""What nodes did, or what became of them, by the type of the events: fits one node as well as many."""
+
+
+def of_many_nodes(event: NodeEvent, nodes: Sequence[str], times: int) -> str:
+    """So many events of one type, of these nodes, in one sentence. `event` is one of them."""
+    are = "node" if len(nodes) == 1 else "nodes"
+    often = f", {times} times" if times > len(nodes) else ""
+    return f"{are} {few(nodes)}: {OF_MANY[event.type]}{often}"
 
 
 def of_node(event: NodeEvent, wording: Wording, known: Known) -> str:

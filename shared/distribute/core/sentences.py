@@ -12,8 +12,9 @@ from distribute.core import events as ev
 from distribute.core.edits import edit_in_words
 from distribute.core.fold_batch import BatchEvent, BuildEvent
 from distribute.core.fold_job import JobEvent
+from distribute.core.fold_node import NodeEvent
 from distribute.core.ids import JobId
-from distribute.core.node_sentences import of_node
+from distribute.core.node_sentences import of_many_nodes, of_node
 from distribute.core.wording import NOTHING, Known, Wording, because
 from distribute.core.words import counted, few, format_duration, killed_by, moved_by
 
@@ -63,19 +64,34 @@ def sentence(event: ev.Event, wording: Wording, known: Known = NOTHING) -> str:
             return of_node(event, wording, known)
 
 
-def manner(event: JobEvent | BuildEvent, known: Known = NOTHING) -> str:
+Groupable = JobEvent | BuildEvent | NodeEvent
+"""Events of which a batch may have thousands."""
+
+
+def manner(event: Groupable, known: Known = NOTHING) -> str:
     """What alike events have in common: their sentence, but for whom it is about, where, and how long."""
-    return _of_jobs(event, _ANY, known) if event.about == "job" else _of_builds(event, _ANY)
+    match event.about:
+        case "job":
+            return _of_jobs(event, _ANY, known)
+        case "build":
+            return _of_builds(event, _ANY)
+        case "node":
+            return event.type
 
 
 def sentence_of_many(
-    event: JobEvent | BuildEvent, jobs: Sequence[str], nodes: Sequence[str], known: Known = NOTHING
+    event: Groupable, jobs: Sequence[str], nodes: Sequence[str], times: int, known: Known = NOTHING
 ) -> str:
-    """Many events that are alike in one sentence. `event` is one of them."""
-    if event.about == "build":
-        return _of_builds(event, _Subject("", few(nodes), is_one=False))
-    told = _of_jobs(event, _Subject(counted(len(jobs), "job"), few(nodes), is_one=len(jobs) == 1), known)
-    return f"{told} ({few(jobs)})" if _is_trouble(event) else told
+    """So many events that are alike in one sentence. `event` is one of them."""
+    match event.about:
+        case "build":
+            return _of_builds(event, _Subject("", few(nodes), is_one=False))
+        case "node":
+            return of_many_nodes(event, nodes, times)
+        case "job":
+            about = _Subject(counted(len(jobs), "job"), few(nodes), is_one=len(jobs) == 1)
+            told = _of_jobs(event, about, known)
+            return f"{told} ({few(jobs)})" if _is_trouble(event) else told
 
 
 def _is_trouble(event: JobEvent) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -183,6 +183,24 @@ def test_a_refused_event_is_told_alone_in_the_midst_of_a_burst() -> None:
         (6, True),
         (1, False),
         (6, True),
+    ]
+
+
+def test_the_pauses_of_many_nodes_make_few_lines() -> None:
+    """People sit at workstations all day, and a batch of hours has jobs on all of them."""
+    histories = [NodeHistory(f"ws{number}", WORDING) for number in range(8)]
+    steps: tuple[Callable[[str], Event], ...] = (make.joined, make.paused, make.resumed)
+    told = [
+        history.tell(Recorded(8 * step + number + 1, float(step), happens(history.node)))
+        for step, happens in enumerate(steps)
+        for number, history in enumerate(histories)
+    ]
+    lines = in_lines(told)
+    some = "nodes ws0, ws1, ws2, ws3, ws4 and 3 more"
+    assert [line.sentence.partition(", within")[0] for line in lines] == [
+        f"{some}: joined or came back",
+        f"{some}: paused",
+        f"{some}: lent again",
     ]
 
 

@@ -10,6 +10,7 @@ import pytest
 from compat.samples import SAMPLES
 from distribute.core import events as ev
 from distribute.core.ids import BatchId
+from distribute.core.node_sentences import OF_MANY
 from distribute.core.sentences import TAKEN_BACK, manner, sentence, sentence_of_many
 from distribute.core.wording import MAX_REASON, Known, Wording
 from distribute.testing import builders as make
@@ -120,16 +121,23 @@ def test_events_are_alike_if_they_differ_only_in_whom_and_where_and_how_long() -
 
 def test_many_events_are_told_in_one_sentence_which_names_the_jobs_in_trouble() -> None:
     jobs, nodes = [f"j{number}" for number in range(412)], ["ws1", "ws2"]
-    assert sentence_of_many(make.assigned(), jobs, nodes) == "412 jobs were assigned to ws1, ws2"
-    assert sentence_of_many(make.finished(), jobs, nodes) == "412 jobs succeeded on ws1, ws2"
+    assert sentence_of_many(make.assigned(), jobs, nodes, 412) == "412 jobs were assigned to ws1, ws2"
+    assert sentence_of_many(make.finished(), jobs, nodes, 412) == "412 jobs succeeded on ws1, ws2"
     failed = make.finished(succeeded=False)
     told = "412 jobs failed on ws1, ws2: exit code 1 (j0, j1, j2, j3, j4 and 407 more)"
-    assert sentence_of_many(failed, jobs, nodes) == told
-    assert sentence_of_many(make.stop_ordered(), jobs[:5], ["ws1"]) == (
+    assert sentence_of_many(failed, jobs, nodes, 412) == told
+    assert sentence_of_many(make.stop_ordered(), jobs[:5], ["ws1"], 5) == (
         "5 jobs are to be ended by ws1: killed by jane (j0, j1, j2, j3, j4)"
     )
-    assert sentence_of_many(make.build_started(), [], nodes) == "lab/sweep is being built on ws1, ws2"
+    assert sentence_of_many(make.build_started(), [], nodes, 2) == "lab/sweep is being built on ws1, ws2"
     assert (
-        sentence_of_many(make.excused(), ["a"], ["ws1"])
+        sentence_of_many(make.excused(), ["a"], ["ws1"], 5)
         == "1 job runs again elsewhere: ws1 may be to blame (a)"
     )
+
+
+def test_many_events_of_nodes_are_told_in_one_sentence() -> None:
+    assert sentence_of_many(make.paused(), [], ["ws1", "ws2"], 2) == "nodes ws1, ws2: paused"
+    assert sentence_of_many(make.resumed(), [], ["ws1"], 9) == "node ws1: lent again, 9 times"
+    of_nodes = {kind for kind in get_args(get_args(ev.Event)[0]) if issubclass(kind, ev.NodeEvent)}
+    assert OF_MANY.keys() == {kind.model_fields["type"].default for kind in of_nodes}

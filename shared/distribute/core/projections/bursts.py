@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from distribute.core import events as ev
 from distribute.core.projections.history import Told
-from distribute.core.sentences import manner, sentence_of_many
+from distribute.core.sentences import Groupable, manner, sentence_of_many
 from distribute.core.words import format_duration
 
 FEW = 4
@@ -52,7 +52,7 @@ class _Alike:
     count: int = 0
     until: float = 0.0
 
-    def add(self, told: Told, event: ev.JobEvent | ev.BuildEvent) -> None:
+    def add(self, told: Told, event: Groupable) -> None:
         self.count += 1
         self.until = told.recorded.time
         if len(self.first) < FEW:
@@ -67,8 +67,8 @@ class _Alike:
             return
         first = self.first[0]
         seq, time, event = first.recorded
-        assert event.about == "job" or event.about == "build", "only such events are in bursts"
-        told = sentence_of_many(event, list(self.jobs), list(self.nodes), first.known)
+        assert event.about != "batch", "such events are told alone"
+        told = sentence_of_many(event, list(self.jobs), list(self.nodes), self.count, first.known)
         if (took := self.until - time) >= 1:
             told += f", within {format_duration(round(took))}"
         yield Line(seq, time, told, events=self.count, until=self.until)
@@ -85,7 +85,7 @@ class Bursts:
     def take(self, told: Told) -> list[Line]:
         """Take the next event. Returns the lines that are complete."""
         _, time, event = told.recorded
-        if event.about == "batch" or event.about == "node" or told.misfit is not None:
+        if event.about == "batch" or told.misfit is not None:
             if event.type == "submitted" and told.misfit is None:
                 self._submitted_at = time
             return [*self.rest(), line_of(told)]
