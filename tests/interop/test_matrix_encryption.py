@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from nio import AsyncClient, AsyncClientConfig, RoomMessageNotice
+from nio import AsyncClient, AsyncClientConfig, RoomMessageText
 
 from distribute_services.notifier.channel import Undeliverable
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
@@ -24,9 +24,9 @@ class Device:
     def __init__(self, client: AsyncClient) -> None:
         self.client = client
         self.read: list[str] = []
-        client.add_event_callback(self._note, RoomMessageNotice)
+        client.add_event_callback(self._note, RoomMessageText)
 
-    async def _note(self, _room: object, event: RoomMessageNotice) -> None:
+    async def _note(self, _room: object, event: RoomMessageText) -> None:
         if event.decrypted:
             self.read.append(event.body)
 

@@ -28,7 +28,7 @@ async def test_a_message_has_a_plain_and_a_formatted_body(
     (event,) = jane.events(jane.accept())
     assert event["sender"] == notifying.id
     assert event["content"] == {
-        "msgtype": "m.notice",
+        "msgtype": "m.text",
         "body": "3 of 3 succeeded",
         "format": "org.matrix.custom.html",
         "formatted_body": "<p><strong>3 of 3 succeeded</strong></p>",

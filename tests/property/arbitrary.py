@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from distribute.core.authors import AUTHORS, SERVICES, AuthorKind
-from distribute.core.events import ARCHIVER, SCHEDULER, Event, Superseded
+from distribute.core.events import ARCHIVER, NOTIFIER, SCHEDULER, Event, Superseded
 from distribute.core.ids import MAX_ATTEMPTS, MAX_AUTHOR_BYTES, AttemptId, check_author
 from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
 from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, GpuKind, Resources
@@ -132,6 +132,11 @@ OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
     ("collected", "ended_at"): moments,
     ("build_collected", "submission"): st.sampled_from(["S1", "S2"]),
     ("retry_requested", "jobs"): st.none() | st.lists(job_names, max_size=2).map(tuple),
+    ("edited", "jobs"): st.none() | st.lists(job_names, min_size=1, max_size=2).map(tuple),
+    ("edited", "cpus"): st.none() | FIELDS["cpus"],
+    ("edited", "memory_bytes"): st.none() | sizes,
+    ("notified", "to"): st.sampled_from(["jane", "@jane:example.org"]),
+    ("notified", "key"): FIELDS["id"],
     ("kill_requested", "job"): st.none() | job_names,
     ("stop_ordered", "by"): st.none() | node_names,
     ("superseded", "attempt"): attempts,
@@ -140,7 +145,12 @@ OF_KIND: dict[tuple[str, str], SearchStrategy[Any]] = {
 
 def rightly_written(event: Any) -> Any:
     """The same event, by an author who may write it."""
-    by = {AuthorKind.SCHEDULER: SCHEDULER, AuthorKind.ARCHIVER: ARCHIVER, AuthorKind.PERSON: "jane"}
+    by = {
+        AuthorKind.SCHEDULER: SCHEDULER,
+        AuthorKind.ARCHIVER: ARCHIVER,
+        AuthorKind.NOTIFIER: NOTIFIER,
+        AuthorKind.PERSON: "jane",
+    }
     author = by.get(AUTHORS[event.type]) or event.node
     return event.model_copy(update={"author": author})
 

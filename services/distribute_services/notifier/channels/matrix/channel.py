@@ -18,7 +18,7 @@ REFUSED_AGAIN_S = 300.0
 
 
 class MatrixChannel:
-    """Sends a message as a notice in the direct room with a Matrix user.
+    """Sends a message in the direct room with a Matrix user.
 
     The key of a message is its transaction id, and the device is kept in `folder`. So the homeserver discards
     the repetition of a message, as long as it remembers transactions (Synapse: a day).

@@ -13,11 +13,11 @@ _CUT = "\n…"
 
 
 def content_of(message: Message) -> dict[str, Any]:
-    """The content of the event `m.room.message`: a notice, which no other bot answers.
+    """The content of the event `m.room.message`: a text, for clients give no sound for a notice.
 
     A message that is too large is sent without its form, and then without its end.
     """
-    content: dict[str, Any] = {"msgtype": "m.notice", "body": message.plain}
+    content: dict[str, Any] = {"msgtype": "m.text", "body": message.plain}
     plain = message.plain.encode()
     if len(plain) + len(message.html.encode()) <= MAX_BYTES:
         return content | {"format": "org.matrix.custom.html", "formatted_body": message.html}
