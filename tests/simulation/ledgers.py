@@ -32,8 +32,9 @@ def add_up(log: Sequence[Recorded], state: State, happened: Counter[str]) -> Non
             happened[f"time in a ledger: {entry.phase.value}"] += 1
         submitted = next(one.event for one in log if one.event.id == batch.submission)
         assert isinstance(submitted, ev.Submitted)
-        if not depends_on_others(submitted.spec, job.job):
-            few = alone(job, _few(job, log, batch, submitted.spec), Course.of(batch))
+        events = _few(job, log, batch, submitted.spec)
+        if not depends_on_others(submitted.spec, job.job, events):
+            few = alone(job, events, Course.of(batch))
             if few is not None:
                 require(
                     _read(job, few, until=log[-1]) == found, f"the few events of {job} tell another ledger"

@@ -41,6 +41,8 @@ MISHAPS = {
     "a batch begins after another", "a batch ends with another", "a last job begins",
     "chosen jobs run again", "NotifierProcess killed", "a message has to wait", "a message comes again",
     "many things in one message", "a person can't be reached",
+    "a ledger of few events", "time in a ledger: owner", "time in a ledger: lost",
+    "time in a ledger: over", "time in a ledger: paused", "time in a ledger: building",
 }  # fmt: skip
 
 

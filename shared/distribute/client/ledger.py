@@ -33,7 +33,7 @@ async def read_ledger(cluster: Cluster, job: JobId) -> JobLedger:
     """
     # Each reading waits for the broker most of the time.
     told, of_nodes = await asyncio.gather(read_alone(cluster, job), _read_nodes(cluster))
-    if told is not None and not depends_on_others(told.spec, job.job):
+    if told is not None and not depends_on_others(told.spec, job.job, told.events):
         builds = Only(types=BUILD_TYPES, batch=job.batch_id)
         of_builds, ends = await asyncio.gather(
             read_events(cluster, builds, told.course.seq, told.seq), _read_ends(cluster, told.spec)

@@ -69,6 +69,16 @@ async def test_the_events_of_other_jobs_are_not_read(tmp_path: Path) -> None:
     assert log.read - before == 3, "two of nodes, and the job's own"
 
 
+async def test_a_limit_that_a_person_gave_the_batch_counts(tmp_path: Path) -> None:
+    cluster = MemoryCluster(tmp_path, WITH_AND_WITHOUT_SCHEDULER[1])
+    submitted = make.submitted(SPEC)
+    await cluster.say(make.joined(), submitted, make.edited(SPEC, submission=submitted.id, max_running=1))
+    await cluster.say(make.assigned("job2"))
+    ledger = (await read_ledger(cluster, JOB)).ledger(datetime.now(UTC).timestamp() + 5)
+    assert ledger is not None
+    assert ledger.entries[-1].phase == "batch"
+
+
 async def test_an_unknown_job_and_batch_are_named(cluster: Any) -> None:
     await cluster.say(make.submitted(SPEC))
     with pytest.raises(UnknownName, match="lab/sweep has no job 'job9'"):

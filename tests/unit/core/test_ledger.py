@@ -97,6 +97,11 @@ def test_what_it_waits_for_is_told_apart() -> None:
     ]
 
 
+def test_while_a_person_holds_its_batch_it_waits_for_that() -> None:
+    told: list[Timed] = [*RUN[:2], (4, make.held()), (9, make.hold_released())]
+    assert spent(ledger(*told, now=10)) == [("turn", 4, 1), ("batch", 5, 1)]
+
+
 def test_it_waits_for_the_batch_that_its_own_comes_after() -> None:
     other = make.submitted(make.batch(batch="other"))
     after = (After(namespace="lab", batch="other", submission=other.id),)

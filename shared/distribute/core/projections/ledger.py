@@ -8,7 +8,7 @@ unless its batch lets it begin only after others (`depends_on_others`).
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from math import ceil
 from typing import NamedTuple, get_args
@@ -102,9 +102,15 @@ class Ledger(NamedTuple):
         return sum(entry.took_ms for entry in self.entries)
 
 
-def depends_on_others(spec: BatchSpec, job: str) -> bool:
-    """May what happens to other jobs of the batch keep this one waiting, by the batch's own limits?"""
-    return spec.max_running is not None or spec.max_failures is not None or spec.last_job == job
+def depends_on_others(spec: BatchSpec, job: str, events: Iterable[Recorded]) -> bool:
+    """May what happens to other jobs of the batch keep this one waiting, by the batch's own limits?
+
+    `events`: of the batch's own scope; a person may have given it limits by an edit.
+    """
+    if spec.max_running is not None or spec.max_failures is not None or spec.last_job == job:
+        return True
+    edits = (one.event for one in events if isinstance(one.event, ev.Edited))
+    return any(edit.max_running or edit.max_failures for edit in edits)
 
 
 class JobLedger:
