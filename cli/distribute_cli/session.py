@@ -93,7 +93,7 @@ class Session:
         from distribute.collector import collect_garbage_rarely
 
         collect_garbage_rarely()  # who reads a large batch makes millions of objects that are in no cycles
-        if (saved := self._saved_log()) is not None:
+        if not provisioning and (saved := self._saved_log()) is not None:
             saved_cluster = await self._open_saved(*saved, named)
             with as_of(self._saved_at):
                 yield saved_cluster

@@ -92,6 +92,9 @@ def test_a_saved_log_answers_without_a_server(jane: Person, tmp_path: Path) -> N
         alone.sets(DISTRIBUTE_FROM=lab)
         assert alone.asks("status", "first")["job_list"] == jane.asks("status", "first")["job_list"]
         assert alone.asks("status", "first/bad")["attempts"] == jane.asks("status", "first/bad")["attempts"]
+        for words in (["history", "first"], ["why", "first/bad"], ["events"]):
+            assert alone.runs(*words).stdout == jane.runs(*words).stdout != ""
+        assert "nothing comes behind its last event" in alone.runs("events", "-f", code=4).stderr
         assert alone.asks("nodes")["nodes"][0]["state"] == "idle"
         assert alone.runs("status", "-q").stdout == "jane/first failed\njane/second completed\n"
         found = alone.asks("replay", "--verify")

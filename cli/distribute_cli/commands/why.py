@@ -30,4 +30,4 @@ async def why(
         session.output.why(await read_why(cluster, queries, await find_job(queries, job)))
 
 
-app = verb(why)
+app = verb(why, reads=True)
