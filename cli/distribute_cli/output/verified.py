@@ -47,5 +47,5 @@ def _comparison_line(scheduler: ComparisonDocument | None) -> str:
     rest = f" and {more} more" if more > 0 else ""
     return (
         f"the scheduler's state at event {scheduler['seq']} differs in {names}{rest}: "
-        "start it again without its snapshot"
+        "that is a fault of distribute; report it with the log, as `distribute replay --export FILE` saves it"
     )

@@ -80,7 +80,7 @@ def test_what_is_wrong_with_a_log_is_told() -> None:
     names = [f"lab/b{number}" for number in range(7)]
     assert said(scheduler={"seq": 14, "compared": True, "differs": names}).splitlines()[1] == (
         "the scheduler's state at event 14 differs in lab/b0, lab/b1, lab/b2, lab/b3, lab/b4 and 2 more: "
-        "start it again without its snapshot"
+        "that is a fault of distribute; report it with the log, as `distribute replay --export FILE` saves it"
     )
     other = said(scheduler={"seq": 14, "compared": False, "differs": []})
     assert "the scheduler is of another version of distribute: its state can't be compared" in other
