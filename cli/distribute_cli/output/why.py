@@ -18,7 +18,7 @@ from distribute_cli.output.fitting import FittingTable, Row
 from distribute_cli.output.words import NOTHING
 
 if TYPE_CHECKING:
-    from distribute.client.documents import AheadDocument, QueueDocument, StartDocument
+    from distribute.client.queue_documents import AheadDocument, QueueDocument, StartDocument
     from distribute.client.why import EntryDocument, LedgerDocument, WhyStory
 
 PHASES = {

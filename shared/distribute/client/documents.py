@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from distribute.client.queue_documents import QueueDocument, StartDocument
+
 GONE = frozenset({"left", "lost", "expected"})
 """The states of a node that is not there."""
 
@@ -111,37 +113,6 @@ class VerdictDocument(TypedDict):
     node: str
     obstacle: str | None
     text: str
-
-
-class AheadDocument(TypedDict):
-    """So many jobs of a batch come first, and why: `priority`, `share` (that of their person is less) or
-    `submission` (they are the same person's, and were submitted before)."""
-
-    namespace: str
-    batch: str
-    user: str
-    priority: int
-    share: float
-    jobs: int
-    why: str
-
-
-class QueueDocument(TypedDict):
-    """A job's place among those that wait for the same nodes; 1 is first. `share` is its user's, in cores."""
-
-    place: int
-    priority: int
-    share: float
-    ahead: list[AheadDocument]
-
-
-class StartDocument(TypedDict):
-    """When a job begins, by estimate. `ended`: judging by so many ended jobs; 0: by how long others run."""
-
-    earliest: str
-    likely: str
-    latest: str
-    ended: int
 
 
 class WhyDocument(TypedDict):

@@ -6,9 +6,10 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict
 
-from distribute.client.documents import QueueDocument, StartDocument, VerdictDocument
+from distribute.client.documents import VerdictDocument
 from distribute.client.ledger import read_ledger
 from distribute.client.queries import no_such_batch, no_such_job
+from distribute.client.queue_documents import QueueDocument, StartDocument
 from distribute.client.words import printable
 from distribute.core.errors import UnknownName
 from distribute.core.words import rfc3339
