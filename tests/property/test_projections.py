@@ -78,6 +78,7 @@ def sensible(state: State, spec: BatchSpec) -> list[Event]:
         (make.held if batch.holding is None else make.hold_released)(spec),
         make.build_started("n1", spec),
         make.build_finished("n1", spec),
+        make.notified(spec),
     ]
     if batch.ran_at is not None:
         said.append(make.build_collected("n1", spec, submission=batch.submission))
@@ -278,7 +279,7 @@ def test_events_of_every_kind_are_accepted() -> None:
     readers, random = Readers(), Random(1)
     for node in NODES:
         readers.read(make.joined(node))
-    for _ in range(4000):
+    for _ in range(6000):
         readers.read(random.choice(sensible(readers.truth, random.choice(SPECS))))
     under_a_batch = {
         kind.model_fields["type"].default
