@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from distribute.client.words import printable
 from distribute.config.moments import parse_moment
 from distribute.config.units import format_duration, parse_duration, parse_size
 from distribute.core.errors import InputError
@@ -106,6 +107,20 @@ def past_moment(option: str, text: str, now: datetime, *, or_else: str = "") -> 
     if found > now:
         raise InputError(f"{option}: {quoted(text)} is yet to come")
     return found.astimezone(UTC)
+
+
+def whole_number(option: str, text: str | None, least: int, most: int, *, otherwise: str = "") -> int | None:
+    """The number in `text`; None if the option was not given. `otherwise`: what else the option takes.
+
+    Raises:
+        InputError: it is no whole number, or none from `least` to `most`.
+    """
+    if text is None:
+        return None
+    if text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most:
+        return int(text)
+    shown = printable(text)
+    raise InputError(f"{option} takes a whole number from {least} to {most}{otherwise}, not {shown!r}")
 
 
 def moment(option: str, text: str, now: datetime) -> datetime:

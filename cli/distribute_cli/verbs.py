@@ -59,6 +59,8 @@ VERBS = (
     "retry",
     "kill",
     "delete",
+    "edit",
+    "move",
     "slurm",
     "template",
     "schema",

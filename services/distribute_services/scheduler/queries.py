@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from distribute.core.edit_view import edit_view
 from distribute.core.ids import BatchId
 from distribute.core.listing import Listing
 from distribute.core.specs import Resources
@@ -48,6 +49,7 @@ async def answer_queries(
         "node": lambda asked: _whole(_node(scheduler, asked["name"])),
         "why": lambda asked: _why(scheduler, _batch_id(asked), asked["job"]),
         "match": lambda asked: _whole(_match(scheduler, asked)),
+        "edit": lambda asked: _edit(scheduler, _batch_id(asked), asked["jobs"], asked["changes"]),
     }
 
     def handler(answer: Callable[[Json], Answering]) -> Handler:
@@ -124,6 +126,11 @@ def _node(scheduler: Scheduler, name: str) -> Json:
 def _why(scheduler: Scheduler, batch_id: BatchId, job: str) -> Answering:
     batch = yield from whole_batch(scheduler.state, batch_id)
     return orjson.dumps((yield from why_view(scheduler.agenda, batch, job)))
+
+
+def _edit(scheduler: Scheduler, batch_id: BatchId, jobs: list[str] | None, changes: Json) -> Answering:
+    batch = yield from whole_batch(scheduler.state, batch_id)
+    return orjson.dumps(edit_view(scheduler.state, batch, jobs, changes))
 
 
 def _batch_id(asked: Json) -> BatchId:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
+from distribute.client.match_documents import EditDocument as EditDocument
+from distribute.client.match_documents import MatchDocument as MatchDocument
 from distribute.client.queue_documents import QueueDocument, StartDocument
 
 GONE = frozenset({"left", "lost", "expected"})
@@ -34,7 +36,8 @@ class BatchDocument(TypedDict):
     that runs there. `killed_by` and `killed_at` say who killed the whole batch, and when. `ran_at` is the
     system that ran it, if this cluster did not. `after` are the batches for which it waits, or waited. `held`
     says why it begins no further job now, if it waits. `held_by` and `held_at` say who
-    holds it, and since when.
+    holds it, and since when. `max_running` and `max_failures` are its limits.
+    `edited_by` and `edited_at` say who changed those, or what jobs ask for, last, and when.
     """
 
     namespace: str
@@ -59,14 +62,19 @@ class BatchDocument(TypedDict):
     killed_at: str | None
     held_by: NotRequired[str | None]
     held_at: NotRequired[str | None]
+    max_running: NotRequired[int | None]
+    max_failures: NotRequired[int | None]
+    edited_by: NotRequired[str | None]
+    edited_at: NotRequired[str | None]
 
 
 class JobDocument(TypedDict):
     """A job and its last attempt. It has run for `wall_s`, without pauses, and was paused for `paused_s`.
 
     `last_line` is what it printed last, of the first hundred jobs that failed. `killed_by` and `killed_at`
-    say who killed it, and when; it may still be ending. `parameters` are those of a job of a sweep: JSON has
-    them, and what is told of one job. `waits_for`: as `WhyDocument` has it.
+    say who killed it, and when; it may still be ending. `moved_by` moves it: its node is to give it back.
+    `parameters` are those of a job of a sweep: JSON has them, and what is told of one job. `waits_for`: as
+    `WhyDocument` has it.
     """
 
     job: str
@@ -88,6 +96,7 @@ class JobDocument(TypedDict):
     archived: bool
     killed_by: str | None
     killed_at: str | None
+    moved_by: NotRequired[str | None]
     parameters: NotRequired[dict[str, str | int | float | bool]]
 
 
@@ -347,26 +356,3 @@ class NodesDocument(TypedDict):
     """All nodes, by name."""
 
     nodes: list[NodeDocument]
-
-
-class TooLarge(TypedDict):
-    """What a job asks for, and the most that any capable node has of each."""
-
-    asked: Amounts
-    most: Amounts
-
-
-class MatchDocument(TypedDict):
-    """How many of the `nodes` fit each shape of job, and how many nodes have each capability.
-
-    `problem` says why some job could run on no node, not even on one that is away; None: every job could run
-    somewhere. `too_large` is there if the job asks for too much. `away` names the nodes that some job waits
-    for, because it could run on none of those that are here.
-    """
-
-    nodes: int
-    fit: list[int]
-    capabilities: dict[str, int]
-    problem: str | None
-    too_large: NotRequired[TooLarge | None]
-    away: list[str]

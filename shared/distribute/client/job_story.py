@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from distribute.core.ids import JobId
     from distribute.core.projections.attempts import AttemptRecord
     from distribute.core.recipe import Recipe
-    from distribute.core.specs import InputFolder, Resources, SignalBefore
+    from distribute.core.specs import InputFolder, SignalBefore
+    from distribute.core.state import BatchState, Group, Shape
     from distribute.ports import Cluster
 
 
@@ -54,7 +55,8 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
     last = attempts[-1][0] if attempts else 0
     superseded = await superseded_of(cluster, reader.attempts)
     (described,) = spec.work.jobs
-    recipe = recipe_of(spec, described)
+    needs = _needs(reader.attempts.story.state, job)
+    recipe = recipe_of(spec, described, edited_timeout_s=needs.timeout_s)
     return {
         **now,
         "namespace": job.namespace,
@@ -68,11 +70,11 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
         "script": described.script.alias if isinstance(described, PythonJob) else None,
         "image": recipe.image.alias if recipe.image is not None else None,
         "capabilities": sorted(spec.required_capabilities),
-        "resources": _resources(described.resources if described.resources is not None else spec.resources),
+        "resources": _resources(needs.shape),
         "timeout_s": recipe.timeout_s,
         "grace_s": recipe.grace_s,
         "signal_before": _warning(recipe.warning),
-        "retries": spec.retries if described.retries is None else described.retries,
+        "retries": needs.retries,
         "env": dict(recipe.variables),
         "parameters": dict(described.parameters or {}),
         "files": sorted(
@@ -114,8 +116,15 @@ def _warning(found: SignalBefore | None) -> WarningDocument | None:
     return None if found is None else {"signal": found.signal, "before_s": found.before_s}
 
 
-def _resources(asked: Resources | None) -> Amounts | None:
-    if asked is None:
+def _needs(batch: BatchState | None, job: JobId) -> Group:
+    """What a job asks for now: a person may have edited that."""
+    if batch is None or job.job not in batch.rows:
+        raise no_such_job(job)  # it was deleted meanwhile
+    return batch.group_of(batch.rows[job.job])
+
+
+def _resources(asked: Shape) -> Amounts | None:
+    if asked.whole_node:
         return None
     found: Amounts = {"cpus": asked.cpus, "memory_bytes": asked.memory_bytes, "gpus": asked.gpus}
     if asked.gpu_kind is not None:

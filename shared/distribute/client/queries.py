@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from distribute.client.documents import (
         BatchesDocument,
         BatchWithJobs,
+        EditDocument,
         JobDocument,
         MatchDocument,
         NodesDocument,
@@ -164,6 +165,24 @@ class Queries:
             wanted = [None if shape is None else Resources(**shape) for shape in shapes]
             answer = match_view(await self._fold(), frozenset(capabilities), wanted)
         return cast("MatchDocument", answer)
+
+    async def edit(self, batch: BatchId, jobs: list[str] | None, changes: dict[str, Any]) -> EditDocument:
+        """What an edit would change: see `edit_view`.
+
+        Raises:
+            Refused: there is no such batch.
+        """
+        answer = await self._ask("edit", {**batch._asdict(), "jobs": jobs, "changes": changes})
+        if answer is None:
+            from distribute.core.edit_view import edit_view
+
+            state = await self._fold()
+            if batch not in state.batches:
+                raise no_such_batch(batch)
+            answer = edit_view(state, state.batches[batch], jobs, changes)
+        if "error" in answer:
+            raise no_such_batch(batch)
+        return cast("EditDocument", answer)
 
     async def _ask(self, verb: str, question: dict[str, Any]) -> dict[str, Any] | None:
         """The scheduler's answer; None: it does not answer.

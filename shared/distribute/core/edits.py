@@ -5,12 +5,15 @@ Jobs with equal needs stand side by side in a group. A job keeps its row, so an 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from distribute.core.change_events import Edited
 from distribute.core.last_job import are_others_over, run_last_again
 from distribute.core.state import QUEUED, RETRYING, BatchState, Edit, Group, Shape
 from distribute.core.words import counted, format_duration, format_size
 
-_WAITING = frozenset({QUEUED, RETRYING})
+_IS_WAITING = bytes(status in {QUEUED, RETRYING} for status in range(256))
+NO_ROW = -1
 
 
 def edit(batch: BatchState, time: float, event: Edited) -> str | None:
@@ -60,29 +63,43 @@ def edited_shape(shape: Shape, event: Edited) -> Shape:
     )
 
 
-def edited_groups(batch: BatchState, event: Edited) -> tuple[Group, ...]:
-    """The groups after an edit: each run of rows that it changes has the new needs, others the old ones.
+def changed_rows(batch: BatchState, jobs: Iterable[str] | None) -> bytes | bytearray:
+    """A byte for each row: 1 if an edit of `jobs` (None: of all) changes it, because the job waits.
 
-    It may name jobs that the batch lacks: who reads one job alone folds a batch of only that job.
+    An edit may name jobs that the batch lacks: who reads one job alone folds a batch of only that job.
     """
-    named = None if event.jobs is None else {batch.rows[name] for name in event.jobs if name in batch.rows}
+    waiting = batch.status.translate(_IS_WAITING)
+    if jobs is None:
+        return waiting
+    named = bytearray(len(waiting))
+    for name in jobs:
+        if (row := batch.rows.get(name)) is not None:
+            named[row] = waiting[row]
+    return named
+
+
+def edited_groups(batch: BatchState, event: Edited) -> tuple[Group, ...]:
+    """The groups after an edit: each run of rows that it changes has the new needs, others the old ones."""
+    is_changed = changed_rows(batch, event.jobs)
     made: list[Group] = []
     for group in batch.groups:
-        changed = Group(
-            edited_shape(group.shape, event),
-            group.retries if event.retries is None else event.retries,
-            group.start,
-            group.stop,
-            group.timeout_s if event.timeout_s is None else event.timeout_s,
-        )
-        if changed == group:
-            _append(made, group, batch.last_row)
-            continue
-        for row in range(group.start, group.stop):
-            is_changed = batch.status[row] in _WAITING and (named is None or row in named)
-            needs = changed if is_changed else group
-            _append(made, needs._replace(start=row, stop=row + 1), batch.last_row)
+        needs = (group, _edited(group, event))
+        row = group.start
+        while row < group.stop:
+            kind = is_changed[row]
+            end = is_changed.find(1 - kind, row, group.stop)
+            stop = group.stop if end == NO_ROW else end
+            _append(made, needs[kind]._replace(start=row, stop=stop), batch.last_row)
+            row = stop
     return tuple(made)
+
+
+def _edited(group: Group, event: Edited) -> Group:
+    return group._replace(
+        shape=edited_shape(group.shape, event),
+        retries=group.retries if event.retries is None else event.retries,
+        timeout_s=group.timeout_s if event.timeout_s is None else event.timeout_s,
+    )
 
 
 def _append(groups: list[Group], group: Group, last_row: int | None) -> None:

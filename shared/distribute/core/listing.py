@@ -25,7 +25,7 @@ from distribute.core.state import (
     Status,
 )
 from distribute.core.waits_for import WaitsAsOf
-from distribute.core.words import killed_by
+from distribute.core.words import killed_by, moved_by
 from distribute.core.words import rfc3339 as rfc3339
 
 Json = dict[str, Any]
@@ -190,6 +190,9 @@ def batch_document(
         "building": {node: rfc3339(since) for node, since in running_builds(batch).items()},
         **_killed(batch.killed),
         **_holding(batch.holding if isinstance(batch, BatchState) else None),
+        "max_running": batch.limits.max_running,
+        "max_failures": batch.limits.max_failures,
+        **_edited(batch),
     }
 
 
@@ -248,6 +251,7 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
         "max_rss_bytes": None,
         "archived": False,
         **_killed(None),
+        "moved_by": attempt.moved_by if attempt else None,
     }
     kill = batch.kill_of(row)
     if kill is not None and (attempt is not None or status is Status.KILLED):
@@ -257,6 +261,8 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
             view["reason"] = f"being {by}"
         elif why is None or not why.startswith(by):
             view["reason"] = by if why is None else f"{by}; {why}"
+    elif attempt is not None and attempt.moved_by is not None:
+        view["reason"] = f"being {moved_by(attempt.moved_by)}"
     if attempt is not None:
         return view
     outcomes = batch.outcomes
@@ -294,6 +300,15 @@ def _holding(holding: Holding | None) -> Json:
     return {
         "held_by": None if holding is None else holding.by,
         "held_at": None if holding is None else rfc3339(holding.since),
+    }
+
+
+def _edited(batch: BatchState | PackedBatch) -> Json:
+    """Who edited a batch last, and when. Of a packed one, nobody needs to know."""
+    edited = batch.edited if isinstance(batch, BatchState) else None
+    return {
+        "edited_by": None if edited is None else edited.by,
+        "edited_at": None if edited is None else rfc3339(edited.at),
     }
 
 

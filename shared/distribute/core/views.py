@@ -242,10 +242,14 @@ def match_view(state: State, capabilities: frozenset[str], shapes: Sequence[Reso
     If it is too large, `too_large` has what it asks for, and the most that any capable node has of each. If
     some shape fits no node that is here, `away` names the others that it fits; none, if no node is known.
     """
+    return match_shapes(state, [Shape.of(capabilities, resources) for resources in shapes])
+
+
+def match_shapes(state: State, wanted: Sequence[Shape]) -> Json:
+    """As `match_view`, of shapes as the state has them."""
     known = list(state.nodes.values())
     expected = {name: can for name, can in state.listed.items() if name not in state.nodes}
     nodes = [node for node in known if node.presence == "here"]
-    wanted = [Shape.of(capabilities, resources) for resources in shapes]
     offered = Counter(capability for node in nodes for capability in node.capabilities)
     fit = [sum(never(node, shape) is None for node in nodes) for shape in wanted]
     problem, too_large, away = None, None, list[str]()

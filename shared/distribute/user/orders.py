@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from distribute.api.plan import BatchPlan
 from distribute.client.control import delete, kill
+from distribute.client.editing import Changes, edit
 from distribute.client.holding import hold, release
+from distribute.client.moving import Moving, move
 from distribute.client.person import this_person
 from distribute.client.priority import set_priority
 from distribute.client.queries import Queries
@@ -17,6 +19,8 @@ from distribute.core.ids import BatchId, JobId
 from distribute.user.running import run
 
 if TYPE_CHECKING:
+    from distribute.client.documents import EditDocument
+    from distribute.client.editing import ChangeKeys
     from distribute.user.connecting import Where
 
 
@@ -156,3 +160,55 @@ class BatchOrders(BatchPlan):
             )
         async with self._where.opened() as cluster:
             await set_priority(cluster, this_person(), self.id, priority, force=force)
+
+    def edit(
+        self, *jobs: str, anyway: bool = False, force: bool = False, **changes: Unpack[ChangeKeys]
+    ) -> EditDocument:
+        """Change what waiting jobs ask for, and how the batch limits itself.
+
+        Jobs that run, or are over, keep what they have. `jobs`: only these; none: all that wait. `changes`:
+        `cpus`, `memory_bytes`, `gpus`, `timeout_s`, `retries`; without `jobs` also `max_running` and
+        `max_failures`. A timeout or limit of 0 means none. `anyway`: no node need be able to run the jobs.
+        `force`: also if it is another person's.
+
+        Returns:
+            How many jobs change (`waiting`), and how many keep what they have (`in_flight`, `over`).
+
+        Raises:
+            InputError: nothing is to change, or the changes do not fit together.
+            UnknownName: there is no such batch or job.
+            Refused: it is over, or another person's, no job of it waits, or no node could run the jobs.
+            Unreachable: the cluster can't be reached.
+        """
+        return run(self.edit_async(*jobs, anyway=anyway, force=force, **changes))
+
+    async def edit_async(
+        self, *jobs: str, anyway: bool = False, force: bool = False, **changes: Unpack[ChangeKeys]
+    ) -> EditDocument:
+        """The same, to await."""
+        wanted = Changes(**changes)
+        who = this_person()
+        async with self._where.opened() as cluster:
+            return await edit(
+                cluster, Queries(cluster), who, self.id, wanted, jobs=jobs, anyway=anyway, force=force
+            )
+
+    def move(self, job: str, *, force: bool = False) -> Moving:
+        """Have the node of a job give it back: it runs again, at another node if one can take it.
+
+        `force`: also if it is another person's.
+
+        Returns:
+            The `node` that it leaves, and how many `others` could take it.
+
+        Raises:
+            UnknownName: there is no such batch or job.
+            Refused: no node has it, it is being killed, or is another person's.
+            Unreachable: the cluster can't be reached.
+        """
+        return run(self.move_async(job, force=force))
+
+    async def move_async(self, job: str, *, force: bool = False) -> Moving:
+        """The same, to await."""
+        async with self._where.opened() as cluster:
+            return await move(cluster, Queries(cluster), this_person(), JobId(*self.id, job), force=force)

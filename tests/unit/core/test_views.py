@@ -71,6 +71,10 @@ def test_a_batch_is_shown() -> None:
         "held_at": None,
         "killed_by": None,
         "killed_at": None,
+        "max_running": None,
+        "max_failures": None,
+        "edited_by": None,
+        "edited_at": None,
     }
 
 
@@ -131,6 +135,7 @@ NEVER_RAN = {
     "archived": False,
     "killed_by": None,
     "killed_at": None,
+    "moved_by": None,
     "waits_for": None,
 }
 
