@@ -26,14 +26,31 @@ def begins(stories: Stories, event: ev.Assigned, before: BatchState) -> None:
             continue
         require(story.holder is None, f"the last job begins, and {story.holder} has {id_}")
         require(not story.to_archive, f"the last job begins, and {id_} is not archived yet")
-        is_over = before.status[before.rows[id_.job]] in OVER or _has_given_up(spec, before)
+        most = stories.limits_of[event.batch_id].max_failures
+        is_over = before.status[before.rows[id_.job]] in OVER or _has_given_up(spec, before, most)
         require(is_over, f"the last job begins, and {id_} is not over")
 
 
-def _has_given_up(spec: BatchSpec, before: BatchState) -> bool:
+def _has_given_up(spec: BatchSpec, before: BatchState, most: int | None) -> bool:
     rows = [row for name, row in before.rows.items() if name != spec.last_job]
     failed = sum(before.status[row] == Status.FAILED for row in rows) - len(before.forgiven)
-    return spec.max_failures is not None and failed >= spec.max_failures
+    return most is not None and failed >= most
+
+
+def edited(stories: Stories, event: ev.Edited, before: BatchState) -> None:
+    """A person changes how many failures a batch bears. Others may run after all, behind the last job."""
+    spec, most = stories.spec_of(before.id), stories.limits_of[before.id].max_failures
+    if spec.last_job is None or event.max_failures is None:
+        return
+    others = [(id_, story) for id_, story in stories.of_batch(before.id) if id_.job != spec.last_job]
+    are_idle = not any(story.holder or story.to_archive for _, story in others)
+    wait = any(before.status[before.rows[id_.job]] == Status.QUEUED for id_, _ in others)
+    goes_on = _has_given_up(spec, before, most) and not _has_given_up(
+        spec, before, event.max_failures or None
+    )
+    row = before.rows[spec.last_job]
+    if are_idle and wait and goes_on and not before.kill_wanted(row):
+        _outdate(stories.of[before.job_id(row)])
 
 
 def retried(stories: Stories, before: BatchState, again: set[str]) -> None:
@@ -61,7 +78,7 @@ def _outdate(story: Story) -> None:
     """The last job has not seen what others will leave."""
     if story.holder is not None:
         story.outdated = True
-    elif story.succeeded or story.failures > story.retries:
+    elif story.succeeded or (story.failures > story.retries and not story.runs_again):
         story.succeeded, story.failures, story.suspect = False, 0, None
 
 

@@ -11,10 +11,12 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distribute.client.control import delete, drain, kill, undrain
+from distribute.client.editing import Changes, edit
 from distribute.client.follow import follow_to_end
 from distribute.client.holding import hold, release
 from distribute.client.listed_nodes import list_nodes
 from distribute.client.logs import job_output
+from distribute.client.moving import move
 from distribute.client.pausing import answer_of, ask_pause, ask_resume
 from distribute.client.person import Person
 from distribute.client.priority import set_priority
@@ -56,6 +58,11 @@ class Wish(NamedTuple):
     only: Outcome | None
     unhappy: list[str]
     """Jobs that have failed or were killed: half of them."""
+    with_node: JobId
+    """A job that a node has, if there is one."""
+    changes: Changes
+    some: list[str]
+    """The jobs to change: all that wait if there are none."""
 
 
 class Visit(WorldProcess):
@@ -144,6 +151,12 @@ class People:
                 await set_priority(cluster, person, batch, wish.priority, force=True)
             case "hold":
                 await hold(cluster, person, batch, force=True)
+            case "move":
+                await move(cluster, queries, person, wish.with_node, force=True)
+            case "edit":
+                await edit(
+                    cluster, queries, person, batch, wish.changes, jobs=wish.some, force=True, anyway=True
+                )
             case "release":
                 await release(cluster, person, batch, force=True)
             case _:
@@ -333,7 +346,23 @@ def _wish(random: Random, batch: BatchState) -> Wish:
         random.randint(-9, 9),
         random.choice((None, "failed", "killed")),
         random.sample(unhappy, (len(unhappy) + 1) // 2),
+        *_changes(Random(batch.under_seq), batch),
     )
+
+
+def _changes(random: Random, batch: BatchState) -> tuple[JobId, Changes, list[str]]:
+    """A job that a person may move, and what they may want changed: of the batch, or of some of its jobs."""
+    moved = batch.job_id(random.choice(sorted(batch.active) or [0]))
+    some = random.sample(batch.names, random.randint(1, len(batch.names))) if random.random() < 0.4 else []
+    of_jobs = Changes(
+        cpus=random.choice((None, 1, 2)),
+        timeout_s=random.choice((None, 0.0, 1e6)),
+        retries=random.choice((None, 0, 2)),
+    )
+    if some:
+        return moved, of_jobs, some
+    limits = {"max_running": random.choice((None, 0, 1, 2)), "max_failures": random.choice((None, 0, 1, 3))}
+    return moved, of_jobs._replace(**limits), []
 
 
 async def _write_files(visit: Visit, listing: Listing, batch: BatchId) -> None:

@@ -43,6 +43,8 @@ Verb = Literal[
     "retry",
     "retry_jobs",
     "hold",
+    "edit",
+    "move",
     "release",
     "delete",
     "replace",
@@ -161,6 +163,7 @@ def scenario(random: Random) -> Scenario:
     made.requests += _collectors(Random(calm_at + 2), calm_at)
     _limit(Random(calm_at + 3), made)
     made.requests += _holders(Random(calm_at + 4), made)
+    made.requests += _changers(Random(calm_at + 5), made)
     return made
 
 
@@ -205,6 +208,17 @@ def _holders(random: Random, made: Scenario) -> list[Request]:
     for at, spec, _ in made.submissions:
         for verb in random.choices(("hold", "hold", "release", "retry_jobs", "retry_jobs"), k=3):
             requests.append(Request(random.uniform(at, made.calm_at), verb, spec.id))
+    return requests
+
+
+def _changers(random: Random, made: Scenario) -> list[Request]:
+    """In some worlds, people edit batches and move jobs, also while the first jobs are given to nodes."""
+    if random.random() < 0.6:
+        return []
+    requests = []
+    for at, spec, _ in made.submissions:
+        moments = [at + random.expovariate(1.0), *(random.uniform(at, made.calm_at) for _ in range(3))]
+        requests += [Request(moment, random.choice(("edit", "move")), spec.id) for moment in moments]
     return requests
 
 

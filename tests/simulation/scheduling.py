@@ -10,6 +10,7 @@ from distribute.core.beats import Beat
 from distribute.core.explain import obstacle_at
 from distribute.core.ids import BatchId
 from distribute.core.invariants import check, check_agenda
+from distribute.core.matching import never
 from distribute.core.recorded import Append, Recorded
 from distribute.core.state import Status
 from distribute_services.scheduler.logic import Scheduler
@@ -68,6 +69,7 @@ class WatchedScheduler(Scheduler):
             self._ears.judge(append.event, self.state)
         self._check_priorities(made)
         self._check_limits(made)
+        self._check_changes(made)
         self._decisions += 1
         if self._decisions % CHECK_AGENDA_EVERY == 0:
             self.check()
@@ -132,6 +134,31 @@ class WatchedScheduler(Scheduler):
             is_allowed = batch.limits.max_failures is None or failed < batch.limits.max_failures
             self._truth.happened["a batch with max_failures goes on"] += batch.limits.max_failures is not None
             require(is_allowed, f"{event.scope} begins, and {failed} jobs of its batch have failed")
+
+    def _check_changes(self, made: Sequence[Append]) -> None:
+        """Jobs are given what they ask for, and moved ones stay away from the nodes that they left."""
+        if self._truth.holds.is_torn:
+            return
+        for append in made:
+            event = append.event
+            if not isinstance(event, ev.Assigned):
+                continue
+            self._truth.happened["an edited job begins"] += self._truth.edits.check(event, self.state.seq)
+            story = self._truth.stories.of.get(event.scope)
+            if story is None or story.left_node is None or event.attempt != story.attempt + 1:
+                continue
+            batch = self.agenda.state.batches[event.batch_id]
+            shape = batch.group_of(batch.rows[event.job]).shape
+            able = [
+                node.name
+                for node in self.agenda.state.nodes.values()
+                if node.name not in {event.node, *batch.build_failed}
+                and never(node, shape) is None
+                and self.agenda.obstacle_of(node) is None
+            ]
+            self._truth.happened["a moved job goes elsewhere"] += event.node != story.left_node
+            is_right = event.node != story.left_node or not able
+            require(is_right, f"{event.scope} was moved away from {event.node}, and goes back, not to {able}")
 
 
 class SchedulerProcess(ServiceProcess):

@@ -15,7 +15,8 @@ from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
 from distribute.sim.stored_files import StoredFiles
 
-from . import last_jobs
+from . import changes, last_jobs
+from .changes import LimitsOf
 from .requests import run_again
 from .story import Broken as Broken
 from .story import Story as Story
@@ -42,6 +43,7 @@ class Stories:
         self._submissions: dict[BatchId, str] = {}
         """The id of the submission of each batch that is there."""
         self._specs: dict[BatchId, BatchSpec] = {}
+        self.limits_of: dict[BatchId, LimitsOf] = {}
         self._builds: dict[BuildId, str] = {}
         """The id of the last start of each build."""
         self._ghosts: dict[JobId, tuple[str, int]] = {}
@@ -87,9 +89,8 @@ class Stories:
             case ev.Submitted():
                 self._submissions[event.scope] = event.id
                 self._submitted(event.spec)
-            case ev.KillRequested():
-                for job, story in self.of_batch(event.scope):
-                    story.to_be_killed |= event.job in {None, job.job}
+            case ev.KillRequested() | ev.Edited() | ev.MoveRequested():
+                self._asked(event, before.batches[event.scope])
             case ev.RetryRequested():
                 again = run_again(event, before.batches[event.scope])
                 self._forgive(event.scope, again)
@@ -198,11 +199,36 @@ class Stories:
 
     def _submitted(self, spec: BatchSpec) -> None:
         self._specs[spec.id] = spec
+        self.limits_of[spec.id] = LimitsOf(spec)
         for job in spec.work.jobs:
             retries = spec.retries if job.retries is None else job.retries
             id_ = JobId(spec.namespace, spec.batch, job.name)
             self._require(id_ not in self.of, f"{id_} is submitted twice")
             self.of[id_] = Story(retries)
+
+    def _asked(self, event: ev.KillRequested | ev.Edited | ev.MoveRequested, before: BatchState) -> None:
+        """A person wants jobs killed, edited or moved."""
+        match event:
+            case ev.KillRequested():
+                for job, story in self.of_batch(event.scope):
+                    story.to_be_killed |= event.job in {None, job.job}
+            case ev.Edited():
+                self._edited(event, before)
+            case ev.MoveRequested():
+                self._move(event, before)
+
+    def _edited(self, event: ev.Edited, before: BatchState) -> None:
+        last_jobs.edited(self, event, before)
+        self.limits_of[event.scope].edit(event)
+        for name in changes.edited(event, before):
+            story = self.of[JobId(*event.scope, name)]
+            if event.retries is not None:
+                story.retries, story.runs_again = event.retries, story.failures > event.retries
+
+    def _move(self, event: ev.MoveRequested, before: BatchState) -> None:
+        story = self.of[JobId(*event.scope, event.job)]
+        is_there = story.holder is not None and story.attempt == event.attempt
+        story.moved |= is_there and not before.kill_wanted(before.rows[event.job])
 
     def _forgive(self, batch: BatchId, again: set[str]) -> None:
         for job, story in self.of_batch(batch):
@@ -217,11 +243,13 @@ class Stories:
                     last_jobs.begins(self, event, before.batches[event.batch_id])
                 self._has_room(event.batch_id)
                 self._require(not story.succeeded, "it has succeeded already")
-                self._require(story.failures <= story.retries, f"it has failed {story.failures} times")
+                may_run = story.failures <= story.retries or story.runs_again
+                self._require(may_run, f"it has failed {story.failures} times")
                 self._require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
                 self._require(not story.to_archive, "its last attempt is not archived yet")
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
-                story.ordered = story.outdated = False
+                story.ordered = story.outdated = story.moved = False
+                story.left_node, story.runs_again = None, False
                 last_jobs.runs_again(self, before.batches[event.batch_id], event.job)
             case ev.JobArchived():
                 self._require(
@@ -253,7 +281,7 @@ class Stories:
 
     def _has_room(self, batch: BatchId) -> None:
         """A job is given to a node: its batch may have one more there."""
-        most = self._specs[batch].max_running
+        most = self.limits_of[batch].max_running
         if most is not None:
             held = sum(story.holder is not None for _, story in self.of_batch(batch))
             self._require(held < most, f"{held} jobs of {batch} are with nodes, and may be {most}")
@@ -268,6 +296,8 @@ class Stories:
     def _go_on(self, story: Story, event: ev.JobEvent, batch: BatchState) -> None:
         """An event of, or to, the node that has the job."""
         killed = story.ordered or batch.kill_wanted(batch.rows[event.job])
+        if story.moved and isinstance(event, ev.Finished | ev.Yielded | ev.Released):
+            story.left_node = event.node
         match event:
             case ev.Claimed():
                 self._require(not story.claimed, "it was claimed already")
@@ -299,6 +329,10 @@ class Stories:
     def _finish(self, story: Story, event: ev.Finished, *, killed: bool) -> None:
         """An attempt has ended, perhaps because a person killed it (`killed`)."""
         story.holder = None
+        is_given_back = story.moved and story.ordered and (event.scope, event.attempt) not in self._unordered
+        self._require(
+            event.signal is None or not is_given_back, f"{event.node} ended it, and does not give it back"
+        )
         was_ordered = killed or (event.scope, event.attempt) in self._unordered
         self._require(
             event.signal is None or was_ordered, f"{event.node} ended it, and counts that as its failure"

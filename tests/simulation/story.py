@@ -27,7 +27,13 @@ class Story:
     claimed: bool = False
     ordered: bool = False
     """The scheduler told its node to end it: a failure is none of the job's own."""
+    moved: bool = False
+    """A person wants the node that has it to give it back."""
+    left_node: str | None = None
+    """The node that gave it back because a person moved it. It shall run elsewhere, if it can."""
     failures: int = 0
+    runs_again: bool = False
+    """It was to be tried again when a person changed its retries: it still is, once."""
     suspect: str | None = None
     """The node at which it failed fast, if that was its last failure."""
     inexcusable: bool = False

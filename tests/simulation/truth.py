@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from math import inf
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
@@ -19,6 +18,7 @@ from distribute.snapshot import digest, dump, load
 
 from . import ledgers
 from .beginnings import Beginnings
+from .changes import Asked, Edits
 from .counting import count_given_back, count_kills
 from .forgery import changes, is_forged
 from .requests import Holds
@@ -28,8 +28,6 @@ from .trace import line_of
 
 CHECK_EVERY, CHECK_ALL_EVERY = 4, 64
 """At every fourth event, what it touched must be right, and at every 64th everything; we keep that digest."""
-KILLED_WITHIN_S = 60.0
-"""Where nothing goes wrong, a killed job has ended by then."""
 TRACE_LENGTH = 400
 
 
@@ -53,8 +51,8 @@ class Truth:
         self._kept: dict[tuple[JobId, int, str], Process] = {}
         self._taken: set[tuple[JobId, int]] = set()
         """Attempts that the scheduler took from their nodes, or told them to end."""
-        self._kill_asked: dict[BatchId | JobId, float] = {}
-        """When a person first killed a batch or a job."""
+        self._asked = Asked()
+        self.edits = Edits()
         self._over: set[BatchId] = set()
         """Batches that were over, if only for a time."""
         self._is_torn = False
@@ -101,6 +99,8 @@ class Truth:
             count_given_back(self.happened, self.state, event)
         self._note_for_ever(event)
         self.holds.note(recorded)
+        self._asked.note(event, self._loop.now)
+        self.edits.note(recorded, self.state.batches.get(event.scope) if event.about == "batch" else None)
         misfits = self.state.misfits
         verdict = self._verdict_on(recorded)
         apply(self.state, recorded)
@@ -183,11 +183,7 @@ class Truth:
                 if event.reason in {"node_restarted", "node_rebooted"}:
                     self._is_lost(event)
                 self._taken.add((event.scope, event.attempt))
-            case ev.KillRequested(state=None):
-                of = event.scope if event.job is None else JobId(*event.scope, event.job)
-                self._kill_asked.setdefault(of, self._loop.now)
             case ev.RetryRequested():
-                self._kill_asked.pop(event.scope, None)
                 self.happened["chosen jobs run again"] += event.jobs is not None
             case ev.StopOrdered():
                 self._taken.add((event.scope, event.attempt))
@@ -268,13 +264,8 @@ class Truth:
 
     def gone(self, process: Process) -> None:
         """A process is gone, in a world without trouble, and its runner lives."""
-        unit = process.unit
-        if not isinstance(unit.of, JobId):
-            return
-        asked_at = max(self._kill_asked.get(of, -inf) for of in (unit.of, unit.of.batch_id))
-        if process.started_at < asked_at:
-            told = f"{unit} runs on, although it was killed"
-            require(self._loop.now < asked_at + KILLED_WITHIN_S, told)
+        if isinstance(process.unit.of, JobId):
+            self._asked.gone(process, process.unit.of, self._loop.now)
 
     def stopped(self, process: Process) -> None:
         """A living node-runner, which goes on, ends a job."""
