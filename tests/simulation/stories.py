@@ -233,7 +233,8 @@ class Stories:
     def _forgive(self, batch: BatchId, again: set[str]) -> None:
         for job, story in self.of_batch(batch):
             if job.job in again:
-                story.failures, story.suspect, story.inexcusable, story.given_up = 0, None, False, False
+                story.failures, story.suspect, story.left_node = 0, None, None
+                story.inexcusable = story.given_up = False
 
     def _tell_of_job(self, story: Story, event: ev.JobEvent, before: State) -> None:
         match event:
@@ -296,7 +297,10 @@ class Stories:
     def _go_on(self, story: Story, event: ev.JobEvent, batch: BatchState) -> None:
         """An event of, or to, the node that has the job."""
         killed = story.ordered or batch.kill_wanted(batch.rows[event.job])
-        if story.moved and isinstance(event, ev.Finished | ev.Yielded | ev.Released):
+        ends = isinstance(event, ev.Yielded | ev.Released) or (
+            isinstance(event, ev.Finished) and story.ordered
+        )
+        if story.moved and ends:
             story.left_node = event.node
         match event:
             case ev.Claimed():
