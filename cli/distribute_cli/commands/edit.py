@@ -55,7 +55,7 @@ async def edit(
     from distribute.client.submit import Fit
     from distribute.client.targets import find_batch
 
-    changes = _changes(cpus, memory, gpus, longest, retries, max_running, max_failures)
+    changes = changes_of(cpus, memory, gpus, longest, retries, max_running, max_failures)
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
         found = await find_batch(queries, batch)
@@ -77,7 +77,7 @@ async def edit(
         session.output.warn(problem)
 
 
-def _changes(
+def changes_of(
     cpus: str | None,
     memory: str | None,
     gpus: str | None,
