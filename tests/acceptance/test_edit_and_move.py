@@ -9,8 +9,12 @@ from acceptance.lab import Lab, command_batch, open_lab
 from distribute.core import events as ev
 
 SAVES = "mkdir -p distribute_save; echo $DISTRIBUTE_NODE $DISTRIBUTE_CPUS > distribute_save/ran; "
-WAITS = f"{SAVES} while [ ! -e over ]; do sleep 0.05; done"
 HANGS = "sleep 1000"
+
+
+def until(over: Path) -> str:
+    """The command of a job that runs until this file is there."""
+    return f"{SAVES} while [ ! -e {over} ]; do sleep 0.05; done"
 
 
 async def began(lab: Lab, batch: str, job: str, *, after: int = 0) -> ev.Started:
@@ -24,7 +28,11 @@ async def test_a_waiting_job_gets_what_an_edit_says_and_a_running_one_keeps_what
     tmp_path: Path,
 ) -> None:
     async with open_lab(tmp_path, {"ws1": ["--cpus", "2"]}) as lab:
-        await lab.add(command_batch("lab/x", {"a": WAITS, "b": SAVES, "c": SAVES}, resources={"cpus": 2}))
+        await lab.add(
+            command_batch(
+                "lab/x", {"a": until(tmp_path / "over"), "b": SAVES, "c": SAVES}, resources={"cpus": 2}
+            )
+        )
         await began(lab, "lab/x", "a")
 
         said = await lab.distribute("edit", "lab/x", "--cpus", "1", "--max-running", "1", "--dry", "--json")
@@ -44,7 +52,7 @@ async def test_a_waiting_job_gets_what_an_edit_says_and_a_running_one_keeps_what
         story = (await lab.distribute("status", "lab/x/a", "--json")).document
         assert (story["resources"]["cpus"], story["timeout_s"], story["retries"]) == (2, None, 0)
 
-        await lab.distribute("exec", "lab/x/a", "--", "touch", "over")
+        (tmp_path / "over").touch()
         await lab.over("lab/x")
         folder, _ = await lab.pull("lab/x")
         assert (folder / "a/ran").read_text() == "ws1 2\n"
@@ -71,7 +79,9 @@ async def test_a_job_runs_no_longer_than_an_edit_allows_and_one_that_fits_no_nod
 
 async def test_a_moved_job_runs_elsewhere_and_what_it_left_is_kept(tmp_path: Path) -> None:
     async with open_lab(tmp_path, {"ws1": ["--cpus", "1"], "ws2": ["--cpus", "1"]}) as lab:
-        await lab.add(command_batch("lab/z", {"a": WAITS, "b": WAITS, "c": SAVES}))
+        await lab.add(
+            command_batch("lab/z", {"a": until(tmp_path / "a"), "b": until(tmp_path / "b"), "c": SAVES})
+        )
         first = await began(lab, "lab/z", "a")
         await began(lab, "lab/z", "b")
         other = "ws2" if first.node == "ws1" else "ws1"
@@ -97,11 +107,11 @@ async def test_a_moved_job_runs_elsewhere_and_what_it_left_is_kept(tmp_path: Pat
         ended = (await lab.event("finished", batch="lab/z")).event
         assert isinstance(ended, ev.Finished)
         assert (ended.job, ended.node) == ("c", first.node)
-        await lab.distribute("exec", "lab/z/b", "--", "touch", "over")
+        (tmp_path / "b").touch()
         again = (await lab.event("started", batch="lab/z", where=lambda event: event.attempt == 2)).event
         assert isinstance(again, ev.Started)
         assert (again.job, again.node) == ("a", other)
-        await lab.distribute("exec", "lab/z/a", "--", "touch", "over")
+        (tmp_path / "a").touch()
         await lab.over("lab/z")
         story = (await lab.distribute("status", "lab/z/a", "--json")).document
         assert [(one["outcome"], one["reason"]) for one in story["attempts"]] == [
@@ -116,7 +126,7 @@ async def test_a_moved_job_runs_elsewhere_and_what_it_left_is_kept(tmp_path: Pat
 
 async def test_a_job_that_a_pause_holds_is_moved_away(tmp_path: Path) -> None:
     async with open_lab(tmp_path, {"ws1": ["--cpus", "1"]}) as lab:
-        await lab.add(command_batch("lab/p", {"a": WAITS}))
+        await lab.add(command_batch("lab/p", {"a": HANGS}))
         await began(lab, "lab/p", "a")
         said = await lab.distribute("move", "lab/p/a", "--dry")
         assert "no other node that is here can take it, so it may run on ws1 again" in said.err

@@ -95,6 +95,9 @@ def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
     if held := document.get("held"):
         yield Text(f"\n{printable(held)}")
+    editor, edited_at = document.get("edited_by"), document.get("edited_at")
+    if editor is not None and edited_at is not None:
+        yield Text(f"\nedited by {printable(editor)}, {span(edited_at, None)} ago")
     if builds := [*build_lines(document), *kept_lines(document)]:
         yield Text("\n" + "\n".join(builds), no_wrap=True)
     yield ""

@@ -37,3 +37,12 @@ def test_a_drained_node_says_by_whom_and_until_when() -> None:
     assert "more, by jane" in table
     story = node_view(lab.agenda, "ws1", None)
     assert "`distribute undrain` (drained, by jane)" in "\n".join(drawn(stories.node, story))
+
+
+def test_who_edited_a_batch_and_who_moves_a_job_is_said() -> None:
+    lab = Lab(make.joined(), make.submitted(make.batch(2, resources=None)))
+    lab.assign()
+    lab.happen(make.edited(by="bob", timeout_s=60.0), make.move_requested(by="ann"))
+    table = "\n".join(drawn(tables.batch, batch_view(lab.state, lab.batch().id)))
+    assert "edited by bob, " in table
+    assert "being moved by ann" in table
