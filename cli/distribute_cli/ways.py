@@ -14,6 +14,7 @@ OPTIONS: Mapping[Way, str] = {
     Way.REPLACE_LOCAL: "--replace-local",
     Way.CLEAN_SAVE: "--clean-save",
     Way.CREDENTIALS: "--creds",
+    Way.ANYWAY: "--anyway",
 }
 
 

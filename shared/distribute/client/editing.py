@@ -14,6 +14,7 @@ from distribute.core.change_events import MAX_EDITED, Edited
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import MAX_NEEDS
+from distribute.core.ways import Way
 from distribute.core.words import counted
 
 if TYPE_CHECKING:
@@ -145,4 +146,5 @@ def _refuse_edit(found: EditDocument, batch: BatchId, changes: Changes, *, anywa
         )
     problem = Fit(found["match"], {}).problem
     if problem is not None and not anyway:
-        raise Refused(f"{problem}. Ask for less, or edit it with --anyway, to wait for such a node")
+        less = f"{problem}. Ask for less, or edit it anyway, to wait for such a node"
+        raise Refused(less).with_ways(Way.ANYWAY)

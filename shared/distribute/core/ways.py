@@ -14,3 +14,4 @@ class Way(Enum):
     REPLACE_LOCAL = "replace what is here"
     CLEAN_SAVE = "clean the folder"
     CREDENTIALS = "name the credentials"
+    ANYWAY = "anyway"

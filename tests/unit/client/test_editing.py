@@ -127,9 +127,11 @@ async def test_a_batch_has_no_more_needs_than_the_scheduler_bears(cluster: Any) 
 
 async def test_another_persons_batch_needs_force(cluster: Any) -> None:
     await cluster.say(make.joined(), make.submitted(SPEC, user="bob"), *RUNS[2:])
-    with pytest.raises(Refused, match="lab/sweep is bob's batch, and you are jane: give --force to edit it"):
+    with pytest.raises(
+        Refused, match="lab/sweep is bob's batch, and you are jane: it takes force to edit it"
+    ):
         await jane_edits(cluster, cpus=1)
-    with pytest.raises(Refused, match="give --force to move it"):
+    with pytest.raises(Refused, match="it takes force to move it"):
         await move(cluster, Queries(cluster), JANE, JOB)
     await jane_edits(cluster, cpus=1, how={"force": True})
     await move(cluster, Queries(cluster), JANE, JOB, force=True)
