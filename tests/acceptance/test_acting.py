@@ -178,6 +178,26 @@ def test_what_makes_no_sense_is_refused(jane: Person, arguments: list[str], code
     assert says in refused(jane, *arguments, code=code)
 
 
+def test_another_persons_batch_is_acted_on_only_by_force(jane: Person) -> None:
+    gate = jane.home / "gate-of-ours"
+    owner = jane.asks("add", jane.writes("ours", {"a": opens(gate), "b": "true", "c": "true"}))["user"]
+    until(lambda: states(jane, "jane/ours")["a"] == "running")
+    jane.runs("kill", "jane/ours/c")
+    jane.sets(LOGNAME="bob")
+    try:
+        for verb, *more in (["hold"], ["priority", "5"], ["retry"]):
+            said = refused(jane, verb, "jane/ours", *more)
+            assert f"jane/ours is {owner}'s batch, and you are bob: give --force to" in said
+        assert jane.asks("hold", "jane/ours", "--force")["held_by"] == "bob"
+        assert "to release it" in refused(jane, "release", "jane/ours")
+        jane.runs("retry", "jane/ours", "c", "--force")
+    finally:
+        jane.sets(LOGNAME=None)
+    assert "jane/ours, held by bob, is released: 2 waiting jobs" in jane.runs("release", "jane/ours").stdout
+    gate.touch()
+    jane.runs("wait", "jane/ours")
+
+
 def the_node(jane: Person) -> Any:
     (node,) = jane.asks("nodes")["nodes"]
     return node

@@ -1,4 +1,4 @@
-"""What is to be true of the job of a batch that runs when all others are over."""
+"""What is to be true of the job that runs when all others of its batch are over, and of what gives up."""
 
 from __future__ import annotations
 
@@ -27,13 +27,24 @@ def begins(stories: Stories, event: ev.Assigned, before: BatchState) -> None:
         require(story.holder is None, f"the last job begins, and {story.holder} has {id_}")
         require(not story.to_archive, f"the last job begins, and {id_} is not archived yet")
         most = stories.limits_of[event.batch_id].max_failures
-        is_over = before.status[before.rows[id_.job]] in OVER or _has_given_up(spec, before, most)
+        is_over = before.status[before.rows[id_.job]] in OVER or _has_given_up(stories, before, most)
         require(is_over, f"the last job begins, and {id_} is not over")
 
 
-def _has_given_up(spec: BatchSpec, before: BatchState, most: int | None) -> bool:
-    rows = [row for name, row in before.rows.items() if name != spec.last_job]
-    failed = sum(before.status[row] == Status.FAILED for row in rows) - len(before.forgiven)
+def gave_up(stories: Stories, event: ev.Completed, before: BatchState) -> None:
+    """A batch is over. If that is because too many of its jobs failed, they did."""
+    if "max_failures" in (event.reason or ""):
+        most = stories.limits_of[event.scope].max_failures
+        require(_has_given_up(stories, before, most), f"{event.scope} gives up after too few failures")
+
+
+def _has_given_up(stories: Stories, before: BatchState, most: int | None) -> bool:
+    last = stories.spec_of(before.id).last_job
+    failed = sum(
+        before.status[before.rows[job.job]] == Status.FAILED and not story.forgiven
+        for job, story in stories.of_batch(before.id)
+        if job.job != last
+    )
     return most is not None and failed >= most
 
 
@@ -45,8 +56,8 @@ def edited(stories: Stories, event: ev.Edited, before: BatchState) -> None:
     others = [(id_, story) for id_, story in stories.of_batch(before.id) if id_.job != spec.last_job]
     are_idle = not any(story.holder or story.to_archive for _, story in others)
     wait = any(before.status[before.rows[id_.job]] == Status.QUEUED for id_, _ in others)
-    goes_on = _has_given_up(spec, before, most) and not _has_given_up(
-        spec, before, event.max_failures or None
+    goes_on = _has_given_up(stories, before, most) and not _has_given_up(
+        stories, before, event.max_failures or None
     )
     row = before.rows[spec.last_job]
     if are_idle and wait and goes_on and not before.kill_wanted(row):

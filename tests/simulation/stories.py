@@ -93,7 +93,7 @@ class Stories:
                 self._asked(event, before.batches[event.scope])
             case ev.RetryRequested():
                 again = run_again(event, before.batches[event.scope])
-                self._forgive(event.scope, again)
+                self._forgive(before.batches[event.scope], again)
                 last_jobs.retried(self, before.batches[event.scope], again)
             case ev.Completed():
                 self._completed(event, before.batches[event.scope])
@@ -192,6 +192,8 @@ class Stories:
         self._require(not held, f"completed, and {held} are with nodes")
         waiting = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
         self._require(not waiting or event.reason is not None, f"completed, and {waiting} jobs wait")
+        if self.checks:
+            last_jobs.gave_up(self, event, batch)
         for job, story in stories:
             story.given_up |= batch.status[batch.rows[job.job]] == Status.QUEUED
         missing = [job for job, story in stories if event.state == "completed" and not story.succeeded]
@@ -230,11 +232,12 @@ class Stories:
         is_there = story.holder is not None and story.attempt == event.attempt
         story.moved |= is_there and not before.kill_wanted(before.rows[event.job])
 
-    def _forgive(self, batch: BatchId, again: set[str]) -> None:
-        for job, story in self.of_batch(batch):
+    def _forgive(self, batch: BatchState, again: set[str]) -> None:
+        for job, story in self.of_batch(batch.id):
             if job.job in again:
                 story.failures, story.suspect, story.left_node = 0, None, None
                 story.inexcusable = story.given_up = False
+            story.forgiven = job.job not in again and batch.status[batch.rows[job.job]] == Status.FAILED
 
     def _tell_of_job(self, story: Story, event: ev.JobEvent, before: State) -> None:
         match event:
@@ -249,7 +252,7 @@ class Stories:
                 self._require(event.attempt == story.attempt + 1, f"the attempt before was {story.attempt}")
                 self._require(not story.to_archive, "its last attempt is not archived yet")
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
-                story.ordered = story.outdated = story.moved = False
+                story.ordered = story.outdated = story.moved = story.forgiven = False
                 story.left_node, story.runs_again = None, False
                 last_jobs.runs_again(self, before.batches[event.batch_id], event.job)
             case ev.JobArchived():
@@ -272,7 +275,7 @@ class Stories:
                     story.to_archive = False
                     # None counts any more if the last job is to run again, because others do.
                     story.failures = max(0, story.failures - 1)
-                    story.inexcusable = True
+                    story.inexcusable, story.forgiven = True, False
                     last_jobs.runs_again(self, before.batches[event.batch_id], event.job)
             case _:
                 self._require(

@@ -39,6 +39,8 @@ class Story:
     inexcusable: bool = False
     """A failure was taken back, or it failed at two nodes: its failures are its own."""
     to_be_killed: bool = False
+    forgiven: bool = False
+    """It failed, and a person had others run again since: so that counts for no `max_failures` any more."""
     given_up: bool = False
     """It never began, or was not tried again, because its batch ended before."""
     succeeded: bool = False

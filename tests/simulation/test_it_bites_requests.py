@@ -70,6 +70,25 @@ def test_a_fold_that_retries_more_than_the_chosen_jobs_is_found(monkeypatch: pyt
     finds("it has failed . times", scenario=choosers)
 
 
+def test_a_fold_that_counts_failures_from_before_a_retry_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = fold_requests.retry
+
+    def forgive_nothing(batch: BatchState, event: RetryRequested) -> str | None:
+        misfit = sound(batch, event)
+        batch.forgiven.clear()
+        return misfit
+
+    def given_up(random: Random) -> Scenario:
+        made = choosers(random)
+        made.submissions = [
+            (at, spec.model_copy(update={"max_failures": 2}), user) for at, spec, user in made.submissions
+        ]
+        return made
+
+    monkeypatch.setattr(fold_requests, "retry", forgive_nothing)
+    finds("gives up after too few failures", scenario=given_up)
+
+
 def test_a_fold_that_retries_none_of_the_chosen_jobs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold_requests, "_rows_to_retry", lambda batch, event: [])
     finds("failed for no reason|was killed, and nobody", scenario=choosers)
