@@ -231,6 +231,10 @@ def test_python_programs_have_the_same(jane: Person) -> None:
             batch.set_priority(1000)
         with pytest.raises(distribute.InvalidArgument, match="write 'failed' or 'killed'"):
             batch.retry(only="lost")  # type: ignore[arg-type]
+        with pytest.raises(distribute.InvalidArgument, match=r"of a list, write retry\(\*names\)"):
+            batch.retry(["a"])  # type: ignore[arg-type]
+        with pytest.raises(distribute.InvalidArgument, match="write 10000 at most"):
+            batch.hold("x" * 10_001)
         with pytest.raises(distribute.UnknownName, match="lab/orders has no job 'b'"):
             batch.retry("b")
         assert batch.retry("a") == (1, 0)

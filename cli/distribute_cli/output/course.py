@@ -144,5 +144,6 @@ def _show(standing: BatchDocument, bar: Bar) -> None:
     notes = [building_since(standing)] if standing["building"] else []
     notes += [f"{count} {state}" for state, count in counts if count]
     notes += [f"being killed by {printable(standing['killed_by'])}"] if standing["killed_by"] else []
+    notes += [f"held by {printable(by)}"] if (by := standing.get("held_by")) else []
     age = datetime.now(UTC) - datetime.fromisoformat(standing["submitted_at"])
     bar.update(over, jobs["total"], ", ".join(notes), age.total_seconds())

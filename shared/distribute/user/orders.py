@@ -14,7 +14,7 @@ from distribute.client.priority import set_priority
 from distribute.client.queries import Queries
 from distribute.client.retrying import Outcome, Retried, retry
 from distribute.core.errors import InvalidArgument
-from distribute.core.event_base import MAX_PRIORITY
+from distribute.core.event_base import MAX_PRIORITY, MAX_TEXT
 from distribute.core.ids import BatchId, JobId
 from distribute.user.running import run
 
@@ -83,6 +83,7 @@ class BatchOrders(BatchPlan):
             How many run again that failed, and how many that were killed.
 
         Raises:
+            InvalidArgument: a name is no text, or `only` is another word.
             UnknownName: there is no such batch or job.
             Refused: no job failed or was killed, or one that is named did not; it is being killed, ran
                 elsewhere, or is another person's.
@@ -94,6 +95,8 @@ class BatchOrders(BatchPlan):
         """The same, to await."""
         if only not in {None, "failed", "killed"}:
             raise InvalidArgument(f"retry(): only={only!r}; write 'failed' or 'killed', or leave it out")
+        if wrong := [job for job in jobs if not isinstance(job, str)]:
+            raise InvalidArgument(f"retry(): {wrong[0]!r} is no job's name; of a list, write retry(*names)")
         async with self._where.opened() as cluster:
             return await retry(
                 cluster, Queries(cluster), this_person(), self.id, jobs, only=only, force=force
@@ -110,6 +113,7 @@ class BatchOrders(BatchPlan):
             Who holds it already. None: nobody did.
 
         Raises:
+            InvalidArgument: the reason is too long.
             UnknownName: there is no such batch.
             Refused: it is over, ran elsewhere, or is another person's.
             Unreachable: the cluster can't be reached.
@@ -118,6 +122,8 @@ class BatchOrders(BatchPlan):
 
     async def hold_async(self, reason: str = "", *, force: bool = False) -> str | None:
         """The same, to await."""
+        if len(reason) > MAX_TEXT:
+            raise InvalidArgument(f"hold(): a reason of {len(reason)} characters; write {MAX_TEXT} at most")
         async with self._where.opened() as cluster:
             return await hold(cluster, this_person(), self.id, reason=reason, force=force)
 

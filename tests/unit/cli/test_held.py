@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 from core_kit import Lab
+from distribute.client.documents import BatchDocument
 from distribute.core.views import batch_view, node_view, nodes_view
 from distribute.testing import builders as make
 from distribute_cli.output import stories, tables
+from distribute_cli.output.course import Progress
 from unit.cli.test_output import drawn
 
 
@@ -46,3 +49,19 @@ def test_who_edited_a_batch_and_who_moves_a_job_is_said() -> None:
     table = "\n".join(drawn(tables.batch, batch_view(lab.state, lab.batch().id)))
     assert "edited by bob, " in table
     assert "being moved by ann" in table
+
+
+class NotedBar:
+    """Keeps the last note."""
+
+    note = ""
+
+    def update(self, done: float, total: float, note: str = "", age_s: float = 0.0) -> None:
+        self.note = note
+
+
+def test_who_watches_a_held_batch_is_told_who_holds_it() -> None:
+    lab = Lab(make.joined(), make.submitted(make.batch(2)), make.held(by="bob"))
+    bar = NotedBar()
+    Progress(bar).show(cast("BatchDocument", batch_view(lab.state, lab.batch().id)))
+    assert bar.note == "2 queued, held by bob"
