@@ -11,6 +11,7 @@ import pytest
 import distribute
 from acceptance.cluster_kit import as_person
 from acceptance.person import Person, until
+from distribute.client.person import user_name
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +181,8 @@ def test_what_makes_no_sense_is_refused(jane: Person, arguments: list[str], code
 
 def test_another_persons_batch_is_acted_on_only_by_force(jane: Person) -> None:
     gate = jane.home / "gate-of-ours"
-    owner = jane.asks("add", jane.writes("ours", {"a": opens(gate), "b": "true", "c": "true"}))["user"]
+    owner = user_name()
+    jane.runs("add", jane.writes("ours", {"a": opens(gate), "b": "true", "c": "true"}))
     until(lambda: states(jane, "jane/ours")["a"] == "running")
     jane.runs("kill", "jane/ours/c")
     jane.sets(LOGNAME="bob")
@@ -193,8 +195,8 @@ def test_another_persons_batch_is_acted_on_only_by_force(jane: Person) -> None:
         jane.runs("retry", "jane/ours", "c", "--force")
     finally:
         jane.sets(LOGNAME=None)
+        gate.touch()
     assert "jane/ours, held by bob, is released: 2 waiting jobs" in jane.runs("release", "jane/ours").stdout
-    gate.touch()
     jane.runs("wait", "jane/ours")
 
 
@@ -240,8 +242,12 @@ def test_python_programs_have_the_same(jane: Person) -> None:
         assert batch.retry("a") == (1, 0)
         assert batch.wait(progress=False)["state"] == "completed"
         late = distribute.Batch("lab/late", resources={"cpus": 1})
-        late.job("a", "true")
+        gate = jane.home / "gate-of-late"
+        late.job("a", opens(gate))
         late.submit()
         late.set_priority(3)
+        assert late.hold("a new mesh") is None
+        assert late.hold() == late.release() == user_name()
+        gate.touch()
         late.wait(progress=False)
         assert late.status()["priority"] == 3
