@@ -189,7 +189,8 @@ def test_another_persons_batch_is_acted_on_only_by_force(jane: Person) -> None:
     try:
         for verb, *more in (["hold"], ["priority", "5"], ["retry"]):
             said = refused(jane, verb, "jane/ours", *more)
-            assert f"jane/ours is {owner}'s batch, and you are bob: give --force to" in said
+            assert f"jane/ours is {owner}'s batch, and you are bob: it takes force to" in said
+            assert "(--force)" in said
         assert jane.asks("hold", "jane/ours", "--force")["held_by"] == "bob"
         assert "to release it" in refused(jane, "release", "jane/ours")
         jane.runs("retry", "jane/ours", "c", "--force")
