@@ -43,7 +43,7 @@ async def saved_cluster(path: Path, log: MemoryLog | None = None) -> SavedCluste
     return SavedCluster(path)
 
 
-@pytest.mark.parametrize("only", MANY, ids=str)
+@pytest.mark.parametrize("only", MANY)
 async def test_a_reader_gets_the_same_events_as_from_the_log(path: Path, only: Only) -> None:
     log = memory_log(STORY)
     cluster: Cluster = await saved_cluster(path, log)
