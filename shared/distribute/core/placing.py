@@ -47,7 +47,7 @@ class _Round:
     """A pass over the queues in order. Nodes only fill up meanwhile, so a shape that did not fit never will.
 
     If placing a job makes room for others, because it ends a reservation or needs no more room kept for GPU
-    work, another round begins.
+    work, or for others of its batch, another round begins.
     """
 
     def __init__(self, decisions: Decisions) -> None:
@@ -81,10 +81,11 @@ class _Round:
                 placed = self._serve(queue)
                 if placed is None:
                     continue
-                shape, name = placed
+                shape, choice = placed
                 # If this job took a node that was kept for its shape, others of the shape need another one.
-                was_reserved = self._note_served((queue.user, shape)) or self.reserved.get(name) == shape
-                if was_reserved or queue is self._reserved_by or is_gpu_work(shape):
+                was_overdue = self._note_served((queue.user, shape))
+                was_kept = self.reserved.get(choice.node) == shape or queue is self._reserved_by
+                if was_overdue or was_kept or is_gpu_work(shape) or self._is_kept_in_vain_for(choice):
                     return False
                 if queue.lanes:
                     # The person has a larger share now.
@@ -100,13 +101,21 @@ class _Round:
             self._open.pop()
         return False
 
-    def _serve(self, queue: Queue) -> tuple[Shape, str] | None:
-        """Place the first job of the queue that can run. Returns its shape and node; None if no job can."""
+    def _is_kept_in_vain_for(self, choice: Choice) -> bool:
+        """Is the batch full now (`max_running`), so that nothing is to be kept for its other jobs?"""
+        batch = choice.batch
+        if batch.limits.max_running is None or self._agenda.waiting.of(batch, choice.row).gate.hold is None:
+            return False
+        kept_for = set(self.reserved.values())
+        return any(group.shape in kept_for or is_gpu_work(group.shape) for group in batch.groups)
+
+    def _serve(self, queue: Queue) -> tuple[Shape, Choice] | None:
+        """Place the first job of the queue that can run. Returns its shape, too; None if no job can."""
         for shape, lane in queue.in_order():
             choice = self._choose(shape, lane)
             if choice is not None:
                 self._assign(choice)
-                return shape, choice.node
+                return shape, choice
             if self._reserved_by is None and self._reserve(shape, lane) is not None:
                 self._reserved_by = queue
         return None
