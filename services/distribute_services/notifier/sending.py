@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from distribute.client.words import printable
 from distribute.core import events as ev
 from distribute.core.ids import JobId
 from distribute.core.projections.notices import Notice
@@ -44,17 +45,21 @@ async def _with_last_lines(events: EventLog, notice: Notice, job: Mapping[str, A
 
 
 async def send(channel: Channel, message: Message) -> str | None:
-    """Send a message, however long the channel can't. Returns why the person can't be reached, if so."""
-    trouble, wait_s = Trouble(log), FIRST_WAIT_S
+    """Send a message, however long the channel can't. Returns why the person can't be reached, if so.
+
+    Names and reasons come from outside. They may hold anything, even what no event can.
+    """
+    trouble, wait_s, to = Trouble(log), FIRST_WAIT_S, printable(message.to)
     while True:
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
                 await channel.send(message)
         except Undeliverable as error:
-            log.warning("%s can't be told by %s: %s", message.to, channel.name, error)
-            return str(error)
+            reason = printable(str(error))
+            log.warning("%s can't be told by %s: %s", to, channel.name, reason)
+            return reason
         except Unavailable as error:
-            trouble.occurs("%s can't send now; trying again: %s", channel.name, error)
+            trouble.occurs("%s can't send now; trying again: %s", channel.name, printable(str(error)))
             wait_s = max(wait_s, error.retry_after_s or 0.0)
         except TimeoutError:
             trouble.occurs("%s can't send now; trying again: no answer", channel.name)
@@ -62,7 +67,7 @@ async def send(channel: Channel, message: Message) -> str | None:
             trouble.occurs("%s has a fault; trying again", channel.name, error=error)
         else:
             trouble.is_over(f"{channel.name} sends again")
-            log.info("told %s by %s: %s", message.to, channel.name, message.subject)
+            log.info("told %s by %s: %s", to, channel.name, message.subject)
             return None
         await asyncio.sleep(wait_s)
         wait_s = min(LONGEST_WAIT_S, 2 * wait_s)

@@ -114,6 +114,16 @@ async def test_a_person_who_cant_be_reached_is_in_the_history(cluster: MemoryClu
     assert mail.subjects == ["lab/b1 was killed by jane"]
 
 
+async def test_a_reason_that_is_no_text_is_noted_in_escapes(cluster: MemoryCluster) -> None:
+    """A mail server answers in whatever encoding it likes."""
+    mail = Remembering()
+    mail.trouble = Undeliverable("550 unbekannter Empf\udce4nger\n\x1b[2J")
+    async with notifier_of(cluster, mail):
+        await cluster.say(*killed(MANY[0]))
+        await cluster.until("notified")
+    assert notified(cluster)[0].refused == r"550 unbekannter Empf\udce4nger\n\x1b[2J"
+
+
 async def test_a_start_is_told_once_over_restarts(cluster: MemoryCluster) -> None:
     spec = make.batch(2, notify=("start",))
     mail = Remembering()
