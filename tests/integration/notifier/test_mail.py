@@ -48,10 +48,12 @@ async def mailboxes() -> AsyncIterator[Mailboxes]:
     await server.wait_closed()
 
 
-async def send(mailboxes: Mailboxes, to: str = "jane", **settings: Any) -> None:
+async def send(
+    mailboxes: Mailboxes, to: str = "jane", subject: str = MESSAGE.subject, **settings: Any
+) -> None:
     basic = {"server": "127.0.0.1", "port": mailboxes.port, "security": "none", "from": "distribute@lab.org"}
     channel = MailChannel(Settings(**basic | {"domain": "lab.org"} | settings))
-    await channel.send(replace(MESSAGE, to=to))
+    await channel.send(replace(MESSAGE, to=to, subject=subject))
 
 
 async def test_a_mail_has_both_forms_and_the_key(mailboxes: Mailboxes) -> None:
@@ -71,7 +73,15 @@ async def test_people_have_addresses_of_their_own(mailboxes: Mailboxes) -> None:
     assert [to for to, _ in mailboxes.got] == ["jane.doe@example.org", "größe@lab.org"]
 
 
-@pytest.mark.parametrize("name", ["a b", "x@y", "<jane>", "a\nBcc: b"])
+async def test_the_name_of_a_batch_adds_no_header(mailboxes: Mailboxes) -> None:
+    subject = "lab/=?utf-8?q?a=0D=0ABcc:_john@lab.org?= failed"
+    await send(mailboxes, subject=subject)
+    ((_, mail),) = mailboxes.got
+    assert mail["Bcc"] is None
+    assert mail["Subject"] == subject.replace("=?", "= ?")
+
+
+@pytest.mark.parametrize("name", ["a b", "x@y", "<jane>", "a\nBcc: b", "=?utf-8?q?john=2C?="])
 async def test_a_name_that_makes_no_address_is_refused(mailboxes: Mailboxes, name: str) -> None:
     with pytest.raises(Undeliverable, match="no mail address is known for"):
         await send(mailboxes, name)

@@ -19,6 +19,8 @@ from distribute_services.notifier.channel import Message, Unavailable, Undeliver
 TIMEOUT_S = 60.0
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _NOT_IN_A_NAME = frozenset(' \t\r\n"(),:;<>@[\\]')
+_ENCODED = "=?"
+"""Begins an encoded word of RFC 2047. `EmailMessage` decodes those in what it is given."""
 
 
 class MailChannel:
@@ -59,7 +61,7 @@ class MailChannel:
         mail = EmailMessage(policy=SMTP)
         mail["From"] = self._settings.sender
         mail["To"] = self._address(message.to)
-        mail["Subject"] = message.subject
+        mail["Subject"] = _as_it_stands(message.subject)
         mail["Date"] = formatdate()
         mail["Message-ID"] = f"<{message.key}@{self._settings.sender.rpartition('@')[2]}>"
         mail["Auto-Submitted"] = "auto-generated"  # so that nobody's "I am away" answers
@@ -71,9 +73,19 @@ class MailChannel:
         """Raises `Undeliverable` if we know none."""
         if (address := self._settings.people.get(person)) is not None:
             return address
-        if self._settings.domain is None or not person.isprintable() or _NOT_IN_A_NAME & set(person):
+        if (
+            self._settings.domain is None
+            or not person.isprintable()
+            or _NOT_IN_A_NAME & set(person)
+            or _ENCODED in person
+        ):
             raise Undeliverable(f"no mail address is known for {quoted(person)}")
         return f"{person}@{self._settings.domain}"
+
+
+def _as_it_stands(text: str) -> str:
+    """`text` without encoded words: the name of a batch could hide the end of a line in one, and headers."""
+    return text.replace(_ENCODED, "= ?")
 
 
 def _refused(server: str, error: aiosmtplib.SMTPResponseException) -> Unavailable | Undeliverable:
