@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from email.header import decode_header, make_header
@@ -80,8 +81,8 @@ async def test_a_program_of_ones_own_gets_all_as_json_and_the_headers_that_are_c
 
 
 async def test_a_title_of_ntfy_may_have_any_characters(service: Service) -> None:
-    await post(service, "größe", form="ntfy")
-    assert str(make_header(decode_header(service.got[0][0]["Title"]))) == "größe: lab/sweep failed"
+    await post(service, "größe\nX: y", form="ntfy")
+    assert str(make_header(decode_header(service.got[0][0]["Title"]))) == r"größe\nX: y: lab/sweep failed"
 
 
 async def test_a_rate_limit_says_how_long_to_wait(service: Service) -> None:
@@ -110,3 +111,22 @@ async def test_a_service_that_does_not_listen_is_waited_for() -> None:
     with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 can't be reached: ") as raised:
         await post(Service(url="http://127.0.0.1:1/secret"))
     assert "secret" not in str(raised.value)
+
+
+async def test_what_is_no_web_service_is_waited_for_and_its_address_not_told() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"220 mail.lab.org ESMTP\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 does not answer as a web service: ") as raised:
+            await post(Service(url=f"http://127.0.0.1:{port}/secret"))
+    assert "secret" not in str(raised.value)
+
+
+async def test_an_address_that_no_host_can_have_is_waited_for() -> None:
+    with pytest.raises(Unavailable, match=r"^the address of lab\.\.org is wrong$"):
+        await post(Service(url="http://lab..org/secret"))

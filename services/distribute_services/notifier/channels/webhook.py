@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from distribute.client.words import printable
 from distribute.config.notify_settings import WebhookChannel as Settings
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 
@@ -61,8 +62,10 @@ class WebhookChannel:
             answer = self._session.post(url, data=body.data, headers=headers, allow_redirects=False)
             async with answer as response:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
-        except aiohttp.InvalidURL as error:
+        except (aiohttp.InvalidURL, UnicodeError) as error:
             raise Unavailable(f"the address of {host} is wrong") from error
+        except aiohttp.ClientResponseError as error:  # its text has the whole address
+            raise Unavailable(f"{host} does not answer as a web service: {error.message}") from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unavailable(f"{host} can't be reached: {str(error) or 'no answer'}") from error
         if 200 <= status < 300:
@@ -84,7 +87,7 @@ def body_of(message: Message, form: str) -> Body:
     Sources: https://docs.slack.dev/messaging/formatting-message-text, https://docs.ntfy.sh/publish/,
     https://developers.mattermost.com/integrate/webhooks/incoming/
     """
-    title = f"{message.to}: {message.subject}"
+    title = f"{printable(message.to)}: {message.subject}"
     match form:
         case "slack":
             text = f"*{html.escape(title, quote=False)}*\n```{html.escape(message.plain, quote=False)}```"
