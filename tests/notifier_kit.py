@@ -15,20 +15,24 @@ WITHIN_S = 60.0
 
 
 class Remembering:
-    """A channel that takes every message, unless it is `trouble`d. A message that comes again counts once."""
+    """A channel that takes every message, unless it is `trouble`d. A message that comes again counts once.
+
+    `troubled_person`: only this person's messages meet the trouble.
+    """
 
     def __init__(self, name: str = "mail") -> None:
         self.name = name
         self.taken: dict[str, Message] = {}
         self.times = 0
         self.trouble: Exception | None = None
+        self.troubled_person: str | None = None
         self.is_closed = False
         self._news = asyncio.Event()
 
     async def send(self, message: Message) -> None:
         self.times += 1
         self._news.set()
-        if self.trouble is not None:
+        if self.trouble is not None and self.troubled_person in {None, message.to}:
             raise self.trouble
         self.taken[message.key] = message
 

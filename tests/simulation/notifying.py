@@ -50,7 +50,8 @@ class Mailboxes:
         await asyncio.sleep(self._world.uniform(LONGEST_SEND_S))
         if not self._world.calm and loop.chance(0.1):
             happened["a message has to wait"] += 1
-            raise Unavailable("too many messages", self._world.uniform(20.0))
+            wait_s, others_wait = self._world.uniform(20.0), loop.chance(0.5)
+            raise Unavailable("too many messages", wait_s, others_wait=others_wait)
         if message.key not in self.taken and loop.chance(0.1):
             happened["a person can't be reached"] += 1
             raise Undeliverable("there is no such mailbox")

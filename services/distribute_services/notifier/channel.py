@@ -31,11 +31,13 @@ class Unavailable(DistributeError):
     """The channel can't send now: an outage, or a rate limit. The notifier tries again, for ever.
 
     `retry_after_s`: how long the other side asks us to wait, in seconds; None: it does not say.
+    `others_wait` False: this concerns the one person, such as a full mailbox; others are told meanwhile.
     """
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, others_wait: bool = True) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+        self.others_wait = others_wait
 
 
 class Undeliverable(DistributeError):

@@ -1,12 +1,12 @@
 """What is still to be told, on each channel and to whom, without I/O.
 
 The log says what was told (`notified`). The notifier's note says how far each channel has come and which
-message it is sending, so that a message cut short by a crash goes out again as the same message.
+messages it is sending, so that a message cut short by a crash goes out again as the same message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any, NamedTuple
 
 from distribute.core import events as ev
@@ -66,19 +66,20 @@ class Queue:
     """What one channel still has to tell.
 
     `since`: the channel was configured then, and tells nothing from before. Up to `done_until`, all is told.
-    Both are sequences. If more than `most_single` things wait for one person, one message tells them.
+    Both are sequences. `sending` are the messages that are being sent, at most one to each person. If more
+    than `most_single` things wait for one person, one message tells them.
     """
 
     def __init__(
-        self, name: str, since: int, done_until: int, sending: Sending | None, most_single: int
+        self, name: str, since: int, done_until: int, sending: Iterable[Sending], most_single: int
     ) -> None:
         self.name = name
         self.most_single = most_single
         self.since = since
         self.began_at = self.done_until = done_until
-        self.sending = sending
-        self._is_sent = False
-        """The log has a `notified` of the message that is being sent."""
+        self._sending = {one.to: one for one in sending}
+        self._sent: set[str] = set()
+        """The keys of messages among these of which the log has a `notified`."""
         self._waiting: dict[str, dict[str, Notice]] = {}
         """By person, then by key; the oldest first."""
         self._told_once: dict[str, set[str]] = {}
@@ -94,36 +95,58 @@ class Queue:
         """Take in what the log says was told."""
         if event.news in ONCE and event.submission is not None:
             self._told_once.setdefault(event.submission, set()).add(event.key)
-        if self.sending is not None and self.sending.key in {event.key, event.summary}:
-            self._is_sent = True
+        sending = self._sending.get(event.to)
+        if sending is not None and sending.key in {event.key, event.summary}:
+            self._sent.add(sending.key)
         self._drop(event.to, event.key)
 
     def forget(self, submission: str) -> None:
         """The batch of this submission is deleted."""
         self._told_once.pop(submission, None)
 
-    def next(self, is_current: Callable[[Notice], bool]) -> Letter | None:
-        """The next message. It stays the next until `sent`. None: there is nothing to tell."""
-        if self.sending is not None and (notices := self._covered(self.sending, is_current)):
-            return Letter(self.sending.to, self.sending.key, notices, self._is_sent)
-        self.sending, self._is_sent = None, False
+    @property
+    def sending(self) -> list[Sending]:
+        """The messages that are being sent."""
+        return list(self._sending.values())
+
+    def next(
+        self, is_current: Callable[[Notice], bool], postponed: Container[str] = frozenset()
+    ) -> Letter | None:
+        """The next message, to nobody who is `postponed`. It stays that person's next until `sent`.
+
+        None: there is nothing to tell.
+        """
+        for to in self._sending.keys() - self._waiting.keys():
+            self._end_sending(to)
         for to in list(self._waiting):
-            notices = self._current(to, is_current)
-            if not notices:
-                continue
-            first, last = notices[0], notices[-1]
-            if len(notices) > self.most_single:
-                key = key_of("summary", self.name, to, first.key, last.key, str(len(notices)))
-                self.sending = Sending(to, key, max(notice.seq for notice in notices))
-                return Letter(to, key, notices)
-            self.sending = Sending(to, first.key, 0)
-            return Letter(to, first.key, (first,))
+            if to not in postponed and (letter := self._next_to(to, is_current)) is not None:
+                return letter
         return None
+
+    def _next_to(self, to: str, is_current: Callable[[Notice], bool]) -> Letter | None:
+        notices = self._current(to, is_current)
+        if (sending := self._sending.get(to)) is not None:
+            if covered := _covered(sending, notices):
+                return Letter(to, sending.key, covered, sending.key in self._sent)
+            self._end_sending(to)
+        if not notices:
+            return None
+        first, last = notices[0], notices[-1]
+        if len(notices) > self.most_single:
+            key = key_of("summary", self.name, to, first.key, last.key, str(len(notices)))
+            self._sending[to] = Sending(to, key, max(notice.seq for notice in notices))
+            return Letter(to, key, notices)
+        self._sending[to] = Sending(to, first.key, 0)
+        return Letter(to, first.key, (first,))
 
     def sent(self, letter: Letter) -> None:
         """The message is sent, and the log says so."""
         self.drop(letter.to, letter.notices)
-        self.sending, self._is_sent = None, False
+        self._end_sending(letter.to)
+
+    def _end_sending(self, to: str) -> None:
+        if (sending := self._sending.pop(to, None)) is not None:
+            self._sent.discard(sending.key)
 
     def drop(self, to: str, told: Iterable[Notice]) -> None:
         """These were told."""
@@ -137,14 +160,6 @@ class Queue:
         seqs = [notice.seq for waiting in self._waiting.values() for notice in waiting.values()]
         self.done_until = min(seqs, default=folded_seq + 1) - 1
 
-    def _covered(self, sending: Sending, is_current: Callable[[Notice], bool]) -> tuple[Notice, ...]:
-        waiting = self._waiting.get(sending.to, {})
-        if sending.key in waiting:
-            return (waiting[sending.key],)
-        return tuple(
-            notice for notice in self._current(sending.to, is_current) if notice.seq <= sending.until
-        )
-
     def _current(self, to: str, is_current: Callable[[Notice], bool]) -> tuple[Notice, ...]:
         """What waits for a person; what is about a batch that is deleted by now is dropped."""
         waiting = self._waiting.get(to, {})
@@ -156,6 +171,13 @@ class Queue:
         waiting = self._waiting.get(to)
         if waiting is not None and waiting.pop(key, None) is not None and not waiting:
             del self._waiting[to]
+
+
+def _covered(sending: Sending, notices: tuple[Notice, ...]) -> tuple[Notice, ...]:
+    """Those of a person's `notices` that stand in the message."""
+    if sending.until:
+        return tuple(notice for notice in notices if notice.seq <= sending.until)
+    return tuple(notice for notice in notices if notice.key == sending.key)
 
 
 class Outbox:
@@ -219,9 +241,9 @@ class Outbox:
 
     # --- output --------------------------------------------------------------------------------------
 
-    def next(self, channel: str) -> Letter | None:
-        """The next message of a channel."""
-        return self.queues[channel].next(self.is_current)
+    def next(self, channel: str, postponed: Container[str] = frozenset()) -> Letter | None:
+        """The next message of a channel, to nobody who is `postponed`."""
+        return self.queues[channel].next(self.is_current, postponed)
 
     def is_current(self, notice: Notice) -> bool:
         """Is the batch of a notice still there?"""
@@ -246,7 +268,7 @@ def note_of(outbox: Outbox) -> Json:
             queue.name: {
                 "since": queue.since,
                 "done_until": queue.done_until,
-                "sending": queue.sending and list(queue.sending),
+                "sending": [list(sending) for sending in queue.sending],
             }
             for queue in outbox.queues.values()
         },
@@ -272,8 +294,8 @@ def queues_of(
     known = note.get("channels", {})
     queues = []
     for name in channels:
-        found = known.get(name, {"since": end, "done_until": end, "sending": None})
-        sending = None if found["sending"] is None else Sending(*found["sending"])
+        found = known.get(name, {"since": end, "done_until": end, "sending": []})
+        sending = [Sending(*one) for one in found["sending"]]
         since = min(int(found["since"]), end)
         done_until = min(int(found["done_until"]), end) if is_of_this_log else since
         queues.append(Queue(name, since, done_until, sending, most_single))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from distribute.client.words import printable
@@ -25,6 +25,8 @@ SEND_WITHIN_S = 120.0
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 300.0
 """Seconds to wait before we try to send again: the first time, then twice as long each time, up to this."""
+LONGEST_ASKED_S = 3600.0
+"""If the other side asks us to wait for longer, we ask again after an hour."""
 
 
 async def composed(events: EventLog, letter: Letter) -> Message:
@@ -44,30 +46,83 @@ async def _with_last_lines(events: EventLog, notice: Notice, job: Mapping[str, A
     return {**job, "last_lines": list(last.event.last_lines or ())}
 
 
-async def send(channel: Channel, message: Message) -> str | None:
-    """Send a message, however long the channel can't. Returns why the person can't be reached, if so.
+@dataclass
+class _Trouble:
+    """A person who can't be told now, and is tried again at `due`, by the loop's clock."""
+
+    due: float
+    wait_s: float
+    log: Trouble
+
+
+class Sender:
+    """Sends on a channel. While it can't send to one person, it sends to the others.
 
     Names and reasons come from outside. They may hold anything, even what no event can.
     """
-    trouble, wait_s, to = Trouble(log), FIRST_WAIT_S, printable(message.to)
-    while True:
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._troubles: dict[str, _Trouble] = {}
+
+    def postponed(self) -> frozenset[str]:
+        """The people who are to be tried again later."""
+        now = _now()
+        return frozenset(to for to, trouble in self._troubles.items() if trouble.due > now)
+
+    def due_in_s(self) -> float | None:
+        """Seconds until the first of those who are `postponed` is due; None: there is nobody."""
+        now = _now()
+        return min((one.due - now for one in self._troubles.values() if one.due > now), default=None)
+
+    async def send(self, message: Message) -> str | None:
+        """Send a message. Returns why the person can't be reached, if so.
+
+        Raises:
+            Unavailable: not now. We have waited, if others have to wait, too; else the person is `postponed`.
+        """
+        channel, to = self._channel, printable(message.to)
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
                 await channel.send(message)
         except Undeliverable as error:
+            self._troubles.pop(message.to, None)
             reason = printable(str(error))
             log.warning("%s can't be told by %s: %s", to, channel.name, reason)
             return reason
         except Unavailable as error:
-            trouble.occurs("%s can't send now; trying again: %s", channel.name, printable(str(error)))
-            wait_s = max(wait_s, error.retry_after_s or 0.0)
-        except TimeoutError:
-            trouble.occurs("%s can't send now; trying again: no answer", channel.name)
-        except Exception as error:  # noqa: BLE001 - a fault in one channel must not stop the others
-            trouble.occurs("%s has a fault; trying again", channel.name, error=error)
+            await self._wait(message.to, error)
+            raise
+        except TimeoutError as error:
+            unavailable = Unavailable("no answer")
+            await self._wait(message.to, unavailable)
+            raise unavailable from error
+        except Exception as error:  # a fault in one channel, or with one message, must stop no other
+            unavailable = Unavailable("it has a fault", others_wait=False)
+            await self._wait(message.to, unavailable, fault=error)
+            raise unavailable from error
+        if (trouble := self._troubles.pop(message.to, None)) is not None:
+            trouble.log.is_over(f"{channel.name} tells {to} again")
+        log.info("told %s by %s: %s", to, channel.name, message.subject)
+        return None
+
+    async def _wait(self, to: str, reason: Unavailable, fault: Exception | None = None) -> None:
+        """Wait, or postpone the person: longer each time."""
+        trouble = self._troubles.setdefault(to, _Trouble(0.0, FIRST_WAIT_S, Trouble(log)))
+        trouble.log.occurs(
+            "%s can't tell %s now; trying again: %s",
+            self._channel.name,
+            printable(to),
+            printable(str(reason)),
+            error=fault,
+        )
+        wait_s = max(trouble.wait_s, min(reason.retry_after_s or 0.0, LONGEST_ASKED_S))
+        trouble.wait_s = min(LONGEST_WAIT_S, 2 * trouble.wait_s)
+        if reason.others_wait:
+            await asyncio.sleep(wait_s)
         else:
-            trouble.is_over(f"{channel.name} sends again")
-            log.info("told %s by %s: %s", to, channel.name, message.subject)
-            return None
-        await asyncio.sleep(wait_s)
-        wait_s = min(LONGEST_WAIT_S, 2 * wait_s)
+            trouble.due = _now() + wait_s
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

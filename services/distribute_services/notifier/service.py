@@ -7,10 +7,10 @@ between sending and noting sends the same message again, with the same key, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,7 @@ from distribute.limited_log import Trouble
 from distribute.ports import Cluster, Only
 from distribute.restoring import restore
 from distribute.runtime import new_id, supervise, unless_stopped
-from distribute_services.notifier.channel import Channel, Message
+from distribute_services.notifier.channel import Channel, Message, Unavailable
 from distribute_services.notifier.logic import (
     MOST_SINGLE,
     RECALLED,
@@ -36,7 +36,7 @@ from distribute_services.notifier.logic import (
     note_of,
     queues_of,
 )
-from distribute_services.notifier.sending import composed, send
+from distribute_services.notifier.sending import Sender, composed
 
 log = logging.getLogger(__name__)
 
@@ -107,13 +107,15 @@ class NotifierService:
         if done_until < restored_seq:
             only = Only(types=RECALLED)
             recalling = cluster.log.follow(after=done_until, only=only, until=restored_seq)
-            async with aclosing(recalling) as recalled:
+            async with contextlib.aclosing(recalling) as recalled:
                 async for records in recalled:
                     for recorded in records:
                         outbox.recall(recorded)
         outbox.begin()
         if restored_seq < end:
-            async with aclosing(cluster.log.follow(after=restored_seq, at=state.time, until=end)) as tail:
+            async with contextlib.aclosing(
+                cluster.log.follow(after=restored_seq, at=state.time, until=end)
+            ) as tail:
                 async for records in tail:
                     for recorded in records:
                         outbox.deliver(recorded)
@@ -201,23 +203,31 @@ class NotifierService:
 
     async def _serve(self, channel: Channel) -> None:
         """Send what there is to tell on a channel, one message after another."""
+        sender = Sender(channel)
         while True:
-            letter = await self._next(channel.name)
+            letter = await self._next(channel.name, sender)
             refused = None
             if not letter.is_sent:
                 await self._note()
-                refused = await send(channel, await self._message(letter))
+                try:
+                    refused = await sender.send(await self._message(letter))
+                except Unavailable:
+                    continue
             await self._note_all_told(channel.name, letter, refused)
             self._outbox.queues[channel.name].sent(letter)
 
-    async def _next(self, channel: str) -> Letter:
+    async def _next(self, channel: str, sender: Sender) -> Letter:
         """Wait for the next message of a channel."""
         while True:
-            async with self._news:
-                await self._news.wait_for(lambda: self._outbox.next(channel) is not None)
-            letter = self._outbox.next(channel)
+            # No longer than until somebody who was postponed is to be tried again.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(sender.due_in_s()), self._news:
+                    await self._news.wait_for(
+                        lambda: self._outbox.next(channel, sender.postponed()) is not None
+                    )
+            letter = self._outbox.next(channel, sender.postponed())
             if letter is None:
-                continue  # the batch was deleted in the meantime
+                continue  # the batch was deleted in the meantime, or nothing happened
             told = [notice for notice in letter.notices if await self._was_told(channel, notice)]
             if not told:
                 return letter
@@ -230,7 +240,7 @@ class NotifierService:
         only = Only(types=frozenset({"notified"}), batch=notice.batch)
         now = await self._cluster.log.last_seq()
         told = self._cluster.log.follow(after=notice.submitted_seq, only=only, until=now)
-        async with aclosing(told):
+        async with contextlib.aclosing(told):
             async for records in told:
                 for recorded in records:
                     event = recorded.event

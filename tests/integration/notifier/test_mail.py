@@ -89,21 +89,23 @@ async def test_a_name_that_makes_no_address_is_refused(mailboxes: Mailboxes, nam
 
 
 @pytest.mark.parametrize(
-    ("answers", "error"),
+    ("answers", "error", "others_wait"),
     [
-        ({"recipient": "550 no such user"}, Undeliverable),
-        ({"recipient": "450 come later"}, Unavailable),
-        ({"data": "554 spam"}, Undeliverable),
-        ({"data": "452 no room"}, Unavailable),
+        ({"recipient": "550 no such user"}, Undeliverable, None),
+        ({"recipient": "450 come later"}, Unavailable, False),
+        ({"data": "554 spam"}, Undeliverable, None),
+        ({"data": "452 no room"}, Unavailable, False),
+        ({"data": "421 closing"}, Unavailable, True),
     ],
 )
 async def test_what_the_server_refuses_for_now_is_tried_again(
-    mailboxes: Mailboxes, answers: dict[str, str], error: type[Exception]
+    mailboxes: Mailboxes, answers: dict[str, str], error: type[Exception], others_wait: bool | None
 ) -> None:
     vars(mailboxes).update(answers)
     (answer,) = answers.values()
-    with pytest.raises(error, match=answer):
+    with pytest.raises(error, match=answer) as raised:
         await send(mailboxes)
+    assert getattr(raised.value, "others_wait", None) is others_wait
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,16 @@ async def test_nobody_at_a_persons_own_address_concerns_only_that_person(service
         await post(service, "john", url=None, people={"jane": service.url})
 
 
+@pytest.mark.parametrize(("status", "others_wait"), [(500, False), (503, True)])
+async def test_who_has_to_wait(service: Service, status: int, others_wait: bool) -> None:
+    """A fault of the service may be due to the message; a person's own address is nobody else's."""
+    service.status = status
+    for settings in {}, {"people": {"jane": service.url}}:
+        with pytest.raises(Unavailable) as raised:
+            await post(service, **settings)
+        assert raised.value.others_wait is (others_wait and not settings)
+
+
 async def test_a_service_that_does_not_listen_is_waited_for() -> None:
     with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 can't be reached: ") as raised:
         await post(Service(url="http://127.0.0.1:1/secret"))

@@ -28,12 +28,16 @@ def cluster(tmp_path: Path) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def _try_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "FIRST_WAIT_S", 0.0)
+def _try_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "FIRST_WAIT_S", 0.001)
 
 
-def killed(spec: BatchSpec) -> tuple[Event, ...]:
-    return make.submitted(spec), make.kill_requested(spec), make.completed(spec, state="killed")
+def killed(spec: BatchSpec, user: str = "jane") -> tuple[Event, ...]:
+    return (
+        make.submitted(spec, user),
+        make.kill_requested(spec, by=user),
+        make.completed(spec, state="killed"),
+    )
 
 
 def notified(cluster: MemoryCluster) -> list[Notified]:
@@ -99,6 +103,24 @@ async def test_a_fault_in_a_channel_stops_no_other(cluster: MemoryCluster) -> No
         await cluster.say(*killed(MANY[0]))
         await webhook.until(lambda: len(webhook.taken) == 1)
         await mail.until(lambda: mail.times > 1)
+
+
+@pytest.mark.parametrize(
+    "trouble", [Unavailable("450 the mailbox is full", others_wait=False), RuntimeError("a fault")]
+)
+async def test_one_person_who_cant_be_told_now_keeps_nobody_waiting(
+    cluster: MemoryCluster, trouble: Exception
+) -> None:
+    mail = Remembering()
+    mail.troubled_person, mail.trouble = "jane", trouble
+    async with notifier_of(cluster, mail):
+        await cluster.say(*killed(MANY[0]))
+        await mail.until(lambda: mail.times > 1)
+        await cluster.say(*killed(MANY[1], "john"), *killed(MANY[2], "ann"))
+        await mail.until(lambda: len(mail.taken) == 2)
+        mail.trouble = None
+        await mail.until(lambda: len(mail.taken) == 3)
+    assert mail.subjects[2] == "lab/b0 was killed by jane"
 
 
 async def test_a_person_who_cant_be_reached_is_in_the_history(cluster: MemoryCluster) -> None:

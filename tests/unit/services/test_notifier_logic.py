@@ -183,8 +183,12 @@ def test_each_channel_reaches_its_own_person() -> None:
     assert (notifier.tell("mail"), notifier.tell("matrix")) == (["end", "end"], ["end"])
 
 
-def killed(spec: BatchSpec) -> tuple[Event, ...]:
-    return make.submitted(spec), make.kill_requested(spec), make.completed(spec, state="killed")
+def killed(spec: BatchSpec, user: str = "jane") -> tuple[Event, ...]:
+    return (
+        make.submitted(spec, user),
+        make.kill_requested(spec, by=user),
+        make.completed(spec, state="killed"),
+    )
 
 
 MANY = [make.batch(batch=f"b{number}") for number in range(MOST_SINGLE + 3)]
@@ -223,6 +227,26 @@ def test_a_message_cut_short_goes_out_as_the_same_message(count: int, noted: int
         assert [notice.key for notice in again.notices] == [notice.key for notice in letter.notices[noted:]]
 
 
+@pytest.mark.parametrize("count", [1, len(MANY)])
+def test_while_one_person_is_postponed_others_are_told(count: int) -> None:
+    notifier = Notifier()
+    for spec in MANY[:count]:
+        notifier.happen(*killed(spec))
+    first = notifier.take()
+    assert first is not None
+    notifier.happen(*killed(make.batch(batch="johns"), "john"), *killed(make.batch(batch="later")))
+    second = notifier.outbox.next("mail", {"jane"})
+    assert second is not None
+    assert (first.to, second.to) == ("jane", "john")
+    notifier.note = note_of(notifier.outbox)
+    for snapshot_at in range(len(notifier.log) + 1):
+        notifier.restart(snapshot_at=snapshot_at)
+        again = notifier.outbox.next("mail"), notifier.outbox.next("mail", {"jane"})
+        assert [letter and letter.key for letter in again] == [first.key, second.key]
+    assert notifier.outbox.next("mail", {"jane", "john"}) is None
+    assert notifier.tell() == ["summary" if count > 1 else "end", "end", "end"]
+
+
 def test_only_what_happens_after_a_channel_is_configured_is_told() -> None:
     notifier = Notifier()
     notifier.happen(*killed(MANY[0]), make.submitted(MANY[1]))
@@ -240,7 +264,7 @@ def test_a_deleted_batch_is_not_told_of() -> None:
 
 
 def test_a_note_of_a_longer_log_is_taken_as_far_as_the_log_goes() -> None:
-    note = {"channels": {"mail": {"since": 5, "done_until": 90, "sending": ["jane", "key", 0]}}}
+    note = {"channels": {"mail": {"since": 5, "done_until": 90, "sending": [["jane", "key", 0]]}}}
     (queue,) = queues_of(note, ["mail"], 10)
     assert (queue.since, queue.done_until) == (5, 10)
     (queue,) = queues_of(note, ["mail"], 100, is_of_this_log=False)

@@ -1,7 +1,8 @@
 """The channel `command`: a program of the lab's, which gets each message as JSON on its standard input.
 
-Exit code 0: it took the message. 67 (EX_NOUSER of sysexits.h): the person can't be reached. Anything else:
-not now. The program may get a message twice, after a crash; then it has the same `key`.
+Exit code 0: it took the message. 67 (EX_NOUSER of sysexits.h): the person can't be reached. 69
+(EX_UNAVAILABLE): nobody can be reached now. Anything else: this person can't be reached now. The program may
+get a message twice, after a crash; then it has the same `key`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from distribute.core.os_words import signal_name, why
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 
 NO_USER = 67
+UNAVAILABLE = 69
 MOST_PRINTED_BYTES = 2000
 """So much of the end of what a program printed is looked at for the reason."""
 
@@ -42,7 +44,7 @@ class CommandChannel:
         if code == NO_USER:
             raise Undeliverable(reason)
         if code:
-            raise Unavailable(reason)
+            raise Unavailable(reason, others_wait=code == UNAVAILABLE)
 
     async def close(self) -> None:
         """Nothing is kept."""
@@ -63,9 +65,8 @@ class CommandChannel:
             async with asyncio.timeout(self._settings.timeout_s):
                 await process.communicate(given)
         except TimeoutError:
-            raise Unavailable(
-                f"{self._settings.run[0]} took longer than {self._settings.timeout_s:g} s"
-            ) from None
+            reason = f"{self._settings.run[0]} took longer than {self._settings.timeout_s:g} s"
+            raise Unavailable(reason, others_wait=False) from None
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):  # it has ended just now

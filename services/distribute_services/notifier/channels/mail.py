@@ -17,6 +17,7 @@ from distribute.core.words import quoted
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 
 TIMEOUT_S = 60.0
+_CLOSING = 421
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _NOT_IN_A_NAME = frozenset(' \t\r\n"(),:;<>@[\\]')
 _ENCODED = "=?"
@@ -89,9 +90,11 @@ def _as_it_stands(text: str) -> str:
 
 
 def _refused(server: str, error: aiosmtplib.SMTPResponseException) -> Unavailable | Undeliverable:
-    """SMTP codes from 500 on are final; those below mean: later."""
-    kind = Undeliverable if error.code >= 500 else Unavailable
-    return kind(f"{server} refuses the mail: {_words(error)}")
+    """SMTP codes from 500 on are final; those below mean: later. 421: the server ends the connection."""
+    reason = f"{server} refuses the mail: {_words(error)}"
+    if error.code >= 500:
+        return Undeliverable(reason)
+    return Unavailable(reason, others_wait=error.code == _CLOSING)
 
 
 def _words(error: Exception) -> str:

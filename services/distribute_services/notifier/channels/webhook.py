@@ -27,6 +27,8 @@ MAX_TITLE = 10_000
 
 _BAD_MESSAGE = frozenset({400, 413, 422})
 """The service does not take this message, and never will."""
+_FAULT = 500
+"""The service has a fault. That may be due to the message."""
 _NOBODY = frozenset({401, 403, 404, 410})
 """There is nobody at this address. If it is everybody's, the head's admin has to mend it."""
 
@@ -63,17 +65,20 @@ class WebhookChannel:
             async with answer as response:
                 status, retry_after = response.status, response.headers.get("Retry-After", "")
         except (aiohttp.InvalidURL, UnicodeError) as error:
-            raise Unavailable(f"the address of {host} is wrong") from error
+            raise Unavailable(f"the address of {host} is wrong", others_wait=own is None) from error
         except aiohttp.ClientResponseError as error:  # its text has the whole address
-            raise Unavailable(f"{host} does not answer as a web service: {error.message}") from error
+            reason = f"{host} does not answer as a web service: {error.message}"
+            raise Unavailable(reason, others_wait=own is None) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"{host} can't be reached: {str(error) or 'no answer'}") from error
+            reason = f"{host} can't be reached: {str(error) or 'no answer'}"
+            raise Unavailable(reason, others_wait=own is None) from error
         if 200 <= status < 300:
             return
         reason = f"{host} answers with HTTP status {status}"
         if status in _BAD_MESSAGE or (own is not None and status in _NOBODY):
             raise Undeliverable(reason)
-        raise Unavailable(reason, float(retry_after) if retry_after.isdecimal() else None)
+        retry_after_s = float(retry_after) if retry_after.isdecimal() else None
+        raise Unavailable(reason, retry_after_s, others_wait=own is None and status != _FAULT)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -56,4 +56,4 @@ async def share_session(ask: Ask, client: Any, room: Any) -> None:
     }
     if wanted - session.users_shared_with - session.users_ignored - beyond_help:
         session.shared = False  # so that the next try shares it with the others
-        raise Unavailable("the homeserver did not pass on the key of an encrypted message")
+        raise Unavailable("the homeserver did not pass on the key of an encrypted message", others_wait=False)

@@ -175,7 +175,8 @@ class DirectRooms:
             await self._homeserver.sync(NEWS_WITHIN_S)
             if name in self._rooms:
                 return self._rooms[name]
-        raise Unavailable(f"the homeserver does not tell of the room {name}, in which we are")
+        reason = f"the homeserver does not tell of the room {name}, in which we are"
+        raise Unavailable(reason, others_wait=False)
 
     async def _read_listed(self) -> dict[str, list[str]]:
         try:
