@@ -46,6 +46,8 @@ def test_all_channels_are_read(tmp_path: Path) -> None:
         ("webhook: {form: slack}\n", "a webhook needs 'url', or 'people' with a URL for each"),
         ("webhook:\n  url: https://x\n  form: slak\n", "notify.yaml:3:9"),
         ("webhook: {url: hooks.example.org/T0/hidden}\n", "write https://HOST/PATH"),
+        ("webhook: {url: https://x, headers: {A b: hidden}}\n", "'A b' can't name a header"),
+        ("webhook:\n  url: https://x\n  headers:\n    A: |\n      hidden\n", "a header has one line"),
         (MAIL + "}\n", "mail needs 'domain', or 'people' with an address for each"),
         (
             MAIL + "domain: x.org, people: {jane: jane}}\n",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -38,6 +39,21 @@ def _check_address(address: str) -> str:
     return address
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def _check_header_name(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{quoted(name)} can't name a header; write a name such as Authorization")
+    return name
+
+
+def _check_header(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("a header has one line of printable characters; write 'Bearer x'")
+    return value
+
+
 Url = Annotated[
     NonEmpty,
     AfterValidator(_check_url),
@@ -47,6 +63,11 @@ Url = Annotated[
 MailAddress = Annotated[
     NonEmpty, AfterValidator(_check_address), Form("a mail address", advice="write jane@example.org")
 ]
+
+
+HeaderName = Annotated[str, AfterValidator(_check_header_name)]
+HeaderValue = Annotated[Text, AfterValidator(_check_header)]
+"""It may be a secret, so no message quotes it."""
 
 
 class CommandChannel(Section):
@@ -67,7 +88,7 @@ class WebhookChannel(Section):
     people: Annotated[dict[AuthorName, Url], at_most(MAX_PEOPLE, "people")] = Field(
         default_factory=dict, examples=["{jane: https://ntfy.sh/jane-x7}"]
     )
-    headers: Annotated[dict[NonEmpty, Text], at_most(MAX_HEADERS, "headers")] = Field(
+    headers: Annotated[dict[HeaderName, HeaderValue], at_most(MAX_HEADERS, "headers")] = Field(
         default_factory=dict, examples=["{Authorization: Bearer x}"]
     )
 
