@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from email.header import decode_header, make_header
@@ -46,10 +47,16 @@ async def service() -> AsyncIterator[Service]:
     await runner.cleanup()
 
 
-async def post(service: Service, to: str = "jane", **settings: Any) -> None:
+async def post(
+    service: Service,
+    to: str = "jane",
+    subject: str = MESSAGE.subject,
+    plain: str = MESSAGE.plain,
+    **settings: Any,
+) -> None:
     channel = WebhookChannel(Settings(**{"url": service.url} | settings))
     try:
-        await channel.send(replace(MESSAGE, to=to))
+        await channel.send(replace(MESSAGE, to=to, subject=subject, plain=plain))
     finally:
         await channel.close()
 
@@ -69,6 +76,16 @@ async def test_each_service_gets_its_form(service: Service, form: str, body: byt
     assert headers["Idempotency-Key"] == MESSAGE.key
     if form == "ntfy":
         assert headers["Title"] == "jane: lab/sweep failed"
+
+
+@pytest.mark.parametrize(("form", "call"), [("slack", "<!channel>"), ("mattermost", "@all")])
+async def test_names_and_output_call_nobody(service: Service, form: str, call: str) -> None:
+    await post(service, subject=f"lab/{call} failed", plain=f"```\n{call}\n````", form=form)
+    text = json.loads(service.got[0][1])["text"]
+    title, _, output = text.partition("\n")
+    assert call not in title
+    assert output.count("```") == 2
+    assert output.count("`") == 2 * 3 + 7
 
 
 async def test_a_program_of_ones_own_gets_all_as_json_and_the_headers_that_are_configured(

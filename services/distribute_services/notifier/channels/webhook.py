@@ -25,6 +25,9 @@ MAX_NTFY_BYTES = 4000
 MAX_TITLE = 10_000
 """A header of HTTP has one line."""
 
+_NOTHING = "\u200b"
+"""A space without width."""
+
 _BAD_MESSAGE = frozenset({400, 413, 422})
 """The service does not take this message, and never will."""
 _FAULT = 500
@@ -95,15 +98,21 @@ def body_of(message: Message, form: str) -> Body:
     title = f"{printable(message.to)}: {message.subject}"
     match form:
         case "slack":
-            text = f"*{html.escape(title, quote=False)}*\n```{html.escape(message.plain, quote=False)}```"
+            text = html.escape(f"*{title}*\n```{_unfenced(message.plain)}```", quote=False)
             return _json({"text": text})
         case "mattermost":
-            return _json({"text": f"**{title}**\n```\n{message.plain}\n```"})
+            title = title.replace("@", f"@{_NOTHING}")  # a batch called `@all` calls nobody
+            return _json({"text": f"**{title}**\n```\n{_unfenced(message.plain)}\n```"})
         case "ntfy":
             data = message.plain.encode()[:MAX_NTFY_BYTES].decode(errors="ignore").encode()
             return Body(data, {"Title": Header(title, maxlinelen=MAX_TITLE).encode()})
         case _:
             return _json(asdict(message))
+
+
+def _unfenced(text: str) -> str:
+    """`text` as it may stand between fences: what a job printed could end them, and call everybody."""
+    return text.replace("``", f"`{_NOTHING}`")
 
 
 def _json(value: object) -> Body:
