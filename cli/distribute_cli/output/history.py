@@ -109,10 +109,15 @@ class TextHistory:
             print(day)
         if line.begins and self._before is not None:
             print(f"\n{ANOTHER}")
-        after = f"+{format_duration(line.time - self._before.time)}" if self._before is not None else ""
+        after = _signed(line.time - self._before.time) if self._before is not None else ""
         refused = "" if line.misfit is None else f" (refused, so it does not count: {line.misfit})"
         self._before = line
         print(f"{when:%H:%M:%S} {after:>{_AFTER_WIDTH}}  {printable(line.sentence + refused)}")
+
+
+def _signed(seconds: float) -> str:
+    """How long after another event this one came, by a clock that may have been set back between them."""
+    return format_duration(seconds) if seconds < 0 else f"+{format_duration(seconds)}"
 
 
 def event_line(recorded: Recorded) -> str:

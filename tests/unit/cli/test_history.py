@@ -50,6 +50,13 @@ def shown(
     return capfd.readouterr().out
 
 
+def test_a_clock_that_was_set_back_is_told_with_one_sign(capfd: pytest.CaptureFixture[str]) -> None:
+    with make_output(as_json=False, quiet=False).history(every=True, last=None) as take:
+        for one in told(EVENTS[:2], apart_s=-7):
+            take(one)
+    assert "        -7s  job1 was assigned" in capfd.readouterr().out
+
+
 def test_each_line_has_its_time_and_how_long_after_the_last_it_came(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
