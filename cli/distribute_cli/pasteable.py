@@ -1,4 +1,4 @@
-"""Commands in messages work as pasted: they go to the cluster that the verb itself was sent to."""
+"""Commands in messages work as pasted: they go to the cluster, or the saved log, of the verb itself."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ import re
 LOCAL = frozenset({"up", "down", "server", "run", "template", "schema", "demo"})
 """The verbs that take no address of a cluster."""
 
-_COMMAND = re.compile(r"`distribute ([a-z]+)(?=[ `])(?! --help)")
+READERS = frozenset({"status", "why", "nodes", "replay", "history", "events"})
+"""The verbs that can read a saved log instead."""
+
+SAVED = "--from"
+"""The option that names a saved log. A command that has it behind its verb goes to no cluster."""
+
+_COMMAND = re.compile(rf"`distribute ([a-z]+)(?=[ `])(?! --help)(?! {SAVED} )")
 
 
 def with_address(text: str, options: str) -> str:
-    """The text, with these options in each command of ours that goes to a cluster."""
+    """The text, with these options in each command of ours that takes them."""
     if not options:
         return text
-    return _COMMAND.sub(lambda found: found[0] if found[1] in LOCAL else f"{found[0]} {options}", text)
+    is_saved = options.startswith(f"{SAVED} ")
+
+    def with_options(command: re.Match[str]) -> str:
+        takes = command[1] in READERS if is_saved else command[1] not in LOCAL
+        return f"{command[0]} {options}" if takes else command[0]
+
+    return _COMMAND.sub(with_options, text)

@@ -16,6 +16,7 @@ from distribute.config.folders import home_expanded
 from distribute.core.errors import InputError, UnknownName
 from distribute_cli.output.clock import as_of
 from distribute_cli.own_log import NO_LOGS, LogOptions
+from distribute_cli.pasteable import SAVED
 
 if TYPE_CHECKING:
     from distribute.client.documents import ClusterDocument
@@ -43,12 +44,11 @@ class Where:
         """The same for another command line. Empty if the address has a password, which we print nowhere."""
         from distribute.client.words import argument
 
+        if self.saved is not None:
+            return f"{SAVED} {argument(str(self.saved))}"
         if "@" in (self.server or ""):
             return ""
-        given = {
-            "--server": self.server, "--creds": self.creds, "--ip": self.ip, "--port": self.port,
-            "--from": self.saved,
-        }  # fmt: skip
+        given = {"--server": self.server, "--creds": self.creds, "--ip": self.ip, "--port": self.port}
         return " ".join(
             f"{name} {argument(str(value))}" for name, value in given.items() if value is not None
         )
@@ -122,7 +122,7 @@ class Session:
                 raise InputError(
                     "--from reads a file, and --server, --ip and --port name a cluster: give one"
                 )
-            return where.saved, "--from"
+            return where.saved, SAVED
         given = os.environ.get("DISTRIBUTE_FROM")
         if not given or (where.server or where.ip or where.port) is not None:
             return None

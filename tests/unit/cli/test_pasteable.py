@@ -8,7 +8,7 @@ import pytest
 
 from distribute.client.documents import IgnoredDocument
 from distribute_cli.output.table_output import TableOutput
-from distribute_cli.pasteable import LOCAL, with_address
+from distribute_cli.pasteable import LOCAL, READERS, SAVED, with_address
 from distribute_cli.session import Where
 from distribute_cli.verbs import VERBS, VerbGroup
 
@@ -23,6 +23,7 @@ NOTHING: IgnoredDocument = {"count": 0, "last": None}
         (Where("nats://[::1]:1", Path("my key")), "--server 'nats://[::1]:1' --creds 'my key'"),
         (Where(ip="head", port=7), "--ip head --port 7"),
         (Where("nats://jane:secret@head"), ""),
+        (Where(saved=Path("my log")), "--from 'my log'"),
     ],
 )
 def test_the_address_of_a_command_line_is_made_again(where: Where, options: str) -> None:
@@ -47,13 +48,29 @@ def test_commands_get_the_address_that_the_verb_was_given(text: str, expected: s
     assert with_address(text, "") == text
 
 
+def test_commands_get_a_saved_log_only_if_they_can_read_it() -> None:
+    assert with_address("`distribute status` or `distribute logs x`", "--from a.log") == (
+        "`distribute status --from a.log` or `distribute logs x`"
+    )
+
+
+@pytest.mark.parametrize("options", ["--server head", "--from a.log"])
+def test_a_command_that_names_a_saved_log_reads_no_other(options: str) -> None:
+    text = "`distribute status --from b.log` reads it"
+    assert with_address(text, options) == text
+
+
 def test_verbs_without_an_address_are_those_that_take_none() -> None:
-    group = VerbGroup()
-    options = {
-        name: {option for parameter in group.get_command(None, name).params for option in parameter.opts}
-        for name in VERBS
-    }
-    assert {name for name in VERBS if "--server" not in options[name]} == LOCAL
+    assert {name for name in VERBS if "--server" not in _options(name)} == LOCAL
+
+
+def test_verbs_that_read_a_saved_log_are_those_that_take_one() -> None:
+    assert {name for name in VERBS if SAVED in _options(name)} == READERS
+
+
+def _options(verb: str) -> set[str]:
+    """The options that a verb takes."""
+    return {option for parameter in VerbGroup().get_command(None, verb).params for option in parameter.opts}
 
 
 def test_an_empty_table_sends_people_to_its_own_cluster(capsys: pytest.CaptureFixture[str]) -> None:
