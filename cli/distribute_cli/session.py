@@ -133,7 +133,11 @@ class Session:
 
         cluster = SavedCluster(path)
         self._saved_at = (await cluster.log.end()).time or 0.0
-        self.cluster_name = cluster.file.header.cluster
+        header = cluster.file.header
+        self.cluster_name = header.cluster
+        if header.batch is not None:
+            only = "/".join(header.batch)
+            self.output.hint(f"{path} has only {only} and the nodes: what else they ran, it does not tell")
         if named is not None:
             self.output.cluster({"server": str(path), "source": source}, at_once=named == "now")
         return cluster

@@ -13,6 +13,7 @@ from distribute.core.ids import BatchId, Under
 from distribute.core.listing import rfc3339
 from distribute.ports import Cluster, OnDone, Only, tell_nobody
 from distribute.saved.lines import Header, Last
+from distribute.saved.log import SavedCluster
 from distribute.saved.writing import save
 
 NODE_TYPES = frozenset(
@@ -46,11 +47,12 @@ async def export(
     """
     if batch is not None and await cluster.log.last(Under(batch)) is None:
         raise no_such_batch(batch)
+    part = cluster.file.header.batch if isinstance(cluster, SavedCluster) else None
     header = Header(
         cluster=name,
         saved_at=rfc3339(time.time()) or "",
         version=version("distribute-lab"),
-        batch=None if batch is None else list(batch),
+        batch=part if batch is None else list(batch),
     )
     only = Only() if batch is None else Only(batch=batch, also=NODE_TYPES)
     return await save(cluster.log, path, header, only=only, replace=replace, on_done=on_done)

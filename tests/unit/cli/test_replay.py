@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distribute.core.errors import InputError
+from distribute.saved.writing import save
 from distribute_cli.output.clock import as_of, now
 from distribute_cli.output.drawing import span
+from distribute_cli.output.table_output import TableOutput
 from distribute_cli.output.verified import verified_lines
+from distribute_cli.session import Session, Where
 from distribute_cli.values import past_moment
+from saved_kit import HEADER, STORY, memory_log
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SOUND: dict[str, Any] = {
@@ -51,6 +56,17 @@ def test_spans_up_to_now_end_at_the_moment_that_is_shown() -> None:
         assert span(begin, None) == "1h"
         assert span(begin, "2026-03-01T11:00:30.000Z") == "30s"
     assert now() > NOW
+
+
+async def test_readers_of_one_batch_are_told_that_it_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for header, told in ((HEADER, ""), (HEADER._replace(batch=["lab", "sweep"]), "has only lab/sweep and")):
+        path = tmp_path / "log.gz"
+        await save(memory_log(STORY), path, header, replace=True)
+        async with Session(Where(saved=path), TableOutput()).cluster():
+            pass
+        assert told in capsys.readouterr().err if told else not capsys.readouterr().err
 
 
 def said(**other: Any) -> str:

@@ -206,6 +206,8 @@ async def test_one_batch_is_exported_with_the_events_of_nodes(cluster: Any, tmp_
     assert last.events == len(STORY) - 1
     assert saved.file.header.batch == ["lab", "sweep"]
     assert (await verify(saved))["sound"]
+    await export(saved, tmp_path / "again.gz", name="nats://head:4222")
+    assert SavedCluster(tmp_path / "again.gz").file.header.batch == ["lab", "sweep"]
     others = Only(batch=BatchId("lab", "other"))
     assert [one async for one in saved.log.follow(after=0, only=others, until=12)] == []
     with pytest.raises(Refused, match="there is no batch lab/none"):
