@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
 from distribute.codec import encode
 from distribute.core.events import Event
 from distribute.memory.log import MemoryLog
+from distribute.ports import Only, Raw
 from distribute.saved.lines import TAIL_BYTES, Chain, Header, find_last, last_member
 from distribute.saved.writing import save
 from distribute.testing import builders as make
@@ -38,6 +39,32 @@ def saved(path: Path, events: Iterable[Event] = STORY) -> Path:
     """A saved log of these events."""
     asyncio.run(save(memory_log(events), path, HEADER, replace=True))
     return path
+
+
+def saved_raws(path: Path, raws: list[Raw]) -> Path:
+    """A saved log of whatever a forger may put in one, with the digests that it must have."""
+    asyncio.run(save(_Forged(raws), path, HEADER, replace=True))
+    return path
+
+
+class _Forged(MemoryLog):
+    """A log that only a forger has."""
+
+    def __init__(self, raws: list[Raw]) -> None:
+        super().__init__()
+        self._raws = raws
+
+    async def last_seq(self) -> int:
+        return len(self._raws)
+
+    async def follow_raw(
+        self,
+        *,
+        after: int,
+        until: int,
+        only: Only = Only(),  # noqa: B008 - it is frozen
+    ) -> AsyncGenerator[Sequence[Raw], None]:
+        yield self._raws
 
 
 def lines_of(path: Path) -> list[bytes]:

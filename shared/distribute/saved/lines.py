@@ -20,6 +20,7 @@ import hashlib
 import struct
 import zlib
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -45,6 +46,9 @@ _STORED = b"\x01"
 _LENGTHS = struct.Struct("<HH")
 _TRAILER = struct.Struct("<II")
 _AROUND_LAST = len(GZIP_HEADER) + len(_STORED) + _LENGTHS.size + _TRAILER.size
+
+_END_OF_TIME = 2**63 / 1e9
+"""In seconds since 1970: JetStream counts nanoseconds in 64 bits."""
 
 _BASE64 = b'"bytes":"'
 _JSON = b'"event":'
@@ -96,9 +100,16 @@ class Header(NamedTuple):
             found: Any = orjson.loads(line)
             if not isinstance(found["distribute_log"], int) or not isinstance(found["layout"], int):
                 return None
-            return cls(*(found.get(name) for name in cls._fields))
+            header = cls(*(found.get(name) for name in cls._fields))
+            return header if header.distribute_log > FORMAT or header._has_texts() else None
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             return None
+
+    def _has_texts(self) -> bool:
+        """Are the fields of this format what they should be?"""
+        batch = [] if self.batch is None else self.batch
+        texts = [self.cluster, self.saved_at, self.version, *batch]
+        return len(batch) in {0, 2} and all(isinstance(text, str) for text in texts)
 
 
 class Last(NamedTuple):
@@ -118,9 +129,12 @@ class Last(NamedTuple):
         """The last line. Raises `Damaged` if the line is none."""
         try:
             found = orjson.loads(line)
-            return cls(*(found[name] for name in cls._fields))
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            last = cls(*(found[name] for name in cls._fields))
+            if last.events:
+                check_order([Raw(int(last.last_seq), float(last.last_time), b"")], 0)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
             raise Damaged("it is not the last line of a saved log") from error
+        return last
 
 
 def event_body(raw: Raw) -> bytes:
@@ -142,6 +156,20 @@ def read_event(line: bytes) -> Raw:
     except ValueError as error:
         raise Damaged(f"it is not an event: {error}") from error
     raise Damaged("it is not an event")
+
+
+def check_order(raws: Sequence[Raw], seq: int) -> int:
+    """The sequence of the last of these events; `seq` is that of the one before them.
+
+    Raises `Damaged` if they are in no order, or have times that no log has.
+    """
+    for raw_seq, time, _ in raws:
+        if raw_seq <= seq:
+            raise Damaged(f"event {raw_seq} stands behind event {seq}")
+        if not 0 <= time < _END_OF_TIME:
+            raise Damaged(f"event {raw_seq} has the time {time}, which no log has")
+        seq = raw_seq
+    return seq
 
 
 def last_member(line: bytes) -> bytes:

@@ -20,6 +20,7 @@ from distribute.saved.lines import (
     Damaged,
     Header,
     Last,
+    check_order,
     find_last,
     last_member,
     read_event,
@@ -58,15 +59,18 @@ class SavedFile:
         """Yield the events in order, some at a time.
 
         Raises:
-            IntegrityError: it was altered since it was opened.
+            IntegrityError: it was altered since it was opened, or by somebody who made its digests anew.
         """
         try:
+            seq = 0
             for first, lines in self._lines():
                 if first == 1:
                     del lines[0]  # the header
-                yield [read_event(line) for line in lines]
+                raws = [read_event(line) for line in lines]
+                seq = check_order(raws, seq)
+                yield raws
         except (Damaged, OSError) as error:
-            raise IntegrityError(f"{self.path}: was altered while it was read: {error}") from error
+            raise IntegrityError(f"{self.path}: was altered: {error}") from error
 
     def check_chain(self) -> Iterator[list[Raw]]:
         """As `events`, but checks the digest of each line, and their number.
@@ -83,7 +87,7 @@ class SavedFile:
                     chain.check(text)
                     if line > 1:
                         raws.append(read_event(text))
-                        seq = raws[-1].seq
+                        seq = check_order(raws[-1:], seq)
                 events += len(raws)
                 line += 1
                 yield raws

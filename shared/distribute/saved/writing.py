@@ -41,8 +41,13 @@ async def save(
         Refused: the file is there already, and is not to be replaced.
         InputError: the file can't be written.
     """
-    if not replace and os.path.lexists(path):
-        raise Refused(f"{path} is there already: name another file, or replace it with --force")
+    if not path.name:
+        raise InputError(f"{path}: is a folder; name a file in it")
+    if os.path.lexists(path):
+        if path.exists() and not path.is_file():
+            raise Refused(f"{path} is there already, and is no plain file: name another one")
+        if not replace:
+            raise Refused(f"{path} is there already: name another file, or replace it with --force")
     part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
@@ -59,7 +64,8 @@ async def save(
     except OSError as error:
         raise InputError(f"{path}: can't be written: {why(error)}") from error
     finally:
-        part.unlink(missing_ok=True)
+        if os.path.lexists(part):
+            part.unlink()
     return last
 
 

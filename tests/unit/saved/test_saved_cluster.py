@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
+from distribute.codec import encode
 from distribute.core.errors import InputError, IntegrityError, NobodyAnswers, Refused
 from distribute.core.ids import Assignments, BatchId, BuildId, JobId, NodeId, Under
 from distribute.core.recorded import Guard
 from distribute.memory.log import MemoryLog
-from distribute.ports import BEGINNING, Cluster, EventLog, Only
+from distribute.ports import BEGINNING, Cluster, EventLog, Only, Raw
 from distribute.saved.lines import Header
 from distribute.saved.log import SavedCluster
+from distribute.saved.reading import SavedFile
 from distribute.saved.writing import save
 from distribute.testing import builders as make
-from saved_kit import HEADER, STORY, chained, lines_of, memory_log, saved, write_lines
+from saved_kit import HEADER, STORY, chained, lines_of, memory_log, saved, saved_raws, write_lines
 
 SWEEP = BatchId("lab", "sweep")
 MANY = [Only(), Only(batch=SWEEP), Only(node="größe"), Only(scope=JobId(*SWEEP, "job2")), Only(scope=SWEEP)]
@@ -114,12 +117,31 @@ async def test_what_cannot_be_written_or_ends_early_leaves_nothing(path: Path) -
     with pytest.raises(InputError, match=r"none/log\.gz: can't be written: there is no such file or folder"):
         await save(memory_log(STORY), path.parent / "none" / "log.gz", HEADER)
 
+    path.write_text("mine")
+    with pytest.raises(
+        InputError, match=r"log\.gz/below: can't be written: a part of its path is not a folder"
+    ):
+        await save(memory_log(STORY), path / "below", HEADER)
+    path.unlink()
+
     def give_up(_: int) -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
         await save(memory_log(STORY), path, HEADER, on_done=give_up)
     assert [*path.parent.iterdir()] == []
+
+
+@pytest.mark.parametrize("replace", [False, True])
+async def test_what_is_no_file_is_not_replaced(path: Path, replace: bool) -> None:
+    for folder in (Path(), Path("/")):
+        with pytest.raises(InputError, match="is a folder; name a file in it"):
+            await save(memory_log(STORY), folder, HEADER, replace=replace)
+    os.mkfifo(path)
+    for there in (path.parent, path):
+        with pytest.raises(Refused, match="is there already, and is no plain file: name another one"):
+            await save(memory_log(STORY), there, HEADER, replace=replace)
+    assert [*path.parent.iterdir()] == [path]
 
 
 def test_what_is_no_saved_log_is_refused(path: Path) -> None:
@@ -151,3 +173,29 @@ def test_lines_that_were_forged_together_with_their_digests_do_not_have_that_of_
     write_lines(path, chained(lines))
     with pytest.raises(IntegrityError, match="was altered in its compressed form; each line has its digest"):
         SavedCluster(path)
+
+
+@pytest.mark.parametrize(
+    ("seqs", "times", "words"),
+    [
+        ((1, 3, 2), (1.0, 2.0, 3.0), "event 2 stands behind event 3"),
+        ((1, 2, 2), (1.0, 2.0, 3.0), "event 2 stands behind event 2"),
+        ((0, 1, 2), (1.0, 2.0, 3.0), "event 0 stands behind event 0"),
+        ((1, 2, 3), (1.0, float("nan"), 3.0), "event 2 has the time nan, which no log has"),
+        ((1, 2, 3), (1.0, 1e11, 3.0), "event 2 has the time 100000000000.0, which no log has"),
+    ],
+)
+def test_events_that_no_log_has_are_refused_where_they_stand(
+    path: Path, seqs: tuple[int, ...], times: tuple[float, ...], words: str
+) -> None:
+    raws = [Raw(seq, time, encode(event)) for seq, time, event in zip(seqs, times, STORY, strict=False)]
+    file = SavedFile(saved_raws(path, raws))
+    for reading in (file.events, file.check_chain):
+        with pytest.raises(IntegrityError, match=f"was altered.*: {words}"):
+            list(reading())
+
+
+def test_a_file_that_ends_in_no_order_is_refused(path: Path) -> None:
+    for raw in (Raw(-1, 1.0, b"{}"), Raw(1, float("inf"), b"{}")):
+        with pytest.raises(IntegrityError, match="was altered or cut short"):
+            SavedFile(saved_raws(path, [raw]))
