@@ -15,6 +15,11 @@ def now() -> datetime:
     return _shown.get() or datetime.now(UTC)
 
 
+def is_past() -> bool:
+    """Whether the answer shows a moment of the past, so that nothing can be done about it any more."""
+    return _shown.get() is not None
+
+
 @contextmanager
 def as_of(moment: float | None) -> Iterator[None]:
     """In the block, answers show this moment, in seconds since 1970. None: the present one."""

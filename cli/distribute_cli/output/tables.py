@@ -22,7 +22,7 @@ from distribute.client.words import printable
 from distribute.config.units import format_size
 from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import build_lines, builds_of, is_only_built, kept_lines, where_built
-from distribute_cli.output.clock import now
+from distribute_cli.output.clock import is_past, now
 from distribute_cli.output.drawing import STATE_STYLES, count, duration, span, state_text
 from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.fitting import Cell, FittingTable
@@ -37,6 +37,8 @@ def batches(document: BatchesDocument, *, selected: bool = False) -> Iterator[Re
     found = document["batches"]
     if not found and selected:
         yield "No batch matches. Without options, `distribute status` lists all batches."
+    elif not found and is_past():
+        yield "There were no batches."
     elif not found:
         yield "No batches yet. `distribute template command` writes a first one; `distribute add` submits it."
     else:

@@ -179,6 +179,9 @@ def _may_have(payload: bytes, names: Sequence[bytes]) -> bool:
 class SavedQueries:
     """`ports.Queries` of a cluster without services: readers fold the log instead."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
     def serving(
         self, verb: str, handler: Handler, *, node: str | None = None, at_work: int = QUERIES_AT_WORK
     ) -> AbstractAsyncContextManager[None]:
@@ -188,7 +191,9 @@ class SavedQueries:
     async def ask(
         self, verb: str, payload: bytes = b"", *, node: str | None = None, timeout_s: float = 5.0
     ) -> bytes:
-        """As `ports.Queries.ask`. Raises `NobodyAnswers`."""
+        """As `ports.Queries.ask`. Raises `NobodyAnswers`; `Refused` if a node is asked."""
+        if node is not None:
+            raise Refused(f"{self._path} is a saved log: no job runs in it")
         raise NobodyAnswers(f"a saved log has no service that answers {verb!r}")
 
 
@@ -205,7 +210,7 @@ class SavedCluster:
     def __init__(self, path: Path) -> None:
         self.file = SavedFile(path)
         self.log = SavedLog(self.file)
-        self.queries = SavedQueries()
+        self.queries = SavedQueries(path)
 
     @property
     def store(self) -> ArtifactStore:

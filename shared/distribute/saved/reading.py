@@ -113,7 +113,7 @@ class SavedFile:
         if header is None:
             raise InputError(
                 f"{self.path}: is no saved log, or its first line is damaged; "
-                "`distribute replay --export FILE` saves one"
+                "`replay --export FILE` saves one"
             )
         for what, found, known in (
             ("layout", header.layout, LAYOUT),
