@@ -119,6 +119,8 @@ def _bad_value(context: Any, parameter: Any, problem: ErrorDetails) -> str:
 def _no_such_choice(parameter: Any, noun: str, written: str, choices: list[str]) -> str:
     """`--state: 'runing' is not a state; did you mean 'running'?`"""
     near = difflib.get_close_matches(written, choices, n=1)
+    if len(choices) == 1 and parameter.param_type_name == "option":
+        return f"{parameter.opts[0]} takes only {choices[0]}, not {quoted(written)}"
     *most, last = choices
     there_are = f"{', '.join(most)} or {last}" if most else last
     advice = f"did you mean {near[0]!r}?" if near else f"write {there_are}"

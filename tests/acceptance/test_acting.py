@@ -220,6 +220,7 @@ def test_a_drain_is_seen_and_ends_by_itself(jane: Person) -> None:
     assert f"by {node['drained_by']}: new disk" in jane.runs("nodes").stdout
     assert f"{name} would take jobs again; it is draining" in jane.runs("undrain", name, "--dry").stdout
     assert f"{name} takes jobs again; it was draining" in jane.runs("undrain", name).stdout
+    assert f"{name} takes jobs already" in jane.runs("undrain", name).stdout
     assert the_node(jane)["state"] == "idle"
 
 

@@ -31,6 +31,7 @@ async def drain(
     from distribute.client.control import drain as drain_node
     from distribute.client.words import argument, printable
     from distribute.core.listing import rfc3339
+    from distribute_cli.output.facts import moment as by_this_clock
     from distribute_cli.output.losses import run_on
     from distribute_cli.values import checked_name, checked_text, moment
 
@@ -41,7 +42,7 @@ async def drain(
         queries, person = session.queries(cluster), session.person
         found = await drain_node(cluster, queries, person, node, reason=reason, until=end, dry=dry)
     ends_at = None if end is None else rfc3339(end.timestamp())
-    for_how_long = "" if end is None else f" until {ends_at}"
+    for_how_long = "" if end is None else f" until {by_this_clock(ends_at)}"
     takes = "would take" if dry else "takes"
     session.output.done(
         f"{printable(node)} {takes} no new jobs{for_how_long}{run_on(found['running'])}",

@@ -13,6 +13,9 @@ from distribute_cli.verbs import verb
 _ENDS = frozenset({"draining", "quarantined"})
 """The states that this ends."""
 
+_TAKES_JOBS = frozenset({"idle", "busy"})
+"""The states in which there is nothing to end."""
+
 
 async def undrain(
     session: Session,
@@ -32,7 +35,10 @@ async def undrain(
     takes, state = "would take" if dry else "takes", found["state"]
     was = f"; it {'is' if dry else 'was'} {state.replace('_', ' ')}" if state in _ENDS else ""
     document = {"node": node, "state_before": state, "dry": dry}
-    session.output.done(f"{printable(node)} {takes} jobs again{was}", document)
+    line = f"{printable(node)} {takes} jobs again{was}"
+    if state in _TAKES_JOBS:
+        line = f"{printable(node)} takes jobs already: it was neither draining nor in quarantine"
+    session.output.done(line, document)
 
 
 app = verb(undrain)

@@ -229,6 +229,10 @@ def test_a_tilde_in_an_option_is_the_home_folder(tmp_path: Path, monkeypatch: py
             "--state: 'runing' is not a state; did you mean 'running'? (see `distribute status",
         ),
         (
+            ("kill", "jane/sweep", "--state", "running"),
+            "--state takes only queued, not 'running' (see `distribute kill --help`)",
+        ),
+        (
             ("add", "--priority", "high"),
             "--priority takes a whole number, not 'high' (see `distribute add --help`)",
         ),
