@@ -22,7 +22,7 @@ async def edit(
     batch: BatchArgument,
     jobs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[JOB]…", help="Only these jobs, by their names in the batch."),
+        typer.Argument(metavar="JOB", help="Only these jobs of the batch."),
     ] = None,
     cpus: Annotated[str | None, typer.Option(metavar="N", help="The cpus of each job.")] = None,
     memory: Annotated[str | None, typer.Option(metavar="SIZE", help="The memory of each job: 8G.")] = None,

@@ -27,7 +27,7 @@ async def retry(
     ],
     jobs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[JOB]...", help="Only these jobs of the batch.", show_default=False),
+        typer.Argument(metavar="JOB", help="Only these jobs of the batch.", show_default=False),
     ] = None,
     include: Annotated[
         str | None,
