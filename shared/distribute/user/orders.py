@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
 from distribute.api.plan import BatchPlan
 from distribute.client.control import delete, kill
-from distribute.client.editing import Changes, edit
+from distribute.client.editing import edit
 from distribute.client.holding import hold, release
 from distribute.client.moving import Moving, move
 from distribute.client.person import this_person
@@ -16,6 +17,7 @@ from distribute.client.retrying import Outcome, Retried, retry
 from distribute.core.errors import InvalidArgument
 from distribute.core.event_base import MAX_PRIORITY, MAX_TEXT
 from distribute.core.ids import BatchId, JobId
+from distribute.user.changes import checked_changes
 from distribute.user.running import run
 
 if TYPE_CHECKING:
@@ -95,8 +97,7 @@ class BatchOrders(BatchPlan):
         """The same, to await."""
         if only not in {None, "failed", "killed"}:
             raise InvalidArgument(f"retry(): only={only!r}; write 'failed' or 'killed', or leave it out")
-        if wrong := [job for job in jobs if not isinstance(job, str)]:
-            raise InvalidArgument(f"retry(): {wrong[0]!r} is no job's name; of a list, write retry(*names)")
+        _refuse_other_than_names("retry", jobs)
         async with self._where.opened() as cluster:
             return await retry(
                 cluster, Queries(cluster), this_person(), self.id, jobs, only=only, force=force
@@ -181,6 +182,7 @@ class BatchOrders(BatchPlan):
             How many jobs change (`waiting`), and how many keep what they have (`in_flight`, `over`).
 
         Raises:
+            InvalidArgument: a change has a wrong name or value.
             InputError: nothing is to change, or the changes do not fit together.
             UnknownName: there is no such batch or job.
             Refused: it is over, or another person's, no job of it waits, or no node could run the jobs.
@@ -192,7 +194,8 @@ class BatchOrders(BatchPlan):
         self, *jobs: str, anyway: bool = False, force: bool = False, **changes: Unpack[ChangeKeys]
     ) -> EditDocument:
         """The same, to await."""
-        wanted = Changes(**changes)
+        wanted = checked_changes(changes)
+        _refuse_other_than_names("edit", jobs)
         who = this_person()
         async with self._where.opened() as cluster:
             return await edit(
@@ -218,3 +221,9 @@ class BatchOrders(BatchPlan):
         """The same, to await."""
         async with self._where.opened() as cluster:
             return await move(cluster, Queries(cluster), this_person(), JobId(*self.id, job), force=force)
+
+
+def _refuse_other_than_names(verb: str, jobs: Sequence[object]) -> None:
+    """Raise `InvalidArgument` if one of these is no text."""
+    if wrong := [job for job in jobs if not isinstance(job, str)]:
+        raise InvalidArgument(f"{verb}(): {wrong[0]!r} is no job's name; of a list, write {verb}(*names)")
