@@ -8,6 +8,7 @@ import pytest
 
 from distribute.core.batch_record import changing_pieces, fixed_pieces, seal
 from distribute.core.events import Event
+from distribute.core.manifest import Outputs
 from distribute.core.packing import pack
 from distribute.core.recorded import Recorded
 from distribute.core.slices import at_once
@@ -269,3 +270,14 @@ def test_a_note_of_a_longer_log_is_taken_as_far_as_the_log_goes() -> None:
     assert (queue.since, queue.done_until) == (5, 10)
     (queue,) = queues_of(note, ["mail"], 100, is_of_this_log=False)
     assert (queue.since, queue.done_until) == (5, 5)
+
+
+def test_the_end_of_a_batch_is_told_whose_jobs_never_ended_but_were_given_back() -> None:
+    """What a job left at the node that gave it back makes room for outcomes, and no node is named in them."""
+    notifier = Notifier()
+    notifier.happen(make.joined(), make.submitted(make.batch(2, resources=None)), make.assigned())
+    notifier.happen(make.claimed(), make.started(), make.yielded(outputs=Outputs(files=1)))
+    notifier.happen(make.job_archived(), make.kill_requested(), make.completed(state="killed"))
+    letter = notifier.take()
+    assert letter is not None
+    assert [notice.facts["core_hours"] for notice in letter.notices] == [0.0]

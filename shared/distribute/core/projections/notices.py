@@ -132,6 +132,7 @@ def core_hours(batch: BatchState, nodes: Mapping[str, NodeState]) -> float:
         core_s += sum(
             cores[node] * wall_s
             for node, wall_s in zip(outcomes.node[rows], outcomes.wall_s[rows], strict=True)
+            if wall_s  # else the job never ended, perhaps none did, and there is no name of a node
         )
     return core_s / 3600
 
