@@ -38,12 +38,12 @@ def gave_up(stories: Stories, event: ev.Completed, before: BatchState) -> None:
         require(_has_given_up(stories, before, most), f"{event.scope} gives up after too few failures")
 
 
-def _has_given_up(stories: Stories, before: BatchState, most: int | None) -> bool:
+def _has_given_up(stories: Stories, before: BatchState, most: int | None, without: str | None = None) -> bool:
     last = stories.spec_of(before.id).last_job
     failed = sum(
         before.status[before.rows[job.job]] == Status.FAILED and not story.forgiven
         for job, story in stories.of_batch(before.id)
-        if job.job != last
+        if job.job not in {last, without}
     )
     return most is not None and failed >= most
 
@@ -83,6 +83,13 @@ def runs_again(stories: Stories, before: BatchState, job: str) -> None:
     was_open = before.status[before.rows[job]] in OVER and not before.unarchived.keys() - {row}
     if was_open and before.end is None and not before.kill_wanted(row):
         _outdate(stories.of[before.job_id(row)])
+
+
+def excused(stories: Stories, before: BatchState, job: str) -> None:
+    """A failure is taken back. If enough others have failed, neither the job nor the last one begins."""
+    most = stories.limits_of[before.id].max_failures
+    if not _has_given_up(stories, before, most, without=job):
+        runs_again(stories, before, job)
 
 
 def _outdate(story: Story) -> None:

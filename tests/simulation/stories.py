@@ -253,7 +253,7 @@ class Stories:
                 self._require(not story.to_archive, "its last attempt is not archived yet")
                 story.attempt, story.holder, story.claimed = event.attempt, event.node, False
                 story.ordered = story.outdated = story.moved = story.forgiven = False
-                story.left_node, story.runs_again = None, False
+                story.left_node = None
                 last_jobs.runs_again(self, before.batches[event.batch_id], event.job)
             case ev.JobArchived():
                 self._require(
@@ -276,7 +276,7 @@ class Stories:
                     # None counts any more if the last job is to run again, because others do.
                     story.failures = max(0, story.failures - 1)
                     story.inexcusable, story.forgiven = True, False
-                    last_jobs.runs_again(self, before.batches[event.batch_id], event.job)
+                    last_jobs.excused(self, before.batches[event.batch_id], event.job)
             case _:
                 self._require(
                     (story.holder, story.attempt) == (event.node, event.attempt), f"{story.holder} has it"
@@ -354,6 +354,7 @@ class Stories:
         story.succeeded = event.succeeded
         if not killed:
             story.failures += not event.succeeded
+            story.runs_again = False
             self._suspect(story, event)
 
     def _leave(self, story: Story, outputs: Outputs | None) -> None:
