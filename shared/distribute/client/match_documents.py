@@ -35,8 +35,8 @@ class EditDocument(TypedDict):
     """What an edit changes: the `waiting` jobs. Those `in_flight` or `over` keep what they have.
 
     `unknown` names no job of the batch. `needs` is how many different needs its jobs would have. `match` says
-    which nodes could run the jobs that change. `lack_cpus` counts those of them that take a whole node, and
-    would get memory or GPUs, and no number of cpus.
+    which nodes could run the jobs that would ask for something else. `lack_cpus` counts those of the waiting
+    that take a whole node, and would get memory or GPUs, and no number of cpus.
     """
 
     waiting: int

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.batch_log import read_standing
 from distribute.client.control import OVER, WAITING
+from distribute.client.documents import GONE
 from distribute.client.job_story import read_story
 from distribute.client.saying import names_of, refuse_anothers, refuse_over, say_of_batch
 from distribute.client.words import printable
@@ -64,9 +65,9 @@ async def move(
     _refuse_idle(story, printable(str(job)))
     resources = story["resources"]
     match = await queries.match(story["capabilities"], [None if resources is None else {**resources}])
-    others = max(0, match["fit"][0] - 1)
-    moved_by = story.get("moved_by")
-    moving = Moving(story["node"] or "", story["attempt"], course.user, moved_by, others)
+    node, moved_by = story["node"] or "", story.get("moved_by")
+    others = max(0, match["fit"][0] - await _is_here(queries, node))
+    moving = Moving(node, story["attempt"], course.user, moved_by, others)
 
     def event_of(course: Course) -> Event:
         refuse(course)
@@ -76,6 +77,13 @@ async def move(
     if moved_by is None and not dry:
         await say_of_batch(cluster, batch, course, event_of)
     return moving
+
+
+async def _is_here(queries: Queries, name: str) -> bool:
+    """Is the node here, so that it counts among those that could run its job?"""
+    return any(
+        node["node"] == name and node["state"] not in GONE for node in (await queries.nodes())["nodes"]
+    )
 
 
 def _refuse_idle(story: JobStory, name: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from distribute.core.change_events import Edited
-from distribute.core.edits import changed_rows, changes_jobs, edited_groups
-from distribute.core.state import ENDED, IN_FLIGHT, BatchState, State, Status
+from distribute.core.edits import changed_rows, changes_jobs, edited_groups, edited_shape
+from distribute.core.state import ENDED, IN_FLIGHT, BatchState, Shape, State, Status
 from distribute.core.views import match_shapes
 
 
@@ -18,8 +18,8 @@ def edit_view(
 
     `waiting` jobs change; those `in_flight` or `over` keep what they have. `unknown` names no job of the
     batch. `needs` is how many different needs its jobs would have. `match` says, as `match_view` does, which
-    nodes could run the jobs that change. `lack_cpus`: of these, so many take a whole node, and the edit gives
-    them memory or GPUs, and no number of cpus.
+    nodes could run the jobs that would ask for something else. `lack_cpus`: so many of those that change take
+    a whole node, and the edit gives them memory or GPUs, and no number of cpus.
 
     Raises:
         ValueError: there can be no such edit.
@@ -37,13 +37,20 @@ def edit_view(
         "over": sum(status in ENDED for status in statuses),
         "unknown": [name for name in jobs or () if name not in batch.rows],
         "needs": len({(group.shape, group.retries, group.timeout_s) for group in groups}),
-        "match": match_shapes(state, list(dict.fromkeys(group.shape for group in changed))),
+        "match": match_shapes(state, _new_shapes(batch, is_changed, edit)),
         "lack_cpus": sum(
             is_changed.count(1, group.start, group.stop)
             for group in changed
             if wants_share and group.shape.whole_node
         ),
     }
+
+
+def _new_shapes(batch: BatchState, is_changed: bytes | bytearray, edit: Edited) -> list[Shape]:
+    """What jobs would ask for after the edit, and did not before."""
+    waiting = (group.shape for group in batch.groups if is_changed.find(1, group.start, group.stop) >= 0)
+    after = ((shape, edited_shape(shape, edit)) for shape in dict.fromkeys(waiting))
+    return list(dict.fromkeys(new for old, new in after if new != old))
 
 
 _STAMP = {"id": "0", "time": "2000-01-01T00:00:00Z", "author": "nobody"}

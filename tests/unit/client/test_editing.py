@@ -78,6 +78,15 @@ async def test_what_no_node_could_run_needs_anyway(cluster: Any) -> None:
     assert said(cluster) == [{"author": "jane", "cpus": 9}]
 
 
+@pytest.mark.parametrize("changes", [{"max_running": 1}, {"timeout_s": 60.0}, {"retries": 1}])
+async def test_what_does_not_change_what_jobs_ask_of_a_node_needs_no_node(
+    cluster: Any, changes: dict[str, Any]
+) -> None:
+    await cluster.say(make.joined(cpus=2), make.submitted(make.batch(3, resources=Resources(cpus=9))))
+    await jane_edits(cluster, **changes)
+    assert said(cluster) == [{"author": "jane", **changes}]
+
+
 @pytest.mark.parametrize(
     ("jobs", "changes", "words"),
     [
@@ -148,6 +157,11 @@ async def test_a_move_names_the_attempt_and_says_who_else_could_take_it(cluster:
     assert said(cluster) == []
     await move(cluster, Queries(cluster), JANE, JOB)
     assert said(cluster) == [{"author": "jane", "job": "job1", "attempt": 1}]
+
+
+async def test_a_node_that_is_gone_is_none_of_those_that_could_run_its_job(cluster: Any) -> None:
+    await cluster.say(*RUNS, make.joined("ws2"), make.lost("ws1"))
+    assert (await move(cluster, Queries(cluster), JANE, JOB, dry=True)).others == 1
 
 
 async def test_a_job_that_is_moved_already_is_not_moved_again(cluster: Any) -> None:
