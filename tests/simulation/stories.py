@@ -275,7 +275,8 @@ class Stories:
                     story.to_archive = False
                     # None counts any more if the last job is to run again, because others do.
                     story.failures = max(0, story.failures - 1)
-                    story.inexcusable, story.forgiven = True, False
+                    story.inexcusable = story.runs_again = True
+                    story.forgiven = False
                     last_jobs.excused(self, before.batches[event.batch_id], event.job)
             case _:
                 self._require(

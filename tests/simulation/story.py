@@ -33,7 +33,7 @@ class Story:
     """The node that gave it back because a person moved it. It shall run elsewhere, if it can."""
     failures: int = 0
     runs_again: bool = False
-    """It was to be tried again when a person changed its retries: it still is, once."""
+    """It runs again, once, whatever its retries are: it was to when a person changed them, or is excused."""
     suspect: str | None = None
     """The node at which it failed fast, if that was its last failure."""
     inexcusable: bool = False
