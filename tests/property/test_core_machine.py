@@ -205,7 +205,7 @@ class LabMachine(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(BATCHES),
-        jobs=st.none() | st.just(("j0",)),
+        jobs=st.sampled_from([None, None, ("j0",), ("j1",), ("j0", "j2")]),
         cpus=st.none() | st.integers(1, 3),
         gpus=st.none() | st.integers(0, 1),
         retries=st.none() | st.integers(0, 2),

@@ -283,7 +283,7 @@ def _build_failed_everywhere(agenda: Agenda, batch: BatchState) -> bool:
         return False
     only_last = not others_left(batch)
     for waiting in agenda.waiting[batch.id]:
-        if batch.status.find(Status.QUEUED, waiting.group.start, waiting.group.stop) == NO_ROW:
+        if waiting.queued_from(waiting.group.start) == NO_ROW:
             continue
         if batch.last_row is not None and only_last != (waiting.group.start == batch.last_row):
             continue  # it waits for others, or never begins

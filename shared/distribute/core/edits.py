@@ -6,14 +6,16 @@ Jobs with equal needs stand side by side in a group. A job keeps its row, so an 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from distribute.core.change_events import Edited
+from distribute.core.columns import NO_ROW
 from distribute.core.last_job import are_others_over, run_last_again
 from distribute.core.state import QUEUED, RETRYING, BatchState, Edit, Group, Shape
 from distribute.core.words import counted, format_duration, format_size
 
 _IS_WAITING = bytes(status in {QUEUED, RETRYING} for status in range(256))
-NO_ROW = -1
+_NEEDS = attrgetter("shape", "retries", "timeout_s")
 
 
 def edit(batch: BatchState, time: float, event: Edited) -> str | None:
@@ -83,8 +85,11 @@ def edited_groups(batch: BatchState, event: Edited) -> tuple[Group, ...]:
     is_changed = changed_rows(batch, event.jobs)
     made: list[Group] = []
     for group in batch.groups:
-        needs = (group, _edited(group, event))
         row = group.start
+        if is_changed.find(1, row, group.stop) == NO_ROW:
+            _append(made, group, batch.last_row)
+            continue
+        needs = (group, _edited(group, event))
         while row < group.stop:
             kind = is_changed[row]
             end = is_changed.find(1 - kind, row, group.stop)
@@ -104,13 +109,8 @@ def _edited(group: Group, event: Edited) -> Group:
 
 def _append(groups: list[Group], group: Group, last_row: int | None) -> None:
     """Append a group, as a part of the one before if that has the same needs. The last job stays alone."""
-    before = groups[-1] if groups else None
-    if (
-        before is not None
-        and group.start != last_row
-        and before._replace(start=0, stop=0) == group._replace(start=0, stop=0)
-    ):
-        groups[-1] = before._replace(stop=group.stop)
+    if groups and group.start != last_row and _NEEDS(groups[-1]) == _NEEDS(group):
+        groups[-1] = groups[-1]._replace(stop=group.stop)
     else:
         groups.append(group)
 

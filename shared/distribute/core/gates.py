@@ -16,7 +16,7 @@ from distribute.core.last_job import (
     others_left,
     others_to_archive,
 )
-from distribute.core.state import QUEUED, BatchState, Holding, State
+from distribute.core.state import QUEUED, BatchState, Group, Holding, State
 from distribute.core.waits import is_waiting, waits_in_words
 from distribute.core.words import counted, rfc3339
 
@@ -53,6 +53,10 @@ class Gate:
     """Rows whose assignment is pending."""
     line: dict[str, None] = field(default_factory=dict)
     """The ids of the pending assignments of a batch with `max_running`, in order."""
+    groups: tuple[Group, ...] = ()
+    """The groups of the batch as they are indexed. An edit may just have changed those of the batch."""
+    numbers: list[int] = field(default_factory=list)
+    """For each of them, the number of the waiting jobs that ask for the same."""
 
     @property
     def hold(self) -> Hold | None:

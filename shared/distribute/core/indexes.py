@@ -154,7 +154,7 @@ class Indexes:
     def regroup(self, batch_id: BatchId) -> None:
         """Index the jobs of a batch by its groups of now, because a person changed what they ask for."""
         batch, groups = self.state.batches.get(batch_id), self.waiting.get(batch_id)
-        if batch is None or not groups or tuple(waiting.group for waiting in groups) == batch.groups:
+        if batch is None or not groups or groups[0].gate.groups == batch.groups:
             return
         for waiting in groups:
             self.queues.remove(waiting)

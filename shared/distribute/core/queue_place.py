@@ -6,6 +6,7 @@ became free one after another, and nothing else happened.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -130,8 +131,12 @@ def _cores_at(node: NodeState, shape: Shape) -> int:
 
 
 def _jobs(waiting: Waiting, before: int | None = None) -> int:
-    """How many jobs of the group wait; `before`: of the rows before this one."""
-    group, batch = waiting.group, waiting.batch
-    stop = group.stop if before is None else before
-    taken = sum(group.start <= row < stop for row in waiting.taken if batch.status[row] == QUEUED)
-    return batch.status.count(QUEUED, group.start, stop) - taken
+    """How many of the jobs wait; `before`: of the rows before this one."""
+    status, found = waiting.batch.status, 0
+    pending = sorted(row for row in waiting.taken if status[row] == QUEUED)
+    for group in waiting.groups:
+        stop = group.stop if before is None else min(before, group.stop)
+        if stop > group.start:
+            taken = bisect_left(pending, stop) - bisect_left(pending, group.start)
+            found += status.count(QUEUED, group.start, stop) - taken
+    return found

@@ -9,6 +9,7 @@ import heapq
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from distribute.core.columns import NO_ROW
 from distribute.core.gates import Gate, Hold
@@ -18,20 +19,25 @@ from distribute.core.state import QUEUED, BatchState, Group, Shape
 LaneEntry = tuple[int, BatchId, int]
 """The sequence of a batch's submission, the batch, and the number of its waiting group."""
 
+_START = attrgetter("start")
+
 Lane = list[LaneEntry]
 """The waiting groups of one person, priority and shape, by submission."""
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """The waiting jobs of one group, the lowest row first. Of a batch that ran elsewhere, none waits for us.
+    """The waiting jobs of a batch that ask for the same, the lowest row first. Of a batch that ran elsewhere,
+    none waits for us.
 
-    We have not looked at rows from `cursor` on yet. Rows before it that wait again are in `returned`.
+    They are those of `groups`: if a person has edited some jobs, these may be many, so nothing here looks at
+    each of them. We have not looked at rows from `cursor` on yet. Rows before it that wait again are in
+    `returned`.
     """
 
     gate: Gate
     number: int
-    group: Group
+    groups: list[Group]
     cursor: int
     returned: list[int] = field(default_factory=list)
     """A heap. It may hold rows that do not wait any more, and rows twice."""
@@ -43,6 +49,11 @@ class Waiting:
     @property
     def batch(self) -> BatchState:
         return self.gate.batch
+
+    @property
+    def group(self) -> Group:
+        """The first of its groups, which says what the jobs of all of them ask for."""
+        return self.groups[0]
 
     @property
     def taken(self) -> set[int]:
@@ -70,10 +81,10 @@ class Waiting:
             if status[row] == QUEUED and row not in self.taken:
                 return row
             heapq.heappop(self.returned)
-        row = status.find(QUEUED, self.cursor, self.group.stop)
+        row = self.queued_from(self.cursor)
         while row != NO_ROW and row in self.taken:
-            row = status.find(QUEUED, row + 1, self.group.stop)
-        self.cursor = self.group.stop if row == NO_ROW else row
+            row = self.queued_from(row + 1)
+        self.cursor = self.groups[-1].stop if row == NO_ROW else row
         return self._first_forsaken() if row == NO_ROW else row
 
     def _first_forsaken(self) -> int | None:
@@ -100,11 +111,23 @@ class Waiting:
                 if row < self.cursor and status[row] == QUEUED and row not in self.taken
             }
         )
-        row = status.find(QUEUED, self.cursor, self.group.stop)
+        row = self.queued_from(self.cursor)
         while row != NO_ROW:
             if row not in self.taken:
                 yield row
-            row = status.find(QUEUED, row + 1, self.group.stop)
+            row = self.queued_from(row + 1)
+
+    def queued_from(self, row: int) -> int:
+        """The first queued row from this one on; `NO_ROW`: there is none."""
+        status, groups = self.batch.status, self.groups
+        if len(groups) == 1:
+            return status.find(QUEUED, row, groups[0].stop)
+        for place in range(max(0, bisect_right(groups, row, key=_START) - 1), len(groups)):
+            group = groups[place]
+            found = status.find(QUEUED, max(row, group.start), group.stop)
+            if found != NO_ROW:
+                return found
+        return NO_ROW
 
     def came_back(self, row: int) -> None:
         """Note that a row before the cursor waits again."""
@@ -118,7 +141,7 @@ class Waiting:
 
 
 class WaitingGroups(dict[BatchId, list[Waiting]]):
-    """The groups of each batch."""
+    """The waiting jobs of each batch, by what they ask for. The one that runs last stands alone, the last."""
 
     def all_of(self, batch: BatchState) -> list[Waiting]:
         """The groups of a batch, which may be new."""
@@ -130,16 +153,24 @@ class WaitingGroups(dict[BatchId, list[Waiting]]):
 
     def regroup(self, batch: BatchState, gate: Gate) -> None:
         """Make the groups of a batch anew, for an edit has changed them. They share its gate as before."""
-        self[batch.id] = [
-            Waiting(gate, number, group, group.start) for number, group in enumerate(batch.groups)
-        ]
+        made: dict[tuple[Shape, int, float | None, bool], Waiting] = {}
+        gate.groups, gate.numbers = batch.groups, []
+        for group in batch.groups:
+            needs = (group.shape, group.retries, group.timeout_s, group.start == batch.last_row)
+            waiting = made.get(needs)
+            if waiting is None:
+                waiting = made[needs] = Waiting(gate, len(made), [], group.start)
+            waiting.groups.append(group)
+            gate.numbers.append(waiting.number)
+        self[batch.id] = list(made.values())
 
     def of(self, batch: BatchState, row: int) -> Waiting:
-        """The group that a row belongs to."""
-        groups = self[batch.id]
-        if len(groups) == 1:
-            return groups[0]
-        return groups[bisect_right(groups, row, key=lambda waiting: waiting.group.start) - 1]
+        """The waiting jobs among which a row belongs."""
+        found = self[batch.id]
+        if len(found) == 1:
+            return found[0]
+        gate = found[0].gate
+        return found[gate.numbers[bisect_right(gate.groups, row, key=_START) - 1]]
 
 
 @dataclass(slots=True)

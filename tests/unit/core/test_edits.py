@@ -14,7 +14,7 @@ from distribute.testing import builders as make
 NONE: frozenset[str] = frozenset()
 
 
-def lab_of(jobs: int = 3, *, cpus: int = 8, **fields: Any) -> Lab:
+def lab_of(jobs: Any = 3, *, cpus: int = 8, **fields: Any) -> Lab:
     return Lab(make.joined(cpus=cpus), make.submitted(make.batch(jobs, **fields)))
 
 
@@ -86,6 +86,30 @@ def test_only_the_jobs_that_are_named_change_and_equal_neighbours_share_a_group(
     lab.happen(make.edited(jobs=("job1", "job4", "job5"), cpus=2))
     assert [group[2:4] for group in lab.batch().groups] == [(0, 5)]
     assert len(given(lab.decide())) == 4
+
+
+def test_scattered_jobs_that_ask_for_the_same_wait_together() -> None:
+    """However many groups an edit makes of a batch, a decision looks at what they ask for, once each."""
+    lab = lab_of(6, cpus=9)
+    lab.happen(make.edited(jobs=("job1", "job3", "job5"), cpus=2))
+    assert len(lab.batch().groups) == 6
+    waits = lab.agenda.waiting[lab.batch().id]
+    assert [list(waiting.rows()) for waiting in waits] == [[0, 2, 4], [1, 3, 5]]
+    assert list(lab.assign()) == ["job1", "job3", "job5", "job2", "job4", "job6"]
+    for job in ("job3", "job4"):
+        lab.happen(make.released(job))
+    assert [list(waiting.rows()) for waiting in waits] == [[2], [3]]
+    assert set(lab.assign()) == {"job3", "job4"}
+    assert cpus_by_job(lab) == {f"job{n}": 2 - (n + 1) % 2 for n in range(1, 7)}
+
+
+def test_the_last_job_waits_alone_whatever_it_asks_for() -> None:
+    lab = lab_of([make.job("a"), make.job("b"), make.job("c")], last_job="c")
+    waits = lab.agenda.waiting[lab.batch().id]
+    assert [[group.start for group in waiting.groups] for waiting in waits] == [[0], [2]]
+    lab.happen(make.edited(jobs=("a",), cpus=2), make.edited(cpus=2))
+    waits = lab.agenda.waiting[lab.batch().id]
+    assert [[group.start for group in waiting.groups] for waiting in waits] == [[0], [2]]
 
 
 def test_the_last_job_stays_in_a_group_of_its_own() -> None:
