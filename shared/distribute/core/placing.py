@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from distribute.core import events as ev
+from distribute.core.choosy import less_choosy
 from distribute.core.decisions import Decisions
 from distribute.core.gpu_work import fits_beside_gpu_work, keeps_from
 from distribute.core.ids import BatchId
@@ -219,11 +220,12 @@ class _Round:
         batch = waiting.batch
         row = waiting.first()
         assert row is not None, "a group stands in a lane only while a job of it waits"
-        name = self._best(shape, batch, row)
-        if name is None and _is_choosy(batch, row):
-            row = next((other for other in waiting.rows() if not _is_choosy(batch, other)), None)
-            name = self._best(shape, batch, row) if row is not None else None
-        return Choice(batch, row, name) if row is not None and name is not None else None
+        if (name := self._best(shape, batch, row)) is not None:
+            return Choice(batch, row, name)
+        for other in less_choosy(waiting, row):
+            if (name := self._best(shape, batch, other)) is not None:
+                return Choice(batch, other, name)
+        return None
 
     def _best(self, shape: Shape, batch: BatchState, row: int) -> str | None:
         best = None
@@ -285,11 +287,6 @@ class _Round:
             Guard(_guarded_seq(batch, row), batch.seq),
             tuple(behind),
         )
-
-
-def _is_choosy(batch: BatchState, row: int) -> bool:
-    """Is there a node to which this job may not go, although others of its batch may?"""
-    return is_probe(batch, row) or row in batch.moved_from
 
 
 def _guarded_seq(batch: BatchState, row: int) -> int:

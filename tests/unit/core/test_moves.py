@@ -100,6 +100,18 @@ def test_others_of_its_batch_do_not_wait_for_it() -> None:
     assert lab.assign() == {"job3": "ws1"}
 
 
+def test_a_job_that_left_another_node_does_not_wait_for_it_either() -> None:
+    lab = Lab(make.joined("ws1"), make.joined("ws2"), make.submitted(make.batch(2, resources=None)))
+    assert lab.assign() == {"job1": "ws1", "job2": "ws2"}
+    for job in ("job1", "job2"):
+        lab.run(job)
+        lab.happen(make.move_requested(job))
+    lab.happen(*lab.decide())
+    lab.happen(make.submitted(make.batch(batch="other", resources=None)), make.yielded("job2", "ws2"))
+    lab.happen(make.assigned(of("other"), "ws2"), make.yielded("job1", "ws1"))
+    assert lab.assign() == {"job2": "ws1"}, "job1 comes first, and waits for ws2"
+
+
 def test_a_job_that_its_node_has_not_claimed_is_released_and_goes_elsewhere() -> None:
     lab = Lab(make.joined("ws1"), make.submitted(WHOLE))
     lab.assign()
