@@ -266,12 +266,17 @@ def recipe_of(spec: BatchSpec, job: Job, *, edited_timeout_s: float | None = Non
         binds=_binds(apptainer.mounts) if apptainer else (),
         timeout_s=timeout_s,
         grace_s=job.grace_s if job.grace_s is not None else spec.grace_s,
-        warning=(job.signal_before or spec.signal_before) if timeout_s is not None else None,
+        warning=_warning(job.signal_before or spec.signal_before, timeout_s),
         setup=spec.setup or (),
         shell=_shell(spec),
         wants_results=job.name == spec.last_job,
         imports_input=isinstance(job, PythonJob) and _has_modules(spec, job),
     )
+
+
+def _warning(wanted: SignalBefore | None, timeout_s: float | None) -> SignalBefore | None:
+    """What warns a job. Nothing, if that were due before it begins: a person may have edited its timeout."""
+    return wanted if wanted is not None and timeout_s is not None and wanted.before_s < timeout_s else None
 
 
 def build_of(spec: BatchSpec) -> Recipe | None:

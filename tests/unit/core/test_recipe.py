@@ -101,6 +101,15 @@ def test_grace_and_warning_of_a_job_are_its_own_or_those_of_its_batch() -> None:
     assert (untimed.grace_s, untimed.warning) == (None, None)
 
 
+def test_a_warning_that_would_come_before_its_job_begins_does_not_come() -> None:
+    warning = SignalBefore(signal="USR1", before_s=60)
+    job = CommandJob(name="job1", command="x")
+    batch = spec(CommandWork(jobs=(job,)), timeout_s=100, signal_before=warning)
+    assert recipe_of(batch, job, edited_timeout_s=61).warning == warning
+    for edited_timeout_s in (60.0, 10.0, 0.0):
+        assert recipe_of(batch, job, edited_timeout_s=edited_timeout_s).warning is None
+
+
 def test_the_recipe_of_a_command_job() -> None:
     words = CommandJob(name="words", command=("./solver", "--re", "100"), timeout_s=5)
     line = CommandJob(name="line", command="./solver > log")
