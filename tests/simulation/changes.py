@@ -28,6 +28,14 @@ def edited(event: ev.Edited, before: BatchState) -> set[str]:
     }
 
 
+def killed(event: ev.KillRequested, before: BatchState) -> set[str]:
+    """The names of the jobs that a person wants killed. With `state`, those that wait: others go on."""
+    wanted = {event.job} & before.rows.keys() if event.job is not None else set(before.rows)
+    if event.state is None:
+        return wanted
+    return {name for name in wanted if before.status[before.rows[name]] in WAITING}
+
+
 class LimitsOf:
     """How a batch limits itself. `max_running` is the loosest that it has had."""
 

@@ -212,8 +212,8 @@ class Stories:
         """A person wants jobs killed, edited or moved."""
         match event:
             case ev.KillRequested():
-                for job, story in self.of_batch(event.scope):
-                    story.to_be_killed |= event.job in {None, job.job}
+                for name in changes.killed(event, before):
+                    self.of[JobId(*event.scope, name)].to_be_killed = True
             case ev.Edited():
                 self._edited(event, before)
             case ev.MoveRequested():

@@ -5,7 +5,7 @@ from random import Random
 import pytest
 
 from distribute.core import fold_requests
-from distribute.core.events import RetryRequested
+from distribute.core.events import KillRequested, RetryRequested
 from distribute.core.gates import Gate, Hold
 from distribute.core.state import BatchState
 from simulation.biting import finds, long_jobs
@@ -37,6 +37,24 @@ def choosers(random: Random) -> Scenario:
     for at, spec, _ in made.submissions:
         made.requests += [Request(at + random.uniform(10, 90), "retry_jobs", spec.id) for _ in range(3)]
     return made
+
+
+def droppers(random: Random) -> Scenario:
+    """Batches of jobs that run for a while, of which people kill what waits, in a calm world."""
+    made = holders(random)
+    made.fates = {job: Fate(random.uniform(10, 30)) for job in made.fates}
+    made.requests = [Request(at + 10, "kill_queued", spec.id) for at, spec, _ in made.submissions]
+    return made
+
+
+def test_a_fold_that_kills_what_runs_with_what_waits_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = fold_requests.kill
+
+    def kill(batch: BatchState, time: float, event: KillRequested) -> str | None:
+        return sound(batch, time, event.model_copy(update={"state": None}))
+
+    monkeypatch.setattr(fold_requests, "kill", kill)
+    finds("was killed, and nobody asked for that", scenario=droppers)
 
 
 def test_a_scheduler_that_begins_jobs_of_a_held_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
