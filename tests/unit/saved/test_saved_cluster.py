@@ -149,7 +149,7 @@ def test_what_is_no_saved_log_is_refused(path: Path) -> None:
         SavedCluster(path)
     for content in (b"", b"{}\n", b"\x1f\x8b", b"meta: {}\n" * 1000):
         path.write_bytes(content)
-        with pytest.raises(InputError, match="is no saved log, or its first line is damaged; `distribute"):
+        with pytest.raises(InputError, match="is no saved log, or its first line is damaged; `replay"):
             SavedCluster(path)
     with pytest.raises(InputError, match="can't be read: it is a folder"):
         SavedCluster(path.parent)
