@@ -268,6 +268,9 @@ class NotifierService:
         event = self._notified(channel, letter, notice, refused)
         while self._outbox.is_current(notice):
             last = await self._cluster.log.last(notice.batch)
+            if last is not None and last.seq > self._outbox.state.seq:
+                await self._folded(last.seq)  # it may be that the batch is deleted
+                continue
             try:
                 await self._cluster.log.append(event, Guard(last.seq if last is not None else 0))
             except Conflict as conflict:

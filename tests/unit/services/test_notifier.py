@@ -9,11 +9,13 @@ import pytest
 
 from client_kit import MemoryCluster
 from distribute.core.events import Event, Notified
+from distribute.core.ids import Guarded
+from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec
 from distribute.memory.queries import MemoryQueries
 from distribute.testing import builders as make
 from distribute_services.notifier import sending
-from distribute_services.notifier.channel import Unavailable, Undeliverable
+from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 from notifier_kit import Remembering, notifier_of
 
 MANY = [make.batch(batch=f"b{number}") for number in range(20)]
@@ -134,6 +136,32 @@ async def test_a_person_who_cant_be_reached_is_in_the_history(cluster: MemoryClu
         await mail.until(lambda: len(mail.taken) == 1)
     assert notified(cluster)[0].refused == "no such mailbox"
     assert mail.subjects == ["lab/b1 was killed by jane"]
+
+
+async def test_a_batch_deleted_while_it_is_told_of_leaves_nothing_in_the_next_of_its_name(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last_now = cluster.log.last
+
+    async def last(scope: Guarded, event_type: str | None = None) -> Recorded | None:
+        """Finds the next batch before the notifier has folded it."""
+        monkeypatch.setattr(cluster.log, "last", last_now)
+        await cluster.say(make.deleted(MANY[0]), make.submitted(MANY[0]))
+        return await last_now(scope, event_type)
+
+    class Slow(Remembering):
+        async def send(self, message: Message) -> None:
+            if not self.taken:
+                monkeypatch.setattr(cluster.log, "last", last)
+            await super().send(message)
+
+    mail = Slow()
+    async with notifier_of(cluster, mail):
+        await cluster.say(*killed(MANY[0]))
+        await mail.until(lambda: len(mail.taken) == 1)
+        await cluster.say(*killed(MANY[1]))
+        await cluster.until("notified")
+    assert [event.batch for event in notified(cluster)] == ["b1"]
 
 
 async def test_a_reason_that_is_no_text_is_noted_in_escapes(cluster: MemoryCluster) -> None:
