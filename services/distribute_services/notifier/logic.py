@@ -6,7 +6,7 @@ messages it is sending, so that a message cut short by a crash goes out again as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from distribute.core import events as ev
@@ -41,12 +41,14 @@ MOST_SINGLE = 5
 class Sending(NamedTuple):
     """A message that is being sent.
 
-    `until` is the last sequence that a summary covers; 0: it is no summary.
+    `until` is the last sequence that a summary covers; 0: it is no summary. `once` are the keys of what it
+    tells that is told once: after a restart, nobody knows when that happened.
     """
 
     to: str
     key: str
     until: int
+    once: Sequence[str] = ()
 
 
 class Letter(NamedTuple):
@@ -134,7 +136,8 @@ class Queue:
         first, last = notices[0], notices[-1]
         if len(notices) > self.most_single:
             key = key_of("summary", self.name, to, first.key, last.key, str(len(notices)))
-            self._sending[to] = Sending(to, key, max(notice.seq for notice in notices))
+            once = [notice.key for notice in notices if notice.news in ONCE]
+            self._sending[to] = Sending(to, key, max(notice.seq for notice in notices), once)
             return Letter(to, key, notices)
         self._sending[to] = Sending(to, first.key, 0)
         return Letter(to, first.key, (first,))
@@ -176,7 +179,12 @@ class Queue:
 def _covered(sending: Sending, notices: tuple[Notice, ...]) -> tuple[Notice, ...]:
     """Those of a person's `notices` that stand in the message."""
     if sending.until:
-        return tuple(notice for notice in notices if notice.seq <= sending.until)
+        once = frozenset(sending.once)
+        return tuple(
+            notice
+            for notice in notices
+            if (notice.key in once if notice.news in ONCE else notice.seq <= sending.until)
+        )
     return tuple(notice for notice in notices if notice.key == sending.key)
 
 

@@ -228,6 +228,30 @@ def test_a_message_cut_short_goes_out_as_the_same_message(count: int, noted: int
         assert [notice.key for notice in again.notices] == [notice.key for notice in letter.notices[noted:]]
 
 
+def test_a_summary_cut_short_tells_the_same_also_of_what_is_told_once() -> None:
+    notifier = Notifier()
+    notifier.happen(make.joined())
+    building = [make.batch(2, batch=f"built{number}", build="make") for number in range(4)]
+    for spec in building[:3]:
+        notifier.happen(make.submitted(spec), _build_failed(spec))
+    notifier.happen(make.submitted(building[3]))
+    for spec in MANY[:4]:
+        notifier.happen(*killed(spec))
+    letter = notifier.take()
+    assert letter is not None
+    notifier.happen(_build_failed(building[3]))
+    for snapshot_at in range(len(notifier.log) + 1):
+        notifier.restart(snapshot_at=snapshot_at)
+        again = notifier.take()
+        assert again is not None
+        assert again.key == letter.key
+        assert {notice.key for notice in again.notices} == {notice.key for notice in letter.notices}
+
+
+def _build_failed(spec: BatchSpec) -> Event:
+    return make.build_finished(succeeded=False).model_copy(update=spec.id._asdict())
+
+
 @pytest.mark.parametrize("count", [1, len(MANY)])
 def test_while_one_person_is_postponed_others_are_told(count: int) -> None:
     notifier = Notifier()
