@@ -242,10 +242,12 @@ class Stories:
     def _tell_of_job(self, story: Story, event: ev.JobEvent, before: State) -> None:
         match event:
             case ev.Assigned():
+                self._has_room(
+                    event.batch_id
+                )  # first: without its guard, two schedulers may give one job away
                 self._require(story.holder is None, f"{story.holder} has it")
                 if self.checks:
                     last_jobs.begins(self, event, before.batches[event.batch_id])
-                self._has_room(event.batch_id)
                 self._require(not story.succeeded, "it has succeeded already")
                 may_run = story.failures <= story.retries or story.runs_again
                 self._require(may_run, f"it has failed {story.failures} times")
