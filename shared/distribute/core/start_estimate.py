@@ -23,6 +23,9 @@ MOST_PLACED = 2000
 """So many jobs ahead are placed one by one: that takes 50 ms. If there are more, we extrapolate."""
 
 
+LONGEST_S = 100 * 365 * 86400.0
+"""A hundred years stand for any longer time: what jobs report of themselves may be anything."""
+
 MOMENTS_A_SLICE = 20
 """After so many moments at which something becomes free, other work may go on."""
 
@@ -54,7 +57,7 @@ def estimate_start(
         begin_s = yield from _begin(scene, share)
         if begin_s is None:
             return None
-        begins.append(begin_s)
+        begins.append(min(begin_s, LONGEST_S))
     earliest_s, likely_s, latest_s = sorted(begins)
     return Estimate(earliest_s, likely_s, latest_s, scene.ended)
 
@@ -176,7 +179,9 @@ def _begin(scene: _Scene, share: float) -> Generator[None, None, float | None]:
     run = _Run(scene, share)
     looked = 0
     while run.fresh or run.pass_time():
-        if run.place() or run.is_long:
+        if run.place():
+            return run.now_s
+        if run.is_long:
             return run.extrapolated_s
         looked += 1
         if not looked % MOMENTS_A_SLICE:
@@ -189,7 +194,7 @@ class _Run:
 
     def __init__(self, scene: _Scene, share: float) -> None:
         self._scene = scene
-        self._now_s = 0.0
+        self.now_s = 0.0
         self._free = list(scene.whole)
         self._ends: list[tuple[float, int, _Needs]] = []
         """A heap: when what becomes free at which node. Nothing: the node takes jobs from then on."""
@@ -216,17 +221,21 @@ class _Run:
 
     @property
     def extrapolated_s(self) -> float:
-        """When the job begins: now, or once all that are ahead are placed at this rate."""
-        jobs = sum(group.jobs for group in self._scene.ahead)
-        return self._now_s * (jobs / self._placed if self.is_long else 1.0)
+        """When the job begins if what is left of the jobs ahead keeps as many cores busy as are now."""
+        usual = sum(node.cpus for node in self._scene.whole) / len(self._scene.whole)
+        left_core_s = sum(
+            jobs * (group.needs.cpus or usual) * length_s
+            for jobs, group, length_s in zip(self._left, self._scene.ahead, self._lengths_s, strict=True)
+        )
+        return self.now_s + left_core_s / sum(needs.cpus for _, _, needs in self._ends)
 
     def pass_time(self) -> bool:
         """Let time pass until something becomes free. Returns False if nothing does."""
         if not self._ends:
             return False
-        self._now_s = self._ends[0][0]
+        self.now_s = self._ends[0][0]
         fresh = set()
-        while self._ends and self._ends[0][0] <= self._now_s:
+        while self._ends and self._ends[0][0] <= self.now_s:
             _, place, needs = heapq.heappop(self._ends)
             free = self._free[place]
             self._free[place] = _Needs(*(had + more for had, more in zip(free, needs, strict=True)))
@@ -261,7 +270,7 @@ class _Run:
                 if place in group.barred:
                     break
                 needs = group.needs if group.needs.cpus else self._scene.whole[place]
-                self._take(place, needs, self._now_s + self._lengths_s[number], is_heap=True)
+                self._take(place, needs, self.now_s + self._lengths_s[number], is_heap=True)
                 self._left[number] -= 1
                 self._placed += 1
         return has_room

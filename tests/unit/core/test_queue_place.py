@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from core_kit import Lab
+from distribute.core import start_estimate
 from distribute.core.ids import JobId
 from distribute.core.queue_place import Place, place_of
 from distribute.core.slices import at_once
 from distribute.core.specs import BatchSpec, Resources
 from distribute.core.start_estimate import MOST_PLACED, Estimate, estimate_start
+from distribute.core.why_view import why_view
 from distribute.testing import builders as make
 
 
@@ -158,3 +160,26 @@ def test_a_long_queue_is_extrapolated() -> None:
     found = start(lab, "sweep", f"job{3 * MOST_PLACED}")
     assert found is not None
     assert found.likely_s == pytest.approx(100 * 3 * MOST_PLACED, rel=0.02)
+
+
+def test_a_long_queue_is_extrapolated_by_how_long_jobs_take_and_not_by_when_the_first_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(start_estimate, "MOST_PLACED", 20)
+    lab = Lab(make.joined(cpus=40), make.submitted(of("sweep", 170)))
+    ended(lab, 10, 1000)
+    lab.assign()
+    for number in range(11, 51):
+        lab.run(f"job{number}")
+    lab.pass_quickly(900)
+    found = start(lab, "sweep", "job170")
+    assert found is not None
+    assert found.likely_s == pytest.approx(2080, rel=0.3), "the 40 that run end soon, then come three waves"
+
+
+def test_a_start_beyond_all_measure_is_a_hundred_years_away() -> None:
+    lab = Lab(make.joined(cpus=1), make.submitted(of("sweep", 40)))
+    ended(lab, 1, 1)
+    lab.happen(make.assigned("job2"), make.claimed("job2"), make.finished("job2", wall_s=1e10, outputs=None))
+    told = at_once(why_view(lab.agenda, lab.batch("sweep"), "job40"))
+    assert told["start"]["latest"].startswith("21")
