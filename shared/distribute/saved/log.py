@@ -65,7 +65,10 @@ class SavedLog:
     ) -> AsyncGenerator[Sequence[Recorded], None]:
         """As `ports.EventLog.follow`. Without `until`, it raises `Refused` behind the last event."""
         for _, records in self._read(after, only, until):
-            yield records
+            if records:
+                yield records
+            else:
+                await asyncio.sleep(0)
         if until is None:
             raise Refused(f"{self._file.path} is a saved log: nothing comes behind its last event")
 
@@ -74,13 +77,20 @@ class SavedLog:
     ) -> AsyncGenerator[Sequence[Raw], None]:
         """As `ports.EventLog.follow_raw`."""
         for raws, _ in self._read(after, only, until):
-            yield raws
+            if raws:
+                yield raws
+            else:
+                await asyncio.sleep(0)
 
     def _read(self, after: int, only: Only, until: int | None) -> Iterator[tuple[list[Raw], list[Recorded]]]:
-        """Yield the wanted events, as they are stored and decoded."""
+        """Yield the wanted events, as they are stored and decoded, and now and then none.
+
+        Then other tasks may run. Otherwise no Ctrl-C would end a verb before the whole file is read.
+        """
         last = self._file.last.last_seq if until is None else until
         names, is_all = _names_in(only), only == ALL
         for raws in self._file.check_chain() if self._checks_chain else self._file.events():
+            yield [], []
             if raws and raws[-1].seq <= after:
                 continue
             some = [

@@ -57,6 +57,16 @@ async def test_a_reader_gets_the_same_events_as_from_the_log(path: Path, only: O
     assert raws == [raw async for some in log.follow_raw(after=0, until=99, only=only) for raw in some]
 
 
+@pytest.mark.parametrize("only", [Only(), Only(batch=BatchId("lab", "none"))])
+async def test_reading_can_be_cancelled(path: Path, only: Only) -> None:
+    cluster = await saved_cluster(path)
+    reading = asyncio.create_task(seqs(cluster.log, only))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
 async def test_single_events_are_found(path: Path) -> None:
     log = memory_log(STORY)
     cluster = await saved_cluster(path, log)
