@@ -129,6 +129,7 @@ class Session:
         return home_expanded(Path(given)), "DISTRIBUTE_FROM"
 
     async def _open_saved(self, path: Path, source: str, named: str | None) -> SavedCluster:
+        from distribute.client.words import printable
         from distribute.saved.log import SavedCluster
 
         cluster = SavedCluster(path)
@@ -136,7 +137,7 @@ class Session:
         header = cluster.file.header
         self.cluster_name = header.cluster
         if header.batch is not None:
-            only = "/".join(header.batch)
+            only = printable("/".join(header.batch))
             self.output.hint(f"{path} has only {only} and the nodes: what else they ran, it does not tell")
         if named is not None:
             self.output.cluster({"server": str(path), "source": source}, at_once=named == "now")

@@ -61,7 +61,7 @@ def test_spans_up_to_now_end_at_the_moment_that_is_shown() -> None:
 async def test_readers_of_one_batch_are_told_that_it_is_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for header, told in ((HEADER, ""), (HEADER._replace(batch=["lab", "sweep"]), "has only lab/sweep and")):
+    for header, told in ((HEADER, ""), (HEADER._replace(batch=["lab", "a\nb"]), r"has only lab/a\nb and")):
         path = tmp_path / "log.gz"
         await save(memory_log(STORY), path, header, replace=True)
         async with Session(Where(saved=path), TableOutput()).cluster():
