@@ -11,6 +11,7 @@ from distribute.core.errors import InputError
 from distribute.core.events import Event
 from distribute.core.recorded import Recorded
 from distribute.ports import Only
+from distribute.saved.log import SavedLog
 
 if TYPE_CHECKING:
     from distribute.ports import Cluster, EventLog, Raw
@@ -61,8 +62,10 @@ async def stream(
 async def last_before(log: EventLog, time: float) -> int:
     """A sequence up to which all events were logged before a time, and behind which none was.
 
-    `time` is in seconds since 1970, by the log's clock. This reads some twenty events.
+    `time` is in seconds since 1970, by the log's clock. This reads some twenty events, or a saved log once.
     """
+    if isinstance(log, SavedLog):
+        return log.last_before(time)
     low, high = 0, await log.last_seq()
     while low < high:
         middle = (low + high + 1) // 2

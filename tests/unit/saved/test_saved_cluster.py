@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from distribute.client.event_stream import last_before
 from distribute.codec import encode
 from distribute.core.errors import InputError, IntegrityError, NobodyAnswers, Refused
 from distribute.core.ids import Assignments, BatchId, BuildId, JobId, NodeId, Under
@@ -81,6 +82,14 @@ async def test_single_events_are_found(path: Path) -> None:
     assert await cluster.log.end() == await log.end()
     with pytest.raises(KeyError):
         await cluster.log.get(99)
+
+
+async def test_the_last_event_before_a_time_is_the_same_as_in_the_log(path: Path) -> None:
+    log = memory_log(STORY)
+    saved_log = (await saved_cluster(path)).log
+    for half_seconds in range(2 * len(STORY) + 4):
+        time = make.EPOCH.timestamp() + half_seconds / 2
+        assert await last_before(saved_log, time) == await last_before(log, time)
 
 
 async def test_an_empty_log_can_be_saved(path: Path) -> None:
