@@ -38,6 +38,12 @@ def gave_up(stories: Stories, event: ev.Completed, before: BatchState) -> None:
         require(_has_given_up(stories, before, most), f"{event.scope} gives up after too few failures")
 
 
+def may_begin_again(stories: Stories, before: BatchState, job: str) -> bool:
+    """Would a job that its node gives back begin again, as far as `max_failures` goes?"""
+    most = stories.limits_of[before.id].max_failures
+    return job == stories.spec_of(before.id).last_job or not _has_given_up(stories, before, most)
+
+
 def _has_given_up(stories: Stories, before: BatchState, most: int | None, without: str | None = None) -> bool:
     last = stories.spec_of(before.id).last_job
     failed = sum(

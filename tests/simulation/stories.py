@@ -230,7 +230,10 @@ class Stories:
     def _move(self, event: ev.MoveRequested, before: BatchState) -> None:
         story = self.of[JobId(*event.scope, event.job)]
         is_there = story.holder is not None and story.attempt == event.attempt
-        story.moved |= is_there and not before.kill_wanted(before.rows[event.job])
+        goes_on = not before.kill_wanted(before.rows[event.job]) and last_jobs.may_begin_again(
+            self, before, event.job
+        )
+        story.moved |= is_there and goes_on
 
     def _forgive(self, batch: BatchState, again: set[str]) -> None:
         for job, story in self.of_batch(batch.id):

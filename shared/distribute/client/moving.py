@@ -51,13 +51,19 @@ async def move(
         dry: only check that it could be moved.
 
     Raises:
-        Refused: there is no such batch or job, no node has it, it is being killed, or is another person's.
+        Refused: there is no such batch or job, no node has it, it is being killed, or is another person's, or
+            its batch begins no further job.
     """
     batch = job.batch_id
 
     def refuse(course: Course) -> None:
         refuse_over(batch, course, "move")
         refuse_anothers(batch, course.user, person, "move", force=force)
+        if course.given_up:
+            name = printable(str(batch))
+            raise Refused(
+                f"{name} begins no further job (max_failures), so a job that is moved would be lost"
+            )
 
     course, _ = await read_standing(cluster, batch)
     refuse(course)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from distribute.core.change_events import MoveRequested
 from distribute.core.elsewhere import can_run_elsewhere
+from distribute.core.last_job import has_given_up
 from distribute.core.state import BatchState, State
 
 
@@ -20,6 +21,8 @@ def request_move(batch: BatchState, event: MoveRequested) -> str | None:
     attempt = batch.active.get(row)
     if attempt is None or attempt.number != event.attempt or batch.kill_wanted(row):
         return None  # the attempt ended, or a person killed it, while the request was on its way
+    if row != batch.last_row and has_given_up(batch):
+        return None  # it would not begin again
     attempt.moved_by = attempt.moved_by or event.author
     return None
 

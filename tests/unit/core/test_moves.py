@@ -44,6 +44,19 @@ def test_a_moved_job_runs_at_another_node_without_a_failure() -> None:
     assert lab.batch().moved_from == {}
 
 
+def test_no_job_is_moved_in_a_batch_that_begins_no_further_one() -> None:
+    """It would not run again, and end as failed."""
+    given_up = make.batch(2, max_failures=1)
+    lab = Lab(make.joined("ws1"), make.submitted(given_up))
+    lab.happen(make.assigned("job1"), make.assigned("job2"))
+    lab.run("job1")
+    lab.run("job2")
+    lab.happen(make.finished("job1", succeeded=False, outputs=None))
+    assert lab.batch().status[0] == Status.FAILED
+    lab.happen(make.move_requested("job2"))
+    assert lab.batch().active[1].moved_by is None
+
+
 def test_it_waits_until_what_it_left_is_archived() -> None:
     lab = moving()
     lab.happen(make.yielded(outputs=Outputs(files=1)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from distribute.core.last_job import has_given_up
 from distribute.core.packed import PackedBatch
 from distribute.core.state import BatchEnd, BatchState
 
@@ -14,7 +15,8 @@ class Course(NamedTuple):
     `seq` is its submission's sequence, 0 if there is no such batch, and `submission` that event's id. `end`
     says how it ended, None while it is not over; `archived`, whether everything it left can be pulled;
     `user`, whose it is; `killed_by`, who killed all of it, if somebody did; `held_by`, who holds it;
-    `ran_at`, the system that ran it, if this cluster did not.
+    `given_up`, whether so many jobs failed that no other begins; `ran_at`, the system that ran it, if this
+    cluster did not.
     """
 
     seq: int = 0
@@ -27,6 +29,7 @@ class Course(NamedTuple):
     user: str = ""
     killed_by: str | None = None
     held_by: str | None = None
+    given_up: bool = False
     ran_at: str | None = None
 
     @property
@@ -50,5 +53,6 @@ class Course(NamedTuple):
             batch.user,
             batch.killed.by if batch.killed is not None else None,
             batch.holding.by if isinstance(batch, BatchState) and batch.holding is not None else None,
+            isinstance(batch, BatchState) and has_given_up(batch),
             batch.ran_at,
         )
