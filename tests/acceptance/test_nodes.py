@@ -36,7 +36,7 @@ def test_up_is_ready_when_its_nodes_have_joined_in_any_state(jane: Person) -> No
     jane.runs("up", "--nodes", "2", "--cpus", "1", "--detach")
     states = {node["node"]: node["state"] for node in jane.asks("nodes")["nodes"]}
     assert states == {one: "draining", other: "idle"}
-    assert jane.runs("undrain", one).stdout == f"{one} takes jobs again\n"
+    assert jane.runs("undrain", one).stdout == f"{one} takes jobs again; it was draining\n"
     assert jane.asks("nodes", one)["nodes"][0]["state"] == "idle"
     for verb in ("drain", "undrain"):
         assert "there is no node 'ws99'" in jane.runs(verb, "ws99", code=4).stderr
