@@ -108,6 +108,8 @@ async def test_nothing_can_be_changed_or_awaited_in_a_saved_log(path: Path) -> N
             pass
     with pytest.raises(NobodyAnswers):
         await cluster.queries.ask("status")
+    with pytest.raises(Refused, match=r"log\.gz is a saved log: no job runs in it"):
+        await cluster.queries.ask("exec", node="ws1")
     for what in ("store", "beats", "live"):
         with pytest.raises(IntegrityError, match="is a saved log, and has no"):
             await getattr(cluster, what).last("ws1")
