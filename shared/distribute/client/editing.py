@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
-from pydantic import ValidationError
-
 from distribute.client.batch_log import read_standing
 from distribute.client.queries import no_such_job
 from distribute.client.saying import names_of, refuse_anothers, refuse_elsewhere, refuse_over, say_of_batch
 from distribute.client.submit import Fit
 from distribute.client.words import printable
 from distribute.core.change_events import MAX_EDITED, Edited
-from distribute.core.errors import InputError, InvalidArgument, Refused
+from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import MAX_NEEDS
 from distribute.core.ways import Way
@@ -99,7 +97,6 @@ async def edit(
             node could run what the jobs would ask for.
     """
     _refuse_changes(changes, jobs)
-    _refuse_values(person, batch, changes)
 
     def event_of(course: Course) -> Event:
         refuse_over(batch, course, "edit")
@@ -129,15 +126,6 @@ def _refuse_changes(changes: Changes, jobs: Sequence[str]) -> None:
         raise InputError(
             f"{len(jobs)} jobs are named, and one edit can name {MAX_EDITED}: edit some at a time"
         )
-
-
-def _refuse_values(person: Person, batch: BatchId, changes: Changes) -> None:
-    """Raise `InvalidArgument` if no job or batch can have what a program asks for."""
-    try:
-        Edited(**person.stamp(), **batch._asdict(), **changes._asdict())
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise InvalidArgument(f"{wrong['loc'][0]}={wrong['input']!r}: {wrong['msg']}") from error
 
 
 def _refuse_edit(found: EditDocument, batch: BatchId, changes: Changes, *, anyway: bool) -> None:

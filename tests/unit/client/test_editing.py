@@ -12,7 +12,7 @@ from distribute.client.editing import Changes, edit
 from distribute.client.moving import move
 from distribute.client.queries import Queries
 from distribute.core.change_events import MAX_EDITED
-from distribute.core.errors import InputError, InvalidArgument, Refused
+from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
 from distribute.core.specs import MAX_NEEDS, Resources
 from distribute.testing import builders as make
@@ -101,23 +101,6 @@ async def test_changes_that_do_not_fit_together_are_refused(
     await cluster.say(*RUNS)
     with pytest.raises(InputError, match=words):
         await jane_edits(cluster, *jobs, **changes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"cpus": 0}, "cpus=0: Input should be greater than or equal to 1"),
-        ({"memory_bytes": "8G"}, "memory_bytes='8G': Input should be a valid integer"),
-        ({"gpus": 1, "timeout_s": -1.0}, "timeout_s=-1.0: Input should be greater than or equal to 0"),
-        ({"max_running": 10**9}, "max_running=1000000000: Input should be less than"),
-    ],
-)
-async def test_what_no_job_can_have_is_refused_by_its_name(
-    cluster: Any, changes: dict[str, Any], words: str
-) -> None:
-    await cluster.say(*RUNS)
-    with pytest.raises(InvalidArgument, match=words):
-        await jane_edits(cluster, **changes)
 
 
 async def test_what_makes_no_sense_is_refused(cluster: Any) -> None:
