@@ -102,6 +102,10 @@ class Queue:
             self._sent.add(sending.key)
         self._drop(event.to, event.key)
 
+    def waits(self, to: str, notice: Notice) -> bool:
+        """Does the log lack that this was told?"""
+        return notice.key in self._waiting.get(to, ())
+
     def forget(self, submission: str) -> None:
         """The batch of this submission is deleted."""
         self._told_once.pop(submission, None)

@@ -261,12 +261,14 @@ class NotifierService:
                     raise failed
 
     async def _note_told(self, channel: str, letter: Letter, notice: Notice, refused: str | None) -> None:
-        """Append `notified`, unless the batch is deleted by now.
+        """Append `notified`, unless the batch is deleted by now, or the log has one.
 
-        The guard may be refused because of events that change nothing for us.
+        What this notifier appended before it was killed may reach the log late. The guard may be refused
+        because of events that change nothing for us.
         """
         event = self._notified(channel, letter, notice, refused)
-        while self._outbox.is_current(notice):
+        queue = self._outbox.queues[channel]
+        while self._outbox.is_current(notice) and queue.waits(letter.to, notice):
             last = await self._cluster.log.last(notice.batch)
             if last is not None and last.seq > self._outbox.state.seq:
                 await self._folded(last.seq)  # it may be that the batch is deleted

@@ -76,8 +76,7 @@ def retry(batch: BatchState, event: ev.RetryRequested) -> str | None:
         for forgotten in (batch.killed_rows, batch.failures, batch.suspects, batch.deaths):
             forgotten.pop(row, None)
         forget_failure(batch, row)
-    if batch.limits.max_failures is not None:
-        batch.forgiven = set(rows_with(batch, Status.FAILED)) - {batch.last_row}
+    batch.forgiven = set(rows_with(batch, Status.FAILED)) - {batch.last_row}
     if batch.killed is not None:  # what stays killed may still have an assignment under way
         for row, found in enumerate(batch.status):
             if found == Status.KILLED:
