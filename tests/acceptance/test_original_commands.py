@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -94,7 +95,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     (home / "config/distribute/node.yaml").write_text(
         f"server: nats://127.0.0.1:{port}\nname: ws1\nmax_unseen: 1m\n"
     )
+    _have_program(home / "bin", "gfortran")
     with Person(home) as person:
+        person.sets(PATH=f"{home / 'bin'}:{os.environ['PATH']}")
         head = begun(
             person, "head",
             f"--save-log --show-logs server --save-path server/results --temp-dir server/tmp -p {port} -c "
@@ -110,6 +113,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         for process in (node, head):
             process.send_signal(signal.SIGINT)
             assert process.wait(60) == 0
+
+
+def _have_program(folder: Path, name: str) -> None:
+    """Install a program that does nothing: what a computer has by its own programs can be asked for."""
+    folder.mkdir()
+    program = folder / name
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
 
 
 def _text(path: Path) -> str:
