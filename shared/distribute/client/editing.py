@@ -10,10 +10,10 @@ from distribute.client.queries import no_such_job
 from distribute.client.saying import names_of, refuse_anothers, refuse_elsewhere, refuse_over, say_of_batch
 from distribute.client.submit import Fit
 from distribute.client.words import printable
-from distribute.core.change_events import MAX_EDITED, Edited
+from distribute.core.change_events import MAX_EDITED, Edited, EditedCount, EditedTimeout
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
-from distribute.core.specs import MAX_NEEDS
+from distribute.core.specs import MAX_NEEDS, Bytes, Cpus, GpuCount, Retries
 from distribute.core.ways import Way
 from distribute.core.words import counted
 
@@ -32,13 +32,13 @@ class Changes(NamedTuple):
     `timeout_s`, `max_running` and `max_failures` 0: no limit any more.
     """
 
-    cpus: int | None = None
-    memory_bytes: int | None = None
-    gpus: int | None = None
-    timeout_s: float | None = None
-    retries: int | None = None
-    max_running: int | None = None
-    max_failures: int | None = None
+    cpus: Cpus | None = None
+    memory_bytes: Bytes | None = None
+    gpus: GpuCount | None = None
+    timeout_s: EditedTimeout | None = None
+    retries: Retries | None = None
+    max_running: EditedCount | None = None
+    max_failures: EditedCount | None = None
 
     @property
     def of_jobs(self) -> bool:
@@ -92,7 +92,7 @@ async def edit(
         Which jobs change, as the scheduler saw it just before.
 
     Raises:
-        InputError: the changes do not fit together, or no job or batch can have one of them.
+        InputError: nothing is to change, the changes do not fit together, or jobs would take a whole node.
         Refused: there is no such batch or job, it is over or another person's, no job of it waits, or no
             node could run what the jobs would ask for.
     """

@@ -184,7 +184,6 @@ class BatchOrders(BatchPlan):
         Raises:
             InvalidArgument: a change has a wrong name or value.
             InputError: nothing is to change, or the changes do not fit together.
-            InvalidArgument: there can be no such number.
             UnknownName: there is no such batch or job.
             Refused: it is over, or another person's, no job of it waits, or no node could run the jobs.
             Unreachable: the cluster can't be reached.
