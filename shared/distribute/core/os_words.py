@@ -1,9 +1,12 @@
-"""Says in plain words why the operating system refused something, and which signal ended a process."""
+"""Says in plain words why the operating system refused something, which signal ended a process, and what lies
+at a path in place of a file.
+"""
 
 from __future__ import annotations
 
 import errno
 import signal
+import stat
 
 _WORDS = {
     errno.EACCES: "you have no permission",
@@ -68,3 +71,16 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+_SPECIAL = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def special_file(mode: int) -> str | None:
+    """What something is by its `st_mode`: `a pipe`. None: a file, a folder or a link."""
+    return _SPECIAL.get(stat.S_IFMT(mode))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from distribute.core.folder_listing import ListedFolder
 from distribute.core.manifest import StoredLink
-from distribute.core.os_words import why
+from distribute.core.os_words import special_file, why
 from distribute.core.path_text import shown, shown_target
 from distribute.core.words import LONGEST_QUOTED_PATH, quoted
 from distribute.inputs.digests import Looks
@@ -22,13 +22,6 @@ from distribute.links import Links
 
 MAX_PROBLEMS = 20
 """We look for no more problems of one folder: a person mends these, and then asks again."""
-
-_NOT_SENT = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +199,8 @@ class _Search:
         return False
 
     def _add_file(self, name: bytes, path: bytes, status: os.stat_result) -> None:
-        if reason := _NOT_SENT.get(stat.S_IFMT(status.st_mode)):
-            self._problem(name, f"is {reason}, which can't be sent; remove it, or exclude it")
+        if special := special_file(status.st_mode):
+            self._problem(name, f"is {special}, which can't be sent; remove it, or exclude it")
         else:
             self._tree.found.append(TreeFile.of(name, path, status))
 

@@ -12,20 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from distribute.core.manifest import MAX_LINE, STDOUT_NAME, StoredFolder, StoredLink
-from distribute.core.os_words import why
+from distribute.core.os_words import special_file, why
 from distribute.core.path_text import shown, shown_target
 from distribute.core.recipe import SAVE
 from distribute.links import Links
 
 _STDOUT = STDOUT_NAME.encode()
 _SAVE = SAVE.encode()
-
-_NOT_STORED = {
-    stat.S_IFIFO: "a pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +118,8 @@ class _Search:
             return LeftOut(name, f"can't be read: {why(error)}")
         if stat.S_ISREG(status.st_mode):
             return source(self._place(name), where, status)
-        if reason := _NOT_STORED.get(stat.S_IFMT(status.st_mode)):
-            return LeftOut(name, f"{reason}, not a file")
+        if special := special_file(status.st_mode):
+            return LeftOut(name, f"{special}, not a file")
         return self._link(name, target)
 
     def _link(self, name: bytes, target: bytes) -> StoredLink | LeftOut:
