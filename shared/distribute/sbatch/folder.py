@@ -14,12 +14,11 @@ from distribute.core.errors import InputError
 from distribute.core.placed import Placed, PlacedFolder
 from distribute.core.recipe import Recipe, build_of, recipe_of
 from distribute.core.specs import BatchSpec, InputFile, Resources
-from distribute.core.words import quoted
+from distribute.core.words import first_of, quoted
 from distribute.sbatch.options import Options, default_name, merged, options_of
 from distribute.sbatch.scripts import Cluster, batch_script, build_part, check_value, inputs_part, job_part
 from distribute.sbatch.upload import Upload, begun, text_of
 
-MAX_PROBLEMS = 20
 MAX_WAITED_FOR = 10_000
 """The last job can wait for so many jobs that are in no array: their ids are one argument of sbatch."""
 
@@ -184,8 +183,7 @@ def plan(spec: BatchSpec, file: JobsFile, cluster: Cluster, upload: Upload, *, i
             "must be told each; with arrays there is no limit: add --array"
         )
     if problems:
-        more = len(problems) - MAX_PROBLEMS
-        raise InputError(*problems[:MAX_PROBLEMS], *([f"and {more} more"] if more > 0 else []))
+        raise InputError(*first_of(problems))
     return Plan(spec, cluster, upload, tuple(units), build, is_array)
 
 
