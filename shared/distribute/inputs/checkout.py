@@ -10,14 +10,19 @@ from dataclasses import dataclass
 
 from distribute.core.git_commit import MAX_PATTERN_CHARS, GitCommit
 from distribute.core.words import LONGEST_QUOTED_PATH, counted, few, quoted
-from distribute.inputs.committed import CommittedFiles, is_pointer, no_pointer, no_submodule
+from distribute.inputs.committed import (
+    POINTER_BYTES,
+    SUBMODULE,
+    CommittedFiles,
+    is_pointer,
+    no_pointer,
+    no_submodule,
+)
 from distribute.inputs.git_program import Git, GitProblem, reason_of
 from distribute.inputs.patterns import Exclude
 from distribute.inputs.tree import MAX_PROBLEMS, Tree, TreeFile, folder_tree
 
 HEAD = "HEAD"
-_SUBMODULE = "160000"
-_POINTER_BYTES = 1024
 _USER = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<user>[^/?#]*)@")
 _USER_OF_SSH = re.compile(r"^(?P<user>[^/:@]*):[^/]*@")
 
@@ -131,7 +136,7 @@ class Checkout:
         apart: set[bytes] = set()
         for line in filter(None, self._git.ask("ls-files", "-z", "--stage").split(b"\0")):
             head, _, name = line.partition(b"\t")
-            (apart if head.startswith(_SUBMODULE.encode()) else names).add(name)
+            (apart if head.startswith(SUBMODULE) else names).add(name)
         for name in filter(
             None, self._git.ask("ls-files", "-z", "--others", "--exclude-standard").split(b"\0")
         ):
@@ -199,12 +204,12 @@ def _parts(name: bytes) -> list[bytes]:
 
 
 def _small_files(tree: Tree) -> Iterable[TreeFile]:
-    return (one for one in tree.found if isinstance(one, TreeFile) and one.size_bytes < _POINTER_BYTES)
+    return (one for one in tree.found if isinstance(one, TreeFile) and one.size_bytes < POINTER_BYTES)
 
 
 def _is_pointer_at(file: TreeFile) -> bool:
     try:
         with open(file.path, "rb") as opened:  # noqa: PTH123 - bytes
-            return is_pointer(opened.read(_POINTER_BYTES))
+            return is_pointer(opened.read(POINTER_BYTES))
     except OSError:
         return False  # whoever reads it for sending says so

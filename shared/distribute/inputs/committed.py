@@ -18,13 +18,15 @@ from distribute.inputs.patterns import Exclude
 from distribute.inputs.tree import MAX_PROBLEMS, folder_tree
 from distribute.scratch import scratch_folder
 
-_SUBMODULE = b"160000"
+SUBMODULE = b"160000"
+"""The mode that git gives to a repository of its own."""
 _LINK = b"120000"
 _PROGRAM = b"100755"
 _FOLDER_MODE = 0o755
 _PIECE_BYTES = 1 << 20
 _POINTER = b"version https://git-lfs.github.com/spec/"
-_POINTER_BYTES = 1024
+POINTER_BYTES = 1024
+"""Pointers of Git LFS are smaller."""
 
 
 class _Entry(NamedTuple):
@@ -62,7 +64,7 @@ class CommittedFiles:
         links: list[tuple[bytes, bytes]] = []
         with git.talking("cat-file", "--batch") as (ask, answer):
             for entry in entries:
-                if entry.mode == _SUBMODULE:
+                if entry.mode == SUBMODULE:
                     self._problem(no_submodule(self._path(entry.name)))
                     continue
                 size = self._size(ask, answer, entry)
@@ -101,7 +103,7 @@ class CommittedFiles:
                 piece = answer.read(min(left, _PIECE_BYTES))
                 if not piece:
                     raise GitProblem(f"git stopped in {quoted(self._path(entry.name), LONGEST_QUOTED_PATH)}")
-                if size < _POINTER_BYTES and is_pointer(piece):
+                if size < POINTER_BYTES and is_pointer(piece):
                     self._problem(no_pointer(self._path(entry.name)))
                 file.write(piece)
                 left -= len(piece)
