@@ -56,7 +56,7 @@ def named(sweep: Sweep, template: TextTemplate) -> Iterator[tuple[str, Point]]:
             try:
                 check_name(name)
             except ValueError as error:
-                raise _bad_name(sweep, template, point, name, error) from error
+                raise _bad_name(sweep, point, name, error) from error
         yield name, point
 
 
@@ -75,7 +75,7 @@ def _double(sweep: Sweep, template: TextTemplate, name: str, first: int, second:
     return SweepError(f"two jobs would be called {quoted(name)}: {one}; and {other}; {advice}", "name")
 
 
-def _bad_name(sweep: Sweep, template: TextTemplate, point: Point, name: str, error: ValueError) -> SweepError:
+def _bad_name(sweep: Sweep, point: Point, name: str, error: ValueError) -> SweepError:
     size = len(name.encode())
     if size > MAX_NAME_BYTES:
         text = f"the name {quoted(name)} has {size:,} bytes; a name may have {MAX_NAME_BYTES}"

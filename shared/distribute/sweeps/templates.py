@@ -44,7 +44,6 @@ class TextTemplate:
     """A text with placeholders, ready to be filled. `names` are the parameters that it uses.
 
     `for_shell`: a shell will read the text, so values are quoted for it where they need to be.
-    `bare`: the parameter that `{}` stands for. None: `{}` is a text.
 
     Raises:
         SweepError: a placeholder names no parameter, or has a wrong format.
@@ -52,15 +51,13 @@ class TextTemplate:
 
     __slots__ = ("_fields", "_form", "names", "text")
 
-    def __init__(
-        self, text: str, known: Collection[str], *, for_shell: bool = False, bare: str | None = None
-    ) -> None:
+    def __init__(self, text: str, known: Collection[str], *, for_shell: bool = False) -> None:
         self.text = text
         self._form = ""
         """The text, with `%s` in the places of its fields."""
         self._fields: list[_Field] = []
         quotes = ShellQuotes(text) if for_shell else None
-        self._parse(_Reader(text, known, bare), quotes)
+        self._parse(_Reader(text, known), quotes)
         self.names = frozenset(field.name for field in self._fields)
 
     def _parse(self, reader: _Reader, quotes: ShellQuotes | None) -> None:
@@ -142,10 +139,9 @@ def _unsuitable(value: Scalar, spec: str, name: str, wanted: str) -> SweepError:
 class _Reader:
     """Finds the placeholders of a text."""
 
-    def __init__(self, text: str, known: Collection[str], bare: str | None) -> None:
+    def __init__(self, text: str, known: Collection[str]) -> None:
         self._text = text
         self._known = known
-        self._bare = bare
 
     def parts(self) -> list[str | tuple[str, str]]:
         """Texts, and placeholders as their names and formats."""
@@ -167,7 +163,7 @@ class _Reader:
             return f"{{{doubled}}}"
         inside = braces["inside"]
         if not inside:
-            return braces[0] if self._bare is None or braces["dollar"] else (self._bare, "")
+            return braces[0]
         leading = _LEADING_NAME.match(inside)
         is_known = leading is not None and leading[1] in self._known
         if braces["dollar"]:

@@ -88,10 +88,6 @@ def test_every_text_is_filled_or_refused_with_words(text: str) -> None:
         assert str(error)  # noqa: PT017 - most texts are right
 
 
-def test_the_parameter_of_empty_braces_can_be_chosen() -> None:
-    assert TextTemplate("./solver {} {{}} ${}", {"x"}, bare="x").fill({"x": "a"}) == "./solver a {} ${}"
-
-
 # What a shell reads ------------------------------------------------------------------------------------
 
 ANY = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
