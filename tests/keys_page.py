@@ -78,6 +78,12 @@ FILES: dict[str, dict[str, str]] = {
 """The titles of the sections, by the name of the model."""
 
 _OF_FILES = {"FileRef", "PatternFile"}
+_LISTED = {
+    "InputRef": "files, folders and globs",
+    **dict.fromkeys(_OF_FILES, "files"),
+    "AfterRef": "batches",
+}
+"""What the sections of a list are, where they are not jobs."""
 
 _SECTIONS = {section.__name__: section for section in KEY_DOCS}
 _TITLES = {section: title for titles in FILES.values() for section, title in titles.items()}
@@ -147,13 +153,13 @@ def _is_spelling(form: dict[str, Any]) -> bool:
 
 def _plural(item: dict[str, Any]) -> str:
     """What the items of a list are."""
+    if "enum" in item:
+        return _taken(item)
     if "$ref" not in item:
         thing, _, rest = _taken(item).removeprefix("a ").partition(" ")
         return " ".join(filter(None, [f"{thing}s", rest]))
     section = item["$ref"].rpartition("/")[2]
-    if section == "InputRef":
-        return _link("files, folders and globs", section)
-    return _link("files" if section in _OF_FILES else "jobs", section)
+    return _link(_LISTED.get(section, "jobs"), section)
 
 
 def _bounds(value: dict[str, Any]) -> str:
