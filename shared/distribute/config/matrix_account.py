@@ -10,10 +10,9 @@ from pydantic import AfterValidator, Field
 
 from distribute.config.forms import Form
 from distribute.config.jobs_file import MatrixUser
-from distribute.config.problems import validate
+from distribute.config.problems import valid
 from distribute.config.section import NonEmpty, Section
 from distribute.config.yaml_source import Document
-from distribute.core.errors import InputError
 from distribute.core.words import quoted
 
 Password = Annotated[str, Field(min_length=1)]
@@ -52,8 +51,4 @@ def load_matrix_account(path: Path) -> MatrixAccount:
         InputError: the file can't be read, or something in it is wrong. No message has the password.
     """
     document = Document.read(path, if_missing="write the path of the file with the account for messages")
-    account, found = validate(document, MatrixAccount)
-    found += document.found
-    if account is None or found:
-        raise InputError(*document.lines(found))
-    return account
+    return valid(document, MatrixAccount)

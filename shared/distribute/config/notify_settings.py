@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from distribute.config.folders import config_dir
 from distribute.config.forms import Form
 from distribute.config.matrix_account import Password
-from distribute.config.problems import validate
+from distribute.config.problems import valid
 from distribute.config.section import AuthorName, Duration, NonEmpty, Section, Text, at_most
 from distribute.config.yaml_source import Document
 from distribute.core.errors import InputError
@@ -153,10 +153,7 @@ def load_notify_settings(path: Path | None, environ: Mapping[str, str] = os.envi
     """
     path = path or config_dir(environ) / "notify.yaml"
     document = Document.read(path, if_missing="write there how people are told: see docs/notifications.md")
-    settings, found = validate(document, NotifySettings)
-    found += document.found
-    if settings is None or found:
-        raise InputError(*document.lines(found))
+    settings = valid(document, NotifySettings)
     if settings == NotifySettings():
         raise InputError(f"{path}: it configures no channel; write one of matrix, command, webhook and mail")
     if settings.matrix is None:

@@ -16,6 +16,7 @@ from distribute.config.section import Section, Validation
 from distribute.config.units import longest_duration
 from distribute.config.yaml_source import Document, Loc
 from distribute.config.yaml_syntax import LOOKED_AT, Found, Problem
+from distribute.core.errors import InputError
 from distribute.core.words import quoted
 
 S = TypeVar("S", bound=Section)
@@ -67,6 +68,19 @@ def validate(document: Document, model: type[S]) -> tuple[S | None, Found]:
         found = _problems(document, model, error.errors(include_url=False))
         found.more += context.more
         return None, found
+
+
+def valid(document: Document, model: type[S]) -> S:
+    """The document as a `model`.
+
+    Raises:
+        InputError: it holds every problem, one line each.
+    """
+    section, found = validate(document, model)
+    found += document.found
+    if section is None or found:
+        raise InputError(*document.lines(found))
+    return section
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 
 from distribute.config.folders import config_dir
 from distribute.config.forms import Form
-from distribute.config.problems import validate
+from distribute.config.problems import valid
 from distribute.config.section import (
     AuthorName,
     Capabilities,
@@ -24,7 +24,6 @@ from distribute.config.section import (
     Size,
 )
 from distribute.config.yaml_source import Document
-from distribute.core.errors import InputError
 from distribute.core.hours import parse_hours
 from distribute.core.specs import (
     DEFAULT_GRACE_S,
@@ -182,11 +181,7 @@ def _load(model: type[S], path: Path | None, default: Path) -> S:
     if path is None and not os.access(default, os.F_OK):
         return model()
     path = path or default
-    document = Document.read(path)
-    settings, found = validate(document, model)
-    found += document.found
-    if settings is None or found:
-        raise InputError(*document.lines(found))
+    settings = valid(Document.read(path), model)
     paths = {
         name: path.absolute().parent / os.path.expanduser(value)  # noqa: PTH111 - Path.expanduser raises without a home
         for name, value in settings
