@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # What the scripts of a batch have in common. They run in the folder that schedule_jobs.sh is in, and need bash,
-# coreutils, findutils and setsid (util-linux). A job's part is in scripts/N.sh, which uses and sets variables of these.
+# coreutils, findutils, sed and setsid (util-linux). A job's part is in scripts/N.sh, which uses and sets variables of
+# these.
 # shellcheck disable=SC2034,SC2154
 
 top=$PWD
