@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from acceptance.person import PATIENCE_S, Person
+from acceptance.run_kit import tree, with_one_node
 from container_kit import busybox_image, need_apptainer
 from slurm_kit import WHERE, Slurm, ids_of, remote_shell
 
@@ -127,22 +128,9 @@ def apptainer_batch(home: Path) -> dict[str, object]:
     }
 
 
-def tree(folder: Path) -> dict[str, tuple[str, object]]:
-    """Everything in a folder, by path: contents and modes of files, targets of links."""
-    found: dict[str, tuple[str, object]] = {}
-    for path in folder.rglob("*"):
-        name = str(path.relative_to(folder))
-        if name == ".distribute-pulled.jsonl":
-            continue
-        if "_build_output-" in name:
-            name = "build output"
-        if path.is_symlink():
-            found[name] = ("link", path.readlink())
-        elif path.is_dir():
-            found[name] = ("folder", None)
-        else:
-            found[name] = (oct(stat.S_IMODE(path.stat().st_mode)), path.read_bytes())
-    return found
+def left_in(folder: Path) -> dict[str, Any]:
+    """Everything in a folder, whichever node made its build's output."""
+    return with_one_node(tree(folder))
 
 
 def writes(home: Path, batch: dict[str, object]) -> None:
@@ -180,11 +168,11 @@ def test_a_batch_leaves_the_same_files_as_on_a_cluster_of_ours(
         there = at_cluster(jane, out)
         ids = ids_of(there)
         slurm.wait(*ids)
-        assert tree(there / "results" / "b") == expected
+        assert left_in(there / "results" / "b") == expected
         assert not [path for path in (there / "running").iterdir() if path.name != "build"]
         slurm.account(there)
         slurm.run("sh", "rsync_download.sh", cwd=out, env=remote)
-        assert tree(out / "results" / "b") == expected
+        assert left_in(out / "results" / "b") == expected
         records = [json.loads(path.read_text()) for path in (out / "state").glob("*.json")]
         assert {record["slurm_job_id"] for record in records} == ids
         jane.runs("slurm", "--collect", out.name, "--replace", "--yes")
@@ -197,10 +185,10 @@ def at_cluster(jane: Person, out: Path) -> Path:
     return jane.home.parent / "cluster" / out.name
 
 
-def pulled(jane: Person, folder: str) -> dict[str, tuple[str, object]]:
+def pulled(jane: Person, folder: str) -> dict[str, Any]:
     """Everything that a pull of the batch brings. It says by its exit code that a job failed."""
     jane.starts("pull", "--save-dir", folder).communicate(timeout=PATIENCE_S)
-    return tree(jane.home / folder / "b")
+    return left_in(jane.home / folder / "b")
 
 
 def check_what_is_told(jane: Person, failed: int) -> None:
@@ -226,7 +214,7 @@ def test_the_scripts_upload_schedule_and_bring_the_results_back(
         out, there = tmp_path / "out", tmp_path / "cluster" / "my folder" / "$(touch x)"
         uploaded = slurm.run("sh", "rsync_upload.sh", cwd=out, env=remote).stdout
         assert r"ssh jane@hpc 'cd '" in uploaded
-        assert tree(there) == tree(out)
+        assert left_in(there) == left_in(out)
         slurm.run("sh", there / "schedule_jobs.sh", cwd=tmp_path)
         slurm.wait(*ids_of(there))
         slurm.run("sh", "rsync_upload.sh", cwd=out, env=remote)  # what ran there meanwhile stays
