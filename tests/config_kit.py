@@ -37,12 +37,18 @@ def age(path: Path) -> None:
     os.utime(path, ns=(MTIME_NS, MTIME_NS))
 
 
-def write(folder: Path, text: str, **files: bytes) -> Path:
-    """Write a jobs file and others: `__` in a name stands for `/`, `_DOT_` for `.`."""
-    for name, content in files.items():
-        path = folder / name.replace("__", "/").replace("_DOT_", ".")
+def put(folder: Path, **files: str | bytes) -> list[Path]:
+    """Write files. In their names, `__` stands for a slash, and `_DOT_` for a dot."""
+    paths = [folder / name.replace("__", "/").replace("_DOT_", ".") for name in files]
+    for path, content in zip(paths, files.values(), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return paths
+
+
+def write(folder: Path, text: str, **files: bytes) -> Path:
+    """Write a jobs file, and others as `put` does."""
+    for path in put(folder, **files):
         age(path)
     path = folder / "distribute-jobs.yaml"
     path.write_text(text)

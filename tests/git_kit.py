@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config_kit import job, write
+from config_kit import job, put, write
 from distribute.config.loading import LoadedBatch, load
 from distribute.core.errors import InputError
 from distribute.core.git_commit import GitCommit
@@ -35,14 +35,6 @@ def git(folder: Path, *args: str) -> str:
         ["git", *args], cwd=folder, env=environment | _ENVIRONMENT, capture_output=True, text=True, check=True
     )
     return ended.stdout.strip()
-
-
-def put(folder: Path, **files: str) -> None:
-    """Write files. In their names, `__` stands for a slash, and `_DOT_` for a dot."""
-    for name, content in files.items():
-        path = folder / name.replace("__", "/").replace("_DOT_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
 
 
 def commit_all(folder: Path, tag: str) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from acceptance.person import Person
-from git_kit import git, put, repository
+from config_kit import put
+from git_kit import git, repository
 
 FILE = """\
 meta: {namespace: jane, batch_name: BATCH, resources: {cpus: 1}}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from config_kit import put
 from distribute.core.errors import InputError
 from distribute.core.git_commit import GitCommit
 from distribute.inputs.listed import Hasher
@@ -23,7 +24,6 @@ from git_kit import (
     git,
     laid_out,
     loaded,
-    put,
     refusal,
     repository,
 )

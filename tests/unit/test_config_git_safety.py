@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from git_kit import commit_all, commit_of, found_in, git, laid_out, loaded, put, refusal, repository
+from config_kit import put
+from git_kit import commit_all, commit_of, found_in, git, laid_out, loaded, refusal, repository
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+import config_kit
 from config_kit import META, job, problems_of, write
 from distribute.config.loading import LoadedBatch, load
 from distribute.core.errors import InputError
@@ -23,11 +25,7 @@ def in_new_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def put(**files: str) -> None:
-    for name, content in files.items():
-        path = Path(name.replace("__", "/").replace("_DOT_", "."))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
+put = partial(config_kit.put, Path())
 
 
 def loaded(files: str) -> LoadedBatch:
