@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distribute.core.event_base import MAX_PRIORITY, RetriedJobs, SubmissionEvent, Text
+from distribute.core.event_base import RetriedJobs, SubmissionEvent, Text
 from distribute.core.ids import AttemptNumber, StoredName
-from distribute.core.specs import MAX_JOBS, MAX_TIMEOUT_S, Bytes, Cpus, GpuCount, Retries
+from distribute.core.specs import MAX_JOBS, MAX_TIMEOUT_S, Bytes, Cpus, GpuCount, Priority, Retries
 
 MAX_EDITED = 1000
 """Max. jobs that one edit names: each may become a group of its own."""
@@ -54,7 +54,7 @@ class Reprioritized(SubmissionEvent):
 
     type: Literal["reprioritized"] = "reprioritized"
     v: Literal[2] = 2
-    priority: int = Field(ge=-MAX_PRIORITY, le=MAX_PRIORITY)
+    priority: Priority
 
 
 class Held(SubmissionEvent):

@@ -52,9 +52,6 @@ BatchName = Annotated[str, StringConstraints(max_length=2 * MAX_NAME_BYTES + 1)]
 Kept = Annotated[tuple[AttemptId, ...], Field(max_length=MAX_KEPT, fail_fast=True)]
 """The attempts that a node still has: they run, are frozen, or have ended and are not reported yet."""
 
-MAX_PRIORITY = 100
-"""Priorities go from -100 to 100."""
-
 MAX_RETRIED = 1000
 RetriedJobs = Annotated[tuple[StoredName, ...], Field(max_length=MAX_RETRIED, fail_fast=True)]
 """Jobs that a person names in one retry. Even with the longest names, they fit into one message."""

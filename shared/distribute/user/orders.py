@@ -15,8 +15,9 @@ from distribute.client.priority import set_priority
 from distribute.client.queries import Queries
 from distribute.client.retrying import Outcome, Retried, retry
 from distribute.core.errors import InvalidArgument
-from distribute.core.event_base import MAX_PRIORITY, MAX_TEXT
+from distribute.core.event_base import MAX_TEXT
 from distribute.core.ids import BatchId, JobId
+from distribute.core.specs import MAX_PRIORITY
 from distribute.user.changes import checked_changes
 from distribute.user.running import run
 
