@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
@@ -20,13 +19,6 @@ _LOCK = "lock"
 _ON_DISK = "/var/tmp"
 _UNLOCKED_S = 60.0
 """A folder of this age that has no lock is not one that another process is just making."""
-
-
-class Held(NamedTuple):
-    """A folder, and the descriptor that holds its lock. Closed, by whatever ends the process, it is left."""
-
-    folder: Path
-    lock: int
 
 
 def temporary_place() -> Path:
@@ -38,8 +30,11 @@ def temporary_place() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def hold_new_folder(kind: str, place: Path) -> Held:
-    """Make a folder that only this user may read, and lock it.
+@contextlib.contextmanager
+def held_folder(kind: str, place: Path) -> Iterator[Path]:
+    """A new folder that only this user may read, locked as long as the block runs. Its caller removes it.
+
+    Whatever ends the process unlocks the folder: it is left then.
 
     Raises:
         InputError: it can't be made.
@@ -49,8 +44,11 @@ def hold_new_folder(kind: str, place: Path) -> Held:
     except OSError as error:
         raise InputError(f"no folder for temporary files can be made in {place}: {why(error)}") from error
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return Held(folder, lock)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield folder
+    finally:
+        os.close(lock)
 
 
 def left_folders(kind: str, place: Path) -> Iterator[Path]:
@@ -69,14 +67,13 @@ def scratch_folder(kind: str) -> Iterator[Path]:
         InputError: it can't be made.
     """
     place = temporary_place()
-    held = hold_new_folder(kind, place)
-    try:
-        for left in left_folders(kind, place):
-            remove_scratch(left)
-        yield held.folder
-    finally:
-        remove_scratch(held.folder)
-        os.close(held.lock)
+    with held_folder(kind, place) as folder:
+        try:
+            for left in left_folders(kind, place):
+                remove_scratch(left)
+            yield folder
+        finally:
+            remove_scratch(folder)
 
 
 def remove_scratch(folder: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from distribute.core.errors import InputError, Refused
 from distribute.core.os_words import why
-from distribute.scratch import hold_new_folder, left_folders, temporary_place
+from distribute.scratch import held_folder, left_folders, temporary_place
 from distribute_services.node_runner.disk.files import remove_folder
 from distribute_services.node_runner.keeper.answering import answers
 
@@ -36,17 +36,16 @@ async def working_folder() -> AsyncIterator[Path]:
         InputError: it can't be made.
     """
     place = temporary_place()
-    held = hold_new_folder(_KIND, place)
-    try:
-        for left in left_folders(_KIND, place):
-            with contextlib.suppress(FileNotFoundError):  # another run removes it
-                if not _has_keeper(left):
-                    log.info("removing %s, which a run left that was killed", left)
-                    await remove_folder(left)
-        yield held.folder
-    finally:
-        await remove_folder(held.folder)
-        os.close(held.lock)
+    with held_folder(_KIND, place) as folder:
+        try:
+            for left in left_folders(_KIND, place):
+                with contextlib.suppress(FileNotFoundError):  # another run removes it
+                    if not _has_keeper(left):
+                        log.info("removing %s, which a run left that was killed", left)
+                        await remove_folder(left)
+            yield folder
+        finally:
+            await remove_folder(folder)
 
 
 @contextlib.contextmanager
