@@ -143,10 +143,6 @@ def _input_file(ref: Any) -> InputFile:
     )
 
 
-def _command(written: str | list[str]) -> str | tuple[str, ...]:
-    return written if isinstance(written, str) else tuple(written)
-
-
 def _args(job: dict[str, Any]) -> tuple[str, ...] | None:
     return None if job["args"] is None else tuple(map(str, job["args"]))
 
