@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import distribute
-from distribute.client.editing import Changes
+from distribute.client.editing import ChangeKeys, Changes
 from distribute.user.changes import checked_changes
 
 
@@ -27,6 +27,13 @@ def test_a_wrong_change_is_refused(given: dict[str, object], problem: str) -> No
     with pytest.raises(distribute.InvalidArgument) as refused:
         distribute.Batch("lab/any").edit(**given)  # type: ignore[arg-type] # as a program without types
     assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize("name", Changes._fields)
+def test_every_change_is_a_keyword_with_a_range(name: str) -> None:
+    assert name in ChangeKeys.__optional_keys__
+    with pytest.raises(distribute.InvalidArgument, match=rf"{name} takes a .*number from \d+ to \d+, not -1"):
+        checked_changes({name: -1})
 
 
 def test_a_job_of_an_edit_has_a_name() -> None:
