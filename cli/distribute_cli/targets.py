@@ -1,4 +1,7 @@
-"""What a BATCH or JOB on the command line means: a name, or the path of a batch's YAML file."""
+"""How the command line takes a batch or a job: by name, or by the path of a batch's YAML file.
+
+`distribute.client.targets` finds what was meant.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,7 @@ from typing import Annotated
 
 import typer
 
-from distribute.client.targets import find_batch, find_job, find_target
-from distribute_cli.completing import complete_batch
-
-__all__ = ["DEFAULT_FILE", "BatchArgument", "find_batch", "find_job", "find_target"]
+from distribute_cli.completing import complete_batch, complete_target
 
 DEFAULT_FILE = "distribute-jobs.yaml"
 
@@ -22,3 +22,29 @@ BatchArgument = Annotated[
     ),
 ]
 """A batch, by default that of the YAML file in this folder."""
+
+TargetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="BATCH|JOB",
+        help="[NAMESPACE/]BATCH, [NAMESPACE/]BATCH/JOB, a batch's YAML file, or last.",
+        autocompletion=complete_target,
+    ),
+]
+"""A batch or a job, to act on it."""
+
+ShownArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="BATCH|JOB",
+        help="NAMESPACE/BATCH, its YAML file, or last; or a job of it.",
+        autocompletion=complete_target,
+    ),
+]
+"""A batch or a job to tell of, unless the verb tells of something else."""
+
+JobArgument = Annotated[
+    str, typer.Argument(metavar="JOB", help="[NAMESPACE/]BATCH/JOB.", autocompletion=complete_target)
+]
+
+ForceOption = Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")]

@@ -21,9 +21,9 @@ async def clean(
     dry: Annotated[bool, typer.Option("--dry", "-d", help="List the files, but remove none.")] = False,
 ) -> int:
     """Remove files here that `pull` brings again: those that are as the cluster has them, and no others."""
+    from distribute.client.targets import find_batch
     from distribute_cli.output.cleaned import clean_batch
     from distribute_cli.places import check_options, place_of
-    from distribute_cli.targets import find_batch
 
     check_options(save_dir, layout, into)
     async with session.cluster() as cluster:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distribute_cli.session import Session
-from distribute_cli.targets import DEFAULT_FILE, BatchArgument
+from distribute_cli.targets import DEFAULT_FILE, BatchArgument, ForceOption
 from distribute_cli.verbs import verb
 
 
@@ -15,7 +15,7 @@ async def delete(
     session: Session,
     batch: BatchArgument = DEFAULT_FILE,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    force: ForceOption = False,
     dry: Annotated[
         bool, typer.Option("--dry", "-d", help="Say what would be lost, but delete nothing.")
     ] = False,
@@ -23,9 +23,9 @@ async def delete(
     """Delete a batch: its results in the archive, and its entry. A running batch is killed first."""
     from distribute.client.control import delete as delete_batch
     from distribute.client.saying import refuse_anothers
+    from distribute.client.targets import find_batch
     from distribute.client.words import printable
     from distribute_cli.output.losses import agree, everything, whose
-    from distribute_cli.targets import find_batch
 
     person = session.person
     async with session.cluster() as cluster:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distribute_cli.session import Session
-from distribute_cli.targets import BatchArgument
+from distribute_cli.targets import BatchArgument, ForceOption
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def edit(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Edit even if no node could run the jobs.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    force: ForceOption = False,
     dry: Annotated[
         bool, typer.Option("--dry", "-d", help="Say what would change, but change nothing.")
     ] = False,

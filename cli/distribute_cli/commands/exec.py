@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distribute_cli.completing import complete_target
 from distribute_cli.session import Session
+from distribute_cli.targets import JobArgument
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
@@ -25,10 +25,7 @@ LOST = 1
 
 async def run(
     session: Session,
-    job: Annotated[
-        str,
-        typer.Argument(metavar="JOB", help="[NAMESPACE/]BATCH/JOB.", autocompletion=complete_target),
-    ],
+    job: JobArgument,
     command: Annotated[
         list[str], typer.Argument(metavar="-- CMD…", help="The command, behind `--`; it goes to no shell.")
     ],
@@ -46,9 +43,9 @@ async def run(
     """
     from distribute.client.commands import run_command
     from distribute.client.saying import refuse_anothers
+    from distribute.client.targets import find_job
     from distribute.client.visiting import find_running
     from distribute.core.visits import MAX_LIMIT_S
-    from distribute_cli.targets import find_job
     from distribute_cli.values import duration_s
 
     limit_s = duration_s("--timeout", limit, longest_s=MAX_LIMIT_S)

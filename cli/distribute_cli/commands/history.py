@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distribute_cli.completing import complete_node, complete_target
+from distribute_cli.completing import complete_node
 from distribute_cli.session import Session
+from distribute_cli.targets import ShownArgument
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
@@ -18,14 +19,7 @@ if TYPE_CHECKING:
 
 async def history(
     session: Session,
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="BATCH|JOB",
-            help="NAMESPACE/BATCH, its YAML file, or last; or a job of it.",
-            autocompletion=complete_target,
-        ),
-    ] = None,
+    target: ShownArgument = None,
     node: Annotated[
         str | None,
         typer.Option(metavar="N", help="Tell of node N instead.", autocompletion=complete_node),
@@ -57,9 +51,9 @@ async def history(
 
 async def _history(session: Session, cluster: Cluster, target: str | None, node: str | None) -> History:
     from distribute.client.history import batch_history, job_history, node_history
+    from distribute.client.targets import find_target
     from distribute.core.errors import UnknownName
     from distribute.core.ids import JobId
-    from distribute_cli.targets import find_target
 
     if node is not None:
         return node_history(cluster, node)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distribute_cli.session import Session
-from distribute_cli.targets import BatchArgument
+from distribute_cli.targets import BatchArgument, ForceOption
 from distribute_cli.verbs import verb
 
 
@@ -15,14 +15,14 @@ async def hold(
     session: Session,
     batch: BatchArgument,
     reason: Annotated[str, typer.Option(metavar="R", help="Why. `status` shows it.")] = "",
-    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    force: ForceOption = False,
     dry: Annotated[bool, typer.Option("--dry", "-d", help="Say what would wait, but hold nothing.")] = False,
 ) -> None:
     """Let no further job of a batch begin until it is released. Jobs that nodes have go on."""
     from distribute.client.holding import hold as hold_batch
+    from distribute.client.targets import find_batch
     from distribute.client.words import argument, printable
     from distribute_cli.output.losses import stays_and_waits, whose
-    from distribute_cli.targets import find_batch
     from distribute_cli.values import checked_text
 
     checked_text("--reason", reason)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distribute_cli.completing import complete_target
 from distribute_cli.session import Session
+from distribute_cli.targets import ForceOption, TargetArgument
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
@@ -24,18 +24,11 @@ class Waiting(StrEnum):
 
 async def kill(
     session: Session,
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="BATCH|JOB",
-            help="[NAMESPACE/]BATCH, [NAMESPACE/]BATCH/JOB, a batch's YAML file, or last.",
-            autocompletion=complete_target,
-        ),
-    ],
+    target: TargetArgument,
     state: Annotated[
         Waiting | None, typer.Option("--state", help="Kill only the jobs that wait; those that run go on.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    force: ForceOption = False,
     dry: Annotated[
         bool, typer.Option("--dry", "-d", help="Say what would be killed, but kill nothing.")
     ] = False,
@@ -45,8 +38,8 @@ async def kill(
     What running jobs have left and printed by then is kept, for `pull` and `logs`.
     """
     from distribute.client.control import kill as kill_target
+    from distribute.client.targets import find_target
     from distribute.core.ids import JobId
-    from distribute_cli.targets import find_target
 
     person, only_queued = session.person, state is not None
     async with session.cluster() as cluster:

@@ -42,8 +42,8 @@ async def logs(
     --follow goes on until the job is over; of a batch, it follows every build until the batch is over.
     With --json, the text is in logs[].output, and is printed when it is complete.
     """
+    from distribute.client.targets import find_target
     from distribute.core.ids import BatchId
-    from distribute_cli.targets import find_target
 
     async with session.cluster() as cluster:
         queries = session.queries(cluster)

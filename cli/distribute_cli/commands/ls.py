@@ -6,17 +6,14 @@ from typing import Annotated
 
 import typer
 
-from distribute_cli.completing import complete_target
 from distribute_cli.session import Session
+from distribute_cli.targets import JobArgument
 from distribute_cli.verbs import verb
 
 
 async def ls(
     session: Session,
-    job: Annotated[
-        str,
-        typer.Argument(metavar="JOB", help="[NAMESPACE/]BATCH/JOB.", autocompletion=complete_target),
-    ],
+    job: JobArgument,
     folder: Annotated[
         str, typer.Argument(metavar="FOLDER", help="Only what is in this folder of the job's folder.")
     ] = ".",
@@ -26,9 +23,9 @@ async def ls(
     `distribute pull --running` fetches them.
     """
     from distribute.client.running_files import list_files
+    from distribute.client.targets import find_job
     from distribute.client.visiting import find_running
     from distribute_cli.output.running_files import listed, listed_warnings
-    from distribute_cli.targets import find_job
 
     async with session.cluster() as cluster:
         queries = session.queries(cluster)

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from distribute_cli.session import Session
-from distribute_cli.targets import BatchArgument
+from distribute_cli.targets import BatchArgument, ForceOption
 from distribute_cli.verbs import verb
 
 _NEGATIVE = re.compile("-[0-9]+")
@@ -31,15 +31,15 @@ async def priority(
     priority: Annotated[
         str, typer.Argument(metavar="N", help="From -100 to 100. Higher runs first.", show_default=False)
     ],
-    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    force: ForceOption = False,
     dry: Annotated[
         bool, typer.Option("--dry", "-d", help="Say what would change, but change nothing.")
     ] = False,
 ) -> None:
     """Give a batch another priority. It counts for its jobs that wait; those that nodes have go on."""
     from distribute.client.priority import set_priority
+    from distribute.client.targets import find_batch
     from distribute_cli.output.losses import whose
-    from distribute_cli.targets import find_batch
 
     wanted, person = _priority(priority), session.person
     async with session.cluster() as cluster:

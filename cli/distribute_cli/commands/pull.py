@@ -97,13 +97,13 @@ async def pull(
     """
     from distribute.client.pull.filters import make_filter
     from distribute.client.pull.settling import Edited
+    from distribute.client.targets import find_batch, find_target
     from distribute.core.errors import InputError
     from distribute.core.ids import JobId
     from distribute_cli.filter_words import read_words
     from distribute_cli.output.pulled import Choice, pull_batch
     from distribute_cli.output.pulled_running import pull_running
     from distribute_cli.places import check_options, place_of
-    from distribute_cli.targets import find_batch, find_target
 
     check_options(save_dir, layout, into)
     if force and theirs:

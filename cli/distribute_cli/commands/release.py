@@ -7,24 +7,24 @@ from typing import Annotated
 import typer
 
 from distribute_cli.session import Session
-from distribute_cli.targets import BatchArgument
+from distribute_cli.targets import BatchArgument, ForceOption
 from distribute_cli.verbs import verb
 
 
 async def release(
     session: Session,
     batch: BatchArgument,
-    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    force: ForceOption = False,
     dry: Annotated[
         bool, typer.Option("--dry", "-d", help="Say what could begin, but release nothing.")
     ] = False,
 ) -> None:
     """Let jobs of a held batch begin again, whoever holds it."""
     from distribute.client.holding import release as release_batch
+    from distribute.client.targets import find_batch
     from distribute.client.words import printable
     from distribute.core.words import counted
     from distribute_cli.output.losses import whose
-    from distribute_cli.targets import find_batch
 
     person = session.person
     async with session.cluster() as cluster:

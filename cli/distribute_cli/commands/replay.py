@@ -80,8 +80,8 @@ async def _show(
     from datetime import UTC, datetime
 
     from distribute.client.replaying import PastQueries, state_at
+    from distribute.client.targets import find_batch
     from distribute_cli.output.clock import as_of
-    from distribute_cli.targets import find_batch
     from distribute_cli.values import past_moment
 
     time = None if at is None else past_moment("--at", at, datetime.now(UTC)).timestamp()
@@ -115,9 +115,9 @@ async def _verify(output: Output, cluster: Cluster) -> int:
 
 async def _export(session: Session, cluster: Cluster, file: Path, batch: str | None, *, force: bool) -> None:
     from distribute.client.exporting import export
+    from distribute.client.targets import find_batch
     from distribute.client.words import argument, printable
     from distribute.core.words import counted, format_size
-    from distribute_cli.targets import find_batch
 
     named = None if batch is None else await find_batch(session.queries(cluster), batch)
     end = await cluster.log.end()

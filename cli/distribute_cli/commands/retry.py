@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distribute_cli.completing import complete_target
 from distribute_cli.session import Session
+from distribute_cli.targets import ForceOption, TargetArgument
 from distribute_cli.verbs import verb
 
 if TYPE_CHECKING:
@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 
 async def retry(
     session: Session,
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="BATCH|JOB",
-            help="[NAMESPACE/]BATCH, [NAMESPACE/]BATCH/JOB, a batch's YAML file, or last.",
-            autocompletion=complete_target,
-        ),
-    ],
+    target: TargetArgument,
     jobs: Annotated[
         list[str] | None,
         typer.Argument(metavar="JOB", help="Only these jobs of the batch.", show_default=False),
@@ -35,7 +28,7 @@ async def retry(
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only jobs that failed.")] = False,
     killed: Annotated[bool, typer.Option("--killed", help="Only jobs that were killed.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Also if it is another person's batch.")] = False,
+    force: ForceOption = False,
     dry: Annotated[
         bool, typer.Option("--dry", "-d", help="Say what would run again, but change nothing.")
     ] = False,
@@ -46,10 +39,10 @@ async def retry(
     """
     from distribute.client.retrying import matching_jobs
     from distribute.client.retrying import retry as retry_jobs
+    from distribute.client.targets import find_target
     from distribute.client.words import argument, printable
     from distribute.core.ids import JobId
     from distribute_cli.output.losses import whose
-    from distribute_cli.targets import find_target
 
     person, pattern = session.person, _pattern(include)
     only: Outcome | None = None if failed == killed else "failed" if failed else "killed"

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from distribute_cli.completing import complete_target
 from distribute_cli.nodes_file import NodesFileOption, warn_of_nodes_file
 from distribute_cli.session import Session, user_name
+from distribute_cli.targets import ShownArgument
 from distribute_cli.verbs import verb
 
 BATCH_STATES = frozenset({"queued", "building", "running", "completed", "failed", "killed"})
@@ -35,14 +35,7 @@ JOB_STATES = frozenset(one.value for one in State) - {"completed"}
 
 async def status(
     session: Session,
-    batch: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="BATCH|JOB",
-            help="NAMESPACE/BATCH, its YAML file, or last; or a job of it.",
-            autocompletion=complete_target,
-        ),
-    ] = None,
+    batch: ShownArgument = None,
     every: Annotated[bool, typer.Option("--all", "-a", help="List all jobs of the batch.")] = False,
     state: Annotated[
         list[State] | None,
@@ -85,8 +78,8 @@ async def status(
             which = {name: value for name, value in given.items() if value is not None}
             session.output.batches(await queries.batches(**which), selected=bool(which))
             return
+        from distribute.client.targets import find_target
         from distribute.core.ids import JobId
-        from distribute_cli.targets import find_target
 
         named = await find_target(queries, batch)
         if isinstance(named, JobId):

@@ -10,8 +10,8 @@ from distribute_cli.verbs import verb
 async def wait(session: Session, batch: BatchArgument = DEFAULT_FILE) -> int:
     """Wait until a batch is over and its results can be pulled. The exit code is 1 if it ended badly."""
     from distribute.client.follow import follow_to_end
+    from distribute.client.targets import find_batch
     from distribute_cli.output.course import hint_results, runs_on, tell_end, told_if_interrupted
-    from distribute_cli.targets import find_batch
 
     async with session.cluster() as cluster:
         queries = session.queries(cluster)

@@ -9,8 +9,8 @@ from distribute_cli.verbs import verb
 
 async def watch(session: Session, batch: BatchArgument = DEFAULT_FILE) -> int:
     """Show a batch's progress until it is over. The exit code is 1 if it ended badly."""
+    from distribute.client.targets import find_batch
     from distribute_cli.output.course import hint_results, runs_on, told_if_interrupted, watch_to_end
-    from distribute_cli.targets import find_batch
 
     async with session.cluster() as cluster:
         queries = session.queries(cluster)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from distribute.client import targets
+from distribute.client.targets import find_batch, find_target
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
-from distribute_cli.targets import find_batch, find_target
 
 
 class Batches:
