@@ -6,7 +6,7 @@ import asyncio
 import multiprocessing
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import asynccontextmanager
 from itertools import islice
@@ -20,26 +20,70 @@ from distribute.core.liveness import Lease
 from distribute.core.recorded import Recorded
 from distribute.nats.client.connect import Address
 from distribute.nats.cluster import Cluster, open_cluster
+from distribute.nats.stream.layout import EVENTS
+from distribute.nats.stream.reader import read
 from distribute_services.scheduler.service import SchedulerService
+
+from .figure import Figure, Floor
+from .filling import empty_cluster, fill
 
 ROOT = str(Path(__file__).parents[2])
 PIECE = 20_000
 KIB = 1024
-TRIES = 6000
+FOLDS_WITHIN_S = 600.0
 
 NO_BATCH = BatchId("lab", "none")
 
 Act = Callable[[Cluster], Awaitable[None]]
+Acts = Sequence[tuple[str, float | None, Act]]
+"""Each with its name and its target in seconds."""
 
 
-def one_process() -> ProcessPoolExecutor:
+def figures_of(acts: Acts, events: Iterable[Recorded], floor: str, subjects: list[str]) -> list[Figure]:
+    """Fill a broker with the events, and time the acts. The floor is the time to read `subjects` as bytes."""
+    with _one_process() as elsewhere:
+        return asyncio.run(_measure(elsewhere, acts, events, floor, subjects))
+
+
+async def _measure(
+    elsewhere: ProcessPoolExecutor,
+    acts: Acts,
+    events: Iterable[Recorded],
+    floor_name: str,
+    subjects: list[str],
+) -> list[Figure]:
+    collect_garbage_rarely()  # as services do
+    figures = []
+    async with empty_cluster() as (broker, cluster):
+        for piece in _pieces(events):
+            await fill(cluster, piece)
+        floor = Floor(floor_name, await _read_s(cluster, subjects))
+        async with serving(cluster):
+            for name, target, act in acts:
+                seconds, peak_mb = await asyncio.get_running_loop().run_in_executor(
+                    elsewhere, _act, broker.address, act
+                )
+                figures.append(Figure(name, seconds, "s", target, floor))
+                figures.append(Figure(f"{name}: peak memory", peak_mb, "MB"))
+    return figures
+
+
+async def _read_s(cluster: Cluster, subjects: list[str]) -> float:
+    last = await cluster.log.last_seq()
+    since = time.perf_counter()
+    async for _ in read(cluster.connection, EVENTS, subjects, until=last):
+        pass
+    return time.perf_counter() - since
+
+
+def _one_process() -> ProcessPoolExecutor:
     """Runs one act after another, each in a new process."""
     if ROOT not in sys.path:
         sys.path.append(ROOT)  # our programs leave the current folder out, and new processes need it
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1)
 
 
-def pieces(events: Iterable[Recorded]) -> Iterator[list[Recorded]]:
+def _pieces(events: Iterable[Recorded]) -> Iterator[list[Recorded]]:
     """The events in pieces that fit into memory."""
     coming = iter(events)
     while piece := list(islice(coming, PIECE)):
@@ -52,11 +96,10 @@ async def serving(cluster: Cluster) -> AsyncIterator[None]:
     stop = asyncio.Event()
     running = asyncio.create_task(SchedulerService(cluster, Lease()).run(stop))
     last = await cluster.log.last_seq()
-    for _ in range(TRIES):
-        if await _folded(cluster) >= last:
-            break
-        await asyncio.sleep(0.1)
     try:
+        async with asyncio.timeout(FOLDS_WITHIN_S):
+            while await _folded(cluster) < last:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
         yield
     finally:
         stop.set()
@@ -72,12 +115,8 @@ async def _folded(cluster: Cluster) -> int:
     return int(answer["seq"])
 
 
-async def act_elsewhere(elsewhere: ProcessPoolExecutor, address: Address, act: Act) -> tuple[float, float]:
-    """The seconds that a verb takes in another process, and the peak memory of that in MB."""
-    return await asyncio.get_running_loop().run_in_executor(elsewhere, _act, address, act)
-
-
 def _act(address: Address, act: Act) -> tuple[float, float]:
+    """Runs in another process: the seconds that a verb takes, and the process's peak memory in MB."""
     collect_garbage_rarely()  # as the command line does
     return asyncio.run(_timed(address, act))
 

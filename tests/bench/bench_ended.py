@@ -6,10 +6,7 @@ floor is the time to read all events as bytes.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 
 from distribute.client.build_logs import read_builds
@@ -19,18 +16,14 @@ from distribute.client.logs import job_output
 from distribute.client.person import Person
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import list_results
-from distribute.collector import collect_garbage_rarely
 from distribute.core.ids import JobId
 from distribute.core.recorded import Recorded
 from distribute.nats.cluster import Cluster
-from distribute.nats.stream.layout import EVENTS
-from distribute.nats.stream.reader import read
 from distribute.nats.stream.subjects import ALL_EVENTS
 from distribute.runtime import new_id
 
-from .acting import Act, act_elsewhere, one_process, pieces, serving
-from .figure import Figure, Floor
-from .filling import empty_cluster, fill
+from .acting import Acts, figures_of
+from .figure import Figure
 from .streams import Writer, nodes, run_of_a_batch, sweep
 
 JOBS = 100_000
@@ -40,37 +33,13 @@ BATCH = sweep(0, 1).id
 
 def run() -> list[Figure]:
     """Fill a broker, and run the verbs."""
-    with one_process() as elsewhere:
-        return asyncio.run(_measure(elsewhere))
-
-
-async def _measure(elsewhere: ProcessPoolExecutor) -> list[Figure]:
-    collect_garbage_rarely()  # as services do
-    async with empty_cluster() as (broker, cluster):
-        for piece in pieces(_events()):
-            await fill(cluster, piece)
-        last = await cluster.log.last_seq()
-        floor = Floor("read as bytes", await _read(cluster, last))
-        figures = []
-        async with serving(cluster):
-            for name, target, act in ACTS:
-                seconds, peak_mb = await act_elsewhere(elsewhere, broker.address, act)
-                figures.append(Figure(name, seconds, "s", target, floor))
-                figures.append(Figure(f"{name}: peak memory", peak_mb, "MB"))
-    return figures
+    return figures_of(ACTS, _events(), "read as bytes", [ALL_EVENTS])
 
 
 def _events() -> Iterator[Recorded]:
     writer = Writer()
     yield from nodes(writer)
     yield from run_of_a_batch(writer, sweep(0, JOBS))
-
-
-async def _read(cluster: Cluster, last: int) -> float:
-    since = time.perf_counter()
-    async for _ in read(cluster.connection, EVENTS, [ALL_EVENTS], until=last):
-        pass
-    return time.perf_counter() - since
 
 
 async def wait(cluster: Cluster) -> None:
@@ -99,10 +68,10 @@ async def pull_dry(cluster: Cluster) -> None:
 
 async def delete_it(cluster: Cluster) -> None:
     """As `distribute delete` does."""
-    await delete(cluster, Person("me", new_id, lambda: datetime.now(UTC)), BATCH)
+    await delete(cluster, Person("me", new_id, lambda: datetime.now(UTC)), BATCH, force=True)
 
 
-ACTS: tuple[tuple[str, float | None, Act], ...] = (
+ACTS: Acts = (
     ("wait", TARGET_S, wait),
     ("logs of a job", TARGET_S, logs),
     ("logs of its builds", TARGET_S, build_logs),

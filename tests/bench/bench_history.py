@@ -6,27 +6,20 @@ process of its own. The floor is the time to read the events of the largest batc
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from distribute.client.history import History, batch_history, job_history
-from distribute.collector import collect_garbage_rarely
 from distribute.core.ids import BatchId, JobId
 from distribute.core.projections.bursts import Bursts
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec
 from distribute.nats.cluster import Cluster
-from distribute.nats.stream.layout import EVENTS
-from distribute.nats.stream.reader import read
 from distribute.nats.stream.subjects import filters
 from distribute.ports import Only
 
-from .acting import act_elsewhere, one_process, pieces, serving
-from .figure import Figure, Floor
-from .filling import empty_cluster, fill
+from .acting import Acts, figures_of
+from .figure import Figure
 from .streams import Writer, nodes, run_of_a_batch, sweep
 
 LARGE, MIDDLE, SMALL = 100_000, 10_000, 1000
@@ -46,23 +39,7 @@ LARGEST, TENTH, LAST = sweep(0, 1).id, sweep(1, 1).id, sweep(1 + SMALL_BATCHES, 
 
 def run() -> list[Figure]:
     """Fill a broker, and tell histories."""
-    with one_process() as elsewhere:
-        return asyncio.run(_measure(elsewhere))
-
-
-async def _measure(elsewhere: ProcessPoolExecutor) -> list[Figure]:
-    collect_garbage_rarely()  # as services do
-    async with empty_cluster() as (broker, cluster):
-        for piece in pieces(_events()):
-            await fill(cluster, piece)
-        floor = Floor(f"read {LARGE} jobs' as bytes", await _read(cluster, LARGEST))
-        figures = []
-        async with serving(cluster):
-            for name, target, act in ACTS:
-                seconds, peak_mb = await act_elsewhere(elsewhere, broker.address, act)
-                figures.append(Figure(name, seconds, "s", target, floor))
-                figures.append(Figure(f"{name}: peak memory", peak_mb, "MB"))
-    return figures
+    return figures_of(ACTS, _events(), f"read {LARGE} jobs' as bytes", filters(Only(batch=LARGEST)))
 
 
 def _events() -> Iterator[Recorded]:
@@ -70,13 +47,6 @@ def _events() -> Iterator[Recorded]:
     yield from nodes(writer)
     for spec in _batches():
         yield from run_of_a_batch(writer, spec)
-
-
-async def _read(cluster: Cluster, batch: BatchId) -> float:
-    since, last = time.perf_counter(), await cluster.log.last_seq()
-    async for _ in read(cluster.connection, EVENTS, filters(Only(batch=batch)), until=last):
-        pass
-    return time.perf_counter() - since
 
 
 async def of_job(batch: BatchId, job: str, cluster: Cluster) -> None:
@@ -98,7 +68,7 @@ async def _told(history: History) -> list[str]:
     return [told.sentence async for told in history if told.misfit is None]
 
 
-ACTS = (
+ACTS: Acts = (
     ("of a job, one of 1,000", TARGET_S, partial(of_job, LAST, f"s{1 + SMALL_BATCHES}-re00500")),
     ("of a job, one of 100,000", TARGET_S, partial(of_job, LARGEST, "s0-re50000")),
     ("of a batch of 1,000", None, partial(of_batch, LAST, SMALL)),
