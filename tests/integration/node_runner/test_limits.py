@@ -88,9 +88,14 @@ async def test_a_unit_that_resets_its_affinity_stays_on_its_cpus(kept: Kept) -> 
         pytest.skip("this computer has one cpu")
     asks = (
         "import os, time\n"
-        f"time.sleep(0.5); os.sched_setaffinity(0, {cpus}); print(sorted(os.sched_getaffinity(0)))"
+        "while not os.path.exists('go'): time.sleep(0.01)\n"
+        f"os.sched_setaffinity(0, {cpus}); print(sorted(os.sched_getaffinity(0)))"
     )
-    ended = await kept.end_of(kept.start(sys.executable, "-c", asks, cpus=[cpus[1]]))
+    name = kept.start(sys.executable, "-c", asks, cpus=[cpus[1]])
+    await until(lambda: len(kept.left()) == 1)
+    await is_grouped(*kept.left())
+    (kept.folder / "go").touch()
+    ended = await kept.end_of(name)
     assert not isinstance(ended, tuple)
     assert (ended["exit_code"], (kept.folder / "out").read_text()) == (0, f"[{cpus[1]}]\n")
 
