@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import distribute
-from acceptance.cluster_kit import as_person
+from acceptance.cluster_kit import as_person, person_with_cluster
 from acceptance.person import Person, until
 from distribute.client.person import user_name
 
@@ -17,10 +17,9 @@ from distribute.client.person import user_name
 @pytest.fixture(scope="module")
 def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """A person with a cluster of one node with one cpu: so one job runs after the other."""
-    with Person(tmp_path_factory.mktemp("home")) as person:
-        person.runs("up", "--nodes", "1", "--cpus", "1", "--detach")
+    home = tmp_path_factory.mktemp("home")
+    with person_with_cluster(home, "--nodes", "1", "--cpus", "1") as person:
         yield person
-        person.runs("down")
 
 
 def refused(jane: Person, *arguments: str, code: int = 4) -> str:

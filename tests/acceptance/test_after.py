@@ -7,17 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from acceptance.cluster_kit import person_with_cluster
 from acceptance.person import PATIENCE_S, Person
 
 
 @pytest.fixture
 def jane(tmp_path: Path) -> Iterator[Person]:
     """A person with a cluster of one node."""
-    (tmp_path / "home").mkdir()
-    with Person(tmp_path / "home") as person:
-        person.runs("up", "--nodes", "1", "--cpus", "2", "--detach")
+    with person_with_cluster(tmp_path / "home", "--nodes", "1", "--cpus", "2") as person:
         yield person
-        person.starts("down").communicate(timeout=60)
 
 
 def writes(jane: Person, name: str, keys: str = "", command: str = "true", jobs: int = 1) -> str:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import yaml
 
+from acceptance.cluster_kit import person_with_cluster
 from acceptance.lab import open_lab
 from acceptance.person import PATIENCE_S, Person, runs, until
 from container_kit import build_image, busybox_image, definition, need_apptainer
@@ -25,10 +26,8 @@ FROM_THE_NET = "Bootstrap: docker\nFrom: alpine:3.22\n"
 def jane(tmp_path: Path) -> Iterator[Person]:
     """A person with a cluster of one node."""
     need_apptainer()
-    with Person(tmp_path) as person:
-        person.runs("up", "--nodes", "1", "--detach")
+    with person_with_cluster(tmp_path, "--nodes", "1") as person:
         yield person
-        person.starts("down").communicate(timeout=120)
 
 
 def writes(jane: Person, image: Path, *jobs: str) -> None:

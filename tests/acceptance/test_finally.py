@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from acceptance.cluster_kit import person_with_cluster
 from acceptance.person import PATIENCE_S, Person
 
 META = "meta: {namespace: jane, batch_name: drag, resources: {cpus: 1}}\n"
@@ -15,11 +16,8 @@ META = "meta: {namespace: jane, batch_name: drag, resources: {cpus: 1}}\n"
 @pytest.fixture
 def jane(tmp_path: Path) -> Iterator[Person]:
     """A person with a cluster of two nodes."""
-    (tmp_path / "home").mkdir()
-    with Person(tmp_path / "home") as person:
-        person.runs("up", "--nodes", "2", "--cpus", "2", "--detach")
+    with person_with_cluster(tmp_path / "home", "--nodes", "2", "--cpus", "2") as person:
         yield person
-        person.starts("down").communicate(timeout=60)
 
 
 def writes(jane: Person, text: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from acceptance.cluster_kit import person_with_cluster
 from acceptance.person import Person
 from distribute_cli.session import user_name
 
@@ -20,10 +21,9 @@ PATIENCE_S = 120.0
 @pytest.fixture(scope="module")
 def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
     """A person with a running cluster of two nodes."""
-    with Person(tmp_path_factory.mktemp("home")) as person:
-        person.runs("up", "--nodes", "2", "--cpus", "2", "--detach")
+    home = tmp_path_factory.mktemp("home")
+    with person_with_cluster(home, "--nodes", "2", "--cpus", "2") as person:
         yield person
-        person.runs("down")
 
 
 def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:
