@@ -20,13 +20,18 @@ from distribute_services.node_runner.host.keeping import PACKAGE, Keeping
 from .keeping_kit import Kept, Tree, alive, keeper, until
 
 
-@pytest.fixture
-def code(tmp_path: Path) -> Path:
-    """Where Python finds the code of another version."""
+@pytest.fixture(params=["numbers", "no numbers"])
+def code(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Where Python finds the code of another version. Early ones do not number their answers."""
     code = tmp_path / "code"
     shutil.copytree(Path(distribute_services.__file__).parent, code / "distribute_services")
     with (code / "distribute_services/node_runner/keeper/answering.py").open("a") as file:
         file.write("# another version\n")
+    if request.param == "no numbers":
+        server = code / "distribute_services/node_runner/keeper/server.py"
+        text, numbered = server.read_text(), '{**answer, "number": number}'
+        assert text.count(numbered) == 1
+        server.write_text(text.replace(numbered, "answer"))
     return code
 
 

@@ -36,6 +36,13 @@ class Refusal(NamedTuple):
     looks: Looks
 
 
+class _Question(NamedTuple):
+    """What a keeper was asked, and its answer to come."""
+
+    verb: str
+    answer: asyncio.Future[Message]
+
+
 class Link(asyncio.Protocol):
     """A connection to a keeper. Messages are collected, and sent together at the end of the loop's turn."""
 
@@ -54,8 +61,8 @@ class Link(asyncio.Protocol):
         self._commands: dict[str, asyncio.Future[Message]] = {}
         self._ends: dict[str, asyncio.Future[Message | Refusal]] = {}
         self._numbers = itertools.count(1)
-        self._questions: dict[int, asyncio.Future[Message]] = {}
-        """The answers to come, by the numbers of the questions."""
+        self._questions: dict[int, _Question] = {}
+        """Those that wait for an answer, by number."""
         self._inbox = bytearray()
         self._outbox: list[str] = []
         self._transport: asyncio.Transport | None = None
@@ -75,7 +82,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.lost.done():
             self.lost.set_result(None)
-        for answer in self._questions.values():
+        for _, answer in self._questions.values():
             if not answer.done():
                 answer.set_exception(KeeperFailed("the keeper ended before it answered"))
         for ended in self._commands.values():
@@ -98,8 +105,8 @@ class Link(asyncio.Protocol):
         """
         if self.lost.done():
             raise KeeperFailed("the keeper has ended")
-        number = next(self._numbers)
-        answer = self._questions[number] = asyncio.get_running_loop().create_future()
+        number, answer = next(self._numbers), asyncio.get_running_loop().create_future()
+        self._questions[number] = _Question(question["do"], answer)
         self.send({**question, "number": number})
         try:
             return await asyncio.wait_for(answer, ANSWER_S)
@@ -177,9 +184,18 @@ class Link(asyncio.Protocol):
             case "error":
                 self._fail(message)
             case _:
-                answer = self._questions.get(message["number"])
+                answer = self._answer(message)
                 if answer is not None and not answer.done():
                     answer.set_result(message)
+
+    def _answer(self, message: Message) -> asyncio.Future[Message] | None:
+        """Who waits for this answer. A keeper of an early version numbers none, but answers in order."""
+        if "number" in message:
+            question = self._questions.get(message["number"])
+            return question.answer if question is not None else None
+        verb = message.get("verb")  # of what failed, which may be no question
+        waiting = (one.answer for one in self._questions.values() if verb in {None, one.verb})
+        return next((answer for answer in waiting if not answer.done()), None)
 
     def _pause(self, pause: Message | None) -> None:
         self.paused = pause
@@ -189,7 +205,7 @@ class Link(asyncio.Protocol):
 
     def _fail(self, message: Message) -> None:
         """The keeper can't do what was asked."""
-        answer = self._questions.get(message["number"])
+        answer = self._answer(message)
         if answer is None:
             log.error("the keeper: %s: %s", message["verb"], message["text"])
         elif not answer.done():
