@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from acceptance.person import obey_signals
+from acceptance.person import PATIENCE_S, obey_signals
 from acceptance.processes import Processes, identity_of
 from distribute.client.pull.note import NOTE_NAME
 from distribute.core.errors import NobodyAnswers
@@ -32,9 +32,6 @@ from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.objects.result_names import chunks_of_batch
 from distribute.ports import Only
 from distribute_services.node_runner.keeper import procfs
-
-PATIENCE_S = 120.0
-"""Seconds to wait for anything. Only a very busy machine needs nearly as long."""
 
 Json = dict[str, Any]
 

@@ -141,7 +141,7 @@ class Processes:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise AssertionError(f"{name} did not end within 30 s of {how.name}") from None
+            raise AssertionError(f"{name} did not end within 120 s of {how.name}") from None
 
     async def ended(self, name: str) -> int:
         """Wait until a service has ended by itself. Returns its exit code."""

@@ -11,9 +11,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from acceptance.person import Person, runs
-
-PATIENCE_S = 120.0
+from acceptance.person import PATIENCE_S, Person, runs
 
 
 def cluster_process(person: Person) -> psutil.Process:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from acceptance.person import PATIENCE_S, Person, until
+from acceptance.person import Person, until
 
 NVIDIA_SMI = """#!/bin/sh
 case "$*" in
@@ -81,7 +80,7 @@ def test_a_job_keeps_its_cores_when_its_runner_is_killed(jane: Person) -> None:
     began, end = jane.home / "began", jane.home / "end"
     waits = f"touch {began}; while ! [ -e {end} ]; do sleep 0.05; done; taskset -pc $$"
     jane.runs("add", jane.writes("long", {"one": waits}))
-    wait_for(began.exists)
+    until(began.exists)
     (runner,) = (one for one in psutil.process_iter(["cmdline"]) if is_runner(one, jane.home))
     runner.kill()
     jane.runs("add", jane.writes("short", {"two": "taskset -pc $$"}), "--wait")
@@ -95,14 +94,6 @@ def test_a_job_keeps_its_cores_when_its_runner_is_killed(jane: Person) -> None:
 def is_runner(process: psutil.Process, home: Path) -> bool:
     words = process.info["cmdline"] or []
     return "node-runner" in words and any(word.startswith(str(home)) for word in words)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Poll what a job does, which notifies nobody."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("mpirun", ["mpirun.openmpi", "mpirun.mpich"])

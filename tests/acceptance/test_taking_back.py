@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 
 from acceptance.cluster_kit import person_with_cluster
-from acceptance.person import Person
+from acceptance.person import PATIENCE_S, Person
 from distribute_cli.session import user_name
-
-PATIENCE_S = 120.0
 
 
 @pytest.fixture(scope="module")

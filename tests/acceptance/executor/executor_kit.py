@@ -13,9 +13,6 @@ from distribute.config.cluster_record import running_clusters
 
 PYTHON = f"python3.{sys.version_info.minor}"
 
-PATIENCE_S = 120.0
-"""Seconds to wait for anything. Only a very busy computer needs nearly as long."""
-
 
 def base_python() -> Path:
     """The Python that the tests' environment was made with: jobs never get the environment's own."""

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import distribute
-from acceptance.executor.executor_kit import PATIENCE_S, batches
-from acceptance.person import Person
+from acceptance.executor.executor_kit import batches
+from acceptance.person import PATIENCE_S, Person, until
 from distribute.executor.batches import Needs
 from distribute.executor.courier import Courier
 
@@ -156,10 +156,7 @@ def test_a_call_that_waits_can_be_cancelled_and_one_that_runs_can_not(
         return "done"
 
     running = [pool.submit(wait) for _ in range(2)]
-    deadline = time.monotonic() + PATIENCE_S
-    while not all(future.running() for future in running):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: all(future.running() for future in running))
     waiting = [pool.submit(wait) for _ in range(3)]
     assert all(future.cancel() for future in waiting)
     assert not any(future.cancel() for future in running)
@@ -203,10 +200,7 @@ def test_shutdown_can_cancel_what_waits(jane: Person, server: str, tmp_path: Pat
 
     pool = distribute.Executor(server=server, name="ends")
     futures = [pool.submit(wait) for _ in range(6)]
-    deadline = time.monotonic() + PATIENCE_S
-    while sum(future.running() for future in futures) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: sum(future.running() for future in futures) >= 2)
     pool.shutdown(wait=False, cancel_futures=True)
     gate.touch()
     pool.shutdown()

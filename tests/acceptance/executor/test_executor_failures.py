@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import distribute
-from acceptance.executor.executor_kit import PATIENCE_S, batches, cluster_of
-from acceptance.person import Person
+from acceptance.executor.executor_kit import batches, cluster_of
+from acceptance.person import PATIENCE_S, Person, until
 
 
 def test_an_error_comes_back_with_the_traceback_of_the_node(pool: distribute.Executor) -> None:
@@ -119,10 +119,7 @@ def test_a_call_that_takes_too_long_says_so(server: str) -> None:
 
 def test_a_deleted_batch_fails_its_calls(jane: Person, pool: distribute.Executor) -> None:
     future = pool.submit(time.sleep, 600)
-    deadline = time.monotonic() + PATIENCE_S
-    while not future.running():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(future.running)
     jane.runs("kill", f"{pool.name}-1")
     with pytest.raises(distribute.JobFailed, match="killed by"):
         future.result(PATIENCE_S)
