@@ -210,7 +210,8 @@ async def test_a_command_has_the_cores_of_its_job(kept: Kept) -> None:
     async with command_in(kept, unit) as command:
         await command.start("sh", "-c", "grep Cpus_allowed_list /proc/self/status; nice", cwd=kept.folder)
         await command.end()
-        assert command.printed()[0].split() == ["Cpus_allowed_list:", str(cpu), "10"]
+        niceness = max(10, os.nice(0))  # no unit gets in front of its keeper
+        assert command.printed()[0].split() == ["Cpus_allowed_list:", str(cpu), str(niceness)]
     await kept.keeping.end(unit, grace_s=5)
 
 
