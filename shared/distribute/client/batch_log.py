@@ -77,7 +77,7 @@ async def _beginning(cluster: Cluster, batch: BatchId, now: int) -> int:
     People submit one name again and again; without this, a reader would fold all deleted batches, too. The
     scheduler knows which submission counts. If it can't say, this is 0.
     """
-    if not now or not await _has_deleted(cluster, batch, now):
+    if not await has_deleted(cluster, batch, now):
         return 0
     told = await ask_standing(cluster, batch)
     if told is None:
@@ -85,9 +85,12 @@ async def _beginning(cluster: Cluster, batch: BatchId, now: int) -> int:
     return min(told.course.seq - 1, now) if told.course.exists else now
 
 
-async def _has_deleted(cluster: Cluster, batch: BatchId, now: int) -> bool:
+async def has_deleted(cluster: Cluster, batch: BatchId, until: int) -> bool:
+    """Does the log, up to a sequence, have batches of this name that were deleted?"""
+    if until <= 0:
+        return False
     only = Only(types=frozenset({"deleted"}), batch=batch)
-    async with aclosing(cluster.log.follow(after=0, only=only, until=now)) as deletions:
+    async with aclosing(cluster.log.follow(after=0, only=only, until=until)) as deletions:
         async for _ in deletions:
             return True
     return False

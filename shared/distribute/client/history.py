@@ -11,10 +11,10 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, get_args
 
-from distribute.client.batch_log import BATCH_TYPES
+from distribute.client.batch_log import BATCH_TYPES, has_deleted
+from distribute.client.job_log import read_submission
 from distribute.client.queries import no_such_batch, no_such_job, no_such_node
 from distribute.client.standing import ask_standing
-from distribute.core.errors import UnreadableEvent
 from distribute.core.events import BuildEvent, Event
 from distribute.core.ids import BatchId, JobId, NodeId
 from distribute.core.projections.attempts import with_only_job
@@ -23,7 +23,6 @@ from distribute.core.projections.history import BatchHistory, JobHistory, NodeHi
 from distribute.core.recorded import Recorded
 from distribute.core.wording import Wording
 from distribute.core.words import rfc3339
-from distribute.lazy_submission import Submission
 from distribute.ports import Only
 
 if TYPE_CHECKING:
@@ -161,7 +160,7 @@ async def _submissions(cluster: Cluster, job: JobId, course: Course) -> list[tup
     """
     found = []
     until = course.seq - 1 if course.exists else await cluster.log.last_seq()
-    if await _has_earlier(cluster, job.batch_id, until):
+    if await has_deleted(cluster, job.batch_id, until):
         only = Only(types=frozenset({"submitted"}), batch=job.batch_id)
         async with aclosing(_events(cluster, only, until)) as reading:
             async for recorded in reading:
@@ -170,27 +169,11 @@ async def _submissions(cluster: Cluster, job: JobId, course: Course) -> list[tup
                 found.append((short, len(recorded.event.spec.work.jobs)))
     if not course.exists:
         return found
-    try:
-        raw = await cluster.log.get_raw(course.seq)
-        submission = await Submission.read(raw.payload)
-        event = submission.event_of(job.job)
-    except (KeyError, UnreadableEvent):
+    last = await read_submission(cluster, job, course)
+    if last is None:
         return None
-    if event.scope != job.batch_id:
-        return None
-    return [*found, (Recorded(raw.seq, raw.time, event), len(submission))]
-
-
-async def _has_earlier(cluster: Cluster, batch: BatchId, until: int) -> bool:
-    """Does the log have batches of this name that were deleted?"""
-    if until <= 0:
-        return False
-    async with aclosing(
-        _events(cluster, Only(types=frozenset({"deleted"}), batch=batch), until)
-    ) as deletions:
-        async for _ in deletions:
-            return True
-    return False
+    submission, recorded = last
+    return [*found, (recorded, len(submission))]
 
 
 def _note_node(since: dict[str, int], recorded: Recorded) -> None:

@@ -69,7 +69,7 @@ async def read_alone(cluster: Cluster, job: JobId) -> Alone | None:
     told = await ask_standing(cluster, job.batch_id)
     if told is None or not told.course.exists:
         return None
-    found = await _read_submission(cluster, job, told.course)
+    found = await read_submission(cluster, job, told.course)
     if found is None:
         return None
     submission, submitted = found
@@ -81,9 +81,7 @@ async def read_alone(cluster: Cluster, job: JobId) -> Alone | None:
     return Alone(told.course, submission.spec, [submitted, *of_batch, *of_job], until)
 
 
-async def _read_submission(
-    cluster: Cluster, job: JobId, course: Course
-) -> tuple[Submission, Recorded] | None:
+async def read_submission(cluster: Cluster, job: JobId, course: Course) -> tuple[Submission, Recorded] | None:
     """The submission with only this job: to decode 100,000 takes seconds. None: it is not in the log."""
     try:
         raw = await cluster.log.get_raw(course.seq)
