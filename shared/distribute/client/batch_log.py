@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.standing import ask_standing
-from distribute.core.events import BatchEvent, Event
+from distribute.core.events import BatchEvent, types_of
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.ports import Only
@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from distribute.core.recorded import Recorded
     from distribute.ports import Cluster
 
-BATCH_TYPES = frozenset(
-    kind.model_fields["type"].default for kind in get_args(get_args(Event)[0]) if issubclass(kind, BatchEvent)
-)
+BATCH_TYPES = types_of(BatchEvent)
 """The types of the events of a batch's own scope."""
 
 ENDS = frozenset({"completed", "deleted"})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from distribute.client.nearest import nearest
 from distribute.core.errors import InputError
-from distribute.core.events import Event
+from distribute.core.event_base import EventBase
+from distribute.core.events import types_of
 from distribute.core.recorded import Recorded
 from distribute.ports import Only
 from distribute.saved.log import SavedLog
@@ -16,7 +17,7 @@ from distribute.saved.log import SavedLog
 if TYPE_CHECKING:
     from distribute.ports import Cluster, EventLog, Raw
 
-EVENT_TYPES = tuple(sorted(kind.model_fields["type"].default for kind in get_args(get_args(Event)[0])))
+EVENT_TYPES = tuple(sorted(types_of(EventBase)))
 """The types of all events."""
 
 

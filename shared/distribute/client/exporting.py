@@ -5,21 +5,15 @@ from __future__ import annotations
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import get_args
 
 from distribute.client.queries import no_such_batch
-from distribute.core.events import Event, NodeEvent
+from distribute.core.events import NodeEvent, types_of
 from distribute.core.ids import BatchId, Under
 from distribute.core.listing import rfc3339
 from distribute.ports import Cluster, OnDone, Only, tell_nobody
 from distribute.saved.lines import Header, Last
 from distribute.saved.log import SavedCluster
 from distribute.saved.writing import save
-
-NODE_TYPES = frozenset(
-    kind.model_fields["type"].default for kind in get_args(get_args(Event)[0]) if issubclass(kind, NodeEvent)
-)
-"""The types of the events about nodes."""
 
 
 async def export(
@@ -54,5 +48,5 @@ async def export(
         version=version("distribute-lab"),
         batch=part if batch is None else list(batch),
     )
-    only = Only() if batch is None else Only(batch=batch, also=NODE_TYPES)
+    only = Only() if batch is None else Only(batch=batch, also=types_of(NodeEvent))
     return await save(cluster.log, path, header, only=only, replace=replace, on_done=on_done)

@@ -9,13 +9,13 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from distribute.client.batch_log import BATCH_TYPES, has_deleted
 from distribute.client.job_log import read_submission
 from distribute.client.queries import no_such_batch, no_such_job, no_such_node
 from distribute.client.standing import ask_standing
-from distribute.core.events import BuildEvent, Event
+from distribute.core.events import BuildEvent, types_of
 from distribute.core.ids import BatchId, JobId, NodeId
 from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.course import Course
@@ -27,10 +27,6 @@ from distribute.ports import Only
 
 if TYPE_CHECKING:
     from distribute.ports import Cluster
-
-_BUILD_TYPES = frozenset(
-    kind.model_fields["type"].default for kind in get_args(get_args(Event)[0]) if issubclass(kind, BuildEvent)
-)
 
 History = AsyncGenerator[Told, None]
 
@@ -121,7 +117,7 @@ async def _told_alone(cluster: Cluster, job: JobId) -> list[Told] | None:
     jobs = {recorded.seq: count for recorded, count in submissions}
     events = [recorded for recorded, _ in submissions]
     for only in (
-        Only(types=(BATCH_TYPES - {"submitted"}) | _BUILD_TYPES, batch=batch),
+        Only(types=(BATCH_TYPES - {"submitted"}) | types_of(BuildEvent), batch=batch),
         Only(scope=job),
     ):
         async with aclosing(_events(cluster, only)) as reading:

@@ -9,7 +9,7 @@ How to add or change a type: `CONTRIBUTING.md`. `tests/compat` holds samples of 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, TypeAdapter
 
@@ -26,7 +26,7 @@ from distribute.core.change_events import Reprioritized as Reprioritized
 from distribute.core.change_events import RetryRequested as RetryRequested
 from distribute.core.event_base import BatchEvent as BatchEvent
 from distribute.core.event_base import BuildEvent as BuildEvent
-from distribute.core.event_base import Id, LastLines, Seconds, Text, Time
+from distribute.core.event_base import EventBase, Id, LastLines, Seconds, Text, Time
 from distribute.core.event_base import JobEvent as JobEvent
 from distribute.core.event_base import NodeEvent as NodeEvent
 from distribute.core.event_base import ReleaseReason as ReleaseReason
@@ -316,3 +316,9 @@ Event = Annotated[
 ]
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def types_of(kind: type[EventBase]) -> frozenset[str]:
+    """The types of all events of a kind, such as `NodeEvent`; of `EventBase`, of all there are."""
+    kinds = get_args(get_args(Event)[0])
+    return frozenset(one.model_fields["type"].default for one in kinds if issubclass(one, kind))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from math import ceil
-from typing import get_args
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
@@ -37,11 +36,7 @@ from distribute.core.waits_for import WaitsFor, waits_for
 BUILD_TYPES = frozenset({"build_started", "build_finished"})
 """The types of the builds' events that a ledger needs."""
 
-NODE_TYPES = frozenset(
-    kind.model_fields["type"].default
-    for kind in get_args(get_args(ev.Event)[0])
-    if issubclass(kind, ev.NodeEvent)
-)
+NODE_TYPES = ev.types_of(ev.NodeEvent)
 """The types of nodes' events. A ledger needs all of them: whether one fits may depend on any before it."""
 
 _WAITS = {one: Phase(one.value) for one in WaitsFor}
