@@ -7,7 +7,6 @@ import hmac
 import itertools
 import json
 import os
-import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -23,8 +22,8 @@ import pytest
 
 from distribute.config.matrix_account import MatrixAccount
 from distribute_services.notifier.channel import Message
+from infra_kit import running_script
 
-ROOT = Path(__file__).parents[1]
 PATIENCE_S = 120
 PASSWORD = "a password"
 INHERITED = dict(os.environ)
@@ -222,27 +221,9 @@ def message(to: MatrixPerson | str, key: str = "key-1", plain: str = "jane/k: 3 
 @contextmanager
 def running_synapse(folder: Path, port: int | None = None) -> Iterator[Synapse]:
     """A Synapse with all its files in `folder`. It ends with the block, or when this process is killed."""
-    log = folder / "synapse.sh.log"
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            ["sh", ROOT / "infra" / "synapse.sh", folder, *([] if port is None else [str(port)])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=INHERITED,
-            process_group=0,  # Ctrl-C does not reach it: it ends when its input does
-        ) as script,
-    ):
-        assert script.stdin is not None
-        assert script.stdout is not None
-        try:
-            url = script.stdout.readline().strip()
-            if "is not installed" in log.read_text():
-                pytest.skip("Synapse is not installed: sh infra/synapse.sh installs it")
-            assert url, log.read_text()
-            yield Synapse(url)
-        finally:
-            script.stdin.close()
-            script.wait(PATIENCE_S)
+    words = [] if port is None else [str(port)]
+    with running_script("synapse.sh", folder, *words, env=INHERITED) as (url, errors):
+        if "is not installed" in errors:
+            pytest.skip("Synapse is not installed: sh infra/synapse.sh installs it")
+        assert url, errors
+        yield Synapse(url)

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-ENDS_WITHIN_S = 120
+from infra_kit import ENDS_WITHIN_S as ENDS_WITHIN_S
+from infra_kit import running_script
+
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "slurmdbd", "munged", "mariadbd")
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
@@ -131,25 +132,8 @@ def remote_shell(folder: Path) -> dict[str, str]:
 def running_slurm(folder: Path) -> Iterator[Slurm]:
     """A SLURM that has all its files in `folder`. It ends with the block, or when this process is killed."""
     need_slurm()
-    log = folder / "slurm.sh.log"
-    with (
-        log.open("w") as errors,
-        subprocess.Popen(
-            ["sh", ROOT / "infra" / "slurm.sh", folder],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            process_group=0,  # Ctrl-C does not reach it: it ends when its input does
-        ) as script,
-    ):
-        assert script.stdin is not None
-        assert script.stdout is not None
-        try:
-            name, _, value = script.stdout.readline().strip().partition("=")
-            assert name == "SLURM_CONF", log.read_text()
-            env = {key: text for key, text in os.environ.items() if not key.startswith(("SLURM", "SBATCH"))}
-            yield Slurm(folder, {**env, "PATH": _PATH, name: value})
-        finally:
-            script.stdin.close()
-            script.wait(ENDS_WITHIN_S)
+    with running_script("slurm.sh", folder) as (line, errors):
+        name, _, value = line.partition("=")
+        assert name == "SLURM_CONF", errors
+        env = {key: text for key, text in os.environ.items() if not key.startswith(("SLURM", "SBATCH"))}
+        yield Slurm(folder, {**env, "PATH": _PATH, name: value})

@@ -7,7 +7,7 @@ import pytest
 
 from acceptance.person import PATIENCE_S, Person
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
-from matrix_kit import MatrixPerson, Synapse, running_synapse
+from matrix_kit import Gate, MatrixPerson, Synapse, gate_before, running_synapse
 from slurm_kit import Slurm, need_slurm, running_slurm
 
 
@@ -34,6 +34,13 @@ def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
     """One Matrix homeserver for all tests of a process. Starting it takes some seconds."""
     with running_synapse(tmp_path_factory.mktemp("synapse")) as running:
         yield running
+
+
+@pytest.fixture
+def gate(synapse: Synapse) -> Iterator[Gate]:
+    """It stands before the homeserver, and is open."""
+    with gate_before(synapse.url) as gate:
+        yield gate
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from acceptance.person import PATIENCE_S, Person, until
-from matrix_kit import Gate, MatrixPerson, Synapse, gate_before
+from matrix_kit import Gate, MatrixPerson, Synapse
 from ports_kit import free_port
 
 JOBS = {"good": "true", "bad": "echo no mesh >&2; exit 3"}
@@ -30,12 +30,6 @@ def person(tmp_path: Path) -> Iterator[Person]:
 def jane(synapse: Synapse) -> MatrixPerson:
     """She begins the chat herself, so it is not encrypted, whatever the tests' Python has."""
     return synapse.new_person()
-
-
-@pytest.fixture
-def gate(synapse: Synapse) -> Iterator[Gate]:
-    with gate_before(synapse.url) as gate:
-        yield gate
 
 
 def write_account(person: Person, account: dict[str, Any], **changes: str) -> str:

@@ -19,7 +19,8 @@ import pytest
 from distribute_services.notifier.channel import Unavailable
 from distribute_services.notifier.channels.matrix import homeserver
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
-from matrix_kit import PATIENCE_S, ROOT, Gate, MatrixPerson, Synapse, gate_before, message
+from infra_kit import ROOT
+from matrix_kit import PATIENCE_S, Gate, MatrixPerson, Synapse, message
 
 OpenChannel = Callable[..., MatrixChannel]
 
@@ -43,12 +44,6 @@ asyncio.run(main())
 @pytest.fixture
 def jane(synapse: Synapse) -> MatrixPerson:
     return synapse.new_person()
-
-
-@pytest.fixture
-def gate(synapse: Synapse) -> Iterator[Gate]:
-    with gate_before(synapse.url) as gate:
-        yield gate
 
 
 @pytest.mark.parametrize(

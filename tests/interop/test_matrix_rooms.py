@@ -10,7 +10,7 @@ import pytest
 
 from distribute_services.notifier.channel import Unavailable, Undeliverable
 from distribute_services.notifier.channels.matrix.channel import MatrixChannel
-from matrix_kit import MatrixPerson, Synapse, gate_before, message
+from matrix_kit import Gate, MatrixPerson, Synapse, message
 
 OpenChannel = Callable[..., MatrixChannel]
 
@@ -156,45 +156,42 @@ async def test_whoever_cannot_be_invited_costs_one_room(
 
 @pytest.mark.parametrize("request_to", ["/profile/", "/state/m.room.member/"])
 async def test_another_homeserver_that_fails_stops_nobody_else(
-    open_channel: OpenChannel, synapse: Synapse, jane: MatrixPerson, request_to: str
+    open_channel: OpenChannel, gate: Gate, jane: MatrixPerson, request_to: str
 ) -> None:
     """Our own one answers for it. The same failure about somebody of its own is waited out."""
-    with gate_before(synapse.url) as gate:
-        channel = open_channel(url=gate.url)
-        gate.status, gate.fails_for = 502, request_to
-        gate.content = json.dumps({"errcode": "M_UNKNOWN", "error": "Failed to send"}).encode()
-        with pytest.raises(Undeliverable, match="can't be invited"):
-            await channel.send(message("@jane:example.org"))
-        with pytest.raises(Unavailable, match="Failed to send"):
-            await channel.send(message(jane))
-        gate.status = None
+    channel = open_channel(url=gate.url)
+    gate.status, gate.fails_for = 502, request_to
+    gate.content = json.dumps({"errcode": "M_UNKNOWN", "error": "Failed to send"}).encode()
+    with pytest.raises(Undeliverable, match="can't be invited"):
+        await channel.send(message("@jane:example.org"))
+    with pytest.raises(Unavailable, match="Failed to send"):
         await channel.send(message(jane))
+    gate.status = None
+    await channel.send(message(jane))
     assert len(jane.texts(jane.accept())) == 1
 
 
 async def test_an_outage_at_the_second_invitation_does_not_use_it_up(
-    open_channel: OpenChannel, synapse: Synapse, jane: MatrixPerson
+    open_channel: OpenChannel, gate: Gate, jane: MatrixPerson
 ) -> None:
-    with gate_before(synapse.url) as gate:
-        channel = open_channel(url=gate.url)
-        await channel.send(message(jane, "k1"))
-        jane.leave(*jane.invitations())
-        gate.status, gate.fails_for = 502, "m.room.member/"
-        with pytest.raises(Unavailable, match="502"):
-            await channel.send(message(jane, "k2", "two"))
-        gate.status = None
+    channel = open_channel(url=gate.url)
+    await channel.send(message(jane, "k1"))
+    jane.leave(*jane.invitations())
+    gate.status, gate.fails_for = 502, "m.room.member/"
+    with pytest.raises(Unavailable, match="502"):
         await channel.send(message(jane, "k2", "two"))
+    gate.status = None
+    await channel.send(message(jane, "k2", "two"))
     assert "two" in jane.texts(jane.accept())
 
 
 async def test_a_suspended_account_is_not_the_persons_fault(
-    open_channel: OpenChannel, synapse: Synapse, jane: MatrixPerson
+    open_channel: OpenChannel, gate: Gate, jane: MatrixPerson
 ) -> None:
-    with gate_before(synapse.url) as gate:
-        gate.status, gate.fails_for = 403, "/send/"
-        gate.content = json.dumps({"errcode": "M_USER_SUSPENDED", "error": "suspended"}).encode()
-        with pytest.raises(Unavailable, match="M_USER_SUSPENDED"):
-            await open_channel(url=gate.url).send(message(jane))
+    gate.status, gate.fails_for = 403, "/send/"
+    gate.content = json.dumps({"errcode": "M_USER_SUSPENDED", "error": "suspended"}).encode()
+    with pytest.raises(Unavailable, match="M_USER_SUSPENDED"):
+        await open_channel(url=gate.url).send(message(jane))
 
 
 async def test_a_message_that_is_too_large_is_sent_in_part(
