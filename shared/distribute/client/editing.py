@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from distribute.client.batch_log import read_standing
 from distribute.client.queries import no_such_job
-from distribute.client.saying import names_of, refuse_anothers, refuse_elsewhere, refuse_over, say_of_batch
+from distribute.client.saying import names_of, refuse_change, say_of_batch
 from distribute.client.submit import Fit
 from distribute.client.words import printable
 from distribute.core.change_events import MAX_EDITED, Edited, EditedCount, EditedTimeout
@@ -99,9 +99,7 @@ async def edit(
     _refuse_changes(changes, jobs)
 
     def event_of(course: Course) -> Event:
-        refuse_over(batch, course, "edit")
-        refuse_elsewhere(batch, course)
-        refuse_anothers(batch, course.user, person, "edit", force=force)
+        refuse_change(batch, course, person, "edit", force=force)
         chosen = tuple(dict.fromkeys(jobs)) or None
         return Edited(**person.stamp(), **names_of(batch, course), jobs=chosen, **changes._asdict())
 

@@ -8,7 +8,7 @@ from distribute.client.batch_log import read_standing
 from distribute.client.saying import (
     names_of,
     refuse_anothers,
-    refuse_elsewhere,
+    refuse_change,
     refuse_over,
     say_of_batch,
 )
@@ -50,9 +50,7 @@ async def hold(
     """
 
     def event_of(course: Course) -> Event:
-        refuse_over(batch, course, "hold")
-        refuse_elsewhere(batch, course)
-        refuse_anothers(batch, course.user, person, "hold", force=force)
+        refuse_change(batch, course, person, "hold", force=force)
         return Held(**person.stamp(), **names_of(batch, course), reason=reason or None)
 
     course, _ = await read_standing(cluster, batch)

@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distribute.client.batch_log import read_standing
-from distribute.client.saying import (
-    names_of,
-    refuse_anothers,
-    refuse_elsewhere,
-    refuse_over,
-    say_of_batch,
-)
+from distribute.client.saying import names_of, refuse_change, say_of_batch
 from distribute.core.events import Event, Reprioritized
 
 if TYPE_CHECKING:
@@ -45,9 +39,7 @@ async def set_priority(
     """
 
     def event_of(course: Course) -> Event:
-        refuse_over(batch, course, "prioritize")
-        refuse_elsewhere(batch, course)
-        refuse_anothers(batch, course.user, person, "prioritize", force=force)
+        refuse_change(batch, course, person, "prioritize", force=force)
         return Reprioritized(**person.stamp(), **names_of(batch, course), priority=priority)
 
     course, _ = await read_standing(cluster, batch)

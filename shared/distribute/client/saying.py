@@ -50,6 +50,13 @@ def names_of(batch: BatchId, course: Course) -> dict[str, str | None]:
     return {**batch._asdict(), "submission": course.submission}
 
 
+def refuse_change(batch: BatchId, course: Course, person: Person, verb: str, *, force: bool) -> None:
+    """Raise `Refused` if this person can't `verb` the batch: it is over, ran elsewhere, or is another's."""
+    refuse_over(batch, course, verb)
+    refuse_elsewhere(batch, course)
+    refuse_anothers(batch, course.user, person, verb, force=force)
+
+
 def refuse_over(batch: BatchId, course: Course, verb: str) -> None:
     """Raise `Refused` if there is no such batch, or it is over: there is nothing to `verb`."""
     if not course.exists:
