@@ -123,8 +123,8 @@ class NotifierService:
 
     async def _queues(self, end: int) -> list[Queue]:
         """The queues as the note has them. Without one, nothing from before now is told."""
-        new = partial(queues_of, channels=[channel.name for channel in self._channels], end=end)
-        new = partial(new, most_single=self._most_single)
+        names = [channel.name for channel in self._channels]
+        new = partial(queues_of, channels=names, end=end, most_single=self._most_single)
         try:
             data = await self._cluster.store.get_snapshot(NOTE)
             if data is None:

@@ -152,7 +152,7 @@ class _Shown:
         if new:
             self._take(Printed(self._node, new))
 
-    def end(self, build: BuildFinished | BuildCollected | None) -> None:
+    def end(self, build: BuildEnd | None) -> None:
         """The build has ended."""
         self._take(Ended(self._node, build))
         self.ended[self._node] += 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from distribute.client.appending import Appender, append_behind
 from distribute.client.batch_log import BatchReader, read_standing
-from distribute.client.documents import GONE
+from distribute.client.documents import GONE, OVER
 from distribute.client.queries import no_such_batch, no_such_node
 from distribute.client.saying import names_of, refuse_anothers, refuse_over, say_of_batch
 from distribute.client.standing import ask_standing
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from distribute.core.projections.course import Course
     from distribute.ports import Cluster
 
-OVER = frozenset({"succeeded", "failed", "killed"})
 WAITING = frozenset({"queued", "retrying"})
 
 

@@ -14,6 +14,9 @@ from distribute.client.queue_documents import QueueDocument, StartDocument
 GONE = frozenset({"left", "lost", "expected"})
 """The states of a node that is not there."""
 
+OVER = frozenset({"succeeded", "failed", "killed"})
+"""The states of a job that is over."""
+
 
 class JobCounts(TypedDict):
     """How many jobs of a batch are in each state."""

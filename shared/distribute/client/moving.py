@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.batch_log import read_standing
-from distribute.client.control import OVER, WAITING
-from distribute.client.documents import GONE
+from distribute.client.control import WAITING
+from distribute.client.documents import GONE, OVER
 from distribute.client.job_story import read_story
 from distribute.client.saying import names_of, refuse_anothers, refuse_over, say_of_batch
 from distribute.client.words import printable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from distribute.client.documents import OVER
 from distribute.client.words import argument, printable
 from distribute.core.errors import NobodyAnswers, Refused, Unreachable
 
@@ -18,7 +19,6 @@ ANSWER_WITHIN_S = 10.0
 """Max. seconds to wait for a node: a list of 100,000 files takes it one or two."""
 
 RUNS = frozenset({"running", "paused"})
-OVER = frozenset({"succeeded", "failed", "killed"})
 AWAY = frozenset({"out_of_touch", "lost", "left"})
 
 

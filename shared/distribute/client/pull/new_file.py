@@ -15,7 +15,8 @@ from distribute.core.errors import IntegrityError
 SMALL_PART = ".distribute-"
 """How the names of small incomplete files begin."""
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+"""To make a file that is not there yet."""
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """To open a file that is there: not through a link, and without waiting for the writer of a pipe."""
 
@@ -48,7 +49,7 @@ class NewFile:
         self._name = name
         self._file = file
         self._digest = hashlib.sha256()
-        self._descriptor = os.open(part, _NEW, 0o777 if file.executable else 0o666, dir_fd=parts_in)
+        self._descriptor = os.open(part, NEW, 0o777 if file.executable else 0o666, dir_fd=parts_in)
 
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data`."""

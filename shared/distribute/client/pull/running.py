@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from distribute.client.pull.listing import StoredContent, WantedFile
 from distribute.client.pull.local_batch import PARTS_NAME
-from distribute.client.pull.new_file import Content, part_name
+from distribute.client.pull.new_file import NEW, Content, part_name
 from distribute.client.pull.target_folder import Found, Kind, Parts, TargetFolder, shown
 from distribute.core.errors import InputError, IntegrityError
 from distribute.core.os_words import message_of
@@ -30,7 +30,6 @@ TRIES = 3
 """How often a file is fetched that is replaced or cut meanwhile."""
 
 _SMALL_BYTES = 64 << 10
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ZEROS = bytes(1 << 20)
 
 Read = Callable[[Sequence[Piece]], Awaitable[list[tuple[Got, memoryview]]]]
@@ -214,7 +213,7 @@ class _Part:
 
     def __enter__(self) -> _Part:
         with self._target.opened(self._parts_in) as folder, self._target.translated(self._file.parts):
-            self._descriptor = os.open(self._name, _NEW, 0o666, dir_fd=folder)
+            self._descriptor = os.open(self._name, NEW, 0o666, dir_fd=folder)
         return self
 
     def close(self) -> None:
