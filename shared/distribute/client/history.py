@@ -15,7 +15,7 @@ from distribute.client.batch_log import BATCH_TYPES, has_deleted
 from distribute.client.job_log import read_submission
 from distribute.client.queries import no_such_batch, no_such_job, no_such_node
 from distribute.client.standing import ask_standing
-from distribute.core.events import BuildEvent, types_of
+from distribute.core.events import BuildEvent, NodeEvent, types_of
 from distribute.core.ids import BatchId, JobId, NodeId
 from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.course import Course
@@ -24,6 +24,7 @@ from distribute.core.recorded import Recorded
 from distribute.core.wording import Wording
 from distribute.core.words import rfc3339
 from distribute.ports import Only
+from distribute.saved.log import SavedLog
 
 if TYPE_CHECKING:
     from distribute.ports import Cluster
@@ -190,9 +191,20 @@ async def _given_jobs(cluster: Cluster, only: Only) -> dict[str, int]:
 async def _told_of_nodes(cluster: Cluster, since: Mapping[str, int]) -> deque[Told]:
     """What happened to each node behind a sequence.
 
-    Mostly nothing did. Otherwise, all events of the node are folded: they decide what counts.
+    Mostly nothing did. Otherwise, all events of the node are folded: they decide what counts. A saved log is
+    read once for all nodes, because each reading goes through the whole file.
     """
     found: list[Told] = []
+    if isinstance(cluster.log, SavedLog):
+        histories = {node: NodeHistory(node, Wording(local_moment)) for node in since}
+        async with aclosing(_events(cluster, Only(types=types_of(NodeEvent)))) as reading:
+            async for recorded in reading:
+                event = recorded.event
+                if event.about == "node" and event.node in histories:
+                    told = histories[event.node].tell(recorded)
+                    if recorded.seq > since[event.node]:
+                        found.append(told)
+        return deque(found)
     for node, seq in since.items():
         last = await cluster.log.last(NodeId(node))
         if last is not None and last.seq > seq:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,11 @@ from distribute.core.events import EVENT, Event
 from distribute.core.ids import AttemptId, BatchId, JobId
 from distribute.core.recorded import Guard
 from distribute.memory.log import MemoryLog
+from distribute.ports import Raw
+from distribute.saved.log import SavedCluster
+from distribute.saved.writing import save
 from distribute.testing import builders as make
+from saved_kit import HEADER
 
 SPEC = make.batch(300)
 OTHER = make.batch(1, batch="other")
@@ -156,3 +160,31 @@ async def test_the_last_event_before_a_time_is_found() -> None:
     for time, seq in ((5.0, 0), (10.0, 0), (10.5, 1), (20.0, 1), (20.5, 3), (40.0, 4), (41.0, 5)):
         assert await last_before(log, time) == seq
     assert await last_before(MemoryLog(), 5.0) == 0
+
+
+async def test_a_saved_log_tells_the_same_and_is_read_once_for_all_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reading goes through the whole file."""
+    cluster: Any = MemoryCluster(tmp_path)
+    nodes = [f"ws{number}" for number in range(5)]
+    await cluster.say(
+        *map(make.joined, nodes), make.lost("ws0"), make.joined("ws0"), make.joined("idle"), make.submitted(SPEC),
+        *(make.assigned(f"job{number}", node=node) for number, node in enumerate(nodes, start=1)),
+        *map(make.lost, nodes), make.lost("idle"), *map(make.joined, nodes[:2]),
+    )  # fmt: skip
+    await save(cluster.log, tmp_path / "log.gz", HEADER)
+    saved = SavedCluster(tmp_path / "log.gz")
+    reads = 0
+    events = saved.file.events
+
+    def counted() -> Iterator[list[Raw]]:
+        nonlocal reads
+        reads += 1
+        return events()
+
+    monkeypatch.setattr(saved.file, "events", counted)
+    told = [told_document(one) async for one in batch_history(saved, SPEC.id)]
+    assert told == [told_document(one) async for one in batch_history(cluster, SPEC.id)]
+    assert [one["node"] for one in told if one["type"] == "lost"] == nodes
+    assert reads == 3
