@@ -195,7 +195,7 @@ async def _told_of_nodes(cluster: Cluster, since: Mapping[str, int]) -> deque[To
     read once for all nodes, because each reading goes through the whole file.
     """
     found: list[Told] = []
-    if isinstance(cluster.log, SavedLog):
+    if since and isinstance(cluster.log, SavedLog):
         histories = {node: NodeHistory(node, Wording(local_moment)) for node in since}
         async with aclosing(_events(cluster, Only(types=types_of(NodeEvent)))) as reading:
             async for recorded in reading:

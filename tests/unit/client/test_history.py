@@ -169,7 +169,8 @@ async def test_a_saved_log_tells_the_same_and_is_read_once_for_all_nodes(
     cluster: Any = MemoryCluster(tmp_path)
     nodes = [f"ws{number}" for number in range(5)]
     await cluster.say(
-        *map(make.joined, nodes), make.lost("ws0"), make.joined("ws0"), make.joined("idle"), make.submitted(SPEC),
+        *map(make.joined, nodes), make.lost("ws0"), make.joined("ws0"), make.joined("idle"),
+        make.submitted(SPEC),
         *(make.assigned(f"job{number}", node=node) for number, node in enumerate(nodes, start=1)),
         *map(make.lost, nodes), make.lost("idle"), *map(make.joined, nodes[:2]),
     )  # fmt: skip
