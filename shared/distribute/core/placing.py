@@ -104,11 +104,12 @@ class _Round:
 
     def _is_kept_in_vain_for(self, choice: Choice) -> bool:
         """Is the batch full now (`max_running`), so that nothing is to be kept for its other jobs?"""
-        batch = choice.batch
-        if batch.limits.max_running is None or self._agenda.waiting.of(batch, choice.row).gate.hold is None:
+        groups = self._agenda.waiting[choice.batch.id]
+        if choice.batch.limits.max_running is None or groups[0].gate.hold is None:
             return False
         kept_for = set(self.reserved.values())
-        return any(group.shape in kept_for or is_gpu_work(group.shape) for group in batch.groups)
+        shapes = (waiting.group.shape for waiting in groups)
+        return any(shape in kept_for or is_gpu_work(shape) for shape in shapes)
 
     def _serve(self, queue: Queue) -> tuple[Shape, Choice] | None:
         """Place the first job of the queue that can run. Returns its shape, too; None if no job can."""
