@@ -7,12 +7,12 @@ unless its batch lets it begin only after others (`depends_on_others`).
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator
 from math import ceil
 
 from distribute.core import events as ev
 from distribute.core.fold import apply
+from distribute.core.fold_batch import advance
 from distribute.core.ids import BatchId, JobId
 from distribute.core.matching import ends, is_paused
 from distribute.core.projections.ledger_book import Book, whole_ms
@@ -20,7 +20,7 @@ from distribute.core.projections.ledger_book import Entry as Entry
 from distribute.core.projections.ledger_book import Ledger as Ledger
 from distribute.core.projections.ledger_book import Phase as Phase
 from distribute.core.recorded import Recorded
-from distribute.core.specs import BatchSpec
+from distribute.core.specs import BatchSpec, CommandWork
 from distribute.core.state import (
     CLAIMED,
     ENDED,
@@ -132,29 +132,13 @@ class JobLedger:
 
 
 def _empty_batch(batch: BatchId, submission: str, state: State) -> BatchState:
-    return BatchState(
-        id=batch,
-        seq=state.seq,
-        submission=submission,
-        last_seq=state.seq,
-        under_seq=state.seq,
-        cause=submission,
-        user="",
-        kind="",
-        priority=0,
-        matrix_user=None,
-        notify=(),
-        submitted_at=state.time,
-        needs_build=False,
-        groups=(),
-        names=[],
-        file_order=None,
-        rows={},
-        status=bytearray(),
-        job_seq=array("Q"),
-        attempts=array("I"),
-        counts=[0] * len(Status),
-    )
+    """A batch that was just submitted, without jobs: whatever end of it the log tells fits."""
+    work = CommandWork.model_construct(jobs=())
+    spec = BatchSpec.model_construct(**batch._asdict(), work=work)
+    submitted = ev.Submitted.model_construct(**batch._asdict(), id=submission, user="", spec=spec)
+    found, _ = advance(None, Recorded(state.seq, state.time, submitted))
+    assert found is not None, "it was submitted just now"
+    return found
 
 
 def _pass_time(state: State, batch: BatchState, row: int, book: Book, at_ms: int, to_ms: int) -> None:
