@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 from distribute.core import events as ev
+from distribute.core.fold_requests import rows_with
 from distribute.core.ids import BatchId
 from distribute.core.listing import batch_document
 from distribute.core.notified import News
 from distribute.core.recorded import Recorded
-from distribute.core.state import FAILED, NO_EXIT_CODE, BatchState, NodeState, State
+from distribute.core.state import FAILED, NO_EXIT_CODE, BatchState, NodeState, State, Status
 
 Json = dict[str, Any]
 
@@ -191,13 +193,9 @@ def _facts(state: State, batch: BatchState, news: News, event: ev.Event | None) 
 
 def _failed_rows(batch: BatchState) -> list[int]:
     """The first rows that failed: those that ran before those that failed with their batch."""
-    rows = [row for row in batch.last_lines if batch.status[row] == FAILED][:MOST_FAILURES]
-    row = batch.status.find(FAILED)
-    while row >= 0 and len(rows) < MOST_FAILURES:
-        if row not in rows:
-            rows.append(row)
-        row = batch.status.find(FAILED, row + 1)
-    return rows
+    quoted = (row for row in batch.last_lines if batch.status[row] == FAILED)
+    others = (row for row in rows_with(batch, Status.FAILED) if row not in batch.last_lines)
+    return list(islice(chain(quoted, others), MOST_FAILURES))
 
 
 def _failed_job(batch: BatchState, row: int) -> Json:
