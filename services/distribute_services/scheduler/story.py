@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
-from distribute.config.units import format_duration
 from distribute.core import events as ev
+from distribute.core.projections.history import known_of
 from distribute.core.recorded import Recorded
 from distribute.core.sentences import sentence
-from distribute.core.state import FAILED, KILLED, SUCCEEDED, State
+from distribute.core.state import State
 from distribute.core.wording import NOTHING, Known, Wording
+from distribute.core.words import format_duration
 
 log = logging.getLogger(__name__)
 
@@ -86,18 +87,11 @@ class Story:
                 return Known(attempts=len(node.attempts) if node is not None else 0)
             case "left" | "forgotten":
                 self._gone(event.node)
-            case "completed":
-                batch = self._state.find(event.scope)
-                if batch is not None:
-                    succeeded, failed, killed = (batch.counts[end] for end in (SUCCEEDED, FAILED, KILLED))
-                    return Known(ends=(succeeded, failed, killed))
-            case "finished":
-                job_batch = self._state.batch_of(event)
-                if job_batch is not None:
-                    return Known(was_killed=job_batch.status[job_batch.rows[event.job]] == KILLED)
+                return NOTHING
+            case "completed" | "finished":
+                return known_of(self._state.batch_of(event), event)
             case _:
-                pass
-        return NOTHING
+                return NOTHING
 
     def _joined(self, event: ev.Joined, time: float) -> Known:
         before = self._runners.get(event.node)

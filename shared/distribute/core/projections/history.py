@@ -38,7 +38,7 @@ class BatchHistory:
     def tell(self, recorded: Recorded) -> Told:
         """Fold the next event under the batch, and tell it."""
         misfit = self.story.misfit_of(recorded)
-        known = NOTHING if misfit is not None else _known_of(self.story.state, recorded.event)
+        known = NOTHING if misfit is not None else known_of(self.story.state, recorded.event)
         return Told(recorded, sentence(recorded.event, self._wording, known), misfit, known)
 
     def is_concerned_by(self, event: NodeEvent) -> bool:
@@ -51,7 +51,7 @@ class BatchHistory:
         return any(attempt.node == event.node for attempt in batch.active.values())
 
 
-def _known_of(batch: BatchState | None, event: ev.Event) -> Known:
+def known_of(batch: BatchState | None, event: ev.Event) -> Known:
     """What the batch, which has accepted the event, adds to its words."""
     if batch is None:
         return NOTHING
@@ -92,7 +92,7 @@ class JobHistory:
             return None
         known = Known(jobs=jobs)
         if event.type == "finished" and misfit is None:
-            known = _known_of(self.story.state, event)
+            known = known_of(self.story.state, event)
         return Told(recorded, sentence(event, self._wording, known), misfit, known)
 
     def is_concerned_by(self, event: NodeEvent) -> bool:
