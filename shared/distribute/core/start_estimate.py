@@ -208,11 +208,10 @@ class _Run:
         """The nodes at which something became free."""
         for place, opens_s in enumerate(scene.opens_s):
             if opens_s:
-                self._ends.append((opens_s, place, _Needs(0, 0, 0)))
+                heapq.heappush(self._ends, (opens_s, place, _Needs(0, 0, 0)))
         for held in scene.held:
             left_s = held.stands_s + held.lengths.left_s(held.ran_s, share)
             self._take(held.node, held.needs, left_s)
-        heapq.heapify(self._ends)
 
     @property
     def is_long(self) -> bool:
@@ -270,7 +269,7 @@ class _Run:
                 if place in group.barred:
                     break
                 needs = group.needs if group.needs.cpus else self._scene.whole[place]
-                self._take(place, needs, self.now_s + self._lengths_s[number], is_heap=True)
+                self._take(place, needs, self.now_s + self._lengths_s[number])
                 self._left[number] -= 1
                 self._placed += 1
         return has_room
@@ -281,11 +280,7 @@ class _Run:
             return free == self._scene.whole[place]
         return all(wanted <= had for wanted, had in zip(needs, free, strict=True))
 
-    def _take(self, place: int, needs: _Needs, until_s: float, *, is_heap: bool = False) -> None:
+    def _take(self, place: int, needs: _Needs, until_s: float) -> None:
         free = self._free[place]
         self._free[place] = _Needs(*(had - less for had, less in zip(free, needs, strict=True)))
-        end = (until_s, place, needs)
-        if is_heap:
-            heapq.heappush(self._ends, end)
-        else:
-            self._ends.append(end)
+        heapq.heappush(self._ends, (until_s, place, needs))

@@ -78,9 +78,9 @@ class JobAttempts:
             case ev.Started():
                 attempt.started_at = time
             case ev.Finished():
-                attempt.ended_at = process_end(time, event, attempt.assigned_at or 0.0)
-                attempt.finished, attempt.outputs = event, event.outputs
                 assigned_at = attempt.assigned_at or 0.0
+                attempt.finished, attempt.outputs = event, event.outputs
+                attempt.ended_at = process_end(time, event, assigned_at)
                 attempt.started_at = process_start(time, event, assigned_at, attempt.started_at)
             case ev.Released() | ev.Yielded():
                 attempt.ended_at = time
