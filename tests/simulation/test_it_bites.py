@@ -16,6 +16,7 @@ from distribute.core.ids import Guarded, Under
 from distribute.core.liveness import Lease
 from distribute.core.recorded import guard_scope
 from distribute.core.state import Attempt, BatchState, State, Status
+from distribute.core.statuses import set_status
 from distribute.sim import log as simulated_log
 from distribute.sim.following import Follower
 from distribute.sim.log import SimulatedLog
@@ -158,7 +159,7 @@ def test_a_fold_that_ends_a_batch_under_its_jobs(monkeypatch: pytest.MonkeyPatch
 def test_a_release_that_does_not_queue_the_job_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def release(batch: BatchState, row: int, event: Event) -> None:
         del batch.active[row]
-        fold_job.set_status(batch, row, Status.KILLED)
+        set_status(batch, row, Status.KILLED)
 
     monkeypatch.setattr(fold_job, "_release", release)
     finds("nobody asked")

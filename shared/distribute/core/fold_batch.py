@@ -12,7 +12,6 @@ from typing import NamedTuple, assert_never
 from distribute.core import edits, fold_job, fold_requests, moves
 from distribute.core import events as ev
 from distribute.core.fold_job import of_another_batch
-from distribute.core.fold_requests import move_all
 from distribute.core.grouping import columns
 from distribute.core.last_job import are_others_over, run_last_again
 from distribute.core.limits import Limits
@@ -25,6 +24,7 @@ from distribute.core.state import (
     Status,
     rows_of,
 )
+from distribute.core.statuses import move_all
 
 MAX_BUILDS_NOTED = 10_000
 """Max. builds that a batch keeps a note of. Labs have a few hundred nodes, but anyone can invent names."""

@@ -27,6 +27,7 @@ from distribute.core.state import (
     Status,
     Unarchived,
 )
+from distribute.core.statuses import set_status
 from distribute.core.transitions import JOB_TRANSITIONS
 from distribute.core.words import killed_by
 
@@ -49,14 +50,6 @@ JobEvent = (
     | ev.Excused
     | ev.JobArchived
 )
-
-
-def set_status(batch: BatchState, row: int, status: Status) -> None:
-    """Move one job to a status, and keep the counts."""
-    batch.counts[batch.status[row]] -= 1
-    batch.counts[status] += 1
-    batch.status[row] = status
-    batch.forgiven.discard(row)
 
 
 def note_failure(batch: BatchState, row: int, reason: str | None, lines: Sequence[str] | None) -> None:

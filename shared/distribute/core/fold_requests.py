@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 
 from distribute.core import events as ev
-from distribute.core.columns import NO_ROW
-from distribute.core.fold_job import forget_failure, note_kill, set_status
+from distribute.core.fold_job import forget_failure, note_kill
 from distribute.core.last_job import run_last_again
 from distribute.core.state import BatchState, Holding, Kill, Status
+from distribute.core.statuses import move_all, rows_with, set_status
 
 _WAITING = bytes((Status.QUEUED, Status.RETRYING))
-
-
-def move_all(batch: BatchState, origin: Status, target: Status) -> None:
-    """Move all jobs of one status to another. Takes a millisecond for 100,000 jobs."""
-    batch.status = batch.status.replace(bytes((origin,)), bytes((target,)))
-    batch.counts[target] += batch.counts[origin]
-    batch.counts[origin] = 0
 
 
 def kill(batch: BatchState, time: float, event: ev.KillRequested) -> str | None:
@@ -108,14 +101,6 @@ def _rows_to_retry(batch: BatchState, event: ev.RetryRequested) -> Iterable[int]
         return chain.from_iterable(rows_with(batch, status) for status in statuses)
     named = sorted({batch.rows[job] for job in event.jobs if job in batch.rows})
     return (row for row in named if batch.status[row] in statuses)
-
-
-def rows_with(batch: BatchState, status: Status) -> Iterator[int]:
-    """The rows with this status, in order."""
-    row = batch.status.find(status)
-    while row != NO_ROW:
-        yield row
-        row = batch.status.find(status, row + 1)
 
 
 def hold(batch: BatchState, holding: Holding) -> str | None:

@@ -7,12 +7,12 @@ The others are over once none of them runs or waits, and what they left is archi
 from __future__ import annotations
 
 from distribute.core.state import ENDED, FAILED, QUEUED, RETRYING, SUCCEEDED, BatchState
+from distribute.core.statuses import others_with, set_status
 
 
 def failures_of_others(batch: BatchState) -> int:
     """How many jobs have failed for good, without the last job, and what a retry has forgiven."""
-    last = batch.last_row
-    return batch.counts[FAILED] - (last is not None and batch.status[last] == FAILED) - len(batch.forgiven)
+    return others_with(batch, FAILED) - len(batch.forgiven)
 
 
 def has_given_up(batch: BatchState) -> bool:
@@ -26,7 +26,7 @@ def others_left(batch: BatchState) -> int:
     last = batch.last_row
     left = batch.unfinished - (last is not None and batch.status[last] not in ENDED)
     if left and has_given_up(batch):
-        left -= batch.counts[QUEUED] - (last is not None and batch.status[last] == QUEUED)
+        left -= others_with(batch, QUEUED)
     return left
 
 
@@ -61,10 +61,7 @@ def run_last_again(batch: BatchState) -> None:
 
 def requeue_last(batch: BatchState, last: int) -> None:
     """Queue the last job, once what it left is archived."""
-    status = RETRYING if last in batch.unarchived else QUEUED
-    batch.counts[batch.status[last]] -= 1
-    batch.counts[status] += 1
-    batch.status[last] = status
+    set_status(batch, last, RETRYING if last in batch.unarchived else QUEUED)
     batch.last_is_outdated = False
     for forgotten in (batch.failures, batch.suspects, batch.deaths, batch.reasons, batch.last_lines):
         forgotten.pop(last, None)

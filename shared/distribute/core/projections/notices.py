@@ -9,12 +9,12 @@ from itertools import chain, islice
 from typing import Any
 
 from distribute.core import events as ev
-from distribute.core.fold_requests import rows_with
 from distribute.core.ids import BatchId
 from distribute.core.listing import batch_document
 from distribute.core.notified import News
 from distribute.core.recorded import Recorded
-from distribute.core.state import FAILED, NO_EXIT_CODE, BatchState, NodeState, State, Status
+from distribute.core.state import FAILED, NO_EXIT_CODE, BatchState, NodeState, State
+from distribute.core.statuses import rows_with
 
 Json = dict[str, Any]
 
@@ -194,7 +194,7 @@ def _facts(state: State, batch: BatchState, news: News, event: ev.Event | None) 
 def _failed_rows(batch: BatchState) -> list[int]:
     """The first rows that failed: those that ran before those that failed with their batch."""
     quoted = (row for row in batch.last_lines if batch.status[row] == FAILED)
-    others = (row for row in rows_with(batch, Status.FAILED) if row not in batch.last_lines)
+    others = (row for row in rows_with(batch, FAILED) if row not in batch.last_lines)
     return list(islice(chain(quoted, others), MOST_FAILURES))
 
 
