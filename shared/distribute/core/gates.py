@@ -17,6 +17,7 @@ from distribute.core.last_job import (
     others_to_archive,
 )
 from distribute.core.state import QUEUED, BatchState, Group, Holding, State
+from distribute.core.statuses import others_with
 from distribute.core.waits import is_waiting, waits_in_words
 from distribute.core.words import counted, rfc3339
 
@@ -93,6 +94,16 @@ class Gate:
         return hold
 
 
+def gate_at(state: State | None, batch: BatchState, now: float | None) -> Gate:
+    """The gate of a batch as of `now`, in seconds since 1970 by the log's clock, if nothing is pending.
+
+    `now` None: unknown. `state` None: nothing is known of other batches.
+    """
+    begin = batch.limits.not_before
+    is_early = now is not None and begin is not None and now < begin
+    return Gate(batch, is_early, state is not None and is_waiting(state, batch.id))
+
+
 def why_held(state: State | None, batch: BatchState, hold: Hold) -> str:
     """Why the batch begins no further job now, in words. `state` None: nothing is known of other batches."""
     match hold:
@@ -133,10 +144,7 @@ def held_in_words(state: State | None, batch: BatchState, now: float | None) -> 
     """
     if batch.holding is not None:
         return held_by(batch.holding)
-    last = batch.last_row
-    waiting = batch.counts[QUEUED] - (last is not None and batch.status[last] == QUEUED)
-    if batch.end is not None or not waiting:
+    if batch.end is not None or not others_with(batch, QUEUED):
         return None
-    is_early = now is not None and batch.limits.not_before is not None and now < batch.limits.not_before
-    hold = Gate(batch, is_early, state is not None and is_waiting(state, batch.id)).hold
+    hold = gate_at(state, batch, now).hold
     return None if hold is None else why_held(state, batch, hold)

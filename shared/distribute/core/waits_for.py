@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
-from distribute.core.gates import Gate, Hold
+from distribute.core.gates import Hold, gate_at
 from distribute.core.matching import Obstacle, never, unavailable
 from distribute.core.state import BatchState, NodeState, Shape, State
-from distribute.core.waits import is_waiting
 
 
 class WaitsFor(StrEnum):
@@ -33,9 +32,7 @@ def waits_for(state: State, batch: BatchState, row: int, now: float) -> WaitsFor
 
 def hold_at(state: State, batch: BatchState, row: int, now: float) -> Hold | None:
     """Why the batch does not let the job in this row begin now; None: it does."""
-    begin = batch.limits.not_before
-    is_early = begin is not None and now < begin
-    return Gate(batch, is_early, is_waiting(state, batch.id)).hold_of(row)
+    return gate_at(state, batch, now).hold_of(row)
 
 
 class WaitsAsOf:
