@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Generator, Iterator
-from typing import get_args
 
 import orjson
 from pydantic import ValidationError
@@ -18,7 +17,7 @@ from pydantic import ValidationError
 from distribute.core.authors import wrong_author
 from distribute.core.beats import Beat
 from distribute.core.errors import InputError, UnreadableEvent
-from distribute.core.events import EVENT, Event, Submitted
+from distribute.core.events import EVENT, KINDS, Event, Submitted, type_of
 from distribute.core.slices import at_once
 from distribute.core.words import format_size
 from distribute.slices import in_slices
@@ -53,9 +52,7 @@ _LARGE_BYTES = 1 << 20
 """Larger events are read by `_decode_large`: each error in an event costs a kilobyte, and there could be
 millions."""
 
-_VERSIONS: dict[str, int] = {
-    kind.model_fields["type"].default: kind.model_fields["v"].default for kind in get_args(get_args(Event)[0])
-}
+_VERSIONS: dict[str, int] = {type_of(kind): kind.model_fields["v"].default for kind in KINDS}
 
 _validate_json: Callable[[bytes], Event] = EVENT.validator.validate_json
 _validate_python: Callable[..., Event] = EVENT.validator.validate_python

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from distribute.core.events import type_of
 from distribute.core.state import Status
 from distribute.core.transitions import JOB_TRANSITIONS
 
@@ -13,7 +14,7 @@ BEGIN, END = "<!-- transitions -->\n", "<!-- /transitions -->"
 
 def transitions_as_text() -> str:
     """The table of transitions in Markdown: a row for each status, a column for each event."""
-    kinds = {kind.model_fields["type"].default: targets for kind, targets in JOB_TRANSITIONS.items()}
+    kinds = {type_of(kind): targets for kind, targets in JOB_TRANSITIONS.items()}
     rows = [["", *(f"`{name}`" for name in kinds)], ["---"] * (len(kinds) + 1)]
     for status in Status:
         cells = [_cell(status, targets.get(status, frozenset())) for targets in kinds.values()]

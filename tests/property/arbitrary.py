@@ -1,19 +1,18 @@
 """Strategies for well-formed events with arbitrary content, as any peer could write them."""
 
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from distribute.core.authors import AUTHORS, SERVICES, AuthorKind
-from distribute.core.events import ARCHIVER, NOTIFIER, SCHEDULER, Event, Superseded
+from distribute.core.events import ARCHIVER, KINDS, NOTIFIER, SCHEDULER, Superseded, type_of
 from distribute.core.ids import MAX_ATTEMPTS, MAX_AUTHOR_BYTES, AttemptId, check_author
 from distribute.core.manifest import Manifest, Outputs, StoredFile, StoredFolder, StoredLink
 from distribute.core.specs import MAX_CPUS, BatchSpec, CommandJob, CommandWork, GpuKind, Resources
 from distribute.testing.builders import RAN_AT
 
-KINDS = get_args(get_args(Event)[0])
 """Every class of the union."""
 
 
@@ -157,7 +156,7 @@ def rightly_written(event: Any) -> Any:
 
 def events_of(kind: type[Any], **fields: SearchStrategy[Any]) -> SearchStrategy[Any]:
     """Events of one kind, with the given strategies for fields."""
-    tag = kind.model_fields["type"].default
+    tag = type_of(kind)
     made = {name: FIELDS[name] for name in kind.model_fields if name in FIELDS}
     made |= {name: strategy for (of, name), strategy in OF_KIND.items() if of == tag}
     return st.builds(kind, **made | {name: one for name, one in fields.items() if name in kind.model_fields})

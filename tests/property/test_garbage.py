@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from distribute.codec import decode, encode
 from distribute.core.agenda import Agenda
 from distribute.core.decide import decide
-from distribute.core.events import Event
+from distribute.core.events import KINDS, Event
 from distribute.core.explain import explain
 from distribute.core.fold import apply
 from distribute.core.invariants import check, check_agenda
@@ -17,7 +17,7 @@ from distribute.core.state import State
 from distribute.core.views import batch_view, batches_view, nodes_view
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
-from property.arbitrary import KINDS, any_names, events, events_of, rightly_written
+from property.arbitrary import any_names, events, events_of, rightly_written
 
 SETTING: list[Event] = [
     make.joined("n1"),

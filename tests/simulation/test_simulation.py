@@ -12,8 +12,7 @@ from typing import get_args
 
 import pytest
 
-from distribute.core.event_base import EventBase
-from distribute.core.events import ReleaseReason, types_of
+from distribute.core.events import KINDS, ReleaseReason, type_of
 from simulation.many import simulate_on_all_cores
 
 SEEDS = int(os.environ.get("DISTRIBUTE_SIM_SEEDS", "2000"))
@@ -22,7 +21,7 @@ ENOUGH_SEEDS_TO_SEE_ALL = 1000
 STORIES_TOLD = 3
 
 NOBODY_SAYS = {"forgotten"}
-TYPES = types_of(EventBase) - {"released"}
+TYPES = set(map(type_of, KINDS)) - {"released"}
 OF_NO_FAULT = {"released: not_there"}
 """Nothing that goes wrong in these worlds makes a node lose a job while it stays: see `test_forgotten`."""
 REASONS = {f"released: {reason}" for reason in get_args(ReleaseReason)} - OF_NO_FAULT

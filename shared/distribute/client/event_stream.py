@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from distribute.client.nearest import nearest
 from distribute.core.errors import InputError
-from distribute.core.event_base import EventBase
-from distribute.core.events import types_of
+from distribute.core.events import KINDS, type_of
 from distribute.core.recorded import Recorded
 from distribute.ports import Only
 from distribute.saved.log import SavedLog
@@ -17,7 +16,7 @@ from distribute.saved.log import SavedLog
 if TYPE_CHECKING:
     from distribute.ports import Cluster, EventLog, Raw
 
-EVENT_TYPES = tuple(sorted(types_of(EventBase)))
+EVENT_TYPES = tuple(sorted(map(type_of, KINDS)))
 """The types of all events."""
 
 

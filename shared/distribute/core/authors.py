@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import get_args
 
 from distribute.core import events as ev
-from distribute.core.events import ARCHIVER, NOTIFIER, SCHEDULER, Event
+from distribute.core.events import ARCHIVER, KINDS, NOTIFIER, SCHEDULER, Event, type_of
 
 
 class AuthorKind(Enum):
@@ -25,7 +24,7 @@ class AuthorKind(Enum):
 
 
 AUTHORS: Mapping[str, AuthorKind] = {
-    kind.model_fields["type"].default: author
+    type_of(kind): author
     for author, kinds in {
         AuthorKind.PERSON: (
             ev.Submitted, ev.KillRequested, ev.RetryRequested, ev.Reprioritized, ev.Held, ev.HoldReleased,
@@ -51,15 +50,7 @@ AUTHORS: Mapping[str, AuthorKind] = {
 SERVICES = frozenset({SCHEDULER, ARCHIVER, NOTIFIER})
 """Names that neither a person nor a node can have."""
 
-_KINDS: tuple[type[Event], ...] = get_args(get_args(Event)[0])
-
-
-def _type_of(kind: type[Event]) -> str:
-    found: str = kind.model_fields["type"].default
-    return found
-
-
-_UNNAMED = {_type_of(kind) for kind in _KINDS} - AUTHORS.keys()
+_UNNAMED = set(map(type_of, KINDS)) - AUTHORS.keys()
 assert not _UNNAMED, f"who writes {_UNNAMED}?"
 
 
@@ -69,11 +60,11 @@ _SERVICE_OF = {
     AuthorKind.NOTIFIER: NOTIFIER,
 }
 _ONLY_AUTHOR: dict[type[Event], str] = {
-    kind: _SERVICE_OF[author] for kind in _KINDS if (author := AUTHORS[_type_of(kind)]) in _SERVICE_OF
+    kind: _SERVICE_OF[author] for kind in KINDS if (author := AUTHORS[type_of(kind)]) in _SERVICE_OF
 }
-BY_A_NODE = frozenset(kind for kind in _KINDS if AUTHORS[_type_of(kind)] is AuthorKind.NODE)
+BY_A_NODE = frozenset(kind for kind in KINDS if AUTHORS[type_of(kind)] is AuthorKind.NODE)
 """Events that name a node, and that it alone may write."""
-_BY_A_PERSON = frozenset(kind for kind in _KINDS if AUTHORS[_type_of(kind)] is AuthorKind.PERSON)
+_BY_A_PERSON = frozenset(kind for kind in KINDS if AUTHORS[type_of(kind)] is AuthorKind.PERSON)
 # `AUTHORS` by class, and without members of an enumeration, which are slow to get: a replay uses it for every
 # event.
 

@@ -317,8 +317,16 @@ Event = Annotated[
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
+KINDS: tuple[type[Event], ...] = get_args(get_args(Event)[0])
+"""The class of each type of event."""
 
-def types_of(kind: type[EventBase]) -> frozenset[str]:
-    """The types of all events of a kind, such as `NodeEvent`; of `EventBase`, of all there are."""
-    kinds = get_args(get_args(Event)[0])
-    return frozenset(one.model_fields["type"].default for one in kinds if issubclass(one, kind))
+
+def type_of(kind: type[EventBase]) -> str:
+    """The type of the events of a class: `submitted` of `Submitted`."""
+    found: str = kind.model_fields["type"].default
+    return found
+
+
+def types_of(base: type[EventBase]) -> frozenset[str]:
+    """The types of all events of this base: of `NodeEvent`, those about nodes."""
+    return frozenset(type_of(kind) for kind in KINDS if issubclass(kind, base))

@@ -7,19 +7,13 @@ The fold would take an old order or an old report for the newest one. An event t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import get_args
 
 from distribute.core import events as ev
-from distribute.core.events import Event
-
-
-def _type_of(kind: type[Event]) -> str:
-    found: str = kind.model_fields["type"].default
-    return found
+from distribute.core.events import KINDS, Event, type_of
 
 
 def _types(*kinds: type[Event]) -> frozenset[str]:
-    return frozenset(_type_of(kind) for kind in kinds)
+    return frozenset(map(type_of, kinds))
 
 
 _PAUSE = _types(ev.Paused, ev.Resumed)
@@ -74,9 +68,8 @@ _BY_KIND: Mapping[type[Event], frozenset[str]] = {
     ev.Superseded: frozenset(),
 }
 
-OUTDATED_BY: Mapping[str, frozenset[str]] = {_type_of(kind): types for kind, types in _BY_KIND.items()}
+OUTDATED_BY: Mapping[str, frozenset[str]] = {type_of(kind): types for kind, types in _BY_KIND.items()}
 """By type: the types of later events of the same scope that make an event out of date."""
 
-_KINDS: tuple[type[Event], ...] = get_args(get_args(Event)[0])
-_MISSING = set(_KINDS) - _BY_KIND.keys()
+_MISSING = set(KINDS) - _BY_KIND.keys()
 assert not _MISSING, f"what makes {_MISSING} out of date?"

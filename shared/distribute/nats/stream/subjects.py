@@ -15,11 +15,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import get_args
 from urllib.parse import quote, unquote
 
 from distribute.core.authors import ADDRESSED, subject_author
-from distribute.core.events import BatchEvent, BuildEvent, Event, JobEvent
+from distribute.core.events import KINDS, BatchEvent, BuildEvent, Event, JobEvent, type_of
 from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, Scope, Under
 from distribute.ports import Only
 
@@ -168,13 +167,8 @@ def _scope_kind(event_class: type) -> str:
     return "build" if issubclass(event_class, BuildEvent) else "node"
 
 
-_SCOPE_KIND: dict[str, str] = {
-    event_class.model_fields["type"].default: _scope_kind(event_class)
-    for event_class in get_args(get_args(Event)[0])
-}
+_SCOPE_KIND: dict[str, str] = {type_of(kind): _scope_kind(kind) for kind in KINDS}
 
 _JOB_TYPES: dict[type[Event], str] = {
-    event_class: subject_type(event_class.model_fields["type"].default)
-    for event_class in get_args(get_args(Event)[0])
-    if issubclass(event_class, JobEvent)
+    kind: subject_type(type_of(kind)) for kind in KINDS if issubclass(kind, JobEvent)
 }
