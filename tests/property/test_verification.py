@@ -51,11 +51,12 @@ def test_the_first_event_after_which_a_state_is_wrong_is_named(
 ) -> None:
     wrong_from = data.draw(st.integers(len(SETTING), len(log)), label="wrong from")
 
-    def wrong_apply(state: State, recorded: Recorded) -> None:
-        apply(state, recorded)
+    def wrong_apply(state: State, recorded: Recorded) -> str | None:
+        misfit = apply(state, recorded)
         if recorded.seq == wrong_from:
             for node in state.nodes.values():
                 node.used_cpus += 1
+        return misfit
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(verification, "apply", wrong_apply)

@@ -101,15 +101,14 @@ class Truth:
         self.holds.note(recorded)
         self._asked.note(event, self._loop.now)
         self.edits.note(recorded, self.state.batches.get(event.scope) if event.about == "batch" else None)
-        misfits = self.state.misfits
         verdict = self._verdict_on(recorded)
-        apply(self.state, recorded)
+        misfit = apply(self.state, recorded)
         if recorded.seq % CHECK_EVERY == 0:
             check_touched(self.state, event)
         if isinstance(event, ev.BatchArchived) and verdict is Verdict.FITS:
             self.stories.compare(self.state.batches[event.scope])
         if verdict is Verdict.FITS:
-            require(self.state.misfits == misfits, self.state.last_misfit)
+            require(misfit is None, self.state.last_misfit)
         else:
             self.happened[verdict.name.lower().replace("_", " ")] += 1
         count_kills(self.happened, self.state, event)
@@ -150,9 +149,7 @@ class Truth:
             return False
         if isinstance(event, ev.JobArchived) and not self._waits_for(event):
             return True  # the fold passes this by without calling it a misfit
-        state = copy_for(event, self.state)
-        apply(state, recorded)
-        return state.misfits > self.state.misfits
+        return apply(copy_for(event, self.state), recorded) is not None
 
     def _waits_for(self, event: ev.JobArchived) -> bool:
         batch = self.state.batches.get(event.batch_id)

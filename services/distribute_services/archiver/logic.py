@@ -56,9 +56,7 @@ class Backlog:
         """Fold an event of the log, and take up its task."""
         if recorded.seq <= self.state.seq:
             return
-        misfits = self.state.misfits
-        apply(self.state, recorded)
-        if self.state.misfits == misfits and self.is_wanted(recorded):
+        if apply(self.state, recorded) is None and self.is_wanted(recorded):
             self._add(recorded)
 
     def _add(self, recorded: Recorded) -> None:

@@ -229,9 +229,7 @@ class Outbox:
         """Fold an event of the log, and take up what it gives to tell."""
         if recorded.seq <= self.state.seq:
             return
-        misfits = self.state.misfits
-        apply(self.state, recorded)
-        if self.state.misfits != misfits:
+        if apply(self.state, recorded) is not None:
             return
         event = recorded.event
         if isinstance(event, ev.Notified):

@@ -51,9 +51,8 @@ class Scheduler:
         news: list[Recorded] = []
         for recorded in records:
             if recorded.seq > self.state.seq:
-                misfits = self.state.misfits
-                self.agenda.fold(recorded)
-                if recorded.seq > self.catch_up_to and self.state.misfits == misfits:
+                misfit = self.agenda.fold(recorded)
+                if recorded.seq > self.catch_up_to and misfit is None:
                     news.append(recorded)
         self._drop_what_was_beaten()
         return news
@@ -88,9 +87,8 @@ class Scheduler:
 
     def refused(self, append: Append, beaten_by: int) -> None:
         """Call this when a guard refused an append because of the event at sequence `beaten_by`."""
-        scope = append.event.scope
-        if any(event.id == append.event.id for event in self.agenda.pending.of_scope.get(scope, ())):
-            self._refused[scope] = beaten_by
+        if self.agenda.pending.has(append.event):
+            self._refused[append.event.scope] = beaten_by
             self._drop_what_was_beaten()
 
     def _drop_what_was_beaten(self) -> None:

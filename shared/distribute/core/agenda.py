@@ -25,8 +25,8 @@ from distribute.core.waits import waiters_for
 class Agenda(Indexes):
     """The state, what is pending, the silence of nodes, and the indexes over them."""
 
-    def fold(self, recorded: Recorded) -> None:
-        """Apply an event to the state, and update the indexes."""
+    def fold(self, recorded: Recorded) -> str | None:
+        """Apply an event to the state, and update the indexes. Returns why it does not fit, or None."""
         event = recorded.event
         existed = type(event) is ev.Deleted and self.state.find(event.scope) is not None
         suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
@@ -35,7 +35,7 @@ class Agenda(Indexes):
             self.liveness.heard(writer, self.now)  # whatever a node writes is a sign of life
         packed, before = len(self.state.packed), self.state.time
         waiters = waiters_for(self.state, event.scope) if event.about == "batch" and self.state.waits else ()
-        apply(self.state, recorded)
+        misfit = apply(self.state, recorded)
         if len(self.state.packed) < packed and event.about != "node":
             self.touch_batch(event.batch_id)  # it was unpacked
         settled = self.pending.settle(event)
@@ -66,6 +66,7 @@ class Agenda(Indexes):
                 self.to_check.add(waiter)
         if writer is not None and writer in self.silent:
             self.touch_node(writer)
+        return misfit
 
     def _read_log_clock(self, before: float, own: ev.Event | None) -> None:
         """See how far the log's clock is from ours, by the event just folded. `own`: that event, if ours."""

@@ -51,9 +51,7 @@ class Verification:
             return
         state, namespace, batch = self.state, "", ""
         for recorded in records:
-            misfits = state.misfits
-            apply(state, recorded)
-            if state.misfits != misfits:
+            if apply(state, recorded) is not None:
                 self._note_misfit(recorded)
             event = recorded.event
             # Most events are of the same batch as the one before, and equal names mostly one object.

@@ -84,9 +84,7 @@ class JobLedger:
             self._stand_in(event)
         before = self._find()
         attempt = before[0].active.get(before[1]) if before is not None else None
-        misfits = state.misfits
-        apply(state, recorded)
-        if state.misfits != misfits:
+        if apply(state, recorded) is not None:
             return
         if isinstance(event, ev.Submitted | ev.Deleted) and event.scope == self.job.batch_id:
             is_there = self._find() is not None
