@@ -71,9 +71,8 @@ def retry(batch: BatchState, event: ev.RetryRequested) -> str | None:
         forget_failure(batch, row)
     batch.forgiven = set(rows_with(batch, Status.FAILED)) - {batch.last_row}
     if batch.killed is not None:  # what stays killed may still have an assignment under way
-        for row, found in enumerate(batch.status):
-            if found == Status.KILLED:
-                batch.killed_rows.setdefault(row, batch.killed)
+        for row in rows_with(batch, Status.KILLED):
+            batch.killed_rows.setdefault(row, batch.killed)
     if batch.end_reason is not None:
         _note_why_they_never_ran(batch, batch.end_reason)
     batch.killed, batch.discards = None, False

@@ -20,6 +20,7 @@ from distribute.core.state import (
     State,
     Status,
 )
+from distribute.core.statuses import rows_with
 
 
 def check(state: State) -> None:
@@ -117,8 +118,7 @@ def check_batch(state: State, batch: BatchState) -> None:
     assert batch.holding is None or batch.end is None, f"{batch.id} is over, and held"
     waits = batch.counts[Status.QUEUED] + batch.counts[Status.RETRYING]
     assert batch.killed is None or not waits, f"{batch.id} is killed, and {waits} jobs wait"
-    killed = [row for row, one in enumerate(batch.status) if one == Status.KILLED]
-    unasked = [row for row in killed if not batch.kill_wanted(row)]
+    unasked = [row for row in rows_with(batch, Status.KILLED) if not batch.kill_wanted(row)]
     assert not unasked, f"{batch.id}: the rows {unasked} are killed, and no person asked for that"
     both = batch.unarchived.keys() & batch.missing.keys()
     assert not both, f"{batch.id}: rows {both} are to be archived, and gone"
