@@ -36,11 +36,12 @@ def test_the_page_shows_what_its_program_prints(server: str, tmp_path: Path) -> 
 def test_a_program_that_ends_waits_for_its_calls(server: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
-        "import distribute, time\n"
+        "import distribute, sys, time\n"
+        "def tell(done):\n"
+        "    sys.stdout.write(f'{len(done.result())}\\n')  # in one write: callbacks run in threads\n"
         "pool = distribute.Executor()\n"
         "for number in range(3):\n"
-        "    future = pool.submit(lambda n=number: time.sleep(0.3) or bytes(2_000_000 + n))\n"
-        "    future.add_done_callback(lambda done: print(len(done.result())))\n"
+        "    pool.submit(lambda n=number: time.sleep(0.3) or bytes(2_000_000 + n)).add_done_callback(tell)\n"
     )
     assert sorted(runs(program, server).split()) == ["2000000", "2000001", "2000002"]
 
