@@ -46,7 +46,8 @@ class Lab:
         """Deliver events from the log. Checks that state and indexes stay sound."""
         for event in events:
             self.now += apart_s
-            recorded = Recorded(len(self.log) + 1, self.now + self.log_ahead_s, event)
+            told = make.at_once(event, self.now)
+            recorded = Recorded(len(self.log) + 1, self.now + self.log_ahead_s, told)
             self.log.append(recorded)
             for scope in guarded_scopes(event):
                 self._last_seq[scope] = recorded.seq

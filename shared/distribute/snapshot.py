@@ -37,7 +37,7 @@ from distribute.core.packing import named_by_nodes
 from distribute.core.slices import at_once
 from distribute.core.state import BatchState, FailureRecord, JobKey, NodeState, State, Usage
 
-VERSION = 10
+VERSION = 11
 
 T = TypeVar("T")
 

@@ -15,10 +15,10 @@ import pytest
 from acceptance.lab import PATIENCE_S, Lab, batch_id, command_batch, open_lab
 from distribute.core.fold import apply
 from distribute.core.invariants import check
+from distribute.core.outcomes import LATE_S
 from distribute.core.state import State
 from distribute.ports import Only
 from distribute.runtime import KEEP_JOBS
-from distribute_services.node_runner.machine.endings import LATE_S
 
 KILLS = int(os.environ.get("DISTRIBUTE_KILLS", "50"))
 JOBS = 50

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from distribute.core import events as ev
 from distribute.core.last_job import are_others_over, requeue_last
-from distribute.core.outcomes import allocated, record_outcome
+from distribute.core.outcomes import allocated, note_claim, note_start, record_outcome, written_at
 from distribute.core.state import (
     ASSIGNED,
     CLAIMED,
@@ -95,10 +95,10 @@ def apply(batch: BatchState, row: int, seq: int, time: float, event: JobEvent) -
     match event.type:  # the most frequent first
         case "claimed":
             set_status(batch, row, CLAIMED)
-            batch.active[row].cause = event.id
+            note_claim(batch.active[row], time, event)
         case "started":
             set_status(batch, row, RUNNING)
-            batch.active[row].started_at, batch.active[row].cause = time, event.id
+            note_start(batch.active[row], time, event)
         case "stop_ordered":
             batch.active[row].stop_at = batch.active[row].stop_at or time
         case "finished":
@@ -229,7 +229,8 @@ def _collect(batch: BatchState, row: int, seq: int, time: float, event: ev.Colle
 def _finish(batch: BatchState, row: int, seq: int, time: float, event: ev.Finished) -> None:
     """End an attempt: the job succeeded, failed, or will be tried again."""
     attempt = batch.active.pop(row)
-    record_outcome(batch, row, time, event, attempt.assigned_at, attempt.started_at)
+    reported_at = written_at(time, event, attempt.lag_s, attempt.assigned_at)
+    record_outcome(batch, row, reported_at, event, attempt.assigned_at, attempt.started_at)
     if event.outputs is not None:
         _await_archiving(batch, row, seq, event)
     elif event.started_at is not None or not was_stopped(batch, row, attempt):

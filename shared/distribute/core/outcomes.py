@@ -1,9 +1,24 @@
-"""How attempts ended, in the columns of their batch, with the log's times."""
+"""When attempts started, and how they ended, with the log's times, in the columns of their batch."""
 
 from __future__ import annotations
 
 from distribute.core import events as ev
-from distribute.core.state import NO_EXIT_CODE, BatchState, Outcomes
+from distribute.core.state import NO_EXIT_CODE, Attempt, BatchState, Outcomes
+
+LATE_S = 1.0
+"""We trust the times by which two clocks agree to this. What is later than that has waited, and says so."""
+
+
+def note_claim(attempt: Attempt, time: float, event: ev.Claimed) -> None:
+    """Note that a node has taken an attempt."""
+    attempt.lag_s, attempt.cause = lag_s(time, event), event.id
+
+
+def note_start(attempt: Attempt, time: float, event: ev.Started) -> None:
+    """Note that the process of an attempt runs."""
+    attempt.started_at = written_at(time, event, attempt.lag_s, attempt.assigned_at)
+    attempt.lag_s = min(attempt.lag_s, lag_s(time, event))
+    attempt.cause = event.id
 
 
 def allocated(batch: BatchState) -> Outcomes:
@@ -16,7 +31,7 @@ def allocated(batch: BatchState) -> Outcomes:
 def record_outcome(
     batch: BatchState, row: int, time: float, event: ev.Ending, assigned_at: float, started_at: float | None
 ) -> None:
-    """Note how an attempt ended. `started_at` is as `process_start` takes it."""
+    """Note how an attempt ended. `time` and `started_at` are as `process_start` takes them."""
     outcomes = allocated(batch)
     number = batch.node_numbers.get(event.node)
     if number is None:
@@ -33,13 +48,42 @@ def record_outcome(
     outcomes.max_rss_bytes[row] = event.max_rss_bytes
 
 
+def lag_s(time: float, event: ev.JobEvent) -> float:
+    """The seconds for which an event of a node was under way to the log, plus what the node's clock is slow.
+
+    So one lag says nothing, but of two events, the one with the greater lag was under way for longer.
+    """
+    return time - event.time.timestamp()
+
+
+def written_at(time: float, event: ev.JobEvent, least_lag_s: float, assigned_at: float) -> float:
+    """When a node wrote an event that the log stored at `time`, by the log's clock.
+
+    A node that can't reach the log goes on, and sends what it wrote when it can, which may be hours later.
+
+    Args:
+        time: when the log stored it.
+        event: of an attempt.
+        least_lag_s: the least `lag_s` of the events before it in this attempt.
+        assigned_at: when the attempt began. What it reports can't be older; nor can its end come before the
+            process had so much time as it took, even if somebody has set the node's clock back meanwhile.
+    """
+    waited_s = lag_s(time, event) - least_lag_s
+    if waited_s < LATE_S:
+        return time
+    earliest = assigned_at
+    if isinstance(event, ev.Finished):
+        earliest += event.wall_s + event.paused_s
+    return min(time, max(earliest, time - waited_s))
+
+
 def process_start(
     time: float, event: ev.Ending, assigned_at: float, started_at: float | None
 ) -> float | None:
-    """When the process started of an attempt that finished at `time`, by the log's clock; None: it never did.
+    """When the process started of an attempt, by the log's clock; None: it never did.
 
-    `started_at` is the time of the event that says so. The node's clock may be wrong, but not by much between
-    two of its own readings.
+    `time` is when the node reported that the attempt had ended (`written_at`), and `started_at` when it
+    reported the start. The node's clock may be wrong, but not by much between two of its own readings.
     """
     if event.started_at is None:
         return started_at
@@ -48,7 +92,7 @@ def process_start(
 
 
 def process_end(time: float, event: ev.Ending, assigned_at: float = 0.0) -> float:
-    """When the process ended of an attempt that finished at `time`, by the log's clock."""
+    """When the process of an attempt ended, by the log's clock. `time` is as `process_start` takes it."""
     if event.ended_at is None:
         return time
     before_s = (event.time - event.ended_at).total_seconds()

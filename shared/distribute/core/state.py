@@ -127,6 +127,8 @@ class Attempt:
     """When the scheduler told its node to end it: a person killed or moves it, or its batch is over."""
     moved_by: str | None = None
     """The person who wants its node to give it back."""
+    lag_s: float = 0.0
+    """The least of its node's events so far, see `outcomes.lag_s`. It is set with the first, `claimed`."""
 
     @property
     def since(self) -> float:

@@ -299,12 +299,28 @@ def build_collected(
 
 
 def record(events: Iterable[Event], *, after: State | None = None, apart_s: float = 1.0) -> list[Recorded]:
-    """The events as a log behind the state `after` would record them, `apart_s` seconds apart."""
+    """The events as a log behind the state `after` would record them, `apart_s` seconds apart.
+
+    What nodes report of jobs, they report at once.
+    """
     seq, time = (after.seq, after.time) if after is not None else (0, 0.0)
     time = max(time, EPOCH.timestamp())
     return [
-        Recorded(seq + number, time + number * apart_s, event) for number, event in enumerate(events, start=1)
+        Recorded(seq + number, time + number * apart_s, at_once(event, time + number * apart_s))
+        for number, event in enumerate(events, start=1)
     ]
+
+
+def at_once(event: Event, time: float) -> Event:
+    """What a node reports of a job, as if it had written that at this time. Other events as they are.
+
+    So are those to which a test has given their time.
+    """
+    if not isinstance(event, ev.Claimed | ev.Started | ev.Finished) or event.time != EPOCH:
+        return event
+    later = timedelta(seconds=time - EPOCH.timestamp())
+    times = {name: getattr(event, name, None) for name in ("time", "started_at", "ended_at")}
+    return event.model_copy(update={name: at + later for name, at in times.items() if at is not None})
 
 
 def happen(*events: Event, state: State | None = None, apart_s: float = 1.0) -> State:

@@ -366,6 +366,8 @@ def test_a_job_without_started_gets_its_start_from_finished() -> None:
     ended = make.finished(started_at=wrong, wall_s=0.05).model_copy(
         update={"time": wrong + timedelta(seconds=0.5)}
     )
-    make.happen(make.assigned(), make.claimed(), ended, state=state)
+    claimed = make.claimed().model_copy(update={"time": wrong})
+    make.happen(make.assigned(), claimed, ended, state=state)
     outcomes = state.batches[SWEEP].outcomes
     assert outcomes.finished_at[0] - outcomes.started_at[0] == pytest.approx(0.5)
+    assert outcomes.finished_at[0] == state.time

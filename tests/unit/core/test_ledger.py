@@ -28,7 +28,7 @@ def ledger(*timed: Timed, now: float, job: JobId = JOB) -> Ledger:
     """The ledger at `now`, after these events; times in seconds since the first."""
     folded = JobLedger(job)
     for seq, (seconds, event) in enumerate(timed, start=1):
-        told = event.model_copy(update={"time": at(seconds)})
+        told = event.model_copy(update={"time": at(seconds)}) if event.time == make.EPOCH else event
         folded.fold(Recorded(seq, BEGIN + seconds, told))
     found = folded.ledger(BEGIN + now)
     assert found is not None
@@ -64,6 +64,17 @@ def test_a_life_without_trouble_has_all_its_phases() -> None:
     ]
     assert (found.is_over, found.until) == (True, BEGIN + 25)
     assert [entry.node for entry in found.entries] == [None, *["ws1"] * 3, None]
+
+
+def test_an_outage_of_the_log_counts_as_uploading() -> None:
+    late = make.finished(started_at=at(5.5), wall_s=11.5, outputs=None)
+    late = late.model_copy(update={"time": at(17)})
+    assert spent(ledger(*RUN[:5], (7220, late), now=9999)) == [
+        ("turn", 2, 1),
+        ("staging", 2.5, 1),
+        ("running", 11.5, 1),
+        ("uploading", 7203, 1),
+    ]
 
 
 @pytest.mark.parametrize(

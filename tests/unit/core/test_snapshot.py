@@ -33,6 +33,7 @@ def busy_lab() -> Lab:
     ]
     old = make.batch(1, batch="old")
     lab = Lab(make.submitted(old), make.kill_requested(old), make.completed(old, state="killed"))
+    lab.log_ahead_s = 0.5
     lab.happen(make.batch_archived(old))
     assert lab.pack() == {"old"}
     lab.happen(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from distribute.core import events as ev
 from distribute.core.manifest import Outputs
+from distribute.core.outcomes import LATE_S
 from distribute.core.recorded import Recorded, time_of
 from distribute.host import SetAside
 from distribute_services.node_runner.machine.attempts import Attempt, Ending, Names
 from distribute_services.node_runner.machine.outbox import Stamp
 
 _MAX_REASON = 2000
-LATE_S = 1.0
-"""If a job's end is reported so many seconds later, the report says when it was."""
 
 
 def finished(stamp: Stamp, names: Names, ending: Ending, outputs: Outputs | None) -> ev.Finished:

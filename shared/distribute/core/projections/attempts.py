@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from distribute.core import events as ev
 from distribute.core.ids import JobId
 from distribute.core.manifest import Outputs
-from distribute.core.outcomes import process_end, process_start
+from distribute.core.outcomes import process_end, process_start, written_at
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec
+from distribute.core.state import Attempt
 
 
 @dataclass(slots=True)
@@ -50,6 +51,7 @@ class JobAttempts:
 
     def fold(self, recorded: Recorded) -> None:
         """Fold the next event under the job's batch."""
+        held = self._held()
         if not self.story.fold(recorded):
             return
         event = recorded.event
@@ -57,9 +59,16 @@ class JobAttempts:
             self.attempts.clear()
             self.spec = None if isinstance(event, ev.Deleted) else with_only_job(event, self.job.job).spec
         elif isinstance(event, ev.JobEvent) and event.scope == self.job:
-            self._fold_own(recorded.time, event)
+            self._fold_own(recorded.time, event, held)
 
-    def _fold_own(self, time: float, event: ev.JobEvent) -> None:
+    def _held(self) -> Attempt | None:
+        """The attempt that a node has, if one has the job."""
+        batch = self.story.state
+        row = batch.rows.get(self.job.job) if batch is not None else None
+        return batch.active.get(row) if batch is not None and row is not None else None
+
+    def _fold_own(self, time: float, event: ev.JobEvent, held: Attempt | None) -> None:
+        """Fold an event of the job. `held`: the attempt that a node had until then."""
         if isinstance(event, ev.Assigned):
             self.attempts[event.attempt] = AttemptRecord(event.attempt, event.node, time)
             return
@@ -75,13 +84,13 @@ class JobAttempts:
         if attempt is None or attempt.ended_at is not None:
             return
         match event:
-            case ev.Started():
-                attempt.started_at = time
-            case ev.Finished():
-                assigned_at = attempt.assigned_at or 0.0
+            case ev.Started() if held is not None:
+                attempt.started_at = held.started_at
+            case ev.Finished() if held is not None:
+                reported_at = written_at(time, event, held.lag_s, held.assigned_at)
                 attempt.finished, attempt.outputs = event, event.outputs
-                attempt.ended_at = process_end(time, event, assigned_at)
-                attempt.started_at = process_start(time, event, assigned_at, attempt.started_at)
+                attempt.ended_at = process_end(reported_at, event, held.assigned_at)
+                attempt.started_at = process_start(reported_at, event, held.assigned_at, held.started_at)
             case ev.Released() | ev.Yielded():
                 attempt.ended_at = time
                 attempt.taken_back = event.reason

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from distribute.core import events as ev
-from distribute.core.outcomes import process_end, process_start
+from distribute.core.outcomes import process_end, process_start, written_at
 from distribute.core.state import Attempt
 
 
@@ -158,8 +158,9 @@ class Book:
         parts = self._take(attempt.number, _WITH_A_NODE)
         total_ms = sum(part.took_ms for part in parts.values())
         begin_ms = now_ms - total_ms
-        start = process_start(time, event, attempt.assigned_at, attempt.started_at)
-        end_ms = min(now_ms, max(begin_ms, whole_ms(process_end(time, event, attempt.assigned_at))))
+        reported_at = written_at(time, event, attempt.lag_s, attempt.assigned_at)
+        start = process_start(reported_at, event, attempt.assigned_at, attempt.started_at)
+        end_ms = min(now_ms, max(begin_ms, whole_ms(process_end(reported_at, event, attempt.assigned_at))))
         start_ms = end_ms if start is None else min(end_ms, max(begin_ms, whole_ms(start)))
         held_ms, run_ms = start_ms - begin_ms, end_ms - start_ms
         stood_ms = min(run_ms, round(event.paused_s * 1000))
