@@ -7,6 +7,7 @@ from itertools import chain
 
 from distribute.core import events as ev
 from distribute.core.fold_job import forget_failure, note_kill
+from distribute.core.gates import failed_with_batch
 from distribute.core.last_job import run_last_again
 from distribute.core.state import BatchState, Holding, Kill, Status
 from distribute.core.statuses import move_all, rows_with, set_status
@@ -74,7 +75,7 @@ def retry(batch: BatchState, event: ev.RetryRequested) -> str | None:
         for row in rows_with(batch, Status.KILLED):
             batch.killed_rows.setdefault(row, batch.killed)
     if batch.end_reason is not None:
-        _note_why_they_never_ran(batch, batch.end_reason)
+        _note_why_they_failed(batch, batch.end_reason)
     batch.killed, batch.discards = None, False
     batch.build_failed.clear()
     batch.build_lines.clear()
@@ -84,12 +85,12 @@ def retry(batch: BatchState, event: ev.RetryRequested) -> str | None:
     return None
 
 
-def _note_why_they_never_ran(batch: BatchState, end_reason: str) -> None:
+def _note_why_they_failed(batch: BatchState, end_reason: str) -> None:
     """Note for the jobs that failed with their batch, and stay so, why that ended: the batch forgets it."""
     finished_at = batch.outcomes.finished_at
     for row in rows_with(batch, Status.FAILED):
         if not len(finished_at) or not finished_at[row]:
-            batch.reasons.setdefault(row, end_reason)
+            batch.reasons.setdefault(row, failed_with_batch(batch, row, end_reason) or end_reason)
 
 
 def _rows_to_retry(batch: BatchState, event: ev.RetryRequested) -> Iterable[int]:

@@ -40,6 +40,17 @@ def why_given_up(batch: BatchState) -> str:
     return f"{failed}, and its max_failures is {batch.limits.max_failures}"
 
 
+def failed_with_batch(batch: BatchState, row: int, end_reason: str | None) -> str | None:
+    """Why a job failed that failed only because its batch ended for `end_reason`. None: that says nothing.
+
+    Mostly it never began. But if its batch gives up while a node has it, and the node gives it back or is
+    lost, it would have to begin again.
+    """
+    if end_reason is None or batch.limits.max_failures is None or not batch.attempts[row]:
+        return end_reason
+    return f"attempt {batch.attempts[row]} was given back or lost, and its batch began no more: {end_reason}"
+
+
 @dataclass(slots=True, eq=False)
 class Gate:
     """What all groups of a batch share.

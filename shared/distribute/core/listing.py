@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import Any
 
-from distribute.core.gates import held_in_words
+from distribute.core.gates import failed_with_batch, held_in_words
 from distribute.core.liveness import paused_s
 from distribute.core.matching import is_paused
 from distribute.core.packed import PackedBatch
@@ -268,7 +268,7 @@ def _job(batch: BatchState, row: int, paused: Collection[str]) -> Json:
     outcomes = batch.outcomes
     if not len(outcomes.node) or not outcomes.finished_at[row]:
         if status is Status.FAILED and view["reason"] is None:
-            view["reason"] = batch.end_reason
+            view["reason"] = failed_with_batch(batch, row, batch.end_reason)
         return view
     exit_code = outcomes.exit_code[row]
     view |= {

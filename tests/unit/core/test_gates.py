@@ -10,6 +10,7 @@ from distribute.core import events as ev
 from distribute.core.decide import decide
 from distribute.core.explain import explain
 from distribute.core.listing import batch_document
+from distribute.core.manifest import Outputs
 from distribute.core.overdue import OVERDUE_S
 from distribute.core.recorded import Append
 from distribute.core.specs import Resources
@@ -154,6 +155,30 @@ def test_a_batch_that_gave_up_says_why_in_its_state_and_of_each_job() -> None:
     assert {job["job"]: job["reason"] for job in view["job_list"]} == {"job1": "exit code 1"} | dict.fromkeys(
         ["job2", "job3", "job4", "job5"], view["reason"]
     )
+
+
+def test_a_job_that_its_node_gives_back_fails_with_a_batch_that_gave_up_and_says_why() -> None:
+    lab = Lab(make.joined(cpus=2), make.submitted(make.batch(3, max_failures=1)))
+    lab.assign()
+    lab.run("job2")
+    fail(lab, "job1")
+    lab.happen(make.yielded("job2", outputs=Outputs(files=1)))
+    assert (lab.status("job2"), lab.decide()) == (Status.RETRYING, [])
+    lab.happen(make.job_archived("job2"))
+    lab.happen(*lab.decide())
+    shown = {job["job"]: (job["state"], job["reason"]) for job in the_jobs(lab)}
+    given_up = "1 of its jobs failed, and its max_failures is 1"
+    assert shown["job3"] == ("failed", given_up)
+    why_job2 = f"attempt 1 was given back or lost, and its batch began no more: {given_up}"
+    assert shown["job2"] == ("failed", why_job2)
+    assert lab.batch().outcomes.result_seq[lab.batch().rows["job2"]], "what it left is kept"
+    lab.happen(make.retry_requested(jobs=("job1",)))
+    assert {job["job"]: job["reason"] for job in the_jobs(lab)}["job2"] == why_job2
+
+
+def the_jobs(lab: Lab) -> list[Any]:
+    jobs: list[Any] = batch_view(lab.state, lab.batch().id)["job_list"]
+    return jobs
 
 
 def test_a_failure_that_is_tried_again_does_not_count() -> None:
