@@ -25,7 +25,11 @@ def edit(batch: BatchState, time: float, event: Edited) -> str | None:
     if batch.ran_at is not None:
         return f"the batch ran at {batch.ran_at}, and nothing here runs it"
     if changes_jobs(event):
+        before = {group.shape for group in batch.groups}
         batch.groups = edited_groups(batch, event)
+        if not before.issuperset(group.shape for group in batch.groups):
+            # Nobody has waited for what they ask for now. Else an edit would make an old batch overdue.
+            batch.able_since = max(batch.able_since, time)
     _limit(batch, time, event)
     batch.edited = Edit(event.author, time)
     return None

@@ -114,6 +114,30 @@ def test_after_being_served_a_shape_waits_again() -> None:
     assert [user for user, _ in lab.agenda.overdue[0]] == ["jane"]
 
 
+def test_an_edit_makes_jobs_overdue_no_sooner_than_a_submission_that_asks_for_the_same() -> None:
+    lab = full_lab(jobs=9)
+    pass_time(lab, OVERDUE_S)
+    for job in ("job1", "job2"):
+        lab.succeed(of("thin", job), "ws1")
+    lab.happen(*lab.decide())  # this shape has just been served
+    lab.happen(make.submitted(make.batch(9, batch="carls", resources=ONE), user="carl"))
+    lab.happen(make.edited(of=lab.batch("thin").id, memory_bytes=1))
+    lab.look()
+    assert not any(lab.agenda.overdue.values())
+    pass_time(lab, OVERDUE_S)
+    lab.look()
+    assert {user for user, _ in lab.agenda.overdue[0]} == {"jane", "carl"}
+
+
+def test_an_edit_that_leaves_alone_what_jobs_need_lets_them_stay_overdue() -> None:
+    lab = full_lab()
+    lab.happen(make.submitted(make.batch(batch="wide", resources=WHOLE), user="jane"))
+    pass_time(lab, OVERDUE_S)
+    lab.happen(make.edited(of=lab.batch("wide").id, timeout_s=60.0, retries=1))
+    lab.look()
+    assert [user for user, _ in lab.agenda.overdue[0]] == ["jane"]
+
+
 def test_a_higher_priority_goes_before_overdue_jobs() -> None:
     lab = full_lab()
     lab.happen(make.submitted(make.batch(batch="wide", resources=WHOLE), user="jane"))
