@@ -53,21 +53,22 @@ async def edit(
     """
     from distribute.client.editing import edit as edit_batch
     from distribute.client.submit import Fit
-    from distribute.client.targets import find_batch
+    from distribute.client.targets import find_batch, job_of
 
     changes = changes_of(cpus, memory, gpus, longest, retries, max_running, max_failures)
     async with session.cluster() as cluster:
         queries = session.queries(cluster)
         found = await find_batch(queries, batch)
+        named = [job_of(found, job) for job in jobs or ()]
         standing = await queries.batch(found, most=0)
         edited = await edit_batch(
             cluster, queries, session.person, found, changes,
-            jobs=jobs or (), force=force, anyway=anyway, dry=dry,
+            jobs=named, force=force, anyway=anyway, dry=dry,
         )  # fmt: skip
     document = {
         "editing": str(found),
         "user": standing["user"],
-        "jobs": jobs,
+        "jobs": named or None,
         "changes": _given(changes),
         **{name: edited[name] for name in ("waiting", "in_flight", "over")},
         "dry": dry,

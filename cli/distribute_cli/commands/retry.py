@@ -39,7 +39,7 @@ async def retry(
     """
     from distribute.client.retrying import matching_jobs
     from distribute.client.retrying import retry as retry_jobs
-    from distribute.client.targets import find_target
+    from distribute.client.targets import find_target, job_of
     from distribute.client.words import argument, printable
     from distribute.core.ids import JobId
     from distribute_cli.output.losses import whose
@@ -51,7 +51,7 @@ async def retry(
         found = await find_target(queries, target)
         batch = found.batch_id if isinstance(found, JobId) else found
         named = [found.job] if isinstance(found, JobId) else []
-        named += [job.removeprefix(f"{batch}/") for job in jobs or ()]
+        named += [job_of(batch, job) for job in jobs or ()]
         if pattern is not None:
             _refuse_names(named)
             named = await matching_jobs(queries, batch, pattern, only=only)

@@ -46,6 +46,24 @@ async def find_job(queries: Queries, text: str) -> JobId:
     return target
 
 
+def job_of(batch: BatchId, text: str) -> str:
+    """The name of the job of this batch that `text` names: JOB, BATCH/JOB, NAMESPACE/BATCH/JOB or last/JOB.
+
+    Raises:
+        InputError: it is no name, or names a job of another batch.
+    """
+    *above, job = text.split("/")
+    if above not in ([], [LAST], [batch.batch], [*batch]):
+        raise InputError(
+            f"{printable(text)} is no job of {printable(str(batch))}: name jobs of one batch, as JOB or as "
+            f"{printable(batch.batch)}/JOB"
+        )
+    try:
+        return check_name(job)
+    except ValueError as error:
+        raise InputError(f"{printable(text)!r}: {error}; write JOB or BATCH/JOB") from error
+
+
 async def find_target(queries: Queries, text: str) -> BatchId | JobId:
     """The batch or job that `text` names; see `find_batch`. BATCH/JOB will do where NAMESPACE/BATCH names no
     batch, and only one namespace has a batch of this name.

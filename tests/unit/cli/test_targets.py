@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from distribute.client import targets
-from distribute.client.targets import find_batch, find_target
+from distribute.client.targets import find_batch, find_target, job_of
 from distribute.core.errors import InputError, Refused
 from distribute.core.ids import BatchId, JobId
 
@@ -49,6 +49,26 @@ async def test_a_batch_and_a_job_will_do_where_one_namespace_has_them() -> None:
     assert str(caught.value) == (
         "2 batches are called 'sweep': name one of jane/sweep/re100, joe/sweep/re100"
     )
+
+
+def test_a_job_of_a_batch_may_be_named_with_its_batch() -> None:
+    batch = BatchId("jane", "sweep")
+    for text in ("re100", "sweep/re100", "jane/sweep/re100", "last/re100"):
+        assert job_of(batch, text) == "re100"
+
+
+@pytest.mark.parametrize("text", ["mesh/re100", "joe/sweep/re100", "a/jane/sweep/re100", "/re100"])
+def test_a_job_of_another_batch_is_refused(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        job_of(BatchId("jane", "sweep"), text)
+    assert str(caught.value) == (
+        f"{text} is no job of jane/sweep: name jobs of one batch, as JOB or as sweep/JOB"
+    )
+
+
+def test_what_can_name_no_job_is_refused() -> None:
+    with pytest.raises(InputError, match="a name can't be empty; write JOB or BATCH/JOB"):
+        job_of(BatchId("jane", "sweep"), "sweep/")
 
 
 async def test_a_file_means_its_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
