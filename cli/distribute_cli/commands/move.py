@@ -46,12 +46,19 @@ async def move(
         "node": moving.node,
         "attempt": moving.attempt,
         "moved_by": moving.moved_by or session.person.name,
+        "held_by": moving.held_by,
         "dry": dry,
     }
     session.output.done(_line(job, moving, session.person.name, dry=dry), document)
     if not moving.others:
         session.output.warn(
             f"no other node that is here can take it, so it may run on {printable(moving.node)} again"
+        )
+    if moving.held_by is not None:
+        batch, holder = argument(str(job.batch_id)), printable(moving.held_by)
+        session.output.warn(
+            f"{holder} holds its batch: it then waits until somebody releases that, "
+            f"with `distribute release {batch}`"
         )
     if not dry:
         session.output.hint(f"`distribute status {argument(str(job))}` shows where it runs next")

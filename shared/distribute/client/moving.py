@@ -27,7 +27,8 @@ class Moving(NamedTuple):
     """A job that is moved: the `attempt` at `node` that is given back.
 
     `moved_by`: who had moved it already, and then nothing was asked for. `others`: how many other nodes that
-    are here could ever run it; if there is none, it may run at its node again.
+    are here could ever run it; if there is none, it may run at its node again. `held_by`: who holds its
+    batch, so that it then waits until somebody releases that.
     """
 
     node: str
@@ -35,6 +36,7 @@ class Moving(NamedTuple):
     user: str
     moved_by: str | None
     others: int
+    held_by: str | None = None
 
 
 async def move(
@@ -73,7 +75,7 @@ async def move(
     match = await queries.match(story["capabilities"], [None if resources is None else {**resources}])
     node, moved_by = story["node"] or "", story.get("moved_by")
     others = max(0, match["fit"][0] - await _is_here(queries, node))
-    moving = Moving(node, story["attempt"], course.user, moved_by, others)
+    moving = Moving(node, story["attempt"], course.user, moved_by, others, course.held_by)
 
     def event_of(course: Course) -> Event:
         refuse(course)

@@ -159,6 +159,13 @@ async def test_a_move_names_the_attempt_and_says_who_else_could_take_it(cluster:
     assert said(cluster) == [{"author": "jane", "job": "job1", "attempt": 1}]
 
 
+async def test_a_move_says_who_holds_the_batch(cluster: Any) -> None:
+    await cluster.say(*RUNS, make.joined("ws2"))
+    assert (await move(cluster, Queries(cluster), JANE, JOB, dry=True)).held_by is None
+    await cluster.say(make.held(SPEC, by="bob"))
+    assert (await move(cluster, Queries(cluster), JANE, JOB, dry=True)).held_by == "bob"
+
+
 async def test_a_node_that_is_gone_is_none_of_those_that_could_run_its_job(cluster: Any) -> None:
     await cluster.say(*RUNS, make.joined("ws2"), make.lost("ws1"))
     assert (await move(cluster, Queries(cluster), JANE, JOB, dry=True)).others == 1
