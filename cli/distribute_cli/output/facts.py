@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ MOST_LINES = 20
 """Max. nodes, jobs and files that are listed one by one. --json has them all."""
 
 Fact = tuple[str, str | Text]
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+"""As `core.words.rfc3339` writes times."""
 
 
 def facts(named: Iterable[Fact]) -> Table:
@@ -53,3 +57,15 @@ def moment(time: str | None) -> str:
     found = datetime.fromisoformat(time).astimezone()
     today = datetime.now().astimezone().date()
     return f"{found:%H:%M:%S}" if found.date() == today else f"{found:%Y-%m-%d %H:%M:%S}"
+
+
+def told(text: str) -> str:
+    """A text of the scheduler for the terminal. The times in it are by this computer's clock."""
+    return _RFC3339.sub(_local, printable(text))
+
+
+def _local(found: re.Match[str]) -> str:
+    try:
+        return moment(found[0])
+    except (ValueError, OverflowError):  # a person wrote what no calendar has
+        return found[0]

@@ -20,7 +20,7 @@ from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import builds_of
 from distribute_cli.output.clock import now
 from distribute_cli.output.drawing import count, duration, span, state_text
-from distribute_cli.output.facts import MOST_LINES, Fact, facts, moment, verdicts
+from distribute_cli.output.facts import MOST_LINES, Fact, facts, moment, told, verdicts
 from distribute_cli.output.failures import plain
 from distribute_cli.output.fitting import FittingTable
 from distribute_cli.output.words import NOT_BEGUN, NOTHING, exit_text
@@ -91,7 +91,7 @@ def _given(document: JobStory) -> Iterator[Fact]:
 def _job_facts(document: JobStory) -> Iterator[Fact]:
     yield "state", state_text(document["state"])
     if document["state"] in NOT_BEGUN:
-        yield "waits", printable(document["why"]["summary"].removeprefix("waits").lstrip(": "))
+        yield "waits", told(document["why"]["summary"].removeprefix("waits").lstrip(": "))
     elif document["reason"]:
         yield "why", printable(document["reason"])
     if document["shell"] is not None:

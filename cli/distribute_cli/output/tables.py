@@ -24,6 +24,7 @@ from distribute.core.words import by_and_why, counted
 from distribute_cli.output.builds import build_lines, builds_of, is_only_built, kept_lines, where_built
 from distribute_cli.output.clock import is_past, now
 from distribute_cli.output.drawing import STATE_STYLES, count, duration, span, state_text
+from distribute_cli.output.facts import told
 from distribute_cli.output.failures import failure_lines
 from distribute_cli.output.fitting import Cell, FittingTable
 from distribute_cli.output.form import Document
@@ -96,7 +97,7 @@ def batch(document: BatchWithJobs) -> Iterator[RenderableType]:
     if document["reason"]:
         yield Text(f"\n{printable(document['reason'])}", style="red")
     if held := document.get("held"):
-        yield Text(f"\n{printable(held)}")
+        yield Text(f"\n{told(held)}")
     editor, edited_at = document.get("edited_by"), document.get("edited_at")
     if editor is not None and edited_at is not None:
         yield Text(f"\nedited by {printable(editor)}, {span(edited_at, None)} ago")

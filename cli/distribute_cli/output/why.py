@@ -13,7 +13,7 @@ from distribute.client.words import printable
 from distribute.config.units import format_duration
 from distribute.core.words import counted
 from distribute_cli.output.drawing import duration, state_text
-from distribute_cli.output.facts import MOST_LINES, Fact, facts, moment, verdicts
+from distribute_cli.output.facts import MOST_LINES, Fact, facts, moment, told, verdicts
 from distribute_cli.output.fitting import FittingTable, Row
 from distribute_cli.output.words import NOTHING
 
@@ -64,7 +64,7 @@ def why(document: WhyStory) -> Iterator[RenderableType]:
 def _facts(document: WhyStory) -> Iterator[Fact]:
     yield "state", state_text(document["state"])
     if document["summary"] != document["state"]:
-        yield "why", printable(document["summary"])
+        yield "why", told(document["summary"])
     queue, start = document["queue"], document["start"]
     if queue is not None:
         yield "place", f"{queue['place']} of those that wait for the same nodes"

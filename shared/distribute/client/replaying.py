@@ -7,6 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, cast
 
 from distribute.client.queries import Queries
+from distribute.client.words import local_time
 from distribute.core.agenda import Agenda
 from distribute.core.errors import InputError
 from distribute.core.fold import apply
@@ -49,7 +50,7 @@ async def state_at(
                     if not state.seq:
                         raise InputError(
                             f"that is before the log begins: its first event, {recorded.seq}, is of "
-                            f"{rfc3339(recorded.time)}"
+                            f"{local_time(recorded.time)}"
                         )
                     return state
                 apply(state, recorded)

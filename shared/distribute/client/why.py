@@ -10,7 +10,7 @@ from distribute.client.documents import VerdictDocument
 from distribute.client.ledger import read_ledger
 from distribute.client.queries import no_such_batch, no_such_job
 from distribute.client.queue_documents import QueueDocument, StartDocument
-from distribute.client.words import printable
+from distribute.client.words import local_time, printable
 from distribute.core.errors import UnknownName
 from distribute.core.words import rfc3339
 
@@ -126,7 +126,7 @@ async def _unknown(cluster: Cluster, queries: Queries, job: JobId) -> UnknownNam
     deletion = await cluster.log.last(batch, "deleted")
     if deletion is None:
         return no_such_batch(batch)
-    by, at = printable(deletion.event.author), rfc3339(deletion.time)
+    by, at = printable(deletion.event.author), local_time(deletion.time)
     name = str(batch)
     return UnknownName(
         "batch",

@@ -1,8 +1,9 @@
-"""Format names for messages: on one line, and as arguments for a shell."""
+"""Format names and times for messages: on one line, as arguments for a shell, by this computer's clock."""
 
 from __future__ import annotations
 
 import shlex
+from datetime import UTC, datetime
 
 
 def printable(text: str) -> str:
@@ -26,6 +27,11 @@ def argument(name: str) -> str:
         return shlex.quote(name)
     escaped = name.replace("\\", "\\\\").replace("'", "\\'")
     return "$'" + "".join(char if char.isprintable() else _bytes_of(char) for char in escaped) + "'"
+
+
+def local_time(time: float) -> str:
+    """Seconds since 1970 as a time by this computer's clock, to the second."""
+    return f"{datetime.fromtimestamp(time, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _bytes_of(char: str) -> str:

@@ -11,6 +11,7 @@ from distribute.core.views import batch_view, node_view, nodes_view
 from distribute.testing import builders as make
 from distribute_cli.output import stories, tables
 from distribute_cli.output.course import Progress
+from distribute_cli.output.facts import told
 from unit.cli.test_output import drawn
 
 
@@ -25,7 +26,13 @@ def test_a_batch_that_a_person_holds_says_who() -> None:
     lab = Lab(make.joined(), make.submitted(make.batch(2)), make.held(by="bob", reason="a new mesh"))
     table = "\n".join(drawn(tables.batch, batch_view(lab.state, lab.batch().id)))
     assert "queued, held" in table
-    assert "held by bob since 2026-01-01T00:00:03.000Z: a new mesh" in table
+    since = datetime(2026, 1, 1, 0, 0, 3, tzinfo=UTC).astimezone()
+    assert f"held by bob since {since:%Y-%m-%d %H:%M:%S}: a new mesh" in table
+
+
+def test_what_a_person_wrote_like_a_time_is_told_as_it_is() -> None:
+    assert told("held by bob: 2026-99-01T00:00:00.000Z") == "held by bob: 2026-99-01T00:00:00.000Z"
+    assert told("held by bob: before 0001-01-01T00:00:00.000Z").startswith("held by bob: before ")
 
 
 def test_a_drained_node_says_by_whom_and_until_when() -> None:

@@ -12,6 +12,7 @@ from client_kit import MemoryCluster
 from distribute.client.exporting import export
 from distribute.client.replaying import PastQueries, state_at
 from distribute.client.verifying import REST, verify
+from distribute.client.words import local_time
 from distribute.core import accounts, verification
 from distribute.core.errors import InputError, IntegrityError, Refused
 from distribute.core.fold import apply
@@ -55,7 +56,7 @@ async def test_every_state_of_the_past_is_had_again_by_its_sequence_and_its_time
 async def test_a_moment_that_the_log_does_not_have_is_refused(cluster: Any) -> None:
     with pytest.raises(
         InputError,
-        match=r"before the log begins: its first event, 1, is of 2026-01-01T00:00:01.000Z",
+        match=rf"before the log begins: its first event, 1, is of {local_time(START + 1)}",
     ):
         await state_at(cluster.log, time=START)
     with pytest.raises(InputError, match="there is no event 13 yet: the log ends with event 12"):

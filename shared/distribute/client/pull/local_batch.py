@@ -13,7 +13,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from distribute.client.pull.new_file import SMALL_PART
@@ -29,7 +28,7 @@ from distribute.client.pull.note import (
     origin_line,
 )
 from distribute.client.pull.target_folder import Found, Kind, Parts, TargetFolder
-from distribute.client.words import argument, printable
+from distribute.client.words import argument, local_time, printable
 from distribute.core.errors import InputError, Refused
 from distribute.core.manifest import MAX_PART_BYTES
 from distribute.core.os_words import message_of
@@ -260,7 +259,8 @@ class LocalBatch:
         """Whose results are here, for a person who thought of others."""
         name = printable(str(there))
         if name == printable(str(wanted)):
-            name += f" that was submitted at {_moment(there)}, and this one was at {_moment(wanted)}"
+            name += f" that was submitted at {local_time(there.submitted_at)}"
+            name += f", and this one was at {local_time(wanted.submitted_at)}"
         return f"{self.place} holds the results of {name}"
 
     def _beside(self, number: int) -> Path:
@@ -296,7 +296,3 @@ def _open_locked(target: TargetFolder, base: Parts, folder: int, *, make: bool) 
             if os.path.samestat(os.fstat(note), os.lstat(NOTE_NAME, dir_fd=folder)):
                 return note
         os.close(note)  # another program removed the folder's note before this one locked it
-
-
-def _moment(origin: Origin) -> str:
-    return f"{datetime.fromtimestamp(origin.submitted_at, UTC).astimezone():%Y-%m-%d %H:%M:%S}"
