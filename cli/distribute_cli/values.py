@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from distribute.client.words import printable
-from distribute.config.moments import parse_moment
+from distribute.config.moments import UnclearMoment, parse_moment
 from distribute.config.units import format_duration, parse_duration, parse_size
 from distribute.core.errors import InputError
 from distribute.core.event_base import MAX_TEXT
@@ -99,6 +99,8 @@ def past_moment(option: str, text: str, now: datetime, *, or_else: str = "") -> 
     except (ValueError, OverflowError):
         try:
             found = parse_moment(text, now)
+        except UnclearMoment as error:
+            raise InputError(f"{option}: {error}") from None
         except ValueError:
             raise InputError(
                 f"{option}: {quoted(text)} is not a time; write a date and time, such as 2026-01-31T18:00 "

@@ -25,11 +25,16 @@ _AS_MOMENT = (
 )
 
 
+class UnclearMoment(ValueError):
+    """A local time that comes twice or never, because clocks are set back or forward then."""
+
+
 def parse_moment(text: str, now: datetime) -> datetime:
     """The moment in `text`, in UTC. A time without a zone is local; a duration counts from `now`.
 
     Raises:
         ValueError: it is neither, or too far away.
+        UnclearMoment: clocks here are set then, so a zone is needed.
     """
     text = text.strip()
     try:
@@ -37,12 +42,23 @@ def parse_moment(text: str, now: datetime) -> datetime:
             found = datetime.fromisoformat(re.sub(" (?=[Z+-])", "", text.upper()))
         else:
             found = now + timedelta(seconds=parse_duration(text))
+        readings = [found.replace(fold=fold).astimezone() for fold in (0, 1)]
+        comes = found.time() == readings[0].time()
         found = found.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise ValueError(f"{quoted(text)} is not a time; {_AS_MOMENT}") from None
+    if readings[0] != readings[1]:
+        raise UnclearMoment(_why_unclear(text, *sorted(readings), comes=comes))
     if not EARLIEST <= found <= LATEST:
         raise ValueError(f"{quoted(text)} is too far away; write a time between the years 2000 and 2200")
     return found
+
+
+def _why_unclear(text: str, first: datetime, second: datetime, *, comes: bool) -> str:
+    """Why a local time, which may mean one of these two, is unclear. `comes`: a clock here shows it."""
+    times, where = ("comes twice", "back") if comes else ("never comes", "forward")
+    ways = f"{first.isoformat()} or {second.isoformat()}"
+    return f"{quoted(text)} {times}, because clocks are set {where} then; write {ways}"
 
 
 def _moment(value: object) -> object:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,34 @@ def test_other_moments_are_refused() -> None:
             past_moment("--at", text, NOW)
     with pytest.raises(InputError, match="'2026-03-01T12:00:01Z' is yet to come"):
         past_moment("--at", "2026-03-01T12:00:01Z", NOW)
+
+
+TWICE = ("comes twice, because clocks are set back", "2025-10-26T02:30:00+02:00 or 2025-10-26T02:30:00+01:00")
+NEVER = (
+    "never comes, because clocks are set forward",
+    "2025-03-30T01:30:00+01:00 or 2025-03-30T03:30:00+02:00",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "why", "ways"), [("2025-10-26T02:30", *TWICE), ("2025-03-30 02:30", *NEVER)]
+)
+@pytest.mark.usefixtures("in_berlin")
+def test_a_local_time_at_which_clocks_are_set_has_to_name_its_zone(text: str, why: str, ways: str) -> None:
+    with pytest.raises(InputError) as caught:
+        past_moment("--at", text, NOW)
+    assert str(caught.value) == f"--at: '{text}' {why} then; write {ways}"
+    assert past_moment("--at", f"{text}+01:00", NOW).minute == 30
+
+
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clock of a place that sets it in March and October, described without files of zones."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def test_spans_up_to_now_end_at_the_moment_that_is_shown() -> None:
