@@ -29,6 +29,9 @@ class Remembering:
         self.is_closed = False
         self._news = asyncio.Event()
 
+    async def check(self) -> None:
+        """It is always there."""
+
     async def send(self, message: Message) -> None:
         self.times += 1
         self._news.set()

@@ -97,7 +97,7 @@ async def test_a_wrong_password_names_the_file_and_the_key(
 ) -> None:
     channel = open_channel(matrix_password="wrong")
     with pytest.raises(InputError, match=r"^matrix\.yaml: http\S+ refuses 'matrix_password' for"):
-        await channel.log_in()
+        await channel.check()
     with pytest.raises(Unavailable, match=r"^matrix\.yaml: .*'matrix_password'") as raised:
         await channel.send(message(jane))
     assert raised.value.retry_after_s is not None
@@ -109,7 +109,7 @@ async def test_another_accounts_name_names_the_file_and_the_key(
     channel = open_channel(matrix_id=jane.id)
     for _ in range(2):
         with pytest.raises(InputError, match=r"^matrix\.yaml: 'matrix_id' is '@jane.*are those of '@lab-not"):
-            await channel.log_in()
+            await channel.check()
 
 
 @pytest.mark.parametrize("user", ["@nobody-at-all:localhost", "jane", "@jane:[oops", "!x"])

@@ -72,7 +72,7 @@ async def test_a_refused_connection_is_an_outage(open_channel: OpenChannel, jane
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
     channel = open_channel(url=url)
     with pytest.raises(Unavailable, match=f"{url} can't be reached"):
-        await channel.log_in()
+        await channel.check()
     with pytest.raises(Unavailable, match=f"{url} can't be reached"):
         await channel.send(message(jane))
 

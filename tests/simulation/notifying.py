@@ -44,6 +44,9 @@ class Mailboxes:
 
     # --- the channel ---------------------------------------------------------------------------------
 
+    async def check(self) -> None:
+        """Nobody asks: its notifier opens no channels."""
+
     async def send(self, message: Message) -> None:
         """Take a message. The sender may be killed before it comes, or before it has the answer."""
         loop, happened = self._world.loop, self._world.truth.happened

@@ -64,6 +64,19 @@ def test_what_is_wrong_is_said_and_no_secret_with_it(tmp_path: Path, text: str, 
     assert "hidden" not in said
 
 
+def test_the_program_has_to_be_there_where_it_would_run(tmp_path: Path) -> None:
+    file = tmp_path / "notify.yaml"
+    file.write_text(f"command:\n  run: [{tmp_path / 'tell'}]\n")
+    assert load_notify_settings(file).command is not None
+    with pytest.raises(InputError) as caught:
+        load_notify_settings(file, runs_here=True)
+    assert f"{file}:2:9: '{tmp_path / 'tell'}' is no program that this user can run; write" in str(
+        caught.value
+    )
+    (tmp_path / "tell").touch(mode=0o755)
+    assert load_notify_settings(file, runs_here=True).command is not None
+
+
 def test_without_a_file_nobody_is_told(tmp_path: Path) -> None:
     environ = {"HOME": str(tmp_path)}
     assert notify_file(environ) is None

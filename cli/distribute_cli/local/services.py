@@ -99,7 +99,8 @@ def notifier_options(
 
     # What is wrong is said here, not in the notifier's log.
     notify = notify_config or notify_file()
-    account = matrix_config or (load_notify_settings(notify).matrix if notify else None)
+    settings = load_notify_settings(notify, runs_here=True) if notify is not None else None
+    account = matrix_config or (settings.matrix if settings is not None else None)
     if account is not None:
         load_matrix_account(account)
     files = {

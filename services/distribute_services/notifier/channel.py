@@ -51,6 +51,14 @@ class Channel(Protocol):
     def name(self) -> str:
         """Its name in the configuration and in `notified`: `matrix`, `mail`, ..."""
 
+    async def check(self) -> None:
+        """Look if messages could be sent, without sending one. Cancelled if that takes long.
+
+        Raises:
+            Unavailable: not now.
+            InputError: not as the channel is configured.
+        """
+
     async def send(self, message: Message) -> None:
         """Send a message, and return when the other side has taken it. Cancelled at a shutdown.
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from distribute.client.words import printable
 from distribute.config.matrix_account import load_matrix_account
 from distribute.config.notify_settings import NotifySettings, load_notify_settings
 from distribute.core.errors import InputError
@@ -13,8 +14,8 @@ from distribute_services.notifier.channel import Channel, Unavailable
 
 log = logging.getLogger(__name__)
 
-LOG_IN_WITHIN_S = 5.0
-"""A homeserver that has not answered by then is asked again with the first message."""
+CHECK_WITHIN_S = 5.0
+"""A channel that has not answered by then is tried again with the first message."""
 
 
 async def open_channels(
@@ -22,13 +23,18 @@ async def open_channels(
 ) -> list[Channel]:
     """The channels of a `notify.yaml`, and Matrix if there is an account. `folder` is for what they keep.
 
+    The log says which of them can't send now. That stops no other: it is tried again with each message.
+
     Raises:
         InputError: something in a file is wrong.
     """
     settings = NotifySettings() if notify_config is None else load_notify_settings(notify_config)
     channels = _channels_of(settings)
     if (file := matrix_config or settings.matrix) is not None:
-        channels.append(await _matrix(file, folder / "matrix"))
+        from distribute_services.notifier.channels.matrix.channel import MatrixChannel
+
+        channels.append(MatrixChannel(load_matrix_account(file), file, folder / "matrix"))
+    await asyncio.gather(*map(_check, channels))
     return channels
 
 
@@ -50,18 +56,12 @@ def _channels_of(settings: NotifySettings) -> list[Channel]:
     return channels
 
 
-async def _matrix(file: Path, folder: Path) -> Channel:
-    """The channel for Matrix, logged in if the homeserver answers soon, so that a wrong account shows now.
-
-    A wrong account stops nothing else: it is tried again with each message.
-    """
-    from distribute_services.notifier.channels.matrix.channel import MatrixChannel
-
-    channel = MatrixChannel(load_matrix_account(file), file, folder)
+async def _check(channel: Channel) -> None:
+    """Say now if messages can't be sent on a channel, not only when there is one."""
     try:
-        await asyncio.wait_for(channel.log_in(), LOG_IN_WITHIN_S)
+        await asyncio.wait_for(channel.check(), CHECK_WITHIN_S)
     except InputError as error:
-        log.warning("no message to Matrix can be sent: %s", error)
+        log.warning("no message by %s can be sent: %s", channel.name, error)
     except (Unavailable, TimeoutError) as error:
-        log.warning("can't log in to Matrix now; trying again later: %s", str(error) or "no answer")
-    return channel
+        reason = printable(str(error)) or "no answer"
+        log.warning("%s can send nothing now; trying again with the first message: %s", channel.name, reason)

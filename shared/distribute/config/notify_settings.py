@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from shutil import which
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -17,9 +18,10 @@ from distribute.config.matrix_account import Password
 from distribute.config.problems import valid
 from distribute.config.section import AuthorName, Duration, NonEmpty, Section, Text, at_most
 from distribute.config.yaml_source import Document
+from distribute.config.yaml_syntax import Found, Problem
 from distribute.core.errors import InputError
 from distribute.core.specs import MAX_ARGUMENTS
-from distribute.core.words import quoted
+from distribute.core.words import LONGEST_QUOTED_PATH, quoted
 
 MAX_PEOPLE = 10_000
 MAX_HEADERS = 100
@@ -144,18 +146,36 @@ def notify_file(environ: Mapping[str, str] = os.environ) -> Path | None:
     return path if os.access(path, os.F_OK) else None
 
 
-def load_notify_settings(path: Path | None, environ: Mapping[str, str] = os.environ) -> NotifySettings:
+def load_notify_settings(
+    path: Path | None, environ: Mapping[str, str] = os.environ, *, runs_here: bool = False
+) -> NotifySettings:
     """The settings in the file at `path`. None: in that of this user.
 
+    `runs_here`: it is this computer that will tell people.
+
     Raises:
-        InputError: the file can't be read, or something in it is wrong, or it configures no channel. No
-            message has a password.
+        InputError: the file can't be read, or something in it is wrong, or it configures no channel, or the
+            program is not there that this computer would run. No message has a password.
     """
     path = path or config_dir(environ) / "notify.yaml"
     document = Document.read(path, if_missing="write there how people are told: see docs/notifications.md")
     settings = valid(document, NotifySettings)
     if settings == NotifySettings():
         raise InputError(f"{path}: it configures no channel; write one of matrix, command, webhook and mail")
+    if runs_here and settings.command is not None:
+        _refuse_missing(document, settings.command.run[0])
     if settings.matrix is None:
         return settings
     return settings.model_copy(update={"matrix": path.absolute().parent / settings.matrix})
+
+
+def _refuse_missing(document: Document, program: str) -> None:
+    """Raise `InputError` if there is no such program."""
+    if which(program) is not None:
+        return
+    named = quoted(program, LONGEST_QUOTED_PATH)
+    advice = "write the path of one, and make it executable (`chmod +x`)"
+    problem = Problem(
+        document.offset(("command", "run", 0)), f"{named} is no program that this user can run; {advice}"
+    )
+    raise InputError(*document.lines(Found([problem])))

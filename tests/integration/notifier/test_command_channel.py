@@ -47,6 +47,13 @@ async def test_the_exit_code_says_whether_to_try_again(
     assert str(raised.value) == reason
 
 
+async def test_a_check_finds_the_program_and_does_not_run_it(tmp_path: Path) -> None:
+    await channel_of("sh", "-c", 'touch "$0"', str(tmp_path / "ran")).check()
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(Unavailable, match="/nowhere/tell is no program that this user can run"):
+        await channel_of("/nowhere/tell").check()
+
+
 async def test_a_program_that_is_not_there_is_tried_again() -> None:
     with pytest.raises(Unavailable, match="/nowhere/tell can't be started: there is no such file"):
         await channel_of("/nowhere/tell").send(MESSAGE)

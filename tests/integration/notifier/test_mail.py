@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from email import message_from_bytes
@@ -48,12 +49,29 @@ async def mailboxes() -> AsyncIterator[Mailboxes]:
     await server.wait_closed()
 
 
+def channel_to(at: int, **settings: Any) -> MailChannel:
+    basic = {"server": "127.0.0.1", "port": at, "security": "none", "from": "distribute@lab.org"}
+    return MailChannel(Settings(**basic | {"domain": "lab.org"} | settings))
+
+
 async def send(
     mailboxes: Mailboxes, to: str = "jane", subject: str = MESSAGE.subject, **settings: Any
 ) -> None:
-    basic = {"server": "127.0.0.1", "port": mailboxes.port, "security": "none", "from": "distribute@lab.org"}
-    channel = MailChannel(Settings(**basic | {"domain": "lab.org"} | settings))
-    await channel.send(replace(MESSAGE, to=to, subject=subject))
+    await channel_to(mailboxes.port, **settings).send(replace(MESSAGE, to=to, subject=subject))
+
+
+async def test_a_check_sends_no_mail(mailboxes: Mailboxes) -> None:
+    await channel_to(mailboxes.port).check()
+    assert mailboxes.got == []
+
+
+async def test_a_check_finds_a_server_that_is_not_there_or_refuses_the_login(mailboxes: Mailboxes) -> None:
+    with pytest.raises(Unavailable, match=r"127\.0\.0\.1 takes no mail now: "):
+        await channel_to(mailboxes.port, user="lab", password="wrong").check()
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        with pytest.raises(Unavailable, match=r"127\.0\.0\.1 takes no mail now: "):
+            await channel_to(nobody.getsockname()[1]).check()
 
 
 async def test_a_mail_has_both_forms_and_the_key(mailboxes: Mailboxes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from email.header import decode_header, make_header
@@ -59,6 +60,17 @@ async def post(
         await channel.send(replace(MESSAGE, to=to, subject=subject, plain=plain))
     finally:
         await channel.close()
+
+
+async def test_a_check_connects_and_posts_nothing(service: Service) -> None:
+    await WebhookChannel(Settings(url=service.url)).check()
+    assert service.got == []
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/secret"
+        with pytest.raises(Unavailable, match=r"^127\.0\.0\.1 can't be reached: ") as caught:
+            await WebhookChannel(Settings(url=url)).check()
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

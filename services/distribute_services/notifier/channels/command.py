@@ -12,6 +12,7 @@ import contextlib
 import os
 import signal
 from dataclasses import asdict
+from shutil import which
 from tempfile import TemporaryFile
 from typing import IO
 
@@ -35,6 +36,11 @@ class CommandChannel:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+
+    async def check(self) -> None:
+        """Look if the program is there. Raises as `Channel.check`."""
+        if which(self._settings.run[0]) is None:
+            raise Unavailable(f"{self._settings.run[0]} is no program that this user can run")
 
     async def send(self, message: Message) -> None:
         """Run the program. Raises as `Channel.send`."""

@@ -32,20 +32,21 @@ class MailChannel:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    async def check(self) -> None:
+        """Log in at the server. Raises as `Channel.check`."""
+        try:
+            async with self._client():
+                pass
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise Unavailable(f"{self._settings.server} takes no mail now: {_words(error)}") from error
+
     async def send(self, message: Message) -> None:
         """Send a mail. Raises as `Channel.send`."""
         settings = self._settings
+        mail = self._mail(message)
         try:
-            await aiosmtplib.send(
-                self._mail(message),
-                hostname=settings.server,
-                port=settings.port or PORTS[settings.security],
-                username=settings.user,
-                password=settings.password,
-                use_tls=settings.security == "tls",
-                start_tls=settings.security == "starttls",
-                timeout=TIMEOUT_S,
-            )
+            async with self._client() as client:
+                await client.send_message(mail)
         except aiosmtplib.SMTPNotSupported as error:
             raise Undeliverable(f"{settings.server}: {error}") from error
         except aiosmtplib.SMTPRecipientsRefused as error:
@@ -57,6 +58,19 @@ class MailChannel:
 
     async def close(self) -> None:
         """Nothing is kept."""
+
+    def _client(self) -> aiosmtplib.SMTP:
+        """A connection to the server, once it is entered."""
+        settings = self._settings
+        return aiosmtplib.SMTP(
+            hostname=settings.server,
+            port=settings.port or PORTS[settings.security],
+            username=settings.user,
+            password=settings.password,
+            use_tls=settings.security == "tls",
+            start_tls=settings.security == "starttls",
+            timeout=TIMEOUT_S,
+        )
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage(policy=SMTP)

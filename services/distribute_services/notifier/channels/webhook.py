@@ -6,6 +6,7 @@ service that knows this header takes it once. Slack, Mattermost and ntfy don't k
 
 from __future__ import annotations
 
+import asyncio
 import html
 from dataclasses import asdict
 from email.header import Header
@@ -17,6 +18,7 @@ import orjson
 
 from distribute.client.words import printable
 from distribute.config.notify_settings import WebhookChannel as Settings
+from distribute.core.os_words import why
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 
 TIMEOUT_S = 30.0
@@ -51,6 +53,19 @@ class WebhookChannel:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+
+    async def check(self) -> None:
+        """Look if the service can be reached. It gets no request. Raises as `Channel.check`."""
+        if self._settings.url is None:
+            return
+        parts = urlsplit(self._settings.url)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+        try:
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+        except OSError as error:
+            raise Unavailable(f"{parts.hostname} can't be reached: {why(error)}") from error
+        writer.close()
+        await writer.wait_closed()
 
     async def send(self, message: Message) -> None:
         """Post the message. Raises as `Channel.send`."""

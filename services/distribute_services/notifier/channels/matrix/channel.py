@@ -35,7 +35,7 @@ class MatrixChannel:
         self._rooms = DirectRooms(self._homeserver)
         self._one_at_a_time = asyncio.Lock()
 
-    async def log_in(self) -> None:
+    async def check(self) -> None:
         """Log in, so that a wrong account shows at the start, not at the first message.
 
         Raises:
