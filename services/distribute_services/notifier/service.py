@@ -2,6 +2,9 @@
 
 What was told is in the log (`notified`). Before a message goes out, the notifier's note says so; so a crash
 between sending and noting sends the same message again, with the same key, and never another one.
+
+Of several notifiers of a cluster, one tells people. The others wait until it no longer answers. The note says
+whose it is, so that two that do not see each other find out before they send.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from distribute.client.channels import CHANNELS
+from distribute.client.channels import CHANNELS, ask_channels
 from distribute.core import events as ev
 from distribute.core.errors import Conflict, DistributeError, IntegrityError
 from distribute.core.event_base import MAX_TEXT
@@ -47,6 +50,12 @@ PATIENCE_S = 5.0
 NOTED_AT_ONCE = 64
 RETRY_S = 1.0
 """Seconds between tries to write the note, without which no message goes out."""
+LOOK_AGAIN_S = 5.0
+"""Seconds between looks if another notifier still tells people."""
+
+
+class _Replaced(Exception):
+    """Another notifier has written the note, so it tells people now."""
 
 
 class NotifierService:
@@ -70,6 +79,10 @@ class NotifierService:
         self._most_single = most_single
         self._clock = clock
         self._new_id = new_id
+        self._id = new_id()
+        """By which it knows its own notes."""
+        self._before: str | None = None
+        """The notifier whose note it goes on from."""
         self._is_noted = asyncio.Event()
         """Set once the note says since when each channel is there."""
         self._noted: dict[str, Any] = {}
@@ -81,18 +94,38 @@ class NotifierService:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What is not told by then is told after the next start."""
         try:
-            outbox = await unless_stopped(stop, self._begin())
-            if outbox is None:
-                return
-            self._outbox = outbox
-            log.info("telling people from event %d on, by %s", outbox.state.seq, ", ".join(outbox.queues))
-            senders = {f"channel {channel.name}": self._serve(channel) for channel in self._channels}
-            tasks = {"events": self._follow(), "notes": self._keep_note(), "queries": self._answer()}
-            await supervise(stop, tasks | senders)
-            await self._try_to_note()
+            while await unless_stopped(stop, self._alone()):
+                try:
+                    await self._tell(stop)
+                except _Replaced:
+                    log.warning("another notifier has begun to tell people")
+                else:
+                    return
         finally:
             for channel in self._channels:
                 await channel.close()
+
+    async def _alone(self) -> bool:
+        """Wait until no other notifier tells people. Returns True."""
+        if await ask_channels(self._cluster):
+            log.warning("another notifier tells people: this one waits until that has ended")
+            while await ask_channels(self._cluster):  # noqa: ASYNC110 - it can only be asked
+                await asyncio.sleep(LOOK_AGAIN_S)
+            log.info("no other notifier answers: this one goes on")
+        return True
+
+    async def _tell(self, stop: asyncio.Event) -> None:
+        """Tell people until `stop` is set. Raises `_Replaced`."""
+        outbox = await unless_stopped(stop, self._begin())
+        if outbox is None:
+            return
+        self._outbox = outbox
+        self._is_noted.clear()
+        log.info("telling people from event %d on, by %s", outbox.state.seq, ", ".join(outbox.queues))
+        senders = {f"channel {channel.name}": self._serve(channel) for channel in self._channels}
+        tasks = {"events": self._follow(), "notes": self._keep_note(), "queries": self._answer()}
+        await supervise(stop, tasks | senders)
+        await self._try_to_note()
 
     # --- the state -----------------------------------------------------------------------------------
 
@@ -130,6 +163,7 @@ class NotifierService:
             if data is None:
                 return new({})
             note = orjson.loads(data)
+            self._before = _whose(data)
             return new(note, is_of_this_log=await self._has_event(*note["folded"]))
         except (IntegrityError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("the note of what was told can't be used; telling only what comes: %s", error)
@@ -174,7 +208,8 @@ class NotifierService:
         self._is_noted.set()
         while True:
             await asyncio.sleep(NOTE_EVERY_S)
-            await self._try_to_note()
+            if note_of(self._outbox) != self._noted:
+                await self._try_to_note()
 
     async def _note(self) -> None:
         """Write the note, however long that takes."""
@@ -184,20 +219,28 @@ class NotifierService:
             await asyncio.sleep(RETRY_S)
 
     async def _try_to_note(self) -> bool:
-        """Write the note, if there is anything new. Returns whether it is written."""
+        """Write the note. Returns whether it is written. Raises `_Replaced`."""
         async with self._one_note_at_a_time:
             note = note_of(self._outbox)
-            if note == self._noted:
-                return True
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    await self._cluster.store.put_snapshot(NOTE, orjson.dumps(note))
+                    await self._refuse_anothers()
+                    await self._cluster.store.put_snapshot(NOTE, orjson.dumps({**note, "by": self._id}))
             except (DistributeError, TimeoutError) as error:
                 self._no_note.occurs("can't note what is being sent: %s", str(error) or "no answer")
                 return False
             self._no_note.is_over("the note of what is being sent is written again")
             self._noted = note
             return True
+
+    async def _refuse_anothers(self) -> None:
+        """Raise `_Replaced` if the note is neither this notifier's nor the one that it goes on from."""
+        try:
+            data = await self._cluster.store.get_snapshot(NOTE)
+        except IntegrityError:
+            return  # a damaged note is nobody's
+        if data is not None and _whose(data) not in {None, self._id, self._before}:
+            raise _Replaced
 
     # --- sending -------------------------------------------------------------------------------------
 
@@ -296,3 +339,12 @@ class NotifierService:
             summary=letter.key if letter.is_summary else None,
             refused=None if refused is None else refused[:MAX_TEXT],
         )
+
+
+def _whose(data: bytes) -> str | None:
+    """The notifier that wrote a note. None: it does not say."""
+    try:
+        by = orjson.loads(data)["by"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return by if isinstance(by, str) else None

@@ -9,27 +9,23 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distribute.client.channels import ask_channels
-from distribute.core.events import Event, Notified
-from distribute.core.recorded import Guard, guard_scope
+from distribute.core.events import Notified
 from distribute.core.specs import BatchSpec
 from distribute.nats.broker.embedded import Broker
 from distribute.nats.cluster import Cluster
-from distribute.ports import Only
 from distribute.testing import builders as make
 from distribute_services.notifier.logic import MOST_SINGLE
 from distribute_services.notifier.service import NotifierService
-from notifier_kit import Remembering, notifier_of
+from integration.notifier.told_kit import NOTIFIED, append, killed, until_told
+from notifier_kit import WITHIN_S, Remembering, notifier_of
 
-WITHIN_S = 60.0
 FEW, MANY = 1, MOST_SINGLE + 2
-NOTIFIED = Only(types=frozenset({"notified"}))
 
 
 class Killed(BaseException):
@@ -80,32 +76,12 @@ class StepwiseCluster:
         self.queries = cluster.queries
 
 
-async def append(cluster: Cluster, *events: Event) -> None:
-    for event in events:
-        last = await cluster.log.last(guard_scope(event))
-        await cluster.log.append(event, Guard(last.seq if last is not None else 0))
-
-
-def killed(spec: BatchSpec) -> Sequence[Event]:
-    return make.submitted(spec), make.kill_requested(spec), make.completed(spec, state="killed")
-
-
 async def notified(cluster: Cluster) -> list[Notified]:
     """What the log says was told."""
     found: list[Notified] = []
     async for records in cluster.log.follow(after=0, only=NOTIFIED, until=await cluster.log.last_seq()):
         found += (recorded.event for recorded in records if isinstance(recorded.event, Notified))
     return found
-
-
-async def until_told(cluster: Cluster, batches: Sequence[BatchSpec]) -> None:
-    """Wait until the log says of each batch that it was told."""
-    missing = {spec.batch for spec in batches}
-    async with aclosing(cluster.log.follow(after=0, only=NOTIFIED)) as telling:
-        async for records in telling:
-            missing -= {recorded.event.batch for recorded in records if isinstance(recorded.event, Notified)}
-            if not missing:
-                return
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

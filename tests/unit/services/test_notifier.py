@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from client_kit import MemoryCluster
@@ -14,7 +16,7 @@ from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec
 from distribute.memory.queries import MemoryQueries
 from distribute.testing import builders as make
-from distribute_services.notifier import sending
+from distribute_services.notifier import sending, service
 from distribute_services.notifier.channel import Message, Unavailable, Undeliverable
 from notifier_kit import Remembering, notifier_of
 
@@ -136,6 +138,42 @@ async def test_a_person_who_cant_be_reached_is_in_the_history(cluster: MemoryClu
         await mail.until(lambda: len(mail.taken) == 1)
     assert notified(cluster)[0].refused == "no such mailbox"
     assert mail.subjects == ["lab/b1 was killed by jane"]
+
+
+async def test_of_two_notifiers_one_tells_people_and_then_the_other(
+    cluster: MemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LOOK_AGAIN_S", 0.001)
+    first, second, stop = Remembering(), Remembering(), asyncio.Event()
+    async with notifier_of(cluster, first):
+        waiting = asyncio.create_task(service.NotifierService(cluster, [second]).run(stop))
+        await cluster.say(*killed(MANY[0]))
+        await cluster.until("notified")
+        assert (len(first.taken), second.times) == (1, 0)
+    await cluster.say(*killed(MANY[1]))
+    await second.until(lambda: len(second.taken) == 1)
+    stop.set()
+    await waiting
+    assert (len(first.taken), second.subjects) == (1, ["lab/b1 was killed by jane"])
+
+
+async def test_a_notifier_whose_note_another_has_written_anew_sends_nothing_before_it_has_read_that(
+    cluster: MemoryCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    mail = Remembering()
+    async with notifier_of(cluster, mail):
+        await cluster.store.put_snapshot(service.NOTE, await taken_over(cluster))
+        await cluster.say(*killed(MANY[0]))
+        await mail.until(lambda: len(mail.taken) == 1)
+    assert "another notifier has begun to tell people" in caplog.text
+    assert mail.times == 1
+
+
+async def taken_over(cluster: MemoryCluster) -> bytes:
+    """The note, as if another notifier had written it."""
+    data = await cluster.store.get_snapshot(service.NOTE)
+    assert data is not None
+    return orjson.dumps(orjson.loads(data) | {"by": "another"})
 
 
 async def test_a_batch_deleted_while_it_is_told_of_leaves_nothing_in_the_next_of_its_name(
