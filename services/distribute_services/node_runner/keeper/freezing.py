@@ -34,9 +34,14 @@ def settle(unit: Unit, members: Members, until: float) -> bool:
 
 
 def stop(unit: Unit, members: Members, until: float, spared: set[int]) -> bool:
-    """Send SIGSTOP to all processes of a unit but `spared`, until no running one appears."""
-    clean = 0
+    """Send SIGSTOP to all processes of a unit but `spared`, until no running one appears.
+
+    It gives up at `until`, but looks `_CLEAN_LOOKS` times in any case: a unit must not run on because another
+    one was slow to stop, and took all the time.
+    """
+    looks = clean = 0
     while clean < _CLEAN_LOOKS:
+        looks += 1
         running = {
             pid: process.started
             for pid, process in members().items()
@@ -44,10 +49,10 @@ def stop(unit: Unit, members: Members, until: float, spared: set[int]) -> bool:
         }
         clean = 0 if running else clean + 1
         if running:
-            if time.monotonic() > until:
-                return False
             unit.stopped.update(running.items())
             signal_all(running, [signal.SIGSTOP])
+            if looks >= _CLEAN_LOOKS and time.monotonic() > until:
+                return False
     return True
 
 
