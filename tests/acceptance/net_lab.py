@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from acceptance.person import obey_signals
+
 NETNS = Path("/etc/netns")
 SECONDS = 60.0
 PROGRAMS = Path(sys.executable).parent
@@ -79,7 +81,7 @@ class Computer:
         with self.log.open("ab") as log:
             self._running = subprocess.Popen(
                 self._shell(commands), cwd=self.home, env=self._environment, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True,
+                stdout=log, stderr=log, start_new_session=True, preexec_fn=obey_signals,
             )  # fmt: skip
 
     def ends(self) -> None:

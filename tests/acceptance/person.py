@@ -126,11 +126,14 @@ def until(there: Callable[[], object], process: subprocess.Popen[str] | None = N
 
 
 def obey_signals() -> None:
-    """Ignore no signal in a child, as in a terminal, also if the tests run under `nohup`."""
+    """Ignore no signal in a child, as in a terminal, also if the tests run under `nohup` or behind `&`."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
 
 
 def runs(process: psutil.Process) -> bool:
     """Does the process still run? A zombie does not."""
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False  # it has ended between the two questions
