@@ -1,7 +1,7 @@
 """How pytest-xdist spreads the tests over processes, and what hypothesis does in all of them.
 
-A file's tests stay together: many share a lab. Hypothesis profiles: `ci` by default;
-`HYPOTHESIS_PROFILE=thorough` searches for a night.
+A file's tests stay together: many share a lab. So do those that need the same server. Hypothesis profiles:
+`ci` by default; `HYPOTHESIS_PROFILE=thorough` searches for a night.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ ENDS_WITHIN_S = 60.0
 LONGEST_FIRST = ("simulation", "acceptance", "property", "interop", "integration")
 """Folders of tests. A long file that began last would run alone at the end."""
 
+OF_ONE_SERVER = ("tests/interop/test_matrix_", "tests/interop/test_slurm_")
+"""How files begin whose tests share a Synapse or a SLURM: each process that ran some would start its own."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
@@ -43,6 +46,21 @@ def pytest_xdist_auto_num_workers() -> int:
     Tests with real processes wait most of the time, and one process long waits for the simulated worlds.
     """
     return min(len(os.sched_getaffinity(0)), MAX_CORES) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, keep also the files together that share a server."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFileOrServer(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((server for server in OF_ONE_SERVER if file.startswith(server)), file)
+
+    return ByFileOrServer(config, log)
 
 
 def pytest_configure(config: pytest.Config) -> None:
