@@ -13,6 +13,7 @@ import pytest
 from distribute.core.ids import BatchId, JobId
 from distribute.core.recorded import Guard, Recorded
 from distribute.nats.broker.embedded import Broker
+from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream import durable, pulling
@@ -270,15 +271,20 @@ async def test_a_single_event_can_be_read(cluster: Cluster) -> None:
     assert await cluster.log.last(BatchId("lab", "sweep")) is None
 
 
-async def test_requests_to_the_log_outlive_an_absent_broker(broker: Broker, cluster: Cluster) -> None:
+async def test_requests_to_the_log_outlive_an_absent_broker(
+    broker: Broker, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is away for longer than the time limit of a single request, which is short here."""
     await claim(cluster, 0, 3)
+    for limited in (call, Connection.request):
+        monkeypatch.setitem(limited.__kwdefaults__, "timeout_s", 0.3)
     await broker.stop()
     asked = [
         asyncio.create_task(cluster.log.last_seq()),
         asyncio.create_task(seq_of(cluster.log.last(JobId("lab", "sweep", "job1")))),
         asyncio.create_task(seq_of(cluster.log.get(2))),
     ]
-    await asyncio.sleep(6)  # longer than the time limit of a single request
+    await asyncio.sleep(1.5)
     assert not any(question.done() for question in asked)
     await broker.start()
     assert await asyncio.wait_for(asyncio.gather(*asked), WITHIN_S) == [3, 2, 2]
@@ -315,14 +321,14 @@ async def test_unacknowledged_events_are_delivered_again(
 async def test_deliveries_that_are_queued_or_in_work_do_not_come_again(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(durable, "ACK_WAIT_S", 1)
+    monkeypatch.setattr(durable, "ACK_WAIT_S", 3)
     await claim(cluster, 0, 10)
     seen: list[int] = []
     async with aclosing(cluster.log.durable("slow", Only(types=frozenset({"claimed"})))) as deliveries:
         async for delivery in deliveries:
             seen.append(delivery.recorded.seq)
             if len(seen) == 1:
-                for _ in range(5):
+                for _ in range(8):
                     await asyncio.sleep(0.5)  # the work
                     delivery.in_progress()
             delivery.ack()

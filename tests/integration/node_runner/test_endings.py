@@ -204,7 +204,7 @@ sys.exit({3 if how == "failure" else 0})
         "-c",
         script,
         grace_s=0.3,
-        timeout_s=1.0 if how == "timeout" else None,
+        timeout_s=5.0 if how == "timeout" else None,  # Python needs some of it to begin
         memory_bytes=(64 << 20) if how == "memory" else None,
     )
     daemons = [int(await appearance(kept.folder / daemon)) for daemon in ("with", "without")]

@@ -15,13 +15,18 @@ WITHIN_S = 60.0
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_who_is_cancelled_just_when_the_program_has_ended_is_cancelled(turns: int) -> None:
+async def test_who_is_cancelled_just_when_the_program_has_ended_is_cancelled(
+    turns: int, tmp_path: Path
+) -> None:
     """At whatever turn of the loop that is; at last, the task is done before."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
     others = children(os.getpid())
-    task = asyncio.create_task(files._output("sleep", "0.1"))
+    task = asyncio.create_task(files._output("cat", str(gate)))
     async with asyncio.timeout(WITHIN_S):
         while children(os.getpid()) == others:  # each turn of the loop is one look  # noqa: ASYNC110
             await asyncio.sleep(0)
+        (await asyncio.to_thread(gate.open, "wb")).close()  # it opens when the program reads
         while children(os.getpid()) != others:  # noqa: ASYNC110
             await asyncio.sleep(0)
     for _ in range(turns):

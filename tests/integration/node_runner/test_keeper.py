@@ -131,9 +131,10 @@ while True:
 @pytest.mark.skipif(os.getuid() != 0, reason="the limit of processes is one of a user: root has none")
 async def test_a_fork_bomb_ends(kept: Kept) -> None:
     kept.folder.chmod(0o777)
+    user = 100_000 + os.getpid()  # of no other test that runs now
     command = [
         "setpriv",
-        "--reuid=54321",
+        f"--reuid={user}",
         "--clear-groups",
         "--no-new-privs",
         sys.executable,
@@ -143,7 +144,7 @@ async def test_a_fork_bomb_ends(kept: Kept) -> None:
     name = kept.start(*command)
     await until((kept.folder / "bombed").exists)
     await kept.keeping.end(name, grace_s=0.2)
-    assert not list(filter(alive, procfs.processes_of(54321)))
+    assert not list(filter(alive, procfs.processes_of(user)))
 
 
 async def test_zombies_are_reaped(kept: Kept) -> None:

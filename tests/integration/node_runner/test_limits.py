@@ -155,8 +155,13 @@ async def test_without_cgroups_a_unit_with_too_many_processes_is_ended(tmp_path:
 
 async def test_what_its_node_refused_a_unit_is_counted(kept: Kept) -> None:
     await needs(kept, "pids")
-    starts = f"sleep 0.5; for i in $(seq {2 * MOST}); do sleep 1 & done; wait"
-    ended = await kept.end_of(kept.start("sh", "-c", starts, max_processes=MOST))
+    os.mkfifo(kept.folder / "go")
+    starts = f"read go < go; for i in $(seq {2 * MOST}); do sleep 1 & done; wait"
+    name = kept.start("sh", "-c", starts, max_processes=MOST)
+    await until(lambda: len(kept.left()) == 1)
+    await is_grouped(*kept.left())
+    await asyncio.to_thread((kept.folder / "go").write_text, "now\n")
+    ended = await kept.end_of(name)
     assert not isinstance(ended, tuple)
     assert ended["exit_code"] != 0
     assert ended["refused_processes"] > 0
