@@ -16,6 +16,7 @@ from distribute.nats.broker.embedded import Broker
 from distribute.nats.client.connect import Address, connect
 from distribute.nats.client.connection import Connection
 from distribute.nats.client.jetstream import call
+from distribute.nats.client.patience import patiently
 from distribute.nats.cluster import Cluster, open_cluster
 from distribute.nats.stream import migrations
 from distribute.nats.stream import provision as provisioning
@@ -36,7 +37,8 @@ WITHIN_S = 60.0
 
 
 async def config_of(cluster: Cluster, stream: str) -> dict[str, Any]:
-    return dict((await call(cluster.connection, f"STREAM.INFO.{stream}"))["config"])
+    asked = cluster.connection
+    return dict((await patiently(asked, lambda: call(asked, f"STREAM.INFO.{stream}")))["config"])
 
 
 async def set_layout(cluster: Cluster, version: str) -> None:
@@ -205,8 +207,11 @@ async def test_the_head_creates_a_missing_beats_stream_and_nodes_wait_for_it(
 
 
 @pytest.mark.slow
-async def test_the_number_of_replicas_that_an_admin_set_stays(tmp_path: Path) -> None:
-    """In a cluster of three servers."""
+async def test_the_number_of_replicas_that_an_admin_set_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cluster of three servers, which elect a leader first: that may take long on a busy computer."""
+    monkeypatch.setattr(provisioning, "_GIVE_UP_AFTER_S", WITHIN_S)
     ports = free_ports(3)
     routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports)
     async with AsyncExitStack() as stack:
@@ -219,14 +224,14 @@ async def test_the_number_of_replicas_that_an_admin_set_stays(tmp_path: Path) ->
             server = Broker(tmp_path / f"s{number}", sync_always=False, die_with_parent=True, extra=extra)
             servers.append(await stack.enter_async_context(server))
         address = Address(tuple(url for server in servers for url in server.address.urls))
-        async with asyncio.timeout(60), open_cluster(address, "head", provisioning=True) as head:
+        async with asyncio.timeout(5 * WITHIN_S), open_cluster(address, "head", provisioning=True) as head:
             for stream in (EVENTS, BEATS, LOGS, "OBJ_results"):
                 config = await config_of(head, stream) | {"num_replicas": 3}
                 if config.pop("persist_mode", None):
-                    await call(head.connection, f"STREAM.DELETE.{stream}")
-                    await call(head.connection, f"STREAM.CREATE.{stream}", config, timeout_s=30)
+                    await call(head.connection, f"STREAM.DELETE.{stream}", timeout_s=WITHIN_S)
+                    await call(head.connection, f"STREAM.CREATE.{stream}", config, timeout_s=WITHIN_S)
                 else:
-                    await call(head.connection, f"STREAM.UPDATE.{stream}", config, timeout_s=30)
+                    await call(head.connection, f"STREAM.UPDATE.{stream}", config, timeout_s=WITHIN_S)
             await provision(head.connection)
             for stream in (EVENTS, BEATS, LOGS, "OBJ_results"):
                 assert (await config_of(head, stream))["num_replicas"] == 3

@@ -37,6 +37,7 @@ MAX_CONSUMERS = 100_000
 _SECOND = 1_000_000_000
 _NO_STORAGE = 10047
 _GIVE_UP_AFTER_S = 30.0
+"""A broker that has just started may not answer yet, nor several that have to elect a leader first."""
 
 
 async def provision(
@@ -50,7 +51,7 @@ async def provision(
         Refused: the cluster is of a newer layout, or we may not provision it.
         StorageFull: the broker has no room for them.
     """
-    layout = await read_layout(connection)
+    layout = await read_layout(connection, give_up_after_s=_GIVE_UP_AFTER_S)
     if layout is None:
         layout = Layout(LAYOUT)
     elif layout.number > LAYOUT:
