@@ -33,7 +33,7 @@ def test_the_line_of_an_event_gives_its_bytes_again(seq: int, time: float, paylo
     assert read_event(line[:-1]) == raw
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(written=st.lists(events.map(rightly_written), max_size=20))
 def test_all_events_are_read_as_they_are_stored(written: list, tmp_path: Path) -> None:  # type: ignore[type-arg]
     stored = [*memory_log(written).stored.between(0, len(written))]
@@ -103,7 +103,7 @@ def test_a_file_that_is_cut_short_anywhere_is_refused_at_its_last_whole_line(tmp
         check_named(damage_of(path), line, len(lines))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_every_altered_byte_of_a_line_is_found_where_all_else_is_in_order(
     data: st.DataObject, tmp_path: Path
@@ -118,7 +118,7 @@ def test_every_altered_byte_of_a_line_is_found_where_all_else_is_in_order(
     check_named(damage_of(path), number + 1, len(lines))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_lines_that_are_left_out_swapped_or_doubled_are_found(data: st.DataObject, tmp_path: Path) -> None:
     path = saved(tmp_path / "log.gz")

@@ -63,7 +63,11 @@ async def test_a_tree_comes_to_a_job_as_it_was(cluster: Stores, tmp_path: Path) 
     numbers = iter(range(1000))
 
     @given(tree=st.dictionaries(NAMES, TREES, max_size=6))
-    @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        deadline=None,
+        max_examples=15,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
     def each(tree: Tree) -> None:
         folder = tmp_path / f"tree-{next(numbers)}"
         folder.mkdir()

@@ -51,7 +51,11 @@ async def test_jobs_find_what_python_made_for_them(cluster: Stores, tmp_path: Pa
     examples: list[list[bytes]] = []
 
     @given(contents=CONTENTS)
-    @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        deadline=None,
+        max_examples=15,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
     def each(contents: list[bytes]) -> None:
         examples.append(contents)
 
