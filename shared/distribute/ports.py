@@ -10,14 +10,16 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from distribute.core.beats import Beat
-from distribute.core.events import Event
-from distribute.core.ids import BatchId, BuildId, Guarded, JobId, Scope
-from distribute.core.manifest import StoredObject
-from distribute.core.recorded import Guard, Recorded
-from distribute.inputs.sources import Source
+if TYPE_CHECKING:
+    # The classes of events take as long to import as all that a query needs, and it needs none of them.
+    from distribute.core.beats import Beat
+    from distribute.core.events import Event
+    from distribute.core.ids import BatchId, BuildId, Guarded, JobId, Scope
+    from distribute.core.manifest import StoredObject
+    from distribute.core.recorded import Guard, Recorded
+    from distribute.inputs.sources import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,13 @@ from distribute.core.events import Assigned, BuildStarted, Claimed, Event, JobAr
 from distribute.core.ids import BatchId, BuildId, JobId, NodeId, Under, check_name
 from distribute.nats.stream.subjects import (
     are_subjects_of,
-    escape,
     event_subject,
     filters,
     is_subject_of,
     log_subject,
     scope_filter,
-    unescape,
 )
+from distribute.nats.stream.tokens import escape, unescape
 from distribute.ports import Only
 from distribute.testing import builders
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from distribute.core.specs import MAX_BYTES
-from distribute.core.words import PREFIXES, SECONDS, format_duration, format_size, quoted
+from distribute.core.words import MAX_BYTES, PREFIXES, SECONDS, format_duration, format_size, quoted
 
 __all__ = [
     "check_size",

@@ -26,6 +26,7 @@ from distribute.core.frozen import Frozen as Frozen  # others take it from here
 from distribute.core.git_commit import MAX_PATTERN_CHARS, GitCommit
 from distribute.core.gpu_kind import MAX_MODEL_CHARS, check_model
 from distribute.core.ids import BatchId, Label, Name
+from distribute.core.words import MAX_BYTES
 
 MAX_JOBS = 100_000
 
@@ -59,7 +60,6 @@ MAX_GRACE_S = 600.0
 
 # One source of bounds: what a person may write in a file, and what may be submitted.
 
-MAX_BYTES = 2**63 - 1
 Bytes = Annotated[int, Field(ge=0, le=MAX_BYTES)]
 """A size in bytes that fits 64 bits."""
 

@@ -63,6 +63,9 @@ def quoted(text: str, longest: int = LONGEST_QUOTED) -> str:
 SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 """The units of durations, in seconds."""
 
+MAX_BYTES = 2**63 - 1
+"""The largest size."""
+
 PREFIXES = ("", "K", "M", "G", "T", "P")
 """The units of sizes, each 1024 times the one before."""
 

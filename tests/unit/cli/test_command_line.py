@@ -264,6 +264,16 @@ def test_the_help_loads_nothing_that_only_verbs_need() -> None:
     assert ended.stdout == "set()\n"
 
 
+def test_a_query_loads_neither_classes_of_events_nor_what_nats_needs_for_websockets() -> None:
+    """Each of these takes a third of the time of `status`."""
+    code = (
+        "import sys, distribute.nats.cluster, distribute.client.queries, distribute.client.targets\n"
+        "print({'aiohttp', 'distribute.core.events', 'distribute.core.specs'} & set(sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"
+
+
 def test_without_a_verb_the_help_is_shown() -> None:
     ended = program()
     assert ended.returncode == 2

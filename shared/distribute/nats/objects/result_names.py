@@ -12,7 +12,7 @@ import re
 from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
-from distribute.nats.stream.subjects import escape, unescape
+from distribute.nats.stream.tokens import escape, unescape
 
 _BUILD = "%build"
 """The token for "no job". No escaped name equals it: in those, two hex digits follow each `%`."""

@@ -32,7 +32,7 @@ from distribute.nats.objects.chunk_sender import ChunkSender, Sent
 from distribute.nats.objects.fetch import Wanted, fetch
 from distribute.nats.objects.result_names import check_nuid, chunks_of_batch, name_of, place_of
 from distribute.nats.stream.publisher import Publisher
-from distribute.nats.stream.subjects import escape
+from distribute.nats.stream.tokens import escape
 from distribute.ports import OnDone, tell_nobody
 
 _SMALL_AT_ONCE = 64

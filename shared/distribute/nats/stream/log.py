@@ -27,11 +27,11 @@ from distribute.nats.stream.reader import Entry, Interrupt, read
 from distribute.nats.stream.subjects import (
     ALL_EVENTS,
     are_subjects_of,
-    escape,
     event_subject,
     filters,
     scope_filter,
 )
+from distribute.nats.stream.tokens import escape
 from distribute.ports import BEGINNING, Garbage, Only, Place, Raw
 from distribute.submissions import MARK
 

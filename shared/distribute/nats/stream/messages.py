@@ -22,7 +22,8 @@ from distribute.nats.client.patience import patiently
 from distribute.nats.stream import parts
 from distribute.nats.stream.layout import EVENTS, LAYOUT, Layout, read_layout
 from distribute.nats.stream.reader import Entry
-from distribute.nats.stream.subjects import escape, is_subject_of
+from distribute.nats.stream.subjects import is_subject_of
+from distribute.nats.stream.tokens import escape
 from distribute.ports import Garbage, Raw
 
 _log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from typing import Any
 from distribute.core.errors import DistributeError, Refused
 from distribute.limited_log import LimitedLog
 from distribute.nats.client.connection import Connection
-from distribute.nats.stream.subjects import escape
+from distribute.nats.stream.tokens import escape
 from distribute.ports import QUERIES_AT_WORK
 
 _log = logging.getLogger(__name__)

@@ -5,44 +5,26 @@
     ev.build.<namespace>.<batch>.<node>.<type>.<author>
     ev.node.<node>.<type>.<author>
 
-A name is one token. Letters, digits, `_` and `-` stay as they are; every other byte of its UTF-8 is
-percent-encoded. So no name can be a wildcard, split into two tokens, or end a line of the protocol.
+A name is one token: see `tokens`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from urllib.parse import quote, unquote
 
 from distribute.core.authors import ADDRESSED, subject_author
 from distribute.core.events import KINDS, BatchEvent, BuildEvent, Event, JobEvent, type_of
 from distribute.core.ids import Assignments, BatchId, BuildId, Guarded, JobId, Scope, Under
+from distribute.nats.stream.tokens import escape
 from distribute.ports import Only
 
 ALL_EVENTS = "ev.>"
 ALL_BEATS = "beat.*"
 
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _PLAIN_BYTES = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 _SIX_DOTS = b"......"
 """What remains of a job event's subject if all plain bytes are removed and no name has others."""
-
-
-@lru_cache(maxsize=1 << 16)
-def escape(name: str) -> str:
-    """A name as one token of a subject."""
-    if _PLAIN.fullmatch(name):
-        return name
-    # `quote` never encodes `.` and `~`.
-    return quote(name, safe="-_").replace(".", "%2E").replace("~", "%7E")
-
-
-def unescape(token: str) -> str:
-    """The name of a token that `escape` made."""
-    return unquote(token, errors="strict")
 
 
 def scope_prefix(scope: Scope) -> str:
