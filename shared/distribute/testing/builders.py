@@ -316,7 +316,7 @@ def at_once(event: Event, time: float) -> Event:
 
     So are those to which a test has given their time.
     """
-    if not isinstance(event, ev.Claimed | ev.Started | ev.Finished) or event.time != EPOCH:
+    if not isinstance(event, ev.Claimed | ev.Started | ev.Finished | ev.Yielded) or event.time != EPOCH:
         return event
     later = timedelta(seconds=time - EPOCH.timestamp())
     times = {name: getattr(event, name, None) for name in ("time", "started_at", "ended_at")}

@@ -47,6 +47,15 @@ def test_an_outage_of_the_log_does_not_move_the_start_and_end_of_a_job(
     assert (attempt.started_at, attempt.ended_at) == times
 
 
+def test_an_attempt_that_was_given_back_while_the_log_was_away_ended_then() -> None:
+    log = make.record([make.submitted(), make.assigned(), make.claimed()])
+    back = make.yielded().model_copy(update={"time": log[-1].event.time + timedelta(seconds=9)})
+    attempts = JobAttempts(JobId(*SWEEP, "job1"))
+    for recorded in [*log, Recorded(4, log[-1].time + HOUR_S, back)]:
+        attempts.fold(recorded)
+    assert attempts.attempts[1].ended_at == pytest.approx(log[-1].time + 9)
+
+
 def test_a_job_whose_nodes_clock_is_set_back_ends_no_earlier_than_it_can_have() -> None:
     state = make.happen(make.joined(), make.submitted())
     make.happen(make.assigned(), make.claimed(), make.started(), state=state)

@@ -91,10 +91,11 @@ class JobAttempts:
                 attempt.finished, attempt.outputs = event, event.outputs
                 attempt.ended_at = process_end(reported_at, event, held.assigned_at)
                 attempt.started_at = process_start(reported_at, event, held.assigned_at, held.started_at)
-            case ev.Released() | ev.Yielded():
-                attempt.ended_at = time
-                attempt.taken_back = event.reason
-                attempt.outputs = event.outputs if isinstance(event, ev.Yielded) else None
+            case ev.Yielded() if held is not None:
+                attempt.ended_at = written_at(time, event, held.lag_s, held.assigned_at)
+                attempt.taken_back, attempt.outputs = event.reason, event.outputs
+            case ev.Released():
+                attempt.ended_at, attempt.taken_back = time, event.reason
             case _:
                 pass
 
