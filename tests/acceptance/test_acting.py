@@ -63,7 +63,11 @@ def test_failed_jobs_run_again_and_what_was_built_and_succeeded_is_kept(jane: Pe
         "good": "succeeded", "flaky": "succeeded", "other": "failed", "table": "succeeded",
     }  # fmt: skip
 
-    jane.runs("retry", "jane/mended", "--failed")
+    said = jane.runs("retry", "jane/mended", "--failed", "--hold").stdout
+    assert "1 failed job of jane/mended runs again, once it is released" in said
+    assert jane.asks("status", "jane/mended")["held_by"] == "jane"
+    assert states(jane, "jane/mended")["other"] == "queued"
+    jane.runs("release", "jane/mended")
     jane.runs("wait", "jane/mended")
     assert jane.asks("status", "jane/mended")["state"] == "completed"
     jane.runs("pull", "mended")

@@ -142,6 +142,7 @@ SAMPLES: dict[str, Event] = {
     "retry_requested-jobs": ev.RetryRequested(
         **_by("jane"), **OF_SUBMISSION, killed_only=True, jobs=("re=100*", "größe")
     ),
+    "retry_requested-hold": ev.RetryRequested(**_by("jane"), **OF_SUBMISSION, hold=True),
     "reprioritized": ev.Reprioritized(**_by("jane"), **OF_SUBMISSION, priority=100),
     "held": ev.Held(**_by("jane"), **OF_SUBMISSION, reason="the mesh is wrong"),
     "hold_released": ev.HoldReleased(**_by("jane"), **OF_SUBMISSION),

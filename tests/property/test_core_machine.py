@@ -185,7 +185,9 @@ class LabMachine(RuleBasedStateMachine):
 
     @rule(
         name=st.sampled_from(BATCHES),
-        which=st.sampled_from([{}, {"failed_only": True}, {"killed_only": True}, {"jobs": ("j0",)}]),
+        which=st.sampled_from(
+            [{}, {"failed_only": True}, {"killed_only": True}, {"jobs": ("j0",)}, {"hold": True}]
+        ),
     )
     def retry(self, name: str, which: dict[str, Any]) -> None:
         batch = self.batch(name)

@@ -146,7 +146,8 @@ class People:
             case "retry":
                 await retry(cluster, queries, person, batch, only=wish.only, force=True)
             case "retry_jobs":
-                await retry(cluster, queries, person, batch, wish.unhappy, force=True)
+                holds = wish.only == "failed"
+                await retry(cluster, queries, person, batch, wish.unhappy, hold=holds, force=True)
             case "reprioritize":
                 await set_priority(cluster, person, batch, wish.priority, force=True)
             case "hold":

@@ -33,9 +33,11 @@ class Holds:
     def note(self, recorded: Recorded) -> None:
         """An event came into the log."""
         event = recorded.event
-        if isinstance(event, ev.Held | ev.HoldReleased | ev.Completed):
+        if isinstance(event, ev.RetryRequested) and not event.hold:
+            return
+        if isinstance(event, ev.Held | ev.RetryRequested | ev.HoldReleased | ev.Completed):
             words = self._words.setdefault(event.submission, [])
-            words.append((recorded.seq, isinstance(event, ev.Held)))
+            words.append((recorded.seq, isinstance(event, ev.Held | ev.RetryRequested)))
 
     def check(self, event: ev.Event, known_seq: int) -> None:
         """A scheduler that has read the log up to a sequence gives no job of a held batch to a node."""

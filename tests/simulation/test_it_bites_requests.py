@@ -81,8 +81,8 @@ def test_a_fold_that_never_releases_is_found(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_fold_that_retries_more_than_the_chosen_jobs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = fold_requests.retry
 
-    def retry_all(batch: BatchState, event: RetryRequested) -> str | None:
-        return sound(batch, event.model_copy(update={"jobs": None}))
+    def retry_all(batch: BatchState, time: float, event: RetryRequested) -> str | None:
+        return sound(batch, time, event.model_copy(update={"jobs": None}))
 
     monkeypatch.setattr(fold_requests, "retry", retry_all)
     finds("it has failed . times", scenario=choosers)
@@ -91,8 +91,8 @@ def test_a_fold_that_retries_more_than_the_chosen_jobs_is_found(monkeypatch: pyt
 def test_a_fold_that_counts_failures_from_before_a_retry_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = fold_requests.retry
 
-    def forgive_nothing(batch: BatchState, event: RetryRequested) -> str | None:
-        misfit = sound(batch, event)
+    def forgive_nothing(batch: BatchState, time: float, event: RetryRequested) -> str | None:
+        misfit = sound(batch, time, event)
         batch.forgiven.clear()
         return misfit
 

@@ -28,6 +28,9 @@ async def retry(
     ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only jobs that failed.")] = False,
     killed: Annotated[bool, typer.Option("--killed", help="Only jobs that were killed.")] = False,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Hold the batch: none of them begins before `release`.")
+    ] = False,
     force: ForceOption = False,
     dry: Annotated[
         bool, typer.Option("--dry", "-d", help="Say what would run again, but change nothing.")
@@ -60,17 +63,22 @@ async def retry(
                 session.output.warn(f"no {wanted} job of {printable(str(batch))} matches {pattern.pattern!r}")
                 return 1
         standing = await queries.batch(batch, most=0)
-        retried = await retry_jobs(cluster, queries, person, batch, named, only=only, force=force, dry=dry)
+        retried = await retry_jobs(
+            cluster, queries, person, batch, named, only=only, hold=hold, force=force, dry=dry
+        )
     document = {
         "retrying": str(batch),
         "user": standing["user"],
         "job_names": named or None,
         **retried._asdict(),
+        "hold": hold,
         "dry": dry,
     }
-    session.output.done(_line(retried, whose(standing, person.name), dry=dry), document)
+    session.output.done(_line(retried, whose(standing, person.name), hold=hold, dry=dry), document)
     if not dry:
-        session.output.hint(f"`distribute wait {argument(str(batch))}` returns when it is over")
+        name = argument(str(batch))
+        until = f"`distribute release {name}` lets them begin"
+        session.output.hint(until if hold else f"`distribute wait {name}` returns when it is over")
     return 0
 
 
@@ -96,14 +104,14 @@ def _refuse_names(named: list[str]) -> None:
         raise InputError("--include chooses jobs of a batch: name the batch alone, or leave --include out")
 
 
-def _line(retried: Retried, batch: str, *, dry: bool) -> str:
+def _line(retried: Retried, batch: str, *, hold: bool, dry: bool) -> str:
     """What runs again, in words."""
     from distribute.core.words import counted
 
     parts = [(retried.failed, "failed job"), (retried.killed, "killed job")]
     jobs = " and ".join(counted(number, what) for number, what in parts if number)
     runs = "would run" if dry else "runs" if retried.total == 1 else "run"
-    return f"{jobs} of {batch} {runs} again"
+    return f"{jobs} of {batch} {runs} again{', once it is released' if hold else ''}"
 
 
 app = verb(retry)

@@ -54,6 +54,7 @@ async def retry(
     jobs: Sequence[str] = (),
     *,
     only: Outcome | None = None,
+    hold: bool = False,
     force: bool = False,
     dry: bool = False,
 ) -> Retried:
@@ -68,6 +69,7 @@ async def retry(
         batch: which.
         jobs: the names of those that run again. None named: all that failed or were killed.
         only: only those that failed, or that were killed.
+        hold: hold the batch, so that none of them begins before somebody releases it.
         force: also if it is another person's.
         dry: only say which jobs would run again.
 
@@ -95,6 +97,7 @@ async def retry(
             failed_only=only == "failed",
             killed_only=True if only == "killed" else None,
             jobs=some,
+            hold=True if hold else None,
         )
 
     course, _ = await read_standing(cluster, batch)

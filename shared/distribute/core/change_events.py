@@ -39,7 +39,8 @@ class KillRequested(SubmissionEvent):
 class RetryRequested(SubmissionEvent):
     """A person wants jobs to run again that failed or were killed.
 
-    `failed_only`, `killed_only`: only those of one kind. `jobs`: only these; None: all.
+    `failed_only`, `killed_only`: only those of one kind. `jobs`: only these; None: all. `hold`: the person
+    holds the batch, too, so that none of them begins before it is released.
     """
 
     type: Literal["retry_requested"] = "retry_requested"
@@ -47,6 +48,7 @@ class RetryRequested(SubmissionEvent):
     failed_only: bool = False
     killed_only: Literal[True] | None = None
     jobs: RetriedJobs | None = None
+    hold: Literal[True] | None = None
 
 
 class Reprioritized(SubmissionEvent):

@@ -115,7 +115,7 @@ def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
         case "kill_requested":
             return fold_requests.kill(batch, time, event)
         case "retry_requested":
-            return fold_requests.retry(batch, event)
+            return fold_requests.retry(batch, time, event)
         case "reprioritized":
             batch.priority = event.priority
             return None

@@ -54,8 +54,8 @@ def _kill_one(batch: BatchState, kill: Kill, job: str, *, only_waiting: bool) ->
     return None
 
 
-def retry(batch: BatchState, event: ev.RetryRequested) -> str | None:
-    """Queue failed or killed jobs again, and forget their failures.
+def retry(batch: BatchState, time: float, event: ev.RetryRequested) -> str | None:
+    """Queue failed or killed jobs again, and forget their failures. Hold the batch, if the person wants that.
 
     Failures of the others do not count for `max_failures` any more: else the retried jobs could not begin.
     """
@@ -82,7 +82,7 @@ def retry(batch: BatchState, event: ev.RetryRequested) -> str | None:
     batch.end = batch.end_reason = batch.finished_at = None
     batch.archived = False
     run_last_again(batch)
-    return None
+    return hold(batch, Holding(event.author, time)) if event.hold else None
 
 
 def _note_why_they_failed(batch: BatchState, end_reason: str) -> None:

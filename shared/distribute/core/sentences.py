@@ -187,7 +187,8 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
             waiting = "what still waits of " if event.state is not None else ""
             return f"{by} kills {waiting}{_batch_or_job(event, wording)}"
         case ev.RetryRequested():
-            return f"{by} has {_retried(event)} of {batch} run again"
+            held = ", once the batch is released" if event.hold else ""
+            return f"{by} has {_retried(event)} of {batch} run again{held}"
         case ev.Reprioritized():
             return f"{by} gives {batch} the priority {event.priority}"
         case ev.Edited():

@@ -72,7 +72,9 @@ class BatchOrders(BatchPlan):
         async with self._where.opened() as cluster:
             await delete(cluster, this_person(), self.id, force=force)
 
-    def retry(self, *jobs: str, only: Outcome | None = None, force: bool = False) -> Retried:
+    def retry(
+        self, *jobs: str, only: Outcome | None = None, hold: bool = False, force: bool = False
+    ) -> Retried:
         """Have jobs run again that failed or were killed. What succeeded, and was built, is kept.
 
         A batch that is over goes on, and ends again: `wait` waits for that.
@@ -80,6 +82,7 @@ class BatchOrders(BatchPlan):
         Args:
             jobs: the names of those that run again. None named: all that failed or were killed.
             only: only those that failed, or that were killed.
+            hold: hold it, so that none of them begins before somebody releases it.
             force: also if it is another person's.
 
         Returns:
@@ -92,16 +95,18 @@ class BatchOrders(BatchPlan):
                 elsewhere, or is another person's.
             Unreachable: the cluster can't be reached.
         """
-        return run(self.retry_async(*jobs, only=only, force=force))
+        return run(self.retry_async(*jobs, only=only, hold=hold, force=force))
 
-    async def retry_async(self, *jobs: str, only: Outcome | None = None, force: bool = False) -> Retried:
+    async def retry_async(
+        self, *jobs: str, only: Outcome | None = None, hold: bool = False, force: bool = False
+    ) -> Retried:
         """The same, to await."""
         if only not in {None, "failed", "killed"}:
             raise InvalidArgument(f"retry(): only={only!r}; write 'failed' or 'killed', or leave it out")
         _refuse_other_than_names("retry", jobs)
         async with self._where.opened() as cluster:
             return await retry(
-                cluster, Queries(cluster), this_person(), self.id, jobs, only=only, force=force
+                cluster, Queries(cluster), this_person(), self.id, jobs, only=only, hold=hold, force=force
             )
 
     def hold(self, reason: str = "", *, force: bool = False) -> str | None:

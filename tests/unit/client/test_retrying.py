@@ -10,6 +10,7 @@ import pytest
 
 from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
 from distribute.client import retrying
+from distribute.client.batch_log import read_standing
 from distribute.client.queries import Queries
 from distribute.client.retrying import Retried, matching_jobs, retry
 from distribute.core.errors import Refused
@@ -56,6 +57,13 @@ async def test_all_jobs_of_a_kind_run_again(cluster: Any, only: Any, retried: An
     (event,) = said(cluster)
     assert (event["failed_only"], event["killed_only"]) == flags
     assert (event["jobs"], event["author"]) == (None, "jane")
+
+
+async def test_jobs_run_again_once_the_batch_is_released(cluster: Any) -> None:
+    await cluster.say(*HAS_ENDED)
+    await jane_retries(cluster, "job1", hold=True)
+    course, _ = await read_standing(cluster, SPEC.id)
+    assert (course.end, course.held_by) == (None, "jane")
 
 
 async def test_chosen_jobs_run_again_each_once(cluster: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from core_kit import Lab, told
+from distribute.core import events as ev
 from distribute.core.state import Status
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
@@ -46,6 +47,26 @@ def test_a_retry_queues_what_the_person_wants(which: dict[str, Any], becomes: li
     lab.happen(make.retry_requested(**which))
     assert statuses(lab) == becomes
     assert (lab.batch().end, lab.batch().archived) == (None, False)
+
+
+def test_a_retry_that_holds_its_batch_lets_no_job_begin_before_that_is_released() -> None:
+    lab = ended()
+    lab.happen(make.retry_requested(failed_only=True, hold=True))
+    assert statuses(lab) == [QUEUED, QUEUED, KILLED, KILLED, SUCCEEDED]
+    assert lab.decide() == []
+    holding = lab.batch().holding
+    assert holding is not None
+    assert (holding.by, holding.since, holding.reason) == ("jane", lab.now, None)
+    lab.happen(make.edited(cpus=2), make.hold_released())
+    assert {event.cpus for event in lab.decide() if isinstance(event, ev.Assigned)} == {2}
+
+
+def test_a_retry_leaves_a_batch_to_the_person_who_holds_it() -> None:
+    lab = Lab(make.joined(), make.submitted(make.batch(2)), make.kill_requested(job="job1"))
+    lab.happen(make.held(by="bob", reason="a new mesh"), make.retry_requested(hold=True))
+    holding = lab.batch().holding
+    assert holding is not None
+    assert (holding.by, holding.reason) == ("bob", "a new mesh")
 
 
 def test_a_retried_batch_runs_and_ends_again() -> None:
