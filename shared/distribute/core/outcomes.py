@@ -6,7 +6,7 @@ from distribute.core import events as ev
 from distribute.core.state import NO_EXIT_CODE, Attempt, BatchState, Outcomes
 
 LATE_S = 1.0
-"""We trust the times by which two clocks agree to this. What is later than that has waited, and says so."""
+"""A report that was under way for fewer seconds came at once, as far as two clocks can tell."""
 
 
 def note_claim(attempt: Attempt, time: float, event: ev.Claimed) -> None:
