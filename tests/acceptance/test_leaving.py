@@ -234,7 +234,10 @@ async def test_all_services_end_on_request_without_a_broker(lab: Lab) -> None:
 
 
 async def test_a_node_beats_while_it_ends_a_process_that_resists(lab: Lab) -> None:
-    """Here it resists for two seconds of grace; a process that hangs in a broken disk, for half a minute."""
+    """Here it resists for two seconds of grace; a process that hangs in a broken disk, for half a minute.
+
+    The node beats ten times meanwhile, so that a busy computer has time for two of them.
+    """
     asked, pid = lab.folder / "asked to end", lab.folder / "pid of the one that resists"
     resists = lab.folder / "resists.sh"
     resists.write_text(f"trap 'touch \"{asked}\"' TERM; echo $$ > '{pid}'; while :; do sleep 0.05; done")
