@@ -55,10 +55,17 @@ class Where:
 
 
 class Session:
-    """One run of a verb. `logs` are the options of the whole program that say what is logged where."""
+    """One run of a verb.
 
-    def __init__(self, where: Where, output: Output, logs: LogOptions = NO_LOGS) -> None:
+    `logs` are the options of the whole program that say what is logged where. `reads`: the verb needs no more
+    than the log, so a saved one will do.
+    """
+
+    def __init__(
+        self, where: Where, output: Output, logs: LogOptions = NO_LOGS, *, reads: bool = True
+    ) -> None:
         self.where = where
+        self._reads = reads
         self.output = output
         self.logs = logs
         self.cluster_name = ""
@@ -126,6 +133,11 @@ class Session:
         given = os.environ.get("DISTRIBUTE_FROM")
         if not given or (where.server or where.ip or where.port) is not None:
             return None
+        if not self._reads:
+            raise InputError(
+                f"DISTRIBUTE_FROM: {given} is a saved log, which has events only, and can't be changed; this "
+                "needs a cluster: unset DISTRIBUTE_FROM, or name the cluster with --server"
+            )
         return home_expanded(Path(given)), "DISTRIBUTE_FROM"
 
     async def _open_saved(self, path: Path, source: str, named: str | None) -> SavedCluster:

@@ -199,7 +199,7 @@ def _run(function: Verb, common: dict[str, Any], values: dict[str, Any], logs: L
     where = Where(*(common.get(name) for name in ("server", "creds", "ip", "port", "saved")))
     output = make_output(as_json=common.get("as_json", False), quiet=common.get("quiet", False))
     output.address = where.options
-    session = Session(where, output, logs)
+    session = Session(where, output, logs, reads="saved" in common)
     try:
         return asyncio.run(_awaited(function(session, **values))) or 0
     except (KeyboardInterrupt, asyncio.CancelledError):
