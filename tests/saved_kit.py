@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from distribute.core.events import Event
 from distribute.memory.log import MemoryLog
 from distribute.ports import Only, Raw
 from distribute.saved.lines import TAIL_BYTES, Chain, Header, find_last, last_member
+from distribute.saved.log import SavedCluster, SavedLog
+from distribute.saved.reading import SavedFile
 from distribute.saved.writing import save
 from distribute.testing import builders as make
 
@@ -45,6 +47,28 @@ def saved_raws(path: Path, raws: list[Raw]) -> Path:
     """A saved log of whatever a forger may put in one, with the digests that it must have."""
     asyncio.run(save(_Forged(raws), path, HEADER, replace=True))
     return path
+
+
+class CountedCluster(SavedCluster):
+    """A saved log that counts how often it is read: each time, the whole file is."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._counted = _CountedFile(path)
+        self.log = SavedLog(self._counted)
+
+    @property
+    def reads(self) -> int:
+        """How often its events were read."""
+        return self._counted.reads
+
+
+class _CountedFile(SavedFile):
+    reads = 0
+
+    def events(self) -> Iterator[list[Raw]]:
+        self.reads += 1
+        return super().events()
 
 
 class _Forged(MemoryLog):

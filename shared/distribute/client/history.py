@@ -5,17 +5,17 @@ Each is read by a filter of subjects, so what else the log has costs nothing.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from distribute.client.batch_log import BATCH_TYPES, has_deleted
 from distribute.client.job_log import read_submission
+from distribute.client.nodes_told import NodesTold
+from distribute.client.nodes_told import local_moment as local_moment
 from distribute.client.queries import no_such_batch, no_such_job, no_such_node
 from distribute.client.standing import ask_standing
-from distribute.core.events import BuildEvent, NodeEvent, types_of
+from distribute.core.events import BuildEvent, types_of
 from distribute.core.ids import BatchId, JobId, NodeId
 from distribute.core.projections.attempts import with_only_job
 from distribute.core.projections.course import Course
@@ -24,17 +24,11 @@ from distribute.core.recorded import Recorded
 from distribute.core.wording import Wording
 from distribute.core.words import rfc3339
 from distribute.ports import Only
-from distribute.saved.log import SavedLog
 
 if TYPE_CHECKING:
     from distribute.ports import Cluster
 
 History = AsyncGenerator[Told, None]
-
-
-def local_moment(time: datetime) -> str:
-    """A time by this computer's clock, to the minute."""
-    return f"{time.astimezone():%Y-%m-%d %H:%M}"
 
 
 async def batch_history(cluster: Cluster, batch: BatchId) -> History:
@@ -43,19 +37,19 @@ async def batch_history(cluster: Cluster, batch: BatchId) -> History:
     Raises:
         UnknownName: there never was such a batch.
     """
-    history = BatchHistory(batch, Wording(local_moment, batch))
-    only_assigned = Only(types=frozenset({"assigned"}), batch=batch)
-    nodes = await _told_of_nodes(cluster, await _given_jobs(cluster, only_assigned))
+    history, nodes = BatchHistory(batch, Wording(local_moment, batch)), NodesTold(cluster)
     is_known = False
-    async with aclosing(_events(cluster, Only(batch=batch))) as reading:
+    async with aclosing(_events(cluster, nodes.with_nodes(Only(batch=batch)))) as reading:
         async for recorded in reading:
-            is_known = True
-            for told in _before(nodes, recorded.seq, history):
+            await nodes.note(recorded)
+            for told in nodes.before(recorded.seq, history):
                 yield told
-            yield history.tell(recorded)
+            if recorded.event.about != "node":
+                is_known = True
+                yield history.tell(recorded)
     if not is_known:
         raise no_such_batch(batch)
-    for told in _before(nodes, None, history):
+    for told in nodes.before(None, history):
         yield told
 
 
@@ -94,16 +88,16 @@ async def job_history(cluster: Cluster, job: JobId) -> History:
 
 
 async def _told_by_all(cluster: Cluster, job: JobId) -> list[Told]:
-    history = JobHistory(job, Wording(local_moment, job.batch_id))
-    nodes = await _told_of_nodes(cluster, await _given_jobs(cluster, Only(scope=job)))
+    history, nodes = JobHistory(job, Wording(local_moment, job.batch_id)), NodesTold(cluster, job)
     found: list[Told] = []
-    async with aclosing(_events(cluster, Only(batch=job.batch_id))) as reading:
+    async with aclosing(_events(cluster, nodes.with_nodes(Only(batch=job.batch_id)))) as reading:
         async for recorded in reading:
-            found += _before(nodes, recorded.seq, history)
-            told = history.tell(recorded)
+            await nodes.note(recorded)
+            found += nodes.before(recorded.seq, history)
+            told = history.tell(recorded) if recorded.event.about != "node" else None
             if told is not None:
                 found.append(told)
-    return [*found, *_before(nodes, None, history)]
+    return [*found, *nodes.before(None, history)]
 
 
 async def _told_alone(cluster: Cluster, job: JobId) -> list[Told] | None:
@@ -124,18 +118,15 @@ async def _told_alone(cluster: Cluster, job: JobId) -> list[Told] | None:
         async with aclosing(_events(cluster, only)) as reading:
             events += [recorded async for recorded in reading]
     events.sort(key=lambda recorded: recorded.seq)
-    since: dict[str, int] = {}
-    for recorded in events:
-        _note_node(since, recorded)
-    nodes = await _told_of_nodes(cluster, since)
-    history = JobHistory(job, Wording(local_moment, batch))
+    history, nodes = JobHistory(job, Wording(local_moment, batch)), NodesTold(cluster, job)
     found: list[Told] = []
     for recorded in events:
-        found += _before(nodes, recorded.seq, history)
+        await nodes.note(recorded)
+        found += nodes.before(recorded.seq, history)
         told = history.tell(recorded, jobs.get(recorded.seq))
         if told is not None:
             found.append(told)
-    found += _before(nodes, None, history)
+    found += nodes.before(None, history)
     is_sure = history.is_sure and _agree(Course.of(history.story.state), standing.course)
     return found if is_sure else None
 
@@ -171,55 +162,6 @@ async def _submissions(cluster: Cluster, job: JobId, course: Course) -> list[tup
         return None
     submission, recorded = last
     return [*found, (recorded, len(submission))]
-
-
-def _note_node(since: dict[str, int], recorded: Recorded) -> None:
-    """Note since which sequence a node has jobs, if this is the first event that gives it one."""
-    if recorded.event.type == "assigned":
-        since.setdefault(recorded.event.node, recorded.seq)
-
-
-async def _given_jobs(cluster: Cluster, only: Only) -> dict[str, int]:
-    """The nodes that got jobs by these events, and since which sequence."""
-    since: dict[str, int] = {}
-    async with aclosing(_events(cluster, only)) as reading:
-        async for recorded in reading:
-            _note_node(since, recorded)
-    return since
-
-
-async def _told_of_nodes(cluster: Cluster, since: Mapping[str, int]) -> deque[Told]:
-    """What happened to each node behind a sequence.
-
-    Mostly nothing did. Otherwise, all events of the node are folded: they decide what counts. A saved log is
-    read once for all nodes, because each reading goes through the whole file.
-    """
-    found: list[Told] = []
-    if since and isinstance(cluster.log, SavedLog):
-        histories = {node: NodeHistory(node, Wording(local_moment)) for node in since}
-        async with aclosing(_events(cluster, Only(types=types_of(NodeEvent)))) as reading:
-            async for recorded in reading:
-                event = recorded.event
-                if event.about == "node" and event.node in histories:
-                    told = histories[event.node].tell(recorded)
-                    if recorded.seq > since[event.node]:
-                        found.append(told)
-        return deque(found)
-    for node, seq in since.items():
-        last = await cluster.log.last(NodeId(node))
-        if last is not None and last.seq > seq:
-            async with aclosing(node_history(cluster, node)) as telling:
-                found += [told async for told in telling if told.recorded.seq > seq]
-    return deque(sorted(found, key=lambda told: told.recorded.seq))
-
-
-def _before(nodes: deque[Told], seq: int | None, history: BatchHistory | JobHistory) -> Iterator[Told]:
-    """Take what happened to nodes before this sequence. Yields what matters to the batch or job by now."""
-    while nodes and (seq is None or nodes[0].recorded.seq < seq):
-        told = nodes.popleft()
-        event = told.recorded.event
-        if event.about == "node" and history.is_concerned_by(event):
-            yield told
 
 
 async def _events(cluster: Cluster, only: Only, until: int | None = None) -> AsyncGenerator[Recorded, None]:

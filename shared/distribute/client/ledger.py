@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from distribute.client.batch_log import BatchReader
@@ -13,6 +15,7 @@ from distribute.core.projections.attempts import alone
 from distribute.core.projections.ledger import BUILD_TYPES, NODE_TYPES, JobLedger, depends_on_others
 from distribute.lazy_submission import Submission
 from distribute.ports import Only
+from distribute.saved.log import SavedLog
 
 if TYPE_CHECKING:
     from distribute.core.ids import JobId
@@ -31,6 +34,8 @@ async def read_ledger(cluster: Cluster, job: JobId) -> JobLedger:
     scheduler does not answer, or the batch limits what runs of it (`depends_on_others`), it reads all events
     of the batch.
     """
+    if isinstance(cluster.log, SavedLog):
+        return await _read_saved(cluster, job)
     # Each reading waits for the broker most of the time.
     told, of_nodes = await asyncio.gather(read_alone(cluster, job), _read_nodes(cluster))
     if told is not None and not depends_on_others(told.spec, job.job, told.events):
@@ -68,19 +73,53 @@ async def _read_ends(cluster: Cluster, spec: BatchSpec) -> list[Recorded]:
 
 async def _read_whole(cluster: Cluster, job: JobId, of_nodes: list[Recorded]) -> JobLedger:
     """The ledger by all events of the batch, with those around it in between."""
-    ledger = JobLedger(job)
-    raw = await cluster.log.last_raw(job.batch_id, "submitted")
-    if raw is None:
-        return ledger
-    around = [*of_nodes, *await _read_ends(cluster, (await Submission.read(raw.payload)).spec)]
-    coming = deque(sorted(around, key=lambda recorded: recorded.seq))
+    folding = _Folding(job)
+    spec = await _last_spec(cluster, job.batch_id)
+    if spec is not None:
+        folding.expect([*of_nodes, *await _read_ends(cluster, spec)])
+        await BatchReader(cluster, job.batch_id, folding.fold).read_to_now()
+    return folding.finish()
 
-    def fold(recorded: Recorded) -> None:
-        while coming and coming[0].seq < recorded.seq:
-            ledger.fold(coming.popleft())
-        ledger.fold(recorded)
 
-    await BatchReader(cluster, job.batch_id, fold).read_to_now()
-    for recorded in coming:
-        ledger.fold(recorded)
-    return ledger
+async def _read_saved(cluster: Cluster, job: JobId) -> JobLedger:
+    """The same from a saved log. Each reading goes through the whole file: the nodes' events come along."""
+    folding = _Folding(job)
+    spec = await _last_spec(cluster, job.batch_id)
+    if spec is not None:
+        folding.expect(await _read_ends(cluster, spec))
+        only, until = Only(batch=job.batch_id, also=NODE_TYPES), await cluster.log.last_seq()
+        async with aclosing(cluster.log.follow(after=0, only=only, until=until)) as reading:
+            async for events in reading:
+                for recorded in events:
+                    folding.fold(recorded)
+    return folding.finish()
+
+
+async def _last_spec(cluster: Cluster, batch: BatchId) -> BatchSpec | None:
+    """The specification of the batch that had this name last, with only its first job."""
+    raw = await cluster.log.last_raw(batch, "submitted")
+    return None if raw is None else (await Submission.read(raw.payload)).spec
+
+
+class _Folding:
+    """Folds a batch's events, with others in between that were read before."""
+
+    def __init__(self, job: JobId) -> None:
+        self._ledger = JobLedger(job)
+        self._coming: deque[Recorded] = deque()
+
+    def expect(self, others: Iterable[Recorded]) -> None:
+        """Fold these, too, each in its place."""
+        self._coming = deque(sorted(others, key=lambda recorded: recorded.seq))
+
+    def fold(self, recorded: Recorded) -> None:
+        """Fold the next event, behind those that come before it."""
+        while self._coming and self._coming[0].seq < recorded.seq:
+            self._ledger.fold(self._coming.popleft())
+        self._ledger.fold(recorded)
+
+    def finish(self) -> JobLedger:
+        """Fold what is left."""
+        while self._coming:
+            self._ledger.fold(self._coming.popleft())
+        return self._ledger

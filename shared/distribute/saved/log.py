@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+import re
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -82,25 +83,31 @@ class SavedLog:
             else:
                 await asyncio.sleep(0)
 
-    def _read(self, after: int, only: Only, until: int | None) -> Iterator[tuple[list[Raw], list[Recorded]]]:
+    def _read(
+        self, after: int, only: Only, until: int | None, event_type: str | None = None
+    ) -> Iterator[tuple[list[Raw], list[Recorded]]]:
         """Yield the wanted events, as they are stored and decoded, and now and then none.
 
         Then other tasks may run. Otherwise no Ctrl-C would end a verb before the whole file is read.
+        `event_type`: only those of this type.
         """
         last = self._file.last.last_seq if until is None else until
-        names, is_all = _names_in(only), only == ALL
+        is_all = only == ALL and event_type is None
+        may_be_wanted = _sieve(only, event_type)
         for raws in self._file.check_chain() if self._checks_chain else self._file.events():
             yield [], []
             if raws and raws[-1].seq <= after:
                 continue
-            some = [
-                raw for raw in raws if after < raw.seq <= last and (is_all or _may_have(raw.payload, names))
-            ]
+            some = [raw for raw in raws if after < raw.seq <= last and (is_all or may_be_wanted(raw.payload))]
             for first in range(0, len(some), _DECODED_AT_ONCE):
                 few = some[first : first + _DECODED_AT_ONCE]
                 records = self._decoded(few)
                 if not is_all:
-                    found = [pair for pair in zip(few, records, strict=True) if wanted(only, pair[1].event)]
+                    found = [
+                        (raw, recorded)
+                        for raw, recorded in zip(few, records, strict=True)
+                        if wanted(only, recorded.event) and event_type in {None, recorded.event.type}
+                    ]
                     few, records = [raw for raw, _ in found], [recorded for _, recorded in found]
                 if few:
                     yield few, records
@@ -118,17 +125,21 @@ class SavedLog:
 
     async def last(self, scope: Guarded, event_type: str | None = None) -> Recorded | None:
         """As `ports.EventLog.last`."""
-        found: Recorded | None = None
-        async with aclosing(self.follow(after=0, only=_only(scope), until=self._file.last.last_seq)) as all_:
-            async for records in all_:
-                of_type = [one for one in records if event_type in {None, one.event.type}]
-                found = of_type[-1] if of_type else found
-        return found
+        found = await self._last(scope, event_type)
+        return None if found is None else found[1]
 
     async def last_raw(self, scope: Scope, event_type: str) -> Raw | None:
         """As `ports.EventLog.last_raw`."""
-        found = await self.last(scope, event_type)
-        return None if found is None else await self.get_raw(found.seq)
+        found = await self._last(scope, event_type)
+        return None if found is None else found[0]
+
+    async def _last(self, scope: Guarded, event_type: str | None) -> tuple[Raw, Recorded] | None:
+        found: tuple[Raw, Recorded] | None = None
+        for raws, records in self._read(0, _only(scope), None, event_type):
+            if raws:
+                found = raws[-1], records[-1]
+            await asyncio.sleep(0)
+        return found
 
     async def get(self, seq: int) -> Recorded:
         """As `ports.EventLog.get`."""
@@ -176,10 +187,29 @@ def _only(scope: Guarded) -> Only:
     return Only(batch=scope.batch) if isinstance(scope, Under) else Only(scope=scope)
 
 
+def _sieve(only: Only, event_type: str | None) -> Callable[[bytes], bool]:
+    """Tells of an event, as it is stored, whether it may be wanted: if not, it need not be decoded."""
+    names = _names_in(only)
+    types = only.types if event_type is None else {event_type}
+    has_type, has_other_type = _finder(types or ()), _finder(only.also)
+
+    def may_be_wanted(payload: bytes) -> bool:
+        if all(name in payload for name in names) and (types is None or has_type(payload)):
+            return True
+        if only.also and has_other_type(payload):
+            return True
+        return payload[:1] != b"{" or b"\\" in payload  # it is no JSON, or another encoder escaped words
+
+    return may_be_wanted
+
+
+def _finder(words: Iterable[str]) -> Callable[[bytes], object]:
+    """Finds the first of these words that a JSON text has."""
+    return re.compile(b"|".join(re.escape(orjson.dumps(word)) for word in sorted(words))).search
+
+
 def _names_in(only: Only) -> list[bytes]:
-    """Names that all of these events have, as JSON. Few others have them: those need not be decoded."""
-    if only.also:
-        return []
+    """Names that all of these events have, as JSON, but for those of the types in `also`."""
     match only.scope:
         case JobId():
             names: Sequence[str | None] = only.scope
@@ -192,11 +222,6 @@ def _names_in(only: Only) -> list[bytes]:
         case _:
             names = (only.scope.node,)
     return [orjson.dumps(name) for name in names if name is not None]
-
-
-def _may_have(payload: bytes, names: Sequence[bytes]) -> bool:
-    """May an event have all these names? Another encoder may have escaped them, or the event is no JSON."""
-    return all(name in payload for name in names) or payload[:1] != b"{" or b"\\" in payload
 
 
 class SavedQueries:

@@ -11,10 +11,14 @@ import pytest
 from client_kit import WITH_AND_WITHOUT_SCHEDULER, CountingLog, MemoryCluster, SchedulerAnswers
 from distribute.client.ledger import read_ledger
 from distribute.client.queries import Queries
+from distribute.client.replaying import PastQueries
 from distribute.client.why import read_why
 from distribute.core.errors import UnknownName
 from distribute.core.ids import JobId
+from distribute.core.specs import After
+from distribute.saved.writing import save
 from distribute.testing import builders as make
+from saved_kit import HEADER, CountedCluster
 
 SPEC = make.batch(2)
 JOB = JobId(*SPEC.id, "job1")
@@ -77,6 +81,26 @@ async def test_a_limit_that_a_person_gave_the_batch_counts(tmp_path: Path) -> No
     ledger = (await read_ledger(cluster, JOB)).ledger(datetime.now(UTC).timestamp() + 5)
     assert ledger is not None
     assert ledger.entries[-1].phase == "batch"
+
+
+async def test_a_saved_log_says_the_same_and_is_read_thrice(tmp_path: Path) -> None:
+    """For the specification, the ledger, and the state."""
+    cluster = MemoryCluster(tmp_path, WITH_AND_WITHOUT_SCHEDULER[1])
+    first = make.submitted(make.batch(1, batch="first"))
+    after, job = After(namespace="lab", batch="first", submission=first.id), JobId("lab", "first", "job1")
+    await cluster.say(
+        make.joined(), make.joined("ws2"), first, make.submitted(make.batch(2, after=(after,))),
+        make.assigned(job), make.lost("ws2"), make.claimed(job), make.finished(job, outputs=None),
+        make.completed(first.spec, submission=first.id), make.joined("ws2"),
+        make.assigned(), make.claimed(), make.lost(),
+    )  # fmt: skip
+    await save(cluster.log, tmp_path / "log.gz", HEADER)
+    saved = CountedCluster(tmp_path / "log.gz")
+    now = ((await saved.log.end()).time or 0.0) + 5
+    assert await read_why(saved, PastQueries(saved, None, now), JOB) == await read_why(
+        cluster, Queries(cluster, clock=lambda: now), JOB
+    )
+    assert saved.reads == 4, "and for the end of the other batch"
 
 
 async def test_an_unknown_job_and_batch_are_named(cluster: Any) -> None:
