@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,11 +216,11 @@ class ArtifactStore(Protocol):
         Raises `IntegrityError`, `StorageFull`, `OSError`.
         """
 
-    async def delete_results(self, batch: BatchId, before: float) -> None:
+    async def delete_results(self, batch: BatchId, before: float, but: Container[str] = ()) -> None:
         """Remove every result of a batch, committed or not, that was stored before a time.
 
         `before` is in seconds since 1970 by the log's clock. It spares the results of a later batch of the
-        same name.
+        same name. Those of the jobs `but` stay.
         """
 
     async def put_snapshot(self, name: str, data: bytes) -> None:

@@ -134,6 +134,9 @@ SAMPLES: dict[str, Event] = {
     "submitted-ran_at": _submitted(COMMANDS).model_copy(
         update={"ran_at": ev.RanAt(system="slurm", folder=DIGEST)}
     ),
+    "submitted-replaces": _submitted(
+        COMMANDS.model_copy(update={"jobs": (COMMANDS.jobs[0].model_copy(update={"kept": True}),)})
+    ).model_copy(update={"replaces": SUBMISSION}),
     "submitted-compressed": _submitted(MANY),
     "submitted-blocks": _submitted(MANY),
     "kill_requested": ev.KillRequested(**_by("jane"), **OF_SUBMISSION, job="re=100*"),

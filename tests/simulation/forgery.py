@@ -177,6 +177,8 @@ class Forger:
     def _submission_of(self, batch: BatchId) -> Json:
         spec = self._random.choice([spec for _, spec, _ in self._world.scenario.submissions])
         told = {"type": "submitted", "author": STRANGER, "user": STRANGER}
+        if spec.id == batch:
+            told["replaces"] = self._truth.state.batches[batch].submission
         return {**told, "spec": spec.model_dump(mode="json", exclude_none=True)}
 
     def _of_build(self) -> tuple[Scope, Json] | None:

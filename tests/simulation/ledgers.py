@@ -33,7 +33,8 @@ def add_up(log: Sequence[Recorded], state: State, happened: Counter[str]) -> Non
         submitted = next(one.event for one in log if one.event.id == batch.submission)
         assert isinstance(submitted, ev.Submitted)
         events = _few(job, log, batch, submitted.spec)
-        if not depends_on_others(submitted.spec, job.job, events):
+        has_replaced = Course.of(batch).has_replaced
+        if not has_replaced and not depends_on_others(submitted.spec, job.job, events):
             few = alone(job, events, Course.of(batch))
             if few is not None:
                 require(
@@ -61,8 +62,23 @@ def _adds_up(job: JobId, found: Ledger, batch: BatchState, log: Sequence[Recorde
     require(not negative, f"the ledger of {job} has {negative}")
     is_over = batch.status[row] in ENDED and row not in batch.unarchived
     require(found.is_over == is_over, f"the ledger of {job} is over: {found.is_over}, the job: {is_over}")
-    before = max(recorded.time for recorded in log if recorded.seq <= batch.seq)
+    began_seq = _began_seq(job, log, batch)
+    before = max(recorded.time for recorded in log if recorded.seq <= began_seq)
     require(round(1000 * found.submitted_at) == round(1000 * before), f"{job} was submitted at {before}")
+
+
+def _began_seq(job: JobId, log: Sequence[Recorded], batch: BatchState) -> int:
+    """The sequence of the submission with which the job began: a later one may have kept it."""
+    submissions = {one.event.id: one for one in log if isinstance(one.event, ev.Submitted)}
+    seq, of = batch.seq, batch.submission
+    while isinstance(event := submissions[of].event, ev.Submitted):
+        seq = submissions[of].seq
+        if event.replaces is None or not any(
+            one.name == job.job and one.kept for one in event.spec.work.jobs
+        ):
+            break
+        of = event.replaces
+    return seq
 
 
 def _few(job: JobId, log: Sequence[Recorded], batch: BatchState, spec: BatchSpec) -> list[Recorded]:

@@ -24,6 +24,7 @@ from distribute.client.pull.fetching import fetch
 from distribute.client.pull.filters import Filter
 from distribute.client.pull.listing import Listing, list_results
 from distribute.client.queries import Queries
+from distribute.client.replacing import Replacement
 from distribute.client.retrying import Outcome, retry
 from distribute.client.submit import submit
 from distribute.client.waiting import with_after
@@ -35,6 +36,7 @@ from distribute.core.state import BatchState, State, Status
 
 from .collectors import Elsewhere, bring_in
 from .process import WorldProcess
+from .replacing import changed
 from .scenario import CAPABILITIES, PAUSES_S, USERS, Verb
 from .stories import require
 from .visitors import look_into
@@ -143,6 +145,8 @@ class People:
                 await delete(cluster, person, batch, force=True)
             case "replace":
                 await self._replace(visit, batch)
+            case "keep":
+                await self._keep(visit, batch, Random(self._world.random.random()))
             case "retry":
                 await retry(cluster, queries, person, batch, only=wish.only, force=True)
             case "retry_jobs":
@@ -324,6 +328,13 @@ class People:
             if spec.id == batch:
                 spec = await self._with_after(visit, spec)
                 await submit(visit.cluster, visit.person, spec, {}, replace=True, force=True)
+
+    async def _keep(self, visit: Visit, batch: BatchId, random: Random) -> None:
+        """Submit a batch once more, with some jobs changed, and keep what succeeded."""
+        for _, spec, _ in self._world.scenario.submissions:
+            if spec.id == batch:
+                wanted = await self._with_after(visit, changed(spec, random))
+                await Replacement(visit.cluster, visit.queries, visit.person, wanted).submit({}, force=True)
 
 
 def _running(state: State) -> list[JobId]:

@@ -48,6 +48,7 @@ Verb = Literal[
     "release",
     "delete",
     "replace",
+    "keep",
     "reprioritize",
     "drain",
     "undrain",
@@ -164,6 +165,7 @@ def scenario(random: Random) -> Scenario:
     _limit(Random(calm_at + 3), made)
     made.requests += _holders(Random(calm_at + 4), made)
     made.requests += _changers(Random(calm_at + 5), made)
+    made.requests += _keepers(Random(calm_at + 6), made)
     return made
 
 
@@ -220,6 +222,17 @@ def _changers(random: Random, made: Scenario) -> list[Request]:
         moments = [at + random.expovariate(1.0), *(random.uniform(at, made.calm_at) for _ in range(3))]
         requests += [Request(moment, random.choice(("edit", "move")), spec.id) for moment in moments]
     return requests
+
+
+def _keepers(random: Random, made: Scenario) -> list[Request]:
+    """In some worlds, people change the files of batches, and keep what succeeded; some do so twice."""
+    if random.random() < 0.7:
+        return []
+    return [
+        Request(random.uniform(at, made.calm_at), "keep", spec.id)
+        for at, spec, _ in made.submissions
+        for _ in range(random.randint(0, 2))
+    ]
 
 
 def _limit(random: Random, made: Scenario) -> None:

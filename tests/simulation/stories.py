@@ -15,7 +15,7 @@ from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
 from distribute.sim.stored_files import StoredFiles
 
-from . import changes, last_jobs
+from . import changes, last_jobs, replacing
 from .changes import LimitsOf
 from .requests import run_again
 from .story import Broken as Broken
@@ -87,8 +87,10 @@ class Stories:
             return Verdict.ABOUT_NOTHING
         match event:
             case ev.Submitted():
+                kept = replacing.replaced(self, event, before.find(event.scope))
                 self._submissions[event.scope] = event.id
                 self._submitted(event.spec)
+                self.of |= kept
             case ev.KillRequested() | ev.Edited() | ev.MoveRequested():
                 self._asked(event, before.batches[event.scope])
             case ev.RetryRequested():
@@ -101,13 +103,7 @@ class Stories:
                 late = [job for job, story in self.of_batch(event.scope) if story.holder or story.to_archive]
                 self._require(not late, f"archived without {late}")
             case ev.Deleted():
-                self._deleted.add(event.scope)
-                self._submissions.pop(event.scope, None)
-                self._builds = {of: id_ for of, id_ in self._builds.items() if of.batch_id != event.scope}
-                for job, story in self.of_batch(event.scope):
-                    if story.holder is not None:
-                        self._ghosts[job] = story.holder, story.attempt
-                    del self.of[job]
+                self.end(event.scope)
             case ev.Collected() | ev.BuildEvent():
                 return self._tell_of_one(event)
             case ev.JobEvent():
@@ -117,6 +113,16 @@ class Stories:
             case _:
                 pass
         return Verdict.FITS
+
+    def end(self, batch: BatchId) -> None:
+        """A batch is gone. What is still said of it is about nothing."""
+        self._deleted.add(batch)
+        self._submissions.pop(batch, None)
+        self._builds = {of: id_ for of, id_ in self._builds.items() if of.batch_id != batch}
+        for job, story in self.of_batch(batch):
+            if story.holder is not None:
+                self._ghosts[job] = story.holder, story.attempt
+            del self.of[job]
 
     def _is_late(self, event: ev.Event, before: State) -> bool:
         """Is it about a deleted batch, or about a node that has joined again meanwhile?"""

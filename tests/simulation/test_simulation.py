@@ -43,7 +43,7 @@ MISHAPS = {
     "many things in one message", "a person can't be reached",
     "a ledger of few events", "time in a ledger: owner", "time in a ledger: lost",
     "time in a ledger: over", "time in a ledger: paused", "time in a ledger: building",
-    "an edited job begins", "a moved job goes elsewhere",
+    "an edited job begins", "a moved job goes elsewhere", "a batch is replaced", "a job is kept",
 }  # fmt: skip
 
 

@@ -174,6 +174,8 @@ class Truth:
                 self._assigned.add((event.scope, event.attempt))
             case ev.Submitted():
                 self._beginnings.submitted(event)
+                self.happened["a batch is replaced"] += event.replaces is not None
+                self.happened["a job is kept"] += sum(job.kept is not None for job in event.spec.work.jobs)
             case ev.Claimed():
                 self._claimed.add((event.scope, event.attempt, event.node))
             case ev.Released():
@@ -202,7 +204,9 @@ class Truth:
             self.happened["events lost"] += 1
             if isinstance(recorded.event, ev.Submitted):
                 self.stories.vanish(recorded.event.scope)
-            if isinstance(recorded.event, ev.Deleted):
+            if isinstance(recorded.event, ev.Deleted) or (
+                isinstance(recorded.event, ev.Submitted) and recorded.event.replaces is not None
+            ):
                 self._undeleted.add(recorded.event.scope)
             if isinstance(recorded.event, ev.StopOrdered):
                 self.stories.forget_order(recorded.event)

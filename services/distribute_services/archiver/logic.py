@@ -10,20 +10,29 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from distribute.core import events as ev
+from distribute.core.batch_record import loading
 from distribute.core.fold import apply
+from distribute.core.ids import BatchId
 from distribute.core.manifest import StoredObject
 from distribute.core.packed import PackedBatch
 from distribute.core.recorded import Append, Guard, Recorded, time_of
-from distribute.core.state import State
+from distribute.core.replacing import kept_jobs
+from distribute.core.slices import at_once
+from distribute.core.state import BatchState, State
 
 CHORES = frozenset({"build_finished", "build_collected", "deleted"})
 """Types of events whose tasks the state does not record: see `Backlog.done_until`."""
 
+_UNRECORDED = CHORES | {"submitted"}
+"""The same, with the submissions that replace a batch: the state shows those (see `Backlog.begin`)."""
+
 MAX_EVENTS_HELD = 256
 """Max. events held for the next tasks. The events of further tasks are read from the log again."""
 
-Task = ev.AttemptEnd | ev.BuildEnd | ev.Deleted
-"""An event that gives the archiver a task: to check and commit outputs, or to delete results."""
+Task = ev.AttemptEnd | ev.BuildEnd | ev.Deleted | ev.Submitted
+"""An event that gives the archiver a task: to check and commit outputs, or to delete results.
+
+A submission does, if it replaces a batch: what the jobs left that it does not keep is deleted."""
 
 
 class Backlog:
@@ -38,18 +47,30 @@ class Backlog:
 
     # --- input ---------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Begin with the state of a snapshot: take up everything that it lists as unarchived."""
-        batches = self.state.batches.values()
-        self._waiting.extend(sorted(left.seq for batch in batches for left in batch.unarchived.values()))
+    def begin(self, noted_seq: int) -> None:
+        """Begin with the state of a snapshot, and take up what it shows to be undone.
+
+        That is everything that it lists as unarchived, and what replaced batches have left, if they were
+        replaced behind `noted_seq`: up to that, every chore is done.
+        """
+        state = self.state
+        unarchived = [left.seq for batch in state.batches.values() for left in batch.unarchived.values()]
+        self._waiting.extend(sorted(unarchived))
+        every: list[BatchState | PackedBatch] = [*state.batches.values(), *state.packed.values()]
+        replacing = sorted(batch.seq for batch in every if batch.first_seq < batch.seq > noted_seq)
+        self._waiting.extend(replacing)
+        self._chores.update(replacing)
 
     def recall(self, recorded: Recorded) -> None:
         """Take up a chore from before the snapshot, which may not be done yet."""
         event = recorded.event
         batch = self.state.find(event.batch_id) if isinstance(event, Task) else None
-        is_of_this_batch = batch is not None and batch.seq < recorded.seq
-        # After an accepted deletion, there is no batch, or a later one of the same name.
-        if is_of_this_batch != isinstance(event, ev.Deleted):
+        if isinstance(event, ev.Deleted):
+            # After an accepted deletion, there is no batch, or a later one of the same name.
+            is_wanted = batch is None or batch.first_seq > recorded.seq
+        else:
+            is_wanted = batch is not None and batch.seq < recorded.seq
+        if is_wanted:
             self._add(recorded)
 
     def deliver(self, recorded: Recorded) -> None:
@@ -61,7 +82,7 @@ class Backlog:
 
     def _add(self, recorded: Recorded) -> None:
         self._waiting.append(recorded.seq)
-        if recorded.event.type in CHORES:
+        if recorded.event.type in _UNRECORDED:
             self._chores.add(recorded.seq)
         if len(self._held) < MAX_EVENTS_HELD:
             self._held[recorded.seq] = recorded
@@ -86,12 +107,21 @@ class Backlog:
         batch = self.state.find(event.batch_id)
         if batch is None or batch.seq > recorded.seq:
             return False
+        if isinstance(event, ev.Submitted):
+            return event.replaces is not None and batch.seq == recorded.seq
         if isinstance(event, ev.BuildEnd):
             return True
         if isinstance(batch, PackedBatch):
             return False  # a packed batch is archived
         left = batch.unarchived.get(batch.rows.get(event.job, -1))
         return left is not None and left.seq == recorded.seq
+
+    def kept(self, batch_id: BatchId) -> frozenset[str]:
+        """The jobs that a batch has kept of one that it replaced."""
+        batch = self.state.find(batch_id)
+        if isinstance(batch, PackedBatch):
+            batch = at_once(loading(batch.fixed, batch.changing))
+        return frozenset(kept_jobs(batch) if batch is not None else ())
 
     def done(self, seq: int) -> None:
         """Note that the task of the event at this sequence is done, or not needed any more."""

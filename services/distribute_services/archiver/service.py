@@ -102,8 +102,8 @@ class ArchiverService:
         cluster = self._cluster
         backlog = Backlog(await restore(cluster))
         restored_seq, end = backlog.state.seq, await cluster.log.last_seq()
-        backlog.begin()
         self._noted = min(await self._read_note(), restored_seq)
+        backlog.begin(self._noted)
         if self._noted < restored_seq:
             recalling = cluster.log.follow(after=self._noted, only=Only(types=CHORES), until=restored_seq)
             async with aclosing(recalling) as chores:
@@ -206,6 +206,11 @@ class ArchiverService:
             case ev.Deleted():
                 await self._cluster.store.delete_results(event.scope, recorded.time)
                 log.info("deleted the results of %s", event.scope)
+            case ev.Submitted():
+                if self._backlog.is_wanted(recorded):  # else it is gone itself, and so is all that it kept
+                    kept = self._backlog.kept(event.scope)
+                    await self._cluster.store.delete_results(event.scope, recorded.time, kept)
+                    log.info("deleted the results of %s, but for those of %d jobs", event.scope, len(kept))
             case ev.Finished() | ev.Yielded() | ev.Collected() | ev.BuildFinished() | ev.BuildCollected():
                 await self._archive(recorded, event)
             case _:

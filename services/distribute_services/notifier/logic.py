@@ -107,7 +107,7 @@ class Queue:
         return notice.key in self._waiting.get(to, ())
 
     def forget(self, submission: str) -> None:
-        """The batch of this submission is deleted."""
+        """The batch of this submission is deleted, or replaced."""
         self._told_once.pop(submission, None)
 
     @property
@@ -234,9 +234,11 @@ class Outbox:
         event = recorded.event
         if isinstance(event, ev.Notified):
             self._told(event)
-        elif isinstance(event, ev.Deleted) and event.submission is not None:
+        gone = event.submission if isinstance(event, ev.Deleted) else None
+        gone = event.replaces if isinstance(event, ev.Submitted) else gone
+        if gone is not None:
             for queue in self.queues.values():
-                queue.forget(event.submission)
+                queue.forget(gone)
         for notice in notices_of(self.state, recorded):
             self._add(notice, recorded.seq)
 

@@ -28,7 +28,8 @@ ENDS = frozenset({"completed", "deleted"})
 class BatchReader:
     """Hands one batch's events to `fold`, each once, in order, from its submission on.
 
-    Events of deleted batches of the same name come, too, unless the scheduler says where they end.
+    If it replaced another and kept jobs, that one's come first. Events of deleted batches of the same name
+    come, too, unless the scheduler says where they end.
     """
 
     def __init__(self, cluster: Cluster, batch: BatchId, fold: Callable[[Recorded], object]) -> None:
@@ -81,7 +82,7 @@ async def _beginning(cluster: Cluster, batch: BatchId, now: int) -> int:
     told = await ask_standing(cluster, batch)
     if told is None:
         return 0
-    return min(told.course.seq - 1, now) if told.course.exists else now
+    return min(told.course.first_seq - 1, now) if told.course.exists else now
 
 
 async def has_deleted(cluster: Cluster, batch: BatchId, until: int) -> bool:

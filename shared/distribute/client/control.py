@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from distribute.client.appending import Appender, append_behind
-from distribute.client.batch_log import BatchReader, read_standing
+from distribute.client.batch_log import read_standing
 from distribute.client.documents import GONE, OVER
-from distribute.client.queries import no_such_batch, no_such_node
+from distribute.client.queries import no_such_node
+from distribute.client.removal import remove
 from distribute.client.saying import names_of, refuse_anothers, refuse_over, say_of_batch
 from distribute.client.standing import ask_standing
 from distribute.client.words import printable
@@ -26,8 +27,6 @@ from distribute.core.events import (
     Undrained,
 )
 from distribute.core.ids import BatchId, JobId
-from distribute.core.projections.story import BatchStory
-from distribute.core.recorded import Recorded
 from distribute.core.words import counted
 from distribute.ports import Only
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from distribute.client.person import Person
     from distribute.client.queries import Queries
     from distribute.core.projections.course import Course
+    from distribute.core.state import BatchState
     from distribute.ports import Cluster
 
 WAITING = frozenset({"queued", "retrying"})
@@ -128,14 +128,12 @@ async def delete(
         try:
             if await _delete_ended(cluster, person, batch, replacing=replacing, force=force):
                 return
-            deletion = _Deletion(cluster, person, batch, replacing=replacing, force=force)
-            async with aclosing(deletion.reader.changes()) as changes:
-                async for _ in changes:
-                    if await deletion.is_done():
-                        return
+            await remove(cluster, person, batch, _Deletion(person, replacing=replacing), force=force)
         except LogReplaced:
             # As after a restore from an older copy: what was folded is invalid.
             cluster.log.begin_anew()
+        else:
+            return
 
 
 async def _delete_ended(
@@ -164,64 +162,24 @@ async def _id_of_end(cluster: Cluster, batch: BatchId, course: Course) -> str | 
 
 
 class _Deletion:
-    """One deletion under way. It acts on what the fold accepts, never on a message alone."""
+    """The last word of a batch that is deleted. `replacing`: its end is what causes the deletion."""
 
-    def __init__(
-        self, cluster: Cluster, person: Person, batch: BatchId, *, replacing: bool, force: bool
-    ) -> None:
-        self.reader = BatchReader(cluster, batch, self._fold)
+    done = "deleted"
+
+    def __init__(self, person: Person, *, replacing: bool) -> None:
+        self.verb = "replace" if replacing else "delete"
         self._person = person
-        self._batch = batch
         self._replacing = replacing
-        self._force = force
-        self._story = BatchStory(batch)
-        self._ended_by: str | None = None
-        """The id of the event that ended the batch."""
-        self._killed_seq: int | None = None
-        self._submission: str | None = None
-        """The id of the submission that is to be deleted."""
-        self._appender = Appender(cluster.log)
 
-    async def is_done(self) -> bool:
-        """Take the next step. False: wait for the batch's next event."""
-        while True:
-            state = self._story.state
-            if state is not None and self._submission is None:
-                self._submission = state.submission
-            if state is None or state.submission != self._submission:
-                raise no_such_batch(self._batch)  # or another one has its name by now
-            verb = "replace" if self._replacing else "delete"
-            refuse_anothers(self._batch, state.user, self._person, verb, force=self._force)
-            if state.end is not None:
-                if await self._append(self._deleted(), self._story.seq) is not None:
-                    return True
-            elif self._killed_seq is None:
-                self._killed_seq = await self._append(self._kill_requested(), self._story.scope_seq)
-            elif self._story.seq >= self._killed_seq and state.killed is None:
-                name = printable(str(self._batch))
-                raise Refused(f"{name} runs again: somebody had it retried; it was not deleted")
-            else:
-                return False
+    def is_due(self, batch: BatchState) -> bool:
+        """As `LastWord.is_due`: as soon as the batch is over."""
+        return batch.end is not None
 
-    async def _append(self, event: Event, last_seq: int) -> int | None:
-        """The event's sequence. None: another came first; it is read now."""
-        seq = await self._appender.append(event, last_seq)
-        if seq is None:
-            await self.reader.read_to_now()
-        return seq
-
-    def _kill_requested(self) -> Event:
-        names = {**self._batch._asdict(), "submission": self._submission}
-        return KillRequested(**self._person.stamp(), **names, discard=True)
-
-    def _deleted(self) -> Event:
-        causation = self._ended_by if self._replacing else None
-        names = {**self._batch._asdict(), "submission": self._submission}
+    async def event(self, batch: BatchState, ended_by: str | None) -> Event:
+        """As `LastWord.event`."""
+        names = {**batch.id._asdict(), "submission": batch.submission}
+        causation = ended_by if self._replacing else None
         return Deleted(**self._person.stamp(), **names, causation=causation)
-
-    def _fold(self, recorded: Recorded) -> None:
-        if self._story.fold(recorded) and isinstance(recorded.event, Completed):
-            self._ended_by = recorded.event.id
 
 
 async def drain(

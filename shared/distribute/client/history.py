@@ -148,7 +148,7 @@ async def _submissions(cluster: Cluster, job: JobId, course: Course) -> list[tup
     """
     found = []
     until = course.seq - 1 if course.exists else await cluster.log.last_seq()
-    if await has_deleted(cluster, job.batch_id, until):
+    if course.has_replaced or await has_deleted(cluster, job.batch_id, until):
         only = Only(types=frozenset({"submitted"}), batch=job.batch_id)
         async with aclosing(_events(cluster, only, until)) as reading:
             async for recorded in reading:

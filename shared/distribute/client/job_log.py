@@ -65,9 +65,12 @@ class Alone(NamedTuple):
 
 
 async def read_alone(cluster: Cluster, job: JobId) -> Alone | None:
-    """Read what there is of one job. None: the scheduler can't say how its batch stands, or it is gone."""
+    """Read what there is of one job. None: only all events of its batch tell, or the batch is gone.
+
+    They do if the scheduler can't say how the batch stands, or it replaced another and may have kept the job.
+    """
     told = await ask_standing(cluster, job.batch_id)
-    if told is None or not told.course.exists:
+    if told is None or not told.course.exists or told.course.has_replaced:
         return None
     found = await read_submission(cluster, job, told.course)
     if found is None:

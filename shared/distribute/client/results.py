@@ -84,8 +84,8 @@ async def outputs_listed(
     only = Only(types=LISTING, batch=batch)
     after: int = results.course.seq
     at: float | None = results.course.submitted_at
-    if len(wanted) < len(results.seqs):
-        after, at = min(wanted) - 1, None  # most of the batch is passed over
+    if len(wanted) < len(results.seqs) or results.course.has_replaced:
+        after, at = min(wanted) - 1, None  # most of the batch is passed over, or its results begin before it
     reading = cluster.log.follow(after=after, at=at, only=only, until=max(wanted))
     async with aclosing(reading) as following:
         async for events in following:

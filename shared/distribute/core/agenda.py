@@ -28,12 +28,14 @@ class Agenda(Indexes):
     def fold(self, recorded: Recorded) -> str | None:
         """Apply an event to the state, and update the indexes. Returns why it does not fit, or None."""
         event = recorded.event
-        existed = type(event) is ev.Deleted and self.state.find(event.scope) is not None
+        before = (
+            self.state.find(event.scope) if type(event) is ev.Deleted or type(event) is ev.Submitted else None
+        )
         suspect = suspect_of(self.state, event) if type(event) is ev.Finished else None
         writer = event.author if type(event) in BY_A_NODE else None
         if writer is not None:
             self.liveness.heard(writer, self.now)  # whatever a node writes is a sign of life
-        packed, before = len(self.state.packed), self.state.time
+        packed, time_before = len(self.state.packed), self.state.time
         waiters = waiters_for(self.state, event.scope) if event.about == "batch" and self.state.waits else ()
         misfit = apply(self.state, recorded)
         if len(self.state.packed) < packed and event.about != "node":
@@ -41,7 +43,7 @@ class Agenda(Indexes):
         settled = self.pending.settle(event)
         for own in settled:
             self.let_go(own)
-        self._read_log_clock(before, settled[0] if settled and settled[0].id == event.id else None)
+        self._read_log_clock(time_before, settled[0] if settled and settled[0].id == event.id else None)
         if event.about == "job":
             self._fold_job_event(event, settled)
             if suspect is not None and suspect != event.node:
@@ -56,7 +58,8 @@ class Agenda(Indexes):
             if event.type in {"joined", "left", "lost", "forgotten", "listed"}:
                 self.recheck_failed_builds()
         else:
-            if existed and event.scope not in self.state.batches:
+            after = self.state.find(event.scope)
+            if before is not None and (after is None or after.submission != before.submission):
                 self.forget(event.scope)
             if type(event) is ev.Edited:
                 self.regroup(event.scope)

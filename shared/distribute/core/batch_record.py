@@ -46,8 +46,11 @@ _NAMES_END = "\0"
 """Separates names. No name contains it."""
 
 _FIXED = (
-    "seq", "submission", "user", "kind", "matrix_user", "notify", "submitted_at", "needs_build", "ran_at",
+    "seq", "first_seq", "submission", "user", "kind", "matrix_user", "notify", "submitted_at", "needs_build",
+    "ran_at",
 )  # fmt: skip
+_SHOWN = ("seq", "first_seq", "submission", "user", "kind", "submitted_at", "ran_at")
+"""Those of them that lists show of a packed batch."""
 _PLAIN = (
     "last_seq", "under_seq", "assigned_seq", "last_is_outdated", "able_since", "cause", "priority", "counts",
     "node_names", "killed", "holding", "discards", "end", "end_reason", "finished_at", "archived",
@@ -228,7 +231,7 @@ def load_packed(fixed: Record, changing: Record) -> PackedBatch | None:
         limits=_load_limits(plain["limits"]),
         fixed=fixed,
         changing=changing,
-        **{name: found[name] for name in ("seq", "submission", "user", "kind", "submitted_at", "ran_at")},
+        **{name: found[name] for name in _SHOWN},
         **{name: plain[name] for name in ("under_seq", "priority", "end", "end_reason", "finished_at")},
     )
 

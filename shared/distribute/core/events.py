@@ -74,6 +74,8 @@ class Submitted(BatchEvent):
 
     `ran_at`: it ran elsewhere. Nothing here will run it; the person brings in what became of its jobs
     (`collected`). None: this cluster runs it.
+    `replaces`: the id of the submission of the batch that has its name, is over, and goes. Of that, the jobs
+    stay that are `kept`, with how they ended and what they left.
     """
 
     type: Literal["submitted"] = "submitted"
@@ -81,6 +83,7 @@ class Submitted(BatchEvent):
     user: StoredAuthor
     spec: BatchSpec
     ran_at: RanAt | None = None
+    replaces: Id | None = None
 
 
 class Completed(SubmissionEvent):

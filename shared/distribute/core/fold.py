@@ -86,6 +86,9 @@ def _apply_to_batch(state: State, recorded: Recorded, event: BatchEvent | BuildE
                 node.builds.add(event.batch_id)
         case ev.Submitted():
             assert batch is not None, "a submission that fits makes a batch"
+            if event.replaces is not None:
+                accounts.forget_batch(state, batch.id)
+                state.waits.pop(batch.id, None)
             state.batches[batch.id] = batch
             waits.fold_submission(state, batch, recorded.time)
         case ev.Completed() | ev.RetryRequested():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from typing import NamedTuple, assert_never
 
-from distribute.core import edits, fold_job, fold_requests, moves
+from distribute.core import edits, fold_job, fold_requests, moves, replacing
 from distribute.core import events as ev
 from distribute.core.fold_job import of_another_batch
 from distribute.core.grouping import columns
@@ -58,6 +58,12 @@ def advance(batch: BatchState | None, recorded: Recorded) -> Advanced:
             return Advanced(batch, advance_job(batch, row, seq, time, event))
         case ev.BuildStarted() | ev.BuildFinished() | ev.BuildCollected():
             return Advanced(batch, _apply_build(batch, time, event))
+        case ev.Submitted():
+            batch.last_seq = seq
+            misfit = replacing.why_not(batch, event)
+            if misfit is not None:
+                return Advanced(batch, misfit)
+            return Advanced(replacing.with_kept(_submit(event, seq, time), event.spec, batch), None)
         case ev.BatchEvent():
             batch.last_seq = seq
             misfit = _apply(batch, time, event)
@@ -89,9 +95,8 @@ def advance_job(batch: BatchState, row: int, seq: int, time: float, event: fold_
 
 BuildEvent = ev.BuildStarted | ev.BuildFinished | ev.BuildCollected
 
-BatchEvent = (
-    ev.Submitted
-    | ev.KillRequested
+_RequestOrEnd = (
+    ev.KillRequested
     | ev.RetryRequested
     | ev.Reprioritized
     | ev.Held
@@ -104,11 +109,11 @@ BatchEvent = (
     | ev.Notified
 )
 
+BatchEvent = ev.Submitted | _RequestOrEnd
 
-def _apply(batch: BatchState, time: float, event: BatchEvent) -> str | None:
+
+def _apply(batch: BatchState, time: float, event: _RequestOrEnd) -> str | None:
     """Fold an event of the batch's own scope. Returns why it does not fit, or None."""
-    if event.type == "submitted":
-        return "this batch exists"
     if (misfit := of_another_batch(batch, event)) is not None:
         return misfit
     match event.type:
@@ -150,6 +155,7 @@ def _submit(event: ev.Submitted, seq: int, time: float) -> BatchState:
     return BatchState(
         id=spec.id,
         seq=seq,
+        first_seq=seq,
         submission=event.id,
         last_seq=seq,
         under_seq=seq,

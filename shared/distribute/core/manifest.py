@@ -104,6 +104,11 @@ def _raw_bytes(raw: str, what: str) -> bytes:
         raise ValueError(f"a raw {what} is not base64: {error}") from error
 
 
+def job_of(result: str) -> str:
+    """The job of the result of this name, NAMESPACE/BATCH/JOB/ATTEMPT/N. Empty: a build printed it."""
+    return result.split("/")[2]
+
+
 class StoredObject(Frozen):
     """An object of the results bucket: its name, the place of its chunks, their number, size and digest."""
 

@@ -29,6 +29,7 @@ class PackedBatch:
 
     id: BatchId
     seq: int
+    first_seq: int
     submission: str
     under_seq: int
     user: str

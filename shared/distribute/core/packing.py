@@ -46,6 +46,7 @@ def packed_as(batch: BatchState, fixed: Record, changing: Record) -> PackedBatch
     return PackedBatch(
         id=batch.id,
         seq=batch.seq,
+        first_seq=batch.first_seq,
         submission=batch.submission,
         under_seq=batch.under_seq,
         user=batch.user,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from distribute.core.event_base import EARLIEST, LATEST
-from distribute.core.events import Assigned, BatchArchived, Completed, Deleted, Event, JobEvent
+from distribute.core.events import Assigned, BatchArchived, Completed, Deleted, Event, JobEvent, Submitted
 from distribute.core.ids import Assignments, Guarded, Under
 
 _EARLIEST_S, _LATEST_S = EARLIEST.timestamp(), LATEST.timestamp()
@@ -64,11 +64,14 @@ def time_of(now: float) -> datetime:
 def guard_scope(event: Event) -> Guarded:
     """What the guard of an event covers: its scope or, if the event ends a batch, everything under the batch.
 
-    So a reader can trust an event that says that a batch is over. That of an assignment in a batch with
-    `max_running` covers all assignments of the batch, so that two schedulers together keep to that number.
+    So a reader can trust an event that says that a batch is over. A submission that replaces a batch ends it,
+    too. The guard of an assignment in a batch with `max_running` covers all assignments of the batch, so that
+    two schedulers together keep to that number.
     The assignment of the last job is guarded as an end is: nobody has others run again meanwhile.
     """
     if isinstance(event, Completed | BatchArchived | Deleted):
+        return Under(event.scope)
+    if isinstance(event, Submitted) and event.replaces is not None:
         return Under(event.scope)
     if isinstance(event, Assigned) and event.last:
         return Under(event.batch_id)

@@ -182,6 +182,8 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
         case ev.Submitted():
             jobs = counted(known.jobs or len(event.spec.work.jobs), "job")
             elsewhere = f" that ran at {event.ran_at.system}" if event.ran_at is not None else ""
+            if event.replaces is not None:
+                return f"{event.user} replaced {batch}: {jobs}, {_kept(event, known)}"
             return f"{event.user} submitted {batch}: {jobs}{elsewhere}"
         case ev.KillRequested():
             waiting = "what still waits of " if event.state is not None else ""
@@ -210,6 +212,14 @@ def _of_batch(event: BatchEvent, wording: Wording, known: Known) -> str:
             return _told(event, batch)
         case _:
             assert_never(event)
+
+
+def _kept(event: ev.Submitted, known: Known) -> str:
+    """What a submission keeps of the batch that it replaces. With `known.jobs`, it has only one of them."""
+    kept = sum(job.kept is not None for job in event.spec.work.jobs)
+    if known.jobs is None:
+        return f"of which {kept or 'none'} {'are' if kept > 1 else 'is'} kept"
+    return f"of which this one {'is kept' if kept else 'runs'}"
 
 
 def _told(event: ev.Notified, batch: str) -> str:

@@ -225,7 +225,7 @@ class SignalBefore(Frozen):
 
 
 class Job(Frozen):
-    """The fields of every kind of job. None means the batch's value."""
+    """The fields of every kind of job. None means the batch's value; of `kept`, that it runs."""
 
     name: Name
     files: tuple[InputFile, ...] = Field(default=(), max_length=MAX_FILES, fail_fast=True)
@@ -237,6 +237,7 @@ class Job(Frozen):
     retries: Retries | None = None
     env: Environment = Field(default_factory=dict)
     parameters: Parameters | None = None
+    kept: Literal[True] | None = None
 
 
 class PythonJob(Job):

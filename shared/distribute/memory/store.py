@@ -12,13 +12,13 @@ import errno
 import hashlib
 import itertools
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from distribute.core.errors import IntegrityError, StorageFull
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
+from distribute.core.manifest import StoredObject, job_of
 from distribute.core.os_words import why
 from distribute.inputs.sources import Source, as_source
 from distribute.ports import OnDone, tell_nobody
@@ -114,11 +114,13 @@ class FileStore:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    async def delete_results(self, batch: BatchId, before: float) -> None:
+    async def delete_results(self, batch: BatchId, before: float, but: Container[str] = ()) -> None:
         """As `ports.ArtifactStore.delete_results`."""
         for nuid, name in list(self._names.items()):
             path = self._results / nuid
-            if name.startswith(f"{batch}/") and path.stat().st_mtime < before:
+            if not name.startswith(f"{batch}/") or job_of(name) in but:
+                continue
+            if path.stat().st_mtime < before:
                 path.unlink()
                 del self._names[nuid]
 

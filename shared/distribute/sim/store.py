@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Container
 from pathlib import Path
 
 from distribute.core.errors import IntegrityError
@@ -70,10 +70,10 @@ class SimulatedStore:
             path.write_bytes(content)
             on_done(len(content))
 
-    async def delete_results(self, batch: BatchId, before: float) -> None:
+    async def delete_results(self, batch: BatchId, before: float, but: Container[str] = ()) -> None:
         """As `ports.ArtifactStore.delete_results`."""
         await self._transfer()
-        await self._link.ask(lambda: self._files.delete(batch, before), patient=False)
+        await self._link.ask(lambda: self._files.delete(batch, before, but), patient=False)
 
     async def put_snapshot(self, name: str, data: bytes) -> None:
         """As `ports.ArtifactStore.put_snapshot`."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from distribute.core.errors import IntegrityError
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
+from distribute.core.manifest import StoredObject, job_of
 
 
 class NoAnswer(Exception):
@@ -83,10 +84,12 @@ class StoredFiles:
         """Lose a result, as a damaged disk does."""
         del self.sent[nuid]
 
-    def delete(self, batch: BatchId, before: float) -> None:
-        """Remove the results of a batch that were sent before a time."""
+    def delete(self, batch: BatchId, before: float, but: Container[str] = ()) -> None:
+        """Remove the results of a batch that were sent before a time, but for those of the jobs `but`."""
         for nuid, sent in list(self.sent.items()):
-            if sent.name.startswith(f"{batch}/") and sent.sent_at < before:
+            if not sent.name.startswith(f"{batch}/") or job_of(sent.name) in but:
+                continue
+            if sent.sent_at < before:
                 del self.sent[nuid]
                 if self.named.get(sent.name) == nuid:
                     del self.named[sent.name]

@@ -12,6 +12,7 @@ from distribute.core.outcomes import process_end, process_start, written_at
 from distribute.core.projections.course import Course
 from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
+from distribute.core.replacing import is_kept
 from distribute.core.specs import BatchSpec
 from distribute.core.state import Attempt
 
@@ -56,7 +57,8 @@ class JobAttempts:
             return
         event = recorded.event
         if isinstance(event, ev.Submitted | ev.Deleted):
-            self.attempts.clear()
+            if not is_kept(self.story.state, self.job.job):
+                self.attempts.clear()
             self.spec = None if isinstance(event, ev.Deleted) else with_only_job(event, self.job.job).spec
         elif isinstance(event, ev.JobEvent) and event.scope == self.job:
             self._fold_own(recorded.time, event, held)

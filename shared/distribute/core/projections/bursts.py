@@ -38,7 +38,7 @@ class Line(NamedTuple):
 def line_of(told: Told) -> Line:
     """An event as a line of its own."""
     seq, time, event = told.recorded
-    begins = event.type == "submitted" and told.misfit is None
+    begins = event.type == "submitted" and event.replaces is None and told.misfit is None
     return Line(seq, time, told.sentence, told.misfit, until=time, begins=begins)
 
 

@@ -16,7 +16,7 @@ class Course(NamedTuple):
     says how it ended, None while it is not over; `archived`, whether everything it left can be pulled;
     `user`, whose it is; `killed_by`, who killed all of it, if somebody did; `held_by`, who holds it;
     `given_up`, whether so many jobs failed that no other begins; `ran_at`, the system that ran it, if this
-    cluster did not.
+    cluster did not; `first_seq`, the sequence at which its events begin (see `BatchState`).
     """
 
     seq: int = 0
@@ -31,11 +31,17 @@ class Course(NamedTuple):
     held_by: str | None = None
     given_up: bool = False
     ran_at: str | None = None
+    first_seq: int = 0
 
     @property
     def exists(self) -> bool:
         """Is there such a batch?"""
         return self.seq > 0
+
+    @property
+    def has_replaced(self) -> bool:
+        """Did it replace a batch of which it kept jobs? Then its events begin before its submission."""
+        return self.first_seq < self.seq
 
     @classmethod
     def of(cls, batch: BatchState | PackedBatch | None) -> Course:
@@ -55,4 +61,5 @@ class Course(NamedTuple):
             batch.holding.by if isinstance(batch, BatchState) and batch.holding is not None else None,
             isinstance(batch, BatchState) and has_given_up(batch),
             batch.ran_at,
+            batch.first_seq,
         )

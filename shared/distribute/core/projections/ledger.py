@@ -20,6 +20,7 @@ from distribute.core.projections.ledger_book import Entry as Entry
 from distribute.core.projections.ledger_book import Ledger as Ledger
 from distribute.core.projections.ledger_book import Phase as Phase
 from distribute.core.recorded import Recorded
+from distribute.core.replacing import is_kept
 from distribute.core.specs import BatchSpec, CommandWork
 from distribute.core.state import (
     CLAIMED,
@@ -87,8 +88,9 @@ class JobLedger:
         if apply(state, recorded) is not None:
             return
         if isinstance(event, ev.Submitted | ev.Deleted) and event.scope == self.job.batch_id:
-            is_there = self._find() is not None
-            self._book = Book(self._at_ms) if is_there else None
+            found = self._find()
+            if found is None or not is_kept(found[0], self.job.job):
+                self._book = Book(self._at_ms) if found is not None else None
         elif self._book is not None and isinstance(event, ev.JobEvent) and event.scope == self.job:
             self._book.note(event, attempt, recorded.time, self._at_ms)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Container
 from contextlib import aclosing, suppress
 from math import inf
 from pathlib import Path
@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 
 from distribute.core.errors import IntegrityError, Refused, StorageFull
 from distribute.core.ids import BatchId
-from distribute.core.manifest import StoredObject
+from distribute.core.manifest import StoredObject, job_of
 from distribute.inputs.sources import Source, as_source
 from distribute.nats.client.connection import Connection
 from distribute.nats.objects.bucket import Bucket, Meta, Superseded
@@ -191,12 +191,15 @@ class JetStreamStore:
         async with self._slot(stored.chunks > 1):
             await fetch(self._reader, wanted, path, on_done)
 
-    async def delete_results(self, batch: BatchId, before: float) -> None:
+    async def delete_results(self, batch: BatchId, before: float, but: Container[str] = ()) -> None:
         """As `ports.ArtifactStore.delete_results`."""
         before_seq = await self._results.seq_at(before)
         chunks = self._results.chunk_subject(chunks_of_batch(batch))
         prefix = self._results.chunk_subject("")
-        names = {name_of(subject.removeprefix(prefix)) for subject in await self._results.subjects(chunks)}
+        found = {
+            subject: name_of(subject.removeprefix(prefix)) for subject in await self._results.subjects(chunks)
+        }
+        gone = {subject: name for subject, name in found.items() if job_of(name) not in but}
         at_once = asyncio.Semaphore(_PURGES_AT_ONCE)
 
         async def forget(name: str) -> None:
@@ -207,11 +210,17 @@ class JetStreamStore:
                 if found is not None and await self._results.last_seq(found[0].nuid) < before_seq:
                     await self._results.purge(self._results.meta_subject(name), before_seq=found[1] + 1)
 
+        async def purge(subject: str) -> None:
+            async with at_once:
+                await self._results.purge(subject, before_seq=before_seq)
+
         # The chunks tell the names, so they go last: then an interrupted deletion can be repeated.
         async with asyncio.TaskGroup() as group:
-            for name in names:
+            for name in set(gone.values()):
                 group.create_task(forget(name))
-        await self._results.purge(chunks, before_seq=before_seq)
+        async with asyncio.TaskGroup() as group:
+            for subject in gone if len(gone) < len(found) else [chunks]:
+                group.create_task(purge(subject))
 
     # --- snapshots ---
 

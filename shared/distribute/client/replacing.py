@@ -1,0 +1,159 @@
+"""Replacing a batch by its changed file. Jobs that succeeded, and do the same work in both, are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING
+
+from distribute.client.appending import Appender
+from distribute.client.batch_log import read_standing
+from distribute.client.removal import remove
+from distribute.client.saying import refuse_anothers, refuse_elsewhere
+from distribute.client.standing import ask_standing
+from distribute.client.upload import OnBytes, upload
+from distribute.client.words import printable
+from distribute.codec import decode_in_slices
+from distribute.core.errors import LogReplaced, Refused, UnreadableEvent
+from distribute.core.events import Event, Submitted
+from distribute.core.state import SUCCEEDED
+from distribute.core.statuses import rows_with
+from distribute.core.work import Comparison, compare, marked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from distribute.client.person import Person
+    from distribute.client.queries import Queries
+    from distribute.core.projections.course import Course
+    from distribute.core.specs import BatchSpec
+    from distribute.core.state import BatchState
+    from distribute.inputs.sources import Source
+    from distribute.ports import Cluster
+
+
+class Replacement:
+    """A batch that is to replace the one of its name, and to keep what succeeded there."""
+
+    verb = "replace"
+    done = "replaced"
+
+    def __init__(self, cluster: Cluster, queries: Queries, person: Person, spec: BatchSpec) -> None:
+        self.compared: Comparison | None = None
+        """The last comparison with the batch that is there."""
+        self._cluster = cluster
+        self._queries = queries
+        self._person = person
+        self._spec = spec
+        self._before: tuple[str, BatchSpec] | None = None
+        """The id of the submission that was read last, and its specification."""
+
+    async def compare(self, *, force: bool = False) -> Comparison:
+        """Which jobs would be kept, as the batch stands now. `force`: also if it is another person's.
+
+        Raises:
+            Refused: there is no such batch, it is another person's, or it ran elsewhere.
+        """
+        course = (await read_standing(self._cluster, self._spec.id)).course
+        self._refuse(course, force=force)
+        return await self._compare(course.seq, course.submission or "", await self._succeeded())
+
+    async def submit(
+        self,
+        sources: Mapping[str, Path | Source],
+        *,
+        force: bool = False,
+        on_bytes: OnBytes = lambda done, total: None,
+    ) -> Comparison:
+        """Store the inputs, and replace the batch, whole or not at all. Arguments as `submit` takes them.
+
+        One that still runs is killed first: what has not succeeded by then runs again. What succeeded has to
+        be in the archive: this waits for it.
+
+        Returns:
+            Which jobs are kept.
+
+        Raises:
+            Refused: there is no such batch, it is another person's, it ran elsewhere, or somebody has it
+                retried meanwhile.
+            IntegrityError, InputError, StorageFull: an input could not be stored; nothing is submitted.
+        """
+        if sources:
+            await upload(self._cluster.store, sources, on_bytes)
+        while True:
+            try:
+                self._refuse((await read_standing(self._cluster, self._spec.id)).course, force=force)
+                if not await self._replace_archived(force=force):
+                    await remove(self._cluster, self._person, self._spec.id, self, force=force)
+            except LogReplaced:
+                # As after a restore from an older copy: what was folded is invalid.
+                self._cluster.log.begin_anew()
+            else:
+                assert self.compared is not None, "what it keeps was told"
+                return self.compared
+
+    def is_due(self, batch: BatchState) -> bool:
+        """As `LastWord.is_due`: once nothing of the batch is under way."""
+        return batch.end is not None and not batch.active and not batch.unarchived
+
+    async def event(self, batch: BatchState, ended_by: str | None) -> Event:
+        """As `LastWord.event`."""
+        succeeded = {batch.names[row] for row in rows_with(batch, SUCCEEDED) if row not in batch.missing}
+        return self._submitted(await self._compare(batch.seq, batch.submission, succeeded))
+
+    async def _replace_archived(self, *, force: bool) -> bool:
+        """Replace a batch that is over and archived, as the scheduler says. False: it is not."""
+        told = await ask_standing(self._cluster, self._spec.id)
+        if told is None or told.document is None or told.course.end is None or not told.course.archived:
+            return False
+        jobs, course = told.document["jobs"], told.course
+        if jobs["assigned"] or jobs["running"]:
+            return False  # an assignment was under way when it ended
+        self._refuse(course, force=force)
+        compared = await self._compare(course.seq, course.submission or "", await self._succeeded())
+        said = self._submitted(compared)
+        return await Appender(self._cluster.log).append(said, told.under_seq) is not None
+
+    async def _compare(self, seq: int, submission: str, succeeded: Container[str]) -> Comparison:
+        """Compare with the submission at this sequence, of which these jobs succeeded."""
+        if self._before is None or self._before[0] != submission:
+            self._before = submission, await _read_spec(self._cluster, seq, submission)
+        self.compared = compare(self._spec, self._before[1], succeeded)
+        return self.compared
+
+    def _submitted(self, compared: Comparison) -> Event:
+        assert self._before is not None, "it was compared with that"
+        return Submitted(
+            **self._person.stamp(),
+            **self._spec.id._asdict(),
+            user=self._person.name,
+            spec=marked(self._spec, frozenset(compared.kept)),
+            replaces=self._before[0],
+        )
+
+    async def _succeeded(self) -> set[str]:
+        """The jobs that succeeded, and whose results are there."""
+        jobs = (await self._queries.batch(self._spec.id, states=["succeeded"]))["job_list"]
+        return {job["job"] for job in jobs if job["archived"]}
+
+    def _refuse(self, course: Course, *, force: bool) -> None:
+        batch = self._spec.id
+        if not course.exists:
+            name = printable(str(batch))
+            raise Refused(f"there is no batch {name} of which anything could be kept: submit it as a new one")
+        refuse_elsewhere(batch, course)
+        refuse_anothers(batch, course.user, self._person, self.verb, force=force)
+
+
+async def _read_spec(cluster: Cluster, seq: int, submission: str) -> BatchSpec:
+    """The specification of the submission at this sequence.
+
+    Raises:
+        LogReplaced: the log has something else there.
+    """
+    try:
+        event = await decode_in_slices((await cluster.log.get_raw(seq)).payload)
+    except (KeyError, UnreadableEvent):
+        event = None
+    if not isinstance(event, Submitted) or event.id != submission:
+        raise LogReplaced(f"the log lacks event {seq}, the submission that is to be replaced")
+    return event.spec

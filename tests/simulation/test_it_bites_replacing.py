@@ -1,0 +1,48 @@
+"""The simulation finds a planted fault in batches that are replaced and keep jobs: each test plants one."""
+
+from random import Random
+
+import pytest
+
+from distribute.client.replacing import Replacement
+from distribute.core import replacing, work
+from distribute.core.specs import BatchSpec
+from distribute.core.state import BatchState
+from distribute_services.archiver.logic import Backlog
+from simulation.biting import finds
+from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
+
+
+def keepers(random: Random) -> Scenario:
+    """People who change the files of their batches again and again, in a calm world."""
+    made = scenario(random)
+    made.weather, made.trouble_every_s, made.requests = CLEAR, 0.0, []
+    made.fates = {job: Fate(2.0 * random.random()) for job in made.fates}
+    made.failing_builds.clear()
+    for at, spec, _ in made.submissions:
+        made.requests += [Request(at + random.uniform(5, 60), "keep", spec.id) for _ in range(4)]
+    return made
+
+
+def test_a_person_who_keeps_what_changed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "_digest", lambda *_: b"always the same")
+    finds("is kept, and does other work now", scenario=keepers)
+
+
+def test_an_archiver_that_deletes_what_is_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backlog, "kept", lambda *_: frozenset())
+    finds("are archived, and gone", scenario=keepers)
+
+
+def test_a_person_who_replaces_what_is_under_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Replacement, "is_due", lambda _, batch: batch.end is not None)
+    finds("is replaced, while .* are under way", scenario=keepers)
+
+
+def test_a_fold_that_forgets_what_is_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_nothing(batch: BatchState, spec: BatchSpec, before: BatchState) -> BatchState:
+        batch.first_seq = before.first_seq
+        return batch
+
+    monkeypatch.setattr(replacing, "with_kept", with_nothing)
+    finds("it has succeeded already|is QUEUED", scenario=keepers)
