@@ -7,18 +7,27 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from distribute.core.specs import CommandJob, PythonJob
-from distribute.core.words import counted
+from distribute.core.words import counted, few
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from distribute.core.specs import BatchSpec, Job
+    from distribute.core.work import Comparison
     from distribute_cli.output.form import Document, Output
 
 
-def listed(output: Output, spec: BatchSpec) -> dict[str, Any]:
-    """Show people the jobs of a batch: what each runs, and what it finds. Returns them as JSON has them."""
-    document = {"job_list": [_job(job) for job in spec.work.jobs]}
+def listed(output: Output, spec: BatchSpec, compared: Comparison | None = None) -> dict[str, Any]:
+    """Show people the jobs of a batch: what each runs, and what it finds. Returns them as JSON has them.
+
+    `compared`: also what becomes of each, and which are removed, as they replace those of another batch.
+    """
+    document: dict[str, Any] = {"job_list": [_job(job) for job in spec.work.jobs]}
+    if compared is not None:
+        change = {job: name for name, jobs in compared._asdict().items() for job in jobs}
+        for job in document["job_list"]:
+            job["change"] = change[job["job"]]
+        document["removed_jobs"] = list(compared.removed)
     output.planned(document)
     return document
 
@@ -45,15 +54,18 @@ def table(document: Document, most: int) -> Iterator[RenderableType]:
     rows = [
         {
             "job": printable(job["job"]),
+            "change": job.get("change", ""),
             "command": printable(_command(job)),
             "files": printable(" ".join(job["required_files"])),
             "env": printable(" ".join(f"{name}={value}" for name, value in job["env"].items())),
         }
         for job in jobs[:most]
     ]
-    yield FittingTable(rows, optional={"command", "files", "env"})
+    yield FittingTable(rows, optional={"change", "command", "files", "env"})
     if len(jobs) > most:
         yield f"and {counted(len(jobs) - most, 'more job')}; --json lists all"
+    if removed := document.get("removed_jobs"):
+        yield f"removed: {few([printable(job) for job in removed])}"
 
 
 def _command(job: Document) -> str:

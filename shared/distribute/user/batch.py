@@ -18,6 +18,7 @@ from distribute.client.person import this_person, user_name
 from distribute.client.pull.filters import make_filter
 from distribute.client.pull.listing import folder_of
 from distribute.client.queries import Queries
+from distribute.client.replacing import Replacement
 from distribute.client.submit import check_submission, submit
 from distribute.client.targets import find_batch
 from distribute.client.waiting import with_after
@@ -117,6 +118,7 @@ class Batch(BatchOrders):
         self,
         *,
         replace: bool = False,
+        keep_succeeded: bool = False,
         force: bool = False,
         anyway: bool = False,
         progress: bool | None = None,
@@ -125,26 +127,36 @@ class Batch(BatchOrders):
 
         Args:
             replace: first kill and delete the batch that has this name.
+            keep_succeeded: with `replace`, keep its jobs that succeeded and do the same work in both, with
+                what they left. All others run.
             force: with `replace`, also if it is another person's.
             anyway: also if no node could run it.
             progress: show a bar. None: in a terminal and in a notebook.
 
         Raises:
             InvalidArgument: something of the batch is wrong; it names all problems.
-            Refused: there is a batch of this name, or no node could run some job.
+            Refused: there is a batch of this name, or no node could run some job; or there is none, of which
+                jobs could be kept.
             Unreachable: the cluster can't be reached.
         """
-        return run(self.submit_async(replace=replace, force=force, anyway=anyway, progress=progress))
+        return run(
+            self.submit_async(
+                replace=replace, keep_succeeded=keep_succeeded, force=force, anyway=anyway, progress=progress
+            )
+        )
 
     async def submit_async(
         self,
         *,
         replace: bool = False,
+        keep_succeeded: bool = False,
         force: bool = False,
         anyway: bool = False,
         progress: bool | None = None,
     ) -> Self:
         """The same, to await."""
+        if keep_succeeded and not replace:
+            raise InvalidArgument("keep_succeeded keeps jobs of the batch that is replaced: add replace=True")
         loaded = await asyncio.to_thread(self.loaded)
         for warning in loaded.warnings:
             warnings.warn(warning, stacklevel=2)
@@ -159,15 +171,23 @@ class Batch(BatchOrders):
                     warnings.warn(problem, stacklevel=2)
                 wanted = progress if loaded.sources else False
                 with bar(f"sending inputs of {self}", of_bytes=True, wanted=wanted) as show:
-                    await submit(
-                        cluster,
-                        person,
-                        spec,
-                        loaded.sources,
-                        replace=replace,
-                        force=force,
-                        on_bytes=lambda done, total: show(done, total, ""),
-                    )
+
+                    def on_bytes(done: int, total: int) -> None:
+                        show(done, total, "")
+
+                    if keep_succeeded:
+                        replacement = Replacement(cluster, queries, person, spec)
+                        await replacement.submit(loaded.sources, force=force, on_bytes=on_bytes)
+                    else:
+                        await submit(
+                            cluster,
+                            person,
+                            spec,
+                            loaded.sources,
+                            replace=replace,
+                            force=force,
+                            on_bytes=on_bytes,
+                        )
         except NameTaken as error:
             raise Refused(
                 f"{error.what}: give this one another name, submit it with replace=True, or delete that one"
