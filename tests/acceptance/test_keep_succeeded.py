@@ -59,7 +59,7 @@ def writes_mesh(jane: Person, coarse: str, **more: str) -> str:
 
 def test_a_changed_file_has_only_its_changed_failed_and_new_jobs_run(jane: Person) -> None:
     jane.runs("add", writes_mesh(jane, "1", gone="true", bad="false"), "--wait", code=1)
-    jane.runs("pull", "mesh", "--save-dir", "before")
+    jane.runs("pull", "mesh", "--save-dir", "here")
     before = jobs_of(jane, "jane/mesh")
 
     file = writes_mesh(jane, "2", bad="true", extra="true")
@@ -91,12 +91,13 @@ def test_a_changed_file_has_only_its_changed_failed_and_new_jobs_run(jane: Perso
         "fine": 1, "coarse": 2, "bad": 2, "plot": 2, "extra": 1, "gone": 1,
     }  # fmt: skip
 
-    jane.runs("pull", "mesh", "--save-dir", "after")
-    there = {path.parent.name: path.read_text() for path in (jane.home / "after").rglob("ran-*")}
+    assert "holds the results of jane/mesh" in jane.runs("pull", "mesh", "--save-dir", "here", code=4).stderr
+    jane.runs("pull", "mesh", "--save-dir", "here", "--replace-local")
+    there = {path.parent.name: path.read_text() for path in (jane.home / "here").rglob("ran-*")}
     assert there == {
         name: f"{name}\n" * ran(jane, name) for name in ("fine", "coarse", "bad", "extra", "plot")
     }
-    (seen,) = (jane.home / "after").rglob("seen")
+    (seen,) = (jane.home / "here").rglob("seen")
     assert seen.read_text().split() == ["bad", "coarse", "extra", "fine"]
     assert jane.runs("logs", "jane/mesh/fine").returncode == 0
     history = jane.runs("history", "jane/mesh").stdout

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 
 import pytest
 
 from distribute.core.errors import LogReplaced
 from distribute.core.events import Event, JobArchived
+from distribute.core.ids import BatchId
 from distribute.core.manifest import Manifest, Outputs, StoredObject
 from distribute.core.recorded import Guard, guard_scope
+from distribute.core.work import marked
 from distribute.nats.client.jetstream import call
 from distribute.nats.cluster import Cluster
 from distribute.nats.stream.layout import EVENTS
@@ -241,6 +243,42 @@ async def test_a_deletion_that_the_archiver_missed_is_carried_out_later(cluster:
     assert gone < again
     pieces = [piece async for piece in cluster.store.get_result(kept)]
     assert b"".join(pieces) == b"told", "what a later batch of the same name left stays"
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["at once", "later"])
+async def test_what_a_replaced_batch_left_is_deleted_but_not_what_its_kept_jobs_left(
+    cluster: Cluster, is_away: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_deleted, delete = asyncio.Event(), cluster.store.delete_results
+
+    async def tell(batch: BatchId, before: float, but: Container[str] = ()) -> None:
+        await delete(batch, before, but)
+        is_deleted.set()
+
+    monkeypatch.setattr(cluster.store, "delete_results", tell)
+    jobs = ("job1", "job2")
+    left = {job: await stored(cluster, f"lab/sweep/{job}/1/0") for job in jobs}
+    submitted = builders.submitted(builders.batch(2))
+    await append(cluster, submitted)
+    async with archiver_of(cluster):
+        for job in jobs:
+            await next_archived(
+                cluster, await finish(cluster, Outputs(inline=Manifest(objects=(left[job],))), job)
+            )
+    said = [
+        builders.completed(),
+        builders.batch_archived(),
+        builders.submitted(marked(builders.batch(2), {"job2"}), replaces=submitted.id),
+    ]
+    if is_away:
+        await append(cluster, *said)
+    async with archiver_of(cluster):
+        if not is_away:
+            await append(cluster, *said)
+        await is_deleted.wait()
+    assert not await cluster.store.has_result(left["job1"])
+    pieces = [piece async for piece in cluster.store.get_result(left["job2"])]
+    assert b"".join(pieces) == b"told"
 
 
 async def test_the_objects_of_a_stored_manifest_are_committed(

@@ -236,6 +236,18 @@ async def test_deleting_a_batch_leaves_a_later_one_of_its_name_alone(
     assert await read_all(store, uncommitted) == b"new"
 
 
+async def test_results_of_the_jobs_that_are_kept_stay(cluster: Stores, store: JetStreamStore) -> None:
+    names = ["n/a/kept/1/0", "n/a/gone/1/0", "n/a//ws/0", "n/a/k.t */1/0"]
+    stored = [await store.put_result(name, "ws", stream_of(name.encode())) for name in names]
+    for one in stored:
+        await store.commit_result(one)
+    await store.delete_results(BatchId("n", "a"), before=time.time(), but={"kept", "k.t *"})
+    assert [await store.has_result(one) for one in stored] == [True, False, False, True]
+    assert await read_all(store, stored[0]) == b"n/a/kept/1/0"
+    await store.delete_results(BatchId("n", "a"), before=time.time(), but={"kept", "k.t *", "gone", ""})
+    assert len(await subjects(await cluster.connection(), "results", ">")) == 4
+
+
 async def test_a_snapshot_is_replaced_whole(cluster: Stores, store: JetStreamStore) -> None:
     assert await store.get_snapshot("state") is None
     await store.put_snapshot("state", b"")

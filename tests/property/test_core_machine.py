@@ -25,7 +25,9 @@ from distribute.core.recorded import Recorded, guard_behind, guard_scope
 from distribute.core.slices import at_once
 from distribute.core.specs import Resources
 from distribute.core.state import ENDED, BatchState, JobKey, State, Status
+from distribute.core.statuses import rows_with
 from distribute.core.views import whole_batch
+from distribute.core.work import marked
 from distribute.snapshot import digest, dump, load
 from distribute.testing import builders as make
 from property.twin_scheduler import Scheduler
@@ -238,6 +240,27 @@ class LabMachine(RuleBasedStateMachine):
         batch = self.batch(name)
         if batch is not None and batch.end is not None and not batch.active:
             self.write(make.deleted(batch.id))
+
+    @rule(name=st.sampled_from(BATCHES), count=st.integers(1, 4), has_last_job=st.booleans(), data=st.data())
+    def replace(self, name: str, count: int, has_last_job: bool, data: st.DataObject) -> None:
+        """A kept job is as it was; every other job of the batch waits."""
+        batch = self.batch(name)
+        if batch is None or batch.end is None or batch.active or batch.unarchived:
+            return
+        done = {batch.names[row] for row in rows_with(batch, Status.SUCCEEDED) if row not in batch.missing}
+        jobs = [make.job(f"j{number}") for number in range(count)]
+        spec = make.batch(jobs, batch=name, last_job=jobs[-1].name if has_last_job else None)
+        kept = data.draw(st.sets(st.sampled_from([job.name for job in jobs])))
+        self.write(make.submitted(marked(spec, kept), replaces=batch.submission))
+        found = self.state.batches[batch.id]
+        assert found.submission != batch.submission
+        for job, row in found.rows.items():
+            if found.status[row] == Status.SUCCEEDED:
+                assert job in kept & done
+                assert found.attempts[row] == batch.attempts[batch.rows[job]]
+            else:
+                assert (found.status[row], found.attempts[row]) == (Status.QUEUED, 0)
+                assert job not in kept & done or row == found.last_row
 
     @precondition(lambda self: self.unarchived())
     @rule(data=st.data(), missing=st.none() | st.just("the disk is gone"))

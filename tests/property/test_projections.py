@@ -24,6 +24,8 @@ from distribute.core.projections.story import BatchStory
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState, State, Status
+from distribute.core.statuses import rows_with
+from distribute.core.work import marked
 from distribute.testing import builders as make
 
 SPECS = [make.batch(2, batch="a", retries=1), make.batch(1, batch="b", build="make")]
@@ -40,6 +42,7 @@ ends = st.sampled_from(["completed", "failed", "killed"])
 
 anything = st.one_of(
     st.builds(make.submitted, batches),
+    st.builds(make.submitted, batches, replaces=st.just("another")),
     st.builds(make.kill_requested, batches, st.none() | st.just("job1"), st.sampled_from(["jane", "bob"])),
     st.builds(make.kill_requested, batches, state=st.just("queued")),
     st.builds(make.stop_ordered, jobs, nodes, attempts),
@@ -85,6 +88,8 @@ def sensible(state: State, spec: BatchSpec) -> list[Event]:
         said.append(make.build_collected("n2", spec, submission=batch.submission, succeeded=False))
     if batch.end is not None:
         said += [make.deleted(spec), make.retry_requested(spec), make.batch_archived(spec)]
+        kept = marked(spec, frozenset(batch.names[batch.under_seq % 2 :]))
+        said += [make.submitted(one, replaces=batch.submission) for one in (spec, kept)]
     else:
         said += [
             make.edited(spec, retries=batch.attempts[0], jobs=(batch.names[0],)),
@@ -204,8 +209,9 @@ class Readers:
         event = recorded.event
         match event:
             case ev.Submitted() | ev.Deleted():
+                kept = self.kept_by(event)
                 for seqs in (self.finished, self.can_be_pulled):
-                    for job in [job for job in seqs if job.batch_id == event.scope]:
+                    for job in [job for job in seqs if job.batch_id == event.scope and job not in kept]:
                         del seqs[job]
             case ev.Finished():
                 self.finished[event.scope] = recorded.seq
@@ -226,10 +232,16 @@ class Readers:
             case _:
                 pass
 
+    def kept_by(self, event: ev.Submitted | ev.Deleted) -> set[JobId]:
+        """The jobs that a submission keeps: those that have succeeded already."""
+        batch = self.truth.batches.get(event.scope)
+        rows = rows_with(batch, Status.SUCCEEDED) if batch is not None else ()
+        return {batch.job_id(row) for row in rows} if batch is not None else set()
+
     def check_alone(self, job: JobId) -> bool:
         """Check that a job's own events and its batch's tell its attempts, if they say that they do."""
         course = Course.of(self.truth.batches.get(job.batch_id))
-        if not course.exists:
+        if not course.exists or course.has_replaced:
             return False
         scopes = (job, job.batch_id)
         events = [said for said in self.log if said.seq >= course.seq and said.event.scope in scopes]

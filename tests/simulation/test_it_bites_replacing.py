@@ -8,6 +8,7 @@ from distribute.client.replacing import Replacement
 from distribute.core import replacing, work
 from distribute.core.specs import BatchSpec
 from distribute.core.state import BatchState
+from distribute.sim.network import Weather
 from distribute_services.archiver.logic import Backlog
 from simulation.biting import finds
 from simulation.scenario import CLEAR, Fate, Request, Scenario, scenario
@@ -24,6 +25,12 @@ def keepers(random: Random) -> Scenario:
     return made
 
 
+def keepers_at_a_slow_archiver(random: Random) -> Scenario:
+    made = keepers(random)
+    made.weather = Weather(delay_s=0.1, transfer_s=2.0, slow=0.3, slow_s=20.0)
+    return made
+
+
 def test_a_person_who_keeps_what_changed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "_digest", lambda *_: b"always the same")
     finds("is kept, and does other work now", scenario=keepers)
@@ -36,7 +43,7 @@ def test_an_archiver_that_deletes_what_is_kept_is_found(monkeypatch: pytest.Monk
 
 def test_a_person_who_replaces_what_is_under_way_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replacement, "is_due", lambda _, batch: batch.end is not None)
-    finds("is replaced, while .* are under way", scenario=keepers)
+    finds("is replaced, while .* are under way", scenario=keepers_at_a_slow_archiver)
 
 
 def test_a_fold_that_forgets_what_is_kept_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

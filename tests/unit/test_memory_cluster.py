@@ -175,6 +175,7 @@ async def test_deleted_results_are_gone_but_not_those_of_a_later_batch(tmp_path:
     await store.delete_results(BatchId("lab", "sweep"), before=0.0)
     assert await store.has_result(stored)
     await store.delete_results(BatchId("lab", "other"), before=2e10)
+    await store.delete_results(BatchId("lab", "sweep"), before=2e10, but={"a"})
     assert await store.has_result(stored)
     await store.delete_results(BatchId("lab", "sweep"), before=2e10)
     assert not await store.has_result(stored)

@@ -206,7 +206,7 @@ class ArchiverService:
             case ev.Deleted():
                 await self._cluster.store.delete_results(event.scope, recorded.time)
                 log.info("deleted the results of %s", event.scope)
-            case ev.Submitted():
+            case ev.Submitted() if event.replaces is not None:
                 if self._backlog.is_wanted(recorded):  # else it is gone itself, and so is all that it kept
                     kept = self._backlog.kept(event.scope)
                     await self._cluster.store.delete_results(event.scope, recorded.time, kept)

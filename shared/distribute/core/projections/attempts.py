@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from distribute.core import events as ev
-from distribute.core.ids import JobId
+from distribute.core.ids import BatchId, JobId
 from distribute.core.manifest import Outputs
 from distribute.core.outcomes import process_end, process_start, written_at
 from distribute.core.projections.course import Course
@@ -142,12 +142,15 @@ def alone(job: JobId, events: Iterable[Recorded], course: Course) -> list[Record
         if isinstance(event := recorded.event, ev.Submitted)
         else recorded
         for recorded in ordered
-        if not _is_deletion(recorded, job)  # the batch is there, so it accepted none
+        if not _was_refused(recorded.event, batch, course)
     ]
 
 
-def _is_deletion(recorded: Recorded, job: JobId) -> bool:
-    return isinstance(recorded.event, ev.Deleted) and recorded.event.scope == job.batch_id
+def _was_refused(event: ev.Event, batch: BatchId, course: Course) -> bool:
+    """Did the batch refuse this? It is there by this submission, so it accepted no end of it behind that."""
+    if isinstance(event, ev.Submitted):
+        return event.scope == batch and event.id != course.submission
+    return isinstance(event, ev.Deleted) and event.scope == batch
 
 
 def with_only_job(event: ev.Submitted, name: str) -> ev.Submitted:

@@ -1,0 +1,103 @@
+"""Replacing a batch by its changed file: it acts on what the fold accepts, and keeps what it saw there."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client_kit import JANE, WITH_AND_WITHOUT_SCHEDULER, MemoryCluster
+from distribute.client.queries import Queries
+from distribute.client.replacing import Replacement
+from distribute.core.errors import Refused
+from distribute.core.events import Event, Submitted
+from distribute.core.specs import BatchSpec
+from distribute.core.work import Comparison
+from distribute.testing import builders as make
+
+SPEC = make.batch(3)
+CHANGED = make.batch([make.job("job1"), make.job("job2", command="other"), make.job("job4")])
+
+
+@pytest.fixture(params=WITH_AND_WITHOUT_SCHEDULER)
+def cluster(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    return MemoryCluster(tmp_path, request.param)
+
+
+def ran(job: str) -> list[Event]:
+    return [make.assigned(job), make.claimed(job), make.finished(job)]
+
+
+ENDED: list[Event] = [
+    make.joined(),
+    make.submitted(SPEC),
+    *[event for job in ("job1", "job2", "job3") for event in (*ran(job), make.job_archived(job))],
+    make.completed(SPEC),
+    make.batch_archived(SPEC),
+]
+
+
+def replacement(cluster: Any, spec: BatchSpec = CHANGED) -> Replacement:
+    return Replacement(cluster, Queries(cluster), JANE, spec)
+
+
+def last(cluster: Any) -> Submitted:
+    """The last submission in the log."""
+    stored = cluster.log.stored
+    found = [one.event for one in stored.between(0, stored.last_seq) if isinstance(one.event, Submitted)]
+    return found[-1]
+
+
+async def test_an_archived_batch_is_replaced_and_keeps_what_is_the_same(cluster: Any) -> None:
+    await cluster.say(*ENDED)
+    compared = await replacement(cluster).compare()
+    assert compared == Comparison(("job1",), ("job2",), ("job4",), ("job3",))
+    assert cluster.types()[-1] == "batch_archived", "it only compared"
+    assert await replacement(cluster).submit({}) == compared
+    assert last(cluster).replaces == ENDED[1].id
+    assert [job.name for job in last(cluster).spec.work.jobs if job.kept] == ["job1"]
+
+
+async def test_a_batch_that_runs_is_killed_and_replaced_once_nothing_is_under_way(cluster: Any) -> None:
+    await cluster.say(*ENDED[:2], *ran("job1"), make.assigned("job2"), make.claimed("job2"))
+    replacing = asyncio.create_task(replacement(cluster).submit({}))
+    await cluster.until("kill_requested")
+    await cluster.say(make.released("job2", reason="killed"), make.completed(SPEC, state="killed"))
+    await asyncio.sleep(0)
+    assert not replacing.done(), "what job 1 left is not archived yet"
+    await cluster.say(make.job_archived("job1"))
+    assert (await replacing).kept == ("job1",)
+    assert last(cluster).replaces == ENDED[1].id
+
+
+async def test_what_lost_its_results_runs_again(cluster: Any) -> None:
+    lost = make.job_archived("job1", missing="no chunks")
+    await cluster.say(*ENDED[:5], lost, *ENDED[6:])
+    assert (await replacement(cluster, make.batch(3)).submit({})).kept == ("job2", "job3")
+
+
+async def test_a_batch_that_replaced_another_is_replaced_likewise(cluster: Any) -> None:
+    await cluster.say(*ENDED)
+    await replacement(cluster, SPEC).submit({})
+    await cluster.say(make.completed(SPEC), make.batch_archived(SPEC))
+    first = last(cluster).id
+    assert (await replacement(cluster).submit({})).kept == ("job1",)
+    assert last(cluster).replaces == first
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ([], "there is no batch lab/sweep of which anything could be kept"),
+        ([make.submitted(SPEC, "bob")], "lab/sweep is bob's batch, and you are jane"),
+        ([make.submitted(SPEC, ran_at=make.RAN_AT)], "lab/sweep ran at slurm"),
+    ],
+)
+async def test_what_can_not_be_replaced_is_refused(cluster: Any, said: list[Event], why: str) -> None:
+    await cluster.say(make.joined(), *said)
+    for asked in (replacement(cluster).compare(), replacement(cluster).submit({})):
+        with pytest.raises(Refused, match=why):
+            await asked
+    assert "kill_requested" not in cluster.types()
