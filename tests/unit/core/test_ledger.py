@@ -13,6 +13,7 @@ from distribute.core.manifest import Outputs
 from distribute.core.projections.ledger import JobLedger, Ledger
 from distribute.core.recorded import Recorded
 from distribute.core.specs import After
+from distribute.core.words import rfc3339
 from distribute.testing import builders as make
 
 BEGIN = make.EPOCH.timestamp()
@@ -51,6 +52,17 @@ RUN: list[Timed] = [
     (20, make.finished(started_at=at(5.5), ended_at=at(17))),
     (25, make.job_archived()),
 ]
+
+
+def test_it_begins_and_ends_at_the_times_that_status_shows() -> None:
+    ended = make.finished(started_at=at(6), ended_at=at(8))
+    found = ledger(
+        (0, make.joined()), (1.0006, make.submitted()), (3.0009, make.assigned()),
+        (5, make.claimed()), (9, ended), (9.1239, make.job_archived()), now=20,
+    )  # fmt: skip
+    assert rfc3339(found.submitted_at) == rfc3339(BEGIN + 1.0006)
+    assert rfc3339(found.entries[1].since) == rfc3339(BEGIN + 3.0009)
+    assert rfc3339(found.until) == rfc3339(BEGIN + 9.1239)
 
 
 def test_a_life_without_trouble_has_all_its_phases() -> None:
