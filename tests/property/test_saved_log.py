@@ -90,8 +90,7 @@ def test_every_altered_byte_is_found_and_its_line_is_named(tmp_path: Path) -> No
             altered = bytearray(whole)
             altered[at] ^= 1 << bit
             path.write_bytes(altered)
-            line = 1 if at < 10 else first_wrong_line(bytes(altered), lines)
-            check_named(damage_of(path), line, len(lines))
+            check_named(damage_of(path), first_wrong_line(bytes(altered), lines), len(lines))
 
 
 def test_a_file_that_is_cut_short_anywhere_is_refused_at_its_last_whole_line(tmp_path: Path) -> None:
@@ -99,8 +98,7 @@ def test_a_file_that_is_cut_short_anywhere_is_refused_at_its_last_whole_line(tmp
     whole, lines = path.read_bytes(), lines_of(path)
     for length in range(len(whole)):
         path.write_bytes(whole[:length])
-        line = 1 if length < 10 else first_wrong_line(whole[:length], lines)
-        check_named(damage_of(path), line, len(lines))
+        check_named(damage_of(path), first_wrong_line(whole[:length], lines), len(lines))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])

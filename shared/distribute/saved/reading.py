@@ -15,7 +15,6 @@ from distribute.core.os_words import why
 from distribute.ports import Raw
 from distribute.saved.lines import (
     FORMAT,
-    GZIP_HEADER,
     Chain,
     Damaged,
     Header,
@@ -177,11 +176,12 @@ class SavedFile:
 
 
 def _inflated(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the text of a file's first gzip member. Raises `Damaged` behind all that can be read."""
-    if file.read(len(GZIP_HEADER)) != GZIP_HEADER:
-        raise Damaged("the file does not begin as a saved log does")
+    """Yield the text of a file's first gzip member. Raises `Damaged` behind all that can be read.
+
+    Any program may have compressed it: of a file that somebody unpacked, altered and packed again, we name
+    the altered line.
+    """
     inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    inflater.decompress(GZIP_HEADER)
     while not inflater.eof:
         piece = file.read(_READ_AT_ONCE)
         if not piece:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 from pathlib import Path
 
@@ -193,6 +194,19 @@ def test_lines_that_were_forged_together_with_their_digests_do_not_have_that_of_
     lines[3] = lines[3].replace(b'"user":"jane"', b'"user":"john"')
     write_lines(path, chained(lines))
     with pytest.raises(IntegrityError, match="was altered in its compressed form; each line has its digest"):
+        SavedCluster(path)
+
+
+def test_a_file_that_was_unpacked_altered_and_packed_again_is_refused_at_the_line(path: Path) -> None:
+    lines = lines_of(saved(path))
+    path.write_bytes(gzip.compress(b"".join(lines)))
+    with pytest.raises(
+        IntegrityError, match=f"was altered or cut short in line {len(lines)}, behind event 12"
+    ):
+        SavedCluster(path)
+    lines[3] = lines[3].replace(b'"user":"jane"', b'"user":"john"')
+    path.write_bytes(gzip.compress(b"".join(lines)))
+    with pytest.raises(IntegrityError, match="was altered or cut short in line 4, behind event 2"):
         SavedCluster(path)
 
 
