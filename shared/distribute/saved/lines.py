@@ -20,6 +20,7 @@ import hashlib
 import struct
 import zlib
 from base64 import b64decode, b64encode
+from binascii import hexlify
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -34,8 +35,8 @@ FORMAT = 1
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 """Deflate, without a name or a time, by an unknown system."""
 
-_TAIL = b',"sha256":"%b"}\n'
-TAIL_BYTES = len(_TAIL % bytes(64)) - len(b"\n")
+_TAIL = b',"sha256":"%b"}'
+TAIL_BYTES = len(_TAIL % bytes(64))
 """How many bytes of a line, without its end, are its digest."""
 
 _sha256 = hashlib.sha256
@@ -66,16 +67,15 @@ class Chain:
 
     def seal(self, body: bytes) -> bytes:
         """The whole line of a JSON object that ends in front of its closing bracket."""
-        digest = hashlib.sha256(self._digest + body)
-        self._digest = digest.digest()
-        return body + _TAIL % digest.hexdigest().encode()
+        self._digest = _sha256(self._digest + body).digest()
+        return b"%b%b\n" % (body, _TAIL % hexlify(self._digest))
 
     def check(self, line: bytes) -> None:
         """Take the next line, without its end. Raises `Damaged` if its digest is wrong."""
-        digest = _sha256(self._digest + line[:-TAIL_BYTES])
-        if line[-TAIL_BYTES:] != _TAIL[:-1] % digest.hexdigest().encode():
+        digest = _sha256(self._digest + line[:-TAIL_BYTES]).digest()
+        if line[-TAIL_BYTES:] != _TAIL % hexlify(digest):
             raise Damaged("its digest is not that of its text and the lines before")
-        self._digest = digest.digest()
+        self._digest = digest
 
 
 class Header(NamedTuple):

@@ -85,8 +85,9 @@ class SavedFile:
                 for line, text in enumerate(lines, start=first):
                     chain.check(text)
                     if line > 1:
-                        raws.append(read_event(text))
-                        seq = check_order(raws[-1:], seq)
+                        raw = read_event(text)
+                        seq = check_order((raw,), seq)
+                        raws.append(raw)
                 events += len(raws)
                 line += 1
                 yield raws
