@@ -28,6 +28,7 @@ from distribute.core.state import (
     QUEUED,
     RETRYING,
     RUNNING,
+    Attempt,
     BatchState,
     State,
     Status,
@@ -81,17 +82,16 @@ class JobLedger:
         if recorded.seq <= state.seq:
             return
         self._pass_time(whole_ms(recorded.time))
-        if isinstance(event, ev.BatchEvent):
+        if event.about == "batch":
             self._stand_in(event)
-        before = self._find()
-        attempt = before[0].active.get(before[1]) if before is not None else None
+        attempt = self._attempt() if event.about == "job" and event.scope == self.job else None
         if apply(state, recorded) is not None:
             return
         if isinstance(event, ev.Submitted | ev.Deleted) and event.scope == self.job.batch_id:
             found = self._find()
             if found is None or not is_kept(found[0], self.job.job):
                 self._book = Book(self._at_ms) if found is not None else None
-        elif self._book is not None and isinstance(event, ev.JobEvent) and event.scope == self.job:
+        elif self._book is not None and event.about == "job" and event.scope == self.job:
             self._book.note(event, attempt, recorded.time, self._at_ms)
 
     def ledger(self, now: float) -> Ledger | None:
@@ -119,14 +119,18 @@ class JobLedger:
         self._submissions.add(submission)
         self._state.batches[batch] = _empty_batch(batch, submission, self._state)
 
+    def _attempt(self) -> Attempt | None:
+        """The attempt that the job is in now."""
+        found = self._find()
+        return found[0].active.get(found[1]) if found is not None else None
+
     def _find(self) -> tuple[BatchState, int] | None:
         batch = self._state.batches.get(self.job.batch_id)
         row = batch.rows.get(self.job.job) if batch is not None else None
         return (batch, row) if batch is not None and row is not None else None
 
     def _pass_time(self, to_ms: int) -> None:
-        found = self._find()
-        if self._book is not None and found is not None:
+        if self._book is not None and (found := self._find()) is not None:
             _pass_time(self._state, *found, self._book, self._at_ms, to_ms)
         self._at_ms = max(self._at_ms, to_ms)
 
