@@ -29,8 +29,6 @@ async def nodes(
     nodes_file: NodesFileOption = None,
 ) -> None:
     """Show the nodes, or everything about one: what they are, have and do."""
-    from distribute.client.control import forget as forget_node
-    from distribute.client.words import printable
     from distribute_cli.values import checked_name
 
     for option, node in (("NAME", name), ("--forget", forget)):
@@ -40,6 +38,9 @@ async def nodes(
     async with session.cluster(named="with the answer") as cluster:
         queries = session.queries(cluster)
         if forget is not None:
+            from distribute.client.control import forget as forget_node
+            from distribute.client.words import printable
+
             await forget_node(cluster, queries, session.person, forget)
             session.output.done(f"{printable(forget)} is forgotten", {"forgotten": forget})
         elif name is not None:
