@@ -41,7 +41,7 @@ async def write_batch(
     check_empty(outdir)
     upload, cluster = _settings(where)
     loaded = load_batch(output, file, dirty=dirty)
-    planned = plan(loaded.spec, loaded.file, cluster, upload, is_array=is_array)
+    planned = plan(loaded, cluster, upload, is_array=is_array)
     jobs, arrays = len(loaded.spec.work.jobs), len(planned.arrays())
     if loaded.file.meta.after:
         names = few([printable(one.batch) for one in loaded.file.meta.after])

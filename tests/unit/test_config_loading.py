@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from config_kit import entry, write
+from distribute.config.jobs_file import CommandJob as WrittenJob
 from distribute.config.loading import batch_named_in, load
 from distribute.core.errors import InputError
 from distribute.core.ids import BatchId
@@ -73,10 +74,10 @@ def test_a_python_file_of_the_original_loads_completely(tmp_path: Path) -> None:
         "mail_user": "jane@example.org",
         "mail_type": "ALL",
     }
-    of_job = loaded.file.work.jobs[1].slurm
+    assert loaded.slurm_of_jobs[0] is None
+    of_job = loaded.slurm_of_jobs[1]
     assert of_job is not None
     assert of_job.time == "01:30:00"
-    assert loaded.file.work.jobs[0].slurm is None
 
 
 def test_an_apptainer_file_of_the_original_loads_completely(tmp_path: Path) -> None:
@@ -321,8 +322,11 @@ def test_what_100_000_jobs_have_takes_little_memory(tmp_path: Path) -> None:
     )
     loaded = load(tmp_path / "jobs.yaml")
     first, second = loaded.spec.work.jobs
-    written = loaded.file.work.jobs[0]
+    written = WrittenJob.model_validate(
+        {"name": "a", "command": "x", "resources": {"cpus": 2}, "required_files": ["a"]}
+    )
     assert first.resources is second.resources
     for many in (first, first.files[0], written, written.resources, written.required_files[0]):
         assert many is not None
         assert many.model_fields_set == set()
+    assert loaded.file.work.jobs == ()  # the specification has them

@@ -46,7 +46,7 @@ def test_options_that_we_do_not_know_are_passed_on(
 ) -> None:
     batch = loaded(tmp_path, written, written)
     assert of_batch(batch).model_extra == passed_on
-    assert [job.slurm and job.slurm.model_extra for job in batch.file.work.jobs] == [passed_on] * 2
+    assert [slurm and slurm.model_extra for slurm in batch.slurm_of_jobs] == [passed_on] * 2
     assert batch.warnings == ()
 
 

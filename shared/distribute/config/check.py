@@ -46,11 +46,21 @@ def check(document: Document, files: InputFiles) -> JobsFile:
         InputError: it holds every problem, one line each, in order of the lines.
     """
     refuse_nodes_file(document)
+    # First, because of 100,000 jobs, what it looks through takes as much memory as the models.
+    of_several = _problems_of_several(document, files) if document.excess is None else Found()
     jobs_file, found = validate(document, JobsFile)
     found += document.found
-    if document.excess is not None:
+    found += of_several
+    if jobs_file is not None:
+        found += Found(_too_many_needs(document, jobs_file))
+    if found or jobs_file is None:
         raise InputError(*document.lines(found))
-    found += Found(_kind_problems(document))
+    return jobs_file
+
+
+def _problems_of_several(document: Document, files: InputFiles) -> Found:
+    """What is wrong with several values together."""
+    found = Found(_kind_problems(document))
     found += Found(_sweep_problems(document))
     found += Found(final_problems(document))
     for kind, value in _mapping(document.value).items():
@@ -66,11 +76,7 @@ def check(document: Document, files: InputFiles) -> JobsFile:
             if isinstance(_mapping(document.value).get(FINALLY), dict):
                 found += _hiding_results(document, references, files)
     found += vain_warnings(document)
-    if jobs_file is not None:
-        found += Found(_too_many_needs(document, jobs_file))
-    if found or jobs_file is None:
-        raise InputError(*document.lines(found))
-    return jobs_file
+    return found
 
 
 def refuse_nodes_file(document: Document) -> None:

@@ -367,3 +367,7 @@ class JobsFile(Section):
         """The section of the batch's kind. Raises as `kind`."""
         work: PythonBatch | CommandBatch | ApptainerBatch = getattr(self, self.kind)
         return work
+
+    def without_jobs(self) -> JobsFile:
+        """The file without the jobs that are written out."""
+        return self.model_copy(update={self.kind: self.work.model_copy(update={"jobs": ()})})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -12,14 +13,11 @@ from pydantic import ConfigDict
 from distribute.collector import collector_paused
 from distribute.config.check import check, refuse_nodes_file
 from distribute.config.input_files import InputFiles
-from distribute.config.jobs_file import (
-    JobsFile,
-    Meta,
-)
+from distribute.config.jobs_file import JobEntry, JobsFile, Meta
 from distribute.config.option_values import OptionValues
 from distribute.config.problems import validate
 from distribute.config.section import Section
-from distribute.config.slurm_section import warnings_of
+from distribute.config.slurm_section import Slurm, warnings_of
 from distribute.config.specified import Inputs, Parameters, paths_of_all, specified
 from distribute.config.sweep_jobs import SweptJobs
 from distribute.config.values import Values
@@ -40,14 +38,16 @@ class LoadedBatch:
     """A batch that is ready to be submitted.
 
     `sources` are what is to be uploaded, by sha256; a path is that of a file. `objects` are those of each
-    folder, by the sha256 of its listing. `file` is the jobs file, with its SLURM section. `warnings` are what
-    looks wrong in the file, one line each, and kept us from nothing. `checkouts` keep the files of git
-    commits as long as this batch is there.
+    folder, by the sha256 of its listing. `file` is the jobs file without the jobs that are written out, and
+    `slurm_of_jobs` has the SLURM section of each of these. `warnings` are what looks wrong in the file, one
+    line each, and kept us from nothing. `checkouts` keep the files of git commits as long as this batch is
+    there.
     """
 
     spec: specs.BatchSpec
     sources: Mapping[str, Path | Source]
     file: JobsFile
+    slurm_of_jobs: tuple[Slurm | None, ...] = ()
     warnings: tuple[str, ...] = ()
     checkouts: tuple[CommittedFiles, ...] = ()
     objects: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -148,9 +148,13 @@ def _completed(
     hasher = _hasher(files.size_bytes, digests, on_read)
     local, listed = files.read_all(hasher), files.trees.read_all(hasher)
     of_all = paths_of_all(jobs_file)
-    of_jobs = {path: (each.file, each.sha256) for path, each in local.items() if path not in of_all}
-    together = put_together(of_jobs, hasher)
-    spec = specified(jobs_file, swept, Inputs(local, listed, files, together.places), parameters)
+    together = put_together(
+        {path: (each.file, each.sha256) for path, each in local.items() if path not in of_all}, hasher
+    )
+    jobs = deque[JobEntry](jobs_file.work.jobs)
+    slurm_of_jobs = tuple(job.slurm for job in jobs)
+    jobs_file = jobs_file.without_jobs()
+    spec = specified(jobs_file, jobs, swept, Inputs(local, listed, files, together.places), parameters)
     alone = (each for path, each in local.items() if path not in together.places)
     sources: dict[str, Path | Source] = {**together.sources, **{each.sha256: each.path for each in alone}}
     for made in (files.made, swept.made if swept is not None else None):
@@ -163,6 +167,7 @@ def _completed(
         checkouts=tuple(one.files for one in files.trees.checkouts.values() if one.files is not None),
         objects={tree.sha256: frozenset(tree.sources) for tree in listed.values()},
         file=jobs_file,
+        slurm_of_jobs=slurm_of_jobs,
         warnings=warnings,
     )
 

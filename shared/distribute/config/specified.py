@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import stat
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,12 +16,15 @@ from distribute.config.input_files import InputFiles, LocalFile
 from distribute.config.input_trees import TreeKey
 from distribute.config.jobs_file import (
     ApptainerBatch,
+    ApptainerJob,
     CommandBatch,
+    CommandJob,
     FinalJob,
     JobEntry,
     JobNeeds,
     JobsFile,
     PythonBatch,
+    PythonJob,
 )
 from distribute.config.needs_sections import Gpus, Resources, SignalBefore
 from distribute.config.sweep_jobs import Common, Needs, SweptJobs
@@ -139,10 +143,16 @@ def paths_of_all(jobs_file: JobsFile) -> set[str]:
 
 
 def specified(
-    jobs_file: JobsFile, swept: SweptJobs | None, inputs: Inputs, parameters: Iterable[Parameters]
+    jobs_file: JobsFile,
+    jobs: deque[JobEntry],
+    swept: SweptJobs | None,
+    inputs: Inputs,
+    parameters: Iterable[Parameters],
 ) -> specs.BatchSpec:
-    """The specification of a batch. `parameters` are those of each job that is written out,
-    then of the one that runs last.
+    """The specification of a batch.
+
+    `jobs` are those that are written out. Each is taken out of there: of 100,000, they have 80 MB.
+    `parameters` are those of each of them, then of the one that runs last.
     """
     meta, written = jobs_file.meta, jobs_file.work
     return specs.BatchSpec(
@@ -168,7 +178,7 @@ def specified(
         files=inputs.all(written.initialize.required_files),
         folders=inputs.folders(written.initialize.required_files) or None,
         last_job=jobs_file.finally_.name if jobs_file.finally_ is not None else None,
-        work=_work(written, _Jobs(jobs_file.finally_, swept, inputs, iter(parameters))),
+        work=_work(written, _Jobs(jobs, jobs_file.finally_, swept, inputs, iter(parameters))),
     )
 
 
@@ -176,43 +186,51 @@ def specified(
 class _Jobs:
     """Makes the jobs of a batch: those that are written out, those of a sweep, and the one that runs last."""
 
+    listed: deque[JobEntry]
     final: FinalJob | None
     swept: SweptJobs | None
     inputs: Inputs
     parameters: Iterator[Parameters]
 
     def python(self, written: PythonBatch) -> Iterator[specs.PythonJob]:
-        for job, common in self._common(written.jobs):
+        for job, common in self._of_kind(PythonJob):
             yield without_fields_set(
                 specs.PythonJob(script=self.inputs.one(job.file), args=job.args, **common)
             )
         if self.swept and written.job:
             yield from self.swept.python(self.inputs.named, self.inputs.input, _needs(written.job))
-        for final, common in self._common(filter(None, [self.final])):
+        for final, common in self._last():
             if final.file is not None:
                 yield specs.PythonJob(script=self.inputs.one(final.file), args=final.args, **common)
 
     def command(self, written: CommandBatch) -> Iterator[specs.CommandJob]:
-        for job, common in self._common(written.jobs):
+        for job, common in self._of_kind(CommandJob):
             yield without_fields_set(specs.CommandJob(command=job.command, **common))
         if self.swept and written.job:
             yield from self.swept.command(self.inputs.input, _needs(written.job))
-        for final, common in self._common(filter(None, [self.final])):
+        for final, common in self._last():
             if final.command is not None:
                 yield specs.CommandJob(command=final.command, **common)
 
     def apptainer(self, written: ApptainerBatch) -> Iterator[specs.ApptainerJob]:
-        for _, common in self._common(written.jobs):
+        for _, common in self._of_kind(ApptainerJob):
             yield without_fields_set(specs.ApptainerJob(**common))
         if self.swept and written.job:
             yield from self.swept.apptainer(self.inputs.input, _needs(written.job))
-        for _, common in self._common(filter(None, [self.final])):
+        for _, common in self._last():
             yield specs.ApptainerJob(**common)
 
-    def _common(self, jobs: Iterable[J]) -> Iterator[tuple[J, Common]]:
-        """Each job with what all kinds have."""
-        for job in jobs:
+    def _of_kind(self, kind: type[J]) -> Iterator[tuple[J, Common]]:
+        """Each job that is written out, with what all kinds have."""
+        while self.listed:
+            job = self.listed.popleft()
+            assert isinstance(job, kind), "a batch has jobs of one kind"
             yield job, _common(job, self.inputs, next(self.parameters, None))
+
+    def _last(self) -> Iterator[tuple[FinalJob, Common]]:
+        """The job that runs last, if there is one."""
+        if self.final is not None:
+            yield self.final, _common(self.final, self.inputs, next(self.parameters, None))
 
 
 def _work(written: PythonBatch | CommandBatch | ApptainerBatch, jobs: _Jobs) -> specs.Work:

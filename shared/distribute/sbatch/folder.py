@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, repeat
 
-from distribute.config.jobs_file import JobsFile
+from distribute.config.loading import LoadedBatch
 from distribute.config.slurm_section import Slurm
 from distribute.core.errors import InputError
 from distribute.core.placed import Placed, PlacedFolder
@@ -153,15 +153,16 @@ class Plan:
                 yield f"scripts/{number}.sbatch", self._script(unit.options, f"run_job {number}")
 
 
-def plan(spec: BatchSpec, file: JobsFile, cluster: Cluster, upload: Upload, *, is_array: bool) -> Plan:
+def plan(loaded: LoadedBatch, cluster: Cluster, upload: Upload, *, is_array: bool) -> Plan:
     """Check everything that SLURM would refuse.
 
     Raises:
         InputError: it names each job that has an option or a time that SLURM can't be told.
     """
+    spec, file = loaded.spec, loaded.file
     problems: list[str] = []
     units: list[Unit] = []
-    for job, slurm in zip(spec.work.jobs, _own_sections(spec, file), strict=True):
+    for job, slurm in zip(spec.work.jobs, _own_sections(loaded), strict=True):
         needs = spec.resources if job.resources is None else job.resources
         is_last = job.name == spec.last_job
         waits_for = "all others" if is_last else "the build" if spec.needs_build else None
@@ -187,11 +188,11 @@ def plan(spec: BatchSpec, file: JobsFile, cluster: Cluster, upload: Upload, *, i
     return Plan(spec, cluster, upload, tuple(units), build, is_array)
 
 
-def _own_sections(spec: BatchSpec, file: JobsFile) -> Iterator[Slurm | None]:
+def _own_sections(loaded: LoadedBatch) -> Iterator[Slurm | None]:
     """The section `slurm` of each job, in the order of the specification."""
-    listed, final = [job.slurm for job in file.work.jobs], file.finally_
-    of_sweep = file.work.job.slurm if file.work.job is not None else None
-    swept = len(spec.work.jobs) - len(listed) - (final is not None)
+    listed, final, pattern = loaded.slurm_of_jobs, loaded.file.finally_, loaded.file.work.job
+    of_sweep = pattern.slurm if pattern is not None else None
+    swept = len(loaded.spec.work.jobs) - len(listed) - (final is not None)
     return chain(listed, repeat(of_sweep, swept), [] if final is None else [final.slurm])
 
 
