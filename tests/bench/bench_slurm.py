@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
+from .child import measured
 from .figure import Figure
 
 JOBS = 100_000
@@ -57,7 +57,7 @@ def _scheduled(home: Path) -> Iterator[Figure]:
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
     for what in ("schedule all arrays", "schedule them once more"):
         command = ["sh", str(home / "array" / "schedule_jobs.sh")]
-        seconds, _ = _measured(command, home, environment)
+        seconds, _ = measured(command, home, environment)
         yield Figure(what, seconds, "s", 60.0)
 
 
@@ -78,12 +78,4 @@ def _ran(folder: Path) -> None:
 
 def _verb(home: Path, *arguments: str) -> tuple[float, int]:
     """Run a verb. Returns its processor time in seconds, and the most memory that it had, in bytes."""
-    return _measured([sys.executable, "-P", "-m", "distribute_cli", *arguments], home, os.environ)
-
-
-def _measured(command: list[str], home: Path, environment: Mapping[str, str]) -> tuple[float, int]:
-    process = subprocess.Popen(command, cwd=home, env=environment, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, command
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
+    return measured([sys.executable, "-P", "-m", "distribute_cli", *arguments], home, os.environ)

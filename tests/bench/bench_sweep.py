@@ -11,13 +11,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.acceptance.processes import Processes
 
 from distribute.config.loading import load
 
+from .child import measured
 from .figure import Figure
 from .timing import Stopwatch
 
@@ -80,12 +80,5 @@ async def _added(folder: Path, file: Path) -> tuple[float, float]:
         command = [sys.executable, "-P", "-m", "distribute_cli", "add", str(file), "--anyway", "--quiet"]
         environment = {**os.environ, "DISTRIBUTE_SERVER": processes.broker.address.urls[0]}
         since = time.perf_counter()
-        megabytes = await asyncio.to_thread(_run, command, environment)
-        return time.perf_counter() - since, megabytes
-
-
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> float:
-    """Run a program to its end. Returns the most memory that it had, in MB."""
-    _, status, usage = os.wait4(os.posix_spawn(command[0], command, environment), 0)
-    assert os.waitstatus_to_exitcode(status) == 0, "add failed"
-    return usage.ru_maxrss / 1024
+        _, peak_bytes = await asyncio.to_thread(measured, command, folder, environment)
+        return time.perf_counter() - since, peak_bytes / 1e6
