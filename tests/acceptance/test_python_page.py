@@ -13,6 +13,7 @@ import nbformat
 import pytest
 from mypy import api as mypy
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from acceptance.cluster_kit import as_person, person_with_cluster
 from acceptance.pages import ROOT
@@ -83,9 +84,12 @@ def test_the_examples_are_typed(page: str, tmp_path: Path) -> None:
 
 def test_the_notebook_works_from_a_sweep_to_a_plot(jane: Person, tmp_path: Path) -> None:
     notebook: Any = nbformat.read(ROOT / "docs" / "sweep.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+    # By default, its kernel gets ports that are free, and another program may take one before it does.
+    sockets = Config(KernelManager={"transport": "ipc", "ip": str(tmp_path / "kernel")})
     with as_person(jane, tmp_path):
         done = NotebookClient(
             notebook,
+            config=sockets,
             timeout=SECONDS,
             kernel_name="python3",
             resources={"metadata": {"path": str(tmp_path)}},
