@@ -66,7 +66,7 @@ async def lab_on_a_small_disk(tmp_path: Path, *options: str, files: int = 0) -> 
 
 
 async def test_the_job_that_writes_most_is_ended_before_the_disk_is_full(tmp_path: Path) -> None:
-    writes = "head -c 30M /dev/zero > distribute_save/data; while head -c 1M /dev/zero; do sleep 0.2; done"
+    writes = "head -c 35M /dev/zero > distribute_save/data; while head -c 256K /dev/zero; do sleep 0.2; done"
     async with lab_on_a_small_disk(tmp_path, f"--keep-free-bytes={48 << 20}") as lab:
         await lab.add(
             command_batch(
@@ -83,13 +83,13 @@ async def test_the_job_that_writes_most_is_ended_before_the_disk_is_full(tmp_pat
         await lab.add(command_batch("lab/next", {"job": "echo there is room again"}))
         await lab.over("lab/next")
         folder, _ = await lab.pull("lab/b")
-        assert (folder / "writes" / "data").stat().st_size > 30 << 20, "what it left is archived"
+        assert (folder / "writes" / "data").stat().st_size > 35 << 20, "what it left is archived"
 
 
 async def test_the_job_that_makes_most_files_is_ended_before_there_are_too_many(tmp_path: Path) -> None:
     makes = (
         "left() { df --output=iavail . | tail -1; }; cd distribute_save; "
-        "for i in $(seq $(($(left) - 40))); do : > $i; done; while : > more$(left); do sleep 0.2; done"
+        "for i in $(seq $(($(left) - 32))); do : > $i; done; while : > more$(left); do sleep 1; done"
     )
     async with lab_on_a_small_disk(tmp_path, files=3000) as lab:
         await lab.add(command_batch("lab/b", {"rests": rests(tmp_path / "go"), "makes": makes}))
