@@ -15,7 +15,7 @@ def jobs(gate: Path) -> Json:
     return {
         "right": "echo 1 > distribute_save/r; ln -s $DISTRIBUTE_SAVE/r $DISTRIBUTE_SAVE/latest",
         "fails": "echo told; echo half > distribute_save/half; exit 3",
-        "late": {"command": "echo began > distribute_save/part; sleep 1000", "timeout": "1s"},
+        "late": {"command": "echo began > distribute_save/part; sleep 1000", "timeout": "3s"},
         "dated": "cd distribute_save; echo data > x.bam; touch -d 2001-01-01 x.bam; chmod 0640 x.bam",
         "forgot": "head -c 3000 /dev/zero > result.csv; echo 1 > notes; mkfifo distribute_save/pipe",
         "waits": f"until test -e '{gate}'; do sleep 0.05; done; echo 2 > distribute_save/r",
@@ -23,12 +23,13 @@ def jobs(gate: Path) -> Json:
 
 
 async def begin(lab: Lab, gate: Path) -> None:
-    """Submit the batch, and wait until all but the last job are archived."""
+    """Submit the batch, and wait until all but the last job are archived, and that one runs."""
     batch = command_batch(BATCH, jobs(gate))
     batch["command"]["initialize"] = {"build": "echo made > made"}
     await lab.add(batch)
     for job in set(jobs(gate)) - {"waits"}:
         await lab.event("job_archived", batch=BATCH, where=lambda event, job=job: event.job == job)
+    await lab.event("started", batch=BATCH, where=lambda event: event.job == "waits")
 
 
 async def test_a_running_batch_gives_what_there_is_and_the_rest_comes(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_add_and_pull_show_bytes(jane: Person) -> None:
 
 @pytest.mark.parametrize("verb", ["watch", "add"])
 def test_ctrl_c_says_that_the_batch_runs_on(jane: Person, verb: str) -> None:
-    file = jane.writes(f"long-{verb}", {"a": "sleep 100"})
+    file = jane.writes(f"long-{verb}", {"a": "sleep 1000"})
     name = f"jane/long-{verb}"
     if verb != "add":
         jane.runs("add", file)

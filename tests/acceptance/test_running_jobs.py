@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from pathlib import Path
 
-from acceptance.lab import Json, Lab, command_batch, open_lab
+from acceptance.lab import PATIENCE_S, Json, Lab, command_batch, open_lab
 
+LOG = "ws1/work/*/job/distribute_save/log"
 WAITS = "mkdir -p distribute_save; echo begun > distribute_save/log; while [ ! -e over ]; do sleep 0.05; done"
 
 
@@ -17,9 +19,12 @@ def batch(name: str = "lab/x", job: str = WAITS) -> Json:
 
 
 async def begin(lab: Lab, made: Json) -> None:
-    """Submit a batch, and wait until its job runs."""
+    """Submit a batch, and wait until its job waits to be ended."""
     await lab.add(made)
     await lab.event("started", batch=made["meta"]["namespace"] + "/" + made["meta"]["batch_name"])
+    async with asyncio.timeout(PATIENCE_S):  # a job counts as started before it has done anything
+        while not any(log.read_text() for log in lab.folder.glob(LOG)):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_a_command_runs_where_its_job_runs_and_gives_its_output_and_exit_code(tmp_path: Path) -> None:
