@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import signal
@@ -10,7 +11,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from acceptance.lab import Lab, command_batch, open_lab
+from acceptance.lab import PATIENCE_S, Lab, command_batch, open_lab
+from acceptance.processes import identity_of
 from distribute_services.node_runner.keeper import procfs
 
 pytestmark = [
@@ -58,10 +60,19 @@ async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
         yield lab
 
 
-def processes_of(job: str) -> list[int]:
-    """The processes of a job that belong to nobody."""
+def processes_of(lab: Lab, job: str) -> list[int]:
+    """The processes of a job of this lab, or of one of its attempts, that belong to nobody."""
+    marked = f"{identity_of(lab.folder / 'ws1')}/{job}/"
     found = procfs.processes_of(NOBODY.pw_uid)
-    return [pid for pid in found if f"/{job}/" in (procfs.marker(pid) or "")]
+    return [pid for pid in found if (procfs.marker(pid) or "").startswith(marked)]
+
+
+async def only_process_of(lab: Lab, attempt: str) -> int:
+    """Poll until an attempt has just one process, and return it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while len(found := processes_of(lab, attempt)) != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return found[0]
 
 
 async def test_jobs_and_builds_are_another_users_and_their_results_come_back(lab: Lab) -> None:
@@ -142,10 +153,10 @@ async def test_all_processes_of_the_other_user_are_ended(lab: Lab, how: str) -> 
     if how == "killed":
         follower = await lab.start("logs", "-f", f"lab/{how}/job")
         await follower.until("began")
-        assert len(processes_of(f"lab/{how}/job")) >= 2
+        assert len(processes_of(lab, f"lab/{how}/job")) >= 2
         await lab.distribute("kill", f"lab/{how}")
     await lab.distribute("wait", f"lab/{how}", code=0 if how == "exit" else 1)
-    assert processes_of(f"lab/{how}/job") == []
+    assert processes_of(lab, f"lab/{how}/job") == []
     folder, _ = await lab.pull(f"lab/{how}")
     daemon = procfs.stat(int((folder / "job" / "pid").read_text()))
     assert daemon is None or not daemon.alive
@@ -168,13 +179,10 @@ async def test_a_command_and_the_setup_of_a_job_are_that_users(lab: Lab) -> None
 
 async def test_what_a_killed_keeper_left_of_the_other_user_is_ended(lab: Lab) -> None:
     await lab.add(command_batch("lab/left", {"job": "exec sleep 1000"}))
-    await lab.event("started", batch="lab/left")
-    (left,) = processes_of("lab/left/job")
+    left = await only_process_of(lab, "lab/left/job/1")
     process = procfs.stat(left)
     assert process is not None
     os.kill(process.parent, signal.SIGKILL)
-    await lab.event("started", batch="lab/left", where=lambda event: event.attempt == 2)
-    (again,) = processes_of("lab/left/job")
-    assert again != left
+    assert await only_process_of(lab, "lab/left/job/2") != left
     await lab.distribute("kill", "lab/left")
     await lab.distribute("wait", "lab/left", code=1)
