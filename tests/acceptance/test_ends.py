@@ -16,6 +16,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 STUBBORN = "trap '' TERM; (trap '' TERM; sleep 1000) & echo began; while :; do sleep 1; done"
 
 
+async def began(lab: Lab, batch: str, job: str) -> None:
+    """Wait until a stubborn job ignores SIGTERM and has printed: it counts as started before it has."""
+    follower = await lab.start("logs", "-f", f"{batch}/{job}")
+    await follower.until("began")
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lab(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lab]:
     nodes = {
@@ -35,7 +41,7 @@ async def test_a_running_batch_can_be_killed(lab: Lab) -> None:
     }
     await lab.add(command_batch("lab/running", jobs, capabilities=["one"]))
     await lab.event("job_archived", batch="lab/running")
-    await lab.event("started", batch="lab/running", where=lambda event: event.job == "stubborn")
+    await began(lab, "lab/running", "stubborn")
     assert len(lab.job_processes("one")) >= 2
     killed = await lab.distribute("kill", "lab/running")
     assert killed.out == "lab/running is being killed: 1 running job and 1 waiting job\n"
@@ -61,8 +67,8 @@ async def test_one_job_can_be_killed(lab: Lab) -> None:
     gate = lab.folder / "one job"
     jobs = {"stubborn": STUBBORN, "other": f"until test -e '{gate}'; do sleep 0.05; done; echo told"}
     await lab.add(command_batch("lab/one of two", jobs))
-    for job in jobs:
-        await lab.event("started", batch="lab/one of two", where=lambda event, job=job: event.job == job)
+    await lab.event("started", batch="lab/one of two", where=lambda event: event.job == "other")
+    await began(lab, "lab/one of two", "stubborn")
     await lab.distribute("kill", "lab/one of two/stubborn")
     await lab.event("finished", batch="lab/one of two")
     gate.touch()

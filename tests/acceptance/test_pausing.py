@@ -176,14 +176,14 @@ async def test_an_interrupted_countdown_claims_no_end_of_a_pause_that_it_could_n
 async def test_a_pause_ends_by_itself_although_who_made_it_and_the_broker_are_gone(lab: Lab) -> None:
     folder = await runs_tree(lab)
     began = time.monotonic()
-    running = await lab.start("pause", "--node", NODE, "--duration", "6s")
+    running = await lab.start("pause", "--node", NODE, "--duration", "10s")
     await running.until("holds 1 job: ")
     running.send(signal.SIGKILL)
-    await running.end()
     await lab.processes.broker.stop(kill=True)
     assert await is_still(folder)
+    await running.end()
     await goes_on(folder)
-    assert 5.9 < time.monotonic() - began < 300
+    assert time.monotonic() - began > 9.9
     said = await lab.distribute("pause", "--node", NODE, "--duration", "1h", "--detach")
     assert said.out.startswith(f"{NODE} is paused for 10m, until "), "the network is not needed"
     assert await is_still(folder)

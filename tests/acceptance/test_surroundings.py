@@ -97,7 +97,7 @@ def test_signals_that_were_blocked_or_ignored_at_the_start_are_heard(jane: Perso
 def test_a_node_whose_terminal_is_closed_gives_its_job_back(jane: Person) -> None:
     """It gets SIGHUP twice, from the kernel and from the shell. Its job runs again, and nothing is left."""
     pid = jane.home / "pid"
-    file = jane.writes("long", {"a": f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 100"})
+    file = jane.writes("long", {"a": f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 1000"})
     with cluster_without_nodes(jane) as server:
         jane.runs("add", file, "--anyway")
         node = jane.starts("client", "node", "--name", "ws1", "--cpus", "1", "--server", server)

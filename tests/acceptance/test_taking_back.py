@@ -25,7 +25,7 @@ def jane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
 
 
 def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:
-    file = jane.writes("long", {"one": "sleep 100", "two": "sleep 100"})
+    file = jane.writes("long", {"one": "sleep 1000", "two": "sleep 1000"})
     jane.runs("add", file)
     assert "`distribute status jane/long` shows when" in jane.runs("kill", "jane/long/one").stderr
     assert "jane/long has no job 'three'" in jane.runs("kill", "jane/long/three", code=4).stderr
@@ -39,7 +39,7 @@ def test_a_batch_or_one_job_of_it_is_killed(jane: Person) -> None:
 
 def test_another_persons_batch_is_not_touched_without_force(jane: Person) -> None:
     me = user_name()
-    hers = jane.writes("hers", {"x": "sleep 100"})
+    hers = jane.writes("hers", {"x": "sleep 1000"})
     jane.runs("add", hers)
     jane.sets(LOGNAME="bob")
     try:
@@ -84,7 +84,7 @@ def test_jobs_that_wait_can_be_killed_without_those_that_run(jane: Person) -> No
 
 
 def test_replace_ends_the_running_batch_and_submits_another(jane: Person) -> None:
-    jane.runs("add", jane.writes("again", {"old": "sleep 100"}))
+    jane.runs("add", jane.writes("again", {"old": "sleep 1000"}))
     new = jane.writes("again", {"new": "true"})
     lost = "jane/again would be replaced, and lost for good: 1 running job\n"
     deadline = time.monotonic() + PATIENCE_S
