@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
+from distribute.config.loading import load
 from distribute.config.schema import Described, schema_of
+from distribute.core.errors import InputError
 
 VERSIONS = ("1.2", "1.1")
 """Of YAML. Editors read 1.2, a few of them 1.1, in which `no`, `1:30` and `010` are other values."""
@@ -36,3 +39,19 @@ def as_json(text: str, version: str = "1.2") -> Any:
     """The values of a YAML file as an editor has them: as JSON."""
     read = yaml.safe_load if version == "1.1" else YAML(typ="safe", pure=True).load
     return json.loads(json.dumps(read(text), default=str))
+
+
+def refused(text: str) -> tuple[str, ...]:
+    """The problems that the loader has with a file."""
+    path = Path("written.yaml")
+    path.write_text(text, newline="")
+    try:
+        load(path)
+    except InputError as error:
+        return error.problems
+    return ()
+
+
+def assert_valid(text: str) -> None:
+    """The loader takes the file, and an editor marks nothing."""
+    assert (refused(text), marked(text)) == ((), [])

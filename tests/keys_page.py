@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distribute.config.key_docs import KEY_DOCS
+from distribute.config.key_docs import KEY_DOCS, WITHOUT_PLACEHOLDERS
 from distribute.config.schema import properties_of
 from distribute.config.section import Section
 
@@ -39,7 +39,7 @@ FILES: dict[str, dict[str, str]] = {
         "SignalBefore": "signal_before",
         "AfterRef": "after",
         "FileRef": "A file",
-        "InputRef": "An input, besides",
+        "TreeKeys": "An input, besides",
         "GitRef": "A git checkout",
         "PythonBatch": "python",
         "PythonInitialize": "initialize of python",
@@ -78,14 +78,17 @@ FILES: dict[str, dict[str, str]] = {
 """The titles of the sections, by the name of the model."""
 
 _OF_FILES = {"FileRef", "PatternFile"}
+_OF_INPUTS = {"InputRef": "TreeKeys", "PatternInput": "PatternFile"}
+"""Sections of inputs, and those that tell their keys."""
 _LISTED = {
-    "InputRef": "files, folders and globs",
+    **dict.fromkeys(_OF_INPUTS, "files, folders and globs"),
     **dict.fromkeys(_OF_FILES, "files"),
     "AfterRef": "batches",
 }
 """What the sections of a list are, where they are not jobs."""
 
 _SECTIONS = {section.__name__: section for section in KEY_DOCS}
+_SAME = _OF_INPUTS | {pattern.__name__: section.__name__ for pattern, section in WITHOUT_PLACEHOLDERS.items()}
 _TITLES = {section: title for titles in FILES.values() for section, title in titles.items()}
 
 
@@ -172,7 +175,7 @@ def _bounds(value: dict[str, Any]) -> str:
 def _reference(section: str) -> str:
     if section == "GitRef":
         return f"a path, or {_link('{path: FOLDER, ref: REF}', section)}"
-    if section == "InputRef":
+    if section in _OF_INPUTS:
         return f"a path, or {_link('{path: PATH, alias: NAME, exclude: [PATTERN]}', section)}"
     if section in _OF_FILES:
         return f"a path, or {_link('{path: PATH, alias: NAME}', section)}"
@@ -180,7 +183,7 @@ def _reference(section: str) -> str:
 
 
 def _link(words: str, section: str) -> str:
-    title = _TITLES.get(section, _TITLES["JobEntry"])
+    title = _TITLES.get(_SAME.get(section, section), _TITLES["JobEntry"])
     anchor = "".join(
         letter for letter in title.lower().replace(" ", "-") if letter.isalnum() or letter in "-_"
     )

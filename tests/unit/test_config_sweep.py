@@ -318,11 +318,18 @@ def test_a_huge_list_is_refused_before_it_is_read() -> None:
     assert "more than 64M" in problem("{each-line: list.txt}", "command: a")
 
 
-def test_a_folder_is_no_list_and_no_file_of_each() -> None:
-    Path("cases/deep").mkdir(parents=True)
+def test_a_folder_is_no_list() -> None:
+    Path("cases").mkdir()
     assert "can't read 'cases'" in problem("{each-line: cases}", "command: a")
-    found = problem("{each: 'cases/*'}", "command: a")
-    assert "'cases/deep' is a folder" in found
+
+
+def test_each_takes_files_or_folders_but_not_both() -> None:
+    Path("cases/deep").mkdir(parents=True)
+    Path("cases/a.dat").touch()
+    assert problem("{each: 'cases/*'}", "command: a") == (
+        "2:15: 'cases/*' matches folders and files, such as 'cases/deep' and 'cases/a.dat'; write 'cases/*/' "
+        "for the folders, or the ending of the files, such as *.dat"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,9 @@ from pydantic import ValidationError
 import distribute_cli
 from config_kit import META, job
 from distribute.config.jobs_file import ApptainerInitialize, Meta
-from distribute.config.loading import load
 from distribute.config.section import Section
-from distribute.core.errors import InputError
 from documents_kit import FILES, kinds, metas
-from editor_kit import marked, validator
+from editor_kit import assert_valid, marked, refused, validator
 
 CLI = Path(distribute_cli.__file__).parent
 DATA = Path(__file__).parent / "data"
@@ -36,22 +34,6 @@ def _in_a_folder_with_files(tmp_path_factory: pytest.TempPathFactory) -> Any:
             Path(name).touch()
         Path("filled.dat").write_text("filled")
         yield
-
-
-def refused(text: str) -> tuple[str, ...]:
-    """The problems that the loader has with a file."""
-    path = Path("written.yaml")
-    path.write_text(text, newline="")
-    try:
-        load(path)
-    except InputError as error:
-        return error.problems
-    return ()
-
-
-def assert_valid(text: str) -> None:
-    """The loader takes the file, and an editor marks nothing."""
-    assert (refused(text), marked(text)) == ((), [])
 
 
 @pytest.mark.parametrize("path", WHOLE_FILES, ids=lambda path: path.name)

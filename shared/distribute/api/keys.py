@@ -28,7 +28,7 @@ class CommonKeys(TypedDict, total=False):
     timeout: Time | None
     grace: Time | None
     signal_before: SignalBefore | Mapping[str, object] | None
-    retries: int | None
+    retries: int | str | None
 
 
 class JobKeys(CommonKeys, total=False):

@@ -291,7 +291,7 @@ def _written(called: str, planned: _Planned) -> dict[str, Any]:
 
 def _filled(key: str, value: object, point: Point) -> object:
     if key not in {"command", "args", "env", "file"} or isinstance(value, int | float):
-        return as_written(value)
+        return _in(as_written(value), point)
     if key == "command" and isinstance(value, str) and point:
         return TextTemplate(value, point, for_shell=True).fill(point)
     return _in(in_texts(value), point)

@@ -15,6 +15,7 @@ from distribute.core.listing import rfc3339
 from distribute.core.recipe import recipe_of
 from distribute.core.sentences import TAKEN_BACK
 from distribute.core.specs import PythonJob
+from distribute.inputs.patterns import of_lines
 
 if TYPE_CHECKING:
     from distribute.client.documents import (
@@ -93,7 +94,7 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
 
 def _name_of(folder: InputFolder) -> str:
     """`cavity/`; or the glob, of what lies in no folder of its own."""
-    return f"{folder.alias}/" if folder.alias is not None else folder.pattern or "."
+    return f"{folder.alias}/" if folder.alias is not None else ", ".join(of_lines(folder.pattern or "."))
 
 
 async def _left_out(cluster: Cluster, last: AttemptRecord) -> list[str]:

@@ -7,14 +7,14 @@ files, the kinds. It works on the raw values, so it finds these problems whateve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from typing import NamedTuple
 
 from distribute.config.file_refs import own_name
 from distribute.config.final_job import FINAL, final_problems
 from distribute.config.input_files import InputFiles
-from distribute.config.input_trees import TreeKey
+from distribute.config.input_trees import Named, TreeKey
 from distribute.config.jobs_file import (
     KINDS,
     ApptainerBatch,
@@ -159,7 +159,7 @@ def _are_misspelt(batch: dict[str, Value], known: Collection[str]) -> bool:
 def _too_many_needs(document: Document, jobs_file: JobsFile) -> Iterator[Problem]:
     for kind in KINDS:
         batch = getattr(jobs_file, kind)  # a wrong file may have none, or two
-        jobs = (*batch.jobs, *filter(None, [batch.job, jobs_file.finally_])) if batch is not None else ()
+        jobs = (*batch.jobs, *filter(None, [jobs_file.finally_])) if batch is not None else ()
         needs = {(job.resources, job.retries) for job in jobs}
         if len(needs) > MAX_NEEDS:
             yield Problem(
@@ -190,6 +190,11 @@ class _Reference(NamedTuple):
     def key(self) -> TreeKey:
         """What names its tree, if it is one."""
         return TreeKey(self.path, self.exclude, self.ref)
+
+    @property
+    def named(self) -> Named:
+        """The input, and its alias."""
+        return Named(self.key, self.name if self.has_alias else None)
 
     @property
     def written(self) -> str:
@@ -302,7 +307,7 @@ def _bad_files(document: Document, references: list[_Reference], files: InputFil
             first_bare.setdefault((reference.path, reference.name), reference)
     for use, reference in first.items():
         times = reference.times + uses_after.get(use, 0)
-        for problem in _problems_with(reference, files):
+        for problem in files.problems_with(reference.key, is_input=reference.is_input):
             found.add(_bad_file, document, reference, problem, times)
     for reference in first_bare.values():
         if reference.is_input and reference.ref is None and files.trees.is_glob(reference.path):
@@ -319,22 +324,6 @@ _Use = tuple[TreeKey, bool]
 """What names a tree or a file, and whether it is an input."""
 
 
-def _problems_with(reference: _Reference, files: InputFiles) -> list[Words]:
-    if reference.ref is not None:
-        return list(files.trees.problems_with(reference.key))
-    if reference.is_input:
-        return files.problems_with_input(reference.path, reference.exclude)
-    problem = files.problem_with(reference.path)
-    return [] if problem is None else [problem]
-
-
-def _names(reference: _Reference, files: InputFiles) -> Iterable[str]:
-    """The names that an input has at the top of `input`."""
-    if reference.ref is None and not reference.has_alias and files.trees.is_glob(reference.path):
-        return files.trees.names_at_top(reference.key)
-    return (reference.name,)
-
-
 def _bad_file(document: Document, reference: _Reference, words: Words, times: int) -> Problem:
     more = f" (used {times} times)" if times > 1 else ""
     return _file_problem(document, reference, f"{written(words)}{more}")
@@ -343,19 +332,22 @@ def _bad_file(document: Document, reference: _Reference, words: Words, times: in
 def _clashes(document: Document, references: list[_Reference], files: InputFiles) -> Found:
     """Different files of one list with the same name. A job's file may replace one of the batch's."""
     found = Found()
-    seen: dict[str, _Reference] = {}
+    seen: dict[str, list[_Reference]] = {}
     job = None
     for reference in references:
         if not reference.is_input:
             continue
         if reference.job != job:
             job, seen = reference.job, {}
-        for name in _names(reference, files):
-            other = seen.setdefault(name, reference)
-            if other is reference:
-                continue
-            if other.key[1:] != reference.key[1:] or not files.are_same(other.path, reference.path):
-                found.add(_clash, document, reference, other, name)
+        for name in files.names_of(*reference.named):
+            others = seen.setdefault(name, [])
+            for other in others:
+                place = files.clash(other.named, reference.named, name)
+                if place is not None:
+                    found.add(_clash, document, reference, other, place)
+                    break
+            else:
+                others.append(reference)
     return found
 
 
@@ -363,7 +355,11 @@ def _hiding_results(document: Document, references: list[_Reference], files: Inp
     """Inputs of the job that runs last with the name of the folder in which it finds the results."""
     found = Found()
     for reference in references:
-        if reference.is_input and reference.job in (None, FINAL) and RESULTS in _names(reference, files):
+        if (
+            reference.is_input
+            and reference.job in (None, FINAL)
+            and RESULTS in files.names_of(*reference.named)
+        ):
             text = (
                 f"./input/{RESULTS} is where the job of finally finds what the others left; "
                 f"add an alias: {{{reference.path_key}: PATH, alias: data}}"
@@ -372,9 +368,9 @@ def _hiding_results(document: Document, references: list[_Reference], files: Inp
     return found
 
 
-def _clash(document: Document, reference: _Reference, other: _Reference, name: str) -> Problem:
-    inside = quoted(f"./input/{name}", LONGEST_QUOTED_PATH)
-    alias = quoted(f"other-{name}")
+def _clash(document: Document, reference: _Reference, other: _Reference, place: str) -> Problem:
+    inside = quoted(f"./input/{place}", LONGEST_QUOTED_PATH)
+    alias = quoted(f"other-{place.partition('/')[0]}")
     text = (
         f"two files would become {inside}, here and {document.place(other.loc)}; "
         f"add an alias: {{{reference.written}, alias: {alias}}}"

@@ -54,14 +54,11 @@ class GitRef(Section):
     ref: NonEmpty | None = Field(default=None, examples=["v1.2"])
 
 
-class InputRef(FileRef):
-    """A file, a folder, or a glob: what it matches. `exclude` leaves out a part of a folder or of matches.
+class TreeKeys(Section):
+    """By these keys, an input is more than a file. `exclude` leaves out a part of a folder or of matches.
 
     With `git`, it is the checkout at that path, as of a commit; `path` is then that of `git`.
     """
-
-    takes: ClassVar[str] = "a path, {path: PATH, alias: NAME}, or {git: FOLDER, ref: REF, alias: NAME}"
-    one_of: ClassVar[tuple[str, ...]] = ("path", "git")
 
     git: GitRef | None = Field(default=None, examples=["."])
     ref: NonEmpty | None = Field(default=None, examples=["v1.2"])
@@ -69,12 +66,6 @@ class InputRef(FileRef):
     exclude: Annotated[
         tuple[NonEmpty, ...], at_most(MAX_PATTERNS, "patterns"), AfterValidator(_check_patterns)
     ] = Field(default=(), examples=['["*.o", results/]'])
-
-    @model_validator(mode="before")
-    @classmethod
-    def _takes_a_file(cls, data: object) -> object:
-        """Programs may name a file by the type that has files alone."""
-        return {"path": data.path, "alias": data.alias} if type(data) is FileRef else data
 
     @model_validator(mode="before")
     @classmethod
@@ -98,6 +89,19 @@ class InputRef(FileRef):
     def git_ref(self) -> str | None:
         """The commit to send, as it is written. None: it is no git checkout."""
         return None if self.git is None else self.git.ref or self.ref or HEAD
+
+
+class InputRef(TreeKeys, FileRef):
+    """A file, a folder, a glob: what it matches, or a git checkout."""
+
+    takes: ClassVar[str] = "a path, {path: PATH, alias: NAME}, or {git: FOLDER, ref: REF, alias: NAME}"
+    one_of: ClassVar[tuple[str, ...]] = ("path", "git")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _takes_a_file(cls, data: object) -> object:
+        """Programs may name a file by the type that has files alone."""
+        return {"path": data.path, "alias": data.alias} if type(data) is FileRef else data
 
 
 def _path_of_git(git: object) -> str | None:

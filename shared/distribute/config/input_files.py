@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from distribute.config.input_trees import InputTrees, TreeKey
+from distribute.config.file_refs import own_name
+from distribute.config.input_trees import InputTrees, Named, TreeKey
 from distribute.config.yaml_syntax import LOOKED_AT, Words
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
@@ -98,26 +100,39 @@ class InputFiles:
         # Not kept: it would hold what keeps it.
         return partial(self._no_such_file, path) if path in self._missing else self._problems[path]
 
-    def problems_with(self, path: str, *, is_input: bool) -> list[Words]:
-        """As `problem_with`, or for an input as `problems_with_input`."""
-        if is_input:
-            return self.problems_with_input(path)
-        problem = self.problem_with(path)
-        return [] if problem is None else [problem]
-
-    def matches_of(self, path: str) -> set[str] | None:
-        """The names that the matches of a glob have in `input`. None: the path is no glob."""
-        return self.trees.names_at_top(TreeKey(path)) if self.trees.is_glob(path) else None
-
-    def problems_with_input(self, path: str, exclude: tuple[str, ...] = ()) -> list[Words]:
-        """Why we can't send the file, the folder or what the glob at `path` matches. Empty: we can."""
-        if not self.trees.is_glob(path):
+    def problems_with(self, key: TreeKey, *, is_input: bool) -> list[Words]:
+        """Why we can't send what the key names. Empty: we can. All but inputs are files."""
+        path = key.path
+        if not is_input or not (key.ref is not None or self.trees.is_glob(path)):
             problem = self.problem_with(path)
-            if path not in self._folders:
-                if problem is None and exclude:
+            if not is_input or path not in self._folders:
+                if problem is None and key.exclude:
                     return [f"'exclude' is for folders and globs, and {_quoted(path)} is a file; remove it"]
                 return [] if problem is None else [problem]
-        return list(self.trees.problems_with(TreeKey(path, exclude)))
+        return list(self.trees.problems_with(key))
+
+    def name_of(self, key: TreeKey, alias: str | None) -> str:
+        """The name under which jobs see a file, a folder or a checkout."""
+        if alias is not None:
+            return alias
+        return own_name(key.path) if key.ref is None else self.trees.name_of_checkout(key.path)
+
+    def names_of(self, key: TreeKey, alias: str | None) -> Collection[str]:
+        """The names at the top of `input` under which jobs see an input."""
+        if alias is None and self.trees.matches(key):
+            return self.trees.names_at_top(key)
+        return (self.name_of(key, alias),)
+
+    def clash(self, one: Named, other: Named, name: str) -> str | None:
+        """Where two inputs that both have `name` at the top of `input` want one place for different files.
+
+        None: nowhere. They are the same, or globs that agree wherever they meet.
+        """
+        if one.alias == other.alias and self.trees.matches(one.key) and self.trees.matches(other.key):
+            place = self.trees.clash(one.key, other.key)
+            return place if place is None or one.alias is None else f"{one.alias}/{place}"
+        is_same = one.key[1:] == other.key[1:] and self.are_same(one.key.path, other.key.path)
+        return None if is_same else name
 
     @property
     def size_bytes(self) -> int:

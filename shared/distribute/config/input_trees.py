@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from distribute.inputs.checkout import CheckedOut, Checkout
 from distribute.inputs.git_program import GitProblem
 from distribute.inputs.listed import Hasher, Listed
 from distribute.inputs.patterns import Exclude, check_glob, is_glob, matches
-from distribute.inputs.tree import Tree, folder_tree, tree_of_matches
+from distribute.inputs.tree import Tree, clash, folder_tree, tree_of_matches, united
 
 
 class TreeKey(NamedTuple):
@@ -25,6 +25,13 @@ class TreeKey(NamedTuple):
     path: str
     exclude: tuple[str, ...] = ()
     ref: str | None = None
+
+
+class Named(NamedTuple):
+    """An input, and the name under which jobs see it. None: its own, or those of what a glob matches."""
+
+    key: TreeKey
+    alias: str | None = None
 
 
 class InputTrees:
@@ -39,6 +46,7 @@ class InputTrees:
         self._folder = folder
         self._absolute = absolute
         self._trees: dict[TreeKey, Tree] = {}
+        self._clashes: dict[tuple[TreeKey, TreeKey], str | None] = {}
         self.checkouts: dict[TreeKey, CheckedOut] = {}
         """What is sent of git checkouts."""
 
@@ -58,6 +66,10 @@ class InputTrees:
     def is_glob(self, path: str) -> bool:
         """Is it a glob? A path with `*`, `?` or `[` that is there is that file or folder."""
         return is_glob(path) and not os.path.lexists(self._absolute(path))
+
+    def matches(self, key: TreeKey) -> bool:
+        """Is it a glob?"""
+        return key.ref is None and self.is_glob(key.path)
 
     def problems_with(self, key: TreeKey) -> list[str]:
         """Look through a folder, or for what a glob matches. Returns why it can't be sent; empty: it can."""
@@ -128,6 +140,38 @@ class InputTrees:
     def names_at_top(self, key: TreeKey) -> set[str]:
         """The names that what a glob matched has in `input`."""
         return self._trees[key].names() if key in self._trees else set()
+
+    def clash(self, one: TreeKey, other: TreeKey) -> str | None:
+        """A path at which what two globs matched differs. None: all that both have is the same."""
+        if one == other or not (one in self and other in self):
+            return None
+        if (one, other) not in self._clashes:
+            self._clashes[one, other] = clash(self._trees[one], self._trees[other])
+        return self._clashes[one, other]
+
+    def together(self, inputs: Sequence[Named]) -> list[list[Named]]:
+        """The trees of a list, in order. What shares a name at the top of `input` stands together."""
+        groups: list[tuple[set[str], list[Named]]] = []
+        for one in dict.fromkeys(inputs):
+            names, members = self._places(one), [one]
+            apart = []
+            for group in groups:
+                if names.isdisjoint(group[0]):
+                    apart.append(group)
+                else:
+                    names, members = names | group[0], [*group[1], *members]
+            groups = [*apart, (names, members)]
+        return [members for _, members in groups]
+
+    def _places(self, one: Named) -> set[str]:
+        """Where what a glob matched meets others. A folder or checkout meets none: it may be listed twice."""
+        if not self.matches(one.key):
+            return set()
+        return {f"{one.alias}/"} if one.alias is not None else self.names_at_top(one.key)
+
+    def united(self, keys: Sequence[TreeKey]) -> Tree:
+        """All that several globs matched, as one tree. There is no clash between them."""
+        return united([self._trees[key] for key in keys])
 
     def read_all(self, hasher: Hasher) -> dict[TreeKey, Listed]:
         """Read the files of all trees.

@@ -26,7 +26,8 @@ from distribute.config.checked_texts import LOGIN, Mounts, Shell
 from distribute.config.file_refs import FileRef, Files
 from distribute.config.forms import TEXT_TYPES, Form
 from distribute.config.moments import Moment
-from distribute.config.needs_sections import Resources, SignalBefore
+from distribute.config.needs_sections import Resources, ResourcesPattern, SignalBefore, SignalPattern
+from distribute.config.placeholders import OrPlaceholders
 from distribute.config.section import (
     Capabilities,
     Duration,
@@ -41,8 +42,8 @@ from distribute.config.section import (
     at_most,
     once,
 )
-from distribute.config.slurm_section import Slurm
-from distribute.config.sweep_section import PatternFile, PatternFiles, SweepSection
+from distribute.config.slurm_section import Slurm, SlurmPattern
+from distribute.config.sweep_section import PatternFile, PatternInputs, SweepSection
 from distribute.config.written_jobs import FINALLY
 from distribute.core.ids import check_label
 from distribute.core.specs import (
@@ -206,12 +207,19 @@ class JobEntry(JobNeeds, _Named):
     """What a job of any kind may have."""
 
 
-class JobPattern(JobNeeds):
-    """What each job of a sweep has. Texts have placeholders, such as `{re}`."""
+class JobPattern(Section):
+    """What each job of a sweep has. Values may have placeholders, such as `{re}`. Else as `JobNeeds`."""
 
     elsewhere: ClassVar[Mapping[str, str]] = {"name": 'the sweep names its jobs: sweep: {name: "re{re}"}'}
 
-    required_files: PatternFiles = Field(default=(), examples=['["data/{mesh}.dat"]'])
+    resources: ResourcesPattern | None = Field(default=None, examples=['{cpus: "{n}", memory: 8G}'])
+    timeout_s: OrPlaceholders[Duration] | None = Field(default=None, alias="timeout", examples=['"{hours}h"'])
+    grace_s: OrPlaceholders[GraceTime] | None = Field(default=None, alias="grace", examples=["30s"])
+    signal_before: SignalPattern | None = Field(default=None, examples=["{signal: USR1, seconds: 120}"])
+    retries: OrPlaceholders[Retries] | None = Field(default=None, examples=["1"])
+    env: Env = Field(default_factory=dict, examples=['{RE: "{re}"}'])
+    slurm: SlurmPattern | None = Field(default=None, examples=['{time: "{hours}:00:00"}'])
+    required_files: PatternInputs = Field(default=(), examples=['["data/{mesh}.dat"]'])
 
 
 def _not_empty(jobs: tuple[J, ...]) -> tuple[J, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from distribute.config.after import AfterRef
-from distribute.config.file_refs import FileRef, GitRef, InputRef
+from distribute.config.file_refs import FileRef, GitRef, TreeKeys
 from distribute.config.jobs_file import (
     ApptainerBatch,
     ApptainerInitialize,
@@ -25,7 +25,14 @@ from distribute.config.jobs_file import (
     PythonJob,
 )
 from distribute.config.key_doc import SIGNAL, KeyDoc
-from distribute.config.needs_sections import Gpus, Resources, SignalBefore
+from distribute.config.needs_sections import (
+    Gpus,
+    GpusPattern,
+    Resources,
+    ResourcesPattern,
+    SignalBefore,
+    SignalPattern,
+)
 from distribute.config.notify_key_docs import NOTIFY_DOCS
 from distribute.config.section import Section
 from distribute.config.settings import (
@@ -35,7 +42,7 @@ from distribute.config.settings import (
     ServerSettings,
     SlurmSettings,
 )
-from distribute.config.slurm_section import Slurm
+from distribute.config.slurm_section import Slurm, SlurmPattern
 from distribute.config.sweep_key_docs import SWEEP_DOCS
 
 D = KeyDoc
@@ -148,7 +155,7 @@ _JOBS_FILE: Mapping[type[Section], Mapping[str, KeyDoc]] = {
             "its own name; what a glob matches lies directly in `input`",
         ),
     },
-    InputRef: {
+    TreeKeys: {
         "git": D(
             "A git checkout instead of `path`: sent as of a commit, which is kept with the batch. A folder "
             "in a checkout means that part of it",
@@ -374,6 +381,16 @@ KEY_DOCS: Mapping[type[Section], Mapping[str, KeyDoc]] = {
 """The words for each key, under the model that has the key first."""
 
 
+WITHOUT_PLACEHOLDERS: Mapping[type[Section], type[Section]] = {
+    ResourcesPattern: Resources,
+    GpusPattern: Gpus,
+    SignalPattern: SignalBefore,
+    SlurmPattern: Slurm,
+}
+"""The sections of a sweep's pattern, and those whose keys mean the same."""
+
+
 def doc_of(section: type[Section], key: str) -> KeyDoc:
     """What is said of a key of a section. The section may have it from a class above."""
-    return next(docs[key] for model in section.__mro__ if (docs := KEY_DOCS.get(model, {})) and key in docs)
+    models = WITHOUT_PLACEHOLDERS.get(section, section).__mro__
+    return next(docs[key] for model in models if (docs := KEY_DOCS.get(model, {})) and key in docs)

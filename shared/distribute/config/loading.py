@@ -39,9 +39,9 @@ class LoadedBatch:
 
     `sources` are what is to be uploaded, by sha256; a path is that of a file. `objects` are those of each
     folder, by the sha256 of its listing. `file` is the jobs file without the jobs that are written out, and
-    `slurm_of_jobs` has the SLURM section of each of these. `warnings` are what looks wrong in the file, one
-    line each, and kept us from nothing. `checkouts` keep the files of git commits as long as this batch is
-    there.
+    `slurm_of_jobs` has the SLURM section of each of these, then of each of the sweep. `warnings` are what
+    looks wrong in the file, one line each, and kept us from nothing. `checkouts` keep the files of git
+    commits as long as this batch is there.
     """
 
     spec: specs.BatchSpec
@@ -152,20 +152,21 @@ def _completed(
         {path: (each.file, each.sha256) for path, each in local.items() if path not in of_all}, hasher
     )
     jobs = deque[JobEntry](jobs_file.work.jobs)
-    slurm_of_jobs = tuple(job.slurm for job in jobs)
+    slurm_of_jobs = (*(job.slurm for job in jobs), *(swept.slurm if swept is not None else ()))
     jobs_file = jobs_file.without_jobs()
-    spec = specified(jobs_file, jobs, swept, Inputs(local, listed, files, together.places), parameters)
+    inputs = Inputs(local, listed, files, hasher, together.places)
+    spec = specified(jobs_file, jobs, swept, inputs, parameters)
     alone = (each for path, each in local.items() if path not in together.places)
     sources: dict[str, Path | Source] = {**together.sources, **{each.sha256: each.path for each in alone}}
     for made in (files.made, swept.made if swept is not None else None):
         sources |= made.sources if made is not None else {}
-    for tree in listed.values():
+    for tree in inputs.trees.values():
         sources |= tree.sources
     return LoadedBatch(
         spec=spec,
         sources=sources,
         checkouts=tuple(one.files for one in files.trees.checkouts.values() if one.files is not None),
-        objects={tree.sha256: frozenset(tree.sources) for tree in listed.values()},
+        objects={tree.sha256: frozenset(tree.sources) for tree in inputs.trees.values()},
         file=jobs_file,
         slurm_of_jobs=slurm_of_jobs,
         warnings=warnings,

@@ -1,4 +1,7 @@
-"""What a job needs of a node, and how it is warned: the sections `resources`, `gpus` and `signal_before`."""
+"""What a job needs of a node, and how it is warned: the sections `resources`, `gpus` and `signal_before`.
+
+In the pattern of a sweep's jobs, their values may have placeholders.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Annotated, ClassVar, get_args
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from distribute.config.forms import Form, in_any_case
+from distribute.config.placeholders import OrPlaceholders, WithPlaceholders, form_of_value
 from distribute.config.section import Duration, LeanSection, Section, Size, Text
 from distribute.core.gpu_kind import MAX_MODEL_CHARS, check_model
 from distribute.core.specs import Cpus, GpuCount, SignalName
@@ -26,8 +30,20 @@ class Gpus(Section):
     )
 
 
+class GpusPattern(Section):
+    """As `Gpus`, for the jobs of a sweep."""
+
+    count: OrPlaceholders[GpuCount] = Field(default=1, examples=['"{n}"'])
+    memory_bytes: OrPlaceholders[Size] = Field(default=0, alias="memory", examples=['"{gb}G"'])
+    model: Text = Field(default="", examples=['"{card}"'])
+
+
 def _form_of_gpus(written: object) -> str:
     return "mapping" if isinstance(written, dict | Gpus) else "number"
+
+
+def _form_of_gpus_pattern(written: object) -> str:
+    return "mapping" if isinstance(written, dict | GpusPattern) else form_of_value(written)
 
 
 class Resources(LeanSection):
@@ -38,6 +54,19 @@ class Resources(LeanSection):
     gpus: Annotated[
         Annotated[GpuCount, Tag("number")] | Annotated[Gpus, Tag("mapping")], Discriminator(_form_of_gpus)
     ] = Field(default=0, examples=["1"])
+
+
+class ResourcesPattern(Section):
+    """As `Resources`, for the jobs of a sweep."""
+
+    cpus: OrPlaceholders[Cpus] = Field(default=1, examples=['"{n}"'])
+    memory_bytes: OrPlaceholders[Size] = Field(default=0, alias="memory", examples=['"{gb}G"'])
+    gpus: Annotated[
+        Annotated[WithPlaceholders, Tag("placeholders")]
+        | Annotated[GpuCount, Tag("value")]
+        | Annotated[GpusPattern, Tag("mapping")],
+        Discriminator(_form_of_gpus_pattern),
+    ] = Field(default=0, examples=['"{n}"'])
 
 
 def _signal_name(written: object) -> object:
@@ -55,12 +84,22 @@ _SIGNAL = rf"\s*{in_any_case('SIG')}?(?:{'|'.join(map(in_any_case, get_args(Sign
 """What `_signal_name` accepts, for a JSON Schema."""
 
 
+Signal = Annotated[SignalName, BeforeValidator(_signal_name), Form(pattern=_SIGNAL)]
+
+
 class SignalBefore(Section):
     """Warn a job by a signal, so many seconds before its timeout."""
 
     takes: ClassVar[str] = "{signal: USR1, seconds: 120}"
 
-    signal: Annotated[SignalName, BeforeValidator(_signal_name), Form(pattern=_SIGNAL)] = Field(
-        examples=["USR1"]
-    )
+    signal: Signal = Field(examples=["USR1"])
     before_s: Duration = Field(alias="seconds", examples=["120"])
+
+
+class SignalPattern(Section):
+    """As `SignalBefore`, for the jobs of a sweep."""
+
+    takes: ClassVar[str] = SignalBefore.takes
+
+    signal: Signal = Field(examples=["USR1"])
+    before_s: OrPlaceholders[Duration] = Field(alias="seconds", examples=['"{lead}"'])

@@ -136,11 +136,12 @@ class _Generator(GenerateJsonSchema):
         choices = [self.generate_inner(choice) for choice in schema["choices"].values()]
         if any("$ref" in choice for choice in choices):
             return {"anyOf": choices}
-        types = [name for choice in choices for name in _types(choice)]
+        types = dict.fromkeys(name for choice in choices for name in _types(choice))
+        patterns = [choice["pattern"] for choice in choices if "pattern" in choice]
         merged: dict[str, Any] = {}
         for choice in choices:
             merged |= choice
-        return merged | {"type": types}
+        return merged | {"type": list(types)} | ({"pattern": "|".join(patterns)} if patterns else {})
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         made = super().model_schema(schema)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from distribute.config.placeholders import OrPlaceholders
 from distribute.config.problems import nearest, shown
 from distribute.config.section import Section, Text
 from distribute.config.written_jobs import FINALLY, jobs_of
@@ -95,6 +96,16 @@ class Slurm(Section):
                 if text is not None:
                     found[name] = text
         return found
+
+
+class SlurmPattern(Slurm):
+    """As `Slurm`, for the jobs of a sweep: all values may have placeholders."""
+
+    nodes: OrPlaceholders[int] | None = Field(default=None, examples=["1"])  # type: ignore[assignment]
+    ntasks: OrPlaceholders[int] | None = Field(default=None, examples=['"{n}"'])  # type: ignore[assignment]
+    cpus_per_task: OrPlaceholders[int] | None = Field(  # type: ignore[assignment]
+        default=None, examples=['"{n}"']
+    )
 
 
 def _name(key: str) -> str:

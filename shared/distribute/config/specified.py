@@ -5,15 +5,14 @@ from __future__ import annotations
 import shlex
 import stat
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar, assert_never
 
-from distribute.config.file_refs import FileRef, Files, InputRef, own_name
+from distribute.config.file_refs import FileRef, Files, InputRef
 from distribute.config.input_files import InputFiles, LocalFile
-from distribute.config.input_trees import TreeKey
+from distribute.config.input_trees import Named, TreeKey
 from distribute.config.jobs_file import (
     ApptainerBatch,
     ApptainerJob,
@@ -21,16 +20,19 @@ from distribute.config.jobs_file import (
     CommandJob,
     FinalJob,
     JobEntry,
-    JobNeeds,
     JobsFile,
     PythonBatch,
     PythonJob,
 )
-from distribute.config.needs_sections import Gpus, Resources, SignalBefore
-from distribute.config.sweep_jobs import Common, Needs, SweptJobs
+from distribute.config.needs import needs_of, resources_of, signal_before_of
+from distribute.config.sweep_jobs import Common, SweptJobs
 from distribute.core import specs
+from distribute.core.errors import InputError
+from distribute.core.git_commit import MAX_PATTERN_CHARS
 from distribute.core.lean import without_fields_set
-from distribute.inputs.listed import Listed
+from distribute.core.words import LONGEST_QUOTED_PATH, few, quoted
+from distribute.inputs.listed import Hasher, Listed
+from distribute.inputs.patterns import in_lines
 from distribute.inputs.together import PlaceInPack
 
 J = TypeVar("J", bound=JobEntry)
@@ -47,14 +49,18 @@ class Inputs:
         local: Mapping[str, LocalFile],
         listed: Mapping[TreeKey, Listed],
         files: InputFiles,
+        hasher: Hasher,
         places: Mapping[str, PlaceInPack] = MappingProxyType({}),
     ) -> None:
-        """`places` are those of files that share objects, by path."""
+        """`places` are those of files that share objects, by path. `hasher` has read all files."""
+        self.trees: dict[str, Listed] = {}
+        """The folders that the batch has, and what its globs matched, by digest: once all was asked for."""
+        self._hasher = hasher
         self._local = local
         self._places = places
         self._files = files
         self._listed = listed
-        self._folders: dict[tuple[TreeKey, str | None], specs.InputFolder] = {}
+        self._folders: dict[tuple[Named, ...], specs.InputFolder] = {}
         self._known: dict[tuple[str, str], specs.InputFile] = {}
 
     def one(self, written: FileRef) -> specs.InputFile:
@@ -83,13 +89,9 @@ class Inputs:
             )
         return self._known[key]
 
-    def input(self, path: str, name: str) -> specs.InputFile | specs.InputFolder:
-        """The file or folder at a path, under a name, or what a glob matches."""
-        listed = self._listed.get(TreeKey(path)) if self._listed else None
-        if listed is None:
-            return self.named(path, name)
-        alias = None if listed.is_glob and name == own_name(path) else name
-        return self._tree(TreeKey(path), alias)
+    def script(self, named: Named) -> specs.InputFile:
+        """The script of a job, by its path and alias."""
+        return self.named(named.key.path, self._files.name_of(*named))
 
     def all(self, written: Files) -> tuple[specs.InputFile, ...]:
         """The files of a list. One that is listed twice is sent once."""
@@ -102,23 +104,45 @@ class Inputs:
         """The folders of a list, and what its globs match. One that is listed twice is there once."""
         if not self._listed:
             return ()
-        trees = [file for file in written if _key(file) in self._listed]
-        return tuple(dict.fromkeys(self._folder(file) for file in trees))
+        named = (Named(_key(file), file.alias) for file in written)
+        return self._folders_of([one for one in named if one.key in self._listed])
 
-    def _folder(self, written: InputRef) -> specs.InputFolder:
-        key = _key(written)
-        if key.ref is not None:
-            return self._tree(key, written.alias or self._files.trees.name_of_checkout(key.path))
-        return self._tree(key, written.alias if self._listed[key].is_glob else written.name)
+    def of(
+        self, inputs: Sequence[Named]
+    ) -> tuple[tuple[specs.InputFile, ...], tuple[specs.InputFolder, ...]]:
+        """The files of a list, and its folders with what its globs match. Each is there once."""
+        trees = [one for one in inputs if one.key in self._listed] if self._listed else []
+        files = (self.script(one) for one in inputs if not trees or one.key not in self._listed)
+        return tuple({file.alias: file for file in files}.values()), self._folders_of(trees)
 
-    def _tree(self, key: TreeKey, alias: str | None) -> specs.InputFolder:
-        listed = self._listed[key]
-        if (key, alias) not in self._folders:
-            pattern = key.path if listed.is_glob else None
+    def _folders_of(self, trees: Sequence[Named]) -> tuple[specs.InputFolder, ...]:
+        groups = [[one] for one in trees] if len(trees) < 2 else self._files.trees.together(trees)
+        return tuple(dict.fromkeys(self._folder(tuple(group)) for group in groups))
+
+    def _folder(self, group: tuple[Named, ...]) -> specs.InputFolder:
+        """One folder of a list, or what globs match that share a name at the top of `input`."""
+        if group not in self._folders:
+            key, alias = group[0]
+            listed = self._listed[key] if len(group) == 1 else self._united(group)
             checkout = self._files.trees.checkouts.get(key)
-            commit = checkout.commit if checkout is not None else None
-            self._folders[key, alias] = listed.folder(alias, pattern, commit)
-        return self._folders[key, alias]
+            self._folders[group] = listed.folder(
+                alias if listed.is_glob else self._files.name_of(key, alias),
+                in_lines(one.key.path for one in group) if listed.is_glob else None,
+                checkout.commit if checkout is not None else None,
+            )
+            self.trees[listed.sha256] = listed
+        return self._folders[group]
+
+    def _united(self, group: Sequence[Named]) -> Listed:
+        """What globs match that share a name. Raises InputError if that can't be sent."""
+        keys = [one.key for one in group]
+        label = few([quoted(key.path, LONGEST_QUOTED_PATH) for key in keys])
+        if sum(len(key.path) + 1 for key in keys) > MAX_PATTERN_CHARS:
+            raise InputError(
+                f"{label} lie in one folder, and have more than {MAX_PATTERN_CHARS} characters together; "
+                "write one glob for them"
+            )
+        return self._hasher.quiet().listed(self._files.trees.united(keys), label)
 
 
 def _key(written: InputRef) -> TreeKey:
@@ -162,11 +186,11 @@ def specified(
         notify=meta.notify or None,
         capabilities=frozenset(meta.capabilities),
         priority=meta.priority,
-        resources=_resources(meta.resources),
+        resources=resources_of(meta.resources),
         timeout_s=meta.timeout_s,
         build_timeout_s=meta.build_timeout_s,
         grace_s=meta.grace_s,
-        signal_before=_signal_before(meta.signal_before),
+        signal_before=signal_before_of(meta.signal_before),
         retries=meta.retries,
         max_running=meta.max_running,
         max_failures=meta.max_failures,
@@ -197,8 +221,8 @@ class _Jobs:
             yield without_fields_set(
                 specs.PythonJob(script=self.inputs.one(job.file), args=job.args, **common)
             )
-        if self.swept and written.job:
-            yield from self.swept.python(self.inputs.named, self.inputs.input, _needs(written.job))
+        if self.swept:
+            yield from self.swept.python(self.inputs.script, self.inputs.of)
         for final, common in self._last():
             if final.file is not None:
                 yield specs.PythonJob(script=self.inputs.one(final.file), args=final.args, **common)
@@ -206,8 +230,8 @@ class _Jobs:
     def command(self, written: CommandBatch) -> Iterator[specs.CommandJob]:
         for job, common in self._of_kind(CommandJob):
             yield without_fields_set(specs.CommandJob(command=job.command, **common))
-        if self.swept and written.job:
-            yield from self.swept.command(self.inputs.input, _needs(written.job))
+        if self.swept:
+            yield from self.swept.command(self.inputs.of)
         for final, common in self._last():
             if final.command is not None:
                 yield specs.CommandJob(command=final.command, **common)
@@ -215,8 +239,8 @@ class _Jobs:
     def apptainer(self, written: ApptainerBatch) -> Iterator[specs.ApptainerJob]:
         for _, common in self._of_kind(ApptainerJob):
             yield without_fields_set(specs.ApptainerJob(**common))
-        if self.swept and written.job:
-            yield from self.swept.apptainer(self.inputs.input, _needs(written.job))
+        if self.swept:
+            yield from self.swept.apptainer(self.inputs.of)
         for _, common in self._last():
             yield specs.ApptainerJob(**common)
 
@@ -258,35 +282,5 @@ def _common(job: JobEntry, inputs: Inputs, parameters: Parameters) -> Common:
         "folders": inputs.folders(job.required_files) or None,
         "env": job.env,
         "parameters": parameters,
-        **_needs(job),
+        **needs_of(job),
     }
-
-
-def _needs(job: JobNeeds) -> Needs:
-    return {
-        "resources": _resources(job.resources),
-        "timeout_s": job.timeout_s,
-        "grace_s": job.grace_s,
-        "signal_before": _signal_before(job.signal_before),
-        "retries": job.retries,
-    }
-
-
-def _signal_before(written: SignalBefore | None) -> specs.SignalBefore | None:
-    if written is None:
-        return None
-    return specs.SignalBefore(signal=written.signal, before_s=written.before_s)
-
-
-@lru_cache(maxsize=1024)  # most of 100,000 jobs ask for the same
-def _resources(written: Resources | None) -> specs.Resources | None:
-    if written is None:
-        return None
-    gpus = Gpus(count=written.gpus) if isinstance(written.gpus, int) else written.gpus
-    kind = specs.GpuKind(memory_bytes=gpus.memory_bytes, model=gpus.model)
-    return specs.Resources(
-        cpus=written.cpus,
-        memory_bytes=written.memory_bytes,
-        gpus=gpus.count,
-        gpu_kind=kind if gpus.count and kind != specs.GpuKind() else None,
-    )

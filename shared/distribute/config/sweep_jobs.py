@@ -10,11 +10,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeAlias, TypedDict
+from typing import TypeAlias
 
 from distribute.config.input_files import InputFiles
+from distribute.config.input_trees import Named, TreeKey
 from distribute.config.jobs_file import JobsFile
+from distribute.config.needs import Needs
 from distribute.config.rendered import Renderer, Template, read_template, rendering
+from distribute.config.slurm_section import Slurm
+from distribute.config.sweep_needs import NeedError, SweptNeeds
 from distribute.config.sweep_pattern import Filled, Pattern, PatternOfFile
 from distribute.config.sweeping import sweep_of
 from distribute.config.yaml_source import Document, Loc
@@ -46,32 +50,25 @@ MAX_TEXT_CHARS = 80 << 20
 _RENDERED_AT_ONCE = 100
 """For so many points, files are asked for together."""
 
-Made: TypeAlias = tuple[specs.InputFile, ...]
+Files: TypeAlias = tuple[specs.InputFile, ...]
+Folders: TypeAlias = tuple[specs.InputFolder, ...]
+
+Made: TypeAlias = Files
 """What was made of templates for a job: its input files, then its script."""
 
-FileOf: TypeAlias = Callable[[str, str], specs.InputFile]
-"""The input file at a path, under a name."""
+FileOf: TypeAlias = Callable[[Named], specs.InputFile]
+"""The specification's file for a name in the pattern."""
 
-InputOf: TypeAlias = Callable[[str, str], specs.InputFile | specs.InputFolder]
-"""As `FileOf`, but also of a folder, and of what a glob matches."""
-
-
-class Needs(TypedDict):
-    """What a job needs of a node. All jobs of a sweep have it alike."""
-
-    resources: specs.Resources | None
-    timeout_s: float | None
-    grace_s: float | None
-    signal_before: specs.SignalBefore | None
-    retries: int | None
+InputsOf: TypeAlias = Callable[[Sequence[Named]], tuple[Files, Folders]]
+"""The files and the folders of a list of inputs."""
 
 
 class Common(Needs):
     """What the jobs of all kinds have."""
 
     name: str
-    files: tuple[specs.InputFile, ...]
-    folders: tuple[specs.InputFolder, ...] | None
+    files: Files
+    folders: Folders | None
     env: dict[str, str]
     parameters: dict[str, Scalar] | None
 
@@ -97,12 +94,13 @@ class SweptJobs:
             raise self._refused(("sweep", *error.loc), str(error)) from error
         self._known = tuple(dict.fromkeys((*self._sweep.names, NUMBER)))
         self._pattern = Pattern(document, place, job, self._known)
+        self._needs = SweptNeeds(jobs_file, job, self._pattern)
         self._name = self._pattern.template(section.name or default_name(self._sweep), ("sweep", "name"))
         if self._pattern.found:
             raise InputError(*document.lines(self._pattern.found))
         self._files = [*self._pattern.files]
         if section.each is not None:
-            self._files.append(PatternOfFile(("sweep", "each"), None, None))
+            self._files.append(PatternOfFile(("sweep", "each"), None))
         self._others = {entry.name for entry in jobs_file.work.jobs}
         if jobs_file.finally_ is not None:
             self._others.add(jobs_file.finally_.name)
@@ -113,58 +111,62 @@ class SweptJobs:
         self._templates = [self._read(file, files) for file in self._made]
         self.made = MadeContents()
         """The files that are made of templates, once the jobs are."""
+        self.slurm: list[Slurm | None] = []
+        """The options of sbatch of each job, once it is made."""
 
     def __len__(self) -> int:
         return len(self._sweep)
 
-    def python(self, file_of: FileOf, input_of: InputOf, needs: Needs) -> Iterator[specs.PythonJob]:
+    def python(self, file_of: FileOf, inputs_of: InputsOf) -> Iterator[specs.PythonJob]:
         """The jobs of a batch of python, in the order of the points."""
         script = self._pattern.script
         assert script is not None, "a script is required"
-        for common, words, point, made in self._filled(input_of, needs):
+        for common, words, point, made in self._filled(inputs_of):
             assert not isinstance(words, str), "arguments are a list"
-            of_job = made[-1] if script.is_made else file_of(*script.fill(point))
+            of_job = made[-1] if script.is_made else file_of(script.fill(point))
             yield without_fields_set(specs.PythonJob(script=of_job, args=words, **common))
 
-    def command(self, input_of: InputOf, needs: Needs) -> Iterator[specs.CommandJob]:
+    def command(self, inputs_of: InputsOf) -> Iterator[specs.CommandJob]:
         """The jobs of a batch of command."""
-        for common, words, _, _ in self._filled(input_of, needs):
+        for common, words, _, _ in self._filled(inputs_of):
             assert words is not None, "a command is required"
             yield without_fields_set(specs.CommandJob(command=words, **common))
 
-    def apptainer(self, input_of: InputOf, needs: Needs) -> Iterator[specs.ApptainerJob]:
+    def apptainer(self, inputs_of: InputsOf) -> Iterator[specs.ApptainerJob]:
         """The jobs of a batch of apptainer."""
-        for common, _, _, _ in self._filled(input_of, needs):
+        for common, _, _, _ in self._filled(inputs_of):
             yield without_fields_set(specs.ApptainerJob(**common))
 
-    def _filled(self, input_of: InputOf, needs: Needs) -> Iterator[tuple[Common, Filled, Point, Made]]:
+    def _filled(self, inputs_of: InputsOf) -> Iterator[tuple[Common, Filled, Point, Made]]:
         """Each job, filled. Raises InputError if a value does not suit, or a name is taken."""
         point = Point()
         try:
-            constant = tuple(input_of(*file.fill({})) for file in self._files if file.is_constant)
+            constant = tuple(file.fill({}) for file in self._files if file.is_constant)
             varying = [file for file in self._files if not (file.is_constant or file.is_made)]
+            files, folders = inputs_of(constant)
             inputs_made = sum(file.is_made for file in self._files)
             left_chars = MAX_TEXT_CHARS
             for name, point, made in self._points():
                 words, env = self._pattern.fill_words(point), self._pattern.fill_env(point)
+                needs, slurm = self._needs.fill(point)
                 left_chars -= _size(name, words, env, point)
                 if name in self._others or left_chars < 0:
                     raise self._unfit(name, point, is_taken=left_chars >= 0)
-                given = (*constant, *made[:inputs_made])
                 if varying:
-                    given += tuple([input_of(*file.fill(point)) for file in varying])
-                files = tuple([one for one in given if isinstance(one, specs.InputFile)])
-                folders = tuple([one for one in given if isinstance(one, specs.InputFolder)])
+                    files, folders = inputs_of((*constant, *[file.fill(point) for file in varying]))
                 parameters = {each: plain(point[each]) for each in self._sweep.recorded}
                 common: Common = {
                     "name": name,
-                    "files": files,
+                    "files": (*files, *made[:inputs_made]),
                     "folders": folders or None,
                     "env": env,
                     "parameters": parameters,
                     **needs,
                 }
+                self.slurm.append(slurm)
                 yield common, words, point, made
+        except NeedError as error:
+            raise self._refused(error.place, f"{error} (at {self._of(point)})") from error
         except SweepError as error:
             if error.loc:
                 raise self._refused(("sweep", *error.loc), str(error)) from error
@@ -215,7 +217,7 @@ class SweptJobs:
         if len(found) < len(digests):
             return ()
         return tuple(
-            content.file(file.fill(point)[1], template.mode, template.mtime_ns)
+            content.file(str(file.fill(point).alias), template.mode, template.mtime_ns)
             for file, template, content in zip(self._made, self._templates, found, strict=True)
         )
 
@@ -256,42 +258,46 @@ class SweptJobs:
         looked_at = [*self._files, *([self._pattern.script] if self._pattern.script is not None else [])]
         varies = not all(file.is_constant for file in looked_at)
         found = self._pattern.found
-        seen: set[str] = set()
+        seen: set[TreeKey] = set()
         points = numbered(self._sweep)
         for point in points if varies else [next(points)]:
-            names: dict[str, str] = {}
+            names: dict[str, list[Named]] = {}
             for file in looked_at:
-                path, name = file.fill(point)
-                if path not in seen and not file.is_made:
-                    seen.add(path)
-                    for problem in files.problems_with(path, is_input=file is not self._pattern.script):
+                filled = file.fill(point)
+                if filled.key not in seen and not file.is_made:
+                    seen.add(filled.key)
+                    for problem in files.problems_with(filled.key, is_input=file is not self._pattern.script):
                         found.add(Problem, self._document.offset(file.loc), written(problem))
-                self._check_names(file, path, name, point, names, files)
+                self._check_names(file, filled, point, names, files)
             if found:
                 raise InputError(*self._document.lines(found))
 
     def _check_names(
         self,
         file: PatternOfFile,
-        path: str,
-        name: str,
+        filled: Named,
         point: Point,
-        names: dict[str, str],
+        names: dict[str, list[Named]],
         files: InputFiles,
     ) -> None:
-        """Check the names that a file of a point has. `names`: the paths of others, by their names."""
-        matches = files.matches_of(path) if file.alias is None else None
-        if matches is None:
+        """Check the names that a file of a point has. `names`: the others of the point, by their names."""
+        own = files.names_of(*filled)
+        if filled.alias is not None or not files.trees.matches(filled.key):
             try:
-                check_name(name)
+                check_name(*own)
             except ValueError as error:
                 self._note(file, f"{error} (at {self._of(point)})")
         if file is self._pattern.script:
             return
-        for each in (name,) if matches is None else matches:
-            if not files.are_same(names.setdefault(each, path), path):
-                where = f"{quoted(f'./input/{each}')} (at {self._of(point)})"
-                self._note(file, f"two files would become {where}; add an alias")
+        for name in own:
+            others = names.setdefault(name, [])
+            for other in others:
+                place = files.clash(other, filled, name)
+                if place is not None:
+                    where = f"{quoted(f'./input/{place}')} (at {self._of(point)})"
+                    self._note(file, f"two files would become {where}; add an alias")
+                    break
+            others.append(filled)
 
     def _note(self, file: PatternOfFile, text: str) -> None:
         self._pattern.found.add(Problem, self._document.offset(file.loc), text)

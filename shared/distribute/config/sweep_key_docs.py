@@ -51,7 +51,8 @@ SWEEP_DOCS: Mapping[type[Section], Mapping[str, KeyDoc]] = {
     },
     PatternFile: {
         "path": D(
-            "The path, with placeholders, relative to the folder of the file of jobs, or absolute",
+            "The path, with placeholders, relative to the folder of the file of jobs, or absolute. In "
+            "`required_files` also a folder or a glob; `git`, `ref` and `exclude` are as for other inputs",
             "`template`",
         ),
         "template": D(
@@ -65,16 +66,25 @@ SWEEP_DOCS: Mapping[type[Section], Mapping[str, KeyDoc]] = {
     },
     JobPattern: {
         "required_files": D(
-            "Files that each job finds in `./input` (apptainer: `/input`), besides the batch's. Their paths "
-            "and aliases have placeholders"
+            "Files, folders, globs and git checkouts that each job finds in `./input` (apptainer: `/input`), "
+            "besides the batch's. Their paths, aliases and refs have placeholders"
         ),
-        "resources": D("What each job gets of a node. It replaces the batch's as a whole", "the batch's"),
-        "timeout": D("The longest each job may run", "the batch's"),
+        "resources": D(
+            "What each job gets of a node. Its values may have placeholders. It replaces the batch's as a "
+            "whole",
+            "the batch's",
+        ),
+        "timeout": D(
+            "The longest each job may run. It may have placeholders, as the next ones", "the batch's"
+        ),
         "grace": D("How long each job may clean up when it is ended", "the batch's"),
         "signal_before": D(SIGNAL, "the batch's"),
         "retries": D("How often each job is tried again if it failed", "the batch's"),
         "env": D("Environment variables, whose values have placeholders. They replace the batch's"),
-        "slurm": D("Options of sbatch for each job. Each replaces the batch's", "the batch's"),
+        "slurm": D(
+            "Options of sbatch for each job, whose values may have placeholders. Each replaces the batch's",
+            "the batch's",
+        ),
     },
     PythonPattern: {
         "file": D("The script of each job. Its path has placeholders"),

@@ -6,8 +6,9 @@ import re
 from typing import NamedTuple
 
 from distribute.config.file_refs import own_name
+from distribute.config.input_trees import Named, TreeKey
 from distribute.config.jobs_file import CommandPattern, JobPattern, PythonPattern
-from distribute.config.sweep_section import PatternFile
+from distribute.config.sweep_section import PatternFile, PatternInput
 from distribute.config.sweep_sources import PATH
 from distribute.config.yaml_source import Document, Loc
 from distribute.config.yaml_syntax import Found, Problem
@@ -21,29 +22,38 @@ Filled = str | tuple[str, ...] | None
 
 
 class PatternOfFile(NamedTuple):
-    """A file of each job. `path` None: the file of its point. `alias` None: the file's own name.
+    """An input of each job, or its script. `path` None: the file or folder of its point.
 
-    `is_made`: the file is made of the template file at `path`.
+    `alias` None: its own name. `exclude` and `ref` are those of a folder, a glob or a checkout. `is_made`: it
+    is made of the template file at `path`.
     """
 
     loc: Loc
     path: TextTemplate | None
-    alias: TextTemplate | None
+    alias: TextTemplate | None = None
+    exclude: tuple[str, ...] = ()
+    ref: TextTemplate | None = None
     is_made: bool = False
 
     @property
     def is_constant(self) -> bool:
-        """Do all jobs have the same file, under the same name?"""
-        constant_alias = self.alias is None or self.alias.is_constant
-        return self.path is not None and self.path.is_constant and constant_alias and not self.is_made
+        """Do all jobs have the same one, under the same name?"""
+        texts = filter(None, [self.alias, self.ref])
+        return (
+            self.path is not None
+            and self.path.is_constant
+            and all(text.is_constant for text in texts)
+            and not self.is_made
+        )
 
-    def fill(self, point: Point) -> tuple[str, str]:
-        """The path and the name of the file of a point."""
+    def fill(self, point: Point) -> Named:
+        """The file, folder, glob or checkout of a point, and its alias."""
         path = str(point[PATH]) if self.path is None else self.path.fill(point)
-        if self.alias is not None:
-            return path, self.alias.fill(point)
-        name = own_name(path)
-        return path, _ENDING.sub("", name) if self.is_made else name
+        ref = None if self.ref is None else self.ref.fill(point)
+        alias = None if self.alias is None else self.alias.fill(point)
+        if self.is_made and alias is None:
+            alias = _ENDING.sub("", own_name(path))
+        return Named(TreeKey(path, self.exclude, ref), alias)
 
 
 class Pattern:
@@ -55,7 +65,7 @@ class Pattern:
     def __init__(self, document: Document, place: Loc, pattern: JobPattern, known: tuple[str, ...]) -> None:
         self.found = Found()
         self._document = document
-        self._place = place
+        self.place = place
         self._known = known
         self._templates: list[tuple[Loc, TextTemplate]] = []
         self.env = {name: self.template(text, (*place, "env", name)) for name, text in pattern.env.items()}
@@ -88,7 +98,7 @@ class Pattern:
                 template.fill(point)
             except SweepError:
                 return loc
-        return self._place
+        return self.place
 
     def fill_words(self, point: Point) -> Filled:
         """The command, or the arguments of a script."""
@@ -101,7 +111,7 @@ class Pattern:
         return {name: template.fill(point) for name, template in self.env.items()}
 
     def _texts(self, texts: str | tuple[str, ...] | None, key: str) -> Texts:
-        loc = (*self._place, key)
+        loc = (*self.place, key)
         if isinstance(texts, str):
             return self.template(texts, loc, for_shell=True)
         if texts is None:
@@ -109,15 +119,30 @@ class Pattern:
         return tuple(self.template(text, (*loc, index)) for index, text in enumerate(texts))
 
     def _file(self, file: PatternFile, *keys: str | int) -> PatternOfFile:
-        loc = (*self._place, *keys)
+        loc = (*self.place, *keys)
         alias = self.template(file.alias, (*loc, "alias")) if file.alias is not None else None
         if file.template is None:
-            return PatternOfFile(loc, self.template(file.path or "", (*loc, "path")), alias)
-        path = self.template(file.template, (*loc, "template"))
-        if not path.is_constant:
-            text = "template: there is one for all jobs, so its path has no placeholders"
-            self.found.add(Problem, self._document.offset((*loc, "template")), text)
+            exclude, ref = self._of_tree(file, loc) if isinstance(file, PatternInput) else ((), None)
+            return PatternOfFile(loc, self.template(file.path or "", (*loc, "path")), alias, exclude, ref)
+        path = self._constant(file.template, (*loc, "template"), "there is one for all jobs, so its path")
         return PatternOfFile(loc, path, alias, is_made=True)
+
+    def _of_tree(self, file: PatternInput, loc: Loc) -> tuple[tuple[str, ...], TextTemplate | None]:
+        """The patterns of what is left out of an input, and the ref of a checkout."""
+        ref = None if file.git_ref is None else self.template(file.git_ref, (*loc, "ref"))
+        found = [
+            self._constant(pattern, (*loc, "exclude", index), "it is the same for all jobs, so it")
+            for index, pattern in enumerate(file.exclude)
+        ]
+        return tuple(pattern.fill({}) for pattern in found if pattern.is_constant), ref
+
+    def _constant(self, text: str, loc: Loc, why: str) -> TextTemplate:
+        """A text that is the same for all points. `why` begins the reason, for people."""
+        template = self.template(text, loc)
+        if not template.is_constant:
+            problem = f"{_key_of(loc)}: {why} has no placeholders"
+            self.found.add(Problem, self._document.offset(loc), problem)
+        return template
 
 
 def _key_of(loc: Loc) -> str:

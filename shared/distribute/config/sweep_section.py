@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from distribute.config.file_refs import TreeKeys
 from distribute.config.forms import Form
 from distribute.config.section import Name, NonEmpty, Section, Text, at_most, once
 from distribute.core.specs import MAX_FILES, MAX_JOBS, MAX_VARIABLES
@@ -139,10 +140,22 @@ class PatternFile(Section):
     alias: Name | None = Field(default=None, examples=["mesh.dat"])
 
     @model_validator(mode="after")
-    def _has_one_origin(self) -> PatternFile:
+    def _has_one_origin(self) -> Self:
         if (self.path is None) == (self.template is None):
             raise ValueError("a file has a path or a template; write path: PATH or template: PATH")
         return self
 
 
-PatternFiles = Annotated[tuple[PatternFile, ...], at_most(MAX_FILES, "files"), once("pattern files")]
+class PatternInput(TreeKeys, PatternFile):
+    """An input of each job of a sweep: a file, a folder, a glob, a git checkout, or what a template makes."""
+
+    takes: ClassVar[str] = f"{PatternFile.takes}, or {{git: FOLDER, ref: REF, alias: NAME}}"
+
+    @model_validator(mode="after")
+    def _excludes_of_a_tree(self) -> Self:
+        if self.template is not None and self.exclude:
+            raise ValueError("'exclude' is for folders and globs, and a template makes a file; remove it")
+        return self
+
+
+PatternInputs = Annotated[tuple[PatternInput, ...], at_most(MAX_FILES, "files"), once("pattern files")]

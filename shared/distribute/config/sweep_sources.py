@@ -10,13 +10,17 @@ from glob import has_magic, iglob
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
+from distribute.config.file_refs import own_name
 from distribute.config.yaml_source import why_not_text
 from distribute.core.os_words import why
-from distribute.core.words import LONGEST_QUOTED_PATH, few, format_size, quoted
+from distribute.core.words import LONGEST_QUOTED_PATH, format_size, quoted
 from distribute.sweeps import MAX_POINTS, Axis, Scalar, SweepError, written
 
 PATH, FILE, STEM = "path", "file", "stem"
-"""What is known of each file: its path here, the path where its job finds it, its name without the ending."""
+"""What is known of each file: its path here, the path where its job finds it, its name without the ending.
+
+Of a folder, too. Its name has no ending.
+"""
 
 LINE, LINE_NUMBER = "line", "line_number"
 
@@ -27,12 +31,12 @@ _TABLES = {".csv": ",", ".tsv": "\t"}
 
 
 def each_file(pattern: str, folder: Path, input_folder: str, *loc: str) -> Axis:
-    """The files that match a pattern, as an axis, in the order of their paths.
+    """The files or the folders that match a pattern, as an axis, in the order of their paths.
 
     `folder` is where a relative pattern begins, `input_folder` where a job finds its files.
 
     Raises:
-        SweepError: there is no such file, or there are more than a sweep may have points.
+        SweepError: nothing matches, or files and folders do, or more than a sweep may have points.
     """
     absolute = os.path.expanduser(pattern)  # noqa: PTH111 - it may have no such home
     try:
@@ -46,26 +50,29 @@ def each_file(pattern: str, folder: Path, input_folder: str, *loc: str) -> Axis:
             "at most; write a narrower pattern",
             *loc,
         )
-    folders = [path for path in paths if (folder / path).is_dir()]
-    if folders:
-        named = few([_shown(path) for path in folders])
-        raise SweepError(
-            f"{named} {'is a folder' if len(folders) == 1 else 'are folders'}, and each takes files; "
-            f"write a pattern that matches files, such as {_shown(_narrower(pattern))}",
-            *loc,
-        )
     if not paths:
         raise SweepError(f"no file matches {_shown(pattern)}{_hint(pattern, folder)}", *loc)
+    are_folders = _are_folders(paths, pattern, folder, loc)
+    names = [own_name(path) for path in paths]
     columns: dict[str, Sequence[Scalar]] = {
-        PATH: paths,
-        FILE: [f"{input_folder}/{PurePosixPath(path).name}" for path in paths],
-        STEM: [PurePosixPath(path).stem for path in paths],
+        PATH: [path.rstrip("/") for path in paths],
+        FILE: [f"{input_folder}/{name}" for name in names],
+        STEM: names if are_folders else [PurePosixPath(name).stem for name in names],
     }
     return Axis(columns, loc, frozenset({FILE, STEM}), name=f"{{{STEM}}}")
 
 
-def _narrower(pattern: str) -> str:
-    return f"{pattern.rstrip('*/')}/*.dat" if pattern.endswith("*") else f"{pattern.rstrip('/')}/*"
+def _are_folders(paths: Sequence[str], pattern: str, folder: Path, loc: tuple[str, ...]) -> bool:
+    """Did the pattern match folders? Raises SweepError if it matched files, too: each would become a job."""
+    folders = {path for path in paths if (folder / path).is_dir()}
+    if 0 < len(folders) < len(paths):
+        some = _shown(min(folders)), _shown(next(path for path in paths if path not in folders))
+        raise SweepError(
+            f"{_shown(pattern)} matches folders and files, such as {' and '.join(some)}; write "
+            f"{_shown(pattern.rstrip('/') + '/')} for the folders, or the ending of the files, such as *.dat",
+            *loc,
+        )
+    return bool(folders)
 
 
 def _hint(pattern: str, folder: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from distribute.config.problems import validate
 from distribute.config.section import Section
 from distribute.config.yaml_source import Document, Loc
-from distribute.config.yaml_syntax import Found
+from distribute.config.yaml_syntax import Found, Problem
 from distribute.core.errors import InvalidArgument
 from distribute.core.words import MAX_TOLD, first_of
 
@@ -32,13 +32,17 @@ class Values(Document):
         self._places.append(loc)
         return len(self._places) - 1
 
+    def loc(self, problem: Problem) -> Loc:
+        """The keys that lead to a problem."""
+        return self._places[problem.offset]
+
     def place(self, loc: Loc, *, of_key: bool = False) -> str:
         """As in a file, but with the keys that lead to the value."""
         return f"at {_path(loc)}"
 
     def lines(self, found: Found) -> list[str]:
         """The problems as `NAME: KEYS: text`. Of many, the first, and a line that counts the others."""
-        told = (self.told(self._places[problem.offset], problem.words) for problem in found.problems)
+        told = (self.told(self.loc(problem), problem.words) for problem in found.problems)
         lines = list(dict.fromkeys(told))
         return first_of(lines[:MAX_TOLD], len(lines[MAX_TOLD:]) + found.more)
 

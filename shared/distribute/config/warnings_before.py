@@ -108,11 +108,19 @@ def _called(loc: Loc, job: Value) -> str:
 def _untimed(document: Document, place: Loc, jobs: list[str]) -> Problem:
     more = f" and {len(jobs) - 1} more" if len(jobs) > 1 else ""
     whose = f"{jobs[0]}{more} {'have' if more else 'has'}"
-    text = f"signal_before: {whose} no timeout; write one in the job or in meta, such as timeout: 2h"
-    return Problem(document.offset(place), text)
+    return Problem(document.offset(place), untimed(whose))
+
+
+def untimed(whose: str) -> str:
+    """The words for a warning without a timeout. `whose` it is: `the job 'a' has`."""
+    return f"signal_before: {whose} no timeout; write one in the job or in meta, such as timeout: 2h"
 
 
 def _late(document: Document, place: Loc, warning: SignalBefore, timeout_s: float) -> Problem:
-    before, timeout = format_duration(warning.before_s), format_duration(timeout_s)
-    text = f"signal_before: {before} is not less than the timeout of {timeout}; write fewer seconds"
-    return Problem(document.offset(place), text)
+    return Problem(document.offset(place), late(warning.before_s, timeout_s))
+
+
+def late(before_s: float, timeout_s: float) -> str:
+    """The words for a warning that would come when its job has not begun."""
+    before, timeout = format_duration(before_s), format_duration(timeout_s)
+    return f"signal_before: {before} is not less than the timeout of {timeout}; write fewer seconds"

@@ -184,6 +184,7 @@ class InputFolder(Frozen):
     """Files and folders that come with a batch. The object `sha256` lists them (`core.folder_listing`).
 
     A job sees them in the folder `alias`. None: directly in `input`; then they are what `pattern` matched.
+    Globs of one list that share a name at the top of `input` are one folder, and lines of its `pattern`.
     `content` is a digest of all names, contents, modes and links: it does not depend on times. `entries` and
     `size_bytes` count everything that is listed. `git`: the commit that it is; None: it is of no repository.
     """

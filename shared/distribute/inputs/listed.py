@@ -75,6 +75,10 @@ class Hasher:
         self._on_bytes = on_bytes
         self._is_given_up = False
 
+    def quiet(self) -> Hasher:
+        """One for files whose bytes have been told."""
+        return Hasher(self._digests)
+
     def of_file(self, path: Path) -> tuple[str, os.stat_result]:
         """The SHA-256 of a file, and how it looks.
 
@@ -135,9 +139,8 @@ class Hasher:
             InputError: files can't be read, or change meanwhile. It names them, one line each.
         """
         parts = packs([file.name for file in files], [file.size_bytes for file in files])
-        quiet = Hasher(self._digests)  # their bytes have been told
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            read = list(pool.map(quiet._read_pack, [files[part.start : part.stop] for part in parts]))
+            read = list(pool.map(self.quiet()._read_pack, [files[part.start : part.stop] for part in parts]))
         if problems := [problem for one in read for problem in one.problems]:
             raise InputError(*first_of(problems))
         return read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from pathspec import GitIgnoreSpec
@@ -41,6 +41,16 @@ def matches(folder: str, path: str) -> Matches:
     base = os.path.join(folder, os.path.expanduser(fixed)) if fixed else folder  # noqa: PTH111, PTH118
     found = glob.glob(wild, root_dir=base or "/", recursive=True)  # noqa: PTH207 - as text, for many
     return Matches(base, sorted({name.rstrip("/") for name in found} - {""}))
+
+
+def in_lines(patterns: Iterable[str]) -> str:
+    """Globs of one folder, as its specification has them."""
+    return "\n".join(patterns)
+
+
+def of_lines(pattern: str) -> list[str]:
+    """The globs that `in_lines` joined."""
+    return pattern.split("\n")
 
 
 def behind_fixed(path: str) -> str:

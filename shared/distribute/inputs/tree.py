@@ -6,13 +6,14 @@ matches; links inside a folder stay links, and must lead to something in it.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import stat
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 
 from distribute.core.folder_listing import ListedFolder
-from distribute.core.manifest import StoredLink
+from distribute.core.manifest import StoredLink, entry_bytes
 from distribute.core.os_words import special_file, why
 from distribute.core.path_text import shown, shown_target
 from distribute.core.words import LONGEST_QUOTED_PATH, quoted
@@ -115,6 +116,44 @@ def tree_of_matches(base: str, names: list[str], exclude: Exclude) -> Tree:
         if search.add_match(name):
             above = (name + b"/",)
     return tree
+
+
+def clash(one: Tree, other: Tree) -> str | None:
+    """A path at which two trees have something different. None: they can be one tree."""
+    here, there = _by_name(one), _by_name(other)
+    for name in sorted(here.keys() & there.keys()):
+        if not _are_same(here[name], there[name]):
+            return os.fsdecode(name)
+    for mine, others in ((here, there), (there, here)):
+        above = {parent for name in others for parent in _parents(name)}
+        for name in sorted(above & mine.keys()):
+            if not isinstance(mine[name], ListedFolder):
+                return os.fsdecode(name)
+    return None
+
+
+def united(trees: Sequence[Tree]) -> Tree:
+    """All that is in several trees of matches, between which there is no clash, in the order of its paths."""
+    found = {name: one for tree in trees for name, one in _by_name(tree).items()}
+    return Tree(None, [found[name] for name in sorted(found, key=lambda name: name.split(b"/"))])
+
+
+def _by_name(tree: Tree) -> dict[bytes, Found]:
+    return {one.name if isinstance(one, TreeFile) else entry_bytes(one): one for one in tree.found}
+
+
+def _are_same(one: Found, other: Found) -> bool:
+    """Are both the same file, or equal ones?"""
+    if not (isinstance(one, TreeFile) and isinstance(other, TreeFile)):
+        return one == other
+    if (one.device, one.inode) == (other.device, other.inode):
+        return True
+    if (one.size_bytes, one.mode) != (other.size_bytes, other.mode):
+        return False
+    try:
+        return filecmp.cmp(os.fsdecode(one.path), os.fsdecode(other.path), shallow=False)
+    except OSError:
+        return True  # reading them all says which file can't be read, and why
 
 
 def _name_of(found: Found) -> bytes:

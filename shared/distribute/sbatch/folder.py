@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 
 from distribute.config.loading import LoadedBatch
 from distribute.config.slurm_section import Slurm
@@ -190,10 +190,8 @@ def plan(loaded: LoadedBatch, cluster: Cluster, upload: Upload, *, is_array: boo
 
 def _own_sections(loaded: LoadedBatch) -> Iterator[Slurm | None]:
     """The section `slurm` of each job, in the order of the specification."""
-    listed, final, pattern = loaded.slurm_of_jobs, loaded.file.finally_, loaded.file.work.job
-    of_sweep = pattern.slurm if pattern is not None else None
-    swept = len(loaded.spec.work.jobs) - len(listed) - (final is not None)
-    return chain(listed, repeat(of_sweep, swept), [] if final is None else [final.slurm])
+    final = loaded.file.finally_
+    return chain(loaded.slurm_of_jobs, [] if final is None else [final.slurm])
 
 
 def _of_build(batch: Slurm | None, recipe: Recipe) -> Options:

@@ -14,7 +14,7 @@ import distribute
 from config_kit import content_of
 from distribute.api.plan import BatchPlan
 from distribute.config.loading import LoadedBatch, load
-from distribute.core.specs import CommandJob, PythonJob
+from distribute.core.specs import CommandJob, PythonJob, Resources
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +86,23 @@ def test_a_sweep_fills_texts_and_calls_functions() -> None:
     assert [job.env for job in jobs] == [{"RE": "00100"}, {"RE": "00400"}]
     assert [job.parameters for job in jobs] == [{"re": 100}, {"re": 400}]
     assert contents(found, 1) == {"re400.txt": "400 {}", "same.bin": "{re}", "run.py": "print()"}
+
+
+def test_a_sweep_fills_what_its_jobs_need() -> None:
+    batch = plan()
+    batch.sweep(
+        [{"n": 1, "h": 2}, {"n": 4, "h": 3}],
+        "true",
+        resources={"cpus": "{n}", "memory": "{n}G"},
+        timeout="{h}h",
+        retries="{n}",
+        grace=lambda n, h: 10 * n,
+    )
+    jobs = loaded(batch).spec.work.jobs
+    assert [(job.resources, job.timeout_s, job.retries, job.grace_s) for job in jobs] == [
+        (Resources(cpus=1, memory_bytes=2**30), 7200, 1, 10),
+        (Resources(cpus=4, memory_bytes=4 * 2**30), 10800, 4, 40),
+    ]
 
 
 def test_name_command_and_arguments_may_be_functions() -> None:

@@ -216,6 +216,30 @@ def test_the_jobs_of_a_sweep_come_behind_the_listed_ones_with_their_own_options(
     assert len(Path("out/scripts/files.txt").read_text().splitlines()) == 2
 
 
+def test_each_job_of_a_sweep_has_the_options_of_its_own_needs(folder: Path) -> None:
+    (folder / "distribute-jobs.yaml").write_text(
+        META + 'sweep: {zip: {n: [1, 4], hours: [2, 30]}, name: "n{n}"}\n'
+        "command:\n"
+        "  job:\n"
+        "    command: solve\n"
+        '    resources: {cpus: "{n}", memory: "{n}G", gpus: "{n}"}\n'
+        '    timeout: "{hours}h"\n'
+        '    slurm: {nodes: "{n}", licenses: "solver:{n}"}\n'
+    )
+    assert run("out", *WHERE).exit_code == 0
+    for number, (n, time) in enumerate([(1, "02:02:00"), (4, "1-06:02:00")]):
+        script = Path(f"out/scripts/{number}.sbatch").read_text()
+        for option in (
+            f"cpus-per-task={n}",
+            f"mem={1024 * n}M",
+            f"gres=gpu:{n}",
+            f"time={time}",
+            f"nodes={n}",
+            f"licenses=solver:{n}",
+        ):
+            assert f"--{option}\n" in script
+
+
 def test_files_that_share_an_object_are_collected_as_that_object(folder: Path) -> None:
     (folder / "case.in.j2").write_text("re = {{ re }}\n")
     (folder / "distribute-jobs.yaml").write_text(
@@ -283,6 +307,9 @@ def test_a_last_job_waits_for_no_more_jobs_than_sbatch_can_be_told(
         "{path: tables/**, exclude: ['2019/']}",
         "{path: tables, alias: t, exclude: ['*.csv']}",
         "tables/2019/x.csv",
+        "'tables/*/*.csv', 'tables/20*/notes', tables/2021/.hidden",
+        "'tables/**/z.csv', {path: 'tables/*', exclude: ['2019/deep/']}",
+        "{path: 'tables/*/*.csv', alias: t}, {path: 'tables/*/deep', alias: t}",
     ],
 )
 def test_every_input_is_collected_as_it_was_sent(required: str, folder: Path) -> None:

@@ -17,9 +17,9 @@ from distribute.core.specs import (
     PythonWork,
 )
 from distribute.inputs.listed import Hasher
-from distribute.inputs.patterns import Exclude, behind_fixed, matches
+from distribute.inputs.patterns import Exclude, behind_fixed, matches, of_lines
 from distribute.inputs.sources import JoinedSource, Source
-from distribute.inputs.tree import folder_tree, tree_of_matches
+from distribute.inputs.tree import folder_tree, tree_of_matches, united
 
 
 class FoundInputs(NamedTuple):
@@ -38,7 +38,9 @@ def inputs_in(folder: Path, spec: BatchSpec) -> FoundInputs:
     trees = dict.fromkeys(each for owner in (spec, *spec.work.jobs) for each in owner.folders or ())
     sources = _sources_in(folder, files, trees) if is_folder_in(folder, "files") else {}
     missing = [file.alias for file in files if file.stored.sha256 not in sources]
-    missing += [tree.alias or tree.pattern or "" for tree in trees if tree.sha256 not in sources]
+    missing += [
+        tree.alias or ", ".join(of_lines(tree.pattern or "")) for tree in trees if tree.sha256 not in sources
+    ]
     return FoundInputs(sources, list(dict.fromkeys(missing)))
 
 
@@ -91,8 +93,9 @@ def _objects_of(path: Path, tree: InputFolder) -> Mapping[str, Source]:
     """What an input folder was made of. Nothing if it isn't as it was written."""
     everything = Exclude(())
     if tree.pattern is not None:  # what it matched lies as it lay below the folder before its first wildcard
-        names = matches(str(path), behind_fixed(tree.pattern)).names
-        found = tree_of_matches(str(path), names, everything)
+        matched = (matches(str(path), behind_fixed(pattern)).names for pattern in of_lines(tree.pattern))
+        parts = [tree_of_matches(str(path), names, everything) for names in matched]
+        found = parts[0] if len(parts) == 1 else united(parts)
     else:
         found = folder_tree(str(path), everything)
     if found.problems:
