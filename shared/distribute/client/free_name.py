@@ -7,7 +7,7 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 from distribute.core.errors import NameTaken
-from distribute.core.ids import BatchId
+from distribute.core.ids import MAX_NAME_BYTES, BatchId
 
 if TYPE_CHECKING:
     from distribute.client.queries import Queries
@@ -26,7 +26,7 @@ async def under_free_name(
     """
     batches = (await queries.batches())["batches"]
     taken = {BatchId(batch["namespace"], batch["batch"]) for batch in batches}
-    numbered = (spec.id._replace(batch=f"{spec.batch}-{number}") for number in count(2))
+    numbered = (spec.id._replace(batch=_numbered(spec.batch, number)) for number in count(2))
     name = spec.id
     while True:
         if name not in taken:
@@ -36,3 +36,10 @@ async def under_free_name(
             except NameTaken:
                 pass  # by somebody else, since we asked
         name = next(numbered)
+
+
+def _numbered(name: str, number: int) -> str:
+    """The name with a number behind it. A name that would be too long loses characters before the number."""
+    behind = f"-{number}"
+    kept = name.encode()[: MAX_NAME_BYTES - len(behind)]
+    return kept.decode(errors="ignore") + behind  # the cut may have gone through a character

@@ -13,7 +13,8 @@ import stat
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
-from tempfile import TemporaryFile, gettempdir
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import NamedTuple
 
 from distribute.core.errors import InputError
@@ -24,6 +25,7 @@ from distribute.core.specs import InputFile, InputObject
 from distribute.core.words import counted
 from distribute.inputs.packs import PACK_BYTES, PACK_FILES
 from distribute.inputs.sources import Source
+from distribute.scratch import temporary_place
 
 
 class MadeContent(NamedTuple):
@@ -53,8 +55,8 @@ class MadeContent(NamedTuple):
 class _Spool:
     """A temporary file without a name. It is there as long as something refers to it."""
 
-    def __init__(self) -> None:
-        self._file = TemporaryFile(buffering=0)  # noqa: SIM115 - it is closed when this goes
+    def __init__(self, place: Path) -> None:
+        self._file = TemporaryFile(buffering=0, dir=place)  # noqa: SIM115 - it is closed when this goes
         self._end = 0
         weakref.finalize(self, self._file.close)
 
@@ -152,12 +154,13 @@ class MadeContents:
         return len(self._open) >= quarter and int.from_bytes(digest[:4]) * quarter < size_bytes << 32
 
     def _store(self, sha256: str, data: bytes | bytearray, files: int) -> None:
+        place = temporary_place()
         try:
-            self._spool = self._spool or _Spool()
+            self._spool = self._spool or _Spool(place)
             start = self._spool.append(data)
         except OSError as error:
             raise InputError(
-                f"the input files that were made can't be kept in {gettempdir()}: {why(error)}; make room "
+                f"the input files that were made can't be kept in {place}: {why(error)}; make room "
                 "there, or name another folder by TMPDIR"
             ) from error
         self.sources[sha256] = SpooledSource(counted(files, "generated file"), len(data), self._spool, start)

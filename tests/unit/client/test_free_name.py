@@ -47,6 +47,25 @@ async def test_the_first_name_that_is_free_is_taken(cluster: Any, taken: list[st
     assert (spec, sent) == (named(name), f"sent {name}")
 
 
+@pytest.mark.parametrize(
+    ("name", "free"),
+    [
+        ("a" * 255, "a" * 253 + "-2"),
+        ("a" * 253, "a" * 253 + "-2"),
+        ("é" * 127 + "a", "é" * 126 + "-2"),
+        ("a" * 254, "a" * 253 + "-2"),
+    ],
+)
+async def test_a_name_that_is_long_loses_its_end(cluster: Any, name: str, free: str) -> None:
+    await cluster.say(make.submitted(named(name)))
+
+    async def send(spec: BatchSpec) -> None:
+        await submit(cluster, JANE, spec, {})
+
+    spec, _ = await under_free_name(Queries(cluster, lambda: None), named(name), send)
+    assert spec.batch == free
+
+
 async def test_a_name_that_others_take_meanwhile_is_left_to_them(cluster: Any) -> None:
     tried = []
 
