@@ -152,7 +152,7 @@ def _completed(
         {path: (each.file, each.sha256) for path, each in local.items() if path not in of_all}, hasher
     )
     jobs = deque[JobEntry](jobs_file.work.jobs)
-    slurm_of_jobs = (*(job.slurm for job in jobs), *(swept.slurm if swept is not None else ()))
+    slurm_of_listed = tuple(job.slurm for job in jobs)
     jobs_file = jobs_file.without_jobs()
     inputs = Inputs(local, listed, files, hasher, together.places)
     spec = specified(jobs_file, jobs, swept, inputs, parameters)
@@ -168,7 +168,7 @@ def _completed(
         checkouts=tuple(one.files for one in files.trees.checkouts.values() if one.files is not None),
         objects={tree.sha256: frozenset(tree.sources) for tree in inputs.trees.values()},
         file=jobs_file,
-        slurm_of_jobs=slurm_of_jobs,
+        slurm_of_jobs=(*slurm_of_listed, *(swept.slurm if swept is not None else ())),
         warnings=warnings,
     )
 
