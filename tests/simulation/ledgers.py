@@ -11,6 +11,7 @@ from distribute.core.ids import JobId
 from distribute.core.projections.attempts import alone
 from distribute.core.projections.course import Course
 from distribute.core.projections.ledger import BUILD_TYPES, NODE_TYPES, JobLedger, Ledger, depends_on_others
+from distribute.core.projections.ledger_book import whole_ms
 from distribute.core.recorded import Recorded
 from distribute.core.specs import BatchSpec
 from distribute.core.state import ENDED, BatchState, State
@@ -64,7 +65,7 @@ def _adds_up(job: JobId, found: Ledger, batch: BatchState, log: Sequence[Recorde
     require(found.is_over == is_over, f"the ledger of {job} is over: {found.is_over}, the job: {is_over}")
     began_seq = _began_seq(job, log, batch)
     before = max(recorded.time for recorded in log if recorded.seq <= began_seq)
-    require(round(1000 * found.submitted_at) == round(1000 * before), f"{job} was submitted at {before}")
+    require(round(1000 * found.submitted_at) == whole_ms(before), f"{job} was submitted at {before}")
 
 
 def _began_seq(job: JobId, log: Sequence[Recorded], batch: BatchState) -> int:
