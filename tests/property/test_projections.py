@@ -238,10 +238,16 @@ class Readers:
         rows = rows_with(batch, Status.SUCCEEDED) if batch is not None else ()
         return {batch.job_id(row) for row in rows} if batch is not None else set()
 
+    def is_marked(self, job: JobId, course: Course) -> bool:
+        """Does the submission say that it keeps the job?"""
+        said = next(one.event for one in self.log if one.event.id == course.submission)
+        assert isinstance(said, ev.Submitted)
+        return any(one.name == job.job and one.kept for one in said.spec.work.jobs)
+
     def check_alone(self, job: JobId) -> bool:
         """Check that a job's own events and its batch's tell its attempts, if they say that they do."""
         course = Course.of(self.truth.batches.get(job.batch_id))
-        if not course.exists or course.has_replaced:
+        if not course.exists or self.is_marked(job, course):
             return False
         scopes = (job, job.batch_id)
         events = [said for said in self.log if said.seq >= course.seq and said.event.scope in scopes]

@@ -34,8 +34,8 @@ def add_up(log: Sequence[Recorded], state: State, happened: Counter[str]) -> Non
         submitted = next(one.event for one in log if one.event.id == batch.submission)
         assert isinstance(submitted, ev.Submitted)
         events = _few(job, log, batch, submitted.spec)
-        has_replaced = Course.of(batch).has_replaced
-        if not has_replaced and not depends_on_others(submitted.spec, job.job, events):
+        is_kept = any(one.name == job.job and one.kept for one in submitted.spec.work.jobs)
+        if not is_kept and not depends_on_others(submitted.spec, job.job, events):
             few = alone(job, events, Course.of(batch))
             if few is not None:
                 require(

@@ -67,15 +67,17 @@ class Alone(NamedTuple):
 async def read_alone(cluster: Cluster, job: JobId) -> Alone | None:
     """Read what there is of one job. None: only all events of its batch tell, or the batch is gone.
 
-    They do if the scheduler can't say how the batch stands, or it replaced another and may have kept the job.
+    They do if the scheduler can't say how the batch stands, or the job is kept of a batch that was replaced.
     """
     told = await ask_standing(cluster, job.batch_id)
-    if told is None or not told.course.exists or told.course.has_replaced:
+    if told is None or not told.course.exists:
         return None
     found = await read_submission(cluster, job, told.course)
     if found is None:
         return None
     submission, submitted = found
+    if (known := submission.job(job.job)) is not None and known.kept:
+        return None
     after, until = told.course.seq, await cluster.log.last_seq()
     only = Only(types=BATCH_TYPES - {"submitted"}, batch=job.batch_id)
     of_batch, of_job = await asyncio.gather(

@@ -61,7 +61,7 @@ def test_a_deleted_batch_is_gone_and_its_name_is_free_for_another() -> None:
     again = submitted(SPEC)
     new = record([*past, again])[-1]
     assert course(*past, again) == Course(
-        seq=new.seq, first_seq=new.seq, submitted_at=new.time, submission=again.id, user="jane"
+        seq=new.seq, submitted_at=new.time, submission=again.id, user="jane", first_seq=new.seq
     )
 
 
