@@ -42,9 +42,9 @@ class Remembering:
     async def close(self) -> None:
         self.is_closed = True
 
-    async def until(self, happens: Callable[[], bool]) -> None:
+    async def until(self, happens: Callable[[], bool], within_s: float = WITHIN_S) -> None:
         """Wait until it is so, looking whenever a message comes."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(within_s):
             while not happens():
                 self._news.clear()
                 await self._news.wait()
@@ -63,7 +63,7 @@ async def notifier_of(cluster: Cluster, *channels: Channel) -> AsyncIterator[Non
         async with asyncio.timeout(WITHIN_S):
             while not await ask_channels(cluster):  # noqa: ASYNC110 - it can only be asked
                 await asyncio.sleep(0)
-            yield
+        yield
     finally:
         stop.set()
         await running

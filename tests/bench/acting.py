@@ -57,7 +57,7 @@ async def _measure(
     async with empty_cluster() as (broker, cluster):
         for piece in _pieces(events):
             await fill(cluster, piece)
-        floor = Floor(floor_name, await _read_s(cluster, subjects))
+        floor = Floor(floor_name, await read_s(cluster, subjects))
         async with serving(cluster):
             for name, target, act in acts:
                 seconds, peak_mb = await asyncio.get_running_loop().run_in_executor(
@@ -68,7 +68,8 @@ async def _measure(
     return figures
 
 
-async def _read_s(cluster: Cluster, subjects: list[str]) -> float:
+async def read_s(cluster: Cluster, subjects: list[str]) -> float:
+    """The seconds that it takes to read the messages of these subjects as bytes."""
     last = await cluster.log.last_seq()
     since = time.perf_counter()
     async for _ in read(cluster.connection, EVENTS, subjects, until=last):
