@@ -53,12 +53,12 @@ class Said:
 
 
 async def _start(
-    server: str, home: Path, arguments: Sequence[str], stderr: int
+    server: str, home: Path, arguments: Sequence[str], stderr: int, by: str
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "distribute_cli", *arguments,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,
-        env={"PATH": os.environ["PATH"], "HOME": str(home), "USER": "jane", "DISTRIBUTE_SERVER": server},
+        env={"PATH": os.environ["PATH"], "HOME": str(home), "USER": by, "DISTRIBUTE_SERVER": server},
         preexec_fn=obey_signals,
     )  # fmt: skip
 
@@ -70,10 +70,10 @@ async def _kill(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def distribute(server: str, home: Path, *arguments: str) -> Said:
-    """Run the command line with the home folder `home`."""
+async def distribute(server: str, home: Path, *arguments: str, by: str = "jane") -> Said:
+    """Run the command line with the home folder `home` as the person `by`."""
     began = time.monotonic()
-    process = await _start(server, home, arguments, asyncio.subprocess.PIPE)
+    process = await _start(server, home, arguments, asyncio.subprocess.PIPE, by)
     try:
         out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     except TimeoutError:
@@ -134,15 +134,17 @@ class Lab:
 
     # --- using it ---
 
-    async def distribute(self, *arguments: str, code: int = 0) -> Said:
-        """Run the command line against this lab. It must exit with `code`."""
-        said = await distribute(self.processes.server, self.folder, *arguments)
+    async def distribute(self, *arguments: str, code: int = 0, by: str = "jane") -> Said:
+        """Run the command line against this lab, as the person `by`. It must exit with `code`."""
+        said = await distribute(self.processes.server, self.folder, *arguments, by=by)
         assert said.code == code, f"{arguments} ended with {said.code}: {said.err}{self._logs()}"
         return said
 
     async def start(self, *arguments: str) -> Running:
         """Start a command that runs for a while, at most as long as the lab."""
-        process = await _start(self.processes.server, self.folder, arguments, asyncio.subprocess.STDOUT)
+        process = await _start(
+            self.processes.server, self.folder, arguments, asyncio.subprocess.STDOUT, "jane"
+        )
         self._started.append(process)
         return Running(process)
 
@@ -151,9 +153,9 @@ class Lab:
         for process in self._started:
             await _kill(process)
 
-    async def add(self, batch: Mapping[str, Any], *options: str, code: int = 0) -> Said:
+    async def add(self, batch: Mapping[str, Any], *options: str, code: int = 0, by: str = "jane") -> Said:
         """Submit a batch, given as the content of its file."""
-        return await self.distribute("add", str(self.write(batch)), *options, code=code)
+        return await self.distribute("add", str(self.write(batch)), *options, code=code, by=by)
 
     def write(self, batch: Mapping[str, Any]) -> Path:
         """Write the batch's file and return its path."""
@@ -178,14 +180,17 @@ class Lab:
         node: str | None = None,
         after: int = 0,
         where: Callable[[Any], bool] = lambda _: True,
+        nth: int = 1,
     ) -> Recorded:
-        """Wait for the first such event behind a sequence, and return it."""
+        """Wait for the first such event behind a sequence, or the `nth`, and return it."""
         only = Only(types=frozenset(types), batch=batch_id(batch) if batch else None, node=node)
+        found = 0
         try:
             async with asyncio.timeout(PATIENCE_S):
                 async for records in self.cluster.log.follow(after=after, only=only):
                     for recorded in records:
-                        if where(recorded.event):
+                        found += where(recorded.event)
+                        if found == nth:
                             return recorded
         except TimeoutError:
             pass

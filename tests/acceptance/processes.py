@@ -66,6 +66,11 @@ class Processes:
             "--beat-s", str(self._beat_s), *options,
         ]  # fmt: skip
 
+    def add_notifier(self, settings: Path) -> None:
+        """Add a notifier with this `notify.yaml`, to be started by `start`."""
+        folder = str(self.folder / "notifier")
+        self._arguments["notifier"] = ["notifier", "--notify-config", str(settings), "--folder", folder]
+
     @property
     def server(self) -> str:
         return self.broker.address.urls[0]
@@ -82,6 +87,14 @@ class Processes:
         running = psutil.process_iter(["cmdline"])
         (keeper,) = [process for process in running if wanted <= set(process.info["cmdline"] or ())]
         return keeper
+
+    async def cut_power(self, node: str) -> None:
+        """Kill a node-runner, its keeper and all its jobs, as if its computer lost its power."""
+        keeper = self.keeper_of(node)
+        self.end(node, signal.SIGKILL)  # first: it must not report how the rest ends
+        keeper.kill()
+        identity = identity_of(self.folder / node)
+        await kill_leftovers(lambda marker: marker.partition("/")[0] == identity, grace_s=0.0)
 
     async def end_keepers(self) -> None:
         """Kill the keepers of its nodes, with their jobs. After a test that failed, some may be left."""

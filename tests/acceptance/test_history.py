@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.lab import PATIENCE_S, Json, Lab, batch_id, command_batch
+from acceptance.lab import PATIENCE_S, Lab, batch_id, command_batch
+from acceptance.told import assert_in_order, events_told, told
 from acceptance.troubled import (
     BATCH,
     NODE,
-    bob_runs,
-    lose_the_node,
     open_troubled_lab,
     run_troubled_batch,
     submit_again,
@@ -33,27 +32,6 @@ NO_EVENT = 999_999
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     async with open_troubled_lab(tmp_path / "lab") as lab:
         yield lab
-
-
-async def told(lab: Lab, *arguments: str) -> list[str]:
-    """The sentences of a history, as people get them, without their times."""
-    said = await lab.distribute("history", *arguments)
-    lines = said.out.splitlines()
-    return [
-        line if line[0] == "-" else line[21:] for line in lines if line[:1].isdecimal() or line[:1] == "-"
-    ]
-
-
-async def documents(lab: Lab, *arguments: str) -> list[Json]:
-    found: list[Json] = (await lab.distribute("history", "--json", *arguments)).document  # type: ignore[assignment]
-    return found
-
-
-def assert_in_order(lines: list[str], *wanted: str) -> None:
-    """Check that lines that begin like these are there, in this order."""
-    coming = iter(lines)
-    for words in wanted:
-        assert any(line.startswith(words) for line in coming), "\n".join([words, "", *lines])
 
 
 async def test_a_troubled_batch_is_told_with_all_that_befell_it(lab: Lab) -> None:
@@ -86,7 +64,7 @@ async def test_a_troubled_batch_is_told_with_all_that_befell_it(lab: Lab) -> Non
         f"again started on {NODE} (refused, so it does not count: the job is succeeded)",
     )
     assert "re6400" not in [line.split()[0] for line in await told(lab, "lab/cavity/again")]
-    every = await documents(lab, "lab/cavity")
+    every = await events_told(lab, "lab/cavity")
     assert len(await told(lab, "--all", "lab/cavity")) == len(every) + 1
     assert [one["seq"] for one in every] == sorted(one["seq"] for one in every)
     assert [one["seq"] for one in every if one["misfit"] is not None] == [every[-1]["seq"]]
@@ -98,29 +76,7 @@ async def test_a_troubled_batch_is_told_with_all_that_befell_it(lab: Lab) -> Non
         of_killed, f"re6400 was assigned to {NODE}", f"node {NODE} is paused", f"node {NODE} is lost"
     )
     assert not [line for line in of_killed if "re3200" in line or "re100" in line]
-    assert all(one["misfit"] is None for one in await documents(lab, "lab/cavity/re6400"))
-
-
-async def test_a_build_that_fails_and_a_node_are_told(lab: Lab) -> None:
-    batch = command_batch("lab/unbuilt", {"a": "true", "b": "true"})
-    batch["command"]["initialize"] = {"build": "echo no compiler; exit 2"}
-    await lab.add(batch)
-    await lab.over("lab/unbuilt")
-    assert_in_order(
-        await told(lab, "lab/unbuilt"),
-        f"lab/unbuilt is being built on {NODE}",
-        f"lab/unbuilt could not be built on {NODE} after ",
-        "lab/unbuilt is over: 2 failed: ",
-    )
-    await bob_runs(lab, "drain", NODE, "--reason", "new disk")
-    await lab.distribute("undrain", NODE)
-    await lose_the_node(lab)
-    of_node = await told(lab, "--node", NODE)
-    assert of_node[0].startswith(f"node {NODE} joined: 8 cpus, ")
-    assert of_node[1:3] == [f"bob drains node {NODE}: new disk", f"jane lets node {NODE} take jobs again"]
-    assert_in_order(of_node[3:], f"node {NODE} is lost: silent for ", f"node {NODE} is back after ")
-    types = [one["type"] for one in await documents(lab, "--node", NODE, "--last", "2")]
-    assert types == ["lost", "joined"]
+    assert all(one["misfit"] is None for one in await events_told(lab, "lab/cavity/re6400"))
 
 
 async def test_what_is_wrong_is_said_with_what_to_write(lab: Lab) -> None:

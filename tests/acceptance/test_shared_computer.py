@@ -11,27 +11,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from acceptance.gpus import path_with_gpus
 from acceptance.person import Person, until
-
-NVIDIA_SMI = """#!/bin/sh
-case "$*" in
-*utilization*) printf '0\\n0\\n' ;;
-*name*) printf 'RTX 3090\\nGT 710\\n' ;;
-*memory.total*) printf '24576\\n2048\\n' ;;
-esac
-"""
 
 NODES = {"up": ("--nodes", "2"), "more cpus than there are": ("--nodes", "2", "--cpus", "4")}
 
 
 @pytest.fixture
 def jane(tmp_path: Path) -> Iterator[Person]:
-    """A person at a computer with two GPUs. A script stands in for their driver."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/nvidia-smi").write_text(NVIDIA_SMI)
-    (tmp_path / "bin/nvidia-smi").chmod(0o755)
+    """A person at a computer with two GPUs."""
     with Person(tmp_path) as person:
-        person.sets(PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}", CUDA_VISIBLE_DEVICES=None)
+        person.sets(PATH=path_with_gpus(tmp_path), CUDA_VISIBLE_DEVICES=None)
         yield person
         person.starts("down").communicate(timeout=120)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from acceptance.lab import Lab, command_batch, open_lab
-from acceptance.person import Person
+from acceptance.told import obstacles, phases, why
 
 ONE, TWO = f"one-{os.getpid()}", f"two-{os.getpid()}"
 """Tests pause them, and no other node of this computer has these names."""
@@ -25,25 +22,6 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         yield lab
 
 
-async def why(lab: Lab, job: str) -> Any:
-    """What `why` answers. Its ledger adds up."""
-    found = (await lab.distribute("why", "--json", "--", job)).document
-    ledger = found["ledger"]
-    begin, end = (datetime.fromisoformat(ledger[key]) for key in ("submitted_at", "until"))
-    assert ledger["total_s"] == pytest.approx((end - begin).total_seconds(), abs=1e-4)
-    assert sum(entry["seconds"] for entry in ledger["entries"]) == pytest.approx(ledger["total_s"])
-    assert all(entry["seconds"] > 0 for entry in ledger["entries"])
-    return found
-
-
-def phases(found: Any) -> set[str]:
-    return {entry["phase"] for entry in found["ledger"]["entries"]}
-
-
-def obstacles(found: Any) -> dict[str, str | None]:
-    return {verdict["node"]: verdict["obstacle"] for verdict in found["nodes"]}
-
-
 async def occupy(lab: Lab, batch: str, jobs: int) -> Path:
     """Run jobs, one on each node, that end when the file is there whose path this returns."""
     go = lab.folder / f"go-{batch.rpartition('/')[2]}"
@@ -52,14 +30,6 @@ async def occupy(lab: Lab, batch: str, jobs: int) -> Path:
     for number in range(jobs):
         await lab.event("started", batch=batch, where=lambda event, name=f"job{number}": event.job == name)
     return go
-
-
-async def bob_adds(lab: Lab, batch: dict[str, Any]) -> None:
-    """Another person submits a batch."""
-    with Person(lab.folder / "bob") as bob:
-        bob.home.mkdir()
-        bob.sets(LOGNAME="bob", DISTRIBUTE_SERVER=lab.processes.server)
-        await asyncio.to_thread(bob.runs, "add", str(lab.write(batch)))
 
 
 async def test_what_a_job_waits_for_and_where_its_time_went(lab: Lab) -> None:
@@ -76,7 +46,7 @@ async def test_what_a_job_waits_for_and_where_its_time_went(lab: Lab) -> None:
     found = await why(lab, "lab/mine/b")
     assert (found["waits_for"], obstacles(found)) == ("turn", {ONE: "busy", TWO: "busy"})
 
-    await bob_adds(lab, command_batch("lab/urgent", {"x": "true", "y": "true"}, priority=5))
+    await lab.add(command_batch("lab/urgent", {"x": "true", "y": "true"}, priority=5), by="bob")
     found = await why(lab, "lab/mine/b")
     (first,) = found["queue"]["ahead"]
     assert (found["queue"]["place"], first["jobs"], first["user"], first["why"]) == (3, 2, "bob", "priority")

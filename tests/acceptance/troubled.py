@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from acceptance.lab import Lab, command_batch, open_lab
-from acceptance.person import Person
 
 NODE = f"history-{os.getpid()}"
 """No other node of this computer has this name: it is paused."""
@@ -28,13 +26,6 @@ JOBS: dict[str, Any] = {
 async def open_troubled_lab(folder: Path) -> AsyncIterator[Lab]:
     async with open_lab(folder, {NODE: ["--cpus", "8", "--max-pause-s", "600"]}, lost_s=4.0) as lab:
         yield lab
-
-
-async def bob_runs(lab: Lab, *arguments: str) -> None:
-    """Another person than jane runs a command."""
-    bob = Person(lab.folder)
-    bob.sets(LOGNAME="bob", DISTRIBUTE_SERVER=lab.processes.server)
-    await asyncio.to_thread(bob.runs, *arguments)
 
 
 async def lose_the_node(lab: Lab) -> None:
@@ -54,12 +45,14 @@ async def run_troubled_batch(lab: Lab) -> None:
     started = await lab.event("started", batch=BATCH, where=lambda event: event.job == "re6400")
     for job in JOBS.keys() - {"re6400"}:
         await lab.event("finished", batch=BATCH, where=lambda event, job=job: event.job == job)
-    await bob_runs(lab, "pause", "--node", NODE, "--duration", "5m", "--reason", "a demo", "--detach")
+    await lab.distribute(
+        "pause", "--node", NODE, "--duration", "5m", "--reason", "a demo", "--detach", by="bob"
+    )
     paused = await lab.event("paused", node=NODE, after=started.seq)
-    await bob_runs(lab, "resume", "--node", NODE)
+    await lab.distribute("resume", "--node", NODE, by="bob")
     await lab.event("resumed", node=NODE, after=paused.seq)
     await lose_the_node(lab)
-    await bob_runs(lab, "kill", "--force", f"{BATCH}/re6400")
+    await lab.distribute("kill", "--force", f"{BATCH}/re6400", by="bob")
     await lab.over(BATCH)
 
 
