@@ -95,6 +95,7 @@ async def test_a_moved_job_runs_elsewhere_and_what_it_left_is_kept(tmp_path: Pat
             "node": first.node,
             "attempt": 1,
             "moved_by": "jane",
+            "held_by": None,
             "dry": True,
         }
         said = await lab.distribute("move", "lab/z/a")
