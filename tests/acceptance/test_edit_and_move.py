@@ -131,8 +131,12 @@ async def test_a_job_that_a_pause_holds_is_moved_away(tmp_path: Path) -> None:
         await began(lab, "lab/p", "a")
         said = await lab.distribute("move", "lab/p/a", "--dry")
         assert "no other node that is here can take it, so it may run on ws1 again" in said.err
+        assert "release" not in said.err
         await lab.distribute("pause", "--node", "ws1", "--duration", "1h", "--detach")
-        await lab.distribute("move", "lab/p/a")
+        await lab.distribute("hold", "lab/p")
+        said = await lab.distribute("move", "lab/p/a")
+        assert "jane holds its batch: it then waits until somebody releases that" in said.err
+        assert "`distribute release lab/p`" in said.err
         await lab.event("yielded", batch="lab/p")
         await lab.distribute("kill", "lab/p")
         await lab.over("lab/p")
