@@ -44,6 +44,33 @@ def test_a_sweep_runs_with_a_file_of_each_job_and_one_that_is_made_for_it(jane: 
     assert (jane.home / "one" / "swept" / "b1" / "stdout.txt").read_text() == "bre = 2\n"
 
 
+def test_a_sweep_runs_with_a_folder_of_each_job_and_globs_that_meet(jane: Person) -> None:
+    """Each case has its own needs, as OpenFOAM's would."""
+    for name in ("pipe", "bend"):
+        for file in ("system/controlDict", "0/U", "0/p", "log.old"):
+            path = jane.home / "cases" / name / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{name} {path.name}\n")
+    (jane.home / "distribute-jobs.yaml").write_text(
+        "meta: {namespace: jane, batch_name: cases}\n"
+        'sweep: {each: "cases/*"}\n'
+        "command:\n"
+        "  job:\n"
+        "    command: 'cat {file}/0/U && ls -A {file} input/fields/*/0'\n"
+        '    resources: {cpus: "{number}"}\n'
+        '    timeout: "{number}h"\n'
+        "    required_files:\n"
+        '      - {path: "cases/*/0/U", alias: fields, exclude: ["log.*"]}\n'
+        '      - {path: "cases/*/0/p", alias: fields}\n'
+    )
+    jane.runs("run", "--job", "bend")
+    written = jane.home / "distribute-run" / "cases" / "bend" / "stdout.txt"
+    assert written.read_text() == (
+        "bend U\ninput/bend:\n0\nlog.old\nsystem\n\n"
+        "input/fields/bend/0:\nU\np\n\ninput/fields/pipe/0:\nU\np\n"
+    )
+
+
 def test_the_template_of_containers_runs_as_it_is(jane: Person) -> None:
     """But for the image that its own image is made from: this one comes from no network."""
     need_apptainer()

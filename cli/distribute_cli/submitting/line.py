@@ -16,20 +16,27 @@ from distribute_cli.submitting.sources import Source, find_source, has_placehold
 from distribute_cli.submitting.words import Words, in_job, read_words
 
 COMMAND = "the command"
+_NEEDS: Mapping[tuple[str, ...], str] = {
+    ("timeout",): "--timeout",
+    ("retries",): "--retries",
+    ("resources", "cpus"): "--cpus",
+    ("resources", "memory"): "--memory",
+    ("resources", "gpus"): "--gpus",
+}
 _OPTIONS: Mapping[tuple[str, ...], str] = {
     ("meta", "namespace"): "--namespace",
     ("meta", "batch_name"): "--name",
     ("meta", "capabilities"): "--capability",
     ("meta", "priority"): "--priority",
     ("meta", "matrix"): "--matrix",
-    ("meta", "timeout"): "--timeout",
-    ("meta", "retries"): "--retries",
+    **{
+        (*owner, *keys): option
+        for owner in (("meta",), ("command", "job"))
+        for keys, option in _NEEDS.items()
+    },
     ("meta", "after"): "--after",
     ("meta", "not_before"): "--not-before",
     ("meta", "max_failures"): "--max-failures",
-    ("meta", "resources", "cpus"): "--cpus",
-    ("meta", "resources", "memory"): "--memory",
-    ("meta", "resources", "gpus"): "--gpus",
     ("sweep", "each"): "--each",
     ("sweep", "each-line"): "--each-line",
     ("sweep", "grid"): "--array",
@@ -110,6 +117,7 @@ class _Reader:
         line, source = self._line, self._source
         files = [self._text("--file", path) for path in line.files]
         env = dict(self._variables())
+        needs = self._needs()
         command = self._command(files)
         sent = [*self._words.sent, *(file for file in files if not has_placeholder(file))]
         self._check_names(dict.fromkeys(sent))
@@ -120,17 +128,18 @@ class _Reader:
             job: dict[str, Any] = {"command": command}
             job["required_files"] = [file for file in files if has_placeholder(file)]
             job["env"] = {name: text for name, text in env.items() if has_placeholder(text)}
+            job |= {key: need for key, need in needs.items() if _depends(need)}
+            needs = {key: need for key, need in needs.items() if key not in job}
             own_env = {name: text for name, text in env.items() if name not in job["env"]}
             of_job = {"job": job}
             self._check_values_are_used(command, job)
         before = _given(build=line.build, required_files=list(dict.fromkeys(sent)))
         batch = {"initialize": before, "env": own_env, **of_job}
-        whole = {"meta": self._meta(), "command": batch}
+        whole = {"meta": self._meta() | needs, "command": batch}
         return whole if source is None else {**whole, "sweep": source.sweep}
 
     def _meta(self) -> dict[str, Any]:
         line = self._line
-        resources = _given(cpus=line.cpus, memory=line.memory, gpus=line.gpus)
         listed = [label.strip() for text in line.capabilities for label in text.split(",")]
         return _given(
             namespace=line.namespace,
@@ -138,13 +147,28 @@ class _Reader:
             capabilities=listed or None,
             priority=line.priority,
             matrix=line.matrix,
-            timeout=line.timeout,
-            retries=line.retries,
             after=list(line.after) or None,
             not_before=line.not_before,
             max_failures=line.max_failures,
             max_running=self._source.at_once if self._source is not None else None,
+        )
+
+    def _needs(self) -> dict[str, Any]:
+        """What each job needs. Placeholders are in full."""
+
+        def full(option: str, text: str | None) -> str | None:
+            return None if text is None else self._text(option, text)
+
+        line = self._line
+        resources = _given(
+            cpus=full("--cpus", line.cpus),
+            memory=full("--memory", line.memory),
+            gpus=full("--gpus", line.gpus),
+        )
+        return _given(
             resources=resources or None,
+            timeout=full("--timeout", line.timeout),
+            retries=full("--retries", line.retries),
         )
 
     def _text(self, option: str, text: str) -> str:
@@ -199,12 +223,18 @@ class _Reader:
         texts = [command] if isinstance(command, str) else command
         if self._problems:
             return  # a placeholder may be wrong
-        if not (any(map(has_placeholder, texts)) or job["env"] or job["required_files"]):
+        is_used = any(map(has_placeholder, texts)) or any(job[key] for key in job if key != "command")
+        if not is_used:
             where = "{}" if "" in source.shorts else "{NAME}, the name of a column,"
             self._problems.append(
                 f"{source.option} makes several jobs, and all would do the same: write {where} where the "
                 "value belongs, in the command, in --env or in --file"
             )
+
+
+def _depends(need: str | Mapping[str, str]) -> bool:
+    """Does what jobs need differ from one value to the other?"""
+    return any(map(has_placeholder, [need] if isinstance(need, str) else need.values()))
 
 
 def _normal(path: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from distribute.core.specs import Resources
 from submit_kit import commands, files, refusal, submitted
 
 pytestmark = pytest.mark.usefixtures("folder_with_a_solver")
@@ -55,6 +56,31 @@ def test_values_in_a_text_for_sh_are_quoted_where_they_stand(folder_with_a_solve
     assert second == "echo plain 'plain' \"plain\""
     said = subprocess.run(["sh", "-c", first], capture_output=True, text=True, check=True)
     assert said.stdout == " ".join(["it's; rm -rf ~"] * 3) + "\n"
+
+
+def test_values_may_stand_in_what_a_job_needs() -> None:
+    spec = submitted("solve", array="1,4", cpus="{}", memory="{}G", timeout="{index}h", retries="1")
+    assert [(job.resources, job.timeout_s, job.retries) for job in spec.work.jobs] == [
+        (Resources(cpus=1, memory_bytes=2**30), 3600, None),
+        (Resources(cpus=4, memory_bytes=4 * 2**30), 4 * 3600, None),
+    ]
+    assert (spec.resources, spec.timeout_s, spec.retries) == (None, None, 1)
+    together = submitted("solve", "{}", array="1,2", cpus="2", gpus="{}", timeout="1h")
+    assert [job.resources for job in together.work.jobs] == [
+        Resources(cpus=2, gpus=1),
+        Resources(cpus=2, gpus=2),
+    ]
+    assert together.timeout_s == 3600
+
+
+def test_a_need_that_a_value_can_not_be_is_told_with_its_option() -> None:
+    assert refusal("--array", "0,1", "--cpus", "{}", "--", "solve") == [
+        "--cpus: 0 is out of range; write 1 or more (at index=0)"
+    ]
+    assert refusal("--timeout", "{}h", "--", "solve")[0] == (
+        "--timeout: '{}h': {} stands for a value, and there is none; add --array 1-30, --each 'cases/*' or "
+        "--each-line FILE; for the text itself write {{}}"
+    )
 
 
 def test_values_may_stand_in_variables_and_paths_of_files(folder_with_a_solver: Path) -> None:
