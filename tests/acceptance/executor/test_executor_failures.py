@@ -96,6 +96,19 @@ def test_a_python_that_is_killed_fails_its_own_call_alone(jane: Person, server: 
     assert [name for name in batches(jane) if name.startswith(prefix)]  # what they printed may tell why
 
 
+def test_a_call_that_uses_more_memory_than_it_asked_for_fails_alone(server: str) -> None:
+    def call(megabytes: int) -> int:
+        held = bytearray(megabytes << 20)
+        time.sleep(60 if megabytes > 100 else 0)
+        return len(held)
+
+    with distribute.Executor(server=server, memory="100M") as pool:
+        futures = [pool.submit(call, megabytes) for megabytes in (1, 300, 2)]
+        assert [futures[number].result(PATIENCE_S) for number in (0, 2)] == [1 << 20, 2 << 20]
+        with pytest.raises(distribute.JobFailed, match="used more memory than its 100M"):
+            futures[1].result(PATIENCE_S)
+
+
 def test_calls_behind_one_that_ends_its_python_are_done(server: str, tmp_path: Path) -> None:
     def call(number: int) -> None:
         if number == 0:
