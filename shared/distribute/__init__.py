@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from distribute.executor import Executor
+    from distribute.executor.registering import register_joblib
     from distribute.user.batch import Batch
 
 __version__ = "0.1.0"
@@ -58,6 +59,7 @@ __all__ = [
     "job",
     "metadata",
     "python_config",
+    "register_joblib",
     "slurm",
     "sweep",
     "write_config_to_file",
@@ -66,6 +68,7 @@ __all__ = [
 _HOMES = {
     "Batch": "distribute.user.batch",
     "Executor": "distribute.executor",
+    "register_joblib": "distribute.executor.registering",
     "sweep": "distribute.api.sweeping",
 }
 """The modules of names that are neither errors nor functions of the first `distribute`."""

@@ -85,15 +85,19 @@ class Courier:
             BrokenExecutor: it has failed.
         """
         with self._lock:
-            if self._broken is not None:
-                raise BrokenExecutor(f"this Executor has failed: {self._broken}") from self._broken
-            if self._is_closing:
-                raise RuntimeError("this Executor was shut down, so it takes no more calls; make a new one")
+            self._check_open()
             self._open.update(dict.fromkeys(calls))
             self._waiting.extend(calls)
         for call in calls:
             call.future.add_done_callback(lambda future, call=call: self._done(call))  # type: ignore[misc]
         self._soon(self._wake.set)
+
+    def slots(self) -> int:
+        """How many calls the nodes that are here can do at once. Raises as `put`."""
+        with self._lock:
+            self._check_open()
+            found = asyncio.run_coroutine_threadsafe(self._slots_now(), self._loop)
+        return found.result()
 
     def close(self) -> None:
         """Take no more calls, and end when none is open."""
@@ -117,6 +121,12 @@ class Courier:
     def join(self) -> None:
         """Wait until its thread has ended."""
         self._thread.join()
+
+    def _check_open(self) -> None:
+        if self._broken is not None:
+            raise BrokenExecutor(f"this Executor has failed: {self._broken}") from self._broken
+        if self._is_closing:
+            raise RuntimeError("this Executor was shut down, so it takes no more calls; make a new one")
 
     def _soon(self, callback: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop has just ended: then no call is open

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor as FuturesExecutor
 from concurrent.futures import Future
 from concurrent.futures import thread as _thread  # noqa: F401 - it must be imported before we register
@@ -116,14 +116,7 @@ class Executor(FuturesExecutor):
         Raises:
             RuntimeError: the executor was shut down, or this process was forked from the one that made it.
         """
-        self._check_process()
-        future: Future[T] = Future()
-        try:
-            call = Call(future, pickled_call(fn), pickled_arguments(fn, args, kwargs))
-        except Exception as error:  # noqa: BLE001 - as of other executors, its future raises it
-            future.set_exception(error)
-        else:
-            self._courier.put([call])
+        (future,) = self._submitted([_call(fn, args, kwargs)])
         return future
 
     def map(
@@ -153,6 +146,25 @@ class Executor(FuturesExecutor):
         self._courier.put(calls)
         return _results(futures, end)
 
+    def submit_together(
+        self, calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]]
+    ) -> list[Future[Any]]:
+        """Have functions called one after another, as one job. Each call is a function with its arguments.
+
+        Raises:
+            RuntimeError: as `submit`.
+        """
+        return self._submitted([_call(*each, together=len(calls)) for each in calls])
+
+    def slots(self) -> int:
+        """How many calls the nodes that are here now can do at once, by their cpus.
+
+        Raises:
+            RuntimeError: the executor was shut down, or this process was forked.
+        """
+        self._check_process()
+        return self._courier.slots()
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls. `wait` until those that were taken are done.
 
@@ -176,6 +188,12 @@ class Executor(FuturesExecutor):
         if kind is not None and not issubclass(kind, Exception) and os.getpid() == self._pid:
             self._courier.abandon()
         self.shutdown()
+
+    def _submitted(self, calls: Sequence[Call]) -> list[Future[Any]]:
+        """Send those calls that could be pickled. Returns the futures of all."""
+        self._check_process()
+        self._courier.put([call for call in calls if not call.future.done()])
+        return [call.future for call in calls]
 
     def _calls(
         self, fn: Callable[..., T], arguments: Iterable[tuple[Any, ...]], chunksize: int | None
@@ -207,6 +225,18 @@ class Executor(FuturesExecutor):
                 "this Executor was made before this process was forked, and its connection is the parent's: "
                 "make one here"
             )
+
+
+def _call(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], together: int | None = None
+) -> Call:
+    """A call. If it can't be pickled, its future has failed."""
+    future: Future[Any] = Future()
+    try:
+        return Call(future, pickled_call(fn), pickled_arguments(fn, args, kwargs), together)
+    except Exception as error:  # noqa: BLE001 - as of other executors, its future raises it
+        future.set_exception(error)
+        return Call(future, b"", b"")
 
 
 def _results(futures: list[Future[T]], end: float | None) -> Iterator[T]:
