@@ -242,6 +242,9 @@ def test_a_dry_run_lists_what_comes_of_a_sweep(jane: Person) -> None:
         "command": "echo 'a b' 150",
         "env": {"N": "150"},
         "required_files": [],
+        "resources": {"cpus": 1, "memory_bytes": 0, "gpus": 0},
+        "timeout_s": None,
+        "retries": 0,
         "parameters": {"n": 150, "s": "a b"},
     }
     assert jane.runs("add", "swept.yaml", "--dry", "--list", "--quiet").stdout.splitlines()[-1] == "n150-sa b"
@@ -249,6 +252,22 @@ def test_a_dry_run_lists_what_comes_of_a_sweep(jane: Person) -> None:
         "--list shows what would be submitted: add --dry"
         in jane.runs("add", "swept.yaml", "--list", code=2).stderr
     )
+
+
+def test_a_dry_run_lists_what_each_job_of_a_sweep_needs_and_finds(jane: Person) -> None:
+    for case in ("a", "b"):
+        (jane.home / "cases" / case).mkdir(parents=True)
+    (jane.home / "needs.yaml").write_text(
+        "meta: {namespace: jane, batch_name: needs}\n"
+        'sweep: {each: "cases/*"}\n'
+        'command: {job: {command: "true", resources: {cpus: "{number}"}, timeout: "{number}h", retries: 1}}\n'
+    )
+    listed = jane.runs("add", "needs.yaml", "--dry", "--list", "--anyway").stdout.splitlines()
+    assert [line.split() for line in listed[:3]] == [
+        ["job", "command", "files", "needs"],
+        ["a", "true", "a/", "1", "cpu,", "for", "1h,", "1", "retry"],
+        ["b", "true", "b/", "2", "cpus,", "for", "2h,", "1", "retry"],
+    ]
 
 
 def test_status_shows_the_parameters_of_a_sweep(jane: Person) -> None:

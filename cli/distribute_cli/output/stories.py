@@ -104,7 +104,7 @@ def _job_facts(document: JobStory) -> Iterator[Fact]:
         yield "script", f"{printable(document['script'])}, which runs as job.py"
     if document["image"] is not None:
         yield "image", printable(document["image"])
-    yield "resources", _resources(document["resources"])
+    yield "resources", resources_in_words(document["resources"])
     if document["capabilities"]:
         yield "needs", printable(", ".join(document["capabilities"]))
     if document["timeout_s"] is not None:
@@ -252,7 +252,8 @@ def _node_job_row(job: NodeJobDocument) -> dict[str, str | Text]:
     }
 
 
-def _resources(asked: Amounts | None) -> str:
+def resources_in_words(asked: Amounts | None) -> str:
+    """`4 cpus, 8G, 1 GPU`."""
     if asked is None:
         return "a whole node"
     parts = [counted(asked["cpus"], "cpu")]

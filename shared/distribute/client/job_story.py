@@ -71,7 +71,7 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
         "script": described.script.alias if isinstance(described, PythonJob) else None,
         "image": recipe.image.alias if recipe.image is not None else None,
         "capabilities": sorted(spec.required_capabilities),
-        "resources": _resources(needs.shape),
+        "resources": amounts_of(needs.shape),
         "timeout_s": recipe.timeout_s,
         "grace_s": recipe.grace_s,
         "signal_before": _warning(recipe.warning),
@@ -80,7 +80,7 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
         "parameters": dict(described.parameters or {}),
         "files": sorted(
             {file.alias for file in (*spec.files, *described.files)}
-            | {_name_of(folder) for folder in (*(spec.folders or ()), *(described.folders or ()))}
+            | {folder_name(folder) for folder in (*(spec.folders or ()), *(described.folders or ()))}
         ),
         "git": commits_of(spec, described),
         "attempts": [
@@ -92,7 +92,7 @@ async def read_story(cluster: Cluster, queries: Queries, job: JobId) -> JobStory
     }
 
 
-def _name_of(folder: InputFolder) -> str:
+def folder_name(folder: InputFolder) -> str:
     """`cavity/`; or the glob, of what lies in no folder of its own."""
     return f"{folder.alias}/" if folder.alias is not None else ", ".join(of_lines(folder.pattern or "."))
 
@@ -124,7 +124,8 @@ def _needs(batch: BatchState | None, job: JobId) -> Group:
     return batch.group_of(batch.rows[job.job])
 
 
-def _resources(asked: Shape) -> Amounts | None:
+def amounts_of(asked: Shape) -> Amounts | None:
+    """What a job asks for; None: a whole node."""
     if asked.whole_node:
         return None
     found: Amounts = {"cpus": asked.cpus, "memory_bytes": asked.memory_bytes, "gpus": asked.gpus}
