@@ -162,8 +162,8 @@ class BatchPlan:
         """Add a job for each point. See `job` for the arguments.
 
         In texts, `{re}` stands for the value of the parameter `re`: in the name, the command, the arguments,
-        the variables, and in paths and names of files. `name`, `command`, `args` and contents of files may be
-        functions: they are called with the parameters, by their names.
+        the variables, what a job needs, and in paths and names of files. `name`, `command`, `args` and
+        contents of files may be functions: they are called with the parameters, by their names.
 
         Raises:
             InvalidArgument: something of it is wrong, or two jobs would have one name.
