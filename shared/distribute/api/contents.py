@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from os import PathLike
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from distribute.api.keys import Path
 from distribute.config.file_refs import FileRef
@@ -24,8 +24,32 @@ Files: TypeAlias = Sequence[FileRef | Path] | Mapping[str, Content | MakesConten
 """Paths; or by the names under which jobs see them, contents or functions that make them."""
 
 
+class Kept(NamedTuple):
+    """A content that `MadeContents` have, by the path that it has in a configuration."""
+
+    path: str
+
+
+KeptFiles: TypeAlias = Files | Mapping[str, Content | MakesContent | Kept]
+"""Files of which contents may be kept already."""
+
+
+def kept(files: Files, contents: MadeContents) -> KeptFiles:
+    """The files, with texts and bytes put into `contents`: those of 100,000 jobs need not stay in memory.
+
+    Raises:
+        InputError: `contents` can't be written.
+    """
+    if not isinstance(files, Mapping):
+        return files
+    return {
+        name: Kept(_path_in(contents, content)) if isinstance(content, str | bytes) else content
+        for name, content in files.items()
+    }
+
+
 def as_references(
-    called: str, files: Files, parameters: Point, point: Point, contents: MadeContents
+    called: str, files: KeptFiles, parameters: Point, point: Point, contents: MadeContents
 ) -> list[object]:
     """Files as a jobs file lists them.
 
@@ -65,12 +89,14 @@ def _reference(file: FileRef | Path, point: Point) -> object:
     return filled(file.__fspath__(), point) if isinstance(file, PathLike) else filled(file, point)
 
 
-def _named(called: str, name: str, made: Content, point: Point, contents: MadeContents) -> object:
+def _named(called: str, name: str, made: Content | Kept, point: Point, contents: MadeContents) -> object:
     match made:
-        case str():
-            path = path_of_made(contents.add(made.encode()))
-        case bytes() | bytearray() | memoryview():
-            path = path_of_made(contents.add(bytes(made)))
+        case Kept():
+            path = made.path
+        case str() | bytes():
+            path = _path_in(contents, made)
+        case bytearray() | memoryview():
+            path = _path_in(contents, bytes(made))
         case FileRef():
             path = filled(made.path, point)
         case PathLike():
@@ -81,3 +107,8 @@ def _named(called: str, name: str, made: Content, point: Point, contents: MadeCo
                 f"not {made!r}"
             )
     return {"path": path, "alias": name}
+
+
+def _path_in(contents: MadeContents, content: str | bytes) -> str:
+    """Put a content into `contents`. Returns its path in a configuration."""
+    return path_of_made(contents.add(content.encode() if isinstance(content, str) else content))

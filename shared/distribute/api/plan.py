@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path as LocalPath
 from typing import Any, TypeAlias, Unpack
 
-from distribute.api.contents import Files, as_references, filled
+from distribute.api.contents import Files, KeptFiles, as_references, filled, kept
 from distribute.api.keys import JobKeys, MetaKeys, Path, Variables, as_written, in_texts
 from distribute.api.sweeping import sweep_problem
 from distribute.config.jobs_file import ApptainerJob, CommandJob, JobEntry, Kind, Meta, PythonJob
@@ -29,6 +29,8 @@ _ENTRIES: Mapping[Kind, type[JobEntry]] = {
     "apptainer": ApptainerJob,
 }
 _NUMBER = "number"
+_NOTHING: Point = {}
+"""The parameters of all jobs that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class _Planned:
 
     name: str
     given: dict[str, Any]
-    files: Files
+    files: KeptFiles
     parameters: Point
     point: Point
 
@@ -93,6 +95,8 @@ class BatchPlan:
             raise InvalidArgument("Batch(): give one of build, build_file and image: a batch has one kind")
         if mounts:
             self._initialize["required_mounts"] = as_written(mounts)
+        self._contents = MadeContents()
+        """The texts and bytes that jobs were given as files."""
         self._jobs: list[_Planned] = []
         self._last: _Planned | None = None
         """The job that runs when all others are over."""
@@ -137,9 +141,10 @@ class BatchPlan:
 
         Raises:
             InvalidArgument: something of it is wrong, or a job of this name is there.
+            InputError: contents of `files` can't be kept in the folder of temporary files.
         """
         given = _given(command, file, args, more)
-        planned = _Planned(name, given, files, _point(parameters), {})
+        planned = _Planned(name, given, kept(files, self._contents), _point(parameters), _NOTHING)
         if not last:
             self._add([planned], "job()")
             return
@@ -229,11 +234,11 @@ class BatchPlan:
             InvalidArgument: it holds every problem, one line each.
             InputError: contents can't be kept in the folder of temporary files.
         """
-        contents = MadeContents()
-        parameters = [
+        contents = self._contents.continued()
+        parameters = (
             {name: plain(value) for name, value in planned.parameters.items()} or None
             for planned in self._planned
-        ]
+        )
         return load_values(lambda: self._described(contents), LocalPath(), contents, parameters)
 
     def _described(self, contents: MadeContents) -> Values:
@@ -310,7 +315,7 @@ def _in(value: object, point: Point) -> object:
 
 def _point(parameters: Mapping[str, Scalar] | None) -> Point:
     if not parameters:
-        return {}
+        return _NOTHING
     try:
         return next(Sweep(include=[parameters]).points())
     except SweepError as error:

@@ -6,10 +6,10 @@ import os
 import stat
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from distribute.config.file_refs import own_name
 from distribute.config.input_trees import InputTrees, Named, TreeKey
@@ -39,8 +39,7 @@ def path_of_made(sha256: str) -> str:
     return f"{_MADE}{sha256}"
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFile:
+class LocalFile(NamedTuple):
     """A file at the moment we read it. Its name is its path in the configuration."""
 
     file: TreeFile
@@ -236,12 +235,13 @@ class InputFiles:
         return self._homes[first]
 
     def read_all(self, hasher: Hasher) -> dict[str, LocalFile]:
-        """Read all files that `problem_with` looked at. Returns them by the paths in the configuration.
+        """Read all files that `problem_with` looked at, and forget them. Returns them by their paths.
 
         Raises:
             InputError: some can't be read after all.
         """
         paths = sorted(self._problems.keys() - self._folders)
+        self._problems.clear()
         together = 1 + len(paths) // _MOST_PARTS  # what waits for a thread takes 1.5 KB
         parts = [paths[start : start + together] for start in range(0, len(paths), together)]
         # Hashing releases the interpreter's lock, so every core can hash a file.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import repeat
 from pathlib import Path
@@ -107,7 +107,7 @@ def load_options(
 
 
 def load_values(
-    described: Callable[[], Values], folder: Path, made: MadeContents, parameters: Sequence[Parameters]
+    described: Callable[[], Values], folder: Path, made: MadeContents, parameters: Iterable[Parameters]
 ) -> LoadedBatch:
     """The batch that values of Python describe. Paths are relative to `folder`, or name one of `made`.
 
@@ -148,16 +148,15 @@ def _completed(
     hasher = _hasher(files.size_bytes, digests, on_read)
     local, listed = files.read_all(hasher), files.trees.read_all(hasher)
     of_all = paths_of_all(jobs_file)
-    together = put_together(
-        {path: (each.file, each.sha256) for path, each in local.items() if path not in of_all}, hasher
-    )
+    together = put_together({path: each for path, each in local.items() if path not in of_all}, hasher)
+    alone = (each for path, each in local.items() if path not in together.places)
+    sources: dict[str, Path | Source] = {**together.sources, **{each.sha256: each.path for each in alone}}
+    inputs = Inputs(local, listed, files, hasher, together.places)
+    del local  # `inputs` lets each go once it is specified
     jobs = deque[JobEntry](jobs_file.work.jobs)
     slurm_of_listed = tuple(job.slurm for job in jobs)
     jobs_file = jobs_file.without_jobs()
-    inputs = Inputs(local, listed, files, hasher, together.places)
     spec = specified(jobs_file, jobs, swept, inputs, parameters)
-    alone = (each for path, each in local.items() if path not in together.places)
-    sources: dict[str, Path | Source] = {**together.sources, **{each.sha256: each.path for each in alone}}
     for made in (files.made, swept.made if swept is not None else None):
         sources |= made.sources if made is not None else {}
     for tree in inputs.trees.values():

@@ -28,7 +28,15 @@ from distribute.core.specs import InputFolder
 from distribute.core.words import first_of
 from distribute.inputs.digests import Digests, Looks
 from distribute.inputs.packs import packs
-from distribute.inputs.sources import FileSource, PackSource, Source, TextSource, read_small, shown_path
+from distribute.inputs.sources import (
+    FileSource,
+    PackSource,
+    SmallFile,
+    Source,
+    TextSource,
+    read_small,
+    shown_path,
+)
 from distribute.inputs.tree import Tree, TreeFile
 
 OnBytes = Callable[[int], None]
@@ -201,7 +209,8 @@ class Read:
         file = self.files[0]
         if len(self.files) == 1 and file.size_bytes >= SMALL_BYTES:
             return FileSource(Path(os.fsdecode(file.path)), file.size_bytes)
-        return PackSource(self.files, self.digests, self.size_bytes)
+        files = [SmallFile(each.path, each.size_bytes) for each in self.files]
+        return PackSource(files, self.digests, self.size_bytes)
 
 
 def _problem(file: TreeFile, error: InputError | OSError) -> str:

@@ -128,6 +128,14 @@ class MadeContents:
             self.close_pack()
         return sha256
 
+    def continued(self) -> MadeContents:
+        """Contents that begin with these. What is added to them, or completed, isn't here."""
+        more = MadeContents(self._max_bytes, self._max_files)
+        more._spool, more._open, more._in_open = self._spool, self._open[:], dict(self._in_open)
+        more._places, more.sources = dict(self._places), dict(self.sources)
+        more.size_bytes = self.size_bytes
+        return more
+
     def of(self, sha256: str) -> MadeContent | None:
         """The content of this digest. None: none was added, or its pack is not complete."""
         return self._places.get(sha256)

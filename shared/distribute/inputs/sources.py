@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedWriter
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from distribute.core.errors import InputError
 from distribute.core.os_words import why
@@ -64,11 +64,18 @@ class FileSource:
                 yield piece
 
 
+class SmallFile(NamedTuple):
+    """What is needed of a small file to send it: of 100,000, what else is known of them takes 25 MB."""
+
+    path: bytes
+    size_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class PackSource:
     """Several small files, one behind the other, with their digests."""
 
-    files: Sequence[TreeFile]
+    files: Sequence[SmallFile]
     digests: Sequence[bytes]
     size_bytes: int
 
@@ -226,7 +233,7 @@ def _beginning(path: Path, size_bytes: int) -> bytes:
         return file.read(size_bytes + 1)
 
 
-def read_small(file: TreeFile) -> bytes:
+def read_small(file: SmallFile | TreeFile) -> bytes:
     """The content of a small file, as long as it was when it was found.
 
     Raises:
@@ -245,14 +252,14 @@ def read_small(file: TreeFile) -> bytes:
     return content
 
 
-def changed(file: TreeFile) -> InputError:
+def changed(file: SmallFile | TreeFile) -> InputError:
     """The error for a file that is another one than was listed."""
     return InputError(
         f"{shown_path(file)} was changed while it was sent; let nothing write to it, and submit again"
     )
 
 
-def shown_path(file: TreeFile) -> str:
+def shown_path(file: SmallFile | TreeFile) -> str:
     """The path of a file, for messages."""
     return quoted(os.fsdecode(file.path), LONGEST_QUOTED_PATH)
 

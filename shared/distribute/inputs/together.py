@@ -47,14 +47,16 @@ def put_together(files: Mapping[str, tuple[TreeFile, str]], hasher: Hasher) -> T
     found = Together()
     if len(first) < MANY_FILES:
         return found
-    by_content: dict[str, PlaceInPack] = {}
+    by_content: dict[bytes, PlaceInPack] = {}
     for packed in hasher.packed(list(first.values())):
         if len(packed.files) == 1:
             continue  # an object of its own has the digest of its content
         pack, offset = InputObject(sha256=packed.sha256, size_bytes=packed.size_bytes), 0
         found.sources[packed.sha256] = packed.source()
         for file, digest in zip(packed.files, packed.digests, strict=True):
-            by_content[digest.hex()] = PlaceInPack(pack, offset)
+            by_content[digest] = PlaceInPack(pack, offset)
             offset += file.size_bytes
-    found.places = {name: by_content[sha256] for name, (_, sha256) in small.items() if sha256 in by_content}
+    for name, (_, sha256) in small.items():
+        if (place := by_content.get(bytes.fromhex(sha256))) is not None:
+            found.places[name] = place
     return found

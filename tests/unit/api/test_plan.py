@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,28 @@ def test_equal_contents_are_sent_once() -> None:
     batch.job("a", "true", files={"x": "same", "y": b"same"})
     batch.job("b", "true", files={"x": lambda: "same"})
     assert len(loaded(batch).sources) == 1
+
+
+def test_a_batch_keeps_no_text_of_its_files_in_memory() -> None:
+    class Text(str):
+        """A text to which there are weak references."""
+
+    batch, text = plan(), Text("of a")
+    alive = weakref.ref(text)
+    batch.job("a", "true", files={"x": text})
+    del text
+    assert alive() is None
+    assert contents(loaded(batch), 0) == {"x": "of a"}
+
+
+def test_a_batch_that_was_loaded_takes_more_jobs() -> None:
+    batch = plan()
+    batch.job("a", "true", files={"x": "of a"})
+    first = loaded(batch)
+    batch.job("b", "true", files={"x": "of b"})
+    again = loaded(batch)
+    assert contents(first, 0) == contents(again, 0) == {"x": "of a"}
+    assert contents(again, 1) == {"x": "of b"}
 
 
 def test_images_and_builds_make_the_kind(folder: Path) -> None:
