@@ -49,7 +49,7 @@ class Story:
             event = recorded.event
             if event.type in UNTOLD:
                 continue
-            known = self._known(event, recorded.time)
+            known = self._known(recorded)
             is_trouble = event.type in {"lost", "quarantined"} or known.silent_s is not None
             log.log(logging.WARNING if is_trouble else logging.INFO, "%s", sentence(event, _WORDING, known))
 
@@ -75,8 +75,9 @@ class Story:
             silence = format_duration(round(max(back[name] for name in heard)))
             log.warning("heard again after %s: %s", silence, _nodes(heard))
 
-    def _known(self, event: ev.Event, time: float) -> Known:
+    def _known(self, recorded: Recorded) -> Known:
         """What the sentence says beside the event's own words; notes where nodes are."""
+        seq, time, event = recorded
         match event.type:
             case "joined":
                 return self._joined(event, time)
@@ -89,7 +90,9 @@ class Story:
                 self._gone(event.node)
                 return NOTHING
             case "completed" | "finished":
-                return known_of(self._state.batch_of(event), event)
+                batch = self._state.batch_of(event)
+                is_there = batch is not None and batch.seq < seq  # else another has its name by now
+                return known_of(batch, event) if is_there else NOTHING
             case _:
                 return NOTHING
 

@@ -100,6 +100,21 @@ def test_a_kill_is_told_with_who_asked_for_it_and_how_the_job_ended(
     ]
 
 
+def test_a_batch_that_is_replaced_before_its_end_is_told_is_told_in_its_own_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The scheduler folds what comes together before it tells any of it."""
+    submitted = make.submitted(make.batch(2))
+    said: list[Event] = [make.assigned("job2"), make.claimed("job2"), make.finished("job2", outputs=None)]
+    ends = [make.kill_requested(), make.completed(state="killed")]
+    head = Head(caplog, make.joined(), submitted)
+    told = head.tells(*said, *ends, make.submitted(make.batch(1), replaces=submitted.id))
+    assert told[-2:] == [
+        "lab/sweep is over: killed",
+        "jane replaced lab/sweep: 1 job, of which none is kept",
+    ]
+
+
 def test_a_node_that_is_lost_and_back_is_told_with_how_long(caplog: pytest.LogCaptureFixture) -> None:
     head = Head(caplog, make.joined("ws1"), make.submitted(make.batch()))
     head.tells(make.assigned("job1"), make.claimed("job1"), make.started("job1"))
