@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeAlias
 
 from distribute.config.input_files import InputFiles
@@ -256,48 +256,50 @@ class SweptJobs:
     def _check_files(self, files: InputFiles) -> None:
         """Look at each file once, and whether a job has two of one name."""
         looked_at = [*self._files, *([self._pattern.script] if self._pattern.script is not None else [])]
-        varies = not all(file.is_constant for file in looked_at)
-        found = self._pattern.found
+        varying = [file for file in looked_at if not file.is_constant]
         seen: set[TreeKey] = set()
+        names: dict[str, tuple[Named, ...]] = {}
+        """The inputs of all points, by their names at the top of `input`."""
         points = numbered(self._sweep)
-        for point in points if varies else [next(points)]:
-            names: dict[str, list[Named]] = {}
-            for file in looked_at:
-                filled = file.fill(point)
-                if filled.key not in seen and not file.is_made:
-                    seen.add(filled.key)
-                    for problem in files.problems_with(filled.key, is_input=file is not self._pattern.script):
-                        found.add(Problem, self._document.offset(file.loc), written(problem))
-                self._check_names(file, filled, point, names, files)
-            if found:
-                raise InputError(*self._document.lines(found))
+        first = next(points)
+        for file in looked_at:
+            if file.is_constant:
+                self._check_file(file, first, names, seen, files)
+        for point in chain([first], points if varying else ()):
+            of_point = dict(names)
+            for file in varying:
+                self._check_file(file, point, of_point, seen, files)
+            if self._pattern.found:
+                raise InputError(*self._document.lines(self._pattern.found))
 
-    def _check_names(
+    def _check_file(
         self,
         file: PatternOfFile,
-        filled: Named,
         point: Point,
-        names: dict[str, list[Named]],
+        names: dict[str, tuple[Named, ...]],
+        seen: set[TreeKey],
         files: InputFiles,
     ) -> None:
-        """Check the names that a file of a point has. `names`: the others of the point, by their names."""
+        """Check a file of a point, unless it was `seen`, and that no other of the point wants its `names`."""
+        filled = file.fill(point)
+        is_script = file is self._pattern.script
+        if filled.key not in seen and not file.is_made:
+            seen.add(filled.key)
+            for problem in files.problems_with(filled.key, is_input=not is_script):
+                self._note(file, written(problem))
         own = files.names_of(*filled)
         if filled.alias is not None or not files.trees.matches(filled.key):
             try:
                 check_name(*own)
             except ValueError as error:
                 self._note(file, f"{error} (at {self._of(point)})")
-        if file is self._pattern.script:
-            return
-        for name in own:
-            others = names.setdefault(name, [])
-            for other in others:
-                place = files.clash(other, filled, name)
-                if place is not None:
-                    where = f"{quoted(f'./input/{place}')} (at {self._of(point)})"
-                    self._note(file, f"two files would become {where}; add an alias")
-                    break
-            others.append(filled)
+        for name in () if is_script else own:
+            others = names.get(name, ())
+            places = (files.clash(other, filled, name) for other in others)
+            if (place := next(filter(None, places), None)) is not None:
+                where = f"{quoted(f'./input/{place}')} (at {self._of(point)})"
+                self._note(file, f"two files would become {where}; add an alias")
+            names[name] = (*others, filled)
 
     def _note(self, file: PatternOfFile, text: str) -> None:
         self._pattern.found.add(Problem, self._document.offset(file.loc), text)
